@@ -1,0 +1,403 @@
+"""Batch: checked sparse rows, the one currency between bytes, journal and table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nonzero.errors import BatchError
+from nonzero.hashing import NO_FIELD
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+__all__ = ["MAX_BITS", "MAX_INDEX", "MAX_VALUE", "MAX_WEIGHT", "Batch"]
+
+MAX_VALUE: Final = 1e6
+"""The largest magnitude of a feature's value."""
+
+MAX_WEIGHT: Final = 1e6
+"""The largest importance weight; 0 is counted and not learned from."""
+
+MAX_INDEX: Final = 2**31
+"""The largest index: abs() of a signed 32-bit hash."""
+
+MAX_BITS: Final = 30
+"""The largest table: ``2**30`` slots."""
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Examples as rows of nonzeros, in compressed sparse row form.
+
+    Make one with :meth:`from_dicts`, :meth:`from_csr` or :func:`nonzero.formats.parse`; the constructor checks every
+    rule below, and everything after trusts a batch.
+
+    Parameters
+    ----------
+    indptr
+        int64[n + 1]; row ``r`` is ``indices[indptr[r]:indptr[r + 1]]``. A row may be empty: its example still has
+        the intercept.
+    indices
+        uint32[nnz], at most ``2**31``: the whole hash of a feature's name, of which a table takes the low bits, or a slot
+        given directly (its field is :data:`~nonzero.hashing.NO_FIELD`). An index named twice in a row counts twice.
+    values
+        float32[nnz], finite, at most 1e6 in magnitude; None where every value is 1.
+    labels
+        float32[n]: 0, 1, or NaN for an example without a label (None: no example has one).
+    weights
+        float32[n]: importance weights, from 0 (counted, not learned) to 1e6 (None: every weight is 1).
+    fields
+        uint16[nnz]: the group that each nonzero came from (None: every index was given directly).
+    ids
+        The example's own names, where they were given.
+    times
+        int64[n]: milliseconds since 1970, -1 where not given (None: none were).
+
+    Raises
+    ------
+    BatchError
+        Where a rule is broken; it names the row, the value and the rule.
+
+    Examples
+    --------
+    >>> batch = Batch.from_dicts([{"site": "news", "bid": 0.5}, {}], labels=[1, 0])
+    >>> len(batch), batch.nnz, batch.indptr.tolist()
+    (2, 2, [0, 2, 2])
+    """
+
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.uint32]
+    values: NDArray[np.float32] | None
+    labels: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    fields: NDArray[np.uint16] | None = None
+    ids: Sequence[str | None] | None = None
+    times: NDArray[np.int64] | None = None
+
+    def __init__(
+        self,
+        indptr: ArrayLike,
+        indices: ArrayLike,
+        values: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
+        fields: ArrayLike | None = None,
+        ids: Sequence[str | None] | None = None,
+        times: ArrayLike | None = None,
+    ) -> None:
+        rows = _checked_indptr(indptr)
+        n, nnz = rows.size - 1, int(rows[-1])
+        columns = _checked_indices(indices, rows)
+        _check_size("indices", columns, nnz, "nonzero")
+        numbers = None if values is None else _checked_values(values, rows)
+        if numbers is not None:
+            _check_size("values", numbers, nnz, "nonzero")
+        groups = None if fields is None else np.ascontiguousarray(fields, np.uint16)
+        if groups is not None:
+            _check_size("fields", groups, nnz, "nonzero")
+        moments = None if times is None else np.ascontiguousarray(times, np.int64)
+        if moments is not None:
+            _check_size("times", moments, n, "row")
+        if ids is not None and len(ids) != n:
+            raise BatchError(f"there are {len(ids)} ids for {n} rows; give one id (or None) a row")
+        self._set(rows, columns, numbers, checked_labels(labels, n), checked_weights(weights, n), groups, ids, moments)
+
+    def _set(
+        self,
+        indptr: NDArray[np.int64],
+        indices: NDArray[np.uint32],
+        values: NDArray[np.float32] | None,
+        labels: NDArray[np.float32],
+        weights: NDArray[np.float32],
+        fields: NDArray[np.uint16] | None,
+        ids: Sequence[str | None] | None,
+        times: NDArray[np.int64] | None,
+    ) -> None:
+        for name, array in locals().copy().items():
+            if name != "self":
+                object.__setattr__(self, name, array)
+
+    @classmethod
+    def trusted(
+        cls,
+        indptr: NDArray[np.int64],
+        indices: NDArray[np.uint32],
+        values: NDArray[np.float32] | None,
+        labels: NDArray[np.float32],
+        weights: NDArray[np.float32],
+        fields: NDArray[np.uint16] | None = None,
+        ids: Sequence[str | None] | None = None,
+        times: NDArray[np.int64] | None = None,
+    ) -> Self:
+        """Make a batch of contiguous arrays that keep every rule already: for parsers, which check as they read."""
+        batch = cls.__new__(cls)
+        batch._set(indptr, indices, values, labels, weights, fields, ids, times)
+        return batch
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Return a batch without rows."""
+        return cls([0], [])
+
+    @classmethod
+    def from_csr(cls, X: Any, y: ArrayLike | None = None, weights: ArrayLike | None = None) -> Self:  # noqa: N803
+        """Take the rows of a scipy.sparse matrix or array, whose columns are slots.
+
+        Parameters
+        ----------
+        X
+            Anything with scipy's ``tocsr``, shape (n, columns). Explicit zeros are kept: they are nonzeros of value 0.
+        y
+            Labels: 0 or 1 (-1 and booleans are read too), shape (n,).
+        weights
+            Importance weights, shape (n,).
+
+        Raises
+        ------
+        BatchError
+            For columns beyond ``2**31``, values that are not finite or beyond 1e6, and labels that are none.
+
+        Examples
+        --------
+        >>> from scipy.sparse import csr_matrix
+        >>> Batch.from_csr(csr_matrix([[0, 2.5], [0, 0]]), [1, 0]).values.tolist()
+        [2.5]
+        """
+        csr = X.tocsr()
+        return cls(csr.indptr, csr.indices, csr.data, labels=y, weights=weights)
+
+    @classmethod
+    def from_dicts(
+        cls,
+        examples: Iterable[Mapping[str, Any]],
+        labels: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
+    ) -> Self:
+        """Hash examples given as dicts of features.
+
+        ``{"site": "news"}`` is the feature ``site=news`` with value 1, ``{"bid": 0.5}`` is ``bid`` with value 0.5,
+        ``{"tags": ["a", "b"]}`` is ``tags=a`` and ``tags=b``, True is 1, False is 0 and so absent.
+
+        Parameters
+        ----------
+        examples
+            A mapping of features an example.
+        labels, weights
+            As for :class:`Batch`.
+
+        Raises
+        ------
+        BatchError
+            For a value that is no feature, naming its row and name.
+        """
+        from nonzero.formats import ndjson  # here, because formats make batches
+
+        rows = ndjson.batch_of_features(examples)
+        n = len(rows)
+        return cls.trusted(
+            rows.indptr,
+            rows.indices,
+            rows.values,
+            checked_labels(labels, n),
+            checked_weights(weights, n),
+            rows.fields,
+        )
+
+    def to_csr(self, bits: int) -> csr_matrix:
+        """Return the rows as float32 ``scipy.sparse.csr_matrix`` of shape (n, 2**bits), duplicates of a slot summed.
+
+        Parameters
+        ----------
+        bits
+            log2 of the number of columns, 1 to 30. Hashed indices take their low bits.
+
+        Raises
+        ------
+        BatchError
+            Where an index that was given directly is no column of so small a matrix.
+        """
+        from scipy.sparse import csr_matrix
+
+        self.check_slots(bits)
+        columns = (self.indices & np.uint32(2**bits - 1)).astype(np.int64)
+        values = np.ones(self.nnz, np.float32) if self.values is None else self.values.copy()
+        matrix = csr_matrix((values, columns, self.indptr.copy()), shape=(len(self), 2**bits))
+        matrix.sum_duplicates()
+        return matrix
+
+    def check_slots(self, bits: int) -> None:
+        """Refuse indices that were given directly and are outside a table of ``2**bits`` slots.
+
+        Raises
+        ------
+        BatchError
+            It names the first such index, its row and the table's size.
+        """
+        if self.largest_slot < 2**bits:
+            return
+        outside = np.flatnonzero(self.rows_outside(bits))
+        row = int(outside[0])
+        named = self.indices[self.indptr[row] : self.indptr[row + 1]]
+        raise BatchError(
+            f"row {row}: index {int(named.max())} is outside the table of 2**{bits} = {2**bits} slots; "
+            f"use more bits, or indices below {2**bits}"
+        )
+
+    def rows_outside(self, bits: int) -> NDArray[np.bool_]:
+        """Return bool[n]: the rows that name, directly, a slot outside a table of ``2**bits``."""
+        direct = self.indices >= np.uint32(2**bits)
+        if self.fields is not None:
+            direct &= self.fields == NO_FIELD
+        before = np.concatenate(([0], np.cumsum(direct)))
+        result: NDArray[np.bool_] = before[self.indptr[1:]] > before[self.indptr[:-1]]
+        return result
+
+    @cached_property
+    def largest_slot(self) -> int:
+        """The largest index that was given directly; -1 where there is none."""
+        if not self.nnz:
+            return -1
+        if self.fields is None:
+            return int(self.indices.max())
+        return int(np.max(self.indices, where=self.fields == NO_FIELD, initial=0)) if not self.fields.all() else -1
+
+    def rows(self, start: int, stop: int) -> Batch:
+        """Return rows ``start`` to ``stop`` as a batch that shares this one's memory."""
+        lo, hi = int(self.indptr[start]), int(self.indptr[stop])
+        return Batch.trusted(
+            self.indptr[start : stop + 1] - lo,
+            self.indices[lo:hi],
+            None if self.values is None else self.values[lo:hi],
+            self.labels[start:stop],
+            self.weights[start:stop],
+            None if self.fields is None else self.fields[lo:hi],
+            None if self.ids is None else self.ids[start:stop],
+            None if self.times is None else self.times[start:stop],
+        )
+
+    @staticmethod
+    def concatenate(batches: Sequence[Batch]) -> Batch:
+        """Return the rows of several batches as one, in order."""
+        if len(batches) == 1:
+            return batches[0]
+        if not batches:
+            return Batch.empty()
+        offsets = np.cumsum([0, *(batch.nnz for batch in batches)])
+        indptr = [batch.indptr[1:] + offset for batch, offset in zip(batches, offsets, strict=False)]
+        valued = any(batch.values is not None for batch in batches)
+        grouped = any(batch.fields is not None for batch in batches)
+        named = any(batch.ids is not None for batch in batches)
+        timed = any(batch.times is not None for batch in batches)
+        return Batch.trusted(
+            np.concatenate([np.zeros(1, np.int64), *indptr]),
+            np.concatenate([batch.indices for batch in batches]),
+            np.concatenate([batch.explicit_values() for batch in batches]) if valued else None,
+            np.concatenate([batch.labels for batch in batches]),
+            np.concatenate([batch.weights for batch in batches]),
+            np.concatenate([_or_filled(b.fields, b.nnz, NO_FIELD, np.uint16) for b in batches]) if grouped else None,
+            [name for batch in batches for name in (batch.ids or [None] * len(batch))] if named else None,
+            np.concatenate([_or_filled(b.times, len(b), -1, np.int64) for b in batches]) if timed else None,
+        )
+
+    def explicit_values(self) -> NDArray[np.float32]:
+        """Return float32[nnz]: the values, ones where there are none."""
+        return np.ones(self.nnz, np.float32) if self.values is None else self.values
+
+    def __len__(self) -> int:
+        return self.indptr.size - 1
+
+    @property
+    def nnz(self) -> int:
+        """The number of nonzeros."""
+        return self.indices.size
+
+    @property
+    def nbytes(self) -> int:
+        """The memory of the arrays, in bytes."""
+        arrays = (self.indptr, self.indices, self.values, self.labels, self.weights, self.fields, self.times)
+        return sum(array.nbytes for array in arrays if array is not None)
+
+    def __repr__(self) -> str:
+        return f"Batch({len(self)} examples, {self.nnz} nonzeros)"
+
+
+def checked_labels(labels: ArrayLike | None, n: int) -> NDArray[np.float32]:
+    """Return labels as float32[n] of 0, 1 and NaN (no label); -1 is read as 0, booleans as numbers."""
+    if labels is None:
+        return np.full(n, np.nan, np.float32)
+    array = np.array(labels, np.float32).ravel()
+    _check_size("labels", array, n, "row")
+    array[array == -1] = 0
+    bad = np.flatnonzero((array != 0) & (array != 1) & ~np.isnan(array))
+    if bad.size:
+        row = int(bad[0])
+        raise BatchError(f"row {row}: the label {np.ravel(np.asarray(labels))[row]} is not 0 or 1 (or -1, True, False)")
+    return array
+
+
+def checked_weights(weights: ArrayLike | None, n: int) -> NDArray[np.float32]:
+    """Return importance weights as float32[n] from 0 to 1e6; ones where there are none."""
+    if weights is None:
+        return np.ones(n, np.float32)
+    array = np.array(weights, np.float32).ravel()
+    _check_size("weights", array, n, "row")
+    bad = np.flatnonzero(~((array >= 0) & (array <= MAX_WEIGHT)))
+    if bad.size:
+        row = int(bad[0])
+        raise BatchError(f"row {row}: the importance weight {array[row]} is not from 0 to {MAX_WEIGHT:g}")
+    return array
+
+
+def _checked_indptr(indptr: ArrayLike) -> NDArray[np.int64]:
+    array = np.ascontiguousarray(indptr, np.int64)
+    if array.ndim != 1 or not array.size or array[0] != 0:
+        raise BatchError("indptr must be one-dimensional and start with 0: it holds where each row starts")
+    if array.size > 1 and (np.diff(array) < 0).any():
+        row = int(np.flatnonzero(np.diff(array) < 0)[0])
+        raise BatchError(f"row {row} ends at {array[row + 1]}, before its start at {array[row]}: indptr must not fall")
+    return array
+
+
+def _checked_indices(indices: ArrayLike, indptr: NDArray[np.int64]) -> NDArray[np.uint32]:
+    array = np.asarray(indices)
+    if array.size and array.dtype.kind not in "iu":
+        raise BatchError(f"indices must be whole numbers, not {array.dtype}")
+    bad = np.flatnonzero((array < 0) | (array > MAX_INDEX))
+    if bad.size:
+        raise BatchError(
+            f"row {_row_of(int(bad[0]), indptr)}: the index {array[bad[0]]} is not from 0 to 2**31 = {MAX_INDEX}"
+        )
+    return np.ascontiguousarray(array, np.uint32)
+
+
+def _checked_values(values: ArrayLike, indptr: NDArray[np.int64]) -> NDArray[np.float32]:
+    given = np.asarray(values)
+    with np.errstate(over="ignore"):
+        array = np.ascontiguousarray(given, np.float32)
+    bad = np.flatnonzero(~(np.abs(array) <= MAX_VALUE))
+    if bad.size:
+        raise BatchError(
+            f"row {_row_of(int(bad[0]), indptr)}: the value {given.ravel()[bad[0]]} is not a finite number "
+            f"of at most {MAX_VALUE:g} in magnitude; scale the feature down"
+        )
+    return array
+
+
+def _row_of(j: int, indptr: NDArray[np.int64]) -> int:
+    """Return the row in which position `j` stands."""
+    return int(np.searchsorted(indptr, j, side="right")) - 1
+
+
+def _check_size(name: str, array: NDArray[Any], expected: int, what: str) -> None:
+    if array.ndim != 1 or array.size != expected:
+        raise BatchError(f"{name} has shape {array.shape}; expected ({expected},), one for each {what}")
+
+
+def _or_filled(array: NDArray[Any] | None, n: int, filler: int, dtype: type) -> NDArray[Any]:
+    return np.full(n, filler, dtype) if array is None else array

@@ -1,0 +1,98 @@
+"""How kernels are compiled, and where the machine code is kept.
+
+Numba's own disk cache is keyed by the file in which a function stands, so an edited helper would leave the
+kernels that inline it stale; and it must be writable, or importing fails. Kernels are therefore kept in a
+directory of our own, named by a digest of everything that the machine code depends on: every source of this
+package, the versions, the CPU and the flags.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import llvmlite
+import numba
+import numpy as np
+from numba.core import config
+
+__all__ = ["cache_directory", "inlined", "kernel"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _key() -> str:
+    """Digest everything that compiled kernels depend on."""
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for source in sorted(package.rglob("*.py")):
+        digest.update(str(source.relative_to(package)).encode() + b"\0" + source.read_bytes())
+    facts = (
+        platform.python_version(),
+        platform.machine(),
+        numba.__version__,
+        llvmlite.__version__,
+        np.__version__,
+        config.CPU_NAME,
+        config.CPU_FEATURES,
+        config.BOUNDSCHECK,
+        config.OPT,
+    )
+    digest.update(repr(facts).encode())
+    return digest.hexdigest()[:20]
+
+
+def _find_cache_directory() -> Path:
+    """Return the first place for machine code that can be written to.
+
+    ``NONZERO_CACHE_DIR``, else the user's cache directory, else a temporary directory of this user's.
+    """
+    chosen = os.environ.get("NONZERO_CACHE_DIR")
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    roots = [Path(chosen)] if chosen else [Path(home).expanduser() / "nonzero"]
+    roots.append(Path(tempfile.gettempdir()) / f"nonzero-{os.getuid()}")
+    for root in roots:
+        directory = root / _key()
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        # A directory of another user's could hand us code to run.
+        if os.access(directory, os.W_OK) and directory.stat().st_uid == os.getuid():
+            return directory
+    return Path(tempfile.mkdtemp(prefix="nonzero-"))
+
+
+cache_directory = _find_cache_directory()
+"""Where the machine code of this version on this CPU is kept."""
+
+
+def kernel(*signatures: Any) -> Callable[[F], F]:
+    """Compile a function for exactly the given signatures, once, when it is defined.
+
+    A kernel releases the GIL, divides like IEEE 754 (no ``ZeroDivisionError`` branch in the loop) and is never
+    compiled while a request waits: an argument of another type is a ``TypeError``. ``fastmath`` stays off: the
+    same stream must give the same bits in any chunking, on any CPU.
+    """
+
+    def compile_now(function: F) -> F:
+        # The setting is put back: what else uses Numba in this process keeps its own cache.
+        before, config.CACHE_DIR = config.CACHE_DIR, str(cache_directory)
+        try:
+            compiled: F = numba.njit(list(signatures), nogil=True, cache=True, error_model="numpy")(function)
+        finally:
+            config.CACHE_DIR = before
+        return compiled
+
+    return compile_now
+
+
+def inlined(function: F) -> F:
+    """Let kernels call a function at no cost: it becomes part of each kernel that calls it."""
+    compiled: F = numba.njit(nogil=True, error_model="numpy", forceinline=True)(function)
+    return compiled

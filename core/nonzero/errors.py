@@ -1,0 +1,72 @@
+"""The exceptions that Nonzero raises.
+
+::
+
+    NonzeroError
+    ├── InputError (ValueError)     what the caller handed over cannot be used
+    │   ├── BatchError              rows that break the rules of a batch
+    │   ├── FormatError             bytes that are not what their format says
+    │   └── SettingsError           a setting out of its range, or settings that differ
+    └── SnapshotError               a saved model that is damaged, or not one
+
+A message says what was wrong, the value received, and the way out.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = [
+    "BatchError",
+    "FormatError",
+    "InputError",
+    "LineError",
+    "NonzeroError",
+    "SettingsError",
+    "SnapshotError",
+]
+
+
+class NonzeroError(Exception):
+    """Anything that Nonzero refuses or finds damaged."""
+
+
+class InputError(NonzeroError, ValueError):
+    """What the caller handed over cannot be used."""
+
+
+class BatchError(InputError):
+    """Rows that break the rules of a batch."""
+
+
+class SettingsError(InputError):
+    """A setting out of its range, or stored settings that differ from those expected."""
+
+
+class LineError(NamedTuple):
+    """One line (or row) that could not be read, and why."""
+
+    line: int
+    """Its number, counted from 1."""
+    reason: str
+    """What was wrong, with the value received."""
+
+
+class FormatError(InputError):
+    """Bytes that are not what their format says.
+
+    Parameters
+    ----------
+    message
+        What was wrong, the value received, the way out.
+    lines
+        The lines that could not be read, where lines are to blame.
+    """
+
+    def __init__(self, message: str, lines: tuple[LineError, ...] = ()) -> None:
+        super().__init__(message)
+        self.lines = lines
+
+
+class SnapshotError(NonzeroError):
+    """A saved model that is damaged, or a file that is not one."""
