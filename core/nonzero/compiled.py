@@ -13,10 +13,10 @@ import os
 import platform
 import tempfile
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
-import llvmlite
 import numba
 import numpy as np
 from numba.core import config
@@ -36,7 +36,7 @@ def _key() -> str:
         platform.python_version(),
         platform.machine(),
         numba.__version__,
-        llvmlite.__version__,
+        version("llvmlite"),
         np.__version__,
         config.CPU_NAME,
         config.CPU_FEATURES,

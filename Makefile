@@ -1,0 +1,77 @@
+# Needs make and Python 3.11 to 3.14; everything else comes into .venv from the lock files.
+#
+#   make run [DATA=file] [ONCE=1] [ARGS='options of nonzero demo']   serve, and replay a click log through the service
+#   make test [ARGS='options of pytest']                             the whole test suite
+#   make check                                                       formatter, linter, type checker
+#   make soak                                                        the long tests, with a report
+#   make lock                                                        choose the newest versions and write them down
+#
+# PYTHON=python3.12 chooses the interpreter. pip's own settings (PIP_*, pip.conf) say where packages come from.
+
+PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.PHONY: run test check soak lock
+.DELETE_ON_ERROR:
+
+run: .venv/run
+	@$(BIN)/nonzero demo $(if $(DATA),"$$DATA") $(if $(filter-out 0,$(ONCE)),--once) $(ARGS)
+
+test: .venv/test
+	@$(BIN)/python -m pytest $(ARGS)
+
+soak: .venv/test
+	@$(BIN)/python -m pytest -m soak --durations=0 -rA $(ARGS)
+
+check: .venv/test
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+# What running needs, and what working on it needs too. The project itself is installed as a path, so that an edit needs no
+# second installation; only new metadata does.
+.venv/run: .venv/place pyproject.toml
+	@echo 'Installing what running needs into .venv'
+	@$(PIP) install --require-hashes --requirement requirements.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/test: .venv/place pyproject.toml
+	@echo 'Installing what running and testing need into .venv'
+	@$(PIP) install --require-hashes --requirement requirements-dev.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@ .venv/run
+
+# An environment that was moved or copied still points to where it was made, and one whose Python is gone runs nothing:
+# both are made anew, as is one made from other locks.
+ifneq ($(and $(wildcard $(BIN)/python),$(shell cat .venv/place 2>/dev/null)),$(CURDIR))
+.PHONY: .venv/place
+endif
+
+.venv/place: requirements.txt requirements-dev.txt
+	@lacking=; for python in $(PYTHONS); do \
+	  "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null || continue; \
+	  if "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
+	    echo "Making .venv with $$("$$python" -c 'import sys; print(sys.executable, sys.version.split()[0])')"; \
+	    "$$python" -m venv --clear .venv && echo '$(CURDIR)' >$@; exit; \
+	  fi; \
+	  lacking=$${lacking:-python$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')}; \
+	done; \
+	if [ "$$lacking" ]; then \
+	  echo "$$lacking cannot make a virtual environment: it comes without ensurepip."; \
+	  echo "On Debian and Ubuntu: apt-get install $$lacking-venv"; \
+	else \
+	  echo 'Nonzero needs Python 3.11 to 3.14; none of these is one: $(PYTHONS)'; \
+	  echo 'On Debian and Ubuntu: apt-get install python3 python3-venv; or name one: make PYTHON=/path/to/python3'; \
+	fi >&2; exit 1
+
+# uv only resolves, in an environment of its own; nothing else needs it. One file serves Python 3.11 to 3.14 on any platform.
+UV_LOCK = .venv/lock/bin/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' --extra service --group build pyproject.toml
+
+lock: .venv/place
+	@$(BIN)/python -m venv --clear .venv/lock && .venv/lock/bin/python -m pip --quiet install uv
+	$(UV_LOCK) --upgrade --group dev --output-file requirements-dev.txt
+	$(UV_LOCK) --constraint requirements-dev.txt --output-file requirements.txt
+	@rm -r .venv/lock

@@ -1,0 +1,67 @@
+"""Imports run one way, and each kind of knowledge stands in one place."""
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+CORE = sorted((ROOT / "core").rglob("*.py"))
+SERVICE = sorted((ROOT / "service").rglob("*.py"))
+STORAGE = ROOT / "service/nonzero_service/storage"
+SQL = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|PRAGMA|BEGIN|COMMIT|VACUUM)\s+\w")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Name the top-level packages that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield (node.module or "").split(".")[0]
+
+
+def importers(package: str, files: list[Path]) -> set[str]:
+    return {str(path.relative_to(ROOT)) for path in files if package in imports(path)}
+
+
+def test_the_library_never_imports_the_service() -> None:
+    assert importers("nonzero_service", CORE) == set()
+
+
+def test_the_library_imports_only_what_the_bare_wheel_requires() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    required = {re.split(r"[^\w-]", requirement)[0] for requirement in project["dependencies"]}
+    imported = {package for path in CORE for package in imports(path)}
+    assert imported - sys.stdlib_module_names <= required | {"nonzero", "llvmlite"}  # llvmlite is Numba's own
+
+
+def test_oracles_import_only_numpy() -> None:
+    oracles = sorted((ROOT / "tests").rglob("oracle*.py"))
+    assert {package for path in oracles for package in imports(path)} <= {"__future__", "numpy"}
+
+
+def test_llvm_stands_in_one_file() -> None:
+    assert importers("llvmlite", CORE + SERVICE) <= {"core/nonzero/intrinsics.py"}
+
+
+def test_sql_stands_in_one_folder() -> None:
+    elsewhere = [path for path in CORE + SERVICE if STORAGE not in path.parents]
+    assert importers("apsw", elsewhere) | importers("sqlite3", elsewhere) == set()
+    statements = [
+        (str(path.relative_to(ROOT)), node.value)
+        for path in elsewhere
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL.match(node.value)
+    ]
+    assert statements == []
+
+
+@pytest.mark.parametrize("root", ["core", "service"])
+def test_source_roots_are_no_packages(root: str) -> None:
+    # As packages they would collide with any other project's `core` in site-packages.
+    assert not (ROOT / root / "__init__.py").exists()
