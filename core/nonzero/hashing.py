@@ -1,12 +1,14 @@
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,type-arg"
 """Feature name -> index, and field name -> field: MurmurHash3, compiled.
 
-A feature's **index** is ``abs(h)`` of the signed MurmurHash3 (x86, 32 bit, seed 0) of its UTF-8 name, a ``uint32``
-up to 2**31; its **slot** in a table of ``2**bits`` is the low bits of that. That is exactly the column that
-scikit-learn's ``FeatureHasher(n_features=2**bits, alternate_sign=False)`` gives.
+A feature's **index** is ``abs(h)`` of the signed MurmurHash3 (x86, 32 bit, seed 0) of its UTF-8 name, a
+``uint32`` up to 2**31; its **slot** in a table of ``2**bits`` is the low bits of that. That is exactly the
+column that scikit-learn's ``FeatureHasher(n_features=2**bits, alternate_sign=False)`` gives.
 
-A **field** is the group that a feature came from: the name before ``=``, the VW namespace, the column. Fields are
-numbered by the hash of their name too (16 bits of it, never 0), so that rows carry no dictionary: batches and
-journals from anywhere agree. :data:`NO_FIELD` marks a feature that was given by its index and so has none.
+A **field** is the group that a feature came from: the name before ``=``, the VW namespace, the column.
+Fields are numbered by the hash of their name too (16 bits of it, never 0), so that rows carry no
+dictionary: batches and journals from anywhere agree. :data:`NO_FIELD` marks a feature that was given by its
+index and so has none.
 """
 
 from __future__ import annotations
@@ -33,6 +35,25 @@ def rotate_left(x, r):
 
 
 @inlined
+def mix_word(h, k):
+    """Mix four bytes of a name, little endian, into the hash."""
+    k = np.uint32(rotate_left(np.uint32(k * np.uint32(0xCC9E2D51)), 15) * np.uint32(0x1B873593))
+    return np.uint32(rotate_left(np.uint32(h ^ k), 13) * np.uint32(5) + np.uint32(0xE6546B64))
+
+
+@inlined
+def finish(h, k, length):
+    """Mix the last bytes, none to three of them, and the length of the whole name into the hash."""
+    h = np.uint32(
+        h ^ np.uint32(rotate_left(np.uint32(k * np.uint32(0xCC9E2D51)), 15) * np.uint32(0x1B873593))
+    )
+    h = np.uint32(h ^ np.uint32(length))
+    h = np.uint32(np.uint32(h ^ np.uint32(h >> np.uint32(16))) * np.uint32(0x85EBCA6B))
+    h = np.uint32(np.uint32(h ^ np.uint32(h >> np.uint32(13))) * np.uint32(0xC2B2AE35))
+    return np.uint32(h ^ np.uint32(h >> np.uint32(16)))
+
+
+@inlined
 def murmur3(data, start, end):
     """MurmurHash3_x86_32 with seed 0 of ``data[start:end]``, as uint32."""
     h = np.uint32(0)
@@ -46,28 +67,10 @@ def murmur3(data, start, end):
         )
         h = mix_word(h, k)
         j += 4
-    return finish(h, data, j, end, end - start)
-
-
-@inlined
-def mix_word(h, k):
-    """Mix four bytes of the body into the hash."""
-    k = np.uint32(rotate_left(np.uint32(k * np.uint32(0xCC9E2D51)), 15) * np.uint32(0x1B873593))
-    return np.uint32(rotate_left(np.uint32(h ^ k), 13) * np.uint32(5) + np.uint32(0xE6546B64))
-
-
-@inlined
-def finish(h, data, start, end, length):
-    """Mix the last bytes ``data[start:end]`` (up to three) and the length into the hash."""
     k = np.uint32(0)
-    for j in range(end - 1, start - 1, -1):
-        k = np.uint32(np.uint32(k << np.uint32(8)) | np.uint32(data[j]))
-    k = np.uint32(rotate_left(np.uint32(k * np.uint32(0xCC9E2D51)), 15) * np.uint32(0x1B873593))
-    h = np.uint32(h ^ k)
-    h = np.uint32(h ^ np.uint32(length))
-    h = np.uint32(np.uint32(h ^ np.uint32(h >> np.uint32(16))) * np.uint32(0x85EBCA6B))
-    h = np.uint32(np.uint32(h ^ np.uint32(h >> np.uint32(13))) * np.uint32(0xC2B2AE35))
-    return np.uint32(h ^ np.uint32(h >> np.uint32(16)))
+    for i in range(end - 1, j - 1, -1):
+        k = np.uint32(np.uint32(k << np.uint32(8)) | np.uint32(data[i]))
+    return finish(h, k, end - start)
 
 
 @inlined

@@ -1,0 +1,92 @@
+"""Bytes -> Batch: Vowpal Wabbit text, libsvm, NDJSON, delimited text; compiled code that releases the GIL.
+
+A format's module, and with it the compilation of its parser, is imported when the format is first used.
+"""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+from typing import Any, Final
+
+from nonzero.batch import Batch
+from nonzero.errors import FormatError, SettingsError
+from nonzero.formats.reading import MAX_LINE, Buffer, Format, Parsed, Reader
+
+__all__ = ["NAMES", "Format", "Parsed", "Reader", "parse", "reader"]
+
+_FORMATS: Final = {
+    "vw": ("nonzero.formats.vw", "VowpalWabbit"),
+    "libsvm": ("nonzero.formats.libsvm", "Libsvm"),
+    "ndjson": ("nonzero.formats.ndjson", "NDJSON"),
+    "csv": ("nonzero.formats.delimited", "Delimited"),
+}
+
+NAMES: Final = tuple(_FORMATS)
+"""The formats that :func:`parse` and :func:`reader` know."""
+
+NAMED_LINES: Final = 5
+
+
+def reader(format: str, *, max_line: int = MAX_LINE, **options: Any) -> Reader:
+    """Make a reader of a stream.
+
+    Parameters
+    ----------
+    format
+        One of :data:`NAMES`.
+    max_line
+        The longest line that is read, in bytes.
+    **options
+        What the format's class takes, such as ``namespace_separator`` for "vw".
+
+    Raises
+    ------
+    SettingsError
+        For a format or an option that is unknown.
+    """
+    if format not in _FORMATS:
+        raise SettingsError(f"the format {format!r} is unknown; give one of {', '.join(NAMES)}")
+    if max_line < 1:
+        raise SettingsError(f"max_line is {max_line}; a line needs at least 1 byte")
+    module, name = _FORMATS[format]
+    form: type[Format] = getattr(import_module(module), name)
+    known = inspect.signature(form).parameters
+    for option in options:
+        if option not in known:
+            way_out = f"it takes {', '.join(known)}" if known else "it takes none"
+            raise SettingsError(f"the format {format!r} has no option {option!r}; {way_out}")
+    return Reader(form(**options), max_line)
+
+
+def parse(data: Buffer, format: str, **options: Any) -> Batch:
+    r"""Read bytes that are whole: every line must be right.
+
+    Parameters
+    ----------
+    data
+        Anything with the buffer interface.
+    format, **options
+        As for :func:`reader`.
+
+    Raises
+    ------
+    FormatError
+        Where lines cannot be read; it names the first, and its ``lines`` are all of them.
+    SettingsError
+        For a format or an option that is unknown.
+
+    Examples
+    --------
+    >>> batch = parse(b"1 | site=news bid:0.5\n", "vw")
+    >>> len(batch), batch.values.tolist()
+    (1, [1.0, 0.5])
+    """
+    lines = reader(format, **options)
+    parts = [lines.feed(data), lines.finish()]
+    errors = tuple(error for part in parts for error in part.errors)
+    if errors:
+        named = "; ".join(f"line {error.line}: {error.reason}" for error in errors[:NAMED_LINES])
+        more = f"; and {len(errors) - NAMED_LINES} more" if len(errors) > NAMED_LINES else ""
+        raise FormatError(f"{len(errors)} lines cannot be read as {format}: {named}{more}", errors)
+    return Batch.concatenate([part.batch for part in parts if len(part.batch)])

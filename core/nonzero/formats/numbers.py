@@ -1,0 +1,168 @@
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,type-arg"
+"""Decimal text -> numbers: one definition; compiled code reads the easy ones, Python the others.
+
+The value of a decimal text is ``float32(float64(text))``, the float64 correctly rounded. Compiled code reads
+a text whose digits are below 2**53 and whose power of ten is within +-22: both are exact in float64 then, and
+one multiplication or division rounds correctly (Clinger 1990, the fast path). Everything else is left to
+Python's ``float``, which rounds correctly always.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import numpy as np
+
+from nonzero.batch import MAX_VALUE, MAX_WEIGHT
+from nonzero.compiled import inlined
+from nonzero.errors import InputError
+
+__all__ = [
+    "label_of",
+    "label_of_number",
+    "number_of",
+    "scan_number",
+    "shown",
+    "value_of",
+    "value_within",
+    "weight_of",
+]
+
+DECIMAL: Final = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+POWERS: Final = np.array([10.0**e for e in range(23)])
+MAX_DIGITS: Final = 19  # so many digits fit into 64 bits
+MAX_POWER: Final = 22  # the largest power of ten that float64 holds exactly
+EXACT: Final = 2**53
+
+
+@inlined
+def scan_digits(data, j, mantissa):
+    """Append the decimal digits from ``data[j]`` on to `mantissa`; return it and where they end."""
+    digit = np.uint8(data[j] - np.uint8(48))
+    while digit < np.uint8(10):
+        mantissa = np.uint64(mantissa * np.uint64(10)) + np.uint64(digit)
+        j += 1
+        digit = np.uint8(data[j] - np.uint8(48))
+    return mantissa, j
+
+
+@inlined
+def scan_number(data, j):
+    """Read the decimal number that starts at ``data[j]``.
+
+    Something that is no part of a number must follow it (a newline at the latest).
+
+    Returns
+    -------
+    value : float64
+    end : intp
+        Where the number ends, if it was read.
+    read : bool
+        Whether it was; otherwise it is no number, or one that Python must read.
+    """
+    negative = data[j] == np.uint8(45)
+    if negative or data[j] == np.uint8(43):
+        j += 1
+    start = j
+    mantissa, j = scan_digits(data, j, np.uint64(0))
+    digits = j - start
+    power = np.intp(0)
+    if data[j] == np.uint8(46):
+        point = j + 1
+        mantissa, j = scan_digits(data, point, mantissa)
+        power = np.intp(point - j)
+        digits += j - point
+    read = digits > 0 and digits <= MAX_DIGITS and mantissa < np.uint64(EXACT)
+    if data[j] | np.uint8(32) == np.uint8(101):
+        j += 1
+        down = data[j] == np.uint8(45)
+        if down or data[j] == np.uint8(43):
+            j += 1
+        start = j
+        exponent, j = scan_digits(data, j, np.uint64(0))
+        read = read and j > start and j - start <= 4
+        power += -np.intp(exponent) if down else np.intp(exponent)
+    read = read and power >= -MAX_POWER and power <= MAX_POWER
+    value = np.float64(mantissa)
+    if read:
+        value = value / POWERS[-power] if power < 0 else value * POWERS[power]
+    return (-value if negative else value), j, read
+
+
+@inlined
+def value_within(value):
+    """Tell whether a number is a feature's value, as float32 at most 1e6 in magnitude."""
+    return abs(np.float32(value)) <= np.float32(MAX_VALUE)
+
+
+@inlined
+def label_of_number(value):
+    """Return the label 0 or 1 that a number stands for, else NaN."""
+    if value == 1.0:
+        return np.float32(1)
+    return np.float32(0) if value == 0.0 or value == -1.0 else np.float32(np.nan)
+
+
+def shown(text: bytes) -> str:
+    """Show what was received: quoted, and cut where it is long."""
+    return repr((text if len(text) <= 40 else text[:40] + b"...").decode(errors="backslashreplace"))
+
+
+def number_of(text: bytes, what: str) -> float:
+    """Read a decimal number, as float64.
+
+    Raises
+    ------
+    InputError
+        Where the text is none; it says that `what` (such as "the label") is not a number.
+    """
+    if not DECIMAL.fullmatch(text):
+        raise InputError(f"{what} {shown(text)} is not a decimal number")
+    return float(text)
+
+
+def value_of(number: float, text: bytes) -> float:
+    """Return a feature's value as the float32 that it is kept as.
+
+    Raises
+    ------
+    InputError
+        Beyond 1e6 in magnitude; `text` is shown.
+    """
+    with np.errstate(over="ignore"):
+        value = float(np.float32(number))
+    if not abs(value) <= MAX_VALUE:
+        raise InputError(
+            f"the value {shown(text)} is beyond {MAX_VALUE:g} in magnitude; scale the feature down"
+        )
+    return value
+
+
+def weight_of(text: bytes) -> float:
+    """Read an importance weight, from 0 to 1e6.
+
+    Raises
+    ------
+    InputError
+        Where it is none.
+    """
+    with np.errstate(over="ignore"):
+        weight = float(np.float32(number_of(text, "the importance weight")))
+    if not 0 <= weight <= MAX_WEIGHT:
+        raise InputError(f"the importance weight {shown(text)} is not from 0 to {MAX_WEIGHT:g}")
+    return weight
+
+
+def label_of(text: bytes) -> float:
+    """Read a label: 1, or 0 or -1, in any decimal form (``+1``, ``1.0``).
+
+    Raises
+    ------
+    InputError
+        Where it is another number, or none.
+    """
+    number = number_of(text, "the label")
+    if number not in (1, 0, -1):
+        raise InputError(f"the label {shown(text)} is not 1, 0 or -1")
+    return float(number == 1)

@@ -1,0 +1,239 @@
+"""Reader: bytes in chunks of any size -> batches, line by line, in memory that stays flat."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Final, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nonzero.batch import Batch
+from nonzero.errors import InputError, LineError
+from nonzero.formats.rows import Row, Rows, assemble
+
+__all__ = ["MAX_LINE", "PADDING", "Buffer", "Format", "Parsed", "Reader"]
+
+Buffer: TypeAlias = bytes | bytearray | memoryview | NDArray[np.uint8]
+"""Bytes, or what shows itself as bytes."""
+
+MAX_LINE: Final = 16 * 2**20
+"""The longest line that is read unless said otherwise, in bytes."""
+
+PIECE: Final = 2**20
+"""At most so many bytes are parsed at once: they and what is found in them stay in the cache."""
+
+PADDING: Final = 64
+"""So many bytes behind the last line may be read (not understood) by compiled code."""
+
+
+class Parsed(NamedTuple):
+    """What some bytes held."""
+
+    batch: Batch
+    """The rows of the lines that could be read."""
+    lines: NDArray[np.int64]
+    """int64[n]: the line number of each row, counted from 1 over all that the reader was fed."""
+    errors: tuple[LineError, ...]
+    """The lines that could not be read."""
+    lines_read: int
+    """How many lines were finished: rows and errors (and, in delimited text, line ends inside quotes)."""
+
+
+class Format(ABC):
+    """What a reader needs to know of a format; one object reads one stream.
+
+    A compiled parser takes all whole lines at once; the lines that it marks as plain are read one by one by
+    :meth:`parse_line`, which must read every line as the compiled parser does.
+    """
+
+    name: str
+
+    header: bool = False
+    """Whether the first line names columns: it goes to :meth:`read_header`."""
+
+    @abstractmethod
+    def read(self, data: NDArray[np.uint8], end: int, rows: Rows) -> int:
+        """Parse the whole lines ``data[:end]``, the last byte a newline, into `rows`.
+
+        64 bytes behind `end` may be read. Returns the number of rows.
+        """
+
+    @abstractmethod
+    def parse_line(self, line: bytes) -> Row:
+        """Parse one line, without its end.
+
+        Raises
+        ------
+        InputError
+            Where it cannot be read; the message is the reason.
+        """
+
+    def read_header(self, line: bytes) -> None:
+        """Take the first line, without its end, where there is a header."""
+        raise NotImplementedError
+
+    def whole(self, data: bytearray, start: int, end: int) -> int:
+        """Return where the last whole line of ``data[:end]`` ends, 0 where there is none.
+
+        Bytes before `start` were searched before, in vain.
+        """
+        return data.rfind(b"\n", start, end) + 1
+
+
+class Reader:
+    r"""Reads a stream of lines, handed over in chunks that end anywhere.
+
+    Any chunking gives the same rows. Lines end in LF or CRLF; the last one may lack its end. A line that
+    cannot be read is an error that names its number and the reason, and the rest goes on.
+
+    Parameters
+    ----------
+    form
+        What reads the lines; see :func:`nonzero.formats.reader`.
+    max_line
+        The longest line, in bytes. A longer one is an error, and is passed over without being kept.
+
+    Examples
+    --------
+    >>> from nonzero import formats
+    >>> reader = formats.reader("vw")
+    >>> len(reader.feed(b"1 | a b\n-1 | ").batch), reader.feed(b"c\n").lines, len(reader.finish().batch)
+    (1, array([2]), 0)
+    """
+
+    def __init__(self, form: Format, max_line: int = MAX_LINE) -> None:
+        self.format = form
+        self.max_line = max_line
+        self._held = 0  # bytes of an unfinished line, at the buffer's start
+        self._line = 0  # lines finished so far
+        self._passing = False  # inside a line that is too long
+        self._header = form.header
+        self._finished = False
+        self._rows = Rows.allocate(0, 0)
+        self._capacity = 0
+        self._buffer = bytearray()
+        self._reserve(0)
+
+    def feed(self, data: Buffer) -> Parsed:
+        """Read the lines that these bytes finish.
+
+        Parameters
+        ----------
+        data
+            Anything with the buffer interface: bytes, bytearray, memoryview, an array of uint8.
+        """
+        if self._finished:
+            raise ValueError("this reader is finished; make a new one for another stream")
+        view = np.frombuffer(memoryview(data), np.uint8)
+        first = self._line
+        parts = [
+            part for start in range(0, view.size, PIECE) for part in self._take(view[start : start + PIECE])
+        ]
+        return self._joined(parts, first)
+
+    def finish(self) -> Parsed:
+        """Read the last line, where it lacks its end; the reader takes nothing after this."""
+        first = self._line
+        self._finished = True
+        parts: list[Parsed] = []
+        if self._held:
+            self._buffer[self._held] = ord("\n")
+            self._held += 1
+            parts.append(self._parse(self._held))
+            self._held = 0
+        return self._joined(parts, first)
+
+    def _take(self, piece: NDArray[np.uint8]) -> list[Parsed]:
+        """Add at most PIECE bytes to what is held, and parse what has become whole."""
+        if self._passing:
+            cut = piece.tobytes().find(b"\n") + 1
+            if not cut:
+                return []
+            self._passing, piece = False, piece[cut:]
+        start, end = self._held, self._held + piece.size
+        self._reserve(end)
+        self._array[start:end] = piece
+        parts: list[Parsed] = []
+        whole = self.format.whole(self._buffer, start, end)
+        if whole:
+            parts.append(self._parse(whole))
+            self._array[: end - whole] = self._array[whole:end]
+        self._held = end - whole
+        if self._held > self.max_line:
+            self._held, self._passing = 0, True
+            self._line += 1
+            parts.append(Parsed(Batch.empty(), np.empty(0, np.int64), (self._too_long(self._line),), 1))
+        return parts
+
+    def _parse(self, end: int) -> Parsed:
+        """Parse the whole lines ``buffer[:end]``."""
+        if self._header:
+            self._header = False
+            begin = self._buffer.find(b"\n") + 1
+            self.format.read_header(_without_end(bytes(self._buffer[: begin - 1])))
+            self._line += 1
+            self._array[: end - begin] = self._array[begin:end]
+            end -= begin
+        rows, first = self._rows, self._line
+        n = self.format.read(self._array, end, rows)
+        lines = rows.lines[:n] + (first + 1)
+        spans = rows.spans[:n]
+        doubtful = np.flatnonzero((rows.plain[:n] != 0) | (spans[:, 1] - spans[:, 0] > self.max_line))
+        read: dict[int, Row | None] = {}
+        errors: list[LineError] = []
+        for r in doubtful.tolist():
+            begin, stop = spans[r].tolist()
+            number = int(lines[r])
+            read[r] = None
+            if stop - begin > self.max_line:
+                errors.append(self._too_long(number))
+                continue
+            line = _without_end(bytes(self._buffer[begin:stop]))
+            try:
+                if not line.strip():
+                    raise InputError("the line is empty")
+                read[r] = self.format.parse_line(line)
+            except InputError as error:
+                errors.append(LineError(number, str(error)))
+        finished = int(rows.lines[n])
+        self._line += finished
+        if errors:
+            lines = np.delete(lines, [r for r, row in read.items() if row is None])
+        return Parsed(assemble(rows, n, self._buffer, read), lines, tuple(errors), finished)
+
+    def _too_long(self, line: int) -> LineError:
+        return LineError(
+            line, f"the line is longer than {self.max_line} bytes; split it, or allow longer lines"
+        )
+
+    def _reserve(self, size: int) -> None:
+        """Make room for `size` bytes and what is found in them; give back what a long line needed."""
+        held = self._held
+        capacity = max(size, PIECE)
+        if capacity <= self._capacity <= 4 * capacity:
+            return
+        old = self._buffer
+        self._capacity = capacity + capacity // 2
+        self._buffer = bytearray(self._capacity + 1 + PADDING)
+        self._buffer[:held] = old[:held]
+        self._array: NDArray[np.uint8] = np.frombuffer(self._buffer, np.uint8)
+        # What is held has no line end, so that a piece adds at most as many lines as bytes. A nonzero
+        # takes at least two bytes.
+        self._rows = Rows.allocate(PIECE + 2, self._capacity // 2 + 2)
+
+    def _joined(self, parts: list[Parsed], first: int) -> Parsed:
+        """Join what the pieces of one call held."""
+        if len(parts) == 1:
+            return parts[0]
+        return Parsed(
+            Batch.concatenate([part.batch for part in parts if len(part.batch)]),
+            np.concatenate([np.empty(0, np.int64), *(part.lines for part in parts)]),
+            tuple(error for part in parts for error in part.errors),
+            self._line - first,
+        )
+
+
+def _without_end(line: bytes) -> bytes:
+    """Take the carriage return of a CRLF line end off."""
+    return line[:-1] if line.endswith(b"\r") else line

@@ -1,0 +1,292 @@
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,type-arg"
+"""Vowpal Wabbit's text: ``label importance 'tag |namespace:weight feature:value feature |...``.
+
+Lines are read as VW 9 reads them:
+
+- The label is 1, or 0 or -1, or is missing; then an importance weight; then an initial prediction, which must
+  be 0 (Nonzero has none). What stands before a tab is passed over.
+- The last word before the first ``|`` is the tag, and so the row's id, if it starts with ``'`` or touches the
+  ``|``.
+- Spaces and tabs stand between features. A feature without a value has 1; a namespace's weight multiplies its
+  values; a value of 0 is no nonzero. A feature whose name is missing (``:0.5``) is named by its number in its
+  namespace, counted from 0 over such features. ``f:text`` is the feature ``f^text``.
+
+A feature ``f`` of the namespace ``ns`` is named ``ns^f`` (or ``ns=f``), and its field is ``ns``. In the
+default namespace it is named ``f``; its field is ``site`` where it is called ``site=news``, else the field
+of the empty name: features like words would otherwise make as many fields as there are words. Names are
+bytes, hashed as they are.
+
+Where VW warns and guesses, the line is an error: a malformed value, a line without a ``|``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+from nonzero.batch import MAX_WEIGHT
+from nonzero.compiled import inlined, kernel
+from nonzero.errors import InputError, SettingsError
+from nonzero.formats.numbers import (
+    label_of,
+    label_of_number,
+    number_of,
+    scan_number,
+    shown,
+    value_of,
+    value_within,
+    weight_of,
+)
+from nonzero.formats.reading import Format
+from nonzero.formats.rows import BUFFER, ROWS, Row, Rows
+from nonzero.hashing import field_of, finish, index_of, mix_word, to_field, to_index
+
+__all__ = ["VowpalWabbit"]
+
+NEWLINE: Final = np.uint8(ord("\n"))
+RETURN: Final = np.uint8(ord("\r"))
+SPACE: Final = np.uint8(ord(" "))
+TAB: Final = np.uint8(ord("\t"))
+BAR: Final = np.uint8(ord("|"))
+COLON: Final = np.uint8(ord(":"))
+QUOTE: Final = np.uint8(ord("'"))
+EQUALS: Final = np.uint8(ord("="))
+
+NAME: Final = re.compile(rb"[^ \t|:]*")
+VALUE: Final = re.compile(rb"[^ \t|]*")
+STRING_VALUE: Final = re.compile(rb"[^ \t]*")
+NUMERIC: Final = re.compile(rb"[+-]?(\d|\.\d|inf|nan)", re.IGNORECASE)
+
+
+class VowpalWabbit(Format):
+    """Vowpal Wabbit's text.
+
+    Parameters
+    ----------
+    namespace_separator
+        What joins a namespace and a feature in the feature's name: ``^``, as VW's audit prints it, or ``=``,
+        which makes ``|site news`` the same feature as ``{"site": "news"}``.
+    """
+
+    name = "vw"
+
+    def __init__(self, namespace_separator: str = "^") -> None:
+        if namespace_separator not in ("^", "="):
+            raise SettingsError(f"namespace_separator is {namespace_separator!r}; it is '^' or '='")
+        self.separator = namespace_separator.encode()
+
+    def read(self, data: NDArray[np.uint8], end: int, rows: Rows) -> int:
+        """Parse whole lines by compiled code."""
+        return int(_read(data, end, rows, self.separator[0]))
+
+    def parse_line(self, line: bytes) -> Row:
+        """Parse one line in Python."""
+        head, bar, body = line.removeprefix(b"\xef\xbb\xbf").partition(b"|")
+        if not bar:
+            raise InputError(f"there is no '|' before the features in {shown(line)}; write '1 | a b'")
+        if b"\r" in line:
+            raise InputError("a carriage return stands inside the line")
+        label, weight, tag = _parse_head(head)
+        indices: list[int] = []
+        values: list[float] = []
+        fields: list[int] = []
+        for namespace, name, number, text in _parse_body(body):
+            value = value_of(number, text)
+            if value:
+                indices.append(index_of(namespace + self.separator + name if namespace else name))
+                values.append(value)
+                fields.append(field_of(namespace or name[: max(name.find(b"="), 0)]))
+        return Row(indices, values, fields, label, weight, tag)
+
+
+def _parse_head(head: bytes) -> tuple[float, float, str | None]:
+    """Read label, importance weight and tag: what stands before the first ``|``."""
+    head = head[head.find(b"\t") + 1 :]
+    words = [word for word in head.split(b" ") if word]
+    tag = None
+    if words and (words[-1].startswith(b"'") or not head.endswith(b" ")):
+        try:
+            tag = words.pop().removeprefix(b"'").decode() or None
+        except UnicodeDecodeError as error:
+            raise InputError(f"the tag {shown(error.object)} is not UTF-8") from error
+    if len(words) > 3:
+        raise InputError(
+            f"{shown(head)} has more than a label, an importance weight and an initial prediction"
+        )
+    if len(words) == 3 and number_of(words[2], "the initial prediction"):
+        raise InputError(f"the initial prediction {shown(words[2])} is not 0; Nonzero has none, leave it out")
+    label = label_of(words[0]) if words else float("nan")
+    return label, weight_of(words[1]) if len(words) > 1 else 1.0, tag
+
+
+def _parse_body(body: bytes) -> list[tuple[bytes, bytes, float, bytes]]:  # noqa: C901
+    """Read what stands after the first ``|``, as (namespace, name, value, the value's text)."""
+    found: list[tuple[bytes, bytes, float, bytes]] = []
+    j = 0
+    while True:
+        namespace = _match(NAME, body, j)
+        j += len(namespace)
+        scale, nameless = 1.0, 0
+        if body[j : j + 1] == b":":
+            text = _match(VALUE, body, j + 1)
+            if not namespace:
+                raise InputError(f"a namespace without a name has the weight {shown(text)}")
+            scale = number_of(text, f"the weight of the namespace {shown(namespace)}")
+            j += 1 + len(text)
+        while body[j : j + 1] in (b" ", b"\t"):
+            j += 1
+            name = _match(NAME, body, j)
+            j += len(name)
+            number, text = 1.0, b"1"
+            if body[j : j + 1] == b":":
+                text = _match(VALUE, body, j + 1)
+                if not text:
+                    raise InputError(f"the feature {shown(name)} has no value after its ':'")
+                if not name:
+                    name, nameless = b"%d" % nameless, nameless + 1
+                if NUMERIC.match(text):
+                    number = number_of(text, f"the value of the feature {shown(name)}")
+                else:
+                    text = _match(STRING_VALUE, body, j + 1)
+                    name += b"^" + text
+                j += 1 + len(text)
+            elif not name:
+                continue
+            found.append((namespace, name, number * scale, text))
+        if j == len(body):
+            return found
+        j += 1
+
+
+def _match(pattern: re.Pattern[bytes], text: bytes, j: int) -> bytes:
+    """Return what a pattern that matches anything matches from `j` on."""
+    match = pattern.match(text, j)
+    return match.group() if match else b""
+
+
+@inlined
+def _ends_name(byte):
+    return byte in (SPACE, COLON, BAR, NEWLINE, TAB, RETURN)
+
+
+@inlined
+def _scan_head(data, j, r, rows):  # noqa: C901
+    """Read what stands before the first ``|`` of row `r`; return where that is and whether it was read."""
+    rows.labels[r] = np.nan
+    rows.weights[r] = 1
+    rows.ids[r, 0] = rows.ids[r, 1] = -1
+    words = 0
+    tagged = False
+    while True:
+        while data[j] == SPACE:
+            j += 1
+        if data[j] == BAR:
+            return j, True
+        start = j
+        while data[j] != SPACE and data[j] != BAR:
+            # A tab, a line's end or a tag that is not ASCII.
+            if data[j] < SPACE or data[j] > np.uint8(127):
+                return j, False
+            j += 1
+        if tagged:
+            return j, False
+        if data[start] == QUOTE or data[j] == BAR:
+            tagged = True
+            start += data[start] == QUOTE
+            if start < j:
+                rows.ids[r, 0], rows.ids[r, 1] = start, j
+            continue
+        number, stop, read = scan_number(data, start)
+        if not read or stop != j:
+            return j, False
+        words += 1
+        if words == 1:
+            rows.labels[r] = label_of_number(number)
+            if np.isnan(rows.labels[r]):
+                return j, False
+        elif words == 2:
+            rows.weights[r] = np.float32(number)
+            if not (np.float32(number) >= 0 and np.float32(number) <= np.float32(MAX_WEIGHT)):
+                return j, False
+        elif words > 3 or number != 0:
+            return j, False
+
+
+@inlined
+def _absorb(h, k, length, byte):
+    """Add one byte to a name that is being hashed: `h` of its whole words, `k` the bytes after them."""
+    k = np.uint32(k | np.uint32(np.uint32(byte) << np.uint32(8 * (length & 3))))
+    if length & 3 == 3:
+        return mix_word(h, k), np.uint32(0), length + 1
+    return h, k, length + 1
+
+
+@kernel(types.int64(BUFFER, types.int64, ROWS, types.uint8))
+def _read(data, end, rows, separator):  # noqa: C901
+    r = 0
+    nnz = 0
+    j = 0
+    rows.indptr[0] = 0
+    while j < end:
+        first = nnz
+        rows.spans[r, 0] = j
+        rows.times[r] = -1
+        rows.lines[r] = r
+        j, read = _scan_head(data, j, r, rows)
+        while read and data[j] == BAR:
+            j += 1
+            start = j
+            h, k, length = np.uint32(0), np.uint32(0), 0
+            while not _ends_name(data[j]):
+                h, k, length = _absorb(h, k, length, data[j])
+                j += 1
+            named = length > 0
+            field = to_field(finish(h, k, length))
+            scale = 1.0
+            if named:
+                h, k, length = _absorb(h, k, length, separator)
+            if data[j] == COLON:
+                scale, j, read = scan_number(data, j + 1)
+                read = read and named
+            while read and (data[j] == SPACE or data[j] == TAB):
+                j += 1
+                start = j
+                fh, fk, flength = h, k, length
+                group, grouped = field, named
+                while not _ends_name(data[j]):
+                    if data[j] == EQUALS and not grouped:
+                        grouped = True
+                        group = to_field(finish(fh, fk, flength))
+                    fh, fk, flength = _absorb(fh, fk, flength, data[j])
+                    j += 1
+                number = 1.0
+                if data[j] == COLON:
+                    number, j, read = scan_number(data, j + 1)
+                    # A feature without a name, or a value that is text.
+                    read = read and data[start] != COLON and _ends_name(data[j]) and data[j] != COLON
+                elif j == start:
+                    continue
+                value = np.float32(number * scale)
+                read = read and value_within(value)
+                rows.indices[nnz] = to_index(finish(fh, fk, flength))
+                rows.values[nnz] = value
+                rows.fields[nnz] = group
+                nnz += value != 0
+        if data[j] == RETURN and data[j + 1] == NEWLINE:
+            j += 1
+        if not read or data[j] != NEWLINE:
+            read = False
+            nnz = first
+            while data[j] != NEWLINE:
+                j += 1
+        rows.plain[r] = not read
+        rows.spans[r, 1] = j
+        j += 1
+        r += 1
+        rows.indptr[r] = nnz
+    rows.lines[r] = r
+    return r

@@ -1,0 +1,68 @@
+"""The oracle of a format: its parser of one line, applied to every line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nonzero import formats
+from nonzero.batch import Batch
+from nonzero.formats.rows import Rows
+
+
+def plain_reader(name: str, **options: Any) -> formats.Reader:
+    """Make a reader that gives every line to the format's Python parser."""
+    reader = formats.reader(name, **options)
+    form: Any = reader.format
+
+    def read(data: NDArray[np.uint8], end: int, rows: Rows) -> int:
+        ends = np.flatnonzero(data[:end] == ord("\n"))
+        n = ends.size
+        rows.indptr[: n + 1] = 0
+        rows.spans[:n, 0] = np.concatenate([[0], ends[:-1] + 1]) if n else 0
+        rows.spans[:n, 1] = ends
+        rows.lines[: n + 1] = np.arange(n + 1)
+        rows.ids[:n] = -1
+        rows.plain[:n] = 1
+        return n
+
+    form.read = read
+    return reader
+
+
+def whole(reader: formats.Reader, *chunks: bytes) -> formats.Parsed:
+    """Read a stream handed over in these chunks."""
+    parts = [*(reader.feed(chunk) for chunk in chunks), reader.finish()]
+    return formats.Parsed(
+        Batch.concatenate([part.batch for part in parts]),
+        np.concatenate([part.lines for part in parts]),
+        tuple(error for part in parts for error in part.errors),
+        sum(part.lines_read for part in parts),
+    )
+
+
+def assert_same(ours: formats.Parsed, theirs: formats.Parsed) -> None:
+    """Two ways to read the same bytes found the same, to the bit."""
+    assert ours.errors == theirs.errors
+    assert ours.lines_read == theirs.lines_read
+    np.testing.assert_array_equal(ours.lines, theirs.lines)
+    np.testing.assert_array_equal(ours.batch.indptr, theirs.batch.indptr)
+    np.testing.assert_array_equal(ours.batch.indices, theirs.batch.indices)
+    np.testing.assert_array_equal(ours.batch.explicit_values(), theirs.batch.explicit_values())
+    np.testing.assert_array_equal(_fields(ours.batch), _fields(theirs.batch))
+    np.testing.assert_array_equal(ours.batch.labels, theirs.batch.labels)
+    np.testing.assert_array_equal(ours.batch.weights, theirs.batch.weights)
+    assert list(ours.batch.ids or [None] * len(ours.batch)) == list(
+        theirs.batch.ids or [None] * len(theirs.batch)
+    )
+    np.testing.assert_array_equal(_times(ours.batch), _times(theirs.batch))
+
+
+def _fields(batch: Batch) -> NDArray[np.uint16]:
+    return np.zeros(batch.nnz, np.uint16) if batch.fields is None else batch.fields
+
+
+def _times(batch: Batch) -> NDArray[np.int64]:
+    return np.full(len(batch), -1, np.int64) if batch.times is None else batch.times

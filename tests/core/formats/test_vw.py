@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from core.formats.plainly import assert_same, plain_reader, whole
+from nonzero import formats
+from nonzero.errors import FormatError
+from nonzero.hashing import field_of, index_of
+
+PIECES = [
+    *(b"1", b"-1", b"0", b"+1", b"1.0", b"2", b"nan", b" ", b" ", b"  ", b"\t", b"|", b" |", b"|ns", b"|a:2"),
+    *(
+        b"|a:0",
+        b"|a:x",
+        b"'tag",
+        b"'",
+        "'täg".encode(),
+        b"\n",
+        b"\n",
+        b"\r\n",
+        b"\r",
+        b"f",
+        b"site=news",
+        b"=",
+    ),
+    *(b":", b":0.5", b"f:1", b"f:", b"f:x", b"f:1e-3", b"f:1e400", b"f:-0", b"f:1e-50", b"f:1000000"),
+    *(b"f:1000001", b"f:0.1234567890123456789", b"f:.5", b"f:5.", b"f:+.5e+2", b"f:inf", b"f:1_0", b"f:0x1"),
+    *("žluťoučký".encode(), b"\xff", b"\x00", b"abcdefgh", b"abcdefghijklmnopqrs", b"\xef\xbb\xbf"),
+]
+TEXT = st.one_of(st.binary(max_size=200), st.lists(st.sampled_from(PIECES), max_size=60).map(b"".join))
+
+
+def read(text: bytes, **options: Any) -> formats.Parsed:
+    return whole(formats.reader("vw", **options), text)
+
+
+def test_line_with_everything() -> None:
+    batch = formats.parse(b"-1 2.5 'imp-1|site news |ad:0.5 id:3 wide\n", "vw")
+    assert batch.labels.tolist() == [0]
+    assert batch.weights.tolist() == [2.5]
+    assert batch.ids == ["imp-1"]
+    assert batch.indices.tolist() == [index_of("site^news"), index_of("ad^id"), index_of("ad^wide")]
+    assert batch.explicit_values().tolist() == [1, 1.5, 0.5]
+    assert batch.fields is not None
+    assert batch.fields.tolist() == [field_of("site"), field_of("ad"), field_of("ad")]
+
+
+@settings(deadline=None, max_examples=300)
+@given(TEXT)
+@example(b"1 1.0 zebra|f a\n1 1 0 'x | b\n1|a\n1 1 1|a\n1 'a 'b|c\n")
+@example(b"a\t1 |f x\ty\n")
+@example(b"1 | a=b=c =d e= f:1\n|a==b c\n")
+def test_compiled_parser_reads_as_python_does(text: bytes) -> None:
+    assert_same(read(text), whole(plain_reader("vw"), text))
+    assert_same(read(text, namespace_separator="="), whole(plain_reader("vw", namespace_separator="="), text))
+
+
+@settings(deadline=None, max_examples=100)
+@given(TEXT, st.data())
+def test_any_chunking_gives_the_same_rows(text: bytes, data: st.DataObject) -> None:
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
+    chunks = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    assert_same(whole(formats.reader("vw"), *chunks), read(text))
+
+
+def test_errors_name_what_is_wrong() -> None:
+    with pytest.raises(FormatError, match=r"line 2: the value '2e6' is beyond 1e\+06") as caught:
+        formats.parse(b"1 | a\n1 | b:2e6\n\n", "vw")
+    assert [error.line for error in caught.value.lines] == [2, 3]
