@@ -35,17 +35,18 @@ MAX_BITS: Final = 30
 class Batch:
     """Examples as rows of nonzeros, in compressed sparse row form.
 
-    Make one with :meth:`from_dicts`, :meth:`from_csr` or :func:`nonzero.formats.parse`; the constructor checks every
-    rule below, and everything after trusts a batch.
+    Make one with :meth:`from_dicts`, :meth:`from_csr` or :func:`nonzero.formats.parse`; the constructor
+    checks every rule below, and everything after trusts a batch.
 
     Parameters
     ----------
     indptr
-        int64[n + 1]; row ``r`` is ``indices[indptr[r]:indptr[r + 1]]``. A row may be empty: its example still has
-        the intercept.
+        int64[n + 1]; row ``r`` is ``indices[indptr[r]:indptr[r + 1]]``. A row may be empty: its example still
+        has the intercept.
     indices
-        uint32[nnz], at most ``2**31``: the whole hash of a feature's name, of which a table takes the low bits, or a slot
-        given directly (its field is :data:`~nonzero.hashing.NO_FIELD`). An index named twice in a row counts twice.
+        uint32[nnz], at most ``2**31``: the whole hash of a feature's name, of which a table takes the low
+        bits, or a slot given directly (its field is :data:`~nonzero.hashing.NO_FIELD`). An index named twice
+        in a row counts twice.
     values
         float32[nnz], finite, at most 1e6 in magnitude; None where every value is 1.
     labels
@@ -106,7 +107,16 @@ class Batch:
             _check_size("times", moments, n, "row")
         if ids is not None and len(ids) != n:
             raise BatchError(f"there are {len(ids)} ids for {n} rows; give one id (or None) a row")
-        self._set(rows, columns, numbers, checked_labels(labels, n), checked_weights(weights, n), groups, ids, moments)
+        self._set(
+            rows,
+            columns,
+            numbers,
+            checked_labels(labels, n),
+            checked_weights(weights, n),
+            groups,
+            ids,
+            moments,
+        )
 
     def _set(
         self,
@@ -135,7 +145,7 @@ class Batch:
         ids: Sequence[str | None] | None = None,
         times: NDArray[np.int64] | None = None,
     ) -> Self:
-        """Make a batch of contiguous arrays that keep every rule already: for parsers, which check as they read."""
+        """Make a batch of contiguous arrays that keep every rule: for parsers, which check as they read."""
         batch = cls.__new__(cls)
         batch._set(indptr, indices, values, labels, weights, fields, ids, times)
         return batch
@@ -152,7 +162,8 @@ class Batch:
         Parameters
         ----------
         X
-            Anything with scipy's ``tocsr``, shape (n, columns). Explicit zeros are kept: they are nonzeros of value 0.
+            Anything with scipy's ``tocsr``, shape (n, columns). Explicit zeros are kept: they are nonzeros of
+            value 0.
         y
             Labels: 0 or 1 (-1 and booleans are read too), shape (n,).
         weights
@@ -181,8 +192,8 @@ class Batch:
     ) -> Self:
         """Hash examples given as dicts of features.
 
-        ``{"site": "news"}`` is the feature ``site=news`` with value 1, ``{"bid": 0.5}`` is ``bid`` with value 0.5,
-        ``{"tags": ["a", "b"]}`` is ``tags=a`` and ``tags=b``, True is 1, False is 0 and so absent.
+        ``{"site": "news"}`` is the feature ``site=news`` with value 1, ``{"bid": 0.5}`` is ``bid`` with value
+        0.5, ``{"tags": ["a", "b"]}`` is ``tags=a`` and ``tags=b``, True is 1, False is 0 and so absent.
 
         Parameters
         ----------
@@ -196,7 +207,7 @@ class Batch:
         BatchError
             For a value that is no feature, naming its row and name.
         """
-        from nonzero.formats import ndjson  # here, because formats make batches
+        from nonzero.formats import ndjson  # type: ignore[attr-defined,unused-ignore] # formats make batches
 
         rows = ndjson.batch_of_features(examples)
         n = len(rows)
@@ -210,7 +221,7 @@ class Batch:
         )
 
     def to_csr(self, bits: int) -> csr_matrix:
-        """Return the rows as float32 ``scipy.sparse.csr_matrix`` of shape (n, 2**bits), duplicates of a slot summed.
+        """Return float32 ``scipy.sparse.csr_matrix`` of shape (n, 2**bits), duplicates of a slot summed.
 
         Parameters
         ----------
@@ -265,7 +276,11 @@ class Batch:
             return -1
         if self.fields is None:
             return int(self.indices.max())
-        return int(np.max(self.indices, where=self.fields == NO_FIELD, initial=0)) if not self.fields.all() else -1
+        return (
+            int(np.max(self.indices, where=self.fields == NO_FIELD, initial=0))
+            if not self.fields.all()
+            else -1
+        )
 
     def rows(self, start: int, stop: int) -> Batch:
         """Return rows ``start`` to ``stop`` as a batch that shares this one's memory."""
@@ -300,7 +315,9 @@ class Batch:
             np.concatenate([batch.explicit_values() for batch in batches]) if valued else None,
             np.concatenate([batch.labels for batch in batches]),
             np.concatenate([batch.weights for batch in batches]),
-            np.concatenate([_or_filled(b.fields, b.nnz, NO_FIELD, np.uint16) for b in batches]) if grouped else None,
+            np.concatenate([_or_filled(b.fields, b.nnz, NO_FIELD, np.uint16) for b in batches])
+            if grouped
+            else None,
             [name for batch in batches for name in (batch.ids or [None] * len(batch))] if named else None,
             np.concatenate([_or_filled(b.times, len(b), -1, np.int64) for b in batches]) if timed else None,
         )
@@ -337,7 +354,9 @@ def checked_labels(labels: ArrayLike | None, n: int) -> NDArray[np.float32]:
     bad = np.flatnonzero((array != 0) & (array != 1) & ~np.isnan(array))
     if bad.size:
         row = int(bad[0])
-        raise BatchError(f"row {row}: the label {np.ravel(np.asarray(labels))[row]} is not 0 or 1 (or -1, True, False)")
+        raise BatchError(
+            f"row {row}: the label {np.ravel(np.asarray(labels))[row]} is not 0 or 1 (or -1, True, False)"
+        )
     return array
 
 
@@ -360,7 +379,9 @@ def _checked_indptr(indptr: ArrayLike) -> NDArray[np.int64]:
         raise BatchError("indptr must be one-dimensional and start with 0: it holds where each row starts")
     if array.size > 1 and (np.diff(array) < 0).any():
         row = int(np.flatnonzero(np.diff(array) < 0)[0])
-        raise BatchError(f"row {row} ends at {array[row + 1]}, before its start at {array[row]}: indptr must not fall")
+        raise BatchError(
+            f"row {row} ends at {array[row + 1]}, before its start at {array[row]}: indptr must not fall"
+        )
     return array
 
 
@@ -371,7 +392,7 @@ def _checked_indices(indices: ArrayLike, indptr: NDArray[np.int64]) -> NDArray[n
     bad = np.flatnonzero((array < 0) | (array > MAX_INDEX))
     if bad.size:
         raise BatchError(
-            f"row {_row_of(int(bad[0]), indptr)}: the index {array[bad[0]]} is not from 0 to 2**31 = {MAX_INDEX}"
+            f"row {_row_of(int(bad[0]), indptr)}: the index {array[bad[0]]} is not from 0 to 2**31"
         )
     return np.ascontiguousarray(array, np.uint32)
 

@@ -15,15 +15,16 @@ import tempfile
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numba
 import numpy as np
-from numba.core import config
+from numba.core import config as numba_config
 
+config: Any = numba_config  # its settings are made at run time, out of the type checker's sight
 __all__ = ["cache_directory", "inlined", "kernel"]
 
-F = TypeVar("F", bound=Callable[..., Any])
+_compiler: Callable[..., Callable[[Callable[..., Any]], Callable[..., Any]]] = numba.njit
 
 
 def _key() -> str:
@@ -72,7 +73,7 @@ cache_directory = _find_cache_directory()
 """Where the machine code of this version on this CPU is kept."""
 
 
-def kernel(*signatures: Any) -> Callable[[F], F]:
+def kernel(*signatures: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Compile a function for exactly the given signatures, once, when it is defined.
 
     A kernel releases the GIL, divides like IEEE 754 (no ``ZeroDivisionError`` branch in the loop) and is never
@@ -80,19 +81,17 @@ def kernel(*signatures: Any) -> Callable[[F], F]:
     same stream must give the same bits in any chunking, on any CPU.
     """
 
-    def compile_now(function: F) -> F:
+    def compile_now(function: Callable[..., Any]) -> Callable[..., Any]:
         # The setting is put back: what else uses Numba in this process keeps its own cache.
         before, config.CACHE_DIR = config.CACHE_DIR, str(cache_directory)
         try:
-            compiled: F = numba.njit(list(signatures), nogil=True, cache=True, error_model="numpy")(function)
+            return _compiler(list(signatures), nogil=True, cache=True, error_model="numpy")(function)
         finally:
             config.CACHE_DIR = before
-        return compiled
 
     return compile_now
 
 
-def inlined(function: F) -> F:
+def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     """Let kernels call a function at no cost: it becomes part of each kernel that calls it."""
-    compiled: F = numba.njit(nogil=True, error_model="numpy", forceinline=True)(function)
-    return compiled
+    return _compiler(nogil=True, error_model="numpy", forceinline=True)(function)

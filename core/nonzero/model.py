@@ -1,0 +1,319 @@
+"""LogisticRegression: checks, then one kernel call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nonzero import kernels, snapshot
+from nonzero.batch import Batch
+from nonzero.errors import BatchError, SettingsError, SnapshotError
+from nonzero.optimizers import DEFAULT_LANES, AdaGrad, lanes_from_settings, lanes_to_settings, rates_of
+from nonzero.progressive import EXAMPLES, Progress, describe, new_progress
+from nonzero.table import Table, allocate, as_lanes
+
+__all__ = ["Explanation", "LogisticRegression"]
+
+NO_VALUES: Final = np.ones(1, np.float32)
+
+
+class Explanation(NamedTuple):
+    """What made a prediction.
+
+    ``contributions.sum() + intercept + mixing`` is the log-odds of `probability`.
+    """
+
+    probability: float
+    """The mixture's probability of a click."""
+    contributions: NDArray[np.float32]
+    """float32[nnz]: each nonzero's share of the log-odds, by the lanes' averaged weights."""
+    intercept: float
+    """The intercept's share of the log-odds."""
+    mixing: float
+    """The rest: a mixture of probabilities is no linear function of the features."""
+
+
+def _arrays(batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32], int]:
+    """Return a batch as kernels take it, with a mask for values' positions: 0 where every value is 1."""
+    if batch.values is None:
+        return batch.indptr, batch.indices, NO_VALUES, 0
+    return batch.indptr, batch.indices, batch.values, -1
+
+
+class LogisticRegression:
+    r"""Logistic regression over sparse features, learned one example at a time by AdaGrad.
+
+    .. math::
+
+        p = \frac{1}{1 + \exp(-m)}, \qquad m = w_0 + \sum_i w_i x_i
+
+    Only the coordinates that an example names are read or written. Without an optimizer the model runs eight
+    learners of different rates side by side, one cache line a slot, and mixes their probabilities by how well
+    each has predicted so far: there is no learning rate to tune. With one, it runs that learner alone, at 8
+    bytes a slot.
+
+    Parameters
+    ----------
+    bits
+        log2 of the number of slots, 1 to 30. Eight lanes take ``64 * 2**bits`` bytes, one takes ``8 *
+        2**bits``.
+    optimizer
+        None: the eight default lanes. One :class:`AdaGrad`: a single lane. Eight of them: these, mixed.
+
+    Raises
+    ------
+    SettingsError
+        For settings out of their range.
+
+    See Also
+    --------
+    nonzero.optimizers : the formula of the steps.
+    nonzero.mixture : the formula of the mixture, and its bound.
+
+    Examples
+    --------
+    >>> model = LogisticRegression(bits=18)
+    >>> for _ in range(20):
+    ...     p = model.learn_one({"site": "news"}, 1)
+    ...     q = model.learn_one({"site": "blog"}, 0)
+    >>> model.predict_one({"site": "news"}) > 0.8 > 0.2 > model.predict_one({"site": "blog"})
+    True
+    """
+
+    def __init__(self, bits: int = 22, optimizer: AdaGrad | Sequence[AdaGrad] | None = None) -> None:
+        if optimizer is None:
+            self.lanes: tuple[AdaGrad, ...] = DEFAULT_LANES
+        else:
+            self.lanes = (optimizer,) if isinstance(optimizer, AdaGrad) else tuple(optimizer)
+        n = len(self.lanes)
+        self.table = Table(bits, n)
+        rates, shares = allocate(1, 2 * n), allocate(1, 2 * n)
+        rates[:] = rates_of(self.lanes)
+        shares[0, :n] = 1 / n
+        self._rates, self._shares = as_lanes(rates), as_lanes(shares)
+        self._rows = as_lanes(self.table.rows)
+        self._progress: Progress = new_progress(n)
+        one = n == 1
+        self._learn_kernel = kernels.learn_one if one else kernels.learn_eight
+        self._predict_kernel = kernels.predict_one if one else kernels.predict_eight
+
+    # -- learning and predicting -----------------------------------------------------------------------
+
+    def learn(self, batch: Batch) -> NDArray[np.float32]:
+        """Learn from each example in turn.
+
+        Returns
+        -------
+        float32[n]
+            The probability of each example just before it was learned from.
+
+        Raises
+        ------
+        BatchError
+            For an example without a label or an index outside the table; nothing is learned then.
+        """
+        unlabelled = np.isnan(batch.labels)
+        if unlabelled.any():
+            row = int(np.flatnonzero(unlabelled)[0])
+            raise BatchError(f"row {row} has no label; give 0 or 1, or call predict")
+        batch.check_slots(self.bits)
+        return self.learn_checked(batch)
+
+    def learn_checked(self, batch: Batch) -> NDArray[np.float32]:
+        """:meth:`learn` from a batch that is known to be labelled and within the table."""
+        out = np.empty(len(batch), np.float32)
+        self._learn_kernel(
+            *_arrays(batch),
+            batch.labels,
+            batch.weights,
+            self._rows,
+            self._rates,
+            self._shares,
+            self._progress,
+            out,
+        )
+        return out
+
+    def predict(self, batch: Batch) -> NDArray[np.float32]:
+        """Return float32[n]: the probability of a click for each example.
+
+        Safe beside one thread that learns: it may see an example half applied, never a number that is not
+        finite.
+
+        Raises
+        ------
+        BatchError
+            For an index outside the table.
+        """
+        batch.check_slots(self.bits)
+        out = np.empty(len(batch), np.float32)
+        self._predict_kernel(*_arrays(batch), self._rows, self._shares, out)
+        return out
+
+    def learn_one(self, features: Mapping[str, Any], label: float, weight: float = 1.0) -> float:
+        """Learn from one example; return its probability just before."""
+        return float(self.learn(Batch.from_dicts([features], [label], [weight]))[0])
+
+    def predict_one(self, features: Mapping[str, Any]) -> float:
+        """Return the probability of a click for one example."""
+        return float(self.predict(Batch.from_dicts([features]))[0])
+
+    # -- looking inside --------------------------------------------------------------------------------
+
+    @property
+    def bits(self) -> int:
+        """log2 of the number of slots."""
+        return self.table.bits
+
+    @property
+    def examples(self) -> int:
+        """The number of examples learned from, those of importance weight 0 included."""
+        return int(self._progress.counts[EXAMPLES])
+
+    @property
+    def nbytes(self) -> int:
+        """The memory of the table, in bytes."""
+        return self.table.nbytes
+
+    @property
+    def shares(self) -> NDArray[np.float32]:
+        """float32[lanes]: how much each lane counts in the mixture; they sum to 1."""
+        shares = self._shares.rows[0, : len(self.lanes)]
+        return shares / shares.sum()
+
+    @property
+    def lane_losses(self) -> NDArray[np.float64]:
+        """float64[lanes]: each lane's own summed log loss, in nats; 0 for a single lane."""
+        return self._progress.lane_losses.copy()
+
+    @property
+    def weights(self) -> NDArray[np.float32]:
+        """float32[slots + 1]: the lanes' weights averaged by the mixture, in log-odds; the intercept last."""
+        weights: NDArray[np.float32] = self.table.weights @ self.shares
+        return weights
+
+    def metrics(self) -> dict[str, Any]:
+        """Return the progressive validation so far: see :func:`nonzero.progressive.describe`."""
+        return describe(self._progress)
+
+    def explain(self, batch: Batch) -> Explanation:
+        """Take the prediction of a batch of one example apart.
+
+        Raises
+        ------
+        BatchError
+            For a batch of other than one example, or an index outside the table.
+        """
+        if len(batch) != 1:
+            raise BatchError(f"there are {len(batch)} examples; explain takes one")
+        probability = float(self.predict(batch)[0])
+        shares = self.shares
+        slots = (batch.indices & np.uint32(self.table.slots - 1)).astype(np.intp)
+        contributions = (self.table.weights[slots] @ shares) * batch.explicit_values()
+        intercept = float(self.table.weights[-1] @ shares)
+        p = min(max(probability, 1e-22), 1 - 2**-25)  # float32 rounds the nearest to 1 up to it
+        log_odds = float(np.log(p) - np.log1p(-p))
+        return Explanation(
+            probability, contributions, intercept, log_odds - intercept - float(contributions.sum())
+        )
+
+    # -- the whole state -------------------------------------------------------------------------------
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the model was made with, as JSON holds it."""
+        return {"bits": self.bits, "lanes": lanes_to_settings(self.lanes)}
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Self:
+        """Make a new model of :attr:`settings`.
+
+        Raises
+        ------
+        SettingsError
+            For settings that are missing, unknown or out of their range.
+        """
+        if set(settings) != {"bits", "lanes"}:
+            raise SettingsError(f"a model's settings are 'bits' and 'lanes', not {sorted(settings)}")
+        return cls(settings["bits"], lanes_from_settings(settings["lanes"]))
+
+    def _state(self) -> dict[str, NDArray[Any]]:
+        """Return every array that learning writes, by name."""
+        return {"table": self.table.rows, "shares": self._shares.rows, **self._progress._asdict()}
+
+    def digest(self) -> str:
+        """Return a hex digest of the whole learned state and its settings: equal digests, equal models."""
+        return snapshot.digest_of(self._state(), self.settings)
+
+    def save(self, path: str | os.PathLike[str]) -> str:
+        """Write the model to a file, whole or not at all; return its digest.
+
+        Raises
+        ------
+        OSError
+            Where the disk refuses.
+        """
+        return snapshot.write(path, self._state(), self.settings)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], **expected: Any) -> Self:
+        """Read a model that :meth:`save` wrote.
+
+        Parameters
+        ----------
+        path
+            The file.
+        expected
+            Settings that it should have: ``bits``, ``optimizer`` as for the constructor.
+
+        Raises
+        ------
+        FileNotFoundError
+            Where there is no such file.
+        SnapshotError
+            For a file that is damaged or no saved model.
+        SettingsError
+            Where a stored setting differs from the one expected; the message names each difference.
+        """
+        tensors, settings = snapshot.read(path)
+        try:
+            model = cls.from_settings(settings)
+            state = model._state()
+            for name, array in state.items():
+                if tensors[name].dtype != array.dtype:
+                    raise ValueError(f"{name} is {tensors[name].dtype}, not {array.dtype}")
+                array[:] = tensors[name].reshape(array.shape)
+        except (KeyError, ValueError) as error:
+            raise SnapshotError(f"{path} does not hold a model of this version: {error!r}") from error
+        model._check_expected(path, expected)
+        return model
+
+    def _check_expected(self, path: str | os.PathLike[str], expected: Mapping[str, Any]) -> None:
+        wanted = dict(expected)
+        if "optimizer" in wanted:
+            optimizer = wanted.pop("optimizer")
+            lanes = (
+                DEFAULT_LANES
+                if optimizer is None
+                else (optimizer,)
+                if isinstance(optimizer, AdaGrad)
+                else optimizer
+            )
+            wanted["lanes"] = lanes_to_settings(lanes)
+        unknown = sorted(set(wanted) - set(self.settings))
+        if unknown:
+            raise SettingsError(f"a model has no setting {unknown}; its settings are bits and optimizer")
+        differences = [
+            f"{name} is {self.settings[name]!r}, expected {value!r}"
+            for name, value in wanted.items()
+            if self.settings[name] != value
+        ]
+        if differences:
+            raise SettingsError(f"{path} was saved with other settings: {'; '.join(differences)}")
+
+    def __repr__(self) -> str:
+        return f"LogisticRegression(bits={self.bits}, lanes={len(self.lanes)}, examples={self.examples})"

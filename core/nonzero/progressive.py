@@ -1,0 +1,148 @@
+# mypy: disable-error-code="no-untyped-def"
+"""Progressive validation: how good each prediction was just before its example was learned from.
+
+Every example is a test before it is a lesson, so the mean loss is an honest estimate at no cost (Blum, Kalai,
+Langford, "Beating the hold-out", COLT 1999). The sums are part of the model's state, and so of the fold.
+
+The whole stream's AUC comes from a histogram of the predictions over equal steps of log-odds; two examples in
+one bin count as a tie, so it is off by at most half the share of pairs that fall together (`auc_error`). The
+recent figures are exact.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nonzero.compiled import inlined
+from nonzero.lanes import log
+
+__all__ = ["RECENT", "Progress", "describe", "new_progress", "record"]
+
+RECENT: Final = 100_000
+"""How many examples the recent figures cover."""
+
+BINS: Final = 4096
+BINS_PER_NAT = np.float32(128.0)
+MIDDLE = np.float32(BINS / 2)
+LAST = np.float32(BINS - 1)
+ZERO = np.float32(0.0)
+
+# Where each sum stands.
+WEIGHT, POSITIVE, PREDICTED, LOSS, LARGEST_WEIGHT = range(5)
+EXAMPLES, LEARNED = range(2)
+
+
+class Progress(NamedTuple):
+    """What was seen so far.
+
+    Parameters
+    ----------
+    counts
+        int64[2]: examples, and those of them whose importance weight was not 0.
+    sums
+        float64[5]: importance weight, that of the clicks, weighted predictions, weighted log loss in nats,
+        and the largest importance weight (at least 1).
+    lane_losses
+        float64[lanes]: each lane's own weighted log loss, in nats (of a model with several).
+    histogram
+        float64[2, 4096]: importance weight of the negatives and of the positives, by predicted log-odds.
+    recent
+        float32[100_000, 4]: probability, log loss, label and weight of the last examples, as a ring.
+    """
+
+    counts: NDArray[np.int64]
+    sums: NDArray[np.float64]
+    lane_losses: NDArray[np.float64]
+    histogram: NDArray[np.float64]
+    recent: NDArray[np.float32]
+
+
+def new_progress(lanes: int) -> Progress:
+    """Return the progress of a model that has seen nothing."""
+    sums = np.zeros(5)
+    sums[LARGEST_WEIGHT] = 1
+    return Progress(
+        np.zeros(2, np.int64), sums, np.zeros(lanes), np.zeros((2, BINS)), np.zeros((RECENT, 4), np.float32)
+    )
+
+
+@inlined
+def record(progress, click, none, label, weight):
+    """Count one example that was predicted with the probabilities `click` and `none`."""
+    loss = -log(click if label > ZERO else none)
+    place = progress.counts[EXAMPLES] % RECENT
+    progress.recent[place, 0] = click
+    progress.recent[place, 1] = loss
+    progress.recent[place, 2] = label
+    progress.recent[place, 3] = weight
+    progress.counts[EXAMPLES] += 1
+    s = np.float64(weight)
+    progress.sums[WEIGHT] += s
+    progress.sums[POSITIVE] += s * np.float64(label)
+    progress.sums[PREDICTED] += s * np.float64(click)
+    progress.sums[LOSS] += s * np.float64(loss)
+    log_odds = (log(click) - log(none)) * BINS_PER_NAT + MIDDLE
+    progress.histogram[np.intp(label), np.intp(min(max(log_odds, ZERO), LAST))] += s
+
+
+def describe(progress: Progress) -> dict[str, Any]:
+    """Return the figures of the whole stream, and under ``recent`` those of the last 100,000 examples.
+
+    Returns
+    -------
+    dict
+        ``examples``, ``weight`` (their summed importance weight), ``log_loss`` (mean, in nats), ``auc`` and
+        ``auc_error`` (a bound), ``normalized_entropy`` (log loss over that of the constant base rate; He et
+        al., "Practical lessons from predicting clicks on ads at Facebook", 2014, section 3) and
+        ``calibration`` (mean prediction over mean label). None where a figure is not defined: no example, no
+        click, nothing but clicks.
+    """
+    weight, positive, predicted, loss = (float(progress.sums[j]) for j in (WEIGHT, POSITIVE, PREDICTED, LOSS))
+    examples = int(progress.counts[EXAMPLES])
+    whole = (
+        {"examples": examples}
+        | _ratios(weight, positive, predicted, loss)
+        | _histogram_auc(progress.histogram)
+    )
+    probability, losses, labels, weights = progress.recent[:examples].T.astype(np.float64)
+    recent = {"examples": losses.size} | _ratios(
+        float(weights.sum()), float(weights @ labels), float(weights @ probability), float(weights @ losses)
+    )
+    return whole | {"recent": recent | _exact_auc(probability, labels, weights)}
+
+
+def _ratios(weight: float, positive: float, predicted: float, loss: float) -> dict[str, float | None]:
+    rate = positive / weight if weight else 0.0
+    entropy = -rate * np.log(rate) - (1 - rate) * np.log1p(-rate) if 0 < rate < 1 else 0.0
+    return {
+        "weight": weight,
+        "log_loss": loss / weight if weight else None,
+        "normalized_entropy": float(loss / weight / entropy) if entropy else None,
+        "calibration": predicted / positive if positive else None,
+    }
+
+
+def _histogram_auc(histogram: NDArray[np.float64]) -> dict[str, float | None]:
+    negatives, positives = histogram
+    pairs = float(negatives.sum() * positives.sum())
+    if not pairs:
+        return {"auc": None, "auc_error": None}
+    tied = negatives * positives
+    below = np.cumsum(negatives) - negatives
+    return {
+        "auc": float((positives @ below + tied.sum() / 2) / pairs),
+        "auc_error": float(tied.sum() / 2 / pairs),
+    }
+
+
+def _exact_auc(
+    probability: NDArray[np.float64], labels: NDArray[np.float64], weights: NDArray[np.float64]
+) -> dict[str, float | None]:
+    """Return the weighted AUC with ties counted half."""
+    values, tier = np.unique(probability, return_inverse=True)
+    negatives = np.bincount(tier, weights * (1 - labels), values.size)
+    positives = np.bincount(tier, weights * labels, values.size)
+    return _histogram_auc(np.stack((negatives, positives))) | {"auc_error": 0.0 if values.size else None}

@@ -1,0 +1,122 @@
+"""Saved models: safetensors and a digest, written atomically; never pickle.
+
+safetensors has no checksum of its own, so the header's metadata carry one (xxh3-128) over every tensor's
+name, type, shape and bytes and over the other metadata; a file with any bit changed is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from nonzero.errors import SnapshotError
+
+__all__ = ["FORMAT", "digest_of", "read", "write"]
+
+FORMAT: Final = "nonzero-1"
+"""The name and version of the file format."""
+
+
+def digest_of(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> str:
+    """Return the hex xxh3-128 of arrays and JSON-able metadata, by name in alphabetical order."""
+    digest = xxhash.xxh3_128(json.dumps(metadata, sort_keys=True).encode())
+    for name in sorted(tensors):
+        array = tensors[name]
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data.cast("B"))
+    return digest.hexdigest()
+
+
+def write(
+    path: str | os.PathLike[str], tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]
+) -> str:
+    """Write arrays and JSON-able metadata so that the file at `path` is always whole: the old one or the new.
+
+    The bytes go to a temporary file beside it, reach the disk, and take its name; then the directory is
+    synced.
+
+    Returns
+    -------
+    str
+        The digest that was stored.
+
+    Raises
+    ------
+    OSError
+        Where the disk refuses; `path` is then as it was.
+    """
+    target = Path(path)
+    digest = digest_of(tensors, metadata)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    header = {"format": FORMAT, "digest": digest, "metadata": json.dumps(metadata, sort_keys=True)}
+    try:
+        _serialize(temporary, tensors, header)
+        _sync(temporary)
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync(target.parent)
+    return digest
+
+
+def _serialize(path: Path, tensors: Mapping[str, NDArray[Any]], header: dict[str, str]) -> None:
+    # save_file takes the arrays' memory as it is: a copy would double a table's size while it is saved.
+    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    try:
+        save_file(arrays, path, metadata=header)
+    except SafetensorError as error:
+        raise OSError(f"{path} could not be written: {error}") from error
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Read what :func:`write` wrote and check its digest.
+
+    Returns
+    -------
+    tuple
+        The arrays by name, and the metadata.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is no such file.
+    SnapshotError
+        Where the file is not a saved model, is of another version, or is damaged.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no saved model at {path}")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = file.metadata() or {}
+            if header.get("format") != FORMAT:
+                raise SnapshotError(
+                    f"{path} has the format {header.get('format')!r}; this version reads {FORMAT!r}"
+                )
+            metadata = json.loads(header["metadata"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, KeyError, ValueError, OSError, TypeError) as error:
+        raise SnapshotError(f"{path} is not a saved model, or is damaged: {error}") from error
+    found = digest_of(tensors, metadata)
+    if found != header.get("digest"):
+        raise SnapshotError(
+            f"{path} is damaged: its digest is {found}, stored is {header.get('digest')}; use a copy of it"
+        )
+    return tensors, metadata
