@@ -125,7 +125,7 @@ class Reader:
         """
         if self._finished:
             raise ValueError("this reader is finished; make a new one for another stream")
-        view = np.frombuffer(memoryview(data), np.uint8)
+        view = np.frombuffer(data, np.uint8)
         first = self._line
         parts = [
             part for start in range(0, view.size, PIECE) for part in self._take(view[start : start + PIECE])

@@ -10,6 +10,7 @@ from core.formats.plainly import assert_same, plain_reader, whole
 from nonzero import formats
 from nonzero.errors import FormatError
 from nonzero.hashing import field_of, index_of
+from real_data import unpacked
 
 PIECES = [
     *(b"1", b"-1", b"0", b"+1", b"1.0", b"2", b"nan", b" ", b" ", b"  ", b"\t", b"|", b" |", b"|ns", b"|a:2"),
@@ -71,3 +72,15 @@ def test_errors_name_what_is_wrong() -> None:
     with pytest.raises(FormatError, match=r"line 2: the value '2e6' is beyond 1e\+06") as caught:
         formats.parse(b"1 | a\n1 | b:2e6\n\n", "vw")
     assert [error.line for error in caught.value.lines] == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "nonzeros"), [("rcv1_small.vw.gz", 1000, 77739), ("vw_0001.dat.gz", 200, 15282)]
+)
+def test_real_file(name: str, rows: int, nonzeros: int) -> None:
+    text = unpacked(name)
+    parsed = read(text)
+    assert not parsed.errors
+    assert len(parsed.batch) == rows
+    assert parsed.batch.nnz == nonzeros == text.count(b":")
+    assert_same(parsed, whole(plain_reader("vw"), text))

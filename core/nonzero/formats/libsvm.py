@@ -1,0 +1,149 @@
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,type-arg"
+"""The text of LIBSVM and SVMlight: ``label index:value index:value ... # comment``.
+
+The label is 1 (``+1``, ``1.0``), or 0 or -1; a line that starts with ``index:value`` has none. An index is
+a slot of the table, taken as it is written, be the first 0 or 1; it is at most ``2**31``. Indices need not
+ascend, and one that is named twice counts twice. A value of 0 is no nonzero. ``qid:n`` before the features,
+which ranks, and what follows a ``#`` are passed over.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+from nonzero.batch import MAX_INDEX
+from nonzero.compiled import inlined, kernel
+from nonzero.errors import InputError
+from nonzero.formats.numbers import (
+    label_of,
+    label_of_number,
+    number_of,
+    scan_digits,
+    scan_number,
+    shown,
+    value_of,
+    value_within,
+)
+from nonzero.formats.reading import Format
+from nonzero.formats.rows import BUFFER, ROWS, Row, Rows
+from nonzero.hashing import NO_FIELD
+
+__all__ = ["Libsvm"]
+
+NEWLINE: Final = np.uint8(ord("\n"))
+RETURN: Final = np.uint8(ord("\r"))
+SPACE: Final = np.uint8(ord(" "))
+TAB: Final = np.uint8(ord("\t"))
+COLON: Final = np.uint8(ord(":"))
+HASH: Final = np.uint8(ord("#"))
+MAX_DIGITS: Final = 10  # of an index
+
+BLANKS: Final = re.compile(rb"[ \t]+")
+INDEX: Final = re.compile(rb"\d+")
+
+
+class Libsvm(Format):
+    """The text of LIBSVM and SVMlight; it has no options."""
+
+    name = "libsvm"
+
+    def read(self, data: NDArray[np.uint8], end: int, rows: Rows) -> int:
+        """Parse whole lines by compiled code."""
+        return int(_read(data, end, rows))
+
+    def parse_line(self, line: bytes) -> Row:
+        """Parse one line in Python."""
+        words = [word for word in BLANKS.split(line.partition(b"#")[0]) if word]
+        if not words:
+            raise InputError("the line is only a comment")
+        label = float("nan") if b":" in words[0] else label_of(words.pop(0))
+        if words and words[0].startswith(b"qid:"):
+            number_of(words.pop(0)[4:], "the qid")
+        indices: list[int] = []
+        values: list[float] = []
+        for word in words:
+            index, colon, text = word.partition(b":")
+            if not colon:
+                raise InputError(f"{shown(word)} is not index:value")
+            if not INDEX.fullmatch(index) or int(index) > MAX_INDEX:
+                raise InputError(
+                    f"the index {shown(index)} is not a whole number from 0 to 2**31 = {MAX_INDEX}"
+                )
+            value = value_of(number_of(text, f"the value of the index {shown(index)}"), text)
+            if value:
+                indices.append(int(index))
+                values.append(value)
+        return Row(indices, values, [NO_FIELD] * len(indices), label)
+
+
+@inlined
+def _skip_blanks(data, j):
+    """Return where the next byte is that is neither a space nor a tab."""
+    while data[j] in (SPACE, TAB):
+        j += 1
+    return j
+
+
+@inlined
+def _ends_word(byte):
+    return byte in (SPACE, TAB, NEWLINE, RETURN, HASH)
+
+
+@inlined
+def _scan_label(data, j):
+    """Read the label, NaN where there is none; return it, where it ends, and whether it was read."""
+    number, stop, read = scan_number(data, j)
+    if data[stop] == COLON:
+        return np.float32(np.nan), j, True
+    label = label_of_number(number)
+    return label, stop, read and _ends_word(data[stop]) and not np.isnan(label)
+
+
+@kernel(types.int64(BUFFER, types.int64, ROWS))
+def _read(data, end, rows):
+    r = 0
+    nnz = 0
+    j = 0
+    rows.indptr[0] = 0
+    while j < end:
+        first = nnz
+        rows.spans[r, 0] = j
+        rows.lines[r] = r
+        rows.weights[r] = 1
+        rows.times[r] = -1
+        rows.ids[r, 0] = rows.ids[r, 1] = -1
+        rows.labels[r], j, read = _scan_label(data, _skip_blanks(data, j))
+        j = _skip_blanks(data, j)
+        while read and not _ends_word(data[j]):
+            start = j
+            index, j = scan_digits(data, start, np.uint64(0))
+            read = (
+                j > start and j - start <= MAX_DIGITS and index <= np.uint64(MAX_INDEX) and data[j] == COLON
+            )
+            if read:
+                number, j, read = scan_number(data, j + 1)
+                value = np.float32(number)
+                read = read and value_within(value) and _ends_word(data[j])
+                rows.indices[nnz] = np.uint32(index)
+                rows.values[nnz] = value
+                rows.fields[nnz] = NO_FIELD
+                nnz += value != 0
+                j = _skip_blanks(data, j)
+        # A comment is passed over; a return that ends no line, or anything else, is for Python.
+        read = read and (data[j] != RETURN or data[j + 1] == NEWLINE)
+        if not read:
+            nnz = first
+        while data[j] != NEWLINE:
+            j += 1
+        rows.plain[r] = not read
+        rows.spans[r, 1] = j
+        j += 1
+        r += 1
+        rows.indptr[r] = nnz
+    rows.lines[r] = r
+    return r

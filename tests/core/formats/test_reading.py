@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from core.formats.plainly import assert_same, whole
+from nonzero import formats
+from nonzero.errors import FormatError, SettingsError
+
+TEXT = "1 2 'x|a f:3 |b g\r\n\n-1 | s=t u:1e-30\nwrong\n'ý| é:0.123456789012345678\r\n| last".encode()
+
+
+def test_chunks_that_end_anywhere_give_the_same_rows() -> None:
+    expected = whole(formats.reader("vw"), TEXT)
+    assert expected.lines.tolist() == [1, 3, 5, 6]
+    assert [error.line for error in expected.errors] == [2, 4]
+    assert expected.lines_read == 6
+    for cut in range(len(TEXT) + 1):
+        assert_same(whole(formats.reader("vw"), TEXT[:cut], TEXT[cut:]), expected)
+    assert_same(whole(formats.reader("vw"), *(TEXT[j : j + 1] for j in range(len(TEXT)))), expected)
+
+
+def test_line_numbers_run_on_over_feeds() -> None:
+    reader = formats.reader("vw")
+    assert reader.feed(b"1 | a\n2 | b\n").lines.tolist() == [1]
+    parsed = reader.feed(b"\n1 | c\n")
+    assert parsed.lines.tolist() == [4]
+    assert [error.line for error in parsed.errors] == [3]
+
+
+def test_anything_with_bytes_is_read() -> None:
+    text = b"1 | a\n"
+    for data in (text, bytearray(text), memoryview(text), np.frombuffer(text, np.uint8)):
+        assert len(formats.parse(data, "vw")) == 1
+
+
+def test_empty_stream_has_no_rows() -> None:
+    assert len(formats.parse(b"", "vw")) == 0
+    assert whole(formats.reader("vw"), b"", b"").lines_read == 0
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 64, 10_000])
+def test_line_longer_than_allowed_is_an_error_and_passed_over(chunk: int) -> None:
+    text = b"1 | a\n1 | " + b"x" * 200 + b"\n1 | b\r\n1 | " + b"y" * 16 + b"\n1 | " + b"z" * 17
+    chunks = [text[j : j + chunk] for j in range(0, len(text), chunk)]
+    parsed = whole(formats.reader("vw", max_line=20), *chunks)
+    assert parsed.lines.tolist() == [1, 3, 4]
+    assert [error.line for error in parsed.errors] == [2, 5]
+    assert "longer than 20 bytes" in parsed.errors[0].reason
+    assert parsed.lines_read == 5
+
+
+def test_endless_line_takes_no_memory() -> None:
+    reader = formats.reader("vw", max_line=2**20)
+    chunk = b"x" * 2**16
+    reader.feed(chunk)
+    tracemalloc.start()
+    for _ in range(2000):
+        reader.feed(chunk)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**25
+    assert reader.feed(b"\n1 | a\n").lines.tolist() == [2]
+
+
+def test_line_much_longer_than_a_piece() -> None:
+    text = b"1 | " + b" ".join(b"f%d" % i for i in range(500_000)) + b"\n-1 | a\n"
+    batch = whole(formats.reader("vw"), *(text[j : j + 100_000] for j in range(0, len(text), 100_000))).batch
+    assert np.diff(batch.indptr).tolist() == [500_000, 1]
+
+
+def test_reader_is_finished_once() -> None:
+    reader = formats.reader("vw")
+    reader.finish()
+    with pytest.raises(ValueError, match="finished"):
+        reader.feed(b"1 | a\n")
+
+
+def test_unknown_formats_and_options_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"'xml' is unknown; give one of vw, libsvm, ndjson, csv"):
+        formats.reader("xml")
+    with pytest.raises(SettingsError, match="'vw' has no option 'label'; it takes namespace_separator"):
+        formats.parse(b"", "vw", label="click")
+    with pytest.raises(SettingsError, match="'-'"):
+        formats.reader("vw", namespace_separator="-")
+
+
+def test_error_names_the_first_lines_and_keeps_all() -> None:
+    with pytest.raises(FormatError, match="and 15 more") as caught:
+        formats.parse(b"x\n" * 20, "vw")
+    assert [error.line for error in caught.value.lines] == list(range(1, 21))
