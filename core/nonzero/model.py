@@ -182,8 +182,8 @@ class LogisticRegression:
     @property
     def shares(self) -> NDArray[np.float32]:
         """float32[lanes]: how much each lane counts in the mixture; they sum to 1."""
-        shares = self._shares.rows[0, : len(self.lanes)]
-        return shares / shares.sum()
+        shares: NDArray[np.float32] = self._shares.rows[0, : len(self.lanes)]
+        return shares / np.float32(shares.sum())
 
     @property
     def lane_losses(self) -> NDArray[np.float64]:

@@ -1,0 +1,189 @@
+"""The model in plain numpy: slow and obvious, held against the compiled kernels.
+
+:class:`ExactOracle` works in float32 in the order that the kernels state, and must agree to the bit.
+:class:`Float64Oracle` is the formula of the source document in float64, and says how far rounding may lead
+away from it.
+"""
+
+from typing import Any
+
+import numpy as np
+
+F = np.float32
+WINDOW = 100_000
+
+
+def exp(x: Any) -> Any:
+    return plus_one(*reduced(F(x)))
+
+
+def reduced(x: Any) -> Any:
+    """Cephes expf: x = n ln 2 + r; e^r - 1 by its polynomial."""
+    n = (x * F(1.44269504088896341) + F(1.5 * 2**23)) - F(1.5 * 2**23)
+    r = (x - n * F(0.693359375)) - n * F(-2.12194440e-4)
+    p = np.zeros_like(r)
+    for c in (
+        1.9875691500e-4,
+        1.3981999507e-3,
+        8.3334519073e-3,
+        4.1665795894e-2,
+        1.6666665459e-1,
+        5.0000001201e-1,
+    ):
+        p = p * r + F(c)
+    return n, p * (r * r) + r
+
+
+def plus_one(n: Any, p: Any) -> Any:
+    return np.ldexp(p + F(1), n.astype(np.int32)).astype(F)
+
+
+def expm1(x: Any) -> Any:
+    n, p = reduced(F(x))
+    scale = np.ldexp(F(1), n.astype(np.int32)).astype(F)
+    return p * scale + (scale - F(1))
+
+
+def log(x: Any) -> Any:
+    """Cephes logf: x = m 2^e with sqrt(1/2) <= m < sqrt(2)."""
+    m, e = np.frexp(F(x))
+    low = m < F(np.sqrt(0.5))
+    m, e = np.where(low, m * F(2), m), np.where(low, e - 1, e).astype(F)
+    f = m - F(1)
+    p = np.zeros_like(f)
+    for c in (
+        7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1,
+        -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1,
+    ):  # fmt: skip
+        p = p * f + F(c)
+    square = f * f
+    p = p * f * square
+    p = p + e * F(-2.12194440e-4)
+    p = p - square * F(0.5)
+    return (f + p) + e * F(0.693359375)
+
+
+def softplus(x: Any) -> Any:
+    e = exp(np.minimum(x, F(0)) - np.maximum(x, F(0)))
+    u = e + F(1)
+    return np.maximum(x, F(0)) + (log(u) + (e - (u - F(1))) / u)
+
+
+def total(x: Any) -> Any:
+    """Sum over the lanes in pairs."""
+    while x.size > 1:
+        x = x[::2] + x[1::2]
+    return x[0]
+
+
+class ExactOracle:
+    """Every lane's weights and accumulators as float32[slots + 1, lanes], and the shares."""
+
+    def __init__(self, bits: Any, lanes: Any) -> None:
+        n = len(lanes)
+        self.eta = np.array([rate for rate, _ in lanes], F)
+        self.epsilon = np.array([epsilon for _, epsilon in lanes], F)
+        self.w = np.zeros((2**bits + 1, n), F)
+        self.g = np.zeros((2**bits + 1, n), F)
+        self.shares = np.full(n, F(1 / n))
+        self.largest = F(1)
+        self.learned = 0
+
+    def margin(self, slots: Any, values: Any) -> Any:
+        sums = [np.zeros_like(self.eta) for _ in range(4)]
+        for j, (i, x) in enumerate(zip(slots, values, strict=True)):
+            sums[j % 4] = sums[j % 4] + self.w[i] * x
+        m = ((sums[0] + sums[1]) + (sums[2] + sums[3])) + self.w[-1]
+        return np.clip(m, F(-50), F(50))
+
+    def predict(self, m: Any) -> Any:
+        e = exp(-m)
+        p = F(1) / (e + F(1))
+        none = e * p
+        click, no_click = total(self.shares * p), total(self.shares * none)
+        return p, none, click / (click + no_click)
+
+    def learn(self, slots: Any, values: Any, label: Any, s: Any) -> Any:
+        """One example; returns the probability before."""
+        s = F(s)
+        m = self.margin(slots, values)
+        p, none, mixed = self.predict(m)
+        if s == 0:
+            return mixed
+        self.learned += 1
+        if self.eta.size > 1:
+            self.mix(softplus(-m if label else m), s)
+        residual = -none if label else p
+        where = [*slots, -1]
+        x = [*values, F(1)]
+        if s == 1:
+            for i, x_i in zip(where, x, strict=True):
+                g = residual * x_i
+                self.g[i] = np.minimum(self.g[i] + g * g, F(1e30))
+                self.bound(i, self.w[i] - self.eta * g / np.sqrt(self.g[i] + self.epsilon))
+        else:
+            self.learn_weighted(where, x, m, residual, F(1 if label else -1), s)
+        return mixed
+
+    def learn_weighted(self, where: Any, x: Any, m: Any, residual: Any, toward: Any, s: Any) -> None:
+        for i, x_i in zip(where, x, strict=True):
+            g = residual * x_i
+            self.g[i] = np.minimum(self.g[i] + (g * g) * s, F(1e30))
+        rates = [self.eta / np.sqrt(self.g[i] + self.epsilon) for i in where]
+        q = rates[-1]
+        for rate, x_i in zip(rates[:-1], x[:-1], strict=True):
+            q = q + rate * (x_i * x_i)
+        pull, odds = np.minimum(q * s, F(1e30)), exp(m * toward)
+        d = np.minimum(pull, log(np.minimum(pull / odds, F(1e37)) + F(1)))
+        for _ in range(6):
+            grown = expm1(d)
+            d = np.maximum(d - (d + odds * grown - pull) / (odds * grown + odds + F(1)), F(0))
+        move = d / q * toward
+        for i, x_i, rate in zip(where, x, rates, strict=True):
+            self.bound(i, self.w[i] + move * rate * x_i)
+
+    def bound(self, i: Any, weights: Any) -> None:
+        self.w[i] = np.clip(weights, F(-1e6), F(1e6))
+
+    def mix(self, losses: Any, s: Any) -> None:
+        if s > self.largest:
+            raised = exp(log(self.shares) * (self.largest / s))
+            self.shares = raised / total(raised)
+            self.largest = s
+        shares = self.shares * exp(losses * -(s / self.largest))
+        shares = shares / total(shares)
+        alpha = F(1) / F(self.learned + 1)
+        self.shares = shares * (F(1) - alpha) + alpha / F(shares.size)
+
+
+class Float64Oracle:
+    """G <- G + s g^2 and w <- w - eta g / sqrt(G + epsilon), s = 1, one lane, as the source document states
+    it."""
+
+    def __init__(self, bits: Any, eta: Any, epsilon: Any) -> None:
+        self.eta, self.epsilon = eta, epsilon
+        self.w = np.zeros(2**bits + 1)
+        self.g = np.zeros(2**bits + 1)
+
+    def learn(self, slots: Any, values: Any, label: Any) -> Any:
+        where, x = [*slots, -1], [*values, 1.0]
+        margin = sum(self.w[i] * x_i for i, x_i in zip(where, x, strict=True))
+        p = 1 / (1 + np.exp(-margin))
+        for i, x_i in zip(where, x, strict=True):
+            g = (p - label) * float(x_i)
+            self.g[i] += g * g
+            self.w[i] -= self.eta * g / np.sqrt(self.g[i] + self.epsilon)
+        return p
+
+
+def weighted_step(margin: Any, pull: Any, label: Any) -> Any:
+    """Where the margin ends under the total pull Q s, by many small steps of dm/ds = (y - p) Q, in
+    float64."""
+    m, sign = float(margin), 1.0 if label else -1.0
+    # d + a expm1(d) = pull by bisection between two certain bounds: no Newton step, no polynomial.
+    a = np.exp(sign * m)
+    low, high = 0.0, min(float(pull), np.log1p(pull / a))
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if middle + a * np.expm1(middle) < pull else (low, middle)
+    return m + sign * low
