@@ -1,0 +1,374 @@
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,type-arg,assignment,call-arg"
+"""The compiled reader of JSON examples: one pass over the bytes, an example a line.
+
+It reads what is ordinary, whole and right, and flags every other line for the plain decoder
+(:mod:`nonzero.formats.json_plain`), which reads the rare and names the wrong. A line is never accepted here
+that the plain decoder refuses, and never read differently.
+
+Each reader of a part takes the position `j` where the part starts, and returns the position after it, or -1
+where it leaves the line to the plain decoder.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numba import types
+from numba.cpython.unsafe.numbers import trailing_zeros
+
+from nonzero.batch import MAX_INDEX, MAX_WEIGHT
+from nonzero.compiled import inlined, kernel
+from nonzero.formats.json_plain import MAX_ID
+from nonzero.formats.json_text import (
+    BACKSLASH,
+    NINE,
+    QUOTE,
+    ZERO,
+    copy_string,
+    hash_name,
+    past_space,
+    read_number,
+    special_bytes,
+    word_at,
+)
+from nonzero.formats.numbers import value_within
+from nonzero.formats.rows import BUFFER, ROWS
+from nonzero.hashing import NO_FIELD, to_field, to_index
+
+__all__ = ["read_examples"]
+
+
+def _word(text: bytes) -> np.uint64:
+    return np.uint64(int.from_bytes(text, "little"))
+
+
+FEATURES: Final = _word(b"features")
+INDICES: Final = _word(b"indices")
+VALUES: Final = _word(b"values")
+LABEL: Final = _word(b"label")
+WEIGHT: Final = _word(b"weight")
+ID: Final = _word(b"id")
+TIME: Final = _word(b"time")
+TRUE: Final = _word(b"true")
+NULL: Final = _word(b"null")
+FALSE: Final = _word(b"false")
+FOUR_BYTES: Final = np.uint64(2**32 - 1)
+FIVE_BYTES: Final = np.uint64(2**40 - 1)
+
+# Which members an example has been seen to have.
+HAS_FEATURES: Final = 1
+HAS_INDICES: Final = 2
+HAS_VALUES: Final = 4
+HAS_LABEL: Final = 8
+HAS_WEIGHT: Final = 16
+HAS_ID: Final = 32
+HAS_TIME: Final = 64
+
+NEWLINE: Final = ord("\n")
+
+
+@inlined
+def read_value(data, j):
+    """Read a feature's value."""
+    j, value = read_number(data, j)
+    return (j if value_within(value) else -1), value
+
+
+@inlined
+def read_whole(data, j):
+    """Read a whole number below 10**18."""
+    start = j
+    number = 0
+    c = data[np.uintp(j)]
+    while ZERO <= c <= NINE:
+        number = number * 10 + (np.int64(c) - ZERO)
+        j += 1
+        c = data[np.uintp(j)]
+    if j == start or j > start + 18 or (j > start + 1 and data[np.uintp(start)] == ZERO):
+        return -1, 0
+    return j, number
+
+
+@inlined
+def read_features(data, j, scratch, rows, nnz):  # noqa: C901
+    """Read the object of features; returns the number of nonzeros too."""
+    if data[np.uintp(j)] != ord("{"):
+        return -1, nnz
+    j = past_space(data, j + 1)
+    if data[np.uintp(j)] == ord("}"):
+        return j + 1, nnz
+    while True:
+        if data[np.uintp(j)] != QUOTE:
+            return -1, nnz
+        j, key = copy_string(data, j + 1, scratch, 0)
+        if j < 0:
+            return -1, nnz
+        j = past_space(data, j)
+        if data[np.uintp(j)] != ord(":"):
+            return -1, nnz
+        j = past_space(data, j + 1)
+        h = hash_name(scratch, key)
+        field = to_field(h)
+        c = data[np.uintp(j)]
+        if c == QUOTE or c == ord("["):
+            listed = c == ord("[")
+            scratch[np.uintp(key)] = ord("=")
+            if listed:
+                j = past_space(data, j + 1)
+                c = data[np.uintp(j)]
+            if c == ord("]"):
+                j += 1
+            else:
+                while True:
+                    if data[np.uintp(j)] != QUOTE:
+                        return -1, nnz
+                    j, end = copy_string(data, j + 1, scratch, key + 1)
+                    if j < 0:
+                        return -1, nnz
+                    rows.indices[nnz] = to_index(hash_name(scratch, end))
+                    rows.values[nnz] = np.float32(1)
+                    rows.fields[nnz] = field
+                    nnz += 1
+                    if not listed:
+                        break
+                    j = past_space(data, j)
+                    c = data[np.uintp(j)]
+                    j += 1
+                    if c == ord("]"):
+                        break
+                    if c != ord(","):
+                        return -1, nnz
+                    j = past_space(data, j)
+        else:
+            value = np.float32(1)
+            if c == ord("t"):
+                if word_at(data, j) & FOUR_BYTES != TRUE:
+                    return -1, nnz
+                j += 4
+            elif c == ord("f"):
+                if word_at(data, j) & FIVE_BYTES != FALSE:
+                    return -1, nnz
+                j += 5
+            else:
+                j, value = read_value(data, j)
+                if j < 0:
+                    return -1, nnz
+            if c != ord("f") and value != 0:  # a value of 0 is no nonzero
+                rows.indices[nnz] = to_index(h)
+                rows.values[nnz] = value
+                rows.fields[nnz] = field
+                nnz += 1
+        j = past_space(data, j)
+        c = data[np.uintp(j)]
+        j += 1
+        if c == ord("}"):
+            return j, nnz
+        if c != ord(","):
+            return -1, nnz
+        j = past_space(data, j)
+
+
+@inlined
+def read_slots(data, j, rows, nnz):
+    """Read the array of slots into nonzeros from `nnz` on; returns their end too."""
+    if data[np.uintp(j)] != ord("["):
+        return -1, nnz
+    j = past_space(data, j + 1)
+    if data[np.uintp(j)] == ord("]"):
+        return j + 1, nnz
+    while True:
+        j, slot = read_whole(data, j)
+        if j < 0 or slot > MAX_INDEX:
+            return -1, nnz
+        rows.indices[nnz] = np.uint32(slot)
+        rows.fields[nnz] = NO_FIELD
+        nnz += 1
+        j = past_space(data, j)
+        c = data[np.uintp(j)]
+        j += 1
+        if c == ord("]"):
+            return j, nnz
+        if c != ord(","):
+            return -1, nnz
+        j = past_space(data, j)
+
+
+@inlined
+def read_values(data, j, rows, nnz):
+    """Read the array of numbers into nonzeros from `nnz` on; returns their end too."""
+    if data[np.uintp(j)] != ord("["):
+        return -1, nnz
+    j = past_space(data, j + 1)
+    if data[np.uintp(j)] == ord("]"):
+        return j + 1, nnz
+    while True:
+        j, value = read_value(data, j)
+        if j < 0:
+            return -1, nnz
+        rows.values[nnz] = value
+        nnz += 1
+        j = past_space(data, j)
+        c = data[np.uintp(j)]
+        j += 1
+        if c == ord("]"):
+            return j, nnz
+        if c != ord(","):
+            return -1, nnz
+        j = past_space(data, j)
+
+
+@inlined
+def read_label(data, j):
+    """Read 0, 1, -1, true, false or null."""
+    c = data[np.uintp(j)]
+    w = word_at(data, j)
+    if c == ord("0"):
+        return j + 1, np.float32(0)
+    if c == ord("1"):
+        return j + 1, np.float32(1)
+    if c == ord("-") and data[np.uintp(j + 1)] == ord("1"):
+        return j + 2, np.float32(0)
+    if w & FOUR_BYTES == TRUE:
+        return j + 4, np.float32(1)
+    if w & FIVE_BYTES == FALSE:
+        return j + 5, np.float32(0)
+    if w & FOUR_BYTES == NULL:
+        return j + 4, np.float32(np.nan)
+    return -1, np.float32(np.nan)
+
+
+@inlined
+def read_id(data, j):
+    """Pass over a string of ASCII without escapes."""
+    if data[np.uintp(j)] != QUOTE:
+        return -1
+    start = j + 1
+    j = start
+    c = data[np.uintp(j)]
+    while c != QUOTE and c != BACKSLASH and 0x20 <= c < 0x80:
+        j += 1
+        c = data[np.uintp(j)]
+    return j + 1 if c == QUOTE and j - start <= MAX_ID else -1
+
+
+@inlined
+def member_name(data, j):
+    """Read a name of up to eight letters, of which `j` is the first, as a number."""
+    w = word_at(data, j)
+    special = special_bytes(w)
+    if special == 0:
+        return (j + 9 if data[np.uintp(j + 8)] == QUOTE else -1), w
+    k = np.int64(trailing_zeros(special)) >> 3
+    if data[np.uintp(j + k)] != QUOTE:
+        return -1, w
+    return j + k + 1, w & np.uint64((np.uint64(1) << np.uint64(8 * k)) - np.uint64(1))
+
+
+@inlined
+def read_example(data, j, scratch, rows, row, nnz):  # noqa: C901
+    """Read the example into `row`; returns the number of nonzeros too."""
+    first = nnz
+    values_end = nnz
+    seen = 0
+    rows.labels[row] = np.nan
+    rows.weights[row] = 1
+    rows.times[row] = -1
+    rows.ids[row, 0] = -1
+    rows.ids[row, 1] = -1
+    if data[np.uintp(j)] != ord("{"):
+        return -1, nnz
+    j = past_space(data, j + 1)
+    while True:
+        if data[np.uintp(j)] != QUOTE:
+            return -1, nnz
+        j, name = member_name(data, j + 1)
+        if j < 0:
+            return -1, nnz
+        j = past_space(data, j)
+        if data[np.uintp(j)] != ord(":"):
+            return -1, nnz
+        j = past_space(data, j + 1)
+        if name == FEATURES:
+            member = HAS_FEATURES
+            j, nnz = read_features(data, j, scratch, rows, nnz)
+        elif name == LABEL:
+            member = HAS_LABEL
+            j, rows.labels[row] = read_label(data, j)
+        elif name == ID:
+            member = HAS_ID
+            rows.ids[row, 0] = j + 1
+            j = read_id(data, j)
+            rows.ids[row, 1] = j - 1
+        elif name == WEIGHT:
+            member = HAS_WEIGHT
+            j, rows.weights[row] = read_value(data, j)
+            if not (rows.weights[row] >= 0 and rows.weights[row] <= np.float32(MAX_WEIGHT)):
+                return -1, nnz
+        elif name == TIME:
+            member = HAS_TIME
+            j, rows.times[row] = read_whole(data, j)
+        elif name == INDICES:
+            member = HAS_INDICES
+            j, nnz = read_slots(data, j, rows, nnz)
+        elif name == VALUES:
+            member = HAS_VALUES
+            j, values_end = read_values(data, j, rows, first)
+        else:
+            return -1, nnz
+        if j < 0 or seen & member:
+            return -1, nnz
+        seen |= member
+        j = past_space(data, j)
+        c = data[np.uintp(j)]
+        j += 1
+        if c == ord("}"):
+            break
+        if c != ord(","):
+            return -1, nnz
+        j = past_space(data, j)
+    if seen & HAS_INDICES:
+        if seen & HAS_VALUES:
+            if seen & HAS_FEATURES or values_end != nnz:
+                return -1, nnz
+        elif seen & HAS_FEATURES:
+            return -1, nnz
+        else:
+            rows.values[first:nnz] = 1
+    elif seen & HAS_VALUES or not seen & HAS_FEATURES:
+        return -1, nnz
+    return j, nnz
+
+
+@kernel(types.int64(BUFFER, types.int64, BUFFER, ROWS))
+def read_examples(data, end, scratch, rows):
+    """Read the whole lines ``data[:end]`` into `rows`; returns how many they are.
+
+    A line that is empty, unusual or wrong becomes a row without nonzeros, flagged plain.
+    """
+    j = 0
+    row = 0
+    nnz = 0
+    rows.indptr[0] = 0
+    while j < end:
+        start = j
+        rows.lines[row] = row
+        j, after = read_example(data, past_space(data, j), scratch, rows, row, nnz)
+        if j >= 0:
+            j = past_space(data, j)
+        if j < 0 or data[np.uintp(j)] != NEWLINE:
+            rows.plain[row] = 1
+            rows.ids[row, 0] = -1
+            j = start
+            while data[np.uintp(j)] != NEWLINE:
+                j += 1
+        else:
+            rows.plain[row] = 0
+            nnz = after
+        rows.spans[row, 0] = start
+        rows.spans[row, 1] = j
+        row += 1
+        rows.indptr[row] = nnz
+        j += 1
+    rows.lines[row] = row
+    return row

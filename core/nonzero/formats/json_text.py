@@ -1,0 +1,312 @@
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,type-arg,assignment,call-arg"
+"""The words of JSON as compiled code: strings copied out decoded, numbers delimited, white space skipped.
+
+Everything here is as strict as RFC 8259, or stricter: what it refuses (by -1) is left to the plain decoder,
+which says why or takes it after all. The bytes end in a newline, with padding behind it; a newline is part of
+nothing here, so that no loop needs a test for the end.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numba import types
+from numba.cpython.unsafe.numbers import trailing_zeros
+
+from nonzero.compiled import inlined, kernel
+from nonzero.formats.numbers import MAX_DIGITS, MAX_POWER, POWERS, scan_digits
+from nonzero.formats.rows import BUFFER
+from nonzero.hashing import finish, mix_word
+
+__all__ = ["MARGIN", "copy_string", "hash_name", "past_space", "read_number", "special_bytes", "word_at"]
+
+MARGIN: Final = 16
+"""Strings are copied eight bytes at a time: a scratch buffer is this much longer than the text."""
+
+QUOTE: Final = ord('"')
+BACKSLASH: Final = ord("\\")
+SLASH: Final = ord("/")
+ZERO: Final = ord("0")
+NINE: Final = ord("9")
+EXACT: Final = np.uint64(2**53)
+
+LOW_BITS: Final = np.uint64(0x0101010101010101)
+HIGH_BITS: Final = np.uint64(0x8080808080808080)
+QUOTES: Final = np.uint64(0x0101010101010101 * QUOTE)
+BACKSLASHES: Final = np.uint64(0x0101010101010101 * BACKSLASH)
+SPACES: Final = np.uint64(0x2020202020202020)
+
+STEP = types.UniTuple(types.int64, 2)
+
+
+@inlined
+def word_at(data, j):
+    """Eight bytes from `j` as a little-endian number: one unaligned load in machine code."""
+    i = np.uintp(j)
+    return (
+        np.uint64(data[i])
+        | np.uint64(data[i + np.uintp(1)]) << np.uint64(8)
+        | np.uint64(data[i + np.uintp(2)]) << np.uint64(16)
+        | np.uint64(data[i + np.uintp(3)]) << np.uint64(24)
+        | np.uint64(data[i + np.uintp(4)]) << np.uint64(32)
+        | np.uint64(data[i + np.uintp(5)]) << np.uint64(40)
+        | np.uint64(data[i + np.uintp(6)]) << np.uint64(48)
+        | np.uint64(data[i + np.uintp(7)]) << np.uint64(56)
+    )
+
+
+@inlined
+def half_at(data, i):
+    """Four bytes from `i`, a uintp, as a little-endian number: one unaligned load in machine code."""
+    return (
+        np.uint32(data[i])
+        | np.uint32(data[i + np.uintp(1)]) << np.uint32(8)
+        | np.uint32(data[i + np.uintp(2)]) << np.uint32(16)
+        | np.uint32(data[i + np.uintp(3)]) << np.uint32(24)
+    )
+
+
+@inlined
+def hash_name(scratch, length):
+    """MurmurHash3 of ``scratch[:length]``, which is padded: whole words only, the last one masked."""
+    h = np.uint32(0)
+    i = np.uintp(0)
+    end = np.uintp(length)
+    while i + np.uintp(4) <= end:
+        h = mix_word(h, np.uint32(half_at(scratch, i)))
+        i += np.uintp(4)
+    mask = np.uint32((np.uint64(1) << np.uint64(np.uint64(8) * np.uint64(end - i))) - np.uint64(1))
+    k = np.uint32(np.uint32(half_at(scratch, i)) & mask)
+    return finish(h, k, length)
+
+
+@inlined
+def store_word(scratch, p, w):
+    """Write eight bytes to ``scratch[p:p + 8]``: one store in machine code."""
+    i = np.uintp(p)
+    scratch[i] = np.uint8(w)
+    scratch[i + np.uintp(1)] = np.uint8(w >> np.uint64(8))
+    scratch[i + np.uintp(2)] = np.uint8(w >> np.uint64(16))
+    scratch[i + np.uintp(3)] = np.uint8(w >> np.uint64(24))
+    scratch[i + np.uintp(4)] = np.uint8(w >> np.uint64(32))
+    scratch[i + np.uintp(5)] = np.uint8(w >> np.uint64(40))
+    scratch[i + np.uintp(6)] = np.uint8(w >> np.uint64(48))
+    scratch[i + np.uintp(7)] = np.uint8(w >> np.uint64(56))
+
+
+@inlined
+def zero_bytes(w):
+    """Mark each byte that is 0 by its high bit: exact up to the lowest such byte, all that is used."""
+    return np.uint64(w - LOW_BITS) & ~w & HIGH_BITS
+
+
+@inlined
+def special_bytes(w):
+    """Mark each byte that is no plain part of a string: quote, backslash, control, or not ASCII."""
+    controls = np.uint64(w - SPACES) & ~w & HIGH_BITS
+    return zero_bytes(w ^ QUOTES) | zero_bytes(w ^ BACKSLASHES) | controls | (w & HIGH_BITS)
+
+
+@inlined
+def past_space(data, j):
+    """Skip white space; a newline ends the line and is none."""
+    c = data[np.uintp(j)]
+    while c == 32 or c == 9 or c == 13:
+        j += 1
+        c = data[np.uintp(j)]
+    return j
+
+
+@inlined
+def _four_hex(data, j):
+    """Return the number that four hexadecimal digits write, or -1."""
+    code = 0
+    for i in range(j, j + 4):
+        c = np.int64(data[np.uintp(i)])
+        if ZERO <= c <= NINE:
+            code = code * 16 + c - ZERO
+        elif ord("a") <= (c | 32) <= ord("f"):
+            code = code * 16 + (c | 32) - ord("a") + 10
+        else:
+            return -1
+    return code
+
+
+@inlined
+def _put_utf8(scratch, p, code):
+    """Write a character as UTF-8; returns the position after it."""
+    if code < 0x80:
+        scratch[p] = code
+        return p + 1
+    if code < 0x800:
+        scratch[p] = 0xC0 | code >> 6
+        scratch[p + 1] = 0x80 | code & 0x3F
+        return p + 2
+    if code < 0x10000:
+        scratch[p] = 0xE0 | code >> 12
+        scratch[p + 1] = 0x80 | code >> 6 & 0x3F
+        scratch[p + 2] = 0x80 | code & 0x3F
+        return p + 3
+    scratch[p] = 0xF0 | code >> 18
+    scratch[p + 1] = 0x80 | code >> 12 & 0x3F
+    scratch[p + 2] = 0x80 | code >> 6 & 0x3F
+    scratch[p + 3] = 0x80 | code & 0x3F
+    return p + 4
+
+
+@kernel(STEP(BUFFER, types.int64, BUFFER, types.int64))
+def _copy_multibyte(data, j, scratch, p):  # noqa: C901
+    """Copy a run of characters beyond ASCII: valid UTF-8 and nothing else (RFC 3629)."""
+    c = data[np.uintp(j)]
+    while c >= 0x80:
+        lowest, highest = (
+            0x80,
+            0xBF,
+        )  # of the second byte: no overlong forms, no surrogates, nothing past U+10FFFF
+        if 0xC2 <= c <= 0xDF:
+            more = 1
+        elif 0xE0 <= c <= 0xEF:
+            more = 2
+            if c == 0xE0:
+                lowest = 0xA0
+            elif c == 0xED:
+                highest = 0x9F
+        elif 0xF0 <= c <= 0xF4:
+            more = 3
+            if c == 0xF0:
+                lowest = 0x90
+            elif c == 0xF4:
+                highest = 0x8F
+        else:
+            return -1, p
+        scratch[p] = c
+        for i in range(1, more + 1):
+            c = data[np.uintp(j + i)]
+            if c < lowest or c > highest:
+                return -1, p
+            scratch[p + i] = c
+            lowest, highest = 0x80, 0xBF
+        j += more + 1
+        p += more + 1
+        c = data[np.uintp(j)]
+    return j, p
+
+
+@kernel(STEP(BUFFER, types.int64, BUFFER, types.int64))
+def _copy_escapes(data, j, scratch, p):  # noqa: C901
+    """Copy a run of escapes, decoded; half a surrogate pair is no character."""
+    while data[np.uintp(j)] == BACKSLASH:
+        c = data[np.uintp(j + 1)]
+        if c == ord("u"):
+            code = _four_hex(data, j + 2)
+            j += 6
+            if code < 0 or 0xDC00 <= code <= 0xDFFF:
+                return -1, p
+            if 0xD800 <= code <= 0xDBFF:
+                if data[np.uintp(j)] != BACKSLASH or data[np.uintp(j + 1)] != ord("u"):
+                    return -1, p
+                low = _four_hex(data, j + 2)
+                j += 6
+                if low < 0xDC00 or low > 0xDFFF:
+                    return -1, p
+                code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00)
+            p = _put_utf8(scratch, p, code)
+        else:
+            if c in (QUOTE, BACKSLASH, SLASH):
+                scratch[p] = c
+            elif c == ord("n"):
+                scratch[p] = 10
+            elif c == ord("t"):
+                scratch[p] = 9
+            elif c == ord("r"):
+                scratch[p] = 13
+            elif c == ord("b"):
+                scratch[p] = 8
+            elif c == ord("f"):
+                scratch[p] = 12
+            else:
+                return -1, p
+            j += 2
+            p += 1
+    return j, p
+
+
+@inlined
+def copy_string(data, j, scratch, p):
+    """Copy the string that starts at `j`, after its opening quote, decoded, to ``scratch[p:]``.
+
+    Returns the position after the closing quote, or -1 for what is no string of valid UTF-8, and the end of
+    the copy.
+    """
+    while True:
+        w = word_at(data, j)
+        store_word(scratch, p, w)
+        special = special_bytes(w)
+        if special == 0:
+            j += 8
+            p += 8
+            continue
+        k = np.int64(trailing_zeros(special)) >> 3
+        j += k
+        p += k
+        c = data[np.uintp(j)]
+        if c == QUOTE:
+            return j + 1, p
+        if c == BACKSLASH:
+            j, p = _copy_escapes(data, j, scratch, p)
+        elif c >= 0x80:
+            j, p = _copy_multibyte(data, j, scratch, p)
+        else:
+            return -1, p
+        if j < 0:
+            return -1, p
+
+
+@inlined
+def read_number(data, j):  # noqa: C901
+    """Read the JSON number that starts at `j`: no ``+1``, ``01``, ``.5`` or ``1.``.
+
+    Returns the position after it and ``float32(float64(text))``, or -1 where it is none or no easy one.
+    Up to 19 digits are taken. Below 2**53 they are exact in float64, and one multiplication or division
+    rounds correctly. From there on two roundings are wrong by at most 2**-52 in all, which seldom matters to
+    a float32: where both ends of an interval wider than that round to one float32, so does what is between.
+    """
+    negative = data[np.uintp(j)] == ord("-")
+    j += negative
+    start = j
+    mantissa, j = scan_digits(data, start, np.uint64(0))
+    digits = j - start
+    power = 0
+    if digits == 0 or (digits > 1 and data[np.uintp(start)] == ZERO):
+        return -1, np.float32(0)
+    if data[np.uintp(j)] == ord("."):
+        j += 1
+        start = j
+        if mantissa == 0:
+            while data[np.uintp(j)] == ZERO:
+                j += 1
+            digits = start - j
+        mantissa, j = scan_digits(data, j, mantissa)
+        if j == start:
+            return -1, np.float32(0)
+        power = start - j
+        digits += j - start
+    if data[np.uintp(j)] | 32 == ord("e"):
+        j += 1
+        down = data[np.uintp(j)] == ord("-")
+        if down or data[np.uintp(j)] == ord("+"):
+            j += 1
+        start = j
+        exponent, j = scan_digits(data, start, np.uint64(0))
+        if j == start or j - start > 4:
+            return -1, np.float32(0)
+        power += -np.int64(exponent) if down else np.int64(exponent)
+    if digits > MAX_DIGITS or power < -MAX_POWER or power > MAX_POWER:
+        return -1, np.float32(0)
+    number = np.float64(mantissa)
+    number = number / POWERS[np.uintp(-power)] if power < 0 else number * POWERS[np.uintp(power)]
+    value = np.float32(number)
+    if mantissa >= EXACT and np.float32(number * (1 - 2.0**-50)) != np.float32(number * (1 + 2.0**-50)):
+        return -1, np.float32(0)
+    return j, (-value if negative else value)

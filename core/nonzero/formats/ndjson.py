@@ -1,0 +1,255 @@
+"""Examples as JSON: an example a line, the body of a request, and features given as Python dicts.
+
+An example is an object::
+
+    {"features": {"site": "news", "bid": 0.5, "tags": ["a", "b"]}, "label": 1, "weight": 1.0, "id": "imp-1"}
+    {"indices": [3, 17], "values": [1.0, 0.5], "label": 0, "time": 1700000000000}
+
+- ``"site": "news"`` is the feature ``site=news`` with value 1, ``"bid": 0.5`` is ``bid`` with value 0.5, and
+  ``"tags"`` makes ``tags=a`` and ``tags=b``; true is 1; false and 0 are no nonzero; null is an error. A
+  feature's field is the name before ``=``. A name that stands twice counts twice.
+- ``indices`` are slots, from 0 to 2**31, each with a value, or all with 1. An example may have ``features``
+  and ``indices``; the features come first then.
+- ``label`` is 0 or 1 (-1, true and false are read too); ``weight`` is from 0 to 1e6; ``id`` a string of up to
+  255 characters; ``time`` whole milliseconds since 1970. Each may be left out, or null.
+
+JSON is read strictly (RFC 8259): UTF-8, no NaN, no half surrogate pairs. Any other member is an error, and so
+is one that stands twice.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from nonzero.batch import Batch
+from nonzero.errors import BatchError, FormatError, InputError, LineError
+from nonzero.formats.json_examples import read_examples
+from nonzero.formats.json_plain import Members, decode, row_of, shown_value
+from nonzero.formats.json_text import MARGIN
+from nonzero.formats.reading import PADDING, Buffer, Format
+from nonzero.formats.rows import Row, Rows, assemble
+
+__all__ = ["NDJSON", "batch_of_features", "parse_body"]
+
+ROWS_AT_ONCE: Final = 1024
+"""So many examples are read at once where all are in memory: they and their bytes stay in the cache."""
+
+ENVELOPE: Final = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"examples"[ \t\r\n]*:')
+
+NAMED: Final = 5
+
+ENCODING_ERRORS: Final = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
+
+
+class NDJSON(Format):
+    """Examples as JSON, one a line."""
+
+    name = "ndjson"
+
+    def __init__(self) -> None:
+        self._scratch = np.empty(0, np.uint8)
+
+    def read(self, data: NDArray[np.uint8], end: int, rows: Rows) -> int:
+        """Parse whole lines by compiled code."""
+        if self._scratch.size < end + MARGIN:
+            self._scratch = np.empty(data.size + MARGIN, np.uint8)
+        return int(read_examples(data, end, self._scratch, rows))
+
+    def parse_line(self, line: bytes) -> Row:
+        """Parse one line in Python."""
+        return row_of(line)
+
+
+class _Workspace(threading.local):
+    """What reading needs beside its result, kept by each thread: allocation costs more than one row."""
+
+    def __init__(self) -> None:
+        self._reserve(2**12)
+
+    def _reserve(self, size: int) -> None:
+        self.size = size
+        self.buffer = bytearray(size + PADDING)
+        self.array = np.frombuffer(self.buffer, np.uint8)
+        self.scratch = np.empty(size + MARGIN, np.uint8)
+        self.rows = Rows.allocate(ROWS_AT_ONCE, size // 2 + 1)
+
+    def read(self, lines: bytes) -> tuple[int, dict[int, str]]:
+        """Read at most ROWS_AT_ONCE whole lines; return how many, and the reasons of those that are wrong."""
+        size = len(lines)
+        if not size <= self.size <= 64 * max(size, 2**16):
+            self._reserve(size)
+        self.buffer[:size] = lines
+        n = int(read_examples(self.array, size, self.scratch, self.rows))
+        self.by_python: dict[int, Row | None] = {}
+        wrong: dict[int, str] = {}
+        for r in np.flatnonzero(self.rows.plain[:n]).tolist():
+            start, end = self.rows.spans[r].tolist()
+            try:
+                self.by_python[r] = row_of(lines[start:end])
+            except InputError as error:
+                wrong[r] = str(error)
+        return n, wrong
+
+    def batch(self, n: int) -> Batch:
+        """Copy the first `n` rows, all of them right, out as a batch."""
+        return assemble(self.rows, n, self.buffer, self.by_python)
+
+    def features(self, n: int) -> Batch:
+        """Copy the features of the first `n` rows out, without labels and the like."""
+        if self.by_python:
+            return self.batch(n)
+        rows = self.rows
+        indptr = rows.indptr[: n + 1].copy()
+        nnz = int(indptr[n])
+        values = rows.values[:nnz]
+        return Batch.trusted(
+            indptr,
+            rows.indices[:nnz].copy(),
+            values.copy() if np.count_nonzero(values != 1) else None,
+            np.full(n, np.nan, np.float32),
+            np.ones(n, np.float32),
+            rows.fields[:nnz].copy(),
+        )
+
+
+_workspace: Final = _Workspace()
+
+
+def batch_of_features(examples: Iterable[Mapping[str, Any]]) -> Batch:
+    """Hash features given as mappings, an example each; see :meth:`nonzero.Batch.from_dicts`.
+
+    The mappings are written as JSON and read as it is: tuples and sets are lists, numpy's scalars and arrays
+    are what they hold, and what JSON has no word for is an error.
+
+    Raises
+    ------
+    BatchError
+        For a value that is no feature, naming its row and its name.
+    """
+    batches: list[Batch] = []
+    first = 0
+    rest = iter(examples)
+    while piece := list(islice(rest, ROWS_AT_ONCE)):
+        try:
+            lines = _encoder.encode_lines([{"features": features} for features in piece])
+        except ENCODING_ERRORS as error:
+            raise _refusal(piece, first) from error
+        n, wrong = _workspace.read(lines)
+        if wrong:
+            raise _refusal(piece, first)
+        batches.append(_workspace.features(n))
+        first += n
+    return Batch.concatenate(batches)
+
+
+def parse_body(body: Buffer) -> Batch:
+    """Read the body of a request, ``application/json``: one example, or ``{"examples": [example, ...]}``.
+
+    Raises
+    ------
+    FormatError
+        Where anything is wrong. Every bad example is among its ``lines``, numbered from 1; there are none
+        where the body as a whole is not JSON, or is neither form.
+
+    Examples
+    --------
+    >>> len(parse_body(b'{"examples": [{"features": {"site": "news"}}, {"features": {}, "label": 1}]}'))
+    2
+    """
+    # White space between words, and as wrong inside strings as a newline is: the body is one line now.
+    line = bytes(body).replace(b"\n", b"\t")
+    start = ENVELOPE.match(line)
+    examples: Sequence[bytes] = [line] if start is None else _enveloped(line, start.end())
+    batches: list[Batch] = []
+    errors: list[LineError] = []
+    for first in range(0, len(examples), ROWS_AT_ONCE):
+        n, wrong = _workspace.read(b"\n".join([*examples[first : first + ROWS_AT_ONCE], b""]))
+        errors.extend(LineError(first + r + 1, reason) for r, reason in wrong.items())
+        if not errors:
+            batches.append(_workspace.batch(n))
+    if errors:
+        if start is None:
+            _decoded(line)
+        named = "; ".join(f"example {error.line}: {error.reason}" for error in errors[:NAMED])
+        more = f"; and {len(errors) - NAMED} more" if len(errors) > NAMED else ""
+        raise FormatError(named + more, tuple(errors))
+    return Batch.concatenate(batches)
+
+
+def _enveloped(line: bytes, start: int) -> list[bytes]:
+    """Take the examples out of ``{"examples": [...]}``, where the list is said to start at `start`."""
+    rest = line[start:].rstrip(b" \t\r")
+    try:
+        if not rest.endswith(b"}"):
+            raise msgspec.DecodeError("the envelope does not end")
+        return [bytes(example) for example in _examples.decode(rest[:-1])]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        members = _decoded(line)
+        others = [name for name, _ in members if name != "examples"]
+        if others:
+            raise FormatError(
+                f'{shown_value(others[0])} stands beside "examples"; send nothing else'
+            ) from error
+        if len(members) > 1:
+            raise FormatError('"examples" stands twice; send one list') from error
+        raise FormatError(f'"examples" is {shown_value(members[0][1])}, not a list') from error
+
+
+def _decoded(body: bytes) -> Members:
+    """Decode a body, if only to say that it is not JSON, or no object."""
+    if not body.strip():
+        raise FormatError('the body is empty; send an example such as {"features": {"site": "news"}}')
+    try:
+        decoded = decode(body)
+    except InputError as error:
+        raise FormatError(str(error)) from error
+    if not isinstance(decoded, Members):
+        raise FormatError(f'the body is {shown_value(decoded)}; send an example, or {{"examples": [...]}}')
+    return decoded
+
+
+def _encodable(value: Any) -> Any:
+    """Give msgspec something that it knows in place of what it does not."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is no feature")
+
+
+_encoder: Final = msgspec.json.Encoder(enc_hook=_encodable, decimal_format="number")
+_examples: Final = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def _refusal(piece: Sequence[Any], first: int) -> BatchError:
+    """Say which feature of these examples, of which the first is row `first`, is the first bad one."""
+    for r, features in enumerate(piece):
+        if not isinstance(features, Mapping):
+            return BatchError(f"row {first + r}: {features!r:.40} is no mapping of features")
+        for name, value in features.items():
+            if isinstance(value, float | np.floating) and not math.isfinite(value):
+                reason = f"the feature {name!r} is {value}, not a finite number; leave it out"
+            else:
+                try:
+                    row_of(_encoder.encode({"features": {name: value}}))
+                    continue
+                except InputError as error:
+                    reason = str(error)
+                except ENCODING_ERRORS:
+                    reason = (
+                        f"the feature {name!r} is {value!r:.40}, of type {type(value).__name__}; "
+                        "it is a string, a number, True, False or a list of strings"
+                    )
+            return BatchError(f"row {first + r}: {reason}")
+    raise AssertionError("the examples are right one by one")
