@@ -44,7 +44,7 @@ def test_a_fixed_stream_has_a_pinned_digest_on_any_cpu(cpu: Any) -> None:
 class TestLaws:
     def test_the_input_is_left_unchanged(self, optimizer: Any) -> None:
         batch = random_batch(1, weighted=True)
-        arrays = [batch.indptr, batch.indices, batch.explicit_values(), batch.labels, batch.weights]
+        arrays: list[Any] = [batch.indptr, batch.indices, batch.explicit_values(), batch.labels, batch.weights]
         copies = [array.tobytes() for array in arrays]
         LogisticRegression(bits=6, optimizer=optimizer).learn(batch)
         assert [array.tobytes() for array in arrays] == copies
