@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import nonzero
+
 ROOT = Path(__file__).parent.parent
 CORE = sorted((ROOT / "core").rglob("*.py"))
 SERVICE = sorted((ROOT / "service").rglob("*.py"))
@@ -65,3 +67,21 @@ def test_sql_stands_in_one_folder() -> None:
 def test_source_roots_are_no_packages(root: str) -> None:
     # As packages they would collide with any other project's `core` in site-packages.
     assert not (ROOT / root / "__init__.py").exists()
+
+
+def test_the_public_names_are_these() -> None:
+    assert sorted(nonzero.__all__) == [
+        "AdaGrad",
+        "Batch",
+        "BatchError",
+        "Explanation",
+        "FormatError",
+        "InputError",
+        "LineError",
+        "LogisticRegression",
+        "NonzeroError",
+        "SettingsError",
+        "SnapshotError",
+        "formats",
+    ]
+    assert all(hasattr(nonzero, name) for name in nonzero.__all__)

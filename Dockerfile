@@ -1,0 +1,40 @@
+# The service: `docker compose up`, or
+#   docker build -t nonzero . && docker run --read-only --tmpfs /tmp -v nonzero:/data -p 127.0.0.1:8000:8000 nonzero
+# Where packages come from another index than pip's own: docker build --secret id=pip.conf,src=$HOME/.config/pip/pip.conf .
+
+FROM python:3.13-slim AS build
+RUN python3 -m venv --without-pip /opt/nonzero
+WORKDIR /build
+COPY requirements.txt .
+RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
+    python3 -m pip --python /opt/nonzero/bin/python install --no-cache-dir --no-compile --require-hashes --requirement requirements.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY core core
+COPY service service
+# Bytecode is never checked against its source again: the image's files do not change, and nothing could be written there.
+RUN python3 -m pip --python /opt/nonzero/bin/python install --no-cache-dir --no-compile --no-deps --no-build-isolation . \
+    && /opt/nonzero/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/nonzero/lib
+# Every kernel, compiled for the CPU that image/start.sh names; it puts them where they can be used.
+COPY image/start.sh /opt/nonzero/bin/start
+COPY image/compile.py .
+RUN NONZERO_CACHE_DIR=/opt/nonzero/kernels /opt/nonzero/bin/start /opt/nonzero/bin/python compile.py
+
+FROM python:3.13-slim
+RUN groupadd --gid 10001 nonzero \
+    && useradd --uid 10001 --gid nonzero --home-dir /data --no-create-home --shell /usr/sbin/nologin nonzero \
+    && install --directory --owner=nonzero --group=nonzero --mode=0750 /data
+COPY --from=build /opt/nonzero /opt/nonzero
+ENV PATH=/opt/nonzero/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    NONZERO_HOST=0.0.0.0 \
+    NONZERO_DATA_DIR=/data
+USER 10001:10001
+WORKDIR /data
+VOLUME /data
+EXPOSE 8000
+# Alive, not ready: a service that is still reading a long journal must not be restarted for it.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python", "-ISc", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ.get('NONZERO_PORT', '8000') + '/healthz', timeout=4)"]
+ENTRYPOINT ["start"]
+CMD ["nonzero", "serve"]

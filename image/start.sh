@@ -1,0 +1,30 @@
+#!/bin/sh
+# Start a command of the image with kernels that are ready.
+#
+# The kernels were compiled when the image was built, for a CPU that nearly every machine of today has. Numba writes
+# where it reads, and the root file system is read-only, so they are copied to /tmp first (a few megabytes, some
+# milliseconds). On an older CPU they are compiled anew for that one, which takes the first start some seconds.
+set -eu
+
+has_baseline() {
+  flags=" $(grep -m 1 '^flags' /proc/cpuinfo) "
+  for flag in abm avx2 bmi1 bmi2 f16c fma movbe; do
+    case $flags in *" $flag "*) ;; *) return 1 ;; esac
+  done
+}
+
+if [ -z "${NUMBA_CPU_NAME:-}" ]; then
+  case $(uname -m) in
+    x86_64) if has_baseline; then export NUMBA_CPU_NAME=x86-64-v3 NUMBA_CPU_FEATURES=; fi ;;
+    *) export NUMBA_CPU_NAME=generic NUMBA_CPU_FEATURES= ;;
+  esac
+fi
+
+if [ -z "${NONZERO_CACHE_DIR:-}" ]; then
+  export NONZERO_CACHE_DIR="${TMPDIR:-/tmp}/nonzero-kernels"
+  mkdir -p "$NONZERO_CACHE_DIR" && cp -R /opt/nonzero/kernels/. "$NONZERO_CACHE_DIR" || {
+    echo 'The kernels need a writable /tmp: docker run --tmpfs /tmp ...' >&2
+    exit 1
+  }
+fi
+exec "$@"
