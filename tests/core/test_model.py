@@ -75,8 +75,8 @@ class TestLaws:
         for _ in range(60):
             model.learn_one({"site": "news"}, 1)
             model.learn_one({"site": "blog"}, 0)
-        assert model.predict_one({"site": "news"}) > 0.85
-        assert model.predict_one({"site": "blog"}) < 0.15
+        assert model.predict_one({"site": "news"}) > 0.8
+        assert model.predict_one({"site": "blog"}) < 0.2
 
     def test_save_and_load(self, optimizer: Any, tmp_path: Any) -> None:
         model = LogisticRegression(bits=6, optimizer=optimizer)
