@@ -64,6 +64,11 @@ class LogisticRegression:
     optimizer
         None: the eight default lanes. One :class:`AdaGrad`: a single lane. Eight of them: these, mixed.
 
+    Attributes
+    ----------
+    notes
+        What whoever saves the model wants kept beside it, as JSON holds it; no part of the learned state.
+
     Raises
     ------
     SettingsError
@@ -97,6 +102,7 @@ class LogisticRegression:
         self._rates, self._shares = as_lanes(rates), as_lanes(shares)
         self._rows = as_lanes(self.table.rows)
         self._progress: Progress = new_progress(n)
+        self.notes: dict[str, Any] = {}
         one = n == 1
         self._learn_kernel = kernels.learn_one if one else kernels.learn_eight
         self._predict_kernel = kernels.predict_one if one else kernels.predict_eight
@@ -249,15 +255,34 @@ class LogisticRegression:
         """Return a hex digest of the whole learned state and its settings: equal digests, equal models."""
         return snapshot.digest_of(self._state(), self.settings)
 
+    def copy_from(self, other: LogisticRegression) -> None:
+        """Take over the whole learned state of a model with the same settings, and its notes.
+
+        Raises
+        ------
+        SettingsError
+            Where the settings differ.
+        """
+        if self.settings != other.settings:
+            raise SettingsError(f"a model of {other.settings} cannot be copied into one of {self.settings}")
+        for name, array in other._state().items():
+            np.copyto(self._state()[name], array)
+        self.notes = dict(other.notes)
+
     def save(self, path: str | os.PathLike[str]) -> str:
-        """Write the model to a file, whole or not at all; return its digest.
+        """Write the model and its notes to a file, whole or not at all.
+
+        Returns
+        -------
+        str
+            The digest of the file's contents; :meth:`digest` is that of the learned state alone.
 
         Raises
         ------
         OSError
             Where the disk refuses.
         """
-        return snapshot.write(path, self._state(), self.settings)
+        return snapshot.write(path, self._state(), {"settings": self.settings, "notes": self.notes})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], **expected: Any) -> Self:
@@ -279,9 +304,10 @@ class LogisticRegression:
         SettingsError
             Where a stored setting differs from the one expected; the message names each difference.
         """
-        tensors, settings = snapshot.read(path)
+        tensors, metadata = snapshot.read(path)
         try:
-            model = cls.from_settings(settings)
+            model = cls.from_settings(metadata["settings"])
+            model.notes = metadata["notes"]
             state = model._state()
             for name, array in state.items():
                 if tensors[name].dtype != array.dtype:

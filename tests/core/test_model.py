@@ -146,8 +146,30 @@ def test_loading_names_each_difference(tmp_path: Any, expected: Any, named: Any)
         LogisticRegression.load(tmp_path / "m", **expected)
 
 
+def test_notes_travel_with_the_model_and_are_no_part_of_it(tmp_path: Any) -> None:
+    model = LogisticRegression(bits=4)
+    digest = model.digest()
+    model.notes["position"] = 4711
+    model.save(tmp_path / "m")
+    again = LogisticRegression.load(tmp_path / "m")
+    assert again.notes == {"position": 4711}
+    assert again.digest() == digest
+
+
+def test_a_copy_is_the_same_model(tmp_path: Any) -> None:
+    model, copy = LogisticRegression(bits=6), LogisticRegression(bits=6)
+    model.learn(random_batch(12))
+    copy.copy_from(model)
+    assert copy.digest() == model.digest()
+    model.learn(random_batch(13))
+    assert copy.digest() != model.digest()
+    with pytest.raises(SettingsError, match="cannot be copied"):
+        LogisticRegression(bits=5).copy_from(model)
+
+
 def test_a_snapshot_of_something_else_is_refused(tmp_path: Any) -> None:
-    snapshot.write(tmp_path / "m", {"table": np.zeros(3)}, LogisticRegression(bits=2).settings)
+    metadata = {"settings": LogisticRegression(bits=2).settings, "notes": {}}
+    snapshot.write(tmp_path / "m", {"table": np.zeros(3)}, metadata)
     with pytest.raises(SnapshotError, match="does not hold a model"):
         LogisticRegression.load(tmp_path / "m")
 
