@@ -76,9 +76,9 @@ cache_directory = _find_cache_directory()
 def kernel(*signatures: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Compile a function for exactly the given signatures, once, when it is defined.
 
-    A kernel releases the GIL, divides like IEEE 754 (no ``ZeroDivisionError`` branch in the loop) and is never
-    compiled while a request waits: an argument of another type is a ``TypeError``. ``fastmath`` stays off: the
-    same stream must give the same bits in any chunking, on any CPU.
+    A kernel releases the GIL, divides like IEEE 754 (no ``ZeroDivisionError`` branch in the loop) and is
+    never compiled while a request waits: an argument of another type is a ``TypeError``. ``fastmath`` stays
+    off: the same stream must give the same bits in any chunking, on any CPU.
     """
 
     def compile_now(function: Callable[..., Any]) -> Callable[..., Any]:

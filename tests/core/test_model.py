@@ -44,7 +44,13 @@ def test_a_fixed_stream_has_a_pinned_digest_on_any_cpu(cpu: Any) -> None:
 class TestLaws:
     def test_the_input_is_left_unchanged(self, optimizer: Any) -> None:
         batch = random_batch(1, weighted=True)
-        arrays: list[Any] = [batch.indptr, batch.indices, batch.explicit_values(), batch.labels, batch.weights]
+        arrays: list[Any] = [
+            batch.indptr,
+            batch.indices,
+            batch.explicit_values(),
+            batch.labels,
+            batch.weights,
+        ]
         copies = [array.tobytes() for array in arrays]
         LogisticRegression(bits=6, optimizer=optimizer).learn(batch)
         assert [array.tobytes() for array in arrays] == copies
@@ -156,7 +162,7 @@ def test_notes_travel_with_the_model_and_are_no_part_of_it(tmp_path: Any) -> Non
     assert again.digest() == digest
 
 
-def test_a_copy_is_the_same_model(tmp_path: Any) -> None:
+def test_a_copy_is_the_same_model() -> None:
     model, copy = LogisticRegression(bits=6), LogisticRegression(bits=6)
     model.learn(random_batch(12))
     copy.copy_from(model)
