@@ -52,6 +52,9 @@ class Format(ABC):
     header: bool = False
     """Whether the first line names columns: it goes to :meth:`read_header`."""
 
+    holds: int = 0
+    """Up to so many bytes of whole lines may be held back by :meth:`whole` before the first row is read."""
+
     @abstractmethod
     def read(self, data: NDArray[np.uint8], end: int, rows: Rows) -> int:
         """Parse the whole lines ``data[:end]``, the last byte a newline, into `rows`.
@@ -126,23 +129,22 @@ class Reader:
         if self._finished:
             raise ValueError("this reader is finished; make a new one for another stream")
         view = np.frombuffer(data, np.uint8)
-        first = self._line
         parts = [
             part for start in range(0, view.size, PIECE) for part in self._take(view[start : start + PIECE])
         ]
-        return self._joined(parts, first)
+        return self._joined(parts)
 
     def finish(self) -> Parsed:
         """Read the last line, where it lacks its end; the reader takes nothing after this."""
-        first = self._line
         self._finished = True
         parts: list[Parsed] = []
         if self._held:
-            self._buffer[self._held] = ord("\n")
-            self._held += 1
+            if self._buffer[self._held - 1] != ord("\n"):  # whole lines may have been held back
+                self._buffer[self._held] = ord("\n")
+                self._held += 1
             parts.append(self._parse(self._held))
             self._held = 0
-        return self._joined(parts, first)
+        return self._joined(parts)
 
     def _take(self, piece: NDArray[np.uint8]) -> list[Parsed]:
         """Add at most PIECE bytes to what is held, and parse what has become whole."""
@@ -160,7 +162,7 @@ class Reader:
             parts.append(self._parse(whole))
             self._array[: end - whole] = self._array[whole:end]
         self._held = end - whole
-        if self._held > self.max_line:
+        if self._held > max(self.max_line, self.format.holds):
             self._held, self._passing = 0, True
             self._line += 1
             parts.append(Parsed(Batch.empty(), np.empty(0, np.int64), (self._too_long(self._line),), 1))
@@ -222,7 +224,7 @@ class Reader:
         # takes at least two bytes.
         self._rows = Rows.allocate(PIECE + 2, self._capacity // 2 + 2)
 
-    def _joined(self, parts: list[Parsed], first: int) -> Parsed:
+    def _joined(self, parts: list[Parsed]) -> Parsed:
         """Join what the pieces of one call held."""
         if len(parts) == 1:
             return parts[0]
@@ -230,7 +232,7 @@ class Reader:
             Batch.concatenate([part.batch for part in parts if len(part.batch)]),
             np.concatenate([np.empty(0, np.int64), *(part.lines for part in parts)]),
             tuple(error for part in parts for error in part.errors),
-            self._line - first,
+            sum(part.lines_read for part in parts),
         )
 
 

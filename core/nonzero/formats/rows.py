@@ -130,6 +130,9 @@ def assemble(rows: Rows, n: int, data: bytearray, read: Mapping[int, Row | None]
         indices = _merged(there, indices, [row.indices for row in found])
         values = _merged(there, values, [row.values for row in found])
         fields = _merged(there, fields, [row.fields for row in found])
+        if counts[~keep].any():  # a line that was read, and is too long
+            kept = np.repeat(keep, counts)
+            indices, values, fields = indices[kept], values[kept], fields[kept]
         indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts[keep])])
         labels, weights, times = labels[keep], weights[keep], times[keep]
         ids = ids if ids is None else [name for name, kept in zip(ids, keep, strict=True) if kept]
