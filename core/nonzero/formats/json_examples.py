@@ -22,18 +22,17 @@ from nonzero.compiled import inlined, kernel
 from nonzero.formats.json_plain import MAX_ID
 from nonzero.formats.json_text import (
     BACKSLASH,
-    NINE,
     QUOTE,
-    ZERO,
     copy_string,
     hash_name,
     past_space,
     read_number,
+    read_whole,
     special_bytes,
-    word_at,
 )
 from nonzero.formats.numbers import value_within
 from nonzero.formats.rows import BUFFER, ROWS
+from nonzero.formats.words import word_at
 from nonzero.hashing import NO_FIELD, to_field, to_index
 
 __all__ = ["read_examples"]
@@ -73,21 +72,6 @@ def read_value(data, j):
     """Read a feature's value."""
     j, value = read_number(data, j)
     return (j if value_within(value) else -1), value
-
-
-@inlined
-def read_whole(data, j):
-    """Read a whole number below 10**18."""
-    start = j
-    number = 0
-    c = data[np.uintp(j)]
-    while ZERO <= c <= NINE:
-        number = number * 10 + (np.int64(c) - ZERO)
-        j += 1
-        c = data[np.uintp(j)]
-    if j == start or j > start + 18 or (j > start + 1 and data[np.uintp(start)] == ZERO):
-        return -1, 0
-    return j, number
 
 
 @inlined

@@ -17,9 +17,10 @@ from numba.cpython.unsafe.numbers import trailing_zeros
 from nonzero.compiled import inlined, kernel
 from nonzero.formats.numbers import MAX_DIGITS, MAX_POWER, POWERS, scan_digits
 from nonzero.formats.rows import BUFFER
+from nonzero.formats.words import HIGH_BITS, half_at, store_word, word_at, zero_bytes
 from nonzero.hashing import finish, mix_word
 
-__all__ = ["MARGIN", "copy_string", "hash_name", "past_space", "read_number", "special_bytes", "word_at"]
+__all__ = ["MARGIN", "copy_string", "hash_name", "past_space", "read_number", "read_whole", "special_bytes"]
 
 MARGIN: Final = 16
 """Strings are copied eight bytes at a time: a scratch buffer is this much longer than the text."""
@@ -31,40 +32,11 @@ ZERO: Final = ord("0")
 NINE: Final = ord("9")
 EXACT: Final = np.uint64(2**53)
 
-LOW_BITS: Final = np.uint64(0x0101010101010101)
-HIGH_BITS: Final = np.uint64(0x8080808080808080)
 QUOTES: Final = np.uint64(0x0101010101010101 * QUOTE)
 BACKSLASHES: Final = np.uint64(0x0101010101010101 * BACKSLASH)
 SPACES: Final = np.uint64(0x2020202020202020)
 
 STEP = types.UniTuple(types.int64, 2)
-
-
-@inlined
-def word_at(data, j):
-    """Eight bytes from `j` as a little-endian number: one unaligned load in machine code."""
-    i = np.uintp(j)
-    return (
-        np.uint64(data[i])
-        | np.uint64(data[i + np.uintp(1)]) << np.uint64(8)
-        | np.uint64(data[i + np.uintp(2)]) << np.uint64(16)
-        | np.uint64(data[i + np.uintp(3)]) << np.uint64(24)
-        | np.uint64(data[i + np.uintp(4)]) << np.uint64(32)
-        | np.uint64(data[i + np.uintp(5)]) << np.uint64(40)
-        | np.uint64(data[i + np.uintp(6)]) << np.uint64(48)
-        | np.uint64(data[i + np.uintp(7)]) << np.uint64(56)
-    )
-
-
-@inlined
-def half_at(data, i):
-    """Four bytes from `i`, a uintp, as a little-endian number: one unaligned load in machine code."""
-    return (
-        np.uint32(data[i])
-        | np.uint32(data[i + np.uintp(1)]) << np.uint32(8)
-        | np.uint32(data[i + np.uintp(2)]) << np.uint32(16)
-        | np.uint32(data[i + np.uintp(3)]) << np.uint32(24)
-    )
 
 
 @inlined
@@ -79,26 +51,6 @@ def hash_name(scratch, length):
     mask = np.uint32((np.uint64(1) << np.uint64(np.uint64(8) * np.uint64(end - i))) - np.uint64(1))
     k = np.uint32(np.uint32(half_at(scratch, i)) & mask)
     return finish(h, k, length)
-
-
-@inlined
-def store_word(scratch, p, w):
-    """Write eight bytes to ``scratch[p:p + 8]``: one store in machine code."""
-    i = np.uintp(p)
-    scratch[i] = np.uint8(w)
-    scratch[i + np.uintp(1)] = np.uint8(w >> np.uint64(8))
-    scratch[i + np.uintp(2)] = np.uint8(w >> np.uint64(16))
-    scratch[i + np.uintp(3)] = np.uint8(w >> np.uint64(24))
-    scratch[i + np.uintp(4)] = np.uint8(w >> np.uint64(32))
-    scratch[i + np.uintp(5)] = np.uint8(w >> np.uint64(40))
-    scratch[i + np.uintp(6)] = np.uint8(w >> np.uint64(48))
-    scratch[i + np.uintp(7)] = np.uint8(w >> np.uint64(56))
-
-
-@inlined
-def zero_bytes(w):
-    """Mark each byte that is 0 by its high bit: exact up to the lowest such byte, all that is used."""
-    return np.uint64(w - LOW_BITS) & ~w & HIGH_BITS
 
 
 @inlined
@@ -310,3 +262,18 @@ def read_number(data, j):  # noqa: C901
     if mantissa >= EXACT and np.float32(number * (1 - 2.0**-50)) != np.float32(number * (1 + 2.0**-50)):
         return -1, np.float32(0)
     return j, (-value if negative else value)
+
+
+@inlined
+def read_whole(data, j):
+    """Read a whole number below 10**18."""
+    start = j
+    number = 0
+    c = data[np.uintp(j)]
+    while ZERO <= c <= NINE:
+        number = number * 10 + (np.int64(c) - ZERO)
+        j += 1
+        c = data[np.uintp(j)]
+    if j == start or j > start + 18 or (j > start + 1 and data[np.uintp(start)] == ZERO):
+        return -1, 0
+    return j, number

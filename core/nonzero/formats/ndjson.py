@@ -127,8 +127,9 @@ _workspace: Final = _Workspace()
 def batch_of_features(examples: Iterable[Mapping[str, Any]]) -> Batch:
     """Hash features given as mappings, an example each; see :meth:`nonzero.Batch.from_dicts`.
 
-    The mappings are written as JSON and read as it is: tuples and sets are lists, numpy's scalars and arrays
-    are what they hold, and what JSON has no word for is an error.
+    The mappings are written as JSON, by msgspec, and read as it is: tuples and sets are lists, numpy's
+    scalars and arrays are what they hold, dates and UUIDs are text, bytes are base64, and what has no form in
+    JSON is an error.
 
     Raises
     ------
