@@ -13,12 +13,14 @@ index and so has none.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numba import types
+from numpy.typing import NDArray
 
 from nonzero.compiled import inlined, kernel
+from nonzero.intrinsics import choose, word_at
 
 __all__ = ["NO_FIELD", "field_of", "index_of"]
 
@@ -26,6 +28,26 @@ NO_FIELD: Final = 0
 """The field of a feature that was given by its index."""
 
 BYTES = types.Array(types.uint8, 1, "C", readonly=True)
+
+
+class Names(NamedTuple):
+    """Names of which all but the last parts are hashed, as :func:`last_part` leaves them."""
+
+    hashes: NDArray[np.uint32]
+    words: NDArray[np.uint64]
+    shapes: NDArray[np.uint32]
+    lengths: NDArray[np.uint32]
+
+    @classmethod
+    def allocate(cls, n: int) -> Names:
+        """Make room for `n` names."""
+        return cls(
+            np.empty(n, np.uint32), np.empty(n, np.uint64), np.empty(n, np.uint32), np.empty(n, np.uint32)
+        )
+
+
+NAMES = types.NamedTuple((types.uint32[::1], types.uint64[::1], types.uint32[::1], types.uint32[::1]), Names)
+"""The type of :class:`Names` in a kernel's signature."""
 
 
 @inlined
@@ -71,6 +93,108 @@ def murmur3(data, start, end):
     for i in range(end - 1, j - 1, -1):
         k = np.uint32(np.uint32(k << np.uint32(8)) | np.uint32(data[i]))
     return finish(h, k, end - start)
+
+
+@inlined
+def begin_name(data, start, end, joint):
+    """Hash the start of a name, ``data[start:end]`` and the byte `joint`; for :func:`end_name`.
+
+    Eight bytes behind `end` may be read.
+
+    Returns
+    -------
+    h : uint32
+        The hash of the whole words of four bytes.
+    rest : uint64
+        The bytes after them, none to three.
+    length : intp
+        How many bytes there were.
+    """
+    h = np.uint32(0)
+    j = start
+    while end - j > 7:
+        word = word_at(data, j)
+        h = mix_word(mix_word(h, np.uint32(word)), np.uint32(word >> np.uint64(32)))
+        j += 8
+    left = end - j
+    word = low_bytes(word_at(data, j), left) | np.uint64(joint) << np.uint64(8 * left)
+    low, high = np.uint32(word), np.uint32(word >> np.uint64(32))
+    once = mix_word(h, low)
+    twice = mix_word(once, high)
+    h = choose(left < 3, h, choose(left < 7, once, twice))
+    rest = choose(left < 3, low, choose(left < 7, high, np.uint32(0)))
+    return h, np.uint64(rest), end - start + 1
+
+
+@inlined
+def last_part(h, rest, length, data, start, end):
+    """Hash all but the last bytes of a name that :func:`begin_name` began and ``data[start:end]`` ends.
+
+    A name that is hashed from nothing begins with 0, 0 and 0. Eight bytes behind `end` may be read.
+
+    Returns
+    -------
+    h : uint32
+        The hash so far.
+    word : uint64
+        The next eight bytes, zeros after the name's end.
+    shape : uint32
+        The three bytes after these; above them how many whole words of four bytes all that are: 0, 1 or 2.
+    """
+    held = length & 3
+    shift = np.uint64(8 * held)
+    j = start
+    while end - j > 8:
+        word = word_at(data, j)
+        joined = word << shift | rest
+        h = mix_word(mix_word(h, np.uint32(joined)), np.uint32(joined >> np.uint64(32)))
+        rest = word >> np.uint64(1) >> (np.uint64(63) - shift)  # by 64 - shift, which may be 64
+        j += 8
+    word = low_bytes(word_at(data, j), end - j)
+    after = np.uint32(word >> np.uint64(1) >> (np.uint64(63) - shift))
+    return h, word << shift | rest, np.uint32(after | np.uint32((held + end - j) >> 2) << np.uint32(24))
+
+
+@inlined
+def hash_last(h, word, shape, length):
+    """Finish what :func:`last_part` returned; `length` is the whole name's.
+
+    There is no branch on how long the last part is: it could not be predicted, and would bar vector
+    instructions.
+    """
+    low, high = np.uint32(word), np.uint32(word >> np.uint64(32))
+    once = mix_word(h, low)
+    twice = mix_word(once, high)
+    words = shape >> np.uint32(24)
+    none, one = words == np.uint32(0), words == np.uint32(1)
+    h = choose(none, h, choose(one, once, twice))
+    k = choose(none, low, choose(one, high, np.uint32(shape & np.uint32(0xFFFFFF))))
+    return finish(h, k, length)
+
+
+@inlined
+def end_name(h, rest, length, data, start, end):
+    """MurmurHash3 of a name that :func:`begin_name` began and ``data[start:end]`` ends."""
+    part, word, shape = last_part(h, rest, length, data, start, end)
+    return hash_last(part, word, shape, length + (end - start))
+
+
+@inlined
+def hash_names(names, n, indices, first):
+    """Write the indices of `n` names, of which only the last parts are unhashed, to ``indices[first:]``.
+
+    They are hashed many at a time: LLVM makes vector instructions of this loop.
+    """
+    for i in range(n):
+        h = hash_last(names.hashes[i], names.words[i], names.shapes[i], names.lengths[i])
+        indices[first + i] = to_index(h)
+
+
+@inlined
+def low_bytes(word, n):
+    """Return the lowest `n` bytes of eight, 0 to 8 of them."""
+    half = np.uint64(4 * n)  # a shift by 64 has no result
+    return word & ((np.uint64(1) << half << half) - np.uint64(1))
 
 
 @inlined

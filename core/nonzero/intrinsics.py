@@ -12,6 +12,7 @@ functions on numbers (`minimum`, `maximum`, `root`, `power_of_two`, `split`, `to
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -27,19 +28,26 @@ from numpy.typing import NDArray
 __all__ = [
     "EightLanes",
     "OneLane",
+    "address_of",
+    "byte_at",
+    "choose",
     "count",
     "lane",
     "lanes8",
     "like",
     "load",
+    "marks_at",
     "maximum",
     "minimum",
     "power_of_two",
     "prefetch",
+    "put_word",
     "root",
     "split",
     "store",
     "total",
+    "trailing_zeros",
+    "word_at",
 ]
 
 
@@ -307,3 +315,111 @@ def count(typingctx, x):  # noqa: ARG001
 
 
 SQRT_HALF_BITS = int(np.float32(np.sqrt(0.5)).view(np.int32))
+
+
+# -- bytes: parsers look at a buffer eight or sixty-four bytes at a time ------------------------------------
+# A buffer is an array of bytes, or its address: a function with a loop counts references to an array that it
+# takes, with two locked instructions a call, and a parser was slow by that (26 ns a feature, not 15).
+# No bounds are checked, no negative index wraps around: the buffer must be as long as what is read.
+
+BYTE = ir.IntType(8)
+WORD = ir.IntType(64)
+BLOCK = ir.VectorType(BYTE, 64)
+
+
+def _pointer(context, builder, sig, args, kind):
+    """Point to the byte ``args[1]`` of the buffer ``args[0]``, as to a value of another type."""
+    if isinstance(sig.args[0], types.Integer):
+        start = builder.inttoptr(args[0], BYTE.as_pointer())
+    else:
+        start = context.make_array(sig.args[0])(context, builder, args[0]).data
+    return builder.bitcast(builder.gep(start, [args[1]], inbounds=True), kind.as_pointer())
+
+
+@instruction
+def address_of(typingctx, data):  # noqa: ARG001
+    """The address of an array's first byte; the array must outlive its use."""
+
+    def code(context, builder, sig, args):
+        array = context.make_array(sig.args[0])(context, builder, args[0])
+        return builder.ptrtoint(array.data, WORD)
+
+    return types.uintp(data), code
+
+
+@instruction
+def byte_at(typingctx, data, j):  # noqa: ARG001
+    """The byte ``data[j]`` as uint8."""
+
+    def code(context, builder, sig, args):
+        return builder.load(_pointer(context, builder, sig, args, BYTE))
+
+    return types.uint8(data, types.intp), code
+
+
+@instruction
+def word_at(typingctx, data, j):  # noqa: ARG001
+    """The eight bytes ``data[j:j + 8]`` as uint64, the first the lowest."""
+
+    def code(context, builder, sig, args):
+        word = builder.load(_pointer(context, builder, sig, args, WORD), align=1)
+        return word if sys.byteorder == "little" else builder.bswap(word)
+
+    return types.uint64(data, types.intp), code
+
+
+@instruction
+def put_word(typingctx, data, j, word):  # noqa: ARG001
+    """Store a uint64 at ``data[j:j + 8]``, the lowest byte first."""
+
+    def code(context, builder, sig, args):
+        word = args[2] if sys.byteorder == "little" else builder.bswap(args[2])
+        builder.store(word, _pointer(context, builder, sig, args, WORD), align=1)
+        return context.get_dummy_value()
+
+    return types.void(data, types.intp, types.uint64), code
+
+
+@instruction
+def marks_at(typingctx, data, j, low, one, other):  # noqa: ARG001
+    """Which of ``data[j:j + 64]`` are at most `low`, or `one`, or `other`: a bit each."""
+
+    def code(context, builder, sig, args):
+        block = builder.load(_pointer(context, builder, sig, args, BLOCK), align=1)
+        low, one, other = (_splat_byte(builder, arg) for arg in args[2:])
+        found = builder.icmp_unsigned("<=", block, low)
+        found = builder.or_(found, builder.icmp_unsigned("==", block, one))
+        found = builder.or_(found, builder.icmp_unsigned("==", block, other))
+        mask = builder.bitcast(found, WORD)
+        return mask if sys.byteorder == "little" else builder.bitreverse(mask)
+
+    byte = types.uint8
+    return types.uint64(data, types.intp, byte, byte, byte), code
+
+
+def _splat_byte(builder, byte):
+    one = builder.insert_element(ir.Constant(BLOCK, ir.Undefined), byte, INT(0))
+    zeros = ir.Constant(ir.VectorType(INT, 64), [0] * 64)
+    return builder.shuffle_vector(one, ir.Constant(BLOCK, ir.Undefined), zeros)
+
+
+@instruction
+def choose(typingctx, condition, a, b):  # noqa: ARG001
+    """The number `a` where the condition holds, else `b`: both are computed, and there is no branch."""
+    if a != b:
+        return None
+
+    def code(context, builder, sig, args):  # noqa: ARG001
+        return builder.select(*args)
+
+    return a(types.boolean, a, a), code
+
+
+@instruction
+def trailing_zeros(typingctx, word):  # noqa: ARG001
+    """How many bits of a uint64 other than 0 stand below its lowest 1."""
+
+    def code(context, builder, sig, args):  # noqa: ARG001
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.intp(types.uint64), code

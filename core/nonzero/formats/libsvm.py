@@ -32,6 +32,7 @@ from nonzero.formats.numbers import (
 from nonzero.formats.reading import Format
 from nonzero.formats.rows import BUFFER, ROWS, Row, Rows
 from nonzero.hashing import NO_FIELD
+from nonzero.intrinsics import address_of, byte_at
 
 __all__ = ["Libsvm"]
 
@@ -82,9 +83,9 @@ class Libsvm(Format):
 
 
 @inlined
-def _skip_blanks(data, j):
+def _skip_blanks(text, j):
     """Return where the next byte is that is neither a space nor a tab."""
-    while data[j] in (SPACE, TAB):
+    while byte_at(text, j) in (SPACE, TAB):
         j += 1
     return j
 
@@ -95,55 +96,60 @@ def _ends_word(byte):
 
 
 @inlined
-def _scan_label(data, j):
+def _scan_label(text, j):
     """Read the label, NaN where there is none; return it, where it ends, and whether it was read."""
-    number, stop, read = scan_number(data, j)
-    if data[stop] == COLON:
+    number, stop, read = scan_number(text, j)
+    if byte_at(text, stop) == COLON:
         return np.float32(np.nan), j, True
     label = label_of_number(number)
-    return label, stop, read and _ends_word(data[stop]) and not np.isnan(label)
+    return label, stop, read and _ends_word(byte_at(text, stop)) and not np.isnan(label)
 
 
 @kernel(types.int64(BUFFER, types.int64, ROWS))
 def _read(data, end, rows):
+    text = address_of(data)
+    indptr, indices, values, fields, labels, weights, times, ids, spans, lines, plain = rows
     r = 0
     nnz = 0
     j = 0
-    rows.indptr[0] = 0
+    indptr[0] = 0
     while j < end:
         first = nnz
-        rows.spans[r, 0] = j
-        rows.lines[r] = r
-        rows.weights[r] = 1
-        rows.times[r] = -1
-        rows.ids[r, 0] = rows.ids[r, 1] = -1
-        rows.labels[r], j, read = _scan_label(data, _skip_blanks(data, j))
-        j = _skip_blanks(data, j)
-        while read and not _ends_word(data[j]):
+        spans[r, 0] = j
+        lines[r] = r
+        weights[r] = 1
+        times[r] = -1
+        ids[r, 0] = ids[r, 1] = -1
+        labels[r], j, read = _scan_label(data, _skip_blanks(text, j))
+        j = _skip_blanks(text, j)
+        while read and not _ends_word(byte_at(text, j)):
             start = j
-            index, j = scan_digits(data, start, np.uint64(0))
+            index, j = scan_digits(text, start, np.uint64(0))
             read = (
-                j > start and j - start <= MAX_DIGITS and index <= np.uint64(MAX_INDEX) and data[j] == COLON
+                j > start
+                and j - start <= MAX_DIGITS
+                and index <= np.uint64(MAX_INDEX)
+                and byte_at(text, j) == COLON
             )
             if read:
-                number, j, read = scan_number(data, j + 1)
+                number, j, read = scan_number(text, j + 1)
                 value = np.float32(number)
-                read = read and value_within(value) and _ends_word(data[j])
-                rows.indices[nnz] = np.uint32(index)
-                rows.values[nnz] = value
-                rows.fields[nnz] = NO_FIELD
+                read = read and value_within(value) and _ends_word(byte_at(text, j))
+                indices[nnz] = np.uint32(index)
+                values[nnz] = value
+                fields[nnz] = NO_FIELD
                 nnz += value != 0
-                j = _skip_blanks(data, j)
+                j = _skip_blanks(text, j)
         # A comment is passed over; a return that ends no line, or anything else, is for Python.
-        read = read and (data[j] != RETURN or data[j + 1] == NEWLINE)
+        read = read and (byte_at(text, j) != RETURN or byte_at(text, j + 1) == NEWLINE)
         if not read:
             nnz = first
-        while data[j] != NEWLINE:
+        while byte_at(text, j) != NEWLINE:
             j += 1
-        rows.plain[r] = not read
-        rows.spans[r, 1] = j
+        plain[r] = not read
+        spans[r, 1] = j
         j += 1
         r += 1
-        rows.indptr[r] = nnz
-    rows.lines[r] = r
+        indptr[r] = nnz
+    lines[r] = r
     return r

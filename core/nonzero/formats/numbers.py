@@ -17,6 +17,7 @@ import numpy as np
 from nonzero.batch import MAX_VALUE, MAX_WEIGHT
 from nonzero.compiled import inlined
 from nonzero.errors import InputError
+from nonzero.intrinsics import byte_at
 
 __all__ = [
     "label_of",
@@ -39,11 +40,11 @@ EXACT: Final = 2**53
 @inlined
 def scan_digits(data, j, mantissa):
     """Append the decimal digits from ``data[j]`` on to `mantissa`; return it and where they end."""
-    digit = np.uint8(data[j] - np.uint8(48))
+    digit = np.uint8(byte_at(data, j) - np.uint8(48))
     while digit < np.uint8(10):
         mantissa = np.uint64(mantissa * np.uint64(10)) + np.uint64(digit)
         j += 1
-        digit = np.uint8(data[j] - np.uint8(48))
+        digit = np.uint8(byte_at(data, j) - np.uint8(48))
     return mantissa, j
 
 
@@ -61,23 +62,23 @@ def scan_number(data, j):
     read : bool
         Whether it was; otherwise it is no number, or one that Python must read.
     """
-    negative = data[j] == np.uint8(45)
-    if negative or data[j] == np.uint8(43):
+    negative = byte_at(data, j) == np.uint8(45)
+    if negative or byte_at(data, j) == np.uint8(43):
         j += 1
     start = j
     mantissa, j = scan_digits(data, j, np.uint64(0))
     digits = j - start
     power = np.intp(0)
-    if data[j] == np.uint8(46):
+    if byte_at(data, j) == np.uint8(46):
         point = j + 1
         mantissa, j = scan_digits(data, point, mantissa)
         power = np.intp(point - j)
         digits += j - point
     read = digits > 0 and digits <= MAX_DIGITS and mantissa < np.uint64(EXACT)
-    if data[j] | np.uint8(32) == np.uint8(101):
+    if byte_at(data, j) | np.uint8(32) == np.uint8(101):
         j += 1
-        down = data[j] == np.uint8(45)
-        if down or data[j] == np.uint8(43):
+        down = byte_at(data, j) == np.uint8(45)
+        if down or byte_at(data, j) == np.uint8(43):
             j += 1
         start = j
         exponent, j = scan_digits(data, j, np.uint64(0))

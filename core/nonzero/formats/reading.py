@@ -181,10 +181,12 @@ class Reader:
         n = self.format.read(self._array, end, rows)
         lines = rows.lines[:n] + (first + 1)
         spans = rows.spans[:n]
-        doubtful = np.flatnonzero((rows.plain[:n] != 0) | (spans[:, 1] - spans[:, 0] > self.max_line))
+        doubtful = rows.plain[:n]
+        if end > self.max_line:
+            doubtful = doubtful | (spans[:, 1] - spans[:, 0] > self.max_line)
         read: dict[int, Row | None] = {}
         errors: list[LineError] = []
-        for r in doubtful.tolist():
+        for r in np.flatnonzero(doubtful).tolist():
             begin, stop = spans[r].tolist()
             number = int(lines[r])
             read[r] = None

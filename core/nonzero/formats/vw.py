@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-def,no-untyped-call,type-arg"
 """Vowpal Wabbit's text: ``label importance 'tag |namespace:weight feature:value feature |...``.
 
 Lines are read as VW 9 reads them:
@@ -25,36 +24,16 @@ import re
 from typing import Final
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
-from nonzero.batch import MAX_WEIGHT
-from nonzero.compiled import inlined, kernel
 from nonzero.errors import InputError, SettingsError
-from nonzero.formats.numbers import (
-    label_of,
-    label_of_number,
-    number_of,
-    scan_number,
-    shown,
-    value_of,
-    value_within,
-    weight_of,
-)
+from nonzero.formats.numbers import label_of, number_of, shown, value_of, weight_of
 from nonzero.formats.reading import Format
-from nonzero.formats.rows import BUFFER, ROWS, Row, Rows
-from nonzero.hashing import field_of, finish, index_of, mix_word, to_field, to_index
+from nonzero.formats.rows import Row, Rows
+from nonzero.formats.vw_lines import KNOWN_BITS, PENDING, read_lines
+from nonzero.hashing import Names, field_of, index_of
 
 __all__ = ["VowpalWabbit"]
-
-NEWLINE: Final = np.uint8(ord("\n"))
-RETURN: Final = np.uint8(ord("\r"))
-SPACE: Final = np.uint8(ord(" "))
-TAB: Final = np.uint8(ord("\t"))
-BAR: Final = np.uint8(ord("|"))
-COLON: Final = np.uint8(ord(":"))
-QUOTE: Final = np.uint8(ord("'"))
-EQUALS: Final = np.uint8(ord("="))
 
 NAME: Final = re.compile(rb"[^ \t|:]*")
 VALUE: Final = re.compile(rb"[^ \t|]*")
@@ -78,10 +57,12 @@ class VowpalWabbit(Format):
         if namespace_separator not in ("^", "="):
             raise SettingsError(f"namespace_separator is {namespace_separator!r}; it is '^' or '='")
         self.separator = namespace_separator.encode()
+        self._known = np.zeros((2**KNOWN_BITS, 4), np.uint64)
+        self._names = Names.allocate(PENDING)
 
     def read(self, data: NDArray[np.uint8], end: int, rows: Rows) -> int:
         """Parse whole lines by compiled code."""
-        return int(_read(data, end, rows, self.separator[0]))
+        return int(read_lines(data, end, rows, self.separator[0], self._known, self._names))
 
     def parse_line(self, line: bytes) -> Row:
         """Parse one line in Python."""
@@ -166,127 +147,3 @@ def _match(pattern: re.Pattern[bytes], text: bytes, j: int) -> bytes:
     """Return what a pattern that matches anything matches from `j` on."""
     match = pattern.match(text, j)
     return match.group() if match else b""
-
-
-@inlined
-def _ends_name(byte):
-    return byte in (SPACE, COLON, BAR, NEWLINE, TAB, RETURN)
-
-
-@inlined
-def _scan_head(data, j, r, rows):  # noqa: C901
-    """Read what stands before the first ``|`` of row `r`; return where that is and whether it was read."""
-    rows.labels[r] = np.nan
-    rows.weights[r] = 1
-    rows.ids[r, 0] = rows.ids[r, 1] = -1
-    words = 0
-    tagged = False
-    while True:
-        while data[j] == SPACE:
-            j += 1
-        if data[j] == BAR:
-            return j, True
-        start = j
-        while data[j] != SPACE and data[j] != BAR:
-            # A tab, a line's end or a tag that is not ASCII.
-            if data[j] < SPACE or data[j] > np.uint8(127):
-                return j, False
-            j += 1
-        if tagged:
-            return j, False
-        if data[start] == QUOTE or data[j] == BAR:
-            tagged = True
-            start += data[start] == QUOTE
-            if start < j:
-                rows.ids[r, 0], rows.ids[r, 1] = start, j
-            continue
-        number, stop, read = scan_number(data, start)
-        if not read or stop != j:
-            return j, False
-        words += 1
-        if words == 1:
-            rows.labels[r] = label_of_number(number)
-            if np.isnan(rows.labels[r]):
-                return j, False
-        elif words == 2:
-            rows.weights[r] = np.float32(number)
-            if not (np.float32(number) >= 0 and np.float32(number) <= np.float32(MAX_WEIGHT)):
-                return j, False
-        elif words > 3 or number != 0:
-            return j, False
-
-
-@inlined
-def _absorb(h, k, length, byte):
-    """Add one byte to a name that is being hashed: `h` of its whole words, `k` the bytes after them."""
-    k = np.uint32(k | np.uint32(np.uint32(byte) << np.uint32(8 * (length & 3))))
-    if length & 3 == 3:
-        return mix_word(h, k), np.uint32(0), length + 1
-    return h, k, length + 1
-
-
-@kernel(types.int64(BUFFER, types.int64, ROWS, types.uint8))
-def _read(data, end, rows, separator):  # noqa: C901
-    r = 0
-    nnz = 0
-    j = 0
-    rows.indptr[0] = 0
-    while j < end:
-        first = nnz
-        rows.spans[r, 0] = j
-        rows.times[r] = -1
-        rows.lines[r] = r
-        j, read = _scan_head(data, j, r, rows)
-        while read and data[j] == BAR:
-            j += 1
-            start = j
-            h, k, length = np.uint32(0), np.uint32(0), 0
-            while not _ends_name(data[j]):
-                h, k, length = _absorb(h, k, length, data[j])
-                j += 1
-            named = length > 0
-            field = to_field(finish(h, k, length))
-            scale = 1.0
-            if named:
-                h, k, length = _absorb(h, k, length, separator)
-            if data[j] == COLON:
-                scale, j, read = scan_number(data, j + 1)
-                read = read and named
-            while read and (data[j] == SPACE or data[j] == TAB):
-                j += 1
-                start = j
-                fh, fk, flength = h, k, length
-                group, grouped = field, named
-                while not _ends_name(data[j]):
-                    if data[j] == EQUALS and not grouped:
-                        grouped = True
-                        group = to_field(finish(fh, fk, flength))
-                    fh, fk, flength = _absorb(fh, fk, flength, data[j])
-                    j += 1
-                number = 1.0
-                if data[j] == COLON:
-                    number, j, read = scan_number(data, j + 1)
-                    # A feature without a name, or a value that is text.
-                    read = read and data[start] != COLON and _ends_name(data[j]) and data[j] != COLON
-                elif j == start:
-                    continue
-                value = np.float32(number * scale)
-                read = read and value_within(value)
-                rows.indices[nnz] = to_index(finish(fh, fk, flength))
-                rows.values[nnz] = value
-                rows.fields[nnz] = group
-                nnz += value != 0
-        if data[j] == RETURN and data[j + 1] == NEWLINE:
-            j += 1
-        if not read or data[j] != NEWLINE:
-            read = False
-            nnz = first
-            while data[j] != NEWLINE:
-                j += 1
-        rows.plain[r] = not read
-        rows.spans[r, 1] = j
-        j += 1
-        r += 1
-        rows.indptr[r] = nnz
-    rows.lines[r] = r
-    return r

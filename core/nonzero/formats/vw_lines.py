@@ -1,0 +1,255 @@
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,type-arg"
+"""The compiled parser of Vowpal Wabbit's text.
+
+Bytes that may end a name are found sixty-four at a time, and it passes from one such mark to the next. All of
+a name but its last bytes is hashed on the way; the last bytes of many names are hashed together.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numba import types
+
+from nonzero.batch import MAX_WEIGHT
+from nonzero.compiled import inlined, kernel
+from nonzero.formats.numbers import label_of_number, scan_number, value_within
+from nonzero.formats.rows import BUFFER, ROWS
+from nonzero.hashing import (
+    NAMES,
+    begin_name,
+    end_name,
+    hash_names,
+    last_part,
+    low_bytes,
+    to_field,
+)
+from nonzero.intrinsics import address_of, byte_at, marks_at, put_word, trailing_zeros, word_at
+
+__all__ = ["KNOWN_BITS", "PENDING", "read_lines"]
+
+NUL: Final = np.uint8(0)
+NEWLINE: Final = np.uint8(ord("\n"))
+RETURN: Final = np.uint8(ord("\r"))
+SPACE: Final = np.uint8(ord(" "))
+TAB: Final = np.uint8(ord("\t"))
+BAR: Final = np.uint8(ord("|"))
+COLON: Final = np.uint8(ord(":"))
+QUOTE: Final = np.uint8(ord("'"))
+EQUALS: Final = np.uint8(ord("="))
+
+PENDING: Final = 1024  # so many names are hashed at once
+KNOWN_BITS: Final = 10  # so many names' beginnings are known at once: fields of a log, not its values
+
+
+@inlined
+def _scan_head(text, j):  # noqa: C901
+    """Read what stands before the first ``|``.
+
+    Returns
+    -------
+    end : intp
+        Where the ``|`` is.
+    read : bool
+        Whether it could be read.
+    label, weight : float32
+        NaN and 1 where there are none.
+    start, stop : intp
+        Where the tag is; twice -1 where there is none.
+    """
+    label, weight, tag, stop = np.float32(np.nan), np.float32(1), -1, -1
+    words = 0
+    tagged = False
+    while True:
+        while byte_at(text, j) == SPACE:
+            j += 1
+        if byte_at(text, j) == BAR:
+            return j, True, label, weight, tag, stop
+        start = j
+        byte = byte_at(text, j)
+        while byte != SPACE and byte != BAR:
+            # A tab, a line's end or a tag that is not ASCII.
+            if byte < SPACE or byte > np.uint8(127):
+                return j, False, label, weight, -1, -1
+            j += 1
+            byte = byte_at(text, j)
+        if tagged:
+            return j, False, label, weight, -1, -1
+        if byte_at(text, start) == QUOTE or byte == BAR:
+            tagged = True
+            start += byte_at(text, start) == QUOTE
+            if start < j:
+                tag, stop = start, j
+            continue
+        number, end, read = scan_number(text, start)
+        words += 1
+        if words == 1:
+            label = label_of_number(number)
+            read = read and not np.isnan(label)
+        elif words == 2:
+            weight = np.float32(number)
+            read = read and weight >= 0 and weight <= np.float32(MAX_WEIGHT)
+        else:
+            read = read and words == 3 and number == 0
+        if not read or end != j:
+            return j, False, label, weight, -1, -1
+
+
+@inlined
+def _marks_of(text, block):
+    """Return a bit for each of 64 bytes that may end a name, but for a ``|`` after one of the others.
+
+    A byte up to the space, a colon or a ``|`` may. So ``|site news |ad id`` has two marks a feature.
+    """
+    others = marks_at(text, block, SPACE, COLON, COLON)
+    return others | marks_at(text, block, NUL, BAR, BAR) & ~(others << np.uint64(1))
+
+
+@inlined
+def _next_mark(text, block, marks):
+    """Pass to the next mark; return where it is, its block and what marks are left there."""
+    while marks == 0:
+        block += 64
+        marks = _marks_of(text, block)
+    return block + trailing_zeros(marks), block, marks & (marks - np.uint64(1))
+
+
+@inlined
+def _recall(text, start, word, size, joint, known):
+    """Return what :func:`begin_name` does for the `size` bytes at `start` and `joint`, and their field.
+
+    Names begin alike over and over. What they begin with is kept in `known`, if it is at most seven bytes,
+    and hashed once; its place there is a hash of these bytes. `word` is the eight bytes at `start`.
+    """
+    short = size < 8
+    slot = np.intp(0)
+    key = np.uint64(0)
+    if short:
+        key = low_bytes(word, size) | np.uint64(joint) << np.uint64(8 * size)
+        slot = np.intp(key * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(64 - KNOWN_BITS)) * 32
+        if word_at(known, slot) == key:
+            h, rest = np.uint32(word_at(known, slot + 8)), word_at(known, slot + 16)
+            return h, rest, size + 1, np.uint16(word_at(known, slot + 24))
+    h, rest, length = begin_name(text, start, start + size, joint)
+    field = to_field(end_name(np.uint32(0), np.uint64(0), 0, text, start, start + size))
+    if short:
+        put_word(known, slot, key)
+        put_word(known, slot + 8, np.uint64(h))
+        put_word(known, slot + 16, rest)
+        put_word(known, slot + 24, np.uint64(field))
+    return h, rest, length, field
+
+
+@inlined
+def _find_equals(text, word, start, end):
+    """Return where the first ``=`` of ``text[start:end]`` is, or -1; `word` is the eight bytes at `start`."""
+    j = start
+    while True:
+        # A byte that is = has become 0, and the lowest such is found exactly.
+        other = word ^ np.uint64(0x3D3D3D3D3D3D3D3D)
+        found = (other - np.uint64(0x0101010101010101)) & ~other & np.uint64(0x8080808080808080)
+        if found:
+            j += trailing_zeros(found) >> 3
+            return j if j < end else -1
+        j += 8
+        if j >= end:
+            return -1
+        word = word_at(text, j)
+
+
+@kernel(types.int64(BUFFER, types.int64, ROWS, types.uint8, types.uint64[:, ::1], NAMES))
+def read_lines(data, end, rows, separator, beginnings, names):  # noqa: C901
+    """Parse whole lines of text; see :meth:`nonzero.formats.reading.Format.read`."""
+    text, known = address_of(data), address_of(beginnings)
+    indptr, indices, values, fields, labels, weights, times, ids, spans, lines, plain = rows
+    hashes, words, shapes, lengths = names
+    r = 0
+    nnz = 0
+    hashed = 0
+    j = 0
+    indptr[0] = 0
+    while j < end:
+        first = nnz
+        spans[r, 0] = j
+        times[r] = -1
+        lines[r] = r
+        j, read, labels[r], weights[r], ids[r, 0], ids[r, 1] = _scan_head(text, j)
+        mark, byte = j, BAR if read else NUL
+        j += read
+        block = j & -64
+        marks = _marks_of(text, block) & ~np.uint64(0) << np.uint64(j & 63)
+        while read and byte == BAR:
+            start = mark + 1
+            mark, block, marks = _next_mark(text, block, marks)
+            byte = byte_at(text, mark)
+            named = mark > start
+            h, rest, length = np.uint32(0), np.uint64(0), 0
+            field = np.uint16(1)
+            if named:
+                h, rest, length, field = _recall(
+                    text, start, word_at(text, start), mark - start, separator, known
+                )
+            scale, unit = 1.0, np.float32(1)
+            if byte == COLON:
+                scale, stop, read = scan_number(text, mark + 1)
+                mark, block, marks = _next_mark(text, block, marks)
+                byte = byte_at(text, mark)
+                unit = np.float32(scale)
+                read = read and named and mark == stop and value_within(unit)
+            while read and byte in (SPACE, TAB):
+                start = mark + 1
+                if byte_at(text, start) == BAR:
+                    mark, byte = start, BAR
+                    if start & 63 == 0:
+                        # The first byte of a block has its mark: what is before it was not seen.
+                        _, block, marks = _next_mark(text, block, marks)
+                    break
+                mark, block, marks = _next_mark(text, block, marks)
+                byte = byte_at(text, mark)
+                if mark == start:
+                    # A feature without a name is for Python.
+                    read = byte != COLON
+                    continue
+                if not named:
+                    h, rest, length, field = np.uint32(0), np.uint64(0), 0, np.uint16(1)
+                    word = word_at(text, start)
+                    equals = _find_equals(text, word, start, mark)
+                    if equals >= 0:
+                        h, rest, length, field = _recall(text, start, word, equals - start, EQUALS, known)
+                        start = equals + 1
+                if nnz - hashed == PENDING:
+                    hash_names(names, PENDING, indices, hashed)
+                    hashed = nnz
+                i = np.uintp(nnz - hashed)  # unsigned: no negative index to look for
+                hashes[i], words[i], shapes[i] = last_part(h, rest, length, text, start, mark)
+                lengths[i] = length + mark - start
+                i = np.uintp(nnz)
+                fields[i] = field
+                value = unit
+                if byte == COLON:
+                    number, stop, read = scan_number(text, mark + 1)
+                    mark, block, marks = _next_mark(text, block, marks)
+                    byte = byte_at(text, mark)
+                    value = np.float32(number * scale)
+                    read = read and mark == stop and byte != COLON and value_within(value)
+                values[i] = value
+                nnz += value != 0
+        if byte == RETURN and byte_at(text, mark + 1) == NEWLINE:
+            mark, block, marks = _next_mark(text, block, marks)
+            byte = NEWLINE
+        if not read or byte != NEWLINE:
+            read = False
+            nnz = first
+            hashed = min(hashed, nnz)
+            while byte != NEWLINE:
+                mark, block, marks = _next_mark(text, block, marks)
+                byte = byte_at(text, mark)
+        plain[r] = not read
+        spans[r, 1] = mark
+        j = mark + 1
+        r += 1
+        indptr[r] = nnz
+    hash_names(names, nnz - hashed, indices, hashed)
+    lines[r] = r
+    return r
