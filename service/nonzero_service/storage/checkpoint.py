@@ -1,0 +1,141 @@
+"""Moving the WAL into the journal's file, beside the writer, by a thread and a connection of its own."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from nonzero_service.storage.database import PAGE_SIZE, connect, translated
+from nonzero_service.storage.errors import DiskFullError, JournalBusyError, StorageError
+
+__all__ = ["Checkpointer"]
+
+_EVERY: Final = 32 * 2**20
+_FRAME: Final = PAGE_SIZE + 24
+_PATIENCE: Final = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+class Checkpointer:
+    """Passive checkpoints, one for each 32 MB of WAL, and a bound on the WAL's size.
+
+    A passive checkpoint never blocks the writer, and so never catches up with one that keeps writing: the WAL would
+    grow for ever. Past `limit` the writer therefore waits until all of the WAL is in the file; its next transaction then
+    begins the WAL anew. A reader that does not let go (a shell with an open transaction) makes the writer wait five
+    seconds, and doubles the limit until the WAL has been reset.
+
+    Parameters
+    ----------
+    path
+        The journal file.
+    synced
+        As for :func:`~nonzero_service.storage.database.connect`.
+    limit
+        The WAL's size, in bytes, past which the writer waits.
+    vfs
+        The name of a SQLite VFS to use instead of the operating system's.
+    """
+
+    def __init__(self, path: Path, *, synced: bool, limit: int, vfs: str | None = None) -> None:
+        self._path = path
+        self._limit = self._usual_limit = limit
+        self._changed = threading.Condition()
+        self._moving = threading.Lock()
+        self._written = 0  # frames in the WAL, of which
+        self._moved = 0  # these are in the file as well
+        self._wanted = False
+        self._closed = False
+        self._failure: StorageError | None = None
+        self._connection = connect(path, synced=synced, vfs=vfs)
+        self._thread = threading.Thread(target=self._run, name="journal-checkpoints", daemon=True)
+        self._thread.start()
+
+    @property
+    def failure(self) -> StorageError | None:
+        """What stopped the checkpoints; None while they work."""
+        return self._failure
+
+    def committed(self, frames: int) -> None:
+        """Take note of a commit, after which the WAL has so many frames."""
+        with self._changed:
+            if frames < self._written:  # it was begun anew
+                self._moved, self._limit = 0, self._usual_limit
+            self._written = frames
+            if (frames - self._moved) * _FRAME >= _EVERY:
+                self._wanted = True
+                self._changed.notify_all()
+
+    def wait_for_room(self) -> None:
+        """Return when the WAL is below its limit, or all of it is in the file.
+
+        Raises
+        ------
+        DiskFullError
+            Where there is no space to move it to.
+        """
+        with self._changed:
+            if self._written * _FRAME < self._limit:
+                return
+            self._wanted = True
+            self._failure = None if isinstance(self._failure, DiskFullError) else self._failure
+            self._changed.notify_all()
+            deadline = time.monotonic() + _PATIENCE
+            while self._moved < self._written and self._failure is None and not self._closed:
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    self._limit = 2 * self._written * _FRAME
+                    _log.warning("a reader keeps the WAL of %s from being reset at %d frames", self._path, self._written)
+                    return
+                self._changed.wait(remaining)
+            if isinstance(self._failure, DiskFullError):
+                raise self._failure
+
+    def checkpoint(self) -> None:
+        """Move what can be moved now, in the caller's thread.
+
+        Raises
+        ------
+        StorageError
+            What SQLite failed with.
+        """
+        with self._moving, translated(self._path, self._connection):
+            frames, moved = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        with self._changed:
+            if frames >= self._written:  # fewer: it was begun anew, and the commit that did so is about to tell
+                self._moved = moved
+            if isinstance(self._failure, DiskFullError):
+                self._failure = None
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Stop the thread and close the connection."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join()
+        self._connection.close()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._wanted or self._closed)
+                if self._closed:
+                    return
+                self._wanted = False
+            try:
+                self.checkpoint()
+            except JournalBusyError:
+                continue  # another process moves it
+            except StorageError as error:
+                _log.error("a checkpoint of %s failed: %s", self._path, error)
+                with self._changed:
+                    self._failure = error
+                    self._changed.notify_all()
+                if not isinstance(error, DiskFullError):
+                    return

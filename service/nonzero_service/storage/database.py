@@ -1,0 +1,178 @@
+"""The journal's SQLite file: how it is made and opened, and what SQLite's failures mean."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from nonzero_service.storage.errors import (
+    DiskFullError,
+    JournalBusyError,
+    JournalDamagedError,
+    JournalError,
+    OutcomeUnknownError,
+    StorageError,
+    UnsupportedSQLiteError,
+)
+from nonzero_service.storage.tables import SCHEMA, Base, write_base
+
+__all__ = ["PAGE_SIZE", "connect", "create", "sync_directory", "translated"]
+
+PAGE_SIZE: Final = 65536
+"""Bytes. With 4 KB pages a commit of 1 MB costs two and a half times the CPU, and half the throughput."""
+
+_CACHE_KB: Final = 8192  # of each connection: a group of 1 MB is committed without a spill
+_APPLICATION: Final = 0x4E5A4A4C  # "NZJL"
+_FORMAT: Final = 1
+_OLDEST_SQLITE: Final = (3, 51, 3)  # older ones can damage a WAL when it is reset
+
+def connect(path: Path, *, readonly: bool = False, synced: bool = True, vfs: str | None = None) -> apsw.Connection:
+    """Open an existing journal file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    readonly
+        Whether to open it beside whoever writes it. Such a connection never checkpoints, and leaves the WAL as it is.
+    synced
+        Whether each commit is synced to the disk.
+    vfs
+        The name of a SQLite VFS to use instead of the operating system's.
+
+    Raises
+    ------
+    UnsupportedSQLiteError, JournalDamagedError, JournalError
+        For an old SQLite; for a file that is no journal of this format.
+    """
+    if tuple(map(int, apsw.sqlite_lib_version().split("."))) < _OLDEST_SQLITE:
+        raise UnsupportedSQLiteError(
+            f"SQLite {apsw.sqlite_lib_version()} can damage a WAL when it is reset; install apsw 3.51.3 or newer"
+        )
+    flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE
+    with translated(path):
+        connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
+    try:
+        with translated(path, connection):
+            _check(connection, path)
+            _configure(connection, synced)
+    except BaseException:
+        # Nothing that is refused is touched: without this, closing would checkpoint and remove the WAL.
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        connection.close()
+        raise
+    return connection
+
+
+def create(path: Path, *, sequence: int = 0) -> None:
+    """Make an empty journal file, durable and whole, or none.
+
+    Parameters
+    ----------
+    path
+        Where; an unfinished one that a kill left beside it is removed.
+    sequence
+        The examples that the model has seen before its first row.
+    """
+    unfinished = path.with_name(path.name + ".new")
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        unfinished.with_name(unfinished.name + suffix).unlink(missing_ok=True)
+    base = Base(0, sequence, 0, os.urandom(16), 0, bytes(16))
+    with translated(path):
+        connection = apsw.Connection(str(unfinished))
+        try:
+            connection.execute(
+                f"PRAGMA page_size={PAGE_SIZE}; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; "
+                f"PRAGMA application_id={_APPLICATION}; PRAGMA user_version={_FORMAT};"
+            ).fetchall()
+            connection.execute("BEGIN IMMEDIATE;" + SCHEMA)
+            write_base(connection, base)
+            connection.execute("COMMIT")
+        finally:
+            connection.close()
+    with unfinished.open("rb") as file:
+        os.fsync(file.fileno())
+    unfinished.rename(path)
+    sync_directory(path.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def translated(path: Path, connection: apsw.Connection | None = None) -> Iterator[None]:
+    """Turn SQLite's failures into ours."""
+    try:
+        yield
+    except apsw.Error as error:
+        raise _translation(error, path, connection) from error
+    except UnicodeDecodeError as error:
+        raise JournalDamagedError(f"{path} holds text that is none; restore it from a backup") from error
+
+
+def _translation(error: apsw.Error, path: Path, connection: apsw.Connection | None) -> StorageError:
+    # Out of space, told as such: nothing of a commit stands, for its last frame is what was not written. An fsync
+    # that finds no space is another matter: by then the frames are there.
+    extended = getattr(error, "extendedresult", 0)
+    reason = connection.system_errno if connection is not None else 0
+    writing = extended in (apsw.SQLITE_IOERR_WRITE, apsw.SQLITE_IOERR_SHMSIZE, apsw.SQLITE_IOERR_SHMOPEN)
+    no_space = reason in (errno.ENOSPC, errno.EDQUOT)
+    if isinstance(error, apsw.FullError) or (extended == apsw.SQLITE_IOERR_WRITE and no_space):
+        return DiskFullError(f"no space left for {path}: free some, nothing was lost ({error})")
+    if connection is None and writing and no_space:
+        return DiskFullError(f"no space left to open {path}: free some ({error})")
+    if isinstance(error, apsw.IOError):
+        detail = os.strerror(reason) if reason else str(error)
+        return OutcomeUnknownError(
+            f"{path}: reading or writing failed ({error}: {detail}); what is on disk decides after a restart, and a "
+            "request repeated with its key is answered rightly"
+        )
+    if isinstance(error, (apsw.CorruptError, apsw.NotADBError, apsw.SQLError, apsw.MismatchError, apsw.ConstraintError)):
+        return JournalDamagedError(f"{path} is damaged ({error}); restore it from a backup")
+    if isinstance(error, (apsw.BusyError, apsw.LockedError)):
+        return JournalBusyError(f"{path} is held by another process ({error}); end it, nothing was written")
+    return JournalError(f"{path}: {type(error).__name__}: {error}")
+
+
+def _check(connection: apsw.Connection, path: Path) -> None:
+    """Refuse what is no journal of ours before anything is changed."""
+    connection.set_busy_timeout(5000)
+    expected = {
+        "application_id": _APPLICATION,
+        "user_version": _FORMAT,
+        "page_size": PAGE_SIZE,
+        "auto_vacuum": 2,
+        "journal_mode": "wal",
+    }
+    for name, value in expected.items():
+        found = connection.pragma(name)
+        if found == value:
+            continue
+        if name == "user_version" and isinstance(found, int) and found > _FORMAT:
+            raise JournalError(
+                f"{path} has the format {found} and this release reads {_FORMAT} (or its header is damaged); use the "
+                "release that wrote it"
+            )
+        raise JournalDamagedError(
+            f"{path} is no journal, or its header is damaged: {name} is {found!r} where {value!r} is written; restore it "
+            "from a backup"
+        )
+
+
+def _configure(connection: apsw.Connection, synced: bool) -> None:
+    connection.execute(
+        f"PRAGMA synchronous={'FULL' if synced else 'NORMAL'}; PRAGMA wal_autocheckpoint=0; PRAGMA foreign_keys=ON; "
+        f"PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-{_CACHE_KB};"
+    ).fetchall()

@@ -1,0 +1,455 @@
+"""The journal: the source of truth, of which a model is a fold.
+
+``append(entries) -> position``, ``read(start)`` and ``truncate(before)`` are the whole of the seam at which another log
+can stand in. Everything else is about what a disk can do to it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Literal, Self
+
+import apsw
+
+from nonzero_service.storage.checkpoint import Checkpointer
+from nonzero_service.storage.database import connect, create, sync_directory, translated
+from nonzero_service.storage.errors import (
+    DiskFullError,
+    JournalBusyError,
+    JournalClosedError,
+    JournalError,
+    JournalFailedError,
+    JournalTooShortError,
+    OutcomeUnknownError,
+    StorageError,
+)
+from nonzero_service.storage.keys import KeyIndex, KeyRecord, chained_keys, packed_records
+from nonzero_service.storage.lock import DirectoryLock
+from nonzero_service.storage.mark import MarkFile, read_mark
+from nonzero_service.storage.reader import JournalReader
+from nonzero_service.storage.rows import MAX_BODY, Entry, Row, chained, check_kind
+from nonzero_service.storage.tables import Base, Tip, read_base, read_tip, write_base
+
+__all__ = ["Durability", "Journal"]
+
+Durability = Literal["full", "normal"]
+
+KEY_LIFETIME_MS: Final = 24 * 60 * 60 * 1000
+"""How long an idempotency key is known, by the journal's clock: a day."""
+
+WAL_LIMIT: Final = 128 * 2**20
+"""Bytes of WAL past which the writer waits for it to be moved into the file."""
+
+_STEP_BYTES: Final = 4 * 2**20
+_STEP_ROWS: Final = 1024
+_STEP_PAGES: Final = 64
+_SPARE_PAGES: Final = 1024
+
+_log = logging.getLogger(__name__)
+
+
+class Journal:
+    """The journal of one model, opened for writing: one process at a time has it.
+
+    Rows that :meth:`append` returned from are durable. ``durability="full"``: they survive ``kill -9`` and a power cut
+    (where the disk honours a flush). ``durability="normal"``: they survive ``kill -9``; a power cut can take the newest of
+    them, but never leaves a hole, and never takes what was there before the last :meth:`sync`.
+
+    All methods may be called from any thread; appends are done one after another.
+
+    Parameters
+    ----------
+    directory
+        The model's directory; it must exist. An empty one gets a new journal.
+    durability
+        ``"full"`` or ``"normal"``, as above.
+    reached
+        A position that the journal must hold: that of the newest snapshot.
+    sequence
+        For a new journal: the examples that the model has seen before its first row.
+    key_lifetime_ms
+        How long idempotency keys are known, by the journal's clock.
+    wal_limit
+        Bytes of WAL past which the writer waits for it to be moved into the file.
+    vfs
+        The name of a SQLite VFS to use instead of the operating system's.
+
+    Raises
+    ------
+    LockedError
+        Where another process has the directory.
+    JournalTooShortError
+        Where the journal ends before its mark or before `reached`; it names both positions and the way out. Nothing
+        on disk is changed.
+    JournalDamagedError
+        Where its last row, its keys or its mark are not what was written. Nothing on disk is changed.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        durability: Durability = "full",
+        reached: int = 0,
+        sequence: int = 0,
+        key_lifetime_ms: int = KEY_LIFETIME_MS,
+        wal_limit: int = WAL_LIMIT,
+        vfs: str | None = None,
+    ) -> None:
+        self.directory = directory
+        self.path = directory / "journal.sqlite"
+        self._synced = durability == "full"
+        self._lifetime = key_lifetime_ms
+        self._writing = threading.Lock()
+        self._failure: StorageError | None = None
+        self._closed = False
+        self._index = KeyIndex()
+        self._lock = DirectoryLock(directory)
+        opened: list[DirectoryLock | JournalReader | MarkFile | Checkpointer] = []
+        try:
+            self._make(reached, sequence)
+            self._reader = JournalReader(directory, vfs=vfs)
+            opened.append(self._reader)
+            self._tip = self._checked(reached)
+            # A killed process may have left rows that no sync has reached; from here on they are answered for.
+            self._sync_wal()
+            self._mark = MarkFile(directory / "mark")
+            opened.append(self._mark)
+            self._mark.write(self._tip.position, self._tip.digest, self._synced)
+            self._mark.sync()
+            sync_directory(directory)
+            self._checkpointer = Checkpointer(self.path, synced=self._synced, limit=wal_limit, vfs=vfs)
+            opened.append(self._checkpointer)
+            self._connection = connect(self.path, synced=self._synced, vfs=vfs)
+            self._connection.set_wal_hook(self._committed)
+        except BaseException:
+            for thing in reversed(opened):
+                thing.close()
+            self._lock.release()
+            raise
+
+    def append(self, entries: Sequence[Entry]) -> int:
+        """Write rows, and what is known of their keys, in one transaction; return the last row's position.
+
+        Parameters
+        ----------
+        entries
+            At least one. They get the next positions and sequences, in order.
+
+        Returns
+        -------
+        int
+            The position of the last; the first has ``position - len(entries) + 1``.
+
+        Raises
+        ------
+        DiskFullError, JournalBusyError
+            Nothing was written; the journal goes on when there is space, or when it is let go.
+        OutcomeUnknownError
+            The commit failed half-way. The journal takes no more rows: stop the process; what is on disk decides.
+        JournalFailedError
+            An earlier write failed; nothing of this was written.
+        """
+        with self._writing:
+            self._check_usable()
+            self._checkpointer.wait_for_room()
+            tip, rows, keys = self._placed(entries)
+            with self._transaction() as connection:
+                connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+                if keys:
+                    connection.executemany("INSERT INTO keys VALUES (?, ?, ?, ?)", keys)
+            self._tip = tip
+            self._remember(tip)
+            for offset, entry in enumerate(entries, tip.position - len(entries) + 1):
+                for record in entry.keys:
+                    self._index.add(record.key, offset)
+            return tip.position
+
+    def read(self, start: int | None = None) -> Iterator[Row]:
+        """Yield rows in order, as :meth:`JournalReader.read` does, beside the writer."""
+        return self._reader.read(start)
+
+    def truncate(self, before: int) -> int:
+        """Drop the rows before a position, in small steps between which appends go on; return how many.
+
+        The last row always stays. Space is used again by later rows; where there is more of it than half the
+        file (and 64 MB), it is given back to the disk, in steps as small.
+
+        Parameters
+        ----------
+        before
+            The first position to keep.
+        """
+        dropped = 0
+        while True:
+            with self._writing:
+                self._check_usable()
+                step = self._drop(min(before, self._tip.position))
+            dropped += step
+            if not step:
+                break
+            time.sleep(0)  # a committer that waits gets its turn
+        while self._shrink():
+            time.sleep(0)
+        return dropped
+
+    def lookup(self, key: str) -> KeyRecord | None:
+        """Return what is known of an idempotency key; None where it is unknown or expired.
+
+        Keys expire by the journal's clock, the time of its last row, so that a replica or a restart decides alike.
+        """
+        if self._closed:
+            raise JournalClosedError(f"{self.path} has been closed")
+        for position in self._index.positions(key):
+            found = self._reader.find_key(key, position)
+            if found is not None:
+                time_ms, record = found
+                return record if time_ms > self._tip.time_ms - self._lifetime else None
+        return None
+
+    def expire_keys(self) -> int:
+        """Drop the records of expired keys, in small steps; return how many rows' records were dropped."""
+        dropped = 0
+        while True:
+            with self._writing:
+                self._check_usable()
+                step = self._drop_keys()
+            dropped += step
+            if not step:
+                return dropped
+            time.sleep(0)
+
+    @property
+    def position(self) -> int:
+        """The last position; 0 before the first."""
+        return self._tip.position
+
+    @property
+    def next_sequence(self) -> int:
+        """The examples up to and with the last row: the next row's ``first_sequence``."""
+        return self._tip.sequence
+
+    @property
+    def time_ms(self) -> int:
+        """The journal's clock: the time of the last row, in milliseconds since 1970."""
+        return self._tip.time_ms
+
+    @property
+    def first_position(self) -> int:
+        """The first position that is held (or the next one to be written, where there are no rows)."""
+        return self._reader.base.position + 1
+
+    def digest_at(self, position: int) -> bytes:
+        """Return the chain's digest at `position`, 16 bytes: what a snapshot notes, to be held against it later."""
+        return self._reader.digest_at(position)
+
+    def sync(self) -> None:
+        """Make all rows durable, whatever the durability: before a snapshot that builds on them is made."""
+        with self._writing:
+            self._check_usable()
+            self._sync_wal()
+
+    def checkpoint(self) -> None:
+        """Move the WAL into the file as far as can be, now; it otherwise happens by itself."""
+        with self._writing:
+            self._check_usable()
+        self._checkpointer.checkpoint()
+
+    def close(self) -> None:
+        """Close the journal, and give the directory back; a second call does nothing.
+
+        After a failure the WAL is left as it is, for the next start to decide.
+        """
+        with self._writing:
+            if self._closed:
+                return
+            self._closed = True
+            if self._failure is not None or self._checkpointer.failure is not None:
+                self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            self._checkpointer.close()
+            self._reader.close()
+            self._connection.close()
+            self._mark.close()
+            self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise JournalClosedError(f"{self.path} has been closed")
+        failure = self._failure or self._checkpointer.failure
+        if failure is not None and not isinstance(failure, DiskFullError):
+            raise JournalFailedError(
+                f"{self.path} takes no more rows, because an earlier write failed ({failure}); start the process anew"
+            ) from failure
+
+    def _committed(self, _: apsw.Connection, __: str, frames: int) -> int:
+        self._checkpointer.committed(frames)
+        return apsw.SQLITE_OK
+
+    def _sync_wal(self) -> None:
+        # Only the WAL: closing a second descriptor of the database itself would drop SQLite's locks on it.
+        try:
+            descriptor = os.open(f"{self.path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:  # all of it has been moved into the file
+            return
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            self._failure = OutcomeUnknownError(f"{self.path}-wal could not be synced: {error}; start the process anew")
+            raise self._failure from error
+        finally:
+            os.close(descriptor)
+
+    def _make(self, reached: int, sequence: int) -> None:
+        """Make the journal file of a new model; refuse to replace a lost one."""
+        if self.path.exists():
+            return
+        mark = read_mark(self.directory / "mark")
+        known = max(reached, 0 if mark is None else mark.position)
+        if known or Path(f"{self.path}-wal").exists():
+            raise JournalTooShortError(
+                f"{self.path} is gone, but position {known} is known to have been reached (by the mark, a snapshot or a WAL "
+                "that was left): it ends at position 0; restore the directory from a backup, or empty it to begin anew",
+                0,
+                known,
+            )
+        # A mark at position 0 is of the journal that is gone, which had no rows.
+        (self.directory / "mark").unlink(missing_ok=True)
+        create(self.path, sequence=sequence)
+
+    def _checked(self, reached: int) -> Tip:
+        """Refuse a journal that lost rows or keys, by a connection that changes nothing; return its end."""
+        mark = read_mark(self.directory / "mark")
+        if mark is not None and mark.may_be_ahead and self._reader.tip.position < mark.position:
+            _log.warning(
+                "%s: positions %d to %d were lost by a restart of the machine, as durability=normal allows",
+                self.path,
+                self._reader.tip.position + 1,
+                mark.position,
+            )
+        else:
+            self._reader.check_mark(mark)
+        self._reader.check_reached(reached, "the newest snapshot")
+        tip = self._reader.tip
+        if tip.position > self._reader.base.position:
+            for _ in self._reader.read(tip.position):  # the row on which the next is built
+                pass
+        for position, _, records in self._reader.read_keys():
+            for record in records:
+                self._index.add(record.key, position)
+        return tip
+
+    def _placed(self, entries: Sequence[Entry]) -> tuple[Tip, list[tuple[object, ...]], list[tuple[object, ...]]]:
+        """Give entries their place behind the tip; return the new tip and the tables' rows."""
+        if not entries:
+            raise ValueError("an append needs at least one entry")
+        tip = self._tip
+        time_ms = max(time.time_ns() // 1_000_000, tip.time_ms)
+        position, sequence, digest, keys_digest = tip.position, tip.sequence, tip.digest, tip.keys_digest
+        rows: list[tuple[object, ...]] = []
+        keys: list[tuple[object, ...]] = []
+        for entry in entries:
+            position += 1
+            check_kind(entry.kind, entry.version, position)
+            if len(entry.body) > MAX_BODY:
+                raise ValueError(f"a body of {len(entry.body)} bytes is longer than {MAX_BODY}; append it as several")
+            if entry.keys:
+                records = packed_records(entry.keys)
+                keys_digest = chained_keys(keys_digest, position, time_ms, records)
+                keys.append((position, time_ms, records, keys_digest))
+            place = (position, sequence, entry.count, entry.kind, entry.version, time_ms, keys_digest)
+            digest = chained(digest, *place, entry.body)
+            rows.append((*place, digest, entry.body))
+            sequence += entry.count
+        return Tip(position, sequence, time_ms, digest, keys_digest), rows, keys
+
+    @contextmanager
+    def _transaction(self) -> Iterator[apsw.Connection]:
+        """One write transaction: all of it, or none, or a journal that takes no more."""
+        connection = self._connection
+        try:
+            with translated(self.path, connection):
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                connection.execute("COMMIT")
+        except (DiskFullError, JournalBusyError):
+            self._roll_back()
+            raise
+        except BaseException as error:
+            self._failure = error if isinstance(error, StorageError) else JournalError(repr(error))
+            self._roll_back()
+            raise
+
+    def _roll_back(self) -> None:
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except apsw.Error as error:
+            self._failure = JournalError(f"{self.path}: rolling back failed: {error}")
+
+    def _remember(self, tip: Tip) -> None:
+        """Write the mark. The rows are durable already, so a mark that cannot be written only lags."""
+        try:
+            self._mark.write(tip.position, tip.digest, self._synced)
+        except OSError as error:
+            _log.warning("the mark of %s could not be written, and lags: %s", self.path, error)
+
+    def _drop(self, before: int) -> int:
+        """Drop one step of rows before a position; return how many."""
+        dropped, size = 0, 0
+        with self._transaction() as connection:
+            base = read_base(connection)
+            candidates = connection.execute(
+                "SELECT length(body), position, first_sequence + count, time_ms, digest FROM rows WHERE position < ? "
+                "ORDER BY position LIMIT ?",
+                (before, _STEP_ROWS),
+            ).fetchall()
+            for length, *last in candidates:
+                dropped += 1
+                size += length
+                if size >= _STEP_BYTES:
+                    break
+            if dropped:
+                connection.execute("DELETE FROM rows WHERE position <= ?", (last[0],))
+                write_base(connection, Base(*last, base.keys_position, base.keys_digest))
+        return dropped
+
+    def _drop_keys(self) -> int:
+        """Drop one step of expired keys' records; return how many rows'."""
+        horizon = self._tip.time_ms - self._lifetime
+        with self._transaction() as connection:
+            base = read_base(connection)
+            expired = connection.execute(
+                "SELECT position, digest FROM keys WHERE time_ms <= ? ORDER BY position LIMIT ?", (horizon, _STEP_ROWS)
+            ).fetchall()
+            if expired:
+                position, digest = expired[-1]
+                connection.execute("DELETE FROM keys WHERE position <= ?", (position,))
+                write_base(connection, Base(base.position, base.sequence, base.time_ms, base.digest, position, digest))
+        if expired:
+            self._index.forget(expired[-1][0])
+        return len(expired)
+
+    def _shrink(self) -> bool:
+        """Give a step of unused pages back to the disk; return whether more of them are unused than need be."""
+        with self._writing:
+            self._check_usable()
+            connection = self._connection
+            with translated(self.path, connection):
+                unused, pages = int(connection.pragma("freelist_count")), int(connection.pragma("page_count"))
+            if unused <= max(_SPARE_PAGES, pages // 2):
+                return False
+            with self._transaction() as connection:
+                connection.execute(f"PRAGMA incremental_vacuum({_STEP_PAGES})").fetchall()
+            return True
