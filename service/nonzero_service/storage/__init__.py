@@ -11,12 +11,12 @@ A model's directory::
         00000000000000004711.safetensors            the model after position 4711
         00000000000000004200.safetensors            the one before it: at least two are kept
         00000000000000004600.safetensors.damaged    one that could not be read, put aside
-        .writing-*                                  one being written, or left by a kill: removed at the next start
+        .writing-*              being written, or left by a kill: removed at the next start
 
-The rows (:mod:`~nonzero_service.storage.rows`) are chained by their digests: each covers the whole row and the
-digest before it. The idempotency keys (:mod:`~nonzero_service.storage.keys`) are a second chain, whose newest
-digest every row carries, so that the row chain vouches for the keys, while rows are pruned behind a snapshot and
-keys when they expire, each on its own.
+The rows (:mod:`~nonzero_service.storage.rows`) are chained by their digests: each covers the whole row and
+the digest before it. The idempotency keys (:mod:`~nonzero_service.storage.keys`) are a second chain, whose
+newest digest every row carries, so that the row chain vouches for the keys, while rows are pruned behind a
+snapshot and keys when they expire, each on its own.
 
 This folder is the only one that knows SQL, and knows neither HTTP nor the model.
 """

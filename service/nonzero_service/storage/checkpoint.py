@@ -25,10 +25,10 @@ _log = logging.getLogger(__name__)
 class Checkpointer:
     """Passive checkpoints, one for each 32 MB of WAL, and a bound on the WAL's size.
 
-    A passive checkpoint never blocks the writer, and so never catches up with one that keeps writing: the WAL would
-    grow for ever. Past `limit` the writer therefore waits until all of the WAL is in the file; its next transaction then
-    begins the WAL anew. A reader that does not let go (a shell with an open transaction) makes the writer wait five
-    seconds, and doubles the limit until the WAL has been reset.
+    A passive checkpoint never blocks the writer, and so never catches up with one that keeps writing: the WAL
+    would grow for ever. Past `limit` the writer therefore waits until all of the WAL is in the file; its next
+    transaction then begins the WAL anew. A reader that does not let go (a shell with an open transaction)
+    makes the writer wait five seconds, and doubles the limit until the WAL has been reset.
 
     Parameters
     ----------
@@ -90,7 +90,11 @@ class Checkpointer:
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
                     self._limit = 2 * self._written * _FRAME
-                    _log.warning("a reader keeps the WAL of %s from being reset at %d frames", self._path, self._written)
+                    _log.warning(
+                        "a reader keeps the WAL of %s from being reset at %d frames",
+                        self._path,
+                        self._written,
+                    )
                     return
                 self._changed.wait(remaining)
             if isinstance(self._failure, DiskFullError):
@@ -107,7 +111,9 @@ class Checkpointer:
         with self._moving, translated(self._path, self._connection):
             frames, moved = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         with self._changed:
-            if frames >= self._written:  # fewer: it was begun anew, and the commit that did so is about to tell
+            if (
+                frames >= self._written
+            ):  # fewer: it was begun anew, and the commit that did so is about to tell
                 self._moved = moved
             if isinstance(self._failure, DiskFullError):
                 self._failure = None

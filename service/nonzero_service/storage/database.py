@@ -32,7 +32,10 @@ _APPLICATION: Final = 0x4E5A4A4C  # "NZJL"
 _FORMAT: Final = 1
 _OLDEST_SQLITE: Final = (3, 51, 3)  # older ones can damage a WAL when it is reset
 
-def connect(path: Path, *, readonly: bool = False, synced: bool = True, vfs: str | None = None) -> apsw.Connection:
+
+def connect(
+    path: Path, *, readonly: bool = False, synced: bool = True, vfs: str | None = None
+) -> apsw.Connection:
     """Open an existing journal file.
 
     Parameters
@@ -40,7 +43,8 @@ def connect(path: Path, *, readonly: bool = False, synced: bool = True, vfs: str
     path
         The file.
     readonly
-        Whether to open it beside whoever writes it. Such a connection never checkpoints, and leaves the WAL as it is.
+        Whether to open it beside whoever writes it. Such a connection never checkpoints, and leaves the WAL
+        as it is.
     synced
         Whether each commit is synced to the disk.
     vfs
@@ -53,7 +57,8 @@ def connect(path: Path, *, readonly: bool = False, synced: bool = True, vfs: str
     """
     if tuple(map(int, apsw.sqlite_lib_version().split("."))) < _OLDEST_SQLITE:
         raise UnsupportedSQLiteError(
-            f"SQLite {apsw.sqlite_lib_version()} can damage a WAL when it is reset; install apsw 3.51.3 or newer"
+            f"SQLite {apsw.sqlite_lib_version()} can damage a WAL when it is reset; install apsw 3.51.3 or "
+            "newer"
         )
     flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE
     with translated(path):
@@ -123,8 +128,8 @@ def translated(path: Path, connection: apsw.Connection | None = None) -> Iterato
 
 
 def _translation(error: apsw.Error, path: Path, connection: apsw.Connection | None) -> StorageError:
-    # Out of space, told as such: nothing of a commit stands, for its last frame is what was not written. An fsync
-    # that finds no space is another matter: by then the frames are there.
+    # Out of space, told as such: nothing of a commit stands, for its last frame is what was not written. An
+    # fsync that finds no space is another matter: by then the frames are there.
     extended = getattr(error, "extendedresult", 0)
     reason = connection.system_errno if connection is not None else 0
     writing = extended in (apsw.SQLITE_IOERR_WRITE, apsw.SQLITE_IOERR_SHMSIZE, apsw.SQLITE_IOERR_SHMOPEN)
@@ -136,10 +141,12 @@ def _translation(error: apsw.Error, path: Path, connection: apsw.Connection | No
     if isinstance(error, apsw.IOError):
         detail = os.strerror(reason) if reason else str(error)
         return OutcomeUnknownError(
-            f"{path}: reading or writing failed ({error}: {detail}); what is on disk decides after a restart, and a "
-            "request repeated with its key is answered rightly"
+            f"{path}: reading or writing failed ({error}: {detail}); what is on disk decides after a "
+            "restart, and a request repeated with its key is answered rightly"
         )
-    if isinstance(error, (apsw.CorruptError, apsw.NotADBError, apsw.SQLError, apsw.MismatchError, apsw.ConstraintError)):
+    if isinstance(
+        error, (apsw.CorruptError, apsw.NotADBError, apsw.SQLError, apsw.MismatchError, apsw.ConstraintError)
+    ):
         return JournalDamagedError(f"{path} is damaged ({error}); restore it from a backup")
     if isinstance(error, (apsw.BusyError, apsw.LockedError)):
         return JournalBusyError(f"{path} is held by another process ({error}); end it, nothing was written")
@@ -162,17 +169,18 @@ def _check(connection: apsw.Connection, path: Path) -> None:
             continue
         if name == "user_version" and isinstance(found, int) and found > _FORMAT:
             raise JournalError(
-                f"{path} has the format {found} and this release reads {_FORMAT} (or its header is damaged); use the "
-                "release that wrote it"
+                f"{path} has the format {found} and this release reads {_FORMAT} (or its header is damaged); "
+                "use the release that wrote it"
             )
         raise JournalDamagedError(
-            f"{path} is no journal, or its header is damaged: {name} is {found!r} where {value!r} is written; restore it "
-            "from a backup"
+            f"{path} is no journal, or its header is damaged: {name} is {found!r} where {value!r} is "
+            "written; restore it from a backup"
         )
 
 
 def _configure(connection: apsw.Connection, synced: bool) -> None:
     connection.execute(
-        f"PRAGMA synchronous={'FULL' if synced else 'NORMAL'}; PRAGMA wal_autocheckpoint=0; PRAGMA foreign_keys=ON; "
-        f"PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-{_CACHE_KB};"
+        f"PRAGMA synchronous={'FULL' if synced else 'NORMAL'}; PRAGMA wal_autocheckpoint=0; PRAGMA "
+        "foreign_keys=ON; PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY; PRAGMA "
+        f"cache_size=-{_CACHE_KB};"
     ).fetchall()

@@ -78,8 +78,9 @@ class JournalError(StorageError):
 class OutcomeUnknownError(JournalError):
     """A commit failed after its bytes may have reached the disk.
 
-    Whether the rows are there is decided by what a new start reads. Stop the process: after a failed fsync the
-    kernel may have dropped the pages that it could not write, and a second fsync would succeed without them.
+    Whether the rows are there is decided by what a new start reads. Stop the process: after a failed fsync
+    the kernel may have dropped the pages that it could not write, and a second fsync would succeed without
+    them.
     """
 
 

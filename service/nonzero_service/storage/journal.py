@@ -1,7 +1,7 @@
 """The journal: the source of truth, of which a model is a fold.
 
-``append(entries) -> position``, ``read(start)`` and ``truncate(before)`` are the whole of the seam at which another log
-can stand in. Everything else is about what a disk can do to it.
+``append(entries) -> position``, ``read(start)`` and ``truncate(before)`` are the whole of the seam at which
+another log can stand in. Everything else is about what a disk can do to it.
 """
 
 from __future__ import annotations
@@ -11,30 +11,31 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, Literal, Self
 
 import apsw
 
 from nonzero_service.storage.checkpoint import Checkpointer
-from nonzero_service.storage.database import connect, create, sync_directory, translated
+from nonzero_service.storage.database import connect, sync_directory, translated
 from nonzero_service.storage.errors import (
     DiskFullError,
     JournalBusyError,
     JournalClosedError,
     JournalError,
     JournalFailedError,
-    JournalTooShortError,
     OutcomeUnknownError,
     StorageError,
 )
 from nonzero_service.storage.keys import KeyIndex, KeyRecord, chained_keys, packed_records
 from nonzero_service.storage.lock import DirectoryLock
-from nonzero_service.storage.mark import MarkFile, read_mark
+from nonzero_service.storage.mark import MarkFile
+from nonzero_service.storage.opening import check, make
+from nonzero_service.storage.pruning import drop_keys, drop_rows, shrink
 from nonzero_service.storage.reader import JournalReader
 from nonzero_service.storage.rows import MAX_BODY, Entry, Row, chained, check_kind
-from nonzero_service.storage.tables import Base, Tip, read_base, read_tip, write_base
+from nonzero_service.storage.tables import Tip
 
 __all__ = ["Durability", "Journal"]
 
@@ -46,10 +47,8 @@ KEY_LIFETIME_MS: Final = 24 * 60 * 60 * 1000
 WAL_LIMIT: Final = 128 * 2**20
 """Bytes of WAL past which the writer waits for it to be moved into the file."""
 
-_STEP_BYTES: Final = 4 * 2**20
-_STEP_ROWS: Final = 1024
-_STEP_PAGES: Final = 64
-_SPARE_PAGES: Final = 1024
+_BREATH: Final = 0.001
+"""Seconds between two steps of pruning, in which a committer that waits gets its turn."""
 
 _log = logging.getLogger(__name__)
 
@@ -57,9 +56,10 @@ _log = logging.getLogger(__name__)
 class Journal:
     """The journal of one model, opened for writing: one process at a time has it.
 
-    Rows that :meth:`append` returned from are durable. ``durability="full"``: they survive ``kill -9`` and a power cut
-    (where the disk honours a flush). ``durability="normal"``: they survive ``kill -9``; a power cut can take the newest of
-    them, but never leaves a hole, and never takes what was there before the last :meth:`sync`.
+    What :meth:`append` returned from is durable. ``durability="full"``: it survives ``kill -9`` and a
+    power cut (where the disk honours a flush). ``durability="normal"``: it survives ``kill -9``; a power
+    cut can take the newest rows, but never leaves a hole, and takes nothing from before the last
+    :meth:`sync`.
 
     All methods may be called from any thread; appends are done one after another.
 
@@ -85,8 +85,8 @@ class Journal:
     LockedError
         Where another process has the directory.
     JournalTooShortError
-        Where the journal ends before its mark or before `reached`; it names both positions and the way out. Nothing
-        on disk is changed.
+        Where the journal ends before its mark or before `reached`; it names both positions and the way out.
+        Nothing on disk is changed.
     JournalDamagedError
         Where its last row, its keys or its mark are not what was written. Nothing on disk is changed.
     """
@@ -110,29 +110,23 @@ class Journal:
         self._failure: StorageError | None = None
         self._closed = False
         self._index = KeyIndex()
-        self._lock = DirectoryLock(directory)
-        opened: list[DirectoryLock | JournalReader | MarkFile | Checkpointer] = []
-        try:
-            self._make(reached, sequence)
-            self._reader = JournalReader(directory, vfs=vfs)
-            opened.append(self._reader)
-            self._tip = self._checked(reached)
-            # A killed process may have left rows that no sync has reached; from here on they are answered for.
+        with ExitStack() as opened:
+            self._lock = opened.enter_context(DirectoryLock(directory))
+            make(self.path, reached, sequence)
+            self._reader = opened.enter_context(JournalReader(directory, vfs=vfs))
+            self._tip = check(self._reader, directory / "mark", reached, self._index)
+            # A killed process may have left rows that no sync has reached; from here on they are answered
+            # for.
             self._sync_wal()
-            self._mark = MarkFile(directory / "mark")
-            opened.append(self._mark)
+            self._mark = opened.enter_context(MarkFile(directory / "mark"))
             self._mark.write(self._tip.position, self._tip.digest, self._synced)
             self._mark.sync()
             sync_directory(directory)
             self._checkpointer = Checkpointer(self.path, synced=self._synced, limit=wal_limit, vfs=vfs)
-            opened.append(self._checkpointer)
+            opened.callback(self._checkpointer.close)
             self._connection = connect(self.path, synced=self._synced, vfs=vfs)
             self._connection.set_wal_hook(self._committed)
-        except BaseException:
-            for thing in reversed(opened):
-                thing.close()
-            self._lock.release()
-            raise
+            opened.pop_all()
 
     def append(self, entries: Sequence[Entry]) -> int:
         """Write rows, and what is known of their keys, in one transaction; return the last row's position.
@@ -152,7 +146,8 @@ class Journal:
         DiskFullError, JournalBusyError
             Nothing was written; the journal goes on when there is space, or when it is let go.
         OutcomeUnknownError
-            The commit failed half-way. The journal takes no more rows: stop the process; what is on disk decides.
+            The commit failed half-way. The journal takes no more rows: stop the process; what is on disk
+            decides.
         JournalFailedError
             An earlier write failed; nothing of this was written.
         """
@@ -190,19 +185,26 @@ class Journal:
         while True:
             with self._writing:
                 self._check_usable()
-                step = self._drop(min(before, self._tip.position))
+                with self._transaction() as connection:
+                    step = drop_rows(connection, min(before, self._tip.position))
             dropped += step
             if not step:
                 break
-            time.sleep(0)  # a committer that waits gets its turn
-        while self._shrink():
-            time.sleep(0)
+            time.sleep(_BREATH)
+        more = True
+        while more:
+            with self._writing:
+                self._check_usable()
+                with self._transaction() as connection:
+                    more = shrink(connection)
+            time.sleep(_BREATH)
         return dropped
 
     def lookup(self, key: str) -> KeyRecord | None:
         """Return what is known of an idempotency key; None where it is unknown or expired.
 
-        Keys expire by the journal's clock, the time of its last row, so that a replica or a restart decides alike.
+        Keys expire by the journal's clock, the time of its last row, so that a replica or a restart decides
+        alike.
         """
         if self._closed:
             raise JournalClosedError(f"{self.path} has been closed")
@@ -219,11 +221,13 @@ class Journal:
         while True:
             with self._writing:
                 self._check_usable()
-                step = self._drop_keys()
+                with self._transaction() as connection:
+                    step, last = drop_keys(connection, self._tip.time_ms - self._lifetime)
+                self._index.forget(last)
             dropped += step
             if not step:
                 return dropped
-            time.sleep(0)
+            time.sleep(_BREATH)
 
     @property
     def position(self) -> int:
@@ -246,7 +250,13 @@ class Journal:
         return self._reader.base.position + 1
 
     def digest_at(self, position: int) -> bytes:
-        """Return the chain's digest at `position`, 16 bytes: what a snapshot notes, to be held against it later."""
+        """Return the chain's digest at `position`, 16 bytes: a snapshot notes it, to be held against it.
+
+        Raises
+        ------
+        PrunedError, JournalTooShortError
+            Where the position is no longer, or not yet, held.
+        """
         return self._reader.digest_at(position)
 
     def sync(self) -> None:
@@ -290,7 +300,8 @@ class Journal:
         failure = self._failure or self._checkpointer.failure
         if failure is not None and not isinstance(failure, DiskFullError):
             raise JournalFailedError(
-                f"{self.path} takes no more rows, because an earlier write failed ({failure}); start the process anew"
+                f"{self.path} takes no more rows, because an earlier write failed ({failure}); start the "
+                "process anew"
             ) from failure
 
     def _committed(self, _: apsw.Connection, __: str, frames: int) -> int:
@@ -306,51 +317,16 @@ class Journal:
         try:
             os.fsync(descriptor)
         except OSError as error:
-            self._failure = OutcomeUnknownError(f"{self.path}-wal could not be synced: {error}; start the process anew")
+            self._failure = OutcomeUnknownError(
+                f"{self.path}-wal could not be synced: {error}; start the process anew"
+            )
             raise self._failure from error
         finally:
             os.close(descriptor)
 
-    def _make(self, reached: int, sequence: int) -> None:
-        """Make the journal file of a new model; refuse to replace a lost one."""
-        if self.path.exists():
-            return
-        mark = read_mark(self.directory / "mark")
-        known = max(reached, 0 if mark is None else mark.position)
-        if known or Path(f"{self.path}-wal").exists():
-            raise JournalTooShortError(
-                f"{self.path} is gone, but position {known} is known to have been reached (by the mark, a snapshot or a WAL "
-                "that was left): it ends at position 0; restore the directory from a backup, or empty it to begin anew",
-                0,
-                known,
-            )
-        # A mark at position 0 is of the journal that is gone, which had no rows.
-        (self.directory / "mark").unlink(missing_ok=True)
-        create(self.path, sequence=sequence)
-
-    def _checked(self, reached: int) -> Tip:
-        """Refuse a journal that lost rows or keys, by a connection that changes nothing; return its end."""
-        mark = read_mark(self.directory / "mark")
-        if mark is not None and mark.may_be_ahead and self._reader.tip.position < mark.position:
-            _log.warning(
-                "%s: positions %d to %d were lost by a restart of the machine, as durability=normal allows",
-                self.path,
-                self._reader.tip.position + 1,
-                mark.position,
-            )
-        else:
-            self._reader.check_mark(mark)
-        self._reader.check_reached(reached, "the newest snapshot")
-        tip = self._reader.tip
-        if tip.position > self._reader.base.position:
-            for _ in self._reader.read(tip.position):  # the row on which the next is built
-                pass
-        for position, _, records in self._reader.read_keys():
-            for record in records:
-                self._index.add(record.key, position)
-        return tip
-
-    def _placed(self, entries: Sequence[Entry]) -> tuple[Tip, list[tuple[object, ...]], list[tuple[object, ...]]]:
+    def _placed(
+        self, entries: Sequence[Entry]
+    ) -> tuple[Tip, list[tuple[object, ...]], list[tuple[object, ...]]]:
         """Give entries their place behind the tip; return the new tip and the tables' rows."""
         if not entries:
             raise ValueError("an append needs at least one entry")
@@ -363,7 +339,9 @@ class Journal:
             position += 1
             check_kind(entry.kind, entry.version, position)
             if len(entry.body) > MAX_BODY:
-                raise ValueError(f"a body of {len(entry.body)} bytes is longer than {MAX_BODY}; append it as several")
+                raise ValueError(
+                    f"a body of {len(entry.body)} bytes is longer than {MAX_BODY}; append it as several"
+                )
             if entry.keys:
                 records = packed_records(entry.keys)
                 keys_digest = chained_keys(keys_digest, position, time_ms, records)
@@ -404,52 +382,3 @@ class Journal:
             self._mark.write(tip.position, tip.digest, self._synced)
         except OSError as error:
             _log.warning("the mark of %s could not be written, and lags: %s", self.path, error)
-
-    def _drop(self, before: int) -> int:
-        """Drop one step of rows before a position; return how many."""
-        dropped, size = 0, 0
-        with self._transaction() as connection:
-            base = read_base(connection)
-            candidates = connection.execute(
-                "SELECT length(body), position, first_sequence + count, time_ms, digest FROM rows WHERE position < ? "
-                "ORDER BY position LIMIT ?",
-                (before, _STEP_ROWS),
-            ).fetchall()
-            for length, *last in candidates:
-                dropped += 1
-                size += length
-                if size >= _STEP_BYTES:
-                    break
-            if dropped:
-                connection.execute("DELETE FROM rows WHERE position <= ?", (last[0],))
-                write_base(connection, Base(*last, base.keys_position, base.keys_digest))
-        return dropped
-
-    def _drop_keys(self) -> int:
-        """Drop one step of expired keys' records; return how many rows'."""
-        horizon = self._tip.time_ms - self._lifetime
-        with self._transaction() as connection:
-            base = read_base(connection)
-            expired = connection.execute(
-                "SELECT position, digest FROM keys WHERE time_ms <= ? ORDER BY position LIMIT ?", (horizon, _STEP_ROWS)
-            ).fetchall()
-            if expired:
-                position, digest = expired[-1]
-                connection.execute("DELETE FROM keys WHERE position <= ?", (position,))
-                write_base(connection, Base(base.position, base.sequence, base.time_ms, base.digest, position, digest))
-        if expired:
-            self._index.forget(expired[-1][0])
-        return len(expired)
-
-    def _shrink(self) -> bool:
-        """Give a step of unused pages back to the disk; return whether more of them are unused than need be."""
-        with self._writing:
-            self._check_usable()
-            connection = self._connection
-            with translated(self.path, connection):
-                unused, pages = int(connection.pragma("freelist_count")), int(connection.pragma("page_count"))
-            if unused <= max(_SPARE_PAGES, pages // 2):
-                return False
-            with self._transaction() as connection:
-                connection.execute(f"PRAGMA incremental_vacuum({_STEP_PAGES})").fetchall()
-            return True

@@ -1,18 +1,17 @@
 """What the journal knows of idempotency keys: records beside the rows, and an index of them in memory.
 
-Records are appended in the transaction of the row that they came with, in the order of the journal, never changed in
-place. A B-tree over the keys themselves would touch a random page of 64 KB with every key; appended records share
-one page, and an index of 16 bytes a key, made anew at each start, finds them.
+Records are appended in the transaction of the row that they came with, in the order of the journal, never
+changed in place. A B-tree over the keys themselves would touch a random page of 64 KB with every key;
+appended records share one page, and an index of 16 bytes a key, made anew at each start, finds them.
 
-The records are chained as the rows are, and every row's digest covers the newest digest of this chain. A lost or
-changed key would let a request be learned from twice in silence, so the chain is walked at every start.
+The records are chained as the rows are, and every row's digest covers the newest digest of this chain. A lost
+or changed key would let a request be learned from twice in silence, so the chain is walked at every start.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -47,8 +46,8 @@ class KeyRecord(msgspec.Struct, frozen=True, array_like=True):
     complete
         Whether the request was journalled to its end.
     answer
-        The answer as far as it is known (its counts and errors, for a stream that broke off); the whole one where
-        `complete`. Anything that JSON can say.
+        The answer as far as it is known (its counts and errors, for a stream that broke off); the whole one
+        where `complete`. Anything that JSON can say.
     """
 
     key: str
@@ -79,11 +78,16 @@ def chained_keys(before: bytes, position: int, time_ms: int, records: bytes) -> 
     return xxhash.xxh3_128_digest(before + _NUMBERS.pack(position, time_ms) + records)
 
 
+def _hash(key: str) -> int:
+    return xxhash.xxh3_64_intdigest(key.encode())
+
+
 class KeyIndex:
     """Where the records of each key stand: key -> positions, newest first.
 
-    The newest keys are kept as they are; older ones as sorted arrays of their 64-bit hashes and their positions, 16
-    bytes a key. A hash that two keys share leads to a record of another key, which the caller sees and passes over.
+    The newest keys are kept as they are; older ones as sorted arrays of their 64-bit hashes and their
+    positions, 16 bytes a key. A hash that two keys share leads to a record of another key, which the caller
+    sees and passes over.
     """
 
     def __init__(self, segment: int = _SEGMENT) -> None:
@@ -104,7 +108,7 @@ class KeyIndex:
             yield newest
         if not self._sealed:
             return
-        wanted = np.uint64(xxhash.xxh3_64_intdigest(key))
+        wanted = np.uint64(_hash(key))
         for hashes, positions in reversed(self._sealed):
             start = int(np.searchsorted(hashes, wanted, "left"))
             stop = int(np.searchsorted(hashes, wanted, "right"))
@@ -120,7 +124,7 @@ class KeyIndex:
         return len(self._recent) + sum(hashes.size for hashes, _ in self._sealed)
 
     def _seal(self) -> None:
-        hashes = np.fromiter(map(xxhash.xxh3_64_intdigest, self._recent), np.uint64, len(self._recent))
+        hashes = np.fromiter(map(_hash, self._recent), np.uint64, len(self._recent))
         positions = np.fromiter(self._recent.values(), np.int64, len(self._recent))
         order = np.lexsort((positions, hashes))
         self._sealed = [*self._sealed, (hashes[order], positions[order])]

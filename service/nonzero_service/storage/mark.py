@@ -1,12 +1,12 @@
 """The mark: a small file beside the journal that says how far it had come.
 
-SQLite drops whatever follows a damaged frame of its WAL, in silence. So after each commit its last position and
-digest are written to the mark, in place and without a sync: after ``kill -9`` the mark is exact (the page cache
-outlives the process); after a power cut it can only lag, because the journal was synced first. A journal that ends
-before its mark has lost rows.
+SQLite drops whatever follows a damaged frame of its WAL, in silence. So after each commit its last position
+and digest are written to the mark, in place and without a sync: after ``kill -9`` the mark is exact (the page
+cache outlives the process); after a power cut it can only lag, because the journal was synced first. A
+journal that ends before its mark has lost rows.
 
-With ``durability="normal"`` the journal itself is not synced, and after a power cut the mark may be ahead of it. The
-mark therefore says under which boot of the machine, and with which durability, it was written.
+With ``durability="normal"`` the journal itself is not synced, and after a power cut the mark may be ahead
+of it. The mark therefore says under which boot of the machine, and with which durability, it was written.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Mark:
 
     @property
     def may_be_ahead(self) -> bool:
-        """Whether a power cut may have taken what the mark speaks of: not synced, and the machine has restarted."""
+        """Whether a power cut may have taken what it speaks of: not synced, and another boot."""
         return not self.synced and self.boot != this_boot()
 
 
@@ -79,7 +79,7 @@ class MarkFile:
         self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
     def write(self, position: int, digest: bytes, synced: bool) -> None:
-        """Write a new mark over the old one: 64 bytes of one sector, which a disk writes whole or not at all."""
+        """Write a mark over the old one: 64 bytes of one sector, which a disk writes whole or not."""
         if self._descriptor is not None:
             os.pwrite(self._descriptor, _packed(position, digest, synced, self._boot), 0)
 
@@ -120,8 +120,9 @@ def read_mark(path: Path) -> Mark | None:
         # A reader beside the writer may see half of a mark; the next look sees a whole one.
         time.sleep(0.001 * attempt)
     raise JournalDamagedError(
-        f"the mark {path} is damaged, so that nobody can tell whether the journal has lost its end; restore it from a "
-        "backup, or delete it if you know the journal's last position to be the last one that was written"
+        f"the mark {path} is damaged, so that nobody can tell whether the journal has lost its end; restore "
+        "it from a backup, or delete it if you know the journal's last position to be the last one that was "
+        "written"
     )
 
 

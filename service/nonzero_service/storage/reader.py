@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import apsw
 import msgspec
@@ -64,8 +64,9 @@ class Verified:
 class JournalReader:
     """A journal opened for reading only; any number may be open beside the writer, in any process.
 
-    It takes part in SQLite's locks, never changes the file or its WAL, and holds no moment of the journal for longer
-    than it takes to read 8 MB, so that the writer can reset its WAL. Its methods may be called from any thread.
+    It takes part in SQLite's locks, never changes the file or its WAL, and holds no moment of the journal for
+    longer than it takes to read 8 MB, so that the writer can reset its WAL. Its methods may be called from
+    any thread.
 
     Parameters
     ----------
@@ -120,9 +121,9 @@ class JournalReader:
         last = self.tip.position
         if last < reached:
             raise JournalTooShortError(
-                f"{self.path} ends at position {last}, but {known_by} knows of position {reached}: the rows from "
-                f"{last + 1} to {reached} are lost; {_RESTORE} (journal.sqlite-wal belongs to it), or, to go on without "
-                f"them, delete {known_by}",
+                f"{self.path} ends at position {last}, but {known_by} knows of position {reached}: the rows "
+                f"from {last + 1} to {reached} are lost; {_RESTORE} (journal.sqlite-wal belongs to it), or, "
+                f"to go on without them, delete {known_by}",
                 last,
                 reached,
             )
@@ -149,8 +150,8 @@ class JournalReader:
             return
         if found != mark.digest:
             raise JournalDamagedError(
-                f"{self.path} and the mark beside it are of different histories: at position {mark.position} the digests "
-                f"are {found.hex()} and {mark.digest.hex()}; {_RESTORE}",
+                f"{self.path} and the mark beside it are of different histories: at position {mark.position} "
+                f"the digests are {found.hex()} and {mark.digest.hex()}; {_RESTORE}",
                 mark.position,
             )
 
@@ -193,7 +194,7 @@ class JournalReader:
                 yield row
 
     def read_keys(self) -> Iterator[tuple[int, int, list[KeyRecord]]]:
-        """Yield (position, time in ms, records) of all idempotency keys held, each checked against their chain.
+        """Yield (position, time in ms, records) of all idempotency keys held, their chain checked.
 
         Raises
         ------
@@ -206,8 +207,9 @@ class JournalReader:
                 base = read_base(connection)
                 if base.keys_position > position:  # the start, or they expired while we read
                     position, before = base.keys_position, base.keys_digest
-                chunk = connection.execute(
-                    "SELECT position, time_ms, records, digest FROM keys WHERE position > ? ORDER BY position LIMIT ?",
+                chunk: list[Any] = connection.execute(
+                    "SELECT position, time_ms, records, digest FROM keys WHERE position > ? ORDER BY "
+                    "position LIMIT ?",
                     (position, _KEYS),
                 ).fetchall()
                 newest = read_tip(connection).keys_digest
@@ -227,7 +229,9 @@ class JournalReader:
     def find_key(self, key: str, position: int) -> tuple[int, KeyRecord] | None:
         """Return (time in ms, record) of `key` among the records that came with the row at `position`."""
         with self._reading() as connection:
-            found = connection.execute("SELECT time_ms, records FROM keys WHERE position = ?", (position,)).fetchone()
+            found = connection.execute(
+                "SELECT time_ms, records FROM keys WHERE position = ?", (position,)
+            ).fetchone()
         if found is None:
             return None
         for record in reversed(unpacked_records(found[1])):
@@ -306,7 +310,8 @@ class JournalReader:
         """Refuse a row that is not the one that follows `position`."""
         if row.position != position + 1:
             raise JournalDamagedError(
-                f"{self.path}: position {position + 1} is missing, after {position} comes {row.position}; {_RESTORE}",
+                f"{self.path}: position {position + 1} is missing, after {position} comes {row.position}; "
+                f"{_RESTORE}",
                 position + 1,
             )
         digest = chained(
@@ -330,7 +335,7 @@ class JournalReader:
 
     def _keys_damaged(self, position: int) -> JournalDamagedError:
         return JournalDamagedError(
-            f"{self.path}: the idempotency keys recorded at or after position {position} are not what was written, so "
-            f"that a repeated request could be learned from twice; {_RESTORE}",
+            f"{self.path}: the idempotency keys recorded at or after position {position} are not what was "
+            f"written, so that a repeated request could be learned from twice; {_RESTORE}",
             position,
         )

@@ -2,10 +2,12 @@
 
 A row's digest is xxh3-128 over the digest of the row before it and over everything that the row says::
 
-    digest[n] = xxh3_128(digest[n-1] | position | first_sequence | count | version | time_ms | kind | keys_digest | body)
+    digest[n] = xxh3_128(digest[n-1] | position | first_sequence | count | version | time_ms | kind |
+    keys_digest | body)
 
-so that a changed bit, a missing row and a row in another's place all show, in that row and in every one after it. The
-first row's predecessor is the journal's name: 16 random bytes, so that rows of two journals never fit together.
+so that a changed bit, a missing row and a row in another's place all show, in that row and in every one after
+it. The first row's predecessor is the journal's name: 16 random bytes, so that rows of two journals never fit
+together.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import xxhash
 from nonzero_service.storage.errors import UnknownKindError
 from nonzero_service.storage.keys import KeyRecord
 
-__all__ = ["KINDS", "MAX_BODY", "Entry", "Row", "check_kind", "chained"]
+__all__ = ["KINDS", "MAX_BODY", "Entry", "Row", "chained", "check_kind"]
 
 KINDS: Final = {"batch": frozenset({1}), "settings": frozenset({1})}
 """The kinds of rows, and the versions of each, that this release reads and writes."""
@@ -130,6 +132,7 @@ def check_kind(kind: str, version: int, position: int) -> None:
         )
     if version not in versions:
         raise UnknownKindError(
-            f"position {position}: version {version} of the kind {kind!r} is not known to this release, which knows "
-            f"{', '.join(map(str, sorted(versions)))}; use the release that wrote it, or a newer one"
+            f"position {position}: version {version} of the kind {kind!r} is not known to this release, "
+            f"which knows {', '.join(map(str, sorted(versions)))}; use the release that wrote it, or a newer "
+            "one"
         )

@@ -78,7 +78,8 @@ class Tip:
     Parameters
     ----------
     position, sequence, time_ms, digest
-        Of the last row: its position (0 before the first), the examples up to and with it, its time, its digest.
+        Of the last row: its position (0 before the first), the examples up to and with it, its time, its
+        digest.
     keys_digest
         The newest digest of the keys' chain, 16 bytes.
     """
@@ -106,7 +107,8 @@ def read_base(connection: apsw.Connection) -> Base:
         if base.seal == found[-1]:
             return base
     raise JournalDamagedError(
-        "the journal's note of what was pruned is damaged: it does not have its digest; restore the journal from a backup"
+        "the journal's note of what was pruned is damaged: it does not have its digest; restore the journal "
+        "from a backup"
     )
 
 
@@ -130,7 +132,8 @@ def read_tip(connection: apsw.Connection) -> Tip:
     """Return where the journal ends."""
     base = read_base(connection)
     found = connection.execute(
-        "SELECT position, first_sequence + count, time_ms, digest, keys_digest FROM rows ORDER BY position DESC LIMIT 1"
+        "SELECT position, first_sequence + count, time_ms, digest, keys_digest FROM rows ORDER BY position "
+        "DESC LIMIT 1"
     ).fetchone()
     if found is None:
         return Tip(base.position, base.sequence, base.time_ms, base.digest, base.keys_digest)
@@ -150,7 +153,8 @@ def read_digest(connection: apsw.Connection, position: int) -> bytes:
         return base.digest
     if position < base.position:
         raise PrunedError(
-            f"position {position} is no longer held: the rows before {base.position + 1} were pruned behind a snapshot",
+            f"position {position} is no longer held: the rows before {base.position + 1} were pruned behind "
+            "a snapshot",
             base.position + 1,
         )
     found = connection.execute("SELECT digest FROM rows WHERE position = ?", (position,)).fetchone()
@@ -159,8 +163,8 @@ def read_digest(connection: apsw.Connection, position: int) -> bytes:
     last = read_tip(connection).position
     if position > last:
         raise JournalTooShortError(
-            f"the journal ends at position {last}, before position {position}; the snapshot or program that asks for it "
-            "has seen rows that this journal does not have: restore the directory from a backup",
+            f"the journal ends at position {last}, before position {position}; the snapshot or program that "
+            "asks for it has seen rows that this journal does not have: restore the directory from a backup",
             last,
             position,
         )
