@@ -18,6 +18,7 @@ __all__ = ["Checkpointer"]
 _EVERY: Final = 32 * 2**20
 _FRAME: Final = PAGE_SIZE + 24
 _PATIENCE: Final = 5.0
+_PAUSE: Final = 0.001
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class Checkpointer:
         self._written = 0  # frames in the WAL, of which
         self._moved = 0  # these are in the file as well
         self._wanted = False
+        self._awaited = False
         self._closed = False
         self._failure: StorageError | None = None
         self._connection = connect(path, synced=synced, vfs=vfs)
@@ -86,9 +88,11 @@ class Checkpointer:
             self._failure = None if isinstance(self._failure, DiskFullError) else self._failure
             self._changed.notify_all()
             deadline = time.monotonic() + _PATIENCE
+            self._awaited = True
             while self._moved < self._written and self._failure is None and not self._closed:
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
+                    self._awaited = False
                     self._limit = 2 * self._written * _FRAME
                     _log.warning(
                         "a reader keeps the WAL of %s from being reset at %d frames",
@@ -97,6 +101,7 @@ class Checkpointer:
                     )
                     return
                 self._changed.wait(remaining)
+            self._awaited = False
             if isinstance(self._failure, DiskFullError):
                 raise self._failure
 
@@ -145,3 +150,7 @@ class Checkpointer:
                     self._changed.notify_all()
                 if not isinstance(error, DiskFullError):
                     return
+            with self._changed:
+                if self._awaited and self._moved < self._written:  # a reader was in the way just now
+                    self._wanted = True
+                    self._changed.wait(_PAUSE)

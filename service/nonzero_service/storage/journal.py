@@ -18,7 +18,7 @@ from typing import Final, Literal, Self
 import apsw
 
 from nonzero_service.storage.checkpoint import Checkpointer
-from nonzero_service.storage.database import connect, sync_directory, translated
+from nonzero_service.storage.database import connect, translated
 from nonzero_service.storage.errors import (
     DiskFullError,
     JournalBusyError,
@@ -118,10 +118,10 @@ class Journal:
             # A killed process may have left rows that no sync has reached; from here on they are answered
             # for.
             self._sync_wal()
-            self._mark = opened.enter_context(MarkFile(directory / "mark"))
-            self._mark.write(self._tip.position, self._tip.digest, self._synced)
-            self._mark.sync()
-            sync_directory(directory)
+            tip = self._tip
+            self._mark = opened.enter_context(
+                MarkFile(directory / "mark", tip.position, tip.digest, self._synced)
+            )
             self._checkpointer = Checkpointer(self.path, synced=self._synced, limit=wal_limit, vfs=vfs)
             opened.callback(self._checkpointer.close)
             self._connection = connect(self.path, synced=self._synced, vfs=vfs)

@@ -21,6 +21,7 @@ from typing import Final, Self
 import xxhash
 
 from nonzero_service.storage.errors import JournalDamagedError
+from nonzero_service.storage.files import sync_directory
 
 __all__ = ["Mark", "MarkFile", "read_mark"]
 
@@ -71,22 +72,29 @@ class MarkFile:
     Parameters
     ----------
     path
-        Made, with its directory entry synced, where it does not exist.
+        Made where it does not exist, whole or not at all.
+    position, digest, synced
+        What is written first, as by :meth:`write`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, position: int, digest: bytes, synced: bool) -> None:
         self._boot = this_boot()
-        self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._descriptor: int | None = None
+        if not path.exists():
+            unfinished = path.with_name(path.name + ".new")
+            with unfinished.open("wb") as file:
+                file.write(_packed(position, digest, synced, self._boot))
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(path)
+            sync_directory(path.parent)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        self.write(position, digest, synced)
 
     def write(self, position: int, digest: bytes, synced: bool) -> None:
         """Write a mark over the old one: 64 bytes of one sector, which a disk writes whole or not."""
         if self._descriptor is not None:
             os.pwrite(self._descriptor, _packed(position, digest, synced, self._boot), 0)
-
-    def sync(self) -> None:
-        """Make the mark durable: once, when it is made, so that later writes need no new space."""
-        if self._descriptor is not None:
-            os.fsync(self._descriptor)
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""

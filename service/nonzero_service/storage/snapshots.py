@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from nonzero.errors import NonzeroError
-from nonzero_service.storage.database import sync_directory
 from nonzero_service.storage.errors import DiskFullError
+from nonzero_service.storage.files import sync_directory
 
 __all__ = ["Snapshot", "Snapshots"]
 

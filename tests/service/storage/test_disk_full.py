@@ -1,0 +1,67 @@
+"""A disk without space: refused as such, nothing lost, and on again when there is some."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nonzero_service.storage.errors import DiskFullError
+from nonzero_service.storage.journal import Journal
+from nonzero_service.storage.rows import Entry
+from nonzero_service.storage.snapshots import Snapshots
+
+BODY = os.urandom(100_000)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 8 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "nonzero", str(place)],
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    if done.returncode:
+        pytest.skip(f"a file system of 8 MB cannot be mounted: {done.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def write_for_ever(journal: Journal) -> None:
+    while True:
+        journal.append([Entry("batch", 1, BODY, 1)])
+
+
+def test_the_journal_goes_on_when_there_is_space_again(small_disk: Path) -> None:
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(3_000_000))
+    with Journal(small_disk) as journal:
+        for _ in range(3):  # the space runs out, is given, and runs out again
+            written = journal.position
+            with pytest.raises(DiskFullError):
+                write_for_ever(journal)
+            assert journal.position > written
+            written = journal.position
+            assert [row.position for row in journal.read()] == list(range(1, written + 1))
+            with pytest.raises(DiskFullError):
+                journal.append([Entry("batch", 1, BODY, 1)])
+            ballast.write_bytes(bytes(max(0, ballast.stat().st_size - 1_000_000)))
+            assert journal.append([Entry("batch", 1, b"fits", 1)]) == written + 1
+    ballast.unlink()
+    with Journal(small_disk, reached=written + 1) as journal:
+        assert len(list(journal.read())) == written + 1
+
+
+def test_a_snapshot_leaves_nothing_behind(small_disk: Path) -> None:
+    snapshots = Snapshots(small_disk / "snapshots")
+    first = snapshots.write(1, lambda path: path.write_bytes(bytes(5_000_000)))
+    with pytest.raises(DiskFullError):
+        snapshots.write(2, lambda path: path.write_bytes(bytes(5_000_000)))
+    assert snapshots.all() == [first]
+    assert list(snapshots.directory.iterdir()) == [first.path]
+    assert len(first.path.read_bytes()) == 5_000_000
