@@ -103,7 +103,7 @@ class Checkpointer:
                 self._changed.wait(remaining)
             self._awaited = False
             if isinstance(self._failure, DiskFullError):
-                raise self._failure
+                raise DiskFullError(str(self._failure)) from self._failure
 
     def checkpoint(self) -> None:
         """Move what can be moved now, in the caller's thread.

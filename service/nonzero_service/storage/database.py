@@ -92,18 +92,19 @@ def create(path: Path, *, sequence: int = 0) -> None:
     base = Base(0, sequence, 0, os.urandom(16), 0, bytes(16))
     with translated(path):
         connection = apsw.Connection(str(unfinished))
-        try:
+    try:
+        with translated(path, connection):
             # It is synced once, as a whole, before it gets its name.
             connection.execute(
                 f"PRAGMA synchronous=OFF; PRAGMA page_size={PAGE_SIZE}; PRAGMA auto_vacuum=INCREMENTAL; "
-                f"PRAGMA journal_mode=WAL; PRAGMA application_id={_APPLICATION}; PRAGMA "
-                f"user_version={_FORMAT};"
+                f"PRAGMA journal_mode=WAL; PRAGMA application_id={_APPLICATION}; "
+                f"PRAGMA user_version={_FORMAT};"
             ).fetchall()
             connection.execute("BEGIN IMMEDIATE;" + SCHEMA)
             write_base(connection, base)
             connection.execute("COMMIT")
-        finally:
-            connection.close()
+    finally:
+        connection.close()
     with unfinished.open("rb") as file:
         os.fsync(file.fileno())
     unfinished.rename(path)
@@ -111,32 +112,35 @@ def create(path: Path, *, sequence: int = 0) -> None:
 
 
 @contextmanager
-def translated(path: Path, connection: apsw.Connection | None = None) -> Iterator[None]:
-    """Turn SQLite's failures into ours."""
+def translated(
+    path: Path, connection: apsw.Connection | None = None, *, committing: bool = False
+) -> Iterator[None]:
+    """Turn SQLite's failures into ours; while committing, those after which the outcome is not known."""
     try:
         yield
     except apsw.Error as error:
-        raise _translation(error, path, connection) from error
+        raise _translation(error, path, connection, committing) from error
     except UnicodeDecodeError as error:
         raise JournalDamagedError(f"{path} holds text that is none; restore it from a backup") from error
 
 
-def _translation(error: apsw.Error, path: Path, connection: apsw.Connection | None) -> StorageError:
-    # Out of space, told as such: nothing of a commit stands, for its last frame is what was not written. An
-    # fsync that finds no space is another matter: by then the frames are there.
-    extended = getattr(error, "extendedresult", 0)
-    reason = connection.system_errno if connection is not None else 0
-    writing = extended in (apsw.SQLITE_IOERR_WRITE, apsw.SQLITE_IOERR_SHMSIZE, apsw.SQLITE_IOERR_SHMOPEN)
+def _translation(
+    error: apsw.Error, path: Path, connection: apsw.Connection | None, committing: bool
+) -> StorageError:
+    reason = 0 if connection is None else connection.system_errno
     no_space = reason in (errno.ENOSPC, errno.EDQUOT)
-    if isinstance(error, apsw.FullError) or (extended == apsw.SQLITE_IOERR_WRITE and no_space):
+    # A write that finds no space leaves nothing of a commit: its last frame is what was not written. An fsync
+    # that finds none is another matter: by then the frames are there.
+    written = committing and getattr(error, "extendedresult", 0) != apsw.SQLITE_IOERR_WRITE
+    if isinstance(error, apsw.FullError) or (isinstance(error, apsw.IOError) and no_space and not written):
         return DiskFullError(f"no space left for {path}: free some, nothing was lost ({error})")
-    if connection is None and writing and no_space:
-        return DiskFullError(f"no space left to open {path}: free some ({error})")
     if isinstance(error, apsw.IOError):
-        detail = os.strerror(reason) if reason else str(error)
+        detail = f"reading or writing {path} failed ({error})"
+        if not committing:
+            return JournalError(f"{detail}; see to the disk, then start anew")
         return OutcomeUnknownError(
-            f"{path}: reading or writing failed ({error}: {detail}); what is on disk decides after a "
-            "restart, and a request repeated with its key is answered rightly"
+            f"{detail}; what is on disk decides after a new start, and a request repeated with its key is "
+            "then answered rightly"
         )
     if isinstance(
         error, (apsw.CorruptError, apsw.NotADBError, apsw.SQLError, apsw.MismatchError, apsw.ConstraintError)

@@ -357,7 +357,7 @@ class Journal:
         """One write transaction: all of it, or none, or a journal that takes no more."""
         connection = self._connection
         try:
-            with translated(self.path, connection):
+            with translated(self.path, connection, committing=True):
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.execute("COMMIT")

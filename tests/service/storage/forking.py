@@ -65,9 +65,11 @@ def concurrent(directory: Path) -> None:
     """Write from several threads for ever, each with keys of its own."""
 
     def run(thread: int) -> None:
-        acknowledge = Acknowledgements(directory / f"acknowledged-{thread}")
-        n = 0
-        while journal.lookup(f"{thread}-{n}"):
+        path = directory / f"acknowledged-{thread}"
+        acknowledge = Acknowledgements(path)
+        n = path.read_text().count("\n")
+        if journal.lookup(f"{thread}-{n}"):  # it was in flight when the last process was killed
+            acknowledge(n)
             n += 1
         while True:
             text = f"{thread}-{n}"

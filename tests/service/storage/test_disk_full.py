@@ -1,5 +1,6 @@
 """A disk without space: refused as such, nothing lost, and on again when there is some."""
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
@@ -29,12 +30,22 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if done.returncode:
         pytest.skip(f"a file system of 8 MB cannot be mounted: {done.stderr.strip()}")
     yield place
-    subprocess.run(["umount", str(place)], check=True)
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def write_for_ever(journal: Journal) -> None:
     while True:
         journal.append([Entry("batch", 1, BODY, 1)])
+
+
+def fill(path: Path) -> None:
+    """Take all the space that is left."""
+    with path.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError as error:
+            assert error.errno == errno.ENOSPC  # noqa: PT017
 
 
 def test_the_journal_goes_on_when_there_is_space_again(small_disk: Path) -> None:
@@ -55,6 +66,18 @@ def test_the_journal_goes_on_when_there_is_space_again(small_disk: Path) -> None
     ballast.unlink()
     with Journal(small_disk, reached=written + 1) as journal:
         assert len(list(journal.read())) == written + 1
+
+
+def test_a_start_without_space_is_refused_and_changes_nothing(small_disk: Path) -> None:
+    with Journal(small_disk) as journal:
+        journal.append([Entry("batch", 1, BODY, 1)])
+    fill(small_disk / "ballast")
+    with pytest.raises(DiskFullError):
+        Journal(small_disk)
+    (small_disk / "ballast").unlink()
+    with Journal(small_disk) as journal:
+        assert journal.append([Entry("batch", 1, BODY, 1)]) == 2
+        assert len(list(journal.read())) == 2
 
 
 def test_a_snapshot_leaves_nothing_behind(small_disk: Path) -> None:

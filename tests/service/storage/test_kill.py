@@ -26,28 +26,26 @@ def kill_at_random(forks: Forking, directory: Path, kills: int) -> None:
         child.start()
         time.sleep(chance.uniform(0.02, 0.2))
         child.kill()
-        assert_nothing_lost_or_twice(directory)
+        assert_nothing_lost_or_twice(directory, 50)
+    assert_nothing_lost_or_twice(directory, 10**9)
     with JournalReader(directory) as reader:
-        assert reader.tip.position > 100 * kills
+        assert reader.tip.position > 20 * kills
 
 
-def assert_nothing_lost_or_twice(directory: Path) -> None:
+def assert_nothing_lost_or_twice(directory: Path, newest: int) -> None:
+    """Check the rows, and the `newest` keys of each thread."""
     with Journal(directory) as journal:
         rows = list(journal.read())  # checks the chain, and that there are no holes
-        for count in Counter(row.body.strip() for row in rows).values():
-            assert count == 1
+        assert set(Counter(row.body.strip() for row in rows).values()) <= {1}
         assert journal.next_sequence == journal.position
         present = 0
         for thread in range(THREADS):
             path = directory / f"acknowledged-{thread}"
-            count = len(path.read_text().split("\n")) - 1 if path.exists() else 0
-            for n in range(count):
+            count = path.read_text().count("\n") if path.exists() else 0
+            for n in range(max(0, count - newest), count):
                 assert journal.lookup(f"{thread}-{n}") is not None
             assert journal.lookup(f"{thread}-{count + 1}") is None  # at most the one in flight
             present += count + (journal.lookup(f"{thread}-{count}") is not None)
-            if journal.lookup(f"{thread}-{count}") is not None:
-                with path.open("a") as file:  # the retry is answered
-                    file.write(f"{count}\n")
         assert journal.position == present
 
 
@@ -88,7 +86,7 @@ def kill_at_writes(forks: Forking, directory: Path, share: int) -> int:
 
 @needs_strace
 def test_every_write(forks: Forking, memory_path: Path) -> None:
-    assert kill_at_writes(forks, memory_path, 6) > 20
+    assert kill_at_writes(forks, memory_path, 8) > 20
 
 
 @needs_strace
