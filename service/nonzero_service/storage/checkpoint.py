@@ -15,7 +15,7 @@ from nonzero_service.storage.errors import DiskFullError, JournalBusyError, Stor
 
 __all__ = ["Checkpointer"]
 
-_EVERY: Final = 32 * 2**20
+_EVERY: Final = 16 * 2**20
 _FRAME: Final = PAGE_SIZE + 24
 _PATIENCE: Final = 5.0
 _PAUSE: Final = 0.001
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class Checkpointer:
-    """Passive checkpoints, one for each 32 MB of WAL, and a bound on the WAL's size.
+    """Passive checkpoints, one for each 16 MB of WAL, and a bound on the WAL's size.
 
     A passive checkpoint never blocks the writer, and so never catches up with one that keeps writing: the WAL
     would grow for ever. Past `limit` the writer therefore waits until all of the WAL is in the file; its next
