@@ -113,8 +113,16 @@ class Checkpointer:
         StorageError
             What SQLite failed with.
         """
-        with self._moving, translated(self._path, self._connection):
-            frames, moved = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        try:
+            with self._moving, translated(self._path, self._connection):
+                frames, moved = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except JournalBusyError:
+            return  # another process moves it
+        except StorageError as error:
+            with self._changed:
+                self._failure = error
+                self._changed.notify_all()
+            raise
         with self._changed:
             if (
                 frames >= self._written
@@ -141,13 +149,8 @@ class Checkpointer:
                 self._wanted = False
             try:
                 self.checkpoint()
-            except JournalBusyError:
-                continue  # another process moves it
             except StorageError as error:
                 _log.error("a checkpoint of %s failed: %s", self._path, error)
-                with self._changed:
-                    self._failure = error
-                    self._changed.notify_all()
                 if not isinstance(error, DiskFullError):
                     return
             with self._changed:

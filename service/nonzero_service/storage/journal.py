@@ -28,13 +28,14 @@ from nonzero_service.storage.errors import (
     OutcomeUnknownError,
     StorageError,
 )
-from nonzero_service.storage.keys import KeyIndex, KeyRecord, chained_keys, packed_records
+from nonzero_service.storage.keys import KeyIndex, KeyRecord
 from nonzero_service.storage.lock import DirectoryLock
 from nonzero_service.storage.mark import MarkFile
 from nonzero_service.storage.opening import check, make
+from nonzero_service.storage.placing import placed
 from nonzero_service.storage.pruning import drop_keys, drop_rows, shrink
 from nonzero_service.storage.reader import JournalReader
-from nonzero_service.storage.rows import MAX_BODY, Entry, Row, chained, check_kind
+from nonzero_service.storage.rows import Entry, Row
 from nonzero_service.storage.tables import Tip
 
 __all__ = ["Durability", "Journal"]
@@ -115,8 +116,7 @@ class Journal:
             make(self.path, reached, sequence)
             self._reader = opened.enter_context(JournalReader(directory, vfs=vfs))
             self._tip = check(self._reader, directory / "mark", reached, self._index)
-            # A killed process may have left rows that no sync has reached; from here on they are answered
-            # for.
+            # A killed process may have left rows that no sync has reached: from here on they are promised.
             self._sync_wal()
             tip = self._tip
             self._mark = opened.enter_context(
@@ -153,8 +153,7 @@ class Journal:
         """
         with self._writing:
             self._check_usable()
-            self._checkpointer.wait_for_room()
-            tip, rows, keys = self._placed(entries)
+            tip, rows, keys = placed(entries, self._tip)
             with self._transaction() as connection:
                 connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
                 if keys:
@@ -324,39 +323,12 @@ class Journal:
         finally:
             os.close(descriptor)
 
-    def _placed(
-        self, entries: Sequence[Entry]
-    ) -> tuple[Tip, list[tuple[object, ...]], list[tuple[object, ...]]]:
-        """Give entries their place behind the tip; return the new tip and the tables' rows."""
-        if not entries:
-            raise ValueError("an append needs at least one entry")
-        tip = self._tip
-        time_ms = max(time.time_ns() // 1_000_000, tip.time_ms)
-        position, sequence, digest, keys_digest = tip.position, tip.sequence, tip.digest, tip.keys_digest
-        rows: list[tuple[object, ...]] = []
-        keys: list[tuple[object, ...]] = []
-        for entry in entries:
-            position += 1
-            check_kind(entry.kind, entry.version, position)
-            if len(entry.body) > MAX_BODY:
-                raise ValueError(
-                    f"a body of {len(entry.body)} bytes is longer than {MAX_BODY}; append it as several"
-                )
-            if entry.keys:
-                records = packed_records(entry.keys)
-                keys_digest = chained_keys(keys_digest, position, time_ms, records)
-                keys.append((position, time_ms, records, keys_digest))
-            place = (position, sequence, entry.count, entry.kind, entry.version, time_ms, keys_digest)
-            digest = chained(digest, *place, entry.body)
-            rows.append((*place, digest, entry.body))
-            sequence += entry.count
-        return Tip(position, sequence, time_ms, digest, keys_digest), rows, keys
-
     @contextmanager
     def _transaction(self) -> Iterator[apsw.Connection]:
         """One write transaction: all of it, or none, or a journal that takes no more."""
         connection = self._connection
         try:
+            self._checkpointer.wait_for_room()
             with translated(self.path, connection, committing=True):
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
