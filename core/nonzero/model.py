@@ -13,7 +13,7 @@ from nonzero import kernels, snapshot
 from nonzero.batch import Batch
 from nonzero.errors import BatchError, SettingsError, SnapshotError
 from nonzero.optimizers import DEFAULT_LANES, AdaGrad, lanes_from_settings, lanes_to_settings, rates_of
-from nonzero.progressive import EXAMPLES, Progress, describe, new_progress
+from nonzero.progressive import EXAMPLES, LOSS, WEIGHT, Progress, describe, new_progress
 from nonzero.table import Table, allocate, as_lanes
 
 __all__ = ["Explanation", "LogisticRegression"]
@@ -201,6 +201,12 @@ class LogisticRegression:
         """float32[slots + 1]: the lanes' weights averaged by the mixture, in log-odds; the intercept last."""
         weights: NDArray[np.float32] = self.table.weights @ self.shares
         return weights
+
+    @property
+    def log_loss(self) -> float | None:
+        """The mean log loss of the whole stream, in nats, as in :meth:`metrics`; None before it begins."""
+        weight = float(self._progress.sums[WEIGHT])
+        return float(self._progress.sums[LOSS]) / weight if weight else None
 
     def metrics(self) -> dict[str, Any]:
         """Return the progressive validation so far: see :func:`nonzero.progressive.describe`."""
