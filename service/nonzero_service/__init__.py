@@ -1,0 +1,1 @@
+"""The service: Nonzero over HTTP."""

@@ -1,0 +1,168 @@
+"""Content-Encoding: compressed bytes in, plain bytes out, a bounded piece at a time.
+
+A few bytes of gzip or zstd can stand for gigabytes. So compressed bytes go in by slices, and the bytes that
+they stand for come out by pieces, between which the reader may give up.
+"""
+
+from __future__ import annotations
+
+import zlib
+from abc import ABC, abstractmethod
+from typing import Final
+
+import zstandard
+
+from nonzero_service.problems import Problem
+
+__all__ = ["PIECE", "Decoder", "Gzip", "Plain", "Zstd", "decoder_of"]
+
+PIECE: Final = 1 << 19
+"""About so many plain bytes come out at once."""
+
+
+class Decoder(ABC):
+    """Decodes one body: :meth:`offer` its bytes, :meth:`read` until nothing comes, and :meth:`finish`."""
+
+    def __init__(self) -> None:
+        self._input = b""
+        self._position = 0
+
+    def offer(self, data: bytes) -> None:
+        """Take more of the body; all that was offered before must have been read."""
+        self._input, self._position = data, 0
+
+    @abstractmethod
+    def read(self) -> bytes:
+        """Return the next plain bytes; empty where more of the body is needed."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Check that the body ended where it may.
+
+        Raises
+        ------
+        Problem
+            400, where it did not.
+        """
+
+    def _slice(self, size: int) -> bytes:
+        taken = self._input[self._position : self._position + size]
+        self._position += len(taken)
+        return taken
+
+
+class Plain(Decoder):
+    """A body that is not encoded."""
+
+    def read(self) -> bytes:
+        """Return the bytes as they are."""
+        return self._slice(PIECE)
+
+    def finish(self) -> None:
+        """Accept any end."""
+
+
+class Gzip(Decoder):
+    """gzip: one member or several, one after another."""
+
+    SLICE: Final = 1 << 14
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._member = zlib.decompressobj(wbits=31)
+        self._begun = False
+        self._waiting = b""  # compressed bytes that the member has not looked at yet
+        self._more = False  # whether the member may hold plain bytes back
+
+    def read(self) -> bytes:
+        """Return up to a piece."""
+        while True:
+            data = self._waiting or self._slice(self.SLICE)
+            if not data and not self._more:
+                return b""
+            self._begun = self._begun or bool(data)
+            try:
+                plain = self._member.decompress(data, PIECE)
+            except zlib.error as error:
+                raise _damaged("gzip", error) from error
+            self._more = len(plain) == PIECE
+            self._waiting = self._member.unconsumed_tail
+            if self._member.eof:
+                self._waiting = self._member.unused_data
+                self._member = zlib.decompressobj(wbits=31)
+                self._begun = self._more = False
+            if plain:
+                return plain
+
+    def finish(self) -> None:
+        """Refuse an end within a member."""
+        if self._begun:
+            raise _cut_short("gzip")
+
+
+class Zstd(Decoder):
+    """zstd: one frame or several; windows up to 8 MiB, as RFC 9659 has it for HTTP."""
+
+    # The library takes no bound on what comes out, but a block of 4 bytes gives 128 KiB at most: so this, 32
+    # MiB.
+    SLICE: Final = 1 << 10
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._library = zstandard.ZstdDecompressor(max_window_size=8 << 20)
+        self._frame = self._library.decompressobj()
+        self._begun = False
+
+    def read(self) -> bytes:
+        """Return a piece, made of whole slices."""
+        pieces: list[bytes] = []
+        size = 0
+        while size < PIECE and (data := self._slice(self.SLICE)):
+            self._begun = True
+            try:
+                plain = self._frame.decompress(data)
+            except zstandard.ZstdError as error:
+                raise _damaged("zstd", error) from error
+            if self._frame.eof:
+                self._position -= len(self._frame.unused_data)
+                self._frame = self._library.decompressobj()
+                self._begun = False
+            pieces.append(plain)
+            size += len(plain)
+        return b"".join(pieces)
+
+    def finish(self) -> None:
+        """Refuse an end within a frame."""
+        if self._begun:
+            raise _cut_short("zstd")
+
+
+def decoder_of(encoding: str) -> Decoder:
+    """Return a decoder for a Content-Encoding.
+
+    Raises
+    ------
+    Problem
+        415 for one that is not read.
+    """
+    match encoding:
+        case "" | "identity":
+            return Plain()
+        case "gzip" | "x-gzip":
+            return Gzip()
+        case "zstd":
+            return Zstd()
+        case _:
+            raise Problem(
+                415,
+                f"the Content-Encoding {encoding!r} is not read; send gzip, zstd or none",
+                headers=((b"accept-encoding", b"gzip, zstd"),),
+            )
+
+
+def _damaged(name: str, error: Exception) -> Problem:
+    return Problem(400, f"the body is not whole {name}: {error}")
+
+
+def _cut_short(name: str) -> Problem:
+    return Problem(400, f"the body ends in the middle of its {name}; was it cut short?")

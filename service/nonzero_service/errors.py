@@ -1,0 +1,49 @@
+"""The exceptions of the service; :mod:`nonzero_service.problems` says how each is answered.
+
+::
+
+    NonzeroError
+    └── ServiceError
+        ├── NotReadyError        the service is still opening its models
+        ├── UnknownModelError    no model has that name
+        ├── ModelExistsError     a model has that name already
+        ├── QueueFullError       a learner has as much before it as it may hold
+        └── ClosedError          used after it was closed
+"""
+
+from __future__ import annotations
+
+from nonzero.errors import NonzeroError
+
+__all__ = [
+    "ClosedError",
+    "ModelExistsError",
+    "NotReadyError",
+    "QueueFullError",
+    "ServiceError",
+    "UnknownModelError",
+]
+
+
+class ServiceError(NonzeroError):
+    """Something the service cannot do now, or for that name."""
+
+
+class NotReadyError(ServiceError):
+    """The service is still opening its models."""
+
+
+class UnknownModelError(ServiceError):
+    """No model has that name."""
+
+
+class ModelExistsError(ServiceError):
+    """A model has that name already."""
+
+
+class QueueFullError(ServiceError):
+    """A learner has as much before it as it may hold."""
+
+
+class ClosedError(ServiceError):
+    """Used after it was closed."""

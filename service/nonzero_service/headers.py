@@ -1,0 +1,65 @@
+"""What a request says of its body, and of the answer it wants."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from starlette.types import Scope
+
+from nonzero_service.problems import Problem
+
+__all__ = ["JSON", "NDJSON", "STREAMS", "Headers", "headers_of", "unknown_type"]
+
+JSON: Final = "application/json"
+NDJSON: Final = "application/x-ndjson"
+
+STREAMS: Final = {NDJSON: "ndjson", "text/x-vw": "vw", "text/x-libsvm": "libsvm"}
+"""Content-Type -> format, of the bodies that are streams of lines."""
+
+
+class Headers(NamedTuple):
+    """The headers that matter."""
+
+    media: str
+    """The Content-Type, lower case, without parameters."""
+    encoding: str
+    """The Content-Encoding, lower case."""
+    accept: str
+    """The Accept header, lower case."""
+
+
+def headers_of(scope: Scope) -> Headers:
+    """Read the headers that say how a body is to be read.
+
+    Raises
+    ------
+    Problem
+        415 for a charset other than UTF-8.
+    """
+    media = encoding = accept = ""
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            media = value.decode("latin-1").lower()
+        elif name == b"content-encoding":
+            encoding = value.decode("latin-1").strip().lower()
+        elif name == b"accept":
+            accept = value.decode("latin-1").lower()
+    if ";" in media:
+        media, _, parameters = media.partition(";")
+        _check_charset(parameters)
+    return Headers(media.strip(), encoding, accept)
+
+
+def unknown_type(media: str, *known: str) -> Problem:
+    """Return the problem of a Content-Type that is not read."""
+    said = f"the Content-Type {media!r} is not read" if media else "there is no Content-Type"
+    return Problem(
+        415, f"{said}; send {', '.join(known)}", headers=((b"accept-post", ", ".join(known).encode()),)
+    )
+
+
+def _check_charset(parameters: str) -> None:
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.strip().partition("=")
+        if name.strip() == "charset" and value.strip(' "') not in ("utf-8", "utf8", "us-ascii", "ascii"):
+            raise Problem(415, f"bodies are read as UTF-8, not as {value.strip()!r}")

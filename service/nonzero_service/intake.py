@@ -1,0 +1,105 @@
+"""Intake: reads a request's body beside what is done with it, a bounded way ahead."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Final, Self
+
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
+
+__all__ = ["AHEAD", "Intake", "read_whole"]
+
+AHEAD: Final = 1 << 20
+"""How far the body is read ahead of its processing, in bytes; beyond that the client waits."""
+
+
+class Intake:
+    """The body of one request; :meth:`take` returns all of it that has arrived.
+
+    A fast sender is so handled in large pieces, a slow one at once.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._ended = False
+        self._arrived = asyncio.Event()
+        self._taken = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._read())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def take(self) -> bytes | None:
+        """Return what has arrived since the last call, waiting for some; None at the body's end.
+
+        Raises
+        ------
+        ClientDisconnect
+            Where the client went before the end.
+        """
+        while not self._pieces:
+            if self._ended:
+                self._task.result()
+                return None
+            self._arrived.clear()
+            await self._arrived.wait()
+        data = b"".join(self._pieces)
+        self._pieces.clear()
+        self._size = 0
+        self._taken.set()
+        return data
+
+    async def _read(self) -> None:
+        try:
+            more = True
+            while more:
+                message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                more = message.get("more_body", False)
+                if body := message.get("body"):
+                    self._pieces.append(body)
+                    self._size += len(body)
+                    self._arrived.set()
+                while self._size >= AHEAD:
+                    self._taken.clear()
+                    await self._taken.wait()
+        finally:
+            self._ended = True
+            self._arrived.set()
+
+
+async def read_whole(receive: Receive, limit: int) -> bytes | None:
+    """Return a whole body; None where it is longer than `limit` bytes (what was read is dropped).
+
+    Raises
+    ------
+    ClientDisconnect
+        Where the client went before the end.
+    """
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        body: bytes = message.get("body", b"")
+        return body if len(body) <= limit else None
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+        if size > limit:
+            return None
+        if not message.get("more_body", False):
+            return b"".join(pieces)
+        message = await receive()

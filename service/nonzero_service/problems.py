@@ -1,0 +1,139 @@
+"""One shape for every error: ``application/problem+json`` (RFC 9457).
+
+``type, title, status, detail, instance``, the ``request_id`` that the log has too, and ``errors`` where lines
+are to blame. A domain error becomes a problem here and nowhere else; a body never holds a traceback.
+"""
+
+from __future__ import annotations
+
+import errno
+import http
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import Scope, Send
+
+from nonzero.errors import FormatError, InputError, LineError, SnapshotError
+from nonzero_service.errors import (
+    ClosedError,
+    ModelExistsError,
+    NotReadyError,
+    QueueFullError,
+    UnknownModelError,
+)
+
+__all__ = ["MAX_ERRORS", "Problem", "problem_of", "send_problem"]
+
+MAX_ERRORS: Final = 100
+"""How many bad lines are named; all are counted."""
+
+RETRY: Final = ((b"retry-after", b"1"),)
+
+
+class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
+    """An error as it is answered.
+
+    Parameters
+    ----------
+    status
+        The HTTP status.
+    detail
+        What was wrong, the value received, the way out.
+    errors
+        The lines to blame: as many as given, which is for the caller to bound.
+    headers
+        More headers of the answer.
+    members
+        More members of the body.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        errors: Sequence[LineError] = (),
+        headers: Sequence[tuple[bytes, bytes]] = (),
+        **members: Any,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = errors
+        self.headers = headers
+        self.members = members
+
+    def body(self, scope: Scope) -> bytes:
+        """Return the JSON of the answer to one request."""
+        content: dict[str, Any] = {
+            "type": "about:blank",
+            "title": http.HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            "instance": scope["path"],
+            "request_id": scope["request_id"],
+            **self.members,
+        }
+        if self.errors:
+            content["errors"] = [{"line": line, "reason": reason} for line, reason in self.errors]
+        return msgspec.json.encode(content)
+
+
+def problem_of(error: Exception) -> Problem:
+    """Return how an exception is answered: what is not known to us is 500 and says nothing of its inside."""
+    match error:
+        case Problem():
+            return error
+        case UnknownModelError():
+            return Problem(404, str(error))
+        case ModelExistsError():
+            return Problem(409, str(error))
+        case NotReadyError() | QueueFullError() | ClosedError():
+            return Problem(503, str(error), headers=RETRY)
+        case FormatError():
+            return Problem(422, str(error), errors=error.lines)
+        case InputError() | SnapshotError():
+            return Problem(422, str(error))
+        case HTTPException():
+            headers = [
+                (name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()
+            ]
+            return Problem(error.status_code, _explained(error), headers=headers)
+        case RequestValidationError():
+            return _invalid(error)
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return Problem(507, "the disk is full; nothing more is learned until there is room")
+        case _:
+            return Problem(500, "the service failed; its log has the cause under this request_id")
+
+
+def _explained(error: HTTPException) -> str:
+    match error.status_code:
+        case 404:
+            return "no such path; GET /openapi.json lists them"
+        case 405:
+            return f"this path takes {(error.headers or {}).get('Allow', 'another method')}"
+        case _:
+            return error.detail
+
+
+def _invalid(error: RequestValidationError) -> Problem:
+    faults = error.errors()
+    if any(fault["type"] == "json_invalid" for fault in faults):
+        return Problem(400, "the body is not JSON")
+    sentences = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
+    return Problem(422, "; ".join(dict.fromkeys(sentences)))
+
+
+async def send_problem(scope: Scope, send: Send, problem: Problem) -> None:
+    """Answer a request with a problem."""
+    body = problem.body(scope)
+    headers = [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", b"%d" % len(body)),
+        *problem.headers,
+    ]
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

@@ -1,0 +1,133 @@
+"""Settings: from flags, ``NONZERO_*`` in the environment, and a TOML file, in that order."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self, cast
+
+from pydantic import AfterValidator, ByteSize, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from nonzero.batch import MAX_BITS
+from nonzero.errors import SettingsError
+
+__all__ = ["Bits", "LearningRate", "Settings"]
+
+PREFIX: Final = "NONZERO_"
+
+NOT_SETTINGS: Final = frozenset({"NONZERO_CACHE_DIR", "NONZERO_DATA"})
+"""Variables with our prefix that others read: where machine code is kept, where tests find real data."""
+
+Bits = Annotated[int, Field(ge=1, le=MAX_BITS)]
+"""log2 of the number of slots of a model's table."""
+
+LearningRate = Literal["auto"] | Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
+"""``"auto"`` is eight lanes, mixed; a number is one AdaGrad lane with that rate."""
+
+
+def _positive(size: ByteSize) -> ByteSize:
+    if size < 1024:
+        raise ValueError("a size is at least 1KiB")
+    return size
+
+
+Size = Annotated[ByteSize, AfterValidator(_positive)]
+
+
+class Settings(BaseSettings):
+    """What the service is told; sizes are bytes, or text such as ``64MiB``.
+
+    Read them with :meth:`load`, whose error is one sentence a setting.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    config: Path | None = None
+    """A TOML file of settings, named as here."""
+    host: str = "127.0.0.1"
+    """The address to listen on."""
+    port: int = Field(8000, ge=0, le=65535)
+    """The port to listen on; 0 takes a free one, which the log names."""
+    data_dir: Path = Path("nonzero-data")
+    """Where the models are kept; made where it does not exist."""
+    bits: Bits = 22
+    """Of models that are made without their own."""
+    learning_rate: LearningRate = "auto"
+    """Of models that are made without their own."""
+    queue_bytes: Size = ByteSize(64 << 20)
+    """What may wait for one model's learner; beyond it an update is answered 503."""
+    max_body_bytes: Size = ByteSize(64 << 20)
+    """The largest JSON body, after decompression: it is held whole. Streams have no largest size."""
+    max_decompressed_bytes: Size = ByteSize(1 << 30)
+    """What a compressed stream may expand to."""
+    max_line_bytes: Size = ByteSize(16 << 20)
+    """The longest line of a stream."""
+    max_upload_bytes: Size = ByteSize(16 << 30)
+    """The largest trained model that may be uploaded."""
+    answer_bytes: Size = ByteSize(4 << 20)
+    """How much of one streamed answer waits in memory for its reader; more waits in a temporary file."""
+    grace_seconds: float = Field(30, gt=0)
+    """How long requests in flight may take to end when the service is told to stop."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Each request is logged: at debug, models made or deleted and refusals at info, failures at error."""
+    log_format: Literal["json", "text"] = "json"
+    """JSON lines, or text for people."""
+
+    @classmethod
+    def load(cls, **flags: Any) -> Self:
+        """Read the settings; a flag that is None was not given.
+
+        Raises
+        ------
+        SettingsError
+            For an unknown key, a value out of its range and a file that cannot be read; it names every one.
+        """
+        unknown = [
+            key for key in os.environ if key.startswith(PREFIX) and key not in _VARIABLES | NOT_SETTINGS
+        ]
+        if unknown:
+            raise SettingsError(
+                f"no setting is named {', '.join(sorted(unknown))}; "
+                f"the settings are {', '.join(sorted(_VARIABLES))}"
+            )
+        try:
+            return cls(**{name: value for name, value in flags.items() if value is not None})
+        except ValidationError as error:
+            faults = (f"{'.'.join(map(str, fault['loc'][:1]))}: {fault['msg']}" for fault in error.errors())
+            raise SettingsError("; ".join(dict.fromkeys(faults))) from error
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings passes it by name
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put flags before the environment, and the environment before the file."""
+        named = cast(InitSettingsSource, init_settings).init_kwargs.get("config") or os.environ.get(
+            f"{PREFIX}CONFIG"
+        )
+        if named is None:
+            return init_settings, env_settings
+        return init_settings, env_settings, _file_source(settings_cls, Path(named))
+
+
+def _file_source(settings_cls: type[BaseSettings], path: Path) -> TomlConfigSettingsSource:
+    if not path.is_file():
+        raise SettingsError(f"there is no file of settings at {path}")
+    try:
+        return TomlConfigSettingsSource(settings_cls, toml_file=path)
+    except ValueError as error:
+        raise SettingsError(f"{path} is not TOML: {error}") from error
+
+
+_VARIABLES: Final = frozenset(PREFIX + name.upper() for name in Settings.model_fields)
