@@ -1,0 +1,212 @@
+"""Bodies: Content-Type -> batches.
+
+A JSON body is read whole. Every other body is a stream of lines, read in constant memory: each line becomes a
+row, or an error that names it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from starlette.types import Receive
+
+from nonzero import Batch, LineError, formats
+from nonzero.formats import Parsed
+from nonzero_service.decoding import Decoder, decoder_of
+from nonzero_service.headers import NDJSON, STREAMS, Headers
+from nonzero_service.intake import Intake, read_whole
+from nonzero_service.json_bodies import bad_examples, batch_of
+from nonzero_service.problems import Problem
+from nonzero_service.settings import Settings
+
+__all__ = ["Bodies", "Piece", "check_examples", "usable"]
+
+SMALL: Final = 1 << 14
+"""Up to so many bytes are parsed where the request runs; more by another thread: the loop stays quick."""
+
+T = TypeVar("T")
+
+
+class Piece(NamedTuple):
+    """A part of a streamed body."""
+
+    parsed: Parsed
+    """Its rows, and the lines that are no rows."""
+    end: int
+    """How many bytes of the decoded body had been read when it was made."""
+
+
+class Bodies:
+    """Reads the bodies of requests.
+
+    Parameters
+    ----------
+    settings
+        The bounds.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="parser")
+
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.shutdown()
+
+    async def offload(self, nbytes: int, task: Callable[..., T], *arguments: Any) -> T:
+        """Run a task on so many bytes: here where they are few, else on another thread."""
+        if nbytes <= SMALL:
+            return task(*arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, task, *arguments)
+
+    async def aside(self, task: Callable[[], T]) -> T:
+        """Run a task that takes milliseconds on another thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, task)
+
+    async def json(self, headers: Headers, receive: Receive) -> bytes:
+        """Return a whole JSON body, decoded.
+
+        Raises
+        ------
+        Problem
+            400, 413 or 415.
+        """
+        limit = self.settings.max_body_bytes
+        decoder = decoder_of(headers.encoding)
+        body = await read_whole(receive, limit)
+        if body is not None and headers.encoding:
+            body = await self.offload(SMALL + len(body), _decoded, decoder, body, limit)
+        if body is None:
+            raise Problem(413, f"a JSON body has at most {limit} bytes; send a stream of lines as {NDJSON}")
+        return body
+
+    async def json_batch(self, headers: Headers, receive: Receive) -> Batch:
+        """Read the examples of a JSON body.
+
+        Raises
+        ------
+        Problem
+            400, 413, 415, or 422 naming every bad example.
+        """
+        body = await self.json(headers, receive)
+        return await self.offload(len(body), batch_of, body)
+
+    async def stream(self, headers: Headers, receive: Receive) -> AsyncGenerator[Piece]:
+        """Read a stream of lines, piece by piece; close it (``contextlib.aclosing``).
+
+        Raises
+        ------
+        Problem
+            400, 413 or 415.
+        """
+        reader = formats.reader(STREAMS[headers.media], max_line=self.settings.max_line_bytes)
+        decoder = decoder_of(headers.encoding)
+        limit = self.settings.max_decompressed_bytes if headers.encoding else None
+        end = 0
+        async with Intake(receive) as intake:
+            while (data := await intake.take()) is not None:
+                pieces = _pieces(decoder, data, reader)
+                weight = len(data) if limit is None else len(data) + SMALL
+                while (read := await self.offload(weight, next, pieces, None)) is not None:
+                    parsed, size = read
+                    end += size
+                    if limit is not None and end > limit:
+                        raise Problem(
+                            413, f"the body is more than {limit} bytes after decompression; send it in parts"
+                        )
+                    yield Piece(parsed, end)
+        decoder.finish()
+        yield Piece(reader.finish(), end)
+
+
+def _pieces(decoder: Decoder, data: bytes, reader: formats.Reader) -> Iterator[tuple[Parsed, int]]:
+    """Decode and parse what has arrived; each piece with the number of its decoded bytes."""
+    decoder.offer(data)
+    while plain := decoder.read():
+        yield reader.feed(plain), len(plain)
+
+
+def _decoded(decoder: Decoder, body: bytes, limit: int) -> bytes | None:
+    """Decode a whole body; None where it is longer than `limit`."""
+    pieces: list[bytes] = []
+    size = 0
+    decoder.offer(body)
+    while plain := decoder.read():
+        pieces.append(plain)
+        size += len(plain)
+        if size > limit:
+            return None
+    decoder.finish()
+    return b"".join(pieces)
+
+
+def usable(parsed: Parsed, bits: int, *, labelled: bool) -> Parsed:
+    """Turn rows that a model cannot use into errors: slots outside its table, missing labels."""
+    batch = parsed.batch
+    outside = batch.rows_outside(bits) if batch.largest_slot >= 2**bits else None
+    unlabelled = np.isnan(batch.labels) if labelled else None
+    bad = _either(outside, unlabelled)
+    if bad is None or not bad.any():
+        return parsed
+    rows = np.flatnonzero(bad)
+    found = [
+        LineError(int(parsed.lines[row]), _reason(batch, int(row), bits, outside)) for row in rows.tolist()
+    ]
+    return Parsed(
+        select(batch, ~bad),
+        parsed.lines[~bad],
+        tuple(sorted((*parsed.errors, *found))),
+        parsed.lines_read,
+    )
+
+
+def check_examples(batch: Batch, bits: int, *, labelled: bool) -> None:
+    """Refuse a JSON body's examples that a model cannot use.
+
+    Raises
+    ------
+    Problem
+        422, naming every one.
+    """
+    n = len(batch)
+    errors = usable(Parsed(batch, np.arange(1, n + 1), (), n), bits, labelled=labelled).errors
+    if errors:
+        raise bad_examples(list(errors))
+
+
+def select(batch: Batch, keep: NDArray[np.bool_]) -> Batch:
+    """Return the rows of a batch that are to be kept."""
+    lengths = np.diff(batch.indptr)
+    kept = np.repeat(keep, lengths)
+    return Batch.trusted(
+        np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[keep])]),
+        batch.indices[kept],
+        None if batch.values is None else batch.values[kept],
+        batch.labels[keep],
+        batch.weights[keep],
+        None if batch.fields is None else batch.fields[kept],
+        None if batch.ids is None else [name for name, wanted in zip(batch.ids, keep, strict=True) if wanted],
+        None if batch.times is None else batch.times[keep],
+    )
+
+
+def _either(a: NDArray[np.bool_] | None, b: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return a | b
+
+
+def _reason(batch: Batch, row: int, bits: int, outside: NDArray[np.bool_] | None) -> str:
+    if outside is None or not outside[row]:
+        return "there is no label; give 0 or 1"
+    named = batch.indices[batch.indptr[row] : batch.indptr[row + 1]]
+    index = int(named.max())
+    slots = 2**bits
+    return (
+        f"index {index} is outside the model's table of 2**{bits} = {slots} slots; use indices below {slots}"
+    )

@@ -1,0 +1,299 @@
+"""Named models: open, create, delete, save, close. Each has a directory and a learner of its own.
+
+``data_dir/models/<name>/`` holds ``model.json`` (when and how it was made) and ``model.safetensors`` (its
+last snapshot). A directory is made whole under a name that starts with a dot, and then renamed; to be
+deleted, it is renamed first: so a kill leaves a model there or not there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+import structlog
+
+from nonzero import AdaGrad, LogisticRegression, SnapshotError
+from nonzero_service.errors import ModelExistsError, NotReadyError, UnknownModelError
+from nonzero_service.learner import Learner
+from nonzero_service.settings import Settings
+
+__all__ = ["DEFAULT", "NAME", "Models", "Origin", "ServedModel"]
+
+NAME: Final = "[a-z0-9][a-z0-9_-]{0,63}"
+"""What a model may be named: a regular expression."""
+
+DEFAULT: Final = "default"
+"""The model that exists from the first start."""
+
+ORIGIN_FILE: Final = "model.json"
+SNAPSHOT_FILE: Final = "model.safetensors"
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """When a model was made, and with which settings."""
+
+    created: datetime
+    bits: int
+    learning_rate: Literal["auto"] | float | None = None
+    """None for a model that came as a file: it brings the settings of its lanes."""
+    own: frozenset[str] = frozenset()
+    """The settings that were asked for when it was made; the others were the service's."""
+
+    def new_model(self) -> LogisticRegression:
+        """Make a model of these settings, which has learned nothing."""
+        rate = self.learning_rate
+        return LogisticRegression(self.bits, AdaGrad(rate) if isinstance(rate, float) else None)
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A model that is being served."""
+
+    name: str
+    directory: Path
+    origin: Origin
+    model: LogisticRegression
+    learner: Learner
+
+    @property
+    def snapshot(self) -> Path:
+        """Where its last snapshot is, once there is one."""
+        return self.directory / SNAPSHOT_FILE
+
+    async def save(self) -> int:
+        """Take a snapshot of all that was queued before; return its sequence."""
+        return await self.learner.run(self._save)
+
+    def _save(self) -> int:
+        self.model.save(self.snapshot)
+        return self.model.examples
+
+
+class Models:
+    """All models of a service; used on the event loop.
+
+    Parameters
+    ----------
+    settings
+        Where they are kept, and the settings of models that are made without their own.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.directory = settings.data_dir / "models"
+        self.ready = False
+        self._served: dict[str, ServedModel] = {}
+        self._busy: set[str] = set()
+        self._log = structlog.get_logger("models")
+
+    # -- finding ---------------------------------------------------------------------------------------
+
+    def get(self, name: str) -> ServedModel:
+        """Return a model by its name.
+
+        Raises
+        ------
+        UnknownModelError
+            Where there is none.
+        NotReadyError
+            While the stored models are being opened.
+        """
+        served = self._served.get(name)
+        if served is not None and self.ready:
+            return served
+        self.check_ready()
+        raise UnknownModelError(
+            f"there is no model named {name!r}; GET /v1/models lists them, PUT /v1/models/{{name}} makes one"
+        )
+
+    def find(self, name: str) -> ServedModel | None:
+        """Return a model by its name; None where there is none."""
+        return self._served.get(name)
+
+    def all(self) -> list[ServedModel]:
+        """Return every model, by name."""
+        return [self._served[name] for name in sorted(self._served)]
+
+    def check_ready(self) -> None:
+        """Raise :class:`NotReadyError` while the stored models are being opened."""
+        if not self.ready:
+            raise NotReadyError("the service is still opening its models; try again in a second")
+
+    # -- opening and closing ---------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Open every stored model; the first time, make the default one.
+
+        Raises
+        ------
+        SnapshotError
+            Where a stored model is damaged; the message names its file.
+        OSError
+            Where the data directory cannot be used.
+        """
+        first = not self.directory.exists()
+        self.directory.mkdir(parents=True, exist_ok=True)
+        for path in sorted(self.directory.iterdir()):
+            if path.name.startswith("."):
+                await asyncio.to_thread(shutil.rmtree, path)
+                continue
+            origin, model = await asyncio.to_thread(_load, path)
+            self._warn_of_differences(path.name, origin)
+            self._serve(path.name, path, origin, model)
+        if first:
+            await self.create(DEFAULT)
+        self.ready = True
+
+    async def close(self) -> None:
+        """Apply all that is queued, and save every model; may be called again."""
+        for served in self.all():
+            del self._served[served.name]
+            saving = asyncio.ensure_future(served.save())
+            await asyncio.sleep(0)  # the snapshot is queued, and then the end
+            await served.learner.close()
+            try:
+                self._log.info("saved", model=served.name, sequence=await saving)
+            except OSError:  # the other models can still be saved
+                self._log.exception("not saved", model=served.name)
+
+    # -- making and deleting ---------------------------------------------------------------------------
+
+    async def create(
+        self, name: str, bits: int | None = None, learning_rate: Literal["auto"] | float | None = None
+    ) -> ServedModel:
+        """Make a model; the service's settings stand in for those that are None.
+
+        Raises
+        ------
+        ModelExistsError
+            Where one has that name.
+        """
+        given = {"bits": bits, "learning_rate": learning_rate}
+        origin = Origin(
+            created=datetime.now(UTC),
+            bits=self.settings.bits if bits is None else bits,
+            learning_rate=self.settings.learning_rate if learning_rate is None else learning_rate,
+            own=frozenset(key for key, value in given.items() if value is not None),
+        )
+        with self._named(name), self.workplace() as made:
+            model = await asyncio.to_thread(origin.new_model)
+            return await self._install(name, made, origin, model)
+
+    async def create_from_file(self, name: str, file: Path) -> ServedModel:
+        """Make a model of a saved one; the file becomes its first snapshot, and is moved.
+
+        Raises
+        ------
+        ModelExistsError
+            Where one has that name.
+        SnapshotError
+            Where the file is no saved model.
+        """
+        with self._named(name), self.workplace() as made:
+            model = await asyncio.to_thread(LogisticRegression.load, file)
+            origin = Origin(created=datetime.now(UTC), bits=model.bits)
+            file.rename(made / SNAPSHOT_FILE)
+            _sync(made)
+            return await self._install(name, made, origin, model)
+
+    async def delete(self, name: str) -> None:
+        """Delete a model and all that is kept of it, after what is queued for it has been applied.
+
+        Raises
+        ------
+        UnknownModelError
+            Where there is none.
+        """
+        served = self.get(name)
+        del self._served[name]
+        with self._named(name), self.workplace() as gone:
+            await served.learner.close()
+            served.directory.rename(gone / name)
+            _sync(self.directory)
+        self._log.info("deleted", model=name)
+
+    def check_free(self, name: str) -> None:
+        """Raise :class:`ModelExistsError` where a name is taken."""
+        if name in self._served or name in self._busy:
+            raise ModelExistsError(
+                f"there is a model named {name!r} already; DELETE it first, or take another name"
+            )
+
+    @contextmanager
+    def workplace(self) -> Iterator[Path]:
+        """Give an empty directory beside the models, which goes with the block (or with the next start)."""
+        path = Path(tempfile.mkdtemp(prefix=".", dir=self.directory))
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    @contextmanager
+    def _named(self, name: str) -> Iterator[None]:
+        """Keep a name for the one who makes or deletes a model of it."""
+        self.check_free(name)
+        self._busy.add(name)
+        try:
+            yield
+        finally:
+            self._busy.discard(name)
+
+    async def _install(self, name: str, made: Path, origin: Origin, model: LogisticRegression) -> ServedModel:
+        """Give the directory of a new model its name, and serve it."""
+        await asyncio.to_thread(_write, made / ORIGIN_FILE, msgspec.json.encode(origin))
+        path = made.rename(self.directory / name)
+        path.chmod(0o755)
+        _sync(self.directory)
+        self._log.info("created", model=name, **model.settings)
+        return self._serve(name, path, origin, model)
+
+    def _serve(self, name: str, path: Path, origin: Origin, model: LogisticRegression) -> ServedModel:
+        served = ServedModel(name, path, origin, model, Learner(name, model, self.settings.queue_bytes))
+        self._served[name] = served
+        return served
+
+    def _warn_of_differences(self, name: str, origin: Origin) -> None:
+        """Warn where settings of the service that a model was made with have changed since."""
+        if origin.learning_rate is None:
+            return
+        for key in ("bits", "learning_rate"):
+            stored, wanted = getattr(origin, key), getattr(self.settings, key)
+            if key not in origin.own and stored != wanted:
+                self._log.warning(
+                    "a stored setting wins", model=name, setting=key, stored=stored, wanted=wanted
+                )
+
+
+def _load(path: Path) -> tuple[Origin, LogisticRegression]:
+    """Read a model's directory; one that was never saved has learned nothing."""
+    try:
+        origin = msgspec.json.decode((path / ORIGIN_FILE).read_bytes(), type=Origin)
+    except (FileNotFoundError, msgspec.DecodeError) as error:
+        raise SnapshotError(f"{path} is not the directory of a model: {error}; move it away") from error
+    snapshot = path / SNAPSHOT_FILE
+    return origin, LogisticRegression.load(snapshot) if snapshot.exists() else origin.new_model()
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(directory: Path) -> None:
+    """Make a renaming within a directory durable."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+
+import numpy as np
+import pytest
+
+from nonzero import AdaGrad, Batch, BatchError, LogisticRegression
+from nonzero_service.errors import ClosedError, QueueFullError
+from nonzero_service.learner import Learner
+
+
+def batches(count: int, rows: int = 20) -> list[Batch]:
+    rng = np.random.default_rng(5)
+    return [
+        Batch(np.arange(rows + 1) * 3, rng.integers(0, 2**10, 3 * rows), labels=rng.integers(0, 2, rows))
+        for _ in range(count)
+    ]
+
+
+def new_model() -> LogisticRegression:
+    return LogisticRegression(10, AdaGrad(0.1))
+
+
+def with_learner(use: Callable[[Learner], Awaitable[None]], queue_bytes: int = 2**20) -> LogisticRegression:
+    model = new_model()
+
+    async def run() -> None:
+        learner = Learner("test", model, queue_bytes)
+        try:
+            await use(learner)
+        finally:
+            await learner.close()
+
+    asyncio.run(run())
+    return model
+
+
+def test_batches_are_applied_in_order_and_answered() -> None:
+    given = batches(50)
+
+    async def use(learner: Learner) -> None:
+        applied = await asyncio.gather(
+            *(learner.submit(batch, log_loss=j == 7) for j, batch in enumerate(given))
+        )
+        assert [one.sequence for one in applied] == list(range(20, 1001, 20))
+        assert [j for j, one in enumerate(applied) if one.log_loss is not None] == [7]
+        assert learner.queued_bytes == 0
+
+    model = with_learner(use)
+    alone = new_model()
+    for batch in given:
+        alone.learn(batch)
+    assert model.digest() == alone.digest()
+
+
+def test_a_full_queue_refuses_and_room_is_waited_for() -> None:
+    given = batches(4)
+
+    async def use(learner: Learner) -> None:
+        gate = threading.Event()
+        held = learner.run(gate.wait)
+        first = learner.submit(given[0])
+        with pytest.raises(QueueFullError):
+            learner.submit(given[1])
+        waiting = asyncio.create_task(learner.room(given[1]))
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        gate.set()
+        await waiting
+        second = learner.submit(given[1])
+        await asyncio.gather(held, first, second)
+
+    assert with_learner(use, queue_bytes=given[0].nbytes + 10).examples == 40
+
+
+def test_a_batch_larger_than_the_queue_is_let_in_alone() -> None:
+    async def use(learner: Learner) -> None:
+        await learner.submit(batches(1)[0])
+
+    assert with_learner(use, queue_bytes=1).examples == 20
+
+
+def test_an_error_goes_to_its_request_and_the_rest_goes_on() -> None:
+    async def use(learner: Learner) -> None:
+        bad = learner.submit(Batch([0, 1], [2**20], labels=[1]))
+        good = learner.submit(batches(1)[0])
+        with pytest.raises(BatchError):
+            await bad
+        assert (await good).sequence == 20
+
+    with_learner(use)
+
+
+def test_a_request_that_has_gone_is_applied_all_the_same() -> None:
+    async def use(learner: Learner) -> None:
+        learner.submit(batches(1)[0]).cancel()
+        assert await learner.run(lambda: learner.model.examples) == 20
+
+    with_learner(use)
+
+
+def test_closing_drains_may_be_repeated_and_ends_use() -> None:
+    async def use(learner: Learner) -> None:
+        waiting = [learner.submit(batch) for batch in batches(30)]
+        await asyncio.gather(learner.close(), learner.close())
+        assert [one.result().sequence for one in waiting][-1] == 600
+        with pytest.raises(ClosedError):
+            learner.submit(batches(1)[0])
+        with pytest.raises(ClosedError):
+            await learner.run(lambda: None)
+
+    assert with_learner(use).examples == 600
