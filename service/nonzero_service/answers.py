@@ -1,0 +1,101 @@
+"""Answers as bytes: the JSON of an update or a prediction, and answers that are streamed.
+
+They are made by hand where a request may take tens of microseconds. A probability is written with nine
+digits: they say which float32 it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from starlette.types import Send
+
+from nonzero import LineError
+from nonzero.formats import Parsed
+from nonzero_service.headers import JSON, NDJSON
+from nonzero_service.spool import Spool
+
+__all__ = ["prediction_lines", "predictions", "send_json", "send_stream"]
+
+
+async def send_json(send: Send, body: bytes, status: int = 200) -> None:
+    """Answer with JSON."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [(b"content-type", JSON.encode()), (b"content-length", b"%d" % len(body))],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_stream(send: Send, spool: Spool, write: Callable[[Spool], Awaitable[None]]) -> None:
+    """Answer 200 with NDJSON lines that `write` puts into a spool, as fast as the client takes them.
+
+    The answer begins with its first line: until then `write` may still raise a problem.
+    """
+
+    async def fill() -> None:
+        try:
+            await write(spool)
+        finally:
+            spool.end()
+
+    writing = asyncio.create_task(fill())
+    try:
+        data = await spool.take()
+        if not data:
+            await writing
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": [(b"content-type", NDJSON.encode())]}
+        )
+        while data:
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+            data = await spool.take()
+        await writing
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        writing.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await writing
+        spool.close()
+
+
+def predictions(
+    model: str, found: NDArray[np.float32], ids: Sequence[str | None] | None, sequence: int
+) -> bytes:
+    """Return the answer to a JSON body."""
+    if ids is None:
+        rows = ",".join(['{"probability":%.9g}'] * found.size) % tuple(found.tolist())
+    else:
+        rows = ",".join(map(_row, found.tolist(), ids))
+    return f'{{"model":"{model}","predictions":[{rows}],"sequence":{sequence}}}'.encode()
+
+
+def prediction_lines(found: NDArray[np.float32], parsed: Parsed) -> bytes:
+    """Return a line for each line of a streamed body: a prediction, or why there is none."""
+    ids = parsed.batch.ids
+    if ids is None and not parsed.errors:
+        return (b'{"probability":%.9g}\n' * found.size) % tuple(found.tolist())
+    rows = map(_row, found.tolist(), ids or [None] * found.size)
+    lines = list(zip(parsed.lines.tolist(), rows, strict=True))
+    lines += [(error.line, error_line(error)) for error in parsed.errors]
+    lines.sort()
+    return "".join([f"{line}\n" for _, line in lines]).encode()
+
+
+def error_line(error: LineError) -> str:
+    """Return the JSON that names a line that could not be read."""
+    return msgspec.json.encode({"line": error.line, "reason": error.reason}).decode()
+
+
+def _row(probability: float, name: str | None) -> str:
+    if name is None:
+        return f'{{"probability":{probability:.9g}}}'
+    return f'{{"probability":{probability:.9g},"id":{msgspec.json.encode(name).decode()}}}'

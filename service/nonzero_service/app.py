@@ -1,0 +1,98 @@
+"""create_app: the application, wired."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from nonzero_service.openapi import describe
+from nonzero_service.problems import problem_of
+from nonzero_service.requests import Requests
+from nonzero_service.routes import learning, models, operations
+from nonzero_service.service import Service
+from nonzero_service.settings import Settings
+from nonzero_service.warming import warm_up
+
+__all__ = ["create_app"]
+
+DESCRIPTION = "Click-through rates, learned while they are served. Every error is a problem+json (RFC 9457)."
+
+
+def create_app(settings: Settings, on_failure: Callable[[Exception], None] | None = None) -> FastAPI:
+    """Make the application of one data directory.
+
+    It answers at once, and is ready (``/readyz``) when its models are open and every kernel has run. When it
+    is told to stop it applies all that is queued and saves its models.
+
+    Parameters
+    ----------
+    settings
+        Where, how large, how much.
+    on_failure
+        Called where the models cannot be opened: the process should end.
+    """
+    service = Service.of(settings)
+    log = structlog.get_logger("service")
+
+    async def open_models() -> None:
+        try:
+            await asyncio.to_thread(warm_up)
+            await service.models.open()
+            log.info("ready", models=[served.name for served in service.models.all()])
+        except Exception as error:
+            log.exception("the models cannot be opened")
+            if on_failure is None:
+                raise
+            on_failure(error)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        opening = asyncio.create_task(open_models())
+        try:
+            yield
+        finally:
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
+            await service.models.close()
+            service.bodies.close()
+
+    app = FastAPI(
+        title="Nonzero",
+        version=_version(),
+        description=DESCRIPTION,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    hot = learning.routes(service)
+    app.router.routes.extend(hot)
+    app.include_router(models.router(service))
+    app.include_router(operations.router(service))
+    app.add_middleware(learning.Shortcut, routes=hot)
+    app.add_middleware(Requests, metrics=service.metrics)
+    app.add_exception_handler(HTTPException, _refuse)
+    app.add_exception_handler(RequestValidationError, _refuse)
+    app.openapi = describe(app)  # type: ignore[method-assign]
+    app.state.service = service
+    return app
+
+
+async def _refuse(_: Request, error: Exception) -> Response:
+    """Hand what the framework refuses on to the middleware, which answers every error in one shape."""
+    raise problem_of(error)
+
+
+def _version() -> str:
+    try:
+        return version("nonzero")
+    except PackageNotFoundError:  # run from a source tree
+        return "0"

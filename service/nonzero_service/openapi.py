@@ -1,0 +1,178 @@
+"""OpenAPI: the parts of the description that are written by hand, because bodies and answers are streams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+from starlette.types import ASGIApp
+
+from nonzero_service import schemas
+from nonzero_service.headers import JSON, NDJSON
+from nonzero_service.models import NAME
+
+__all__ = [
+    "EXAMPLES",
+    "ONE_EXAMPLE",
+    "STRICT",
+    "PlainRoute",
+    "answer",
+    "describe",
+    "problems",
+    "reference",
+    "text",
+]
+
+TEMPLATE: Final = "#/components/schemas/{model}"
+
+BY_HAND: Final[tuple[type[BaseModel], ...]] = (
+    schemas.Example,
+    schemas.Examples,
+    schemas.Explanation,
+    schemas.NewModel,
+    schemas.Predictions,
+    schemas.Problem,
+    schemas.ProgressLine,
+    schemas.Updated,
+)
+"""Wire types that only what is written here refers to."""
+
+REASONS: Final = {
+    400: "The body cannot be read.",
+    404: "There is no such model.",
+    405: "The path takes another method.",
+    409: "There is such a model already.",
+    413: "The body is too large.",
+    415: "The body's type is not read.",
+    422: "The content cannot be used.",
+    503: "Not now: the service starts or stops, or has as much to learn as it may hold. See Retry-After.",
+    507: "The disk is full.",
+}
+
+
+def reference(model: type[BaseModel]) -> dict[str, Any]:
+    """Refer to a wire type."""
+    return {"$ref": TEMPLATE.format(model=model.__name__)}
+
+
+def text(description: str) -> dict[str, Any]:
+    """Describe text: OpenAPI has no schema for a stream of lines."""
+    return {"type": "string", "description": description}
+
+
+def answer(description: str, content: dict[str, dict[str, Any]]) -> dict[int | str, dict[str, Any]]:
+    """Describe the 200 of a route, by Content-Type."""
+    return {200: {"description": description, "content": _content(content)}}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Describe the errors of a route."""
+    problem = _content({"application/problem+json": reference(schemas.Problem)})
+    return {status: {"description": REASONS[status], "content": problem} for status in statuses}
+
+
+def _content(schemas_by_type: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {media: {"schema": schema} for media, schema in schemas_by_type.items()}
+
+
+EXAMPLES: Final = {
+    "required": True,
+    "content": _content(
+        {
+            JSON: {"anyOf": [reference(schemas.Example), reference(schemas.Examples)]},
+            NDJSON: text("An Example a line, as many as you like."),
+            "text/x-vw": text("Vowpal Wabbit text: `1 2.0 imp-1| site=news bid:0.5`"),
+            "text/x-libsvm": text("libsvm or SVMlight: `1 3:0.5 17:1`"),
+        }
+    ),
+}
+"""The body of an update or a prediction."""
+
+ONE_EXAMPLE: Final = {"required": True, "content": _content({JSON: reference(schemas.Example)})}
+"""The body of a request to explain."""
+
+STRICT: Final = {
+    "name": "strict",
+    "in": "query",
+    "required": False,
+    "description": "Stop a stream at its first bad line.",
+    "schema": {"type": "boolean", "default": False},
+}
+
+MODEL: Final = {
+    "name": "model",
+    "in": "path",
+    "required": True,
+    "description": "The model's name.",
+    "schema": {"type": "string", "pattern": f"^{NAME}$"},
+}
+
+
+class PlainRoute(APIRoute):
+    """A POST route whose endpoint is an ASGI application: FastAPI describes it, and stays out of its way.
+
+    Parameters
+    ----------
+    path
+        Its path, with ``{model}``.
+    application
+        What answers.
+    summary, description
+        What it does.
+    body
+        Its OpenAPI request body.
+    parameters
+        Its OpenAPI parameters beside the model.
+    responses
+        Its OpenAPI responses.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        application: ASGIApp,
+        *,
+        summary: str,
+        description: str,
+        body: dict[str, Any],
+        responses: dict[int | str, dict[str, Any]],
+        parameters: tuple[dict[str, Any], ...] = (),
+    ) -> None:
+        super().__init__(
+            path,
+            _described_elsewhere,
+            methods=["POST"],
+            summary=summary,
+            description=description,
+            operation_id=path.rpartition("/")[2],
+            responses=responses,
+            openapi_extra={"requestBody": body, "parameters": [MODEL, *parameters]},
+        )
+        self.app = application
+
+
+def _described_elsewhere() -> None:
+    """Stand for an endpoint without parameters that FastAPI could read."""
+
+
+def describe(app: FastAPI) -> Callable[[], dict[str, Any]]:
+    """Return what makes the description of an application, once."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = get_openapi(
+                title=app.title, version=app.version, description=app.description, routes=app.routes
+            )
+            _, definitions = models_json_schema(
+                [(model, "validation") for model in BY_HAND], ref_template=TEMPLATE
+            )
+            schema["components"]["schemas"].update(definitions["$defs"])
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    return openapi

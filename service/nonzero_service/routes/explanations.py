@@ -1,0 +1,55 @@
+"""Explain: one prediction, taken apart by feature."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from nonzero_service.answers import send_json
+from nonzero_service.bodies import check_examples
+from nonzero_service.headers import JSON, headers_of, unknown_type
+from nonzero_service.json_bodies import batch_of, names_of
+from nonzero_service.problems import Problem
+from nonzero_service.service import Service
+
+__all__ = ["Explain"]
+
+
+class Explain:
+    """``POST /v1/models/{model}/explain``: one example's prediction, taken apart."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        served = self.service.models.get(scope["path_params"]["model"])
+        headers = headers_of(scope)
+        if headers.media != JSON:
+            raise unknown_type(headers.media, JSON)
+        body = await self.service.bodies.json(headers, receive)
+        batch = batch_of(body)
+        if len(batch) != 1:
+            raise Problem(422, f"the body has {len(batch)} examples; explain takes one")
+        check_examples(batch, served.model.bits, labelled=False)
+        sequence = served.model.examples
+        explanation = served.model.explain(batch)
+        contributions = [
+            {"feature": name, "value": value, "contribution": contribution}
+            for name, value, contribution in zip(
+                names_of(body, batch),
+                batch.explicit_values().tolist(),
+                explanation.contributions.tolist(),
+                strict=True,
+            )
+        ]
+        answer = {
+            "model": served.name,
+            "probability": explanation.probability,
+            "log_odds": sum(explanation.contributions.tolist()) + explanation.intercept + explanation.mixing,
+            "intercept": explanation.intercept,
+            "mixing": explanation.mixing,
+            "contributions": contributions,
+            "sequence": sequence,
+        }
+        await send_json(send, msgspec.json.encode(answer))

@@ -1,0 +1,191 @@
+"""Models: list, read, make, delete; their metrics and snapshots."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import IO, Annotated, Final
+
+from fastapi import APIRouter, Request, Response
+from fastapi import Path as PathParameter
+from pydantic import ValidationError
+from starlette.responses import StreamingResponse
+
+from nonzero import SnapshotError
+from nonzero_service import schemas
+from nonzero_service.decoding import decoder_of
+from nonzero_service.headers import JSON, Headers, headers_of, unknown_type
+from nonzero_service.intake import Intake, read_whole
+from nonzero_service.models import NAME, ServedModel
+from nonzero_service.openapi import answer, problems, reference
+from nonzero_service.problems import Problem
+from nonzero_service.service import Service
+
+__all__ = ["SAFETENSORS", "router"]
+
+SAFETENSORS: Final = "application/vnd.safetensors"
+BINARY: Final = {"type": "string", "format": "binary", "description": "A saved model."}
+PIECE: Final = 1 << 18
+
+ModelName = Annotated[str, PathParameter(pattern=f"^{NAME}$", description="The model's name.")]
+
+
+def router(service: Service) -> APIRouter:
+    """Return the routes."""
+    routes = APIRouter(prefix="/v1/models", tags=["models"])
+    models = service.models
+
+    @routes.get("", responses=problems(503))
+    async def list_models() -> schemas.ModelList:
+        """List all models, by name."""
+        models.check_ready()
+        return schemas.ModelList(models=[_state(served) for served in models.all()])
+
+    @routes.get("/{model}", responses=problems(404, 422, 503))
+    async def read_model(model: ModelName) -> schemas.ModelState:
+        """Read a model's settings, and how much it has learned."""
+        return _state(models.get(model))
+
+    @routes.put(
+        "/{model}",
+        response_model=schemas.ModelState,
+        responses={
+            200: {"description": "There is such a model with these settings already."},
+            201: {"description": "The model was made.", "model": schemas.ModelState},
+            **problems(400, 409, 413, 415, 422, 503, 507),
+        },
+        openapi_extra={
+            "requestBody": {
+                "content": {JSON: {"schema": reference(schemas.NewModel)}, SAFETENSORS: {"schema": BINARY}}
+            }
+        },
+    )
+    async def make_model(model: ModelName, request: Request, response: Response) -> schemas.ModelState:
+        """Make a model, with settings of its own or from a trained model's file."""
+        models.check_ready()
+        headers = headers_of(request.scope)
+        if headers.media == SAFETENSORS:
+            served, made = await _upload(service, model, headers, request), True
+        else:
+            served, made = await _make(service, model, await _settings(service, headers, request))
+        response.status_code = 201 if made else 200
+        return _state(served)
+
+    @routes.delete("/{model}", status_code=204, responses=problems(404, 409, 422, 503))
+    async def delete_model(model: ModelName) -> None:
+        """Delete a model and all that is kept of it."""
+        await models.delete(model)
+
+    @routes.get("/{model}/metrics", responses=problems(404, 422, 503))
+    async def read_metrics(model: ModelName) -> schemas.Metrics:
+        """Read how good the predictions were, each made just before its example was learned from."""
+        served = models.get(model)
+        metrics = await service.bodies.aside(served.model.metrics)
+        return schemas.Metrics(model=model, sequence=metrics["examples"], **metrics)
+
+    @routes.post("/{model}/snapshots", status_code=201, responses=problems(404, 422, 503, 507))
+    async def take_snapshot(model: ModelName) -> schemas.Snapshot:
+        """Save the model now."""
+        served = models.get(model)
+        sequence = await served.save()
+        return schemas.Snapshot(model=model, sequence=sequence, bytes=served.snapshot.stat().st_size)
+
+    @routes.get(
+        "/{model}/snapshots/latest",
+        response_class=Response,
+        responses=answer("The model, to be loaded or uploaded elsewhere.", {SAFETENSORS: BINARY})
+        | problems(404, 422, 503),
+    )
+    async def download_snapshot(model: ModelName) -> StreamingResponse:
+        """Download the newest snapshot."""
+        served = models.get(model)
+        try:
+            file = served.snapshot.open("rb")
+        except FileNotFoundError:
+            raise Problem(
+                404, f"{model!r} has no snapshot yet; POST /v1/models/{model}/snapshots takes one"
+            ) from None
+        headers = {
+            "content-length": str(os.fstat(file.fileno()).st_size),
+            "content-disposition": f'attachment; filename="{model}.safetensors"',
+        }
+        return StreamingResponse(_contents(file), headers=headers, media_type=SAFETENSORS)
+
+    return routes
+
+
+def _state(served: ServedModel) -> schemas.ModelState:
+    model = served.model
+    return schemas.ModelState(
+        model=served.name,
+        settings=model.settings,
+        sequence=model.examples,
+        bytes=model.nbytes,
+        created=served.origin.created,
+    )
+
+
+async def _settings(service: Service, headers: Headers, request: Request) -> schemas.NewModel:
+    """Read the JSON settings of a new model; no body asks for nothing."""
+    if not headers.media:
+        if await read_whole(request.receive, 0) is None:
+            raise unknown_type("", JSON, SAFETENSORS)
+        return schemas.NewModel()
+    if headers.media != JSON:
+        raise unknown_type(headers.media, JSON, SAFETENSORS)
+    body = await service.bodies.json(headers, request.receive)
+    try:
+        return schemas.NewModel.model_validate_json(body)
+    except ValidationError as error:
+        faults = error.errors()
+        if faults[0]["type"] == "json_invalid":
+            raise Problem(400, f"the body is not JSON: {faults[0]['msg']}") from error
+        reasons = (f"{'.'.join(str(part) for part in fault['loc'][:1])}: {fault['msg']}" for fault in faults)
+        raise Problem(422, "; ".join(reasons)) from error
+
+
+async def _make(service: Service, name: str, wanted: schemas.NewModel) -> tuple[ServedModel, bool]:
+    """Make a model, or find that it is there already as it was wanted."""
+    there = service.models.find(name)
+    if there is not None:
+        origin = there.origin
+        differences = [
+            f"{key} is {getattr(origin, key)!r}, not {value!r}"
+            for key, value in wanted.model_dump(exclude_none=True).items()
+            if getattr(origin, key) != value
+        ]
+        if not differences:
+            return there, False
+        raise Problem(409, f"there is a model named {name!r} already: its {', its '.join(differences)}")
+    return await service.models.create(name, wanted.bits, wanted.learning_rate), True
+
+
+async def _upload(service: Service, name: str, headers: Headers, request: Request) -> ServedModel:
+    """Make a model of the file in a request's body."""
+    limit = service.settings.max_upload_bytes
+    decoder = decoder_of(headers.encoding)
+    size = 0
+    service.models.check_free(name)
+    with service.models.workplace() as place:
+        path: Path = place / "upload"
+        with path.open("wb") as file:
+            async with Intake(request.receive) as intake:
+                while (data := await intake.take()) is not None:
+                    decoder.offer(data)
+                    while piece := await service.bodies.offload(len(data), decoder.read):
+                        size += len(piece)
+                        if size > limit:
+                            raise Problem(413, f"a model's file has at most {limit} bytes here")
+                        await service.bodies.offload(len(piece), file.write, piece)
+            decoder.finish()
+        try:
+            return await service.models.create_from_file(name, path)
+        except SnapshotError as error:
+            raise Problem(422, str(error).replace(str(path), "the file")) from error
+
+
+async def _contents(file: IO[bytes]) -> AsyncIterator[bytes]:
+    with file:
+        while piece := file.read(PIECE):
+            yield piece

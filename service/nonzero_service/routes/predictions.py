@@ -1,0 +1,80 @@
+"""Predict: the probability of each example, in order."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+
+import numpy as np
+from starlette.types import Receive, Scope, Send
+
+from nonzero import Batch
+from nonzero.errors import BatchError
+from nonzero.formats import Parsed
+from nonzero_service.answers import prediction_lines, predictions, send_json, send_stream
+from nonzero_service.bodies import check_examples, usable
+from nonzero_service.headers import JSON, STREAMS, Headers, headers_of, unknown_type
+from nonzero_service.models import ServedModel
+from nonzero_service.problems import Problem
+from nonzero_service.service import Service
+from nonzero_service.spool import Spool
+
+__all__ = ["Predict"]
+
+
+class Predict:
+    """``POST /v1/models/{model}/predict``, as a plain ASGI application: it is the hottest route."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        served = self.service.models.get(scope["path_params"]["model"])
+        headers = headers_of(scope)
+        if headers.media == JSON:
+            await self._json(served, headers, receive, send)
+        elif headers.media in STREAMS:
+
+            async def write(spool: Spool) -> None:
+                try:
+                    await self._lines(served, headers, receive, spool)
+                except Problem as problem:
+                    if not spool.begun:
+                        raise
+                    spool.write(problem.body(scope) + b"\n")
+
+            await send_stream(send, self.service.spool(), write)
+        else:
+            raise unknown_type(headers.media, JSON, *STREAMS)
+
+    async def _json(self, served: ServedModel, headers: Headers, receive: Receive, send: Send) -> None:
+        batch = await self.service.bodies.json_batch(headers, receive)
+        body = await self.service.bodies.offload(batch.nbytes >> 2, self._answer, served, batch)
+        self.service.metrics.predicted(served.name, len(batch))
+        await send_json(send, body)
+
+    @staticmethod
+    def _answer(served: ServedModel, batch: Batch) -> bytes:
+        sequence = served.model.examples
+        try:
+            found = served.model.predict(batch)
+        except BatchError:
+            check_examples(
+                batch, served.model.bits, labelled=False
+            )  # names every bad example, not only the first
+            raise
+        return predictions(served.name, found, batch.ids, sequence)
+
+    async def _lines(self, served: ServedModel, headers: Headers, receive: Receive, spool: Spool) -> None:
+        """Write one line for each line of the body, in order."""
+        bodies = self.service.bodies
+        async with aclosing(bodies.stream(headers, receive)) as pieces:
+            async for parsed, _ in pieces:
+                spool.write(await bodies.offload(parsed.batch.nbytes, self._answer_lines, served, parsed))
+                self.service.metrics.predicted(served.name, len(parsed.batch))
+
+    @staticmethod
+    def _answer_lines(served: ServedModel, parsed: Parsed) -> bytes:
+        parsed = usable(parsed, served.model.bits, labelled=False)
+        found = served.model.predict(parsed.batch) if len(parsed.batch) else np.empty(0, np.float32)
+        return prediction_lines(found, parsed)

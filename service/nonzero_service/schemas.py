@@ -1,0 +1,201 @@
+"""Wire types: what the OpenAPI description says of bodies and answers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from nonzero_service.settings import Bits, LearningRate
+
+__all__ = [
+    "AnswerLine",
+    "Example",
+    "Examples",
+    "Explanation",
+    "Health",
+    "LineFault",
+    "Metrics",
+    "ModelList",
+    "ModelState",
+    "NewModel",
+    "Predictions",
+    "Problem",
+    "ProgressLine",
+    "Snapshot",
+    "Updated",
+    "Window",
+]
+
+FeatureValue = Annotated[float, Field(ge=-1e6, le=1e6)] | bool | str | list[str]
+Label = Literal[0, 1, -1] | bool
+
+
+class Wire(BaseModel):
+    """Exactly the members that are named."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+class Example(Wire):
+    """An impression: features by name, or slots given directly; with a label once it is known."""
+
+    features: dict[str, FeatureValue] | None = Field(
+        None, examples=[{"site": "news", "bid": 0.5, "tags": ["a", "b"]}]
+    )
+    indices: list[Annotated[int, Field(ge=0, le=2**31)]] | None = None
+    values: list[Annotated[float, Field(ge=-1e6, le=1e6)]] | None = None
+    label: Label | None = None
+    weight: float = Field(default=1.0, ge=0, le=1e6)
+    id: str | None = Field(default=None, max_length=255)
+    time: int | None = Field(default=None, description="Milliseconds since 1970.")
+
+
+class Examples(Wire):
+    """Examples in order."""
+
+    examples: list[Example]
+
+
+class LineFault(Wire):
+    """A line (of a JSON body: an example) that cannot be used."""
+
+    line: int = Field(ge=1, description="Its number, counted from 1.")
+    reason: str
+
+
+class Updated(Wire):
+    """What became of an update."""
+
+    model: str
+    accepted: int = Field(ge=0, description="Examples learned from.")
+    rejected: int = Field(ge=0, description="Lines that could not be learned from.")
+    errors: list[LineFault] = Field(max_length=100, description="The first hundred of them.")
+    sequence: int = Field(ge=0, description="Examples applied since the model was made.")
+
+
+class ProgressLine(Wire):
+    """A line of a streamed answer to an update, after each commit."""
+
+    accepted: int = Field(ge=0)
+    rejected: int = Field(ge=0)
+    sequence: int = Field(ge=0)
+    log_loss: float | None = Field(description="Progressive, over all examples of the model.")
+
+
+class Prediction(BaseModel):
+    """A click's probability."""
+
+    probability: float = Field(ge=0, le=1)
+    id: str | None = None
+
+
+class Predictions(Wire):
+    """The probability of each example, in order."""
+
+    model: str
+    predictions: list[Prediction]
+    sequence: int = Field(ge=0)
+
+
+class Contribution(Wire):
+    """One feature's share of the log-odds."""
+
+    feature: str = Field(description="Its name; a slot that was given directly, its number.")
+    value: float
+    contribution: float
+
+
+class Explanation(Wire):
+    """contributions + intercept + mixing = log_odds = logit(probability)."""
+
+    model: str
+    probability: float = Field(ge=0, le=1)
+    log_odds: float
+    intercept: float
+    mixing: float = Field(
+        description="The rest: a mixture of probabilities is no linear function of the features."
+    )
+    contributions: list[Contribution]
+    sequence: int = Field(ge=0)
+
+
+class NewModel(Wire):
+    """A new model's settings; the service's stand in for those that are missing."""
+
+    bits: Bits | None = Field(default=None, description="log2 of the number of slots.")
+    learning_rate: LearningRate | None = Field(
+        default=None, description='"auto": eight lanes; a number: one lane of that rate.'
+    )
+
+
+class ModelState(Wire):
+    """A model."""
+
+    model: str
+    settings: dict[str, Any]
+    sequence: int = Field(ge=0, description="Examples applied since it was made.")
+    bytes: int = Field(ge=0, description="The memory of its table.")
+    created: datetime
+
+
+class ModelList(Wire):
+    """All models, by name."""
+
+    models: list[ModelState]
+
+
+class Window(Wire):
+    """Progressive validation: each example is predicted before it is learned from. Null: not defined yet."""
+
+    examples: int = Field(ge=0)
+    weight: float = Field(ge=0)
+    log_loss: float | None
+    auc: float | None
+    auc_error: float | None
+    normalized_entropy: float | None
+    calibration: float | None
+
+
+class Metrics(Window):
+    """Over all examples of the model, and over the last 100,000."""
+
+    model: str
+    sequence: int = Field(ge=0)
+    recent: Window
+
+
+class Snapshot(Wire):
+    """A snapshot that was taken."""
+
+    model: str
+    sequence: int = Field(ge=0, description="The examples that it holds.")
+    bytes: int = Field(ge=0, description="The size of its file.")
+
+
+class Health(Wire):
+    """How the service is."""
+
+    status: Literal["ok", "ready"]
+
+
+class Problem(BaseModel):
+    """Any error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    request_id: str
+    errors: list[LineFault] | None = None
+    accepted: int | None = Field(
+        None, description="Of a stream that broke off: examples learned from before."
+    )
+    rejected: int | None = None
+    sequence: int | None = None
+
+
+AnswerLine = Prediction | LineFault | Problem
+"""A line of a streamed answer to a prediction; a problem only as the last."""

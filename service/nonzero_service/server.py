@@ -1,0 +1,79 @@
+"""serve: the application behind uvicorn, until it is told to stop."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from types import FrameType
+
+import structlog
+import uvicorn
+
+from nonzero_service import logs
+from nonzero_service.app import create_app
+from nonzero_service.settings import Settings
+
+__all__ = ["serve"]
+
+
+class Server(uvicorn.Server):
+    """A server that says where it listens, and whose process ends with status 0 when it was told to stop."""
+
+    failure: Exception | None = None
+
+    def fail(self, error: Exception) -> None:
+        """Stop because of an error."""
+        self.failure = error
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets)
+        for server in self.servers if self.started else ():
+            for listener in server.sockets:
+                host, port = listener.getsockname()[:2]
+                structlog.get_logger("server").info("listening", host=host, port=port)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Stop when the requests in flight have ended; a second Ctrl-C does not wait for them."""
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or Ctrl-C; then end the requests in flight and save the models.
+
+    Parameters
+    ----------
+    settings
+        All that there is to say.
+
+    Raises
+    ------
+    SnapshotError
+        Where a stored model is damaged.
+    OSError
+        Where the data directory cannot be used.
+    SystemExit
+        Where the address cannot be listened on.
+    """
+    logs.configure(settings.log_level, settings.log_format)
+    server: Server
+    app = create_app(settings, lambda error: server.fail(error))
+    server = Server(
+        uvicorn.Config(
+            app,
+            host=settings.host,
+            port=settings.port,
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=round(settings.grace_seconds),
+        )
+    )
+    server.run()
+    if server.failure is not None:
+        raise server.failure

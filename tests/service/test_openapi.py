@@ -1,0 +1,139 @@
+"""OpenAPI says what really comes back: answers are validated against it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import httpx
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+
+NDJSON = "application/x-ndjson"
+
+STATED = {
+    "/v1/models/{model}/update": {"post"},
+    "/v1/models/{model}/predict": {"post"},
+    "/v1/models/{model}/explain": {"post"},
+    "/v1/models": {"get"},
+    "/v1/models/{model}": {"get", "put", "delete"},
+    "/v1/models/{model}/metrics": {"get"},
+    "/v1/models/{model}/snapshots": {"post"},
+    "/v1/models/{model}/snapshots/latest": {"get"},
+    "/healthz": {"get"},
+    "/readyz": {"get"},
+    "/metrics": {"get"},
+}
+
+
+@pytest.fixture(scope="module")
+def description(client: httpx.Client) -> dict[str, Any]:
+    content: dict[str, Any] = client.get("/openapi.json").json()
+    return content
+
+
+def test_every_route_is_described(description: dict[str, Any]) -> None:
+    assert {path: set(methods) for path, methods in description["paths"].items()} == STATED
+
+
+def test_it_is_openapi_and_has_no_default_validation_schema(description: dict[str, Any]) -> None:
+    assert description["openapi"].startswith("3.1")
+    assert "HTTPValidationError" not in json.dumps(description)
+    for schema in description["components"]["schemas"].values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+    named = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(description)))
+    assert named <= set(description["components"]["schemas"])
+
+
+def valid(description: dict[str, Any], answer: httpx.Response, path: str, method: str) -> None:
+    """Check an answer against the description of its route."""
+    responses = description["paths"][path][method]["responses"]
+    assert str(answer.status_code) in responses, (path, answer.status_code)
+    media = answer.headers.get("content-type", "").partition(";")[0]
+    content = responses[str(answer.status_code)].get("content", {})
+    if answer.status_code == 204:
+        return
+    assert media in content, (path, media)
+    if media in ("application/json", "application/problem+json"):
+        schema = content[media]["schema"] | {"components": description["components"]}
+        jsonschema.validate(answer.json(), schema, format_checker=jsonschema.FormatChecker())
+
+
+CALLS: list[tuple[str, str, dict[str, Any]]] = [
+    ("post", "/v1/models/{model}/predict", {"json": {"features": {"a": "b"}, "id": "x"}}),
+    ("post", "/v1/models/{model}/predict", {"json": {"examples": [{"features": {"a": None}}]}}),
+    ("post", "/v1/models/{model}/predict", {"content": b"| a\n", "headers": {"content-type": "text/x-vw"}}),
+    ("post", "/v1/models/{model}/predict", {"content": b"a", "headers": {"content-type": "text/csv"}}),
+    (
+        "post",
+        "/v1/models/{model}/predict",
+        {"content": b"{", "headers": {"content-type": "application/json"}},
+    ),
+    ("post", "/v1/models/{model}/update", {"json": {"features": {"a": "b"}, "label": True}}),
+    ("post", "/v1/models/{model}/update", {"json": {"features": {"a": "b"}}}),
+    (
+        "post",
+        "/v1/models/{model}/update",
+        {"content": b"x\n1 | a\n", "headers": {"content-type": "text/x-vw"}},
+    ),
+    (
+        "post",
+        "/v1/models/{model}/update",
+        {"content": b"1 | a\n", "headers": {"content-type": "text/x-vw", "accept": NDJSON}},
+    ),
+    (
+        "post",
+        "/v1/models/{model}/update",
+        {"content": b"x\n", "params": {"strict": "true"}, "headers": {"content-type": "text/x-vw"}},
+    ),
+    ("post", "/v1/models/{model}/explain", {"json": {"features": {"a": ["b"], "c": 0.5}}}),
+    ("post", "/v1/models/{model}/explain", {"json": {}}),
+    ("get", "/v1/models", {}),
+    ("get", "/v1/models/{model}", {}),
+    ("put", "/v1/models/{model}", {"json": {}}),
+    ("put", "/v1/models/{model}", {"json": {"bits": 13}}),
+    ("put", "/v1/models/{model}", {"json": {"bits": "many"}}),
+    ("get", "/v1/models/{model}/metrics", {}),
+    ("get", "/v1/models/{model}/snapshots/latest", {}),
+    ("post", "/v1/models/{model}/snapshots", {}),
+    ("get", "/v1/models/{model}/snapshots/latest", {}),
+    ("delete", "/v1/models/{model}", {}),
+    ("get", "/v1/models/{model}/metrics", {}),
+    ("get", "/healthz", {}),
+    ("get", "/readyz", {}),
+    ("get", "/metrics", {}),
+]
+
+
+def test_answers_are_as_described(client: httpx.Client, description: dict[str, Any]) -> None:
+    client.put("/v1/models/described", json={"bits": 10, "learning_rate": 0.1})
+    for method, path, request in CALLS:
+        answer = client.request(method, path.replace("{model}", "described"), **request)
+        valid(description, answer, path, method)
+
+
+def test_streamed_lines_are_as_described(
+    client: httpx.Client, model: str, description: dict[str, Any]
+) -> None:
+    def check(line: str, name: str) -> None:
+        schema = {"$ref": f"#/components/schemas/{name}", "components": description["components"]}
+        jsonschema.validate(json.loads(line), schema)
+
+    body, headers = b"1 x| a\n?\n0 | b\n", {"content-type": "text/x-vw"}
+    first, second, third = client.post(f"{model}/predict", content=body, headers=headers).text.splitlines()
+    check(first, "Prediction")
+    check(second, "LineFault")
+    check(third, "Prediction")
+    progress, last = client.post(
+        f"{model}/update", content=body, headers=headers | {"accept": NDJSON}
+    ).text.splitlines()
+    check(progress, "ProgressLine")
+    check(last, "Updated")
+
+
+@pytest.mark.parametrize("method", ["get", "put", "delete"])
+def test_a_refused_name_is_as_described(
+    client: httpx.Client, description: dict[str, Any], method: str
+) -> None:
+    valid(description, client.request(method, "/v1/models/UPPER"), "/v1/models/{model}", method)

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nonzero import SettingsError
+from nonzero_service.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"NONZERO_{name.upper()}", raising=False)
+
+
+def test_the_documented_settings_and_their_defaults() -> None:
+    assert Settings.load().model_dump() == {
+        "config": None,
+        "host": "127.0.0.1",
+        "port": 8000,
+        "data_dir": Path("nonzero-data"),
+        "bits": 22,
+        "learning_rate": "auto",
+        "queue_bytes": 64 << 20,
+        "max_body_bytes": 64 << 20,
+        "max_decompressed_bytes": 1 << 30,
+        "max_line_bytes": 16 << 20,
+        "max_upload_bytes": 16 << 30,
+        "answer_bytes": 4 << 20,
+        "grace_seconds": 30,
+        "log_level": "info",
+        "log_format": "json",
+    }
+
+
+def test_every_setting_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
+    for name in Settings.model_fields.keys() - {"config"}:
+        assert f"`{name}`" in text
+
+
+def test_flags_win_over_the_environment_and_that_over_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "nonzero.toml"
+    file.write_text('bits = 10\nport = 1\nqueue_bytes = "1MiB"\nlearning_rate = 0.5\n')
+    monkeypatch.setenv("NONZERO_BITS", "11")
+    monkeypatch.setenv("NONZERO_PORT", "2")
+    settings = Settings.load(config=file, bits=12, host=None)
+    assert (settings.bits, settings.port, settings.queue_bytes) == (12, 2, 2**20)
+    assert (settings.learning_rate, settings.host) == (0.5, "127.0.0.1")
+
+
+def test_the_environment_may_name_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "nonzero.toml"
+    file.write_text("bits = 10\n")
+    monkeypatch.setenv("NONZERO_CONFIG", str(file))
+    assert Settings.load().bits == 10
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        ({"bits": 31}, "bits"),
+        ({"bits": 0}, "bits"),
+        ({"learning_rate": "fast"}, "learning_rate"),
+        ({"learning_rate": 0}, "learning_rate"),
+        ({"learning_rate": float("nan")}, "learning_rate"),
+        ({"port": 70_000}, "port"),
+        ({"queue_bytes": -1}, "queue_bytes"),
+        ({"max_body_bytes": "many"}, "max_body_bytes"),
+        ({"log_level": "loud"}, "log_level"),
+        ({"speed": 3}, "speed"),
+        ({"config": "absent.toml"}, "absent.toml"),
+    ],
+)
+def test_a_bad_setting_is_named(flags: dict[str, object], named: str) -> None:
+    with pytest.raises(SettingsError, match=named):
+        Settings.load(**flags)
+
+
+def test_an_unknown_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NONZERO_BITZ", "3")
+    with pytest.raises(SettingsError, match="NONZERO_BITZ"):
+        Settings.load()
+
+
+@pytest.mark.parametrize("text", ["bitz = 3\n", "bits = \n"])
+def test_a_bad_file_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "nonzero.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match=r"bitz|nonzero\.toml"):
+        Settings.load(config=file)
+
+
+def test_a_rate_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NONZERO_LEARNING_RATE", "0.25")
+    assert Settings.load().learning_rate == 0.25
+    monkeypatch.setenv("NONZERO_LEARNING_RATE", "auto")
+    assert Settings.load().learning_rate == "auto"
