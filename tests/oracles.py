@@ -81,8 +81,7 @@ class ExactOracle:
 
     def __init__(self, bits: Any, lanes: Any) -> None:
         n = len(lanes)
-        self.eta = np.array([rate for rate, _ in lanes], F)
-        self.epsilon = np.array([epsilon for _, epsilon in lanes], F)
+        self.eta, self.epsilon, self.decay = np.array(lanes, F).T
         self.w = np.zeros((2**bits + 1, n), F)
         self.g = np.zeros((2**bits + 1, n), F)
         self.shares = np.full(n, F(1 / n))
@@ -119,16 +118,19 @@ class ExactOracle:
         if s == 1:
             for i, x_i in zip(where, x, strict=True):
                 g = residual * x_i
-                self.g[i] = np.minimum(self.g[i] + g * g, F(1e30))
+                self.g[i] = np.minimum(self.g[i] * self.decay + g * g, F(1e30))
                 self.bound(i, self.w[i] - self.eta * g / np.sqrt(self.g[i] + self.epsilon))
         else:
             self.learn_weighted(where, x, m, residual, F(1 if label else -1), s)
         return mixed
 
     def learn_weighted(self, where: Any, x: Any, m: Any, residual: Any, toward: Any, s: Any) -> None:
+        exponent = np.maximum(log(self.decay) * s, F(-87))
+        kept = exp(exponent)
+        mass = np.where(self.decay == 1, s, -expm1(exponent) / np.maximum(F(1) - self.decay, F(1e-9)))
         for i, x_i in zip(where, x, strict=True):
             g = residual * x_i
-            self.g[i] = np.minimum(self.g[i] + (g * g) * s, F(1e30))
+            self.g[i] = np.minimum(self.g[i] * kept + (g * g) * mass, F(1e30))
         rates = [self.eta / np.sqrt(self.g[i] + self.epsilon) for i in where]
         q = rates[-1]
         for rate, x_i in zip(rates[:-1], x[:-1], strict=True):
@@ -157,11 +159,10 @@ class ExactOracle:
 
 
 class Float64Oracle:
-    """G <- G + s g^2 and w <- w - eta g / sqrt(G + epsilon), s = 1, one lane, as the source document states
-    it."""
+    """G <- decay G + g^2 and w <- w - eta g / sqrt(G + epsilon), one lane: the source document's formula."""
 
-    def __init__(self, bits: Any, eta: Any, epsilon: Any) -> None:
-        self.eta, self.epsilon = eta, epsilon
+    def __init__(self, bits: Any, eta: Any, epsilon: Any, decay: Any = 1.0) -> None:
+        self.eta, self.epsilon, self.decay = eta, epsilon, decay
         self.w = np.zeros(2**bits + 1)
         self.g = np.zeros(2**bits + 1)
 
@@ -171,7 +172,7 @@ class Float64Oracle:
         p = 1 / (1 + np.exp(-margin))
         for i, x_i in zip(where, x, strict=True):
             g = (p - label) * float(x_i)
-            self.g[i] += g * g
+            self.g[i] = self.decay * self.g[i] + g * g
             self.w[i] -= self.eta * g / np.sqrt(self.g[i] + self.epsilon)
         return p
 

@@ -50,6 +50,8 @@ MAX_ACCUMULATOR = np.float32(1e30)
 MAX_WEIGHT = np.float32(1e6)
 MAX_PULL = np.float32(1e30)
 MAX_RATIO = np.float32(1e37)
+MAX_EXPONENT = np.float32(87.0)
+LEAST_LOSS = np.float32(1e-9)  # what 1 - decay is taken for where it is 0; any other is 6e-8 or more
 NEWTON_STEPS = 6
 WEIGHTS, ACCUMULATORS = 0, 1
 
@@ -144,28 +146,40 @@ def bounded(weights):
 
 
 @inlined
-def accumulate(table, i, g, s):
-    """G_i <- min(G_i + s g^2, 1e30); returns it."""
-    accumulators = load(table, i, ACCUMULATORS) + (g * g) * s
+def accumulate(table, i, g, decay, mass):
+    """G_i <- min(decay G_i + mass g^2, 1e30); returns it."""
+    accumulators = load(table, i, ACCUMULATORS) * decay + (g * g) * mass
     accumulators = minimum(accumulators, like(accumulators, MAX_ACCUMULATOR))
     store(table, i, ACCUMULATORS, accumulators)
     return accumulators
 
 
 @inlined
-def step(table, i, residual, x, eta, epsilon):
-    """AdaGrad on one coordinate: G_i += g^2, w_i -= eta g / sqrt(G_i + epsilon), with g = (p - y) x."""
+def step(table, i, residual, x, eta, epsilon, decay):
+    """AdaGrad on one coordinate: G_i <- decay G_i + g^2, w_i -= eta g / sqrt(G_i + epsilon)."""
     g = residual * x
-    accumulators = accumulate(table, i, g, ONE)
+    accumulators = accumulate(table, i, g, decay, ONE)
     store(table, i, WEIGHTS, bounded(load(table, i, WEIGHTS) - eta * g / root(accumulators + epsilon)))
 
 
 @inlined
-def learn_plain(rows, table, r, residual, eta, epsilon):
+def learn_plain(rows, table, r, residual, eta, epsilon, decay):
     """Take the step of an example whose importance weight is 1."""
     for j in range(rows.indptr[r], rows.indptr[r + 1]):
-        step(table, slot(rows, j), residual, value(rows, j), eta, epsilon)
-    step(table, rows.slot_mask + 1, residual, ONE, eta, epsilon)
+        step(table, slot(rows, j), residual, value(rows, j), eta, epsilon, decay)
+    step(table, rows.slot_mask + 1, residual, ONE, eta, epsilon, decay)
+
+
+@inlined
+def touches(s, decay, whole):
+    """(decay^s, (1 - decay^s) / (1 - decay)): what s touches at once leave of an accumulator and add to it.
+
+    The second is the sum of a geometric series, and s itself in the lanes that do not decay, where `whole` is
+    1.
+    """
+    exponent = maximum(log(decay) * s, like(decay, -MAX_EXPONENT))
+    lost = maximum(like(decay, ONE) - decay, like(decay, LEAST_LOSS))
+    return exp(exponent), expm1(exponent) * -ONE / lost + whole * s
 
 
 @inlined
@@ -186,17 +200,17 @@ def distance(odds, pull):
 
 
 @inlined
-def learn_weighted(rows, table, r, residual, odds, toward, s, eta, epsilon):
+def learn_weighted(rows, table, r, residual, odds, toward, s, eta, epsilon, kept, mass):
     """Take the step that infinitely many small steps of total weight s would take, rates held fixed.
 
     With the rates r_i = eta / sqrt(G_i + epsilon), along such steps the margin moves by dm/ds = (y - p) Q,
     where Q = sum of r_i x_i^2 (Karampatziakis and Langford 2011, section 4); `distance` solves that for the
-    logistic loss. The accumulators take all of s first.
+    logistic loss. The accumulators take all of s first: `kept` and `mass` are what :func:`touches` says.
     """
     lo, hi, last = rows.indptr[r], rows.indptr[r + 1], rows.slot_mask + 1
     for j in range(lo, hi):
-        accumulate(table, slot(rows, j), residual * value(rows, j), s)
-    rate = eta / root(accumulate(table, last, residual, s) + epsilon)
+        accumulate(table, slot(rows, j), residual * value(rows, j), kept, mass)
+    rate = eta / root(accumulate(table, last, residual, kept, mass) + epsilon)
     q = rate
     for j in range(lo, hi):
         x = value(rows, j)
@@ -217,10 +231,11 @@ def learn_example(rows, table, r, m, p, complement, label, s, rates):
     # p - y without the cancellation of 1 - p: -(1 - p) for a click.
     residual = complement * -ONE if label > ZERO else p
     if s == ONE:
-        learn_plain(rows, table, r, residual, eta, epsilon)
+        learn_plain(rows, table, r, residual, eta, epsilon, load(rates, 1, 0))
     else:
         toward = ONE if label > ZERO else -ONE
-        learn_weighted(rows, table, r, residual, exp(m * toward), toward, s, eta, epsilon)
+        kept, mass = touches(s, load(rates, 1, 0), load(rates, 1, 1))
+        learn_weighted(rows, table, r, residual, exp(m * toward), toward, s, eta, epsilon, kept, mass)
 
 
 @inlined

@@ -96,7 +96,7 @@ class LogisticRegression:
             self.lanes = (optimizer,) if isinstance(optimizer, AdaGrad) else tuple(optimizer)
         n = len(self.lanes)
         self.table = Table(bits, n)
-        rates, shares = allocate(1, 2 * n), allocate(1, 2 * n)
+        rates, shares = allocate(2, 2 * n), allocate(1, 2 * n)
         rates[:] = rates_of(self.lanes)
         shares[0, :n] = 1 / n
         self._rates, self._shares = as_lanes(rates), as_lanes(shares)

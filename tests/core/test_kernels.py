@@ -11,12 +11,15 @@ from nonzero.kernels import learn_eight, learn_one, predict_eight, predict_one
 from oracles import ExactOracle, Float64Oracle, weighted_step
 
 ONE_LANE = AdaGrad(0.3, 0.01)
-EIGHT_LANES = [AdaGrad(rate, epsilon) for rate in (0.02, 0.1, 0.5, 2.0) for epsilon in (1.0, 1e-3)]
+DECAYING = AdaGrad(0.1, 0.01, 0.95)
+EIGHT_LANES = [
+    AdaGrad(rate, epsilon, decay) for rate in (0.02, 0.5) for epsilon in (1.0, 1e-3) for decay in (1.0, 0.9)
+]
 
 
 def lanes_of(optimizer: Any) -> Any:
     return [
-        (lane.learning_rate, lane.epsilon)
+        (lane.learning_rate, lane.epsilon, lane.decay)
         for lane in ([optimizer] if isinstance(optimizer, AdaGrad) else optimizer)
     ]
 
@@ -30,7 +33,9 @@ def fold(oracle: Any, batch: Any) -> Any:
     return np.array(out, np.float32)
 
 
-@pytest.mark.parametrize("optimizer", [ONE_LANE, EIGHT_LANES], ids=["one lane", "eight lanes"])
+@pytest.mark.parametrize(
+    "optimizer", [ONE_LANE, DECAYING, EIGHT_LANES], ids=["one lane", "decaying", "eight lanes"]
+)
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "importance weights"])
 @pytest.mark.parametrize("valued", [False, True], ids=["ones", "values"])
 def test_learning_is_bit_equal_to_the_oracle(optimizer: Any, weighted: Any, valued: Any) -> None:
@@ -43,11 +48,12 @@ def test_learning_is_bit_equal_to_the_oracle(optimizer: Any, weighted: Any, valu
     np.testing.assert_array_equal(model._shares.rows[0, : oracle.shares.size], oracle.shares)
 
 
-def test_one_lane_follows_the_formula_in_float64() -> None:
+@pytest.mark.parametrize("decay", [1.0, 0.99])
+def test_one_lane_follows_the_formula_in_float64(decay: Any) -> None:
     batch = random_batch(2, n=10_000, slots=2**10, most=20)
-    model = LogisticRegression(bits=10, optimizer=AdaGrad(0.1, 1e-6))
+    model = LogisticRegression(bits=10, optimizer=AdaGrad(0.1, 1e-6, decay))
     model.learn(batch)
-    oracle = Float64Oracle(10, 0.1, 1e-6)
+    oracle = Float64Oracle(10, 0.1, 1e-6, decay)
     for r in range(len(batch)):
         span = slice(batch.indptr[r], batch.indptr[r + 1])
         oracle.learn(batch.indices[span], batch.explicit_values()[span], batch.labels[r])
@@ -97,6 +103,17 @@ def test_a_slot_named_twice_counts_twice() -> None:
     expected = 0.5 / np.sqrt(1.25) + 0.5 / np.sqrt(1.5)
     assert model.weights[5] == pytest.approx(expected, rel=1e-6)
     assert model.table.accumulators[5, 0] == 0.5
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.9, 0.5])
+@pytest.mark.parametrize("s", [1e-3, 0.5, 2, 7, 1000, 1e6])
+def test_an_importance_weight_is_that_many_touches(decay: Any, s: Any) -> None:
+    """From G = 3 and with g = -1/2: a geometric series, of fractions of a touch too."""
+    model = LogisticRegression(bits=1, optimizer=AdaGrad(1e-9, 1.0, decay))
+    model.table.rows[0, 1] = 3
+    model.learn(Batch([0, 1], [0], None, [1], [s]))
+    series = s if decay == 1 else (1 - decay**s) / (1 - decay)
+    assert model.table.accumulators[0, 0] == pytest.approx(3 * decay**s + series / 4, rel=1e-5)
 
 
 @pytest.mark.parametrize("label", [0, 1])
@@ -160,7 +177,11 @@ def test_weight_zero_is_counted_and_not_learned() -> None:
 
 
 @pytest.mark.parametrize(
-    "optimizer", [AdaGrad(1e3, 1e-12), [AdaGrad(1e3, 1e-12)] * 4 + [AdaGrad(1e-9, 1e6)] * 4]
+    "optimizer",
+    [
+        AdaGrad(1e3, 1e-12),
+        [AdaGrad(1e3, 1e-12)] * 2 + [AdaGrad(1e3, 1e-12, 0.5)] * 3 + [AdaGrad(1e-9, 1e6)] * 3,
+    ],
 )
 def test_no_accepted_batch_stores_a_number_that_is_not_finite(optimizer: Any) -> None:
     rng = np.random.default_rng(9)

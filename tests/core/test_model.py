@@ -16,8 +16,8 @@ OPTIMIZERS = {"one lane": AdaGrad(0.2), "eight lanes": None}
 # A fixed stream's state, after 3,000 examples, to the bit. Whoever changes the arithmetic changes these,
 # knowingly.
 PINNED = {
-    "one lane": "070f90996b807a8aa197d96f4e64463e",
-    "eight lanes": "0923a113cba8d6765c927442e482f38a",
+    "one lane": "09111260f167b732708c53a624ce2961",
+    "eight lanes": "348a0df63c98f18f0ee0ec227fffbb8d",
 }
 PIN_SCRIPT = """
 from core.streams import random_batch

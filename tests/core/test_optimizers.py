@@ -21,13 +21,20 @@ def test_epsilons_out_of_range_are_named(epsilon: Any) -> None:
         AdaGrad(epsilon=epsilon)
 
 
+@pytest.mark.parametrize("decay", [0, 0.49, 1.01, math.nan])
+def test_decays_out_of_range_are_named(decay: Any) -> None:
+    with pytest.raises(SettingsError, match="decay is"):
+        AdaGrad(decay=decay)
+
+
 def test_the_default_lanes_are_eight_and_survive_json() -> None:
     assert len(DEFAULT_LANES) == 8
     assert lanes_from_settings(lanes_to_settings(DEFAULT_LANES)) == DEFAULT_LANES
 
 
 @pytest.mark.parametrize(
-    "setting", [{}, {"rule": "adagrad"}, {"rule": "adagrad", "learning_rate": 1, "epsilon": 1, "x": 1}]
+    "setting",
+    [{}, {"rule": "adagrad"}, {"rule": "adagrad", "learning_rate": 1, "epsilon": 1, "decay": 1, "x": 1}],
 )
 def test_unknown_lanes_are_refused(setting: Any) -> None:
     with pytest.raises(SettingsError, match="lane 0"):
