@@ -158,6 +158,31 @@ class ExactOracle:
         self.shares = shares * (F(1) - alpha) + alpha / F(shares.size)
 
 
+class ScaleOracle:
+    """Values in units of the root mean square of their field's values before, within +-30."""
+
+    def __init__(self) -> None:
+        self.squares: Any = {}
+
+    def take(self, fields: Any, values: Any) -> Any:
+        out = []
+        for f, x in zip(fields, values, strict=True):
+            past = self.squares.get(f)
+            if past:
+                total = 0.0
+                for square in past:
+                    total += square
+                out.append(np.clip(float(x) / np.sqrt(total / len(past)), -30, 30))
+            else:
+                out.append(x if x in (0, 1) else np.sign(x))
+        for f, x in zip(fields, values, strict=True):
+            if x not in (0, 1):
+                past = self.squares.setdefault(f, [])
+                most = 900 * sum(past) / len(past) if len(past) >= 10 else np.inf
+                past.append(min(float(x) ** 2, most))
+        return np.array(out, F)
+
+
 class Float64Oracle:
     """G <- decay G + g^2 and w <- w - eta g / sqrt(G + epsilon), one lane: the source document's formula."""
 

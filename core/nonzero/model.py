@@ -14,11 +14,13 @@ from nonzero.batch import Batch
 from nonzero.errors import BatchError, SettingsError, SnapshotError
 from nonzero.optimizers import DEFAULT_LANES, AdaGrad, lanes_from_settings, lanes_to_settings, rates_of
 from nonzero.progressive import EXAMPLES, LOSS, WEIGHT, Progress, describe, new_progress
+from nonzero.scales import Scales, new_scales, scale
 from nonzero.table import Table, allocate, as_lanes
 
 __all__ = ["Explanation", "LogisticRegression"]
 
 NO_VALUES: Final = np.ones(1, np.float32)
+NO_FIELDS: Final = np.zeros(1, np.uint16)
 
 
 class Explanation(NamedTuple):
@@ -63,6 +65,10 @@ class LogisticRegression:
         2**bits``.
     optimizer
         None: the eight default lanes. One :class:`AdaGrad`: a single lane. Eight of them: these, mixed.
+    scaled
+        Whether values are taken in units of their field's root mean square, which the model learns
+        (:mod:`nonzero.scales`). None: only where the lanes are the default ones, so that a model with an
+        optimizer of its own follows that optimizer's formula to the letter.
 
     Attributes
     ----------
@@ -89,7 +95,12 @@ class LogisticRegression:
     True
     """
 
-    def __init__(self, bits: int = 22, optimizer: AdaGrad | Sequence[AdaGrad] | None = None) -> None:
+    def __init__(
+        self,
+        bits: int = 22,
+        optimizer: AdaGrad | Sequence[AdaGrad] | None = None,
+        scaled: bool | None = None,
+    ) -> None:
         if optimizer is None:
             self.lanes: tuple[AdaGrad, ...] = DEFAULT_LANES
         else:
@@ -102,6 +113,8 @@ class LogisticRegression:
         self._rates, self._shares = as_lanes(rates), as_lanes(shares)
         self._rows = as_lanes(self.table.rows)
         self._progress: Progress = new_progress(n)
+        self.scaled = optimizer is None if scaled is None else scaled
+        self._scales: Scales | None = new_scales() if self.scaled else None
         self.notes: dict[str, Any] = {}
         one = n == 1
         self._learn_kernel = kernels.learn_one if one else kernels.learn_eight
@@ -133,7 +146,7 @@ class LogisticRegression:
         """:meth:`learn` from a batch that is known to be labelled and within the table."""
         out = np.empty(len(batch), np.float32)
         self._learn_kernel(
-            *_arrays(batch),
+            *self._taken(batch, learning=True),
             batch.labels,
             batch.weights,
             self._rows,
@@ -157,8 +170,28 @@ class LogisticRegression:
         """
         batch.check_slots(self.bits)
         out = np.empty(len(batch), np.float32)
-        self._predict_kernel(*_arrays(batch), self._rows, self._shares, out)
+        self._predict_kernel(*self._taken(batch), self._rows, self._shares, out)
         return out
+
+    def _taken(
+        self, batch: Batch, learning: bool = False
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32], int]:
+        """Return a batch as kernels take it: its values scaled where the model learns their scale."""
+        arrays = _arrays(batch)
+        if self._scales is None or (batch.values is None and not self._scales.learned[0]):
+            return arrays
+        out = np.empty(batch.nnz, np.float32)
+        fields, mask = (NO_FIELDS, 0) if batch.fields is None else (batch.fields, -1)
+        scale(*arrays, fields, mask, batch.weights, learning, self._scales, out)
+        return batch.indptr, batch.indices, out, -1
+
+    def scaled_values(self, batch: Batch) -> NDArray[np.float32]:
+        """Return float32[nnz]: the values as the model takes them at present, in units of their fields.
+
+        They are what weights multiply; the values themselves for a model that does not scale them.
+        """
+        _, _, values, mask = self._taken(batch)
+        return values if mask else np.ones(batch.nnz, np.float32)
 
     def learn_one(self, features: Mapping[str, Any], label: float, weight: float = 1.0) -> float:
         """Learn from one example; return its probability just before."""
@@ -225,7 +258,7 @@ class LogisticRegression:
         probability = float(self.predict(batch)[0])
         shares = self.shares
         slots = (batch.indices & np.uint32(self.table.slots - 1)).astype(np.intp)
-        contributions = (self.table.weights[slots] @ shares) * batch.explicit_values()
+        contributions = (self.table.weights[slots] @ shares) * self.scaled_values(batch)
         intercept = float(self.table.weights[-1] @ shares)
         p = min(max(probability, 1e-22), 1 - 2**-25)  # float32 rounds the nearest to 1 up to it
         log_odds = float(np.log(p) - np.log1p(-p))
@@ -238,7 +271,7 @@ class LogisticRegression:
     @property
     def settings(self) -> dict[str, Any]:
         """What the model was made with, as JSON holds it."""
-        return {"bits": self.bits, "lanes": lanes_to_settings(self.lanes)}
+        return {"bits": self.bits, "lanes": lanes_to_settings(self.lanes), "scaled": self.scaled}
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:
@@ -249,13 +282,18 @@ class LogisticRegression:
         SettingsError
             For settings that are missing, unknown or out of their range.
         """
-        if set(settings) != {"bits", "lanes"}:
-            raise SettingsError(f"a model's settings are 'bits' and 'lanes', not {sorted(settings)}")
-        return cls(settings["bits"], lanes_from_settings(settings["lanes"]))
+        if set(settings) != {"bits", "lanes", "scaled"}:
+            raise SettingsError(
+                f"a model's settings are 'bits', 'lanes' and 'scaled', not {sorted(settings)}"
+            )
+        return cls(settings["bits"], lanes_from_settings(settings["lanes"]), settings["scaled"])
 
     def _state(self) -> dict[str, NDArray[Any]]:
         """Return every array that learning writes, by name."""
-        return {"table": self.table.rows, "shares": self._shares.rows, **self._progress._asdict()}
+        state = {"table": self.table.rows, "shares": self._shares.rows, **self._progress._asdict()}
+        if self._scales is not None:
+            state |= {f"scale_{name}": array for name, array in self._scales._asdict().items()}
+        return state
 
     def digest(self) -> str:
         """Return a hex digest of the whole learned state and its settings: equal digests, equal models."""
@@ -299,7 +337,7 @@ class LogisticRegression:
         path
             The file.
         expected
-            Settings that it should have: ``bits``, ``optimizer`` as for the constructor.
+            Settings that it should have: ``bits``, ``optimizer``, ``scaled`` as for the constructor.
 
         Raises
         ------
@@ -338,7 +376,9 @@ class LogisticRegression:
             wanted["lanes"] = lanes_to_settings(lanes)
         unknown = sorted(set(wanted) - set(self.settings))
         if unknown:
-            raise SettingsError(f"a model has no setting {unknown}; its settings are bits and optimizer")
+            raise SettingsError(
+                f"a model has no setting {unknown}; its settings are bits, optimizer and scaled"
+            )
         differences = [
             f"{name} is {self.settings[name]!r}, expected {value!r}"
             for name, value in wanted.items()

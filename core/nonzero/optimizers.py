@@ -76,17 +76,18 @@ def _check_range(name: str, value: float, low: float, high: float) -> None:
 
 
 DEFAULT_LANES: Final[tuple[AdaGrad, ...]] = (
-    AdaGrad(0.01, 1.0),
-    AdaGrad(0.05, 1.0),
-    AdaGrad(0.12, 1.0),
+    AdaGrad(0.1, 1.0),
     AdaGrad(0.3, 1.0),
-    AdaGrad(0.15, 3e-3),
-    AdaGrad(0.5, 3e-3),
-    AdaGrad(1.2, 3e-3),
-    AdaGrad(3.0, 3e-3),
+    AdaGrad(0.15, 1e-5),
+    AdaGrad(0.15, 0.1),
+    AdaGrad(0.6, 0.1),
+    AdaGrad(1.0, 100.0),
+    AdaGrad(0.3, 10.0, 0.9995),
+    AdaGrad(0.1, 1.0, 0.97),
 )
-"""The eight learners of a model that needs no tuning: rates on a geometric grid, some for small feature
-values."""
+"""The eight learners of a model that needs no tuning, chosen by ``bench/choose_lanes.py``: six whose rates
+shrink, one of them (epsilon 100) nearly a constant rate until a hundred gradients have been seen, and two
+whose rates stay alive."""
 
 
 def lanes_to_settings(lanes: Sequence[AdaGrad]) -> list[dict[str, Any]]:

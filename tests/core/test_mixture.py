@@ -100,7 +100,8 @@ def test_prediction_is_the_lanes_average() -> None:
     batch = random_batch(7, n=300)
     model = LogisticRegression(bits=6)
     model.learn(batch)
-    slots, values = batch.indices[:5], batch.explicit_values()[:5]
-    margins = model.table.weights[slots].T @ values + model.table.weights[-1]
+    slots = batch.indices[:5]
+    one = Batch([0, 5], slots, batch.explicit_values()[:5])
+    margins = model.table.weights[slots].T @ model.scaled_values(one) + model.table.weights[-1]
     expected = model.shares @ (1 / (1 + np.exp(-margins)))
-    assert model.predict(Batch([0, 5], slots, values))[0] == pytest.approx(expected, rel=1e-5)
+    assert model.predict(one)[0] == pytest.approx(expected, rel=1e-5)

@@ -1,0 +1,120 @@
+# mypy: disable-error-code="no-untyped-def,no-untyped-call"
+r"""The scale of real values, learned: what the model takes for a value is the value in units of its field.
+
+AdaGrad's first steps are as large for a bid of 0.003 as for an income of 40,000, and so far too small for the
+one and far too large for the other. A model that is to need no tuning divides each value by the root mean
+square of its field's values so far:
+
+.. math:: x' = x / \sqrt{S_f / n_f}, \qquad S_f \leftarrow S_f + x^2, \quad n_f \leftarrow n_f + 1
+
+after Ross, Mineiro and Langford ("Normalized Online Learning", UAI 2013), who divide by the largest value so
+far (their NG) or, per coordinate, keep its square's sum as well (sNAG). The largest value was tried and is
+worse where values have a long tail (``bench/lanes.md``).
+
+A value of exactly 1 says that something is there, and teaches nothing about scales: rows whose values are all
+1 need no pass at all. In a field whose scale is known it is a value like any other. An example's values are
+scaled by what was known before it, so that predicting and learning agree; the first values of a field count
+as plus or minus 1. To keep one mad value from blinding its field for ever, values count for no more than 30
+times the scale.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+from nonzero.compiled import inlined, kernel
+
+__all__ = ["Scales", "new_scales", "scale"]
+
+FIELDS = 2**16
+LARGEST = 30.0
+SURE = 10.0  # values after which a scale is trusted to say what a mad value is
+ONE = np.float32(1.0)
+ZERO = np.float32(0.0)
+LOW_BITS = np.uint32(FIELDS - 1)
+
+
+class Scales(NamedTuple):
+    """What is known of the scale of each field.
+
+    Parameters
+    ----------
+    squares
+        float64[65536]: the summed squares of a field's values. Values at indices that were given directly
+        have the low 16 bits of the index for their field.
+    counts
+        float64[65536]: how many values these were.
+    learned
+        int64[1]: how many values were learned from, over all fields.
+    """
+
+    squares: NDArray[np.float64]
+    counts: NDArray[np.float64]
+    learned: NDArray[np.int64]
+
+
+def new_scales() -> Scales:
+    """Return the scales of a model that has seen nothing."""
+    return Scales(np.zeros(FIELDS), np.zeros(FIELDS), np.zeros(1, np.int64))
+
+
+@inlined
+def field(indices, fields, field_mask, j):
+    """The field of position j."""
+    named = fields[np.uintp(j & field_mask)]
+    return np.intp(named) if named else np.intp(indices[np.uintp(j)] & LOW_BITS)
+
+
+@inlined
+def scaled(x, squares, count):
+    """A value in units of its field's root mean square, within +-30."""
+    if count > 0.0:
+        return np.float32(min(max(np.float64(x) / np.sqrt(squares / count), -LARGEST), LARGEST))
+    if x == ZERO or x == ONE:  # noqa: SIM109 - Numba would build a tuple
+        return x
+    return ONE if x > ZERO else -ONE
+
+
+@inlined
+def learn_value(scales, f, x):
+    """Count one value towards the scale of its field."""
+    square = np.float64(x) * np.float64(x)
+    count = scales.counts[f]
+    if count >= SURE:
+        square = min(square, LARGEST * LARGEST * scales.squares[f] / count)
+    scales.squares[f] += square
+    scales.counts[f] = count + 1.0
+    scales.learned[0] += 1
+
+
+ARRAYS = [
+    types.Array(of, 1, "C", readonly=True)
+    for of in (types.int64, types.uint32, types.float32, types.uint16, types.float32)
+]
+SCALES = types.NamedTuple((types.float64[::1], types.float64[::1], types.int64[::1]), Scales)
+
+
+@kernel(
+    types.void(
+        *ARRAYS[:3], types.intp, ARRAYS[3], types.intp, ARRAYS[4], types.intp, SCALES, types.float32[::1]
+    )
+)
+def scale(indptr, indices, values, value_mask, fields, field_mask, weights, learning, scales, out):
+    """Scale every value of a batch into float32[nnz]; with `learning`, learn from each row's after it.
+
+    Values and fields are taken at ``j & mask``, as in :class:`nonzero.kernels.Rows`.
+    """
+    for r in range(indptr.size - 1):
+        lo, hi = indptr[r], indptr[r + 1]
+        for j in range(lo, hi):
+            f = field(indices, fields, field_mask, j)
+            out[j] = scaled(values[np.uintp(j & value_mask)], scales.squares[f], scales.counts[f])
+        if learning and weights[r] > ZERO and value_mask:
+            for j in range(lo, hi):
+                x = values[j]
+                if x != ONE and x != ZERO:
+                    learn_value(scales, field(indices, fields, field_mask, j), x)
