@@ -135,15 +135,19 @@ class LogisticRegression:
         BatchError
             For an example without a label or an index outside the table; nothing is learned then.
         """
+        self.check(batch)
+        return self.learn_checked(batch)
+
+    def check(self, batch: Batch) -> None:
+        """Raise what :meth:`learn` would, and learn nothing."""
         unlabelled = np.isnan(batch.labels)
         if unlabelled.any():
             row = int(np.flatnonzero(unlabelled)[0])
             raise BatchError(f"row {row} has no label; give 0 or 1, or call predict")
         batch.check_slots(self.bits)
-        return self.learn_checked(batch)
 
     def learn_checked(self, batch: Batch) -> NDArray[np.float32]:
-        """:meth:`learn` from a batch that is known to be labelled and within the table."""
+        """Learn from a batch that :meth:`check` accepts."""
         out = np.empty(len(batch), np.float32)
         self._learn_kernel(
             *self._taken(batch, learning=True),

@@ -37,10 +37,17 @@ def create_app(settings: Settings, on_failure: Callable[[Exception], None] | Non
     settings
         Where, how large, how much.
     on_failure
-        Called where the models cannot be opened: the process should end.
+        Called, on the event loop, where the models cannot be opened or can learn no more: the process should
+        end.
     """
-    service = Service.of(settings)
     log = structlog.get_logger("service")
+
+    def fail(error: Exception) -> None:
+        service.models.failed = True
+        if on_failure is not None:
+            on_failure(error)
+
+    service = Service.of(settings, fail)
 
     async def open_models() -> None:
         try:
@@ -49,9 +56,7 @@ def create_app(settings: Settings, on_failure: Callable[[Exception], None] | Non
             log.info("ready", models=[served.name for served in service.models.all()])
         except Exception as error:
             log.exception("the models cannot be opened")
-            if on_failure is None:
-                raise
-            on_failure(error)
+            fail(error)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

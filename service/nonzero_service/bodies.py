@@ -19,6 +19,7 @@ from nonzero import Batch, LineError, formats
 from nonzero.formats import Parsed
 from nonzero_service.decoding import Decoder, decoder_of
 from nonzero_service.headers import NDJSON, STREAMS, Headers
+from nonzero_service.idempotency import Fingerprint
 from nonzero_service.intake import Intake, read_whole
 from nonzero_service.json_bodies import bad_examples, batch_of
 from nonzero_service.problems import Problem
@@ -37,8 +38,10 @@ class Piece(NamedTuple):
 
     parsed: Parsed
     """Its rows, and the lines that are no rows."""
-    end: int
-    """How many bytes of the decoded body had been read when it was made."""
+    offset: int
+    """How many bytes of the decoded body, those of whole lines, its request's key has been held against."""
+    digest: bytes
+    """The digest of these bytes; empty for a request without a key."""
 
 
 class Bodies:
@@ -85,24 +88,34 @@ class Bodies:
             raise Problem(413, f"a JSON body has at most {limit} bytes; send a stream of lines as {NDJSON}")
         return body
 
-    async def json_batch(self, headers: Headers, receive: Receive) -> Batch:
+    async def json_batch(self, body: bytes) -> Batch:
         """Read the examples of a JSON body.
 
         Raises
         ------
         Problem
-            400, 413, 415, or 422 naming every bad example.
+            400, or 422 naming every bad example.
         """
-        body = await self.json(headers, receive)
         return await self.offload(len(body), batch_of, body)
 
-    async def stream(self, headers: Headers, receive: Receive) -> AsyncGenerator[Piece]:
+    async def stream(
+        self, headers: Headers, receive: Receive, fingerprint: Fingerprint | None = None
+    ) -> AsyncGenerator[Piece]:
         """Read a stream of lines, piece by piece; close it (``contextlib.aclosing``).
+
+        Parameters
+        ----------
+        headers, receive
+            The request.
+        fingerprint
+            Takes the decoded bytes before they are parsed, for a request with an idempotency key.
 
         Raises
         ------
         Problem
             400, 413 or 415.
+        KeyReusedError
+            Where the bytes are not those that the key came with before.
         """
         reader = formats.reader(STREAMS[headers.media], max_line=self.settings.max_line_bytes)
         decoder = decoder_of(headers.encoding)
@@ -110,25 +123,37 @@ class Bodies:
         end = 0
         async with Intake(receive) as intake:
             while (data := await intake.take()) is not None:
-                pieces = _pieces(decoder, data, reader)
+                pieces = _pieces(decoder, data, reader, fingerprint)
                 weight = len(data) if limit is None else len(data) + SMALL
                 while (read := await self.offload(weight, next, pieces, None)) is not None:
-                    parsed, size = read
+                    piece, size = read
                     end += size
                     if limit is not None and end > limit:
                         raise Problem(
                             413, f"the body is more than {limit} bytes after decompression; send it in parts"
                         )
-                    yield Piece(parsed, end)
+                    yield piece
         decoder.finish()
-        yield Piece(reader.finish(), end)
+        if fingerprint is not None:
+            fingerprint.finish()
+        yield _piece(reader.finish(), fingerprint)
 
 
-def _pieces(decoder: Decoder, data: bytes, reader: formats.Reader) -> Iterator[tuple[Parsed, int]]:
+def _pieces(
+    decoder: Decoder, data: bytes, reader: formats.Reader, fingerprint: Fingerprint | None
+) -> Iterator[tuple[Piece, int]]:
     """Decode and parse what has arrived; each piece with the number of its decoded bytes."""
     decoder.offer(data)
     while plain := decoder.read():
-        yield reader.feed(plain), len(plain)
+        if fingerprint is not None:
+            fingerprint.update(plain)
+        yield _piece(reader.feed(plain), fingerprint), len(plain)
+
+
+def _piece(parsed: Parsed, fingerprint: Fingerprint | None) -> Piece:
+    if fingerprint is None:
+        return Piece(parsed, 0, b"")
+    return Piece(parsed, fingerprint.offset, fingerprint.digest())
 
 
 def _decoded(decoder: Decoder, body: bytes, limit: int) -> bytes | None:

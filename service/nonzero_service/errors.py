@@ -8,6 +8,8 @@
         ├── UnknownModelError    no model has that name
         ├── ModelExistsError     a model has that name already
         ├── QueueFullError       a learner has as much before it as it may hold
+        ├── KeyInFlightError     another request with the same idempotency key is being read
+        ├── KeyReusedError       an idempotency key came with another body
         └── ClosedError          used after it was closed
 """
 
@@ -17,6 +19,8 @@ from nonzero.errors import NonzeroError
 
 __all__ = [
     "ClosedError",
+    "KeyInFlightError",
+    "KeyReusedError",
     "ModelExistsError",
     "NotReadyError",
     "QueueFullError",
@@ -43,6 +47,14 @@ class ModelExistsError(ServiceError):
 
 class QueueFullError(ServiceError):
     """A learner has as much before it as it may hold."""
+
+
+class KeyInFlightError(ServiceError):
+    """Another request with the same idempotency key is being read."""
+
+
+class KeyReusedError(ServiceError):
+    """An idempotency key came with another body than the first time."""
 
 
 class ClosedError(ServiceError):

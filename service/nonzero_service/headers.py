@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from starlette.types import Scope
 
+from nonzero_service.idempotency import MAX_KEY
 from nonzero_service.problems import Problem
 
 __all__ = ["JSON", "NDJSON", "STREAMS", "Headers", "headers_of", "unknown_type"]
@@ -26,6 +27,8 @@ class Headers(NamedTuple):
     """The Content-Encoding, lower case."""
     accept: str
     """The Accept header, lower case."""
+    key: str | None = None
+    """The Idempotency-Key."""
 
 
 def headers_of(scope: Scope) -> Headers:
@@ -34,9 +37,10 @@ def headers_of(scope: Scope) -> Headers:
     Raises
     ------
     Problem
-        415 for a charset other than UTF-8.
+        415 for a charset other than UTF-8, 422 for an Idempotency-Key that is too long.
     """
     media = encoding = accept = ""
+    key = None
     for name, value in scope["headers"]:
         if name == b"content-type":
             media = value.decode("latin-1").lower()
@@ -44,10 +48,14 @@ def headers_of(scope: Scope) -> Headers:
             encoding = value.decode("latin-1").strip().lower()
         elif name == b"accept":
             accept = value.decode("latin-1").lower()
+        elif name == b"idempotency-key":
+            key = value.decode("latin-1")
     if ";" in media:
         media, _, parameters = media.partition(";")
         _check_charset(parameters)
-    return Headers(media.strip(), encoding, accept)
+    if key is not None and not 0 < len(key) <= MAX_KEY:
+        raise Problem(422, f"an Idempotency-Key has 1 to {MAX_KEY} characters, not {len(key)}")
+    return Headers(media.strip(), encoding, accept, key)
 
 
 def unknown_type(media: str, *known: str) -> Problem:

@@ -1,11 +1,12 @@
-"""The learner: one thread that owns a model's table, and the one bounded queue that leads to it.
+"""The learner: one writer for a model, as two threads in a line.
 
-Requests put batches in; a future comes back, done when the batch is applied. What waits is bounded in bytes:
-when the queue is full a fresh request is refused, and a stream that is already being read waits for room.
+The **committer** takes all that is queued, makes one row of it and appends that to the journal. The
+**applier** learns from it, and gives the results back. So while one group is applied the next is committed;
+nothing is applied before it is durable, and nothing is acknowledged before it is applied.
 
-Every method is called on the event loop; only ``_work`` and what it calls run on the learner's thread. So the
-count of queued bytes needs no lock: it grows when work is put in and falls when its results come back to the
-loop.
+What waits is bounded in bytes: when the queue is full a fresh request is refused, and a stream that is
+already being read waits for room. Every public method is called on the event loop, and the count of queued
+bytes is kept there, so it needs no lock: it grows when work is put in and falls when its results come back.
 """
 
 from __future__ import annotations
@@ -14,10 +15,15 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeVar
 
 from nonzero import Batch, LogisticRegression
+from nonzero_service import fold
 from nonzero_service.errors import ClosedError, QueueFullError
+from nonzero_service.storage.errors import DiskFullError, JournalBusyError
+from nonzero_service.storage.journal import Journal
+from nonzero_service.storage.keys import KeyRecord
 
 __all__ = ["Applied", "Learner"]
 
@@ -25,6 +31,9 @@ T = TypeVar("T")
 
 GROUP_BYTES: Final = 1 << 20
 """A group is all that is queued, up to this: whoever is in it waits for the whole of it."""
+
+LEAD: Final = 2
+"""How many groups may be durable and not yet applied."""
 
 
 class Applied(NamedTuple):
@@ -38,12 +47,29 @@ class Applied(NamedTuple):
     """The progressive log loss after this batch, where it was asked for."""
 
 
-class _Work(NamedTuple):
-    """A task for the learner's thread, the room it takes in the queue, and who waits for it."""
+class _Learn(NamedTuple):
+    """A batch to learn from, and what becomes known of its request's key with it."""
 
-    task: Callable[[], Any]
+    batch: Batch
+    record: Callable[[int], KeyRecord] | None
+    log_loss: bool
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """A batch, or a task for a model at rest; the room it takes in the queue, and who waits for it."""
+
+    what: _Learn | Callable[[], Any]
     nbytes: int
     future: asyncio.Future[Any]
+
+
+class _Group(NamedTuple):
+    """Work that is done at once: batches that are one row of the journal, or a single task."""
+
+    works: list[_Work]
+    batch: Batch | None
+    position: int
 
 
 class _Outcome(NamedTuple):
@@ -55,52 +81,84 @@ class _Outcome(NamedTuple):
 
 
 class Learner:
-    """Applies batches to a model, strictly in the order in which they were put in.
+    """Journals and applies batches, strictly in the order in which they were put in.
 
     Parameters
     ----------
     name
-        The model's name, which the thread bears too.
+        The model's name, which the threads bear too.
     model
-        The model; from now on only this learner's thread changes it.
+        The model as the journal's rows made it; from now on only the applier changes it.
+    journal
+        Where the rows go; closing the learner leaves it open.
     queue_bytes
         How much may wait. Work that is larger than the whole queue is let in when nothing else waits.
+    on_failure
+        Told, on the event loop, when a commit's outcome is unknown: the process must end.
     """
 
-    def __init__(self, name: str, model: LogisticRegression, queue_bytes: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        model: LogisticRegression,
+        journal: Journal,
+        queue_bytes: int,
+        on_failure: Callable[[Exception], None],
+    ) -> None:
         self.model = model
+        self.journal = journal
         self.queue_bytes = queue_bytes
         self.queued_bytes = 0
+        self.position = journal.position
+        """The last position that was applied."""
+        self.appended_bytes = 0
+        """The bytes of all bodies that were appended, in this process."""
+        self._on_failure = on_failure
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._durable: queue.Queue[_Group | None] = queue.Queue(LEAD)
         self._room = asyncio.Event()
         self._closed = False
-        self._thread = threading.Thread(target=self._work, name=f"learner {name}")
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._commit_all, name=f"committer {name}"),
+            threading.Thread(target=self._apply_all, name=f"applier {name}"),
+        ]
+        for thread in self._threads:
+            thread.start()
 
-    def submit(self, batch: Batch, *, log_loss: bool = False) -> asyncio.Future[Applied]:
-        """Queue a batch; the future is done when it is applied.
+    # -- on the event loop -----------------------------------------------------------------------------
+
+    def submit(
+        self, batch: Batch, *, record: Callable[[int], KeyRecord] | None = None, log_loss: bool = False
+    ) -> asyncio.Future[Applied]:
+        """Queue a batch; the future is done when it is durable and applied.
 
         Parameters
         ----------
         batch
-            Labelled examples whose slots are within the table.
+            What to learn from; a batch without rows only makes its record known.
+        record
+            Makes the record of the request's idempotency key, given the sequence of the batch's first
+            example; it is called by the committer and written in the transaction of the batch's row.
         log_loss
             Whether the progressive log loss after the batch is wanted too.
 
         Raises
         ------
+        BatchError
+            Where the model cannot learn from it: it must not get into the journal.
         QueueFullError
             Where there is no room: nothing was queued.
         ClosedError
             After :meth:`close`.
         """
+        self.model.check(batch)
         if not self._fits(batch.nbytes):
             raise QueueFullError(
                 f"{self.queued_bytes} bytes wait to be learned, of {self.queue_bytes} that may; "
                 "come again in a second"
             )
-        return self._put(lambda: self._learn(batch, log_loss), batch.nbytes)
+        return self._put(_Learn(batch, record, log_loss), batch.nbytes)
 
     async def room(self, batch: Batch) -> None:
         """Wait until there is room for a batch: so a stream is slowed to the learner's pace."""
@@ -109,66 +167,30 @@ class Learner:
             await self._room.wait()
 
     def run(self, task: Callable[[], T]) -> asyncio.Future[T]:
-        """Run a task on the learner's thread, after all that is queued: it sees the model at rest."""
+        """Run a task on the applier, after all that is queued: it sees the model at rest."""
         return self._put(task, 0)
 
     async def close(self) -> None:
-        """Refuse more, apply all that is queued, end the thread. May be called again."""
+        """Refuse more, commit and apply all that is queued, end the threads. May be called again."""
         if not self._closed:
             self._closed = True
             self._queue.put(None)
-        await asyncio.to_thread(self._thread.join)
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join)
 
     def _fits(self, nbytes: int) -> bool:
         return self._closed or not self.queued_bytes or self.queued_bytes + nbytes <= self.queue_bytes
 
-    def _put(self, task: Callable[[], Any], nbytes: int) -> asyncio.Future[Any]:
+    def _put(self, what: _Learn | Callable[[], Any], nbytes: int) -> asyncio.Future[Any]:
         if self._closed:
             raise ClosedError("the model is closed, because it was deleted or the service is stopping")
-        work = _Work(task, nbytes, self._loop.create_future())
+        work = _Work(what, nbytes, self._loop.create_future())
         self.queued_bytes += nbytes
         self._queue.put(work)
         return work.future
 
-    def _work(self) -> None:
-        """Be the learner's thread: take a group, apply it, give its results back."""
-        more = True
-        while more:
-            group, more = self._take()
-            # A committer belongs here: a thread of its own that makes the group durable and only then hands
-            # it to this one, so that one group is applied while the next is committed.
-            outcomes = [self._apply(work) for work in group]
-            self._loop.call_soon_threadsafe(self._deliver, outcomes)
-
-    def _take(self) -> tuple[list[_Work], bool]:
-        """Wait for work; return all that is queued, up to a group's size, and whether there may be more."""
-        group: list[_Work] = []
-        size = 0
-        while size < GROUP_BYTES:
-            try:
-                work = self._queue.get(block=not group)
-            except queue.Empty:
-                break
-            if work is None:
-                return group, False
-            group.append(work)
-            size += work.nbytes
-        return group, True
-
-    def _learn(self, batch: Batch, log_loss: bool) -> Applied:
-        self.model.learn(batch)
-        loss = self.model.log_loss if log_loss else None
-        return Applied(len(batch), self.model.examples, loss)
-
-    @staticmethod
-    def _apply(work: _Work) -> _Outcome:
-        try:
-            return _Outcome(work, work.task(), None)
-        except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it
-            return _Outcome(work, None, error)
-
     def _deliver(self, outcomes: list[_Outcome]) -> None:
-        """Give results back, on the event loop; a request that has gone has cancelled its future."""
+        """Give results back; a request that has gone has cancelled its future."""
         for work, value, error in outcomes:
             self.queued_bytes -= work.nbytes
             if work.future.cancelled():
@@ -178,3 +200,89 @@ class Learner:
             else:
                 work.future.set_exception(error)
         self._room.set()
+
+    # -- the committer ---------------------------------------------------------------------------------
+
+    def _commit_all(self) -> None:
+        """Be the committer: take groups, make them durable, hand them on."""
+        ahead: _Work | None = None
+        while (first := ahead or self._queue.get()) is not None:
+            ahead = None
+            if not isinstance(first.what, _Learn):
+                self._durable.put(_Group([first], None, 0))
+                continue
+            works, size = [first], first.nbytes
+            while size < GROUP_BYTES and not self._queue.empty():
+                work = self._queue.get()
+                if work is None or not isinstance(work.what, _Learn):
+                    ahead = work
+                    if work is None:
+                        self._queue.put(None)  # the end, seen again when this group is done
+                    break
+                works.append(work)
+                size += work.nbytes
+            self._commit(works)
+        self._durable.put(None)
+
+    def _commit(self, works: list[_Work]) -> None:
+        """Append a group to the journal as one row."""
+        learns = [work.what for work in works if isinstance(work.what, _Learn)]
+        batch = Batch.concatenate([learn.batch for learn in learns])
+        records, first = [], self.journal.next_sequence
+        for learn in learns:
+            if learn.record is not None:
+                records.append(learn.record(first))
+            first += len(learn.batch)
+        entry = fold.batch_entry(batch, records)
+        try:
+            position = self.journal.append([entry])
+        except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it
+            outcomes = [_Outcome(work, None, error) for work in works]
+            self._loop.call_soon_threadsafe(self._fail, outcomes, error)
+        else:
+            self.appended_bytes += len(entry.body)
+            self._durable.put(_Group(works, batch, position))
+
+    def _fail(self, outcomes: list[_Outcome], error: Exception) -> None:
+        """Give an error back; unless nothing of the group was written, the process must end."""
+        self._deliver(outcomes)
+        if not isinstance(error, DiskFullError | JournalBusyError):
+            self._on_failure(error)
+
+    # -- the applier -----------------------------------------------------------------------------------
+
+    def _apply_all(self) -> None:
+        """Be the applier: learn from durable groups, give their results back."""
+        while (group := self._durable.get()) is not None:
+            if group.batch is None:
+                self._loop.call_soon_threadsafe(self._deliver, [self._run(group.works[0])])
+                continue
+            try:
+                outcomes = self._apply(group, group.batch)
+            except Exception as error:  # noqa: BLE001 - what is durable and not applied is for a new start
+                outcomes = [_Outcome(work, None, error) for work in group.works]
+                self._loop.call_soon_threadsafe(self._fail, outcomes, error)
+            else:
+                self._loop.call_soon_threadsafe(self._deliver, outcomes)
+
+    def _apply(self, group: _Group, batch: Batch) -> list[_Outcome]:
+        """Learn from a group; each batch's sequence is that after its own examples."""
+        sequence = self.model.examples
+        self.model.learn_checked(batch)
+        self.position = group.position
+        outcomes = []
+        for work in group.works:
+            assert isinstance(work.what, _Learn)  # noqa: S101 - the committer made the group so
+            examples = len(work.what.batch)
+            sequence += examples
+            loss = self.model.log_loss if work.what.log_loss else None
+            outcomes.append(_Outcome(work, Applied(examples, sequence, loss), None))
+        return outcomes
+
+    @staticmethod
+    def _run(work: _Work) -> _Outcome:
+        assert not isinstance(work.what, _Learn)  # noqa: S101 - the committer made the group so
+        try:
+            return _Outcome(work, work.what(), None)
+        except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it
+            return _Outcome(work, None, error)

@@ -1,8 +1,9 @@
 """Named models: open, create, delete, save, close. Each has a directory and a learner of its own.
 
-``data_dir/models/<name>/`` holds ``model.json`` (when and how it was made) and ``model.safetensors`` (its
-last snapshot). A directory is made whole under a name that starts with a dot, and then renamed; to be
-deleted, it is renamed first: so a kill leaves a model there or not there.
+``data_dir/models/<name>/`` holds ``model.json`` (when and how it was made) and what
+:mod:`nonzero_service.storage` describes: the journal and the snapshots. A directory is made whole under a
+name that starts with a dot, and then renamed; to be deleted, it is renamed first: so a kill leaves a model
+there or not there.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,8 +25,16 @@ import structlog
 
 from nonzero import AdaGrad, LogisticRegression, SnapshotError
 from nonzero_service.errors import ModelExistsError, NotReadyError, UnknownModelError
+from nonzero_service.fold import settings_entry
+from nonzero_service.idempotency import Turns
 from nonzero_service.learner import Learner
+from nonzero_service.recovery import Kept, recover, write_snapshot
 from nonzero_service.settings import Settings
+from nonzero_service.snapshotting import Snapshooter
+from nonzero_service.storage.errors import StorageError
+from nonzero_service.storage.files import sync_directory
+from nonzero_service.storage.journal import Journal
+from nonzero_service.storage.snapshots import Snapshots
 
 __all__ = ["DEFAULT", "NAME", "Models", "Origin", "ServedModel"]
 
@@ -35,7 +45,7 @@ DEFAULT: Final = "default"
 """The model that exists from the first start."""
 
 ORIGIN_FILE: Final = "model.json"
-SNAPSHOT_FILE: Final = "model.safetensors"
+SAY_SECONDS: Final = 1.0
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,21 +71,30 @@ class ServedModel:
     name: str
     directory: Path
     origin: Origin
-    model: LogisticRegression
+    kept: Kept
     learner: Learner
+    snapshooter: Snapshooter
+    turns: Turns
 
     @property
-    def snapshot(self) -> Path:
-        """Where its last snapshot is, once there is one."""
-        return self.directory / SNAPSHOT_FILE
+    def model(self) -> LogisticRegression:
+        """The model itself, for those who only read it."""
+        return self.kept.model
 
-    async def save(self) -> int:
-        """Take a snapshot of all that was queued before; return its sequence."""
-        return await self.learner.run(self._save)
+    async def save_at_end(self) -> None:
+        """Apply all that is queued, and take a last snapshot; the journal has every row without it too."""
+        log = structlog.get_logger("models")
+        try:
+            taken = await self.snapshooter.take()
+            log.info("saved", model=self.name, sequence=taken.sequence)
+        except (StorageError, OSError):
+            log.exception("no snapshot was taken", model=self.name)
 
-    def _save(self) -> int:
-        self.model.save(self.snapshot)
-        return self.model.examples
+    async def let_go(self) -> None:
+        """End the threads and close the files."""
+        await self.snapshooter.close()
+        await self.learner.close()
+        await asyncio.to_thread(self.kept.journal.close)
 
 
 class Models:
@@ -85,12 +104,17 @@ class Models:
     ----------
     settings
         Where they are kept, and the settings of models that are made without their own.
+    on_failure
+        Told when a model can learn no more until the process is started anew.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, on_failure: Callable[[Exception], None]) -> None:
         self.settings = settings
+        self._on_failure = on_failure
         self.directory = settings.data_dir / "models"
         self.ready = False
+        self.failed = False
+        """Whether something failed that only a new start mends: then nothing is saved at the end."""
         self._served: dict[str, ServedModel] = {}
         self._busy: set[str] = set()
         self._log = structlog.get_logger("models")
@@ -146,24 +170,20 @@ class Models:
             if path.name.startswith("."):
                 await asyncio.to_thread(shutil.rmtree, path)
                 continue
-            origin, model = await asyncio.to_thread(_load, path)
-            self._warn_of_differences(path.name, origin)
-            self._serve(path.name, path, origin, model)
+            self._warn_of_differences(path.name, _origin(path))
+            await self._serve(path.name, path)
         if first:
-            await self.create(DEFAULT)
+            trained = self.settings.import_file
+            await (self.create(DEFAULT) if trained is None else self.create_from_file(DEFAULT, trained))
         self.ready = True
 
     async def close(self) -> None:
         """Apply all that is queued, and save every model; may be called again."""
         for served in self.all():
             del self._served[served.name]
-            saving = asyncio.ensure_future(served.save())
-            await asyncio.sleep(0)  # the snapshot is queued, and then the end
-            await served.learner.close()
-            try:
-                self._log.info("saved", model=served.name, sequence=await saving)
-            except OSError:  # the other models can still be saved
-                self._log.exception("not saved", model=served.name)
+            if not self.failed:
+                await served.save_at_end()
+            await served.let_go()
 
     # -- making and deleting ---------------------------------------------------------------------------
 
@@ -185,11 +205,11 @@ class Models:
             own=frozenset(key for key, value in given.items() if value is not None),
         )
         with self._named(name), self.workplace() as made:
-            model = await asyncio.to_thread(origin.new_model)
-            return await self._install(name, made, origin, model)
+            await asyncio.to_thread(_begin, made, origin, origin.new_model())
+            return await self._install(name, made)
 
     async def create_from_file(self, name: str, file: Path) -> ServedModel:
-        """Make a model of a saved one; the file becomes its first snapshot, and is moved.
+        """Make a model of a saved one, which becomes its first snapshot.
 
         Raises
         ------
@@ -201,9 +221,8 @@ class Models:
         with self._named(name), self.workplace() as made:
             model = await asyncio.to_thread(LogisticRegression.load, file)
             origin = Origin(created=datetime.now(UTC), bits=model.bits)
-            file.rename(made / SNAPSHOT_FILE)
-            _sync(made)
-            return await self._install(name, made, origin, model)
+            await asyncio.to_thread(_begin, made, origin, model)
+            return await self._install(name, made)
 
     async def delete(self, name: str) -> None:
         """Delete a model and all that is kept of it, after what is queued for it has been applied.
@@ -216,9 +235,9 @@ class Models:
         served = self.get(name)
         del self._served[name]
         with self._named(name), self.workplace() as gone:
-            await served.learner.close()
+            await served.let_go()
             served.directory.rename(gone / name)
-            _sync(self.directory)
+            sync_directory(self.directory)
         self._log.info("deleted", model=name)
 
     def check_free(self, name: str) -> None:
@@ -247,17 +266,29 @@ class Models:
         finally:
             self._busy.discard(name)
 
-    async def _install(self, name: str, made: Path, origin: Origin, model: LogisticRegression) -> ServedModel:
+    async def _install(self, name: str, made: Path) -> ServedModel:
         """Give the directory of a new model its name, and serve it."""
-        await asyncio.to_thread(_write, made / ORIGIN_FILE, msgspec.json.encode(origin))
         path = made.rename(self.directory / name)
         path.chmod(0o755)
-        _sync(self.directory)
-        self._log.info("created", model=name, **model.settings)
-        return self._serve(name, path, origin, model)
+        sync_directory(self.directory)
+        served = await self._serve(name, path)
+        self._log.info("created", model=name, **served.model.settings)
+        return served
 
-    def _serve(self, name: str, path: Path, origin: Origin, model: LogisticRegression) -> ServedModel:
-        served = ServedModel(name, path, origin, model, Learner(name, model, self.settings.queue_bytes))
+    async def _serve(self, name: str, path: Path) -> ServedModel:
+        """Bring a model to where it was, and serve it."""
+        settings = self.settings
+        kept = await asyncio.to_thread(recover, path, settings.durability, _Progress(name))
+        learner = Learner(name, kept.model, kept.journal, settings.queue_bytes, self._on_failure)
+        snapshooter = Snapshooter(
+            name,
+            kept,
+            learner,
+            settings.journal_retention,
+            settings.snapshot_bytes,
+            settings.snapshot_seconds,
+        )
+        served = ServedModel(name, path, _origin(path), kept, learner, snapshooter, Turns())
         self._served[name] = served
         return served
 
@@ -273,14 +304,35 @@ class Models:
                 )
 
 
-def _load(path: Path) -> tuple[Origin, LogisticRegression]:
-    """Read a model's directory; one that was never saved has learned nothing."""
+class _Progress:
+    """Says in the log how far a long replay is."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._said = time.monotonic()
+
+    def __call__(self, last: int, end: int) -> None:
+        if time.monotonic() - self._said >= SAY_SECONDS:
+            self._said = time.monotonic()
+            structlog.get_logger("models").info("replaying", model=self._name, position=last, end=end)
+
+
+def _origin(path: Path) -> Origin:
+    """Read when and how a model was made."""
     try:
-        origin = msgspec.json.decode((path / ORIGIN_FILE).read_bytes(), type=Origin)
+        return msgspec.json.decode((path / ORIGIN_FILE).read_bytes(), type=Origin)
     except (FileNotFoundError, msgspec.DecodeError) as error:
         raise SnapshotError(f"{path} is not the directory of a model: {error}; move it away") from error
-    snapshot = path / SNAPSHOT_FILE
-    return origin, LogisticRegression.load(snapshot) if snapshot.exists() else origin.new_model()
+
+
+def _begin(directory: Path, origin: Origin, model: LogisticRegression) -> None:
+    """Write what a new model starts from: its origin, its journal's first row, a trained one's snapshot."""
+    _write(directory / ORIGIN_FILE, msgspec.json.encode(origin))
+    with Journal(directory, sequence=model.examples) as journal:
+        position = journal.append([settings_entry(model)])
+        snapshots = Snapshots(directory / "snapshots")
+        if model.examples:
+            write_snapshot(snapshots, position, journal.digest_at(position), model)
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -288,12 +340,3 @@ def _write(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync(directory: Path) -> None:
-    """Make a renaming within a directory durable."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -19,10 +19,18 @@ from starlette.types import Scope, Send
 from nonzero.errors import FormatError, InputError, LineError, SnapshotError
 from nonzero_service.errors import (
     ClosedError,
+    KeyInFlightError,
+    KeyReusedError,
     ModelExistsError,
     NotReadyError,
     QueueFullError,
     UnknownModelError,
+)
+from nonzero_service.storage.errors import (
+    DiskFullError,
+    JournalBusyError,
+    JournalFailedError,
+    OutcomeUnknownError,
 )
 
 __all__ = ["MAX_ERRORS", "Problem", "problem_of", "send_problem"]
@@ -31,6 +39,28 @@ MAX_ERRORS: Final = 100
 """How many bad lines are named; all are counted."""
 
 RETRY: Final = ((b"retry-after", b"1"),)
+
+FULL: Final = "the disk is full; nothing more is learned until there is room"
+
+UNKNOWN: Final = (
+    "the outcome is unknown, because writing to the disk failed, and the service is stopping; send the "
+    "request again with the same Idempotency-Key: what was kept of it is recognised"
+)
+
+STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
+    (UnknownModelError, 404),
+    (ModelExistsError, 409),
+    (KeyInFlightError, 409),
+    (KeyReusedError, 422),
+    (NotReadyError, 503),
+    (QueueFullError, 503),
+    (ClosedError, 503),
+    (JournalBusyError, 503),
+    (JournalFailedError, 503),
+    (InputError, 422),
+    (SnapshotError, 422),
+)
+"""How the domain's errors are answered, with their own words."""
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
@@ -86,16 +116,12 @@ def problem_of(error: Exception) -> Problem:
     match error:
         case Problem():
             return error
-        case UnknownModelError():
-            return Problem(404, str(error))
-        case ModelExistsError():
-            return Problem(409, str(error))
-        case NotReadyError() | QueueFullError() | ClosedError():
-            return Problem(503, str(error), headers=RETRY)
         case FormatError():
             return Problem(422, str(error), errors=error.lines)
-        case InputError() | SnapshotError():
-            return Problem(422, str(error))
+        case OutcomeUnknownError():
+            return Problem(503, UNKNOWN, headers=RETRY)
+        case DiskFullError() | OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return Problem(507, FULL)
         case HTTPException():
             headers = [
                 (name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()
@@ -103,10 +129,11 @@ def problem_of(error: Exception) -> Problem:
             return Problem(error.status_code, _explained(error), headers=headers)
         case RequestValidationError():
             return _invalid(error)
-        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
-            return Problem(507, "the disk is full; nothing more is learned until there is room")
-        case _:
-            return Problem(500, "the service failed; its log has the cause under this request_id")
+    for kind, status in STATUS:
+        if isinstance(error, kind):
+            again = status == 503 or kind is KeyInFlightError
+            return Problem(status, str(error), headers=RETRY if again else ())
+    return Problem(500, "the service failed; its log has the cause under this request_id")
 
 
 def _explained(error: HTTPException) -> str:

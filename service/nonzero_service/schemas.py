@@ -73,6 +73,9 @@ class Updated(Wire):
     rejected: int = Field(ge=0, description="Lines that could not be learned from.")
     errors: list[LineFault] = Field(max_length=100, description="The first hundred of them.")
     sequence: int = Field(ge=0, description="Examples applied since the model was made.")
+    replayed: int | None = Field(
+        default=None, ge=0, description="With an Idempotency-Key: examples that had been learned from before."
+    )
 
 
 class ProgressLine(Wire):

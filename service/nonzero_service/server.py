@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 from types import FrameType
+from typing import Final
 
 import structlog
 import uvicorn
@@ -16,15 +18,21 @@ from nonzero_service.settings import Settings
 __all__ = ["serve"]
 
 
+LAST_WORDS: Final = 0.5
+"""Seconds that requests in flight have to be answered when the service fails."""
+
+
 class Server(uvicorn.Server):
     """A server that says where it listens, and whose process ends with status 0 when it was told to stop."""
 
     failure: Exception | None = None
 
     def fail(self, error: Exception) -> None:
-        """Stop because of an error."""
-        self.failure = error
-        self.should_exit = True
+        """Stop because of an error; what is in flight has half a second to be answered."""
+        if self.failure is None:
+            self.failure = error
+            self.should_exit = True
+            asyncio.get_running_loop().call_later(LAST_WORDS, setattr, self, "force_exit", True)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from nonzero_service.bodies import Bodies
@@ -23,9 +24,9 @@ class Service:
     metrics: Metrics
 
     @classmethod
-    def of(cls, settings: Settings) -> Service:
-        """Make the parts."""
-        models = Models(settings)
+    def of(cls, settings: Settings, on_failure: Callable[[Exception], None]) -> Service:
+        """Make the parts; `on_failure` is told when the process must be started anew."""
+        models = Models(settings, on_failure)
         return cls(settings, models, Bodies(settings), Metrics(models))
 
     def spool(self) -> Spool:

@@ -17,8 +17,9 @@ from pydantic_settings import (
 
 from nonzero.batch import MAX_BITS
 from nonzero.errors import SettingsError
+from nonzero_service.storage.journal import Durability
 
-__all__ = ["Bits", "LearningRate", "Settings"]
+__all__ = ["Bits", "LearningRate", "Retention", "Settings"]
 
 PREFIX: Final = "NONZERO_"
 
@@ -37,6 +38,9 @@ def _positive(size: ByteSize) -> ByteSize:
         raise ValueError("a size is at least 1KiB")
     return size
 
+
+Retention = Literal["snapshots", "all"]
+"""Which rows a journal keeps: those after the older of two snapshots, or all."""
 
 Size = Annotated[ByteSize, AfterValidator(_positive)]
 
@@ -61,6 +65,17 @@ class Settings(BaseSettings):
     """Of models that are made without their own."""
     learning_rate: LearningRate = "auto"
     """Of models that are made without their own."""
+    durability: Durability = "full"
+    """full: an acknowledged update survives a power cut. normal: a power cut can take the newest updates
+    (kill -9 none)."""
+    journal_retention: Retention = "snapshots"
+    """snapshots: the journal keeps the rows after the older of two snapshots. all: every row, for ever."""
+    snapshot_bytes: Size = ByteSize(256 << 20)
+    """A snapshot is taken when so much was journalled after the last one."""
+    snapshot_seconds: float = Field(900, gt=0)
+    """A snapshot is taken when there are updates and the last one is so old."""
+    import_file: Path | None = None
+    """At the first start, the model named default is made from this trained file."""
     queue_bytes: Size = ByteSize(64 << 20)
     """What may wait for one model's learner; beyond it an update is answered 503."""
     max_body_bytes: Size = ByteSize(64 << 20)

@@ -3,13 +3,18 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from nonzero import AdaGrad, Batch, BatchError, LogisticRegression
 from nonzero_service.errors import ClosedError, QueueFullError
+from nonzero_service.fold import apply, settings_entry
 from nonzero_service.learner import Learner
+from nonzero_service.storage.journal import Journal
+from nonzero_service.storage.keys import KeyRecord
+from nonzero_service.storage.reader import JournalReader
 
 
 def batches(count: int, rows: int = 20) -> list[Batch]:
@@ -24,21 +29,48 @@ def new_model() -> LogisticRegression:
     return LogisticRegression(10, AdaGrad(0.1))
 
 
-def with_learner(use: Callable[[Learner], Awaitable[None]], queue_bytes: int = 2**20) -> LogisticRegression:
-    model = new_model()
-
-    async def run() -> None:
-        learner = Learner("test", model, queue_bytes)
-        try:
-            await use(learner)
-        finally:
-            await learner.close()
-
-    asyncio.run(run())
-    return model
+def no_failure(error: Exception) -> None:
+    raise AssertionError(error)
 
 
-def test_batches_are_applied_in_order_and_answered() -> None:
+class Learning:
+    """Runs a use of a learner over a journal of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def __call__(
+        self, use: Callable[[Learner], Awaitable[None]], queue_bytes: int = 2**20
+    ) -> LogisticRegression:
+        model = new_model()
+
+        async def run() -> None:
+            with Journal(self.directory) as journal:
+                journal.append([settings_entry(model)])
+                learner = Learner("test", model, journal, queue_bytes, no_failure)
+                try:
+                    await use(learner)
+                finally:
+                    await learner.close()
+
+        asyncio.run(run())
+        return model
+
+    def folded(self) -> LogisticRegression:
+        """What the journal's rows give."""
+        model = new_model()
+        with JournalReader(self.directory) as reader:
+            for row in reader.read():
+                apply(model, row)
+        return model
+
+
+@pytest.fixture
+def with_learner(tmp_path: Path) -> Learning:
+    return Learning(tmp_path)
+
+
+def test_batches_are_applied_in_order_and_answered(with_learner: Learning) -> None:
     given = batches(50)
 
     async def use(learner: Learner) -> None:
@@ -53,10 +85,10 @@ def test_batches_are_applied_in_order_and_answered() -> None:
     alone = new_model()
     for batch in given:
         alone.learn(batch)
-    assert model.digest() == alone.digest()
+    assert model.digest() == alone.digest() == with_learner.folded().digest()
 
 
-def test_a_full_queue_refuses_and_room_is_waited_for() -> None:
+def test_a_full_queue_refuses_and_room_is_waited_for(with_learner: Learning) -> None:
     given = batches(4)
 
     async def use(learner: Learner) -> None:
@@ -76,25 +108,25 @@ def test_a_full_queue_refuses_and_room_is_waited_for() -> None:
     assert with_learner(use, queue_bytes=given[0].nbytes + 10).examples == 40
 
 
-def test_a_batch_larger_than_the_queue_is_let_in_alone() -> None:
+def test_a_batch_larger_than_the_queue_is_let_in_alone(with_learner: Learning) -> None:
     async def use(learner: Learner) -> None:
         await learner.submit(batches(1)[0])
 
     assert with_learner(use, queue_bytes=1).examples == 20
 
 
-def test_an_error_goes_to_its_request_and_the_rest_goes_on() -> None:
+def test_what_the_model_cannot_learn_from_never_reaches_the_journal(with_learner: Learning) -> None:
     async def use(learner: Learner) -> None:
-        bad = learner.submit(Batch([0, 1], [2**20], labels=[1]))
-        good = learner.submit(batches(1)[0])
-        with pytest.raises(BatchError):
-            await bad
-        assert (await good).sequence == 20
+        for bad in (Batch([0, 1], [2**20], labels=[1]), Batch([0, 1], [1])):
+            with pytest.raises(BatchError):
+                learner.submit(bad)
+        assert (await learner.submit(batches(1)[0])).sequence == 20
 
     with_learner(use)
+    assert with_learner.folded().examples == 20
 
 
-def test_a_request_that_has_gone_is_applied_all_the_same() -> None:
+def test_a_request_that_has_gone_is_applied_all_the_same(with_learner: Learning) -> None:
     async def use(learner: Learner) -> None:
         learner.submit(batches(1)[0]).cancel()
         assert await learner.run(lambda: learner.model.examples) == 20
@@ -102,7 +134,7 @@ def test_a_request_that_has_gone_is_applied_all_the_same() -> None:
     with_learner(use)
 
 
-def test_closing_drains_may_be_repeated_and_ends_use() -> None:
+def test_closing_drains_may_be_repeated_and_ends_use(with_learner: Learning) -> None:
     async def use(learner: Learner) -> None:
         waiting = [learner.submit(batch) for batch in batches(30)]
         await asyncio.gather(learner.close(), learner.close())
@@ -113,3 +145,29 @@ def test_closing_drains_may_be_repeated_and_ends_use() -> None:
             await learner.run(lambda: None)
 
     assert with_learner(use).examples == 600
+
+
+def test_batches_that_wait_together_are_one_row(with_learner: Learning) -> None:
+    async def use(learner: Learner) -> None:
+        before = learner.journal.position
+        gate = threading.Event()
+        held = learner.run(gate.wait)
+        waiting = [learner.submit(batch) for batch in batches(30)]
+        gate.set()
+        await held
+        applied = await asyncio.gather(*waiting)
+        assert [one.sequence for one in applied] == list(range(20, 601, 20))
+        assert learner.journal.position - before < 30
+        assert learner.position == learner.journal.position
+
+    assert with_learner(use).digest() == with_learner.folded().digest()
+
+
+def test_a_key_is_known_with_the_row_it_came_with(with_learner: Learning) -> None:
+    async def use(learner: Learner) -> None:
+        await learner.submit(batches(1)[0])
+        record = lambda first: KeyRecord("key", b"digest", 7, first, 20, True, {"sequence": 40})  # noqa: E731
+        await learner.submit(batches(1)[0], record=record)
+        assert learner.journal.lookup("key") == KeyRecord("key", b"digest", 7, 20, 20, True, {"sequence": 40})
+
+    with_learner(use)

@@ -6,18 +6,16 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
-import msgspec
 import pytest
 
 from nonzero import AdaGrad, LogisticRegression
 from nonzero_service.app import create_app
-from nonzero_service.models import Origin
 from nonzero_service.settings import Settings
+from nonzero_service.storage.snapshots import Snapshots
 
 Start = Callable[..., Any]
 
@@ -67,18 +65,16 @@ def test_what_a_kill_left_half_made_is_removed(start: Start, tmp_path: Path) -> 
     assert not left.exists()
 
 
-def test_a_damaged_model_is_named_and_ends_the_start(start: Start, tmp_path: Path) -> None:
-    directory = tmp_path / "data" / "models" / "default"
-    directory.mkdir(parents=True)
-    origin = Origin(created=datetime.now(UTC), bits=8, learning_rate=0.1)
-    (directory / "model.json").write_bytes(msgspec.json.encode(origin))
-    LogisticRegression(8).save(directory / "model.safetensors")
-    content = bytearray((directory / "model.safetensors").read_bytes())
-    content[-1] ^= 1
-    (directory / "model.safetensors").write_bytes(content)
+def test_a_lost_journal_is_named_and_ends_the_start(start: Start, tmp_path: Path) -> None:
+    first = start().until_ready()
+    with first.client() as client:
+        assert client.post("/v1/models/default/update", json={"examples": examples(5)}).status_code == 200
+    assert first.stop() == 0
+    journal = tmp_path / "data" / "models" / "default" / "journal.sqlite"
+    journal.unlink()
     running = start()
     assert running.process.wait(120) != 0
-    assert any("model.safetensors" in json.dumps(line) for line in running.log)
+    assert any(str(journal) in json.dumps(line) for line in running.log)
 
 
 def test_an_address_in_use_ends_the_start(start: Start) -> None:
@@ -120,7 +116,8 @@ def test_requests_in_flight_at_a_stop_are_answered(start: Start, tmp_path: Path)
     for thread in threads:
         thread.join()
     assert not problems
-    saved = LogisticRegression.load(tmp_path / "data/models/default/model.safetensors")
+    newest = Snapshots(tmp_path / "data/models/default/snapshots").all()[0]
+    saved = LogisticRegression.load(newest.path)
     assert saved.examples >= answered > 0
 
 

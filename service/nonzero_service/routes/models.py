@@ -86,10 +86,10 @@ def router(service: Service) -> APIRouter:
 
     @routes.post("/{model}/snapshots", status_code=201, responses=problems(404, 422, 503, 507))
     async def take_snapshot(model: ModelName) -> schemas.Snapshot:
-        """Save the model now."""
-        served = models.get(model)
-        sequence = await served.save()
-        return schemas.Snapshot(model=model, sequence=sequence, bytes=served.snapshot.stat().st_size)
+        """Take a snapshot of all that was acknowledged before."""
+        taken = await models.get(model).snapshooter.take()
+        size = taken.snapshot.path.stat().st_size
+        return schemas.Snapshot(model=model, sequence=taken.sequence, bytes=size)
 
     @routes.get(
         "/{model}/snapshots/latest",
@@ -99,13 +99,10 @@ def router(service: Service) -> APIRouter:
     )
     async def download_snapshot(model: ModelName) -> StreamingResponse:
         """Download the newest snapshot."""
-        served = models.get(model)
-        try:
-            file = served.snapshot.open("rb")
-        except FileNotFoundError:
-            raise Problem(
-                404, f"{model!r} has no snapshot yet; POST /v1/models/{model}/snapshots takes one"
-            ) from None
+        newest = models.get(model).snapshooter.newest
+        if newest is None:
+            raise Problem(404, f"{model!r} has no snapshot yet; POST /v1/models/{model}/snapshots takes one")
+        file = newest.path.open("rb")
         headers = {
             "content-length": str(os.fstat(file.fileno()).st_size),
             "content-disposition": f'attachment; filename="{model}.safetensors"',

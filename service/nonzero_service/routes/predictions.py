@@ -48,8 +48,9 @@ class Predict:
             raise unknown_type(headers.media, JSON, *STREAMS)
 
     async def _json(self, served: ServedModel, headers: Headers, receive: Receive, send: Send) -> None:
-        batch = await self.service.bodies.json_batch(headers, receive)
-        body = await self.service.bodies.offload(batch.nbytes >> 2, self._answer, served, batch)
+        bodies = self.service.bodies
+        batch = await bodies.json_batch(await bodies.json(headers, receive))
+        body = await bodies.offload(batch.nbytes >> 2, self._answer, served, batch)
         self.service.metrics.predicted(served.name, len(batch))
         await send_json(send, body)
 
@@ -69,7 +70,8 @@ class Predict:
         """Write one line for each line of the body, in order."""
         bodies = self.service.bodies
         async with aclosing(bodies.stream(headers, receive)) as pieces:
-            async for parsed, _ in pieces:
+            async for piece in pieces:
+                parsed = piece.parsed
                 spool.write(await bodies.offload(parsed.batch.nbytes, self._answer_lines, served, parsed))
                 self.service.metrics.predicted(served.name, len(parsed.batch))
 

@@ -49,7 +49,7 @@ class Snapshots:
     Parameters
     ----------
     directory
-        Made where it does not exist. Files that a kill left half-written are removed.
+        Made where it does not exist.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -57,7 +57,10 @@ class Snapshots:
         if not directory.is_dir():
             directory.mkdir()
             sync_directory(directory.parent)
-        for leftover in directory.glob(_WRITING + "*"):
+
+    def tidy(self) -> None:
+        """Remove what a kill left half-written; only for the process that has the model's directory."""
+        for leftover in self.directory.glob(_WRITING + "*"):
             leftover.unlink()
 
     def all(self) -> list[Snapshot]:

@@ -1,0 +1,89 @@
+"""The fold: the model is a function of the journal's rows, and of nothing else.
+
+Nothing here reads a clock, a setting or randomness but the rows'. The live learner applies what it journals,
+and a start, a check and a refolding apply what they read: the same rows give the same bits.
+
+The first row of a journal is of the kind ``settings``: what the model was made with, and the digest that it
+started from. A model that came as a trained file starts from that file, which is its first snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from nonzero import Batch, LogisticRegression
+from nonzero_service.storage.codec import VERSION, decode_batch, encode_batch
+from nonzero_service.storage.errors import BodyError
+from nonzero_service.storage.keys import KeyRecord
+from nonzero_service.storage.rows import Entry, Row
+
+__all__ = ["Start", "apply", "batch_entry", "settings_entry", "start_of"]
+
+
+class Start(msgspec.Struct, frozen=True):
+    """The body of a ``settings`` row: what the model started from."""
+
+    settings: dict[str, Any]
+    """As :attr:`nonzero.LogisticRegression.settings`."""
+    digest: str
+    """The digest of the model before the first example of this journal."""
+    examples: int
+    """What it had learned from before: 0, but for a model that came as a trained file."""
+
+
+def settings_entry(model: LogisticRegression) -> Entry:
+    """Return the first entry of a model's journal."""
+    start = Start(model.settings, model.digest(), model.examples)
+    return Entry("settings", 1, msgspec.json.encode(start))
+
+
+def batch_entry(batch: Batch, keys: Sequence[KeyRecord] = ()) -> Entry:
+    """Return the entry of examples that are learned from, and what it makes known of idempotency keys."""
+    return Entry("batch", VERSION, encode_batch(batch), len(batch), tuple(keys))
+
+
+def start_of(row: Row) -> Start:
+    """Read a ``settings`` row.
+
+    Raises
+    ------
+    BodyError
+        Where it is another row, or does not say what a model starts from.
+    """
+    if row.kind != "settings":
+        raise BodyError(
+            f"position {row.position} is a row of the kind {row.kind!r}; a journal starts with 'settings'"
+        )
+    try:
+        return msgspec.json.decode(row.body, type=Start)
+    except msgspec.DecodeError as error:
+        raise BodyError(
+            f"position {row.position} does not say what the model starts from: {error}"
+        ) from error
+
+
+def apply(model: LogisticRegression, row: Row) -> None:
+    """Apply one row to the model that the rows before it gave.
+
+    Raises
+    ------
+    BodyError
+        Where the row does not fit the model.
+    """
+    match row.kind:
+        case "settings":
+            _check_start(model, row)
+        case "batch":
+            model.learn(decode_batch(row.body))
+
+
+def _check_start(model: LogisticRegression, row: Row) -> None:
+    start = start_of(row)
+    if start.settings != model.settings or start.digest != model.digest():
+        raise BodyError(
+            f"position {row.position} starts from another model: {start.settings} with the digest "
+            f"{start.digest}, not {model.settings} with {model.digest()}"
+        )

@@ -1,0 +1,123 @@
+"""Idempotency keys: a repeated request is recognised by its key and its bytes, and learned from once.
+
+What is known of a key is journalled with the rows that its request brought, so it is as durable as they are.
+A stream's bytes are digested up to the last whole line of each piece; a stream that broke off is recognised
+when its bytes pass the offset that was journalled last, and only the rows after that are learned from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import xxhash
+
+from nonzero_service.errors import KeyInFlightError, KeyReusedError
+from nonzero_service.storage.keys import MAX_KEY, KeyRecord
+
+__all__ = ["MAX_KEY", "Fingerprint", "Turns"]
+
+PATIENCE: Final = 10.0
+"""Seconds for which a repeat waits for the request that is in flight."""
+
+
+class Fingerprint:
+    """The digest of a request's body as it is read, held against what is known of its key.
+
+    Parameters
+    ----------
+    media
+        The body's type, which is digested too.
+    known
+        What is known of the key; None for a new one.
+    """
+
+    def __init__(self, media: str, known: KeyRecord | None) -> None:
+        self._digest = xxhash.xxh3_128(media.encode() + b"\n")
+        self._known = known
+        self._held = b""
+        self.offset = 0
+        """The bytes that are digested: those of whole lines."""
+
+    def update(self, data: bytes) -> None:
+        """Take more of the body.
+
+        Raises
+        ------
+        KeyReusedError
+            Where it is another body than the one that is known.
+        """
+        end = data.rfind(b"\n") + 1
+        if end:
+            self._take(self._held + data[:end])
+            self._held = data[end:]
+        else:
+            self._held += data
+
+    def finish(self) -> None:
+        """Take the end of the body.
+
+        Raises
+        ------
+        KeyReusedError
+            Where it is another body than the one that is known, or ends before it.
+        """
+        self._take(self._held)
+        self._held = b""
+        known = self._known
+        if known is not None and self.offset < known.offset:
+            raise self._reused(known)
+
+    def digest(self) -> bytes:
+        """The digest of what was taken up to :attr:`offset`, 16 bytes."""
+        return self._digest.digest()
+
+    def _take(self, data: bytes) -> None:
+        known = self._known
+        if known is not None and self.offset <= known.offset <= self.offset + len(data):
+            cut = known.offset - self.offset
+            self._digest.update(data[:cut])
+            if self._digest.digest() != known.digest or (known.complete and cut < len(data)):
+                raise self._reused(known)
+            self._digest.update(data[cut:])
+        else:
+            self._digest.update(data)
+        self.offset += len(data)
+
+    def _reused(self, known: KeyRecord) -> KeyReusedError:
+        return KeyReusedError(
+            f"the Idempotency-Key {known.key!r} was used with another body; send the same body, or a new key"
+        )
+
+
+class Turns:
+    """Lets one request with a key go at a time."""
+
+    def __init__(self) -> None:
+        self._in_flight: dict[str, asyncio.Event] = {}
+
+    @asynccontextmanager
+    async def turn(self, key: str) -> AsyncIterator[None]:
+        """Wait until no other request with the key is in flight, and be the one.
+
+        Raises
+        ------
+        KeyInFlightError
+            Where the other one takes more than ten seconds.
+        """
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while (other := self._in_flight.get(key)) is not None:
+                    await other.wait()
+        except TimeoutError:
+            raise KeyInFlightError(
+                f"a request with the Idempotency-Key {key!r} is still being read; come again in a second"
+            ) from None
+        ended = self._in_flight[key] = asyncio.Event()
+        try:
+            yield
+        finally:
+            del self._in_flight[key]
+            ended.set()

@@ -1,0 +1,133 @@
+"""Recovery: a snapshot that is whole, and the journal's rows after it, give the model that there was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from nonzero import LogisticRegression
+from nonzero.errors import NonzeroError, SnapshotError
+from nonzero_service import fold
+from nonzero_service.storage.errors import PrunedError
+from nonzero_service.storage.journal import Durability, Journal
+from nonzero_service.storage.reader import JournalReader
+from nonzero_service.storage.snapshots import Snapshot, Snapshots
+
+__all__ = ["Kept", "Replayed", "found", "recover", "replay", "write_snapshot"]
+
+Replayed = Callable[[int, int], object]
+"""Told how far a replay is: the last position applied, and the position where it ends."""
+
+EVERY = 64
+"""How often a replay tells how far it is, in rows."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A model with what is kept of it on disk."""
+
+    model: LogisticRegression
+    journal: Journal
+    snapshots: Snapshots
+
+
+def write_snapshot(snapshots: Snapshots, position: int, digest: bytes, model: LogisticRegression) -> Snapshot:
+    """Write a snapshot of a model after `position`, where the journal's chain has `digest`."""
+    model.notes = {"position": position, "journal_digest": digest.hex()}
+    return snapshots.write(position, model.save)
+
+
+def recover(directory: Path, durability: Durability, replayed: Replayed) -> Kept:
+    """Open what is kept of a model and bring it to where it was.
+
+    Parameters
+    ----------
+    directory
+        The model's.
+    durability
+        As for the journal.
+    replayed
+        Told how far the replay is.
+
+    Raises
+    ------
+    SnapshotError
+        Where no snapshot can be read and the journal no longer holds the rows to do without.
+    StorageError
+        Where the journal ends too early or is damaged; nothing on disk is changed.
+    """
+    snapshots = Snapshots(directory / "snapshots")
+    newest = snapshots.all()
+    journal = Journal(directory, durability=durability, reached=newest[0].position if newest else 0)
+    try:
+        snapshots.tidy()
+        held = snapshots.newest(LogisticRegression.load, _say_damaged)
+        with JournalReader(directory) as reader:
+            model, start = found(reader, held)
+            replay(model, reader, start, replayed)
+    except BaseException:
+        journal.close()
+        raise
+    return Kept(model, journal, snapshots)
+
+
+def found(
+    reader: JournalReader, held: tuple[Snapshot, LogisticRegression] | None
+) -> tuple[LogisticRegression, int]:
+    """Return the model that a replay starts from, and the first position to apply.
+
+    Raises
+    ------
+    SnapshotError
+        Where the snapshot is of another history; where there is none and the journal does not hold its first
+        row, or the model came as a file.
+    """
+    if held is not None:
+        snapshot, model = held
+        try:
+            digest = reader.digest_at(snapshot.position).hex()
+        except PrunedError:  # what it stood on is pruned; the rows after it are chained by themselves
+            digest = model.notes["journal_digest"]
+        if digest != model.notes["journal_digest"]:
+            raise SnapshotError(
+                f"{snapshot.path} is of another history than {reader.path}: at position {snapshot.position} "
+                f"the digests are {model.notes['journal_digest']} and {digest}; restore the directory from a "
+                "backup"
+            )
+        return model, snapshot.position + 1
+    first = reader.base.position + 1
+    if first > 1:
+        raise SnapshotError(
+            f"no snapshot can be read, and {reader.path} holds the rows from position {first} only; restore "
+            "a snapshot from a backup (journal_retention=all keeps every row)"
+        )
+    opening = next(reader.read(1), None)
+    if opening is None:
+        raise SnapshotError(
+            f"{reader.path} has no rows, and there is no snapshot; restore both from a backup"
+        )
+    start = fold.start_of(opening)
+    if start.examples:
+        raise SnapshotError(
+            f"no snapshot can be read, and {reader.path} starts from a trained file; restore its snapshot "
+            "from a backup"
+        )
+    return LogisticRegression.from_settings(start.settings), 1
+
+
+def replay(model: LogisticRegression, reader: JournalReader, start: int, replayed: Replayed) -> None:
+    """Apply the rows from `start` to the journal's end."""
+    end = reader.tip.position
+    for row in reader.read(start):
+        fold.apply(model, row)
+        if row.position % EVERY == 0 or row.position == end:
+            replayed(row.position, end)
+
+
+def _say_damaged(snapshot: Snapshot, error: NonzeroError) -> None:
+    structlog.get_logger("recovery").error(
+        "a snapshot is damaged; the one before it takes over", path=str(snapshot.path), reason=str(error)
+    )
