@@ -207,9 +207,9 @@ class Batch:
         BatchError
             For a value that is no feature, naming its row and name.
         """
-        from nonzero.formats import ndjson  # type: ignore[attr-defined,unused-ignore] # formats make batches
+        from nonzero.formats.ndjson import batch_of_features  # here, because formats make batches
 
-        rows = ndjson.batch_of_features(examples)
+        rows = batch_of_features(examples)
         n = len(rows)
         return cls.trusted(
             rows.indptr,
