@@ -1,0 +1,181 @@
+"""Files of examples, plain or compressed, as blocks of text; and the format that a name implies."""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path, PurePath
+from typing import BinaryIO, Final
+
+import zstandard
+
+from nonzero.errors import FormatError
+
+__all__ = ["STDIN", "Source", "format_of"]
+
+STDIN: Final = "-"
+"""The name that stands for standard input."""
+
+_BLOCK: Final = 1 << 20
+"""Large beside the cost of a call, small beside memory and caches."""
+
+_GZIP: Final = b"\x1f\x8b"
+_ZSTD: Final = (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + n, 0x2A, 0x4D, 0x18]) for n in range(16)))
+
+_FORMATS: Final = {
+    ".vw": "vw",
+    ".svm": "libsvm",
+    ".libsvm": "libsvm",
+    ".svmlight": "libsvm",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+    ".csv": "csv",
+}
+
+
+def format_of(name: str | PurePath) -> str:
+    """Return the format that a file's name implies: ``vw``, ``libsvm``, ``ndjson`` or ``csv``.
+
+    Parameters
+    ----------
+    name
+        The file's name or path; a last ``.gz`` or ``.zst`` is passed over.
+
+    Raises
+    ------
+    FormatError
+        Where the name tells nothing.
+
+    Examples
+    --------
+    >>> format_of("clicks/monday.csv.gz")
+    'csv'
+    """
+    path = PurePath(name)
+    if path.suffix.lower() in {".gz", ".zst"}:
+        path = path.with_suffix("")
+    found = _FORMATS.get(path.suffix.lower())
+    if found is None:
+        what = "standard input" if str(name) == STDIN else f"the name {str(name)!r}"
+        raise FormatError(
+            f"{what} does not tell its format (known endings: {', '.join(_FORMATS)}); "
+            "name it: vw, libsvm, ndjson or csv"
+        )
+    return found
+
+
+class Source:
+    """A file, or standard input, read once as blocks of decompressed bytes.
+
+    Compression is recognised by the first bytes, not by the name, so that it is found on standard input too.
+    Files of several gzip members or zstd frames are read to their end; memory is bounded by the block.
+
+    Parameters
+    ----------
+    path
+        The file; ``"-"`` is standard input.
+    block
+        The most bytes of text in a block, at least 64. (zstd has no such limit: a block is what a sixteenth
+        of this many compressed bytes hold.)
+
+    Attributes
+    ----------
+    name
+        What to call it in messages.
+    size
+        Its bytes on disk, None where nobody knows (standard input, pipes).
+    position
+        How many of those bytes have been read so far.
+
+    Raises
+    ------
+    OSError
+        While iterating: for a file that cannot be opened or read.
+    FormatError
+        While iterating: for a compressed file that is damaged or ends early.
+
+    Examples
+    --------
+    >>> sum(len(block) for block in Source("/dev/null"))
+    0
+    """
+
+    def __init__(self, path: str | Path, block: int = _BLOCK) -> None:
+        self.path = path
+        self.block = block
+        self.is_stdin = str(path) == STDIN
+        self.name = "standard input" if self.is_stdin else str(path)
+        regular = not self.is_stdin and Path(path).is_file()
+        self.size = Path(path).stat().st_size if regular else None
+        self.position = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        with self._open() as file:
+            start = self._read(file, 4)
+            if start.startswith(_GZIP):
+                pieces = self._pieces(start, file, self.block // 16)
+                yield from self._checked(_gunzip(pieces, self.block), zlib.error)
+            elif start.startswith(_ZSTD):
+                pieces = self._pieces(start, file, self.block // 16)
+                yield from self._checked(_unzstd(pieces), zstandard.ZstdError)
+            else:
+                yield from self._pieces(start, file, self.block)
+
+    def _open(self) -> AbstractContextManager[BinaryIO]:
+        return nullcontext(sys.stdin.buffer) if self.is_stdin else Path(self.path).open("rb")
+
+    def _read(self, file: BinaryIO, size: int) -> bytes:
+        data = file.read(size)
+        self.position += len(data)
+        return data
+
+    def _pieces(self, start: bytes, file: BinaryIO, size: int) -> Iterator[bytes]:
+        piece = start + self._read(file, size - len(start))
+        while piece:
+            yield piece
+            piece = self._read(file, size)
+
+    def _checked(self, blocks: Iterable[bytes], damage: type[Exception]) -> Iterator[bytes]:
+        try:
+            yield from blocks
+        except (damage, EOFError) as error:
+            raise FormatError(
+                f"{self.name} is damaged, or not whole, after {self.position} compressed bytes: {error}; "
+                "fetch or compress it again"
+            ) from error
+
+
+def _gunzip(pieces: Iterable[bytes], block_size: int) -> Iterator[bytes]:
+    engine = zlib.decompressobj(wbits=31)
+    for piece in pieces:
+        rest = piece
+        while rest:
+            if engine.eof:
+                rest = rest.lstrip(b"\0")  # padding after a member, as gzip itself allows
+                if not rest:
+                    break
+                engine = zlib.decompressobj(wbits=31)
+            block = engine.decompress(rest, block_size)
+            if block:
+                yield block
+            rest = engine.unused_data if engine.eof else engine.unconsumed_tail
+    if not engine.eof:
+        raise EOFError("the gzip stream ends before its end mark")
+
+
+def _unzstd(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    decompressor = zstandard.ZstdDecompressor()
+    engine = decompressor.decompressobj()
+    for piece in pieces:
+        rest = piece
+        while rest:
+            if engine.eof:
+                engine = decompressor.decompressobj()
+            block = engine.decompress(rest)
+            if block:
+                yield block
+            rest = engine.unused_data
+    if not engine.eof:
+        raise EOFError("the zstd stream ends before its end mark")

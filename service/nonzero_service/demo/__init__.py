@@ -1,0 +1,1 @@
+"""The demonstration: a click log replayed through the service over HTTP."""
