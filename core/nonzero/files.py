@@ -21,6 +21,9 @@ STDIN: Final = "-"
 _BLOCK: Final = 1 << 20
 """Large beside the cost of a call, small beside memory and caches."""
 
+_ZSTD_PIECE: Final = 1 << 12
+"""The library takes no bound on what comes out; so much goes in at once, 128 MiB of text at worst."""
+
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + n, 0x2A, 0x4D, 0x18]) for n in range(16)))
 
@@ -77,8 +80,7 @@ class Source:
     path
         The file; ``"-"`` is standard input.
     block
-        The most bytes of text in a block, at least 64. (zstd has no such limit: a block is what a sixteenth
-        of this many compressed bytes hold.)
+        About how many bytes of text a block holds, at least 64.
 
     Attributes
     ----------
@@ -118,8 +120,8 @@ class Source:
                 pieces = self._pieces(start, file, self.block // 16)
                 yield from self._checked(_gunzip(pieces, self.block), zlib.error)
             elif start.startswith(_ZSTD):
-                pieces = self._pieces(start, file, self.block // 16)
-                yield from self._checked(_unzstd(pieces), zstandard.ZstdError)
+                pieces = self._pieces(start, file, _ZSTD_PIECE)
+                yield from self._checked(_unzstd(pieces, self.block), zstandard.ZstdError)
             else:
                 yield from self._pieces(start, file, self.block)
 
@@ -165,17 +167,22 @@ def _gunzip(pieces: Iterable[bytes], block_size: int) -> Iterator[bytes]:
         raise EOFError("the gzip stream ends before its end mark")
 
 
-def _unzstd(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def _unzstd(pieces: Iterable[bytes], block_size: int) -> Iterator[bytes]:
     decompressor = zstandard.ZstdDecompressor()
     engine = decompressor.decompressobj()
+    texts: list[bytes] = []
+    size = 0
     for piece in pieces:
         rest = piece
         while rest:
             if engine.eof:
                 engine = decompressor.decompressobj()
-            block = engine.decompress(rest)
-            if block:
-                yield block
+            texts.append(engine.decompress(rest))
+            size += len(texts[-1])
             rest = engine.unused_data
+        if size >= block_size:
+            yield b"".join(texts)
+            texts, size = [], 0
     if not engine.eof:
         raise EOFError("the zstd stream ends before its end mark")
+    yield b"".join(texts)

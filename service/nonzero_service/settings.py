@@ -51,7 +51,9 @@ class Settings(BaseSettings):
     Read them with :meth:`load`, whose error is one sentence a setting.
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="forbid", frozen=True, use_attribute_docstrings=True
+    )
 
     config: Path | None = None
     """A TOML file of settings, named as here."""

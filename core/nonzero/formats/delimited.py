@@ -18,7 +18,7 @@ Names are bytes, hashed as they are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,6 +163,28 @@ class Delimited(Format):
             fields=[field for _, _, field in features],
             label=label,
         )
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """The part that each column was given, as options that read another table alike.
+
+        ``label`` is a column or None; ``numeric`` and ``ignore`` are columns, the latter all left out.
+        """
+        left_out = [
+            name for name, kind in zip(self.columns, self._columns.kinds, strict=True) if kind == LEFT_OUT
+        ]
+        return {"label": self.label, "numeric": self.numeric, "ignore": left_out}
+
+    def features(self, line: bytes) -> dict[str, str | float]:
+        """Return the features of a line that can be read, by name, as an example in JSON has them."""
+        cells = split_cells(line.removesuffix(b"\r"), self.delimiter)
+        named: dict[str, str | float] = {}
+        for column, kind, cell in zip(self.columns, self._columns.kinds, cells, strict=True):
+            if cell and kind == CATEGORY:
+                named[column] = cell.decode(errors="replace")
+            elif cell and kind == NUMBER and (value := number_of(cell, column)):
+                named[column] = value
+        return named
 
     def _find_label(self) -> str | None:
         """Return the column that has one of the names of a label."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -51,6 +52,9 @@ class Format(ABC):
 
     header: bool = False
     """Whether the first line names columns: it goes to :meth:`read_header`."""
+
+    notes: Sequence[str] = ()
+    """What there is to say about the stream, in sentences: of columns left out, of labels missing."""
 
     holds: int = 0
     """Up to so many bytes of whole lines may be held back by :meth:`whole` before the first row is read."""

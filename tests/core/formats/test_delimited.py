@@ -134,7 +134,7 @@ def test_column_that_numbers_the_rows_is_left_out_aloud() -> None:
     parsed = whole(reader, numbered(3000))
     assert parsed.batch.nnz == len(parsed.batch) == 3000
     assert parsed.batch.indices[0] == index_of("site=s0")
-    (note,) = reader.format.notes  # type: ignore[attr-defined]
+    (note,) = reader.format.notes
     assert "'index'" in note
     kept = formats.parse(numbered(3000), "csv", numeric=["index"])
     assert kept.nnz == 2 * 3000 - 1  # the number 0 is no nonzero
@@ -176,7 +176,7 @@ def test_label_is_found_by_its_name(header: str, label: str | None) -> None:
     reader = formats.reader("csv")
     whole(reader, header.encode() + b"\n")
     assert reader.format.label == label  # type: ignore[attr-defined]
-    assert bool(reader.format.notes) == (label is None)  # type: ignore[attr-defined]
+    assert bool(reader.format.notes) == (label is None)
 
 
 def test_label_may_be_named() -> None:
@@ -248,5 +248,5 @@ def test_click_log() -> None:
     assert not parsed.errors
     assert (len(parsed.batch), parsed.batch.nnz) == (165_152, 5 * 165_152)
     assert float(parsed.batch.labels.mean()) == pytest.approx(0.361, abs=1e-3)
-    (note,) = reader.format.notes  # type: ignore[attr-defined]
+    (note,) = reader.format.notes
     assert "'index'" in note

@@ -1,0 +1,84 @@
+"""``nonzero predict``: one probability a line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from contextlib import ExitStack, closing
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from nonzero import LogisticRegression
+from nonzero.examples import predictable, read_examples
+from nonzero.formats import Parsed
+from nonzero_service.commands.display import Display
+from nonzero_service.commands.options import (
+    FileArgument,
+    FormatOption,
+    IgnoreOption,
+    LabelOption,
+    ModelOption,
+    NumericOption,
+    reader_for,
+    source_of,
+)
+from nonzero_service.commands.rejects import Rejects
+from nonzero_service.commands.tables import read_alike
+
+__all__ = ["predict"]
+
+
+def predict(
+    file: FileArgument,
+    model: ModelOption,
+    output: Annotated[
+        Path | None, typer.Option("--output", dir_okay=False, help="Write here instead of to stdout.")
+    ] = None,
+    format_: FormatOption = None,
+    label: LabelOption = None,
+    numeric: NumericOption = None,
+    ignore: IgnoreOption = None,
+) -> None:
+    """Predict every example of a file: one probability a line, in order. Labels are not looked at.
+
+    The columns of a csv file have the parts that train gave them, unless options say otherwise.
+    A line that cannot be read answers nan in its place, the reason goes to stderr, and the exit status is 1.
+    """
+    source = source_of(file)
+    reader = reader_for(source, format_, label, numeric, ignore)
+    learner = LogisticRegression.load(model)
+    blocks: Iterable[bytes] = source
+    if not (label or numeric or ignore):
+        reader, blocks = read_alike(learner, reader, source)
+    rejects = Rejects()
+    done = 0
+    with ExitStack() as stack:
+        out = sys.stdout if output is None else stack.enter_context(output.open("w"))
+        # Beside probabilities on the terminal, a bar would only get in the way.
+        display = stack.enter_context(Display("predicting", source.size, quiet=output is None))
+        for parsed in stack.enter_context(closing(read_examples(blocks, reader))):
+            rows = predictable(parsed, learner.bits)
+            out.write(_lines(rows, learner.predict(rows.batch)))
+            rejects.report(source.name, rows.errors, display.say)
+            done += len(rows.batch)
+            display.show(source.position, partial("{:,} examples".format, done))
+        for note in reader.format.notes:
+            display.say(f"{source.name}: {note}")
+        display.finish(source.position, f"{done:,} examples")
+    rejects.finish(display.say)
+    if rejects.count:
+        raise typer.Exit(1)
+
+
+def _lines(rows: Parsed, probabilities: NDArray[np.float32]) -> str:
+    """Return a line for each row and each unreadable line, in the file's order."""
+    texts = probabilities.astype(str).tolist()  # the shortest text that reads back as the same float32
+    if rows.errors:
+        unread = ((error.line, "nan") for error in rows.errors)
+        texts = [text for _, text in sorted([*zip(rows.lines.tolist(), texts, strict=True), *unread])]
+    return "".join(f"{text}\n" for text in texts)

@@ -1,0 +1,100 @@
+"""``nonzero train``: one pass of progressive validation over files."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nonzero import LogisticRegression
+from nonzero.errors import InputError
+from nonzero.examples import learnable, read_examples
+from nonzero.files import Source
+from nonzero_service.commands.display import Display, figures_line, figures_table
+from nonzero_service.commands.options import (
+    AUTO,
+    BitsOption,
+    FilesArgument,
+    FormatOption,
+    IgnoreOption,
+    JSONOption,
+    LabelOption,
+    LearningRateOption,
+    NumericOption,
+    optimizer_of,
+    reader_for,
+    source_of,
+)
+from nonzero_service.commands.rejects import Rejects
+from nonzero_service.commands.tables import remember
+
+__all__ = ["train"]
+
+
+def train(
+    files: FilesArgument,
+    model: Annotated[
+        Path | None, typer.Option("--model", dir_okay=False, help="Save what was learned, as safetensors.")
+    ] = None,
+    format_: FormatOption = None,
+    label: LabelOption = None,
+    numeric: NumericOption = None,
+    ignore: IgnoreOption = None,
+    bits: BitsOption = 22,
+    learning_rate: LearningRateOption = AUTO,
+    as_json: JSONOption = False,
+) -> None:
+    """Learn from files in one pass; every example is predicted before it is learned from.
+
+    A line that cannot be read, or has no label, is counted, reported on stderr and not learned from.
+    """
+    optimizer = optimizer_of(learning_rate)
+    sources = [source_of(file) for file in files]
+    readers = [reader_for(source, format_, label, numeric, ignore) for source in sources]
+    if model is not None and not model.absolute().parent.is_dir():
+        raise typer.BadParameter(f"there is no directory {model.absolute().parent}", param_hint="--model")
+    learner = LogisticRegression(bits, optimizer)
+    rejects = Rejects()
+    sizes = [source.size for source in sources if source.size is not None]
+
+    start = time.perf_counter()
+    with Display("learning", sum(sizes) if len(sizes) == len(sources) else None) as display:
+        for source, reader in zip(sources, readers, strict=True):
+            with closing(read_examples(source, reader)) as parts:
+                for parsed in parts:
+                    rows = learnable(parsed, bits)
+                    learner.learn_checked(rows.batch)
+                    rejects.report(source.name, rows.errors, display.say)
+                    display.show(_position(sources), lambda: figures_line(learner.metrics()))
+            remember(learner, reader)
+            for note in reader.format.notes:
+                display.say(f"{source.name}: {note}")
+        seconds = time.perf_counter() - start
+        display.finish(_position(sources), figures_line(learner.metrics()))
+    rejects.finish(display.say)
+    if not learner.examples:
+        raise InputError(
+            f"there is no example to learn from in {', '.join(source.name for source in sources)}"
+        )
+    if model is not None:
+        learner.save(model)
+    summary = _summary(learner, seconds, rejects.count)
+    typer.echo(json.dumps(summary) if as_json else figures_table(summary))
+
+
+def _position(sources: list[Source]) -> int:
+    return sum(source.position for source in sources)
+
+
+def _summary(learner: LogisticRegression, seconds: float, rejected: int) -> dict[str, Any]:
+    figures = learner.metrics()
+    shown = ("examples", "log_loss", "auc", "normalized_entropy", "calibration")
+    return {key: figures[key] for key in shown} | {
+        "examples_per_second": learner.examples / seconds,
+        "seconds": seconds,
+        "rejected": rejected,
+    }

@@ -1,0 +1,55 @@
+"""Rows that a table cannot use become errors, in line order; the others stay as they were."""
+
+import numpy as np
+
+from nonzero import formats
+from nonzero.examples import learnable, predictable, read_examples
+from nonzero.formats import Parsed
+
+
+def parsed(data: bytes, format: str) -> Parsed:
+    return next(read_examples([data], formats.reader(format)))
+
+
+def test_nothing_changes_where_nothing_is_wrong() -> None:
+    rows = parsed(b"1 |a x\n-1 |a y z\n", "vw")
+    assert learnable(rows, 1) is rows
+    assert predictable(rows, 1) is rows
+
+
+def test_rows_without_a_label_are_predictable_and_not_learnable() -> None:
+    rows = parsed(b"1 |a x:2\n|a y\nwrong |a z\n0 3.5 |b u v\n\n |c w\n", "vw")
+    assert predictable(rows, 8) is rows
+    kept = learnable(rows, 8)
+    assert kept.lines.tolist() == [1, 4]
+    assert [error.line for error in kept.errors] == [2, 3, 5, 6]
+    assert "label" in kept.errors[0].reason
+    assert kept.lines_read == 6
+    assert kept.batch.labels.tolist() == [1, 0]
+    assert kept.batch.weights.tolist() == [1, 3.5]
+    assert kept.batch.indptr.tolist() == [0, 1, 3]
+    expected = np.concatenate([rows.batch.rows(0, 1).indices, rows.batch.rows(2, 3).indices])
+    assert kept.batch.indices.tolist() == expected.tolist()
+    assert kept.batch.explicit_values().tolist() == [2, 1, 1]
+
+
+def test_rows_outside_the_table_are_errors_that_name_its_size() -> None:
+    rows = parsed(b"1 3:1 15:1\n0 16:2\n1 2:1\n", "libsvm")
+    assert predictable(rows, 5) is rows
+    kept = predictable(rows, 4)
+    assert kept.lines.tolist() == [1, 3]
+    assert [error.line for error in kept.errors] == [2]
+    assert "2**4 = 16" in kept.errors[0].reason
+    assert kept.batch.indices.tolist() == [3, 15, 2]
+
+
+def test_a_stream_in_any_pieces_gives_the_same_rows() -> None:
+    data = b"".join(b"%d |f a%d b%d\n" % (k % 2, k, k % 7) for k in range(1000)) + b"oops\n"
+    whole = list(read_examples([data], formats.reader("vw")))
+    pieces = list(read_examples([data[j : j + 37] for j in range(0, len(data), 37)], formats.reader("vw")))
+    for parts in (whole, pieces):
+        assert sum(part.lines_read for part in parts) == 1001
+        assert [error.line for part in parts for error in part.errors] == [1001]
+        assert np.concatenate([part.lines for part in parts]).tolist() == list(range(1, 1001))
+    expected = np.concatenate([part.batch.indices for part in whole])
+    assert (np.concatenate([part.batch.indices for part in pieces]) == expected).all()

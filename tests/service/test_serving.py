@@ -1,0 +1,58 @@
+"""``nonzero serve`` has a flag for every setting, and the settings judge what it says."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from nonzero import AdaGrad, LogisticRegression
+from nonzero_service.cli import main
+from nonzero_service.demo.process import ServerProcess
+from nonzero_service.settings import Settings
+
+
+def serve(*arguments: str | Path) -> int:
+    with pytest.raises(SystemExit) as exited:
+        main(["serve", *map(str, arguments)])
+    return int(exited.value.code or 0)
+
+
+def test_every_setting_is_a_flag_with_its_meaning(capsys: pytest.CaptureFixture[str]) -> None:
+    assert serve("--help") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for name, field in Settings.model_fields.items():
+        assert field.description
+        meaning = " ".join(field.description.replace("`", "").split())
+        assert f"--{name.replace('_', '-')} {meaning}" in shown
+
+
+def test_flags_environment_and_file_reach_the_service(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = tmp_path / "nonzero.toml"
+    config.write_text("bits = 9\nlearning_rate = 0.25\n")
+    monkeypatch.setenv("NONZERO_LEARNING_RATE", "0.5")
+    options = ["--config", str(config), "--bits", "12"]
+    with ServerProcess("127.0.0.1", 0, tmp_path / "data", options) as server:
+        answer = httpx.get(f"{server.url}/v1/models/default", trust_env=False)
+    settings = answer.json()["settings"]
+    assert settings == LogisticRegression(12, AdaGrad(learning_rate=0.5)).settings
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--port", "70000"], "port"),
+        (["--bits", "many"], "bits"),
+        (["--learning-rate", "fast"], "learning_rate"),
+        (["--learning-rate", "0"], "learning_rate"),
+        (["--config", "absent.toml"], "absent.toml"),
+        (["--bots", "3"], "--bots"),
+        (["now"], "now"),
+    ],
+)
+def test_a_wrong_flag_is_status_2_and_says_what_is_wrong(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    assert serve(*arguments) == 2
+    assert said in capsys.readouterr().err

@@ -1,0 +1,85 @@
+"""The wheel without its extra, where there is only what it requires: the library's commands work."""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from importlib.metadata import Distribution, distribution
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from nonzero import LogisticRegression, formats
+
+ROOT = Path(__file__).parents[2]
+CLICKS = b"1 |f a b\n-1 |f b c\n" * 50
+
+
+def required(requirements: list[str], found: dict[str, Distribution]) -> dict[str, Distribution]:
+    """Add what is required, and what that requires, to what was found."""
+    for text in requirements:
+        requirement = Requirement(text)
+        extras = requirement.extras or {""}
+        if requirement.marker and not any(requirement.marker.evaluate({"extra": extra}) for extra in extras):
+            continue
+        if requirement.name not in found:
+            found[requirement.name] = distribution(requirement.name)
+            required(found[requirement.name].requires or [], found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make an environment of the wheel, what it requires and nothing else; return its directory."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=60)
+    (wheel,) = folder.glob("*.whl")
+    environment = folder / "environment"
+    venv.create(environment, with_pip=False, symlinks=True)
+    python = environment / "bin" / "python"
+    install = ["install", "--no-index", "--no-deps", "--disable-pip-version-check", str(wheel)]
+    pip = [sys.executable, "-m", "pip", "--python", str(python), *install]
+    subprocess.run(pip, check=True, capture_output=True, timeout=60)
+    packages = Path(sysconfig.get_path("purelib", vars={"base": str(environment)}))
+    (installed,) = packages.glob("nonzero-*.dist-info")
+    for package in required(Distribution.at(installed).requires or [], {}).values():
+        for name in {file.parts[0] for file in package.files or [] if file.parts[0] != ".."}:
+            (packages / name).symlink_to(Path(str(package.locate_file(name))))
+    return environment
+
+
+def nonzero(
+    environment: Path, *arguments: str | Path, stdin: bytes = b""
+) -> subprocess.CompletedProcess[str]:
+    """Run the installed command, without PYTHONPATH: nothing of this checkout may help it."""
+    command = [environment / "bin" / "nonzero", *arguments]
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        command, input=stdin, capture_output=True, env=variables, cwd=environment, timeout=120
+    )
+    return subprocess.CompletedProcess(command, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def test_train_predict_and_inspect_need_no_extra(bare: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model.safetensors"
+    done = nonzero(bare, "train", "-", "--format=vw", "--bits=10", "--model", model, "--json", stdin=CLICKS)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["examples"] == 100
+    done = nonzero(bare, "predict", "-", "--format=vw", "--model", model, stdin=CLICKS)
+    assert done.returncode == 0, done.stderr
+    expected = LogisticRegression.load(model).predict(formats.parse(CLICKS, "vw"))
+    assert [float(line) for line in done.stdout.splitlines()] == pytest.approx(expected.tolist())
+    done = nonzero(bare, "inspect", model)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["serve"], ["serve", "--port", "0"], ["demo", "--once"]])
+def test_what_needs_the_service_says_how_to_get_it(bare: Path, arguments: list[str]) -> None:
+    done = nonzero(bare, *arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert "pip install 'nonzero[service]'" in done.stderr
