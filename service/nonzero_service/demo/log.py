@@ -1,0 +1,58 @@
+"""The click log that is replayed: a file's, or the simulated one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from nonzero.files import Source
+from nonzero.formats import Reader
+from nonzero_service.demo.chunks import CONTENT_TYPES, Chunk, line_chunks, simulated_chunks
+from nonzero_service.demo.simulation import SimulatedLog
+
+__all__ = ["Log", "file_log", "simulated_log"]
+
+
+class Log(NamedTuple):
+    """A click log, and how far it has been read."""
+
+    title: str
+    """What to call it."""
+    chunks: Iterator[Chunk]
+    """The log in order; read once."""
+    total: int | None
+    """How much there is to read, in the unit of `position`."""
+    position: Callable[[], int]
+    """How much has been read."""
+    examples: int | None = None
+    """How many examples it has, where its true click rates are known."""
+    notes: Sequence[str] = ()
+    """What its reader has to say, once the log has been read."""
+
+
+def simulated_log(examples: int, seed: int, size: int) -> Log:
+    """Return the simulated log, `size` impressions a chunk."""
+    read = 0
+
+    def chunks() -> Iterator[Chunk]:
+        nonlocal read
+        for chunk in simulated_chunks(SimulatedLog(examples, seed=seed), size):
+            read += chunk.lines.size
+            yield chunk
+
+    title = f"{examples:,} simulated impressions, whose taste changes half-way,"
+    return Log(title, chunks(), examples, lambda: read, examples)
+
+
+def file_log(source: Source, reader: Reader, size: int) -> Log:
+    """Return a file's log, `size` lines a chunk."""
+    form = reader.format
+    if form.name in CONTENT_TYPES:
+        chunks = line_chunks(source, reader, CONTENT_TYPES[form.name], size)
+    else:
+        from nonzero_service.demo.tables import (
+            table_chunks,
+        )  # compiles its parser, so only where it is needed
+
+        chunks = table_chunks(source, reader, size)
+    return Log(source.name, chunks, source.size, lambda: source.position, notes=form.notes)

@@ -1,0 +1,65 @@
+"""Delimited text as JSON examples, which name their features as the library's reader does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import cast
+
+import numpy as np
+
+from nonzero.errors import LineError
+from nonzero.formats import Parsed, Reader
+from nonzero.formats.delimited import Delimited
+from nonzero_service.demo.chunks import Chunk, json_chunk, lines_of
+
+__all__ = ["table_chunks"]
+
+
+def table_chunks(blocks: Iterable[bytes], reader: Reader, size: int) -> Iterator[Chunk]:
+    """Make chunks of a table.
+
+    Parameters
+    ----------
+    blocks
+        The file.
+    reader
+        A new reader of "csv": it judges the columns, finds the labels, and refuses lines.
+    size
+        Examples a chunk.
+    """
+    form = cast("Delimited", reader.format)
+    waiting: dict[int, bytes] = {}
+    rows: list[tuple[int, float]] = []
+    errors: list[LineError] = []
+    for parsed in _parsed(blocks, reader, waiting):
+        rows += zip(parsed.lines.tolist(), parsed.batch.labels.tolist(), strict=True)
+        errors += parsed.errors
+        while len(rows) >= size:
+            yield _chunk(form, rows[:size], waiting, errors)
+            del rows[:size]
+            errors = []
+    if rows or errors:  # errors alone: nothing is sent, and they are reported
+        yield _chunk(form, rows, waiting, errors)
+
+
+def _parsed(blocks: Iterable[bytes], reader: Reader, waiting: dict[int, bytes]) -> Iterator[Parsed]:
+    """Feed a reader a few lines at a time, and keep each by its number until it is read."""
+    number = 1
+    source = lines_of(blocks)
+    while texts := list(islice(source, 100)):
+        waiting.update(enumerate(texts, number))
+        number += len(texts)
+        yield reader.feed(b"".join(text + b"\n" for text in texts))
+    yield reader.finish()
+
+
+def _chunk(
+    form: Delimited, rows: list[tuple[int, float]], waiting: dict[int, bytes], errors: list[LineError]
+) -> Chunk:
+    features = [form.features(waiting.pop(line)) for line, _ in rows]
+    for error in errors:
+        waiting.pop(error.line, None)
+    lines = np.array([line for line, _ in rows], np.int64)
+    labels = np.array([label for _, label in rows], np.float32)
+    return json_chunk(features, lines, labels, errors=tuple(errors))

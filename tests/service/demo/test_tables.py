@@ -1,0 +1,57 @@
+"""Rows of a table become JSON examples that mean the same."""
+
+import numpy as np
+import pytest
+
+from nonzero import Batch, formats
+from nonzero_service.demo.tables import table_chunks
+
+
+def table(n: int) -> bytes:
+    generator = np.random.default_rng(5)
+    lines = ["id,site,price,note,click"]
+    for number, (site, price) in enumerate(
+        zip(generator.integers(0, 30, n), generator.random(n), strict=True)
+    ):
+        cells = [f"i{number}", f"s{site}", f"{price:.3g}", '"a ""b"", c"', str(site % 2)]
+        if number % 7 == 0:
+            cells[1] = ""
+        if number % 11 == 0:
+            cells[2] = "0"
+        if number % 13 == 0:
+            cells[4] = ""
+        lines.append(",".join(cells))
+    return ("\r\n".join(lines) + "\r\n").encode()
+
+
+@pytest.mark.parametrize(("n", "size"), [(1, 100), (50, 7), (1430, 100)])
+def test_examples_are_those_that_the_library_reads(n: int, size: int) -> None:
+    text = table(n)
+    chunks = list(table_chunks([text[:999], text[999:]], formats.reader("csv", numeric=["price"]), size))
+    assert [chunk.lines.size for chunk in chunks] == [size] * (n // size) + [n % size] * (n % size > 0)
+    assert np.concatenate([chunk.lines for chunk in chunks]).tolist() == list(range(2, n + 2))
+    expected = formats.parse(text, "csv", numeric=["price"])
+    sent = Batch.concatenate([formats.parse(chunk.labelled, "ndjson") for chunk in chunks])
+    for name in ("indptr", "indices", "labels", "weights", "fields"):
+        np.testing.assert_array_equal(getattr(sent, name), getattr(expected, name), err_msg=name)
+    assert (sent.explicit_values() == expected.explicit_values()).all()
+    assert np.array_equal(np.concatenate([chunk.labels for chunk in chunks]), expected.labels, equal_nan=True)
+    unlabelled = Batch.concatenate([formats.parse(chunk.unlabelled, "ndjson") for chunk in chunks])
+    assert np.isnan(unlabelled.labels).all()
+    assert (unlabelled.indices == expected.indices).all()
+
+
+def test_lines_that_cannot_be_read_are_named_and_not_sent() -> None:
+    lines = table(1200).splitlines(keepends=True)
+    lines[5] = b"one,two\r\n"
+    lines[1150] = b"i,s,price,note,0\r\n"
+    reader = formats.reader("csv", numeric=["price"])
+    chunks = list(table_chunks([b"".join(lines)], reader, 100))
+    assert sum(chunk.lines.size for chunk in chunks) == 1198
+    assert [error.line for chunk in chunks for error in chunk.errors] == [6, 1151]
+
+
+def test_a_table_of_wrong_lines_alone_is_reported() -> None:
+    (chunk,) = table_chunks([b"site,click\na\nb\n"], formats.reader("csv"), 100)
+    assert (chunk.lines.size, chunk.labelled) == (0, b"")
+    assert [error.line for error in chunk.errors] == [2, 3]
