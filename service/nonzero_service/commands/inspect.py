@@ -47,9 +47,9 @@ def _text(report: dict[str, Any]) -> str:
     lines = [
         f"{2**bits:,} slots ({bits} bits), {report['bytes'] / 2**20:,.0f} MiB, digest {report['digest']}",
         "",
-        "learning rate   epsilon   share of the mixture",
+        "learning rate   epsilon   decay     share of the mixture",
         *(
-            f"{lane['learning_rate']:<13g}   {lane['epsilon']:<7g}   {share:.4f}"
+            f"{lane['learning_rate']:<13g}   {lane['epsilon']:<7g}   {lane['decay']:<7g}   {share:.4f}"
             for lane, share in zip(report["settings"]["lanes"], report["shares"], strict=True)
         ),
         "",
