@@ -13,6 +13,7 @@ COPY core core
 COPY service service
 # Bytecode is never checked against its source again: the image's files do not change, and nothing could be written there.
 RUN python3 -m pip --python /opt/nonzero/bin/python install --no-cache-dir --no-compile --no-deps --no-build-isolation . \
+    && find /opt/nonzero/lib -type d -name tests -prune -exec rm -r {} + \
     && /opt/nonzero/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/nonzero/lib
 # Every kernel, compiled for the CPU that image/start.sh names; it puts them where they can be used.
 COPY image/start.sh /opt/nonzero/bin/start
