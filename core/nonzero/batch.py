@@ -296,6 +296,21 @@ class Batch:
             None if self.times is None else self.times[start:stop],
         )
 
+    def select(self, kept: NDArray[np.bool_]) -> Batch:
+        """Return the rows that ``kept``, bool[n], names, as a batch of its own."""
+        lengths = np.diff(self.indptr)
+        nonzeros = np.repeat(kept, lengths)
+        return Batch.trusted(
+            np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths[kept]))),
+            self.indices[nonzeros],
+            None if self.values is None else self.values[nonzeros],
+            self.labels[kept],
+            self.weights[kept],
+            None if self.fields is None else self.fields[nonzeros],
+            None if self.ids is None else [self.ids[row] for row in np.flatnonzero(kept).tolist()],
+            None if self.times is None else self.times[kept],
+        )
+
     @staticmethod
     def concatenate(batches: Sequence[Batch]) -> Batch:
         """Return the rows of several batches as one, in order."""

@@ -12,7 +12,7 @@ from nonzero.errors import LineError
 from nonzero.formats import Parsed, Reader
 from nonzero.pipeline import ahead
 
-__all__ = ["learnable", "predictable", "read_examples"]
+__all__ = ["read_examples", "usable"]
 
 
 def read_examples(blocks: Iterable[bytes], reader: Reader) -> Generator[Parsed, None, None]:
@@ -46,49 +46,38 @@ def read_examples(blocks: Iterable[bytes], reader: Reader) -> Generator[Parsed, 
     return ahead(parse())
 
 
-def learnable(parsed: Parsed, bits: int) -> Parsed:
-    """Make errors of the rows that a table of ``2**bits`` slots cannot learn from.
+def usable(parsed: Parsed, bits: int, *, labelled: bool) -> Parsed:
+    """Make errors of the rows that a model cannot use, so that each line is accounted for.
 
-    Those have no label, or name a slot outside the table.
+    Parameters
+    ----------
+    parsed
+        What a reader found.
+    bits
+        log2 of the number of slots of the model's table: a slot outside it, named directly, is an error.
+    labelled
+        Whether a row without a label is an error too, as it is for learning.
     """
-    parsed = predictable(parsed, bits)
-    unlabelled = np.isnan(parsed.batch.labels)
-    return _refuse(parsed, unlabelled, "there is no label; give 0 or 1") if unlabelled.any() else parsed
-
-
-def predictable(parsed: Parsed, bits: int) -> Parsed:
-    """Make errors of the rows that name, directly, a slot outside a table of ``2**bits``."""
-    if parsed.batch.largest_slot < 2**bits:
+    batch = parsed.batch
+    outside = batch.rows_outside(bits) if batch.largest_slot >= 2**bits else np.zeros(len(batch), np.bool_)
+    refused = outside | np.isnan(batch.labels) if labelled else outside
+    if not refused.any():
         return parsed
-    outside = parsed.batch.rows_outside(bits)
-    reason = (
-        f"an index is outside the table of 2**{bits} = {2**bits} slots; use more bits, or smaller indices"
-    )
-    return _refuse(parsed, outside, reason)
-
-
-def _refuse(parsed: Parsed, refused: NDArray[np.bool_], reason: str) -> Parsed:
-    """Make errors of some rows."""
-    errors = [LineError(line, reason) for line in parsed.lines[refused].tolist()]
+    rows = np.flatnonzero(refused).tolist()
+    errors = [LineError(int(parsed.lines[row]), _reason(batch, row, bits, outside)) for row in rows]
     return Parsed(
-        _selected(parsed.batch, ~refused),
+        batch.select(~refused),
         parsed.lines[~refused],
         tuple(sorted((*parsed.errors, *errors))),
         parsed.lines_read,
     )
 
 
-def _selected(batch: Batch, kept: NDArray[np.bool_]) -> Batch:
-    """Return some rows of a batch."""
-    lengths = np.diff(batch.indptr)
-    nonzeros = np.repeat(kept, lengths)
-    return Batch.trusted(
-        np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths[kept]))),
-        batch.indices[nonzeros],
-        None if batch.values is None else batch.values[nonzeros],
-        batch.labels[kept],
-        batch.weights[kept],
-        None if batch.fields is None else batch.fields[nonzeros],
-        None if batch.ids is None else [batch.ids[row] for row in np.flatnonzero(kept).tolist()],
-        None if batch.times is None else batch.times[kept],
+def _reason(batch: Batch, row: int, bits: int, outside: NDArray[np.bool_]) -> str:
+    if not outside[row]:
+        return "there is no label; give 0 or 1"
+    largest = int(batch.indices[batch.indptr[row] : batch.indptr[row + 1]].max())
+    return (
+        f"index {largest} is outside the model's table of 2**{bits} = {2**bits} slots; "
+        f"use indices below {2**bits}, or a model with more bits"
     )

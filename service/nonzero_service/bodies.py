@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from starlette.types import Receive
 
-from nonzero import Batch, LineError, formats
+from nonzero import Batch, formats
+from nonzero.examples import usable
 from nonzero.formats import Parsed
 from nonzero_service.decoding import Decoder, decoder_of
 from nonzero_service.headers import NDJSON, STREAMS, Headers
@@ -25,7 +25,7 @@ from nonzero_service.json_bodies import bad_examples, batch_of
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
 
-__all__ = ["Bodies", "Piece", "check_examples", "usable"]
+__all__ = ["Bodies", "Piece", "check_examples"]
 
 SMALL: Final = 1 << 14
 """Up to so many bytes are parsed where the request runs; more by another thread: the loop stays quick."""
@@ -170,26 +170,6 @@ def _decoded(decoder: Decoder, body: bytes, limit: int) -> bytes | None:
     return b"".join(pieces)
 
 
-def usable(parsed: Parsed, bits: int, *, labelled: bool) -> Parsed:
-    """Turn rows that a model cannot use into errors: slots outside its table, missing labels."""
-    batch = parsed.batch
-    outside = batch.rows_outside(bits) if batch.largest_slot >= 2**bits else None
-    unlabelled = np.isnan(batch.labels) if labelled else None
-    bad = _either(outside, unlabelled)
-    if bad is None or not bad.any():
-        return parsed
-    rows = np.flatnonzero(bad)
-    found = [
-        LineError(int(parsed.lines[row]), _reason(batch, int(row), bits, outside)) for row in rows.tolist()
-    ]
-    return Parsed(
-        select(batch, ~bad),
-        parsed.lines[~bad],
-        tuple(sorted((*parsed.errors, *found))),
-        parsed.lines_read,
-    )
-
-
 def check_examples(batch: Batch, bits: int, *, labelled: bool) -> None:
     """Refuse a JSON body's examples that a model cannot use.
 
@@ -202,36 +182,3 @@ def check_examples(batch: Batch, bits: int, *, labelled: bool) -> None:
     errors = usable(Parsed(batch, np.arange(1, n + 1), (), n), bits, labelled=labelled).errors
     if errors:
         raise bad_examples(list(errors))
-
-
-def select(batch: Batch, keep: NDArray[np.bool_]) -> Batch:
-    """Return the rows of a batch that are to be kept."""
-    lengths = np.diff(batch.indptr)
-    kept = np.repeat(keep, lengths)
-    return Batch.trusted(
-        np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[keep])]),
-        batch.indices[kept],
-        None if batch.values is None else batch.values[kept],
-        batch.labels[keep],
-        batch.weights[keep],
-        None if batch.fields is None else batch.fields[kept],
-        None if batch.ids is None else [name for name, wanted in zip(batch.ids, keep, strict=True) if wanted],
-        None if batch.times is None else batch.times[keep],
-    )
-
-
-def _either(a: NDArray[np.bool_] | None, b: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
-    if a is None or b is None:
-        return b if a is None else a
-    return a | b
-
-
-def _reason(batch: Batch, row: int, bits: int, outside: NDArray[np.bool_] | None) -> str:
-    if outside is None or not outside[row]:
-        return "there is no label; give 0 or 1"
-    named = batch.indices[batch.indptr[row] : batch.indptr[row + 1]]
-    index = int(named.max())
-    slots = 2**bits
-    return (
-        f"index {index} is outside the model's table of 2**{bits} = {slots} slots; use indices below {slots}"
-    )

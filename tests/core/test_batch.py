@@ -71,6 +71,15 @@ def test_slices_and_concatenations_keep_the_rows(rows: Any) -> None:
         assert list(joined.ids or []) == list(batch.ids or [])
 
 
+def test_selected_rows_are_those_rows() -> None:
+    batch = Batch([0, 2, 2, 3], [1, 2, 3], [1, 2, 3], [1, 0, 1], ids=["a", "b", "c"], fields=[4, 5, 6])
+    for row in range(3):
+        kept = batch.select(np.arange(3) == row)
+        expected = batch.rows(row, row + 1)
+        for name in ("indptr", "indices", "values", "labels", "weights", "fields", "ids"):
+            np.testing.assert_array_equal(getattr(kept, name), getattr(expected, name))
+
+
 def test_concatenating_fills_what_one_side_lacks() -> None:
     plain = Batch([0, 1], [3], None, [1])
     rich = Batch([0, 1], [4], [0.5], [0], fields=[9], ids=["b"], times=[12])

@@ -3,7 +3,7 @@
 import numpy as np
 
 from nonzero import formats
-from nonzero.examples import learnable, predictable, read_examples
+from nonzero.examples import read_examples, usable
 from nonzero.formats import Parsed
 
 
@@ -13,14 +13,14 @@ def parsed(data: bytes, format: str) -> Parsed:
 
 def test_nothing_changes_where_nothing_is_wrong() -> None:
     rows = parsed(b"1 |a x\n-1 |a y z\n", "vw")
-    assert learnable(rows, 1) is rows
-    assert predictable(rows, 1) is rows
+    assert usable(rows, 1, labelled=True) is rows
+    assert usable(rows, 1, labelled=False) is rows
 
 
 def test_rows_without_a_label_are_predictable_and_not_learnable() -> None:
     rows = parsed(b"1 |a x:2\n|a y\nwrong |a z\n0 3.5 |b u v\n\n |c w\n", "vw")
-    assert predictable(rows, 8) is rows
-    kept = learnable(rows, 8)
+    assert usable(rows, 8, labelled=False) is rows
+    kept = usable(rows, 8, labelled=True)
     assert kept.lines.tolist() == [1, 4]
     assert [error.line for error in kept.errors] == [2, 3, 5, 6]
     assert "label" in kept.errors[0].reason
@@ -35,8 +35,8 @@ def test_rows_without_a_label_are_predictable_and_not_learnable() -> None:
 
 def test_rows_outside_the_table_are_errors_that_name_its_size() -> None:
     rows = parsed(b"1 3:1 15:1\n0 16:2\n1 2:1\n", "libsvm")
-    assert predictable(rows, 5) is rows
-    kept = predictable(rows, 4)
+    assert usable(rows, 5, labelled=False) is rows
+    kept = usable(rows, 4, labelled=False)
     assert kept.lines.tolist() == [1, 3]
     assert [error.line for error in kept.errors] == [2]
     assert "2**4 = 16" in kept.errors[0].reason

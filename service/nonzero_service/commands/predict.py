@@ -14,7 +14,7 @@ import typer
 from numpy.typing import NDArray
 
 from nonzero import LogisticRegression
-from nonzero.examples import predictable, read_examples
+from nonzero.examples import read_examples, usable
 from nonzero.formats import Parsed
 from nonzero_service.commands.display import Display
 from nonzero_service.commands.options import (
@@ -62,7 +62,7 @@ def predict(
         # Beside probabilities on the terminal, a bar would only get in the way.
         display = stack.enter_context(Display("predicting", source.size, quiet=output is None))
         for parsed in stack.enter_context(closing(read_examples(blocks, reader))):
-            rows = predictable(parsed, learner.bits)
+            rows = usable(parsed, learner.bits, labelled=False)
             out.write(_lines(rows, learner.predict(rows.batch)))
             rejects.report(source.name, rows.errors, display.say)
             done += len(rows.batch)

@@ -12,7 +12,7 @@ import typer
 
 from nonzero import LogisticRegression
 from nonzero.errors import InputError
-from nonzero.examples import learnable, read_examples
+from nonzero.examples import read_examples, usable
 from nonzero.files import Source
 from nonzero_service.commands.display import Display, figures_line, figures_table
 from nonzero_service.commands.options import (
@@ -66,7 +66,7 @@ def train(
         for source, reader in zip(sources, readers, strict=True):
             with closing(read_examples(source, reader)) as parts:
                 for parsed in parts:
-                    rows = learnable(parsed, bits)
+                    rows = usable(parsed, bits, labelled=True)
                     learner.learn_checked(rows.batch)
                     rejects.report(source.name, rows.errors, display.say)
                     display.show(_position(sources), lambda: figures_line(learner.metrics()))

@@ -9,9 +9,10 @@ from starlette.types import Receive, Scope, Send
 
 from nonzero import Batch
 from nonzero.errors import BatchError
+from nonzero.examples import usable
 from nonzero.formats import Parsed
 from nonzero_service.answers import prediction_lines, predictions, send_json, send_stream
-from nonzero_service.bodies import check_examples, usable
+from nonzero_service.bodies import check_examples
 from nonzero_service.headers import JSON, STREAMS, Headers, headers_of, unknown_type
 from nonzero_service.models import ServedModel
 from nonzero_service.problems import Problem

@@ -14,8 +14,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from nonzero import Batch, LineError
+from nonzero.examples import usable
 from nonzero_service.answers import send_json, send_stream
-from nonzero_service.bodies import check_examples, usable
+from nonzero_service.bodies import check_examples
 from nonzero_service.headers import JSON, NDJSON, STREAMS, Headers, headers_of, unknown_type
 from nonzero_service.idempotency import Fingerprint
 from nonzero_service.learner import Applied
