@@ -1,9 +1,8 @@
-"""Import every module that has kernels, so that their machine code is in the cache."""
+"""Import every module that may have kernels, so that their machine code is in the cache."""
 
 import pkgutil
 from importlib import import_module
 
-import nonzero
-
-for module in pkgutil.walk_packages(nonzero.__path__, "nonzero."):
-    import_module(module.name)
+for package in ("nonzero", "nonzero_service"):
+    for module in pkgutil.walk_packages(import_module(package).__path__, f"{package}."):
+        import_module(module.name)
