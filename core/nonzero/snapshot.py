@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +22,8 @@ from safetensors.numpy import save_file
 from nonzero.errors import SnapshotError
 
 __all__ = ["FORMAT", "digest_of", "read", "write"]
+
+_OS_ERROR: Final = re.compile(r"os error (\d+)")
 
 FORMAT: Final = "nonzero-1"
 """The name and version of the file format."""
@@ -75,7 +78,10 @@ def _serialize(path: Path, tensors: Mapping[str, NDArray[Any]], header: dict[str
     try:
         save_file(arrays, path, metadata=header)
     except SafetensorError as error:
-        raise OSError(f"{path} could not be written: {error}") from error
+        number = _OS_ERROR.search(str(error))
+        if number is None:
+            raise OSError(f"{path} could not be written: {error}") from error
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def _sync(path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from nonzero import Batch, LogisticRegression
+from nonzero import Batch, BatchError, LogisticRegression
 from nonzero_service.storage.codec import VERSION, decode_batch, encode_batch
 from nonzero_service.storage.errors import BodyError
 from nonzero_service.storage.keys import KeyRecord
@@ -71,13 +71,28 @@ def apply(model: LogisticRegression, row: Row) -> None:
     Raises
     ------
     BodyError
-        Where the row does not fit the model.
+        Where the row does not fit the model; it names its position.
     """
+    if row.first_sequence != model.examples:
+        raise BodyError(
+            f"position {row.position} follows {row.first_sequence} examples, and the model has learned from "
+            f"{model.examples}: they do not belong together"
+        )
     match row.kind:
         case "settings":
             _check_start(model, row)
         case "batch":
-            model.learn(decode_batch(row.body))
+            _learn(model, row)
+
+
+def _learn(model: LogisticRegression, row: Row) -> None:
+    try:
+        batch = decode_batch(row.body)
+        if len(batch) != row.count:
+            raise BodyError(f"there are {len(batch)} examples, and the row says {row.count}")
+        model.learn(batch)
+    except (BodyError, BatchError) as error:
+        raise BodyError(f"position {row.position} cannot be learned from: {error}") from error
 
 
 def _check_start(model: LogisticRegression, row: Row) -> None:

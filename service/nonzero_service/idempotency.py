@@ -68,7 +68,19 @@ class Fingerprint:
         self._held = b""
         known = self._known
         if known is not None and self.offset < known.offset:
-            raise self._reused(known)
+            raise self.reused()
+
+    @property
+    def recognised(self) -> bool:
+        """Whether all that is known of the key has been found in the body: until then nothing is new."""
+        return self._known is None or self.offset >= self._known.offset
+
+    def reused(self) -> KeyReusedError:
+        """Return the error that says that the key came with another body before."""
+        key = "" if self._known is None else self._known.key
+        return KeyReusedError(
+            f"the Idempotency-Key {key!r} was used with another body; send the same body, or a new key"
+        )
 
     def digest(self) -> bytes:
         """The digest of what was taken up to :attr:`offset`, 16 bytes."""
@@ -80,16 +92,11 @@ class Fingerprint:
             cut = known.offset - self.offset
             self._digest.update(data[:cut])
             if self._digest.digest() != known.digest or (known.complete and cut < len(data)):
-                raise self._reused(known)
+                raise self.reused()
             self._digest.update(data[cut:])
         else:
             self._digest.update(data)
         self.offset += len(data)
-
-    def _reused(self, known: KeyRecord) -> KeyReusedError:
-        return KeyReusedError(
-            f"the Idempotency-Key {known.key!r} was used with another body; send the same body, or a new key"
-        )
 
 
 class Turns:

@@ -18,14 +18,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeVar
 
-from nonzero import Batch, LogisticRegression
+from nonzero import Batch, BatchError, LogisticRegression
 from nonzero_service import fold
 from nonzero_service.errors import ClosedError, QueueFullError
-from nonzero_service.storage.errors import DiskFullError, JournalBusyError
+from nonzero_service.storage.errors import DiskFullError, JournalBusyError, OutcomeUnknownError
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.keys import KeyRecord
+from nonzero_service.storage.rows import MAX_BODY
 
-__all__ = ["Applied", "Learner"]
+__all__ = ["Applied", "Learner", "Pieces"]
 
 T = TypeVar("T")
 
@@ -34,6 +35,9 @@ GROUP_BYTES: Final = 1 << 20
 
 LEAD: Final = 2
 """How many groups may be durable and not yet applied."""
+
+MAX_BATCH: Final = MAX_BODY - 2 * GROUP_BYTES
+"""The largest batch, in bytes: with what else is in its group it must fit into a row of the journal."""
 
 
 class Applied(NamedTuple):
@@ -47,12 +51,25 @@ class Applied(NamedTuple):
     """The progressive log loss after this batch, where it was asked for."""
 
 
+class Pieces:
+    """The pieces of one stream, of which none is learned from after one that was not.
+
+    Without it a piece that found no space, followed by one that did, would leave a hole that a repeat of the
+    request takes for learned.
+    """
+
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+        """Why a piece was not journalled; only the committer reads and writes it."""
+
+
 class _Learn(NamedTuple):
     """A batch to learn from, and what becomes known of its request's key with it."""
 
     batch: Batch
     record: Callable[[int], KeyRecord] | None
     log_loss: bool
+    pieces: Pieces
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +111,8 @@ class Learner:
     queue_bytes
         How much may wait. Work that is larger than the whole queue is let in when nothing else waits.
     on_failure
-        Told, on the event loop, when a commit's outcome is unknown: the process must end.
+        Told, on the event loop, when a commit's outcome is unknown, or what is durable cannot be applied: the
+        process must end.
     """
 
     def __init__(
@@ -119,9 +137,11 @@ class Learner:
         self._durable: queue.Queue[_Group | None] = queue.Queue(LEAD)
         self._room = asyncio.Event()
         self._closed = False
+        self._failure: Exception | None = None
+        # Daemons: a process that is told to end at once must not wait for a disk that does not answer.
         self._threads = [
-            threading.Thread(target=self._commit_all, name=f"committer {name}"),
-            threading.Thread(target=self._apply_all, name=f"applier {name}"),
+            threading.Thread(target=self._commit_all, name=f"committer {name}", daemon=True),
+            threading.Thread(target=self._apply_all, name=f"applier {name}", daemon=True),
         ]
         for thread in self._threads:
             thread.start()
@@ -129,7 +149,12 @@ class Learner:
     # -- on the event loop -----------------------------------------------------------------------------
 
     def submit(
-        self, batch: Batch, *, record: Callable[[int], KeyRecord] | None = None, log_loss: bool = False
+        self,
+        batch: Batch,
+        *,
+        record: Callable[[int], KeyRecord] | None = None,
+        log_loss: bool = False,
+        pieces: Pieces | None = None,
     ) -> asyncio.Future[Applied]:
         """Queue a batch; the future is done when it is durable and applied.
 
@@ -142,23 +167,31 @@ class Learner:
             example; it is called by the committer and written in the transaction of the batch's row.
         log_loss
             Whether the progressive log loss after the batch is wanted too.
+        pieces
+            The stream that the batch is a piece of; None for one that stands alone.
 
         Raises
         ------
         BatchError
-            Where the model cannot learn from it: it must not get into the journal.
+            Where the model cannot learn from it, or it is too large for a row of the journal: it must not get
+            there.
         QueueFullError
             Where there is no room: nothing was queued.
         ClosedError
             After :meth:`close`.
         """
         self.model.check(batch)
+        if batch.nbytes > MAX_BATCH:
+            raise BatchError(
+                f"a batch of {batch.nbytes} bytes cannot be journalled as one; send at most {MAX_BATCH} at a "
+                "time, or a stream of lines"
+            )
         if not self._fits(batch.nbytes):
             raise QueueFullError(
                 f"{self.queued_bytes} bytes wait to be learned, of {self.queue_bytes} that may; "
                 "come again in a second"
             )
-        return self._put(_Learn(batch, record, log_loss), batch.nbytes)
+        return self._put(_Learn(batch, record, log_loss, pieces or Pieces()), batch.nbytes)
 
     async def room(self, batch: Batch) -> None:
         """Wait until there is room for a batch: so a stream is slowed to the learner's pace."""
@@ -226,22 +259,42 @@ class Learner:
 
     def _commit(self, works: list[_Work]) -> None:
         """Append a group to the journal as one row."""
+        works = self._unbroken(works)
         learns = [work.what for work in works if isinstance(work.what, _Learn)]
-        batch = Batch.concatenate([learn.batch for learn in learns])
-        records, first = [], self.journal.next_sequence
-        for learn in learns:
-            if learn.record is not None:
-                records.append(learn.record(first))
-            first += len(learn.batch)
-        entry = fold.batch_entry(batch, records)
+        if not learns:
+            return
         try:
+            if self._failure is not None:
+                raise self._failure
+            batch = Batch.concatenate([learn.batch for learn in learns])
+            records, first = [], self.journal.next_sequence
+            for learn in learns:
+                if learn.record is not None:
+                    records.append(learn.record(first))
+                first += len(learn.batch)
+            entry = fold.batch_entry(batch, records)
             position = self.journal.append([entry])
         except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it
+            for learn in learns:
+                learn.pieces.failure = error
             outcomes = [_Outcome(work, None, error) for work in works]
             self._loop.call_soon_threadsafe(self._fail, outcomes, error)
         else:
             self.appended_bytes += len(entry.body)
             self._durable.put(_Group(works, batch, position))
+
+    def _unbroken(self, works: list[_Work]) -> list[_Work]:
+        """Refuse the pieces that come after one that was not journalled; return the others."""
+        kept, outcomes = [], []
+        for work in works:
+            failure = work.what.pieces.failure if isinstance(work.what, _Learn) else None
+            if failure is None:
+                kept.append(work)
+            else:
+                outcomes.append(_Outcome(work, None, failure))
+        if outcomes:
+            self._loop.call_soon_threadsafe(self._deliver, outcomes)
+        return kept
 
     def _fail(self, outcomes: list[_Outcome], error: Exception) -> None:
         """Give an error back; unless nothing of the group was written, the process must end."""
@@ -252,16 +305,23 @@ class Learner:
     # -- the applier -----------------------------------------------------------------------------------
 
     def _apply_all(self) -> None:
-        """Be the applier: learn from durable groups, give their results back."""
+        """Be the applier: learn from durable groups, give their results back.
+
+        What is durable and cannot be applied is for a new start. Nothing after it is applied, and no task
+        sees the model then: a snapshot of it would have a hole.
+        """
         while (group := self._durable.get()) is not None:
-            if group.batch is None:
-                self._loop.call_soon_threadsafe(self._deliver, [self._run(group.works[0])])
-                continue
             try:
-                outcomes = self._apply(group, group.batch)
-            except Exception as error:  # noqa: BLE001 - what is durable and not applied is for a new start
-                outcomes = [_Outcome(work, None, error) for work in group.works]
-                self._loop.call_soon_threadsafe(self._fail, outcomes, error)
+                if self._failure is not None:
+                    raise self._failure
+                if group.batch is None:
+                    outcomes = [self._run(group.works[0])]
+                else:
+                    outcomes = self._apply(group, group.batch)
+            except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it
+                self._failure = self._failure or _unapplied(group.position, error)
+                outcomes = [_Outcome(work, None, self._failure) for work in group.works]
+                self._loop.call_soon_threadsafe(self._fail, outcomes, self._failure)
             else:
                 self._loop.call_soon_threadsafe(self._deliver, outcomes)
 
@@ -286,3 +346,11 @@ class Learner:
             return _Outcome(work, work.what(), None)
         except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it
             return _Outcome(work, None, error)
+
+
+def _unapplied(position: int, error: Exception) -> OutcomeUnknownError:
+    failure = OutcomeUnknownError(
+        f"position {position} is in the journal and could not be applied ({error!r}); start the process anew"
+    )
+    failure.__cause__ = error
+    return failure

@@ -3,7 +3,8 @@
 ``data_dir/models/<name>/`` holds ``model.json`` (when and how it was made) and what
 :mod:`nonzero_service.storage` describes: the journal and the snapshots. A directory is made whole under a
 name that starts with a dot, and then renamed; to be deleted, it is renamed first: so a kill leaves a model
-there or not there.
+there or not there. ``data_dir/lock`` keeps a second service away; ``data_dir/format`` is written when the
+first start has made the model ``default``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import asyncio
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,11 +29,13 @@ from nonzero_service.fold import settings_entry
 from nonzero_service.idempotency import Turns
 from nonzero_service.learner import Learner
 from nonzero_service.recovery import Kept, recover, write_snapshot
+from nonzero_service.replaying import ReplayProgress
 from nonzero_service.settings import Settings
 from nonzero_service.snapshotting import Snapshooter
 from nonzero_service.storage.errors import StorageError
 from nonzero_service.storage.files import sync_directory
 from nonzero_service.storage.journal import Journal
+from nonzero_service.storage.lock import DirectoryLock
 from nonzero_service.storage.snapshots import Snapshots
 
 __all__ = ["DEFAULT", "NAME", "Models", "Origin", "ServedModel"]
@@ -45,7 +47,8 @@ DEFAULT: Final = "default"
 """The model that exists from the first start."""
 
 ORIGIN_FILE: Final = "model.json"
-SAY_SECONDS: Final = 1.0
+FORMAT_FILE: Final = "format"
+FORMAT: Final = "1\n"
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +120,7 @@ class Models:
         """Whether something failed that only a new start mends: then nothing is saved at the end."""
         self._served: dict[str, ServedModel] = {}
         self._busy: set[str] = set()
+        self._lock: DirectoryLock | None = None
         self._log = structlog.get_logger("models")
 
     # -- finding ---------------------------------------------------------------------------------------
@@ -159,22 +163,30 @@ class Models:
 
         Raises
         ------
-        SnapshotError
+        LockedError
+            Where another process has the data directory; it names the process.
+        SnapshotError, StorageError
             Where a stored model is damaged; the message names its file.
         OSError
             Where the data directory cannot be used.
         """
-        first = not self.directory.exists()
         self.directory.mkdir(parents=True, exist_ok=True)
+        self._lock = DirectoryLock(self.settings.data_dir)
+        begun = self._has_begun()
         for path in sorted(self.directory.iterdir()):
             if path.name.startswith("."):
                 await asyncio.to_thread(shutil.rmtree, path)
                 continue
             self._warn_of_differences(path.name, _origin(path))
             await self._serve(path.name, path)
-        if first:
-            trained = self.settings.import_file
-            await (self.create(DEFAULT) if trained is None else self.create_from_file(DEFAULT, trained))
+        if not begun:
+            if DEFAULT not in self._served:  # a kill may have come between it and the note
+                trained = self.settings.import_file
+                await (self.create(DEFAULT) if trained is None else self.create_from_file(DEFAULT, trained))
+            _write(self.settings.data_dir / FORMAT_FILE, FORMAT.encode())
+            sync_directory(self.settings.data_dir)
+        elif self.settings.import_file is not None:
+            self._log.info("not imported: this is not the first start", file=str(self.settings.import_file))
         self.ready = True
 
     async def close(self) -> None:
@@ -184,6 +196,8 @@ class Models:
             if not self.failed:
                 await served.save_at_end()
             await served.let_go()
+        if self._lock is not None:
+            self._lock.release()
 
     # -- making and deleting ---------------------------------------------------------------------------
 
@@ -278,7 +292,8 @@ class Models:
     async def _serve(self, name: str, path: Path) -> ServedModel:
         """Bring a model to where it was, and serve it."""
         settings = self.settings
-        kept = await asyncio.to_thread(recover, path, settings.durability, _Progress(name))
+        with ReplayProgress(name) as progress:
+            kept = await asyncio.to_thread(recover, path, settings.durability, progress)
         learner = Learner(name, kept.model, kept.journal, settings.queue_bytes, self._on_failure)
         snapshooter = Snapshooter(
             name,
@@ -292,6 +307,17 @@ class Models:
         self._served[name] = served
         return served
 
+    def _has_begun(self) -> bool:
+        """Whether a first start came to its end here."""
+        path = self.settings.data_dir / FORMAT_FILE
+        try:
+            found = path.read_text()
+        except FileNotFoundError:
+            return False
+        if found != FORMAT:
+            raise SnapshotError(f"{path} says {found!r}, and this release knows {FORMAT!r}; use a newer one")
+        return True
+
     def _warn_of_differences(self, name: str, origin: Origin) -> None:
         """Warn where settings of the service that a model was made with have changed since."""
         if origin.learning_rate is None:
@@ -302,19 +328,6 @@ class Models:
                 self._log.warning(
                     "a stored setting wins", model=name, setting=key, stored=stored, wanted=wanted
                 )
-
-
-class _Progress:
-    """Says in the log how far a long replay is."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._said = time.monotonic()
-
-    def __call__(self, last: int, end: int) -> None:
-        if time.monotonic() - self._said >= SAY_SECONDS:
-            self._said = time.monotonic()
-            structlog.get_logger("models").info("replaying", model=self._name, position=last, end=end)
 
 
 def _origin(path: Path) -> Origin:

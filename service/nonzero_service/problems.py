@@ -29,8 +29,10 @@ from nonzero_service.errors import (
 from nonzero_service.storage.errors import (
     DiskFullError,
     JournalBusyError,
+    JournalClosedError,
     JournalFailedError,
     OutcomeUnknownError,
+    StorageError,
 )
 
 __all__ = ["MAX_ERRORS", "Problem", "problem_of", "send_problem"]
@@ -47,6 +49,8 @@ UNKNOWN: Final = (
     "request again with the same Idempotency-Key: what was kept of it is recognised"
 )
 
+DAMAGED: Final = "what is kept on disk cannot be used; the service's log has the cause under this request_id"
+
 STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (UnknownModelError, 404),
     (ModelExistsError, 409),
@@ -57,6 +61,7 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (ClosedError, 503),
     (JournalBusyError, 503),
     (JournalFailedError, 503),
+    (JournalClosedError, 503),
     (InputError, 422),
     (SnapshotError, 422),
 )
@@ -133,6 +138,8 @@ def problem_of(error: Exception) -> Problem:
         if isinstance(error, kind):
             again = status == 503 or kind is KeyInFlightError
             return Problem(status, str(error), headers=RETRY if again else ())
+    if isinstance(error, StorageError):
+        return Problem(503, DAMAGED, headers=RETRY)
     return Problem(500, "the service failed; its log has the cause under this request_id")
 
 

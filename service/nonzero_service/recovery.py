@@ -11,12 +11,11 @@ import structlog
 from nonzero import LogisticRegression
 from nonzero.errors import NonzeroError, SnapshotError
 from nonzero_service import fold
-from nonzero_service.storage.errors import PrunedError
 from nonzero_service.storage.journal import Durability, Journal
 from nonzero_service.storage.reader import JournalReader
 from nonzero_service.storage.snapshots import Snapshot, Snapshots
 
-__all__ = ["Kept", "Replayed", "found", "recover", "replay", "write_snapshot"]
+__all__ = ["Kept", "Replayed", "check_snapshot", "found", "recover", "replay", "write_snapshot"]
 
 Replayed = Callable[[int, int], object]
 """Told how far a replay is: the last position applied, and the position where it ends."""
@@ -87,16 +86,7 @@ def found(
     """
     if held is not None:
         snapshot, model = held
-        try:
-            digest = reader.digest_at(snapshot.position).hex()
-        except PrunedError:  # what it stood on is pruned; the rows after it are chained by themselves
-            digest = model.notes["journal_digest"]
-        if digest != model.notes["journal_digest"]:
-            raise SnapshotError(
-                f"{snapshot.path} is of another history than {reader.path}: at position {snapshot.position} "
-                f"the digests are {model.notes['journal_digest']} and {digest}; restore the directory from a "
-                "backup"
-            )
+        check_snapshot(reader, snapshot, model)
         return model, snapshot.position + 1
     first = reader.base.position + 1
     if first > 1:
@@ -116,6 +106,26 @@ def found(
             "from a backup"
         )
     return LogisticRegression.from_settings(start.settings), 1
+
+
+def check_snapshot(reader: JournalReader, snapshot: Snapshot, model: LogisticRegression) -> None:
+    """Refuse a snapshot that is not of the journal's history.
+
+    Raises
+    ------
+    SnapshotError
+        It names the position and both digests.
+    PrunedError
+        Where the journal no longer holds the rows after it.
+    """
+    noted = (model.notes.get("position"), model.notes.get("journal_digest"))
+    found = (snapshot.position, reader.digest_at(snapshot.position).hex())
+    if noted != found:
+        raise SnapshotError(
+            f"{snapshot.path} is of another history than {reader.path}: it was taken at position {noted[0]} "
+            f"with the digest {noted[1]}, and the journal has {found[1]} at position {found[0]}; restore the "
+            "directory from a backup"
+        )
 
 
 def replay(model: LogisticRegression, reader: JournalReader, start: int, replayed: Replayed) -> None:

@@ -16,6 +16,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nonzero_service.metrics import Metrics
 from nonzero_service.problems import problem_of, send_problem
+from nonzero_service.storage.errors import (
+    DiskFullError,
+    JournalBusyError,
+    JournalClosedError,
+    JournalFailedError,
+    StorageError,
+)
 
 __all__ = ["Requests"]
 
@@ -65,7 +72,7 @@ class Requests:
             status = status or GONE
         except Exception as error:  # every error is a problem, and none ends the connection before its answer
             problem = problem_of(error)
-            if problem.status >= 500 and problem.status not in (503, 507):
+            if problem.status >= 500 and not _is_expected(error):
                 self._log.exception("the service failed", request_id=scope["request_id"], path=scope["path"])
             if status:  # too late for another answer; cutting the connection says that this one is not whole
                 raise
@@ -92,6 +99,13 @@ class Requests:
             status=status,
             milliseconds=round(seconds * 1000, 3),
         )
+
+
+def _is_expected(error: Exception) -> bool:
+    """Whether an error that is answered 5xx says all that there is to say: no disk space, not now."""
+    if isinstance(error, StorageError):
+        return isinstance(error, DiskFullError | JournalBusyError | JournalFailedError | JournalClosedError)
+    return problem_of(error).status in (503, 507)
 
 
 def _request_id(scope: Scope) -> bytes:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
+import threading
 from types import FrameType
 from typing import Final
 
@@ -18,8 +20,11 @@ from nonzero_service.settings import Settings
 __all__ = ["serve"]
 
 
-LAST_WORDS: Final = 0.5
+LAST_WORDS: Final = 0.4
 """Seconds that requests in flight have to be answered when the service fails."""
+
+LAST_SECONDS: Final = 0.8
+"""Seconds after a failure in which the process ends, even where a client or the disk does not answer."""
 
 
 class Server(uvicorn.Server):
@@ -28,10 +33,14 @@ class Server(uvicorn.Server):
     failure: Exception | None = None
 
     def fail(self, error: Exception) -> None:
-        """Stop because of an error; what is in flight has half a second to be answered."""
+        """Stop because of an error; what is in flight has less than half a second to be answered."""
         if self.failure is None:
             self.failure = error
+            structlog.get_logger("server").critical("stopping", reason=str(error))
             self.should_exit = True
+            last = threading.Timer(LAST_SECONDS, os._exit, (1,))
+            last.daemon = True
+            last.start()
             asyncio.get_running_loop().call_later(LAST_WORDS, setattr, self, "force_exit", True)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

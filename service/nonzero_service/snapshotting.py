@@ -17,7 +17,6 @@ from nonzero import LogisticRegression
 from nonzero_service.learner import Learner
 from nonzero_service.recovery import Kept, write_snapshot
 from nonzero_service.settings import Retention
-from nonzero_service.storage.errors import StorageError
 from nonzero_service.storage.snapshots import Snapshot
 
 __all__ = ["Snapshooter", "Taken"]
@@ -105,7 +104,7 @@ class Snapshooter:
             if self._due():
                 try:
                     await asyncio.shield(self.take())
-                except (StorageError, OSError):
+                except Exception:  # noqa: BLE001 - one that fails must not be the last that is tried
                     self._log.exception("no snapshot could be taken", model=self._name)
                     self._since = time.monotonic()  # tried again when the time has passed anew
 

@@ -144,3 +144,21 @@ def test_a_known_offset_is_checked_wherever_the_chunks_end() -> None:
             fingerprint_of(body.replace(b"one", b"onE"), [cut], known)
     with pytest.raises(KeyReusedError):
         fingerprint_of(body[:5], [], known)
+
+
+def test_another_body_of_shorter_lines_is_learned_from_not_at_all(start: Callable[..., Any]) -> None:
+    """It has more rows than are known, before the offset up to which they are."""
+    path = "/v1/models/default"
+    running = start(bits=10).until_ready()
+    with running.client() as client:
+        known = b"1 | " + b"x" * 100 + b"\n"
+        assert post(client, path, known * 50, "k").status_code == 200
+        with socket.create_connection((running.host, running.port)) as connection:
+            other = b"1 | a\n" * 200
+            head = (
+                f"POST {path}/update HTTP/1.1\r\nhost: x\r\ncontent-type: text/x-vw\r\nconnection: close\r\n"
+                f"idempotency-key: k\r\ncontent-length: {2 * len(other)}\r\n\r\n"
+            )
+            connection.sendall(head.encode() + other)
+            assert connection.recv(4096).split()[1] == b"422"
+        assert client.get(path).json()["sequence"] == 50

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from nonzero import AdaGrad, Batch, BatchError, LogisticRegression
 from nonzero_service.errors import ClosedError, QueueFullError
 from nonzero_service.fold import apply, settings_entry
-from nonzero_service.learner import Learner
+from nonzero_service.learner import MAX_BATCH, Learner, Pieces
+from nonzero_service.storage.errors import DiskFullError, OutcomeUnknownError
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.storage.reader import JournalReader
@@ -171,3 +173,83 @@ def test_a_key_is_known_with_the_row_it_came_with(with_learner: Learning) -> Non
         assert learner.journal.lookup("key") == KeyRecord("key", b"digest", 7, 20, 20, True, {"sequence": 40})
 
     with_learner(use)
+
+
+def test_a_batch_too_large_for_a_row_is_refused(with_learner: Learning) -> None:
+    large = Batch(np.array([0, MAX_BATCH // 4]), np.zeros(MAX_BATCH // 4, np.uint32), labels=[1])
+
+    async def use(learner: Learner) -> None:
+        with pytest.raises(BatchError, match="cannot be journalled"):
+            learner.submit(large)
+
+    assert with_learner(use, queue_bytes=2**30).examples == 0
+
+
+def test_a_record_that_cannot_be_made_fails_its_group_and_ends_the_service(tmp_path: Path) -> None:
+    failures: list[Exception] = []
+
+    def broken(first: int) -> KeyRecord:
+        raise ValueError(first)
+
+    async def run() -> None:
+        with Journal(tmp_path) as journal:
+            learner = Learner("test", new_model(), journal, 2**20, failures.append)
+            with pytest.raises(ValueError, match="0"):
+                await learner.submit(batches(1)[0], record=broken)
+            await learner.close()
+
+    asyncio.run(run())
+    assert len(failures) == 1
+
+
+class Defective(LogisticRegression):
+    """A model that fails at a batch of 13 examples, as none should."""
+
+    def learn_checked(self, batch: Batch) -> NDArray[np.float32]:
+        if len(batch) == 13:
+            raise MemoryError
+        return super().learn_checked(batch)
+
+
+def test_nothing_is_applied_after_a_row_that_cannot_be(tmp_path: Path) -> None:
+    """The rows after it stay for a new start; a snapshot would have a hole."""
+    failures: list[Exception] = []
+    model = Defective(10, AdaGrad(0.1))
+
+    async def run() -> None:
+        with Journal(tmp_path) as journal:
+            learner = Learner("test", model, journal, 2**20, failures.append)
+            await learner.submit(batches(1)[0])
+            outcomes: list[object] = []
+            for work in (
+                lambda: learner.submit(batches(1, rows=13)[0]),
+                lambda: learner.run(lambda: learner.position),
+                lambda: learner.submit(batches(1)[0]),
+            ):
+                outcomes += await asyncio.gather(work(), return_exceptions=True)
+            assert [type(outcome) for outcome in outcomes] == [OutcomeUnknownError] * 3
+            assert (model.examples, journal.next_sequence) == (20, 33)
+            await learner.close()
+
+    asyncio.run(run())
+    assert failures
+
+
+def test_no_piece_of_a_stream_is_learned_after_one_that_found_no_space(small_disk: Path) -> None:
+    small, large = batches(1)[0], batches(1, rows=1_000_000)[0]
+    model = new_model()
+
+    async def run() -> None:
+        with Journal(small_disk) as journal:
+            learner = Learner("test", model, journal, 2**30, no_failure)
+            pieces = Pieces()
+            gone = [learner.submit(one, pieces=pieces) for one in (large, small, small)]
+            for future in gone:
+                with pytest.raises(DiskFullError):
+                    await future
+            with pytest.raises(DiskFullError):
+                await learner.submit(small, pieces=pieces)
+            assert (await learner.submit(small)).sequence == 20
+            await learner.close()
+
+    asyncio.run(run())

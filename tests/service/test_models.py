@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from nonzero import AdaGrad, LogisticRegression
 from nonzero_service.models import Models
 from nonzero_service.settings import Settings
+from nonzero_service.storage.errors import LockedError
 
 FILE = {"content-type": "application/vnd.safetensors"}
 
@@ -140,6 +142,41 @@ def test_a_deleted_default_stays_deleted(tmp_path: Path) -> None:
         second = Models(settings, failing)
         await second.open()
         assert second.all() == []
+        await second.close()
+
+    asyncio.run(run())
+
+
+def test_a_first_start_that_failed_is_made_up_for(tmp_path: Path) -> None:
+    """A file that cannot be imported leaves no directory that passes for one without a default model."""
+
+    async def start(trained: Path | None) -> list[str]:
+        models = Models(Settings.load(data_dir=tmp_path / "data", bits=4, import_file=trained), failing)
+        try:
+            await models.open()
+            return [served.name for served in models.all()]
+        finally:
+            await models.close()
+
+    with pytest.raises(FileNotFoundError):
+        asyncio.run(start(tmp_path / "missing"))
+    LogisticRegression(5).save(tmp_path / "trained")
+    assert asyncio.run(start(tmp_path / "trained")) == ["default"]
+
+
+def test_a_second_service_is_refused_and_touches_nothing(tmp_path: Path) -> None:
+    async def run() -> None:
+        settings = Settings.load(data_dir=tmp_path, bits=4)
+        first, second = Models(settings, failing), Models(settings, failing)
+        await first.open()
+        with first.workplace() as place:
+            (place / "upload").write_bytes(b"half")
+            with pytest.raises(LockedError, match=f"process {os.getpid()}"):
+                await second.open()
+            await second.close()
+            assert (place / "upload").exists()
+        await first.close()
+        await second.open()
         await second.close()
 
     asyncio.run(run())

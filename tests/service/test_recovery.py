@@ -154,3 +154,30 @@ def test_the_first_row_says_what_the_model_starts_from(history: History) -> None
     apply(LogisticRegression(10, AdaGrad(0.1)), row)
     with pytest.raises(BodyError, match="another model"):
         apply(LogisticRegression(10, AdaGrad(0.2)), row)
+
+
+def test_a_snapshot_under_another_name_is_refused(history: History) -> None:
+    history.learn(3)
+    path = history.snapshot()
+    history.learn(1)
+    path.rename(path.with_name(f"{5:020d}.safetensors"))
+    with pytest.raises(SnapshotError, match="position 4"):
+        history.recovered()
+
+
+def test_a_file_that_is_no_snapshot_of_a_journal_is_refused(history: History) -> None:
+    history.learn(3)
+    history.model.notes = {}
+    history.model.save(Snapshots(history.directory / "snapshots").directory / f"{4:020d}.safetensors")
+    with pytest.raises(SnapshotError, match="another history"):
+        history.recovered()
+
+
+def test_a_row_that_does_not_follow_the_model_is_named(history: History) -> None:
+    history.learn(2)
+    with Journal(history.directory) as journal:
+        rows = list(journal.read(2))
+    model = LogisticRegression(10, AdaGrad(0.1))
+    with pytest.raises(BodyError, match="position 3 follows 40 examples"):
+        apply(model, rows[1])
+    assert model.examples == 0

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
@@ -17,6 +15,7 @@ from nonzero import Batch, LineError
 from nonzero.examples import usable
 from nonzero_service.answers import send_json, send_stream
 from nonzero_service.bodies import check_examples
+from nonzero_service.flows import Flow, Tally, whatever_happens
 from nonzero_service.headers import JSON, NDJSON, STREAMS, Headers, headers_of, unknown_type
 from nonzero_service.idempotency import Fingerprint
 from nonzero_service.learner import Applied
@@ -27,58 +26,6 @@ from nonzero_service.spool import Spool
 from nonzero_service.storage.keys import KeyRecord
 
 __all__ = ["Update"]
-
-WINDOW: Final = 2
-"""So many pieces of one stream may be with the learner: one applied, one waiting; the queue is for all."""
-
-
-class Tally:
-    """What has become of a request's examples so far.
-
-    Parameters
-    ----------
-    served
-        The model.
-    known
-        What is known of the request's idempotency key: its examples are accepted, and not learned from again.
-    """
-
-    def __init__(self, served: ServedModel, known: KeyRecord | None = None) -> None:
-        self.model = served.name
-        self.accepted = 0
-        self.rejected = 0
-        self.errors: list[LineError] = []
-        self.sequence = served.model.examples
-        self.skipped = 0
-        self._known = 0 if known is None else known.rows
-
-    def accept(self, applied: Applied) -> None:
-        """Count a piece that was applied."""
-        self.accepted += applied.examples
-        self.sequence = applied.sequence
-
-    def reject(self, errors: tuple[LineError, ...]) -> None:
-        """Count lines that cannot be learned; the first hundred are kept."""
-        self.rejected += len(errors)
-        self.errors += errors[: MAX_ERRORS - len(self.errors)]
-
-    def skip(self, batch: Batch) -> Batch:
-        """Count the examples that were learned from before; return the others."""
-        known = min(self._known - self.skipped, len(batch))
-        self.skipped += known
-        self.accepted += known
-        return batch.rows(known, len(batch)) if known else batch
-
-    def answer(self, *, keyed: bool) -> dict[str, Any]:
-        """Return the answer to the whole body."""
-        answer = {
-            "model": self.model,
-            "accepted": self.accepted,
-            "rejected": self.rejected,
-            "errors": [{"line": line, "reason": reason} for line, reason in self.errors],
-            "sequence": self.sequence,
-        }
-        return answer | {"replayed": self.skipped} if keyed else answer
 
 
 class Update:
@@ -147,7 +94,7 @@ class Update:
             tally.accept(Applied(len(batch), first + len(batch), None))
             return record(first, tally.answer(keyed=True), len(batch))
 
-        await served.learner.submit(batch, record=make)
+        await whatever_happens(served.learner.submit(batch, record=make))
         return tally.answer(keyed=True)
 
     # -- streams ---------------------------------------------------------------------------------------
@@ -175,90 +122,47 @@ class Update:
     ) -> dict[str, Any]:
         """Learn from a stream of lines; once, where it has a key."""
         if headers.key is None:
-            tally = Tally(served)
-            await self._learn_stream(served, headers, receive, strict, progress, tally)
-            return tally.answer(keyed=False)
+            flow = Flow(served, progress)
+            await self._learn_stream(served, headers, receive, strict, flow)
+            return flow.tally.answer(keyed=False)
         async with served.turns.turn(headers.key):
             known = await self._known(served, headers.key)
-            tally = Tally(served, known)
             fingerprint = Fingerprint(headers.media, known)
-            await self._learn_stream(served, headers, receive, strict, progress, tally, fingerprint)
+            flow = Flow(served, progress, headers.key, known, fingerprint)
+            await self._learn_stream(served, headers, receive, strict, flow)
             if known is not None and known.complete:
                 return known.answer | {"replayed": known.rows}
             # An empty row says that the request has come to its end, and how it was answered.
-            answer = tally.answer(keyed=True)
+            answer = flow.tally.answer(keyed=True)
 
             def record(first: int) -> KeyRecord:
                 key, digest = headers.key or "", fingerprint.digest()
-                return KeyRecord(key, digest, fingerprint.offset, first, tally.accepted, True, answer)
+                return KeyRecord(key, digest, fingerprint.offset, first, flow.tally.accepted, True, answer)
 
-            await served.learner.submit(Batch.empty(), record=record)
+            await served.learner.room(Batch.empty())
+            await whatever_happens(served.learner.submit(Batch.empty(), record=record))
             return answer
 
     async def _learn_stream(
-        self,
-        served: ServedModel,
-        headers: Headers,
-        receive: Receive,
-        strict: bool,
-        progress: Spool | None,
-        tally: Tally,
-        fingerprint: Fingerprint | None = None,
+        self, served: ServedModel, headers: Headers, receive: Receive, strict: bool, flow: Flow
     ) -> None:
-        """Learn from a stream of lines, as fast as the learner does.
-
-        Raises
-        ------
-        Problem
-            Where the body breaks off; `accepted` says what was learned before.
-        """
-        waiting: deque[asyncio.Future[Applied]] = deque()
-        given = tally.accepted
-
-        async def settle(limit: int) -> None:
-            """Wait until at most `limit` pieces are with the learner."""
-            while len(waiting) > limit:
-                applied = await waiting.popleft()
-                tally.accept(applied)
-                if progress is not None:
-                    progress.write(_progress_line(tally, applied))
-
-        try:
-            async with aclosing(self.service.bodies.stream(headers, receive, fingerprint)) as pieces:
-                async for piece in pieces:
-                    parsed = usable(piece.parsed, served.model.bits, labelled=True)
-                    tally.reject(parsed.errors)
-                    if parsed.errors:
-                        self.service.metrics.rejected(served.name, len(parsed.errors))
-                    if strict and parsed.errors:
+        """Learn from a stream of lines, as fast as the learner does."""
+        async with (
+            flow,
+            aclosing(self.service.bodies.stream(headers, receive, flow.fingerprint)) as pieces,
+        ):
+            async for piece in pieces:
+                parsed = usable(piece.parsed, served.model.bits, labelled=True)
+                if parsed.errors:
+                    flow.tally.reject(parsed.errors)
+                    self.service.metrics.rejected(served.name, len(parsed.errors))
+                    if strict:
                         raise _refused(parsed.errors)
-                    batch = tally.skip(parsed.batch)
-                    if not len(batch):
-                        continue
-                    await settle(WINDOW - 1)
-                    if given:  # once begun it waits for room; until then it is refused, as any request is
-                        await served.learner.room(batch)
-                    given += len(batch)
-                    record = _record(headers.key, piece.digest, piece.offset, tally.skipped + given)
-                    waiting.append(served.learner.submit(batch, record=record, log_loss=progress is not None))
-        except Problem as problem:
-            await settle(0)
-            problem.members.update(accepted=tally.accepted, rejected=tally.rejected, sequence=tally.sequence)
-            raise
-        finally:  # a repeat must not begin before what this one gave is in the journal
-            await asyncio.gather(*waiting, return_exceptions=True)
-        await settle(0)
+                await flow.give(parsed.batch, piece)
 
     async def _known(self, served: ServedModel, key: str) -> KeyRecord | None:
         """Return what the journal knows of a key."""
         return await self.service.bodies.aside(lambda: served.kept.journal.lookup(key))
-
-
-def _record(key: str | None, digest: bytes, offset: int, rows: int) -> Callable[[int], KeyRecord] | None:
-    """Return the maker of the record that a stream with a key has come so far."""
-    if key is None:
-        return None
-    return lambda first: KeyRecord(key, digest, offset, first, rows, False, {})
 
 
 def _strict(scope: Scope) -> bool:
@@ -278,13 +182,3 @@ def _refused(errors: tuple[LineError, ...]) -> Problem:
         "stopped before the part that it stands in; `accepted` examples had been learned",
         errors=errors[:MAX_ERRORS],
     )
-
-
-def _progress_line(tally: Tally, applied: Applied) -> bytes:
-    line = {
-        "accepted": tally.accepted,
-        "rejected": tally.rejected,
-        "sequence": tally.sequence,
-        "log_loss": applied.log_loss,
-    }
-    return msgspec.json.encode(line) + b"\n"

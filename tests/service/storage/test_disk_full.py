@@ -2,35 +2,17 @@
 
 import errno
 import os
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from nonzero import LogisticRegression
 from nonzero_service.storage.errors import DiskFullError
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.rows import Entry
 from nonzero_service.storage.snapshots import Snapshots
 
 BODY = os.urandom(100_000)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 8 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "nonzero", str(place)],
-        capture_output=True,
-        check=False,
-        text=True,
-    )
-    if done.returncode:
-        pytest.skip(f"a file system of 8 MB cannot be mounted: {done.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def write_for_ever(journal: Journal) -> None:
@@ -88,3 +70,10 @@ def test_a_snapshot_leaves_nothing_behind(small_disk: Path) -> None:
     assert snapshots.all() == [first]
     assert list(snapshots.directory.iterdir()) == [first.path]
     assert len(first.path.read_bytes()) == 5_000_000
+
+
+def test_a_model_that_does_not_fit_says_so(small_disk: Path) -> None:
+    snapshots = Snapshots(small_disk / "snapshots")
+    with pytest.raises(DiskFullError):
+        snapshots.write(1, LogisticRegression(18).save)
+    assert list(snapshots.directory.iterdir()) == []

@@ -1,0 +1,195 @@
+"""Flows: the examples of one request on their way through the learner, and what has become of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+import msgspec
+from starlette.requests import ClientDisconnect
+
+from nonzero import Batch, LineError
+from nonzero_service.bodies import Piece
+from nonzero_service.errors import KeyReusedError
+from nonzero_service.idempotency import Fingerprint
+from nonzero_service.learner import Applied, Pieces
+from nonzero_service.models import ServedModel
+from nonzero_service.problems import MAX_ERRORS, problem_of
+from nonzero_service.spool import Spool
+from nonzero_service.storage.keys import KeyRecord
+
+__all__ = ["Flow", "Tally", "whatever_happens"]
+
+T = TypeVar("T")
+
+WINDOW: Final = 2
+"""So many pieces of one stream may be with the learner: one applied, one waiting; the queue is for all."""
+
+
+class Tally:
+    """What has become of a request's examples so far.
+
+    Parameters
+    ----------
+    served
+        The model.
+    known
+        What is known of the request's idempotency key: its examples are accepted, and not learned from again.
+    """
+
+    def __init__(self, served: ServedModel, known: KeyRecord | None = None) -> None:
+        self.model = served.name
+        self.accepted = 0
+        self.rejected = 0
+        self.errors: list[LineError] = []
+        self.sequence = served.model.examples
+        self.skipped = 0
+        self._known = 0 if known is None else known.rows
+
+    def accept(self, applied: Applied) -> None:
+        """Count a piece that was applied."""
+        self.accepted += applied.examples
+        self.sequence = applied.sequence
+
+    def reject(self, errors: tuple[LineError, ...]) -> None:
+        """Count lines that cannot be learned; the first hundred are kept."""
+        self.rejected += len(errors)
+        self.errors += errors[: MAX_ERRORS - len(self.errors)]
+
+    def skip(self, batch: Batch) -> Batch:
+        """Count the examples that were learned from before; return the others."""
+        known = min(self._known - self.skipped, len(batch))
+        self.skipped += known
+        self.accepted += known
+        return batch.rows(known, len(batch)) if known else batch
+
+    def answer(self, *, keyed: bool) -> dict[str, Any]:
+        """Return the answer to the whole body."""
+        answer = {
+            "model": self.model,
+            "accepted": self.accepted,
+            "rejected": self.rejected,
+            "errors": [{"line": line, "reason": reason} for line, reason in self.errors],
+            "sequence": self.sequence,
+        }
+        return answer | {"replayed": self.skipped} if keyed else answer
+
+
+class Flow:
+    """The pieces of one stream, given to the learner at its own pace.
+
+    Leaving the block waits for what was given, whatever happened: a repeat of the request must not begin
+    before that is in the journal. What ends the stream early becomes a problem that says, as `accepted`, what
+    had been learned.
+
+    Parameters
+    ----------
+    served
+        The model.
+    progress
+        Where a line goes after every commit, if anywhere.
+    key, known, fingerprint
+        The request's idempotency key, what is known of it, and what its bytes are held against.
+    """
+
+    def __init__(
+        self,
+        served: ServedModel,
+        progress: Spool | None,
+        key: str | None = None,
+        known: KeyRecord | None = None,
+        fingerprint: Fingerprint | None = None,
+    ) -> None:
+        self.tally = Tally(served, known)
+        self.fingerprint = fingerprint
+        self._learner = served.learner
+        self._progress = progress
+        self._key = key
+        self._pieces = Pieces()
+        self._given = 0
+        self._waiting: deque[asyncio.Future[Applied]] = deque()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            try:
+                await self._settle(0)
+            except Exception as failure:  # noqa: BLE001 - it is answered below, as any other
+                error = failure
+        rest = await asyncio.gather(*self._waiting, return_exceptions=True)
+        if not isinstance(error, Exception) or isinstance(error, ClientDisconnect | KeyReusedError):
+            return
+        for applied in rest:
+            if isinstance(applied, Applied):
+                self.tally.accept(applied)
+        problem = problem_of(error)
+        counts = {name: getattr(self.tally, name) for name in ("accepted", "rejected", "sequence")}
+        problem.members.update(counts)
+        raise problem from error
+
+    async def give(self, batch: Batch, piece: Piece) -> None:
+        """Give what is new of a piece's examples to the learner, when there is room.
+
+        Raises
+        ------
+        KeyReusedError
+            Where the key came with another body before: nothing of this one is learned from.
+        QueueFullError
+            Where there is no room, and nothing of the stream was given yet.
+        """
+        batch = self.tally.skip(batch)
+        if not len(batch):
+            return
+        if self.fingerprint is not None and not self.fingerprint.recognised:
+            raise self.fingerprint.reused()  # these are more rows than there had been up to here
+        await self._settle(WINDOW - 1)
+        if self._given:  # once begun it waits for room; until then it is refused, as any request is
+            await self._learner.room(batch)
+        self._given += len(batch)
+        record = self._record(piece, self.tally.skipped + self._given)
+        log_loss = self._progress is not None
+        self._waiting.append(
+            self._learner.submit(batch, record=record, log_loss=log_loss, pieces=self._pieces)
+        )
+
+    async def _settle(self, limit: int) -> None:
+        """Wait until at most `limit` pieces are with the learner."""
+        while len(self._waiting) > limit:
+            applied = await asyncio.shield(self._waiting[0])
+            self._waiting.popleft()
+            self.tally.accept(applied)
+            if self._progress is not None:
+                self._progress.write(_progress_line(self.tally, applied))
+
+    def _record(self, piece: Piece, rows: int) -> Callable[[int], KeyRecord] | None:
+        """Return the maker of the record that a stream with a key has come so far."""
+        key = self._key
+        if key is None:
+            return None
+        return lambda first: KeyRecord(key, piece.digest, piece.offset, first, rows, False, {})
+
+
+async def whatever_happens(work: asyncio.Future[T]) -> T:
+    """Wait for work to end even where the request is given up: a repeat must not begin before that."""
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        raise
+
+
+def _progress_line(tally: Tally, applied: Applied) -> bytes:
+    line = {
+        "accepted": tally.accepted,
+        "rejected": tally.rejected,
+        "sequence": tally.sequence,
+        "log_loss": applied.log_loss,
+    }
+    return msgspec.json.encode(line) + b"\n"
