@@ -1,4 +1,6 @@
-"""The command line: ``train | predict | inspect`` with the library, ``serve | demo`` with the service.
+"""The command line.
+
+``train | predict | inspect`` with the library, ``serve | demo | verify | refold`` with the service.
 
 Exit status: 0 fine; 1 a failure, with one line that says what and the way out; 2 a wrong use of the command.
 """
@@ -14,8 +16,10 @@ from nonzero.errors import NonzeroError
 from nonzero_service.commands.demo import demo
 from nonzero_service.commands.inspect import inspect
 from nonzero_service.commands.predict import predict
+from nonzero_service.commands.refold import refold
 from nonzero_service.commands.serve import serve
 from nonzero_service.commands.train import train
+from nonzero_service.commands.verify import verify
 
 __all__ = ["app", "main"]
 
@@ -36,6 +40,8 @@ app.command(
     add_help_option=False,
 )(serve)
 app.command()(demo)
+app.command()(verify)
+app.command()(refold)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -10,7 +10,6 @@ first start has made the model ``default``.
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ import msgspec
 import structlog
 
 from nonzero import AdaGrad, LogisticRegression, SnapshotError
+from nonzero_service.data_directory import begin, has_begun
 from nonzero_service.errors import ModelExistsError, NotReadyError, UnknownModelError
 from nonzero_service.fold import settings_entry
 from nonzero_service.idempotency import Turns
@@ -33,7 +33,7 @@ from nonzero_service.replaying import ReplayProgress
 from nonzero_service.settings import Settings
 from nonzero_service.snapshotting import Snapshooter
 from nonzero_service.storage.errors import StorageError
-from nonzero_service.storage.files import sync_directory
+from nonzero_service.storage.files import sync_directory, write_durably
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.lock import DirectoryLock
 from nonzero_service.storage.snapshots import Snapshots
@@ -47,8 +47,6 @@ DEFAULT: Final = "default"
 """The model that exists from the first start."""
 
 ORIGIN_FILE: Final = "model.json"
-FORMAT_FILE: Final = "format"
-FORMAT: Final = "1\n"
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,7 +170,7 @@ class Models:
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         self._lock = DirectoryLock(self.settings.data_dir)
-        begun = self._has_begun()
+        begun = has_begun(self.settings.data_dir)
         for path in sorted(self.directory.iterdir()):
             if path.name.startswith("."):
                 await asyncio.to_thread(shutil.rmtree, path)
@@ -183,8 +181,7 @@ class Models:
             if DEFAULT not in self._served:  # a kill may have come between it and the note
                 trained = self.settings.import_file
                 await (self.create(DEFAULT) if trained is None else self.create_from_file(DEFAULT, trained))
-            _write(self.settings.data_dir / FORMAT_FILE, FORMAT.encode())
-            sync_directory(self.settings.data_dir)
+            begin(self.settings.data_dir)
         elif self.settings.import_file is not None:
             self._log.info("not imported: this is not the first start", file=str(self.settings.import_file))
         self.ready = True
@@ -307,17 +304,6 @@ class Models:
         self._served[name] = served
         return served
 
-    def _has_begun(self) -> bool:
-        """Whether a first start came to its end here."""
-        path = self.settings.data_dir / FORMAT_FILE
-        try:
-            found = path.read_text()
-        except FileNotFoundError:
-            return False
-        if found != FORMAT:
-            raise SnapshotError(f"{path} says {found!r}, and this release knows {FORMAT!r}; use a newer one")
-        return True
-
     def _warn_of_differences(self, name: str, origin: Origin) -> None:
         """Warn where settings of the service that a model was made with have changed since."""
         if origin.learning_rate is None:
@@ -340,16 +326,9 @@ def _origin(path: Path) -> Origin:
 
 def _begin(directory: Path, origin: Origin, model: LogisticRegression) -> None:
     """Write what a new model starts from: its origin, its journal's first row, a trained one's snapshot."""
-    _write(directory / ORIGIN_FILE, msgspec.json.encode(origin))
+    write_durably(directory / ORIGIN_FILE, msgspec.json.encode(origin))
     with Journal(directory, sequence=model.examples) as journal:
         position = journal.append([settings_entry(model)])
         snapshots = Snapshots(directory / "snapshots")
         if model.examples:
             write_snapshot(snapshots, position, journal.digest_at(position), model)
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())

@@ -56,3 +56,12 @@ def test_a_wrong_flag_is_status_2_and_says_what_is_wrong(
 ) -> None:
     assert serve(*arguments) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_trained_file_is_imported_at_the_first_start(tmp_path: Path) -> None:
+    trained = LogisticRegression(6)
+    trained.learn_one({"a": "b"}, 1)
+    trained.save(tmp_path / "trained")
+    with ServerProcess("127.0.0.1", 0, tmp_path / "data", ["--import", str(tmp_path / "trained")]) as server:
+        answer = httpx.get(f"{server.url}/v1/models/default", trust_env=False).json()
+    assert (answer["sequence"], answer["settings"]) == (1, trained.settings)

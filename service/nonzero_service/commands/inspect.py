@@ -1,8 +1,9 @@
-"""``nonzero inspect``: what a saved model holds."""
+"""``nonzero inspect``: what a saved model, or a data directory, holds."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -10,19 +11,62 @@ import typer
 
 from nonzero import LogisticRegression
 from nonzero_service.commands.display import figures_table
-from nonzero_service.commands.options import JSONOption, ModelArgument
+from nonzero_service.commands.extra import service_extra
+from nonzero_service.commands.options import JSONOption, ModelOrDirectoryArgument
 
 __all__ = ["inspect"]
 
 
 def inspect(
-    model: ModelArgument,
+    model: ModelOrDirectoryArgument,
     top: Annotated[int, typer.Option("--top", min=0, help="How many of the largest weights to show.")] = 10,
     as_json: JSONOption = False,
 ) -> None:
-    """Show a saved model: settings, examples seen, how well it predicted them, the largest weights."""
+    """Show a saved model: settings, examples seen, how well it predicted them, the largest weights.
+
+    Of a data directory it shows what is kept of each model, and its newest snapshot.
+    """
+    if model.is_dir():
+        reports = _directory_reports(model, top)
+        texts = (_directory_text(name, report) for name, report in reports.items())
+        typer.echo(json.dumps(reports) if as_json else "\n\n".join(texts))
+        return
     report = _report(LogisticRegression.load(model), top)
     typer.echo(json.dumps(report) if as_json else _text(report))
+
+
+def _directory_reports(directory: Path, top: int) -> dict[str, dict[str, Any]]:
+    with service_extra("inspect"):
+        from nonzero_service.data_directory import models_in
+        from nonzero_service.inspecting import held_in
+    reports: dict[str, dict[str, Any]] = {}
+    for name, path in models_in(directory).items():
+        held = held_in(path)
+        reports[name] = {
+            "first_position": held.first,
+            "last_position": held.last,
+            "sequence": held.sequence,
+            "newest": held.newest.isoformat(timespec="milliseconds"),
+            "snapshots": held.snapshots,
+            "put_aside": held.put_aside,
+            "settings": held.settings if held.model is None else held.model.settings,
+            "model": None if held.model is None else _report(held.model, top),
+        }
+    return reports
+
+
+def _directory_text(name: str, report: dict[str, Any]) -> str:
+    positions = ", ".join(f"{position:,}" for position in report["snapshots"]) or "none yet"
+    lines = [
+        f"{name}: {report['sequence']:,} examples",
+        f"journal: positions {report['first_position']:,} to {report['last_position']:,}, "
+        f"the last of {report['newest']}",
+        f"snapshots at: {positions}",
+        *(f"damaged and put aside: {file}" for file in report["put_aside"]),
+    ]
+    if report["model"] is not None:
+        lines += ["", "the newest snapshot:", _text(report["model"])]
+    return "\n".join(lines)
 
 
 def _report(model: LogisticRegression, top: int) -> dict[str, Any]:

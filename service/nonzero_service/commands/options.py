@@ -15,6 +15,7 @@ from nonzero.formats import Reader
 __all__ = [
     "AUTO",
     "BitsOption",
+    "DataDirectoryArgument",
     "FileArgument",
     "FilesArgument",
     "FormatOption",
@@ -22,8 +23,9 @@ __all__ = [
     "JSONOption",
     "LabelOption",
     "LearningRateOption",
-    "ModelArgument",
     "ModelOption",
+    "ModelOrDirectoryArgument",
+    "NameOption",
     "NumericOption",
     "OptionalFileArgument",
     "optimizer_of",
@@ -52,10 +54,22 @@ NumericOption = Annotated[
 IgnoreOption = Annotated[
     list[str] | None, typer.Option("--ignore", help="csv: a column to leave out. Repeatable.")
 ]
-ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", exists=True, help=_MODEL_HELP)]
+ModelOrDirectoryArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="MODEL_OR_DIR", exists=True, help="A file that train saved, or a service's data directory."
+    ),
+]
 ModelOption = Annotated[Path, typer.Option("--model", exists=True, dir_okay=False, help=_MODEL_HELP)]
 JSONOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 BitsOption = Annotated[int, typer.Option("--bits", min=1, max=30, help="log2 of the number of slots.")]
+DataDirectoryArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DATA_DIR", exists=True, file_okay=False, help="What serve was given as --data-dir."
+    ),
+]
+NameOption = Annotated[str | None, typer.Option("--model", help="The model's name; all unless given.")]
 LearningRateOption = Annotated[
     str,
     typer.Option(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, Final
 
 import typer
 
@@ -13,6 +13,10 @@ from nonzero_service.settings import PREFIX, Settings
 __all__ = ["app"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+_SHORTER: Final = {"import_file": ("--import",)}
+"""Flags beside those that are named as their settings."""
 
 
 def serve(**flags: str | None) -> None:
@@ -36,6 +40,7 @@ def _flag(name: str) -> inspect.Parameter:
     default = "" if field.default is None else f" [default: {_text(field.default)}]"
     option = typer.Option(
         None,
+        *_SHORTER.get(name, ()),
         "--" + name.replace("_", "-"),
         help=meaning + default,
         metavar="",

@@ -239,7 +239,7 @@ class JournalReader:
                 return found[0], record
         return None
 
-    def verify(self, progress: Callable[[int, int], None] | None = None) -> Verified:
+    def verify(self, progress: Callable[[int, int], object] | None = None) -> Verified:
         """Walk over everything: the mark, every row, every key; safe beside the writer.
 
         Parameters

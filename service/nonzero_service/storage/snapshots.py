@@ -18,7 +18,7 @@ from nonzero.errors import NonzeroError
 from nonzero_service.storage.errors import DiskFullError
 from nonzero_service.storage.files import sync_directory
 
-__all__ = ["Snapshot", "Snapshots"]
+__all__ = ["Snapshot", "Snapshots", "kept_in"]
 
 T = TypeVar("T")
 
@@ -43,6 +43,13 @@ class Snapshot:
     path: Path
 
 
+def kept_in(directory: Path) -> list[Snapshot]:
+    """Return the snapshots in a directory, the newest first; those put aside are not among them."""
+    found = ((path, _NAME.fullmatch(path.name)) for path in directory.iterdir())
+    snapshots = [Snapshot(int(match[1]), path) for path, match in found if match]
+    return sorted(snapshots, key=lambda snapshot: -snapshot.position)
+
+
 class Snapshots:
     """The snapshots of one model.
 
@@ -65,9 +72,7 @@ class Snapshots:
 
     def all(self) -> list[Snapshot]:
         """Return the snapshots, the newest first; those put aside are not among them."""
-        found = ((path, _NAME.fullmatch(path.name)) for path in self.directory.iterdir())
-        snapshots = [Snapshot(int(match[1]), path) for path, match in found if match]
-        return sorted(snapshots, key=lambda snapshot: -snapshot.position)
+        return kept_in(self.directory)
 
     def damaged(self) -> list[Path]:
         """Return the files that were put aside, sorted by name."""

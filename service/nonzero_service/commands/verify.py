@@ -1,0 +1,87 @@
+"""``nonzero verify``: whether what is kept on disk is what was written, and the model its fold."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nonzero_service.commands.display import Display
+from nonzero_service.commands.extra import service_extra
+from nonzero_service.commands.options import DataDirectoryArgument, JSONOption, NameOption
+
+if TYPE_CHECKING:
+    from nonzero_service.verifying import Checked
+
+__all__ = ["verify"]
+
+
+def verify(
+    data_dir: DataDirectoryArgument,
+    model: NameOption = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    as_json: JSONOption = False,
+) -> None:
+    """Check the journal's chain and every snapshot, and fold the journal's rows against the newest.
+
+    Nothing is changed; a service may be running. Exit status 1 where something is wrong.
+    """
+    with service_extra("verify"):
+        from nonzero_service.data_directory import models_in
+        from nonzero_service.verifying import verify as check
+    found = {name: _checked(check, name, path, quiet) for name, path in models_in(data_dir, model).items()}
+    if as_json:
+        typer.echo(json.dumps({name: _report(checked) for name, checked in found.items()}))
+    else:
+        for name, checked in found.items():
+            typer.echo(_text(name, checked))
+    if any(checked.faults for checked in found.values()):
+        raise typer.Exit(1)
+
+
+def _checked(check: Any, name: str, path: Path, quiet: bool) -> Checked:
+    with Display(name, None, quiet) as display:
+        checked: Checked = check(
+            path, lambda what, done, end: display.show(done, lambda: f"{what}, {done:,} of {end:,}")
+        )
+        return checked
+
+
+def _report(checked: Checked) -> dict[str, Any]:
+    journal = checked.journal
+    return {
+        "sound": not checked.faults,
+        "faults": checked.faults,
+        "first_position": None if journal is None else journal.first,
+        "last_position": None if journal is None else journal.last,
+        "sequence": None if journal is None else journal.sequence,
+        "keys": None if journal is None else journal.keys,
+        "journal_digest": None if journal is None else journal.digest.hex(),
+        "snapshots": checked.snapshots,
+        "folded_from": checked.folded_from,
+        "identical": checked.identical,
+        "digest": checked.digest,
+    }
+
+
+def _text(name: str, checked: Checked) -> str:
+    lines = [f"{name}: {'DAMAGED' if checked.faults else 'sound'}"]
+    if (journal := checked.journal) is not None:
+        lines.append(
+            f"  journal    positions {journal.first:,} to {journal.last:,} hold, "
+            f"{journal.sequence:,} examples, {journal.keys:,} idempotency keys"
+        )
+    if checked.snapshots:
+        lines.append(f"  snapshots  whole at {_positions(checked.snapshots)}")
+    if checked.folded_from is not None and checked.digest is not None:
+        begin = f"the snapshot at {checked.folded_from:,}" if checked.folded_from else "nothing"
+        same = f"; bit-identical at {_positions(checked.identical)}" if checked.identical else ""
+        lines.append(f"  fold       from {begin} gives {checked.digest}{same}")
+    lines += [f"  FAULT      {fault}" for fault in checked.faults]
+    return "\n".join(lines)
+
+
+def _positions(positions: list[int]) -> str:
+    return ", ".join(f"{position:,}" for position in positions)
