@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nonzero.checking import MAX_WEIGHT, read_labels, read_weights
 from nonzero.errors import BatchError
 from nonzero.hashing import NO_FIELD
 
@@ -20,9 +21,6 @@ __all__ = ["MAX_BITS", "MAX_INDEX", "MAX_VALUE", "MAX_WEIGHT", "Batch"]
 
 MAX_VALUE: Final = 1e6
 """The largest magnitude of a feature's value."""
-
-MAX_WEIGHT: Final = 1e6
-"""The largest importance weight; 0 is counted and not learned from."""
 
 MAX_INDEX: Final = 2**31
 """The largest index: abs() of a signed 32-bit hash."""
@@ -107,31 +105,16 @@ class Batch:
             _check_size("times", moments, n, "row")
         if ids is not None and len(ids) != n:
             raise BatchError(f"there are {len(ids)} ids for {n} rows; give one id (or None) a row")
-        self._set(
-            rows,
-            columns,
-            numbers,
-            checked_labels(labels, n),
-            checked_weights(weights, n),
-            groups,
-            ids,
-            moments,
+        vars(self).update(  # the class is frozen
+            indptr=rows,
+            indices=columns,
+            values=numbers,
+            labels=checked_labels(labels, n),
+            weights=checked_weights(weights, n),
+            fields=groups,
+            ids=ids,
+            times=moments,
         )
-
-    def _set(
-        self,
-        indptr: NDArray[np.int64],
-        indices: NDArray[np.uint32],
-        values: NDArray[np.float32] | None,
-        labels: NDArray[np.float32],
-        weights: NDArray[np.float32],
-        fields: NDArray[np.uint16] | None,
-        ids: Sequence[str | None] | None,
-        times: NDArray[np.int64] | None,
-    ) -> None:
-        for name, array in locals().copy().items():
-            if name != "self":
-                object.__setattr__(self, name, array)
 
     @classmethod
     def trusted(
@@ -144,10 +127,30 @@ class Batch:
         fields: NDArray[np.uint16] | None = None,
         ids: Sequence[str | None] | None = None,
         times: NDArray[np.int64] | None = None,
+        largest_slot: int | None = None,
     ) -> Self:
-        """Make a batch of contiguous arrays that keep every rule: for parsers, which check as they read."""
+        """Make a batch of contiguous arrays that keep every rule: for parsers, which check as they read.
+
+        Parameters
+        ----------
+        indptr, indices, values, labels, weights, fields, ids, times
+            As for :class:`Batch`.
+        largest_slot
+            The attribute of that name; None where it is not known yet.
+        """
         batch = cls.__new__(cls)
-        batch._set(indptr, indices, values, labels, weights, fields, ids, times)
+        known = {} if largest_slot is None else {"largest_slot": largest_slot}
+        vars(batch).update(
+            known,
+            indptr=indptr,
+            indices=indices,
+            values=values,
+            labels=labels,
+            weights=weights,
+            fields=fields,
+            ids=ids,
+            times=times,
+        )
         return batch
 
     @classmethod
@@ -183,13 +186,12 @@ class Batch:
         csr = X.tocsr()
         return cls(csr.indptr, csr.indices, csr.data, labels=y, weights=weights)
 
-    @classmethod
+    @staticmethod
     def from_dicts(
-        cls,
         examples: Iterable[Mapping[str, Any]],
         labels: ArrayLike | None = None,
         weights: ArrayLike | None = None,
-    ) -> Self:
+    ) -> Batch:
         """Hash examples given as dicts of features.
 
         ``{"site": "news"}`` is the feature ``site=news`` with value 1, ``{"bid": 0.5}`` is ``bid`` with value
@@ -209,16 +211,14 @@ class Batch:
         """
         from nonzero.formats.ndjson import batch_of_features  # here, because formats make batches
 
-        rows = batch_of_features(examples)
-        n = len(rows)
-        return cls.trusted(
-            rows.indptr,
-            rows.indices,
-            rows.values,
-            checked_labels(labels, n),
-            checked_weights(weights, n),
-            rows.fields,
-        )
+        batch = batch_of_features(examples)
+        given = {}
+        if labels is not None:
+            given["labels"] = checked_labels(labels, len(batch))
+        if weights is not None:
+            given["weights"] = checked_weights(weights, len(batch))
+        vars(batch).update(given)  # nobody else has it yet
+        return batch
 
     def to_csr(self, bits: int) -> csr_matrix:
         """Return float32 ``scipy.sparse.csr_matrix`` of shape (n, 2**bits), duplicates of a slot summed.
@@ -365,10 +365,8 @@ def checked_labels(labels: ArrayLike | None, n: int) -> NDArray[np.float32]:
         return np.full(n, np.nan, np.float32)
     array = np.array(labels, np.float32).ravel()
     _check_size("labels", array, n, "row")
-    array[array == -1] = 0
-    bad = np.flatnonzero((array != 0) & (array != 1) & ~np.isnan(array))
-    if bad.size:
-        row = int(bad[0])
+    row = read_labels(array)
+    if row >= 0:
         raise BatchError(
             f"row {row}: the label {np.ravel(np.asarray(labels))[row]} is not 0 or 1 (or -1, True, False)"
         )
@@ -381,9 +379,8 @@ def checked_weights(weights: ArrayLike | None, n: int) -> NDArray[np.float32]:
         return np.ones(n, np.float32)
     array = np.array(weights, np.float32).ravel()
     _check_size("weights", array, n, "row")
-    bad = np.flatnonzero(~((array >= 0) & (array <= MAX_WEIGHT)))
-    if bad.size:
-        row = int(bad[0])
+    row = read_weights(array)
+    if row >= 0:
         raise BatchError(f"row {row}: the importance weight {array[row]} is not from 0 to {MAX_WEIGHT:g}")
     return array
 

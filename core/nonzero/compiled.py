@@ -22,7 +22,7 @@ import numpy as np
 from numba.core import config as numba_config
 
 config: Any = numba_config  # its settings are made at run time, out of the type checker's sight
-__all__ = ["cache_directory", "inlined", "kernel"]
+__all__ = ["cache_directory", "entry_point", "inlined", "kernel"]
 
 OPTIONS: Final[dict[str, Any]] = {"nogil": True, "error_model": "numpy", "_nrt": False}
 """Kernels do not allocate, and so need no run time that counts references: it would count every array that is
@@ -94,6 +94,18 @@ def kernel(*signatures: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
             config.CACHE_DIR = before
 
     return compile_now
+
+
+def entry_point(compiled: Any) -> Callable[..., Any]:
+    """Return the machine code of a kernel with one signature, to be called at once, for what must be quick.
+
+    Calling a kernel looks up which of its signatures fits: with a tuple of eleven arrays that takes three
+    times as long as the reading of one example (1.5 of 2.2 microseconds). Here the arguments must be of the
+    kernel's types: an array is refused where its items have another size, and by nothing else.
+    """
+    [version] = compiled.overloads.values()
+    entry: Callable[..., Any] = version.entry_point
+    return entry
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:

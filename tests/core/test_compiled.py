@@ -6,7 +6,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
+
 import nonzero
+from nonzero.checking import read_labels
 
 # The one file alone: importing the package would compile its kernels anew for every CPU and flag.
 PROGRAM = "import runpy, sys; print(runpy.run_path(sys.argv[1])['cache_directory'])"
@@ -35,3 +39,10 @@ def test_a_place_that_cannot_be_written_to_is_passed_over(tmp_path: Any) -> None
     directory = run(NONZERO_CACHE_DIR=str(occupied), TMPDIR=str(tmp_path))
     assert directory.startswith(str(tmp_path))
     assert os.access(directory, os.W_OK)
+
+
+def test_what_enters_a_kernel_at_once_refuses_items_of_another_size() -> None:
+    labels = np.array([1, -1, 7], np.float32)
+    assert read_labels(labels) == 2
+    with pytest.raises(TypeError):
+        read_labels(labels.astype(np.float64))

@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 import re
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -31,12 +31,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.batch import Batch
+from nonzero.compiled import entry_point
 from nonzero.errors import BatchError, FormatError, InputError, LineError
 from nonzero.formats.json_examples import read_examples
 from nonzero.formats.json_plain import Members, decode, row_of, shown_value
 from nonzero.formats.json_text import MARGIN
 from nonzero.formats.reading import PADDING, Buffer, Format
-from nonzero.formats.rows import Row, Rows, assemble
+from nonzero.formats.rows import PLAIN, Row, Rows, assemble, assemble_with, summarize
 
 __all__ = ["NDJSON", "batch_of_features", "parse_body"]
 
@@ -69,6 +70,9 @@ class NDJSON(Format):
         return row_of(line)
 
 
+_read_examples: Final[Callable[..., int]] = entry_point(read_examples)
+
+
 class _Workspace(threading.local):
     """What reading needs beside its result, kept by each thread: allocation costs more than one row."""
 
@@ -88,37 +92,24 @@ class _Workspace(threading.local):
         if not size <= self.size <= 64 * max(size, 2**16):
             self._reserve(size)
         self.buffer[:size] = lines
-        n = int(read_examples(self.array, size, self.scratch, self.rows))
+        n = _read_examples(self.array, size, self.scratch, self.rows)
+        self.summary = summarize(self.rows, n)
         self.by_python: dict[int, Row | None] = {}
         wrong: dict[int, str] = {}
-        for r in np.flatnonzero(self.rows.plain[:n]).tolist():
-            start, end = self.rows.spans[r].tolist()
-            try:
-                self.by_python[r] = row_of(lines[start:end])
-            except InputError as error:
-                wrong[r] = str(error)
+        if self.summary[0] & PLAIN:
+            for r in np.flatnonzero(self.rows.plain[:n]).tolist():
+                start, end = self.rows.spans[r].tolist()
+                try:
+                    self.by_python[r] = row_of(lines[start:end])
+                except InputError as error:
+                    wrong[r] = str(error)
         return n, wrong
 
     def batch(self, n: int) -> Batch:
         """Copy the first `n` rows, all of them right, out as a batch."""
-        return assemble(self.rows, n, self.buffer, self.by_python)
-
-    def features(self, n: int) -> Batch:
-        """Copy the features of the first `n` rows out, without labels and the like."""
         if self.by_python:
-            return self.batch(n)
-        rows = self.rows
-        indptr = rows.indptr[: n + 1].copy()
-        nnz = int(indptr[n])
-        values = rows.values[:nnz]
-        return Batch.trusted(
-            indptr,
-            rows.indices[:nnz].copy(),
-            values.copy() if np.count_nonzero(values != 1) else None,
-            np.full(n, np.nan, np.float32),
-            np.ones(n, np.float32),
-            rows.fields[:nnz].copy(),
-        )
+            return assemble_with(self.rows, n, self.buffer, self.by_python)
+        return assemble(self.rows, n, self.buffer, self.summary)
 
 
 _workspace: Final = _Workspace()
@@ -147,7 +138,7 @@ def batch_of_features(examples: Iterable[Mapping[str, Any]]) -> Batch:
         n, wrong = _workspace.read(lines)
         if wrong:
             raise _refusal(piece, first)
-        batches.append(_workspace.features(n))
+        batches.append(_workspace.batch(n))
         first += n
     return Batch.concatenate(batches)
 

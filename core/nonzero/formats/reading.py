@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nonzero.batch import Batch
 from nonzero.errors import InputError, LineError
-from nonzero.formats.rows import Row, Rows, assemble
+from nonzero.formats.rows import PLAIN, Row, Rows, assemble, assemble_with, summarize
 
 __all__ = ["MAX_LINE", "PADDING", "Buffer", "Format", "Parsed", "Reader"]
 
@@ -184,13 +184,15 @@ class Reader:
         rows, first = self._rows, self._line
         n = self.format.read(self._array, end, rows)
         lines = rows.lines[:n] + (first + 1)
+        summary = summarize(rows, n)
+        self._line += int(rows.lines[n])
+        if end <= self.max_line and not summary[0] & PLAIN:
+            return Parsed(assemble(rows, n, self._buffer, summary), lines, (), int(rows.lines[n]))
         spans = rows.spans[:n]
-        doubtful = rows.plain[:n]
-        if end > self.max_line:
-            doubtful = doubtful | (spans[:, 1] - spans[:, 0] > self.max_line)
+        too_long = spans[:, 1] - spans[:, 0] > self.max_line
         read: dict[int, Row | None] = {}
         errors: list[LineError] = []
-        for r in np.flatnonzero(doubtful).tolist():
+        for r in np.flatnonzero(rows.plain[:n] | too_long).tolist():
             begin, stop = spans[r].tolist()
             number = int(lines[r])
             read[r] = None
@@ -204,11 +206,9 @@ class Reader:
                 read[r] = self.format.parse_line(line)
             except InputError as error:
                 errors.append(LineError(number, str(error)))
-        finished = int(rows.lines[n])
-        self._line += finished
         if errors:
             lines = np.delete(lines, [r for r, row in read.items() if row is None])
-        return Parsed(assemble(rows, n, self._buffer, read), lines, tuple(errors), finished)
+        return Parsed(assemble_with(rows, n, self._buffer, read), lines, tuple(errors), int(rows.lines[n]))
 
     def _too_long(self, line: int) -> LineError:
         return LineError(

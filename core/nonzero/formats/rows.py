@@ -1,8 +1,9 @@
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,assignment"
 """Rows: the scratch arrays that a compiled parser writes into, and how a batch is made of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -10,8 +11,10 @@ from numba import types
 from numpy.typing import NDArray
 
 from nonzero.batch import Batch
+from nonzero.compiled import entry_point, kernel
+from nonzero.hashing import NO_FIELD
 
-__all__ = ["BUFFER", "ROWS", "Row", "Rows", "assemble"]
+__all__ = ["BUFFER", "PLAIN", "ROWS", "Row", "Rows", "assemble", "assemble_with", "summarize"]
 
 
 class Rows(NamedTuple):
@@ -59,7 +62,7 @@ class Rows(NamedTuple):
 
 
 BUFFER: Final = types.uint8[::1]
-ROWS: Final = types.NamedTuple(  # type: ignore[no-untyped-call]
+ROWS: Final = types.NamedTuple(
     (
         types.int64[::1],
         types.uint32[::1],
@@ -78,6 +81,43 @@ ROWS: Final = types.NamedTuple(  # type: ignore[no-untyped-call]
 """The type of :class:`Rows` in a kernel's signature."""
 
 
+# What rows have among them: the bits of a summary.
+PLAIN: Final = 1  # a row that Python is to read
+VALUED: Final = 2  # a value other than 1
+GROUPED: Final = 4  # a nonzero that has a field
+NAMED: Final = 8  # a row that has an id
+TIMED: Final = 16  # a row that has a time
+
+
+@kernel(types.UniTuple(types.int64, 2)(ROWS, types.int64))
+def _summarize(rows, n):
+    plain, named, timed = False, False, False
+    for r in range(n):
+        plain |= rows.plain[r] != 0
+        named |= rows.ids[r, 0] >= 0
+        timed |= rows.times[r] >= 0
+    nnz = rows.indptr[n]
+    valued, grouped, direct = False, False, False
+    for j in range(nnz):
+        valued |= rows.values[j] != np.float32(1)
+    for j in range(nnz):
+        grouped |= rows.fields[j] != NO_FIELD
+        direct |= rows.fields[j] == NO_FIELD
+    largest = -1
+    if direct:
+        for j in range(nnz):
+            if rows.fields[j] == NO_FIELD:
+                largest = max(largest, np.int64(rows.indices[j]))
+    return plain * PLAIN | valued * VALUED | grouped * GROUPED | named * NAMED | timed * TIMED, largest
+
+
+summarize: Final[Callable[[Rows, int], tuple[int, int]]] = entry_point(_summarize)
+"""Return what the first n rows have among them, as bits, and the largest slot given directly, or -1.
+
+One pass for what would take a dozen calls of numpy, each of which costs more than a row.
+"""
+
+
 class Row(NamedTuple):
     """One line as Python read it."""
 
@@ -91,8 +131,8 @@ class Row(NamedTuple):
     time: int = -1
 
 
-def assemble(rows: Rows, n: int, data: bytearray, read: Mapping[int, Row | None]) -> Batch:
-    """Make a batch of the first `n` rows, copied out of the scratch arrays.
+def assemble(rows: Rows, n: int, data: bytearray, summary: tuple[int, int]) -> Batch:
+    """Make a batch of the first `n` rows, none of them plain, copied out of the scratch arrays.
 
     Parameters
     ----------
@@ -102,61 +142,77 @@ def assemble(rows: Rows, n: int, data: bytearray, read: Mapping[int, Row | None]
         How many.
     data
         The buffer that they were read from: ids are bytes of it.
+    summary
+        What :func:`summarize` says of them.
+    """
+    flags, largest_slot = summary
+    indptr = rows.indptr[: n + 1].copy()
+    nnz = int(indptr[n])
+    return Batch.trusted(
+        indptr,
+        rows.indices[:nnz].copy(),
+        rows.values[:nnz].copy() if flags & VALUED else None,
+        rows.labels[:n].copy(),
+        rows.weights[:n].copy(),
+        rows.fields[:nnz].copy() if flags & GROUPED else None,
+        _ids(rows.ids[:n], data) if flags & NAMED else None,
+        rows.times[:n].copy() if flags & TIMED else None,
+        largest_slot,
+    )
+
+
+def assemble_with(rows: Rows, n: int, data: bytearray, read: Mapping[int, Row | None]) -> Batch:
+    """Make a batch of the first `n` rows, some of which Python read.
+
+    Parameters
+    ----------
+    rows, n, data
+        As for :func:`assemble`.
     read
         The rows that Python read in the compiled parser's place; None where the line is wrong and has no row.
     """
-    indptr = rows.indptr[: n + 1].copy()
+    indptr = rows.indptr[: n + 1]
     nnz = int(indptr[n])
     labels, weights, times = rows.labels[:n].copy(), rows.weights[:n].copy(), rows.times[:n].copy()
-    indices, values, fields = rows.indices[:nnz], rows.values[:nnz], rows.fields[:nnz]
     ids = _ids(rows.ids[:n], data)
-    if read:
-        counts = np.diff(indptr)
-        keep = np.ones(n, np.bool_)
-        by_python = np.zeros(n, np.bool_)
-        found: list[Row] = []
-        for r, row in sorted(read.items()):
-            if row is None:
-                keep[r] = False
-                continue
-            by_python[r] = True
-            counts[r] = len(row.indices)
-            labels[r], weights[r], times[r] = row.label, row.weight, row.time
-            if row.id is not None:
-                ids = ids if ids is not None else [None] * n
-                ids[r] = row.id
-            found.append(row)
-        there = np.repeat(by_python, counts)
-        indices = _merged(there, indices, [row.indices for row in found])
-        values = _merged(there, values, [row.values for row in found])
-        fields = _merged(there, fields, [row.fields for row in found])
-        if counts[~keep].any():  # a line that was read, and is too long
-            kept = np.repeat(keep, counts)
-            indices, values, fields = indices[kept], values[kept], fields[kept]
-        indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts[keep])])
-        labels, weights, times = labels[keep], weights[keep], times[keep]
-        ids = ids if ids is None else [name for name, kept in zip(ids, keep, strict=True) if kept]
+    counts = np.diff(indptr)
+    keep = np.ones(n, np.bool_)
+    by_python = np.zeros(n, np.bool_)
+    found: list[Row] = []
+    for r, row in sorted(read.items()):
+        if row is None:
+            keep[r] = False
+            continue
+        by_python[r] = True
+        counts[r] = len(row.indices)
+        labels[r], weights[r], times[r] = row.label, row.weight, row.time
+        if row.id is not None:
+            ids[r] = row.id
+        found.append(row)
+    there = np.repeat(by_python, counts)
+    indices = _merged(there, rows.indices[:nnz], [row.indices for row in found])
+    values = _merged(there, rows.values[:nnz], [row.values for row in found])
+    fields = _merged(there, rows.fields[:nnz], [row.fields for row in found])
+    if counts[~keep].any():  # a line that was read, and is too long
+        kept = np.repeat(keep, counts)
+        indices, values, fields = indices[kept], values[kept], fields[kept]
+    times = times[keep]
+    ids = [name for name, kept in zip(ids, keep, strict=True) if kept]
     return Batch.trusted(
-        indptr,
-        indices.copy(),
-        None if (values == 1).all() else values.copy(),
-        labels,
-        weights,
-        fields.copy() if fields.any() else None,
-        ids,
+        np.concatenate([np.zeros(1, np.int64), np.cumsum(counts[keep])]),
+        indices,
+        None if (values == 1).all() else values,
+        labels[keep],
+        weights[keep],
+        fields if fields.any() else None,
+        ids if any(name is not None for name in ids) else None,
         times if (times >= 0).any() else None,
     )
 
 
-def _ids(spans: NDArray[np.int64], data: bytearray) -> list[str | None] | None:
+def _ids(spans: NDArray[np.int64], data: bytearray) -> list[str | None]:
     """Take the ids that the compiled parser found out of the buffer."""
-    given = np.flatnonzero(spans[:, 0] >= 0)
-    if not given.size:
-        return None
-    ids: list[str | None] = [None] * len(spans)
-    for r, (start, end) in zip(given.tolist(), spans[given].tolist(), strict=True):
-        ids[r] = data[start:end].decode("ascii")
-    return ids
+    return [data[start:end].decode("ascii") if start >= 0 else None for start, end in spans.tolist()]
 
 
 def _merged(there: NDArray[np.bool_], compiled: NDArray[Any], found: list[Sequence[Any]]) -> NDArray[Any]:

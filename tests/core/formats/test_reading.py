@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.formats.plainly import assert_same, whole
-from nonzero import formats
+from nonzero import Batch, formats
 from nonzero.errors import FormatError, SettingsError
 
 TEXT = "1 2 'x|a f:3 |b g\r\n\n-1 | s=t u:1e-30\nwrong\n'ý| é:0.123456789012345678\r\n| last".encode()
@@ -20,6 +20,22 @@ def test_chunks_that_end_anywhere_give_the_same_rows() -> None:
     for cut in range(len(TEXT) + 1):
         assert_same(whole(formats.reader("vw"), TEXT[:cut], TEXT[cut:]), expected)
     assert_same(whole(formats.reader("vw"), *(TEXT[j : j + 1] for j in range(len(TEXT)))), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("vw", TEXT),
+        ("libsvm", b"1 3:1 70:2.5\n-1\n0 9:1\n"),
+        ("ndjson", b'{"features":{"a":"b"}}\n{"indices":[5,2000000000]}\n{"indices":[7]}\n'),
+        ("ndjson", b'{"features":{"a":"b"},"indices":[12]}\n'),
+        ("ndjson", b'{"features":{}}\n'),
+    ],
+)
+def test_the_largest_slot_is_that_of_the_arrays(name: str, text: bytes) -> None:
+    batch = whole(formats.reader(name), text).batch
+    same = Batch(batch.indptr, batch.indices, batch.values, batch.labels, fields=batch.fields)
+    assert batch.largest_slot == same.largest_slot
 
 
 def test_line_numbers_run_on_over_feeds() -> None:
