@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -23,15 +24,14 @@ from nonzero_service.spool import Spool
 __all__ = ["prediction_lines", "predictions", "send_json", "send_stream"]
 
 
-async def send_json(send: Send, body: bytes, status: int = 200) -> None:
+CONTENT_JSON: Final = (b"content-type", JSON.encode())
+CONTENT_NDJSON: Final = (b"content-type", NDJSON.encode())
+
+
+async def send_json(send: Send, body: bytes) -> None:
     """Answer with JSON."""
-    await send(
-        {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [(b"content-type", JSON.encode()), (b"content-length", b"%d" % len(body))],
-        }
-    )
+    headers = [CONTENT_JSON, (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
@@ -52,9 +52,7 @@ async def send_stream(send: Send, spool: Spool, write: Callable[[Spool], Awaitab
         data = await spool.take()
         if not data:
             await writing
-        await send(
-            {"type": "http.response.start", "status": 200, "headers": [(b"content-type", NDJSON.encode())]}
-        )
+        await send({"type": "http.response.start", "status": 200, "headers": [CONTENT_NDJSON]})
         while data:
             await send({"type": "http.response.body", "body": data, "more_body": True})
             data = await spool.take()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from starlette.types import Scope
@@ -43,19 +44,23 @@ def headers_of(scope: Scope) -> Headers:
     key = None
     for name, value in scope["headers"]:
         if name == b"content-type":
-            media = value.decode("latin-1").lower()
+            media = _media_of(value)
         elif name == b"content-encoding":
             encoding = value.decode("latin-1").strip().lower()
         elif name == b"accept":
             accept = value.decode("latin-1").lower()
         elif name == b"idempotency-key":
             key = value.decode("latin-1")
-    if ";" in media:
-        media, _, parameters = media.partition(";")
-        _check_charset(parameters)
     if key is not None and not 0 < len(key) <= MAX_KEY:
         raise Problem(422, f"an Idempotency-Key has 1 to {MAX_KEY} characters, not {len(key)}")
-    return Headers(media.strip(), encoding, accept, key)
+    return Headers(media, encoding, accept, key)
+
+
+@lru_cache(64)
+def _media_of(content_type: bytes) -> str:
+    media, _, parameters = content_type.decode("latin-1").lower().partition(";")
+    _check_charset(parameters)
+    return media.strip()
 
 
 def unknown_type(media: str, *known: str) -> Problem:

@@ -5,9 +5,12 @@ One middleware, plain ASGI, cheap enough for requests that take tens of microsec
 
 from __future__ import annotations
 
-import os
+import itertools
+import logging
 import re
+import secrets
 import time
+from functools import cached_property
 from typing import Final
 
 import structlog
@@ -28,6 +31,9 @@ __all__ = ["Requests"]
 
 REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}")
 """An X-Request-ID that is taken over: printable ASCII."""
+
+_made_ids: Final = itertools.count(secrets.randbits(63))
+"""Requests without an id of their own are numbered, from where no other process does."""
 
 GONE: Final = 499
 """The status in log and metrics of a request whose client went before its answer."""
@@ -80,6 +86,11 @@ class Requests:
         finally:
             self._ended(scope, status, time.perf_counter() - started)
 
+    @cached_property
+    def _tells_all(self) -> bool:
+        """Whether requests that went well are logged: asked once, when logging is set up."""
+        return bool(self._log.is_enabled_for(logging.DEBUG))
+
     def _ended(self, scope: Scope, status: int, seconds: float) -> None:
         route = scope.get("route")
         pattern = getattr(route, "path", "none")
@@ -89,8 +100,10 @@ class Requests:
             log = self._log.error
         elif status >= 400 or method in ("PUT", "DELETE"):
             log = self._log.info
-        else:
+        elif self._tells_all:
             log = self._log.debug
+        else:
+            return
         log(
             "request",
             request_id=scope["request_id"],
@@ -115,4 +128,4 @@ def _request_id(scope: Scope) -> bytes:
                 taken: bytes = value
                 return taken
             break
-    return os.urandom(8).hex().encode()
+    return b"%016x" % next(_made_ids)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import httpx
 import pytest
@@ -39,8 +40,11 @@ def test_a_request_id_is_echoed_and_logged(client: httpx.Client, service: object
     assert re.fullmatch("[0-9a-f]{16}", made)
     strange = client.get("/healthz", headers={"x-request-id": "a b" * 90}).headers["x-request-id"]
     assert re.fullmatch("[0-9a-f]{16}", strange)
-    logged = [line["request_id"] for line in service.log if line.get("event") == "request"]  # type: ignore[attr-defined]
-    assert {"click-17", made, strange} <= set(logged)
+    told: set[str] = set()
+    deadline = time.monotonic() + 10  # the line is written after the answer, and read by another thread
+    while not {"click-17", made, strange} <= told:
+        assert time.monotonic() < deadline, told
+        told = {line["request_id"] for line in service.log if line.get("event") == "request"}  # type: ignore[attr-defined]
 
 
 def test_the_docs_need_no_other_server(client: httpx.Client) -> None:

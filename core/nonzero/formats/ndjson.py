@@ -46,6 +46,8 @@ ROWS_AT_ONCE: Final = 1024
 
 ENVELOPE: Final = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"examples"[ \t\r\n]*:')
 
+NEWLINE: Final = ord("\n")
+
 NAMED: Final = 5
 
 ENCODING_ERRORS: Final = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
@@ -73,11 +75,11 @@ class NDJSON(Format):
 _read_examples: Final[Callable[..., int]] = entry_point(read_examples)
 
 
-class _Workspace(threading.local):
-    """What reading needs beside its result, kept by each thread: allocation costs more than one row."""
+class _Workspace:
+    """What reading needs beside its result: allocation costs more than one row."""
 
-    def __init__(self) -> None:
-        self._reserve(2**12)
+    def __init__(self, size: int = 2**14) -> None:
+        self._reserve(size)
 
     def _reserve(self, size: int) -> None:
         self.size = size
@@ -85,6 +87,18 @@ class _Workspace(threading.local):
         self.array = np.frombuffer(self.buffer, np.uint8)
         self.scratch = np.empty(size + MARGIN, np.uint8)
         self.rows = Rows.allocate(ROWS_AT_ONCE, size // 2 + 1)
+
+    def one(self, line: Buffer) -> Batch | None:
+        """Read a single line without its end; None where it is long, or compiled code cannot read it."""
+        end = len(line) + 1
+        if end > self.size:
+            return None
+        self.buffer[: end - 1] = line
+        self.buffer[end - 1] = NEWLINE
+        if _read_examples(self.array, end, self.scratch, self.rows) != 1:
+            return None
+        summary = summarize(self.rows, 1)
+        return None if summary[0] & PLAIN else assemble(self.rows, 1, self.buffer, summary)
 
     def read(self, lines: bytes) -> tuple[int, dict[int, str]]:
         """Read at most ROWS_AT_ONCE whole lines; return how many, and the reasons of those that are wrong."""
@@ -112,7 +126,14 @@ class _Workspace(threading.local):
         return assemble(self.rows, n, self.buffer, self.summary)
 
 
-_workspace: Final = _Workspace()
+class _Own(threading.local):
+    """Each thread's own workspace."""
+
+    def __init__(self) -> None:
+        self.workspace = _Workspace()
+
+
+_own: Final = _Own()
 
 
 def batch_of_features(examples: Iterable[Mapping[str, Any]]) -> Batch:
@@ -127,6 +148,7 @@ def batch_of_features(examples: Iterable[Mapping[str, Any]]) -> Batch:
     BatchError
         For a value that is no feature, naming its row and its name.
     """
+    workspace = _own.workspace
     batches: list[Batch] = []
     first = 0
     rest = iter(examples)
@@ -135,10 +157,10 @@ def batch_of_features(examples: Iterable[Mapping[str, Any]]) -> Batch:
             lines = _encoder.encode_lines([{"features": features} for features in piece])
         except ENCODING_ERRORS as error:
             raise _refusal(piece, first) from error
-        n, wrong = _workspace.read(lines)
+        n, wrong = workspace.read(lines)
         if wrong:
             raise _refusal(piece, first)
-        batches.append(_workspace.batch(n))
+        batches.append(workspace.batch(n))
         first += n
     return Batch.concatenate(batches)
 
@@ -157,17 +179,24 @@ def parse_body(body: Buffer) -> Batch:
     >>> len(parse_body(b'{"examples": [{"features": {"site": "news"}}, {"features": {}, "label": 1}]}'))
     2
     """
+    batch = _own.workspace.one(body)
+    return _parse_any(bytes(body)) if batch is None else batch
+
+
+def _parse_any(body: bytes) -> Batch:
+    """Read a body of whatever form."""
+    workspace = _own.workspace
     # White space between words, and as wrong inside strings as a newline is: the body is one line now.
-    line = bytes(body).replace(b"\n", b"\t")
+    line = body.replace(b"\n", b"\t")
     start = ENVELOPE.match(line)
     examples: Sequence[bytes] = [line] if start is None else _enveloped(line, start.end())
     batches: list[Batch] = []
     errors: list[LineError] = []
     for first in range(0, len(examples), ROWS_AT_ONCE):
-        n, wrong = _workspace.read(b"\n".join([*examples[first : first + ROWS_AT_ONCE], b""]))
+        n, wrong = workspace.read(b"\n".join([*examples[first : first + ROWS_AT_ONCE], b""]))
         errors.extend(LineError(first + r + 1, reason) for r, reason in wrong.items())
         if not errors:
-            batches.append(_workspace.batch(n))
+            batches.append(workspace.batch(n))
     if errors:
         if start is None:
             _decoded(line)

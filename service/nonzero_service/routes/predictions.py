@@ -7,13 +7,13 @@ from contextlib import aclosing
 import numpy as np
 from starlette.types import Receive, Scope, Send
 
-from nonzero import Batch
 from nonzero.errors import BatchError
 from nonzero.examples import usable
 from nonzero.formats import Parsed
 from nonzero_service.answers import prediction_lines, predictions, send_json, send_stream
 from nonzero_service.bodies import check_examples
 from nonzero_service.headers import JSON, STREAMS, Headers, headers_of, unknown_type
+from nonzero_service.json_bodies import batch_of
 from nonzero_service.models import ServedModel
 from nonzero_service.problems import Problem
 from nonzero_service.service import Service
@@ -49,14 +49,15 @@ class Predict:
             raise unknown_type(headers.media, JSON, *STREAMS)
 
     async def _json(self, served: ServedModel, headers: Headers, receive: Receive, send: Send) -> None:
-        bodies = self.service.bodies
-        batch = await bodies.json_batch(await bodies.json(headers, receive))
-        body = await bodies.offload(batch.nbytes >> 2, self._answer, served, batch)
-        self.service.metrics.predicted(served.name, len(batch))
-        await send_json(send, body)
+        body = await self.service.bodies.json(headers, receive)
+        n, answer = await self.service.bodies.offload(len(body), self._answer, served, body)
+        self.service.metrics.predicted(served.name, n)
+        await send_json(send, answer)
 
     @staticmethod
-    def _answer(served: ServedModel, batch: Batch) -> bytes:
+    def _answer(served: ServedModel, body: bytes) -> tuple[int, bytes]:
+        """Read the examples of a body; return how many they are, and the answer."""
+        batch = batch_of(body)
         sequence = served.model.examples
         try:
             found = served.model.predict(batch)
@@ -65,7 +66,7 @@ class Predict:
                 batch, served.model.bits, labelled=False
             )  # names every bad example, not only the first
             raise
-        return predictions(served.name, found, batch.ids, sequence)
+        return len(found), predictions(served.name, found, batch.ids, sequence)
 
     async def _lines(self, served: ServedModel, headers: Headers, receive: Receive, spool: Spool) -> None:
         """Write one line for each line of the body, in order."""
