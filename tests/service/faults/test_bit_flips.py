@@ -1,0 +1,106 @@
+"""One flipped bit in a served model's snapshots, journal, WAL or mark: named, or proven harmless."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nonzero import AdaGrad, Batch, LogisticRegression
+from nonzero.errors import NonzeroError
+from nonzero_service.fold import batch_entry, settings_entry
+from nonzero_service.recovery import recover, write_snapshot
+from nonzero_service.storage.journal import Journal
+from nonzero_service.storage.keys import KeyRecord
+from nonzero_service.storage.snapshots import Snapshots
+from service.faults.invariants import silent
+
+ROWS = 60
+
+
+def served(directory: Path) -> dict[str, bytes]:
+    """Make a model's directory as a kill leaves it: two snapshots, rows in file and WAL, keys."""
+    model = LogisticRegression(6, AdaGrad(0.1))
+    rng = np.random.default_rng(3)
+    snapshots = Snapshots(directory / "snapshots")
+    with Journal(directory) as journal:
+        journal.append([settings_entry(model)])
+        for n in range(ROWS):
+            size = 30 if n % 7 else 2000
+            indices = rng.integers(0, 2**6, 3 * size, dtype=np.uint32)
+            batch = Batch(np.arange(size + 1) * 3, indices, labels=rng.integers(0, 2, size))
+            record = KeyRecord(f"key-{n}", b"", 0, model.examples, size, True, {"accepted": size})
+            position = journal.append([batch_entry(batch, [record])])
+            model.learn(batch)
+            if n in (20, 35):
+                write_snapshot(snapshots, position, journal.digest_at(position), model)
+                journal.checkpoint()
+        oldest = snapshots.prune()
+        assert oldest is not None
+        journal.truncate(oldest + 1)
+        names = [path.relative_to(directory) for path in directory.rglob("*") if path.is_file()]
+        return {
+            str(name): (directory / name).read_bytes()
+            for name in names
+            if name.name != "lock" and not name.name.endswith("-shm")
+        }
+
+
+def what_it_says(directory: Path) -> tuple[str, int, list[KeyRecord | None]]:
+    """All that a start makes of it: the model's digest, the rows, the keys."""
+    kept = recover(directory, "full", silent)
+    with kept.journal as journal:
+        keys = [journal.lookup(f"key-{n}") for n in range(ROWS)]
+        return kept.model.digest(), journal.position, keys
+
+
+def restore(place: Path, files: dict[str, bytes]) -> None:
+    shutil.rmtree(place, ignore_errors=True)
+    (place / "snapshots").mkdir(parents=True)
+    for name, data in files.items():
+        (place / name).write_bytes(data)
+
+
+def flip(directory: Path, flips: int) -> tuple[int, int]:
+    """Flip one random bit at a time; return how often it was named, and how often it was harmless."""
+    original = directory / "original"
+    original.mkdir()
+    files = served(original)
+    place = directory / "flipped"
+    restore(place, files)
+    truth = what_it_says(place)
+    assert None not in truth[2]
+    weights = [1 if name == "mark" else 6 for name in files]
+    chance = random.Random(flips)
+    named = harmless = 0
+    for _ in range(flips):
+        restore(place, files)
+        name = chance.choices(list(files), weights)[0]
+        data = bytearray(files[name])
+        bit = chance.randrange(8 * len(data))
+        data[bit // 8] ^= 1 << bit % 8
+        (place / name).write_bytes(data)
+        try:
+            found = what_it_says(place)
+        except NonzeroError:
+            named += 1
+        else:
+            assert found == truth, f"bit {bit} of {name}"
+            harmless += 1
+            if "snapshots" in name and name == max(n for n in files if "snapshots" in n):
+                assert list(place.rglob("*.damaged")), f"bit {bit} of {name}"
+    return named, harmless
+
+
+def test_each_is_named_or_harmless(memory_path: Path) -> None:
+    named, harmless = flip(memory_path, 100)
+    assert min(named, harmless) > 15
+
+
+@pytest.mark.soak
+def test_each_is_named_or_harmless_long(memory_path: Path) -> None:
+    named, harmless = flip(memory_path, 1000)
+    assert min(named, harmless) > 150

@@ -1,0 +1,136 @@
+"""kill -9 of a service under load: at random moments, and at every system call that writes."""
+
+from __future__ import annotations
+
+import random
+import re
+import shutil
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import httpx
+import pytest
+
+from nonzero import LogisticRegression
+from nonzero_service.storage.snapshots import kept_in
+from nonzero_service.verifying import verify
+from service.faults.clients import PATH, Clients, request
+from service.faults.forked import ForkedService, Forking, traced
+from service.faults.invariants import Oracle, check, silent
+
+WRITES = ("write", "pwrite64", "fsync", "fdatasync", "ftruncate", "rename", "unlink")
+
+needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+
+
+def kill_at_random(services: Forking, data_dir: Path, kills: int) -> int:
+    """Kill a busy service again and again; return how many requests it answered in all."""
+    chance = random.Random(kills)
+    clients = Clients(6)
+    directory = data_dir / "models" / "default"
+    oracle = Oracle(directory)
+    for _ in range(kills):
+        service = services.serve(data_dir, journal_retention="all").until_ready()
+        clients.start(service)
+        time.sleep(chance.uniform(0.01, 0.5))
+        assert service.end() == -9
+        clients.stop()
+        check(oracle, clients)
+    # Pruning behind the snapshots loses nothing either.
+    service = services.serve(data_dir).until_ready()
+    clients.start(service)
+    while not oracle.pruned():
+        time.sleep(0.01)
+    assert service.end() == -9
+    clients.stop()
+    found = verify(directory, silent)
+    assert found.faults == []
+    assert found.journal is not None
+    assert found.journal.first > 1
+    acknowledged = sum(examples for examples, _ in clients.acknowledged().values())
+    assert acknowledged <= found.journal.sequence <= acknowledged + sum(clients.in_flight().values())
+    return len(clients.acknowledged())
+
+
+def test_random_moments(services: Forking, tmp_path: Path) -> None:
+    assert kill_at_random(services, tmp_path / "data", 12) > 100
+
+
+@pytest.mark.soak
+def test_random_moments_long(services: Forking, tmp_path: Path) -> None:
+    assert kill_at_random(services, tmp_path / "data", 200) > 2000
+
+
+def script(service: ForkedService) -> bool:
+    """Use a service in a fixed order; return whether it lasted to the end."""
+    if service.until_ready().ended():
+        return False
+    try:
+        with service.client() as client:
+            for n in range(8):
+                sent = request(1, 3 * n if n % 2 else 3 * n + 2)
+                headers = {"content-type": sent.media, "idempotency-key": sent.key}
+                answer = client.post(f"{PATH}/update", content=sent.body, headers=headers)
+                assert answer.status_code == 200, answer.text
+                if n in (2, 4, 6):
+                    assert client.post(f"{PATH}/snapshots").status_code == 201
+    except httpx.TransportError:
+        return False
+    return True
+
+
+def digest_of(data_dir: Path) -> str:
+    newest = kept_in(data_dir / "models" / "default" / "snapshots")[0]
+    return LogisticRegression.load(newest.path).digest()
+
+
+def uninterrupted(services: Forking, data_dir: Path) -> tuple[str, Counter[str]]:
+    """Return the digest that the script leads to, and how often it makes each system call."""
+    log = data_dir.with_name("strace")
+    service = services.serve(data_dir, held=True)
+    with traced(service, "-o", str(log), "-e", f"trace={','.join(WRITES)}"):
+        service.go()
+        assert script(service)
+        assert service.end(signal.SIGTERM) == 0
+    return digest_of(data_dir), Counter(re.findall(r"^\d+ +(\w+)\(", log.read_text(), re.MULTILINE))
+
+
+def kill_at_writes(services: Forking, directory: Path, points: int) -> int:
+    """Kill the script at some of its writes, run it again with the same keys, and return how many killed it.
+
+    The model is then the one that there would be without the kill.
+    """
+    expected, writes = uninterrupted(services, directory / "whole")
+    every = [(call, n) for call in WRITES for n in range(1, writes[call] + 1)]
+    chosen = every if points >= len(every) else random.Random(points).sample(every, points)
+    killed = 0
+    for call, n in chosen:
+        data_dir = directory / f"{call}-{n}"
+        service = services.serve(data_dir, held=True)
+        with traced(service, "-e", f"inject={call}:signal=SIGKILL:when={n}", "-e", f"trace={call}"):
+            service.go()
+            if script(service):
+                service.end(signal.SIGTERM)
+        killed += service.status == -9
+        assert service.status in (0, -9), f"{call} {n}"
+        again = services.serve(data_dir)
+        assert script(again), f"{call} {n}: {again.log()}"
+        assert again.end(signal.SIGTERM) == 0
+        assert digest_of(data_dir) == expected, f"{call} {n}"
+        found = verify(data_dir / "models" / "default", silent)
+        assert found.faults == [], f"{call} {n}"
+        shutil.rmtree(data_dir)
+    return killed
+
+
+@needs_strace
+def test_writes(services: Forking, memory_path: Path) -> None:
+    assert kill_at_writes(services, memory_path, 10) > 5
+
+
+@needs_strace
+@pytest.mark.soak
+def test_every_write(services: Forking, memory_path: Path) -> None:
+    assert kill_at_writes(services, memory_path, 10**6) > 100
