@@ -10,6 +10,7 @@
         ├── QueueFullError       a learner has as much before it as it may hold
         ├── KeyInFlightError     another request with the same idempotency key is being read
         ├── KeyReusedError       an idempotency key came with another body
+        ├── LabelInFlightError   another label of the same impression is being learned from
         └── ClosedError          used after it was closed
 """
 
@@ -21,6 +22,7 @@ __all__ = [
     "ClosedError",
     "KeyInFlightError",
     "KeyReusedError",
+    "LabelInFlightError",
     "ModelExistsError",
     "NotReadyError",
     "QueueFullError",
@@ -55,6 +57,10 @@ class KeyInFlightError(ServiceError):
 
 class KeyReusedError(ServiceError):
     """An idempotency key came with another body than the first time."""
+
+
+class LabelInFlightError(ServiceError):
+    """Another label of the same impression is being learned from."""
 
 
 class ClosedError(ServiceError):

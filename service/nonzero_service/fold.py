@@ -15,12 +15,14 @@ from typing import Any
 import msgspec
 
 from nonzero import Batch, BatchError, LogisticRegression
+from nonzero_service.impressions import joined
+from nonzero_service.impressions.joined import References, decode_joined, encode_joined
 from nonzero_service.storage.codec import VERSION, decode_batch, encode_batch
 from nonzero_service.storage.errors import BodyError
 from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.storage.rows import Entry, Row
 
-__all__ = ["Start", "apply", "batch_entry", "settings_entry", "start_of"]
+__all__ = ["Start", "apply", "batch_entry", "joined_entry", "settings_entry", "start_of"]
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -43,6 +45,11 @@ def settings_entry(model: LogisticRegression) -> Entry:
 def batch_entry(batch: Batch, keys: Sequence[KeyRecord] = ()) -> Entry:
     """Return the entry of examples that are learned from, and what it makes known of idempotency keys."""
     return Entry("batch", VERSION, encode_batch(batch), len(batch), tuple(keys))
+
+
+def joined_entry(batch: Batch, references: References, keys: Sequence[KeyRecord] = ()) -> Entry:
+    """Return the entry of examples that were impressions, and of which ones."""
+    return Entry("joined", joined.VERSION, encode_joined(batch, references), len(batch), tuple(keys))
 
 
 def start_of(row: Row) -> Start:
@@ -81,13 +88,13 @@ def apply(model: LogisticRegression, row: Row) -> None:
     match row.kind:
         case "settings":
             _check_start(model, row)
-        case "batch":
+        case "batch" | "joined":
             _learn(model, row)
 
 
 def _learn(model: LogisticRegression, row: Row) -> None:
     try:
-        batch = decode_batch(row.body)
+        batch = decode_batch(row.body) if row.kind == "batch" else decode_joined(row.body)[0]
         if len(batch) != row.count:
             raise BodyError(f"there are {len(batch)} examples, and the row says {row.count}")
         model.learn(batch)

@@ -16,15 +16,17 @@ import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Final, NamedTuple, TypeVar
 
 from nonzero import Batch, BatchError, LogisticRegression
 from nonzero_service import fold
 from nonzero_service.errors import ClosedError, QueueFullError
+from nonzero_service.impressions.joined import References
 from nonzero_service.storage.errors import DiskFullError, JournalBusyError, OutcomeUnknownError
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.keys import KeyRecord
-from nonzero_service.storage.rows import MAX_BODY
+from nonzero_service.storage.rows import MAX_BODY, Entry
 
 __all__ = ["Applied", "Learner", "Pieces"]
 
@@ -70,6 +72,7 @@ class _Learn(NamedTuple):
     record: Callable[[int], KeyRecord] | None
     log_loss: bool
     pieces: Pieces
+    references: References | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +134,8 @@ class Learner:
         """The last position that was applied."""
         self.appended_bytes = 0
         """The bytes of all bodies that were appended, in this process."""
+        self.settled: Callable[[References], object] = lambda _: None
+        """Called by the committer with the impressions that the journal has taken."""
         self._on_failure = on_failure
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
@@ -155,6 +160,7 @@ class Learner:
         record: Callable[[int], KeyRecord] | None = None,
         log_loss: bool = False,
         pieces: Pieces | None = None,
+        references: References | None = None,
     ) -> asyncio.Future[Applied]:
         """Queue a batch; the future is done when it is durable and applied.
 
@@ -169,6 +175,8 @@ class Learner:
             Whether the progressive log loss after the batch is wanted too.
         pieces
             The stream that the batch is a piece of; None for one that stands alone.
+        references
+            Which impressions the examples were; :attr:`settled` is told when they are durable.
 
         Raises
         ------
@@ -191,7 +199,7 @@ class Learner:
                 f"{self.queued_bytes} bytes wait to be learned, of {self.queue_bytes} that may; "
                 "come again in a second"
             )
-        return self._put(_Learn(batch, record, log_loss, pieces or Pieces()), batch.nbytes)
+        return self._put(_Learn(batch, record, log_loss, pieces or Pieces(), references), batch.nbytes)
 
     async def room(self, batch: Batch) -> None:
         """Wait until there is room for a batch: so a stream is slowed to the learner's pace."""
@@ -258,7 +266,7 @@ class Learner:
         self._durable.put(None)
 
     def _commit(self, works: list[_Work]) -> None:
-        """Append a group to the journal as one row."""
+        """Append a group to the journal: one row, or several where impressions come between."""
         works = self._unbroken(works)
         learns = [work.what for work in works if isinstance(work.what, _Learn)]
         if not learns:
@@ -266,22 +274,38 @@ class Learner:
         try:
             if self._failure is not None:
                 raise self._failure
-            batch = Batch.concatenate([learn.batch for learn in learns])
-            records, first = [], self.journal.next_sequence
+            entries = self._entries(learns)
+            position = self.journal.append(entries)
             for learn in learns:
-                if learn.record is not None:
-                    records.append(learn.record(first))
-                first += len(learn.batch)
-            entry = fold.batch_entry(batch, records)
-            position = self.journal.append([entry])
+                if learn.references is not None:
+                    self.settled(learn.references)
         except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it
             for learn in learns:
                 learn.pieces.failure = error
             outcomes = [_Outcome(work, None, error) for work in works]
             self._loop.call_soon_threadsafe(self._fail, outcomes, error)
         else:
-            self.appended_bytes += len(entry.body)
+            self.appended_bytes += sum(len(entry.body) for entry in entries)
+            batch = Batch.concatenate([learn.batch for learn in learns])
             self._durable.put(_Group(works, batch, position))
+
+    def _entries(self, learns: list[_Learn]) -> list[Entry]:
+        """Make entries of batches, one of neighbours of a kind, with the records of their keys."""
+        entries: list[Entry] = []
+        first = self.journal.next_sequence
+        for plain, run in groupby(learns, lambda learn: learn.references is None):
+            alike, records = list(run), []
+            for learn in alike:
+                if learn.record is not None:
+                    records.append(learn.record(first))
+                first += len(learn.batch)
+            batch = Batch.concatenate([learn.batch for learn in alike])
+            if plain:
+                entries.append(fold.batch_entry(batch, records))
+            else:
+                parts = [learn.references for learn in alike if learn.references is not None]
+                entries.append(fold.joined_entry(batch, References.concatenate(parts), records))
+        return entries
 
     def _unbroken(self, works: list[_Work]) -> list[_Work]:
         """Refuse the pieces that come after one that was not journalled; return the others."""

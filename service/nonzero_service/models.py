@@ -23,10 +23,12 @@ import msgspec
 import structlog
 
 from nonzero import AdaGrad, LogisticRegression, SnapshotError
+from nonzero_service.attribution import Attribution, rules_of
 from nonzero_service.data_directory import begin, has_begun
 from nonzero_service.errors import ModelExistsError, NotReadyError, UnknownModelError
 from nonzero_service.fold import settings_entry
 from nonzero_service.idempotency import Turns
+from nonzero_service.impressions.store import Impressions
 from nonzero_service.learner import Learner
 from nonzero_service.recovery import Kept, recover, write_snapshot
 from nonzero_service.replaying import ReplayProgress
@@ -76,6 +78,7 @@ class ServedModel:
     learner: Learner
     snapshooter: Snapshooter
     turns: Turns
+    attribution: Attribution
 
     @property
     def model(self) -> LogisticRegression:
@@ -93,8 +96,10 @@ class ServedModel:
 
     async def let_go(self) -> None:
         """End the threads and close the files."""
+        await self.attribution.close()
         await self.snapshooter.close()
         await self.learner.close()
+        await asyncio.to_thread(self.attribution.release)
         await asyncio.to_thread(self.kept.journal.close)
 
 
@@ -289,8 +294,9 @@ class Models:
     async def _serve(self, name: str, path: Path) -> ServedModel:
         """Bring a model to where it was, and serve it."""
         settings = self.settings
+        impressions = await asyncio.to_thread(Impressions, path / "impressions", rules_of(settings))
         with ReplayProgress(name) as progress:
-            kept = await asyncio.to_thread(recover, path, settings.durability, progress)
+            kept = await asyncio.to_thread(recover, path, settings.durability, progress, impressions.seen)
         learner = Learner(name, kept.model, kept.journal, settings.queue_bytes, self._on_failure)
         snapshooter = Snapshooter(
             name,
@@ -299,8 +305,10 @@ class Models:
             settings.journal_retention,
             settings.snapshot_bytes,
             settings.snapshot_seconds,
+            impressions.sync_states,
         )
-        served = ServedModel(name, path, _origin(path), kept, learner, snapshooter, Turns())
+        attribution = Attribution(name, impressions, learner, settings.impressions)
+        served = ServedModel(name, path, _origin(path), kept, learner, snapshooter, Turns(), attribution)
         self._served[name] = served
         return served
 

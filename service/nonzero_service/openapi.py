@@ -18,6 +18,7 @@ from nonzero_service.models import NAME
 
 __all__ = [
     "EXAMPLES",
+    "LABELS",
     "ONE_EXAMPLE",
     "STRICT",
     "PlainRoute",
@@ -34,6 +35,9 @@ BY_HAND: Final[tuple[type[BaseModel], ...]] = (
     schemas.Example,
     schemas.Examples,
     schemas.Explanation,
+    schemas.Label,
+    schemas.Labelled,
+    schemas.Labels,
     schemas.NewModel,
     schemas.Predictions,
     schemas.Problem,
@@ -44,9 +48,10 @@ BY_HAND: Final[tuple[type[BaseModel], ...]] = (
 
 REASONS: Final = {
     400: "The body cannot be read.",
-    404: "There is no such model.",
+    404: "There is no such model, or no such prediction.",
     405: "The path takes another method.",
-    409: "There is such a model already.",
+    409: "There is such a model, or such a label, already.",
+    410: "The label came too late.",
     413: "The body is too large.",
     415: "The body's type is not read.",
     422: "The content cannot be used.",
@@ -92,6 +97,17 @@ EXAMPLES: Final = {
     ),
 }
 """The body of an update or a prediction."""
+
+LABELS: Final = {
+    "required": True,
+    "content": _content(
+        {
+            JSON: {"anyOf": [reference(schemas.Label), reference(schemas.Labels)]},
+            NDJSON: text("A Label a line, as many as you like."),
+        }
+    ),
+}
+"""The body of labels."""
 
 ONE_EXAMPLE: Final = {"required": True, "content": _content({JSON: reference(schemas.Example)})}
 """The body of a request to explain."""

@@ -11,6 +11,7 @@ import structlog
 from nonzero import LogisticRegression
 from nonzero.errors import NonzeroError, SnapshotError
 from nonzero_service import fold
+from nonzero_service.impressions.joined import References, decode_joined
 from nonzero_service.storage.journal import Durability, Journal
 from nonzero_service.storage.reader import JournalReader
 from nonzero_service.storage.snapshots import Snapshot, Snapshots
@@ -19,6 +20,9 @@ __all__ = ["Kept", "Replayed", "check_snapshot", "found", "recover", "replay", "
 
 Replayed = Callable[[int, int], object]
 """Told how far a replay is: the last position applied, and the position where it ends."""
+
+Joined = Callable[[References], object]
+"""Told of impressions that a row has learned from."""
 
 EVERY = 64
 """How often a replay tells how far it is, in rows."""
@@ -39,7 +43,9 @@ def write_snapshot(snapshots: Snapshots, position: int, digest: bytes, model: Lo
     return snapshots.write(position, model.save)
 
 
-def recover(directory: Path, durability: Durability, replayed: Replayed) -> Kept:
+def recover(
+    directory: Path, durability: Durability, replayed: Replayed, joined: Joined = lambda _: None
+) -> Kept:
     """Open what is kept of a model and bring it to where it was.
 
     Parameters
@@ -50,6 +56,8 @@ def recover(directory: Path, durability: Durability, replayed: Replayed) -> Kept
         As for the journal.
     replayed
         Told how far the replay is.
+    joined
+        Told of the impressions that each replayed row has learned from.
 
     Raises
     ------
@@ -66,7 +74,7 @@ def recover(directory: Path, durability: Durability, replayed: Replayed) -> Kept
         held = snapshots.newest(LogisticRegression.load, _say_damaged)
         with JournalReader(directory) as reader:
             model, start = found(reader, held)
-            replay(model, reader, start, replayed)
+            replay(model, reader, start, replayed, joined)
     except BaseException:
         journal.close()
         raise
@@ -128,11 +136,19 @@ def check_snapshot(reader: JournalReader, snapshot: Snapshot, model: LogisticReg
         )
 
 
-def replay(model: LogisticRegression, reader: JournalReader, start: int, replayed: Replayed) -> None:
+def replay(
+    model: LogisticRegression,
+    reader: JournalReader,
+    start: int,
+    replayed: Replayed,
+    joined: Joined = lambda _: None,
+) -> None:
     """Apply the rows from `start` to the journal's end."""
     end = reader.tip.position
     for row in reader.read(start):
         fold.apply(model, row)
+        if row.kind == "joined":
+            joined(decode_joined(row.body)[1])
         if row.position % EVERY == 0 or row.position == end:
             replayed(row.position, end)
 

@@ -15,6 +15,10 @@ __all__ = [
     "Examples",
     "Explanation",
     "Health",
+    "Label",
+    "LabelFault",
+    "Labelled",
+    "Labels",
     "LineFault",
     "Metrics",
     "ModelList",
@@ -29,7 +33,7 @@ __all__ = [
 ]
 
 FeatureValue = Annotated[float, Field(ge=-1e6, le=1e6)] | bool | str | list[str]
-Label = Literal[0, 1, -1] | bool
+Click = Literal[0, 1, -1] | bool
 
 
 class Wire(BaseModel):
@@ -46,7 +50,7 @@ class Example(Wire):
     )
     indices: list[Annotated[int, Field(ge=0, le=2**31)]] | None = None
     values: list[Annotated[float, Field(ge=-1e6, le=1e6)]] | None = None
-    label: Label | None = None
+    label: Click | None = None
     weight: float = Field(default=1.0, ge=0, le=1e6)
     id: str | None = Field(default=None, max_length=255)
     time: int | None = Field(default=None, description="Milliseconds since 1970.")
@@ -76,6 +80,36 @@ class Updated(Wire):
     replayed: int | None = Field(
         default=None, ge=0, description="With an Idempotency-Key: examples that had been learned from before."
     )
+
+
+class Label(Wire):
+    """The label of a prediction that was made with an id."""
+
+    id: str = Field(min_length=1, max_length=255)
+    label: Click
+
+
+class Labels(Wire):
+    """Labels in order."""
+
+    labels: list[Label]
+
+
+class LabelFault(LineFault):
+    """A label that changed nothing, and the status that it would be answered with alone."""
+
+    status: Literal[404, 409, 410, 422]
+
+
+class Labelled(Wire):
+    """What became of labels."""
+
+    model: str
+    accepted: int = Field(ge=0, description="Labels that were joined with their predictions.")
+    corrected: int = Field(ge=0, description="Those of them whose window had ended.")
+    rejected: int = Field(ge=0, description="Labels that changed nothing.")
+    errors: list[LabelFault] = Field(max_length=100, description="The first hundred of them.")
+    sequence: int = Field(ge=0, description="Examples applied since the model was made.")
 
 
 class ProgressLine(Wire):

@@ -17,6 +17,7 @@ from pydantic_settings import (
 
 from nonzero.batch import MAX_BITS
 from nonzero.errors import SettingsError
+from nonzero_service.impressions.rules import Keeping
 from nonzero_service.storage.journal import Durability
 
 __all__ = ["Bits", "LearningRate", "Retention", "Settings"]
@@ -76,6 +77,15 @@ class Settings(BaseSettings):
     """A snapshot is taken when so much was journalled after the last one."""
     snapshot_seconds: float = Field(900, gt=0)
     """A snapshot is taken when there are updates and the last one is so old."""
+    impressions: Keeping = "buffered"
+    """buffered: what was predicted with an id survives kill -9. durable: a power cut too, and a prediction
+    with an id waits for the disk."""
+    attribution_seconds: float = Field(3600, gt=0, le=1e8)
+    """How long a prediction with an id waits for its label; then it is learned from as a negative."""
+    correction_seconds: float = Field(86400, ge=0, le=1e8)
+    """How long after that a click still corrects the negative."""
+    negative_rate: float = Field(1, gt=0, le=1)
+    """The share of the negatives among them that is learned from, each with the weight 1 / negative_rate."""
     import_file: Path | None = None
     """At the first start, the model named default is made from this trained file."""
     queue_bytes: Size = ByteSize(64 << 20)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import structlog
@@ -49,10 +50,20 @@ class Snapshooter:
         A snapshot is due when so much was journalled after the last one.
     seconds
         A snapshot is due when there are new rows and the last one is so old.
+    before
+        Called before each snapshot, on the thread that writes it: what the rows to be pruned said of others
+        must be durable elsewhere.
     """
 
     def __init__(
-        self, name: str, kept: Kept, learner: Learner, retention: Retention, tail_bytes: int, seconds: float
+        self,
+        name: str,
+        kept: Kept,
+        learner: Learner,
+        retention: Retention,
+        tail_bytes: int,
+        seconds: float,
+        before: Callable[[], object] = lambda: None,
     ) -> None:
         self.kept = kept
         self._name = name
@@ -60,6 +71,7 @@ class Snapshooter:
         self._retention = retention
         self._tail_bytes = tail_bytes
         self._seconds = seconds
+        self._before = before
         self._since = time.monotonic()
         self._bytes_then = 0
         self._taking = asyncio.Lock()
@@ -126,6 +138,7 @@ class Snapshooter:
 
     def _write(self, position: int, spare: LogisticRegression) -> Snapshot:
         journal, snapshots = self.kept.journal, self.kept.snapshots
+        self._before()
         journal.sync()  # a snapshot must not know of rows that a power cut could take
         snapshot = write_snapshot(snapshots, position, journal.digest_at(position), spare)
         oldest = snapshots.prune()

@@ -11,6 +11,7 @@ from nonzero_service.headers import JSON, NDJSON
 from nonzero_service.metrics import Metrics
 from nonzero_service.openapi import (
     EXAMPLES,
+    LABELS,
     ONE_EXAMPLE,
     STRICT,
     PlainRoute,
@@ -21,6 +22,7 @@ from nonzero_service.openapi import (
 )
 from nonzero_service.requests import Requests
 from nonzero_service.routes.explanations import Explain
+from nonzero_service.routes.labels import Label
 from nonzero_service.routes.predictions import Predict
 from nonzero_service.routes.updates import Update
 from nonzero_service.service import Service
@@ -109,6 +111,17 @@ def routes(service: Service) -> list[PlainRoute]:
                 },
             )
             | problems(400, 404, 413, 415, 422, 503, 507),
+        ),
+        PlainRoute(
+            f"{PATH}/labels",
+            Label(service),
+            summary="Label predictions",
+            description="Joins labels with predictions that were made with an `id`, and learns from them. A "
+            "single label that changes nothing is answered with its status; of several it is named under "
+            "`errors`.",
+            body=LABELS,
+            responses=answer("What became of the labels.", {JSON: reference(schemas.Labelled)})
+            | problems(400, 404, 409, 410, 413, 415, 422, 503, 507),
         ),
         PlainRoute(
             f"{PATH}/explain",

@@ -52,6 +52,7 @@ class Predict:
         body = await self.service.bodies.json(headers, receive)
         n, answer = await self.service.bodies.offload(len(body), self._answer, served, body)
         self.service.metrics.predicted(served.name, n)
+        await served.attribution.synced()
         await send_json(send, answer)
 
     @staticmethod
@@ -66,6 +67,8 @@ class Predict:
                 batch, served.model.bits, labelled=False
             )  # names every bad example, not only the first
             raise
+        if batch.ids is not None:
+            served.attribution.keep(batch, found)
         return len(found), predictions(served.name, found, batch.ids, sequence)
 
     async def _lines(self, served: ServedModel, headers: Headers, receive: Receive, spool: Spool) -> None:
@@ -74,11 +77,15 @@ class Predict:
         async with aclosing(bodies.stream(headers, receive)) as pieces:
             async for piece in pieces:
                 parsed = piece.parsed
-                spool.write(await bodies.offload(parsed.batch.nbytes, self._answer_lines, served, parsed))
+                answer = await bodies.offload(parsed.batch.nbytes, self._answer_lines, served, parsed)
+                await served.attribution.synced()
+                spool.write(answer)
                 self.service.metrics.predicted(served.name, len(parsed.batch))
 
     @staticmethod
     def _answer_lines(served: ServedModel, parsed: Parsed) -> bytes:
         parsed = usable(parsed, served.model.bits, labelled=False)
         found = served.model.predict(parsed.batch) if len(parsed.batch) else np.empty(0, np.float32)
+        if parsed.batch.ids is not None:
+            served.attribution.keep(parsed.batch, found)
         return prediction_lines(found, parsed)

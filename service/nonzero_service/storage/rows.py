@@ -23,7 +23,11 @@ from nonzero_service.storage.keys import KeyRecord
 
 __all__ = ["KINDS", "MAX_BODY", "Entry", "Row", "chained", "check_kind"]
 
-KINDS: Final = {"batch": frozenset({1}), "settings": frozenset({1})}
+KINDS: Final = {
+    "batch": frozenset({1}),
+    "settings": frozenset({1}),
+    "joined": frozenset({1}),
+}
 """The kinds of rows, and the versions of each, that this release reads and writes."""
 
 MAX_BODY: Final = 2**28

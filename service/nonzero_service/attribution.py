@@ -1,0 +1,225 @@
+"""Attribution: impressions become examples, by their label or at the end of their window.
+
+Labels are joined where their request is; windows end in a task of their own, a thousand impressions at a
+time, in the order in which they were predicted. What comes of either goes through the learner as any update
+does, so that it is in the journal, with its features, before it is learned from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, NamedTuple, TypeVar
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from nonzero import Batch
+from nonzero.errors import NonzeroError
+from nonzero_service.errors import LabelInFlightError
+from nonzero_service.impressions.rules import Keeping, Rules
+from nonzero_service.impressions.store import Claim, Impressions, Verdict
+from nonzero_service.learner import Applied, Learner
+from nonzero_service.settings import Settings
+
+__all__ = ["Attribution", "Labelled", "rules_of"]
+
+T = TypeVar("T")
+
+LOOK_SECONDS: Final = 0.5
+"""How often windows are looked at."""
+
+AT_ONCE: Final = 1024
+"""So many impressions expire, or are labelled, at once."""
+
+PATIENCE: Final = 10.0
+"""Seconds for which a label waits for another of the same impression."""
+
+BREATH: Final = 0.002
+
+
+def rules_of(settings: Settings) -> Rules:
+    """Return the rules that the settings state."""
+    return Rules(
+        round(1000 * settings.attribution_seconds),
+        round(1000 * settings.correction_seconds),
+        settings.negative_rate,
+    )
+
+
+class Labelled(NamedTuple):
+    """What became of labels."""
+
+    verdicts: list[Verdict]
+    """Of each, in order."""
+    applied: Applied | None
+    """What came of those that were learned from; None where there were none."""
+
+
+class Attribution:
+    """Keeps the impressions of one model, and makes examples of them. Used on the event loop.
+
+    Parameters
+    ----------
+    name
+        The model's, for the log.
+    impressions
+        The store.
+    learner
+        The model's.
+    keeping
+        ``"durable"``: a prediction with an id is answered when its features would survive a power cut.
+        ``"buffered"``: when they would survive ``kill -9``.
+    """
+
+    def __init__(self, name: str, impressions: Impressions, learner: Learner, keeping: Keeping) -> None:
+        self.impressions = impressions
+        self._durable = keeping == "durable"
+        self._unsynced = False
+        self._learner = learner
+        self._name = name
+        self._syncing: asyncio.Future[None] | None = None
+        self._log = structlog.get_logger("impressions")
+        self._lost_said = False
+        # Of its own, so that neither parsing nor a slow disk is in its way.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"impressions {name}")
+        learner.settled = impressions.settle
+        self._task = asyncio.create_task(self._watch())
+
+    @property
+    def now_ms(self) -> int:
+        """The journal's clock: the later of the wall clock and the last row."""
+        return max(time.time_ns() // 1_000_000, self._learner.journal.time_ms)
+
+    # -- predictions -----------------------------------------------------------------------------------
+
+    def keep(self, batch: Batch, probabilities: NDArray[np.float32]) -> None:
+        """Keep what was predicted with an id; from any thread.
+
+        A disk that refuses does not keep a prediction from being answered, unless it was promised: the loss
+        is counted.
+
+        Raises
+        ------
+        OSError
+            Where the disk refuses, and impressions are durable.
+        """
+        try:
+            self.impressions.keep(batch, probabilities, self.now_ms)
+            self._unsynced = True
+        except OSError:
+            self.impressions.counts["lost"] += sum(name is not None for name in batch.ids or ())
+            if self._durable:
+                raise
+            if not self._lost_said:
+                self._lost_said = True
+                self._log.exception("impressions cannot be kept", model=self._name)
+
+    async def synced(self) -> None:
+        """Return when all that was kept before is as durable as was asked for; syncs are shared."""
+        if not self._durable:
+            return
+        while self._unsynced or self._syncing is not None:
+            if self._syncing is None:
+                self._unsynced = False
+                loop = asyncio.get_running_loop()
+                self._syncing = loop.run_in_executor(None, self.impressions.sync_rows)
+            mine, late = self._syncing, self._unsynced
+            try:
+                await asyncio.shield(mine)
+            finally:
+                if self._syncing is mine:
+                    self._syncing = None
+            if not late:  # it was begun after what we wait for had been written
+                return
+
+    # -- labels ----------------------------------------------------------------------------------------
+
+    async def label(self, ids: Sequence[str], labels: Sequence[int], *, wait: bool = False) -> Labelled:
+        """Join labels with their impressions, and learn from them.
+
+        Parameters
+        ----------
+        ids, labels
+            Of each label its impression's id, and 0 or 1.
+        wait
+            Whether to wait for room in the learner's queue, as a stream that has begun does.
+
+        Raises
+        ------
+        QueueFullError
+            Where there is no room; nothing was learned then.
+        LabelInFlightError
+            Where another label of one of the impressions is in flight for ten seconds.
+        """
+        claim = await self._claimed(ids, labels)
+        if not len(claim.references):
+            return Labelled(claim.verdicts, None)
+        return Labelled(claim.verdicts, await self._learn(claim, wait=wait))
+
+    async def _claimed(self, ids: Sequence[str], labels: Sequence[int]) -> Claim:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            claim = await self._aside(lambda: self.impressions.claim(ids, labels, self.now_ms))
+            if claim is not None:
+                return claim
+            if time.monotonic() > deadline:
+                raise LabelInFlightError("another label of the same impression is in flight; come again")
+            await asyncio.sleep(BREATH)
+
+    async def _learn(self, claim: Claim, *, wait: bool) -> Applied:
+        """Hand a claim to the learner; give it back where it does not come into the journal."""
+        try:
+            if wait:
+                await self._learner.room(claim.batch)
+            applied = self._learner.submit(claim.batch, references=claim.references)
+        except BaseException:
+            self.impressions.give_back(claim)
+            raise
+        applied.add_done_callback(lambda future: self._ended(future, claim))
+        return await asyncio.shield(applied)
+
+    def _ended(self, future: asyncio.Future[Applied], claim: Claim) -> None:
+        if not future.cancelled() and future.exception() is not None:
+            self.impressions.give_back(claim)
+
+    async def _aside(self, task: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, task)
+
+    # -- the end of windows ----------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                while await self._expire():
+                    pass
+                await self._aside(lambda: self.impressions.forget(self.now_ms))
+            except (NonzeroError, OSError):  # the disk is full, or the model is closing: tried again
+                self._log.warning("windows could not be ended", model=self._name, exc_info=True)
+
+    async def _expire(self) -> bool:
+        """Learn from the next impressions whose window has ended; return whether there were any."""
+        claim = await self._aside(lambda: self.impressions.expire(AT_ONCE, self.now_ms))
+        if claim is None:
+            return False
+        if len(claim.references):
+            try:
+                await self._learn(claim, wait=True)
+            except (NonzeroError, OSError):
+                self.impressions.retry(int(claim.references.numbers[0]))
+                raise
+        return True
+
+    async def close(self) -> None:
+        """Stop; what is in flight is for the learner to end."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    def release(self) -> None:
+        """Close the files, once the learner has ended."""
+        self._thread.shutdown()
+        self.impressions.close()

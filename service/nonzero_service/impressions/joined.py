@@ -1,0 +1,110 @@
+"""The body of a ``joined`` row: examples that were impressions, and what each of them becomes.
+
+Version 1, little-endian::
+
+    count uint32, four zeros; states uint8[count], padded to 8; numbers uint64[count]; hashes uint64[count]
+    a batch, as rows of the kind ``batch`` have it
+
+The batch is all that is learned from. The rest tells a start which impressions have had their example.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nonzero import Batch
+from nonzero_service.storage.codec import decode_batch, encode_batch
+from nonzero_service.storage.errors import BodyError
+
+__all__ = ["VERSION", "References", "decode_joined", "encode_joined"]
+
+VERSION: Final = 1
+_HEADER: Final = struct.Struct("<I4x")
+
+
+@dataclass(frozen=True, eq=False)
+class References:
+    """Which impressions examples come from, and what these become.
+
+    Parameters
+    ----------
+    numbers
+        int64[n]: their numbers.
+    hashes
+        uint64[n]: of their ids; a number given anew, after a power cut took what had it, has another.
+    states
+        uint8[n]: of :class:`~nonzero_service.impressions.segment.State`.
+    """
+
+    numbers: NDArray[np.int64]
+    hashes: NDArray[np.uint64]
+    states: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return self.numbers.size
+
+    def rows(self, start: int, stop: int) -> References:
+        """Return some of them."""
+        place = slice(start, stop)
+        return References(self.numbers[place], self.hashes[place], self.states[place])
+
+    @staticmethod
+    def none() -> References:
+        """Return no references: of examples that were no impressions."""
+        return References(np.empty(0, np.int64), np.empty(0, np.uint64), np.empty(0, np.uint8))
+
+    @staticmethod
+    def concatenate(parts: list[References]) -> References:
+        """Return several as one."""
+        if len(parts) == 1:
+            return parts[0]
+        return References(
+            np.concatenate([part.numbers for part in parts]),
+            np.concatenate([part.hashes for part in parts]),
+            np.concatenate([part.states for part in parts]),
+        )
+
+
+def encode_joined(batch: Batch, references: References) -> bytes:
+    """Return a body of version 1."""
+    n = len(references)
+    return b"".join(
+        [
+            _HEADER.pack(n),
+            references.states.tobytes(),
+            bytes(-n % 8),
+            references.numbers.tobytes(),
+            references.hashes.tobytes(),
+            encode_batch(batch),
+        ]
+    )
+
+
+def decode_joined(body: bytes) -> tuple[Batch, References]:
+    """Return what :func:`encode_joined` encoded.
+
+    Raises
+    ------
+    BodyError
+        Where the body is cut short, or its batch is none.
+    """
+    if len(body) < _HEADER.size:
+        raise BodyError(f"a joined body has at least {_HEADER.size} bytes, this one has {len(body)}")
+    n = int(_HEADER.unpack_from(body)[0])
+    numbers = _HEADER.size + n + -n % 8
+    batch = numbers + 16 * n
+    if batch > len(body):
+        raise BodyError(f"a joined body of {len(body)} bytes cannot refer to {n} impressions")
+
+    def column(dtype: Any, at: int) -> NDArray[Any]:
+        return np.frombuffer(body, dtype, n, at).copy()
+
+    references = References(
+        column("<i8", numbers), column("<u8", numbers + 8 * n), column(np.uint8, _HEADER.size)
+    )
+    return decode_batch(body[batch:]), references

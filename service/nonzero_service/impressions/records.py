@@ -1,0 +1,345 @@
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,type-arg"
+"""Impressions as records of 32-bit words, and an index of their ids' hashes: compiled, many at a time.
+
+A record, little-endian, in words::
+
+    0      the record's length, in words         6   probability that was answered, float32
+    1      nonzeros                              7   importance weight, float32
+    2, 3   hash of the id, 64 bits               8   bytes of the id; bit 16: values, bit 17: fields
+    4, 5   the journal's clock, ms, 64 bits      9, 10   checksum over everything else, 64 bits
+    11 ... indices; values, where not all are 1; fields, two a word; the id, four bytes a word
+
+The checksum is FNV-1a over words: it tells a record that was torn by a power cut, or a flipped bit.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+from nonzero import Batch
+from nonzero.compiled import inlined, kernel
+
+__all__ = ["HEAD", "Records", "enter", "find", "leave", "packed", "unpacked", "walk"]
+
+HEAD: Final = 11
+"""The words of a record before its indices."""
+
+VALUES: Final = 1 << 16
+FIELDS: Final = 1 << 17
+
+OFFSET = np.uint64(0xCBF29CE484222325)
+PRIME = np.uint64(0x100000001B3)
+LOW = np.uint64(0xFFFFFFFF)
+HALF = np.uint64(32)
+
+_READ_ONLY = types.Array(types.uint32, 1, "C", readonly=True)
+_I64 = types.Array(types.int64, 1, "C", readonly=True)
+_U64 = types.Array(types.uint64, 1, "C", readonly=True)
+_U16 = types.Array(types.uint16, 1, "C", readonly=True)
+_U8 = types.Array(types.uint8, 1, "C", readonly=True)
+_NOTHING: Final = np.zeros(1, np.uint32)
+_NO_FIELDS: Final = np.zeros(1, np.uint16)
+
+
+class Records(NamedTuple):
+    """Records as they are read back."""
+
+    batch: Batch
+    """Their features, weights and times; without labels."""
+    probabilities: NDArray[np.float32]
+    """float32[n]: what was answered."""
+    ids: list[bytes]
+    """Their ids, UTF-8."""
+    whole: NDArray[np.bool_]
+    """bool[n]: whether the checksum is right; where it is not, the row of the batch is empty."""
+
+
+@inlined
+def checksum(words, start, size):
+    """Digest a record but for its words 9 and 10."""
+    h = OFFSET
+    for j in range(size):
+        if j != 9 and j != 10:
+            h = (h ^ np.uint64(words[start + j])) * PRIME
+    return h
+
+
+@kernel(
+    types.intp(
+        _I64,
+        _I64,
+        _READ_ONLY,
+        _READ_ONLY,
+        _U16,
+        types.uint32,
+        _U64,
+        types.int64,
+        _READ_ONLY,
+        _READ_ONLY,
+        _U8,
+        _I64,
+        types.uint32[::1],
+        types.int64[::1],
+    )
+)
+def _pack(
+    rows,
+    indptr,
+    indices,
+    values,
+    fields,
+    flags,
+    hashes,
+    time,
+    probabilities,
+    weights,
+    names,
+    ends,
+    out,
+    sizes,
+):
+    """Write the records of the chosen rows one after another; return the words written."""
+    at = np.intp(0)
+    for k in range(rows.size):
+        r = rows[k]
+        first, last = indptr[r], indptr[r + 1]
+        start, stop = (ends[k - 1] if k else 0), ends[k]
+        p = at + HEAD
+        for j in range(first, last):
+            out[p] = indices[j]
+            p += 1
+        if flags & np.uint32(VALUES):
+            for j in range(first, last):
+                out[p] = values[j]
+                p += 1
+        if flags & np.uint32(FIELDS):
+            for j in range(first, last, 2):
+                word = np.uint32(fields[j])
+                if j + 1 < last:
+                    word |= np.uint32(fields[j + 1]) << np.uint32(16)
+                out[p] = word
+                p += 1
+        for j in range(start, stop, 4):
+            word = np.uint32(0)
+            for b in range(min(4, stop - j)):
+                word |= np.uint32(names[j + b]) << np.uint32(8 * b)
+            out[p] = word
+            p += 1
+        out[at] = np.uint32(p - at)
+        out[at + 1] = np.uint32(last - first)
+        out[at + 2] = np.uint32(hashes[k] & LOW)
+        out[at + 3] = np.uint32(hashes[k] >> HALF)
+        out[at + 4] = np.uint32(np.uint64(time) & LOW)
+        out[at + 5] = np.uint32(np.uint64(time) >> HALF)
+        out[at + 6] = probabilities[r]
+        out[at + 7] = weights[r]
+        out[at + 8] = np.uint32(stop - start) | flags
+        h = checksum(out, at, p - at)
+        out[at + 9] = np.uint32(h & LOW)
+        out[at + 10] = np.uint32(h >> HALF)
+        sizes[k] = p - at
+        at = p
+    return at
+
+
+def packed(
+    batch: Batch,
+    rows: NDArray[np.int64],
+    names: list[bytes],
+    hashes: NDArray[np.uint64],
+    time_ms: int,
+    probabilities: NDArray[np.float32],
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Return the records of some rows of a batch, as words, and how many words each has.
+
+    Parameters
+    ----------
+    batch
+        What was predicted.
+    rows
+        int64[k]: the rows to keep.
+    names, hashes
+        The id of each, in UTF-8, and its hash, uint64[k].
+    time_ms
+        The journal's clock.
+    probabilities
+        float32[n], of all rows of the batch.
+    """
+    flags = (0 if batch.values is None else VALUES) | (0 if batch.fields is None else FIELDS)
+    ends = np.cumsum(np.fromiter(map(len, names), np.int64, len(names)))
+    out = np.empty(rows.size * (HEAD + 3) + 3 * batch.nnz + int(ends[-1]) // 4 + 1, np.uint32)
+    sizes = np.empty(rows.size, np.int64)
+    size = _pack(
+        rows,
+        batch.indptr,
+        batch.indices,
+        _NOTHING if batch.values is None else batch.values.view(np.uint32),
+        _NO_FIELDS if batch.fields is None else batch.fields,
+        np.uint32(flags),
+        hashes,
+        time_ms,
+        probabilities.view(np.uint32),
+        np.ascontiguousarray(batch.weights).view(np.uint32),
+        np.frombuffer(b"".join(names) or b"\0", np.uint8),
+        ends,
+        out,
+        sizes,
+    )
+    return out[:size], sizes
+
+
+@kernel(
+    types.void(
+        _READ_ONLY,
+        _I64,
+        _I64,
+        types.int64[::1],
+        types.uint32[::1],
+        types.uint32[::1],
+        types.uint16[::1],
+        types.uint32[:, ::1],
+    )
+)
+def _unpack(words, starts, sizes, indptr, indices, values, fields, heads):
+    """Read records: their nonzeros one after another, and of each the words that say the rest.
+
+    `heads` gets the probability, the weight, the time's two words, the length of the id and where it starts.
+    """
+    at = np.int64(0)
+    for k in range(starts.size):
+        start = np.intp(starts[k])
+        size, nnz = np.intp(sizes[k]), np.intp(words[start + 1])
+        flags = words[start + 8]
+        h = checksum(words, start, size)
+        heads[k, 6] = np.uint32(
+            words[start + 9] == np.uint32(h & LOW) and words[start + 10] == np.uint32(h >> HALF)
+        )
+        if heads[k, 6] == 0:
+            nnz = np.intp(0)
+        p = start + HEAD
+        for j in range(nnz):
+            indices[at + j] = words[p + j]
+        p += nnz
+        for j in range(nnz):
+            values[at + j] = words[p + j] if flags & np.uint32(VALUES) else np.uint32(0x3F800000)
+        if flags & np.uint32(VALUES):
+            p += nnz
+        for j in range(nnz):
+            if flags & np.uint32(FIELDS):
+                fields[at + j] = np.uint16((words[p + j // 2] >> np.uint32(16 * (j % 2))) & np.uint32(0xFFFF))
+            else:
+                fields[at + j] = np.uint16(0)
+        if flags & np.uint32(FIELDS):
+            p += (nnz + 1) // 2
+        heads[k, 0] = words[start + 6]
+        heads[k, 1] = words[start + 7]
+        heads[k, 2] = words[start + 4]
+        heads[k, 3] = words[start + 5]
+        heads[k, 4] = flags & np.uint32(0xFFFF)
+        heads[k, 5] = np.uint32(p)
+        at += nnz
+        indptr[k + 1] = at
+
+
+def unpacked(words: NDArray[np.uint32], starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> Records:
+    """Read the records that start at some places and have some sizes, in words; each lies within `words`."""
+    n = starts.size
+    room = int(words.size)
+    indptr = np.zeros(n + 1, np.int64)
+    indices, values = np.empty(room, np.uint32), np.empty(room, np.uint32)
+    fields, heads = np.empty(room, np.uint16), np.empty((n, 7), np.uint32)
+    _unpack(words, starts, sizes, indptr, indices, values, fields, heads)
+    nnz = int(indptr[-1])
+    numbers: NDArray[np.float32] = values[:nnz].view(np.float32)
+    plain: NDArray[Any] = words.view(np.uint8)
+    times = heads[:, 2].astype(np.int64) | (heads[:, 3].astype(np.int64) << 32)
+    whole = heads[:, 6] == 1
+    batch = Batch.trusted(
+        indptr,
+        indices[:nnz].copy(),
+        None if not nnz or (numbers == 1).all() else numbers.copy(),
+        np.full(n, np.nan, np.float32),
+        np.where(whole, np.ascontiguousarray(heads[:, 1]).view(np.float32), np.float32(0)),
+        fields[:nnz].copy(),
+        None,
+        times,
+    )
+    ids = [
+        plain[4 * place : 4 * place + length].tobytes() if good else b""
+        for length, place, good in zip(
+            heads[:, 4].tolist(), heads[:, 5].tolist(), whole.tolist(), strict=True
+        )
+    ]
+    return Records(batch, np.ascontiguousarray(heads[:, 0]).view(np.float32), ids, whole)
+
+
+@kernel(types.intp(_READ_ONLY, types.uint64[::1], types.int64[::1], types.int64[::1]))
+def walk(words, hashes, times, ends):
+    """Find the records of a file: their hashes, times and where each ends; return how many are whole."""
+    at = np.intp(0)
+    for n in range(hashes.size):
+        if at + HEAD > words.size:
+            return n
+        size = np.intp(words[at])
+        if size < HEAD or at + size > words.size or np.intp(words[at + 1]) > size - HEAD:
+            return n
+        hashes[n] = np.uint64(words[at + 2]) | (np.uint64(words[at + 3]) << HALF)
+        times[n] = np.int64(np.uint64(words[at + 4]) | (np.uint64(words[at + 5]) << HALF))
+        at += size
+        ends[n] = at
+    return hashes.size
+
+
+@kernel(types.void(_U64, _U64, _READ_ONLY, types.int64[::1]))
+def find(wanted, hashes, index, out):
+    """Find hashes among those of a segment: `out` gets their places, and keeps what it has where none is.
+
+    `index` is open addressing with linear probing over ``2**k`` places: 0, or the place in `hashes` plus 1.
+    """
+    mask = np.uint64(index.size - 1)
+    for k in range(wanted.size):
+        at = wanted[k] & mask
+        while index[np.intp(at)] != 0:
+            place = np.intp(index[np.intp(at)]) - 1
+            if hashes[place] == wanted[k]:
+                out[k] = place
+                break
+            at = (at + np.uint64(1)) & mask
+
+
+@kernel(types.intp(_U64, types.uint64[::1], types.uint32[::1], types.intp, types.uint8[::1]))
+def enter(wanted, hashes, index, used, fresh):
+    """Enter hashes behind the `used` first ones of a segment; return how many it has then.
+
+    `fresh` says of each whether it is wanted (1); it gets 0 where the segment has that hash already.
+    """
+    mask = np.uint64(index.size - 1)
+    for k in range(wanted.size):
+        if fresh[k] == 0:
+            continue
+        at = wanted[k] & mask
+        while index[np.intp(at)] != 0:
+            if hashes[np.intp(index[np.intp(at)]) - 1] == wanted[k]:
+                fresh[k] = 0
+                break
+            at = (at + np.uint64(1)) & mask
+        if fresh[k] == 1:
+            hashes[used] = wanted[k]
+            used += 1
+            index[np.intp(at)] = np.uint32(used)
+    return used
+
+
+@kernel(types.void(_U64, types.uint32[::1], types.intp, types.intp))
+def leave(hashes, index, start, stop):
+    """Take the newest hashes out again, newest first, so that no chain of probes is broken."""
+    mask = np.uint64(index.size - 1)
+    for k in range(stop - 1, start - 1, -1):
+        at = hashes[k] & mask
+        while np.intp(index[np.intp(at)]) - 1 != k:
+            at = (at + np.uint64(1)) & mask
+        index[np.intp(at)] = np.uint32(0)

@@ -1,0 +1,69 @@
+"""The rules by which impressions become examples: windows, thinning, corrections."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nonzero.batch import MAX_WEIGHT
+
+__all__ = ["Keeping", "Rules"]
+
+Keeping = Literal["durable", "buffered"]
+"""How hard impressions are kept: against a power cut, or against ``kill -9``."""
+
+MOST_LIKELY: Final = 0.9
+"""A probability above this counts as this in a correction, whose weight would be without bound."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """When an impression's window ends, and what is learned then.
+
+    Parameters
+    ----------
+    attribution_ms
+        How long after its prediction an impression waits for its label.
+    correction_ms
+        How long after that its click still corrects the negative that was learned; for as long again a label
+        is known to have come too late.
+    negative_rate
+        The share of negatives that is learned from, each with the weight 1 / negative_rate.
+    """
+
+    attribution_ms: int = 3_600_000
+    correction_ms: int = 86_400_000
+    negative_rate: float = 1.0
+
+    def keeps(self, hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Return bool[n]: the negatives that are learned from, by the hash of their ids and nothing else."""
+        if self.negative_rate >= 1:
+            return np.ones(hashes.size, np.bool_)
+        mixed = hashes * np.uint64(0x9E3779B97F4A7C15)  # other bits than those by which the index probes
+        mixed = (mixed ^ (mixed >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
+        kept: NDArray[np.bool_] = (mixed >> np.uint64(11)) < np.uint64(self.negative_rate * 2**53)
+        return kept
+
+    def weight_of_negatives(self, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return float32[n]: the weights of negatives that are kept (McMahan et al. 2013, section 4.6)."""
+        kept: NDArray[np.float32] = np.minimum(weights / self.negative_rate, MAX_WEIGHT).astype(np.float32)
+        return kept
+
+    def weight_of_corrections(
+        self, weights: NDArray[np.float32], probabilities: NDArray[np.float32], learned: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        """Return float32[n]: the weights of clicks that come after their window.
+
+        The gradient of a click is ``-(1 - p) x``, that of the negative learned before was ``p x / r``. A
+        click of the weight ``1 + p / (1 - p) / r`` gives what a click and the taking back of that negative
+        would, to first order; where the negative was thinned away there is nothing to take back. For r = 1
+        that is ``1 / (1 - p)``, to first order in p the ``1 + p`` of Ktena et al., "Addressing delayed
+        feedback for continuous training with neural networks in CTR prediction", 2019, section 4.
+        """
+        p = np.minimum(probabilities.astype(np.float64), MOST_LIKELY)
+        back = np.where(learned, p / (1 - p) / self.negative_rate, 0.0)
+        heavy: NDArray[np.float32] = np.minimum(weights * (1 + back), MAX_WEIGHT).astype(np.float32)
+        return heavy

@@ -1,0 +1,199 @@
+"""A segment: some 262,144 impressions in two files, and what is known of them in memory."""
+
+from __future__ import annotations
+
+import os
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nonzero_service.impressions.records import Records, enter, find, leave, unpacked, walk
+
+__all__ = ["CAPACITY", "Segment", "State"]
+
+CAPACITY: Final = 1 << 18
+"""How many impressions a segment takes."""
+
+MAX_WORDS: Final = 1 << 28
+"""How large its file may become, in words: 1 GiB."""
+
+
+class State(IntEnum):
+    """What has become of an impression: one byte of a file, any two of them four bits apart.
+
+    So a flipped bit makes a byte that is none of these, and is taken for ``DAMAGED``.
+    """
+
+    PENDING = 0x00
+    """Its window is open."""
+    NEGATIVE = 0x0F
+    """Its label was 0."""
+    CLICKED = 0x33
+    """Its label was 1."""
+    EXPIRED = 0x3C
+    """Its window ended, and it was learned from as a negative."""
+    THINNED = 0x55
+    """Its window ended, and it was not kept."""
+    CORRECTED = 0x5A
+    """Its window had ended, and then its click came."""
+    DAMAGED = 0x66
+    """Its record is not what was written: it is not used."""
+    CLAIMED = 0xFF
+    """What it becomes is on its way to the journal; in memory only."""
+
+
+_KNOWN: Final = np.isin(np.arange(256), [state for state in State if state != State.CLAIMED])
+
+
+class Segment:
+    """Impressions with the numbers from `first` on. Used under the store's lock.
+
+    Parameters
+    ----------
+    directory
+        Where its files are.
+    first
+        The number of its first impression.
+    new
+        Whether it is begun; else it is read, and takes no more.
+
+    Raises
+    ------
+    OSError
+        Where the disk refuses.
+    """
+
+    def __init__(self, directory: Path, first: int, *, new: bool) -> None:
+        self.first = first
+        self.used = 0
+        self.path = directory / f"{first:020}.rows"
+        self._states_path = self.path.with_suffix(".states")
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        self._rows = os.open(self.path, flags, 0o644)
+        self._bytes = os.open(self._states_path, flags, 0o644)
+        if new:
+            os.posix_fallocate(self._bytes, 0, CAPACITY)
+            self._allocate(CAPACITY)
+        else:
+            self._read()
+
+    def _allocate(self, n: int) -> None:
+        # Zeros take no memory until they are written to.
+        self.hashes = np.zeros(n, np.uint64)
+        self.times = np.zeros(n, np.int64)
+        self._ends = np.zeros(n, np.int64)
+        self.states = np.zeros(n, np.uint8)
+        self._index = np.zeros(1 << max(2 * n - 1, 1).bit_length(), np.uint32)
+
+    def _read(self) -> None:
+        """Take over what a file holds, up to a record that was cut short."""
+        words: NDArray[np.uint32] = np.fromfile(self.path, np.uint32)
+        hashes, times = np.empty(CAPACITY, np.uint64), np.empty(CAPACITY, np.int64)
+        ends = np.empty(CAPACITY, np.int64)
+        n = int(walk(words, hashes, times, ends))
+        del words
+        self._allocate(n)
+        self.times[:], self._ends[:] = times[:n], ends[:n]
+        self.used = int(enter(hashes[:n], self.hashes, self._index, 0, np.ones(n, np.uint8)))
+        if self.used != n:  # two alike: another's file, or damage
+            self.hashes[:] = hashes[:n]
+            self.used = n
+        states: NDArray[np.uint8] = np.frombuffer(os.pread(self._bytes, n, 0), np.uint8)
+        self.states[: states.size] = np.where(_KNOWN[states], states, State.DAMAGED)
+
+    @property
+    def full(self) -> bool:
+        """Whether it takes no more."""
+        return self.used == self.hashes.size or self.words >= MAX_WORDS
+
+    @property
+    def words(self) -> int:
+        """The length of its records."""
+        return int(self._ends[self.used - 1]) if self.used else 0
+
+    @property
+    def next(self) -> int:
+        """The number after its last."""
+        return self.first + self.used
+
+    def find(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Return int64[n]: the place of each hash in this segment, -1 where it is not here."""
+        places = np.full(hashes.size, -1, np.int64)
+        find(hashes, self.hashes, self._index, places)
+        return places
+
+    def enter(self, hashes: NDArray[np.uint64], fresh: NDArray[np.uint8]) -> int:
+        """Enter the hashes that are `fresh` and not here yet; return how many. :meth:`append` must follow."""
+        return int(enter(hashes, self.hashes, self._index, self.used, fresh)) - self.used
+
+    def append(self, words: NDArray[np.uint32], sizes: NDArray[np.int64], time_ms: int) -> None:
+        """Write the records of the hashes just entered.
+
+        Raises
+        ------
+        OSError
+            Where the disk refuses; nothing is changed then.
+        """
+        start, n = self.words, sizes.size
+        try:
+            _write(self._rows, words.tobytes(), 4 * start)
+        except OSError:
+            leave(self.hashes, self._index, self.used, self.used + n)
+            raise
+        place = slice(self.used, self.used + n)
+        self._ends[place] = start + np.cumsum(sizes)
+        self.times[place] = time_ms
+        self.used += n
+
+    def settle_on_disk(self, places: NDArray[np.int64], states: NDArray[np.uint8]) -> None:
+        """Write to the file what has become of impressions."""
+        order = np.argsort(places, kind="stable")
+        at, values = places[order], states[order]
+        # Runs of neighbours, as expiry makes them, are written at once.
+        breaks = np.flatnonzero(np.diff(at) != 1) + 1
+        for run in np.split(np.arange(at.size), breaks):
+            if run.size:
+                os.pwrite(self._bytes, values[run].tobytes(), int(at[run[0]]))
+
+    def read(self, places: NDArray[np.int64]) -> Records:
+        """Read records back from the file."""
+        ends = self._ends[places]
+        starts = np.where(places > 0, self._ends[np.maximum(places, 1) - 1], 0)
+        sizes = ends - starts
+        if places.size and int(ends[-1] - starts[0]) <= 2 * int(sizes.sum()) and (np.diff(places) > 0).all():
+            data = os.pread(self._rows, 4 * int(ends[-1] - starts[0]), 4 * int(starts[0]))
+            at = starts - starts[0]
+        else:
+            pieces = zip((4 * sizes).tolist(), (4 * starts).tolist(), strict=True)
+            data = b"".join([os.pread(self._rows, size, start) for size, start in pieces])
+            at = np.cumsum(sizes) - sizes
+        words: NDArray[Any] = np.frombuffer(data, np.uint32)
+        return unpacked(words, at, sizes)
+
+    def sync_rows(self) -> None:
+        """Make its records durable."""
+        os.fdatasync(self._rows)
+
+    def sync_states(self) -> None:
+        """Make durable what has become of them."""
+        os.fdatasync(self._bytes)
+
+    def close(self) -> None:
+        """Close the files."""
+        os.close(self._rows)
+        os.close(self._bytes)
+
+    def remove(self) -> None:
+        """Close and delete the files."""
+        self.close()
+        self.path.unlink(missing_ok=True)
+        self._states_path.unlink(missing_ok=True)
+
+
+def _write(descriptor: int, data: bytes, offset: int) -> None:
+    while data:
+        written = os.pwrite(descriptor, data, offset)
+        data, offset = data[written:], offset + written

@@ -1,0 +1,109 @@
+"""Labels: what became of predictions that were made with an ``id``."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import Any, Final
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from nonzero_service.answers import send_json
+from nonzero_service.attribution import Labelled
+from nonzero_service.headers import JSON, NDJSON, Headers, headers_of, unknown_type
+from nonzero_service.impressions.store import Verdict
+from nonzero_service.label_bodies import Labels, labels_of, stream_labels
+from nonzero_service.models import ServedModel
+from nonzero_service.problems import MAX_ERRORS, Problem
+from nonzero_service.service import Service
+
+__all__ = ["Label"]
+
+REFUSALS: Final[dict[Verdict, tuple[int, str]]] = {
+    "unknown": (
+        404,
+        "no prediction with this id is known; its label must come after it, and within its time",
+    ),
+    "duplicate": (409, "this label is known already"),
+    "conflicting": (409, "another label for this id is known already, and has been learned from"),
+    "gone": (410, "it came too late: the features of this prediction are no longer used"),
+}
+"""How a label is answered that changes nothing."""
+
+
+class _Tally:
+    """What has become of a body's labels so far."""
+
+    def __init__(self, served: ServedModel) -> None:
+        self.model = served.name
+        self.accepted = self.corrected = self.rejected = 0
+        self.errors: list[dict[str, Any]] = []
+        self.sequence = served.model.examples
+
+    def add(self, labels: Labels, labelled: Labelled) -> None:
+        """Count labels that were looked at."""
+        errors: list[dict[str, Any]] = [
+            {"line": line, "reason": reason, "status": 422} for line, reason in labels.errors
+        ]
+        for line, verdict in zip(labels.lines, labelled.verdicts, strict=True):
+            if verdict in REFUSALS:
+                status, reason = REFUSALS[verdict]
+                errors.append({"line": line, "reason": reason, "status": status})
+            else:
+                self.accepted += 1
+                self.corrected += verdict == "corrected"
+        self.rejected += len(errors)
+        errors.sort(key=lambda error: error["line"])
+        self.errors += errors[: MAX_ERRORS - len(self.errors)]
+        if labelled.applied is not None:
+            self.sequence = labelled.applied.sequence
+
+    def answer(self) -> dict[str, Any]:
+        """Return the answer."""
+        return {
+            "model": self.model,
+            "accepted": self.accepted,
+            "corrected": self.corrected,
+            "rejected": self.rejected,
+            "errors": self.errors,
+            "sequence": self.sequence,
+        }
+
+
+class Label:
+    """``POST /v1/models/{model}/labels``, as a plain ASGI application."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        served = self.service.models.get(scope["path_params"]["model"])
+        headers = headers_of(scope)
+        tally = _Tally(served)
+        if headers.media == JSON:
+            await self._json(served, headers, receive, tally)
+        elif headers.media == NDJSON:
+            await self._stream(served, headers, receive, tally)
+        else:
+            raise unknown_type(headers.media, JSON, NDJSON)
+        await send_json(send, msgspec.json.encode(tally.answer()))
+
+    async def _json(self, served: ServedModel, headers: Headers, receive: Receive, tally: _Tally) -> None:
+        body = await self.service.bodies.json(headers, receive)
+        labels, single = await self.service.bodies.offload(len(body), labels_of, body)
+        labelled = await served.attribution.label(labels.ids, labels.labels)
+        if single and labelled.verdicts[0] in REFUSALS:
+            status, reason = REFUSALS[labelled.verdicts[0]]
+            raise Problem(status, f"{labels.ids[0]!r}: {reason}")
+        tally.add(labels, labelled)
+
+    async def _stream(self, served: ServedModel, headers: Headers, receive: Receive, tally: _Tally) -> None:
+        try:
+            async with aclosing(stream_labels(self.service.bodies, headers, receive)) as pieces:
+                async for labels in pieces:
+                    begun = bool(tally.accepted or tally.rejected)
+                    tally.add(labels, await served.attribution.label(labels.ids, labels.labels, wait=begun))
+        except Problem as problem:
+            problem.members.update(accepted=tally.accepted, rejected=tally.rejected, sequence=tally.sequence)
+            raise

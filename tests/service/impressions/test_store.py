@@ -1,0 +1,229 @@
+"""Impressions are found, claimed once, expire in order, and are what they were after a crash."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nonzero import Batch
+from nonzero_service.impressions.rules import Rules
+from nonzero_service.impressions.store import Impressions
+
+HOUR = 3_600_000
+RULES = Rules(attribution_ms=HOUR, correction_ms=HOUR)
+
+
+def batch(n: int, first: int = 0, values: bool = True, fields: bool = True) -> Batch:
+    """Make `n` rows of differing length, with ids."""
+    rng = np.random.default_rng([n, first])
+    indptr = np.concatenate([[0], np.cumsum(rng.integers(0, 9, n))])
+    nnz = int(indptr[-1])
+    return Batch(
+        indptr,
+        rng.integers(0, 2**31, nnz),
+        rng.normal(size=nnz) if values else None,
+        None,
+        rng.uniform(0.5, 2, n),
+        rng.integers(1, 2**16, nnz) if fields else None,
+        [f"imp-{first + j}" for j in range(n)],
+    )
+
+
+def probabilities(n: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    return np.linspace(0.1, 0.8, n, dtype=np.float32)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Impressions:
+    return Impressions(tmp_path / "impressions", RULES)
+
+
+def same_rows(found: Batch, expected: Batch) -> None:
+    assert found.indptr.tolist() == expected.indptr.tolist()
+    assert found.indices.tolist() == expected.indices.tolist()
+    assert found.explicit_values().tolist() == expected.explicit_values().tolist()
+    if expected.fields is None:
+        assert found.fields is None or not found.fields.any()
+    else:
+        assert found.fields is not None
+        assert found.fields.tolist() == expected.fields.tolist()
+
+
+@pytest.mark.parametrize("values", [True, False])
+@pytest.mark.parametrize("fields", [True, False])
+def test_a_label_finds_the_features_of_its_prediction(store: Impressions, values: bool, fields: bool) -> None:
+    given = batch(50, 0, values, fields)
+    assert store.keep(given, probabilities(50), 1000) == 50
+    order = np.random.default_rng(1).permutation(50)
+    claim = store.claim([f"imp-{j}" for j in order], [int(j % 2) for j in order], 2000)
+    assert claim is not None
+    assert set(claim.verdicts) == {"joined"}
+    same_rows(claim.batch, Batch.concatenate([given.rows(int(j), int(j) + 1) for j in order]))
+    assert claim.batch.labels.tolist() == [j % 2 for j in order]
+    assert claim.batch.weights.tolist() == given.weights[order].tolist()
+    assert claim.batch.times is not None
+    assert set(claim.batch.times.tolist()) == {1000}
+
+
+def test_only_what_has_an_id_is_kept_and_an_id_once(store: Impressions) -> None:
+    given = batch(3)
+    object.__setattr__(given, "ids", ["a", None, "a"])
+    assert store.keep(given, probabilities(3), 0) == 1
+    assert store.keep(given, probabilities(3), 0) == 0
+    assert store.pending == 1
+    claim = store.claim(["a"], [1], 0)
+    assert claim is not None
+    same_rows(claim.batch, given.rows(0, 1))
+
+
+def test_what_a_label_meets(store: Impressions) -> None:
+    store.keep(batch(4), probabilities(4), 0)
+    names = ["imp-0", "imp-0", "imp-1", "imp-1", "other"]
+    claim = store.claim(names, [1, 1, 0, 1, 1], 1)
+    assert claim is not None
+    assert claim.verdicts == ["joined", "duplicate", "joined", "conflicting", "unknown"]
+    assert store.claim(["imp-0"], [1], 1) is None, "it is in flight"
+    store.settle(claim.references)
+    again = store.claim(names, [1, 0, 0, 1, 1], 1)
+    assert again is not None
+    assert again.verdicts == ["duplicate", "conflicting", "duplicate", "conflicting", "unknown"]
+    assert len(again.references) == len(again.batch) == 0
+
+
+def test_a_claim_that_is_given_back_can_be_made_again(store: Impressions) -> None:
+    store.keep(batch(2), probabilities(2), 0)
+    claim = store.claim(["imp-0"], [1], 1)
+    assert claim is not None
+    assert store.pending == 1
+    store.give_back(claim)
+    assert store.pending == 2
+    again = store.claim(["imp-0"], [0], 1)
+    assert again is not None
+    assert again.verdicts == ["joined"]
+
+
+def test_windows_end_in_order_and_once(store: Impressions) -> None:
+    for step in range(10):
+        store.keep(batch(7, 7 * step), probabilities(7), step)
+    claim = store.claim(["imp-3", "imp-40"], [1, 0], 5)
+    assert claim is not None
+    store.settle(claim.references)
+    assert store.expire(5, HOUR - 1) is None
+    numbers: list[int] = []
+    while (expired := store.expire(5, HOUR + 6)) is not None:
+        assert (expired.batch.labels == 0).all()
+        numbers += expired.references.numbers.tolist()
+        store.settle(expired.references)
+    assert numbers == [j for j in range(49) if j not in (3, 40)]
+    assert store.pending == 21
+
+
+def test_a_late_click_takes_the_negative_back(store: Impressions) -> None:
+    store.keep(batch(3), probabilities(3), 0)
+    expired = store.expire(9, HOUR)
+    assert expired is not None
+    store.settle(expired.references)
+    claim = store.claim(["imp-1", "imp-2", "imp-2"], [1, 0, 1], 2 * HOUR)
+    assert claim is not None
+    assert claim.verdicts == ["corrected", "duplicate", "corrected"]
+    weights, p = batch(3).weights[1:], probabilities(3)[1:].astype(np.float64)
+    np.testing.assert_allclose(claim.batch.weights, weights / (1 - p), rtol=1e-6)
+    store.settle(claim.references)
+    late = store.claim(["imp-0", "imp-1"], [1, 1], 2 * HOUR + 1)
+    assert late is not None
+    assert late.verdicts == ["gone", "duplicate"]
+
+
+def test_a_start_finds_what_there_was(store: Impressions, tmp_path: Path) -> None:
+    store.keep(batch(30), probabilities(30), 5)
+    claim = store.claim(["imp-4", "imp-5"], [1, 0], 6)
+    lost = store.claim(["imp-6"], [1], 6)
+    assert claim is not None
+    assert lost is not None
+    store.settle(claim.references)
+    store.close()
+    again = Impressions(tmp_path / "impressions", RULES)
+    assert again.pending == 28
+    again.seen(lost.references)  # its row was in the journal, its state not in the file
+    assert again.pending == 27
+    found = again.claim(["imp-4", "imp-5", "imp-6", "imp-7"], [1, 1, 1, 1], 7)
+    assert found is not None
+    assert found.verdicts == ["duplicate", "conflicting", "duplicate", "joined"]
+    same_rows(found.batch, batch(30).rows(7, 8))
+    again.keep(batch(2, 100), probabilities(2), 8)
+    assert again.pending == 28
+
+
+def test_a_record_cut_short_is_left_out_and_its_number_not_confused(
+    store: Impressions, tmp_path: Path
+) -> None:
+    store.keep(batch(20), probabilities(20), 5)
+    lost = store.claim(["imp-19"], [1], 6)
+    assert lost is not None
+    store.close()
+    path = next((tmp_path / "impressions").glob("*.rows"))
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size - 4)
+    again = Impressions(tmp_path / "impressions", RULES)
+    assert again.pending == 19
+    again.seen(lost.references)
+    again.keep(batch(1, 50), probabilities(1), 7)
+    assert again.pending == 20
+    found = again.claim(["imp-19", "imp-50"], [1, 1], 8)
+    assert found is not None
+    assert found.verdicts == ["unknown", "joined"]
+    assert found.references.numbers.tolist() == [20]
+
+
+def test_a_flipped_bit_is_never_learned_from(store: Impressions, tmp_path: Path) -> None:
+    given = batch(1)
+    store.keep(given, probabilities(1), 5)
+    store.close()
+    path = next((tmp_path / "impressions").glob("*.rows"))
+    content = bytearray(path.read_bytes())
+    for bit in range(64, 8 * len(content), 13):
+        content[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(content)
+        again = Impressions(tmp_path / "impressions", RULES)
+        claim = again.claim(["imp-0"], [1], 6)
+        assert claim is not None
+        assert claim.verdicts in (["gone"], ["unknown"])
+        again.close()
+        path.with_suffix(".states").write_bytes(b"\0")
+        content[bit // 8] ^= 1 << bit % 8
+
+
+def test_thinning_is_by_id_and_keeps_the_sum_of_weights(tmp_path: Path) -> None:
+    rules = Rules(HOUR, HOUR, 0.1)
+    given = batch(20_000)
+    kept = []
+    for place in ("a", "b"):
+        store = Impressions(tmp_path / place, rules)
+        store.keep(given if place == "a" else given.rows(10_000, 20_000), probabilities(20_000), 0)
+        numbers: list[int] = []
+        weight = 0.0
+        while (expired := store.expire(1000, HOUR)) is not None:
+            numbers += expired.references.numbers.tolist()
+            weight += float(expired.batch.weights.sum())
+            store.settle(expired.references)
+        kept.append(numbers)
+        assert weight == pytest.approx(float(given.weights.sum()) * (1 if place == "a" else 0.5), rel=0.08)
+        assert store.pending == 0
+    assert [n - 10_000 for n in kept[0] if n >= 10_000] == kept[1]
+
+
+def test_segments_that_are_of_no_more_use_go(store: Impressions, tmp_path: Path) -> None:
+    store.keep(batch(5), probabilities(5), 0)
+    store.keep(batch(5, 5), probabilities(5), 2 * HOUR)
+    expired = store.expire(9, 4 * HOUR)
+    while expired is not None:
+        store.settle(expired.references)
+        expired = store.expire(9, 4 * HOUR)
+    assert store.forget(3 * HOUR) == 0
+    assert store.forget(3 * HOUR + 1) == 1
+    assert len(list((tmp_path / "impressions").glob("*.rows"))) == 1
+    claim = store.claim(["imp-0", "imp-7"], [1, 1], 4 * HOUR)
+    assert claim is not None
+    assert claim.verdicts == ["unknown", "corrected"]
