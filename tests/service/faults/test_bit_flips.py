@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from nonzero import AdaGrad, Batch, LogisticRegression
 from nonzero.errors import NonzeroError
@@ -51,7 +52,8 @@ def served(directory: Path) -> dict[str, bytes]:
 
 def what_it_says(directory: Path) -> tuple[str, int, list[KeyRecord | None]]:
     """All that a start makes of it: the model's digest, the rows, the keys."""
-    kept = recover(directory, "full", silent)
+    with capture_logs():
+        kept = recover(directory, "full", silent)
     with kept.journal as journal:
         keys = [journal.lookup(f"key-{n}") for n in range(ROWS)]
         return kept.model.digest(), journal.position, keys

@@ -1,0 +1,162 @@
+"""``python -m bench.journal``: what the journal costs a bulk update, and what a start and a snapshot take.
+
+The same VW text goes to two services over HTTP in turn: one as users run it, one whose learner neither
+encodes nor appends. Both run one lane of 2**22 slots.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bench.measure import Comparison, compare
+from bench.workloads import ClickLog
+from rich.progress import Progress
+
+from nonzero import AdaGrad, LogisticRegression
+from nonzero_service import fold
+from nonzero_service.recovery import replay
+from nonzero_service.storage.journal import Journal
+from nonzero_service.storage.keys import KeyRecord
+from nonzero_service.storage.reader import JournalReader
+from nonzero_service.storage.rows import Entry
+
+PATH = "/v1/models/default"
+CHUNK = 1 << 18
+
+
+class Forgetful(Journal):
+    """A journal that keeps only its first row: all others it counts and forgets."""
+
+    _more = (0, 0)
+
+    def append(self, entries: Sequence[Entry]) -> int:
+        if not self.position:
+            return super().append(entries)
+        rows, examples = self._more
+        self._more = rows + len(entries), examples + sum(entry.count for entry in entries)
+        return super().position + self._more[0]
+
+    @property
+    def next_sequence(self) -> int:
+        return super().next_sequence + self._more[1]
+
+
+def serve(settings: dict[str, Any], journalled: bool) -> None:
+    """Be a service."""
+    from nonzero_service import models, recovery, server
+    from nonzero_service.settings import Settings
+
+    if not journalled:
+        vars(models)["Journal"] = vars(recovery)["Journal"] = Forgetful
+        fold.batch_entry = _without_body
+    server.serve(Settings.load(**settings))
+
+
+def _without_body(batch: Any, keys: Sequence[KeyRecord] = ()) -> Entry:
+    return Entry("batch", 1, b"", len(batch), tuple(keys))
+
+
+@contextmanager
+def service(directory: Path, journalled: bool) -> Iterator[http.client.HTTPConnection]:
+    """Run a service, and connect to it when it is ready."""
+    settings = {"data_dir": str(directory), "port": 0, "bits": 22, "learning_rate": 0.1}
+    settings |= {"snapshot_bytes": 1 << 40, "snapshot_seconds": 1e9}
+    command = [sys.executable, "-m", "bench.journal", "--serve", json.dumps([settings, journalled])]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        port = 0
+        for line in process.stderr:
+            event = json.loads(line)
+            port = event.get("port", port)
+            if event["event"] == "ready":
+                break
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        yield connection
+        connection.close()
+        process.kill()
+
+
+def upload(connection: http.client.HTTPConnection, log: Path) -> Callable[[], None]:
+    """Return the work of one bulk update."""
+
+    def run() -> None:
+        with log.open("rb") as file:
+            pieces = iter(lambda: file.read(CHUNK), b"")
+            headers = {"content-type": "text/x-vw", "content-length": str(log.stat().st_size)}
+            connection.request("POST", f"{PATH}/update", pieces, headers)
+            answer = connection.getresponse()
+            content = answer.read()
+            if answer.status != 200:
+                raise RuntimeError(content)
+
+    return run
+
+
+def replay_rates(directory: Path, log: ClickLog) -> tuple[float, float]:
+    """Return (replayed, plainly learned) examples a second of the journal that a service left."""
+    batch = log.batch
+    plain = LogisticRegression(22, AdaGrad(0.1))
+    plain.table.rows[:] = 0
+    start = time.perf_counter()
+    plain.learn_checked(batch)
+    learned = len(batch) / (time.perf_counter() - start)
+    with JournalReader(directory / "models" / "default") as reader:
+        model = LogisticRegression(22, AdaGrad(0.1))
+        model.table.rows[:] = 0
+        start = time.perf_counter()
+        replay(model, reader, 1, lambda last, end: None)  # noqa: ARG005
+        return model.examples / (time.perf_counter() - start), learned
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.journal", description=__doc__)
+    parser.add_argument("--examples", type=int, default=200_000, help="lines of the made-up click log")
+    parser.add_argument("--runs", type=int, default=5, help="how often each side runs")
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.serve is not None:
+        serve(*json.loads(chosen.serve))
+        return
+    log = ClickLog(chosen.examples)
+    data = Path(os.environ.get("TMPDIR", tempfile.gettempdir()))
+    with tempfile.TemporaryDirectory(dir=data) as place, Progress() as progress:
+        kept, forgotten = Path(place) / "kept", Path(place) / "forgotten"
+        with service(kept, True) as ours, service(forgotten, False) as theirs:
+            outcome = compare(
+                Comparison(
+                    "bulk update, journal on against off",
+                    upload(ours, log.vw),
+                    "off",
+                    upload(theirs, log.vw),
+                    chosen.examples,
+                    "M examples/s",
+                    0.75,
+                ),
+                chosen.runs,
+                progress,
+            )
+        replayed, learned = replay_rates(kept, log)
+    low, high = outcome.spread
+    print(
+        f"bulk update over HTTP, VW text, one lane: {outcome.ours:.3f} M examples/s with the journal, "
+        f"{outcome.peer:.3f} without, ratio {outcome.ratio:.2f} ({low:.2f} to {high:.2f}); to reach 0.75"
+    )
+    print(
+        f"replay: {replayed / 1e6:.2f} M examples/s, plain learning {learned / 1e6:.2f}, "
+        f"ratio {replayed / learned:.2f}; to reach 0.50"
+    )
+
+
+if __name__ == "__main__":
+    main()
