@@ -1,4 +1,4 @@
-"""A power cut: what was acknowledged is in the recovered model, which is the fold of the rows that are left."""
+"""A power cut: what was acknowledged is in the recovered model, the fold of the rows that are left."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ import json
 import statistics
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def waits(service: ForkedService, until: threading.Event, found: list[tuple[floa
 
 @pytest.mark.soak
 def test_no_update_waits_long(
-    services: Forking, tmp_path: Path, record_property: pytest.RecordProperty
+    services: Forking, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """The median, over snapshots, of the worst wait: what else the machine does now and then is not ours."""
     service = services.serve(tmp_path / "data", bits=22).until_ready()
