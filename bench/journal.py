@@ -68,8 +68,8 @@ def _without_body(batch: Any, keys: Sequence[KeyRecord] = ()) -> Entry:
 
 
 @contextmanager
-def service(directory: Path, journalled: bool) -> Iterator[http.client.HTTPConnection]:
-    """Run a service, and connect to it when it is ready."""
+def service(directory: Path, journalled: bool) -> Iterator[tuple[http.client.HTTPConnection, int]]:
+    """Run a service, and connect to it when it is ready; with its pid."""
     settings = {"data_dir": str(directory), "port": 0, "bits": 22, "learning_rate": 0.1}
     settings |= {"snapshot_bytes": 1 << 40, "snapshot_seconds": 1e9}
     command = [sys.executable, "-m", "bench.journal", "--serve", json.dumps([settings, journalled])]
@@ -82,7 +82,7 @@ def service(directory: Path, journalled: bool) -> Iterator[http.client.HTTPConne
             if event["event"] == "ready":
                 break
         connection = http.client.HTTPConnection("127.0.0.1", port)
-        yield connection
+        yield connection, process.pid
         connection.close()
         process.kill()
 
@@ -101,6 +101,12 @@ def upload(connection: http.client.HTTPConnection, log: Path) -> Callable[[], No
                 raise RuntimeError(content)
 
     return run
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time that a process has taken."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def replay_rates(directory: Path, log: ClickLog) -> tuple[float, float]:
@@ -132,7 +138,8 @@ def main() -> None:
     data = Path(os.environ.get("TMPDIR", tempfile.gettempdir()))
     with tempfile.TemporaryDirectory(dir=data) as place, Progress() as progress:
         kept, forgotten = Path(place) / "kept", Path(place) / "forgotten"
-        with service(kept, True) as ours, service(forgotten, False) as theirs:
+        with service(kept, True) as (ours, ours_pid), service(forgotten, False) as (theirs, theirs_pid):
+            before = cpu_seconds(ours_pid), cpu_seconds(theirs_pid)
             outcome = compare(
                 Comparison(
                     "bulk update, journal on against off",
@@ -146,11 +153,18 @@ def main() -> None:
                 chosen.runs,
                 progress,
             )
+            with_it = cpu_seconds(ours_pid) - before[0]
+            without = cpu_seconds(theirs_pid) - before[1]
         replayed, learned = replay_rates(kept, log)
     low, high = outcome.spread
     print(
         f"bulk update over HTTP, VW text, one lane: {outcome.ours:.3f} M examples/s with the journal, "
         f"{outcome.peer:.3f} without, ratio {outcome.ratio:.2f} ({low:.2f} to {high:.2f}); to reach 0.75"
+    )
+    millions = chosen.examples * (chosen.runs + 1) / 1e6
+    print(
+        f"processor time of the service: {with_it / millions:.2f} s a million examples with it, "
+        f"{without / millions:.2f} without, ratio {without / with_it:.2f}"
     )
     print(
         f"replay: {replayed / 1e6:.2f} M examples/s, plain learning {learned / 1e6:.2f}, "
