@@ -163,23 +163,24 @@ class ScaleOracle:
 
     def __init__(self) -> None:
         self.squares: Any = {}
+        self.counts: Any = {}
+        self.rows = 0
 
     def take(self, fields: Any, values: Any) -> Any:
         out = []
         for f, x in zip(fields, values, strict=True):
-            past = self.squares.get(f)
-            if past:
-                total = 0.0
-                for square in past:
-                    total += square
-                out.append(np.clip(float(x) / np.sqrt(total / len(past)), -30, 30))
+            if f in self.counts:
+                out.append(np.clip(float(x) / np.sqrt(self.squares[f] / self.counts[f]), -30, 30))
             else:
                 out.append(x if x in (0, 1) else np.sign(x))
+        self.rows += 1
         for f, x in zip(fields, values, strict=True):
-            if x not in (0, 1):
-                past = self.squares.setdefault(f, [])
-                most = 900 * sum(past) / len(past) if len(past) >= 10 else np.inf
-                past.append(min(float(x) ** 2, most))
+            squares, count = self.squares.get(f, 0.0), self.counts.get(f, 0)
+            if x == 1 and self.rows % 64 == 0:
+                self.squares[f], self.counts[f] = squares + 64, count + 64
+            elif x not in (0, 1):
+                most = 16 * squares / count if count >= 10 else np.inf
+                self.squares[f], self.counts[f] = squares + min(float(x) ** 2, most), count + 1
         return np.array(out, F)
 
 

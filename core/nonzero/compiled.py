@@ -22,7 +22,7 @@ import numpy as np
 from numba.core import config as numba_config
 
 config: Any = numba_config  # its settings are made at run time, out of the type checker's sight
-__all__ = ["cache_directory", "entry_point", "inlined", "kernel"]
+__all__ = ["cache_directory", "entry_point", "inlined", "kernel", "outlined"]
 
 OPTIONS: Final[dict[str, Any]] = {"nogil": True, "error_model": "numpy", "_nrt": False}
 """Kernels do not allocate, and so need no run time that counts references: it would count every array that is
@@ -106,6 +106,11 @@ def entry_point(compiled: Any) -> Callable[..., Any]:
     [version] = compiled.overloads.values()
     entry: Callable[..., Any] = version.entry_point
     return entry
+
+
+def outlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let kernels call a function that is rarely needed without its code standing in their loops."""
+    return _compiler(**OPTIONS)(function)
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -19,7 +19,17 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from nonzero.compiled import inlined, kernel
+from nonzero.compiled import inlined, kernel, outlined
+from nonzero.evidence import (
+    COMPARING,
+    EVIDENCE,
+    PIECE,
+    SAMPLE_SHIFT,
+    drawn,
+    observe_fields,
+    put_away,
+    read_clock,
+)
 from nonzero.intrinsics import (
     EightLanes,
     OneLane,
@@ -252,9 +262,24 @@ def mix(shares, progress, losses, s):
         progress.lane_losses[k] += np.float64(s) * np.float64(lane(losses, k))
 
 
+@outlined
+def ask_fields(
+    rows, fields, field_mask, r, table, rates, shares, groups, progress, evidence,
+    clock, m, p, complement, label, s,
+):  # fmt: skip
+    """Write down of each field of an example what the live lanes would have made of it."""
+    observe_fields(
+        evidence, groups, load(shares, 0, 0), rates, table, rows.indptr, rows.indices, rows.values,
+        rows.value_mask, fields, field_mask, r, m, p, complement, label, s, progress.counts[LEARNED], clock,
+    )  # fmt: skip
+
+
 @inlined
-def learn(rows, labels, weights, table, rates, shares, progress, out):
+def learn(
+    rows, fields, field_mask, labels, weights, table, rates, shares, groups, progress, evidence, clock, out
+):
     """Predict each example, then learn from it."""
+    read_clock(evidence, clock)
     for r in range(labels.size):
         label, s = labels[r], weights[r]
         m = margin(rows, table, r)
@@ -266,6 +291,14 @@ def learn(rows, labels, weights, table, rates, shares, progress, out):
             progress.counts[LEARNED] += 1
             if count(m) > 1:
                 mix(shares, progress, softplus(m * (-ONE if label > ZERO else ONE)), s)
+                learned = progress.counts[LEARNED]
+                if drawn(learned, SAMPLE_SHIFT) and evidence.counters[COMPARING]:
+                    ask_fields(
+                        rows, fields, field_mask, r, table, rates, shares, groups, progress, evidence,
+                        clock, m, p, complement, label, s,
+                    )  # fmt: skip
+                if learned % PIECE == 0 and evidence.counters[COMPARING]:
+                    put_away(evidence, groups, shares, table, progress)
             learn_example(rows, table, r, m, p, complement, label, s, rates)
 
 
@@ -289,6 +322,8 @@ FLOATS = types.float32[::1]
 ARRAYS = [types.Array(of, 1, "C", readonly=True) for of in (types.int64, types.uint32, types.float32)]
 BATCH = (*ARRAYS, types.intp)
 LABELS = types.Array(types.float32, 1, "C", readonly=True)
+GROUPED = types.Array(types.uint16, 1, "C", readonly=True)
+LEARNING = (*BATCH, GROUPED, types.intp, LABELS, LABELS)
 ONE_LANE = types.NamedUniTuple(types.float32[:, ::1], 1, OneLane)
 EIGHT_LANES = types.NamedUniTuple(types.float32[:, ::1], 1, EightLanes)
 PROGRESS = types.NamedTuple(
@@ -297,34 +332,30 @@ PROGRESS = types.NamedTuple(
 )
 
 
-@kernel(types.void(*BATCH, LABELS, LABELS, ONE_LANE, ONE_LANE, ONE_LANE, PROGRESS, FLOATS))
-def learn_one(indptr, indices, values, value_mask, labels, weights, table, rates, shares, progress, out):
+@kernel(types.void(*LEARNING, *[ONE_LANE] * 4, PROGRESS, EVIDENCE, types.int64, FLOATS))
+def learn_one(
+    indptr, indices, values, value_mask, fields, field_mask, labels, weights,
+    table, rates, shares, groups, progress, evidence, clock, out,
+):  # fmt: skip
     """:func:`learn` with one lane."""
+    rows = as_rows(indptr, indices, values, value_mask, table)
     learn(
-        as_rows(indptr, indices, values, value_mask, table),
-        labels,
-        weights,
-        table,
-        rates,
-        shares,
-        progress,
-        out,
-    )
+        rows, fields, field_mask, labels, weights,
+        table, rates, shares, groups, progress, evidence, clock, out,
+    )  # fmt: skip
 
 
-@kernel(types.void(*BATCH, LABELS, LABELS, EIGHT_LANES, EIGHT_LANES, EIGHT_LANES, PROGRESS, FLOATS))
-def learn_eight(indptr, indices, values, value_mask, labels, weights, table, rates, shares, progress, out):
+@kernel(types.void(*LEARNING, *[EIGHT_LANES] * 4, PROGRESS, EVIDENCE, types.int64, FLOATS))
+def learn_eight(
+    indptr, indices, values, value_mask, fields, field_mask, labels, weights,
+    table, rates, shares, groups, progress, evidence, clock, out,
+):  # fmt: skip
     """:func:`learn` with eight lanes."""
+    rows = as_rows(indptr, indices, values, value_mask, table)
     learn(
-        as_rows(indptr, indices, values, value_mask, table),
-        labels,
-        weights,
-        table,
-        rates,
-        shares,
-        progress,
-        out,
-    )
+        rows, fields, field_mask, labels, weights,
+        table, rates, shares, groups, progress, evidence, clock, out,
+    )  # fmt: skip
 
 
 @kernel(types.void(*BATCH, ONE_LANE, ONE_LANE, FLOATS))

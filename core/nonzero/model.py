@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero import kernels, snapshot
+from nonzero import diagnosis, kernels, snapshot
 from nonzero.batch import Batch
 from nonzero.errors import BatchError, SettingsError, SnapshotError
+from nonzero.evidence import Evidence, forget, group_masks, new_evidence
 from nonzero.optimizers import DEFAULT_LANES, AdaGrad, lanes_from_settings, lanes_to_settings, rates_of
-from nonzero.progressive import EXAMPLES, LOSS, WEIGHT, Progress, describe, new_progress
-from nonzero.scales import Scales, new_scales, scale
+from nonzero.progressive import EXAMPLES, LEARNED, LOSS, WEIGHT, Progress, describe, new_progress
+from nonzero.scales import VALUES, Scales, count_ones, new_scales, scale
 from nonzero.table import Table, allocate, as_lanes
 
 __all__ = ["Explanation", "LogisticRegression"]
@@ -44,6 +45,11 @@ def _arrays(batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArra
     if batch.values is None:
         return batch.indptr, batch.indices, NO_VALUES, 0
     return batch.indptr, batch.indices, batch.values, -1
+
+
+def _fields(batch: Batch) -> tuple[NDArray[np.uint16], int]:
+    """Return a batch's fields as kernels take them, with a mask for their positions."""
+    return (NO_FIELDS, 0) if batch.fields is None else (batch.fields, -1)
 
 
 class LogisticRegression:
@@ -110,9 +116,15 @@ class LogisticRegression:
         rates, shares = allocate(2, 2 * n), allocate(1, 2 * n)
         rates[:] = rates_of(self.lanes)
         shares[0, :n] = 1 / n
-        self._rates, self._shares = as_lanes(rates), as_lanes(shares)
+        groups = allocate(2, 2 * n)
+        groups[:] = group_masks(
+            [lane.learning_rate for lane in self.lanes], [lane.decay for lane in self.lanes]
+        )
+        self._rates, self._shares, self._groups = as_lanes(rates), as_lanes(shares), as_lanes(groups)
         self._rows = as_lanes(self.table.rows)
         self._progress: Progress = new_progress(n)
+        live = {lane.decay < 1 for lane in self.lanes}
+        self._evidence: Evidence = new_evidence(n, comparing=n > 1 and len(live) > 1)
         self.scaled = optimizer is None if scaled is None else scaled
         self._scales: Scales | None = new_scales() if self.scaled else None
         self.notes: dict[str, Any] = {}
@@ -122,8 +134,15 @@ class LogisticRegression:
 
     # -- learning and predicting -----------------------------------------------------------------------
 
-    def learn(self, batch: Batch) -> NDArray[np.float32]:
+    def learn(self, batch: Batch, time_ms: int | None = None) -> NDArray[np.float32]:
         """Learn from each example in turn.
+
+        Parameters
+        ----------
+        batch
+            The examples.
+        time_ms
+            When, in milliseconds since 1970, for what the diagnosis says of time. None: it does without.
 
         Returns
         -------
@@ -136,7 +155,7 @@ class LogisticRegression:
             For an example without a label or an index outside the table; nothing is learned then.
         """
         self.check(batch)
-        return self.learn_checked(batch)
+        return self.learn_checked(batch, time_ms)
 
     def check(self, batch: Batch) -> None:
         """Raise what :meth:`learn` would, and learn nothing."""
@@ -146,17 +165,21 @@ class LogisticRegression:
             raise BatchError(f"row {row} has no label; give 0 or 1, or call predict")
         batch.check_slots(self.bits)
 
-    def learn_checked(self, batch: Batch) -> NDArray[np.float32]:
+    def learn_checked(self, batch: Batch, time_ms: int | None = None) -> NDArray[np.float32]:
         """Learn from a batch that :meth:`check` accepts."""
         out = np.empty(len(batch), np.float32)
         self._learn_kernel(
             *self._taken(batch, learning=True),
+            *_fields(batch),
             batch.labels,
             batch.weights,
             self._rows,
             self._rates,
             self._shares,
+            self._groups,
             self._progress,
+            self._evidence,
+            -1 if time_ms is None else time_ms,
             out,
         )
         return out
@@ -182,11 +205,14 @@ class LogisticRegression:
     ) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32], int]:
         """Return a batch as kernels take it: its values scaled where the model learns their scale."""
         arrays = _arrays(batch)
-        if self._scales is None or (batch.values is None and not self._scales.learned[0]):
+        if self._scales is None:
+            return arrays
+        if batch.values is None and not self._scales.learned[VALUES]:
+            if learning:
+                count_ones(*arrays, *_fields(batch), batch.weights, self._scales)
             return arrays
         out = np.empty(batch.nnz, np.float32)
-        fields, mask = (NO_FIELDS, 0) if batch.fields is None else (batch.fields, -1)
-        scale(*arrays, fields, mask, batch.weights, learning, self._scales, out)
+        scale(*arrays, *_fields(batch), batch.weights, learning, self._scales, out)
         return batch.indptr, batch.indices, out, -1
 
     def scaled_values(self, batch: Batch) -> NDArray[np.float32]:
@@ -270,6 +296,75 @@ class LogisticRegression:
             probability, contributions, intercept, log_odds - intercept - float(contributions.sum())
         )
 
+    def diagnose(self, names: Iterable[str] = (), now_ms: int | None = None) -> dict[str, Any]:
+        """Say whether the model, and each field, is learning, converged, starved, idle or unknown, and why.
+
+        Parameters
+        ----------
+        names
+            Names of fields, so that the answer can speak of them; a field is kept as a hash.
+        now_ms
+            The present, in milliseconds since 1970, for what is idle. None: the last clock that learning was
+            given.
+
+        Returns
+        -------
+        dict
+            As JSON holds it: ``verdict``, ``reason``, ``examples``, ``evidence``, ``fields`` (the same of
+            each field) and ``remedy`` (None where nothing is to mend), which :meth:`apply_remedy` takes.
+
+        See Also
+        --------
+        nonzero.diagnosis : what the verdicts mean, and how honest the intervals are.
+        """
+        aged = self._groups.rows[1, : len(self.lanes)]
+        learned = int(self._progress.counts[LEARNED])
+        return diagnosis.diagnose(self._evidence, self.lanes, aged, self.shares, learned, names, now_ms)
+
+    def apply_remedy(self, remedy: Mapping[str, Any], dry_run: bool = False) -> dict[str, Any]:
+        """Make the accumulators of some lanes smaller, as a diagnosis named it; or say what that would do.
+
+        The same model and remedy give the same bits: a remedy can be journalled like an update. What was
+        written down about the lanes is forgotten, so that the next diagnosis speaks of them as they are then.
+
+        Parameters
+        ----------
+        remedy
+            ``{"action": "rescale", "factor": 0.01, "lanes": [0, 1]}``; without ``lanes``, all of them.
+        dry_run
+            Whether to change nothing.
+
+        Returns
+        -------
+        dict
+            ``lanes``: for each, the intercept's effective rate before and after. ``coordinates``: how many
+            have accumulators that would change. ``applied``.
+
+        Raises
+        ------
+        SettingsError
+            For a remedy that is none.
+        """
+        factor, chosen = diagnosis.rescale(remedy, len(self.lanes))
+        accumulators = self.table.accumulators
+        before, epsilon = accumulators[-1, chosen], self._rates.rows[0, len(self.lanes) :][chosen]
+        rates = self._rates.rows[0, chosen] / np.sqrt(
+            np.stack([before, before * np.float32(factor)]) + epsilon
+        )
+        touched = int((accumulators[:, chosen] > 0).any(axis=1).sum())
+        if not dry_run:
+            for k in chosen:
+                accumulators[:, k] *= np.float32(factor)
+            forget(self._evidence)
+        return {
+            "lanes": [
+                {"lane": k, "rate_before": float(was), "rate_after": float(then)}
+                for k, was, then in zip(chosen, *rates, strict=True)
+            ],
+            "coordinates": touched,
+            "applied": not dry_run,
+        }
+
     # -- the whole state -------------------------------------------------------------------------------
 
     @property
@@ -294,7 +389,9 @@ class LogisticRegression:
 
     def _state(self) -> dict[str, NDArray[Any]]:
         """Return every array that learning writes, by name."""
-        state = {"table": self.table.rows, "shares": self._shares.rows, **self._progress._asdict()}
+        state = {"table": self.table.rows, "shares": self._shares.rows, "groups": self._groups.rows}
+        state |= self._progress._asdict()
+        state |= {f"evidence_{name}": array for name, array in self._evidence._asdict().items()}
         if self._scales is not None:
             state |= {f"scale_{name}": array for name, array in self._scales._asdict().items()}
         return state

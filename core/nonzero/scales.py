@@ -11,16 +11,16 @@ after Ross, Mineiro and Langford ("Normalized Online Learning", UAI 2013), who d
 far (their NG) or, per coordinate, keep its square's sum as well (sNAG). The largest value was tried and is
 worse where values have a long tail (``bench/lanes.md``).
 
-A value of exactly 1 says that something is there, and teaches nothing about scales: rows whose values are all
-1 need no pass at all. In a field whose scale is known it is a value like any other. An example's values are
+A value of exactly 1 mostly says that something is there. Ones are counted on every 64th row only, for 64
+each, so that rows of ones cost nothing; a field that has only ones has the scale 1. An example's values are
 scaled by what was known before it, so that predicting and learning agree; the first values of a field count
-as plus or minus 1. To keep one mad value from blinding its field for ever, values count for no more than 30
-times the scale.
+as plus or minus 1. To keep mad values from blinding their field for ever, values are at most 30 times the
+scale, and count for at most 4 times the scale where it is learned from.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numba import types
@@ -28,11 +28,14 @@ from numpy.typing import NDArray
 
 from nonzero.compiled import inlined, kernel
 
-__all__ = ["Scales", "new_scales", "scale"]
+__all__ = ["Scales", "count_ones", "new_scales", "scale"]
 
 FIELDS = 2**16
-LARGEST = 30.0
+LARGEST = 30.0  # what a scaled value is at most
+BELIEVED = 4.0  # how many times the scale a value counts for at most, where it is learned from
 SURE = 10.0  # values after which a scale is trusted to say what a mad value is
+ONE_IN: Final = 64
+VALUES, ROWS = 0, 1
 ONE = np.float32(1.0)
 ZERO = np.float32(0.0)
 LOW_BITS = np.uint32(FIELDS - 1)
@@ -49,7 +52,7 @@ class Scales(NamedTuple):
     counts
         float64[65536]: how many values these were.
     learned
-        int64[1]: how many values were learned from, over all fields.
+        int64[2]: how many values other than 1 were learned from, over all fields; how many rows.
     """
 
     squares: NDArray[np.float64]
@@ -59,7 +62,7 @@ class Scales(NamedTuple):
 
 def new_scales() -> Scales:
     """Return the scales of a model that has seen nothing."""
-    return Scales(np.zeros(FIELDS), np.zeros(FIELDS), np.zeros(1, np.int64))
+    return Scales(np.zeros(FIELDS), np.zeros(FIELDS), np.zeros(2, np.int64))
 
 
 @inlined
@@ -85,10 +88,28 @@ def learn_value(scales, f, x):
     square = np.float64(x) * np.float64(x)
     count = scales.counts[f]
     if count >= SURE:
-        square = min(square, LARGEST * LARGEST * scales.squares[f] / count)
+        square = min(square, BELIEVED * BELIEVED * scales.squares[f] / count)
     scales.squares[f] += square
     scales.counts[f] = count + 1.0
-    scales.learned[0] += 1
+    scales.learned[VALUES] += 1
+
+
+@inlined
+def learn_row(indices, values, value_mask, fields, field_mask, lo, hi, scales):
+    """Learn the scale of a row's values; of its ones on every 64th row, for 64 each."""
+    scales.learned[ROWS] += 1
+    counting = scales.learned[ROWS] % ONE_IN == 0
+    if not (counting or value_mask):
+        return
+    for j in range(lo, hi):
+        x = values[np.uintp(j & value_mask)]
+        if x == ONE:
+            if counting:
+                f = field(indices, fields, field_mask, j)
+                scales.squares[f] += np.float64(ONE_IN)
+                scales.counts[f] += np.float64(ONE_IN)
+        elif x != ZERO:
+            learn_value(scales, field(indices, fields, field_mask, j), x)
 
 
 ARRAYS = [
@@ -96,13 +117,10 @@ ARRAYS = [
     for of in (types.int64, types.uint32, types.float32, types.uint16, types.float32)
 ]
 SCALES = types.NamedTuple((types.float64[::1], types.float64[::1], types.int64[::1]), Scales)
+VALUED = (*ARRAYS[:3], types.intp, ARRAYS[3], types.intp)
 
 
-@kernel(
-    types.void(
-        *ARRAYS[:3], types.intp, ARRAYS[3], types.intp, ARRAYS[4], types.intp, SCALES, types.float32[::1]
-    )
-)
+@kernel(types.void(*VALUED, ARRAYS[4], types.intp, SCALES, types.float32[::1]))
 def scale(indptr, indices, values, value_mask, fields, field_mask, weights, learning, scales, out):
     """Scale every value of a batch into float32[nnz]; with `learning`, learn from each row's after it.
 
@@ -113,8 +131,14 @@ def scale(indptr, indices, values, value_mask, fields, field_mask, weights, lear
         for j in range(lo, hi):
             f = field(indices, fields, field_mask, j)
             out[j] = scaled(values[np.uintp(j & value_mask)], scales.squares[f], scales.counts[f])
-        if learning and weights[r] > ZERO and value_mask:
-            for j in range(lo, hi):
-                x = values[j]
-                if x != ONE and x != ZERO:
-                    learn_value(scales, field(indices, fields, field_mask, j), x)
+        if learning and weights[r] > ZERO:
+            learn_row(indices, values, value_mask, fields, field_mask, lo, hi, scales)
+
+
+@kernel(types.void(*VALUED, ARRAYS[4], SCALES))
+def count_ones(indptr, indices, values, value_mask, fields, field_mask, weights, scales):
+    """Learn from a batch of ones, while every scale is still 1."""
+    for r in range(indptr.size - 1):
+        if weights[r] > ZERO:
+            lo, hi = indptr[r], indptr[r + 1]
+            learn_row(indices, values, value_mask, fields, field_mask, lo, hi, scales)

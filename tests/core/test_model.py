@@ -16,8 +16,8 @@ OPTIMIZERS = {"one lane": AdaGrad(0.2), "eight lanes": None}
 # A fixed stream's state, after 3,000 examples, to the bit. Whoever changes the arithmetic changes these,
 # knowingly.
 PINNED = {
-    "one lane": "ad809de4ed51ea42135db7bf41e86460",
-    "eight lanes": "cd0b275573ed28b8b5c35bcfb1b04fc5",
+    "one lane": "acf1bd24ba1921da83514458457601fe",
+    "eight lanes": "aa6ae82571aaa2782d2790a884595eba",
 }
 PIN_SCRIPT = """
 from core.streams import random_batch

@@ -70,6 +70,25 @@ def test_one_mad_value_does_not_blind_its_field() -> None:
     assert model.scaled_values(Batch([0, 1], [3], [1e6]))[0] == 30
 
 
+def test_mad_values_do_not_blind_a_field_of_ones() -> None:
+    model = LogisticRegression(bits=4)
+    ones = Batch(np.arange(10_001), np.full(10_000, 3), None, np.arange(10_000) % 2)
+    model.learn(ones)
+    model.learn(Batch(np.arange(101), np.full(100, 3), np.full(100, 1000.0), np.ones(100)))
+    assert model.scaled_values(Batch([0, 1], [3], [1.0]))[0] > 0.2
+
+
+def test_any_chunking_learns_the_same_scales() -> None:
+    ones, valued = random_batch(7, n=500, valued=False), random_batch(8, n=500)
+    batch = Batch.concatenate([ones, valued, ones])
+    whole, chunked = (LogisticRegression(bits=6) for _ in range(2))
+    whole.learn(batch)
+    for part in (ones, valued, ones):
+        for start in range(0, 500, 37):
+            chunked.learn(part.rows(start, min(start + 37, 500)))
+    assert chunked.digest() == whole.digest()
+
+
 @pytest.mark.parametrize("scaled", [True, False])
 def test_a_scaling_model_survives_saving(tmp_path: Any, scaled: Any) -> None:
     model = LogisticRegression(bits=6, optimizer=DEFAULT_RATE, scaled=scaled)
