@@ -180,7 +180,7 @@ def _windows(evidence: ev.Evidence) -> list[dict[str, Any]]:
 def _fall(history: Array, pieces: int) -> tuple[float | None, float | None]:
     """Return how much the loss fell from the stream's second quarter to its second half, and an upper bound.
 
-    Both as a share of the loss; the bound is one-sided, at 97.5 %. What the click rate's own ups and downs
+    Both as a share of the loss; the bound is one-sided, at 95 %. What the click rate's own ups and downs
     contribute is taken out by regression on the labels.
     """
     used = history[history[:, ev.COUNT] > 0]
@@ -203,7 +203,7 @@ def _fall(history: Array, pieces: int) -> tuple[float | None, float | None]:
     error = math.sqrt(variance * (1 / before[ev.COUNT] + 1 / after[ev.COUNT]))
     fall = adjusted[0] - adjusted[1]
     level = max(adjusted[1], 1e-12)
-    return float(fall / level), float((fall + 1.96 * error) / level)
+    return float(fall / level), float((fall + 1.645 * error) / level)
 
 
 def _rates(

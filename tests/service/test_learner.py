@@ -205,10 +205,10 @@ def test_a_record_that_cannot_be_made_fails_its_group_and_ends_the_service(tmp_p
 class Defective(LogisticRegression):
     """A model that fails at a batch of 13 examples, as none should."""
 
-    def learn_checked(self, batch: Batch) -> NDArray[np.float32]:
+    def learn_checked(self, batch: Batch, time_ms: int | None = None) -> NDArray[np.float32]:
         if len(batch) == 13:
             raise MemoryError
-        return super().learn_checked(batch)
+        return super().learn_checked(batch, time_ms)
 
 
 def test_nothing_is_applied_after_a_row_that_cannot_be(tmp_path: Path) -> None:
