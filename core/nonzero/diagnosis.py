@@ -50,8 +50,8 @@ FEWEST_SAMPLES: Final = 30
 SILENCE: Final = 20.0
 """How many times its usual gap a field is unseen before it counts as idle."""
 AN_HOUR: Final = 3_600_000
-CHOKED: Final = 1.5
-"""How many times smaller than the live rate a choked one is at least."""
+CHOKED: Final = 1.0
+"""How many times larger than a choked rate its challenger's is at least."""
 
 Array = NDArray[Any]
 

@@ -23,7 +23,15 @@ from nonzero.errors import SnapshotError
 __all__ = ["FORMAT", "digest_of", "read", "write"]
 
 _PIECE: Final = 4 * 2**20
-_DTYPES: Final = {"<f4": "F32", "<f8": "F64", "<i8": "I64", "<u8": "U64", "<u4": "U32"}
+_DTYPES: Final = {
+    "<f4": "F32",
+    "<f8": "F64",
+    "<i8": "I64",
+    "<u8": "U64",
+    "<u4": "U32",
+    "<i2": "I16",
+    "<u2": "U16",
+}
 
 FORMAT: Final = "nonzero-1"
 """The name and version of the file format."""
