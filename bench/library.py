@@ -5,98 +5,130 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
-from bench.measure import Comparison
+from bench.measure import Comparison, Work
 from bench.workloads import FIELDS, ClickLog, text_with_values
 
 from nonzero import AdaGrad, Batch, LogisticRegression, formats
 from nonzero.hashing import index_of
 from nonzero_service.storage import codec
 
+__all__ = ["VW", "VW_FLAGS", "comparisons"]
+
 ONE_LANE = AdaGrad(0.1)
+VW = [sys.executable, "-m", "vowpalwabbit"]
 VW_FLAGS = ["--loss_function", "logistic", "-b", "22", "--adaptive", "--quiet"]
-VW_NAME = "vw 9.11 --loss_function logistic -b 22 --adaptive"
-CHUNK = 1_000_000
+VW_NAME = " ".join(["vw", *VW_FLAGS])
+CHUNK = 1 << 20
+ROWS = 2000
+"""Examples in one row of the journal."""
 
 
-def command(*arguments: str) -> Callable[[], None]:
-    """Return the work of running a program to its end."""
-
-    def run() -> None:
-        subprocess.run(arguments, check=True, capture_output=True)
-
-    return run
+def seconds_of(*command: str) -> float:
+    """Run a program to its end; return how long it took."""
+    start = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - start
 
 
-def train(log: ClickLog, *options: str) -> Callable[[], None]:
-    return command(sys.executable, "-m", "nonzero_service.cli", "train", str(log.vw), "--json", *options)
+def training(log: ClickLog, *options: str) -> Work:
+    """Return the work of ``nonzero train`` on VW text, the whole process."""
+    command = [sys.executable, "-m", "nonzero_service.cli", "train", str(log.vw), "--json", *options]
+    return lambda: log.n / seconds_of(*command)
 
 
-def vw(*arguments: str) -> Callable[[], None]:
-    return command(sys.executable, "-m", "vowpalwabbit", *VW_FLAGS, *arguments)
+def vw(log: ClickLog, *options: str) -> Work:
+    """Return the work of VW on the same, the whole process."""
+    return lambda: log.n / seconds_of(*VW, *VW_FLAGS, "-d", str(log.vw), *options)
 
 
-def learn_bodies(bodies: list[bytes], optimizer: AdaGrad | None) -> Callable[[], float]:
-    """Return the work of decoding our own rows and learning from them, the table made beforehand."""
-
-    def run() -> float:
-        model = LogisticRegression(22, optimizer)
-        model.table.rows[:] = 0
-        start = time.perf_counter()
-        for body in bodies:
-            model.learn_checked(codec.decode_batch(body))
-        return time.perf_counter() - start
-
-    return run
+@cache
+def vw_start() -> float:
+    """Return how long VW takes to do nothing."""
+    return min(seconds_of(*VW, *VW_FLAGS, "-d", "/dev/null") for _ in range(3))
 
 
-def learn_rows(batch: Batch, bits: int, optimizer: AdaGrad | None) -> Callable[[], float]:
-    """Return the work of learning alone."""
-
-    def run() -> float:
-        model = LogisticRegression(bits, optimizer)
-        model.table.rows[:] = 0
-        start = time.perf_counter()
-        model.learn_checked(batch)
-        return time.perf_counter() - start
-
-    return run
-
-
-def vw_cache(log: ClickLog) -> Path:
-    """Return VW's own cache of the log, written by VW."""
+def vw_from_cache(log: ClickLog) -> Work:
+    """Return the work of VW on its own cache of the log, without its start."""
     path = log.directory / "log.cache"
     if not path.exists():
-        vw("-d", str(log.vw), "--cache_file", str(path))()
-    return path
+        vw(log, "--cache_file", str(path))()
+    command = [*VW, *VW_FLAGS, "-d", str(log.vw), "--cache_file", str(path)]
+    return lambda: log.n / (seconds_of(*command) - vw_start())
 
 
-def parse(text: bytes, form: str) -> Callable[[], None]:
-    def run() -> None:
-        reader = formats.reader(form)
-        for start in range(0, len(text), CHUNK):
-            reader.feed(text[start : start + CHUNK])
-        reader.finish()
+def learning_bodies(log: ClickLog, optimizer: AdaGrad | None) -> Work:
+    """Return the work of reading our own rows from a file, decoding them and learning from them."""
+    path = log.directory / "log.rows"
+    parts = (log.batch.rows(start, min(start + ROWS, log.n)) for start in range(0, log.n, ROWS))
+    with path.open("wb") as file:
+        sizes = [file.write(codec.encode_batch(part)) for part in parts]
+    model = touched(22, optimizer)
+
+    def run() -> float:
+        start = time.perf_counter()
+        with path.open("rb") as file:
+            for size in sizes:
+                model.learn_checked(codec.decode_batch(file.read(size)))
+        return log.n / (time.perf_counter() - start)
 
     return run
 
 
-def msgspec_loop(text: bytes) -> Callable[[], None]:
-    """What one would write without us: decode each line, hash each feature, gather the columns."""
+def learning_rows(batch: Batch, bits: int, optimizer: AdaGrad | None) -> Work:
+    """Return the work of learning alone."""
+    model = touched(bits, optimizer)
 
-    def run() -> None:
+    def run() -> float:
+        start = time.perf_counter()
+        model.learn_checked(batch)
+        return len(batch) / (time.perf_counter() - start)
+
+    return run
+
+
+def touched(bits: int, optimizer: AdaGrad | None) -> LogisticRegression:
+    """Return a model all of whose memory is there."""
+    model = LogisticRegression(bits, optimizer)
+    model.table.rows[:] = 0
+    return model
+
+
+def parsing(text: bytes, form: str) -> Work:
+    """Return the work of parsing; its rate in bytes a second."""
+
+    def run() -> float:
+        start = time.perf_counter()
+        reader = formats.reader(form)
+        for j in range(0, len(text), CHUNK):
+            reader.feed(text[j : j + CHUNK])
+        reader.finish()
+        return len(text) / (time.perf_counter() - start)
+
+    return run
+
+
+def decoding_in_python(text: bytes) -> Work:
+    """Return what one would write without us: decode each line, hash each feature, gather the columns."""
+
+    def run() -> float:
+        start = time.perf_counter()
         for line in text.splitlines():
             features = msgspec.json.decode(line)["features"]
             np.array([index_of(f"{name}={value}") for name, value in features.items()], np.uint32)
+        return len(text) / (time.perf_counter() - start)
 
     return run
 
 
-def river(rows: list[dict[str, str]], labels: list[int]) -> Callable[[], None]:
+def river(rows: list[dict[str, Any]], labels: list[int]) -> Work:
+    """Return the work of river's logistic regression, predicting each example before it learns."""
     from river import linear_model, optim
 
     named = [{f"{name}={value}": 1.0 for name, value in row.items()} for row in rows]
@@ -104,31 +136,36 @@ def river(rows: list[dict[str, str]], labels: list[int]) -> Callable[[], None]:
     def run() -> None:
         model = linear_model.LogisticRegression(optim.AdaGrad(0.1))
         for row, label in zip(named, labels, strict=True):
-            model.predict_proba_one(row)
+            model.predict_proba_one(row)  # type: ignore[no-untyped-call]
             model.learn_one(row, label)
 
     return run
 
 
-def ours_from_dicts(rows: list[dict[str, str]], labels: list[int], step: int) -> Callable[[], None]:
+def learning_dicts(rows: list[dict[str, Any]], labels: list[int], step: int) -> Work:
+    """Return the work of hashing dicts and learning from them, so many at a time."""
+    model = touched(22, None)
+
     def run() -> None:
-        model = LogisticRegression(22)
         for start in range(0, len(rows), step):
             model.learn(Batch.from_dicts(rows[start : start + step], labels[start : start + step]))
 
     return run
 
 
-def ours_one_by_one(rows: list[dict[str, str]], labels: list[int]) -> Callable[[], None]:
+def learning_one_by_one(rows: list[dict[str, Any]], labels: list[int]) -> Work:
+    """Return the work of `learn_one`, which predicts too."""
+    model = touched(22, None)
+
     def run() -> None:
-        model = LogisticRegression(22)
         for row, label in zip(rows, labels, strict=True):
             model.learn_one(row, label)
 
     return run
 
 
-def sgd(batch: Batch) -> Callable[[], None]:
+def sgd(batch: Batch) -> Work:
+    """Return the work of scikit-learn's plain gradient descent."""
     from sklearn.linear_model import SGDClassifier
 
     matrix = batch.to_csr(22)
@@ -139,67 +176,56 @@ def sgd(batch: Batch) -> Callable[[], None]:
     return run
 
 
-def nothing_but(seconds: float) -> Callable[[], float]:
-    """Stand in for a limit that was measured beside: the same seconds each time."""
-    return lambda: seconds
-
-
 def comparisons(log: ClickLog, data: Path) -> Iterator[Comparison]:
     """Yield the rows of the table one by one: each makes what it works on when it is reached."""
-    n, text = log.n, log.vw.read_bytes()
-    examples = "M examples/s"
+    examples = "examples/s"
     for lanes, options, target in (("one lane", ["--learning-rate", "0.1"], 8.0), ("eight lanes", [], 7.0)):
-        ours = train(log, *options)
-        yield Comparison(f"VW text file to model, {lanes}", ours, VW_NAME, vw("-d", str(log.vw)), n, examples, target)
-    bodies = [codec.encode_batch(log.batch.rows(a, min(a + 2000, n))) for a in range(0, n, 2000)]
-    cached = vw("--cache_file", str(vw_cache(log)), "-d", str(log.vw))
+        name = f"VW text file to model, {lanes}, whole process"
+        yield Comparison(name, training(log, *options), VW_NAME, vw(log), examples, target)
+    yield from _learning(log)
+    yield from _parsing(log, data)
+    yield from _from_dicts(log)
+
+
+def _learning(log: ClickLog) -> Iterator[Comparison]:
+    examples = "examples/s"
+    one = learning_bodies(log, ONE_LANE)
     yield Comparison(
-        "binary rows to model, one lane", learn_bodies(bodies, ONE_LANE), "vw from its cache", cached, n, examples, 6.0
+        "binary rows to model, one lane", one, f"{VW_NAME} --cache_file", vw_from_cache(log), examples, 6.0
     )
-    yield Comparison(
-        "binary rows to model, eight lanes against one",
-        learn_bodies(bodies, None),
-        "our one lane",
-        learn_bodies(bodies, ONE_LANE),
-        n,
-        examples,
-        0.85,
-    )
-    large = learn_rows(log.batch, 28, ONE_LANE)
-    small = learn_rows(log.batch, 18, ONE_LANE)
-    yield Comparison("learning, 2**28 slots against 2**18", large, "2**18 slots", small, n, examples, 1 / 2.2)
-    gigabytes = "MB/s"
-    yield Comparison("VW text to rows", parse(text, "vw"), "1 GB/s", nothing_but(len(text) / 1e9), len(text), gigabytes, 1.0)
-    valued = text_with_values(data)
+    eight = learning_bodies(log, None)
+    yield Comparison("binary rows to model, eight lanes", eight, "our one lane", one, examples, 0.85)
+    large, small = (learning_rows(log.batch, bits, ONE_LANE) for bits in (28, 18))
+    yield Comparison("learning, 2**28 slots, one lane", large, "2**18 slots", small, examples, 1 / 2.2)
+    del large, small
+    name = f"CSR of {FIELDS} nonzeros to model, eight lanes"
+    ours = learning_rows(log.batch, 22, None)
+    peer = sgd(log.batch)
+    yield Comparison(name, ours, "sklearn SGDClassifier.partial_fit", peer, examples, 3.0, log.n)
+
+
+def _parsing(log: ClickLog, data: Path) -> Iterator[Comparison]:
+    rate = "bytes/s"
+    with log.vw.open("rb") as file:
+        text = file.read(100 * CHUNK)
+    yield Comparison("VW text to rows", parsing(text, "vw"), "1 GB/s", lambda: 1e9, rate, 1.0)
+    valued = text_with_values(data, 20 * CHUNK)
     if valued:
-        limit = nothing_but(len(valued) / 0.3e9)
-        yield Comparison("VW text with values to rows", parse(valued, "vw"), "0.3 GB/s", limit, len(valued), gigabytes, 1.0)
-    json = log.ndjson.read_bytes()[: 40 * CHUNK]
-    limit = nothing_but(len(json) / 0.4e9)
-    yield Comparison("NDJSON to rows", parse(json, "ndjson"), "0.4 GB/s", limit, len(json), gigabytes, 1.0)
-    some = json[: json.rindex(b"\n", 0, 2 * CHUNK) + 1]
-    yield Comparison(
-        "NDJSON to rows, against Python",
-        parse(some, "ndjson"),
-        "msgspec and a loop over features",
-        msgspec_loop(some),
-        some.count(b"\n"),
-        examples,
-        5.0,
-    )
-    rows, labels = log.dicts(min(n, 4000))
+        name = "VW text with values to rows"
+        yield Comparison(name, parsing(valued, "vw"), "0.3 GB/s", lambda: 0.3e9, rate, 1.0)
+    with log.ndjson.open("rb") as file:
+        text = file.read(50 * CHUNK)
+    yield Comparison("NDJSON to rows", parsing(text, "ndjson"), "0.4 GB/s", lambda: 0.4e9, rate, 1.0)
+    some = text[: text.rindex(b"\n", 0, 2 * CHUNK) + 1]
+    peer = decoding_in_python(some)
+    yield Comparison("NDJSON to rows", parsing(some, "ndjson"), "msgspec and a loop", peer, rate, 5.0)
+
+
+def _from_dicts(log: ClickLog) -> Iterator[Comparison]:
+    rows, labels = log.dicts(4000)
+    n, examples = len(rows), "examples/s"
     peer = river(rows, labels)
     name = "river LogisticRegression(AdaGrad)"
-    yield Comparison(
-        "dicts to model, in batches", ours_from_dicts(rows, labels, 1000), name, peer, len(rows), examples, 10.0
-    )
-    yield Comparison("dicts to model, one by one", ours_one_by_one(rows, labels), name, peer, len(rows), examples, 1.0)
-    yield Comparison(
-        f"CSR of {FIELDS} nonzeros to model, eight lanes",
-        learn_rows(log.batch, 22, None),
-        "scikit-learn SGDClassifier.partial_fit",
-        sgd(log.batch),
-        n,
-        examples,
-        3.0,
-    )
+    batches, single = learning_dicts(rows, labels, 1000), learning_one_by_one(rows, labels)
+    yield Comparison("dicts to model, 1,000 at a time", batches, name, peer, examples, 10.0, n)
+    yield Comparison("dicts to model, learn_one", single, name, peer, examples, 1.0, n)

@@ -7,31 +7,32 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rich.progress import Progress
+__all__ = ["Comparison", "Outcome", "Work", "compare"]
 
 Work = Callable[[], float | None]
-"""Does the work once. Returns the seconds that count, or None for all that it took."""
+"""Does the work once. Returns the rate in the row's unit, or None where the clock is to tell it."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The same work by us and by a peer (or against a limit)."""
+    """The same work by us and by a peer, or ours against a limit."""
 
     name: str
     ours: Work
     peer_name: str
+    """The peer and its flags."""
     peer: Work
-    amount: float
-    """How much work: examples, or bytes."""
     unit: str
-    """What the rates count, such as ``M examples/s``; a million of `amount`'s unit."""
+    """What a rate counts, a second."""
     target: float
     """The ratio to reach, ours over theirs."""
+    amount: float = 0
+    """How much work it is, in `unit`, where the clock tells the rate."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Medians of alternating runs."""
+    """Medians of alternating runs, and how far the ratios of neighbours spread."""
 
     name: str
     unit: str
@@ -39,36 +40,46 @@ class Outcome:
     peer_name: str
     peer: float
     ratio: float
-    spread: tuple[float, float]
+    least: float
+    most: float
     target: float
 
 
-def compare(comparison: Comparison, runs: int, progress: Progress) -> Outcome:
-    """Run both sides in turn `runs` times, after once each that does not count."""
+def compare(row: Comparison, runs: int, advance: Callable[[], None]) -> Outcome:
+    """Run both sides in turn `runs` times, after once each that does not count.
+
+    Parameters
+    ----------
+    row
+        What is compared.
+    runs
+        How often each side runs.
+    advance
+        Called after each of the ``2 * (runs + 1)`` runs.
+    """
     rates: tuple[list[float], list[float]] = ([], [])
-    task = progress.add_task(comparison.name, total=2 * (runs + 1))
     for run in range(runs + 1):
-        for side, work in zip(rates, (comparison.ours, comparison.peer), strict=True):
-            seconds = timed(work)
+        for side, work in zip(rates, (row.ours, row.peer), strict=True):
+            rate = _rate(work, row.amount)
             if run:
-                side.append(comparison.amount / seconds / 1e6)
-            progress.advance(task)
-    ratios = sorted(ours / peer for ours, peer in zip(*rates, strict=True))
+                side.append(rate)
+            advance()
+    ratios = [ours / peer for ours, peer in zip(*rates, strict=True)]
     ours, peer = (statistics.median(side) for side in rates)
     return Outcome(
-        comparison.name,
-        comparison.unit,
+        row.name,
+        row.unit,
         ours,
-        comparison.peer_name,
+        row.peer_name,
         peer,
         ours / peer,
-        (ratios[0], ratios[-1]),
-        comparison.target,
+        min(ratios),
+        max(ratios),
+        row.target,
     )
 
 
-def timed(work: Work) -> float:
-    """Return the seconds that `work` took, by its own account or by the clock."""
+def _rate(work: Work, amount: float) -> float:
     start = time.perf_counter()
-    counted = work()
-    return time.perf_counter() - start if counted is None else counted
+    rate = work()
+    return amount / (time.perf_counter() - start) if rate is None else rate

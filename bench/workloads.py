@@ -1,27 +1,33 @@
-"""What the benchmarks work on: a made-up click log of 39 string features with Zipf-distributed values, as files and as rows."""
+"""What the benchmarks work on: a made-up click log of 39 string features, as files, as rows and as dicts."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nonzero import Batch, formats
+
+__all__ = ["FIELDS", "ClickLog", "text_with_values"]
 
 FIELDS = 39
 VALUES = 200_000
 SEED = 7
+PART = 20_000
+"""So many impressions are drawn at once."""
 
 
 @dataclass(frozen=True)
 class ClickLog:
-    """`n` impressions, made once and kept in the temporary directory."""
+    """`n` impressions with Zipf-distributed values; the files are made once, in the temporary directory."""
 
     n: int
 
@@ -31,39 +37,19 @@ class ClickLog:
         path.mkdir(exist_ok=True)
         return path
 
-    def chosen(self) -> tuple[np.ndarray, np.ndarray]:
-        """(values int64[n, fields], labels bool[n]); what decides a click is the value of some of the fields."""
-        rng = np.random.default_rng(SEED)
-        values = np.minimum(rng.zipf(1.2, (self.n, FIELDS)), VALUES)
-        taste = rng.normal(0, 0.5, (FIELDS, 1000))
-        score = sum(taste[k, values[:, k] % 1000] for k in range(0, FIELDS, 3))
-        return values, rng.random(self.n) < 1 / (1 + np.exp(3 - score))
-
     @cached_property
     def vw(self) -> Path:
-        """VW text, about 400 bytes a line."""
-        path = self.directory / "log.vw"
-        if not path.exists():
-            values, labels = self.chosen()
-            with path.with_suffix(".part").open("w") as file:
-                for row, label in zip(values.tolist(), labels.tolist(), strict=True):
-                    features = " ".join([f"|f{k} v{value:06d}" for k, value in enumerate(row)])
-                    file.write(f"{1 if label else -1} {features}\n")
-            path.with_suffix(".part").rename(path)
-        return path
+        """VW text, a namespace a field: about 400 bytes a line."""
+        form = " ".join(f"|f{k} v%d" for k in range(FIELDS)) + "\n"
+        return self._written("log.vw", lambda row, click: f"{1 if click else -1} " + form % tuple(row))
 
     @cached_property
     def ndjson(self) -> Path:
         """The same as JSON, an example a line."""
-        path = self.directory / "log.ndjson"
-        if not path.exists():
-            values, labels = self.chosen()
-            with path.with_suffix(".part").open("w") as file:
-                for row, label in zip(values.tolist(), labels.tolist(), strict=True):
-                    features = {f"f{k}": f"v{value:06d}" for k, value in enumerate(row)}
-                    file.write(json.dumps({"features": features, "label": int(label)}) + "\n")
-            path.with_suffix(".part").rename(path)
-        return path
+        form = ",".join(f'"f{k}":"v%d"' for k in range(FIELDS))
+        return self._written(
+            "log.ndjson", lambda row, click: f'{{"features":{{{form % tuple(row)}}},"label":{int(click)}}}\n'
+        )
 
     @cached_property
     def batch(self) -> Batch:
@@ -71,15 +57,40 @@ class ClickLog:
         return formats.parse(self.vw.read_bytes(), "vw")
 
     def dicts(self, n: int) -> tuple[list[dict[str, Any]], list[int]]:
-        """The first `n` as Python dicts, and their labels."""
-        rows = [json.loads(line) for line in self.ndjson.open().readlines()[:n]]
+        """Return the first `n` as Python dicts, and their labels."""
+        with self.ndjson.open() as lines:
+            rows = [json.loads(line) for line, _ in zip(lines, range(n), strict=False)]
         return [row["features"] for row in rows], [row["label"] for row in rows]
 
+    def bodies(self, n: int) -> list[bytes]:
+        """Return the first `n` as JSON bodies of requests."""
+        with self.ndjson.open("rb") as lines:
+            return [line.rstrip() for line, _ in zip(lines, range(n), strict=False)]
 
-def text_with_values(data: Path) -> bytes:
-    """Real VW text with real-valued features, repeated to 20 MB; empty where the file is absent."""
+    def _written(self, name: str, line: Any) -> Path:
+        path = self.directory / name
+        if not path.exists():
+            part = path.with_suffix(".part")
+            with part.open("w") as file:
+                for values, clicks in self._drawn():
+                    file.writelines(map(line, values.tolist(), clicks.tolist()))
+            part.rename(path)
+        return path
+
+    def _drawn(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.bool_]]]:
+        """Draw values and clicks; the values of every third field decide how likely a click is."""
+        rng = np.random.default_rng(SEED)
+        taste = rng.normal(0, 0.5, (FIELDS, 1000))
+        for start in range(0, self.n, PART):
+            values = np.minimum(rng.zipf(1.2, (min(PART, self.n - start), FIELDS)), VALUES)
+            score = sum(taste[k, values[:, k] % 1000] for k in range(0, FIELDS, 3))
+            yield values, rng.random(len(values)) < 1 / (1 + np.exp(3 - score))
+
+
+def text_with_values(data: Path, size: int) -> bytes:
+    """Return real VW text with real values, repeated to about `size` bytes; nothing without the file."""
     path = data / "rcv1_small.vw.gz"
     if not path.exists():
         return b""
     text = gzip.decompress(path.read_bytes())
-    return text * (20_000_000 // len(text))
+    return text * max(size // len(text), 1)

@@ -1,0 +1,48 @@
+"""The limit of what a request can cost: our server and middleware, and an answer that is always the same.
+
+``python -m bench.constant PORT``
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from nonzero_service.answers import send_json
+from nonzero_service.metrics import Metrics
+from nonzero_service.models import Models
+from nonzero_service.requests import Requests
+from nonzero_service.settings import Settings
+
+ANSWER = b'{"model":"default","predictions":[{"probability":0.0340000018}],"sequence":4711}'
+
+
+async def answer(_: Scope, receive: Receive, send: Send) -> None:
+    """Read the body, decode nothing."""
+    message = await receive()
+    while message.get("more_body", False):
+        message = await receive()
+    await send_json(send, ANSWER)
+
+
+def main() -> None:
+    models = Models(Settings.load(data_dir=tempfile.gettempdir()), lambda _: None)  # it has none
+    app = Requests(answer, Metrics(models))
+    uvicorn.run(
+        app,
+        port=int(sys.argv[1]),
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+    )
+
+
+if __name__ == "__main__":
+    main()
