@@ -3,6 +3,7 @@
 #   make run [DATA=file] [ONCE=1] [ARGS='options of nonzero demo']   serve, and replay a click log through the service
 #   make test [ARGS='options of pytest']                             the whole test suite
 #   make check                                                       formatter, linter, type checker
+#   make bench [QUICK=1] [ARGS='options of python -m bench']         the benchmarks, each against its peers in the same run
 #   make soak                                                        the long tests, with a report
 #   make lock                                                        choose the newest versions and write them down
 #
@@ -12,7 +13,7 @@ PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: run test check soak lock
+.PHONY: run test check bench soak lock
 .DELETE_ON_ERROR:
 
 run: .venv/run
@@ -20,6 +21,9 @@ run: .venv/run
 
 test: .venv/test
 	@$(BIN)/python -m pytest $(ARGS)
+
+bench: .venv/bench
+	@$(BIN)/python -m bench $(if $(filter-out 0,$(QUICK)),--quick) $(ARGS)
 
 soak: .venv/test
 	@$(BIN)/python -m pytest -m soak --durations=0 -rA $(ARGS)
@@ -42,6 +46,11 @@ check: .venv/test
 	@$(PIP) install --require-hashes --requirement requirements-dev.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@ .venv/run
+
+.venv/bench: .venv/run requirements-bench.txt
+	@echo 'Installing the peers of the benchmarks into .venv'
+	@$(PIP) install --require-hashes --requirement requirements-bench.txt
+	@touch $@
 
 # An environment that was moved or copied still points to where it was made, and one whose Python is gone runs nothing:
 # both are made anew, as is one made from other locks.
@@ -74,4 +83,5 @@ lock: .venv/place
 	@$(BIN)/python -m venv --clear .venv/lock && .venv/lock/bin/python -m pip --quiet install uv
 	$(UV_LOCK) --upgrade --group dev --output-file requirements-dev.txt
 	$(UV_LOCK) --constraint requirements-dev.txt --output-file requirements.txt
+	$(UV_LOCK) --constraint requirements-dev.txt --group bench --output-file requirements-bench.txt
 	@rm -r .venv/lock

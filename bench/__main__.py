@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=Path("bench.json"), help="where the table goes as JSON")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("NONZERO_DATA", "../shared/data")))
     chosen = parser.parse_args()
-    console = Console()
+    console = Console(width=max(Console().width, 160))
     log = ClickLog(50_000 if chosen.quick else 500_000)
     rooflines = {f"{8 * lanes} bytes": rows_per_second(BITS, lanes) for lanes in (1, 8)}
     rows = chain(library.comparisons(log, chosen.data), service.comparisons(log, 0.5 if chosen.quick else 3))

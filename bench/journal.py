@@ -140,26 +140,27 @@ def main() -> None:
         kept, forgotten = Path(place) / "kept", Path(place) / "forgotten"
         with service(kept, True) as (ours, ours_pid), service(forgotten, False) as (theirs, theirs_pid):
             before = cpu_seconds(ours_pid), cpu_seconds(theirs_pid)
+            task = progress.add_task("bulk updates", total=2 * (chosen.runs + 1))
             outcome = compare(
                 Comparison(
                     "bulk update, journal on against off",
                     upload(ours, log.vw),
                     "off",
                     upload(theirs, log.vw),
-                    chosen.examples,
-                    "M examples/s",
+                    "examples/s",
                     0.75,
+                    chosen.examples,
                 ),
                 chosen.runs,
-                progress,
+                lambda: progress.advance(task),
             )
             with_it = cpu_seconds(ours_pid) - before[0]
             without = cpu_seconds(theirs_pid) - before[1]
         replayed, learned = replay_rates(kept, log)
-    low, high = outcome.spread
     print(
-        f"bulk update over HTTP, VW text, one lane: {outcome.ours:.3f} M examples/s with the journal, "
-        f"{outcome.peer:.3f} without, ratio {outcome.ratio:.2f} ({low:.2f} to {high:.2f}); to reach 0.75"
+        f"bulk update over HTTP, VW text, one lane: {outcome.ours / 1e6:.3f} M examples/s with the journal, "
+        f"{outcome.peer / 1e6:.3f} without, ratio {outcome.ratio:.2f} ({outcome.least:.2f} to "
+        f"{outcome.most:.2f}); to reach {outcome.target:.2f}"
     )
     millions = chosen.examples * (chosen.runs + 1) / 1e6
     print(

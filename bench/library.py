@@ -136,7 +136,7 @@ def river(rows: list[dict[str, Any]], labels: list[int]) -> Work:
     def run() -> None:
         model = linear_model.LogisticRegression(optim.AdaGrad(0.1))
         for row, label in zip(named, labels, strict=True):
-            model.predict_proba_one(row)  # type: ignore[no-untyped-call]
+            model.predict_proba_one(row)  # type: ignore[no-untyped-call,unused-ignore]
             model.learn_one(row, label)
 
     return run

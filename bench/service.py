@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.library import VW, VW_FLAGS
 from bench.measure import Comparison, Work
@@ -23,39 +24,56 @@ __all__ = ["comparisons"]
 SERVER_CORE, CLIENT_CORE = (0, 1) if (os.cpu_count() or 1) > 1 else (0, 0)
 DEFAULT = "/v1/models/default"
 BODIES = 2000
+TIMEOUT = 120
 SMALL_UPDATE = 64
 """Connections that update one example each."""
 
 
+class Server(NamedTuple):
+    """A running server."""
+
+    port: int
+    pid: int
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time that it has taken, all threads together."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def running(*command: str, port: int, core: int | None = None) -> Iterator[int]:
-    """Run a server until it is no longer needed; yield its port when it listens."""
+def running(*command: str, port: int, core: int | None = None) -> Iterator[Server]:
+    """Run a server until it is no longer needed; yield it when it listens."""
     pin = [] if core is None else ["taskset", "-c", str(core)]
-    process = subprocess.Popen([*pin, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*pin, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     try:
-        while process.poll() is None:
+        while True:
+            if process.poll() is not None:
+                raise ChildProcessError(f"{' '.join(command)} ended at once")
             try:
                 socket.create_connection(("127.0.0.1", port)).close()
                 break
             except ConnectionRefusedError:
                 time.sleep(0.05)
-        yield port
+        yield Server(port, process.pid)
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)  # VW's daemon has a child
         process.wait()
 
 
 @contextmanager
-def serving(core: int | None = None) -> Iterator[int]:
-    """Run the service on a directory of its own; yield its port when it is ready."""
+def serving(core: int | None = None) -> Iterator[Server]:
+    """Run the service on a directory of its own; yield it when it is ready."""
     port = free_port()
     with tempfile.TemporaryDirectory() as directory:
         options = ["--port", str(port), "--data-dir", directory]
         command = [sys.executable, "-m", "nonzero_service.cli", "serve", *options]
-        with running(*command, port=port, core=core):
+        with running(*command, port=port, core=core) as server:
             while b" 200 " not in asked(port, "/readyz"):
                 time.sleep(0.05)
-            yield port
+            yield server
 
 
 def free_port() -> int:
@@ -74,27 +92,31 @@ def client(port: int, *arguments: str, path: str = "/") -> dict[str, Any]:
     """Run the client to its end; return what it found."""
     command = [sys.executable, "-m", "bench.client", "--port", str(port), "--path", path, *arguments]
     pin = ["taskset", "-c", str(CLIENT_CORE)] if arguments[0] == "load" else []
-    result = subprocess.run([*pin, *command], check=True, capture_output=True)
+    result = subprocess.run([*pin, *command], check=True, capture_output=True, timeout=TIMEOUT)
     found: dict[str, Any] = json.loads(result.stdout)
     return found
 
 
 class Load:
-    """One-example requests for a while: their rate, or one over the 99th percentile of their seconds."""
+    """One-example requests for a while."""
 
-    def __init__(self, port: int, path: str, bodies: Path, connections: int, seconds: float) -> None:
-        self.port = port
+    def __init__(self, server: Server, path: str, bodies: Path, connections: int, seconds: float) -> None:
+        self.server = server
         self.path = path
         self.arguments = ["load", str(bodies), "--connections", str(connections), "--seconds", str(seconds)]
-        self.last: dict[str, Any] = {}
 
     def rate(self) -> float:
-        self.last = client(self.port, *self.arguments, path=self.path)
-        return float(self.last["rate"])
+        """Return the requests in a second of the server's CPU: what a server that is kept busy answers.
+
+        By the clock it would be the client that is measured where both are as fast as each other.
+        """
+        before = self.server.cpu_seconds()
+        requests = float(client(self.server.port, *self.arguments, path=self.path)["requests"])
+        return requests / (self.server.cpu_seconds() - before)
 
     def inverse_p99(self) -> float:
-        self.rate()
-        return 1 / float(self.last["p99"])
+        """Return one over the 99th percentile of the seconds that an answer took."""
+        return 1 / float(client(self.server.port, *self.arguments, path=self.path)["p99"])
 
 
 def sending(port: int, file: Path, path: str) -> Work:
@@ -113,7 +135,8 @@ def piping(file: Path) -> Work:
 
     def run() -> float:
         port = free_port()
-        options = ["--daemon", "--foreground", "--num_children", "1", "--port", str(port)]
+        # The Python package reads nothing unless it is told of passes.
+        options = ["--daemon", "--foreground", "--num_children", "1", "--passes", "1", "--port", str(port)]
         with running(*VW, *VW_FLAGS, *options, port=port):
             found = client(port, "pipe", str(file))
         assert found["answers"] == lines, found
@@ -122,9 +145,10 @@ def piping(file: Path) -> Work:
     return run
 
 
-def beside_a_bulk_update(load: Load, file: Path, port: int) -> Work:
+def beside_a_bulk_update(load: Load, file: Path) -> Work:
     """Return the work of predicting while a bulk update runs without end."""
-    command = [sys.executable, "-m", "bench.client", "--port", str(port), "--path", f"{DEFAULT}/update"]
+    port = ["--port", str(load.server.port)]
+    command = [sys.executable, "-m", "bench.client", *port, "--path", f"{DEFAULT}/update"]
 
     def run() -> float:
         shell = "while :; do " + " ".join([*command, "upload", str(file)]) + " || exit; done"
@@ -133,7 +157,7 @@ def beside_a_bulk_update(load: Load, file: Path, port: int) -> Work:
             time.sleep(0.3)
             return load.inverse_p99()
         finally:
-            os.killpg(updating.pid, 15)
+            os.killpg(updating.pid, signal.SIGTERM)
             updating.wait()
 
     return run
@@ -149,39 +173,35 @@ def one_example_bodies(log: ClickLog) -> Path:
 def comparisons(log: ClickLog, seconds: float) -> Iterator[Comparison]:
     """Yield the rows one by one; the servers of a row run while it is measured."""
     bodies = one_example_bodies(log)
-    with serving() as port:
+    with serving() as server:
         yield Comparison(
             "bulk update over HTTP, durable",
-            sending(port, log.vw, f"{DEFAULT}/update"),
+            sending(server.port, log.vw, f"{DEFAULT}/update"),
             "vw --daemon, pipelined, not durable",
             piping(log.vw),
             "examples/s",
             0.9 / 0.063,
         )
-        load = Load(port, f"{DEFAULT}/predict", bodies, 4, seconds)
+        load = Load(server, f"{DEFAULT}/predict", bodies, 4, seconds)
         yield Comparison(
-            "p99 of predictions beside a bulk update",
-            beside_a_bulk_update(load, log.vw, port),
+            "predictions beside a bulk update, one over p99",
+            beside_a_bulk_update(load, log.vw),
             "10 ms",
             lambda: 100.0,
             "1/s",
             1.0,
         )
-    constant_port = free_port()
-    constant = [sys.executable, "-m", "bench.constant", str(constant_port)]
-    with serving(SERVER_CORE) as port, running(*constant, port=constant_port, core=SERVER_CORE):
+    port = free_port()
+    command = [sys.executable, "-m", "bench.constant", str(port)]
+    with serving(SERVER_CORE) as server, running(*command, port=port, core=SERVER_CORE) as constant:
         for action, connections, target in (("predict", 16, 0.75), ("update", SMALL_UPDATE, 0.5)):
-            path = f"{DEFAULT}/{action}"
-            ours = Load(port, path, bodies, connections, seconds)
-            peer = Load(constant_port, path, bodies, connections, seconds)
-            name = f"one-example {action} over {connections} connections"
-            yield Comparison(name, ours.rate, "constant answer", peer.rate, "requests/s", target)
-        path = f"{DEFAULT}/predict"
-        ours, peer = (Load(at, path, bodies, 16, seconds) for at in (port, constant_port))
-        yield Comparison(
-            "its p99, one-example predict", ours.inverse_p99, "constant answer", peer.inverse_p99, "1/s", 0.5
-        )
-        ours = Load(port, f"{DEFAULT}/update", bodies, SMALL_UPDATE, seconds)
-        yield Comparison(
-            "its p99, one-example update", ours.inverse_p99, "30 ms", lambda: 1 / 0.03, "1/s", 1.0
-        )
+            ours, peer = (
+                Load(at, f"{DEFAULT}/{action}", bodies, connections, seconds) for at in (server, constant)
+            )
+            name = f"one-example {action}, {connections} connections"
+            yield Comparison(name, ours.rate, "constant answer", peer.rate, "requests/CPU s", target)
+            name += ", one over p99"
+            if action == "predict":
+                yield Comparison(name, ours.inverse_p99, "constant answer", peer.inverse_p99, "1/s", 0.5)
+            else:
+                yield Comparison(name, ours.inverse_p99, "30 ms", lambda: 1 / 0.03, "1/s", 1.0)

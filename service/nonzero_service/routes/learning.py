@@ -61,7 +61,7 @@ class Shortcut:
             head, _, action = scope["path"].rpartition("/")
             found = self._routes.get(action)
             name = head.removeprefix(PREFIX)
-            if found is not None and name != head and "/" not in name:
+            if found is not None and name and name != head and "/" not in name:
                 scope["route"], answer = found
                 scope["path_params"] = {"model": name}
                 await answer(scope, receive, send)
