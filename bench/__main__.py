@@ -32,7 +32,7 @@ def main() -> None:
     console = Console(width=max(Console().width, 160))
     log = ClickLog(50_000 if chosen.quick else 500_000)
     rooflines = {f"{8 * lanes} bytes": rows_per_second(BITS, lanes) for lanes in (1, 8)}
-    rows = chain(library.comparisons(log, chosen.data), service.comparisons(log, 0.5 if chosen.quick else 3))
+    rows = chain(library.comparisons(log, chosen.data), service.comparisons(log, 1 if chosen.quick else 3))
     outcomes = list(measured(rows, chosen.only, chosen.runs, console))
     console.print(table_of(outcomes))
     for size, rate in rooflines.items():

@@ -11,6 +11,7 @@ import tempfile
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
+from nonzero_service import logs
 from nonzero_service.answers import send_json
 from nonzero_service.metrics import Metrics
 from nonzero_service.models import Models
@@ -29,6 +30,7 @@ async def answer(_: Scope, receive: Receive, send: Send) -> None:
 
 
 def main() -> None:
+    logs.configure("info", "json")  # as the service does: requests that go well are not logged
     models = Models(Settings.load(data_dir=tempfile.gettempdir()), lambda _: None)  # it has none
     app = Requests(answer, Metrics(models))
     uvicorn.run(

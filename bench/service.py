@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -88,35 +90,48 @@ def asked(port: int, path: str) -> bytes:
         return server.recv(1 << 16)
 
 
-def client(port: int, *arguments: str, path: str = "/") -> dict[str, Any]:
+def client(what: str, port: int, file: Path, path: str = "/") -> dict[str, Any]:
     """Run the client to its end; return what it found."""
-    command = [sys.executable, "-m", "bench.client", "--port", str(port), "--path", path, *arguments]
-    pin = ["taskset", "-c", str(CLIENT_CORE)] if arguments[0] == "load" else []
-    result = subprocess.run([*pin, *command], check=True, capture_output=True, timeout=TIMEOUT)
+    result = subprocess.run(
+        bulk_client(what, port, file, path), check=True, capture_output=True, timeout=TIMEOUT
+    )
     found: dict[str, Any] = json.loads(result.stdout)
     return found
 
 
-class Load:
-    """One-example requests for a while."""
+def bulk_client(what: str, port: int, file: Path, path: str) -> list[str]:
+    return [sys.executable, "-m", "bench.client", what, str(port), str(file), "--path", path]
 
-    def __init__(self, server: Server, path: str, bodies: Path, connections: int, seconds: float) -> None:
+
+class Load:
+    """One-example requests by wrk, for a while."""
+
+    def __init__(self, server: Server, path: str, bodies: Path, connections: int, seconds: int) -> None:
         self.server = server
-        self.path = path
-        self.arguments = ["load", str(bodies), "--connections", str(connections), "--seconds", str(seconds)]
+        url = f"http://127.0.0.1:{server.port}{path}"
+        script = ["-s", str(Path(__file__).with_name("one_example.lua")), url, "--", str(bodies)]
+        self.command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", *script]
 
     def rate(self) -> float:
-        """Return the requests in a second of the server's CPU: what a server that is kept busy answers.
-
-        By the clock it would be the client that is measured where both are as fast as each other.
-        """
+        """Return the requests in a second of the server's CPU: what a server that is kept busy answers."""
         before = self.server.cpu_seconds()
-        requests = float(client(self.server.port, *self.arguments, path=self.path)["requests"])
+        requests = self.asked()["requests"]
         return requests / (self.server.cpu_seconds() - before)
 
     def inverse_p99(self) -> float:
         """Return one over the 99th percentile of the seconds that an answer took."""
-        return 1 / float(client(self.server.port, *self.arguments, path=self.path)["p99"])
+        return 1 / self.asked()["p99"]
+
+    def asked(self) -> dict[str, float]:
+        """Run wrk; return what it counted."""
+        if shutil.which("wrk") is None:
+            raise SystemExit("one-example requests are made by wrk: apt-get install wrk")
+        pinned = ["taskset", "-c", str(CLIENT_CORE), *self.command]
+        output = subprocess.run(pinned, check=True, capture_output=True, timeout=TIMEOUT).stdout
+        found: dict[str, float] = json.loads(output.splitlines()[-1])
+        if found["failed"]:
+            raise ConnectionError(f"{found['failed']} requests failed: {' '.join(self.command)}")
+        return found
 
 
 def sending(port: int, file: Path, path: str) -> Work:
@@ -124,7 +139,7 @@ def sending(port: int, file: Path, path: str) -> Work:
     lines = file.read_bytes().count(b"\n")
 
     def run() -> float:
-        return lines / float(client(port, "upload", str(file), path=path)["seconds"])
+        return lines / float(client("upload", port, file, path)["seconds"])
 
     return run
 
@@ -138,7 +153,7 @@ def piping(file: Path) -> Work:
         # The Python package reads nothing unless it is told of passes.
         options = ["--daemon", "--foreground", "--num_children", "1", "--passes", "1", "--port", str(port)]
         with running(*VW, *VW_FLAGS, *options, port=port):
-            found = client(port, "pipe", str(file))
+            found = client("pipe", port, file)
         assert found["answers"] == lines, found
         return lines / float(found["seconds"])
 
@@ -147,11 +162,10 @@ def piping(file: Path) -> Work:
 
 def beside_a_bulk_update(load: Load, file: Path) -> Work:
     """Return the work of predicting while a bulk update runs without end."""
-    port = ["--port", str(load.server.port)]
-    command = [sys.executable, "-m", "bench.client", *port, "--path", f"{DEFAULT}/update"]
+    command = bulk_client("upload", load.server.port, file, f"{DEFAULT}/update")
 
     def run() -> float:
-        shell = "while :; do " + " ".join([*command, "upload", str(file)]) + " || exit; done"
+        shell = "while :; do " + shlex.join(command) + " || exit; done"
         updating = subprocess.Popen(["sh", "-c", shell], stdout=subprocess.DEVNULL, start_new_session=True)
         try:
             time.sleep(0.3)
@@ -170,7 +184,7 @@ def one_example_bodies(log: ClickLog) -> Path:
     return path
 
 
-def comparisons(log: ClickLog, seconds: float) -> Iterator[Comparison]:
+def comparisons(log: ClickLog, seconds: int) -> Iterator[Comparison]:
     """Yield the rows one by one; the servers of a row run while it is measured."""
     bodies = one_example_bodies(log)
     with serving() as server:
