@@ -22,6 +22,7 @@ from nonzero_service.headers import NDJSON, STREAMS, Headers
 from nonzero_service.idempotency import Fingerprint
 from nonzero_service.intake import Intake, read_whole
 from nonzero_service.json_bodies import bad_examples, batch_of
+from nonzero_service.names import FieldNames
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
 
@@ -99,7 +100,11 @@ class Bodies:
         return await self.offload(len(body), batch_of, body)
 
     async def stream(
-        self, headers: Headers, receive: Receive, fingerprint: Fingerprint | None = None
+        self,
+        headers: Headers,
+        receive: Receive,
+        fingerprint: Fingerprint | None = None,
+        names: FieldNames | None = None,
     ) -> AsyncGenerator[Piece]:
         """Read a stream of lines, piece by piece; close it (``contextlib.aclosing``).
 
@@ -109,6 +114,8 @@ class Bodies:
             The request.
         fingerprint
             Takes the decoded bytes before they are parsed, for a request with an idempotency key.
+        names
+            Looks at the first of them.
 
         Raises
         ------
@@ -124,6 +131,9 @@ class Bodies:
         async with Intake(receive) as intake:
             while (data := await intake.take()) is not None:
                 pieces = _pieces(decoder, data, reader, fingerprint)
+                if names is not None and not headers.encoding:
+                    names.look(headers.media, data)
+                    names = None
                 weight = len(data) if limit is None else len(data) + SMALL
                 while (read := await self.offload(weight, next, pieces, None)) is not None:
                     piece, size = read

@@ -9,12 +9,12 @@ started from. A model that came as a trained file starts from that file, which i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from nonzero import Batch, BatchError, LogisticRegression
+from nonzero import Batch, BatchError, LogisticRegression, SettingsError
 from nonzero_service.impressions import joined
 from nonzero_service.impressions.joined import References, decode_joined, encode_joined
 from nonzero_service.storage.codec import VERSION, decode_batch, encode_batch
@@ -22,7 +22,7 @@ from nonzero_service.storage.errors import BodyError
 from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.storage.rows import Entry, Row
 
-__all__ = ["Start", "apply", "batch_entry", "joined_entry", "settings_entry", "start_of"]
+__all__ = ["Start", "apply", "batch_entry", "joined_entry", "remedy_entry", "settings_entry", "start_of"]
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -50,6 +50,11 @@ def batch_entry(batch: Batch, keys: Sequence[KeyRecord] = ()) -> Entry:
 def joined_entry(batch: Batch, references: References, keys: Sequence[KeyRecord] = ()) -> Entry:
     """Return the entry of examples that were impressions, and of which ones."""
     return Entry("joined", joined.VERSION, encode_joined(batch, references), len(batch), tuple(keys))
+
+
+def remedy_entry(remedy: Mapping[str, Any]) -> Entry:
+    """Return the entry of a remedy, as :meth:`nonzero.LogisticRegression.apply_remedy` takes it."""
+    return Entry("remedy", 1, msgspec.json.encode(remedy))
 
 
 def start_of(row: Row) -> Start:
@@ -90,6 +95,8 @@ def apply(model: LogisticRegression, row: Row) -> None:
             _check_start(model, row)
         case "batch" | "joined":
             _learn(model, row)
+        case "remedy":
+            _remedy(model, row)
 
 
 def _learn(model: LogisticRegression, row: Row) -> None:
@@ -97,9 +104,16 @@ def _learn(model: LogisticRegression, row: Row) -> None:
         batch = decode_batch(row.body) if row.kind == "batch" else decode_joined(row.body)[0]
         if len(batch) != row.count:
             raise BodyError(f"there are {len(batch)} examples, and the row says {row.count}")
-        model.learn(batch)
+        model.learn(batch, row.time_ms)
     except (BodyError, BatchError) as error:
         raise BodyError(f"position {row.position} cannot be learned from: {error}") from error
+
+
+def _remedy(model: LogisticRegression, row: Row) -> None:
+    try:
+        model.apply_remedy(msgspec.json.decode(row.body))
+    except (msgspec.DecodeError, SettingsError) as error:
+        raise BodyError(f"position {row.position} is no remedy of this model: {error}") from error
 
 
 def _check_start(model: LogisticRegression, row: Row) -> None:

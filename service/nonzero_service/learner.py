@@ -75,21 +75,30 @@ class _Learn(NamedTuple):
     references: References | None
 
 
+class _Change(NamedTuple):
+    """A row that is no batch, and what it does to the model."""
+
+    entry: Entry
+    apply: Callable[[], Any]
+
+
 @dataclass(frozen=True, eq=False)
 class _Work:
-    """A batch, or a task for a model at rest; the room it takes in the queue, and who waits for it."""
+    """A batch, a change, or a task for a model at rest; its room in the queue, and who waits for it."""
 
-    what: _Learn | Callable[[], Any]
+    what: _Learn | _Change | Callable[[], Any]
     nbytes: int
     future: asyncio.Future[Any]
 
 
 class _Group(NamedTuple):
-    """Work that is done at once: batches that are one row of the journal, or a single task."""
+    """Work that is done at once: the batches of one row of the journal, one change, or one task."""
 
     works: list[_Work]
-    batch: Batch | None
-    position: int
+    batch: Batch | None = None
+    position: int | None = None
+    """That of its row; None for a task, which has none."""
+    time_ms: int = 0
 
 
 class _Outcome(NamedTuple):
@@ -207,6 +216,23 @@ class Learner:
             self._room.clear()
             await self._room.wait()
 
+    def change(self, entry: Entry, apply: Callable[[], T]) -> asyncio.Future[T]:
+        """Queue a row that is no batch; the future is done when it is durable and applied.
+
+        Parameters
+        ----------
+        entry
+            The row; :func:`nonzero_service.fold.apply` must do with it what `apply` does.
+        apply
+            Changes the model; it is run on the applier.
+
+        Raises
+        ------
+        ClosedError
+            After :meth:`close`.
+        """
+        return self._put(_Change(entry, apply), 0)
+
     def run(self, task: Callable[[], T]) -> asyncio.Future[T]:
         """Run a task on the applier, after all that is queued: it sees the model at rest."""
         return self._put(task, 0)
@@ -222,7 +248,7 @@ class Learner:
     def _fits(self, nbytes: int) -> bool:
         return self._closed or not self.queued_bytes or self.queued_bytes + nbytes <= self.queue_bytes
 
-    def _put(self, what: _Learn | Callable[[], Any], nbytes: int) -> asyncio.Future[Any]:
+    def _put(self, what: _Learn | _Change | Callable[[], Any], nbytes: int) -> asyncio.Future[Any]:
         if self._closed:
             raise ClosedError("the model is closed, because it was deleted or the service is stopping")
         work = _Work(what, nbytes, self._loop.create_future())
@@ -249,8 +275,11 @@ class Learner:
         ahead: _Work | None = None
         while (first := ahead or self._queue.get()) is not None:
             ahead = None
+            if isinstance(first.what, _Change):
+                self._commit_change(first, first.what.entry)
+                continue
             if not isinstance(first.what, _Learn):
-                self._durable.put(_Group([first], None, 0))
+                self._durable.put(_Group([first]))
                 continue
             works, size = [first], first.nbytes
             while size < GROUP_BYTES and not self._queue.empty():
@@ -271,23 +300,43 @@ class Learner:
         learns = [work.what for work in works if isinstance(work.what, _Learn)]
         if not learns:
             return
-        try:
-            if self._failure is not None:
-                raise self._failure
+
+        def write() -> list[Entry]:
             entries = self._entries(learns)
-            position = self.journal.append(entries)
+            self.journal.append(entries)
             for learn in learns:
                 if learn.references is not None:
                     self.settled(learn.references)
+            return entries
+
+        error = self._hand_on(works, write, Batch.concatenate([learn.batch for learn in learns]))
+        for learn in learns if error is not None else ():
+            learn.pieces.failure = error
+
+    def _commit_change(self, work: _Work, entry: Entry) -> None:
+        """Append a row that is no batch."""
+
+        def write() -> list[Entry]:
+            self.journal.append([entry])
+            return [entry]
+
+        self._hand_on([work], write, None)
+
+    def _hand_on(
+        self, works: list[_Work], write: Callable[[], list[Entry]], batch: Batch | None
+    ) -> Exception | None:
+        """Write a group's rows and hand it on; or return the error, and give it to those who wait."""
+        try:
+            if self._failure is not None:
+                raise self._failure
+            entries = write()
         except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it
-            for learn in learns:
-                learn.pieces.failure = error
             outcomes = [_Outcome(work, None, error) for work in works]
             self._loop.call_soon_threadsafe(self._fail, outcomes, error)
-        else:
-            self.appended_bytes += sum(len(entry.body) for entry in entries)
-            batch = Batch.concatenate([learn.batch for learn in learns])
-            self._durable.put(_Group(works, batch, position))
+            return error
+        self.appended_bytes += sum(len(entry.body) for entry in entries)
+        self._durable.put(_Group(works, batch, self.journal.position, self.journal.time_ms))
+        return None
 
     def _entries(self, learns: list[_Learn]) -> list[Entry]:
         """Make entries of batches, one of neighbours of a kind, with the records of their keys."""
@@ -338,10 +387,13 @@ class Learner:
             try:
                 if self._failure is not None:
                     raise self._failure
-                if group.batch is None:
-                    outcomes = [self._run(group.works[0])]
-                else:
+                if group.batch is not None:
                     outcomes = self._apply(group, group.batch)
+                elif group.position is not None:
+                    outcomes = [self._apply_change(group.works[0])]
+                else:
+                    outcomes = [self._run(group.works[0])]
+                self.position = group.position or self.position
             except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it
                 self._failure = self._failure or _unapplied(group.position, error)
                 outcomes = [_Outcome(work, None, self._failure) for work in group.works]
@@ -352,8 +404,7 @@ class Learner:
     def _apply(self, group: _Group, batch: Batch) -> list[_Outcome]:
         """Learn from a group; each batch's sequence is that after its own examples."""
         sequence = self.model.examples
-        self.model.learn_checked(batch)
-        self.position = group.position
+        self.model.learn_checked(batch, group.time_ms)
         outcomes = []
         for work in group.works:
             assert isinstance(work.what, _Learn)  # noqa: S101 - the committer made the group so
@@ -364,15 +415,21 @@ class Learner:
         return outcomes
 
     @staticmethod
+    def _apply_change(work: _Work) -> _Outcome:
+        """Apply a row that is no batch; an error of it is for a new start, as that of a batch."""
+        assert isinstance(work.what, _Change)  # noqa: S101 - the committer made the group so
+        return _Outcome(work, work.what.apply(), None)
+
+    @staticmethod
     def _run(work: _Work) -> _Outcome:
-        assert not isinstance(work.what, _Learn)  # noqa: S101 - the committer made the group so
+        assert not isinstance(work.what, _Learn | _Change)  # noqa: S101 - the committer made the group so
         try:
             return _Outcome(work, work.what(), None)
         except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it
             return _Outcome(work, None, error)
 
 
-def _unapplied(position: int, error: Exception) -> OutcomeUnknownError:
+def _unapplied(position: int | None, error: Exception) -> OutcomeUnknownError:
     failure = OutcomeUnknownError(
         f"position {position} is in the journal and could not be applied ({error!r}); start the process anew"
     )

@@ -30,6 +30,7 @@ from nonzero_service.fold import settings_entry
 from nonzero_service.idempotency import Turns
 from nonzero_service.impressions.store import Impressions
 from nonzero_service.learner import Learner
+from nonzero_service.names import FieldNames
 from nonzero_service.recovery import Kept, recover, write_snapshot
 from nonzero_service.replaying import ReplayProgress
 from nonzero_service.settings import Settings
@@ -79,6 +80,7 @@ class ServedModel:
     snapshooter: Snapshooter
     turns: Turns
     attribution: Attribution
+    names: FieldNames
 
     @property
     def model(self) -> LogisticRegression:
@@ -308,7 +310,10 @@ class Models:
             impressions.sync_states,
         )
         attribution = Attribution(name, impressions, learner, settings.impressions)
-        served = ServedModel(name, path, _origin(path), kept, learner, snapshooter, Turns(), attribution)
+        names = FieldNames(kept.model.notes)
+        served = ServedModel(
+            name, path, _origin(path), kept, learner, snapshooter, Turns(), attribution, names
+        )
         self._served[name] = served
         return served
 

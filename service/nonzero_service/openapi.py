@@ -18,6 +18,7 @@ from nonzero_service.models import NAME
 
 __all__ = [
     "EXAMPLES",
+    "KEY",
     "LABELS",
     "ONE_EXAMPLE",
     "STRICT",
@@ -50,7 +51,7 @@ REASONS: Final = {
     400: "The body cannot be read.",
     404: "There is no such model, or no such prediction.",
     405: "The path takes another method.",
-    409: "There is such a model, or such a label, already.",
+    409: "Not as things stand: the name is taken, the key is in flight, the label is known, nothing to mend.",
     410: "The label came too late.",
     413: "The body is too large.",
     415: "The body's type is not read.",
@@ -118,6 +119,14 @@ STRICT: Final = {
     "required": False,
     "description": "Stop a stream at its first bad line.",
     "schema": {"type": "boolean", "default": False},
+}
+
+KEY: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "A repeat with the same key and body is learned from once, and answered as the first was.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
 
 MODEL: Final = {

@@ -39,7 +39,7 @@ class Kept:
 
 def write_snapshot(snapshots: Snapshots, position: int, digest: bytes, model: LogisticRegression) -> Snapshot:
     """Write a snapshot of a model after `position`, where the journal's chain has `digest`."""
-    model.notes = {"position": position, "journal_digest": digest.hex()}
+    model.notes |= {"position": position, "journal_digest": digest.hex()}
     return snapshots.write(position, model.save)
 
 

@@ -11,6 +11,7 @@ from nonzero_service.settings import Bits, LearningRate
 
 __all__ = [
     "AnswerLine",
+    "Diagnosis",
     "Example",
     "Examples",
     "Explanation",
@@ -27,6 +28,8 @@ __all__ = [
     "Predictions",
     "Problem",
     "ProgressLine",
+    "RateChange",
+    "Remedied",
     "Snapshot",
     "Updated",
     "Window",
@@ -34,6 +37,7 @@ __all__ = [
 
 FeatureValue = Annotated[float, Field(ge=-1e6, le=1e6)] | bool | str | list[str]
 Click = Literal[0, 1, -1] | bool
+Verdict = Literal["learning", "converged", "starved", "idle", "unknown"]
 
 
 class Wire(BaseModel):
@@ -209,6 +213,39 @@ class Snapshot(Wire):
     model: str
     sequence: int = Field(ge=0, description="The examples that it holds.")
     bytes: int = Field(ge=0, description="The size of its file.")
+
+
+class Diagnosis(Wire):
+    """Whether a model still learns, and the evidence."""
+
+    model: str
+    verdict: Verdict
+    reason: str
+    examples: int = Field(ge=0, description="Examples learned from.")
+    evidence: dict[str, Any] = Field(description="What the verdict rests on; losses in nats an example.")
+    fields: dict[str, dict[str, Any]] = Field(
+        description="The same of each field, by name where it is known."
+    )
+    remedy: dict[str, Any] | None = Field(description="What POST .../remedy would do; null: nothing to mend.")
+
+
+class RateChange(Wire):
+    """What a remedy does to a lane."""
+
+    lane: int
+    rate_before: float = Field(description="The intercept's effective learning rate.")
+    rate_after: float
+
+
+class Remedied(Wire):
+    """What a remedy did, or would do."""
+
+    model: str
+    remedy: dict[str, Any]
+    lanes: list[RateChange]
+    coordinates: int = Field(ge=0, description="Coordinates whose accumulators changed.")
+    applied: bool
+    sequence: int = Field(ge=0)
 
 
 class Health(Wire):

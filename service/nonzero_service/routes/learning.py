@@ -11,6 +11,7 @@ from nonzero_service.headers import JSON, NDJSON
 from nonzero_service.metrics import Metrics
 from nonzero_service.openapi import (
     EXAMPLES,
+    KEY,
     LABELS,
     ONE_EXAMPLE,
     STRICT,
@@ -99,7 +100,7 @@ def routes(service: Service) -> list[PlainRoute]:
             "read are named and passed over. With `Accept: application/x-ndjson` a stream is answered by "
             "a line after every commit.",
             body=EXAMPLES,
-            parameters=(STRICT,),
+            parameters=(STRICT, KEY),
             responses=answer(
                 "What was learned.",
                 {
@@ -110,7 +111,7 @@ def routes(service: Service) -> list[PlainRoute]:
                     ),
                 },
             )
-            | problems(400, 404, 413, 415, 422, 503, 507),
+            | problems(400, 404, 409, 413, 415, 422, 503, 507),
         ),
         PlainRoute(
             f"{PATH}/labels",

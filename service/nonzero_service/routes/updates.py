@@ -83,6 +83,7 @@ class Update:
         record: Callable[[int, dict[str, Any], int], KeyRecord] | None,
     ) -> dict[str, Any]:
         batch = await self.service.bodies.json_batch(body)
+        served.names.look(JSON, body)
         check_examples(batch, served.model.bits, labelled=True)
         tally = Tally(served)
         if record is None:
@@ -149,7 +150,7 @@ class Update:
         """Learn from a stream of lines, as fast as the learner does."""
         async with (
             flow,
-            aclosing(self.service.bodies.stream(headers, receive, flow.fingerprint)) as pieces,
+            aclosing(self.service.bodies.stream(headers, receive, flow.fingerprint, served.names)) as pieces,
         ):
             async for piece in pieces:
                 parsed = usable(piece.parsed, served.model.bits, labelled=True)

@@ -27,6 +27,7 @@ KINDS: Final = {
     "batch": frozenset({1}),
     "settings": frozenset({1}),
     "joined": frozenset({1}),
+    "remedy": frozenset({1}),
 }
 """The kinds of rows, and the versions of each, that this release reads and writes."""
 
