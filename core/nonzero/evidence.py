@@ -27,7 +27,7 @@ come that near (``tests/core/test_recovery.py``).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numba import types
@@ -157,6 +157,16 @@ EVIDENCE = types.NamedTuple(
     ),
     Evidence,
 )
+
+
+def without_clock(evidence: Evidence) -> dict[str, NDArray[Any]]:
+    """Return the arrays by name without the clock's readings: one stream gives the same at any time."""
+    untimed = [column for column in range(evidence.fields.shape[1]) if column not in (FIRST_TIME, LAST_TIME)]
+    return {
+        **evidence._asdict(),
+        "running": evidence.running[:FIRST_CLOCK],
+        "fields": evidence.fields[:, untimed],
+    }
 
 
 def new_evidence(lanes: int, comparing: bool) -> Evidence:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nonzero import diagnosis, kernels, snapshot
 from nonzero.batch import Batch
 from nonzero.errors import BatchError, SettingsError, SnapshotError
-from nonzero.evidence import Evidence, forget, group_masks, new_evidence
+from nonzero.evidence import Evidence, forget, group_masks, new_evidence, without_clock
 from nonzero.optimizers import DEFAULT_LANES, AdaGrad, lanes_from_settings, lanes_to_settings, rates_of
 from nonzero.progressive import EXAMPLES, LEARNED, LOSS, WEIGHT, Progress, describe, new_progress
 from nonzero.scales import VALUES, Scales, count_ones, new_scales, scale
@@ -397,8 +397,12 @@ class LogisticRegression:
         return state
 
     def digest(self) -> str:
-        """Return a hex digest of the whole learned state and its settings: equal digests, equal models."""
-        return snapshot.digest_of(self._state(), self.settings)
+        """Return a hex digest of the whole learned state and its settings: equal digests, equal models.
+
+        When it was learned is no part of it: the same stream gives the same digest at any time.
+        """
+        timeless = {f"evidence_{name}": array for name, array in without_clock(self._evidence).items()}
+        return snapshot.digest_of(self._state() | timeless, self.settings)
 
     def copy_from(self, other: LogisticRegression) -> None:
         """Take over the whole learned state of a model with the same settings, and its notes.

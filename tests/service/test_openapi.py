@@ -20,6 +20,8 @@ STATED = {
     "/v1/models": {"get"},
     "/v1/models/{model}": {"get", "put", "delete"},
     "/v1/models/{model}/metrics": {"get"},
+    "/v1/models/{model}/diagnosis": {"get"},
+    "/v1/models/{model}/remedy": {"post"},
     "/v1/models/{model}/snapshots": {"post"},
     "/v1/models/{model}/snapshots/latest": {"get"},
     "/healthz": {"get"},
