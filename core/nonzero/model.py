@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nonzero import diagnosis, kernels, snapshot
 from nonzero.batch import Batch
+from nonzero.confidence import uncertainty
 from nonzero.errors import BatchError, SettingsError, SnapshotError
 from nonzero.evidence import Evidence, forget, group_masks, new_evidence, without_clock
 from nonzero.optimizers import DEFAULT_LANES, AdaGrad, lanes_from_settings, lanes_to_settings, rates_of
@@ -294,6 +295,31 @@ class LogisticRegression:
         log_odds = float(np.log(p) - np.log1p(-p))
         return Explanation(
             probability, contributions, intercept, log_odds - intercept - float(contributions.sum())
+        )
+
+    def uncertainty(self, batch: Batch) -> NDArray[np.float32]:
+        """Return float32[n]: how far one more example could move each prediction, in log-odds.
+
+        Raises
+        ------
+        BatchError
+            For an index outside the table.
+
+        See Also
+        --------
+        nonzero.confidence.uncertainty : the formula and its source.
+        """
+        batch.check_slots(self.bits)
+        n = len(self.lanes)
+        slots = (batch.indices & np.uint32(self.table.slots - 1)).astype(np.intp)
+        hyperparameters = self._rates.rows[0, :n], self._rates.rows[0, n:]
+        return uncertainty(
+            batch.indptr,
+            slots,
+            self.scaled_values(batch),
+            self.table.accumulators,
+            *hyperparameters,
+            self.shares,
         )
 
     def diagnose(self, names: Iterable[str] = (), now_ms: int | None = None) -> dict[str, Any]:
