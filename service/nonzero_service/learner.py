@@ -38,8 +38,11 @@ GROUP_BYTES: Final = 1 << 20
 LEAD: Final = 2
 """How many groups may be durable and not yet applied."""
 
-MAX_BATCH: Final = MAX_BODY - 2 * GROUP_BYTES
+MAX_BATCH: Final = MAX_BODY - 4 * GROUP_BYTES
 """The largest batch, in bytes: with what else is in its group it must fit into a row of the journal."""
+
+_ROW_BYTES: Final = 32  # label, weight, length, time, an impression's number
+_NONZERO_BYTES: Final = 10  # index, value and field: a group has all three for all where it has them for one
 
 
 class Applied(NamedTuple):
@@ -198,10 +201,11 @@ class Learner:
             After :meth:`close`.
         """
         self.model.check(batch)
-        if batch.nbytes > MAX_BATCH:
+        size = _ROW_BYTES * len(batch) + _NONZERO_BYTES * batch.nnz
+        if size > MAX_BATCH:
             raise BatchError(
-                f"a batch of {batch.nbytes} bytes cannot be journalled as one; send at most {MAX_BATCH} at a "
-                "time, or a stream of lines"
+                f"{len(batch)} examples of {batch.nnz} features cannot be journalled as one ({size} bytes; "
+                f"{MAX_BATCH} can); send them as several, or as a stream of lines"
             )
         if not self._fits(batch.nbytes):
             raise QueueFullError(

@@ -116,12 +116,19 @@ def forking() -> Iterator[Forking]:
 
 
 @contextmanager
-def traced(service: ForkedService, *options: str) -> Iterator[None]:
-    """Attach strace to a service, or skip the test where it may not; wait for its end."""
-    command = ["strace", "-f", "-qq", "-p", str(service.pid), *options]
+def traced(service: ForkedService, *options: str, thread: int | None = None) -> Iterator[None]:
+    """Attach strace to a service, or to one of its threads in the order in which they were begun.
+
+    Skips the test where it may not, and waits for the service's end.
+    """
+    tasks = sorted(Path(f"/proc/{service.pid}/task").iterdir(), key=lambda task: int(task.name))
+    if thread is not None:
+        tasks = tasks[thread : thread + 1]
+    whole = ["-f"] if thread is None else []
+    command = ["strace", *whole, "-qq", "-p", tasks[0].name, *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
         assert strace.stderr is not None
-        for task in Path(f"/proc/{service.pid}/task").iterdir():
+        for task in tasks:
             while f"TracerPid:\t{strace.pid}\n" not in (task / "status").read_text():
                 if strace.poll() is not None:
                     service.go()
