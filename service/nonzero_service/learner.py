@@ -305,35 +305,35 @@ class Learner:
         if not learns:
             return
 
-        def write() -> list[Entry]:
-            entries = self._entries(learns)
+        def write() -> tuple[list[Entry], Batch]:
+            entries, batch = self._entries(learns)
             self.journal.append(entries)
             for learn in learns:
                 if learn.references is not None:
                     self.settled(learn.references)
-            return entries
+            return entries, batch
 
-        error = self._hand_on(works, write, Batch.concatenate([learn.batch for learn in learns]))
+        error = self._hand_on(works, write)
         for learn in learns if error is not None else ():
             learn.pieces.failure = error
 
     def _commit_change(self, work: _Work, entry: Entry) -> None:
         """Append a row that is no batch."""
 
-        def write() -> list[Entry]:
+        def write() -> tuple[list[Entry], None]:
             self.journal.append([entry])
-            return [entry]
+            return [entry], None
 
-        self._hand_on([work], write, None)
+        self._hand_on([work], write)
 
     def _hand_on(
-        self, works: list[_Work], write: Callable[[], list[Entry]], batch: Batch | None
+        self, works: list[_Work], write: Callable[[], tuple[list[Entry], Batch | None]]
     ) -> Exception | None:
         """Write a group's rows and hand it on; or return the error, and give it to those who wait."""
         try:
             if self._failure is not None:
                 raise self._failure
-            entries = write()
+            entries, batch = write()
         except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it
             outcomes = [_Outcome(work, None, error) for work in works]
             self._loop.call_soon_threadsafe(self._fail, outcomes, error)
@@ -342,9 +342,10 @@ class Learner:
         self._durable.put(_Group(works, batch, self.journal.position, self.journal.time_ms))
         return None
 
-    def _entries(self, learns: list[_Learn]) -> list[Entry]:
-        """Make entries of batches, one of neighbours of a kind, with the records of their keys."""
+    def _entries(self, learns: list[_Learn]) -> tuple[list[Entry], Batch]:
+        """Make entries of batches, one of neighbours of a kind, with their keys; and all of them as one."""
         entries: list[Entry] = []
+        batches: list[Batch] = []
         first = self.journal.next_sequence
         for plain, run in groupby(learns, lambda learn: learn.references is None):
             alike, records = list(run), []
@@ -353,12 +354,13 @@ class Learner:
                     records.append(learn.record(first))
                 first += len(learn.batch)
             batch = Batch.concatenate([learn.batch for learn in alike])
+            batches.append(batch)
             if plain:
                 entries.append(fold.batch_entry(batch, records))
             else:
                 parts = [learn.references for learn in alike if learn.references is not None]
                 entries.append(fold.joined_entry(batch, References.concatenate(parts), records))
-        return entries
+        return entries, Batch.concatenate(batches)
 
     def _unbroken(self, works: list[_Work]) -> list[_Work]:
         """Refuse the pieces that come after one that was not journalled; return the others."""

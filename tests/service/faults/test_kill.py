@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import re
 import shutil
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -158,9 +158,7 @@ def test_writes(services: Forking, memory_path: Path) -> None:
 
 @needs_strace
 @pytest.mark.soak
-def test_every_write(
-    services: Forking, memory_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_every_write(services: Forking, memory_path: Path) -> None:
     killed, tried = kill_at_writes(services, memory_path, 10**6)
-    record_property("killed, of the points tried", (killed, tried))
+    logging.getLogger(__name__).warning("%d kills at %d points", killed, tried)
     assert killed > tried / 2 > 100
