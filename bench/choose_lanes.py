@@ -1,7 +1,7 @@
 """Choose the default lanes: every lane of a grid on every click log, then the best eight by exchange.
 
-    python bench/choose_lanes.py            the grid, and the choice from it; takes hours
-    python bench/choose_lanes.py --check    the default model beside the best of Vowpal Wabbit's settings
+    python -m bench.choose_lanes            the grid, and the choice from it; takes hours
+    python -m bench.choose_lanes --check    the default model beside the best of Vowpal Wabbit's settings
 
 The lanes do not touch each other, so each lane's probabilities are computed once a log; mixing any eight is
 then cheap. A choice is scored by its log loss relative to the best of Vowpal Wabbit's 18 settings, over all
@@ -15,9 +15,8 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+from bench import click_logs, vowpal
 
-import click_logs
-import vowpal
 from nonzero import AdaGrad, Batch, LogisticRegression
 from nonzero.optimizers import DEFAULT_LANES
 

@@ -160,3 +160,4 @@ def test_unused_libraries_are_not_loaded(start: Start) -> None:
     mapped = Path(f"/proc/{running.process.pid}/maps").read_text()
     assert "sklearn" not in mapped
     assert "scipy/sparse" not in mapped
+    assert "scipy/linalg" not in mapped
