@@ -28,10 +28,10 @@ CONTENT_JSON: Final = (b"content-type", JSON.encode())
 CONTENT_NDJSON: Final = (b"content-type", NDJSON.encode())
 
 
-async def send_json(send: Send, body: bytes) -> None:
+async def send_json(send: Send, body: bytes, status: int = 200) -> None:
     """Answer with JSON."""
     headers = [CONTENT_JSON, (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from nonzero_service.openapi import describe
 from nonzero_service.problems import problem_of
 from nonzero_service.requests import Requests
-from nonzero_service.routes import diagnosis, learning, models, operations
+from nonzero_service.routes import diagnosis, learning, models, operations, resumption
 from nonzero_service.service import Service
 from nonzero_service.settings import Settings
 from nonzero_service.warming import warm_up
@@ -85,6 +85,7 @@ def create_app(settings: Settings, on_failure: Callable[[Exception], None] | Non
     app.include_router(models.router(service))
     app.include_router(diagnosis.router(service))
     app.include_router(operations.router(service))
+    app.include_router(resumption.router(service))
     app.add_middleware(Requests, metrics=service.metrics)
     app.front = learning.Shortcut(app.front, hot, service.metrics)
     app.add_exception_handler(HTTPException, _refuse)

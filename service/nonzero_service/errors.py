@@ -10,6 +10,7 @@
         ├── QueueFullError       a learner has as much before it as it may hold
         ├── KeyInFlightError     another request with the same idempotency key is being read
         ├── KeyReusedError       an idempotency key came with another body
+        ├── NotHeldError         there is nothing to resume
         ├── LabelInFlightError   another label of the same impression is being learned from
         └── ClosedError          used after it was closed
 """
@@ -24,6 +25,7 @@ __all__ = [
     "KeyReusedError",
     "LabelInFlightError",
     "ModelExistsError",
+    "NotHeldError",
     "NotReadyError",
     "QueueFullError",
     "ServiceError",
@@ -61,6 +63,10 @@ class KeyReusedError(ServiceError):
 
 class LabelInFlightError(ServiceError):
     """Another label of the same impression is being learned from."""
+
+
+class NotHeldError(ServiceError):
+    """There is nothing to resume: learning is not paused."""
 
 
 class ClosedError(ServiceError):

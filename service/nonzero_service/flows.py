@@ -47,6 +47,7 @@ class Tally:
     def __init__(self, served: ServedModel, known: KeyRecord | None = None) -> None:
         self.model = served.name
         self.accepted = 0
+        self.held = 0
         self.rejected = 0
         self.errors: list[LineError] = []
         self.sequence = served.model.examples
@@ -56,6 +57,7 @@ class Tally:
     def accept(self, applied: Applied) -> None:
         """Count a piece that was applied."""
         self.accepted += applied.examples
+        self.held += applied.held
         self.sequence = applied.sequence
 
     def reject(self, errors: tuple[LineError, ...]) -> None:
@@ -79,6 +81,8 @@ class Tally:
             "errors": [{"line": line, "reason": reason} for line, reason in self.errors],
             "sequence": self.sequence,
         }
+        if self.held:
+            answer["held"] = self.held
         return answer | {"replayed": self.skipped} if keyed else answer
 
 
@@ -175,12 +179,12 @@ class Flow:
             if self._progress is not None:
                 self._progress.write(_progress_line(self.tally, applied))
 
-    def _record(self, piece: Piece, rows: int) -> Callable[[int], KeyRecord] | None:
+    def _record(self, piece: Piece, rows: int) -> Callable[[int, int], KeyRecord] | None:
         """Return the maker of the record that a stream with a key has come so far."""
         key = self._key
         if key is None:
             return None
-        return lambda first: KeyRecord(key, piece.digest, piece.offset, first, rows, False, {})
+        return lambda first, _: KeyRecord(key, piece.digest, piece.offset, first, rows, False, {})
 
 
 async def whatever_happens(work: asyncio.Future[T]) -> T:

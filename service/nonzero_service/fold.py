@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from nonzero import Batch, BatchError, LogisticRegression, SettingsError
+from nonzero_service.holding import Rows, held_batches, resume_of
 from nonzero_service.impressions import joined
 from nonzero_service.impressions.joined import References, decode_joined, encode_joined
 from nonzero_service.storage.codec import VERSION, decode_batch, encode_batch
@@ -77,8 +78,17 @@ def start_of(row: Row) -> Start:
         ) from error
 
 
-def apply(model: LogisticRegression, row: Row) -> None:
+def apply(model: LogisticRegression, row: Row, rows: Rows | None = None) -> None:
     """Apply one row to the model that the rows before it gave.
+
+    Parameters
+    ----------
+    model
+        The model.
+    row
+        The row.
+    rows
+        Reads the journal from a position on: a resumption needs what was held before it.
 
     Raises
     ------
@@ -97,6 +107,8 @@ def apply(model: LogisticRegression, row: Row) -> None:
             _learn(model, row)
         case "remedy":
             _remedy(model, row)
+        case "resume":
+            _resume(model, row, rows)
 
 
 def _learn(model: LogisticRegression, row: Row) -> None:
@@ -114,6 +126,23 @@ def _remedy(model: LogisticRegression, row: Row) -> None:
         model.apply_remedy(msgspec.json.decode(row.body))
     except (msgspec.DecodeError, SettingsError) as error:
         raise BodyError(f"position {row.position} is no remedy of this model: {error}") from error
+
+
+def _resume(model: LogisticRegression, row: Row, rows: Rows | None) -> None:
+    resume, before = resume_of(row), model.examples
+    if resume.discard:
+        return
+    if rows is None:
+        raise BodyError(f"position {row.position} resumes from {resume.since}; without the journal it cannot")
+    try:
+        for batch in held_batches(rows, resume.since, row.position):
+            model.learn(batch, row.time_ms)
+    except (BodyError, BatchError) as error:
+        raise BodyError(f"position {row.position} cannot be resumed: {error}") from error
+    if model.examples - before != row.count:
+        raise BodyError(
+            f"position {row.position} resumes {row.count} examples, and {model.examples - before} were held"
+        )
 
 
 def _check_start(model: LogisticRegression, row: Row) -> None:

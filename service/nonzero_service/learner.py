@@ -14,21 +14,21 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any, Final, NamedTuple, TypeVar
 
 from nonzero import Batch, BatchError, LogisticRegression
-from nonzero_service import fold
-from nonzero_service.errors import ClosedError, QueueFullError
+from nonzero_service.committing import Group
+from nonzero_service.errors import ClosedError, NotHeldError, QueueFullError
+from nonzero_service.holding import Gate, held_batches, resume_entry
 from nonzero_service.impressions.joined import References
 from nonzero_service.storage.errors import DiskFullError, JournalBusyError, OutcomeUnknownError
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.storage.rows import MAX_BODY, Entry
 
-__all__ = ["Applied", "Learner", "Pieces"]
+__all__ = ["Applied", "Learner", "Pieces", "Resumed"]
 
 T = TypeVar("T")
 
@@ -54,6 +54,8 @@ class Applied(NamedTuple):
     """Examples applied since the model was made, this batch's included."""
     log_loss: float | None
     """The progressive log loss after this batch, where it was asked for."""
+    held: int = 0
+    """How many were journalled to be held, because learning is paused: the last of the batch."""
 
 
 class Pieces:
@@ -72,7 +74,7 @@ class _Learn(NamedTuple):
     """A batch to learn from, and what becomes known of its request's key with it."""
 
     batch: Batch
-    record: Callable[[int], KeyRecord] | None
+    record: Callable[[int, int], KeyRecord] | None
     log_loss: bool
     pieces: Pieces
     references: References | None
@@ -85,11 +87,28 @@ class _Change(NamedTuple):
     apply: Callable[[], Any]
 
 
+class Resumed(NamedTuple):
+    """What came of a resumption."""
+
+    applied: int
+    """The held examples that were learned from."""
+    discarded: int
+    """Those that never will be."""
+    sequence: int
+    """Examples applied since the model was made."""
+
+
+class _Resume(NamedTuple):
+    """The end of a pause."""
+
+    discard: bool
+
+
 @dataclass(frozen=True, eq=False)
 class _Work:
-    """A batch, a change, or a task for a model at rest; its room in the queue, and who waits for it."""
+    """A batch, a change, a resumption or a task for a model at rest; its room, and who waits for it."""
 
-    what: _Learn | _Change | Callable[[], Any]
+    what: _Learn | _Change | _Resume | Callable[[], Any]
     nbytes: int
     future: asyncio.Future[Any]
 
@@ -102,6 +121,16 @@ class _Group(NamedTuple):
     position: int | None = None
     """That of its row; None for a task, which has none."""
     time_ms: int = 0
+    learned: Sequence[int] = ()
+    """Of each batch, how many examples are learned from."""
+    held_since: int | None = None
+    """Since when examples are held after this."""
+    resumed_since: int | None = None
+    """For a resumption: since when they were held."""
+    held: int = 0
+    """How many of them are to be learned from now."""
+    discarded: int = 0
+    """How many never will be."""
 
 
 class _Outcome(NamedTuple):
@@ -128,6 +157,8 @@ class Learner:
     on_failure
         Told, on the event loop, when a commit's outcome is unknown, or what is durable cannot be applied: the
         process must end.
+    gate
+        Whether examples are learned from or held; None: they are learned from.
     """
 
     def __init__(
@@ -137,11 +168,15 @@ class Learner:
         journal: Journal,
         queue_bytes: int,
         on_failure: Callable[[Exception], None],
+        gate: Gate | None = None,
     ) -> None:
         self.model = model
         self.journal = journal
         self.queue_bytes = queue_bytes
         self.queued_bytes = 0
+        self.gate = gate or Gate()
+        self.held_since = self.gate.since
+        """Since when examples are held, as of what was applied."""
         self.position = journal.position
         """The last position that was applied."""
         self.appended_bytes = 0
@@ -169,7 +204,7 @@ class Learner:
         self,
         batch: Batch,
         *,
-        record: Callable[[int], KeyRecord] | None = None,
+        record: Callable[[int, int], KeyRecord] | None = None,
         log_loss: bool = False,
         pieces: Pieces | None = None,
         references: References | None = None,
@@ -182,7 +217,8 @@ class Learner:
             What to learn from; a batch without rows only makes its record known.
         record
             Makes the record of the request's idempotency key, given the sequence of the batch's first
-            example; it is called by the committer and written in the transaction of the batch's row.
+            example and how many of its examples are held; it is called by the committer and written in the
+            transaction of the batch's row.
         log_loss
             Whether the progressive log loss after the batch is wanted too.
         pieces
@@ -241,6 +277,16 @@ class Learner:
         """Run a task on the applier, after all that is queued: it sees the model at rest."""
         return self._put(task, 0)
 
+    def resume(self, *, discard: bool) -> asyncio.Future[Resumed]:
+        """End a pause, after all that is queued: apply what is held, in order, or discard it.
+
+        Raises
+        ------
+        NotHeldError
+            By the future, where learning is not paused.
+        """
+        return self._put(_Resume(discard), 0)
+
     async def close(self) -> None:
         """Refuse more, commit and apply all that is queued, end the threads. May be called again."""
         if not self._closed:
@@ -252,7 +298,7 @@ class Learner:
     def _fits(self, nbytes: int) -> bool:
         return self._closed or not self.queued_bytes or self.queued_bytes + nbytes <= self.queue_bytes
 
-    def _put(self, what: _Learn | _Change | Callable[[], Any], nbytes: int) -> asyncio.Future[Any]:
+    def _put(self, what: _Learn | _Change | _Resume | Callable[[], Any], nbytes: int) -> asyncio.Future[Any]:
         if self._closed:
             raise ClosedError("the model is closed, because it was deleted or the service is stopping")
         work = _Work(what, nbytes, self._loop.create_future())
@@ -282,6 +328,9 @@ class Learner:
             if isinstance(first.what, _Change):
                 self._commit_change(first, first.what.entry)
                 continue
+            if isinstance(first.what, _Resume):
+                self._resume(first, first.what.discard)
+                continue
             if not isinstance(first.what, _Learn):
                 self._durable.put(_Group([first]))
                 continue
@@ -299,19 +348,26 @@ class Learner:
         self._durable.put(None)
 
     def _commit(self, works: list[_Work]) -> None:
-        """Append a group to the journal: one row, or several where impressions come between."""
+        """Append a group to the journal: one row, or several of different kinds."""
         works = self._unbroken(works)
         learns = [work.what for work in works if isinstance(work.what, _Learn)]
         if not learns:
             return
 
-        def write() -> tuple[list[Entry], Batch]:
-            entries, batch = self._entries(learns)
-            self.journal.append(entries)
+        def write() -> tuple[list[Entry], _Group]:
+            group = Group(list(learns), self.gate, self.journal.next_sequence)
+            entries = group.entries()
+            try:
+                position = self.journal.append(entries)
+            except BaseException:
+                group.failed()
+                raise
+            group.committed(position)
             for learn in learns:
                 if learn.references is not None:
                     self.settled(learn.references)
-            return entries, batch
+            learned, since = group.learned, self.gate.since
+            return entries, _Group(works, group.batch, position, self.journal.time_ms, learned, since)
 
         error = self._hand_on(works, write)
         for learn in learns if error is not None else ():
@@ -320,47 +376,45 @@ class Learner:
     def _commit_change(self, work: _Work, entry: Entry) -> None:
         """Append a row that is no batch."""
 
-        def write() -> tuple[list[Entry], None]:
-            self.journal.append([entry])
-            return [entry], None
+        def write() -> tuple[list[Entry], _Group]:
+            position = self.journal.append([entry])
+            return [entry], _Group([work], None, position, self.journal.time_ms)
+
+        self._hand_on([work], write)
+
+    def _resume(self, work: _Work, discard: bool) -> None:
+        """Append the end of a pause to the journal."""
+        since, held = self.gate.since, self.gate.examples
+        if since is None:
+            refusal = NotHeldError("learning is not paused: there is nothing to resume")
+            self._loop.call_soon_threadsafe(self._deliver, [_Outcome(work, None, refusal)])
+            return
+        entry = resume_entry(since, discard=discard, examples=held)
+        counts = (0, held) if discard else (held, 0)
+
+        def write() -> tuple[list[Entry], _Group]:
+            position = self.journal.append([entry])
+            self.gate.resumed(position)
+            place = (position, self.journal.time_ms)
+            return [entry], _Group([work], None, *place, (), None, since, *counts)
 
         self._hand_on([work], write)
 
     def _hand_on(
-        self, works: list[_Work], write: Callable[[], tuple[list[Entry], Batch | None]]
+        self, works: list[_Work], write: Callable[[], tuple[list[Entry], _Group]]
     ) -> Exception | None:
         """Write a group's rows and hand it on; or return the error, and give it to those who wait."""
         try:
             if self._failure is not None:
                 raise self._failure
-            entries, batch = write()
+            entries, group = write()
         except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it
             outcomes = [_Outcome(work, None, error) for work in works]
             self._loop.call_soon_threadsafe(self._fail, outcomes, error)
             return error
         self.appended_bytes += sum(len(entry.body) for entry in entries)
-        self._durable.put(_Group(works, batch, self.journal.position, self.journal.time_ms))
+        self._durable.put(group)
         return None
-
-    def _entries(self, learns: list[_Learn]) -> tuple[list[Entry], Batch]:
-        """Make entries of batches, one of neighbours of a kind, with their keys; and all of them as one."""
-        entries: list[Entry] = []
-        batches: list[Batch] = []
-        first = self.journal.next_sequence
-        for plain, run in groupby(learns, lambda learn: learn.references is None):
-            alike, records = list(run), []
-            for learn in alike:
-                if learn.record is not None:
-                    records.append(learn.record(first))
-                first += len(learn.batch)
-            batch = Batch.concatenate([learn.batch for learn in alike])
-            batches.append(batch)
-            if plain:
-                entries.append(fold.batch_entry(batch, records))
-            else:
-                parts = [learn.references for learn in alike if learn.references is not None]
-                entries.append(fold.joined_entry(batch, References.concatenate(parts), records))
-        return entries, Batch.concatenate(batches)
 
     def _unbroken(self, works: list[_Work]) -> list[_Work]:
         """Refuse the pieces that come after one that was not journalled; return the others."""
@@ -393,7 +447,9 @@ class Learner:
             try:
                 if self._failure is not None:
                     raise self._failure
-                if group.batch is not None:
+                if group.resumed_since is not None:
+                    outcomes = [self._apply_held(group, group.resumed_since)]
+                elif group.batch is not None:
                     outcomes = self._apply(group, group.batch)
                 elif group.position is not None:
                     outcomes = [self._apply_change(group.works[0])]
@@ -411,14 +467,25 @@ class Learner:
         """Learn from a group; each batch's sequence is that after its own examples."""
         sequence = self.model.examples
         self.model.learn_checked(batch, group.time_ms)
+        self.held_since = group.held_since
         outcomes = []
-        for work in group.works:
+        for work, examples in zip(group.works, group.learned, strict=True):
             assert isinstance(work.what, _Learn)  # noqa: S101 - the committer made the group so
-            examples = len(work.what.batch)
             sequence += examples
             loss = self.model.log_loss if work.what.log_loss else None
-            outcomes.append(_Outcome(work, Applied(examples, sequence, loss), None))
+            held = len(work.what.batch) - examples
+            outcomes.append(_Outcome(work, Applied(examples, sequence, loss, held), None))
         return outcomes
+
+    def _apply_held(self, group: _Group, since: int) -> _Outcome:
+        """Learn from what was held, or take note that it is discarded."""
+        before = self.model.examples
+        if group.held:
+            for batch in held_batches(self.journal.read, since, group.position):
+                self.model.learn_checked(batch, group.time_ms)
+        self.held_since = None
+        applied = self.model.examples - before
+        return _Outcome(group.works[0], Resumed(applied, group.discarded, self.model.examples), None)
 
     @staticmethod
     def _apply_change(work: _Work) -> _Outcome:
@@ -428,7 +495,7 @@ class Learner:
 
     @staticmethod
     def _run(work: _Work) -> _Outcome:
-        assert not isinstance(work.what, _Learn | _Change)  # noqa: S101 - the committer made the group so
+        assert not isinstance(work.what, _Learn | _Change | _Resume)  # noqa: S101 - the committer made the group so
         try:
             return _Outcome(work, work.what(), None)
         except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it

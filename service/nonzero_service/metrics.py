@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from nonzero_service.delayed_metrics import Delayed
 from nonzero_service.models import Models
 
 __all__ = ["Metrics"]
@@ -39,6 +40,7 @@ class Metrics:
         self._counted = _Counted()
         self._registry.register(self._counted)
         self._registry.register(_Learned(models))
+        self._registry.register(Delayed(models))
         ProcessCollector(registry=self._registry)
 
     def observe(self, route: str, method: str, status: int, seconds: float) -> None:

@@ -24,9 +24,11 @@ import structlog
 
 from nonzero import AdaGrad, LogisticRegression, SnapshotError
 from nonzero_service.attribution import Attribution, rules_of
+from nonzero_service.breaker import Bounds, Breaker
 from nonzero_service.data_directory import begin, has_begun
 from nonzero_service.errors import ModelExistsError, NotReadyError, UnknownModelError
 from nonzero_service.fold import settings_entry
+from nonzero_service.holding import Gate
 from nonzero_service.idempotency import Turns
 from nonzero_service.impressions.store import Impressions
 from nonzero_service.learner import Learner
@@ -299,7 +301,10 @@ class Models:
         impressions = await asyncio.to_thread(Impressions, path / "impressions", rules_of(settings))
         with ReplayProgress(name) as progress:
             kept = await asyncio.to_thread(recover, path, settings.durability, progress, impressions.seen)
-        learner = Learner(name, kept.model, kept.journal, settings.queue_bytes, self._on_failure)
+        bounds = Bounds(settings.breaker_click_odds, settings.breaker_unseen, settings.breaker_loss)
+        breaker = Breaker(kept.model, bounds) if settings.breaker == "on" else None
+        gate = Gate(breaker, kept.held_since, kept.held, kept.held_reason)
+        learner = Learner(name, kept.model, kept.journal, settings.queue_bytes, self._on_failure, gate)
         snapshooter = Snapshooter(
             name,
             kept,

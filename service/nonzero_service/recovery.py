@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 
 from nonzero import LogisticRegression
 from nonzero.errors import NonzeroError, SnapshotError
 from nonzero_service import fold
+from nonzero_service.holding import held_batches, reason_of
 from nonzero_service.impressions.joined import References, decode_joined
 from nonzero_service.storage.journal import Durability, Journal
 from nonzero_service.storage.reader import JournalReader
@@ -35,11 +37,26 @@ class Kept:
     model: LogisticRegression
     journal: Journal
     snapshots: Snapshots
+    held_since: int | None = None
+    """The position since which examples are held; None where they are learned from."""
+    held: int = 0
+    """How many are held."""
+    held_reason: dict[str, Any] | None = None
+    """Why."""
 
 
-def write_snapshot(snapshots: Snapshots, position: int, digest: bytes, model: LogisticRegression) -> Snapshot:
-    """Write a snapshot of a model after `position`, where the journal's chain has `digest`."""
-    model.notes |= {"position": position, "journal_digest": digest.hex()}
+def write_snapshot(
+    snapshots: Snapshots,
+    position: int,
+    digest: bytes,
+    model: LogisticRegression,
+    held_since: int | None = None,
+) -> Snapshot:
+    """Write a snapshot of a model after `position`, where the journal's chain has `digest`.
+
+    `held_since` is the position of the trip after which examples are held there, if any.
+    """
+    model.notes |= {"position": position, "journal_digest": digest.hex(), "held_since": held_since}
     return snapshots.write(position, model.save)
 
 
@@ -74,11 +91,13 @@ def recover(
         held = snapshots.newest(LogisticRegression.load, _say_damaged)
         with JournalReader(directory) as reader:
             model, start = found(reader, held)
-            replay(model, reader, start, replayed, joined)
+            since = replay(model, reader, start, replayed, joined)
+            count = 0 if since is None else sum(map(len, held_batches(reader.read, since)))
+            reason = None if since is None else reason_of(reader.read, since)
     except BaseException:
         journal.close()
         raise
-    return Kept(model, journal, snapshots)
+    return Kept(model, journal, snapshots, since, count, reason)
 
 
 def found(
@@ -142,15 +161,19 @@ def replay(
     start: int,
     replayed: Replayed,
     joined: Joined = lambda _: None,
-) -> None:
-    """Apply the rows from `start` to the journal's end."""
+) -> int | None:
+    """Apply the rows from `start` to the journal's end; return since when examples are held, if they are."""
     end = reader.tip.position
+    since: int | None = model.notes.get("held_since")
     for row in reader.read(start):
-        fold.apply(model, row)
-        if row.kind == "joined":
+        fold.apply(model, row, reader.read)
+        if row.kind in ("joined", "held"):
             joined(decode_joined(row.body)[1])
+        elif row.kind in ("trip", "resume"):
+            since = row.position if row.kind == "trip" else None
         if row.position % EVERY == 0 or row.position == end:
             replayed(row.position, end)
+    return since
 
 
 def _say_damaged(snapshot: Snapshot, error: NonzeroError) -> None:

@@ -56,6 +56,6 @@ def refold(directory: Path, bits: int, replayed: Replayed) -> LogisticRegression
             )
         model = LogisticRegression.from_settings({**start.settings, "bits": bits})
         for row in rows:
-            fold.apply(model, row)
+            fold.apply(model, row, reader.read)
             replayed(row.position, max(row.position, end))
         return model

@@ -30,6 +30,7 @@ __all__ = [
     "ProgressLine",
     "RateChange",
     "Remedied",
+    "Resumed",
     "Snapshot",
     "Updated",
     "Window",
@@ -81,6 +82,9 @@ class Updated(Wire):
     rejected: int = Field(ge=0, description="Lines that could not be learned from.")
     errors: list[LineFault] = Field(max_length=100, description="The first hundred of them.")
     sequence: int = Field(ge=0, description="Examples applied since the model was made.")
+    held: int | None = Field(
+        default=None, ge=1, description="With 202: examples that wait for the end of a pause."
+    )
     replayed: int | None = Field(
         default=None, ge=0, description="With an Idempotency-Key: examples that had been learned from before."
     )
@@ -114,6 +118,9 @@ class Labelled(Wire):
     rejected: int = Field(ge=0, description="Labels that changed nothing.")
     errors: list[LabelFault] = Field(max_length=100, description="The first hundred of them.")
     sequence: int = Field(ge=0, description="Examples applied since the model was made.")
+    held: int | None = Field(
+        default=None, ge=1, description="With 202: examples that wait for the end of a pause."
+    )
 
 
 class ProgressLine(Wire):
@@ -205,6 +212,15 @@ class Metrics(Window):
     model: str
     sequence: int = Field(ge=0)
     recent: Window
+
+
+class Resumed(Wire):
+    """What came of the end of a pause."""
+
+    model: str
+    applied: int = Field(ge=0, description="Held examples that were learned from.")
+    discarded: int = Field(ge=0, description="Held examples that never will be.")
+    sequence: int = Field(ge=0, description="Examples applied since the model was made.")
 
 
 class Snapshot(Wire):

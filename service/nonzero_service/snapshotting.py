@@ -98,8 +98,8 @@ class Snapshooter:
                 return Taken(newest, self.kept.model.examples)
             spare = await asyncio.to_thread(self._make_spare)
             begun, bytes_then = time.monotonic(), self._learner.appended_bytes
-            position = await self._learner.run(lambda: self._copy_into(spare))
-            snapshot = await asyncio.to_thread(self._write, position, spare)
+            position, held_since = await self._learner.run(lambda: self._copy_into(spare))
+            snapshot = await asyncio.to_thread(self._write, position, spare, held_since)
             self._since, self._bytes_then = begun, bytes_then
             return Taken(snapshot, spare.examples)
 
@@ -132,18 +132,19 @@ class Snapshooter:
         spare.table.rows[:] = 0
         return spare
 
-    def _copy_into(self, spare: LogisticRegression) -> int:
+    def _copy_into(self, spare: LogisticRegression) -> tuple[int, int | None]:
         spare.copy_from(self.kept.model)
-        return self._learner.position
+        return self._learner.position, self._learner.held_since
 
-    def _write(self, position: int, spare: LogisticRegression) -> Snapshot:
+    def _write(self, position: int, spare: LogisticRegression, held_since: int | None) -> Snapshot:
         journal, snapshots = self.kept.journal, self.kept.snapshots
         self._before()
         journal.sync()  # a snapshot must not know of rows that a power cut could take
-        snapshot = write_snapshot(snapshots, position, journal.digest_at(position), spare)
+        digest = journal.digest_at(position)
+        snapshot = write_snapshot(snapshots, position, digest, spare, held_since)
         oldest = snapshots.prune()
         if oldest is not None and self._retention == "snapshots":
-            journal.truncate(oldest + 1)
+            journal.truncate(self._learner.gate.needed_from(oldest))
         journal.expire_keys()
         self._log.info(
             "snapshot taken", model=self._name, position=position, bytes=snapshot.path.stat().st_size

@@ -116,7 +116,7 @@ def _fold(
     end = checked.journal.last
     awaited = {snapshot.position: (snapshot, digest) for snapshot, digest in expected}
     for row in reader.read(start):
-        fold.apply(model, row)
+        fold.apply(model, row, reader.read)
         told("folding", row.position - start + 1, max(row.position, end) - start + 1)
         snapshot, digest = awaited.pop(row.position, (None, ""))
         if snapshot is not None and model.digest() == digest:

@@ -129,6 +129,16 @@ def test_the_window_ends_once_and_then_a_click_corrects(start: Start, impression
         late = client.post(f"{PATH}/labels", json={"id": "i8", "label": 1}).json()
         assert (late["accepted"], late["corrected"], late["sequence"]) == (1, 1, 101)
         assert client.post(f"{PATH}/labels", json={"id": "i9", "label": 0}).status_code == 409
+        told = client.get("/metrics").text
+        for line in (
+            'nonzero_pending_labels{model="default"} 0.0',
+            'nonzero_joined_share{model="default"} 0.01',
+            'nonzero_labels_total{model="default",verdict="corrected"} 1.0',
+            'nonzero_labels_total{model="default",verdict="duplicate"} 1.0',
+            'nonzero_impressions_total{model="default",outcome="expired"} 99.0',
+            'nonzero_held_examples{model="default"} 0.0',
+        ):
+            assert line in told
         time.sleep(1.6)
         assert client.post(f"{PATH}/labels", json={"id": "i9", "label": 1}).status_code == 410
         assert sequence(client) == 101

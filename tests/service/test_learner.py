@@ -168,7 +168,7 @@ def test_batches_that_wait_together_are_one_row(with_learner: Learning) -> None:
 def test_a_key_is_known_with_the_row_it_came_with(with_learner: Learning) -> None:
     async def use(learner: Learner) -> None:
         await learner.submit(batches(1)[0])
-        record = lambda first: KeyRecord("key", b"digest", 7, first, 20, True, {"sequence": 40})  # noqa: E731
+        record = lambda first, _: KeyRecord("key", b"digest", 7, first, 20, True, {"sequence": 40})  # noqa: E731
         await learner.submit(batches(1)[0], record=record)
         assert learner.journal.lookup("key") == KeyRecord("key", b"digest", 7, 20, 20, True, {"sequence": 40})
 
@@ -188,13 +188,13 @@ def test_a_batch_too_large_for_a_row_is_refused(with_learner: Learning) -> None:
 def test_a_record_that_cannot_be_made_fails_its_group_and_ends_the_service(tmp_path: Path) -> None:
     failures: list[Exception] = []
 
-    def broken(first: int) -> KeyRecord:
-        raise ValueError(first)
+    def broken(first: int, held: int) -> KeyRecord:
+        raise ValueError(first, held)
 
     async def run() -> None:
         with Journal(tmp_path) as journal:
             learner = Learner("test", new_model(), journal, 2**20, failures.append)
-            with pytest.raises(ValueError, match="0"):
+            with pytest.raises(ValueError, match="0, 0"):
                 await learner.submit(batches(1)[0], record=broken)
             await learner.close()
 

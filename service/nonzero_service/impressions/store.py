@@ -241,7 +241,7 @@ class Impressions:
             self.counts.subtract(
                 ["corrected" if state == State.CORRECTED else "joined" for state in claim.references.states]
                 if claim.verdicts
-                else ["expired"] * len(claim.references)
+                else ["expired", "ended"] * len(claim.references)
             )
 
     def seen(self, references: References) -> None:
@@ -285,6 +285,7 @@ class Impressions:
             self.pending -= places.size
             self.counts["thinned"] += int((~kept).sum())
             self.counts["expired"] += int(kept.sum())
+            self.counts["ended"] += places.size
             self._expired = segment.first + start + due
         places, hashes = places[kept], hashes[kept]
         records = segment.read(places) if places.size else None

@@ -36,7 +36,7 @@ class _Tally:
 
     def __init__(self, served: ServedModel) -> None:
         self.model = served.name
-        self.accepted = self.corrected = self.rejected = 0
+        self.accepted = self.corrected = self.rejected = self.held = 0
         self.errors: list[dict[str, Any]] = []
         self.sequence = served.model.examples
 
@@ -57,10 +57,11 @@ class _Tally:
         self.errors += errors[: MAX_ERRORS - len(self.errors)]
         if labelled.applied is not None:
             self.sequence = labelled.applied.sequence
+            self.held += labelled.applied.held
 
     def answer(self) -> dict[str, Any]:
         """Return the answer."""
-        return {
+        answer = {
             "model": self.model,
             "accepted": self.accepted,
             "corrected": self.corrected,
@@ -68,6 +69,7 @@ class _Tally:
             "errors": self.errors,
             "sequence": self.sequence,
         }
+        return answer | {"held": self.held} if self.held else answer
 
 
 class Label:
@@ -87,7 +89,7 @@ class Label:
             await self._stream(served, headers, receive, tally)
         else:
             raise unknown_type(headers.media, JSON, NDJSON)
-        await send_json(send, msgspec.json.encode(tally.answer()))
+        await send_json(send, msgspec.json.encode(tally.answer()), 202 if tally.held else 200)
 
     async def _json(self, served: ServedModel, headers: Headers, receive: Receive, tally: _Tally) -> None:
         body = await self.service.bodies.json(headers, receive)

@@ -22,7 +22,7 @@ from nonzero_service.openapi import answer, problems, reference
 from nonzero_service.problems import Problem
 from nonzero_service.service import Service
 
-__all__ = ["SAFETENSORS", "router"]
+__all__ = ["SAFETENSORS", "ModelName", "router"]
 
 SAFETENSORS: Final = "application/vnd.safetensors"
 BINARY: Final = {"type": "string", "format": "binary", "description": "A saved model."}

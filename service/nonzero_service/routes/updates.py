@@ -41,7 +41,7 @@ class Update:
         strict = _strict(scope)
         if headers.media == JSON:
             answer = await self._json(served, headers, receive)
-            await send_json(send, msgspec.json.encode(answer))
+            await send_json(send, msgspec.json.encode(answer), 202 if "held" in answer else 200)
         elif headers.media not in STREAMS:
             raise unknown_type(headers.media, JSON, *STREAMS)
         elif NDJSON in headers.accept:
@@ -52,7 +52,7 @@ class Update:
             await send_stream(send, self.service.spool(), write)
         else:
             answer = await self._stream(served, headers, receive, strict, None)
-            await send_json(send, msgspec.json.encode(answer))
+            await send_json(send, msgspec.json.encode(answer), 202 if "held" in answer else 200)
 
     # -- JSON bodies -----------------------------------------------------------------------------------
 
@@ -91,8 +91,9 @@ class Update:
                 tally.accept(await served.learner.submit(batch))
             return tally.answer(keyed=False)
 
-        def make(first: int) -> KeyRecord:
-            tally.accept(Applied(len(batch), first + len(batch), None))
+        def make(first: int, held: int) -> KeyRecord:
+            learned = len(batch) - held
+            tally.accept(Applied(learned, first + learned, None, held))
             return record(first, tally.answer(keyed=True), len(batch))
 
         await whatever_happens(served.learner.submit(batch, record=make))
@@ -135,10 +136,11 @@ class Update:
                 return known.answer | {"replayed": known.rows}
             # An empty row says that the request has come to its end, and how it was answered.
             answer = flow.tally.answer(keyed=True)
+            rows = flow.tally.accepted + flow.tally.held
 
-            def record(first: int) -> KeyRecord:
+            def record(first: int, _: int) -> KeyRecord:
                 key, digest = headers.key or "", fingerprint.digest()
-                return KeyRecord(key, digest, fingerprint.offset, first, flow.tally.accepted, True, answer)
+                return KeyRecord(key, digest, fingerprint.offset, first, rows, True, answer)
 
             await served.learner.room(Batch.empty())
             await whatever_happens(served.learner.submit(Batch.empty(), record=record))

@@ -28,6 +28,9 @@ KINDS: Final = {
     "settings": frozenset({1}),
     "joined": frozenset({1}),
     "remedy": frozenset({1}),
+    "trip": frozenset({1}),
+    "held": frozenset({1}),
+    "resume": frozenset({1}),
 }
 """The kinds of rows, and the versions of each, that this release reads and writes."""
 
