@@ -14,9 +14,8 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeVar
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 from nonzero import Batch, BatchError, LogisticRegression
 from nonzero_service.committing import Group
@@ -27,8 +26,9 @@ from nonzero_service.storage.errors import DiskFullError, JournalBusyError, Outc
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.storage.rows import MAX_BODY, Entry
+from nonzero_service.work import Applied, Change, Durable, Learn, Outcome, Pieces, Resume, Resumed, Work
 
-__all__ = ["Applied", "Learner", "Pieces", "Resumed"]
+__all__ = ["GROUP_BYTES", "MAX_BATCH", "Learner"]
 
 T = TypeVar("T")
 
@@ -43,102 +43,6 @@ MAX_BATCH: Final = MAX_BODY - 4 * GROUP_BYTES
 
 _ROW_BYTES: Final = 32  # label, weight, length, time, an impression's number
 _NONZERO_BYTES: Final = 10  # index, value and field: a group has all three for all where it has them for one
-
-
-class Applied(NamedTuple):
-    """What came of one batch."""
-
-    examples: int
-    """How many were applied: all of the batch."""
-    sequence: int
-    """Examples applied since the model was made, this batch's included."""
-    log_loss: float | None
-    """The progressive log loss after this batch, where it was asked for."""
-    held: int = 0
-    """How many were journalled to be held, because learning is paused: the last of the batch."""
-
-
-class Pieces:
-    """The pieces of one stream, of which none is learned from after one that was not.
-
-    Without it a piece that found no space, followed by one that did, would leave a hole that a repeat of the
-    request takes for learned.
-    """
-
-    def __init__(self) -> None:
-        self.failure: Exception | None = None
-        """Why a piece was not journalled; only the committer reads and writes it."""
-
-
-class _Learn(NamedTuple):
-    """A batch to learn from, and what becomes known of its request's key with it."""
-
-    batch: Batch
-    record: Callable[[int, int], KeyRecord] | None
-    log_loss: bool
-    pieces: Pieces
-    references: References | None
-
-
-class _Change(NamedTuple):
-    """A row that is no batch, and what it does to the model."""
-
-    entry: Entry
-    apply: Callable[[], Any]
-
-
-class Resumed(NamedTuple):
-    """What came of a resumption."""
-
-    applied: int
-    """The held examples that were learned from."""
-    discarded: int
-    """Those that never will be."""
-    sequence: int
-    """Examples applied since the model was made."""
-
-
-class _Resume(NamedTuple):
-    """The end of a pause."""
-
-    discard: bool
-
-
-@dataclass(frozen=True, eq=False)
-class _Work:
-    """A batch, a change, a resumption or a task for a model at rest; its room, and who waits for it."""
-
-    what: _Learn | _Change | _Resume | Callable[[], Any]
-    nbytes: int
-    future: asyncio.Future[Any]
-
-
-class _Group(NamedTuple):
-    """Work that is done at once: the batches of one row of the journal, one change, or one task."""
-
-    works: list[_Work]
-    batch: Batch | None = None
-    position: int | None = None
-    """That of its row; None for a task, which has none."""
-    time_ms: int = 0
-    learned: Sequence[int] = ()
-    """Of each batch, how many examples are learned from."""
-    held_since: int | None = None
-    """Since when examples are held after this."""
-    resumed_since: int | None = None
-    """For a resumption: since when they were held."""
-    held: int = 0
-    """How many of them are to be learned from now."""
-    discarded: int = 0
-    """How many never will be."""
-
-
-class _Outcome(NamedTuple):
-    """What became of one piece of work."""
-
-    work: _Work
-    value: Any
-    error: BaseException | None
 
 
 class Learner:
@@ -185,8 +89,8 @@ class Learner:
         """Called by the committer with the impressions that the journal has taken."""
         self._on_failure = on_failure
         self._loop = asyncio.get_running_loop()
-        self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
-        self._durable: queue.Queue[_Group | None] = queue.Queue(LEAD)
+        self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self._durable: queue.Queue[Durable | None] = queue.Queue(LEAD)
         self._room = asyncio.Event()
         self._closed = False
         self._failure: Exception | None = None
@@ -248,7 +152,7 @@ class Learner:
                 f"{self.queued_bytes} bytes wait to be learned, of {self.queue_bytes} that may; "
                 "come again in a second"
             )
-        return self._put(_Learn(batch, record, log_loss, pieces or Pieces(), references), batch.nbytes)
+        return self._put(Learn(batch, record, log_loss, pieces or Pieces(), references), batch.nbytes)
 
     async def room(self, batch: Batch) -> None:
         """Wait until there is room for a batch: so a stream is slowed to the learner's pace."""
@@ -271,7 +175,7 @@ class Learner:
         ClosedError
             After :meth:`close`.
         """
-        return self._put(_Change(entry, apply), 0)
+        return self._put(Change(entry, apply), 0)
 
     def run(self, task: Callable[[], T]) -> asyncio.Future[T]:
         """Run a task on the applier, after all that is queued: it sees the model at rest."""
@@ -285,7 +189,7 @@ class Learner:
         NotHeldError
             By the future, where learning is not paused.
         """
-        return self._put(_Resume(discard), 0)
+        return self._put(Resume(discard), 0)
 
     async def close(self) -> None:
         """Refuse more, commit and apply all that is queued, end the threads. May be called again."""
@@ -298,15 +202,15 @@ class Learner:
     def _fits(self, nbytes: int) -> bool:
         return self._closed or not self.queued_bytes or self.queued_bytes + nbytes <= self.queue_bytes
 
-    def _put(self, what: _Learn | _Change | _Resume | Callable[[], Any], nbytes: int) -> asyncio.Future[Any]:
+    def _put(self, what: Learn | Change | Resume | Callable[[], Any], nbytes: int) -> asyncio.Future[Any]:
         if self._closed:
             raise ClosedError("the model is closed, because it was deleted or the service is stopping")
-        work = _Work(what, nbytes, self._loop.create_future())
+        work = Work(what, nbytes, self._loop.create_future())
         self.queued_bytes += nbytes
         self._queue.put(work)
         return work.future
 
-    def _deliver(self, outcomes: list[_Outcome]) -> None:
+    def _deliver(self, outcomes: list[Outcome]) -> None:
         """Give results back; a request that has gone has cancelled its future."""
         for work, value, error in outcomes:
             self.queued_bytes -= work.nbytes
@@ -322,22 +226,22 @@ class Learner:
 
     def _commit_all(self) -> None:
         """Be the committer: take groups, make them durable, hand them on."""
-        ahead: _Work | None = None
+        ahead: Work | None = None
         while (first := ahead or self._queue.get()) is not None:
             ahead = None
-            if isinstance(first.what, _Change):
+            if isinstance(first.what, Change):
                 self._commit_change(first, first.what.entry)
                 continue
-            if isinstance(first.what, _Resume):
+            if isinstance(first.what, Resume):
                 self._resume(first, first.what.discard)
                 continue
-            if not isinstance(first.what, _Learn):
-                self._durable.put(_Group([first]))
+            if not isinstance(first.what, Learn):
+                self._durable.put(Durable([first]))
                 continue
             works, size = [first], first.nbytes
             while size < GROUP_BYTES and not self._queue.empty():
                 work = self._queue.get()
-                if work is None or not isinstance(work.what, _Learn):
+                if work is None or not isinstance(work.what, Learn):
                     ahead = work
                     if work is None:
                         self._queue.put(None)  # the end, seen again when this group is done
@@ -347,14 +251,14 @@ class Learner:
             self._commit(works)
         self._durable.put(None)
 
-    def _commit(self, works: list[_Work]) -> None:
+    def _commit(self, works: list[Work]) -> None:
         """Append a group to the journal: one row, or several of different kinds."""
         works = self._unbroken(works)
-        learns = [work.what for work in works if isinstance(work.what, _Learn)]
+        learns = [work.what for work in works if isinstance(work.what, Learn)]
         if not learns:
             return
 
-        def write() -> tuple[list[Entry], _Group]:
+        def write() -> tuple[list[Entry], Durable]:
             group = Group(list(learns), self.gate, self.journal.next_sequence)
             entries = group.entries()
             try:
@@ -367,41 +271,41 @@ class Learner:
                 if learn.references is not None:
                     self.settled(learn.references)
             learned, since = group.learned, self.gate.since
-            return entries, _Group(works, group.batch, position, self.journal.time_ms, learned, since)
+            return entries, Durable(works, group.batch, position, self.journal.time_ms, learned, since)
 
         error = self._hand_on(works, write)
         for learn in learns if error is not None else ():
             learn.pieces.failure = error
 
-    def _commit_change(self, work: _Work, entry: Entry) -> None:
+    def _commit_change(self, work: Work, entry: Entry) -> None:
         """Append a row that is no batch."""
 
-        def write() -> tuple[list[Entry], _Group]:
+        def write() -> tuple[list[Entry], Durable]:
             position = self.journal.append([entry])
-            return [entry], _Group([work], None, position, self.journal.time_ms)
+            return [entry], Durable([work], None, position, self.journal.time_ms)
 
         self._hand_on([work], write)
 
-    def _resume(self, work: _Work, discard: bool) -> None:
+    def _resume(self, work: Work, discard: bool) -> None:
         """Append the end of a pause to the journal."""
         since, held = self.gate.since, self.gate.examples
         if since is None:
             refusal = NotHeldError("learning is not paused: there is nothing to resume")
-            self._loop.call_soon_threadsafe(self._deliver, [_Outcome(work, None, refusal)])
+            self._loop.call_soon_threadsafe(self._deliver, [Outcome(work, None, refusal)])
             return
         entry = resume_entry(since, discard=discard, examples=held)
         counts = (0, held) if discard else (held, 0)
 
-        def write() -> tuple[list[Entry], _Group]:
+        def write() -> tuple[list[Entry], Durable]:
             position = self.journal.append([entry])
             self.gate.resumed(position)
             place = (position, self.journal.time_ms)
-            return [entry], _Group([work], None, *place, (), None, since, *counts)
+            return [entry], Durable([work], None, *place, (), None, since, *counts)
 
         self._hand_on([work], write)
 
     def _hand_on(
-        self, works: list[_Work], write: Callable[[], tuple[list[Entry], _Group]]
+        self, works: list[Work], write: Callable[[], tuple[list[Entry], Durable]]
     ) -> Exception | None:
         """Write a group's rows and hand it on; or return the error, and give it to those who wait."""
         try:
@@ -409,27 +313,27 @@ class Learner:
                 raise self._failure
             entries, group = write()
         except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it
-            outcomes = [_Outcome(work, None, error) for work in works]
+            outcomes = [Outcome(work, None, error) for work in works]
             self._loop.call_soon_threadsafe(self._fail, outcomes, error)
             return error
         self.appended_bytes += sum(len(entry.body) for entry in entries)
         self._durable.put(group)
         return None
 
-    def _unbroken(self, works: list[_Work]) -> list[_Work]:
+    def _unbroken(self, works: list[Work]) -> list[Work]:
         """Refuse the pieces that come after one that was not journalled; return the others."""
         kept, outcomes = [], []
         for work in works:
-            failure = work.what.pieces.failure if isinstance(work.what, _Learn) else None
+            failure = work.what.pieces.failure if isinstance(work.what, Learn) else None
             if failure is None:
                 kept.append(work)
             else:
-                outcomes.append(_Outcome(work, None, failure))
+                outcomes.append(Outcome(work, None, failure))
         if outcomes:
             self._loop.call_soon_threadsafe(self._deliver, outcomes)
         return kept
 
-    def _fail(self, outcomes: list[_Outcome], error: Exception) -> None:
+    def _fail(self, outcomes: list[Outcome], error: Exception) -> None:
         """Give an error back; unless nothing of the group was written, the process must end."""
         self._deliver(outcomes)
         if not isinstance(error, DiskFullError | JournalBusyError):
@@ -458,26 +362,26 @@ class Learner:
                 self.position = group.position or self.position
             except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it
                 self._failure = self._failure or _unapplied(group.position, error)
-                outcomes = [_Outcome(work, None, self._failure) for work in group.works]
+                outcomes = [Outcome(work, None, self._failure) for work in group.works]
                 self._loop.call_soon_threadsafe(self._fail, outcomes, self._failure)
             else:
                 self._loop.call_soon_threadsafe(self._deliver, outcomes)
 
-    def _apply(self, group: _Group, batch: Batch) -> list[_Outcome]:
+    def _apply(self, group: Durable, batch: Batch) -> list[Outcome]:
         """Learn from a group; each batch's sequence is that after its own examples."""
         sequence = self.model.examples
         self.model.learn_checked(batch, group.time_ms)
         self.held_since = group.held_since
         outcomes = []
         for work, examples in zip(group.works, group.learned, strict=True):
-            assert isinstance(work.what, _Learn)  # noqa: S101 - the committer made the group so
+            assert isinstance(work.what, Learn)  # noqa: S101 - the committer made the group so
             sequence += examples
             loss = self.model.log_loss if work.what.log_loss else None
             held = len(work.what.batch) - examples
-            outcomes.append(_Outcome(work, Applied(examples, sequence, loss, held), None))
+            outcomes.append(Outcome(work, Applied(examples, sequence, loss, held), None))
         return outcomes
 
-    def _apply_held(self, group: _Group, since: int) -> _Outcome:
+    def _apply_held(self, group: Durable, since: int) -> Outcome:
         """Learn from what was held, or take note that it is discarded."""
         before = self.model.examples
         if group.held:
@@ -485,21 +389,21 @@ class Learner:
                 self.model.learn_checked(batch, group.time_ms)
         self.held_since = None
         applied = self.model.examples - before
-        return _Outcome(group.works[0], Resumed(applied, group.discarded, self.model.examples), None)
+        return Outcome(group.works[0], Resumed(applied, group.discarded, self.model.examples), None)
 
     @staticmethod
-    def _apply_change(work: _Work) -> _Outcome:
+    def _apply_change(work: Work) -> Outcome:
         """Apply a row that is no batch; an error of it is for a new start, as that of a batch."""
-        assert isinstance(work.what, _Change)  # noqa: S101 - the committer made the group so
-        return _Outcome(work, work.what.apply(), None)
+        assert isinstance(work.what, Change)  # noqa: S101 - the committer made the group so
+        return Outcome(work, work.what.apply(), None)
 
     @staticmethod
-    def _run(work: _Work) -> _Outcome:
-        assert not isinstance(work.what, _Learn | _Change | _Resume)  # noqa: S101 - the committer made the group so
+    def _run(work: Work) -> Outcome:
+        assert not isinstance(work.what, Learn | Change | Resume)  # noqa: S101 - the committer made the group so
         try:
-            return _Outcome(work, work.what(), None)
+            return Outcome(work, work.what(), None)
         except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it
-            return _Outcome(work, None, error)
+            return Outcome(work, None, error)
 
 
 def _unapplied(position: int | None, error: Exception) -> OutcomeUnknownError:

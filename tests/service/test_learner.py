@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from nonzero import AdaGrad, Batch, BatchError, LogisticRegression
 from nonzero_service.errors import ClosedError, QueueFullError
 from nonzero_service.fold import apply, settings_entry
-from nonzero_service.learner import MAX_BATCH, Learner, Pieces
+from nonzero_service.learner import MAX_BATCH, Learner
 from nonzero_service.storage.errors import DiskFullError, OutcomeUnknownError
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.storage.reader import JournalReader
+from nonzero_service.work import Pieces
 
 
 def batches(count: int, rows: int = 20) -> list[Batch]:

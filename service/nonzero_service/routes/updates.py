@@ -18,12 +18,12 @@ from nonzero_service.bodies import check_examples
 from nonzero_service.flows import Flow, Tally, whatever_happens
 from nonzero_service.headers import JSON, NDJSON, STREAMS, Headers, headers_of, unknown_type
 from nonzero_service.idempotency import Fingerprint
-from nonzero_service.learner import Applied
 from nonzero_service.models import ServedModel
 from nonzero_service.problems import MAX_ERRORS, Problem, problem_of
 from nonzero_service.service import Service
 from nonzero_service.spool import Spool
 from nonzero_service.storage.keys import KeyRecord
+from nonzero_service.work import Applied
 
 __all__ = ["Update"]
 

@@ -1,0 +1,111 @@
+"""Work: what the learner is given, what its threads hand to each other, and what comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from nonzero import Batch
+from nonzero_service.impressions.joined import References
+from nonzero_service.storage.keys import KeyRecord
+from nonzero_service.storage.rows import Entry
+
+__all__ = ["Applied", "Change", "Durable", "Learn", "Outcome", "Pieces", "Resume", "Resumed", "Work"]
+
+
+class Applied(NamedTuple):
+    """What came of one batch."""
+
+    examples: int
+    """How many were applied: all of the batch."""
+    sequence: int
+    """Examples applied since the model was made, this batch's included."""
+    log_loss: float | None
+    """The progressive log loss after this batch, where it was asked for."""
+    held: int = 0
+    """How many were journalled to be held, because learning is paused: the last of the batch."""
+
+
+class Pieces:
+    """The pieces of one stream, of which none is learned from after one that was not.
+
+    Without it a piece that found no space, followed by one that did, would leave a hole that a repeat of the
+    request takes for learned.
+    """
+
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+        """Why a piece was not journalled; only the committer reads and writes it."""
+
+
+class Learn(NamedTuple):
+    """A batch to learn from, and what becomes known of its request's key with it."""
+
+    batch: Batch
+    record: Callable[[int, int], KeyRecord] | None
+    log_loss: bool
+    pieces: Pieces
+    references: References | None
+
+
+class Change(NamedTuple):
+    """A row that is no batch, and what it does to the model."""
+
+    entry: Entry
+    apply: Callable[[], Any]
+
+
+class Resumed(NamedTuple):
+    """What came of a resumption."""
+
+    applied: int
+    """The held examples that were learned from."""
+    discarded: int
+    """Those that never will be."""
+    sequence: int
+    """Examples applied since the model was made."""
+
+
+class Resume(NamedTuple):
+    """The end of a pause."""
+
+    discard: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """A batch, a change, a resumption or a task for a model at rest; its room, and who waits for it."""
+
+    what: Learn | Change | Resume | Callable[[], Any]
+    nbytes: int
+    future: asyncio.Future[Any]
+
+
+class Durable(NamedTuple):
+    """Work that is done at once: the batches of one row of the journal, one change, or one task."""
+
+    works: list[Work]
+    batch: Batch | None = None
+    position: int | None = None
+    """That of its row; None for a task, which has none."""
+    time_ms: int = 0
+    learned: Sequence[int] = ()
+    """Of each batch, how many examples are learned from."""
+    held_since: int | None = None
+    """Since when examples are held after this."""
+    resumed_since: int | None = None
+    """For a resumption: since when they were held."""
+    held: int = 0
+    """How many of them are to be learned from now."""
+    discarded: int = 0
+    """How many never will be."""
+
+
+class Outcome(NamedTuple):
+    """What became of one piece of work."""
+
+    work: Work
+    value: Any
+    error: BaseException | None
