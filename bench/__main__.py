@@ -10,7 +10,7 @@ from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 
-from bench import library, service
+from bench import footprint, library, service
 from bench.measure import Comparison, Outcome, compare
 from bench.roofline import rows_per_second
 from bench.workloads import FIELDS, ClickLog
@@ -26,30 +26,37 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a tenth of the work, within two minutes")
     parser.add_argument("--runs", type=int, default=5, help="how often each side runs")
     parser.add_argument("--only", default="", help="rows whose name holds this")
-    parser.add_argument("--json", type=Path, default=Path("bench.json"), help="where the table goes as JSON")
+    parser.add_argument(
+        "--output", type=Path, default=Path("bench"), help="where the table goes: .txt and .json are added"
+    )
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("NONZERO_DATA", "../shared/data")))
     chosen = parser.parse_args()
     console = Console(width=max(Console().width, 160))
     log = ClickLog(50_000 if chosen.quick else 500_000)
     rooflines = {f"{8 * lanes} bytes": rows_per_second(BITS, lanes) for lanes in (1, 8)}
-    rows = chain(library.comparisons(log, chosen.data), service.comparisons(log, 1 if chosen.quick else 3))
-    outcomes = list(measured(rows, chosen.only, chosen.runs, console))
-    console.print(table_of(outcomes))
-    for size, rate in rooflines.items():
-        console.print(
-            f"The memory's limit: {rate / 1e6:,.0f} M random rows of {size} updated a second, of 2**{BITS}; "
-            f"{rate / FIELDS / 1e6:.1f} M examples of {FIELDS}"
-        )
-    chosen.json.write_text(
-        json.dumps({"rooflines": rooflines, "rows": [asdict(row) for row in outcomes]}, indent=1)
+    rows = chain(
+        library.comparisons(log, chosen.data),
+        service.comparisons(log, 1 if chosen.quick else 3),
+        footprint.comparisons(log),
     )
+    outcomes = list(measured(rows, chosen.only, chosen.runs, console))
+    with chosen.output.with_suffix(".txt").open("w") as text:
+        for place in (console, Console(file=text, width=console.width)):
+            place.print(table_of(outcomes))
+            for size, rate in rooflines.items():
+                place.print(
+                    f"The memory's limit: {rate / 1e6:,.0f} M random rows of {size} updated a second, "
+                    f"of 2**{BITS}; {rate / FIELDS / 1e6:.1f} M examples of {FIELDS}"
+                )
+    found = {"rooflines": rooflines, "rows": [asdict(row) for row in outcomes]}
+    chosen.output.with_suffix(".json").write_text(json.dumps(found, indent=1))
 
 
 def measured(rows: Iterator[Comparison], only: str, runs: int, console: Console) -> Iterator[Outcome]:
     with Progress(console=console, transient=True) as progress:
         for row in rows:
             if only in row.name:
-                task = progress.add_task(row.name, total=2 * (runs + 1))
+                task = progress.add_task(row.name, total=2 * (min(runs, row.most_runs) + 1))
                 yield compare(row, runs, lambda task=task: progress.advance(task))  # type: ignore[misc]
                 progress.remove_task(task)
 
@@ -72,8 +79,11 @@ def table_of(outcomes: list[Outcome]) -> Table:
     return table
 
 
-def shown(rate: float) -> str:
-    return f"{rate / 1e6:,.2f} M" if rate >= 1e5 else f"{rate:,.0f}"
+def shown(figure: float) -> str:
+    """Write three digits or so of a rate or a cost."""
+    if figure >= 1e5:
+        return f"{figure / 1e6:,.2f} M"
+    return f"{figure:,.0f}" if figure >= 100 else f"{figure:.2f}"
 
 
 if __name__ == "__main__":

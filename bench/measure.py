@@ -10,7 +10,7 @@ from dataclasses import dataclass
 __all__ = ["Comparison", "Outcome", "Work", "compare"]
 
 Work = Callable[[], float | None]
-"""Does the work once. Returns the rate in the row's unit, or None where the clock is to tell it."""
+"""Does the work once. Returns the rate or the cost in the row's unit, or None: the clock tells the rate."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,15 @@ class Comparison:
     """The peer and its flags."""
     peer: Work
     unit: str
-    """What a rate counts, a second."""
+    """What the works return, and what the clock counts: a rate, or a cost."""
     target: float
-    """The ratio to reach, ours over theirs."""
+    """The ratio to reach: how many times as good ours is as theirs."""
     amount: float = 0
-    """How much work it is, in `unit`, where the clock tells the rate."""
+    """How much work it is, in `unit` times seconds, where the clock tells the rate."""
+    cost: bool = False
+    """Whether less is better: seconds, bytes. The ratio is theirs over ours then, else ours over theirs."""
+    most_runs: int = 100
+    """How often it may run at most, where a run takes long."""
 
 
 @dataclass(frozen=True)
@@ -53,33 +57,34 @@ def compare(row: Comparison, runs: int, advance: Callable[[], None]) -> Outcome:
     row
         What is compared.
     runs
-        How often each side runs.
+        How often each side runs, unless the row asks for less.
     advance
         Called after each of the ``2 * (runs + 1)`` runs.
     """
-    rates: tuple[list[float], list[float]] = ([], [])
-    for run in range(runs + 1):
-        for side, work in zip(rates, (row.ours, row.peer), strict=True):
-            rate = _rate(work, row.amount)
+    figures: tuple[list[float], list[float]] = ([], [])
+    for run in range(min(runs, row.most_runs) + 1):
+        for side, work in zip(figures, (row.ours, row.peer), strict=True):
+            figure = _figure(work, row.amount)
             if run:
-                side.append(rate)
+                side.append(figure)
             advance()
-    ratios = [ours / peer for ours, peer in zip(*rates, strict=True)]
-    ours, peer = (statistics.median(side) for side in rates)
+    sign = -1 if row.cost else 1
+    ratios = [(ours / peer) ** sign for ours, peer in zip(*figures, strict=True)]
+    ours, peer = (statistics.median(side) for side in figures)
     return Outcome(
         row.name,
         row.unit,
         ours,
         row.peer_name,
         peer,
-        ours / peer,
+        (ours / peer) ** sign,
         min(ratios),
         max(ratios),
         row.target,
     )
 
 
-def _rate(work: Work, amount: float) -> float:
+def _figure(work: Work, amount: float) -> float:
     start = time.perf_counter()
-    rate = work()
-    return amount / (time.perf_counter() - start) if rate is None else rate
+    figure = work()
+    return amount / (time.perf_counter() - start) if figure is None else figure

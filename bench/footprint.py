@@ -1,0 +1,111 @@
+"""What a process takes: the time to its first prediction, and memory at its peak."""
+
+from __future__ import annotations
+
+import http.client
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.measure import Comparison, Work
+from bench.service import DEFAULT, client, free_port, running, serving
+from bench.workloads import ClickLog
+
+from nonzero import LogisticRegression
+
+__all__ = ["comparisons"]
+
+COMMAND = [sys.executable, "-m", "nonzero_service.cli"]
+ROOM = 300e6
+"""Bytes that a process may take beside its tables."""
+WITH_PEAK = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+"""A process begins with the peak of its parent, and ours holds large tables: a small one stands between."""
+FEATURES = b'{"features":{"site":"news","hour":"9"}}'
+
+
+def starting(*, cold: bool) -> Work:
+    """Return the work of starting a service; its cost is the seconds until it has answered a prediction."""
+
+    def run() -> float:
+        port = free_port()
+        with tempfile.TemporaryDirectory() as directory:
+            cache = [f"NONZERO_CACHE_DIR={directory}/cache"] if cold else []
+            serve = ["serve", "--port", str(port), "--data-dir", f"{directory}/data"]
+            start = time.perf_counter()
+            with running("env", *cache, *COMMAND, *serve, port=port):
+                while request(port, "predict", FEATURES) != 200:
+                    time.sleep(0.01)
+                return time.perf_counter() - start
+
+    return run
+
+
+def request(port: int, action: str, body: bytes) -> int:
+    """Send a request to the default model; return its status."""
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("POST", f"{DEFAULT}/{action}", body, {"content-type": "application/json"})
+    with connection.getresponse() as answer:
+        answer.read()
+        return answer.status
+
+
+def training_peak(log: ClickLog) -> Work:
+    """Return the work of ``nonzero train``; its cost is the most bytes that the process has held."""
+    command = [sys.executable, "-c", WITH_PEAK, *COMMAND, "train", str(log.vw), "--json"]
+
+    def run() -> float:
+        done = subprocess.run(command, check=True, capture_output=True)
+        return int(done.stdout.splitlines()[-1]) * 1024.0
+
+    return run
+
+
+def serving_peak(log: ClickLog) -> Work:
+    """Return the work of a bulk update and a snapshot; its cost is the most bytes of the service."""
+
+    def run() -> float:
+        with serving() as server:
+            client("upload", server.port, log.vw, f"{DEFAULT}/update")
+            if request(server.port, "snapshots", b"") not in (200, 201):
+                raise ConnectionError("no snapshot was taken")
+            status = Path(f"/proc/{server.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024.0
+
+    return run
+
+
+def comparisons(log: ClickLog) -> Iterator[Comparison]:
+    """Yield the rows one by one; all of their peers are limits."""
+    for name, cold, limit, runs in (("cold", True, 15.0, 1), ("warm", False, 2.0, 5)):
+        yield Comparison(
+            f"{name} start to the first prediction",
+            starting(cold=cold),
+            "limit",
+            lambda limit=limit: limit,  # type: ignore[misc]
+            "s",
+            1.0,
+            cost=True,
+            most_runs=runs,
+        )
+    table = float(LogisticRegression(22).nbytes)
+    for name, work, limit in (
+        ("train, most memory", training_peak(log), table + ROOM),
+        ("bulk update and snapshot, most memory", serving_peak(log), 2 * table + ROOM),
+    ):
+        yield Comparison(
+            name,
+            work,
+            f"{limit / table:.2f} tables",
+            lambda limit=limit: limit,  # type: ignore[misc]
+            "bytes",
+            1.0,
+            cost=True,
+            most_runs=1,
+        )
