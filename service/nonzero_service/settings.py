@@ -88,12 +88,12 @@ class Settings(BaseSettings):
     """The share of the negatives among them that is learned from, each with the weight 1 / negative_rate."""
     breaker: Literal["on", "off"] = "on"
     """on: learning pauses, and updates are held, when what comes jumps beyond the bounds below."""
-    breaker_click_odds: float = Field(5, gt=1)
+    breaker_click_odds: float = Field(3, gt=1)
     """The factor by which the odds of a click may rise or fall."""
     breaker_unseen: float = Field(0.3, gt=0)
     """By how much the share of features that were never seen may grow."""
-    breaker_loss: float = Field(5, gt=1)
-    """The multiple that the mean log loss may come to."""
+    breaker_loss: float = Field(1.3, gt=1)
+    """The multiple of what it was, and of what predictions promise, that the mean log loss may come to."""
     import_file: Path | None = None
     """At the first start, the model named default is made from this trained file."""
     queue_bytes: Size = ByteSize(64 << 20)

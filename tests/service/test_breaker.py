@@ -86,7 +86,7 @@ def test_labels_that_turn_round_are_noticed_by_the_loss() -> None:
     assert 15_000 < count <= 17_000
 
 
-@pytest.mark.parametrize("rate", [0.002, 0.02, 0.3])
+@pytest.mark.parametrize("rate", [0.0002, 0.002, 0.02, 0.3])
 def test_chance_does_not_trip_it(rate: float) -> None:
     model = LogisticRegression(12, AdaGrad(0.1))
     assert admitted(model, stream(200_000, rate), 4000)[1] is None
@@ -95,6 +95,20 @@ def test_chance_does_not_trip_it(rate: float) -> None:
 def test_a_real_click_log_does_not_trip_it() -> None:
     batch = formats.parse(unpacked("criteo_attribution.csv.gz"), "csv", label="click", ignore=["index"])
     assert admitted(LogisticRegression(18), batch, 4000)[1] is None
+
+
+@pytest.mark.parametrize(
+    ("jump", "figure"),
+    [("ones", "click_rate"), ("turned", "click_rate"), ("new", "unseen_features"), ("calm", None)],
+)
+def test_a_real_log_trips_it_where_it_is_spoilt_and_not_before(jump: str, figure: str | None) -> None:
+    batch = formats.parse(unpacked("a9a.svm.gz"), "libsvm")
+    calm, rest = batch.rows(0, 29_000), batch.rows(29_000, len(batch))
+    labels = {"ones": np.ones_like(rest.labels), "turned": 1 - rest.labels}.get(jump, rest.labels)
+    spoilt = Batch(rest.indptr, rest.indices + np.uint32(500 * (jump == "new")), labels=labels)
+    count, reason = admitted(LogisticRegression(18), Batch.concatenate([calm, spoilt]), 4000)
+    assert (reason or {}).get("figure") == figure
+    assert count == len(batch) if figure is None else 29_000 < count <= 31_000
 
 
 # -- served -------------------------------------------------------------------------------------------------
