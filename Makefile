@@ -4,7 +4,7 @@
 #   make test [ARGS='options of pytest']                             the whole test suite
 #   make check                                                       formatter, linter, type checker
 #   make bench [QUICK=1] [ARGS='options of python -m bench']         the benchmarks, each against its peers in the same run
-#   make soak                                                        the long tests, with a report
+#   make soak [SOAK_SECONDS=3600] [FUZZ_SECONDS=120] [ARGS=...]      the long tests, with a report
 #   make lock                                                        choose the newest versions and write them down
 #
 # PYTHON=python3.12 chooses the interpreter. pip's own settings (PIP_*, pip.conf) say where packages come from.
@@ -25,13 +25,15 @@ test: .venv/test
 bench: .venv/bench
 	@$(BIN)/python -m bench $(if $(filter-out 0,$(QUICK)),--quick) $(ARGS)
 
-soak: .venv/test
-	@$(BIN)/python -m pytest -m soak --durations=0 -rA $(ARGS)
+soak: .venv/soak
+	@$(BIN)/python -m pytest -m soak -rA --report $(or $(REPORT),docs/reports/soak.md) \
+	  $(if $(SOAK_SECONDS),--soak-seconds $(SOAK_SECONDS)) $(if $(FUZZ_SECONDS),--fuzz-seconds $(FUZZ_SECONDS)) $(ARGS)
 
 check: .venv/test
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
+	$(BIN)/python .ci/audit.py
 
 # What running needs, and what working on it needs too. The project itself is installed as a path, so that an edit needs no
 # second installation; only new metadata does.
@@ -50,6 +52,11 @@ check: .venv/test
 .venv/bench: .venv/run requirements-bench.txt
 	@echo 'Installing the peers of the benchmarks into .venv'
 	@$(PIP) install --require-hashes --requirement requirements-bench.txt
+	@touch $@
+
+.venv/soak: .venv/test requirements-soak.txt
+	@echo 'Installing what the long tests need beside it into .venv'
+	@$(PIP) install --require-hashes --requirement requirements-soak.txt
 	@touch $@
 
 # An environment that was moved or copied still points to where it was made, and one whose Python is gone runs nothing:
@@ -84,4 +91,5 @@ lock: .venv/place
 	$(UV_LOCK) --upgrade --group dev --output-file requirements-dev.txt
 	$(UV_LOCK) --constraint requirements-dev.txt --output-file requirements.txt
 	$(UV_LOCK) --constraint requirements-dev.txt --group bench --output-file requirements-bench.txt
+	$(UV_LOCK) --constraint requirements-dev.txt --group soak --output-file requirements-soak.txt
 	@rm -r .venv/lock

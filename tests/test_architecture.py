@@ -85,3 +85,28 @@ def test_the_public_names_are_these() -> None:
         "formats",
     ]
     assert all(hasattr(nonzero, name) for name in nonzero.__all__)
+
+
+def test_nothing_is_unpickled() -> None:
+    """What is read may come from anyone. Numba alone pickles: machine code, in a directory of this user's."""
+    runs_code = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "dbm"}
+    assert {name: importers(name, CORE + SERVICE) for name in runs_code} == {
+        name: set() for name in runs_code
+    }
+    calls = [
+        (str(path.relative_to(ROOT)), node.attr)
+        for path in CORE + SERVICE
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in {"load", "fromregex", "memmap"}
+        if isinstance(node.value, ast.Name) and node.value.id in {"np", "numpy"}
+    ]
+    assert calls == []  # np.load would unpickle an array of objects, were it allowed to
+
+
+@pytest.mark.parametrize("lock", sorted(ROOT.glob("requirements*.txt")), ids=lambda path: path.name)
+def test_every_dependency_is_pinned_and_hashed(lock: Path) -> None:
+    pinned = re.split(r"(?m)^(?=\w)", re.sub(r"(?m)^ *#.*\n", "", lock.read_text()))[1:]
+    assert pinned
+    for requirement in pinned:
+        assert re.match(r"[\w.-]+(\[[\w,-]+\])?==[^ ]+ ", requirement), requirement
+        assert "--hash=sha256:" in requirement, requirement

@@ -45,7 +45,7 @@ def test_the_default_is_back_as_soon_as_a_fresh_model(fields: Any) -> None:
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("share", [1.0, 0.5, 0.1], ids=["all", "half", "a tenth"])
-def test_recovery_late_in_a_long_stream(seed: Any, share: Any) -> None:
+def test_recovery_late_in_a_long_stream(seed: Any, share: Any, figure: Any) -> None:
     stream = Stream(100 + seed)
     model, one_lane = LogisticRegression(bits=12), LogisticRegression(bits=12, optimizer=AdaGrad(0.15, 0.1))
     for _ in range(10):
@@ -57,7 +57,11 @@ def test_recovery_late_in_a_long_stream(seed: Any, share: Any) -> None:
         stream.tastes[f] = np.where(changed, stream.draw(taste.size), taste)
     fresh = LogisticRegression(bits=12)
     back, anew, single = examples_until_back([model, fresh, one_lane], stream, 400_000)
-    print(f"{share:.0%} changed: back after {back}, fresh {anew}, one lane {single}")  # noqa: T201
+    figure(
+        f"{share:.0%} of the tastes change after 10^6 examples (stream {seed}): examples until it is back",
+        "1.5 times a fresh model's",
+        f"{back:,}; a fresh model {anew:,}; one lane {f'{single:,}' if single else 'more than 400,000'}",
+    )
     assert back <= 1.5 * anew
     assert single is None or single > back
 

@@ -17,6 +17,7 @@ from nonzero_service.recovery import recover, write_snapshot
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.storage.snapshots import Snapshots
+from reporting import Figure
 from service.faults.invariants import silent
 
 ROWS = 60
@@ -103,6 +104,11 @@ def test_each_is_named_or_harmless(memory_path: Path) -> None:
 
 
 @pytest.mark.soak
-def test_each_is_named_or_harmless_long(memory_path: Path) -> None:
+def test_each_is_named_or_harmless_long(memory_path: Path, figure: Figure) -> None:
     named, harmless = flip(memory_path, 1000)
+    figure(
+        "flipped bits in a model's snapshots, journal, WAL and mark",
+        "1,000: each named, or the same digest, rows and keys",
+        f"{named} named, {harmless} harmless",
+    )
     assert min(named, harmless) > 150

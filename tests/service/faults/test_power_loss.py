@@ -13,6 +13,7 @@ from nonzero_service.fold import batch_entry, settings_entry
 from nonzero_service.recovery import recover
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.keys import KeyRecord
+from reporting import Figure
 from service.faults.invariants import silent
 from service.storage.power import Acknowledge, Event, RecordingVFS, cut
 
@@ -73,5 +74,10 @@ def test_nothing_acknowledged_is_lost(memory_path: Path) -> None:
 
 
 @pytest.mark.soak
-def test_nothing_acknowledged_is_lost_long(memory_path: Path) -> None:
+def test_nothing_acknowledged_is_lost_long(memory_path: Path, figure: Figure) -> None:
     cut_power(memory_path, 400)
+    figure(
+        "power loss under a served model: unsynced writes dropped, torn, reordered",
+        "400 seeds: nothing acknowledged lost, the digest that of the rows left",
+        "400 seeds: nothing lost, every digest right",
+    )

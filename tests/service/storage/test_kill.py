@@ -11,6 +11,7 @@ import pytest
 
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.reader import JournalReader
+from reporting import Figure
 from service.storage.forking import STOP, THREADS, Forking, acknowledged, traced
 from service.storage.history import assert_recovers
 
@@ -19,7 +20,8 @@ WRITES = ("pwrite64", "fsync", "fdatasync", "ftruncate", "rename", "unlink")
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 
 
-def kill_at_random(forks: Forking, directory: Path, kills: int) -> None:
+def kill_at_random(forks: Forking, directory: Path, kills: int) -> int:
+    """Kill a busy writer again and again; return how many rows it wrote in all."""
     chance = random.Random(kills)
     for _ in range(kills):
         child = forks.child("concurrent", directory)
@@ -30,6 +32,7 @@ def kill_at_random(forks: Forking, directory: Path, kills: int) -> None:
     assert_nothing_lost_or_twice(directory, 10**9)
     with JournalReader(directory) as reader:
         assert reader.tip.position > 20 * kills
+        return reader.tip.position
 
 
 def assert_nothing_lost_or_twice(directory: Path, newest: int) -> None:
@@ -54,8 +57,13 @@ def test_random_moments(forks: Forking, memory_path: Path) -> None:
 
 
 @pytest.mark.soak
-def test_random_moments_long(forks: Forking, memory_path: Path) -> None:
-    kill_at_random(forks, memory_path, 200)
+def test_random_moments_long(forks: Forking, memory_path: Path, figure: Figure) -> None:
+    written = kill_at_random(forks, memory_path, 200)
+    figure(
+        "`kill -9` of a bare journal's writer at random moments",
+        "200 kills: no row lost, none twice",
+        f"200 kills, {written:,} rows: none lost, none twice",
+    )
 
 
 def writes_of_script(forks: Forking, directory: Path) -> Counter[str]:
@@ -91,5 +99,11 @@ def test_every_write(forks: Forking, memory_path: Path) -> None:
 
 @needs_strace
 @pytest.mark.soak
-def test_every_write_long(forks: Forking, memory_path: Path) -> None:
-    assert kill_at_writes(forks, memory_path, 1) > 100
+def test_every_write_long(forks: Forking, memory_path: Path, figure: Figure) -> None:
+    points = kill_at_writes(forks, memory_path, 1)
+    figure(
+        "`kill -9` of a bare journal's writer at each system call that writes",
+        "every point recovers",
+        f"{points} points: every one recovered",
+    )
+    assert points > 100

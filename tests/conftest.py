@@ -1,0 +1,33 @@
+"""Options of the long tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reporting import FIGURES, Figure, Report
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("soak")
+    group.addoption("--report", type=Path, help="write what the long tests found to this file")
+    group.addoption("--soak-seconds", type=float, default=3600, help="how long the soak lasts (default 3600)")
+    group.addoption(
+        "--fuzz-seconds", type=float, default=120, help="how long a target is fuzzed (default 120)"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--report"):
+        config.pluginmanager.register(Report(config))
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Figure:
+    """Put a row into the report of the long tests; say it before it is asserted."""
+
+    def add(test: str, reach: str, found: str) -> None:
+        request.node.stash.setdefault(FIGURES, []).append((test, reach, found))
+
+    return add
