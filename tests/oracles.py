@@ -91,9 +91,12 @@ class ExactOracle:
     def margin(self, slots: Any, values: Any) -> Any:
         sums = [np.zeros_like(self.eta) for _ in range(4)]
         for j, (i, x) in enumerate(zip(slots, values, strict=True)):
-            sums[j % 4] = sums[j % 4] + self.w[i] * x
-        m = ((sums[0] + sums[1]) + (sums[2] + sums[3])) + self.w[-1]
+            sums[j % 4] = sums[j % 4] + self.weight(i) * x
+        m = ((sums[0] + sums[1]) + (sums[2] + sums[3])) + self.weight(-1)
         return np.clip(m, F(-50), F(50))
+
+    def weight(self, i: Any) -> Any:
+        return self.w[i]
 
     def predict(self, m: Any) -> Any:
         e = exp(-m)
@@ -113,8 +116,10 @@ class ExactOracle:
         if self.eta.size > 1:
             self.mix(softplus(-m if label else m), s)
         residual = -none if label else p
-        where = [*slots, -1]
-        x = [*values, F(1)]
+        self.step([*slots, -1], [*values, F(1)], m, residual, label, s)
+        return mixed
+
+    def step(self, where: Any, x: Any, m: Any, residual: Any, label: Any, s: Any) -> None:
         if s == 1:
             for i, x_i in zip(where, x, strict=True):
                 g = residual * x_i
@@ -122,7 +127,6 @@ class ExactOracle:
                 self.bound(i, self.w[i] - self.eta * g / np.sqrt(self.g[i] + self.epsilon))
         else:
             self.learn_weighted(where, x, m, residual, F(1 if label else -1), s)
-        return mixed
 
     def learn_weighted(self, where: Any, x: Any, m: Any, residual: Any, toward: Any, s: Any) -> None:
         exponent = np.maximum(log(self.decay) * s, F(-87))
@@ -156,6 +160,118 @@ class ExactOracle:
         shares = shares / total(shares)
         alpha = F(1) / F(self.learned + 1)
         self.shares = shares * (F(1) - alpha) + alpha / F(shares.size)
+
+
+def fold(oracle: Any, batch: Any) -> Any:
+    """Let an oracle learn from a batch; return its predictions."""
+    values = batch.explicit_values()
+    out = []
+    for r in range(len(batch)):
+        span = slice(batch.indptr[r], batch.indptr[r + 1])
+        out.append(oracle.learn(batch.indices[span], values[span], batch.labels[r], batch.weights[r]))
+    return np.array(out, F)
+
+
+class AnyRuleOracle(ExactOracle):
+    """Lanes of any rules: `w` and `g` are what each keeps of a coordinate, first and second.
+
+    Parameters
+    ----------
+    lanes
+        Of each: its name, and its hyperparameters as their classes take them.
+    """
+
+    def __init__(self, bits: Any, lanes: Any) -> None:
+        n = len(lanes)
+        super().__init__(bits, [(1, 1, 1)] * n)
+        self.direct, self.proximal, self.growing = np.zeros((3, n), bool)
+        self.l1, self.l2 = np.zeros((2, n), F)
+        for k, (name, *h) in enumerate(lanes):
+            if name == "adagrad":
+                self.direct[k] = True
+                self.eta[k], self.epsilon[k], self.decay[k] = h
+            elif name == "ftrl":
+                self.proximal[k] = True
+                self.eta[k], self.epsilon[k], self.l1[k], self.l2[k] = h
+            else:
+                self.growing[k] = True
+                self.eta[k], self.l1[k], self.epsilon[k] = h
+
+    def leader(self, i: Any) -> Any:
+        threshold = self.l1 * np.where(self.growing, F(self.learned), F(1))
+        excess = np.maximum(np.abs(self.w[i]) - threshold, F(0))
+        size = excess / ((self.epsilon + np.sqrt(self.g[i])) / self.eta + self.l2)
+        return np.clip(np.where(self.w[i] > 0, -size, size), F(-1e6), F(1e6))
+
+    def weight(self, i: Any) -> Any:
+        return np.where(self.direct, self.w[i], self.leader(i))
+
+    def step(self, where: Any, x: Any, m: Any, residual: Any, label: Any, s: Any) -> None:
+        w, g = self.w.copy(), self.g.copy()
+        with np.errstate(all="ignore"):
+            super().step(where, x, m, residual, label, s)
+        adagrad = self.w, self.g
+        self.w, self.g = w, g
+        for i, x_i in zip(where, x, strict=True):
+            gradient = residual * s * x_i
+            grown = np.minimum(self.g[i] + gradient * gradient, F(1e30))
+            sigma = (np.sqrt(grown) - np.sqrt(self.g[i])) / self.eta
+            z = self.w[i] + gradient - np.where(self.proximal, sigma * self.leader(i), F(0))
+            self.w[i], self.g[i] = np.clip(z, F(-1e30), F(1e30)), grown
+        self.w, self.g = (np.where(self.direct, a, b) for a, b in zip(adagrad, (self.w, self.g), strict=True))
+
+
+class FTRLOracle:
+    """Algorithm 1 of McMahan et al. 2013, line by line, in float64."""
+
+    def __init__(self, bits: Any, alpha: Any, beta: Any, l1: Any, l2: Any) -> None:
+        self.alpha, self.beta, self.l1, self.l2 = alpha, beta, l1, l2
+        self.z = np.zeros(2**bits + 1)
+        self.n = np.zeros(2**bits + 1)
+
+    def weight(self, i: Any) -> Any:
+        if abs(self.z[i]) <= self.l1:
+            return 0.0
+        shrunk = self.z[i] - np.sign(self.z[i]) * self.l1
+        return -shrunk / ((self.beta + np.sqrt(self.n[i])) / self.alpha + self.l2)
+
+    def learn(self, slots: Any, values: Any, label: Any) -> Any:
+        where, x = [*slots, -1], [*values, 1.0]
+        w = [self.weight(i) for i in where]
+        p = 1 / (1 + np.exp(-sum(w_i * x_i for w_i, x_i in zip(w, x, strict=True))))
+        for i, x_i, w_i in zip(where, x, w, strict=True):
+            g = (p - label) * float(x_i)
+            sigma = (np.sqrt(self.n[i] + g * g) - np.sqrt(self.n[i])) / self.alpha
+            self.z[i] += g - sigma * w_i
+            self.n[i] += g * g
+        return p
+
+
+class DualAveragingOracle:
+    """The mean gradient, shrunk by the L1 penalty (Duchi, Hazan, Singer 2011, section 5.1), in float64."""
+
+    def __init__(self, bits: Any, eta: Any, l1: Any, delta: Any) -> None:
+        self.eta, self.l1, self.delta = eta, l1, delta
+        self.u = np.zeros(2**bits + 1)
+        self.g = np.zeros(2**bits + 1)
+        self.t = 0
+
+    def weight(self, i: Any) -> Any:
+        if not self.t:
+            return 0.0
+        mean = self.u[i] / self.t
+        h = self.delta + np.sqrt(self.g[i])
+        return np.sign(-mean) * self.eta * self.t / h * max(abs(mean) - self.l1, 0)
+
+    def learn(self, slots: Any, values: Any, label: Any) -> Any:
+        where, x = [*slots, -1], [*values, 1.0]
+        p = 1 / (1 + np.exp(-sum(self.weight(i) * x_i for i, x_i in zip(where, x, strict=True))))
+        for i, x_i in zip(where, x, strict=True):
+            g = (p - label) * float(x_i)
+            self.u[i] += g
+            self.g[i] += g * g
+        self.t += 1
+        return p
 
 
 class ScaleOracle:

@@ -15,13 +15,16 @@ from nonzero.errors import (
     SettingsError,
     SnapshotError,
 )
-from nonzero.model import Explanation, LogisticRegression
-from nonzero.optimizers import AdaGrad
+from nonzero.explanation import Explanation
+from nonzero.model import LogisticRegression
+from nonzero.optimizers import FTRL, AdaGrad, DualAveraging
 
 __all__ = [
+    "FTRL",
     "AdaGrad",
     "Batch",
     "BatchError",
+    "DualAveraging",
     "Explanation",
     "FormatError",
     "InputError",

@@ -31,11 +31,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import evidence as ev
-from nonzero.errors import SettingsError
 from nonzero.hashing import NO_FIELD, field_of
-from nonzero.optimizers import AdaGrad
+from nonzero.optimizers import AdaGrad, Rule
 
-__all__ = ["LEVEL", "VERDICTS", "diagnose", "rescale", "verdict_of_fields"]
+__all__ = ["LEVEL", "VERDICTS", "diagnose", "verdict_of_fields"]
 
 VERDICTS: Final = ("learning", "converged", "starved", "idle", "unknown")
 LEVEL: Final = 0.05
@@ -58,7 +57,7 @@ Array = NDArray[Any]
 
 def diagnose(
     evidence: ev.Evidence,
-    lanes: Sequence[AdaGrad],
+    lanes: Sequence[Rule],
     aged: Array,
     shares: Array,
     learned: int,
@@ -67,7 +66,7 @@ def diagnose(
 ) -> dict[str, Any]:
     """Return the verdicts as JSON holds them: see :meth:`nonzero.LogisticRegression.diagnose`."""
     if not evidence.counters[ev.COMPARING]:
-        return _unknown(learned)
+        return _unknown(learned, lanes)
     known = {field_of(name): name for name in names} | {NO_FIELD: "(direct indices)"}
     windows = _windows(evidence)
     rates = _rates(evidence, lanes, aged, shares)
@@ -120,7 +119,8 @@ def diagnose(
     return answer | {"remedy": _remedy(answer, lanes, aged)}
 
 
-def _unknown(learned: int) -> dict[str, Any]:
+def _unknown(learned: int, lanes: Sequence[Rule]) -> dict[str, Any]:
+    setting = "learning_rate" if all(isinstance(lane, AdaGrad) for lane in lanes) else "optimizer"
     return {
         "verdict": "unknown",
         "reason": "there is no lane to compare with: one rule alone does not show whether learning stopped "
@@ -128,7 +128,7 @@ def _unknown(learned: int) -> dict[str, Any]:
         "examples": learned,
         "evidence": {},
         "fields": {},
-        "remedy": {"setting": {"learning_rate": "auto"}, "why": "eight lanes, some of which keep their rate"},
+        "remedy": {"setting": {setting: "auto"}, "why": "eight lanes, some of which keep their rate"},
     }
 
 
@@ -207,14 +207,14 @@ def _fall(history: Array, pieces: int) -> tuple[float | None, float | None]:
 
 
 def _rates(
-    evidence: ev.Evidence, lanes: Sequence[AdaGrad], aged: Array, shares: Array
+    evidence: ev.Evidence, lanes: Sequence[Rule], aged: Array, shares: Array
 ) -> dict[str, float | None]:
     """Return the leading shrinking lane's first rate, and its and the live lane's means over the samples."""
     old = max((k for k in range(len(lanes)) if aged[k]), key=lambda k: shares[k])
     sums = evidence.fields.sum(axis=0)
     seen = sums[ev.MEASURED]
     return {
-        "start": lanes[old].learning_rate / math.sqrt(lanes[old].epsilon + 0.25),
+        "start": float(lanes[old].rates(np.full(1, 0.25, np.float32))[0]),
         "now": float(sums[ev.RATE] / seen) if seen else None,
         "live": float(sums[ev.LIVE_RATE] / seen) if seen else None,
     }
@@ -328,7 +328,7 @@ def _is_idle(sums: Array, gap: float, learned: int, now: float | None) -> bool:
 # -- the remedy --------------------------------------------------------------------------------------------
 
 
-def _remedy(answer: Mapping[str, Any], lanes: Sequence[AdaGrad], aged: Array) -> dict[str, Any] | None:
+def _remedy(answer: Mapping[str, Any], lanes: Sequence[Rule], aged: Array) -> dict[str, Any] | None:
     """Return what would mend a starved model: smaller accumulators, as large as the live rate's."""
     if answer["verdict"] != "starved":
         return None
@@ -340,25 +340,3 @@ def _remedy(answer: Mapping[str, Any], lanes: Sequence[AdaGrad], aged: Array) ->
         "lanes": [k for k in range(len(lanes)) if aged[k]],
         "why": f"accumulators {1 / factor:.3g} times smaller give the shrinking lanes the live lanes' rate",
     }
-
-
-def rescale(remedy: Mapping[str, Any], lanes: int) -> tuple[float, list[int]]:
-    """Check a remedy; return its factor and lanes.
-
-    Raises
-    ------
-    SettingsError
-        For an action other than 'rescale', a factor that is not from 0 to 1, or a lane that is none.
-    """
-    if remedy.get("action") != "rescale" or set(remedy) - {"action", "factor", "lanes", "why"}:
-        raise SettingsError(
-            f"the remedy is {dict(remedy)!r}; it must be 'rescale' with a 'factor' and 'lanes'"
-        )
-    factor, chosen = remedy.get("factor"), remedy.get("lanes", list(range(lanes)))
-    if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 <= factor <= 1:
-        raise SettingsError(f"factor is {factor!r}; accumulators are made smaller by a factor from 0 to 1")
-    if not isinstance(chosen, Sequence) or not all(
-        isinstance(k, int) and not isinstance(k, bool) and 0 <= k < lanes for k in chosen
-    ):
-        raise SettingsError(f"lanes is {chosen!r}; the model's lanes are 0 to {lanes - 1}")
-    return float(factor), list(chosen)

@@ -36,12 +36,14 @@ from numpy.typing import NDArray
 from nonzero.compiled import inlined, outlined
 from nonzero.intrinsics import lane, like, load, store, total
 from nonzero.lanes import exp, log, softplus
+from nonzero.optimizers import AdaGrad, Rule
 from nonzero.progressive import LARGEST_WEIGHT, LEARNED, POSITIVE, PREDICTED
 from nonzero.progressive import LOSS as LOSS_SUM
 
 __all__ = [
     "EVIDENCE",
     "Evidence",
+    "comparable",
     "group_masks",
     "new_evidence",
     "observe_fields",
@@ -198,17 +200,27 @@ def forget(evidence: Evidence) -> None:
     evidence.running[[AHEAD, BEHIND]] = 0
 
 
-def group_masks(rates: Sequence[float], decays: Sequence[float]) -> NDArray[np.float32]:
+def group_masks(lanes: Sequence[Rule]) -> NDArray[np.float32]:
     """Return float32[2, 2 * lanes], 1 for a member: the ordinary lanes, their challengers; the diagnosed.
 
     Ordinary lanes shrink. Those of more than twice the shrinking lanes' median rate take so much longer to
-    choke that they challenge the others, beside the lanes whose rates live.
+    choke that they challenge the others, beside the lanes whose rates live. Lanes of other rules than AdaGrad
+    are in neither group.
     """
-    live, eta = np.array([decay < 1 for decay in decays]), np.array(rates)
-    fast = eta > 2 * np.median(eta[~live]) if not live.all() else live
-    ordinary = ~live & ~fast
-    masks = [np.concatenate([ordinary, ~ordinary]), np.concatenate([ordinary, np.zeros_like(ordinary)])]
+    adagrad = np.array([isinstance(lane, AdaGrad) for lane in lanes])
+    live = np.array([isinstance(lane, AdaGrad) and lane.decay < 1 for lane in lanes])
+    eta = np.array([lane.learning_rate if isinstance(lane, AdaGrad) else 0.0 for lane in lanes])
+    shrinking = adagrad & ~live
+    ordinary = shrinking & (eta <= 2 * np.median(eta[shrinking])) if shrinking.any() else shrinking
+    challengers = adagrad & ~ordinary
+    masks = [np.concatenate([ordinary, challengers]), np.concatenate([ordinary, np.zeros_like(ordinary)])]
     return np.stack(masks).astype(np.float32)
+
+
+def comparable(lanes: Sequence[Rule]) -> bool:
+    """Whether some AdaGrad lanes shrink their rates and others keep them alive."""
+    live = {lane.decay < 1 for lane in lanes if isinstance(lane, AdaGrad)}
+    return len(live) > 1
 
 
 @inlined

@@ -6,7 +6,8 @@ arithmetic, and prefetching. Everything here is strict IEEE 754: no flag lets LL
 
 A kernel is written once for one lane and for eight. It holds its rows as :class:`OneLane` or
 :class:`EightLanes`; what `load` returns is a float32 from the one and eight of them from the other, and the
-functions on numbers (`minimum`, `maximum`, `root`, `power_of_two`, `split`, `total`, `count`) take either.
+functions on numbers (`minimum`, `maximum`, `where`, `root`, `power_of_two`, `split`, `total`, `count`) take
+either.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ __all__ = [
     "store",
     "total",
     "trailing_zeros",
+    "where",
     "word_at",
 ]
 
@@ -232,6 +234,18 @@ def minimum(typingctx, a, b):  # noqa: ARG001
 def maximum(typingctx, a, b):  # noqa: ARG001
     """The larger of two finite numbers, lane by lane."""
     return (a(a, b), _choose(">")) if a == b and a in NUMBERS else None
+
+
+@instruction
+def where(typingctx, mask, a, b):  # noqa: ARG001
+    """The number `a` where the mask is above 0, else `b`, lane by lane; both are computed."""
+
+    def code(context, builder, sig, args):  # noqa: ARG001
+        mask, a, b = args
+        zero = ir.Constant(mask.type, [0.0] * 8 if sig.args[0] == lanes8 else 0.0)
+        return builder.select(builder.fcmp_ordered(">", mask, zero), a, b)
+
+    return (a(mask, a, b), code) if mask == a == b and a in NUMBERS else None
 
 
 @instruction

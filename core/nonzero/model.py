@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,32 +13,26 @@ from nonzero import diagnosis, kernels, snapshot
 from nonzero.batch import Batch
 from nonzero.confidence import uncertainty
 from nonzero.errors import BatchError, SettingsError, SnapshotError
-from nonzero.evidence import Evidence, forget, group_masks, new_evidence, without_clock
-from nonzero.optimizers import DEFAULT_LANES, AdaGrad, lanes_from_settings, lanes_to_settings, rates_of
+from nonzero.evidence import Evidence, comparable, forget, group_masks, new_evidence, without_clock
+from nonzero.explanation import Explanation
+from nonzero.optimizers import (
+    DEFAULT_LANES,
+    AdaGrad,
+    Rule,
+    lanes_from_settings,
+    lanes_to_settings,
+    rates_of,
+)
 from nonzero.progressive import EXAMPLES, LEARNED, LOSS, WEIGHT, Progress, describe, new_progress
+from nonzero.reading import mean_rates, mean_weights
+from nonzero.remedy import rescale
 from nonzero.scales import VALUES, Scales, count_ones, new_scales, scale
 from nonzero.table import Table, allocate, as_lanes
 
-__all__ = ["Explanation", "LogisticRegression"]
+__all__ = ["LogisticRegression"]
 
 NO_VALUES: Final = np.ones(1, np.float32)
 NO_FIELDS: Final = np.zeros(1, np.uint16)
-
-
-class Explanation(NamedTuple):
-    """What made a prediction.
-
-    ``contributions.sum() + intercept + mixing`` is the log-odds of `probability`.
-    """
-
-    probability: float
-    """The mixture's probability of a click."""
-    contributions: NDArray[np.float32]
-    """float32[nnz]: each nonzero's share of the log-odds, by the lanes' averaged weights."""
-    intercept: float
-    """The intercept's share of the log-odds."""
-    mixing: float
-    """The rest: a mixture of probabilities is no linear function of the features."""
 
 
 def _arrays(batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32], int]:
@@ -51,6 +45,12 @@ def _arrays(batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArra
 def _fields(batch: Batch) -> tuple[NDArray[np.uint16], int]:
     """Return a batch's fields as kernels take them, with a mask for their positions."""
     return (NO_FIELDS, 0) if batch.fields is None else (batch.fields, -1)
+
+
+def _lanes_of(optimizer: Rule | Sequence[Rule] | None) -> tuple[Rule, ...]:
+    if optimizer is None:
+        return DEFAULT_LANES
+    return (optimizer,) if isinstance(optimizer, Rule) else tuple(optimizer)
 
 
 class LogisticRegression:
@@ -71,7 +71,8 @@ class LogisticRegression:
         log2 of the number of slots, 1 to 30. Eight lanes take ``64 * 2**bits`` bytes, one takes ``8 *
         2**bits``.
     optimizer
-        None: the eight default lanes. One :class:`AdaGrad`: a single lane. Eight of them: these, mixed.
+        None: the eight default lanes. One :class:`~nonzero.AdaGrad`, :class:`~nonzero.FTRL` or
+        :class:`~nonzero.DualAveraging`: a single lane. Eight of them, of any rules: these, mixed.
     scaled
         Whether values are taken in units of their field's root mean square, which the model learns
         (:mod:`nonzero.scales`). None: only where the lanes are the default ones, so that a model with an
@@ -105,33 +106,37 @@ class LogisticRegression:
     def __init__(
         self,
         bits: int = 22,
-        optimizer: AdaGrad | Sequence[AdaGrad] | None = None,
+        optimizer: Rule | Sequence[Rule] | None = None,
         scaled: bool | None = None,
     ) -> None:
-        if optimizer is None:
-            self.lanes: tuple[AdaGrad, ...] = DEFAULT_LANES
-        else:
-            self.lanes = (optimizer,) if isinstance(optimizer, AdaGrad) else tuple(optimizer)
+        self.lanes = _lanes_of(optimizer)
         n = len(self.lanes)
         self.table = Table(bits, n)
-        rates, shares = allocate(2, 2 * n), allocate(1, 2 * n)
-        rates[:] = rates_of(self.lanes)
+        hyperparameters, shares, groups = rates_of(self.lanes), allocate(1, 2 * n), allocate(2, 2 * n)
+        rates = allocate(*hyperparameters.shape)
+        rates[:] = hyperparameters
         shares[0, :n] = 1 / n
-        groups = allocate(2, 2 * n)
-        groups[:] = group_masks(
-            [lane.learning_rate for lane in self.lanes], [lane.decay for lane in self.lanes]
-        )
+        groups[:] = group_masks(self.lanes)
         self._rates, self._shares, self._groups = as_lanes(rates), as_lanes(shares), as_lanes(groups)
         self._rows = as_lanes(self.table.rows)
         self._progress: Progress = new_progress(n)
-        live = {lane.decay < 1 for lane in self.lanes}
-        self._evidence: Evidence = new_evidence(n, comparing=n > 1 and len(live) > 1)
+        self._evidence: Evidence = new_evidence(n, comparing=n > 1 and comparable(self.lanes))
         self.scaled = optimizer is None if scaled is None else scaled
         self._scales: Scales | None = new_scales() if self.scaled else None
         self.notes: dict[str, Any] = {}
-        one = n == 1
-        self._learn_kernel = kernels.learn_one if one else kernels.learn_eight
-        self._predict_kernel = kernels.predict_one if one else kernels.predict_eight
+        self._choose_kernels()
+
+    def _choose_kernels(self) -> None:
+        """Take the kernels of AdaGrad alone, or those of every rule, which are compiled when first needed."""
+        self._read: tuple[Any, ...] = (self._rows, self._shares)
+        loops: Any = kernels
+        if not all(isinstance(lane, AdaGrad) for lane in self.lanes):
+            from nonzero.rules import kernels as loops
+
+            self._read += (self._rates, self._progress.counts)
+        one = len(self.lanes) == 1
+        self._learn_kernel = loops.learn_one if one else loops.learn_eight
+        self._predict_kernel = loops.predict_one if one else loops.predict_eight
 
     # -- learning and predicting -----------------------------------------------------------------------
 
@@ -198,7 +203,7 @@ class LogisticRegression:
         """
         batch.check_slots(self.bits)
         out = np.empty(len(batch), np.float32)
-        self._predict_kernel(*self._taken(batch), self._rows, self._shares, out)
+        self._predict_kernel(*self._taken(batch), *self._read, out)
         return out
 
     def _taken(
@@ -263,8 +268,7 @@ class LogisticRegression:
     @property
     def weights(self) -> NDArray[np.float32]:
         """float32[slots + 1]: the lanes' weights averaged by the mixture, in log-odds; the intercept last."""
-        weights: NDArray[np.float32] = self.table.weights @ self.shares
-        return weights
+        return mean_weights(self.lanes, self.table.rows, self._learned, self.shares)
 
     @property
     def log_loss(self) -> float | None:
@@ -287,15 +291,40 @@ class LogisticRegression:
         if len(batch) != 1:
             raise BatchError(f"there are {len(batch)} examples; explain takes one")
         probability = float(self.predict(batch)[0])
-        shares = self.shares
-        slots = (batch.indices & np.uint32(self.table.slots - 1)).astype(np.intp)
-        contributions = (self.table.weights[slots] @ shares) * self.scaled_values(batch)
-        intercept = float(self.table.weights[-1] @ shares)
+        rows, intercept = self.table.rows[self._slots(batch)], self.table.rows[-1:]
+        shares, learned = self.shares, self._learned
+        weights, values = mean_weights(self.lanes, rows, learned, shares), self.scaled_values(batch)
+        contributions = weights * values
+        base = float(mean_weights(self.lanes, intercept, learned, shares)[0])
         p = min(max(probability, 1e-22), 1 - 2**-25)  # float32 rounds the nearest to 1 up to it
         log_odds = float(np.log(p) - np.log1p(-p))
         return Explanation(
-            probability, contributions, intercept, log_odds - intercept - float(contributions.sum())
+            probability,
+            contributions,
+            base,
+            log_odds - base - float(contributions.sum()),
+            weights,
+            values,
+            mean_rates(self.lanes, rows, shares),
+            self._verdicts(batch),
         )
+
+    def _verdicts(self, batch: Batch) -> tuple[str, ...]:
+        """Return what the diagnosis says of each nonzero's field."""
+        fields = np.zeros(batch.nnz, np.uint16) if batch.fields is None else batch.fields
+        found = self.diagnose()["fields"]
+        return tuple(
+            found.get(f"field {number}", {"verdict": "unknown"})["verdict"] for number in fields.tolist()
+        )
+
+    def _slots(self, batch: Batch) -> NDArray[np.intp]:
+        """Return the rows of the table that a batch names."""
+        return (batch.indices & np.uint32(self.table.slots - 1)).astype(np.intp)
+
+    @property
+    def _learned(self) -> int:
+        """The number of examples learned from, without those of importance weight 0."""
+        return int(self._progress.counts[LEARNED])
 
     def uncertainty(self, batch: Batch) -> NDArray[np.float32]:
         """Return float32[n]: how far one more example could move each prediction, in log-odds.
@@ -310,15 +339,12 @@ class LogisticRegression:
         nonzero.confidence.uncertainty : the formula and its source.
         """
         batch.check_slots(self.bits)
-        n = len(self.lanes)
-        slots = (batch.indices & np.uint32(self.table.slots - 1)).astype(np.intp)
-        hyperparameters = self._rates.rows[0, :n], self._rates.rows[0, n:]
         return uncertainty(
             batch.indptr,
-            slots,
+            self._slots(batch),
             self.scaled_values(batch),
-            self.table.accumulators,
-            *hyperparameters,
+            self.table.rows,
+            self.lanes,
             self.shares,
         )
 
@@ -344,8 +370,7 @@ class LogisticRegression:
         nonzero.diagnosis : what the verdicts mean, and how honest the intervals are.
         """
         aged = self._groups.rows[1, : len(self.lanes)]
-        learned = int(self._progress.counts[LEARNED])
-        return diagnosis.diagnose(self._evidence, self.lanes, aged, self.shares, learned, names, now_ms)
+        return diagnosis.diagnose(self._evidence, self.lanes, aged, self.shares, self._learned, names, now_ms)
 
     def apply_remedy(self, remedy: Mapping[str, Any], dry_run: bool = False) -> dict[str, Any]:
         """Make the accumulators of some lanes smaller, as a diagnosis named it; or say what that would do.
@@ -369,27 +394,12 @@ class LogisticRegression:
         Raises
         ------
         SettingsError
-            For a remedy that is none.
+            For a remedy that is none, or of lanes that do not follow AdaGrad.
         """
-        factor, chosen = diagnosis.rescale(remedy, len(self.lanes))
-        accumulators = self.table.accumulators
-        before, epsilon = accumulators[-1, chosen], self._rates.rows[0, len(self.lanes) :][chosen]
-        rates = self._rates.rows[0, chosen] / np.sqrt(
-            np.stack([before, before * np.float32(factor)]) + epsilon
-        )
-        touched = int((accumulators[:, chosen] > 0).any(axis=1).sum())
+        effect = rescale(self.table, self.lanes, remedy, dry_run)
         if not dry_run:
-            for k in chosen:
-                accumulators[:, k] *= np.float32(factor)
             forget(self._evidence)
-        return {
-            "lanes": [
-                {"lane": k, "rate_before": float(was), "rate_after": float(then)}
-                for k, was, then in zip(chosen, *rates, strict=True)
-            ],
-            "coordinates": touched,
-            "applied": not dry_run,
-        }
+        return effect
 
     # -- the whole state -------------------------------------------------------------------------------
 
@@ -496,15 +506,7 @@ class LogisticRegression:
     def _check_expected(self, path: str | os.PathLike[str], expected: Mapping[str, Any]) -> None:
         wanted = dict(expected)
         if "optimizer" in wanted:
-            optimizer = wanted.pop("optimizer")
-            lanes = (
-                DEFAULT_LANES
-                if optimizer is None
-                else (optimizer,)
-                if isinstance(optimizer, AdaGrad)
-                else optimizer
-            )
-            wanted["lanes"] = lanes_to_settings(lanes)
+            wanted["lanes"] = lanes_to_settings(_lanes_of(wanted.pop("optimizer")))
         unknown = sorted(set(wanted) - set(self.settings))
         if unknown:
             raise SettingsError(

@@ -8,7 +8,7 @@ import pytest
 from core.streams import random_batch
 from nonzero import AdaGrad, Batch, LogisticRegression
 from nonzero.kernels import learn_eight, learn_one, predict_eight, predict_one
-from oracles import ExactOracle, Float64Oracle, weighted_step
+from oracles import ExactOracle, Float64Oracle, fold, weighted_step
 
 ONE_LANE = AdaGrad(0.3, 0.01)
 DECAYING = AdaGrad(0.1, 0.01, 0.95)
@@ -22,15 +22,6 @@ def lanes_of(optimizer: Any) -> Any:
         (lane.learning_rate, lane.epsilon, lane.decay)
         for lane in ([optimizer] if isinstance(optimizer, AdaGrad) else optimizer)
     ]
-
-
-def fold(oracle: Any, batch: Any) -> Any:
-    values = batch.explicit_values()
-    out = []
-    for r in range(len(batch)):
-        span = slice(batch.indptr[r], batch.indptr[r + 1])
-        out.append(oracle.learn(batch.indices[span], values[span], batch.labels[r], batch.weights[r]))
-    return np.array(out, np.float32)
 
 
 @pytest.mark.parametrize(

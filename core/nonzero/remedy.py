@@ -1,0 +1,61 @@
+"""The remedy for lanes whose accumulators have choked their rates: make the accumulators smaller."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from nonzero.errors import SettingsError
+from nonzero.optimizers import AdaGrad, Rule
+from nonzero.table import Table
+
+__all__ = ["rescale"]
+
+
+def rescale(table: Table, lanes: Sequence[Rule], remedy: Mapping[str, Any], dry_run: bool) -> dict[str, Any]:
+    """Apply a remedy, or say what it would do: see :meth:`nonzero.LogisticRegression.apply_remedy`.
+
+    Raises
+    ------
+    SettingsError
+        For a remedy that is none, or of lanes that do not follow AdaGrad.
+    """
+    factor, chosen = _read(remedy, lanes)
+    squares = table.accumulators
+    changes = [
+        {
+            "lane": k,
+            "rate_before": float(lanes[k].rates(squares[-1:, k])[0]),
+            "rate_after": float(lanes[k].rates(squares[-1:, k] * np.float32(factor))[0]),
+        }
+        for k in chosen
+    ]
+    touched = int((squares[:, chosen] > 0).any(axis=1).sum())
+    if not dry_run:
+        for k in chosen:
+            squares[:, k] *= np.float32(factor)
+    return {"lanes": changes, "coordinates": touched, "applied": not dry_run}
+
+
+def _read(remedy: Mapping[str, Any], lanes: Sequence[Rule]) -> tuple[float, list[int]]:
+    """Check a remedy; return its factor and lanes."""
+    if remedy.get("action") != "rescale" or set(remedy) - {"action", "factor", "lanes", "why"}:
+        raise SettingsError(
+            f"the remedy is {dict(remedy)!r}; it must be 'rescale' with a 'factor' and 'lanes'"
+        )
+    possible = [k for k, lane in enumerate(lanes) if isinstance(lane, AdaGrad)]
+    factor, chosen = remedy.get("factor"), remedy.get("lanes", possible)
+    if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 <= factor <= 1:
+        raise SettingsError(f"factor is {factor!r}; accumulators are made smaller by a factor from 0 to 1")
+    if not possible:
+        raise SettingsError(
+            f"the model has no lane of AdaGrad; the weights of {lanes[0].name!r} are worked out from its "
+            "accumulators, which cannot be rescaled alone"
+        )
+    if not isinstance(chosen, Sequence) or not all(
+        isinstance(k, int) and not isinstance(k, bool) and k in possible for k in chosen
+    ):
+        raise SettingsError(f"lanes is {chosen!r}; the model's lanes of AdaGrad are {possible}")
+    return float(factor), list(chosen)

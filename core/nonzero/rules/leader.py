@@ -1,0 +1,148 @@
+# mypy: disable-error-code="no-untyped-def,no-untyped-call"
+r"""FTRL-proximal and dual averaging, compiled: a lane keeps a sum of gradients, and of their squares.
+
+Both follow the regularized leader: the weight is what minimises the linearised loss so far, an L1 penalty and
+a quadratic term, and is worked out from the two sums whenever it is read,
+
+.. math:: w = -\operatorname{sgn}(z)\, [\,|z| - \lambda\,]_+ \,/\, ((\beta + \sqrt{n}) / \alpha + \lambda_2)
+
+so that a weight within the penalty is exactly 0. They differ in where the quadratic term is centred: at the
+weights of the time for FTRL-proximal, which adds :math:`-\sigma w` to z at each step, and at 0 for dual
+averaging, whose penalty is counted once an example and so grows with their number (McMahan,
+"Follow-the-Regularized-Leader and Mirror Descent: Equivalence Theorems and L1 Regularization", AISTATS 2011,
+table 1).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nonzero.compiled import inlined
+from nonzero.intrinsics import like, load, maximum, minimum, root, store, where
+from nonzero.rules import adagrad
+from nonzero.rules.bounds import MAX_ACCUMULATOR, bounded, clamped
+from nonzero.rules.rows import slot, value
+
+__all__ = ["Reading", "learn_example", "learn_mixed", "reading", "weight", "weight_of_any"]
+
+SUMS, SQUARES = 0, 1
+MAX_SUM = np.float32(1e30)
+ONE = np.float32(1.0)
+ZERO = np.float32(0.0)
+
+
+class Reading(NamedTuple):
+    """What reading a weight takes beside the table: float32, or eight, each.
+
+    Parameters
+    ----------
+    alpha, beta, l2
+        As in the formula; 0 for the l2 of dual averaging.
+    threshold
+        How far the sum of gradients must be from 0 for the weight to be other than 0.
+    proximal
+        1 for FTRL-proximal, 0 for dual averaging.
+    direct
+        1 for the lanes that follow AdaGrad, whose weights are stored; else 0.
+    """
+
+    alpha: Any
+    beta: Any
+    l2: Any
+    threshold: Any
+    proximal: Any
+    direct: Any
+
+
+@inlined
+def reading(rates, learned):
+    """What reading weights takes after `learned` examples; rates as :func:`nonzero.optimizers.rates_of`."""
+    growing = load(rates, 3, 1)
+    penalties = growing * np.float32(learned) + (ONE - growing)
+    return Reading(
+        load(rates, 0, 0),
+        load(rates, 0, 1),
+        load(rates, 2, 1),
+        load(rates, 2, 0) * penalties,
+        load(rates, 3, 0),
+        load(rates, 4, 0),
+    )
+
+
+@inlined
+def leader(sums, squares, how):
+    """The weights that two sums stand for."""
+    excess = maximum(maximum(sums, -ONE * sums) - how.threshold, like(sums, ZERO))
+    size = excess / ((how.beta + root(squares)) / how.alpha + how.l2)
+    return bounded(where(sums, -ONE * size, size))
+
+
+@inlined
+def weight(table, i, how):
+    """The weights of row i."""
+    return leader(load(table, i, SUMS), load(table, i, SQUARES), how)
+
+
+@inlined
+def weight_of_any(table, i, how):
+    """The weights of row i where some lanes follow AdaGrad."""
+    return where(how.direct, load(table, i, SUMS), weight(table, i, how))
+
+
+@inlined
+def step(table, i, g, how):
+    """The two sums of row i after the gradient g: z + g - sigma w and n + g^2."""
+    sums, squares = load(table, i, SUMS), load(table, i, SQUARES)
+    grown = minimum(squares + g * g, like(squares, MAX_ACCUMULATOR))
+    # Of the roots as they are stored, not the more exact g^2 / (root + root): these add up to the
+    # divisor, and where float32 stops growing both stop.
+    sigma = (root(grown) - root(squares)) / how.alpha
+    moved = sums + g - how.proximal * (sigma * leader(sums, squares, how))
+    return clamped(moved, MAX_SUM), grown
+
+
+@inlined
+def learn_row(put, rows, table, r, gradient, how):
+    """Take the step of an example in every coordinate, with what stores numbers."""
+    for j in range(rows.indptr[r], rows.indptr[r + 1]):
+        i = slot(rows, j)
+        sums, squares = step(table, i, gradient * value(rows, j), how)
+        put(table, i, SUMS, sums, how)
+        put(table, i, SQUARES, squares, how)
+    last = rows.slot_mask + 1
+    sums, squares = step(table, last, gradient, how)
+    put(table, last, SUMS, sums, how)
+    put(table, last, SQUARES, squares, how)
+
+
+@inlined
+def gradient_of(p, complement, label, s):
+    """S (p - y), without the cancellation of 1 - p."""
+    return (complement * -ONE if label > ZERO else p) * s
+
+
+@inlined
+def learn_example(rows, table, r, m, p, complement, label, s, rates, how):  # noqa: ARG001
+    """Take one example's step."""
+    learn_row(adagrad.put, rows, table, r, gradient_of(p, complement, label, s), how)
+
+
+@inlined
+def put_direct(table, i, half, numbers, how):
+    """Store numbers in the lanes that follow AdaGrad."""
+    store(table, i, half, where(how.direct, numbers, load(table, i, half)))
+
+
+@inlined
+def put_others(table, i, half, numbers, how):
+    """Store numbers in the other lanes."""
+    store(table, i, half, where(how.direct, load(table, i, half), numbers))
+
+
+@inlined
+def learn_mixed(rows, table, r, m, p, complement, label, s, rates, how):
+    """Take one example's step in every lane, by its own rule."""
+    adagrad.learn_with(put_direct, rows, table, r, m, p, complement, label, s, rates, how)
+    learn_row(put_others, rows, table, r, gradient_of(p, complement, label, s), how)
