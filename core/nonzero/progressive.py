@@ -11,6 +11,7 @@ recent figures are exact.
 
 from __future__ import annotations
 
+from math import lgamma
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -95,10 +96,10 @@ def describe(progress: Progress) -> dict[str, Any]:
     -------
     dict
         ``examples``, ``weight`` (their summed importance weight), ``log_loss`` (mean, in nats), ``auc`` and
-        ``auc_error`` (a bound), ``normalized_entropy`` (log loss over that of the constant base rate; He et
-        al., "Practical lessons from predicting clicks on ads at Facebook", 2014, section 3) and
-        ``calibration`` (mean prediction over mean label). None where a figure is not defined: no example, no
-        click, nothing but clicks.
+        ``auc_error`` (a bound), ``normalized_entropy`` (log loss over that of the running base rate; He et
+        al., "Practical lessons from predicting clicks on ads at Facebook", 2014, section 3, with
+        :func:`base_rate_loss` below the line) and ``calibration`` (mean prediction over mean label). None
+        where a figure is not defined: no example, no click, nothing but clicks.
     """
     weight, positive, predicted, loss = (float(progress.sums[j]) for j in (WEIGHT, POSITIVE, PREDICTED, LOSS))
     examples = int(progress.counts[EXAMPLES])
@@ -115,14 +116,26 @@ def describe(progress: Progress) -> dict[str, Any]:
 
 
 def _ratios(weight: float, positive: float, predicted: float, loss: float) -> dict[str, float | None]:
-    rate = positive / weight if weight else 0.0
-    entropy = -rate * np.log(rate) - (1 - rate) * np.log1p(-rate) if 0 < rate < 1 else 0.0
     return {
         "weight": weight,
         "log_loss": loss / weight if weight else None,
-        "normalized_entropy": float(loss / weight / entropy) if entropy else None,
+        "normalized_entropy": loss / base_rate_loss(positive, max(weight - positive, 0.0))
+        if weight
+        else None,
         "calibration": predicted / positive if positive else None,
     }
+
+
+def base_rate_loss(clicks: float, others: float) -> float:
+    """Return the summed log loss, in nats, of one who predicts the click rate so far, and nothing else.
+
+    Before each example he answers ``(clicks + 1/2) / (examples + 1)``, as Krichevsky and Trofimov ("The
+    performance of universal encoding", 1981) do. In whatever order the clicks come, that adds up to ``-log
+    B(c + 1/2, n - c + 1/2) / B(1/2, 1/2)``, so that nothing has to be kept for it. At the end of a stream of
+    n examples it is within ``log(n) / 2 + 1`` of the loss of the rate that the whole stream turned out to
+    have. An importance weight counts as that many examples, a part of one as a part.
+    """
+    return lgamma(clicks + others + 1) - lgamma(clicks + 0.5) - lgamma(others + 0.5) + 2 * lgamma(0.5)
 
 
 def _histogram_auc(histogram: NDArray[np.float64]) -> dict[str, float | None]:

@@ -17,6 +17,9 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nonzero import Batch, BatchError, LogisticRegression
 from nonzero_service.committing import Group
 from nonzero_service.errors import ClosedError, NotHeldError, QueueFullError
@@ -87,6 +90,8 @@ class Learner:
         """The bytes of all bodies that were appended, in this process."""
         self.settled: Callable[[References], object] = lambda _: None
         """Called by the committer with the impressions that the journal has taken."""
+        self.learned: Callable[[Batch, NDArray[np.float32]], object] | None = None
+        """Called by the applier with what was learned from, and what was predicted just before."""
         self._on_failure = on_failure
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
@@ -370,7 +375,7 @@ class Learner:
     def _apply(self, group: Durable, batch: Batch) -> list[Outcome]:
         """Learn from a group; each batch's sequence is that after its own examples."""
         sequence = self.model.examples
-        self.model.learn_checked(batch, group.time_ms)
+        self._learn(batch, group.time_ms)
         self.held_since = group.held_since
         outcomes = []
         for work, examples in zip(group.works, group.learned, strict=True):
@@ -386,10 +391,15 @@ class Learner:
         before = self.model.examples
         if group.held:
             for batch in held_batches(self.journal.read, since, group.position):
-                self.model.learn_checked(batch, group.time_ms)
+                self._learn(batch, group.time_ms)
         self.held_since = None
         applied = self.model.examples - before
         return Outcome(group.works[0], Resumed(applied, group.discarded, self.model.examples), None)
+
+    def _learn(self, batch: Batch, time_ms: int) -> None:
+        probabilities = self.model.learn_checked(batch, time_ms)
+        if self.learned is not None:
+            self.learned(batch, probabilities)
 
     @staticmethod
     def _apply_change(work: Work) -> Outcome:

@@ -36,6 +36,7 @@ from nonzero_service.names import FieldNames
 from nonzero_service.recovery import Kept, recover, write_snapshot
 from nonzero_service.replaying import ReplayProgress
 from nonzero_service.settings import Settings
+from nonzero_service.slicing import Slices
 from nonzero_service.snapshotting import Snapshooter
 from nonzero_service.storage.errors import StorageError
 from nonzero_service.storage.files import sync_directory, write_durably
@@ -83,6 +84,7 @@ class ServedModel:
     turns: Turns
     attribution: Attribution
     names: FieldNames
+    slices: Slices
 
     @property
     def model(self) -> LogisticRegression:
@@ -315,9 +317,12 @@ class Models:
             impressions.sync_states,
         )
         attribution = Attribution(name, impressions, learner, settings.impressions)
-        names = FieldNames(kept.model.notes)
+        slices = Slices(settings.sliced_fields)
+        if slices.fields:
+            learner.learned = slices.learned
+        names = FieldNames(kept.model.notes, slices)
         served = ServedModel(
-            name, path, _origin(path), kept, learner, snapshooter, Turns(), attribution, names
+            name, path, _origin(path), kept, learner, snapshooter, Turns(), attribution, names, slices
         )
         self._served[name] = served
         return served

@@ -1,17 +1,19 @@
-"""Names of fields, gathered from requests: batches and journal know fields by the hash of their names only.
+"""Names, gathered from requests: batches and journal know fields and features by their hashes only.
 
 A bounded side table for people, no part of what is learned: the first examples of a model show its fields,
-and then one request of many is looked at.
+and the values of those that have slices, and then one request of many is looked at.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
 
 from nonzero_service.headers import JSON, NDJSON
+from nonzero_service.slicing import Slices
 
 __all__ = ["FieldNames"]
 
@@ -21,9 +23,12 @@ FIRST: Final = 64
 EVERY: Final = 256
 LOOK: Final = 1 << 16
 """So many bytes of a request are looked at."""
+LINES: Final = 64
+"""So many of its examples, where values are wanted."""
 
 NAMESPACE: Final = re.compile(rb"\|([^\s:|]+)")
 PAIR: Final = re.compile(rb"\s([^\s:|=]+)=")
+GROUP: Final = re.compile(r"\|([^\s:|]+)\S*([^|]*)")
 
 
 class _Features(msgspec.Struct):
@@ -38,10 +43,13 @@ class FieldNames:
     ----------
     notes
         The model's notes, which go into its snapshots: the names are kept there.
+    slices
+        What wants to know the names of values.
     """
 
-    def __init__(self, notes: dict[str, Any]) -> None:
+    def __init__(self, notes: dict[str, Any], slices: Slices) -> None:
         self._notes = notes
+        self._slices = slices
         self._requests = 0
 
     def all(self) -> list[str]:
@@ -59,6 +67,8 @@ class FieldNames:
         if new:
             # Another list, not a longer one: a snapshot may be reading it.
             self._notes[FIELDS] = [*known, *new][:LIMIT]
+        if self._slices.fields:
+            self._slices.name(_features(media, data))
 
     @staticmethod
     def _found(media: str, data: bytes) -> list[str]:
@@ -72,3 +82,32 @@ class FieldNames:
             return [name for example in (first, *first.examples[:1]) for name in example.features]
         line = data[:LOOK].partition(b"\n")[0]
         return [name.decode(errors="replace") for name in (*NAMESPACE.findall(line), *PAIR.findall(line))]
+
+
+def _features(media: str, data: bytes) -> Iterator[tuple[str, str, str]]:
+    """Yield features of the first examples, as (field, value, the feature's name)."""
+    if media == JSON:
+        bodies = [data] if len(data) <= LOOK else []
+    else:
+        bodies = data[:LOOK].split(b"\n")[: LINES + 1][:-1] or [data[:LOOK]]
+    for body in bodies:
+        if media not in (JSON, NDJSON):
+            for field, values in GROUP.findall(body.decode(errors="replace")):
+                for value in values.split():
+                    yield field, value.partition(":")[0], f"{field}^{value.partition(':')[0]}"
+            continue
+        try:
+            whole = msgspec.json.decode(body, type=_Features)
+        except msgspec.DecodeError:
+            continue
+        for example in (whole, *whole.examples[:LINES]):
+            for field, raw in example.features.items():
+                for value in _texts(msgspec.json.decode(raw)):
+                    yield field, value or field, f"{field}={value}" if value is not None else field
+
+
+def _texts(value: Any) -> list[str | None]:
+    """Return the values that a feature's JSON gives; None for a number, whose feature is the field itself."""
+    if isinstance(value, str):
+        return [value]
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else [None]

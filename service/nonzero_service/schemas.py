@@ -31,6 +31,7 @@ __all__ = [
     "RateChange",
     "Remedied",
     "Resumed",
+    "Slice",
     "Snapshot",
     "Updated",
     "Window",
@@ -206,12 +207,28 @@ class Window(Wire):
     calibration: float | None
 
 
+class Slice(Wire):
+    """The examples of one value of a field, since the process started."""
+
+    value: str | None = Field(
+        description="# and an index where no request has shown it; null for all values without a slice."
+    )
+    examples: int = Field(ge=0)
+    weight: float = Field(ge=0)
+    clicks: float = Field(ge=0, description="The importance weight of the clicks.")
+    predicted: float = Field(ge=0, description="The clicks that were predicted, weighted too.")
+    calibration: float | None = Field(description="Predicted over observed; null: no click yet.")
+
+
 class Metrics(Window):
     """Over all examples of the model, and over the last 100,000."""
 
     model: str
     sequence: int = Field(ge=0)
     recent: Window
+    slices: dict[str, list[Slice]] = Field(
+        description="By field, as the setting `slices` names them: the most frequent value first."
+    )
 
 
 class Resumed(Wire):

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, cast
 
-from pydantic import AfterValidator, ByteSize, Field, ValidationError
+from pydantic import AfterValidator, ByteSize, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -18,6 +18,7 @@ from pydantic_settings import (
 from nonzero.batch import MAX_BITS
 from nonzero.errors import SettingsError
 from nonzero_service.impressions.rules import Keeping
+from nonzero_service.slicing import MAX_FIELDS
 from nonzero_service.storage.journal import Durability
 
 __all__ = ["Bits", "LearningRate", "Retention", "Settings"]
@@ -94,6 +95,8 @@ class Settings(BaseSettings):
     """By how much the share of features that were never seen may grow."""
     breaker_loss: float = Field(1.3, gt=1)
     """The multiple of what it was, and of what predictions promise, that the mean log loss may come to."""
+    slices: str = ""
+    """Fields, separated by commas (at most 8), for each value of which calibration is told."""
     import_file: Path | None = None
     """At the first start, the model named default is made from this trained file."""
     queue_bytes: Size = ByteSize(64 << 20)
@@ -114,6 +117,18 @@ class Settings(BaseSettings):
     """Each request is logged: at debug, models made or deleted and refusals at info, failures at error."""
     log_format: Literal["json", "text"] = "json"
     """JSON lines, or text for people."""
+
+    @property
+    def sliced_fields(self) -> list[str]:
+        """The fields that have slices."""
+        return [field.strip() for field in self.slices.split(",") if field.strip()]
+
+    @field_validator("slices")
+    @classmethod
+    def _few(cls, slices: str) -> str:
+        if len(slices.split(",")) > MAX_FIELDS:
+            raise ValueError(f"{slices!r} are {len(slices.split(','))} fields; name {MAX_FIELDS} at most")
+        return slices
 
     @classmethod
     def load(cls, **flags: Any) -> Self:

@@ -83,7 +83,9 @@ class ServiceProcess:
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     """One service for all tests that do not need their own."""
-    running = ServiceProcess(tmp_path_factory.mktemp("service"), log_level="debug").until_ready()
+    running = ServiceProcess(
+        tmp_path_factory.mktemp("service"), log_level="debug", slices="site"
+    ).until_ready()
     yield running
     assert running.stop() == 0
     failures = [line for line in running.log if line.get("level") in ("error", "critical")]

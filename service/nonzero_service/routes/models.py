@@ -82,7 +82,10 @@ def router(service: Service) -> APIRouter:
         """Read how good the predictions were, each made just before its example was learned from."""
         served = models.get(model)
         metrics = await service.bodies.aside(served.model.metrics)
-        return schemas.Metrics(model=model, sequence=metrics["examples"], **metrics)
+        slices = {field: [one.described() for one in found] for field, found in served.slices.all().items()}
+        return schemas.Metrics.model_validate(
+            {"model": model, "sequence": metrics["examples"], "slices": slices, **metrics}
+        )
 
     @routes.post("/{model}/snapshots", status_code=201, responses=problems(404, 422, 503, 507))
     async def take_snapshot(model: ModelName) -> schemas.Snapshot:

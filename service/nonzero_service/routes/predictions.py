@@ -68,13 +68,14 @@ class Predict:
             )  # names every bad example, not only the first
             raise
         if batch.ids is not None:
+            served.names.look(JSON, body)
             served.attribution.keep(batch, found)
         return len(found), predictions(served.name, found, batch.ids, sequence)
 
     async def _lines(self, served: ServedModel, headers: Headers, receive: Receive, spool: Spool) -> None:
         """Write one line for each line of the body, in order."""
         bodies = self.service.bodies
-        async with aclosing(bodies.stream(headers, receive)) as pieces:
+        async with aclosing(bodies.stream(headers, receive, names=served.names)) as pieces:
             async for piece in pieces:
                 parsed = piece.parsed
                 answer = await bodies.offload(parsed.batch.nbytes, self._answer_lines, served, parsed)
