@@ -27,7 +27,7 @@ from nonzero_service.storage.errors import (
     StorageError,
 )
 
-__all__ = ["Requests"]
+__all__ = ["Requests", "made_request_id"]
 
 REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}")
 """An X-Request-ID that is taken over: printable ASCII."""
@@ -128,4 +128,9 @@ def _request_id(scope: Scope) -> bytes:
                 taken: bytes = value
                 return taken
             break
+    return made_request_id()
+
+
+def made_request_id() -> bytes:
+    """Return an id for a request that has none."""
     return b"%016x" % next(_made_ids)

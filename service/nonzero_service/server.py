@@ -15,6 +15,7 @@ import uvicorn
 
 from nonzero_service import logs
 from nonzero_service.app import create_app
+from nonzero_service.front import connections
 from nonzero_service.settings import Settings
 
 __all__ = ["serve"]
@@ -83,11 +84,12 @@ def serve(settings: Settings) -> None:
             host=settings.host,
             port=settings.port,
             loop="uvloop",
-            http="httptools",
+            http=connections(settings, app.state.service.metrics),
             ws="none",
             log_config=None,
             access_log=False,
             server_header=False,
+            date_header=False,
             timeout_graceful_shutdown=round(settings.grace_seconds),
         )
     )

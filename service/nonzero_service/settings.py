@@ -109,6 +109,22 @@ class Settings(BaseSettings):
     """The longest line of a stream."""
     max_upload_bytes: Size = ByteSize(16 << 30)
     """The largest trained model that may be uploaded."""
+    max_connections: int = Field(2048, ge=1)
+    """Connections that are served at once."""
+    max_header_bytes: Size = ByteSize(32 << 10)
+    """The longest head of a request: its first line and its headers."""
+    max_headers: int = Field(100, ge=1)
+    """The most header lines of a request."""
+    header_seconds: float = Field(5, gt=0)
+    """How long the head of a request may take to arrive."""
+    body_idle_seconds: float = Field(8, gt=0)
+    """How long nothing may come of a body that is waited for."""
+    min_body_rate: float = Field(100, gt=0)
+    """Bytes of a body that must come a second, on an average, once body_idle_seconds have been waited."""
+    keep_alive_seconds: float = Field(75, gt=0)
+    """How long a connection may stay open between two requests."""
+    answer_idle_seconds: float = Field(30, gt=0)
+    """How long a client may take nothing of an answer."""
     answer_bytes: Size = ByteSize(4 << 20)
     """How much of one streamed answer waits in memory for its reader; more waits in a temporary file."""
     grace_seconds: float = Field(30, gt=0)

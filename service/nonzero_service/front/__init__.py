@@ -1,0 +1,32 @@
+"""The front: what stands between the socket and the application, in the order in which a request meets it.
+
+``connection`` takes bytes and finds requests in them; ``heads`` says which of these are refused; ``exchange``
+is one request with its answer on the way through the application; ``answering`` is what every answer says.
+``watch`` ends what takes too long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import cast
+
+from nonzero_service.front.connection import Connection
+from nonzero_service.front.shared import Front
+from nonzero_service.metrics import Metrics
+from nonzero_service.settings import Settings
+
+__all__ = ["connections"]
+
+
+def connections(settings: Settings, metrics: Metrics) -> type[asyncio.Protocol]:
+    """Return what makes connections, as ``uvicorn.Config(http=...)`` takes it.
+
+    Parameters
+    ----------
+    settings
+        Their bounds.
+    metrics
+        Where what was refused before it was a request is counted.
+    """
+    return cast(type[asyncio.Protocol], partial(Connection, Front(settings, metrics)))

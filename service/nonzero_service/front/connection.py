@@ -1,0 +1,368 @@
+"""Connection: one client's bytes, and the requests in them, one after another (HTTP/1.1, RFC 9112).
+
+It stands in uvicorn's place for a protocol, which knows of it its ``shutdown`` and nothing else. Uvicorn's
+own, on the same parser, has no bound on heads, trailers or time, takes trailers for headers, answers a bad
+request before the good one that was sent ahead of it, and in plain text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any, cast
+
+import httptools
+from starlette.types import ASGIApp, Scope
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from nonzero_service.front.exchange import Exchange
+from nonzero_service.front.heads import head_of, target_of, too_large, unreadable
+from nonzero_service.front.limits import EXTRA, LINGER_BYTES, PIPELINED
+from nonzero_service.front.phases import ANSWER, BODY, HEAD, IDLE, LEAVING
+from nonzero_service.front.shared import Front
+from nonzero_service.problems import Problem
+
+__all__ = ["Connection"]
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection.
+
+    Parameters
+    ----------
+    front
+        What it shares with the others.
+    config, server_state, app_state, _loop
+        What uvicorn gives to a protocol.
+    """
+
+    def __init__(
+        self,
+        front: Front,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self.front = front
+        self.loop = _loop or asyncio.get_running_loop()
+        self._app = cast(ASGIApp, config.loaded_app)
+        self._server = server_state
+        self._app_state = app_state
+        self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
+        # What follows a request with `Connection: close` is passed over, and no error of the request before.
+        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._transport: asyncio.Transport = None  # type: ignore[assignment]
+        self._reading = True
+        self._room: asyncio.Future[None] | None = None  # until the client has taken what was written
+        self._waiting: deque[Exchange] = deque()  # requests sent ahead of the answers to earlier ones
+        self._running: Exchange | None = None
+        self._last: Problem | None = None  # answered after all of these
+        self._unframed = 0  # bytes that were neither a whole head nor body
+        self._passed_over = 0
+        self.arriving: Exchange | None = None
+        """The request that is arriving, or arrived last."""
+        self.phase = IDLE
+        self.since = 0.0
+        """When the phase began, or what it waits for last went on."""
+        self.received = 0
+        """Bytes of the body that is arriving."""
+        self.waited = 0.0
+        """Seconds for which it was waited for: the watch counts them."""
+        self.written = 0
+        self.flushed = 0
+        """Bytes that the client had taken, when the watch last looked."""
+        self.served = 0
+        """Requests that were answered."""
+        self.extra = False
+        """Whether it is one more than there may be."""
+
+    # -- from the transport ----------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast(asyncio.Transport, transport)
+        connections = cast(set[Any], self._server.connections)
+        count = len(connections)
+        connections.add(self)
+        self.front.watch.add(self)
+        self.since = self.loop.time()
+        self.extra = count >= self.front.limits.connections
+        if count >= self.front.limits.connections + EXTRA:
+            self.cut()
+        self._facts = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "server": _address(transport, "sockname"),
+            "client": _address(transport, "peername"),
+            "scheme": "http" if transport.get_extra_info("sslcontext") is None else "https",
+            "root_path": "",
+        }
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """End: nobody reads the answers."""
+        cast(set[Any], self._server.connections).discard(self)
+        self.front.watch.discard(self)
+        self.phase = LEAVING
+        self.resume_writing()
+        self._waiting.clear()
+        if self._running is not None:
+            self._running.leave()
+        self._parser = None  # they hold each other
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes."""
+        parser = self._parser
+        if self.phase == LEAVING or parser is None:
+            return
+        self._unframed += len(data)
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._without_upgrade()
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            self._refuse(cause if isinstance(cause, Problem) else unreadable(error))
+        else:
+            if self._unframed > self.front.limits.header_bytes:
+                self._refuse(too_large(self.front.limits))
+
+    def pause_writing(self) -> None:
+        """Hold answers back: the client does not take them."""
+        self._room = self.loop.create_future()
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        if self._room is not None:
+            if not self._room.done():
+                self._room.set_result(None)
+            self._room = None
+
+    # -- from the parser -------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """Begin a head."""
+        self.phase = HEAD
+        self.since = self.loop.time()
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+
+    def on_url(self, url: bytes) -> None:
+        """Take a part of the target."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; what comes after a body in chunks (a trailer) is nobody's."""
+        if self.phase == HEAD:
+            self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        """Begin a request."""
+        parser = cast(httptools.HttpRequestParser, self._parser)
+        version = parser.get_http_version()
+        head = head_of(version, self._url, self._headers, self.front.limits)
+        target = target_of(self._url)
+        if len(self._waiting) >= PIPELINED:
+            raise Problem(429, f"at most {PIPELINED} requests may be sent ahead of their answers")
+        scope: Scope = {
+            **self._facts,
+            "http_version": version,
+            "method": parser.get_method().decode("ascii"),
+            "path": target.path,
+            "raw_path": target.raw_path,
+            "query_string": target.query,
+            "headers": self._headers,
+            "state": self._app_state.copy(),
+        }
+        keep_alive = version == "1.1" and parser.should_keep_alive() and not self.extra
+        self.arriving = exchange = Exchange(
+            self, scope, keep_alive=keep_alive, expects_continue=head.expects_continue
+        )
+        self.phase = BODY
+        self._unframed = self.received = self._passed_over = 0
+        self.waited = 0.0
+        if self._running is None:
+            self._begin(exchange)
+        else:
+            self._waiting.append(exchange)
+            self._pause_reading()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body."""
+        self._unframed = 0
+        self.since = self.loop.time()
+        self.received += len(body)
+        exchange = cast(Exchange, self.arriving)
+        if exchange.answered:
+            self._passed_over += len(body)
+            if self._passed_over > LINGER_BYTES:
+                self.leave()
+        elif exchange.feed(body):
+            self._pause_reading()
+
+    def on_message_complete(self) -> None:
+        """Take the end of a request."""
+        self._unframed = 0
+        self.since = self.loop.time()
+        exchange = cast(Exchange, self.arriving)
+        self.phase = IDLE if exchange.answered else ANSWER
+        exchange.end()
+
+    # -- from the exchange -----------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Write to the client."""
+        self.written += len(data)
+        self._transport.write(data)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether enough is written that the client has not taken."""
+        return self._room is not None
+
+    async def drained(self) -> None:
+        """Wait until the client has taken enough, or has gone."""
+        while self._room is not None:
+            await self._room
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        if not self._reading and not self._transport.is_closing():
+            self._reading = True
+            self.since = self.loop.time()
+            self._transport.resume_reading()
+
+    def answered(self, exchange: Exchange, *, waited: bool) -> None:
+        """Go on to the next request.
+
+        Parameters
+        ----------
+        exchange
+            Whose answer is complete.
+        waited
+            Whether its client still waits to be told to send the body: whether it will, nobody knows.
+        """
+        self._server.total_requests += 1
+        self.served += 1
+        self._running = None
+        if self._transport.is_closing():
+            return
+        if not exchange.keep_alive or (waited and not exchange.whole):
+            if exchange.whole:
+                self._stop_parsing()
+                self._transport.close()
+            else:
+                self.leave()
+        elif self._waiting:
+            self.resume_reading()
+            self._begin(self._waiting.popleft())
+        elif self._last is not None:
+            self._answer_last(self._last)
+        else:
+            self.since = self.loop.time()
+            if self.phase == ANSWER:
+                self.phase = IDLE
+            self.resume_reading()
+
+    # -- ends ------------------------------------------------------------------------------------------
+
+    def shutdown(self) -> None:
+        """End when what is in flight is answered: the service stops."""
+        if self._running is None:
+            self._transport.close()
+        else:
+            (self._waiting[-1] if self._waiting else self._running).keep_alive = False
+
+    def cut(self) -> None:
+        """End at once."""
+        self.phase = LEAVING
+        self._transport.abort()
+
+    def late(self, problem: Problem) -> None:
+        """End because the client takes too long."""
+        self._refuse(problem)
+
+    def leave(self) -> None:
+        """Pass over what still comes, for a moment: a connection closed at once loses what was written."""
+        self._stop_parsing()
+        if self._transport.is_closing():
+            return
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+            self.resume_reading()
+        else:
+            self._transport.close()
+
+    def unsent(self) -> int:
+        """Return how much was written that the client has not taken, in bytes."""
+        return self._transport.get_write_buffer_size()
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether the client is read from."""
+        return self._reading
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a request is being answered."""
+        return self._running is not None
+
+    @property
+    def is_passing_over(self) -> bool:
+        """Whether the body that is arriving has been answered already."""
+        return self.arriving is not None and self.arriving.answered
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it is the client's turn: it is read from, and the application waits for more."""
+        exchange = self.arriving
+        return self._reading and exchange is not None and (exchange.answered or exchange.is_read)
+
+    def _pause_reading(self) -> None:
+        if self._reading and not self._transport.is_closing():
+            self._reading = False
+            self._transport.pause_reading()
+
+    def _begin(self, exchange: Exchange) -> None:
+        self._running = exchange
+        task = self.loop.create_task(exchange.run(self._app))
+        self._server.tasks.add(task)
+        task.add_done_callback(self._server.tasks.discard)
+
+    def _without_upgrade(self) -> None:
+        """Answer as if no other protocol had been offered; what follows may be of it, so it is not read."""
+        self._pause_reading()
+        if self._running is None:
+            self.leave()
+        else:
+            (self._waiting[-1] if self._waiting else self._running).keep_alive = False
+
+    def _refuse(self, problem: Problem) -> None:
+        """Read no more; say why when all that came before is answered."""
+        exchange = self.arriving
+        if self.phase == BODY and exchange is not None:
+            if exchange.answered:
+                self.leave()
+            else:
+                exchange.refuse(problem)
+            self._stop_parsing()
+        elif self._running is None:
+            self._answer_last(problem)
+        else:
+            self._last = problem
+            self._stop_parsing()
+
+    def _stop_parsing(self) -> None:
+        self.phase = LEAVING
+        self.since = self.loop.time()
+
+    def _answer_last(self, problem: Problem) -> None:
+        self.write(self.front.refusal(problem))
+        self.leave()
+
+
+def _address(transport: asyncio.BaseTransport, which: str) -> tuple[str, int] | None:
+    """Return host and port; None for what has none, as a Unix socket."""
+    found = transport.get_extra_info(which)
+    return (str(found[0]), int(found[1])) if isinstance(found, list | tuple) else None

@@ -1,0 +1,112 @@
+"""Heads: which requests are refused before the application hears of them.
+
+The parser (llhttp, strict) refuses what is no HTTP/1.1: both Content-Length and Transfer-Encoding, lengths
+that are no numbers, folded lines, NUL, bare CR or LF, bad chunks. Here is refused what it lets through and
+two servers could read in two ways (RFC 9112, sections 3.2, 6.1 and 7.1.2).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+from urllib.parse import unquote
+
+import httptools
+
+from nonzero_service.front.limits import Limits
+from nonzero_service.problems import Problem
+
+__all__ = ["Head", "Target", "head_of", "target_of", "unreadable"]
+
+HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
+"""A Host: a name or an address, perhaps empty, perhaps with a port (RFC 3986, section 3.2.2)."""
+
+
+class Head(NamedTuple):
+    """What a head says of the way its message is sent."""
+
+    expects_continue: bool
+    """Whether the client waits for ``100 Continue`` before it sends the body."""
+    length: int | None
+    """The Content-Length; None for a body in chunks, 0 where there is none."""
+
+
+class Target(NamedTuple):
+    """What a request is for, as ASGI has it."""
+
+    path: str
+    raw_path: bytes
+    query: bytes
+
+
+def head_of(version: str, url: bytes, headers: list[tuple[bytes, bytes]], limits: Limits) -> Head:
+    """Check a head; the names are lower case.
+
+    Raises
+    ------
+    Problem
+        400, 431 or 505.
+    """
+    if version not in ("1.1", "1.0"):
+        raise Problem(505, f"HTTP/{version} is not spoken here; HTTP/1.1 is")
+    if len(headers) > limits.headers:
+        raise Problem(431, f"there are {len(headers)} header lines; at most {limits.headers} are read")
+    size = len(url)
+    hosts = 0
+    expects = False
+    length: int | None = 0
+    for name, value in headers:
+        size += len(name) + len(value) + 4
+        match name:
+            case b"host":
+                hosts += 1
+                _check_host(value)
+            case b"content-length":
+                length = int(value)
+            case b"transfer-encoding":
+                length = None
+                _check_coding(value, version)
+            case b"expect":
+                expects = value.lower() == b"100-continue"
+    if size > limits.header_bytes:
+        raise too_large(limits)
+    if hosts != 1 and (hosts or version == "1.1"):
+        raise Problem(400, f"a request has one Host, not {hosts}")
+    return Head(expects, length)
+
+
+def _check_host(value: bytes) -> None:
+    if not HOST.fullmatch(value):
+        raise Problem(400, "the Host is not a name or an address, with or without a port")
+
+
+def _check_coding(value: bytes, version: str) -> None:
+    if value.lower() != b"chunked" or version == "1.0":
+        raise Problem(400, "the only Transfer-Encoding that is read is chunked, of HTTP/1.1")
+
+
+def target_of(url: bytes) -> Target:
+    """Take a request's target apart; the authority of an absolute one is passed over.
+
+    Raises
+    ------
+    Problem
+        400.
+    """
+    try:
+        parsed = httptools.parse_url(url)
+        raw_path = parsed.path or b"/"
+        path = raw_path.decode("ascii")
+    except (httptools.HttpParserError, UnicodeDecodeError) as error:
+        raise Problem(400, "the request's target is no path") from error
+    return Target(unquote(path) if "%" in path else path, raw_path, parsed.query or b"")
+
+
+def too_large(limits: Limits) -> Problem:
+    """Return the problem of a head that is too long."""
+    return Problem(431, f"the head of a request has at most {limits.header_bytes} bytes")
+
+
+def unreadable(error: httptools.HttpParserError) -> Problem:
+    """Return the problem of bytes that are no HTTP: the parser's reason, nothing of what was sent."""
+    return Problem(400, f"this is not HTTP/1.1: {str(error)[:80]}")

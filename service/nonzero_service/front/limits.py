@@ -1,0 +1,51 @@
+"""Limits: what one connection may take of the service."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple, Self
+
+from nonzero_service.settings import Settings
+
+__all__ = ["BUFFER", "EXTRA", "LINGER_BYTES", "LINGER_SECONDS", "PIPELINED", "Limits"]
+
+BUFFER: Final = 1 << 16
+"""Bytes of a body that wait for the application; beyond that the client waits."""
+
+PIPELINED: Final = 64
+"""Requests that may be sent ahead of the answers to earlier ones."""
+
+EXTRA: Final = 256
+"""Connections beyond the limit that are told so, and may ask for ``/healthz``; further ones are cut."""
+
+LINGER_SECONDS: Final = 2.0
+"""A refused client is listened to for so long: a connection that is closed at once loses what was written."""
+
+LINGER_BYTES: Final = 1 << 20
+"""So much of a body is passed over after its request was answered; then the connection ends."""
+
+
+class Limits(NamedTuple):
+    """What one connection may take; all seconds, bytes or counts."""
+
+    connections: int
+    header_bytes: int
+    headers: int
+    header_seconds: float
+    body_idle_seconds: float
+    min_body_rate: float
+    keep_alive_seconds: float
+    answer_idle_seconds: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Take them from the settings."""
+        return cls(
+            settings.max_connections,
+            settings.max_header_bytes,
+            settings.max_headers,
+            settings.header_seconds,
+            settings.body_idle_seconds,
+            settings.min_body_rate,
+            settings.keep_alive_seconds,
+            settings.answer_idle_seconds,
+        )
