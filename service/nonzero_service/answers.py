@@ -7,7 +7,7 @@ digits: they say which float32 it is.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -66,23 +66,28 @@ async def send_stream(send: Send, spool: Spool, write: Callable[[Spool], Awaitab
 
 
 def predictions(
-    model: str, found: NDArray[np.float32], ids: Sequence[str | None] | None, sequence: int
+    model: str,
+    found: NDArray[np.float32],
+    ids: Sequence[str | None] | None,
+    sequence: int,
+    uncertainty: NDArray[np.float32] | None = None,
 ) -> bytes:
     """Return the answer to a JSON body."""
-    if ids is None:
+    if ids is None and uncertainty is None:
         rows = ",".join(['{"probability":%.9g}'] * found.size) % tuple(found.tolist())
     else:
-        rows = ",".join(map(_row, found.tolist(), ids))
+        rows = ",".join(_rows(found, ids, uncertainty))
     return f'{{"model":"{model}","predictions":[{rows}],"sequence":{sequence}}}'.encode()
 
 
-def prediction_lines(found: NDArray[np.float32], parsed: Parsed) -> bytes:
+def prediction_lines(
+    found: NDArray[np.float32], parsed: Parsed, uncertainty: NDArray[np.float32] | None = None
+) -> bytes:
     """Return a line for each line of a streamed body: a prediction, or why there is none."""
     ids = parsed.batch.ids
-    if ids is None and not parsed.errors:
+    if ids is None and uncertainty is None and not parsed.errors:
         return (b'{"probability":%.9g}\n' * found.size) % tuple(found.tolist())
-    rows = map(_row, found.tolist(), ids or [None] * found.size)
-    lines = list(zip(parsed.lines.tolist(), rows, strict=True))
+    lines = list(zip(parsed.lines.tolist(), _rows(found, ids, uncertainty), strict=True))
     lines += [(error.line, error_line(error)) for error in parsed.errors]
     lines.sort()
     return "".join([f"{line}\n" for _, line in lines]).encode()
@@ -93,7 +98,16 @@ def error_line(error: LineError) -> str:
     return msgspec.json.encode({"line": error.line, "reason": error.reason}).decode()
 
 
-def _row(probability: float, name: str | None) -> str:
-    if name is None:
-        return f'{{"probability":{probability:.9g}}}'
-    return f'{{"probability":{probability:.9g},"id":{msgspec.json.encode(name).decode()}}}'
+def _rows(
+    found: NDArray[np.float32], ids: Sequence[str | None] | None, uncertainty: NDArray[np.float32] | None
+) -> Iterator[str]:
+    """Write each prediction with what there is of it beside its probability."""
+    unsure = [None] * found.size if uncertainty is None else uncertainty.tolist()
+    return map(_row, found.tolist(), ids or [None] * found.size, unsure)
+
+
+def _row(probability: float, name: str | None, uncertainty: float | None) -> str:
+    more = "" if uncertainty is None else f',"uncertainty":{uncertainty:.9g}'
+    if name is not None:
+        more += f',"id":{msgspec.json.encode(name).decode()}'
+    return f'{{"probability":{probability:.9g}{more}}}'

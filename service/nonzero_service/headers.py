@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from functools import lru_cache
 from typing import Final, NamedTuple
+from urllib.parse import parse_qs
 
 from starlette.types import Scope
 
 from nonzero_service.idempotency import MAX_KEY
 from nonzero_service.problems import Problem
 
-__all__ = ["JSON", "NDJSON", "STREAMS", "Headers", "headers_of", "unknown_type"]
+__all__ = ["JSON", "NDJSON", "STREAMS", "Headers", "flag_of", "headers_of", "unknown_type"]
 
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
@@ -54,6 +55,23 @@ def headers_of(scope: Scope) -> Headers:
     if key is not None and not 0 < len(key) <= MAX_KEY:
         raise Problem(422, f"an Idempotency-Key has 1 to {MAX_KEY} characters, not {len(key)}")
     return Headers(media, encoding, accept, key)
+
+
+def flag_of(scope: Scope, name: str) -> bool:
+    """Return whether the query sets a flag.
+
+    Raises
+    ------
+    Problem
+        422 for what is neither true nor false.
+    """
+    query = scope["query_string"]
+    if not query:
+        return False
+    value = parse_qs(query.decode("latin-1"), keep_blank_values=True).get(name, ["false"])[-1]
+    if value not in ("true", "false"):
+        raise Problem(422, f"{name} is true or false, not {value!r}")
+    return bool(value == "true")
 
 
 @lru_cache(64)

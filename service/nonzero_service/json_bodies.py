@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from nonzero import Batch, FormatError, LineError
 from nonzero.formats.ndjson import parse_body
-from nonzero.hashing import index_of
+from nonzero.hashing import NO_FIELD, field_of, index_of
 from nonzero_service.problems import Problem
 
-__all__ = ["bad_examples", "batch_of", "names_of"]
+__all__ = ["Feature", "bad_examples", "batch_of", "features_of"]
 
 
 def batch_of(body: bytes) -> Batch:
@@ -38,26 +38,36 @@ def bad_examples(errors: Sequence[LineError]) -> Problem:
     return Problem(422, f"{count}, and nothing was done; number {first.line}: {first.reason}", errors=errors)
 
 
-def names_of(body: bytes, batch: Batch) -> list[str]:
-    """Return the name of each nonzero of the one example in a body, which `batch` holds.
+class Feature(NamedTuple):
+    """A feature of an example, as people know it."""
 
-    A slot that was given directly is named by its number.
-    """
+    name: str
+    """Its name; a slot that was given directly, its number."""
+    field: str | None
+    """The name of the group that it came from; None for a slot."""
+    nonzero: tuple[int, int]
+    """Its index and the number of its field: what a batch holds."""
+
+
+def features_of(body: bytes, batch: Batch) -> list[Feature]:
+    """Return the feature that each nonzero is, of the one example in a body, which `batch` holds."""
     example = dict(json.loads(body, object_pairs_hook=list))
     if "examples" in example:
         example = dict(example["examples"][0])
-    names = _names(example)
+    features = list(_features(example))
     # A feature whose value is false or 0 is no nonzero; the others stand in the batch in order.
-    return [next(name for name, at in names if at == index) for index in batch.indices.tolist()]
+    fields = [NO_FIELD] * batch.nnz if batch.fields is None else batch.fields.tolist()
+    nonzeros = zip(batch.indices.tolist(), fields, strict=True)
+    return [next(known for known in features if known.nonzero == nonzero) for nonzero in nonzeros]
 
 
-def _names(example: dict[str, Any]) -> Iterator[tuple[str, int]]:
-    """Name each feature as it is hashed; with its index."""
+def _features(example: dict[str, Any]) -> Iterator[Feature]:
+    """Name each feature as it is hashed."""
     for key, value in example.get("features") or ():
         parts = value if isinstance(value, list) else [value]
         names = [f"{key}={part}" for part in parts] if isinstance(value, str | list) else [key]
-        yield from ((name, index_of(name)) for name in names)
-    yield from ((str(slot), slot) for slot in example.get("indices") or ())
+        yield from (Feature(name, key, (index_of(name), field_of(key))) for name in names)
+    yield from (Feature(str(slot), None, (slot, NO_FIELD)) for slot in example.get("indices") or ())
 
 
 def _is_json(body: bytes) -> bool:

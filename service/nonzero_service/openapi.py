@@ -22,6 +22,7 @@ __all__ = [
     "LABELS",
     "ONE_EXAMPLE",
     "STRICT",
+    "UNCERTAINTY",
     "PlainRoute",
     "answer",
     "describe",
@@ -118,6 +119,14 @@ STRICT: Final = {
     "in": "query",
     "required": False,
     "description": "Stop a stream at its first bad line.",
+    "schema": {"type": "boolean", "default": False},
+}
+
+UNCERTAINTY: Final = {
+    "name": "uncertainty",
+    "in": "query",
+    "required": False,
+    "description": "Say of each prediction how far one more example could move it.",
     "schema": {"type": "boolean", "default": False},
 }
 

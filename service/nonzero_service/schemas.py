@@ -137,6 +137,9 @@ class Prediction(BaseModel):
     """A click's probability."""
 
     probability: float = Field(ge=0, le=1)
+    uncertainty: float | None = Field(
+        default=None, ge=0, description="How far one more example could move it, in log-odds; on request."
+    )
     id: str | None = None
 
 
@@ -152,8 +155,12 @@ class Contribution(Wire):
     """One feature's share of the log-odds."""
 
     feature: str = Field(description="Its name; a slot that was given directly, its number.")
-    value: float
-    contribution: float
+    field: str | None = Field(description="The group that it came from; null for a slot given directly.")
+    value: float = Field(description="As it was given; the model may take it in units of its field.")
+    weight: float = Field(description="The lanes' weights, averaged by the mixture.")
+    contribution: float = Field(description="The weight times the value as the model takes it.")
+    learning_rate: float = Field(description="How far a gradient of 1 would move the weight now.")
+    verdict: Verdict = Field(description="What the diagnosis says of the field.")
 
 
 class Explanation(Wire):

@@ -26,6 +26,20 @@ def test_the_parts_add_up_to_the_log_odds(client: httpx.Client, settings: dict[s
     answer = client.post(f"{path}/explain", json=example).json()
     parts = [(part["feature"], part["value"]) for part in answer["contributions"]]
     assert parts == [("site=s0", 1), ("bid", 0.5), ("tags=a", 1), ("tags=b", 1), ("seen", 1), ("site=s0", 1)]
+    assert [part["field"] for part in answer["contributions"]] == [
+        "site",
+        "bid",
+        "tags",
+        "tags",
+        "seen",
+        "site=s0",
+    ]
+    verdict = "learning" if len(settings) == 1 else "unknown"
+    assert answer["contributions"][0]["verdict"] == verdict
+    assert all(part["learning_rate"] > 0 for part in answer["contributions"])
+    site, other = answer["contributions"][0], answer["contributions"][2]
+    assert site["contribution"] == pytest.approx(site["weight"], rel=1e-6)
+    assert site["learning_rate"] < other["learning_rate"]
     predicted = client.post(f"{path}/predict", json=example).json()["predictions"][0]["probability"]
     assert answer["probability"] == pytest.approx(predicted, rel=1e-6)
     total = (

@@ -44,6 +44,26 @@ def test_a_prediction_is_the_librarys_to_the_bit(client: httpx.Client, model: st
     np.testing.assert_array_equal(found, alone.predict(batch))
 
 
+def test_a_prediction_says_how_sure_it_is_on_request(client: httpx.Client, model: str) -> None:
+    seen = [{"features": {"site": "news"}, "label": j % 2} for j in range(100)]
+    client.post(f"{model}/update", json={"examples": seen})
+    rows = [{"features": {"site": "news"}}, {"features": {"site": "new"}, "id": "x"}]
+    plain, unsure = (
+        client.post(f"{model}/predict{query}", json={"examples": rows}).json()["predictions"]
+        for query in ("", "?uncertainty=true")
+    )
+    assert [row.pop("uncertainty") for row in plain if "uncertainty" in row] == []
+    known, new = (row.pop("uncertainty") for row in unsure)
+    assert 0 < known < new
+    assert unsure == plain
+    body = b"| site=news\n?\nx| site=new\n"
+    answer = client.post(f"{model}/predict?uncertainty=true", content=body, headers=VW)
+    first, second, third = (json.loads(line) for line in answer.text.splitlines())
+    assert (first["uncertainty"], third["uncertainty"]) == (known, new)
+    assert second["line"] == 2
+    assert client.post(f"{model}/predict?uncertainty=maybe", json=rows[0]).status_code == 422
+
+
 def test_a_pretty_body_is_read(client: httpx.Client, model: str) -> None:
     body = json.dumps({"examples": [{"features": {"a b": "c\nd"}}]}, indent=2)
     answer = client.post(f"{model}/predict", content=body, headers={"content-type": "application/json"})

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 from starlette.types import Receive, Scope, Send
 
 from nonzero_service.answers import send_json
 from nonzero_service.bodies import check_examples
 from nonzero_service.headers import JSON, headers_of, unknown_type
-from nonzero_service.json_bodies import batch_of, names_of
+from nonzero_service.json_bodies import batch_of, features_of
 from nonzero_service.problems import Problem
 from nonzero_service.service import Service
 
 __all__ = ["Explain"]
+
+PARTS: Final = ("value", "weight", "contribution", "learning_rate", "verdict")
 
 
 class Explain:
@@ -34,14 +38,16 @@ class Explain:
         check_examples(batch, served.model.bits, labelled=False)
         sequence = served.model.examples
         explanation = served.model.explain(batch)
+        columns = (
+            batch.explicit_values().tolist(),
+            explanation.weights.tolist(),
+            explanation.contributions.tolist(),
+            explanation.rates.tolist(),
+            explanation.verdicts,
+        )
         contributions = [
-            {"feature": name, "value": value, "contribution": contribution}
-            for name, value, contribution in zip(
-                names_of(body, batch),
-                batch.explicit_values().tolist(),
-                explanation.contributions.tolist(),
-                strict=True,
-            )
+            {"feature": feature.name, "field": feature.field} | dict(zip(PARTS, parts, strict=True))
+            for feature, *parts in zip(features_of(body, batch), *columns, strict=True)
         ]
         answer = {
             "model": served.name,

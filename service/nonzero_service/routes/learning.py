@@ -15,6 +15,7 @@ from nonzero_service.openapi import (
     LABELS,
     ONE_EXAMPLE,
     STRICT,
+    UNCERTAINTY,
     PlainRoute,
     answer,
     problems,
@@ -80,12 +81,14 @@ def routes(service: Service) -> list[PlainRoute]:
             description="The probability of each example in the body, in order. A streamed body is "
             "answered by exactly one line for each of its lines.",
             body=EXAMPLES,
+            parameters=(UNCERTAINTY,),
             responses=answer(
                 "The probabilities.",
                 {
                     JSON: reference(schemas.Predictions),
                     NDJSON: text(
-                        'A line for each line: {"probability", "id"}, or {"line", "reason"} in its place.'
+                        'A line for each line: {"probability", "id"}, with "uncertainty" on request; or '
+                        '{"line", "reason"} in its place.'
                     ),
                 },
             )
@@ -128,8 +131,9 @@ def routes(service: Service) -> list[PlainRoute]:
             f"{PATH}/explain",
             Explain(service),
             summary="Explain a prediction",
-            description="Each feature's share of the log-odds, by the lanes' averaged weights; with "
-            "`intercept` and `mixing` they add up to logit(probability).",
+            description="Each feature's share of the log-odds, its weight and learning rate, averaged over "
+            "the lanes, and the verdict on its field; with `intercept` and `mixing` the shares add up to "
+            "logit(probability).",
             body=ONE_EXAMPLE,
             responses=answer("The prediction, taken apart.", {JSON: reference(schemas.Explanation)})
             | problems(400, 404, 413, 415, 422, 503),

@@ -12,7 +12,7 @@ from nonzero.examples import usable
 from nonzero.formats import Parsed
 from nonzero_service.answers import prediction_lines, predictions, send_json, send_stream
 from nonzero_service.bodies import check_examples
-from nonzero_service.headers import JSON, STREAMS, Headers, headers_of, unknown_type
+from nonzero_service.headers import JSON, STREAMS, Headers, flag_of, headers_of, unknown_type
 from nonzero_service.json_bodies import batch_of
 from nonzero_service.models import ServedModel
 from nonzero_service.problems import Problem
@@ -32,13 +32,14 @@ class Predict:
         """Answer one request."""
         served = self.service.models.get(scope["path_params"]["model"])
         headers = headers_of(scope)
+        unsure = flag_of(scope, "uncertainty")
         if headers.media == JSON:
-            await self._json(served, headers, receive, send)
+            await self._json(served, headers, receive, send, unsure)
         elif headers.media in STREAMS:
 
             async def write(spool: Spool) -> None:
                 try:
-                    await self._lines(served, headers, receive, spool)
+                    await self._lines(served, headers, receive, spool, unsure)
                 except Problem as problem:
                     if not spool.begun:
                         raise
@@ -48,15 +49,17 @@ class Predict:
         else:
             raise unknown_type(headers.media, JSON, *STREAMS)
 
-    async def _json(self, served: ServedModel, headers: Headers, receive: Receive, send: Send) -> None:
+    async def _json(
+        self, served: ServedModel, headers: Headers, receive: Receive, send: Send, unsure: bool
+    ) -> None:
         body = await self.service.bodies.json(headers, receive)
-        n, answer = await self.service.bodies.offload(len(body), self._answer, served, body)
+        n, answer = await self.service.bodies.offload(len(body), self._answer, served, body, unsure)
         self.service.metrics.predicted(served.name, n)
         await served.attribution.synced()
         await send_json(send, answer)
 
     @staticmethod
-    def _answer(served: ServedModel, body: bytes) -> tuple[int, bytes]:
+    def _answer(served: ServedModel, body: bytes, unsure: bool) -> tuple[int, bytes]:
         """Read the examples of a body; return how many they are, and the answer."""
         batch = batch_of(body)
         sequence = served.model.examples
@@ -70,23 +73,28 @@ class Predict:
         if batch.ids is not None:
             served.names.look(JSON, body)
             served.attribution.keep(batch, found)
-        return len(found), predictions(served.name, found, batch.ids, sequence)
+        uncertainty = served.model.uncertainty(batch) if unsure else None
+        return len(found), predictions(served.name, found, batch.ids, sequence, uncertainty)
 
-    async def _lines(self, served: ServedModel, headers: Headers, receive: Receive, spool: Spool) -> None:
+    async def _lines(
+        self, served: ServedModel, headers: Headers, receive: Receive, spool: Spool, unsure: bool
+    ) -> None:
         """Write one line for each line of the body, in order."""
         bodies = self.service.bodies
         async with aclosing(bodies.stream(headers, receive, names=served.names)) as pieces:
             async for piece in pieces:
                 parsed = piece.parsed
-                answer = await bodies.offload(parsed.batch.nbytes, self._answer_lines, served, parsed)
+                nbytes = parsed.batch.nbytes
+                answer = await bodies.offload(nbytes, self._answer_lines, served, parsed, unsure)
                 await served.attribution.synced()
                 spool.write(answer)
                 self.service.metrics.predicted(served.name, len(parsed.batch))
 
     @staticmethod
-    def _answer_lines(served: ServedModel, parsed: Parsed) -> bytes:
+    def _answer_lines(served: ServedModel, parsed: Parsed, unsure: bool) -> bytes:
         parsed = usable(parsed, served.model.bits, labelled=False)
         found = served.model.predict(parsed.batch) if len(parsed.batch) else np.empty(0, np.float32)
         if parsed.batch.ids is not None:
             served.attribution.keep(parsed.batch, found)
-        return prediction_lines(found, parsed)
+        uncertainty = served.model.uncertainty(parsed.batch) if unsure else None
+        return prediction_lines(found, parsed, uncertainty)

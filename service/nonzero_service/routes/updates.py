@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
-from urllib.parse import parse_qs
 
 import msgspec
 from starlette.requests import ClientDisconnect
@@ -16,7 +15,7 @@ from nonzero.examples import usable
 from nonzero_service.answers import send_json, send_stream
 from nonzero_service.bodies import check_examples
 from nonzero_service.flows import Flow, Tally, whatever_happens
-from nonzero_service.headers import JSON, NDJSON, STREAMS, Headers, headers_of, unknown_type
+from nonzero_service.headers import JSON, NDJSON, STREAMS, Headers, flag_of, headers_of, unknown_type
 from nonzero_service.idempotency import Fingerprint
 from nonzero_service.models import ServedModel
 from nonzero_service.problems import MAX_ERRORS, Problem, problem_of
@@ -38,7 +37,7 @@ class Update:
         """Answer one request."""
         served = self.service.models.get(scope["path_params"]["model"])
         headers = headers_of(scope)
-        strict = _strict(scope)
+        strict = flag_of(scope, "strict")
         if headers.media == JSON:
             answer = await self._json(served, headers, receive)
             await send_json(send, msgspec.json.encode(answer), 202 if "held" in answer else 200)
@@ -166,16 +165,6 @@ class Update:
     async def _known(self, served: ServedModel, key: str) -> KeyRecord | None:
         """Return what the journal knows of a key."""
         return await self.service.bodies.aside(lambda: served.kept.journal.lookup(key))
-
-
-def _strict(scope: Scope) -> bool:
-    query = scope["query_string"]
-    if not query:
-        return False
-    value = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("strict", ["false"])[-1]
-    if value not in ("true", "false"):
-        raise Problem(422, f"strict is true or false, not {value!r}")
-    return bool(value == "true")
 
 
 def _refused(errors: tuple[LineError, ...]) -> Problem:
