@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nonzero_service.openapi import describe
@@ -78,6 +79,7 @@ def create_app(settings: Settings, on_failure: Callable[[Exception], None] | Non
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=lifespan,
     )
     hot = learning.routes(service)
@@ -113,9 +115,23 @@ class Application(FastAPI):
         await self.front(scope, receive, send)
 
 
-async def _refuse(_: Request, error: Exception) -> Response:
+async def _refuse(request: Request, error: Exception) -> Response:
     """Hand what the framework refuses on to the middleware, which answers every error in one shape."""
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        error.headers = {"Allow": ", ".join(_methods(request))}
     raise problem_of(error)
+
+
+def _methods(request: Request) -> list[str]:
+    """Return the methods that a path takes: the framework names only those of the first route of its path."""
+    return [
+        method
+        for method in ("GET", "PUT", "POST", "DELETE")
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in request.app.routes
+        )
+    ]
 
 
 def _version() -> str:

@@ -7,6 +7,7 @@
         ├── NotReadyError        the service is still opening its models
         ├── UnknownModelError    no model has that name
         ├── ModelExistsError     a model has that name already
+        ├── TooLargeError        a model takes more memory than is left
         ├── QueueFullError       a learner has as much before it as it may hold
         ├── KeyInFlightError     another request with the same idempotency key is being read
         ├── KeyReusedError       an idempotency key came with another body
@@ -29,6 +30,7 @@ __all__ = [
     "NotReadyError",
     "QueueFullError",
     "ServiceError",
+    "TooLargeError",
     "UnknownModelError",
 ]
 
@@ -47,6 +49,10 @@ class UnknownModelError(ServiceError):
 
 class ModelExistsError(ServiceError):
     """A model has that name already."""
+
+
+class TooLargeError(ServiceError):
+    """A model takes more memory than is left."""
 
 
 class QueueFullError(ServiceError):

@@ -32,6 +32,7 @@ from nonzero_service.holding import Gate
 from nonzero_service.idempotency import Turns
 from nonzero_service.impressions.store import Impressions
 from nonzero_service.learner import Learner
+from nonzero_service.memory import check_room
 from nonzero_service.names import FieldNames
 from nonzero_service.recovery import Kept, recover, write_snapshot
 from nonzero_service.replaying import ReplayProgress
@@ -218,6 +219,8 @@ class Models:
         ------
         ModelExistsError
             Where one has that name.
+        TooLargeError
+            Where it does not fit into memory.
         """
         given = {"bits": bits, "learning_rate": learning_rate}
         origin = Origin(
@@ -226,6 +229,7 @@ class Models:
             learning_rate=self.settings.learning_rate if learning_rate is None else learning_rate,
             own=frozenset(key for key, value in given.items() if value is not None),
         )
+        check_room(origin.bits, 8 if origin.learning_rate == "auto" else 1)
         with self._named(name), self.workplace() as made:
             await asyncio.to_thread(_begin, made, origin, origin.new_model())
             return await self._install(name, made)

@@ -26,6 +26,7 @@ __all__ = [
     "PlainRoute",
     "answer",
     "describe",
+    "held",
     "problems",
     "reference",
     "text",
@@ -58,7 +59,7 @@ REASONS: Final = {
     415: "The body's type is not read.",
     422: "The content cannot be used.",
     503: "Not now: the service starts or stops, or has as much to learn as it may hold. See Retry-After.",
-    507: "The disk is full.",
+    507: "The disk is full, or the memory.",
 }
 
 
@@ -75,6 +76,14 @@ def text(description: str) -> dict[str, Any]:
 def answer(description: str, content: dict[str, dict[str, Any]]) -> dict[int | str, dict[str, Any]]:
     """Describe the 200 of a route, by Content-Type."""
     return {200: {"description": description, "content": _content(content)}}
+
+
+def held(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+    """Describe the 202 of a route: what is answered while learning is paused."""
+    content = _content({JSON: reference(model)})
+    return {
+        202: {"description": "Learning is paused: journalled, and held until it goes on.", "content": content}
+    }
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

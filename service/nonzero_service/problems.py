@@ -26,6 +26,7 @@ from nonzero_service.errors import (
     NotHeldError,
     NotReadyError,
     QueueFullError,
+    TooLargeError,
     UnknownModelError,
 )
 from nonzero_service.storage.errors import (
@@ -46,6 +47,8 @@ RETRY: Final = ((b"retry-after", b"1"),)
 
 FULL: Final = "the disk is full; nothing more is learned until there is room"
 
+NO_MEMORY: Final = "there is not enough memory for this; send less at once, or take a smaller model"
+
 UNKNOWN: Final = (
     "the outcome is unknown, because writing to the disk failed, and the service is stopping; send the "
     "request again with the same Idempotency-Key: what was kept of it is recognised"
@@ -56,6 +59,7 @@ DAMAGED: Final = "what is kept on disk cannot be used; the service's log has the
 STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (UnknownModelError, 404),
     (ModelExistsError, 409),
+    (TooLargeError, 422),
     (KeyInFlightError, 409),
     (KeyReusedError, 422),
     (LabelInFlightError, 503),
@@ -129,8 +133,9 @@ def problem_of(error: Exception) -> Problem:
             return Problem(422, str(error), errors=error.lines)
         case OutcomeUnknownError():
             return Problem(503, UNKNOWN, headers=RETRY)
-        case DiskFullError() | OSError(errno=errno.ENOSPC | errno.EDQUOT):
-            return Problem(507, FULL)
+        case DiskFullError() | MemoryError() | OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.ENOMEM):
+            no_memory = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
+            return Problem(507, NO_MEMORY if no_memory else FULL)
         case HTTPException():
             headers = [
                 (name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from nonzero.batch import MAX_INDEX, MAX_VALUE, MAX_WEIGHT
+from nonzero.formats.json_plain import MAX_ID, MAX_TIME
 from nonzero_service.settings import Bits, LearningRate
 
 __all__ = [
@@ -37,7 +39,7 @@ __all__ = [
     "Window",
 ]
 
-FeatureValue = Annotated[float, Field(ge=-1e6, le=1e6)] | bool | str | list[str]
+FeatureValue = Annotated[float, Field(ge=-MAX_VALUE, le=MAX_VALUE)] | bool | str | list[str]
 Click = Literal[0, 1, -1] | bool
 Verdict = Literal["learning", "converged", "starved", "idle", "unknown"]
 
@@ -51,15 +53,28 @@ class Wire(BaseModel):
 class Example(Wire):
     """An impression: features by name, or slots given directly; with a label once it is known."""
 
-    features: dict[str, FeatureValue] | None = Field(
-        None, examples=[{"site": "news", "bid": 0.5, "tags": ["a", "b"]}]
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [{"required": ["features"]}, {"required": ["indices"]}],
+            "dependentRequired": {"values": ["indices"]},
+        }
     )
-    indices: list[Annotated[int, Field(ge=0, le=2**31)]] | None = None
-    values: list[Annotated[float, Field(ge=-1e6, le=1e6)]] | None = None
-    label: Click | None = None
-    weight: float = Field(default=1.0, ge=0, le=1e6)
-    id: str | None = Field(default=None, max_length=255)
-    time: int | None = Field(default=None, description="Milliseconds since 1970.")
+
+    features: dict[str, FeatureValue] = Field(
+        default_factory=dict, examples=[{"site": "news", "bid": 0.5, "tags": ["a", "b"]}]
+    )
+    indices: list[Annotated[int, Field(ge=0, le=MAX_INDEX)]] = Field(
+        default_factory=list, description="Slots of the table, below 2**bits."
+    )
+    values: list[Annotated[float, Field(ge=-MAX_VALUE, le=MAX_VALUE)]] = Field(
+        default_factory=list, description="As many as there are indices; without them each is 1."
+    )
+    label: Click | None = Field(default=None, description="Of an update, required.")
+    weight: Annotated[float, Field(ge=0, le=MAX_WEIGHT)] | None = 1.0
+    id: str | None = Field(default=None, max_length=MAX_ID)
+    time: Annotated[int, Field(ge=0, lt=MAX_TIME)] | None = Field(
+        default=None, description="Milliseconds since 1970."
+    )
 
 
 class Examples(Wire):

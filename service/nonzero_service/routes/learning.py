@@ -18,6 +18,7 @@ from nonzero_service.openapi import (
     UNCERTAINTY,
     PlainRoute,
     answer,
+    held,
     problems,
     reference,
     text,
@@ -114,6 +115,7 @@ def routes(service: Service) -> list[PlainRoute]:
                     ),
                 },
             )
+            | held(schemas.Updated)
             | problems(400, 404, 409, 413, 415, 422, 503, 507),
         ),
         PlainRoute(
@@ -125,6 +127,7 @@ def routes(service: Service) -> list[PlainRoute]:
             "`errors`.",
             body=LABELS,
             responses=answer("What became of the labels.", {JSON: reference(schemas.Labelled)})
+            | held(schemas.Labelled)
             | problems(400, 404, 409, 410, 413, 415, 422, 503, 507),
         ),
         PlainRoute(
