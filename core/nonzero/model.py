@@ -14,19 +14,14 @@ from nonzero.batch import Batch
 from nonzero.confidence import uncertainty
 from nonzero.errors import BatchError, SettingsError, SnapshotError
 from nonzero.evidence import Evidence, comparable, forget, group_masks, new_evidence, without_clock
-from nonzero.explanation import Explanation
-from nonzero.optimizers import (
-    DEFAULT_LANES,
-    AdaGrad,
-    Rule,
-    lanes_from_settings,
-    lanes_to_settings,
-    rates_of,
-)
+from nonzero.explanation import Explanation, take_apart
+from nonzero.interactions import Interactions
+from nonzero.optimizers import AdaGrad, Rule, rates_of
 from nonzero.progressive import EXAMPLES, LEARNED, LOSS, WEIGHT, Progress, describe, new_progress
-from nonzero.reading import mean_rates, mean_weights
+from nonzero.reading import mean_weights
 from nonzero.remedy import rescale
 from nonzero.scales import VALUES, Scales, count_ones, new_scales, scale
+from nonzero.settings import arguments_of, check_expected, lanes_of, settings_of
 from nonzero.table import Table, allocate, as_lanes
 
 __all__ = ["LogisticRegression"]
@@ -45,12 +40,6 @@ def _arrays(batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArra
 def _fields(batch: Batch) -> tuple[NDArray[np.uint16], int]:
     """Return a batch's fields as kernels take them, with a mask for their positions."""
     return (NO_FIELDS, 0) if batch.fields is None else (batch.fields, -1)
-
-
-def _lanes_of(optimizer: Rule | Sequence[Rule] | None) -> tuple[Rule, ...]:
-    if optimizer is None:
-        return DEFAULT_LANES
-    return (optimizer,) if isinstance(optimizer, Rule) else tuple(optimizer)
 
 
 class LogisticRegression:
@@ -77,6 +66,9 @@ class LogisticRegression:
         Whether values are taken in units of their field's root mean square, which the model learns
         (:mod:`nonzero.scales`). None: only where the lanes are the default ones, so that a model with an
         optimizer of its own follows that optimizer's formula to the letter.
+    interactions
+        Pairs of fields, such as ``site*hour``, whose features' products are features too
+        (:mod:`nonzero.interactions`).
 
     Attributes
     ----------
@@ -108,8 +100,9 @@ class LogisticRegression:
         bits: int = 22,
         optimizer: Rule | Sequence[Rule] | None = None,
         scaled: bool | None = None,
+        interactions: Sequence[str] = (),
     ) -> None:
-        self.lanes = _lanes_of(optimizer)
+        self.lanes = lanes_of(optimizer)
         n = len(self.lanes)
         self.table = Table(bits, n)
         hyperparameters, shares, groups = rates_of(self.lanes), allocate(1, 2 * n), allocate(2, 2 * n)
@@ -123,6 +116,7 @@ class LogisticRegression:
         self._evidence: Evidence = new_evidence(n, comparing=n > 1 and comparable(self.lanes))
         self.scaled = optimizer is None if scaled is None else scaled
         self._scales: Scales | None = new_scales() if self.scaled else None
+        self._interactions = Interactions(interactions) if len(interactions) else None
         self.notes: dict[str, Any] = {}
         self._choose_kernels()
 
@@ -174,20 +168,21 @@ class LogisticRegression:
     def learn_checked(self, batch: Batch, time_ms: int | None = None) -> NDArray[np.float32]:
         """Learn from a batch that :meth:`check` accepts."""
         out = np.empty(len(batch), np.float32)
-        self._learn_kernel(
-            *self._taken(batch, learning=True),
-            *_fields(batch),
-            batch.labels,
-            batch.weights,
-            self._rows,
-            self._rates,
-            self._shares,
-            self._groups,
-            self._progress,
-            self._evidence,
-            -1 if time_ms is None else time_ms,
-            out,
-        )
+        for piece, found in self._pieces(batch, out):
+            self._learn_kernel(
+                *self._taken(piece, learning=True),
+                *_fields(piece),
+                piece.labels,
+                piece.weights,
+                self._rows,
+                self._rates,
+                self._shares,
+                self._groups,
+                self._progress,
+                self._evidence,
+                -1 if time_ms is None else time_ms,
+                found,
+            )
         return out
 
     def predict(self, batch: Batch) -> NDArray[np.float32]:
@@ -203,8 +198,19 @@ class LogisticRegression:
         """
         batch.check_slots(self.bits)
         out = np.empty(len(batch), np.float32)
-        self._predict_kernel(*self._taken(batch), *self._read, out)
+        for piece, found in self._pieces(batch, out):
+            self._predict_kernel(*self._taken(piece), *self._read, found)
         return out
+
+    def _pieces(self, batch: Batch, out: NDArray[np.float32]) -> Iterable[tuple[Batch, NDArray[np.float32]]]:
+        """Return a batch as the model takes it, some rows at a time, and of `out` the part of each."""
+        return ((batch, out),) if self._interactions is None else self._interactions.pieces(batch, out)
+
+    def expanded(self, batch: Batch) -> Batch:
+        """Return a batch with the products of the model's interactions, as the model takes it."""
+        return Batch.concatenate(
+            [piece for piece, _ in self._pieces(batch, np.empty(len(batch), np.float32))]
+        )
 
     def _taken(
         self, batch: Batch, learning: bool = False
@@ -224,7 +230,8 @@ class LogisticRegression:
     def scaled_values(self, batch: Batch) -> NDArray[np.float32]:
         """Return float32[nnz]: the values as the model takes them at present, in units of their fields.
 
-        They are what weights multiply; the values themselves for a model that does not scale them.
+        They are what weights multiply; the values themselves for a model that does not scale them. Products
+        of interactions are not added: see :meth:`expanded`.
         """
         _, _, values, mask = self._taken(batch)
         return values if mask else np.ones(batch.nnz, np.float32)
@@ -248,6 +255,11 @@ class LogisticRegression:
     def examples(self) -> int:
         """The number of examples learned from, those of importance weight 0 included."""
         return int(self._progress.counts[EXAMPLES])
+
+    @property
+    def interactions(self) -> tuple[str, ...]:
+        """The pairs of fields whose features' products are features too."""
+        return () if self._interactions is None else self._interactions.names
 
     @property
     def nbytes(self) -> int:
@@ -290,23 +302,16 @@ class LogisticRegression:
         """
         if len(batch) != 1:
             raise BatchError(f"there are {len(batch)} examples; explain takes one")
-        probability = float(self.predict(batch)[0])
-        rows, intercept = self.table.rows[self._slots(batch)], self.table.rows[-1:]
-        shares, learned = self.shares, self._learned
-        weights, values = mean_weights(self.lanes, rows, learned, shares), self.scaled_values(batch)
-        contributions = weights * values
-        base = float(mean_weights(self.lanes, intercept, learned, shares)[0])
-        p = min(max(probability, 1e-22), 1 - 2**-25)  # float32 rounds the nearest to 1 up to it
-        log_odds = float(np.log(p) - np.log1p(-p))
-        return Explanation(
+        probability, whole = float(self.predict(batch)[0]), self.expanded(batch)
+        rows = self.table.rows[np.append(self._slots(whole), -1)]
+        return take_apart(
             probability,
-            contributions,
-            base,
-            log_odds - base - float(contributions.sum()),
-            weights,
-            values,
-            mean_rates(self.lanes, rows, shares),
-            self._verdicts(batch),
+            self.lanes,
+            rows,
+            self.scaled_values(whole),
+            self._verdicts(whole),
+            self._learned,
+            self.shares,
         )
 
     def _verdicts(self, batch: Batch) -> tuple[str, ...]:
@@ -339,14 +344,17 @@ class LogisticRegression:
         nonzero.confidence.uncertainty : the formula and its source.
         """
         batch.check_slots(self.bits)
-        return uncertainty(
-            batch.indptr,
-            self._slots(batch),
-            self.scaled_values(batch),
-            self.table.rows,
-            self.lanes,
-            self.shares,
-        )
+        out = np.empty(len(batch), np.float32)
+        for piece, found in self._pieces(batch, out):
+            found[:] = uncertainty(
+                piece.indptr,
+                self._slots(piece),
+                self.scaled_values(piece),
+                self.table.rows,
+                self.lanes,
+                self.shares,
+            )
+        return out
 
     def diagnose(self, names: Iterable[str] = (), now_ms: int | None = None) -> dict[str, Any]:
         """Say whether the model, and each field, is learning, converged, starved, idle or unknown, and why.
@@ -406,7 +414,7 @@ class LogisticRegression:
     @property
     def settings(self) -> dict[str, Any]:
         """What the model was made with, as JSON holds it."""
-        return {"bits": self.bits, "lanes": lanes_to_settings(self.lanes), "scaled": self.scaled}
+        return settings_of(self.bits, self.lanes, self.scaled, self.interactions)
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:
@@ -417,11 +425,7 @@ class LogisticRegression:
         SettingsError
             For settings that are missing, unknown or out of their range.
         """
-        if set(settings) != {"bits", "lanes", "scaled"}:
-            raise SettingsError(
-                f"a model's settings are 'bits', 'lanes' and 'scaled', not {sorted(settings)}"
-            )
-        return cls(settings["bits"], lanes_from_settings(settings["lanes"]), settings["scaled"])
+        return cls(**arguments_of(settings))
 
     def _state(self) -> dict[str, NDArray[Any]]:
         """Return every array that learning writes, by name."""
@@ -478,7 +482,8 @@ class LogisticRegression:
         path
             The file.
         expected
-            Settings that it should have: ``bits``, ``optimizer``, ``scaled`` as for the constructor.
+            Settings that it should have: ``bits``, ``optimizer``, ``scaled``, ``interactions`` as for the
+            constructor.
 
         Raises
         ------
@@ -500,25 +505,8 @@ class LogisticRegression:
                 array[:] = tensors[name].reshape(array.shape)
         except (KeyError, ValueError) as error:
             raise SnapshotError(f"{path} does not hold a model of this version: {error!r}") from error
-        model._check_expected(path, expected)
+        check_expected(path, model.settings, expected)
         return model
-
-    def _check_expected(self, path: str | os.PathLike[str], expected: Mapping[str, Any]) -> None:
-        wanted = dict(expected)
-        if "optimizer" in wanted:
-            wanted["lanes"] = lanes_to_settings(_lanes_of(wanted.pop("optimizer")))
-        unknown = sorted(set(wanted) - set(self.settings))
-        if unknown:
-            raise SettingsError(
-                f"a model has no setting {unknown}; its settings are bits, optimizer and scaled"
-            )
-        differences = [
-            f"{name} is {self.settings[name]!r}, expected {value!r}"
-            for name, value in wanted.items()
-            if self.settings[name] != value
-        ]
-        if differences:
-            raise SettingsError(f"{path} was saved with other settings: {'; '.join(differences)}")
 
     def __repr__(self) -> str:
         return f"LogisticRegression(bits={self.bits}, lanes={len(self.lanes)}, examples={self.examples})"

@@ -1,0 +1,73 @@
+"""What a model is made with, as JSON holds it; and whether that is what someone expects."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nonzero.errors import SettingsError
+from nonzero.optimizers import DEFAULT_LANES, Rule, lanes_from_settings, lanes_to_settings
+
+__all__ = ["arguments_of", "check_expected", "lanes_of", "settings_of"]
+
+
+def lanes_of(optimizer: Rule | Sequence[Rule] | None) -> tuple[Rule, ...]:
+    """Return the lanes that an optimizer stands for: None is the default ones."""
+    if optimizer is None:
+        return DEFAULT_LANES
+    return (optimizer,) if isinstance(optimizer, Rule) else tuple(optimizer)
+
+
+def settings_of(
+    bits: int, lanes: Sequence[Rule], scaled: bool, interactions: Sequence[str]
+) -> dict[str, Any]:
+    """Return settings as JSON holds them; interactions only where there are any."""
+    settings = {"bits": bits, "lanes": lanes_to_settings(lanes), "scaled": scaled}
+    return settings | ({"interactions": list(interactions)} if interactions else {})
+
+
+def arguments_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a model of :func:`settings_of` is made with.
+
+    Raises
+    ------
+    SettingsError
+        For settings that are missing, unknown or out of their range.
+    """
+    if set(settings) - {"interactions"} != {"bits", "lanes", "scaled"}:
+        raise SettingsError(
+            "a model's settings are 'bits', 'lanes', 'scaled' and, where it has any, 'interactions', "
+            f"not {sorted(settings)}"
+        )
+    given = dict(settings)
+    return given | {"optimizer": lanes_from_settings(given.pop("lanes"))}
+
+
+def check_expected(
+    path: str | os.PathLike[str], settings: Mapping[str, Any], expected: Mapping[str, Any]
+) -> None:
+    """Compare stored settings with what a caller expects, named as for the constructor.
+
+    Raises
+    ------
+    SettingsError
+        For an unknown setting, and where they differ: the message names each difference.
+    """
+    wanted, stored = dict(expected), {"interactions": []} | dict(settings)
+    if "optimizer" in wanted:
+        wanted["lanes"] = lanes_to_settings(lanes_of(wanted.pop("optimizer")))
+    if "interactions" in wanted:
+        wanted["interactions"] = list(wanted["interactions"])
+    unknown = sorted(set(wanted) - set(stored))
+    if unknown:
+        raise SettingsError(
+            f"a model has no setting {unknown}; its settings are bits, optimizer, scaled and interactions"
+        )
+    differences = [
+        f"{name} is {stored[name]!r}, expected {value!r}"
+        for name, value in wanted.items()
+        if stored[name] != value
+    ]
+    if differences:
+        raise SettingsError(f"{path} was saved with other settings: {'; '.join(differences)}")
