@@ -1,5 +1,6 @@
 # The service: `docker compose up`, or
-#   docker build -t nonzero . && docker run --read-only --tmpfs /tmp -v nonzero:/data -p 127.0.0.1:8000:8000 nonzero
+#   docker build -t nonzero . && docker run --read-only --tmpfs /tmp -v nonzero:/data -p 127.0.0.1:8000:8000 -e NONZERO_ALLOW_OPEN=on nonzero
+# Without NONZERO_ALLOW_OPEN it needs tokens (NONZERO_TOKEN_FILE), because a published port may be reached by anybody.
 # Where packages come from another index than pip's own: docker build --secret id=pip.conf,src=$HOME/.config/pip/pip.conf .
 
 FROM python:3.13-slim AS build

@@ -82,9 +82,10 @@ class Bodies:
         """
         limit = self.settings.max_body_bytes
         decoder = decoder_of(headers.encoding)
-        body = await read_whole(receive, limit)
+        body = await read_whole(receive, limit, headers.hold)
         if body is not None and headers.encoding:
             body = await self.offload(SMALL + len(body), _decoded, decoder, body, limit)
+            headers.hold(0 if body is None else len(body))
         if body is None:
             raise Problem(413, f"a JSON body has at most {limit} bytes; send a stream of lines as {NDJSON}")
         return body

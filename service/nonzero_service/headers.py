@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import parse_qs
@@ -31,6 +32,8 @@ class Headers(NamedTuple):
     """The Accept header, lower case."""
     key: str | None = None
     """The Idempotency-Key."""
+    hold: Callable[[int], None] = lambda _: None
+    """To be told how many bytes the body holds in all; it raises a problem where there is no room."""
 
 
 def headers_of(scope: Scope) -> Headers:
@@ -54,7 +57,7 @@ def headers_of(scope: Scope) -> Headers:
             key = value.decode("latin-1")
     if key is not None and not 0 < len(key) <= MAX_KEY:
         raise Problem(422, f"an Idempotency-Key has 1 to {MAX_KEY} characters, not {len(key)}")
-    return Headers(media, encoding, accept, key)
+    return Headers(media, encoding, accept, key, scope.get("hold", Headers._field_defaults["hold"]))
 
 
 def flag_of(scope: Scope, name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
@@ -79,8 +80,17 @@ class Intake:
             self._arrived.set()
 
 
-async def read_whole(receive: Receive, limit: int) -> bytes | None:
+async def read_whole(
+    receive: Receive, limit: int, hold: Callable[[int], None] = lambda _: None
+) -> bytes | None:
     """Return a whole body; None where it is longer than `limit` bytes (what was read is dropped).
+
+    Parameters
+    ----------
+    receive, limit
+        The body, and its bound.
+    hold
+        Told how much of it is held, as that grows.
 
     Raises
     ------
@@ -100,6 +110,7 @@ async def read_whole(receive: Receive, limit: int) -> bytes | None:
         size += len(pieces[-1])
         if size > limit:
             return None
+        hold(size)
         if not message.get("more_body", False):
             return b"".join(pieces)
         message = await receive()

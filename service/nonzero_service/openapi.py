@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.types import ASGIApp
 
 from nonzero_service import schemas
+from nonzero_service.front.access import Need, need_of
 from nonzero_service.headers import JSON, NDJSON
 from nonzero_service.models import NAME
 
@@ -51,13 +52,17 @@ BY_HAND: Final[tuple[type[BaseModel], ...]] = (
 
 REASONS: Final = {
     400: "The body cannot be read.",
+    401: "There is no token, or one that is not known.",
+    403: "The token is not for this.",
     404: "There is no such model, or no such prediction.",
     405: "The path takes another method.",
+    408: "The body came too slowly.",
     409: "Not as things stand: the name is taken, the key is in flight, the label is known, nothing to mend.",
     410: "The label came too late.",
     413: "The body is too large.",
     415: "The body's type is not read.",
     422: "The content cannot be used.",
+    429: "Too many requests of one client at once. See Retry-After.",
     503: "Not now: the service starts or stops, or has as much to learn as it may hold. See Retry-After.",
     507: "The disk is full, or the memory.",
 }
@@ -199,6 +204,26 @@ class PlainRoute(APIRoute):
         self.app = application
 
 
+BEARER: Final = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "Needed where the service has a token file.",
+}
+
+
+def _guard(operation: dict[str, Any], need: Need) -> None:
+    """Describe what is answered before a route hears of a request."""
+    if need.scope is None:
+        return
+    operation["security"] = [{"token": []}]
+    statuses = [401, 403] if need.scope else [401]
+    if need.work != "operate":
+        statuses += [429, 503]
+        statuses += [408] if "requestBody" in operation else []
+    for status, described in problems(*statuses).items():
+        operation["responses"].setdefault(str(status), described)
+
+
 def _described_elsewhere() -> None:
     """Stand for an endpoint without parameters that FastAPI could read."""
 
@@ -215,6 +240,10 @@ def describe(app: FastAPI) -> Callable[[], dict[str, Any]]:
                 [(model, "validation") for model in BY_HAND], ref_template=TEMPLATE
             )
             schema["components"]["schemas"].update(definitions["$defs"])
+            schema["components"]["securitySchemes"] = {"token": BEARER}
+            for path, methods in schema["paths"].items():
+                for method, operation in methods.items():
+                    _guard(operation, need_of(method.upper(), path))
             app.openapi_schema = schema
         return app.openapi_schema
 

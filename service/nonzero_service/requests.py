@@ -5,6 +5,7 @@ One middleware, plain ASGI, cheap enough for requests that take tens of microsec
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 import re
@@ -76,6 +77,9 @@ class Requests:
             await self.app(scope, receive, send_with_id)
         except ClientDisconnect:
             status = status or GONE
+        except asyncio.CancelledError:
+            status = status or GONE
+            raise
         except Exception as error:  # every error is a problem, and none ends the connection before its answer
             problem = problem_of(error)
             if problem.status >= 500 and not _is_expected(error):

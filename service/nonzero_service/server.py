@@ -90,6 +90,8 @@ def serve(settings: Settings) -> None:
             access_log=False,
             server_header=False,
             date_header=False,
+            ssl_certfile=settings.ssl_certfile,
+            ssl_keyfile=settings.ssl_keyfile,
             timeout_graceful_shutdown=round(settings.grace_seconds),
         )
     )

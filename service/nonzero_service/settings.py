@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, cast
 
-from pydantic import AfterValidator, ByteSize, Field, ValidationError, field_validator
+from pydantic import AfterValidator, ByteSize, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -39,6 +40,13 @@ def _positive(size: ByteSize) -> ByteSize:
     if size < 1024:
         raise ValueError("a size is at least 1KiB")
     return size
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 Retention = Literal["snapshots", "all"]
@@ -109,6 +117,21 @@ class Settings(BaseSettings):
     """The longest line of a stream."""
     max_upload_bytes: Size = ByteSize(16 << 30)
     """The largest trained model that may be uploaded."""
+    token_file: Path | None = None
+    """Who may do what, in lines `SCOPES TOKEN`. Without it the service listens on the loopback only."""
+    allow_open: Literal["on", "off"] = "off"
+    """on: listen on any address without a token file, because something else decides who may come."""
+    ssl_certfile: Path | None = None
+    """The certificate, with those between it and the authority's: the service speaks TLS."""
+    ssl_keyfile: Path | None = None
+    """The certificate's key, where it is not in the same file."""
+    max_requests: int = Field(256, ge=4)
+    """Requests that are answered at once; further ones are answered 503. Updates and the like find three
+    quarters of that."""
+    max_requests_per_client: int = Field(128, ge=1)
+    """Of them those of one token, or, without tokens, of one address; further ones are answered 429."""
+    in_flight_bytes: Size = ByteSize(512 << 20)
+    """What the bodies of these requests may hold; further ones are answered 503."""
     max_connections: int = Field(2048, ge=1)
     """Connections that are served at once."""
     max_header_bytes: Size = ByteSize(32 << 10)
@@ -146,6 +169,19 @@ class Settings(BaseSettings):
             raise ValueError(f"{slices!r} are {len(slices.split(','))} fields; name {MAX_FIELDS} at most")
         return slices
 
+    @model_validator(mode="after")
+    def _check_reach(self) -> Self:
+        """Refuse to let just anybody in."""
+        if self.token_file is None and self.allow_open == "off" and not _is_loopback(self.host):
+            raise ValueError(
+                f"{self.host} can be reached from other machines, and without a token file anybody there "
+                "could read, change and delete models; name one (--token-file, see docs/operations.md), "
+                "listen on 127.0.0.1, or say --allow-open on where something else decides who may come"
+            )
+        if self.ssl_keyfile is not None and self.ssl_certfile is None:
+            raise ValueError("ssl_keyfile is the key of a certificate: name that too (--ssl-certfile)")
+        return self
+
     @classmethod
     def load(cls, **flags: Any) -> Self:
         """Read the settings; a flag that is None was not given.
@@ -166,7 +202,10 @@ class Settings(BaseSettings):
         try:
             return cls(**{name: value for name, value in flags.items() if value is not None})
         except ValidationError as error:
-            faults = (f"{'.'.join(map(str, fault['loc'][:1]))}: {fault['msg']}" for fault in error.errors())
+            faults = (
+                ": ".join([*map(str, fault["loc"][:1]), fault["msg"].removeprefix("Value error, ")])
+                for fault in error.errors()
+            )
             raise SettingsError("; ".join(dict.fromkeys(faults))) from error
 
     @classmethod

@@ -74,7 +74,7 @@ mapfile -t health < <(settings "['Healthcheck']['Test'][1:]")
 rm -rf "$work/data"
 install --directory --owner=10001 --group=10001 --mode=0750 "$work/data"
 in_image() {
-  buildah run --volume "$work/data:/data" --mount type=tmpfs,dst=/tmp --env "NONZERO_PORT=$port" --cap-drop ALL "$container" -- "$@"
+  buildah run --volume "$work/data:/data" --mount type=tmpfs,dst=/tmp --env "NONZERO_PORT=$port" --env NONZERO_ALLOW_OPEN=on --cap-drop ALL "$container" -- "$@"
 }
 start() {
   local since=$EPOCHREALTIME

@@ -1,8 +1,9 @@
 """The front: what stands between the socket and the application, in the order in which a request meets it.
 
-``connection`` takes bytes and finds requests in them; ``heads`` says which of these are refused; ``exchange``
-is one request with its answer on the way through the application; ``answering`` is what every answer says.
-``watch`` ends what takes too long.
+``connection`` takes bytes and finds requests in them; ``heads`` says which of these are none. ``guard`` lets
+a request in, by its token (``access``, ``tokens``) and by the room that there is (``admission``).
+``exchange`` is one request with its answer on the way through the application; ``answering`` is what every
+answer says. ``watch`` ends what takes too long.
 """
 
 from __future__ import annotations

@@ -58,6 +58,7 @@ class Connection(asyncio.Protocol):
         self._room: asyncio.Future[None] | None = None  # until the client has taken what was written
         self._waiting: deque[Exchange] = deque()  # requests sent ahead of the answers to earlier ones
         self._running: Exchange | None = None
+        self._task: asyncio.Task[None] | None = None  # what answers it, where that may be given up
         self._last: Problem | None = None  # answered after all of these
         self._unframed = 0  # bytes that were neither a whole head nor body
         self._passed_over = 0
@@ -109,6 +110,8 @@ class Connection(asyncio.Protocol):
         self._waiting.clear()
         if self._running is not None:
             self._running.leave()
+            if self._task is not None:  # nobody waits for it: it need not be done
+                self._task.cancel()
         self._parser = None  # they hold each other
 
     def data_received(self, data: bytes) -> None:
@@ -176,9 +179,7 @@ class Connection(asyncio.Protocol):
             "state": self._app_state.copy(),
         }
         keep_alive = version == "1.1" and parser.should_keep_alive() and not self.extra
-        self.arriving = exchange = Exchange(
-            self, scope, keep_alive=keep_alive, expects_continue=head.expects_continue
-        )
+        self.arriving = exchange = Exchange(self, scope, head, keep_alive=keep_alive)
         self.phase = BODY
         self._unframed = self.received = self._passed_over = 0
         self.waited = 0.0
@@ -288,11 +289,9 @@ class Connection(asyncio.Protocol):
         self._stop_parsing()
         if self._transport.is_closing():
             return
-        if self._transport.can_write_eof():
+        if self._transport.can_write_eof():  # TLS cannot end one way
             self._transport.write_eof()
-            self.resume_reading()
-        else:
-            self._transport.close()
+        self.resume_reading()
 
     def unsent(self) -> int:
         """Return how much was written that the client has not taken, in bytes."""
@@ -326,9 +325,24 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, exchange: Exchange) -> None:
         self._running = exchange
+        self._task = None
+        try:
+            admitted = self.front.guard.admit(exchange.scope, exchange.head, extra=self.extra)
+        except Problem as problem:
+            self.front.turn_away(exchange.scope, problem)
+            exchange.answer(problem)
+            return
+        exchange.scope["hold"] = admitted.hold
         task = self.loop.create_task(exchange.run(self._app))
-        self._server.tasks.add(task)
-        task.add_done_callback(self._server.tasks.discard)
+        self._task = task if admitted.work in ("predict", "update") else None
+        tasks = self._server.tasks
+        tasks.add(task)
+
+        def end(_: asyncio.Task[None]) -> None:
+            admitted.end()
+            tasks.discard(task)
+
+        task.add_done_callback(end)
 
     def _without_upgrade(self) -> None:
         """Answer as if no other protocol had been offered; what follows may be of it, so it is not read."""

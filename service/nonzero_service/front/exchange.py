@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.types import ASGIApp, Message, Scope
 
-from nonzero_service.front.limits import BUFFER
+from nonzero_service.front.heads import Head
+from nonzero_service.front.limits import BUFFER, LINGER_BYTES
 from nonzero_service.problems import Problem
 
 if TYPE_CHECKING:
@@ -41,12 +42,10 @@ class Exchange:
     ----------
     connection
         What it came by.
-    scope
-        Its ASGI scope.
+    scope, head
+        Its ASGI scope, and what else its head says.
     keep_alive
         Whether another request may follow.
-    expects_continue
-        Whether the client waits to be told to send the body.
     """
 
     __slots__ = (
@@ -61,17 +60,16 @@ class Exchange:
         "answered",
         "begun",
         "gone",
+        "head",
         "keep_alive",
         "refusal",
         "scope",
         "whole",
     )
 
-    def __init__(
-        self, connection: Connection, scope: Scope, *, keep_alive: bool, expects_continue: bool
-    ) -> None:
+    def __init__(self, connection: Connection, scope: Scope, head: Head, *, keep_alive: bool) -> None:
         self._connection = connection
-        self._continue = expects_continue
+        self._continue = head.expects_continue
         self._pieces: list[bytes] = []
         self._held = 0
         self._told = False  # whether the application has been given the body's end
@@ -79,6 +77,7 @@ class Exchange:
         self._form = SIZED
         self._rest = 0  # bytes of the answer's body that its Content-Length still promises
         self.scope = scope
+        self.head = head
         self.keep_alive = keep_alive
         self.whole = False
         """Whether the whole body has arrived."""
@@ -122,6 +121,20 @@ class Exchange:
         """Take it that the client has gone."""
         self.gone = True
         self._wake()
+
+    def answer(self, problem: Problem) -> None:
+        """Answer with a problem, without the application."""
+        body = problem.body(self.scope)
+        headers = [
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"x-request-id", self.scope["request_id"].encode()),
+            *problem.headers,
+        ]
+        head = self._head(problem.status, headers)
+        self._connection.write(head if self.scope["method"] == "HEAD" else head + body)
+        self.begun = self.answered = True
+        self._connection.answered(self, waited=self._continue)
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -202,6 +215,14 @@ class Exchange:
             self._wake()
             connection.answered(self, waited=self._continue)
 
+    def _goes_on(self, status: int) -> bool:
+        """Decide whether another request may follow: not where much of a refused body would be waited for."""
+        if status >= 400 and not self.whole:
+            length = self.head.length
+            if length is None or length - self._connection.received > LINGER_BYTES:
+                self.keep_alive = False
+        return self.keep_alive
+
     def _head(self, status: int, headers: Any) -> bytes:
         lines = [STATUS_LINES[status]]
         sized = False
@@ -225,7 +246,7 @@ class Exchange:
             else:
                 self._form = CHUNKED
                 lines.append(b"transfer-encoding: chunked\r\n")
-        if not self.keep_alive:
+        if not self._goes_on(status):
             lines.append(b"connection: close\r\n")
         lines.append(self._connection.front.lines(own_policy=own_policy, own_cache=own_cache))
         return b"".join(lines)

@@ -21,6 +21,11 @@ __all__ = ["Head", "Target", "head_of", "target_of", "unreadable"]
 HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 """A Host: a name or an address, perhaps empty, perhaps with a port (RFC 3986, section 3.2.2)."""
 
+ONCE: Final = frozenset(
+    {b"authorization", b"content-length", b"content-type", b"expect", b"host", b"transfer-encoding"}
+)
+"""Headers that must not come twice: nobody could say which of the two is meant."""
+
 
 class Head(NamedTuple):
     """What a head says of the way its message is sent."""
@@ -29,6 +34,10 @@ class Head(NamedTuple):
     """Whether the client waits for ``100 Continue`` before it sends the body."""
     length: int | None
     """The Content-Length; None for a body in chunks, 0 where there is none."""
+    media: bytes
+    """The Content-Type."""
+    authorization: bytes | None
+    """Who says that he may."""
 
 
 class Target(NamedTuple):
@@ -52,31 +61,30 @@ def head_of(version: str, url: bytes, headers: list[tuple[bytes, bytes]], limits
     if len(headers) > limits.headers:
         raise Problem(431, f"there are {len(headers)} header lines; at most {limits.headers} are read")
     size = len(url)
-    hosts = 0
-    expects = False
-    length: int | None = 0
+    said: dict[bytes, bytes] = {}
     for name, value in headers:
         size += len(name) + len(value) + 4
-        match name:
-            case b"host":
-                hosts += 1
-                _check_host(value)
-            case b"content-length":
-                length = int(value)
-            case b"transfer-encoding":
-                length = None
-                _check_coding(value, version)
-            case b"expect":
-                expects = value.lower() == b"100-continue"
+        if name in ONCE:
+            if name in said:
+                raise Problem(400, f"there is more than one {name.decode()}")
+            said[name] = value
     if size > limits.header_bytes:
         raise too_large(limits)
-    if hosts != 1 and (hosts or version == "1.1"):
-        raise Problem(400, f"a request has one Host, not {hosts}")
-    return Head(expects, length)
+    _check_host(said.get(b"host"), version)
+    length: int | None = int(said.get(b"content-length", b"0"))
+    coding = said.get(b"transfer-encoding")
+    if coding is not None:
+        _check_coding(coding, version)
+        length = None
+    expects = said.get(b"expect", b"").lower() == b"100-continue"
+    return Head(expects, length, said.get(b"content-type", b""), said.get(b"authorization"))
 
 
-def _check_host(value: bytes) -> None:
-    if not HOST.fullmatch(value):
+def _check_host(value: bytes | None, version: str) -> None:
+    if value is None:
+        if version == "1.1":
+            raise Problem(400, "there is no Host")
+    elif not HOST.fullmatch(value):
         raise Problem(400, "the Host is not a name or an address, with or without a port")
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from typing import Final
+
 import structlog
+from starlette.types import Scope
 
 from nonzero_service.front.answering import Lines
 from nonzero_service.front.exchange import STATUS_LINES
+from nonzero_service.front.guard import Guard
 from nonzero_service.front.limits import Limits
 from nonzero_service.front.watch import Watch
 from nonzero_service.metrics import Metrics
@@ -14,6 +19,9 @@ from nonzero_service.requests import made_request_id
 from nonzero_service.settings import Settings
 
 __all__ = ["Front"]
+
+QUIET_SECONDS: Final = 60.0
+"""How long nothing more is logged of requests that are refused because there is too much to do."""
 
 
 class Front:
@@ -30,9 +38,22 @@ class Front:
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.limits = Limits.of(settings)
         self.watch = Watch(self.limits)
-        self.lines = Lines(encrypted=False)
+        self.lines = Lines(encrypted=settings.ssl_certfile is not None)
+        self.guard = Guard(settings)
         self._metrics = metrics
+        self._quiet_until = 0.0
         self._log = structlog.get_logger("requests")
+
+    def turn_away(self, scope: Scope, problem: Problem) -> None:
+        """Count a request that is not let in, and log it; of what there is too much of, once in a while."""
+        scope["request_id"] = made_request_id().decode()
+        self._metrics.observe("none", "any", problem.status, 0)
+        about = {"status": problem.status, "path": scope["path"], "reason": problem.detail}
+        if problem.status not in (429, 503):
+            self._log.info("refused", request_id=scope["request_id"], **about)
+        elif time.monotonic() > self._quiet_until:
+            self._quiet_until = time.monotonic() + QUIET_SECONDS
+            self._log.warning("there is too much to do, and requests are refused", **about)
 
     def refusal(self, problem: Problem) -> bytes:
         """Return the answer to what is no request, after which the connection ends; it is counted."""

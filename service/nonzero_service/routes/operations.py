@@ -40,7 +40,7 @@ START: Final = (
 # Everything comes from this service; Swagger UI sets styles from its script, and has small images within it.
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; "
-    "style-src 'self' 'unsafe-inline'; img-src 'self' data:"
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
 )
 
 

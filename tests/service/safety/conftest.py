@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from service.conftest import ServiceProcess
+from service.safety.raw import TOKENS
 
 LIMITS = {
     "max_header_bytes": "16KiB",
@@ -23,8 +25,20 @@ LIMITS = {
 @pytest.fixture(scope="session")
 def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     """A service with narrow limits; nothing that a client sends is an error of it."""
-    running = ServiceProcess(tmp_path_factory.mktemp("narrow"), **LIMITS).until_ready()
+    place = tmp_path_factory.mktemp("narrow")
+    tokens = place / "tokens"
+    tokens.write_text("".join(f"{scope} {token}\n" for scope, token in TOKENS.items()))
+    tokens.chmod(0o600)
+    running = ServiceProcess(place / "data", token_file=str(tokens), **LIMITS).until_ready()
     yield running
     assert running.stop() == 0
     failures = [line for line in running.log if line.get("level") in ("error", "critical", None)]
     assert not failures, failures
+    assert not [line for line in running.log if any(token in str(line) for token in TOKENS.values())]
+
+
+@pytest.fixture(scope="session")
+def stranger(narrow: ServiceProcess) -> Iterator[httpx.Client]:
+    """A client without a token."""
+    with httpx.Client(base_url=narrow.url, trust_env=False) as client:
+        yield client

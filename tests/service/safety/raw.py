@@ -8,6 +8,16 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+TOKENS = {
+    "predict": "a-token-for-predict",
+    "update": "a-token-for-update",
+    "admin": "a-token-for-admin",
+    "predict,update": "a-token-for-both",
+}
+
+AUTHORIZED = f"host: x\r\nauthorization: Bearer {TOKENS['predict,update']}\r\n".encode()
+"""Lines that nearly every request has."""
+
 SECONDS = 10.0
 """So long a hostile client may hold a connection."""
 

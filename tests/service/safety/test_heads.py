@@ -9,9 +9,9 @@ from __future__ import annotations
 import pytest
 
 from service.conftest import ServiceProcess
-from service.safety.raw import ask
+from service.safety.raw import AUTHORIZED, ask
 
-POST = b"POST /v1/models/default/predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+POST = b"POST /v1/models/default/predict HTTP/1.1\r\ncontent-type: application/json\r\n" + AUTHORIZED
 GET = b"GET /healthz HTTP/1.1\r\nhost: x\r\n"
 BODY = b'{"features": {"a": "b"}}'
 SIZED = b"content-length: %d\r\n" % len(BODY)
@@ -63,6 +63,8 @@ REFUSED = {
     "a host with a path": (400, b"GET /healthz HTTP/1.1\r\nhost: x/y\r\n\r\n"),
     "a list of hosts": (400, b"GET /healthz HTTP/1.1\r\nhost: x y\r\n\r\n"),
     "a host with a user": (400, b"GET /healthz HTTP/1.1\r\nhost: a@x\r\n\r\n"),
+    "two tokens": (400, POST + b"authorization: Bearer a-token-for-admin\r\n" + SIZED + b"\r\n" + BODY),
+    "two types": (400, POST + b"content-type: text/x-vw\r\n" + SIZED + b"\r\n" + BODY),
     # versions and methods
     "HTTP/0.9": (505, b"GET /healthz\r\n\r\n"),
     "HTTP/1.2": (400, b"GET /healthz HTTP/1.2\r\nhost: x\r\n\r\n"),
@@ -158,14 +160,14 @@ def test_an_early_answer_does_not_take_a_body_for_a_request(narrow: ServiceProce
     """The body of a refused request, itself a request, is passed over."""
     smuggled = GET + b"\r\n"
     length = b"content-length: %d\r\n\r\n" % len(smuggled)
-    post = b"POST /v1/models/none/predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    post = POST.replace(b"default", b"none")
     first, second = ask(narrow.port, post + length, smuggled + SECOND, pause=0.1)
     assert (first.status, second.status) == (404, 200)
     assert second.headers["connection"] == "close"
 
 
 def test_who_was_not_told_to_send_a_body_is_not_read_further(narrow: ServiceProcess) -> None:
-    post = b"POST /v1/models/none/predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    post = POST.replace(b"default", b"none")
     [answer] = ask(
         narrow.port, post + b"content-length: 48\r\nexpect: 100-continue\r\n\r\n", SECOND, pause=0.1
     )

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from service.conftest import ServiceProcess
-from service.safety.raw import Answer, answers, ask, connect, read_all
+from service.safety.raw import AUTHORIZED, TOKENS, Answer, answers, ask, connect, read_all
 
-STREAM = b"POST /v1/models/default/update HTTP/1.1\r\nhost: x\r\ncontent-type: text/x-vw\r\n"
-JSON = b"POST /v1/models/default/predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+STREAM = b"POST /v1/models/default/update HTTP/1.1\r\ncontent-type: text/x-vw\r\n" + AUTHORIZED
+JSON = b"POST /v1/models/default/predict HTTP/1.1\r\ncontent-type: application/json\r\n" + AUTHORIZED
 CHUNKED = b"transfer-encoding: chunked\r\n\r\n"
 
 
@@ -83,7 +83,8 @@ def p99(url: str, until: Callable[[], bool]) -> float:
     """Return the 99th percentile of one-example predictions, in seconds."""
     taken = []
     body = {"features": {"site": "news"}}
-    with httpx.Client(base_url=url, trust_env=False) as client:
+    headers = {"authorization": f"Bearer {TOKENS['predict']}"}
+    with httpx.Client(base_url=url, trust_env=False, headers=headers) as client:
         while not until():
             begun = time.perf_counter()
             assert client.post("/v1/models/default/predict", json=body).status_code == 200

@@ -1,0 +1,101 @@
+"""What every answer says to browsers; TLS; and names that would lead out of the data directory."""
+
+from __future__ import annotations
+
+import shutil
+import ssl
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from service.conftest import ServiceProcess
+from service.safety.raw import TOKENS, ask
+
+SAID = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+
+@pytest.mark.parametrize("token", ["", TOKENS["admin"]])
+def test_every_answer_says_what_a_browser_may_do_with_it(stranger: httpx.Client, token: str) -> None:
+    for path in ("/healthz", "/v1/models", "/v1/models/none", "/openapi.json", "/nowhere", "/metrics"):
+        answer = stranger.get(path, headers={"authorization": f"Bearer {token}"} if token else {})
+        assert SAID.items() <= dict(answer.headers).items(), path
+        assert "server" not in answer.headers
+
+
+def test_so_does_the_answer_to_what_is_no_request(narrow: ServiceProcess) -> None:
+    [answer] = ask(narrow.port, b"nonsense\r\n\r\n")
+    assert SAID.items() <= answer.headers.items()
+
+
+def test_the_pages_of_docs_have_a_policy_of_their_own(stranger: httpx.Client) -> None:
+    page = stranger.get("/docs")
+    [policy] = page.headers.get_list("content-security-policy")
+    assert "script-src 'self'" in policy
+    assert "frame-ancestors 'none'" in policy
+    [cached] = stranger.get("/docs/swagger-ui.css").headers.get_list("cache-control")
+    assert "max-age" in cached
+
+
+NAMES = [
+    *("..", ".", "%2e%2e", "..%2f..%2fout", "%2e%2e%2fout"),
+    *("a%2fb", "a%00b", "..%5cout", "%252e%252e", "/etc"),
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_name_leads_out_of_the_data_directory(
+    narrow: ServiceProcess, tmp_path_factory: pytest.TempPathFactory, name: str
+) -> None:
+    place = tmp_path_factory.getbasetemp()
+
+    def there() -> set[Path]:
+        return {path for path in place.glob("narrow*/**/*") if "impressions" not in path.parts}
+
+    before = there()
+    lines = f"host: x\r\nauthorization: Bearer {TOKENS['admin']}\r\nconnection: close\r\n"
+    settings = b'{"bits": 8}'
+    sized = f"content-type: application/json\r\ncontent-length: {len(settings)}\r\n\r\n"
+    for path in (name, f"{name}/snapshots", f"{name}/snapshots/latest", f"{name}/metrics", f"{name}/update"):
+        for method in ("PUT", "GET", "POST", "DELETE"):
+            head = f"{method} /v1/models/{path} HTTP/1.1\r\n{lines}{sized}"
+            [answer] = ask(narrow.port, head.encode() + settings)
+            assert 400 <= answer.status < 500, (method, path, answer)
+            answer.problem()
+    assert there() == before
+
+
+def certificate(place: Path) -> tuple[Path, Path]:
+    """Make a certificate for 127.0.0.1, signed by itself."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl, which makes the certificate, is not installed")
+    key, made = place / "key.pem", place / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"]
+    subject = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*command, *subject, "-keyout", key, "-out", made], check=True, capture_output=True)
+    return made, key
+
+
+def test_tls(start: Callable[..., Any], tmp_path: Path) -> None:
+    made, key = certificate(tmp_path)
+    running = start(ssl_certfile=str(made), ssl_keyfile=str(key), host="0.0.0.0", allow_open="on")
+    running.until_listening()
+    trusting = ssl.create_default_context(cafile=made)
+    with httpx.Client(base_url=f"https://127.0.0.1:{running.port}", verify=trusting) as client:
+        answer = client.get("/healthz")
+        assert answer.status_code == 200
+        assert "max-age" in answer.headers["strict-transport-security"]
+        assert client.post("/v1/models/x/predict", content=b"1" * 3_000_000).status_code in (404, 415, 503)
+        assert client.get("/healthz").status_code == 200
+    with pytest.raises(httpx.RemoteProtocolError):
+        httpx.get(f"http://127.0.0.1:{running.port}/healthz")
+    assert running.stop() == 0
