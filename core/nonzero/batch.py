@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from nonzero.checking import MAX_WEIGHT, read_labels, read_weights
 from nonzero.errors import BatchError
 from nonzero.hashing import NO_FIELD
+from nonzero.ids import Ids
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -333,7 +334,7 @@ class Batch:
             np.concatenate([_or_filled(b.fields, b.nnz, NO_FIELD, np.uint16) for b in batches])
             if grouped
             else None,
-            [name for batch in batches for name in (batch.ids or [None] * len(batch))] if named else None,
+            Ids.concatenate([batch.ids or [None] * len(batch) for batch in batches]) if named else None,
             np.concatenate([_or_filled(b.times, len(b), -1, np.int64) for b in batches]) if timed else None,
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -18,12 +19,14 @@ from starlette.types import Send
 
 from nonzero import LineError
 from nonzero.formats import Parsed
+from nonzero.ids import Ids
 from nonzero_service.headers import JSON, NDJSON
 from nonzero_service.spool import Spool
 
 __all__ = ["prediction_lines", "predictions", "send_json", "send_stream"]
 
 
+NAMED: Final = b'{"probability":%.9g,"id":"%b"}'
 CONTENT_JSON: Final = (b"content-type", JSON.encode())
 CONTENT_NDJSON: Final = (b"content-type", NDJSON.encode())
 
@@ -75,6 +78,8 @@ def predictions(
     """Return the answer to a JSON body."""
     if ids is None and uncertainty is None:
         rows = ",".join(['{"probability":%.9g}'] * found.size) % tuple(found.tolist())
+    elif uncertainty is None and (each := _with_plain_ids(found, ids)) is not None:
+        rows = (b",".join([NAMED] * found.size) % each).decode()
     else:
         rows = ",".join(_rows(found, ids, uncertainty))
     return f'{{"model":"{model}","predictions":[{rows}],"sequence":{sequence}}}'.encode()
@@ -87,10 +92,21 @@ def prediction_lines(
     ids = parsed.batch.ids
     if ids is None and uncertainty is None and not parsed.errors:
         return (b'{"probability":%.9g}\n' * found.size) % tuple(found.tolist())
+    if uncertainty is None and not parsed.errors and (each := _with_plain_ids(found, ids)) is not None:
+        return ((NAMED + b"\n") * found.size) % each
     lines = list(zip(parsed.lines.tolist(), _rows(found, ids, uncertainty), strict=True))
     lines += [(error.line, error_line(error)) for error in parsed.errors]
     lines.sort()
     return "".join([f"{line}\n" for _, line in lines]).encode()
+
+
+def _with_plain_ids(
+    found: NDArray[np.float32], ids: Sequence[str | None] | None
+) -> tuple[float | bytes, ...] | None:
+    """Return what fills in :data:`NAMED` for each prediction; None where JSON must look at the ids."""
+    if not isinstance(ids, Ids) or not ids.plain or ids.given is not None:
+        return None
+    return tuple(chain.from_iterable(zip(found.tolist(), ids.pieces, strict=True)))
 
 
 def error_line(error: LineError) -> str:

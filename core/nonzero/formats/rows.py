@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from nonzero.batch import Batch
 from nonzero.compiled import entry_point, kernel
 from nonzero.hashing import NO_FIELD
+from nonzero.ids import Ids
 
 __all__ = ["BUFFER", "PLAIN", "ROWS", "Row", "Rows", "assemble", "assemble_with", "summarize"]
 
@@ -155,7 +156,7 @@ def assemble(rows: Rows, n: int, data: bytearray, summary: tuple[int, int]) -> B
         rows.labels[:n].copy(),
         rows.weights[:n].copy(),
         rows.fields[:nnz].copy() if flags & GROUPED else None,
-        _ids(rows.ids[:n], data) if flags & NAMED else None,
+        Ids.of_spans(data, rows.ids[:n]) if flags & NAMED else None,
         rows.times[:n].copy() if flags & TIMED else None,
         largest_slot,
     )
@@ -174,7 +175,9 @@ def assemble_with(rows: Rows, n: int, data: bytearray, read: Mapping[int, Row | 
     indptr = rows.indptr[: n + 1]
     nnz = int(indptr[n])
     labels, weights, times = rows.labels[:n].copy(), rows.weights[:n].copy(), rows.times[:n].copy()
-    ids = _ids(rows.ids[:n], data)
+    spans = rows.ids[:n].copy()
+    spans[list(read)] = -1  # what the compiled parser left of them may be anything
+    ids: list[str | None] = list(Ids.of_spans(data, spans))
     counts = np.diff(indptr)
     keep = np.ones(n, np.bool_)
     by_python = np.zeros(n, np.bool_)
@@ -208,11 +211,6 @@ def assemble_with(rows: Rows, n: int, data: bytearray, read: Mapping[int, Row | 
         ids if any(name is not None for name in ids) else None,
         times if (times >= 0).any() else None,
     )
-
-
-def _ids(spans: NDArray[np.int64], data: bytearray) -> list[str | None]:
-    """Take the ids that the compiled parser found out of the buffer."""
-    return [data[start:end].decode("ascii") if start >= 0 else None for start, end in spans.tolist()]
 
 
 def _merged(there: NDArray[np.bool_], compiled: NDArray[Any], found: list[Sequence[Any]]) -> NDArray[Any]:

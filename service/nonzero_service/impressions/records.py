@@ -14,6 +14,7 @@ The checksum is FNV-1a over words: it tells a record that was torn by a power cu
 
 from __future__ import annotations
 
+import threading
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 
 from nonzero import Batch
 from nonzero.compiled import inlined, kernel
+from nonzero.ids import Ids
 
 __all__ = ["HEAD", "Records", "enter", "find", "leave", "packed", "unpacked", "walk"]
 
@@ -82,6 +84,7 @@ def checksum(words, start, size):
         _READ_ONLY,
         _U8,
         _I64,
+        _I64,
         types.uint32[::1],
         types.int64[::1],
     )
@@ -98,7 +101,8 @@ def _pack(
     probabilities,
     weights,
     names,
-    ends,
+    starts,
+    stops,
     out,
     sizes,
 ):
@@ -107,7 +111,7 @@ def _pack(
     for k in range(rows.size):
         r = rows[k]
         first, last = indptr[r], indptr[r + 1]
-        start, stop = (ends[k - 1] if k else 0), ends[k]
+        start, stop = starts[k], stops[k]
         p = at + HEAD
         for j in range(first, last):
             out[p] = indices[j]
@@ -146,15 +150,31 @@ def _pack(
     return at
 
 
+_scratch: Final = threading.local()
+LARGEST_SCRATCH: Final = 1 << 22
+
+
+def _room(size: int) -> NDArray[np.uint32]:
+    """Return uint32 words, the thread's own where they are enough: new memory costs more to fill."""
+    words: NDArray[np.uint32] = getattr(_scratch, "words", _NOTHING)
+    if words.size < size:
+        words = np.empty(2 * size, np.uint32)
+        if size <= LARGEST_SCRATCH:
+            _scratch.words = words
+    return words
+
+
 def packed(
     batch: Batch,
     rows: NDArray[np.int64],
-    names: list[bytes],
+    ids: Ids,
     hashes: NDArray[np.uint64],
     time_ms: int,
     probabilities: NDArray[np.float32],
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """Return the records of some rows of a batch, as words, and how many words each has.
+
+    The words are this thread's until it packs again.
 
     Parameters
     ----------
@@ -162,16 +182,18 @@ def packed(
         What was predicted.
     rows
         int64[k]: the rows to keep.
-    names, hashes
-        The id of each, in UTF-8, and its hash, uint64[k].
+    ids
+        Of all rows of the batch.
+    hashes
+        uint64[k]: of the ids of those that are kept.
     time_ms
         The journal's clock.
     probabilities
         float32[n], of all rows of the batch.
     """
     flags = (0 if batch.values is None else VALUES) | (0 if batch.fields is None else FIELDS)
-    ends = np.cumsum(np.fromiter(map(len, names), np.int64, len(names)))
-    out = np.empty(rows.size * (HEAD + 3) + 3 * batch.nnz + int(ends[-1]) // 4 + 1, np.uint32)
+    words = 1 + (batch.values is not None) + (batch.fields is not None)
+    out = _room(rows.size * (HEAD + 2) + words * batch.nnz + len(ids.text) // 4)
     sizes = np.empty(rows.size, np.int64)
     size = _pack(
         rows,
@@ -184,8 +206,9 @@ def packed(
         time_ms,
         probabilities.view(np.uint32),
         np.ascontiguousarray(batch.weights).view(np.uint32),
-        np.frombuffer(b"".join(names) or b"\0", np.uint8),
-        ends,
+        np.frombuffer(ids.text, np.uint8),
+        ids.ends[rows],
+        ids.ends[rows + 1],
         out,
         sizes,
     )

@@ -139,7 +139,7 @@ class Segment:
         """
         start, n = self.words, sizes.size
         try:
-            _write(self._rows, words.tobytes(), 4 * start)
+            _write(self._rows, words.view(np.uint8).data, 4 * start)
         except OSError:
             leave(self.hashes, self._index, self.used, self.used + n)
             raise
@@ -193,7 +193,7 @@ class Segment:
         self._states_path.unlink(missing_ok=True)
 
 
-def _write(descriptor: int, data: bytes, offset: int) -> None:
+def _write(descriptor: int, data: memoryview, offset: int) -> None:
     while data:
         written = os.pwrite(descriptor, data, offset)
         data, offset = data[written:], offset + written

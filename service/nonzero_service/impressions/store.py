@@ -14,6 +14,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from nonzero import Batch
+from nonzero.ids import Ids
 from nonzero_service.impressions.joined import References
 from nonzero_service.impressions.records import Records, packed
 from nonzero_service.impressions.rules import Rules
@@ -113,12 +114,11 @@ class Impressions:
         OSError
             Where the disk refuses.
         """
-        names = [(row, name.encode()) for row, name in enumerate(batch.ids or ()) if name]
-        if not names:
+        ids = Ids.of(batch.ids or ())
+        rows = (ids.ends[1:] > ids.ends[:-1]).nonzero()[0]
+        if not rows.size:
             return 0
-        rows = np.array([row for row, _ in names], np.int64)
-        ids = [name for _, name in names]
-        hashes = _hashes(ids)
+        hashes = _hashes(ids.pieces if rows.size == len(ids) else [name for name in ids.pieces if name])
         kept = 0
         with self._lock:
             self._last_ms = now_ms = max(self._last_ms, now_ms)
@@ -132,11 +132,11 @@ class Impressions:
                 stop = min(start + segment.hashes.size - segment.used, rows.size)
                 part = slice(start, stop)
                 if segment.enter(hashes[part], fresh[part]):
-                    chosen = np.flatnonzero(fresh[part]) + start
+                    chosen = fresh[part].nonzero()[0] + start
                     words, sizes = packed(
                         batch,
                         rows[chosen],
-                        [ids[k] for k in chosen.tolist()],
+                        ids,
                         hashes[chosen],
                         now_ms,
                         probabilities,

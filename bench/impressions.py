@@ -1,0 +1,198 @@
+"""``python -m bench.impressions``: what it costs to keep predictions for their labels, a million of them.
+
+One service, over HTTP, as users run it. First predictions with an id against those without, in turn,
+streamed and as JSON lists of 100. Then as many are kept as `--pending` says, and the process's memory is
+read. Then the service is started anew with a window so short that all have ended: while they are learned from
+as negatives, one client predicts, one example at a time, and every answer is timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any, Final
+
+from bench.journal import cpu_seconds
+from bench.measure import Comparison, compare
+from bench.workloads import ClickLog
+
+PATH: Final = "/v1/models/default"
+LINES: Final = 10_000
+SERVE: Final = """
+import json, sys
+from nonzero_service.server import serve
+from nonzero_service.settings import Settings
+serve(Settings.load(**json.loads(sys.argv[1])))
+"""
+
+
+@dataclass
+class Service:
+    """A running service."""
+
+    connection: http.client.HTTPConnection
+    pid: int
+
+    def post(self, body: bytes, media: str) -> None:
+        self.connection.request("POST", f"{PATH}/predict", body, {"content-type": media})
+        answer = self.connection.getresponse()
+        content = answer.read()
+        if answer.status != 200:
+            raise RuntimeError(content)
+
+    def told(self, name: str) -> float:
+        self.connection.request("GET", "/metrics")
+        lines = self.connection.getresponse().read().decode().splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith(name + "{"))
+
+    def resident(self) -> int:
+        """Return the memory of the process that is no file's, in bytes."""
+        status = dict(
+            line.split(":", 1) for line in Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        )
+        return sum(int(status[key].split()[0]) for key in ("RssAnon", "RssShmem")) << 10
+
+
+@contextmanager
+def service(directory: Path, **settings: Any) -> Iterator[Service]:
+    """Run a service on a directory; it is killed at the end."""
+    flags = {"data_dir": str(directory), "port": 0, "snapshot_seconds": 1e6, **settings}
+    command = [sys.executable, "-c", SERVE, json.dumps(flags)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stderr is not None
+        port = 0
+        for line in process.stderr:
+            event = json.loads(line)
+            port = event.get("port", port)
+            if event["event"] == "ready":
+                break
+        yield Service(http.client.HTTPConnection("127.0.0.1", port, timeout=120), process.pid)
+        process.kill()
+
+
+class Bodies:
+    """Bodies of predict, from a made-up click log; no id comes twice.
+
+    Parameters
+    ----------
+    log
+        The click log.
+    """
+
+    def __init__(self, log: ClickLog) -> None:
+        lines = [line[: line.rindex(b',"label"')] for line in log.ndjson.read_bytes().splitlines()]
+        self._plain = [line + b"}" for line in lines]
+        self._open = [line + b',"id":"%032x"}' for line in lines]
+        self._numbers = count(1 << 100)
+
+    def rows(self, n: int, start: int, ids: bool) -> list[bytes]:
+        """Return `n` examples of the log, from one on, around its end."""
+        if not ids:
+            return [self._plain[(start + k) % len(self._plain)] for k in range(n)]
+        return [self._open[(start + k) % len(self._open)] % next(self._numbers) for k in range(n)]
+
+    def lines(self, n: int, start: int, ids: bool) -> bytes:
+        return b"\n".join(self.rows(n, start, ids)) + b"\n"
+
+    def lists(self, n: int, ids: bool) -> list[bytes]:
+        """Return JSON bodies of 100 examples."""
+        return [b'{"examples":[' + b",".join(self.rows(100, k, ids)) + b"]}" for k in range(0, n, 100)]
+
+
+def compare_rates(running: Service, bodies: Bodies, runs: int) -> None:
+    """Predict with ids and without, in turn, and print how they compare."""
+    media = {"streamed": "application/x-ndjson", "JSON lists of 100": "application/json"}
+    for name in media:
+        cpu = {True: 0.0, False: 0.0}
+
+        def side(ids: bool, name: str = name, cpu: dict[bool, float] = cpu) -> float:
+            many = [bodies.lines(LINES, 0, ids)] if name == "streamed" else bodies.lists(LINES, ids)
+            before, start = cpu_seconds(running.pid), time.perf_counter()
+            for body in many:
+                running.post(body, media[name])
+            seconds = time.perf_counter() - start
+            cpu[ids] += cpu_seconds(running.pid) - before
+            return LINES / seconds
+
+        row = Comparison(
+            name, lambda side=side: side(True), "without id", lambda side=side: side(False),  # type: ignore[misc]
+            "examples/s", 0.7,
+        )  # fmt: skip
+        found = compare(row, runs, lambda: None)
+        print(
+            f"{name}: {found.ours:,.0f} examples/s with id, {found.peer:,.0f} without, "
+            f"ratio {found.ratio:.2f} ({found.least:.2f} to {found.most:.2f}); "
+            f"by processor time {cpu[False] / cpu[True]:.2f}; to reach {found.target:.2f}"
+        )
+
+
+def fill(running: Service, bodies: Bodies, n: int) -> None:
+    """Predict until `n` wait for their label."""
+    for start in range(0, n, LINES):
+        running.post(bodies.lines(min(LINES, n - start), start, True), "application/x-ndjson")
+
+
+def predict_while_they_end(running: Service, body: bytes) -> tuple[list[float], float]:
+    """Predict until nothing waits; return the seconds of each answer, and how long it all took."""
+    answers: list[float] = []
+    begun = looked = time.perf_counter()
+    while True:
+        start = time.perf_counter()
+        running.post(body, "application/json")
+        now = time.perf_counter()
+        answers.append(now - start)
+        if now - looked > 1:
+            if not running.told("nonzero_pending_labels"):
+                return answers, now - begun
+            looked = time.perf_counter()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.impressions", description=__doc__)
+    parser.add_argument("--pending", type=int, default=1_000_000, help="how many wait for their label")
+    parser.add_argument("--runs", type=int, default=7, help="how often each side of a comparison runs")
+    parser.add_argument("--bits", type=int, default=22, help="the table's size")
+    chosen = parser.parse_args()
+    bodies = Bodies(ClickLog(50_000))
+    with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as place:
+        for name in ("rates", "pending"):
+            Path(place, name).mkdir()
+        with service(Path(place, "rates"), bits=chosen.bits) as running:
+            compare_rates(running, bodies, chosen.runs)
+        directory = Path(place, "pending")
+        with service(directory, bits=chosen.bits) as running:
+            fill(running, bodies, LINES)
+            before = running.resident()
+            fill(running, bodies, chosen.pending - LINES)
+            print(
+                f"{running.told('nonzero_pending_labels'):,.0f} pending: {running.resident() / 1e6:,.0f} MB, "
+                f"{before / 1e6:,.0f} with {LINES:,}; the table has {64 << chosen.bits:,} bytes"
+            )
+        with service(directory, bits=chosen.bits, attribution_seconds=0.001) as running:
+            body = bodies.rows(1, 0, False)[0]
+            answers, seconds = predict_while_they_end(running, body)
+            answers.sort()
+            print(
+                f"all ended and learned from in {seconds:.1f} s, {len(answers):,} predictions meanwhile: "
+                f"median {1e3 * statistics.median(answers):.2f} ms, "
+                f"99.9 % {1e3 * answers[-(len(answers) // 1000) - 1]:.2f}, "
+                f"worst {1e3 * answers[-1]:.2f}; to reach 20"
+            )
+            print(f"memory afterwards: {running.resident() / 1e6:,.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Very many pending impressions, in a real service: what they weigh, and what their end holds up."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+Start = Callable[..., Any]
+PATH = "/v1/models/default/predict"
+NDJSON = {"content-type": "application/x-ndjson"}
+LINES = 10_000
+
+
+def bodies(n: int, first: int, ids: bool) -> Iterator[bytes]:
+    """Make bodies of at most 10,000 examples of 39 features."""
+    features = [
+        ",".join(f'"f{k}":"v{(row * (k + 1) * 7919) % 50_000}"' for k in range(39)) for row in range(1000)
+    ]
+    for start in range(first, first + n, LINES):
+        rows = range(start, min(start + LINES, first + n))
+        yield "".join(
+            f'{{"features":{{{features[row % 1000]}}}' + (f',"id":"impression-{row}"}}\n' if ids else "}\n")
+            for row in rows
+        ).encode()
+
+
+def seconds_for(client: httpx.Client, contents: list[bytes]) -> float:
+    start = time.perf_counter()
+    for content in contents:
+        assert client.post(PATH, content=content, headers=NDJSON).status_code == 200
+    return time.perf_counter() - start
+
+
+def pending(client: httpx.Client) -> float:
+    lines = client.get("/metrics").text.splitlines()
+    return next(float(line.split()[-1]) for line in lines if line.startswith("nonzero_pending_labels{"))
+
+
+def anonymous_bytes(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return sum(int(line.split()[1]) << 10 for line in lines if line.startswith(("RssAnon", "RssShmem")))
+
+
+@pytest.mark.parametrize("n", [20_000, pytest.param(1_000_000, marks=pytest.mark.soak)])
+def test_they_fit_into_memory_and_their_end_holds_no_prediction_up(start: Start, n: int) -> None:
+    long = n == 1_000_000
+    bits = 22 if long else 16
+    running = start(bits=bits).until_ready()
+    with running.client() as client:
+        if long:
+            assert ratio_of_throughputs(client) >= 0.7
+        before = pending(client)
+        seconds_for(client, list(bodies(LINES, 0, True)))
+        for content in bodies(n - LINES, LINES, True):
+            seconds_for(client, [content])
+        assert pending(client) == before + n
+        assert anonymous_bytes(running.process.pid) < (64 << bits) + 300e6
+    running.stop()
+    running = start(bits=bits, attribution_seconds=0.001).until_ready()
+    one = json.dumps({"features": {"f1": "v1"}})
+    slowest, looked = 0.0, time.perf_counter()
+    with running.client() as client:
+        while True:
+            begun = time.perf_counter()
+            client.post(PATH, content=one, headers={"content-type": "application/json"})
+            slowest = max(slowest, time.perf_counter() - begun)
+            if time.perf_counter() - looked > 0.3:
+                if not pending(client):
+                    break
+                looked = time.perf_counter()
+        assert client.get("/v1/models/default").json()["sequence"] == before + n
+        assert anonymous_bytes(running.process.pid) < (64 << bits) + 300e6
+    assert slowest < (0.02 if long else 0.5)
+
+
+def ratio_of_throughputs(client: httpx.Client) -> float:
+    """Predict with ids and without in turn; return how the medians compare."""
+    seconds: dict[bool, list[float]] = {True: [], False: []}
+    for run in range(6):
+        for ids in (True, False):
+            contents = list(bodies(2 * LINES, 10_000_000 + 2 * LINES * run, ids))
+            seconds[ids].append(seconds_for(client, contents))
+    return statistics.median(seconds[False][1:]) / statistics.median(seconds[True][1:])
