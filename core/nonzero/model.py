@@ -22,6 +22,7 @@ from nonzero.reading import mean_weights
 from nonzero.remedy import rescale
 from nonzero.scales import VALUES, Scales, count_ones, new_scales, scale
 from nonzero.settings import arguments_of, check_expected, lanes_of, settings_of
+from nonzero.shared import SharedState
 from nonzero.table import Table, allocate, as_lanes
 
 __all__ = ["LogisticRegression"]
@@ -74,6 +75,8 @@ class LogisticRegression:
     ----------
     notes
         What whoever saves the model wants kept beside it, as JSON holds it; no part of the learned state.
+    shared
+        The memory that other processes read the model from, if there is any.
 
     Raises
     ------
@@ -118,6 +121,7 @@ class LogisticRegression:
         self._scales: Scales | None = new_scales() if self.scaled else None
         self._interactions = Interactions(interactions) if len(interactions) else None
         self.notes: dict[str, Any] = {}
+        self.shared: SharedState | None = None
         self._choose_kernels()
 
     def _choose_kernels(self) -> None:
@@ -457,6 +461,54 @@ class LogisticRegression:
         for name, array in other._state().items():
             np.copyto(self._state()[name], array)
         self.notes = dict(other.notes)
+
+    def share(self) -> SharedState:
+        """Move the learned state into memory that other processes can read; again: return that memory.
+
+        While it is moved it is there twice.
+
+        Raises
+        ------
+        OSError
+            Where there is not so much memory.
+
+        See Also
+        --------
+        attach : what the others do with its descriptor.
+        """
+        if self.shared is None:
+            self.shared = SharedState.create(self.settings, self._state())
+            self._use(self.shared.arrays)
+        return self.shared
+
+    @classmethod
+    def attach(cls, descriptor: int) -> Self:
+        """Return the model that another process has shared, to predict with what it learns.
+
+        It can be asked everything; to let it learn ends the process, because its memory is mapped for
+        reading. The descriptor may be closed then. Its notes are not shared.
+
+        Raises
+        ------
+        OSError
+            Where the descriptor is not of a shared model.
+        """
+        shared = SharedState.attach(descriptor)
+        model = cls.from_settings(shared.settings)
+        model._use(shared.arrays)
+        model.shared = shared
+        return model
+
+    def _use(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Keep the learned state in these arrays from now on."""
+        self.table.rows = state["table"]
+        self._rows = as_lanes(self.table.rows)
+        self._shares, self._groups = as_lanes(state["shares"]), as_lanes(state["groups"])
+        self._progress = Progress(*(state[name] for name in Progress._fields))
+        self._evidence = Evidence(*(state[f"evidence_{name}"] for name in Evidence._fields))
+        if self._scales is not None:
+            self._scales = Scales(*(state[f"scale_{name}"] for name in Scales._fields))
+        self._choose_kernels()
 
     def save(self, path: str | os.PathLike[str]) -> str:
         """Write the model and its notes to a file, whole or not at all.
