@@ -156,6 +156,6 @@ def _as_writable(memory: mmap.mmap, size: int) -> Any:
     not numpy: it is mapped for reading.
     """
     address = np.frombuffer(memory, np.uint8).ctypes.data
-    buffer = (ctypes.c_ubyte * size).from_address(address)
+    buffer: Any = (ctypes.c_ubyte * size).from_address(address)
     buffer.memory = memory  # kept as long as an array is
     return buffer

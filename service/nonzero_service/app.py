@@ -23,13 +23,18 @@ from nonzero_service.routes import diagnosis, learning, models, operations, resu
 from nonzero_service.service import Service
 from nonzero_service.settings import Settings
 from nonzero_service.warming import warm_up
+from nonzero_service.workers.crew import Crew
 
 __all__ = ["create_app"]
 
 DESCRIPTION = "Click-through rates, learned while they are served. Every error is a problem+json (RFC 9457)."
 
 
-def create_app(settings: Settings, on_failure: Callable[[Exception], None] | None = None) -> FastAPI:
+def create_app(
+    settings: Settings,
+    on_failure: Callable[[Exception], None] | None = None,
+    crew: Crew | None = None,
+) -> FastAPI:
     """Make the application of one data directory.
 
     It answers at once, and is ready (``/readyz``) when its models are open and every kernel has run. When it
@@ -42,6 +47,8 @@ def create_app(settings: Settings, on_failure: Callable[[Exception], None] | Non
     on_failure
         Called, on the event loop, where the models cannot be opened or can learn no more: the process should
         end.
+    crew
+        The workers of this process, to be told of the models; None: there are none.
     """
     log = structlog.get_logger("service")
 
@@ -50,11 +57,12 @@ def create_app(settings: Settings, on_failure: Callable[[Exception], None] | Non
         if on_failure is not None:
             on_failure(error)
 
-    service = Service.of(settings, fail)
+    service = Service.of(settings, fail, crew)
 
     async def open_models() -> None:
         try:
             await asyncio.to_thread(warm_up)
+            service.models.crew.warm.set()
             await service.models.open()
             log.info("ready", models=[served.name for served in service.models.all()])
         except Exception as error:
@@ -88,7 +96,7 @@ def create_app(settings: Settings, on_failure: Callable[[Exception], None] | Non
     app.include_router(diagnosis.router(service))
     app.include_router(operations.router(service))
     app.include_router(resumption.router(service))
-    app.add_middleware(Requests, metrics=service.metrics)
+    app.add_middleware(Requests, counts=service.metrics)
     app.front = learning.Shortcut(app.front, hot, service.metrics)
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse)

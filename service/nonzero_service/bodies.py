@@ -22,7 +22,7 @@ from nonzero_service.headers import NDJSON, STREAMS, Headers
 from nonzero_service.idempotency import Fingerprint
 from nonzero_service.intake import Intake, read_whole
 from nonzero_service.json_bodies import bad_examples, batch_of
-from nonzero_service.names import FieldNames
+from nonzero_service.names import Looker
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
 
@@ -105,7 +105,7 @@ class Bodies:
         headers: Headers,
         receive: Receive,
         fingerprint: Fingerprint | None = None,
-        names: FieldNames | None = None,
+        names: Looker | None = None,
     ) -> AsyncGenerator[Piece]:
         """Read a stream of lines, piece by piece; close it (``contextlib.aclosing``).
 

@@ -12,6 +12,7 @@
         ├── KeyInFlightError     another request with the same idempotency key is being read
         ├── KeyReusedError       an idempotency key came with another body
         ├── NotHeldError         there is nothing to resume
+        ├── WorkerError          a process of the service has ended, or could not begin
         ├── LabelInFlightError   another label of the same impression is being learned from
         └── ClosedError          used after it was closed
 """
@@ -32,6 +33,7 @@ __all__ = [
     "ServiceError",
     "TooLargeError",
     "UnknownModelError",
+    "WorkerError",
 ]
 
 
@@ -77,3 +79,7 @@ class NotHeldError(ServiceError):
 
 class ClosedError(ServiceError):
     """Used after it was closed."""
+
+
+class WorkerError(ServiceError):
+    """A process of the service has ended, or could not begin."""

@@ -44,6 +44,7 @@ from nonzero_service.storage.files import sync_directory, write_durably
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.lock import DirectoryLock
 from nonzero_service.storage.snapshots import Snapshots
+from nonzero_service.workers.crew import Crew
 
 __all__ = ["DEFAULT", "NAME", "Models", "Origin", "ServedModel"]
 
@@ -119,10 +120,15 @@ class Models:
         Where they are kept, and the settings of models that are made without their own.
     on_failure
         Told when a model can learn no more until the process is started anew.
+    crew
+        The workers, which are told of each model; None: there are none.
     """
 
-    def __init__(self, settings: Settings, on_failure: Callable[[Exception], None]) -> None:
+    def __init__(
+        self, settings: Settings, on_failure: Callable[[Exception], None], crew: Crew | None = None
+    ) -> None:
         self.settings = settings
+        self.crew = crew or Crew(settings.model_copy(update={"workers": 1}))
         self._on_failure = on_failure
         self.directory = settings.data_dir / "models"
         self.ready = False
@@ -260,6 +266,7 @@ class Models:
         """
         served = self.get(name)
         del self._served[name]
+        self.crew.withdraw(name)
         with self._named(name), self.workplace() as gone:
             await served.let_go()
             served.directory.rename(gone / name)
@@ -307,6 +314,8 @@ class Models:
         impressions = await asyncio.to_thread(Impressions, path / "impressions", rules_of(settings))
         with ReplayProgress(name) as progress:
             kept = await asyncio.to_thread(recover, path, settings.durability, progress, impressions.seen)
+        if self.crew.sharing:
+            await asyncio.to_thread(kept.model.share)
         bounds = Bounds(settings.breaker_click_odds, settings.breaker_unseen, settings.breaker_loss)
         breaker = Breaker(kept.model, bounds) if settings.breaker == "on" else None
         gate = Gate(breaker, kept.held_since, kept.held, kept.held_reason)
@@ -329,6 +338,7 @@ class Models:
             name, path, _origin(path), kept, learner, snapshooter, Turns(), attribution, names, slices
         )
         self._served[name] = served
+        self.crew.offer(name, kept.model)
         return served
 
     def _warn_of_differences(self, name: str, origin: Origin) -> None:

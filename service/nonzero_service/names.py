@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from nonzero_service.headers import JSON, NDJSON
 from nonzero_service.slicing import Slices
 
-__all__ = ["FieldNames"]
+__all__ = ["LOOK", "FieldNames", "Looker"]
 
 FIELDS: Final = "fields"
 LIMIT: Final = 4096
@@ -34,6 +34,13 @@ GROUP: Final = re.compile(r"\|([^\s:|]+)\S*([^|]*)")
 class _Features(msgspec.Struct):
     features: dict[str, msgspec.Raw] = {}
     examples: list[_Features] = []
+
+
+class Looker(Protocol):
+    """What learns names from requests."""
+
+    def look(self, media: str, data: bytes) -> None:
+        """Look at the beginning of a request's body."""
 
 
 class FieldNames:

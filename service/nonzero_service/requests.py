@@ -18,7 +18,7 @@ import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from nonzero_service.metrics import Metrics
+from nonzero_service.counts import Counts
 from nonzero_service.problems import problem_of, send_problem
 from nonzero_service.storage.errors import (
     DiskFullError,
@@ -47,13 +47,13 @@ class Requests:
     ----------
     app
         The application.
-    metrics
+    counts
         Where requests are counted.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, counts: Counts) -> None:
         self.app = app
-        self.metrics = metrics
+        self.counts = counts
         self._log = structlog.get_logger("requests")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,7 +99,7 @@ class Requests:
         route = scope.get("route")
         pattern = getattr(route, "path", "none")
         method = scope["method"]
-        self.metrics.observe(pattern, method if route is not None else "any", status, seconds)
+        self.counts.observe(pattern, method if route is not None else "any", status, seconds)
         if status >= 500 and status != 503:
             log = self._log.error
         elif status >= 400 or method in ("PUT", "DELETE"):

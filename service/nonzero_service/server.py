@@ -12,11 +12,15 @@ from typing import Final
 
 import structlog
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 
 from nonzero_service import logs
 from nonzero_service.app import create_app
-from nonzero_service.front import connections
+from nonzero_service.listening import config_of
+from nonzero_service.service import Service
 from nonzero_service.settings import Settings
+from nonzero_service.workers.crew import Crew
+from nonzero_service.workers.reports import Reports
 
 __all__ = ["serve"]
 
@@ -58,6 +62,39 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
+class Writer(Server):
+    """The server of the process that learns: it has the workers too, if there are any.
+
+    Parameters
+    ----------
+    settings
+        All that there is to say.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.crew = Crew(settings)
+        self.app = create_app(settings, self.fail, self.crew)
+        service: Service = self.app.state.service
+        super().__init__(config_of(self.app, settings, service.metrics))
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, and have the workers begin."""
+        await super().startup(sockets)
+        if self.crew.sharing:
+            reports = Reports(self.app.state.service, self.crew.counted)
+            await self.crew.begin(self, reports, self.fail)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop, after the workers: what they have in flight is answered here."""
+        if self.failure is not None:
+            self.crew.stop()
+        else:
+            left = await self.crew.end(self.settings.grace_seconds)
+            self.config.timeout_graceful_shutdown = round(max(1, left))
+        await super().shutdown(sockets)
+
+
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or Ctrl-C; then end the requests in flight and save the models.
 
@@ -76,25 +113,12 @@ def serve(settings: Settings) -> None:
         Where the address cannot be listened on.
     """
     logs.configure(settings.log_level, settings.log_format)
-    server: Server
-    app = create_app(settings, lambda error: server.fail(error))
-    server = Server(
-        uvicorn.Config(
-            app,
-            host=settings.host,
-            port=settings.port,
-            loop="uvloop",
-            http=connections(settings, app.state.service.metrics),
-            ws="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            ssl_certfile=settings.ssl_certfile,
-            ssl_keyfile=settings.ssl_keyfile,
-            timeout_graceful_shutdown=round(settings.grace_seconds),
-        )
-    )
-    server.run()
+    server = Writer(settings)
+    try:
+        sockets = server.crew.listen()
+    except OSError as error:
+        structlog.get_logger("server").error("the address cannot be listened on", reason=str(error))
+        raise SystemExit(STARTUP_FAILURE) from error
+    server.run(sockets)
     if server.failure is not None:
         raise server.failure

@@ -4,31 +4,90 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+from nonzero import Batch, LogisticRegression
 from nonzero_service.bodies import Bodies
+from nonzero_service.counts import Counts
 from nonzero_service.metrics import Metrics
 from nonzero_service.models import Models
+from nonzero_service.names import Looker
 from nonzero_service.settings import Settings
 from nonzero_service.spool import Spool
+from nonzero_service.workers.crew import Crew
 
-__all__ = ["Service"]
+__all__ = ["Parts", "Predictable", "Service"]
+
+
+class Keeper(Protocol):
+    """What keeps predictions that have ids: :class:`nonzero_service.attribution.Attribution` says how."""
+
+    def keep(self, batch: Batch, probabilities: NDArray[np.float32]) -> None:
+        """Keep what was predicted with an id; from any thread."""
+
+    async def synced(self) -> None:
+        """Return when all that was kept before is as durable as was asked for."""
+
+
+class Predictable(Protocol):
+    """What predicting needs of a model."""
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+
+    @property
+    def model(self) -> LogisticRegression:
+        """The model itself, to be read."""
+
+    @property
+    def attribution(self) -> Keeper:
+        """What keeps predictions that have ids."""
+
+    @property
+    def names(self) -> Looker:
+        """What learns the names of fields."""
+
+
+class Findable(Protocol):
+    """Where models are found."""
+
+    def get(self, name: str) -> Predictable:
+        """Return a model by its name."""
+
+
+M = TypeVar("M", bound=Findable, covariant=True)
+C = TypeVar("C", bound=Counts, covariant=True)
 
 
 @dataclass(frozen=True)
-class Service:
-    """The parts of one application."""
+class Parts(Generic[M, C]):
+    """What predicting needs, in whichever process.
+
+    Its models are those of the service or, in a worker, those that it has mapped.
+    """
 
     settings: Settings
-    models: Models
+    models: M
     bodies: Bodies
-    metrics: Metrics
-
-    @classmethod
-    def of(cls, settings: Settings, on_failure: Callable[[Exception], None]) -> Service:
-        """Make the parts; `on_failure` is told when the process must be started anew."""
-        models = Models(settings, on_failure)
-        return cls(settings, models, Bodies(settings), Metrics(models))
+    metrics: C
 
     def spool(self) -> Spool:
         """Make room for a streamed answer."""
         return Spool(self.settings.answer_bytes, self.settings.data_dir)
+
+
+@dataclass(frozen=True)
+class Service(Parts[Models, Metrics]):
+    """The parts of the application that learns."""
+
+    @classmethod
+    def of(
+        cls, settings: Settings, on_failure: Callable[[Exception], None], crew: Crew | None = None
+    ) -> Service:
+        """Make the parts; `on_failure` is told when the process must be started anew."""
+        models = Models(settings, on_failure, crew)
+        return cls(settings, models, Bodies(settings), Metrics(models))

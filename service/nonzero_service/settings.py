@@ -71,6 +71,8 @@ class Settings(BaseSettings):
     """The address to listen on."""
     port: int = Field(8000, ge=0, le=65535)
     """The port to listen on; 0 takes a free one, which the log names."""
+    workers: int = Field(1, ge=1, le=64)
+    """How many processes answer; one of them learns, the others predict from its memory."""
     data_dir: Path = Path("nonzero-data")
     """Where the models are kept; made where it does not exist."""
     bits: Bits = 22

@@ -19,6 +19,7 @@ def test_the_documented_settings_and_their_defaults() -> None:
         "config": None,
         "host": "127.0.0.1",
         "port": 8000,
+        "workers": 1,
         "data_dir": Path("nonzero-data"),
         "bits": 22,
         "learning_rate": "auto",

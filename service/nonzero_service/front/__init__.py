@@ -12,22 +12,22 @@ import asyncio
 from functools import partial
 from typing import cast
 
+from nonzero_service.counts import Counts
 from nonzero_service.front.connection import Connection
 from nonzero_service.front.shared import Front
-from nonzero_service.metrics import Metrics
 from nonzero_service.settings import Settings
 
 __all__ = ["connections"]
 
 
-def connections(settings: Settings, metrics: Metrics) -> type[asyncio.Protocol]:
+def connections(settings: Settings, counts: Counts) -> type[asyncio.Protocol]:
     """Return what makes connections, as ``uvicorn.Config(http=...)`` takes it.
 
     Parameters
     ----------
     settings
         Their bounds.
-    metrics
+    counts
         Where what was refused before it was a request is counted.
     """
-    return cast(type[asyncio.Protocol], partial(Connection, Front(settings, metrics)))
+    return cast(type[asyncio.Protocol], partial(Connection, Front(settings, counts)))

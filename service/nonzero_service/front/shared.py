@@ -8,12 +8,12 @@ from typing import Final
 import structlog
 from starlette.types import Scope
 
+from nonzero_service.counts import Counts
 from nonzero_service.front.answering import Lines
 from nonzero_service.front.exchange import STATUS_LINES
 from nonzero_service.front.guard import Guard
 from nonzero_service.front.limits import Limits
 from nonzero_service.front.watch import Watch
-from nonzero_service.metrics import Metrics
 from nonzero_service.problems import Problem
 from nonzero_service.requests import made_request_id
 from nonzero_service.settings import Settings
@@ -31,23 +31,23 @@ class Front:
     ----------
     settings
         The bounds.
-    metrics
+    counts
         Where what was refused is counted.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, counts: Counts) -> None:
         self.limits = Limits.of(settings)
         self.watch = Watch(self.limits)
         self.lines = Lines(encrypted=settings.ssl_certfile is not None)
         self.guard = Guard(settings)
-        self._metrics = metrics
+        self._counts = counts
         self._quiet_until = 0.0
         self._log = structlog.get_logger("requests")
 
     def turn_away(self, scope: Scope, problem: Problem) -> None:
         """Count a request that is not let in, and log it; of what there is too much of, once in a while."""
         scope["request_id"] = made_request_id().decode()
-        self._metrics.observe("none", "any", problem.status, 0)
+        self._counts.observe("none", "any", problem.status, 0)
         about = {"status": problem.status, "path": scope["path"], "reason": problem.detail}
         if problem.status not in (429, 503):
             self._log.info("refused", request_id=scope["request_id"], **about)
@@ -58,7 +58,7 @@ class Front:
     def refusal(self, problem: Problem) -> bytes:
         """Return the answer to what is no request, after which the connection ends; it is counted."""
         request_id = made_request_id()
-        self._metrics.observe("none", "any", problem.status, 0)
+        self._counts.observe("none", "any", problem.status, 0)
         self._log.info(
             "refused", request_id=request_id.decode(), status=problem.status, reason=problem.detail
         )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nonzero_service import schemas
+from nonzero_service.counts import Counts
 from nonzero_service.headers import JSON, NDJSON
-from nonzero_service.metrics import Metrics
 from nonzero_service.openapi import (
     EXAMPLES,
     KEY,
@@ -28,9 +29,9 @@ from nonzero_service.routes.explanations import Explain
 from nonzero_service.routes.labels import Label
 from nonzero_service.routes.predictions import Predict
 from nonzero_service.routes.updates import Update
-from nonzero_service.service import Service
+from nonzero_service.service import Findable, Parts, Service
 
-__all__ = ["Shortcut", "routes"]
+__all__ = ["Shortcut", "prediction_route", "routes"]
 
 PREFIX: Final = "/v1/models/"
 PATH: Final = f"{PREFIX}{{model}}"
@@ -48,14 +49,23 @@ class Shortcut:
         What answers everything else.
     routes
         Those of :func:`routes`.
-    metrics
+    counts
         Where requests are counted.
+    knows
+        Whether they are there for a model of that name; what they are not there for `app` answers.
     """
 
-    def __init__(self, app: ASGIApp, routes: list[PlainRoute], metrics: Metrics) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        routes: list[PlainRoute],
+        counts: Counts,
+        knows: Callable[[str], bool] = lambda _: True,
+    ) -> None:
         self.app = app
+        self._knows = knows
         self._routes = {
-            route.path.rpartition("/")[2]: (route, Requests(route.app, metrics)) for route in routes
+            route.path.rpartition("/")[2]: (route, Requests(route.app, counts)) for route in routes
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,7 +74,7 @@ class Shortcut:
             head, _, action = scope["path"].rpartition("/")
             found = self._routes.get(action)
             name = head.removeprefix(PREFIX)
-            if found is not None and name and name != head and "/" not in name:
+            if found is not None and name and name != head and "/" not in name and self._knows(name):
                 scope["route"], answer = found
                 scope["path_params"] = {"model": name}
                 await answer(scope, receive, send)
@@ -72,29 +82,34 @@ class Shortcut:
         await self.app(scope, receive, send)
 
 
+def prediction_route(service: Parts[Findable, Counts]) -> PlainRoute:
+    """Return the hottest route, which a worker has too."""
+    return PlainRoute(
+        f"{PATH}/predict",
+        Predict(service),
+        summary="Predict clicks",
+        description="The probability of each example in the body, in order. A streamed body is "
+        "answered by exactly one line for each of its lines.",
+        body=EXAMPLES,
+        parameters=(UNCERTAINTY,),
+        responses=answer(
+            "The probabilities.",
+            {
+                JSON: reference(schemas.Predictions),
+                NDJSON: text(
+                    'A line for each line: {"probability", "id"}, with "uncertainty" on request; or '
+                    '{"line", "reason"} in its place.'
+                ),
+            },
+        )
+        | problems(400, 404, 413, 415, 422, 503),
+    )
+
+
 def routes(service: Service) -> list[PlainRoute]:
     """Return the routes, the hottest first: the router tries them in turn."""
     return [
-        PlainRoute(
-            f"{PATH}/predict",
-            Predict(service),
-            summary="Predict clicks",
-            description="The probability of each example in the body, in order. A streamed body is "
-            "answered by exactly one line for each of its lines.",
-            body=EXAMPLES,
-            parameters=(UNCERTAINTY,),
-            responses=answer(
-                "The probabilities.",
-                {
-                    JSON: reference(schemas.Predictions),
-                    NDJSON: text(
-                        'A line for each line: {"probability", "id"}, with "uncertainty" on request; or '
-                        '{"line", "reason"} in its place.'
-                    ),
-                },
-            )
-            | problems(400, 404, 413, 415, 422, 503),
-        ),
+        prediction_route(service),
         PlainRoute(
             f"{PATH}/update",
             Update(service),

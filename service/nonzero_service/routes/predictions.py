@@ -12,11 +12,11 @@ from nonzero.examples import usable
 from nonzero.formats import Parsed
 from nonzero_service.answers import prediction_lines, predictions, send_json, send_stream
 from nonzero_service.bodies import check_examples
+from nonzero_service.counts import Counts
 from nonzero_service.headers import JSON, STREAMS, Headers, flag_of, headers_of, unknown_type
 from nonzero_service.json_bodies import batch_of
-from nonzero_service.models import ServedModel
 from nonzero_service.problems import Problem
-from nonzero_service.service import Service
+from nonzero_service.service import Findable, Parts, Predictable
 from nonzero_service.spool import Spool
 
 __all__ = ["Predict"]
@@ -25,7 +25,7 @@ __all__ = ["Predict"]
 class Predict:
     """``POST /v1/models/{model}/predict``, as a plain ASGI application: it is the hottest route."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Parts[Findable, Counts]) -> None:
         self.service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,7 +50,7 @@ class Predict:
             raise unknown_type(headers.media, JSON, *STREAMS)
 
     async def _json(
-        self, served: ServedModel, headers: Headers, receive: Receive, send: Send, unsure: bool
+        self, served: Predictable, headers: Headers, receive: Receive, send: Send, unsure: bool
     ) -> None:
         body = await self.service.bodies.json(headers, receive)
         n, answer = await self.service.bodies.offload(len(body), self._answer, served, body, unsure)
@@ -59,7 +59,7 @@ class Predict:
         await send_json(send, answer)
 
     @staticmethod
-    def _answer(served: ServedModel, body: bytes, unsure: bool) -> tuple[int, bytes]:
+    def _answer(served: Predictable, body: bytes, unsure: bool) -> tuple[int, bytes]:
         """Read the examples of a body; return how many they are, and the answer."""
         batch = batch_of(body)
         sequence = served.model.examples
@@ -77,7 +77,7 @@ class Predict:
         return len(found), predictions(served.name, found, batch.ids, sequence, uncertainty)
 
     async def _lines(
-        self, served: ServedModel, headers: Headers, receive: Receive, spool: Spool, unsure: bool
+        self, served: Predictable, headers: Headers, receive: Receive, spool: Spool, unsure: bool
     ) -> None:
         """Write one line for each line of the body, in order."""
         bodies = self.service.bodies
@@ -91,7 +91,7 @@ class Predict:
                 self.service.metrics.predicted(served.name, len(parsed.batch))
 
     @staticmethod
-    def _answer_lines(served: ServedModel, parsed: Parsed, unsure: bool) -> bytes:
+    def _answer_lines(served: Predictable, parsed: Parsed, unsure: bool) -> bytes:
         parsed = usable(parsed, served.model.bits, labelled=False)
         found = served.model.predict(parsed.batch) if len(parsed.batch) else np.empty(0, np.float32)
         if parsed.batch.ids is not None:

@@ -1,0 +1,95 @@
+"""Where and how HTTP is spoken: uvicorn's settings, and the sockets of an address that processes share."""
+
+from __future__ import annotations
+
+import socket
+from typing import Final, Literal
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from nonzero_service.counts import Counts
+from nonzero_service.front import connections
+from nonzero_service.settings import Settings
+
+__all__ = ["beside", "config_of", "inner_config_of", "listen"]
+
+Lifespan = Literal["auto", "on", "off"]
+
+
+FOR_EVER: Final = 10**6
+"""Seconds for which a connection within the service may be idle: whoever began it ends it."""
+
+
+def config_of(
+    app: ASGIApp, settings: Settings, counts: Counts, lifespan: Lifespan = "auto"
+) -> uvicorn.Config:
+    """Return how an application is served to everyone; `counts` is told of what was no request."""
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http=connections(settings, counts),
+        ws="none",
+        lifespan=lifespan,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        ssl_certfile=settings.ssl_certfile,
+        ssl_keyfile=settings.ssl_keyfile,
+        timeout_graceful_shutdown=round(settings.grace_seconds),
+    )
+
+
+def inner_config_of(app: ASGIApp) -> uvicorn.Config:
+    """Return how an application is served to another process of the service, which has checked requests.
+
+    What everyone's answers say beside the application's own headers is added where they leave the service.
+    """
+    config = uvicorn.Config(
+        app, http="httptools", ws="none", log_config=None, access_log=False, timeout_keep_alive=FOR_EVER
+    )
+    config.load()
+    return config
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Bind every address that a host's name stands for, so that :func:`beside` can bind it again.
+
+    Raises
+    ------
+    OSError
+        Where one of them is taken, by a service of several processes too.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    bound: list[socket.socket] = []
+    try:
+        for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
+            sock = _socket(family)
+            bound.append(sock)
+            sock.bind(address)
+            # Only now: an address that another service shares among its processes is taken.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    except OSError:
+        for sock in bound:
+            sock.close()
+        raise
+    return bound
+
+
+def beside(listener: socket.socket) -> socket.socket:
+    """Return another socket of the same address: the system spreads connections over those that listen."""
+    sock = _socket(listener.family)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    sock.bind(listener.getsockname())
+    return sock
+
+
+def _socket(family: int) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    return sock

@@ -1,0 +1,112 @@
+"""The models that a worker has mapped, and how what is predicted with an id gets to the writer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from nonzero import Batch, LogisticRegression
+from nonzero_service.names import LOOK
+from nonzero_service.storage.codec import decode_batch, encode_batch
+
+__all__ = ["Impressions", "Keep", "MappedModel", "MappedModels"]
+
+Keep = Callable[[str, bytes], Awaitable[None]]
+"""Sends impressions of a model to the writer, and returns when they are kept."""
+
+
+class Impressions(msgspec.Struct):
+    """What was predicted with ids, on its way to the writer."""
+
+    batch: bytes
+    """As the journal encodes batches."""
+    ids: list[str | None]
+    probabilities: bytes
+    """float32[n]."""
+    media: str
+    shown: bytes
+    """The beginning of the body, for the names in it."""
+
+    def decoded(self) -> tuple[Batch, NDArray[np.float32]]:
+        """Return the batch, with its ids, and its probabilities."""
+        batch = replace(decode_batch(self.batch), ids=self.ids)
+        return batch, np.frombuffer(self.probabilities, np.float32)
+
+
+class MappedModel:
+    """A model as one request predicts with it, and what the request has to keep."""
+
+    def __init__(self, name: str, model: LogisticRegression, keep: Keep) -> None:
+        self.name = name
+        self.model = model
+        self._keep = keep
+        self._kept: list[Impressions] = []
+        self._media, self._shown = "", b""
+
+    @property
+    def attribution(self) -> MappedModel:
+        """What keeps predictions that have ids: this object itself."""
+        return self
+
+    @property
+    def names(self) -> MappedModel:
+        """What learns the names of fields: this object itself."""
+        return self
+
+    def look(self, media: str, data: bytes) -> None:
+        """Note the beginning of the body, which goes with what is kept."""
+        self._media, self._shown = media, data[:LOOK]
+
+    def keep(self, batch: Batch, probabilities: NDArray[np.float32]) -> None:
+        """Note what was predicted with ids; from any thread."""
+        ids, found = list(batch.ids or ()), probabilities.tobytes()
+        self._kept.append(Impressions(encode_batch(batch), ids, found, self._media, self._shown))
+        self._shown = b""
+
+    async def synced(self) -> None:
+        """Return when the writer has kept what was noted."""
+        while self._kept:
+            await self._keep(self.name, msgspec.msgpack.encode(self._kept.pop(0)))
+
+
+class MappedModels:
+    """All models that a worker has mapped.
+
+    Parameters
+    ----------
+    keep
+        How what is predicted with an id gets to the writer.
+    """
+
+    def __init__(self, keep: Keep) -> None:
+        self._keep = keep
+        self._models: dict[str, LogisticRegression] = {}
+
+    def map(self, name: str, descriptor: int) -> None:
+        """Map a model, in the place of one of the same name."""
+        self._models[name] = LogisticRegression.attach(descriptor)
+        os.close(descriptor)
+
+    def has(self, name: str) -> bool:
+        """Whether a model of this name is mapped, and not withdrawn."""
+        model = self._models.get(name)
+        if model is None:
+            return False
+        if model.shared is not None and not model.shared.withdrawn:
+            return True
+        del self._models[name]
+        return False
+
+    def sweep(self) -> None:
+        """Let go of the models that were withdrawn."""
+        for name in list(self._models):
+            self.has(name)
+
+    def get(self, name: str) -> MappedModel:
+        """Return a model that :meth:`has` says is there."""
+        return MappedModel(name, self._models[name], self._keep)

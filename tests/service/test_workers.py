@@ -1,0 +1,321 @@
+"""A service of several processes keeps the contract of one."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from nonzero_service.verifying import verify
+from service.conftest import ServiceProcess
+from service.faults.invariants import silent
+
+Start = Callable[..., Any]
+PREDICT, UPDATE = "/v1/models/default/predict", "/v1/models/default/update"
+EXAMPLE = {"features": {"site": "news", "bid": 0.5}}
+LINES = {"content-type": "text/x-vw"}
+
+
+def workers(service: ServiceProcess) -> dict[int, int]:
+    """The processes of a service's workers, the newest of each number."""
+    ready = [line for line in service.log if line.get("event") == "a worker is ready"]
+    return {line["worker"]: line["pid"] for line in ready}
+
+
+class Connections:
+    """A connection to each process of a service: which one it has, its log says."""
+
+    def __init__(self, service: ServiceProcess) -> None:
+        self.service = service
+        self._stack = ExitStack()
+
+    def __enter__(self) -> list[httpx.Client]:
+        """Return one client of the writer and one of each worker, in this order."""
+        found: dict[int | None, httpx.Client] = {}
+        for n in range(200):
+            client = self._stack.enter_context(self.service.client())
+            mark = f"{id(self)}-{n}"
+            assert client.post(PREDICT, json=EXAMPLE, headers={"x-request-id": mark}).status_code == 200
+            found.setdefault(self._answered(mark), client)
+            if len(found) == len(workers(self.service)) + 1:
+                return [found[number] for number in (None, *sorted(workers(self.service)))]
+        raise AssertionError(f"of 200 connections none came to some process: {list(found)}")
+
+    def _answered(self, mark: str) -> int | None:
+        """Which worker answered a request; None for the writer."""
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            for line in reversed(self.service.log):
+                if line.get("request_id") == mark:
+                    number: int | None = line.get("worker")
+                    return number
+            time.sleep(0.001)
+        raise AssertionError(f"no log line of the request {mark}")
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    """A service of three processes."""
+    running = ServiceProcess(tmp_path_factory.mktemp("three"), workers=3, log_level="debug").until_ready()
+    yield running
+    pids = [running.process.pid, *workers(running).values()]
+    assert running.stop() == 0
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    failures = [line for line in running.log if line.get("level") in ("error", "critical", "warning")]
+    assert not failures, failures
+
+
+@pytest.fixture(scope="module")
+def clients(three: ServiceProcess) -> Iterator[list[httpx.Client]]:
+    with Connections(three) as clients:
+        yield clients
+
+
+def test_every_process_answers_alike_and_knows_what_was_learned_at_once(clients: list[httpx.Client]) -> None:
+    for n in range(30):
+        example = {"features": {"site": f"s{n % 3}", "bid": n / 7}}
+        learned = clients[n % 3].post(UPDATE, json=example | {"label": n % 2})
+        answers = [client.post(PREDICT, json=example) for client in clients]
+        assert {answer.status_code for answer in (learned, *answers)} == {200}
+        assert len({answer.content for answer in answers}) == 1
+        assert answers[0].json()["sequence"] == learned.json()["sequence"]
+
+
+def test_models_are_there_for_all_when_they_are_made_and_for_none_when_they_are_deleted(
+    clients: list[httpx.Client],
+) -> None:
+    path = "/v1/models/brief"
+    for n in range(6):
+        made = clients[n % 3].put(path, json={"bits": 8 + n, "learning_rate": 0.1})
+        assert made.status_code == 201
+        assert clients[-n % 3].post(f"{path}/update", json=EXAMPLE | {"label": n % 2}).status_code == 200
+        answers = [client.post(f"{path}/predict", json=EXAMPLE) for client in clients]
+        assert {answer.status_code for answer in answers} == {200}
+        assert len({answer.content for answer in answers}) == 1
+        assert clients[(n + 1) % 3].delete(path).status_code == 204
+        gone = [client.post(f"{path}/predict", json=EXAMPLE) for client in clients]
+        assert {answer.status_code for answer in gone} == {404}
+
+
+def test_memory_of_deleted_models_is_given_back(three: ServiceProcess, clients: list[httpx.Client]) -> None:
+    def mapped() -> list[int]:
+        maps = [Path(f"/proc/{pid}/maps").read_text() for pid in workers(three).values()]
+        return [text.count("memfd:nonzero") for text in maps]
+
+    def until(count: int) -> None:
+        deadline = time.monotonic() + 10
+        while mapped() != [count] * 2:
+            assert time.monotonic() < deadline, mapped()
+            time.sleep(0.01)
+
+    until(1)
+    assert clients[0].put("/v1/models/brief", json={"bits": 12}).status_code == 201
+    until(2)
+    assert clients[1].delete("/v1/models/brief").status_code == 204
+    until(1)
+
+
+def test_what_a_worker_maps_it_cannot_write_to(three: ServiceProcess) -> None:
+    for pid in workers(three).values():
+        maps = [line for line in Path(f"/proc/{pid}/maps").read_text().splitlines() if "memfd" in line]
+        assert {line.split()[1] for line in maps} == {"r--s"}
+
+
+def test_streams_through_every_process(clients: list[httpx.Client]) -> None:
+    body = b"".join(b"%d |f site%d user%d\n" % (n % 2 * 2 - 1, n % 11, n % 977) for n in range(20_000))
+    before = clients[0].get("/v1/models/default").json()["sequence"]
+    for n, client in enumerate(clients):
+        learned = client.post(UPDATE, content=iter([body, b"nonsense\n"]), headers=LINES)
+        assert learned.json()["accepted"] == 20_000
+        assert [error["line"] for error in learned.json()["errors"]] == [20_001]
+        assert learned.json()["sequence"] == before + (n + 1) * 20_000
+    progress = [
+        client.post(
+            UPDATE, content=body, headers=LINES | {"accept": "application/x-ndjson"}
+        ).text.splitlines()
+        for client in clients
+    ]
+    assert [json.loads(lines[-1])["accepted"] for lines in progress] == [20_000] * 3
+    assert min(map(len, progress)) > 1
+    predicted = [client.post(PREDICT, content=body, headers=LINES).content for client in clients]
+    assert len(set(predicted)) == 1
+    assert predicted[0].count(b"\n") == 20_000
+
+
+def test_a_refusal_is_the_same_from_every_process(clients: list[httpx.Client]) -> None:
+    requests: list[tuple[str, str, dict[str, str], bytes]] = [
+        ("POST", PREDICT, {"content-type": "application/json"}, b"{"),
+        ("POST", PREDICT, {"content-type": "text/html"}, b"x"),
+        ("POST", PREDICT, {"content-type": "application/json", "content-encoding": "br"}, b"x"),
+        ("POST", UPDATE, {"content-type": "application/json"}, b'{"features": {"a": null}, "label": 1}'),
+        ("POST", UPDATE + "?strict=perhaps", {"content-type": "application/json"}, b"{}"),
+        ("POST", "/v1/models/none/predict", {"content-type": "application/json"}, b"{}"),
+        ("GET", PREDICT, {}, b""),
+        ("HEAD", "/healthz", {}, b""),
+        ("GET", "/nowhere?a=b%20c", {}, b""),
+        ("OPTIONS", "/v1/models/default", {}, b""),
+    ]
+    for method, path, headers, body in requests:
+        headers = headers | {"x-request-id": "the-same"}
+        answers = [client.request(method, path, headers=headers, content=body) for client in clients]
+        assert {answer.status_code for answer in answers} < set(range(400, 500))
+        assert len({answer.content for answer in answers}) == 1
+        told = [{key: answer.headers[key] for key in answer.headers if key != "date"} for answer in answers]
+        assert told[1:] == told[:-1]
+
+
+def test_a_key_is_one_key_whichever_process_it_comes_to(clients: list[httpx.Client]) -> None:
+    body = {"examples": [EXAMPLE | {"label": 1}] * 3}
+    answers = [client.post(UPDATE, json=body, headers={"idempotency-key": "k"}).json() for client in clients]
+    assert [answer["replayed"] for answer in answers] == [0, 3, 3]
+    assert len({answer["sequence"] for answer in answers}) == 1
+    other = clients[2].post(UPDATE, json=EXAMPLE | {"label": 0}, headers={"idempotency-key": "k"})
+    assert other.status_code == 422
+
+
+def test_predictions_with_ids_find_their_labels(clients: list[httpx.Client]) -> None:
+    for n, client in enumerate(clients):
+        assert client.post(PREDICT, json=EXAMPLE | {"id": f"one-{n}"}).status_code == 200
+        lines = f"{json.dumps(EXAMPLE | {'id': f'line-{n}'})}\n{json.dumps(EXAMPLE)}\n"
+        headers = {"content-type": "application/x-ndjson"}
+        assert client.post(PREDICT, content=lines, headers=headers).text.count("\n") == 2
+    for n in range(3):
+        for kind in ("one", "line"):
+            labelled = clients[n - 1].post(
+                "/v1/models/default/labels", json={"id": f"{kind}-{n}", "label": 1}
+            )
+            assert labelled.json()["accepted"] == 1, labelled.text
+
+
+def test_metrics_are_those_of_all(clients: list[httpx.Client]) -> None:
+    def counted() -> tuple[float, float, float]:
+        text = clients[1].get("/metrics").text
+        return (
+            value(
+                text, 'nonzero_requests_total{method="POST",route="/v1/models/{model}/predict",status="200"}'
+            ),
+            value(text, 'nonzero_request_seconds_count{route="/v1/models/{model}/predict"}'),
+            value(text, 'nonzero_predictions_total{model="default"}'),
+        )
+
+    before = counted()
+    for client in clients:
+        for _ in range(5):
+            client.post(PREDICT, json={"examples": [EXAMPLE] * 2})
+    assert [after - then for after, then in zip(counted(), before, strict=True)] == [15, 15, 30]
+
+
+def value(text: str, name: str) -> float:
+    found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def test_a_client_that_goes_in_the_middle_leaves_nothing_behind(
+    three: ServiceProcess, clients: list[httpx.Client]
+) -> None:
+    before = clients[0].get("/v1/models/default").json()["sequence"]
+    for _ in range(12):
+        with socket.create_connection((three.host, three.port)) as gone:
+            head = (
+                f"POST {UPDATE} HTTP/1.1\r\nhost: x\r\ncontent-type: text/x-vw\r\ncontent-length: 999\r\n\r\n"
+            )
+            gone.sendall(head.encode() + b"1 |f half a line")
+            gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    for client in clients:
+        assert client.post(PREDICT, json=EXAMPLE).json()["sequence"] == before
+
+
+def test_a_further_process_takes_less_than_200_mb(three: ServiceProcess) -> None:
+    for pid in workers(three).values():
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+        sizes = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
+        assert sizes["Private_Clean"] + sizes["Private_Dirty"] < 200 << 20
+
+
+@contextmanager
+def load(service: ServiceProcess, count: int = 4) -> Iterator[tuple[list[int], list[object]]]:
+    """Update and predict from many connections until the service is gone; give what was answered."""
+    sequences: list[int] = []
+    problems: list[object] = []
+
+    def send(number: int) -> None:
+        path = PREDICT if number % 2 else UPDATE
+        while True:
+            try:
+                with service.client() as client:
+                    for n in range(10):
+                        answer = client.post(path, json=EXAMPLE | {"label": n % 2})
+                        (sequences if answer.status_code == 200 else problems).append(
+                            answer.json()["sequence"]
+                        )
+            except httpx.ConnectError:
+                return
+            except (httpx.ReadError, httpx.RemoteProtocolError, httpx.WriteError):
+                continue  # an idle connection was closed: the request was not taken
+            except KeyError:
+                problems.append(answer.json())
+
+    threads = [threading.Thread(target=send, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    while len(sequences) < 100:
+        time.sleep(0.01)
+    yield sequences, problems
+    for thread in threads:
+        thread.join()
+
+
+def test_where_the_writer_is_killed_all_end_and_a_start_recovers(start: Start, tmp_path: Path) -> None:
+    service = start(workers=2, journal_retention="all").until_ready()
+    pids = workers(service).values()
+    with load(service) as (sequences, _):
+        service.stop(signal.SIGKILL)
+        deadline = time.monotonic() + 5
+        while any(Path(f"/proc/{pid}").exists() for pid in pids):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert any(line.get("event") == "stopping" for line in service.log)
+
+    again = start(journal_retention="all").until_ready()
+    with again.client() as client:
+        assert client.get("/v1/models/default").json()["sequence"] >= max(sequences)
+    assert again.stop() == 0
+    found = verify(tmp_path / "data/models/default", silent)
+    assert found.faults == []
+
+
+def test_a_killed_worker_is_replaced_and_a_stop_fails_no_request(start: Start) -> None:
+    service = start(workers=2, log_level="debug").until_ready()
+    [pid] = workers(service).values()
+    with service.client() as client:
+        learned = client.post(UPDATE, json={"examples": [EXAMPLE | {"label": 1}] * 5}).json()
+    os.kill(pid, signal.SIGKILL)
+    while workers(service) == {1: pid}:
+        time.sleep(0.01)
+    service.until_ready()
+    errors = [line["event"] for line in service.log if line.get("level") == "error"]
+    assert errors == ["a worker has ended; another takes its place"]
+    with Connections(service) as clients:
+        answers = [client.post(PREDICT, json=EXAMPLE) for client in clients]
+        assert {answer.json()["sequence"] for answer in answers} == {learned["sequence"]}
+    with load(service) as (_, problems):
+        started = time.monotonic()
+        assert service.stop() == 0
+        assert time.monotonic() - started < 10
+    assert not problems
+    assert errors == [line["event"] for line in service.log if line.get("level") in ("error", "critical")]
