@@ -1,6 +1,7 @@
 """Imports run one way, and each kind of knowledge stands in one place."""
 
 import ast
+import functools
 import re
 import sys
 import tomllib
@@ -18,9 +19,14 @@ STORAGE = ROOT / "service/nonzero_service/storage"
 SQL = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|PRAGMA|BEGIN|COMMIT|VACUUM)\s+\w")
 
 
+@functools.cache
+def nodes(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
 def imports(path: Path) -> Iterator[str]:
     """Name the top-level packages that a file imports, wherever in it."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -57,7 +63,7 @@ def test_sql_stands_in_one_folder() -> None:
     statements = [
         (str(path.relative_to(ROOT)), node.value)
         for path in elsewhere
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in nodes(path)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL.match(node.value)
     ]
     assert statements == []
@@ -98,7 +104,7 @@ def test_nothing_is_unpickled() -> None:
     calls = [
         (str(path.relative_to(ROOT)), node.attr)
         for path in CORE + SERVICE
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in nodes(path)
         if isinstance(node, ast.Attribute) and node.attr in {"load", "fromregex", "memmap"}
         if isinstance(node.value, ast.Name) and node.value.id in {"np", "numpy"}
     ]

@@ -20,6 +20,7 @@ from nonzero.optimizers import AdaGrad, Rule, rates_of
 from nonzero.progressive import EXAMPLES, LEARNED, LOSS, WEIGHT, Progress, describe, new_progress
 from nonzero.reading import mean_weights
 from nonzero.remedy import rescale
+from nonzero.restoring import check_state
 from nonzero.scales import VALUES, Scales, count_ones, new_scales, scale
 from nonzero.settings import arguments_of, check_expected, lanes_of, settings_of
 from nonzero.shared import SharedState
@@ -549,13 +550,14 @@ class LogisticRegression:
         tensors, metadata = snapshot.read(path)
         try:
             model = cls.from_settings(metadata["settings"])
-            model.notes = metadata["notes"]
+            model.notes = dict(metadata["notes"])
             state = model._state()
             for name, array in state.items():
                 if tensors[name].dtype != array.dtype:
                     raise ValueError(f"{name} is {tensors[name].dtype}, not {array.dtype}")
                 array[:] = tensors[name].reshape(array.shape)
-        except (KeyError, ValueError) as error:
+            check_state(state, model.table, model.lanes, model._progress, model._evidence, model._scales)
+        except (KeyError, ValueError, TypeError, OSError) as error:
             raise SnapshotError(f"{path} does not hold a model of this version: {error!r}") from error
         check_expected(path, model.settings, expected)
         return model

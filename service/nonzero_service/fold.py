@@ -72,7 +72,7 @@ def start_of(row: Row) -> Start:
         )
     try:
         return msgspec.json.decode(row.body, type=Start)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BodyError(
             f"position {row.position} does not say what the model starts from: {error}"
         ) from error
@@ -123,8 +123,8 @@ def _learn(model: LogisticRegression, row: Row) -> None:
 
 def _remedy(model: LogisticRegression, row: Row) -> None:
     try:
-        model.apply_remedy(msgspec.json.decode(row.body))
-    except (msgspec.DecodeError, SettingsError) as error:
+        model.apply_remedy(msgspec.json.decode(row.body, type=dict[str, Any]))
+    except (msgspec.DecodeError, UnicodeDecodeError, SettingsError) as error:
         raise BodyError(f"position {row.position} is no remedy of this model: {error}") from error
 
 

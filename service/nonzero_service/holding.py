@@ -80,7 +80,7 @@ def resume_of(row: Row) -> Resume:
     """
     try:
         return msgspec.json.decode(row.body, type=Resume)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BodyError(f"position {row.position} does not say what is resumed: {error}") from error
 
 

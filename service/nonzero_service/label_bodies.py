@@ -16,7 +16,7 @@ from nonzero_service.intake import Intake
 from nonzero_service.json_bodies import bad_examples
 from nonzero_service.problems import Problem
 
-__all__ = ["Labels", "labels_of", "stream_labels"]
+__all__ = ["Labels", "labels_of", "read_lines", "stream_labels"]
 
 AT_ONCE: Final = 1024
 """So many labels of a stream are joined at once."""
@@ -110,14 +110,15 @@ async def stream_labels(bodies: Bodies, headers: Headers, receive: Receive) -> A
                 if len(rest) > settings.max_line_bytes:
                     raise Problem(413, f"a label's line has at most {settings.max_line_bytes} bytes")
                 for start in range(0, len(lines), AT_ONCE):
-                    yield _read(lines[start : start + AT_ONCE], number + start)
+                    yield read_lines(lines[start : start + AT_ONCE], number + start)
                 number += len(lines)
     decoder.finish()
     if rest:
-        yield _read([rest], number)
+        yield read_lines([rest], number)
 
 
-def _read(lines: list[bytes], before: int) -> Labels:
+def read_lines(lines: list[bytes], before: int) -> Labels:
+    """Read labels, one a line, the first being line number `before` + 1."""
     found = Labels.none()
     for number, line in enumerate(lines, before + 1):
         try:

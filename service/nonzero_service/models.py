@@ -357,7 +357,7 @@ def _origin(path: Path) -> Origin:
     """Read when and how a model was made."""
     try:
         return msgspec.json.decode((path / ORIGIN_FILE).read_bytes(), type=Origin)
-    except (FileNotFoundError, msgspec.DecodeError) as error:
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SnapshotError(f"{path} is not the directory of a model: {error}; move it away") from error
 
 

@@ -84,7 +84,7 @@ class FieldNames:
                 data = data[:LOOK].partition(b"\n")[0]
             try:
                 first = msgspec.json.decode(data, type=_Features) if len(data) <= LOOK else _Features()
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeDecodeError):
                 return []
             return [name for example in (first, *first.examples[:1]) for name in example.features]
         line = data[:LOOK].partition(b"\n")[0]
@@ -105,7 +105,7 @@ def _features(media: str, data: bytes) -> Iterator[tuple[str, str, str]]:
             continue
         try:
             whole = msgspec.json.decode(body, type=_Features)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             continue
         for example in (whole, *whole.examples[:LINES]):
             for field, raw in example.features.items():

@@ -22,6 +22,8 @@ REFUSED = [
     ("GET", "/v1/models/default/update", {}, b"", 405),
     ("POST", "/v1/models", {}, b"", 405),
     ("PATCH", "/healthz", {}, b"", 405),
+    ("GET", "/healthz/", {}, b"", 404),
+    ("PUT", "/v1/models/new", JSON, b"\xff", 400),
     ("POST", "/v1/models/default/predict", {}, b"{}", 415),
     ("POST", "/v1/models/default/predict", {"content-type": "text/csv"}, b"a\n", 415),
     ("POST", "/v1/models/default/predict", {"content-type": "application/json; charset=latin-1"}, b"{}", 415),

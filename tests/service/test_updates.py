@@ -191,6 +191,14 @@ def test_examples_in_small_requests_learn_as_one_stream_does(client: httpx.Clien
     assert client.get(f"{model}/metrics").json()["log_loss"] == alone.metrics()["log_loss"]
 
 
+def test_a_stream_that_is_not_utf8_is_named_line_by_line(client: httpx.Client, model: str) -> None:
+    """The names of its fields are looked at before it is parsed."""
+    body = b'{"features":{"\xff":1},"label":1}\n{"features":{"a":1},"label":1}\n'
+    answer = client.post(f"{model}/update", content=body, headers={"content-type": "application/x-ndjson"})
+    assert answer.status_code == 200
+    assert (answer.json()["accepted"], [error["line"] for error in answer.json()["errors"]]) == (1, [1])
+
+
 def test_an_empty_body_is_no_examples(client: httpx.Client, model: str) -> None:
     assert client.post(f"{model}/update", content=b"", headers=VW).json()["accepted"] == 0
     assert client.post(f"{model}/update", json={"examples": []}).json()["accepted"] == 0

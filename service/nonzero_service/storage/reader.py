@@ -222,7 +222,7 @@ class JournalReader:
                     raise self._keys_damaged(place)
                 try:
                     yield place, time_ms, unpacked_records(records)
-                except msgspec.DecodeError as error:
+                except (msgspec.DecodeError, UnicodeDecodeError) as error:
                     raise self._keys_damaged(place) from error
                 position, before = place, digest
 

@@ -1,0 +1,102 @@
+"""What a saved model may hold: kernels index by some of it, and check nothing.
+
+A digest tells damage. It does not tell who wrote a file: one that was made to harm has a right digest too,
+and would let a kernel write outside of its arrays, or put numbers that are none into the state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nonzero import evidence as ev
+from nonzero.evidence import Evidence
+from nonzero.optimizers import AdaGrad, Rule
+from nonzero.progressive import EXAMPLES, LARGEST_WEIGHT, LEARNED, Progress
+from nonzero.rules.bounds import MAX_WEIGHT
+from nonzero.rules.leader import MAX_SUM
+from nonzero.scales import Scales
+from nonzero.table import Table
+
+__all__ = ["check_state"]
+
+_ROWS: Final = 2**16
+"""So many rows of the table are looked at together: they stay in the cache."""
+
+
+def check_state(
+    state: Mapping[str, NDArray[Any]],
+    table: Table,
+    lanes: Sequence[Rule],
+    progress: Progress,
+    evidence: Evidence,
+    scales: Scales | None,
+) -> None:
+    """Refuse what no stream can lead to, as far as a kernel could go astray by it.
+
+    Parameters
+    ----------
+    state
+        All arrays by name, those of the other parameters among them.
+    table, lanes, progress, evidence, scales
+        The model's.
+
+    Raises
+    ------
+    ValueError
+        It names the array, and what it must be.
+    """
+    _check_table(table, lanes)
+    for name, array in state.items():
+        if name != "table" and not np.isfinite(array).all():
+            raise ValueError(f"{name} holds numbers that are not finite")
+    for name in ("shares", "groups", "counts", "histogram", "evidence_counters", "evidence_shares"):
+        _require(bool((state[name] >= 0).all()), name, "0 or more")
+    _require(float(state["shares"].sum()) > 0, "shares", "0 or more, and not all 0")
+    _require(bool((state["groups"] <= 1).all()), "groups", "0 or 1")
+    _require(
+        progress.counts[LEARNED] <= progress.counts[EXAMPLES] < 2**53, "counts", "examples, and those learned"
+    )
+    _require(progress.sums[LARGEST_WEIGHT] >= 1, "sums", "1 or more where the largest weight stands")
+    _check_evidence(evidence)
+    if scales is not None:
+        for name in ("scale_squares", "scale_counts", "scale_learned"):
+            _require(bool((state[name] >= 0).all()), name, "0 or more")
+        _require(
+            bool((scales.squares[scales.counts > 0] > 0).all()), "scale_squares", "more than 0 where counted"
+        )
+
+
+def _check_table(table: Table, lanes: Sequence[Rule]) -> None:
+    """Weights are bounded, sums of squares are not below 0, and all are numbers: a NaN is neither."""
+    largest = np.array([MAX_WEIGHT if isinstance(lane, AdaGrad) else MAX_SUM for lane in lanes], np.float32)
+    lowest = np.concatenate([-largest, np.zeros_like(largest)])
+    highest = np.concatenate([largest, np.full_like(largest, np.finfo(np.float32).max)])
+    for start in range(0, len(table.rows), _ROWS):
+        rows = table.rows[start : start + _ROWS]
+        within = (rows.min(axis=0) >= lowest) & (rows.max(axis=0) <= highest)
+        _require(bool(within.all()), "table", "weights within their bounds, and sums of squares of 0 or more")
+
+
+def _check_evidence(evidence: Evidence) -> None:
+    """What the evidence's kernels index by."""
+    counters = evidence.counters
+    pieces, a_block, fields = (int(counters[at]) for at in (ev.PIECES, ev.PIECES_A_BLOCK, ev.FIELDS))
+    _require(
+        0 < a_block <= 2**40 and pieces <= ev.BLOCKS * a_block,
+        "evidence_counters",
+        "pieces within their blocks",
+    )
+    _require(fields <= ev.MAX_FIELDS, "evidence_counters", f"at most {ev.MAX_FIELDS} fields")
+    places = evidence.places
+    _require(
+        bool((places >= -1).all() and (places < max(fields, 1)).all()), "evidence_places", "places of fields"
+    )
+
+
+def _require(holds: bool, name: str, what: str) -> None:
+    if not holds:
+        raise ValueError(f"{name} holds numbers that are not {what}")

@@ -1,0 +1,147 @@
+"""What reads bodies of requests and files of examples: no crash, any chunking alike, compiled as plain."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zstandard
+
+from core.formats.plainly import assert_same, plain_reader, whole
+from fuzz.choices import Choices
+from nonzero import Batch, FormatError, formats
+from nonzero.files import Source
+from nonzero.formats.ndjson import parse_body
+from nonzero_service.decoding import decoder_of
+from nonzero_service.label_bodies import Labels, labels_of, read_lines
+from nonzero_service.problems import Problem
+
+__all__ = ["decoding", "file", "json_body", "labels", "lines"]
+
+
+def lines(name: str, **options: Any) -> Callable[[bytes], None]:
+    """Make the target of a format of lines."""
+
+    def target(data: bytes) -> None:
+        choices = Choices(data)
+        cuts = sorted(choices.below(len(data) + 1) for _ in range(choices.below(4)))
+        text = choices.rest
+        chunks = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+        found = outcome(lambda: whole(formats.reader(name, **options), text))
+        for other in (
+            outcome(lambda: whole(plain_reader(name, **options), text)),
+            outcome(lambda: whole(formats.reader(name, **options), *chunks)),
+        ):
+            if isinstance(found, formats.Parsed) and isinstance(other, formats.Parsed):
+                assert_same(found, other)
+            else:
+                assert found == other
+
+    return target
+
+
+def outcome(read: Callable[[], formats.Parsed]) -> formats.Parsed | str:
+    """Return what was read, or why nothing was: a header that cannot be used."""
+    try:
+        return read()
+    except FormatError as error:
+        return str(error)
+
+
+def json_body(data: bytes) -> None:
+    """A JSON body reads as its examples do line by line."""
+    try:
+        batch = parse_body(data)
+    except FormatError:
+        return
+    content: Any = json.loads(data, object_pairs_hook=list)
+    members = dict(content)
+    if "examples" not in members:
+        rows = 1
+        line = data.replace(b"\n", b" ").replace(b"\r", b" ")
+        assert_same(_parsed(batch), whole(formats.reader("ndjson"), line))
+    else:
+        rows = len(members["examples"])
+    assert len(batch) == rows
+
+
+def _parsed(batch: Batch) -> formats.Parsed:
+    return formats.Parsed(batch, np.arange(1, len(batch) + 1), (), len(batch))
+
+
+def labels(data: bytes) -> None:
+    """Labels are read as the standard library reads JSON, or refused."""
+    try:
+        found, single = labels_of(data)
+        check_labels(found)
+        content = json.loads(data)
+        each = [content] if single else content["labels"]
+        assert [one["id"] for one in each] == found.ids
+        assert [one["label"] in (1, True) for one in each] == [label == 1 for label in found.labels]
+    except Problem as problem:
+        refused(problem, 400, 422)
+    parts = data.split(b"\n")
+    streamed = read_lines(parts, 0)
+    check_labels(streamed)
+    assert sorted([*streamed.lines, *(line for line, _ in streamed.errors)]) == list(range(1, len(parts) + 1))
+
+
+def refused(problem: Problem, *statuses: int) -> None:
+    assert problem.status in statuses, problem
+
+
+def check_labels(found: Labels) -> None:
+    assert all(0 < len(name) <= 255 and name.encode() for name in found.ids)
+    assert set(found.labels) <= {0, 1}
+
+
+def decoding(data: bytes) -> None:
+    """A compressed body comes out as it went in, or is refused; in any chunking."""
+    choices = Choices(data)
+    encoding = choices.one_of(["gzip", "zstd"])
+    pack = gzip.compress if encoding == "gzip" else zstandard.ZstdCompressor().compress
+    changing, step = choices.below(3), 1 + choices.below(300)
+    body = choices.rest
+    if changing:
+        body = pack(body)
+        if changing == 2:
+            body = choices.changed(body)
+    found = [_decoded(encoding, body, size) for size in (step, len(body) + 1)]
+    assert found[0] == found[1]
+    if changing == 1:
+        assert found[0] == choices.rest
+
+
+def _decoded(encoding: str, body: bytes, step: int) -> bytes | None:
+    decoder, out = decoder_of(encoding), bytearray()
+    try:
+        for start in range(0, len(body), step):
+            decoder.offer(body[start : start + step])
+            while piece := decoder.read():
+                out += piece
+                if len(out) > 2**24:
+                    return None
+        decoder.finish()
+    except Problem as problem:
+        refused(problem, 400)
+        return None
+    return bytes(out)
+
+
+def file(data: bytes) -> None:
+    """A file of examples is read to its end, or refused as damaged."""
+    with tempfile.NamedTemporaryFile() as written:
+        Path(written.name).write_bytes(data)
+        try:
+            read = b"".join(Source(written.name, block=64))
+        except FormatError:
+            return
+    if data.startswith(b"\x1f\x8b"):
+        assert read == gzip.decompress(data)
+    elif not data.startswith(b"\x28\xb5\x2f\xfd"):
+        assert read == data or data[1:4] == b"\x2a\x4d\x18"

@@ -1,0 +1,320 @@
+"""What reads the disk: model files, journals, impressions. Damage is named, and never believed."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from fuzz.choices import NUMBERS, Choices
+from nonzero import AdaGrad, Batch, LogisticRegression, snapshot
+from nonzero.errors import SettingsError, SnapshotError
+from nonzero_service import fold
+from nonzero_service.impressions.joined import References, decode_joined, encode_joined
+from nonzero_service.impressions.records import packed
+from nonzero_service.impressions.segment import Segment
+from nonzero_service.storage.codec import decode_batch, encode_batch
+from nonzero_service.storage.errors import BodyError, StorageError
+from nonzero_service.storage.journal import Journal
+from nonzero_service.storage.keys import KeyRecord
+from nonzero_service.storage.reader import JournalReader
+from nonzero_service.storage.rows import KINDS, Row
+
+__all__ = ["batch_body", "impressions", "journal", "model_file", "row", "snapshot_file"]
+
+MEMORY = Path("/dev/shm")
+
+
+@contextmanager
+def place() -> Iterator[Path]:
+    """Give a directory in memory, where there is one."""
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None, prefix="fuzz-") as directory:
+        yield Path(directory)
+
+
+@functools.cache
+def examples(n: int = 70) -> Batch:
+    rng = np.random.default_rng(n)
+    indptr = np.concatenate([[0], np.cumsum(rng.integers(0, 4, n))])
+    nnz = int(indptr[-1])
+    return Batch(
+        indptr,
+        rng.integers(0, 4, nnz),
+        rng.normal(size=nnz).astype(np.float32),
+        labels=rng.integers(0, 2, n),
+        weights=rng.random(n),
+        fields=rng.integers(0, 3, nnz).astype(np.uint16),
+    )
+
+
+@functools.cache
+def trained(lanes: int) -> LogisticRegression:
+    model = LogisticRegression(2, AdaGrad(0.1) if lanes == 1 else None)
+    for _ in range(3):
+        model.learn(examples())
+    return model
+
+
+def use(model: LogisticRegression) -> None:
+    """Do with a model all that a service does."""
+    chances = model.predict(examples())
+    assert np.isfinite(chances).all()
+    for _ in range(3):
+        assert np.isfinite(model.learn(examples())).all()
+    model.metrics()
+    model.diagnose(["a"], 10**12)
+    model.explain(examples().rows(3, 4))
+    model.digest()
+
+
+# -- model files -------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def small_file() -> bytes:
+    with place() as directory:
+        snapshot.write(
+            directory / "small", {"a": np.arange(3), "b": np.ones((2, 2), np.float32)}, {"c": [1, "d"]}
+        )
+        return (directory / "small").read_bytes()
+
+
+def snapshot_file(data: bytes) -> None:
+    """A file is read as it was written, or refused."""
+    choices = Choices(data)
+    changing = choices.below(4)
+    content = choices.changed(small_file()) if changing else choices.rest
+    with place() as directory:
+        (directory / "file").write_bytes(content)
+        try:
+            tensors, metadata = snapshot.read(directory / "file")
+        except SnapshotError:
+            return
+    assert metadata == {"c": [1, "d"]}
+    assert tensors["a"].tolist() == [0, 1, 2]
+    assert tensors["b"].tolist() == [[1, 1], [1, 1]]
+
+
+def model_file(data: bytes) -> None:
+    """A file whose digest is right, and whose contents may be any, is a model that works, or is refused."""
+    choices = Choices(data)
+    model = trained(choices.one_of([8, 1]))
+    tensors = {name: array.copy() for name, array in model._state().items()}
+    metadata = {"settings": model.settings, "notes": {}}
+    for _ in range(1 + choices.below(3)):
+        change(choices, tensors, metadata)
+    with place() as directory:
+        snapshot.write(directory / "file", tensors, metadata)
+        try:
+            found = LogisticRegression.load(directory / "file")
+        except (SnapshotError, SettingsError):
+            return
+    use(found)
+
+
+def change(choices: Choices, tensors: dict[str, Any], metadata: dict[str, Any]) -> None:
+    """Change an element of a tensor, its form, or what stands beside the tensors."""
+    match choices.below(8):
+        case 0:
+            written = choices.changed(msgspec.json.encode(metadata))
+            try:
+                found = msgspec.json.decode(written)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                return
+            metadata.clear()
+            metadata |= found if isinstance(found, dict) else {"settings": found}
+        case 1:
+            tensors.pop(choices.one_of(sorted(tensors)), None)
+        case 2:
+            name = choices.one_of(sorted(tensors))
+            tensors[name] = choices.one_of(
+                [tensors[name][:1], tensors[name].reshape(-1), tensors[name][..., None]]
+            )
+        case _:
+            array = tensors[choices.one_of(sorted(tensors))]
+            if array.size:
+                flat = array.reshape(-1).view(np.uint8)
+                at = choices.below(array.size) * array.itemsize
+                number = choices.one_of([*NUMBERS, *FLOATS])
+                flat[at : at + array.itemsize] = np.frombuffer(number[: array.itemsize], np.uint8)
+
+
+FLOATS = tuple(
+    np.array([number, 0], kind).tobytes()[:8]
+    for kind in (np.float32, np.float64)
+    for number in (np.nan, np.inf, -np.inf, 1e30, -1e30, -1, 1e-40, 300)
+)
+
+
+# -- the journal -------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def bodies() -> dict[str, bytes]:
+    """Return a right body of each kind of row."""
+    batch, n = examples(9), 9
+    references = References(np.arange(n), np.arange(n).astype(np.uint64), np.zeros(n, np.uint8))
+    joined = encode_joined(batch, references)
+    start = LogisticRegression(2, AdaGrad(0.1))
+    remedy = {"action": "rescale", "rate": 0.1}
+    return {
+        "settings": msgspec.json.encode(fold.Start(start.settings, start.digest(), 0)),
+        "batch": encode_batch(batch),
+        "joined": joined,
+        "held": joined,
+        "trip": b"{}",
+        "resume": b'{"since":1,"discard":false}',
+        "remedy": msgspec.json.encode(remedy),
+    }
+
+
+def batch_body(data: bytes) -> None:
+    """A body is a batch that keeps a batch's rules and can be encoded to the same examples, or is refused."""
+    choices = Choices(data)
+    kind = choices.below(3)
+    body = choices.rest if kind == 0 else choices.changed(bodies()["batch"])
+    try:
+        batch = decode_batch(body)
+    except BodyError:
+        return
+    checked = Batch(
+        batch.indptr,
+        batch.indices,
+        batch.values,
+        batch.labels,
+        batch.weights,
+        batch.fields,
+        None,
+        batch.times,
+    )
+    again = decode_batch(encode_batch(checked))
+    assert (again.indptr == batch.indptr).all()
+    assert (again.indices == batch.indices).all()
+    assert np.array_equal(again.labels, batch.labels, equal_nan=True)
+    assert (again.explicit_values() == batch.explicit_values()).all()
+
+
+def row(data: bytes) -> None:
+    """A row of any kind and body is applied, or refused; the model stays usable."""
+    choices = Choices(data)
+    kind = choices.one_of(sorted(KINDS))
+    body = choices.changed(bodies()[kind]) if choices.below(4) else choices.rest
+    count, first = choices.one_of([9, 0, 1, 2**40]), choices.one_of([0, 1])
+    model = LogisticRegression(2, AdaGrad(0.1))
+    made = Row(2, first, count, kind, 1, 10**12, bytes(16), body, bytes(16))
+    held = Row(1, 0, 0, "held", 1, 10**12, bytes(16), bodies()["held"], bytes(16))
+    try:
+        if kind == "settings":
+            LogisticRegression.from_settings(fold.start_of(made).settings)
+        if kind == "held":
+            decode_joined(body)
+        fold.apply(model, made, lambda since: iter([held] if since <= 1 else []))
+    except (BodyError, SettingsError):
+        return
+    use(model)
+
+
+@functools.cache
+def journal_files() -> dict[str, bytes]:
+    with place() as directory, Journal(directory) as journal:
+        model = LogisticRegression(2, AdaGrad(0.1))
+        journal.append([fold.settings_entry(model)])
+        for n in range(6):
+            record = KeyRecord(f"key-{n}", b"", 0, 9 * n, 9, True, {"accepted": 9})
+            journal.append([fold.batch_entry(examples(9), [record])])
+            if n == 3:
+                journal.checkpoint()
+        return {
+            name: (directory / name).read_bytes() for name in ("journal.sqlite", "journal.sqlite-wal", "mark")
+        }
+
+
+@functools.cache
+def said(name: str) -> np.ndarray[Any, Any]:
+    """Return where a file's bytes are not zero: where a change is likely to matter."""
+    return np.flatnonzero(np.frombuffer(journal_files()[name], np.uint8))
+
+
+def journal(data: bytes) -> None:
+    """A journal whose bytes were changed says what was written, or that it is damaged."""
+    choices = Choices(data)
+    files = {name: bytearray(content) for name, content in journal_files().items()}
+    for _ in range(1 + choices.below(4)):
+        name = choices.one_of(sorted(files))
+        places = said(name)
+        at = int(places[choices.below(places.size)])
+        patch = choices.one_of([*NUMBERS, bytes([choices.below(256)])])
+        files[name][at : at + len(patch)] = patch
+    with place() as directory:
+        for name, content in files.items():
+            (directory / name).write_bytes(content)
+        found = _read_all(directory)
+        if found is None:
+            return
+        assert found == truth()
+
+
+@functools.cache
+def truth() -> list[bytes]:
+    with place() as directory:
+        for name, content in journal_files().items():
+            (directory / name).write_bytes(content)
+        found = _read_all(directory)
+    assert found is not None
+    return found
+
+
+def _read_all(directory: Path) -> list[bytes] | None:
+    """Return all that a journal says, its keys too, by a reader and by a writer; None where it is refused."""
+    try:
+        with JournalReader(directory) as reader:
+            reader.verify()
+            reader.check_structure()
+            rows = [one.body for one in reader.read()]
+        with Journal(directory) as opened:
+            keys = [msgspec.json.encode(opened.lookup(f"key-{n}")) for n in range(6)]
+            opened.append([fold.batch_entry(examples(9))])
+            assert [one.body for one in opened.read()][:-1] == rows
+    except StorageError:
+        return None
+    return rows + keys
+
+
+# -- impressions -------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def records() -> bytes:
+    batch = examples(20)
+    names = [b"id-%d" % n for n in range(20)]
+    hashes = np.arange(20).astype(np.uint64) * np.uint64(2**40)
+    words, _ = packed(batch, np.arange(20), names, hashes, 10**12, np.full(20, 0.25, np.float32))
+    return words.tobytes()
+
+
+def impressions(data: bytes) -> None:
+    """A segment's files of any bytes are opened, and every record found in them can be read."""
+    choices = Choices(data)
+    words = choices.changed(records()) if choices.below(3) else choices.rest
+    states = bytes(choices.below(256) for _ in range(choices.below(30)))
+    with place() as directory:
+        (directory / f"{5:020}.rows").write_bytes(words)
+        (directory / f"{5:020}.states").write_bytes(states)
+        segment = Segment(directory, 5, new=False)
+        try:
+            places = np.arange(segment.used)
+            segment.find(segment.hashes)
+            if segment.used:
+                found = segment.read(places)
+                assert len(found.ids) == len(found.batch) == segment.used
+                whole = np.flatnonzero(found.whole)
+                assert all(len(found.ids[k]) <= 1020 for k in whole)
+                segment.read(places[::-1].copy())
+        finally:
+            segment.close()

@@ -1,0 +1,47 @@
+"""The targets by name: each takes any bytes, and raises only where something is wrong with the reader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fuzz import parsers, stored
+
+__all__ = ["SEEDS", "TARGETS"]
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "vw": parsers.lines("vw"),
+    "vw with fields in names": parsers.lines("vw", namespace_separator="="),
+    "libsvm": parsers.lines("libsvm"),
+    "ndjson": parsers.lines("ndjson"),
+    "csv": parsers.lines("csv"),
+    "JSON body": parsers.json_body,
+    "labels": parsers.labels,
+    "compressed body": parsers.decoding,
+    "file of examples": parsers.file,
+    "snapshot": stored.snapshot_file,
+    "model in a snapshot": stored.model_file,
+    "body of a batch": stored.batch_body,
+    "row of a journal": stored.row,
+    "journal": stored.journal,
+    "impressions": stored.impressions,
+}
+
+SEEDS: dict[str, list[bytes]] = {
+    "vw": [b"1 2.0 'imp-1|site:2 news bid:0.5 |ad b\n-1 | a=b c:1e-3\r\n| x\n"],
+    "vw with fields in names": [b"1 | site=news bid=:0.5 a=b=c\n"],
+    "libsvm": [b"1 3:0.5 17:1 # comment\n-1 qid:4 2147483648:1e-3\r\n+1\n"],
+    "ndjson": [
+        b'{"features": {"site": "news", "bid": 0.5, "tags": ["a", "\\u00e9"], "x": true}, "label": 1}\n',
+        b'{"indices": [1, 2147483648], "values": [1e3, -0.5], "weight": 2, "time": 1000, "label": null}\n',
+    ],
+    "csv": [b'click,site,bid\n1,"a, ""b""",0.5\n0,news,\r\n'],
+    "JSON body": [
+        b'{"examples": [{"features": {"a": "b"}, "label": true}, {"indices": [3]}]}',
+        b'{"features": {"a": ["b", "c"], "d": 1.5e-7}, "label": -1}',
+    ],
+    "labels": [
+        b'{"labels": [{"id": "a", "label": 1}, {"id": "b", "label": false}]}',
+        b'{"id": "a", "label": 0}\n',
+    ],
+}
+"""Inputs to begin with."""
