@@ -15,9 +15,10 @@ import numpy as np
 from fuzz.choices import NUMBERS, Choices
 from nonzero import AdaGrad, Batch, LogisticRegression, snapshot
 from nonzero.errors import SettingsError, SnapshotError
+from nonzero.ids import Ids
 from nonzero_service import fold
 from nonzero_service.impressions.joined import References, decode_joined, encode_joined
-from nonzero_service.impressions.records import packed
+from nonzero_service.impressions.records import HEAD, packed
 from nonzero_service.impressions.segment import Segment
 from nonzero_service.storage.codec import decode_batch, encode_batch
 from nonzero_service.storage.errors import BodyError, StorageError
@@ -292,16 +293,32 @@ def _read_all(directory: Path) -> list[bytes] | None:
 @functools.cache
 def records() -> bytes:
     batch = examples(20)
-    names = [b"id-%d" % n for n in range(20)]
+    names = [f"id-{n}" for n in range(20)]
     hashes = np.arange(20).astype(np.uint64) * np.uint64(2**40)
-    words, _ = packed(batch, np.arange(20), names, hashes, 10**12, np.full(20, 0.25, np.float32))
+    words, _ = packed(batch, np.arange(20), Ids.of(names), hashes, 10**12, np.full(20, 0.25, np.float32))
     return words.tobytes()
+
+
+def sealed(data: bytes) -> bytes:
+    """Give each record the checksum that is right for what it holds now."""
+    words = np.frombuffer(data[: len(data) // 4 * 4], np.uint32).tolist()
+    at = 0
+    while at + HEAD <= len(words) and HEAD <= words[at] <= len(words) - at:
+        h = 0xCBF29CE484222325
+        for j in (*range(at, at + 9), *range(at + 11, at + words[at])):
+            h = (h ^ words[j]) * 0x100000001B3 % 2**64
+        words[at + 9 : at + 11] = h % 2**32, h >> 32
+        at += words[at]
+    return np.array(words, np.uint32).tobytes()
 
 
 def impressions(data: bytes) -> None:
     """A segment's files of any bytes are opened, and every record found in them can be read."""
     choices = Choices(data)
+    sealing = choices.below(2)
     words = choices.changed(records()) if choices.below(3) else choices.rest
+    if sealing:
+        words = sealed(words)
     states = bytes(choices.below(256) for _ in range(choices.below(30)))
     with place() as directory:
         (directory / f"{5:020}.rows").write_bytes(words)

@@ -61,6 +61,17 @@ class Records(NamedTuple):
 
 
 @inlined
+def words_of(nnz, flags):
+    """The length of a record, by what it says it holds: anyone can make its checksum right."""
+    words = HEAD + nnz + (np.intp(flags & np.uint32(0xFFFF)) + 3) // 4
+    if flags & np.uint32(VALUES):
+        words += nnz
+    if flags & np.uint32(FIELDS):
+        words += (nnz + 1) // 2
+    return words
+
+
+@inlined
 def checksum(words, start, size):
     """Digest a record but for its words 9 and 10."""
     h = OFFSET
@@ -238,9 +249,8 @@ def _unpack(words, starts, sizes, indptr, indices, values, fields, heads):
         size, nnz = np.intp(sizes[k]), np.intp(words[start + 1])
         flags = words[start + 8]
         h = checksum(words, start, size)
-        heads[k, 6] = np.uint32(
-            words[start + 9] == np.uint32(h & LOW) and words[start + 10] == np.uint32(h >> HALF)
-        )
+        right = words[start + 9] == np.uint32(h & LOW) and words[start + 10] == np.uint32(h >> HALF)
+        heads[k, 6] = np.uint32(right and words_of(nnz, flags) == size)
         if heads[k, 6] == 0:
             nnz = np.intp(0)
         p = start + HEAD

@@ -13,6 +13,7 @@ import pytest
 
 from reporting import Figure
 from service.conftest import ServiceProcess
+from service.safety.raw import TOKENS
 
 MODEL = "/v1/models/described"
 
@@ -21,7 +22,8 @@ def assert_described(service: ServiceProcess, directory: Path, *options: str) ->
     """Run every phase of schemathesis; return what it says at its end."""
     place = Path(__file__).parent
     environment = {**os.environ, "SCHEMATHESIS_HOOKS": str(place / "schemathesis_hooks.py")}
-    with service.client() as client:
+    token = {"authorization": f"Bearer {TOKENS['admin']}"}
+    with httpx.Client(base_url=service.url, headers=token, timeout=60, trust_env=False) as client:
         assert client.put(MODEL, json={"bits": 10, "learning_rate": 0.1}).status_code == 201
         command = [sys.executable, "-m", "schemathesis.cli"]
         command += ["--config-file", str(place / "schemathesis.toml")]
@@ -31,6 +33,8 @@ def assert_described(service: ServiceProcess, directory: Path, *options: str) ->
             "--no-color",
             "--suppress-health-check",
             "all",
+            "--header",
+            f"Authorization: {token['authorization']}",
             *options,
         ]
         done = subprocess.run(
@@ -43,13 +47,13 @@ def assert_described(service: ServiceProcess, directory: Path, *options: str) ->
     return done.stdout
 
 
-def test_answers_are_described(service: ServiceProcess, tmp_path: Path) -> None:
-    assert_described(service, tmp_path, "--max-examples", "1", "--seed", "1", "--generation-deterministic")
+def test_answers_are_described(narrow: ServiceProcess, tmp_path: Path) -> None:
+    assert_described(narrow, tmp_path, "--max-examples", "1", "--seed", "1", "--generation-deterministic")
 
 
 @pytest.mark.soak
-def test_answers_are_described_long(service: ServiceProcess, tmp_path: Path, figure: Figure) -> None:
-    said = assert_described(service, tmp_path, "--max-examples", "1000", "--seed", "2")
+def test_answers_are_described_long(narrow: ServiceProcess, tmp_path: Path, figure: Figure) -> None:
+    said = assert_described(narrow, tmp_path, "--max-examples", "1000", "--seed", "2")
     cases = re.search(r"(\d+) generated", said)
     assert cases is not None
     figure(
