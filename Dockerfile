@@ -16,7 +16,7 @@ COPY service service
 RUN python3 -m pip --python /opt/nonzero/bin/python install --no-cache-dir --no-compile --no-deps --no-build-isolation . \
     && find /opt/nonzero/lib -type d -name tests -prune -exec rm -r {} + \
     && /opt/nonzero/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/nonzero/lib
-# Every kernel, compiled for the CPU that image/start.sh names; it puts them where they can be used.
+# Every kernel, compiled for the CPU that image/start.sh names; it says where they are.
 COPY image/start.sh /opt/nonzero/bin/start
 COPY image/compile.py .
 RUN NONZERO_CACHE_DIR=/opt/nonzero/kernels /opt/nonzero/bin/start /opt/nonzero/bin/python compile.py

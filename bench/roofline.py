@@ -6,9 +6,8 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from numba import types
 
-from nonzero.compiled import kernel
+from nonzero.compiled import inlined, kernel, types
 from nonzero.intrinsics import EightLanes, OneLane, load, prefetch, store
 from nonzero.kernels import AHEAD, EIGHT_LANES, ONE_LANE
 from nonzero.table import allocate
@@ -16,7 +15,7 @@ from nonzero.table import allocate
 __all__ = ["rows_per_second"]
 
 
-@kernel(types.void(types.uint32[::1], ONE_LANE), types.void(types.uint32[::1], EIGHT_LANES))
+@inlined
 def touch(slots, table):
     """Read and write back a row for each slot, asked for as far ahead as the learner does."""
     last = slots.size - 1
@@ -24,6 +23,18 @@ def touch(slots, table):
         prefetch(table, np.intp(slots[np.uintp(min(j + AHEAD, last))]))
         i = np.intp(slots[np.uintp(j)])
         store(table, i, 0, load(table, i, 0) + load(table, i, 1))
+
+
+@kernel(types.void(types.uint32[::1], ONE_LANE))
+def touch_one(slots, table):
+    """:func:`touch` with one lane."""
+    touch(slots, table)
+
+
+@kernel(types.void(types.uint32[::1], EIGHT_LANES))
+def touch_eight(slots, table):
+    """:func:`touch` with eight lanes."""
+    touch(slots, table)
 
 
 def rows_per_second(bits: int, lanes: int, n: int = 4_000_000) -> float:
@@ -41,10 +52,12 @@ def rows_per_second(bits: int, lanes: int, n: int = 4_000_000) -> float:
     rows = allocate(2**bits, 2 * lanes)
     rows[:] = 0
     slots = np.random.default_rng(0).integers(0, 2**bits, n, np.uint32)
-    table = OneLane(rows) if lanes == 1 else EightLanes(rows)
     best = float("inf")
     for _ in range(5):
         start = time.perf_counter()
-        touch(slots, table)
+        if lanes == 1:
+            touch_one(slots, OneLane(rows))
+        else:
+            touch_eight(slots, EightLanes(rows))
         best = min(best, time.perf_counter() - start)
     return n / best

@@ -1,9 +1,9 @@
 #!/bin/sh
 # Start a command of the image with kernels that are ready.
 #
-# The kernels were compiled when the image was built, for a CPU that nearly every machine of today has. Numba writes
-# where it reads, and the root file system is read-only, so they are copied to /tmp first (a few megabytes, some
-# milliseconds). On an older CPU they are compiled anew for that one, which takes the first start some seconds.
+# The kernels were compiled when the image was built, for a CPU that nearly every machine of today has, and are loaded
+# from where they are. On an older CPU they are compiled anew for that one and kept in /tmp, which takes the first start
+# half a minute.
 set -eu
 
 has_baseline() {
@@ -20,11 +20,5 @@ if [ -z "${NUMBA_CPU_NAME:-}" ]; then
   esac
 fi
 
-if [ -z "${NONZERO_CACHE_DIR:-}" ]; then
-  export NONZERO_CACHE_DIR="${TMPDIR:-/tmp}/nonzero-kernels"
-  mkdir -p "$NONZERO_CACHE_DIR" && cp -R /opt/nonzero/kernels/. "$NONZERO_CACHE_DIR" || {
-    echo 'The kernels need a writable /tmp: docker run --tmpfs /tmp ...' >&2
-    exit 1
-  }
-fi
+export NONZERO_CACHE_DIR="${NONZERO_CACHE_DIR:-/opt/nonzero/kernels}"
 exec "$@"

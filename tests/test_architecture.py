@@ -53,8 +53,9 @@ def test_oracles_import_only_numpy() -> None:
     assert {package for path in oracles for package in imports(path)} - sys.stdlib_module_names == {"numpy"}
 
 
-def test_llvm_stands_in_one_file() -> None:
-    assert importers("llvmlite", CORE + SERVICE) <= {"core/nonzero/intrinsics.py"}
+def test_llvm_and_numba_stand_in_one_folder() -> None:
+    importing = importers("llvmlite", CORE + SERVICE) | importers("numba", CORE + SERVICE)
+    assert {path.rpartition("/")[0] for path in importing} == {"core/nonzero/compiled"}
 
 
 def test_sql_stands_in_one_folder() -> None:

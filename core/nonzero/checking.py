@@ -3,25 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 import numpy as np
-from numba import types
-from numpy.typing import NDArray
 
-from nonzero.compiled import entry_point, kernel
+from nonzero.compiled import kernel, types
 
 __all__ = ["MAX_WEIGHT", "read_labels", "read_weights"]
 
 MAX_WEIGHT: Final = 1e6
 """The largest importance weight; 0 is counted and not learned from."""
 
-FLOATS = types.float32[::1]
 
-
-@kernel(types.int64(FLOATS))
-def _read_labels(labels):
+@kernel(types.int64(types.float32[::1]))
+def read_labels(labels):
+    """Turn every -1 into 0; return the first row whose label is then other than 0, 1 and NaN, or -1."""
     for r in range(labels.size):
         label = labels[r]
         if label == np.float32(-1):
@@ -31,16 +27,10 @@ def _read_labels(labels):
     return -1
 
 
-@kernel(types.int64(FLOATS))
-def _read_weights(weights):
+@kernel(types.int64(types.Array(types.float32, 1, readonly=True)))
+def read_weights(weights):
+    """Return the first row whose importance weight is not from 0 to 1e6, or -1."""
     for r in range(weights.size):
         if not (weights[r] >= np.float32(0) and weights[r] <= np.float32(MAX_WEIGHT)):
             return r
     return -1
-
-
-read_labels: Final[Callable[[NDArray[np.float32]], int]] = entry_point(_read_labels)
-"""Turn every -1 into 0; return the first row whose label is then other than 0, 1 and NaN, or -1."""
-
-read_weights: Final[Callable[[NDArray[np.float32]], int]] = entry_point(_read_weights)
-"""Return the first row whose importance weight is not from 0 to 1e6, or -1."""

@@ -30,10 +30,9 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
-from nonzero.compiled import inlined, outlined
+from nonzero.compiled import inlined, outlined, types
 from nonzero.intrinsics import lane, like, load, store, total
 from nonzero.lanes import exp, log, softplus
 from nonzero.optimizers import AdaGrad, Rule

@@ -16,10 +16,9 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
-from nonzero.compiled import inlined, kernel
+from nonzero.compiled import inlined, kernel, types
 from nonzero.intrinsics import choose, word_at
 
 __all__ = ["NO_FIELD", "field_of", "index_of"]
@@ -27,7 +26,7 @@ __all__ = ["NO_FIELD", "field_of", "index_of"]
 NO_FIELD: Final = 0
 """The field of a feature that was given by its index."""
 
-BYTES = types.Array(types.uint8, 1, "C", readonly=True)
+BYTES = types.Array(types.uint8, 1, readonly=True)
 
 
 class Names(NamedTuple):

@@ -9,10 +9,9 @@ from itertools import pairwise
 from typing import Any, Final, Self, overload
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
-from nonzero.compiled import kernel
+from nonzero.compiled import kernel, types
 
 __all__ = ["Ids"]
 
@@ -22,8 +21,8 @@ FIRST, LAST, QUOTE, BACKSLASH = np.uint8(0x20), np.uint8(0x7E), np.uint8(0x22), 
 
 @kernel(
     types.boolean(
-        types.Array(types.uint8, 1, "C", readonly=True),
-        types.Array(types.int64, 2, "C", readonly=True),
+        types.Array(types.uint8, 1, readonly=True),
+        types.Array(types.int64, 2, readonly=True),
         types.int64[::1],
         types.uint8[::1],
     )

@@ -16,15 +16,14 @@ directly have no field, and make none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
 from nonzero.batch import MAX_VALUE, Batch
-from nonzero.compiled import entry_point, inlined, kernel
+from nonzero.compiled import inlined, kernel, types
 from nonzero.errors import SettingsError
 from nonzero.hashing import field_of, finish, mix_word, to_index
 
@@ -40,7 +39,7 @@ MAX_PAIRS: Final = 4096
 LARGEST = np.float32(MAX_VALUE)
 
 INDPTR, INDICES, VALUES, FIELDS = (
-    types.Array(of, 1, "C", readonly=True) for of in (types.int64, types.uint32, types.float32, types.uint16)
+    types.Array(of, 1, readonly=True) for of in (types.int64, types.uint32, types.float32, types.uint16)
 )
 PAIRS = types.uint16[:, ::1]
 
@@ -53,12 +52,9 @@ def mixed(left, right):
 
 
 @kernel(types.uint32(types.uint32, types.uint32))
-def _mixed(left, right):
+def product_index(left, right):
+    """Return the index of the product of two features, from their indices."""
     return mixed(left, right)
-
-
-product_index: Final[Callable[[int, int], int]] = entry_point(_mixed)
-"""Return the index of the product of two features, from their indices."""
 
 
 @kernel(types.void(INDPTR, FIELDS, PAIRS, types.int64[::1]))

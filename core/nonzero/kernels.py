@@ -14,9 +14,8 @@ second with one lane.)
 from __future__ import annotations
 
 import numpy as np
-from numba import types
 
-from nonzero.compiled import inlined, kernel, outlined
+from nonzero.compiled import inlined, kernel, outlined, types
 from nonzero.evidence import (
     COMPARING,
     EVIDENCE,
@@ -164,10 +163,10 @@ def as_rows(indptr, indices, values, value_mask, table):
 FLOATS = types.float32[::1]
 # What a batch holds may be read-only (bytes of a journal); arrays inside of tuples would have to match
 # exactly.
-ARRAYS = [types.Array(of, 1, "C", readonly=True) for of in (types.int64, types.uint32, types.float32)]
+ARRAYS = [types.Array(of, 1, readonly=True) for of in (types.int64, types.uint32, types.float32)]
 BATCH = (*ARRAYS, types.intp)
-LABELS = types.Array(types.float32, 1, "C", readonly=True)
-GROUPED = types.Array(types.uint16, 1, "C", readonly=True)
+LABELS = types.Array(types.float32, 1, readonly=True)
+GROUPED = types.Array(types.uint16, 1, readonly=True)
 LEARNING = (*BATCH, GROUPED, types.intp, LABELS, LABELS)
 ONE_LANE = types.NamedUniTuple(types.float32[:, ::1], 1, OneLane)
 EIGHT_LANES = types.NamedUniTuple(types.float32[:, ::1], 1, EightLanes)

@@ -23,10 +23,9 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
-from nonzero.compiled import inlined, kernel
+from nonzero.compiled import inlined, kernel, types
 
 __all__ = ["Scales", "count_ones", "new_scales", "scale"]
 
@@ -113,7 +112,7 @@ def learn_row(indices, values, value_mask, fields, field_mask, lo, hi, scales):
 
 
 ARRAYS = [
-    types.Array(of, 1, "C", readonly=True)
+    types.Array(of, 1, readonly=True)
     for of in (types.int64, types.uint32, types.float32, types.uint16, types.float32)
 ]
 SCALES = types.NamedTuple((types.float64[::1], types.float64[::1], types.int64[::1]), Scales)

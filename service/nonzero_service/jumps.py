@@ -11,10 +11,9 @@ import math
 from typing import Final, NamedTuple
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
-from nonzero.compiled import inlined, kernel
+from nonzero.compiled import inlined, kernel, types
 
 __all__ = [
     "BLOCK", "CALM", "CLICK_RATE", "FEATURES", "LOSS", "NEW", "SEEN", "SUSPICIOUS", "UNSEEN", "WINDOW",
@@ -185,7 +184,7 @@ def put_away(watch, stride):
     counters[DENSE] = min(counters[DENSE] + 1, WINDOW) if stride == 1 else 0
 
 
-_FLOATS = types.Array(types.float32, 1, "C", readonly=True)
+_FLOATS = types.Array(types.float32, 1, readonly=True)
 _STATE = types.NamedTuple(
     (types.int64[::1], types.float64[::1], types.float64[:, ::1], types.float64[::1], types.float64[::1]),
     Watch,
@@ -238,8 +237,8 @@ def advance(labels, weights, start, stop, first, stride, p, features, new, watch
 
 @kernel(
     types.void(
-        types.Array(types.int64, 1, "C", readonly=True),
-        types.Array(types.uint32, 1, "C", readonly=True),
+        types.Array(types.int64, 1, readonly=True),
+        types.Array(types.uint32, 1, readonly=True),
         types.float32[:, ::1],
         types.int64[::1],
     )

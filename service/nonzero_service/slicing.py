@@ -15,11 +15,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
 from nonzero import Batch
-from nonzero.compiled import kernel
+from nonzero.compiled import kernel, types
 from nonzero.hashing import field_of, index_of
 
 __all__ = ["MAX_FIELDS", "VALUES", "Slice", "Slices"]
@@ -59,12 +58,12 @@ class Slice(NamedTuple):
 
 @kernel(
     types.void(
-        types.Array(types.int64, 1, "C", readonly=True),
-        types.Array(types.uint32, 1, "C", readonly=True),
-        types.Array(types.uint16, 1, "C", readonly=True),
-        types.Array(types.float32, 1, "C", readonly=True),
-        types.Array(types.float32, 1, "C", readonly=True),
-        types.Array(types.float32, 1, "C", readonly=True),
+        types.Array(types.int64, 1, readonly=True),
+        types.Array(types.uint32, 1, readonly=True),
+        types.Array(types.uint16, 1, readonly=True),
+        types.Array(types.float32, 1, readonly=True),
+        types.Array(types.float32, 1, readonly=True),
+        types.Array(types.float32, 1, readonly=True),
         types.uint8[::1],
         types.int64[:, ::1],
         types.int64[::1],

@@ -1,48 +1,210 @@
-"""Where machine code is kept, and what kernels may do."""
+# mypy: disable-error-code="no-untyped-def,no-untyped-call"
+"""How kernels are kept and loaded, and what they refuse."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 import nonzero
-from nonzero.checking import read_labels
+from nonzero.compiled import inlined, kernel, types
 
-# The one file alone: importing the package would compile its kernels anew for every CPU and flag.
-PROGRAM = "import runpy, sys; print(runpy.run_path(sys.argv[1])['cache_directory'])"
-FILE = Path(nonzero.__file__).with_name("compiled.py")
+KERNEL = """
+from nonzero.compiled import kernel, types
+
+@kernel(types.float64(types.float64[::1], types.int64))
+def at(values, i):
+    return values[i]
+"""
+
+# The package without its modules: importing them would compile all of its kernels.
+PREPARED = f"""
+import sys
+from types import ModuleType
+sys.modules["nonzero"] = package = ModuleType("nonzero")
+package.__path__ = [{str(Path(nonzero.__file__).parent)!r}]
+import numpy as np
+"""
+
+RUN = (
+    PREPARED
+    + """
+from small import at
+print(at(np.array([1.0, 2.0]), 1), "numba" in sys.modules)
+"""
+)
+
+PLACE = (
+    PREPARED
+    + """
+from nonzero.compiled import kept
+print(kept.place_of(lambda: 0)[0])
+"""
+)
 
 
-def run(**environment: Any) -> Any:
-    command = [sys.executable, "-c", PROGRAM, str(FILE)]
-    result = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=True)
-    return result.stdout.strip()
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A folder with a module that has one kernel."""
+    (tmp_path / "small.py").write_text(KERNEL)
+    return tmp_path
 
 
-def test_the_cache_is_where_it_is_asked_to_be(tmp_path: Any) -> None:
-    assert run(NONZERO_CACHE_DIR=str(tmp_path)).startswith(str(tmp_path))
+def start(program: str, **environment: Any) -> Any:
+    """Start a process in which nothing of Numba's or of ours is set but this."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA_", "NONZERO_"))}
+    return subprocess.Popen(
+        [sys.executable, "-c", program],
+        env=ours | {name: str(value) for name, value in environment.items()},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
-def test_other_cpus_and_debug_flags_have_machine_code_of_their_own(tmp_path: Any) -> None:
-    place = {"NONZERO_CACHE_DIR": str(tmp_path)}
-    directories = {run(**place), run(**place, NUMBA_CPU_NAME="generic"), run(**place, NUMBA_BOUNDSCHECK="1")}
-    assert len(directories) == 3
+def run(program: str, **environment: Any) -> tuple[str, str]:
+    process = start(program, **environment)
+    printed, said = process.communicate()
+    assert process.returncode == 0, said
+    return printed.strip(), said
 
 
-def test_a_place_that_cannot_be_written_to_is_passed_over(tmp_path: Any) -> None:
-    occupied = tmp_path / "file"
-    occupied.write_text("")
-    directory = run(NONZERO_CACHE_DIR=str(occupied), TMPDIR=str(tmp_path))
-    assert directory.startswith(str(tmp_path))
-    assert os.access(directory, os.W_OK)
+def test_what_one_process_compiled_another_loads_without_numba(small: Path) -> None:
+    environment = {"PYTHONPATH": small, "NONZERO_CACHE_DIR": small / "cache"}
+    at_once = [start(RUN, **environment) for _ in range(2)]
+    for process in at_once:
+        printed, said = process.communicate()
+        assert (process.returncode, printed) == (0, "2.0 True\n"), said
+        assert "compiles" in said
+    assert run(RUN, **environment) == ("2.0 False", "")
+    [file] = (small / "cache").glob("*/*")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)  # damaged: it must not run
+    assert run(RUN, **environment)[0] == "2.0 True"
+    assert run(RUN, **environment)[0] == "2.0 False"
 
 
-def test_what_enters_a_kernel_at_once_refuses_items_of_another_size() -> None:
-    labels = np.array([1, -1, 7], np.float32)
-    assert read_labels(labels) == 2
-    with pytest.raises(TypeError):
-        read_labels(labels.astype(np.float64))
+def test_where_nothing_can_be_kept_it_works_and_says_so(small: Path) -> None:
+    (small / "file").write_text("")
+    (small / f"nonzero-{os.getuid()}").write_text("")
+    printed, said = run(RUN, PYTHONPATH=small, NONZERO_CACHE_DIR=small / "file", TMPDIR=small)
+    assert printed == "2.0 True"
+    assert "NONZERO_CACHE_DIR" in said
+
+
+def test_other_cpus_and_debug_flags_have_machine_code_of_their_own() -> None:
+    flags: list[dict[str, str]] = [{}, {"NUMBA_CPU_NAME": "generic"}, {"NUMBA_BOUNDSCHECK": "1"}]
+    assert len({run(PLACE, **environment)[0] for environment in flags}) == len(flags)
+
+
+def test_with_bounds_checked_a_kernel_says_that_it_left_an_array(small: Path) -> None:
+    program = (
+        PREPARED + "from small import at\ntry: at(np.zeros(2), 7)\nexcept IndexError as error: print(error)"
+    )
+    printed, _ = run(program, PYTHONPATH=small, NONZERO_CACHE_DIR=small, NUMBA_BOUNDSCHECK="1")
+    assert printed == "at() reached outside of an array"
+
+
+class Columns(NamedTuple):
+    numbers: Any
+    grid: Any
+
+
+@kernel(types.void(types.uint32[::1]))
+def clear(numbers):
+    """Set every number to 0."""
+    for i in range(numbers.size):
+        numbers[i] = 0
+
+
+@kernel(types.uint32(types.Array(types.uint32, 1, readonly=True), types.uint8))
+def times(numbers, factor):
+    """Return the sum, so many times."""
+    total = np.uint32(0)
+    for i in range(numbers.size):
+        total += numbers[i]
+    return total * np.uint32(factor)
+
+
+@inlined
+def halved(number):
+    return number / np.float32(2)
+
+
+COLUMNS = types.NamedTuple((types.int16[::1], types.float32[:, ::1]), Columns)
+
+
+@kernel(types.UniTuple(types.int64, 2)(COLUMNS))
+def shape(columns):
+    return columns.grid.shape[0] * columns.numbers[0], columns.grid.shape[1]
+
+
+@kernel(types.float32(types.NamedUniTuple(types.float32[::1], 2, Columns)))
+def half(columns):
+    return halved(columns.numbers[0] + columns.grid[0])
+
+
+def test_arguments_arrive_and_results_come_back() -> None:
+    numbers = np.array([1, 2**32 - 4], np.uint32)
+    assert times(numbers, np.uint8(1)) == 2**32 - 3
+    assert clear(numbers) is None
+    assert numbers.tolist() == [0, 0]
+    assert shape(Columns(np.array([-3], np.int16), np.zeros((2, 5), np.float32))) == (-6, 5)
+    assert half(Columns(np.ones(1, np.float32), np.full(1, 2, np.float32))) == 1.5
+    assert (times.__name__, times.__doc__) == ("times", "Return the sum, so many times.")
+
+
+def test_what_may_be_read_only_is_read_and_what_is_written_may_not(tmp_path: Path) -> None:
+    np.array([1, 2], np.uint32).tofile(tmp_path / "numbers")
+    mapped = np.memmap(tmp_path / "numbers", np.uint32, "r")
+    assert times(mapped, 2) == 6
+    with pytest.raises(TypeError, match="writeable"):
+        clear(mapped)
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        None,
+        [1, 2],
+        np.zeros(2, np.int32),
+        np.zeros(2, np.float32),
+        np.zeros(2, np.uint64),
+        np.zeros(2, ">u4"),
+        np.zeros((1, 2), np.uint32),
+        np.zeros((), np.uint32),
+        np.zeros(4, np.uint32)[::2],
+        np.zeros(9, np.uint8)[1:].view(np.uint32),
+    ],
+    ids=lambda array: f"{type(array).__name__} {getattr(array, 'dtype', '')}{getattr(array, 'shape', '')}",
+)
+def test_arrays_of_other_types_are_refused(numbers: Any) -> None:
+    with pytest.raises(TypeError, match="numbers a C-contiguous, writeable uint32 array of 1 dimension"):
+        clear(numbers)
+
+
+@pytest.mark.parametrize("factor", [256, -1, 2**64, 1.0, "1", None])
+def test_numbers_that_do_not_fit_are_refused(factor: Any) -> None:
+    with pytest.raises((TypeError, OverflowError)):
+        times(np.zeros(2, np.uint32), factor)
+
+
+@pytest.mark.parametrize("columns", [None, [], (), (np.zeros(1, np.int16),), np.zeros(2)])
+def test_tuples_of_another_length_are_refused(columns: Any) -> None:
+    with pytest.raises(TypeError, match="columns a tuple of 2"):
+        shape(columns)
+
+
+def test_another_number_of_arguments_is_refused() -> None:
+    with pytest.raises(TypeError, match="2 arguments"):
+        times(np.zeros(2, np.uint32))
+
+
+def test_what_kernels_call_python_cannot() -> None:
+    with pytest.raises(TypeError, match="halved"):
+        halved(np.float32(1))

@@ -7,7 +7,6 @@ import pytest
 
 from core.streams import random_batch
 from nonzero import AdaGrad, Batch, LogisticRegression
-from nonzero.kernels import learn_eight, learn_one, predict_eight, predict_one
 from oracles import ExactOracle, Float64Oracle, fold, weighted_step
 
 ONE_LANE = AdaGrad(0.3, 0.01)
@@ -204,12 +203,7 @@ def test_a_large_accumulator_stops_growing() -> None:
     assert model.table.accumulators[0, 0] == 2**25
 
 
-@pytest.mark.parametrize("function", [learn_one, learn_eight, predict_one, predict_eight])
-def test_kernels_have_the_one_signature_they_should(function: Any) -> None:
-    assert len(function.signatures) == 1
-
-
-def test_an_argument_of_another_type_is_refused_and_not_compiled() -> None:
+def test_an_argument_of_another_type_is_refused() -> None:
     batch = random_batch(10)
     model = LogisticRegression(bits=6)
     with pytest.raises(TypeError):

@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numba import types
 
 from nonzero import lanes
-from nonzero.compiled import kernel
+from nonzero.compiled import kernel, types
 from nonzero.intrinsics import EightLanes, load, maximum, minimum, root, store, total
 from nonzero.table import allocate
 

@@ -6,15 +6,14 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-from numba import types
-from numba.cpython.unsafe.numbers import trailing_zeros
 from numpy.typing import NDArray
 
-from nonzero.compiled import inlined, kernel
+from nonzero.compiled import inlined, kernel, types
 from nonzero.formats.numbers import label_of_number, scan_number, value_within
 from nonzero.formats.rows import BUFFER, ROWS
 from nonzero.formats.words import EVERY_BYTE, half_at, word_at, zero_bytes
 from nonzero.hashing import BYTES, finish, mix_word, to_index
+from nonzero.intrinsics import trailing_zeros
 
 __all__ = ["CATEGORY", "LABEL", "LEFT_OUT", "NUMBER", "Columns", "hash_start", "read_rows"]
 

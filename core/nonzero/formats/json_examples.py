@@ -14,11 +14,9 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numba import types
-from numba.cpython.unsafe.numbers import trailing_zeros
 
 from nonzero.batch import MAX_INDEX, MAX_WEIGHT
-from nonzero.compiled import inlined, kernel
+from nonzero.compiled import inlined, kernel, types
 from nonzero.formats.json_plain import MAX_ID
 from nonzero.formats.json_text import (
     BACKSLASH,
@@ -34,6 +32,7 @@ from nonzero.formats.numbers import value_within
 from nonzero.formats.rows import BUFFER, ROWS
 from nonzero.formats.words import word_at
 from nonzero.hashing import NO_FIELD, to_field, to_index
+from nonzero.intrinsics import trailing_zeros
 
 __all__ = ["read_examples"]
 

@@ -11,14 +11,12 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numba import types
-from numba.cpython.unsafe.numbers import trailing_zeros
 
-from nonzero.compiled import inlined, kernel
+from nonzero.compiled import inlined, outlined
 from nonzero.formats.numbers import MAX_DIGITS, MAX_POWER, POWERS, scan_digits
-from nonzero.formats.rows import BUFFER
 from nonzero.formats.words import HIGH_BITS, half_at, store_word, word_at, zero_bytes
 from nonzero.hashing import finish, mix_word
+from nonzero.intrinsics import trailing_zeros
 
 __all__ = ["MARGIN", "copy_string", "hash_name", "past_space", "read_number", "read_whole", "special_bytes"]
 
@@ -35,8 +33,6 @@ EXACT: Final = np.uint64(2**53)
 QUOTES: Final = np.uint64(0x0101010101010101 * QUOTE)
 BACKSLASHES: Final = np.uint64(0x0101010101010101 * BACKSLASH)
 SPACES: Final = np.uint64(0x2020202020202020)
-
-STEP = types.UniTuple(types.int64, 2)
 
 
 @inlined
@@ -107,7 +103,7 @@ def _put_utf8(scratch, p, code):
     return p + 4
 
 
-@kernel(STEP(BUFFER, types.int64, BUFFER, types.int64))
+@outlined
 def _copy_multibyte(data, j, scratch, p):  # noqa: C901
     """Copy a run of characters beyond ASCII: valid UTF-8 and nothing else (RFC 3629)."""
     c = data[np.uintp(j)]
@@ -145,7 +141,7 @@ def _copy_multibyte(data, j, scratch, p):  # noqa: C901
     return j, p
 
 
-@kernel(STEP(BUFFER, types.int64, BUFFER, types.int64))
+@outlined
 def _copy_escapes(data, j, scratch, p):  # noqa: C901
     """Copy a run of escapes, decoded; half a surrogate pair is no character."""
     while data[np.uintp(j)] == BACKSLASH:

@@ -13,11 +13,10 @@ import re
 from typing import Final
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
 from nonzero.batch import MAX_INDEX
-from nonzero.compiled import inlined, kernel
+from nonzero.compiled import inlined, kernel, types
 from nonzero.errors import InputError
 from nonzero.formats.numbers import (
     label_of,

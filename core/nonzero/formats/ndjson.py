@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -31,7 +31,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.batch import Batch
-from nonzero.compiled import entry_point
 from nonzero.errors import BatchError, FormatError, InputError, LineError
 from nonzero.formats.json_examples import read_examples
 from nonzero.formats.json_plain import Members, decode, row_of, shown_value
@@ -72,9 +71,6 @@ class NDJSON(Format):
         return row_of(line)
 
 
-_read_examples: Final[Callable[..., int]] = entry_point(read_examples)
-
-
 class _Workspace:
     """What reading needs beside its result: allocation costs more than one row."""
 
@@ -95,7 +91,7 @@ class _Workspace:
             return None
         self.buffer[: end - 1] = line
         self.buffer[end - 1] = NEWLINE
-        if _read_examples(self.array, end, self.scratch, self.rows) != 1:
+        if read_examples(self.array, end, self.scratch, self.rows) != 1:
             return None
         summary = summarize(self.rows, 1)
         return None if summary[0] & PLAIN else assemble(self.rows, 1, self.buffer, summary)
@@ -106,7 +102,7 @@ class _Workspace:
         if not size <= self.size <= 64 * max(size, 2**16):
             self._reserve(size)
         self.buffer[:size] = lines
-        n = _read_examples(self.array, size, self.scratch, self.rows)
+        n = read_examples(self.array, size, self.scratch, self.rows)
         self.summary = summarize(self.rows, n)
         self.by_python: dict[int, Row | None] = {}
         wrong: dict[int, str] = {}

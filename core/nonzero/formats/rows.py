@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
 from nonzero.batch import Batch
-from nonzero.compiled import entry_point, kernel
+from nonzero.compiled import kernel, types
 from nonzero.hashing import NO_FIELD
 from nonzero.ids import Ids
 
@@ -91,7 +90,11 @@ TIMED: Final = 16  # a row that has a time
 
 
 @kernel(types.UniTuple(types.int64, 2)(ROWS, types.int64))
-def _summarize(rows, n):
+def summarize(rows, n):
+    """Return what the first n rows have among them, as bits, and the largest slot given directly, or -1.
+
+    One pass for what would take a dozen calls of numpy, each of which costs more than a row.
+    """
     plain, named, timed = False, False, False
     for r in range(n):
         plain |= rows.plain[r] != 0
@@ -110,13 +113,6 @@ def _summarize(rows, n):
             if rows.fields[j] == NO_FIELD:
                 largest = max(largest, np.int64(rows.indices[j]))
     return plain * PLAIN | valued * VALUED | grouped * GROUPED | named * NAMED | timed * TIMED, largest
-
-
-summarize: Final[Callable[[Rows, int], tuple[int, int]]] = entry_point(_summarize)
-"""Return what the first n rows have among them, as bits, and the largest slot given directly, or -1.
-
-One pass for what would take a dozen calls of numpy, each of which costs more than a row.
-"""
 
 
 class Row(NamedTuple):

@@ -10,10 +10,9 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numba import types
 
 from nonzero.batch import MAX_WEIGHT
-from nonzero.compiled import inlined, kernel
+from nonzero.compiled import inlined, kernel, types
 from nonzero.formats.numbers import label_of_number, scan_number, value_within
 from nonzero.formats.rows import BUFFER, ROWS
 from nonzero.hashing import (

@@ -7,9 +7,7 @@ the first such model is made.
 
 from __future__ import annotations
 
-from numba import types
-
-from nonzero.compiled import kernel
+from nonzero.compiled import kernel, types
 from nonzero.evidence import EVIDENCE
 from nonzero.kernels import BATCH, EIGHT_LANES, FLOATS, LEARNING, ONE_LANE, PROGRESS, as_rows, learn, predict
 from nonzero.progressive import LEARNED

@@ -18,11 +18,10 @@ import threading
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
 from nonzero import Batch
-from nonzero.compiled import inlined, kernel
+from nonzero.compiled import inlined, kernel, types
 from nonzero.ids import Ids
 
 __all__ = ["HEAD", "Records", "enter", "find", "leave", "packed", "unpacked", "walk"]
@@ -38,11 +37,11 @@ PRIME = np.uint64(0x100000001B3)
 LOW = np.uint64(0xFFFFFFFF)
 HALF = np.uint64(32)
 
-_READ_ONLY = types.Array(types.uint32, 1, "C", readonly=True)
-_I64 = types.Array(types.int64, 1, "C", readonly=True)
-_U64 = types.Array(types.uint64, 1, "C", readonly=True)
-_U16 = types.Array(types.uint16, 1, "C", readonly=True)
-_U8 = types.Array(types.uint8, 1, "C", readonly=True)
+_READ_ONLY = types.Array(types.uint32, 1, readonly=True)
+_I64 = types.Array(types.int64, 1, readonly=True)
+_U64 = types.Array(types.uint64, 1, readonly=True)
+_U16 = types.Array(types.uint16, 1, readonly=True)
+_U8 = types.Array(types.uint8, 1, readonly=True)
 _NOTHING: Final = np.zeros(1, np.uint32)
 _NO_FIELDS: Final = np.zeros(1, np.uint16)
 

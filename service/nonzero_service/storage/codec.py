@@ -31,11 +31,10 @@ import struct
 from typing import Any, Final
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
 from nonzero.batch import MAX_INDEX, MAX_VALUE, MAX_WEIGHT, Batch
-from nonzero.compiled import kernel
+from nonzero.compiled import kernel, types
 from nonzero_service.storage.errors import BodyError
 
 __all__ = ["VERSION", "decode_batch", "encode_batch"]
@@ -187,7 +186,7 @@ def _encode_fields(
 
 @kernel(
     types.intp(
-        types.Array(types.uint16, 1, "C", readonly=True),
+        types.Array(types.uint16, 1, readonly=True),
         types.uint16[::1],
         types.uint16[::1],
         types.uint8[::1],

@@ -1,0 +1,127 @@
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,misc,attr-defined"
+"""A function -> machine code, by Numba. Imported only where a kernel is not there yet."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final
+
+import numba
+from numba.core import config as numba_config
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import register_pass
+from numba.core.lowering import Lower
+from numba.core.registry import cpu_target
+from numba.core.typed_passes import NativeLowering
+from numba.extending import typeof_impl
+
+from nonzero.compiled import entries, instructions, types
+from nonzero.compiled.declaring import Called, How
+
+__all__ = ["compiled"]
+
+OPTIONS: Final[dict[str, Any]] = {"nogil": True, "error_model": "numpy", "_nrt": False}
+"""Kernels do not allocate, and so need no run time that counts references: it would count every array that is
+handed to an inlined function, atomically. Without it a reader of short cells runs six times as fast."""
+
+_log = logging.getLogger(__name__)
+_config: Any = numba_config  # its settings are made at run time, out of the type checker's sight
+
+
+class _Lower(Lower):
+    """Numba's, but that a kernel is entered from Python by an entry of our own."""
+
+    def create_cpython_wrapper(self, release_gil=False):  # noqa: ARG002 - Numba's signature
+        entries.add_entry(self.context, self.library, self.fndesc)
+
+    def create_cfunc_wrapper(self):
+        """Make no entry for C: it would need Numba."""
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _Lowering(NativeLowering):
+    _name = "kernel_lowering"
+
+    @property
+    def lowering_class(self):
+        return _Lower
+
+
+class _Compiler(CompilerBase):
+    """Numba's, with that."""
+
+    def define_pipelines(self):
+        manager = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        manager.passes = [
+            (_Lowering if step is NativeLowering else step, why) for step, why in manager.passes
+        ]
+        manager.finalize()
+        return [manager]
+
+
+def compiled(function: Callable[..., Any], signature: types.Signature) -> bytes:
+    """Return the machine code of a kernel: an object file with an entry.
+
+    Parameters
+    ----------
+    function
+        What it shall do.
+    signature
+        The types of its arguments, and what it returns.
+
+    Raises
+    ------
+    numba.core.errors.NumbaError
+        Where Numba cannot compile it.
+    TypeError
+        Where an argument is of a type that no kernel takes, or the machine code needs Numba when it runs.
+    """
+    _announce()
+    # Kernels are no Python that could be stepped through, so they are compiled whatever this setting says.
+    before, _config.DISABLE_JIT = _config.DISABLE_JIT, 0
+    try:
+        arguments = [_numba_type(argument) for argument in signature.arguments]
+        types_of_it = _numba_type(signature.returned)(*arguments)
+        dispatcher = numba.njit([types_of_it], pipeline_class=_Compiler, **OPTIONS)(function)
+    finally:
+        _config.DISABLE_JIT = before
+    [made] = dispatcher.overloads.values()
+    _, _, (code, bitcode) = made.library.serialize_using_object_code()
+    for name in entries.needed(bitcode):
+        if not hasattr(ctypes.pythonapi, name):
+            raise TypeError(f"{function.__qualname__} needs {name}, which neither CPython nor libc has")
+    return bytes(code)
+
+
+@cache
+def _announce() -> None:
+    _log.warning("Nonzero compiles its kernels for this CPU, once: 15 to 40 seconds.")
+
+
+def _numba_type(described: types.Type) -> Any:
+    match described:
+        case types.Scalar():
+            return getattr(numba.types, described.name)
+        case types.Array():
+            items = _numba_type(described.items)
+            return numba.types.Array(items, described.dimensions, "C", readonly=described.readonly)
+        case types.Tuple():
+            parts = [_numba_type(part) for part in described.parts]
+            return numba.types.BaseTuple.from_types(parts, getattr(described, "of", None))
+    raise TypeError(f"{described} is no type of a kernel's argument")
+
+
+@typeof_impl.register(Called)
+def _type_of_called(called, _context):
+    """Let Numba know what a kernel calls by what was declared of it."""
+    return cpu_target.typing_context.resolve_value_type(_made(called.function, called.how))
+
+
+@cache
+def _made(function: Callable[..., Any], how: How) -> Any:
+    if how is How.INSTRUCTION:
+        return getattr(instructions, function.__name__)
+    return numba.njit(**OPTIONS, forceinline=how is How.INLINED)(function)
