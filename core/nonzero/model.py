@@ -19,6 +19,14 @@ from nonzero.interactions import Interactions
 from nonzero.optimizers import AdaGrad, Rule, rates_of
 from nonzero.progressive import EXAMPLES, LEARNED, LOSS, WEIGHT, Progress, describe, new_progress
 from nonzero.reading import mean_weights
+from nonzero.recalibration import (
+    Recalibration,
+    apply,
+    check_map,
+    describe_recalibration,
+    learn_map,
+    new_recalibration,
+)
 from nonzero.remedy import rescale
 from nonzero.restoring import check_state
 from nonzero.scales import VALUES, Scales, count_ones, new_scales, scale
@@ -71,9 +79,15 @@ class LogisticRegression:
     interactions
         Pairs of fields, such as ``site*hour``, whose features' products are features too
         (:mod:`nonzero.interactions`).
+    recalibrated
+        Whether a monotone map of the predictions is learned from how they turned out, and :meth:`predict`
+        gives what it makes of them (:mod:`nonzero.recalibration`). What :meth:`learn` returns, and
+        :meth:`metrics` tell, is without it.
 
     Attributes
     ----------
+    recalibrating
+        Whether :meth:`predict` maps its predictions, where there is a map; no part of the learned state.
     notes
         What whoever saves the model wants kept beside it, as JSON holds it; no part of the learned state.
     shared
@@ -105,6 +119,7 @@ class LogisticRegression:
         optimizer: Rule | Sequence[Rule] | None = None,
         scaled: bool | None = None,
         interactions: Sequence[str] = (),
+        recalibrated: bool = False,
     ) -> None:
         self.lanes = lanes_of(optimizer)
         n = len(self.lanes)
@@ -121,6 +136,8 @@ class LogisticRegression:
         self.scaled = optimizer is None if scaled is None else scaled
         self._scales: Scales | None = new_scales() if self.scaled else None
         self._interactions = Interactions(interactions) if len(interactions) else None
+        self._recalibration: Recalibration | None = new_recalibration() if recalibrated else None
+        self.recalibrating = recalibrated
         self.notes: dict[str, Any] = {}
         self.shared: SharedState | None = None
         self._choose_kernels()
@@ -188,6 +205,8 @@ class LogisticRegression:
                 -1 if time_ms is None else time_ms,
                 found,
             )
+        if self._recalibration is not None:
+            learn_map(self._recalibration, out, batch.labels, batch.weights)
         return out
 
     def predict(self, batch: Batch) -> NDArray[np.float32]:
@@ -205,6 +224,8 @@ class LogisticRegression:
         out = np.empty(len(batch), np.float32)
         for piece, found in self._pieces(batch, out):
             self._predict_kernel(*self._taken(piece), *self._read, found)
+        if self._recalibration is not None and self.recalibrating:
+            apply(self._recalibration, out)
         return out
 
     def _pieces(self, batch: Batch, out: NDArray[np.float32]) -> Iterable[tuple[Batch, NDArray[np.float32]]]:
@@ -296,6 +317,23 @@ class LogisticRegression:
     def metrics(self) -> dict[str, Any]:
         """Return the progressive validation so far: see :func:`nonzero.progressive.describe`."""
         return describe(self._progress)
+
+    def begin_recalibration(self) -> None:
+        """Learn a map of the predictions from now on; where one is learned already, nothing changes.
+
+        Nobody is served by it before :attr:`recalibrating` is set.
+        """
+        if self._recalibration is None:
+            self._recalibration = new_recalibration()
+
+    def recalibration(self) -> dict[str, Any] | None:
+        """Return the map of the predictions, and what it gains; None for a model that learns none.
+
+        See Also
+        --------
+        nonzero.recalibration.describe_recalibration : the figures.
+        """
+        return None if self._recalibration is None else describe_recalibration(self._recalibration)
 
     def explain(self, batch: Batch) -> Explanation:
         """Take the prediction of a batch of one example apart.
@@ -419,7 +457,8 @@ class LogisticRegression:
     @property
     def settings(self) -> dict[str, Any]:
         """What the model was made with, as JSON holds it."""
-        return settings_of(self.bits, self.lanes, self.scaled, self.interactions)
+        recalibrated = self._recalibration is not None
+        return settings_of(self.bits, self.lanes, self.scaled, self.interactions, recalibrated)
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:
@@ -439,6 +478,9 @@ class LogisticRegression:
         state |= {f"evidence_{name}": array for name, array in self._evidence._asdict().items()}
         if self._scales is not None:
             state |= {f"scale_{name}": array for name, array in self._scales._asdict().items()}
+        if self._recalibration is not None:
+            arrays = self._recalibration._asdict()
+            state |= {f"recalibration_{name}": array for name, array in arrays.items()}
         return state
 
     def digest(self) -> str:
@@ -509,6 +551,10 @@ class LogisticRegression:
         self._evidence = Evidence(*(state[f"evidence_{name}"] for name in Evidence._fields))
         if self._scales is not None:
             self._scales = Scales(*(state[f"scale_{name}"] for name in Scales._fields))
+        if self._recalibration is not None:
+            self._recalibration = Recalibration(
+                *(state[f"recalibration_{name}"] for name in Recalibration._fields)
+            )
         self._choose_kernels()
 
     def save(self, path: str | os.PathLike[str]) -> str:
@@ -535,8 +581,8 @@ class LogisticRegression:
         path
             The file.
         expected
-            Settings that it should have: ``bits``, ``optimizer``, ``scaled``, ``interactions`` as for the
-            constructor.
+            Settings that it should have: ``bits``, ``optimizer``, ``scaled``, ``interactions``,
+            ``recalibrated`` as for the constructor.
 
         Raises
         ------
@@ -557,6 +603,8 @@ class LogisticRegression:
                     raise ValueError(f"{name} is {tensors[name].dtype}, not {array.dtype}")
                 array[:] = tensors[name].reshape(array.shape)
             check_state(state, model.table, model.lanes, model._progress, model._evidence, model._scales)
+            if model._recalibration is not None:
+                check_map(model._recalibration)
         except (KeyError, ValueError, TypeError, OSError) as error:
             raise SnapshotError(f"{path} does not hold a model of this version: {error!r}") from error
         check_expected(path, model.settings, expected)

@@ -20,11 +20,13 @@ def lanes_of(optimizer: Rule | Sequence[Rule] | None) -> tuple[Rule, ...]:
 
 
 def settings_of(
-    bits: int, lanes: Sequence[Rule], scaled: bool, interactions: Sequence[str]
+    bits: int, lanes: Sequence[Rule], scaled: bool, interactions: Sequence[str], recalibrated: bool
 ) -> dict[str, Any]:
-    """Return settings as JSON holds them; interactions only where there are any."""
-    settings = {"bits": bits, "lanes": lanes_to_settings(lanes), "scaled": scaled}
-    return settings | ({"interactions": list(interactions)} if interactions else {})
+    """Return settings as JSON holds them; interactions and recalibration only where there are any."""
+    settings: dict[str, Any] = {"bits": bits, "lanes": lanes_to_settings(lanes), "scaled": scaled}
+    if interactions:
+        settings["interactions"] = list(interactions)
+    return settings | ({"recalibrated": True} if recalibrated else {})
 
 
 def arguments_of(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -35,10 +37,10 @@ def arguments_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     SettingsError
         For settings that are missing, unknown or out of their range.
     """
-    if set(settings) - {"interactions"} != {"bits", "lanes", "scaled"}:
+    if set(settings) - {"interactions", "recalibrated"} != {"bits", "lanes", "scaled"}:
         raise SettingsError(
-            "a model's settings are 'bits', 'lanes', 'scaled' and, where it has any, 'interactions', "
-            f"not {sorted(settings)}"
+            "a model's settings are 'bits', 'lanes', 'scaled' and, where it has any, 'interactions' and "
+            f"'recalibrated', not {sorted(settings)}"
         )
     given = dict(settings)
     return given | {"optimizer": lanes_from_settings(given.pop("lanes"))}
@@ -54,7 +56,7 @@ def check_expected(
     SettingsError
         For an unknown setting, and where they differ: the message names each difference.
     """
-    wanted, stored = dict(expected), {"interactions": []} | dict(settings)
+    wanted, stored = dict(expected), {"interactions": [], "recalibrated": False} | dict(settings)
     if "optimizer" in wanted:
         wanted["lanes"] = lanes_to_settings(lanes_of(wanted.pop("optimizer")))
     if "interactions" in wanted:
@@ -62,7 +64,8 @@ def check_expected(
     unknown = sorted(set(wanted) - set(stored))
     if unknown:
         raise SettingsError(
-            f"a model has no setting {unknown}; its settings are bits, optimizer, scaled and interactions"
+            f"a model has no setting {unknown}; its settings are bits, optimizer, scaled, interactions and "
+            "recalibrated"
         )
     differences = [
         f"{name} is {stored[name]!r}, expected {value!r}"

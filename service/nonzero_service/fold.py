@@ -23,7 +23,16 @@ from nonzero_service.storage.errors import BodyError
 from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.storage.rows import Entry, Row
 
-__all__ = ["Start", "apply", "batch_entry", "joined_entry", "remedy_entry", "settings_entry", "start_of"]
+__all__ = [
+    "Start",
+    "apply",
+    "batch_entry",
+    "joined_entry",
+    "recalibration_entry",
+    "remedy_entry",
+    "settings_entry",
+    "start_of",
+]
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -56,6 +65,11 @@ def joined_entry(batch: Batch, references: References, keys: Sequence[KeyRecord]
 def remedy_entry(remedy: Mapping[str, Any]) -> Entry:
     """Return the entry of a remedy, as :meth:`nonzero.LogisticRegression.apply_remedy` takes it."""
     return Entry("remedy", 1, msgspec.json.encode(remedy))
+
+
+def recalibration_entry() -> Entry:
+    """Return the entry from which on a map of the predictions is learned."""
+    return Entry("recalibration", 1, b"")
 
 
 def start_of(row: Row) -> Start:
@@ -107,6 +121,8 @@ def apply(model: LogisticRegression, row: Row, rows: Rows | None = None) -> None
             _learn(model, row)
         case "remedy":
             _remedy(model, row)
+        case "recalibration":
+            model.begin_recalibration()
         case "resume":
             _resume(model, row, rows)
 

@@ -57,6 +57,8 @@ class _Learned(Collector):
                     "Mean predicted over mean observed rate, over the last 100,000 examples.",
                 ),
                 ("recent_auc", "Area under the ROC curve over the last 100,000 examples."),
+                ("recalibration_gain", "Mean log loss that the map of the predictions saves, in nats."),
+                ("recalibration_gain_low", "1.96 standard errors below that."),
             )
         }
         for served in self._models.all():
@@ -67,6 +69,9 @@ class _Learned(Collector):
                 "queued_bytes": served.learner.queued_bytes,
                 **{f"recent_{key}": recent[key] for key in ("log_loss", "calibration", "auc")},
             }
+            for name, value in (served.model.recalibration() or {}).items():
+                if name in ("gain", "gain_low"):
+                    values[f"recalibration_{name}"] = value
             for name, value in values.items():
                 if value is not None:
                     families[name].add_metric((served.name,), value)

@@ -27,7 +27,7 @@ from nonzero_service.attribution import Attribution, rules_of
 from nonzero_service.breaker import Bounds, Breaker
 from nonzero_service.data_directory import begin, has_begun
 from nonzero_service.errors import ModelExistsError, NotReadyError, UnknownModelError
-from nonzero_service.fold import settings_entry
+from nonzero_service.fold import recalibration_entry, settings_entry
 from nonzero_service.holding import Gate
 from nonzero_service.idempotency import Turns
 from nonzero_service.impressions.store import Impressions
@@ -36,7 +36,7 @@ from nonzero_service.memory import check_room
 from nonzero_service.names import FieldNames
 from nonzero_service.recovery import Kept, recover, write_snapshot
 from nonzero_service.replaying import ReplayProgress
-from nonzero_service.settings import Settings
+from nonzero_service.settings import Recalibrating, Settings
 from nonzero_service.slicing import Slices
 from nonzero_service.snapshotting import Snapshooter
 from nonzero_service.storage.errors import StorageError
@@ -314,6 +314,7 @@ class Models:
         impressions = await asyncio.to_thread(Impressions, path / "impressions", rules_of(settings))
         with ReplayProgress(name) as progress:
             kept = await asyncio.to_thread(recover, path, settings.durability, progress, impressions.seen)
+        await asyncio.to_thread(_recalibrate, kept, settings.recalibration)
         if self.crew.sharing:
             await asyncio.to_thread(kept.model.share)
         bounds = Bounds(settings.breaker_click_odds, settings.breaker_unseen, settings.breaker_loss)
@@ -351,6 +352,14 @@ class Models:
                 self._log.warning(
                     "a stored setting wins", model=name, setting=key, stored=stored, wanted=wanted
                 )
+
+
+def _recalibrate(kept: Kept, wanted: Recalibrating) -> None:
+    """Begin to learn a map of the predictions, where one is wanted and there is none; serve by it, or not."""
+    if wanted != "off" and kept.model.recalibration() is None:
+        kept.journal.append([recalibration_entry()])
+        kept.model.begin_recalibration()
+    kept.model.recalibrating = wanted == "on"
 
 
 def _origin(path: Path) -> Origin:

@@ -31,6 +31,7 @@ __all__ = [
     "Problem",
     "ProgressLine",
     "RateChange",
+    "Recalibration",
     "Remedied",
     "Resumed",
     "Slice",
@@ -242,6 +243,21 @@ class Slice(Wire):
     calibration: float | None = Field(description="Predicted over observed; null: no click yet.")
 
 
+class Recalibration(Wire):
+    """A map of the predictions, sigmoid(slope * logit(p) + offset), and what it gains. Null: not defined."""
+
+    slope: float
+    offset: float
+    examples: int = Field(ge=0, description="On which it was tried, each before it was learned from.")
+    log_loss: float | None = Field(description="On these examples, without the map.")
+    mapped_log_loss: float | None = Field(description="With it.")
+    calibration: float | None
+    mapped_calibration: float | None
+    gain: float | None = Field(description="By how much the mean log loss is lower with it, in nats.")
+    gain_low: float | None = Field(description="1.96 standard errors of the paired difference below that.")
+    gain_high: float | None
+
+
 class Metrics(Window):
     """Over all examples of the model, and over the last 100,000."""
 
@@ -251,6 +267,7 @@ class Metrics(Window):
     slices: dict[str, list[Slice]] = Field(
         description="By field, as the setting `slices` names them: the most frequent value first."
     )
+    recalibration: Recalibration | None = Field(description="Null where no map is learned.")
 
 
 class Resumed(Wire):

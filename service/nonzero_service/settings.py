@@ -52,6 +52,9 @@ def _is_loopback(host: str) -> bool:
 Retention = Literal["snapshots", "all"]
 """Which rows a journal keeps: those after the older of two snapshots, or all."""
 
+Recalibrating = Literal["off", "shadow", "on"]
+"""Whether a map of the predictions is learned, and whether it is used."""
+
 Size = Annotated[ByteSize, AfterValidator(_positive)]
 
 
@@ -105,6 +108,9 @@ class Settings(BaseSettings):
     """By how much the share of features that were never seen may grow."""
     breaker_loss: float = Field(1.3, gt=1)
     """The multiple of what it was, and of what predictions promise, that the mean log loss may come to."""
+    recalibration: Recalibrating = "off"
+    """shadow: a monotone map of the predictions is learned, and its gain told. on: predictions are what it
+    makes of them. off: no map is begun, and none is used."""
     slices: str = ""
     """Fields, separated by commas (at most 8), for each value of which calibration is told."""
     import_file: Path | None = None

@@ -35,6 +35,7 @@ def test_the_documented_settings_and_their_defaults() -> None:
         "breaker_click_odds": 3,
         "breaker_unseen": 0.3,
         "breaker_loss": 1.3,
+        "recalibration": "off",
         "slices": "",
         "import_file": None,
         "queue_bytes": 64 << 20,

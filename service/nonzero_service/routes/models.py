@@ -84,7 +84,13 @@ def router(service: Service) -> APIRouter:
         metrics = await service.bodies.aside(served.model.metrics)
         slices = {field: [one.described() for one in found] for field, found in served.slices.all().items()}
         return schemas.Metrics.model_validate(
-            {"model": model, "sequence": metrics["examples"], "slices": slices, **metrics}
+            {
+                "model": model,
+                "sequence": metrics["examples"],
+                "slices": slices,
+                "recalibration": served.model.recalibration(),
+                **metrics,
+            }
         )
 
     @routes.post("/{model}/snapshots", status_code=201, responses=problems(404, 422, 503, 507))

@@ -28,6 +28,7 @@ KINDS: Final = {
     "settings": frozenset({1}),
     "joined": frozenset({1}),
     "remedy": frozenset({1}),
+    "recalibration": frozenset({1}),
     "trip": frozenset({1}),
     "held": frozenset({1}),
     "resume": frozenset({1}),

@@ -81,15 +81,20 @@ class MappedModels:
     ----------
     keep
         How what is predicted with an id gets to the writer.
+    recalibrating
+        Whether predictions are what the models' maps make of them.
     """
 
-    def __init__(self, keep: Keep) -> None:
+    def __init__(self, keep: Keep, recalibrating: bool = False) -> None:
         self._keep = keep
+        self._recalibrating = recalibrating
         self._models: dict[str, LogisticRegression] = {}
 
     def map(self, name: str, descriptor: int) -> None:
         """Map a model, in the place of one of the same name."""
-        self._models[name] = LogisticRegression.attach(descriptor)
+        model = LogisticRegression.attach(descriptor)
+        model.recalibrating = self._recalibrating
+        self._models[name] = model
         os.close(descriptor)
 
     def has(self, name: str) -> bool:

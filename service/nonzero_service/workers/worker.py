@@ -48,12 +48,12 @@ class Worker(Server):
     def __init__(self, begin: Begin, channel: socket.socket) -> None:
         self.number = begin.number
         self.counts = Counts()
-        self.models = MappedModels(self._keep)
+        settings = Settings(**begin.settings)
+        self.models = MappedModels(self._keep, settings.recalibration == "on")
         self._socket = channel
         self._to_writer = Forwarder(lambda sock: self._connect(sock, reports=False))
         self._reporting = Forwarder(lambda sock: self._connect(sock, reports=True))
         self._tasks: set[asyncio.Task[None]] = set()
-        settings = Settings(**begin.settings)
         super().__init__(config_of(self._application(settings), settings, self.counts, "off"))
 
     def _application(self, settings: Settings) -> ASGIApp:
