@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
@@ -65,3 +66,11 @@ def test_it_names_every_alarm(place: str) -> None:
     for event in events:
         longest = max(re.split(r"%[sd]", event), key=len).strip(": ,")
         assert longest in said, event
+
+
+def test_the_metrics_that_it_names_are_told(client: httpx.Client) -> None:
+    named = set(re.findall(r"`(nonzero_[a-z_]+)`", PAGE))
+    lines = client.get("/metrics").text.splitlines()
+    told = {line.split()[2] for line in lines if line.startswith("# TYPE ")}
+    assert named - told == set()
+    assert "nonzero_pending_labels" in named
