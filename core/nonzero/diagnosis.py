@@ -93,7 +93,9 @@ def diagnose(
         )
     else:
         verdict, reason = "learning", _why_learning(fall, errors, windows)
-    fields = verdict_of_fields(evidence, known, learned, now, settled=verdict == "converged")
+    fields = verdict_of_fields(
+        evidence, known, learned, now, settled=verdict == "converged", start=rates["start"]
+    )
     answer = {
         "verdict": verdict,
         "reason": reason,
@@ -230,10 +232,14 @@ def _half_life(evidence: ev.Evidence, rate: float | None, learned: int) -> dict[
     sums = evidence.fields.sum(axis=0)
     if not rate or not sums[ev.FIELD_VARIANCE]:
         return None
-    examples = math.log(2) / (rate * sums[ev.FIELD_VARIANCE] / sums[ev.SEEN])
+    return _lasting(math.log(2) / (rate * sums[ev.FIELD_VARIANCE] / sums[ev.SEEN]), evidence, learned)
+
+
+def _lasting(examples: float, evidence: ev.Evidence, learned: int) -> dict[str, float | None]:
+    """Say how long so many examples take, at the mean traffic so far."""
     first, last = evidence.running[ev.FIRST_CLOCK], evidence.running[ev.LAST_CLOCK]
-    hours = examples * (last - first) / learned / AN_HOUR if last > first >= 0 else None
-    return {"examples": examples, "hours": hours}
+    hours = float(examples * (last - first) / learned / AN_HOUR) if last > first >= 0 else None
+    return {"examples": float(examples), "hours": hours}
 
 
 def _stalled(evidence: ev.Evidence) -> float | None:
@@ -260,16 +266,24 @@ def _silent(evidence: ev.Evidence, now: float | None) -> bool:
 
 
 def verdict_of_fields(
-    evidence: ev.Evidence, names: Mapping[int, str], learned: int, now: float | None, settled: bool
+    evidence: ev.Evidence,
+    names: Mapping[int, str],
+    learned: int,
+    now: float | None,
+    settled: bool,
+    start: float | None,
 ) -> dict[str, Any]:
     """Return each field's verdict and evidence by its name, or its number where the name is not known."""
     count = int(evidence.counters[ev.FIELDS])
     answer = {}
     for place in range(count):
         number = int(evidence.names[place])
-        answer[names.get(number, f"field {number}")] = _field(
-            evidence.fields[place], count, learned, now, settled
-        )
+        found = _field(evidence.fields[place], count, learned, now, settled)
+        if found.get("learning_rate"):
+            found["learning_rate"] = {"start": start} | found["learning_rate"]
+        if found.get("half_life"):
+            found["half_life"] = _lasting(found["half_life"], evidence, learned)
+        answer[names.get(number, f"field {number}")] = found
     return answer
 
 
@@ -307,7 +321,7 @@ def _field(sums: Array, fields: int, learned: int, now: float | None, settled: b
         },
         "mean_gradient": {"standard_errors": float(residual)},
         "learning_rate": {"now": float(rate), "live": float(live)} if measured else None,
-        "half_life": {"examples": touches * max(gap / ev.PIECE, 1.0) if touches else None},
+        "half_life": touches * max(gap / ev.PIECE, 1.0) if touches else None,
         "stalled_additions": float(sums[ev.STALLED] / measured) if measured else None,
         "last_seen": {
             "examples_ago": int(learned - sums[ev.LAST_EXAMPLE]),

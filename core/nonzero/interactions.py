@@ -27,7 +27,7 @@ from nonzero.compiled import inlined, kernel, types
 from nonzero.errors import SettingsError
 from nonzero.hashing import field_of, finish, mix_word, to_index
 
-__all__ = ["MAX_NONZEROS", "Interactions", "product_index"]
+__all__ = ["MAX_NONZEROS", "MAX_PAIRS", "Interactions", "product_index"]
 
 MAX_NONZEROS: Final = 65_536
 """How many nonzeros an example has at most, products included."""
@@ -35,7 +35,8 @@ MAX_NONZEROS: Final = 65_536
 PIECE: Final = 2**19
 """At most about so many nonzeros are made at once: they stay in a cache, and memory stays flat."""
 
-MAX_PAIRS: Final = 4096
+MAX_PAIRS: Final = 256
+MAX_TEXT: Final = 8192  # characters: what processes share has so much room, and more
 LARGEST = np.float32(MAX_VALUE)
 
 INDPTR, INDICES, VALUES, FIELDS = (
@@ -161,8 +162,12 @@ class Interactions:
                 raise SettingsError(f"the interaction {name!r} is named twice")
             seen.add(frozenset((left, right)))
             pairs.append((field_of(left), field_of(right), field_of(name)))
-        if len(pairs) > MAX_PAIRS:
-            raise SettingsError(f"there are {len(pairs)} interactions; a model has at most {MAX_PAIRS}")
+        size = sum(len(name.encode()) for name in names)
+        if len(pairs) > MAX_PAIRS or size > MAX_TEXT:
+            raise SettingsError(
+                f"there are {len(pairs)} interactions, of {size} bytes of text; "
+                f"a model has at most {MAX_PAIRS}, of {MAX_TEXT}"
+            )
         self.names = tuple(names)
         self.pairs: NDArray[np.uint16] = np.array(pairs, np.uint16).reshape(-1, 3)
 

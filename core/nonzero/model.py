@@ -421,7 +421,8 @@ class LogisticRegression:
         nonzero.diagnosis : what the verdicts mean, and how honest the intervals are.
         """
         aged = self._groups.rows[1, : len(self.lanes)]
-        return diagnosis.diagnose(self._evidence, self.lanes, aged, self.shares, self._learned, names, now_ms)
+        named = [*names, *self.interactions]
+        return diagnosis.diagnose(self._evidence, self.lanes, aged, self.shares, self._learned, named, now_ms)
 
     def apply_remedy(self, remedy: Mapping[str, Any], dry_run: bool = False) -> dict[str, Any]:
         """Make the accumulators of some lanes smaller, as a diagnosis named it; or say what that would do.

@@ -22,10 +22,13 @@ __all__ = [
     "lanes_from_settings",
     "lanes_from_text",
     "lanes_to_settings",
+    "lanes_to_text",
     "rates_of",
 ]
 
 Floats: TypeAlias = NDArray[np.float32]
+Ranges: TypeAlias = Mapping[str, tuple[float, float]]
+"""Of each hyperparameter: the least and the largest."""
 
 
 @dataclass(frozen=True)
@@ -71,15 +74,14 @@ class AdaGrad:
     """
 
     name: ClassVar[str] = "adagrad"
+    # Below 1e-12 an accumulator that is still 0 makes steps that float32 cannot hold.
+    ranges: ClassVar[Ranges] = {"learning_rate": (1e-9, 1e3), "epsilon": (1e-12, 1e6), "decay": (0.5, 1.0)}
     learning_rate: float = 0.1
     epsilon: float = 1.0
     decay: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_range("learning_rate", self.learning_rate, 1e-9, 1e3)
-        # Below 1e-12 an accumulator that is still 0 makes steps that float32 cannot hold.
-        _check_range("epsilon", self.epsilon, 1e-12, 1e6)
-        _check_range("decay", self.decay, 0.5, 1.0)
+        _check(self)
 
     def weights(self, weights: Floats, accumulators: Floats, learned: int) -> Floats:  # noqa: ARG002
         """Return the weights that a lane's two numbers stand for, after so many examples."""
@@ -132,16 +134,14 @@ class FTRL:
     """
 
     name: ClassVar[str] = "ftrl"
+    ranges: ClassVar[Ranges] = {"alpha": (1e-9, 1e3), "beta": (1e-6, 1e6), "l1": (0.0, 1e6), "l2": (0.0, 1e6)}
     alpha: float = 0.1
     beta: float = 1.0
     l1: float = 1.0
     l2: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_range("alpha", self.alpha, 1e-9, 1e3)
-        _check_range("beta", self.beta, 1e-6, 1e6)
-        _check_range("l1", self.l1, 0.0, 1e6)
-        _check_range("l2", self.l2, 0.0, 1e6)
+        _check(self)
 
     def weights(self, sums: Floats, squares: Floats, learned: int) -> Floats:  # noqa: ARG002
         """Return the weights that z and n stand for."""
@@ -196,14 +196,13 @@ class DualAveraging:
     """
 
     name: ClassVar[str] = "dual_averaging"
+    ranges: ClassVar[Ranges] = {"learning_rate": (1e-9, 1e3), "l1": (0.0, 1e6), "epsilon": (1e-6, 1e6)}
     learning_rate: float = 0.1
     l1: float = 1e-6
     epsilon: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_range("learning_rate", self.learning_rate, 1e-9, 1e3)
-        _check_range("l1", self.l1, 0.0, 1e6)
-        _check_range("epsilon", self.epsilon, 1e-6, 1e6)
+        _check(self)
 
     def weights(self, sums: Floats, squares: Floats, learned: int) -> Floats:
         """Return the weights that u and G stand for after so many examples."""
@@ -222,17 +221,20 @@ RULES: Final[Mapping[str, type[Rule]]] = {rule.name: rule for rule in (AdaGrad, 
 """The update rules by name."""
 
 
+def _check(rule: Rule) -> None:
+    """Refuse a hyperparameter out of its range."""
+    for name, (low, high) in rule.ranges.items():
+        value = getattr(rule, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise SettingsError(f"{name} is {value!r}; it must be a finite number")
+        if not low <= value <= high:
+            raise SettingsError(f"{name} is {value!r}; it must be from {low:g} to {high:g}")
+
+
 def _leader(sums: Floats, rates: Floats, threshold: float | np.float32) -> Floats:
     excess = np.maximum(np.abs(sums) - np.float32(threshold), np.float32(0))
     weights: Floats = np.clip(-np.sign(sums) * excess * rates, np.float32(-1e6), np.float32(1e6))
     return weights
-
-
-def _check_range(name: str, value: float, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise SettingsError(f"{name} is {value!r}; it must be a finite number")
-    if not low <= value <= high:
-        raise SettingsError(f"{name} is {value!r}; it must be from {low:g} to {high:g}")
 
 
 DEFAULT_LANES: Final[tuple[AdaGrad, ...]] = (
@@ -287,6 +289,20 @@ def lanes_from_text(text: str) -> tuple[Rule, ...]:
     (FTRL(alpha=0.05, beta=1.0, l1=2.0, l2=0.0),)
     """
     return tuple(_rule_from(word) for word in text.split())
+
+
+def lanes_to_text(lanes: Sequence[Rule]) -> str:
+    """Return lanes as :func:`lanes_from_text` reads them, each hyperparameter named.
+
+    Examples
+    --------
+    >>> lanes_to_text([DualAveraging()])
+    'dual_averaging:learning_rate=0.1,l1=1e-06,epsilon=1.0'
+    """
+    return " ".join(
+        f"{lane.name}:{','.join(f'{name}={float(value)!r}' for name, value in asdict(lane).items())}"
+        for lane in lanes
+    )
 
 
 def _rule_from(word: str) -> Rule:

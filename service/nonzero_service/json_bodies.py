@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from nonzero import Batch, FormatError, LineError
 from nonzero.formats.ndjson import parse_body
 from nonzero.hashing import NO_FIELD, field_of, index_of
+from nonzero.interactions import product_index
 from nonzero_service.problems import Problem
 
 __all__ = ["Feature", "bad_examples", "batch_of", "features_of"]
@@ -49,16 +50,21 @@ class Feature(NamedTuple):
     """Its index and the number of its field: what a batch holds."""
 
 
-def features_of(body: bytes, batch: Batch) -> list[Feature]:
-    """Return the feature that each nonzero is, of the one example in a body, which `batch` holds."""
+def features_of(body: bytes, batch: Batch, interactions: Sequence[str] = ()) -> list[Feature]:
+    """Return the feature that each nonzero is, of the one example in a body, which `batch` holds.
+
+    Products of interactions are named after the features that they are made of, ``site=news*hour=9``.
+    """
     example = dict(json.loads(body, object_pairs_hook=list))
     if "examples" in example:
         example = dict(example["examples"][0])
     features = list(_features(example))
+    features += [product for pair in interactions for product in _products(features, pair)]
     # A feature whose value is false or 0 is no nonzero; the others stand in the batch in order.
     fields = [NO_FIELD] * batch.nnz if batch.fields is None else batch.fields.tolist()
     nonzeros = zip(batch.indices.tolist(), fields, strict=True)
-    return [next(known for known in features if known.nonzero == nonzero) for nonzero in nonzeros]
+    known = {feature.nonzero: feature for feature in reversed(features)}
+    return [known[nonzero] for nonzero in nonzeros]
 
 
 def _features(example: dict[str, Any]) -> Iterator[Feature]:
@@ -68,6 +74,16 @@ def _features(example: dict[str, Any]) -> Iterator[Feature]:
         names = [f"{key}={part}" for part in parts] if isinstance(value, str | list) else [key]
         yield from (Feature(name, key, (index_of(name), field_of(key))) for name in names)
     yield from (Feature(str(slot), None, (slot, NO_FIELD)) for slot in example.get("indices") or ())
+
+
+def _products(features: Sequence[Feature], pair: str) -> Iterator[Feature]:
+    """Name the products of two fields' features."""
+    first, _, second = pair.partition("*")
+    for left in features:
+        for right in features if left.field == first else ():
+            if right.field == second:
+                index = product_index(left.nonzero[0], right.nonzero[0])
+                yield Feature(f"{left.name}*{right.name}", pair, (index, field_of(pair)))
 
 
 def _is_json(body: bytes) -> bool:

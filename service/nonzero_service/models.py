@@ -12,17 +12,18 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 import structlog
 
 from nonzero import AdaGrad, LogisticRegression, SnapshotError
+from nonzero.optimizers import Rule
 from nonzero_service.attribution import Attribution, rules_of
 from nonzero_service.breaker import Bounds, Breaker
 from nonzero_service.data_directory import begin, has_begun
@@ -32,6 +33,7 @@ from nonzero_service.holding import Gate
 from nonzero_service.idempotency import Turns
 from nonzero_service.impressions.store import Impressions
 from nonzero_service.learner import Learner
+from nonzero_service.learning_rules import AUTO, optimizer_of
 from nonzero_service.memory import check_room
 from nonzero_service.names import FieldNames
 from nonzero_service.recovery import Kept, recover, write_snapshot
@@ -56,6 +58,9 @@ DEFAULT: Final = "default"
 
 ORIGIN_FILE: Final = "model.json"
 
+LEARNING: Final = ("bits", "learning_rate", "optimizer", "interactions")
+"""The service's settings that a model is made with."""
+
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """When a model was made, and with which settings."""
@@ -64,13 +69,23 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     bits: int
     learning_rate: Literal["auto"] | float | None = None
     """None for a model that came as a file: it brings the settings of its lanes."""
+    optimizer: str = AUTO
+    """As :mod:`nonzero_service.learning_rules` has it; auto where there is a learning rate."""
+    interactions: tuple[str, ...] = ()
     own: frozenset[str] = frozenset()
     """The settings that were asked for when it was made; the others were the service's."""
 
     def new_model(self) -> LogisticRegression:
         """Make a model of these settings, which has learned nothing."""
         rate = self.learning_rate
-        return LogisticRegression(self.bits, AdaGrad(rate) if isinstance(rate, float) else None)
+        optimizer = AdaGrad(rate) if isinstance(rate, float) else optimizer_of(self.optimizer)
+        return LogisticRegression(self.bits, optimizer, interactions=self.interactions)
+
+    @property
+    def lanes(self) -> int:
+        """How many lanes such a model has."""
+        one = isinstance(self.learning_rate, float) or isinstance(optimizer_of(self.optimizer), Rule)
+        return 1 if one else 8
 
 
 @dataclass(frozen=True)
@@ -217,7 +232,12 @@ class Models:
     # -- making and deleting ---------------------------------------------------------------------------
 
     async def create(
-        self, name: str, bits: int | None = None, learning_rate: Literal["auto"] | float | None = None
+        self,
+        name: str,
+        bits: int | None = None,
+        learning_rate: Literal["auto"] | float | None = None,
+        optimizer: str | None = None,
+        interactions: Sequence[str] | None = None,
     ) -> ServedModel:
         """Make a model; the service's settings stand in for those that are None.
 
@@ -228,16 +248,19 @@ class Models:
         TooLargeError
             Where it does not fit into memory.
         """
-        given = {"bits": bits, "learning_rate": learning_rate}
-        origin = Origin(
-            created=datetime.now(UTC),
-            bits=self.settings.bits if bits is None else bits,
-            learning_rate=self.settings.learning_rate if learning_rate is None else learning_rate,
-            own=frozenset(key for key, value in given.items() if value is not None),
-        )
-        check_room(origin.bits, 8 if origin.learning_rate == "auto" else 1)
+        asked = {"bits": bits, "learning_rate": learning_rate, "optimizer": optimizer}
+        own: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
+        if learning_rate is not None or optimizer is not None:  # each stands in the other's place
+            own = {"learning_rate": AUTO, "optimizer": AUTO} | own
+        if interactions is not None:
+            own["interactions"] = tuple(interactions)
+        kept = {key: getattr(self.settings, key) for key in LEARNING}
+        origin = Origin(created=datetime.now(UTC), own=frozenset(own), **(kept | own))
+        check_room(origin.bits, origin.lanes)
         with self._named(name), self.workplace() as made:
-            await asyncio.to_thread(_begin, made, origin, origin.new_model())
+            # The first model of a rule other than AdaGrad compiles its kernels, which takes some seconds.
+            model = await asyncio.to_thread(origin.new_model)
+            await asyncio.to_thread(_begin, made, origin, model)
             return await self._install(name, made)
 
     async def create_from_file(self, name: str, file: Path) -> ServedModel:
@@ -346,7 +369,7 @@ class Models:
         """Warn where settings of the service that a model was made with have changed since."""
         if origin.learning_rate is None:
             return
-        for key in ("bits", "learning_rate"):
+        for key in LEARNING:
             stored, wanted = getattr(origin, key), getattr(self.settings, key)
             if key not in origin.own and stored != wanted:
                 self._log.warning(

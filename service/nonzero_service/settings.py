@@ -11,6 +11,7 @@ from pydantic import AfterValidator, ByteSize, Field, ValidationError, field_val
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -19,6 +20,7 @@ from pydantic_settings import (
 from nonzero.batch import MAX_BITS
 from nonzero.errors import SettingsError
 from nonzero_service.impressions.rules import Keeping
+from nonzero_service.learning_rules import InteractionNames, Optimizer
 from nonzero_service.slicing import MAX_FIELDS
 from nonzero_service.storage.journal import Durability
 
@@ -82,6 +84,12 @@ class Settings(BaseSettings):
     """Of models that are made without their own."""
     learning_rate: LearningRate = "auto"
     """Of models that are made without their own."""
+    optimizer: Optimizer = "auto"
+    """Of models that are made without their own: one update rule, or eight with spaces between, such as
+    ftrl:alpha=0.1,l1=1. The rules: adagrad, ftrl, dual_averaging."""
+    interactions: Annotated[InteractionNames, NoDecode] = ()
+    """Of models that are made without their own: pairs of fields, such as site*hour,ad*user, whose features'
+    products are features too."""
     durability: Durability = "full"
     """full: an acknowledged update survives a power cut. normal: a power cut can take the newest updates
     (kill -9 none)."""
@@ -188,6 +196,12 @@ class Settings(BaseSettings):
             )
         if self.ssl_keyfile is not None and self.ssl_certfile is None:
             raise ValueError("ssl_keyfile is the key of a certificate: name that too (--ssl-certfile)")
+        return self
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Self:
+        if self.learning_rate != "auto" and self.optimizer != "auto":
+            raise ValueError("learning_rate: it is one lane of AdaGrad; give it or an optimizer, not both")
         return self
 
     @classmethod

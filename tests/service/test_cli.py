@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 import zstandard
 
 from command_line import COMMAND, nonzero
-from nonzero import AdaGrad, LogisticRegression, formats
+from nonzero import FTRL, AdaGrad, LogisticRegression, formats
 from nonzero_service.cli import main
 from real_data import real_data
 
@@ -245,6 +246,38 @@ def test_inspect_shows_what_a_model_holds(run: Run, trained: Path) -> None:
     assert "4,096 slots" in shown
     assert model.digest() in shown
     assert f"{report['weights'][0]['weight']:+.4f}" in shown
+
+
+def test_rules_and_interactions_are_options_and_are_kept(run: Run, tmp_path: Path) -> None:
+    log, kept = tmp_path / "log.csv", tmp_path / "kept"
+    rows = "".join(f"s{j % 4},h{j % 3},{int((j % 4 < 2) ^ (j % 3 < 2))}\n" for j in range(300))
+    log.write_text("site,hour,click\n" + rows)
+    options = ("--bits", "12", "--optimizer", "ftrl:alpha=0.5,l1=0.1", "--interactions", "site*hour")
+    done = run("train", log, *options, "--model", kept)
+    assert done.returncode == 0, done.stderr
+    model = LogisticRegression(12, FTRL(alpha=0.5, l1=0.1), interactions=["site*hour"])
+    model.learn(formats.parse(log.read_bytes(), "csv"))
+    assert LogisticRegression.load(kept).digest() == model.digest()
+    done = run("predict", log, "--model", kept, "--interactions", "site*hour")
+    no, _, _, yes = (float(line) for line in done.stdout.splitlines()[:4])
+    assert no < 0.3 < 0.7 < yes
+    assert run("predict", log, "--model", kept, "--interactions", "hour*site").returncode == 1
+    shown = run("inspect", kept).stdout
+    assert "ftrl:alpha=0.5,beta=1,l1=0.1,l2=0" in shown
+    assert "interactions: site*hour" in shown
+    assert "diagnosis: unknown" in shown
+    assert run("train", log, "--optimizer", "ftrl", "--learning-rate", "1").returncode == 2
+
+
+def test_inspect_says_whether_a_model_still_learns(run: Run, tmp_path: Path) -> None:
+    log, kept = tmp_path / "log.csv", tmp_path / "kept"
+    log.write_text("site,click\n" + "".join(f"s{j % 7},{int(j % 7 < 2)}\n" for j in range(4_000)))
+    run("train", log, "--bits", "10", "--model", kept)
+    report = json.loads(run("inspect", kept, "--json").stdout)
+    assert report["diagnosis"] == json.loads(json.dumps(LogisticRegression.load(kept).diagnose(["site"])))
+    shown = run("inspect", kept).stdout
+    assert "diagnosis: learning" in shown
+    assert re.search(r"site +\w+ +[\d. e-]+ +[\d,]+ examples", shown)
 
 
 def test_inspect_of_something_else_is_a_failure_in_one_line(run: Run, clicks: Path) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
-from nonzero import AdaGrad, LogisticRegression
+from nonzero import FTRL, AdaGrad, Batch, LogisticRegression
 from nonzero_service.models import Models
 from nonzero_service.settings import Settings
 from nonzero_service.storage.errors import LockedError
@@ -180,3 +181,48 @@ def test_a_second_service_is_refused_and_touches_nothing(tmp_path: Path) -> None
         await second.close()
 
     asyncio.run(run())
+
+
+def test_a_model_is_made_with_rules_and_interactions_of_its_own(client: httpx.Client) -> None:
+    path = "/v1/models/crossed"
+    wanted = {"bits": 10, "optimizer": {"rule": "ftrl", "l1": 0.5}, "interactions": ["site*hour"]}
+    made = client.put(path, json=wanted)
+    alone = LogisticRegression(10, FTRL(l1=0.5), interactions=["site*hour"])
+    assert (made.status_code, made.json()["settings"]) == (201, alone.settings)
+    assert client.put(path, json=wanted).status_code == 200
+    assert client.put(path, json=wanted | {"interactions": []}).status_code == 409
+    assert client.put(path, json=wanted | {"optimizer": {"rule": "ftrl"}}).status_code == 409
+    rows = [{"site": f"s{j % 3}", "hour": f"h{j % 2}"} for j in range(200)]
+    labels = [(j % 3 == 0) ^ (j % 2 == 0) for j in range(200)]
+    alone.learn(Batch.from_dicts(rows, labels))
+    examples = [{"features": row, "label": label} for row, label in zip(rows, labels, strict=True)]
+    client.post(f"{path}/update", json={"examples": examples})
+    found = client.post(f"{path}/predict", json={"features": rows[0]}).json()["predictions"][0]
+    assert np.float32(found["probability"]) == alone.predict_one(rows[0])
+    parts = client.post(f"{path}/explain", json={"features": rows[0]}).json()["contributions"]
+    assert [(part["feature"], part["field"]) for part in parts] == [
+        ("site=s0", "site"),
+        ("hour=h0", "hour"),
+        ("site=s0*hour=h0", "site*hour"),
+    ]
+    assert client.get(f"{path}/diagnosis").json()["remedy"]["setting"] == {"optimizer": "auto"}
+    client.delete(path)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": {"rule": "sgd"}},
+        {"optimizer": {"rule": "ftrl", "l1": -1}},
+        {"optimizer": {"rule": "ftrl", "rate": 1}},
+        {"optimizer": [{"rule": "ftrl"}] * 2},
+        {"optimizer": {"rule": "ftrl"}, "learning_rate": 0.1},
+        {"interactions": ["site"]},
+        {"interactions": ["a*b", "b*a"]},
+    ],
+)
+def test_rules_and_interactions_that_are_none_are_refused(
+    client: httpx.Client, settings: dict[str, object]
+) -> None:
+    answer = client.put("/v1/models/refused", json=settings)
+    assert answer.status_code == 422, answer.text

@@ -23,6 +23,8 @@ def test_the_documented_settings_and_their_defaults() -> None:
         "data_dir": Path("nonzero-data"),
         "bits": 22,
         "learning_rate": "auto",
+        "optimizer": "auto",
+        "interactions": (),
         "durability": "full",
         "journal_retention": "snapshots",
         "snapshot_bytes": 256 << 20,
@@ -133,3 +135,34 @@ def test_a_rate_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -
     assert Settings.load().learning_rate == 0.25
     monkeypatch.setenv("NONZERO_LEARNING_RATE", "auto")
     assert Settings.load().learning_rate == "auto"
+
+
+def test_rules_and_interactions_are_read_as_text_lists_and_variables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings.load(optimizer="ftrl:l1=2", interactions="site*hour, ad*user")
+    assert settings.optimizer == "ftrl:alpha=0.1,beta=1.0,l1=2.0,l2=0.0"
+    assert settings.interactions == ("site*hour", "ad*user")
+    file = tmp_path / "nonzero.toml"
+    file.write_text('interactions = ["a*b"]\noptimizer = "dual_averaging"\n')
+    settings = Settings.load(config=file)
+    assert (settings.interactions, settings.optimizer[:14]) == (("a*b",), "dual_averaging")
+    monkeypatch.setenv("NONZERO_INTERACTIONS", "c*d,e*f")
+    assert Settings.load(config=file).interactions == ("c*d", "e*f")
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        ({"optimizer": "sgd"}, "optimizer: .*'sgd'"),
+        ({"optimizer": "ftrl:rate=1"}, "'rate=1'"),
+        ({"optimizer": "ftrl:l1=-1"}, "l1 is -1.0"),
+        ({"optimizer": "ftrl:l1=much"}, "'much'"),
+        ({"optimizer": "ftrl ftrl"}, "2 rules"),
+        ({"optimizer": "ftrl", "learning_rate": "0.1"}, "not both"),
+        ({"interactions": "site"}, "interactions: .*'site'"),
+    ],
+)
+def test_rules_and_interactions_that_are_none_are_named(flags: dict[str, str], named: str) -> None:
+    with pytest.raises(SettingsError, match=named):
+        Settings.load(**flags)

@@ -13,6 +13,7 @@ from nonzero import LogisticRegression
 from nonzero_service.commands.display import figures_table
 from nonzero_service.commands.extra import service_extra
 from nonzero_service.commands.options import JSONOption, ModelOrDirectoryArgument
+from nonzero_service.commands.verdicts import diagnosis_text
 
 __all__ = ["inspect"]
 
@@ -22,7 +23,7 @@ def inspect(
     top: Annotated[int, typer.Option("--top", min=0, help="How many of the largest weights to show.")] = 10,
     as_json: JSONOption = False,
 ) -> None:
-    """Show a saved model: settings, examples seen, how well it predicted them, the largest weights.
+    """Show a saved model: settings, how well it predicted, the largest weights, whether it still learns.
 
     Of a data directory it shows what is kept of each model, and its newest snapshot.
     """
@@ -79,6 +80,7 @@ def _report(model: LogisticRegression, top: int) -> dict[str, Any]:
         "metrics": model.metrics(),
         "shares": model.shares.tolist(),
         "bytes": model.nbytes,
+        "diagnosis": model.diagnose(model.notes.get("fields", ())),
         "digest": model.digest(),
         "intercept": float(weights[-1]),
         "nonzero_weights": int(np.count_nonzero(slots)),
@@ -88,14 +90,13 @@ def _report(model: LogisticRegression, top: int) -> dict[str, Any]:
 
 def _text(report: dict[str, Any]) -> str:
     bits = report["settings"]["bits"]
+    lanes, interactions = report["settings"]["lanes"], report["settings"].get("interactions")
     lines = [
         f"{2**bits:,} slots ({bits} bits), {report['bytes'] / 2**20:,.0f} MiB, digest {report['digest']}",
         "",
-        "learning rate   epsilon   decay     share of the mixture",
-        *(
-            f"{lane['learning_rate']:<13g}   {lane['epsilon']:<7g}   {lane['decay']:<7g}   {share:.4f}"
-            for lane, share in zip(report["settings"]["lanes"], report["shares"], strict=True)
-        ),
+        *(f"interactions: {', '.join(pairs)}" for pairs in [interactions] if pairs),
+        "share of the mixture   rule",
+        *(f"{share:<20.4f}   {_rule(lane)}" for lane, share in zip(lanes, report["shares"], strict=True)),
         "",
         "over the whole stream",
         figures_table(report["metrics"]),
@@ -110,4 +111,9 @@ def _text(report: dict[str, Any]) -> str:
             "      slot    weight",
             *(f"{row['slot']:>10}  {row['weight']:+.4f}" for row in report["weights"]),
         ]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", diagnosis_text(report["diagnosis"])])
+
+
+def _rule(lane: dict[str, Any]) -> str:
+    """Return a lane's rule and hyperparameters as ``--optimizer`` takes them."""
+    return f"{lane['rule']}:{','.join(f'{name}={value:g}' for name, value in lane.items() if name != 'rule')}"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from nonzero import AdaGrad, formats
+from nonzero import AdaGrad, LogisticRegression, formats
 from nonzero.errors import InputError, SettingsError
 from nonzero.files import STDIN, Source, format_of
 from nonzero.formats import Reader
+from nonzero.optimizers import RULES, Rule, lanes_from_text
 
 __all__ = [
     "AUTO",
@@ -20,6 +22,7 @@ __all__ = [
     "FilesArgument",
     "FormatOption",
     "IgnoreOption",
+    "InteractionsOption",
     "JSONOption",
     "LabelOption",
     "LearningRateOption",
@@ -27,7 +30,10 @@ __all__ = [
     "ModelOrDirectoryArgument",
     "NameOption",
     "NumericOption",
+    "OptimizerOption",
     "OptionalFileArgument",
+    "interactions_of",
+    "learner_of",
     "optimizer_of",
     "reader_for",
     "source_of",
@@ -77,6 +83,54 @@ LearningRateOption = Annotated[
         help="auto: eight learners, mixed, nothing to tune; a number: one AdaGrad learner of that rate.",
     ),
 ]
+
+
+OptimizerOption = Annotated[
+    str,
+    typer.Option(
+        "--optimizer",
+        help="auto; or an update rule in one lane, such as ftrl:alpha=0.1,l1=1; or eight, mixed, with spaces "
+        f"between. The rules: {', '.join(RULES)}.",
+    ),
+]
+InteractionsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--interactions",
+        help="Pairs of fields, such as 'site*hour,ad*user', whose products are features too. Repeatable.",
+    ),
+]
+
+
+def interactions_of(given: list[str] | None) -> list[str]:
+    """Return the pairs that ``--interactions`` names."""
+    return [pair.strip() for text in given or () for pair in text.split(",") if pair.strip()]
+
+
+def learner_of(
+    bits: int, learning_rate: str, optimizer: str, interactions: list[str] | None
+) -> LogisticRegression:
+    """Return the new model that options ask for.
+
+    Raises
+    ------
+    typer.BadParameter
+        For options that ask for two things at once, and for values that are none or out of their range.
+    """
+    rule: Rule | Sequence[Rule] | None = optimizer_of(learning_rate)
+    if optimizer != AUTO:
+        if rule is not None:
+            raise typer.BadParameter(
+                "it is one lane of AdaGrad; give it or --optimizer, not both", param_hint="--learning-rate"
+            )
+        try:
+            rule = lanes_from_text(optimizer)
+        except SettingsError as error:
+            raise typer.BadParameter(str(error), param_hint="--optimizer") from error
+    try:
+        return LogisticRegression(bits, rule, interactions=interactions_of(interactions))
+    except SettingsError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def optimizer_of(learning_rate: str) -> AdaGrad | None:

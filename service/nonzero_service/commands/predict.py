@@ -21,9 +21,11 @@ from nonzero_service.commands.options import (
     FileArgument,
     FormatOption,
     IgnoreOption,
+    InteractionsOption,
     LabelOption,
     ModelOption,
     NumericOption,
+    interactions_of,
     reader_for,
     source_of,
 )
@@ -43,15 +45,18 @@ def predict(
     label: LabelOption = None,
     numeric: NumericOption = None,
     ignore: IgnoreOption = None,
+    interactions: InteractionsOption = None,
 ) -> None:
     """Predict every example of a file: one probability a line, in order. Labels are not looked at.
 
-    The columns of a csv file have the parts that train gave them, unless options say otherwise.
+    The columns of a csv file have the parts that train gave them, unless options say otherwise. The model
+    brings its interactions; where they are given here, they must be the same.
     A line that cannot be read answers nan in its place, the reason goes to stderr, and the exit status is 1.
     """
     source = source_of(file)
     reader = reader_for(source, format_, label, numeric, ignore)
-    learner = LogisticRegression.load(model)
+    expected = {} if interactions is None else {"interactions": interactions_of(interactions)}
+    learner = LogisticRegression.load(model, **expected)
     blocks: Iterable[bytes] = source
     if not (label or numeric or ignore):
         reader, blocks = read_alike(learner, reader, source)

@@ -12,13 +12,15 @@ from nonzero.formats import Reader
 __all__ = ["read_alike", "remember"]
 
 _NOTE: Final = "csv"
+_FIELDS: Final = "fields"  # as the service notes them: for who is told of fields
 
 
 def remember(model: LogisticRegression, reader: Reader) -> None:
-    """Note in a model what part each column had, where the reader read a table."""
+    """Note in a model its columns, and what part each had, where the reader read a table."""
     parts = getattr(reader.format, "parts", None)
     if parts is not None:
         model.notes[_NOTE] = parts
+        model.notes[_FIELDS] = list(getattr(reader.format, "columns", []))
 
 
 def read_alike(

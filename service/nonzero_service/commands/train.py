@@ -21,11 +21,13 @@ from nonzero_service.commands.options import (
     FilesArgument,
     FormatOption,
     IgnoreOption,
+    InteractionsOption,
     JSONOption,
     LabelOption,
     LearningRateOption,
     NumericOption,
-    optimizer_of,
+    OptimizerOption,
+    learner_of,
     reader_for,
     source_of,
 )
@@ -46,18 +48,19 @@ def train(
     ignore: IgnoreOption = None,
     bits: BitsOption = 22,
     learning_rate: LearningRateOption = AUTO,
+    optimizer: OptimizerOption = AUTO,
+    interactions: InteractionsOption = None,
     as_json: JSONOption = False,
 ) -> None:
     """Learn from files in one pass; every example is predicted before it is learned from.
 
     A line that cannot be read, or has no label, is counted, reported on stderr and not learned from.
     """
-    optimizer = optimizer_of(learning_rate)
     sources = [source_of(file) for file in files]
     readers = [reader_for(source, format_, label, numeric, ignore) for source in sources]
     if model is not None and not model.absolute().parent.is_dir():
         raise typer.BadParameter(f"there is no directory {model.absolute().parent}", param_hint="--model")
-    learner = LogisticRegression(bits, optimizer)
+    learner = learner_of(bits, learning_rate, optimizer, interactions)
     rejects = Rejects()
     sizes = [source.size for source in sources if source.size is not None]
 

@@ -38,8 +38,9 @@ class Explain:
         check_examples(batch, served.model.bits, labelled=False)
         sequence = served.model.examples
         explanation = served.model.explain(batch)
+        whole = served.model.expanded(batch)
         columns = (
-            batch.explicit_values().tolist(),
+            whole.explicit_values().tolist(),
             explanation.weights.tolist(),
             explanation.contributions.tolist(),
             explanation.rates.tolist(),
@@ -47,7 +48,9 @@ class Explain:
         )
         contributions = [
             {"feature": feature.name, "field": feature.field} | dict(zip(PARTS, parts, strict=True))
-            for feature, *parts in zip(features_of(body, batch), *columns, strict=True)
+            for feature, *parts in zip(
+                features_of(body, whole, served.model.interactions), *columns, strict=True
+            )
         ]
         answer = {
             "model": served.name,

@@ -156,15 +156,25 @@ async def _make(service: Service, name: str, wanted: schemas.NewModel) -> tuple[
     there = service.models.find(name)
     if there is not None:
         origin = there.origin
+        interactions = None if wanted.interactions is None else tuple(wanted.interactions)
+        asked = {
+            "bits": wanted.bits,
+            "learning_rate": wanted.learning_rate,
+            "optimizer": wanted.optimizer_text,
+            "interactions": interactions,
+        }
         differences = [
             f"{key} is {getattr(origin, key)!r}, not {value!r}"
-            for key, value in wanted.model_dump(exclude_none=True).items()
-            if getattr(origin, key) != value
+            for key, value in asked.items()
+            if value is not None and getattr(origin, key) != value
         ]
         if not differences:
             return there, False
         raise Problem(409, f"there is a model named {name!r} already: its {', its '.join(differences)}")
-    return await service.models.create(name, wanted.bits, wanted.learning_rate), True
+    made = await service.models.create(
+        name, wanted.bits, wanted.learning_rate, wanted.optimizer_text, wanted.interactions
+    )
+    return made, True
 
 
 async def _upload(service: Service, name: str, headers: Headers, request: Request) -> ServedModel:

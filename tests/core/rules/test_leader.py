@@ -11,7 +11,6 @@ from core.scenarios import Stream
 from core.streams import random_batch
 from nonzero import FTRL, AdaGrad, Batch, DualAveraging, LogisticRegression, SettingsError
 from nonzero.optimizers import lanes_to_settings
-from nonzero.rules.kernels import learn_eight, learn_one, predict_eight, predict_one
 from oracles import AnyRuleOracle, DualAveragingOracle, FTRLOracle, fold
 
 FOLLOWER = FTRL(0.2, 0.5, 0.3, 0.1)
@@ -234,8 +233,3 @@ def test_lanes_of_adagrad_are_diagnosed_and_mended_beside_others() -> None:
     assert [lane["lane"] for lane in done["lanes"]] == [0, 3, 6]
     np.testing.assert_array_equal(model.table.accumulators[:, 1], before[:, 1])
     np.testing.assert_array_equal(model.table.accumulators[:, 0], before[:, 0] / 2)
-
-
-@pytest.mark.parametrize("function", [learn_one, learn_eight, predict_one, predict_eight])
-def test_kernels_have_the_one_signature_they_should(function: Any) -> None:
-    assert len(function.signatures) == 1
