@@ -1,0 +1,99 @@
+"""The whole suite as a user without privileges, on a root that can only be read, without a network.
+
+Bubblewrap stands in for a container: everything is there, and nothing can be written to but ``/tmp``,
+``/dev/shm`` and a copy of the kernels' machine code, which would take minutes to compile anew.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nonzero.compiled import cache_directory
+from reporting import Figure
+
+ROOT = Path(__file__).parents[2]
+
+
+def bubblewrap() -> str:
+    """Return the program, installed where it is missing and that is allowed; else skip."""
+    if shutil.which("bwrap") is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        install = ["apt-get", "install", "-qq", "--no-install-recommends", "bubblewrap"]
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for command in (["apt-get", "update", "-qq"], install):
+            subprocess.run(
+                command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False
+            )
+    found = shutil.which("bwrap")
+    if found is None:
+        pytest.skip("bubblewrap is not installed: apt-get install bubblewrap")
+    return found
+
+
+def sandbox(kernels: Path) -> list[str]:
+    """Return the command that runs another in the sandbox."""
+    command = [bubblewrap(), "--unshare-all", "--die-with-parent", "--new-session"]
+    command += ["--uid", "65534", "--gid", "65534", "--cap-drop", "ALL"]
+    command += [
+        "--ro-bind",
+        "/",
+        "/",
+        "--dev",
+        "/dev",
+        "--proc",
+        "/proc",
+        "--tmpfs",
+        "/tmp",
+        "--tmpfs",
+        "/dev/shm",
+    ]
+    data = os.environ.get("NONZERO_DATA")
+    needed = {ROOT, Path(sys.prefix), Path(sys.base_prefix), *(map(Path, filter(None, [data, *sys.path])))}
+    for path in sorted(needed):  # what stands below /tmp would be hidden
+        if path.is_relative_to("/tmp") and path.exists():
+            command += ["--ro-bind", str(path), str(path)]
+    command += ["--bind", str(kernels), "/tmp/kernels", "--chdir", str(ROOT)]
+    return command
+
+
+def environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "NONZERO_DATA") if name in os.environ}
+    return kept | {
+        "HOME": "/tmp",
+        "NONZERO_CACHE_DIR": "/tmp/kernels",
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+@pytest.mark.soak
+def test_the_suite_passes_where_nothing_can_be_written(tmp_path: Path, figure: Figure) -> None:
+    kernels = tmp_path / "kernels"
+    shutil.copytree(cache_directory, kernels / cache_directory.name)
+    command = sandbox(kernels)
+    tried = subprocess.run(
+        [*command, "sh", "-c", f"id -u; touch {ROOT}/README.md; touch /etc/hostname"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if not tried.stdout:
+        pytest.skip(f"no sandbox can be made here: {tried.stderr.strip()}")
+    assert tried.stdout == "65534\n"
+    assert tried.stderr.count("Read-only file system") == 2
+    suite = [sys.executable, "-m", "pytest", "--numprocesses", "2", "-p", "no:cacheprovider", "-q"]
+    done = subprocess.run([*command, *suite], env=environment(), capture_output=True, text=True, check=False)
+    last = done.stdout.strip().rpartition("\n")[2]
+    figure(
+        "the whole suite as user 65534 without capabilities or network, on a read-only root (bubblewrap)",
+        "it passes",
+        re.sub(r"[=]", "", last).strip(),
+    )
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
