@@ -23,8 +23,11 @@ from nonzero.table import Table
 
 __all__ = ["check_state"]
 
-_ROWS: Final = 2**16
-"""So many rows of the table are looked at together: they stay in the cache."""
+_ROWS: Final = 64
+"""So many rows of the table are looked at side by side: numpy takes ten times as long for columns of 16."""
+
+_BLOCK: Final = 64
+"""So many times as many are looked at together: they stay in the cache."""
 
 
 def check_state(
@@ -75,9 +78,13 @@ def _check_table(table: Table, lanes: Sequence[Rule]) -> None:
     largest = np.array([MAX_WEIGHT if isinstance(lane, AdaGrad) else MAX_SUM for lane in lanes], np.float32)
     lowest = np.concatenate([-largest, np.zeros_like(largest)])
     highest = np.concatenate([largest, np.full_like(largest, np.finfo(np.float32).max)])
-    for start in range(0, len(table.rows), _ROWS):
-        rows = table.rows[start : start + _ROWS]
-        within = (rows.min(axis=0) >= lowest) & (rows.max(axis=0) <= highest)
+    side_by_side = min(table.slots, _ROWS)
+    lowest, highest = np.tile(lowest, side_by_side), np.tile(highest, side_by_side)
+    body = table.rows[:-1].reshape(-1, lowest.size)
+    blocks = [body[start : start + _BLOCK] for start in range(0, len(body), _BLOCK)]
+    for block in (table.rows[-1:], *blocks):
+        width = block.shape[1]
+        within = (block.min(axis=0) >= lowest[:width]) & (block.max(axis=0) <= highest[:width])
         _require(bool(within.all()), "table", "weights within their bounds, and sums of squares of 0 or more")
 
 

@@ -45,6 +45,7 @@ def beside(value: Any) -> Change:
         put("table", (3, 1), 1e7),
         put("table", (3, 12), -1),
         put("table", (3, 12), np.nan),
+        put("table", (16, 0), np.nan),
         put("shares", 0, 0),
         put("shares", (0, 1), -1),
         put("sums", 0, np.nan),
