@@ -19,6 +19,9 @@ Figure = Callable[[str, str, str], None]
 
 FIGURES = pytest.StashKey[list[tuple[str, str, str]]]()
 
+USUAL = ("-m", "soak", "-rA", "--report")
+"""What `make soak` itself says."""
+
 HEAD = """# The long tests, {date}
 
 Written by `make soak`{arguments}. Python {python}, SQLite {sqlite}, {cores} cores of {processor},
@@ -35,10 +38,9 @@ class Report:
 
     def __init__(self, config: pytest.Config) -> None:
         self.path: Path = config.getoption("--report").absolute()
+        given = [str(one) for one in config.invocation_params.args]
         self.arguments = [
-            f" --{name}-seconds {given:g}"
-            for name, usual in (("soak", 3600), ("fuzz", 120))
-            if (given := config.getoption(f"--{name}-seconds")) != usual
+            one for one in given if one not in USUAL and one != str(config.getoption("--report"))
         ]
         self.rows: list[tuple[str, str, str, str, float]] = []
         self.begun = time.monotonic()
@@ -60,7 +62,7 @@ class Report:
         outcomes = [row[3] for row in self.rows]
         text = HEAD.format(
             date=f"{datetime.now(UTC):%-d %B %Y}",
-            arguments=f" with `{''.join(self.arguments).strip()}`" if self.arguments else "",
+            arguments=f" with `{' '.join(self.arguments)}`" if self.arguments else "",
             python=platform.python_version(),
             sqlite=apsw.sqlite_lib_version(),
             cores=os.cpu_count(),
