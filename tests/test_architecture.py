@@ -97,7 +97,7 @@ def test_the_public_names_are_these() -> None:
 
 
 def test_nothing_is_unpickled() -> None:
-    """What is read may come from anyone. Numba alone pickles: machine code, in a directory of this user's."""
+    """What is read may come from anyone, and names no code to run."""
     runs_code = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "dbm"}
     assert {name: importers(name, CORE + SERVICE) for name in runs_code} == {
         name: set() for name in runs_code
