@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import numpy as np
 from starlette.types import Receive
 
-from nonzero import Batch, formats
+from nonzero import Batch, LineError, formats
 from nonzero.examples import usable
 from nonzero.formats import Parsed
 from nonzero_service.decoding import Decoder, decoder_of
@@ -26,7 +26,7 @@ from nonzero_service.names import Looker
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
 
-__all__ = ["Bodies", "Piece", "check_examples"]
+__all__ = ["Bodies", "Piece", "check_examples", "within"]
 
 SMALL: Final = 1 << 14
 """Up to so many bytes are parsed where the request runs; more by another thread: the loop stays quick."""
@@ -57,10 +57,13 @@ class Bodies:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="parser")
+        # Of their own: nobody who asks for metrics waits for what is being parsed.
+        self._others = ThreadPoolExecutor(2, thread_name_prefix="aside")
 
     def close(self) -> None:
         """End the threads."""
         self._threads.shutdown()
+        self._others.shutdown()
 
     async def offload(self, nbytes: int, task: Callable[..., T], *arguments: Any) -> T:
         """Run a task on so many bytes: here where they are few, else on another thread."""
@@ -69,8 +72,8 @@ class Bodies:
         return await asyncio.get_running_loop().run_in_executor(self._threads, task, *arguments)
 
     async def aside(self, task: Callable[[], T]) -> T:
-        """Run a task that takes milliseconds on another thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, task)
+        """Run a task that takes milliseconds on another thread, beside what is being parsed."""
+        return await asyncio.get_running_loop().run_in_executor(self._others, task)
 
     async def json(self, headers: Headers, receive: Receive) -> bytes:
         """Return a whole JSON body, decoded.
@@ -98,7 +101,28 @@ class Bodies:
         Problem
             400, or 422 naming every bad example.
         """
-        return await self.offload(len(body), batch_of, body)
+        return await self.offload(len(body), self.batch_of, body)
+
+    def batch_of(self, body: bytes) -> Batch:
+        """Read the examples of a JSON body, here and now.
+
+        Raises
+        ------
+        Problem
+            400; 413 where they are too many; 422 naming every bad example.
+        """
+        batch = batch_of(body)
+        if len(batch) > self.settings.max_examples:
+            most = self.settings.max_examples
+            raise Problem(
+                413, f"a JSON body has at most {most} examples, not {len(batch)}; send a stream of lines"
+            )
+        if batch.nnz > self.settings.max_features:
+            n = len(batch)
+            errors = within(Parsed(batch, np.arange(1, n + 1), (), n), self.settings.max_features).errors
+            if errors:
+                raise bad_examples(list(errors))
+        return batch
 
     async def stream(
         self,
@@ -143,11 +167,15 @@ class Bodies:
                         raise Problem(
                             413, f"the body is more than {limit} bytes after decompression; send it in parts"
                         )
-                    yield piece
+                    yield self._within(piece)
         decoder.finish()
         if fingerprint is not None:
             fingerprint.finish()
-        yield _piece(reader.finish(), fingerprint)
+        yield self._within(_piece(reader.finish(), fingerprint))
+
+    def _within(self, piece: Piece) -> Piece:
+        parsed = within(piece.parsed, self.settings.max_features)
+        return piece if parsed is piece.parsed else piece._replace(parsed=parsed)
 
 
 def _pieces(
@@ -179,6 +207,27 @@ def _decoded(decoder: Decoder, body: bytes, limit: int) -> bytes | None:
             return None
     decoder.finish()
     return b"".join(pieces)
+
+
+def within(parsed: Parsed, most: int) -> Parsed:
+    """Make errors of the rows with too many features."""
+    batch = parsed.batch
+    if batch.nnz <= most:
+        return parsed
+    counts = np.diff(batch.indptr)
+    refused = counts > most
+    if not refused.any():
+        return parsed
+    errors = [
+        LineError(int(parsed.lines[row]), f"it has {counts[row]} features; an example has at most {most}")
+        for row in np.flatnonzero(refused)
+    ]
+    return Parsed(
+        batch.select(~refused),
+        parsed.lines[~refused],
+        tuple(sorted((*parsed.errors, *errors))),
+        parsed.lines_read,
+    )
 
 
 def check_examples(batch: Batch, bits: int, *, labelled: bool) -> None:

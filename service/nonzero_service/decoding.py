@@ -106,9 +106,11 @@ class Zstd(Decoder):
     # The library takes no bound on what comes out, but a block of 4 bytes gives 128 KiB at most: so this, 32
     # MiB.
     SLICE: Final = 1 << 10
+    LEAST: Final = 1 << 6
 
     def __init__(self) -> None:
         super().__init__()
+        self._step = self.LEAST
         self._library = zstandard.ZstdDecompressor(max_window_size=8 << 20)
         self._frame = self._library.decompressobj()
         self._begun = False
@@ -117,12 +119,14 @@ class Zstd(Decoder):
         """Return a piece, made of whole slices."""
         pieces: list[bytes] = []
         size = 0
-        while size < PIECE and (data := self._slice(self.SLICE)):
+        while size < PIECE and (data := self._slice(self._step)):
             self._begun = True
             try:
                 plain = self._frame.decompress(data)
             except zstandard.ZstdError as error:
                 raise _damaged("zstd", error) from error
+            # What expands much goes in by smaller slices: a bomb takes megabytes, not dozens of them.
+            self._step = min(max(len(data) * PIECE // (len(plain) + 1), self.LEAST), self.SLICE)
             if self._frame.eof:
                 self._position -= len(self._frame.unused_data)
                 self._frame = self._library.decompressobj()

@@ -12,6 +12,7 @@
         ├── KeyInFlightError     another request with the same idempotency key is being read
         ├── KeyReusedError       an idempotency key came with another body
         ├── NotHeldError         there is nothing to resume
+        ├── GivenUpError         whoever asked for it has gone
         ├── WorkerError          a process of the service has ended, or could not begin
         ├── LabelInFlightError   another label of the same impression is being learned from
         └── ClosedError          used after it was closed
@@ -23,6 +24,7 @@ from nonzero.errors import NonzeroError
 
 __all__ = [
     "ClosedError",
+    "GivenUpError",
     "KeyInFlightError",
     "KeyReusedError",
     "LabelInFlightError",
@@ -67,6 +69,10 @@ class KeyInFlightError(ServiceError):
 
 class KeyReusedError(ServiceError):
     """An idempotency key came with another body than the first time."""
+
+
+class GivenUpError(ServiceError):
+    """Whoever asked for it has gone, before it was journalled."""
 
 
 class LabelInFlightError(ServiceError):

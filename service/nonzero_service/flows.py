@@ -128,6 +128,8 @@ class Flow:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(error, ClientDisconnect | asyncio.CancelledError):
+            self._pieces.given_up = True
         if error is None:
             try:
                 await self._settle(0)

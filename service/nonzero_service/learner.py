@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from nonzero import Batch, BatchError, LogisticRegression
 from nonzero_service.committing import Group
-from nonzero_service.errors import ClosedError, NotHeldError, QueueFullError
+from nonzero_service.errors import ClosedError, GivenUpError, NotHeldError, QueueFullError
 from nonzero_service.holding import Gate, held_batches, resume_entry
 from nonzero_service.impressions.joined import References
 from nonzero_service.storage.errors import DiskFullError, JournalBusyError, OutcomeUnknownError
@@ -153,11 +153,19 @@ class Learner:
                 f"{MAX_BATCH} can); send them as several, or as a stream of lines"
             )
         if not self._fits(batch.nbytes):
-            raise QueueFullError(
-                f"{self.queued_bytes} bytes wait to be learned, of {self.queue_bytes} that may; "
-                "come again in a second"
-            )
+            raise self._full()
         return self._put(Learn(batch, record, log_loss, pieces or Pieces(), references), batch.nbytes)
+
+    def check_room(self) -> None:
+        """Refuse what has not been read yet, where it could not be queued.
+
+        Raises
+        ------
+        QueueFullError
+            Where there is no room at all.
+        """
+        if self.queued_bytes >= self.queue_bytes:
+            raise self._full()
 
     async def room(self, batch: Batch) -> None:
         """Wait until there is room for a batch: so a stream is slowed to the learner's pace."""
@@ -206,6 +214,12 @@ class Learner:
 
     def _fits(self, nbytes: int) -> bool:
         return self._closed or not self.queued_bytes or self.queued_bytes + nbytes <= self.queue_bytes
+
+    def _full(self) -> QueueFullError:
+        return QueueFullError(
+            f"{self.queued_bytes} bytes wait to be learned, of {self.queue_bytes} that may; "
+            "come again in a second"
+        )
 
     def _put(self, what: Learn | Change | Resume | Callable[[], Any], nbytes: int) -> asyncio.Future[Any]:
         if self._closed:
@@ -329,7 +343,7 @@ class Learner:
         """Refuse the pieces that come after one that was not journalled; return the others."""
         kept, outcomes = [], []
         for work in works:
-            failure = work.what.pieces.failure if isinstance(work.what, Learn) else None
+            failure = _failure_of(work)
             if failure is None:
                 kept.append(work)
             else:
@@ -422,3 +436,13 @@ def _unapplied(position: int | None, error: Exception) -> OutcomeUnknownError:
     )
     failure.__cause__ = error
     return failure
+
+
+def _failure_of(work: Work) -> Exception | None:
+    """Return why a batch cannot be journalled, or need not be: then nothing after it of its stream is."""
+    if not isinstance(work.what, Learn):
+        return None
+    pieces = work.what.pieces
+    if pieces.failure is None and (pieces.given_up or work.future.cancelled()):
+        pieces.failure = GivenUpError("whoever asked for it has gone")
+    return pieces.failure

@@ -19,6 +19,7 @@ from starlette.types import Scope, Send
 from nonzero.errors import FormatError, InputError, LineError, SnapshotError
 from nonzero_service.errors import (
     ClosedError,
+    GivenUpError,
     KeyInFlightError,
     KeyReusedError,
     LabelInFlightError,
@@ -66,6 +67,7 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (NotHeldError, 409),
     (NotReadyError, 503),
     (QueueFullError, 503),
+    (GivenUpError, 503),
     (ClosedError, 503),
     (JournalBusyError, 503),
     (JournalFailedError, 503),

@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import structlog
 import uvicorn
@@ -16,6 +16,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from nonzero_service import logs
 from nonzero_service.app import create_app
+from nonzero_service.front.accepting import Accepting
 from nonzero_service.listening import config_of
 from nonzero_service.service import Service
 from nonzero_service.settings import Settings
@@ -24,6 +25,9 @@ from nonzero_service.workers.reports import Reports
 
 __all__ = ["serve"]
 
+
+HANDSHAKE_SECONDS: Final = 5.0
+"""How long a TLS handshake may take."""
 
 LAST_WORDS: Final = 0.4
 """Seconds that requests in flight have to be answered when the service fails."""
@@ -51,10 +55,34 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen."""
         await super().startup(sockets)
+        if self.started:
+            self.accept()
         for server in self.servers if self.started else ():
             for listener in server.sockets:
                 host, port = listener.getsockname()[:2]
                 structlog.get_logger("server").info("listening", host=host, port=port)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop."""
+        self.accept_no_more()
+        await super().shutdown(sockets)
+
+    def accept(self) -> None:
+        """Take connections as fast as they come."""
+
+        def connection() -> asyncio.Protocol:
+            kind: Any = self.config.http_protocol_class
+            made: asyncio.Protocol = kind(
+                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+            )
+            return made
+
+        listening = [one for server in self.servers for one in server.sockets]
+        self._accepting = Accepting(listening, connection, self.config.ssl, HANDSHAKE_SECONDS)
+
+    def accept_no_more(self) -> None:
+        """Take no more connections."""
+        self._accepting.close()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Stop when the requests in flight have ended; a second Ctrl-C does not wait for them."""

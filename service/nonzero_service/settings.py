@@ -131,6 +131,10 @@ class Settings(BaseSettings):
     """What a compressed stream may expand to."""
     max_line_bytes: Size = ByteSize(16 << 20)
     """The longest line of a stream."""
+    max_features: int = Field(100_000, ge=1)
+    """The most features of an example; one with more is a bad example."""
+    max_examples: int = Field(100_000, ge=1)
+    """The most examples of a JSON body. Streams have as many as you like."""
     max_upload_bytes: Size = ByteSize(16 << 30)
     """The largest trained model that may be uploaded."""
     token_file: Path | None = None

@@ -38,6 +38,8 @@ class Pieces:
     def __init__(self) -> None:
         self.failure: Exception | None = None
         """Why a piece was not journalled; only the committer reads and writes it."""
+        self.given_up = False
+        """Whether nobody waits for them any more: what is not journalled yet need not be."""
 
 
 class Learn(NamedTuple):

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from nonzero import AdaGrad, Batch, BatchError, LogisticRegression
-from nonzero_service.errors import ClosedError, QueueFullError
+from nonzero_service.errors import ClosedError, GivenUpError, QueueFullError
 from nonzero_service.fold import apply, settings_entry
 from nonzero_service.learner import MAX_BATCH, Learner
 from nonzero_service.storage.errors import DiskFullError, OutcomeUnknownError
@@ -127,14 +127,6 @@ def test_what_the_model_cannot_learn_from_never_reaches_the_journal(with_learner
 
     with_learner(use)
     assert with_learner.folded().examples == 20
-
-
-def test_a_request_that_has_gone_is_applied_all_the_same(with_learner: Learning) -> None:
-    async def use(learner: Learner) -> None:
-        learner.submit(batches(1)[0]).cancel()
-        assert await learner.run(lambda: learner.model.examples) == 20
-
-    with_learner(use)
 
 
 def test_closing_drains_may_be_repeated_and_ends_use(with_learner: Learning) -> None:
@@ -254,3 +246,26 @@ def test_no_piece_of_a_stream_is_learned_after_one_that_found_no_space(small_dis
             await learner.close()
 
     asyncio.run(run())
+
+
+def test_what_nobody_waits_for_is_not_journalled(tmp_path: Path) -> None:
+    """Nor is what comes after it of the same stream; the rest is."""
+    gone, cancelled, other, alone = batches(4)
+    free = threading.Event()
+
+    async def use(learner: Learner) -> None:
+        waiting = [learner.run(free.wait) for _ in range(4)]  # so that the committer has to wait
+        pieces = Pieces()
+        pieces.given_up = True
+        stream = [learner.submit(batch, pieces=pieces) for batch in (gone, other)]
+        learner.submit(cancelled).cancel()
+        applied = learner.submit(alone)
+        free.set()
+        await asyncio.gather(*waiting)
+        assert (await applied).sequence == len(alone)
+        outcomes = await asyncio.gather(*stream, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [GivenUpError, GivenUpError]
+        assert not learner.queued_bytes
+
+    model = Learning(tmp_path)(use)
+    assert model.examples == len(alone)

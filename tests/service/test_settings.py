@@ -44,6 +44,8 @@ def test_the_documented_settings_and_their_defaults() -> None:
         "max_body_bytes": 64 << 20,
         "max_decompressed_bytes": 1 << 30,
         "max_line_bytes": 16 << 20,
+        "max_features": 100_000,
+        "max_examples": 100_000,
         "max_upload_bytes": 16 << 30,
         "token_file": None,
         "allow_open": "off",

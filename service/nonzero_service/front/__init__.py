@@ -2,8 +2,9 @@
 
 ``connection`` takes bytes and finds requests in them; ``heads`` says which of these are none. ``guard`` lets
 a request in, by its token (``access``, ``tokens``) and by the room that there is (``admission``).
+What is let in begins in its turn (``turns``), what is not is told so in a while (``refusing``).
 ``exchange`` is one request with its answer on the way through the application; ``answering`` is what every
-answer says. ``watch`` ends what takes too long.
+answer says. ``watch`` ends what takes too long; ``accepting`` takes new connections beside the event loop.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from functools import partial
 from typing import Any, cast
 
 import httptools
@@ -17,6 +18,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from nonzero_service.front.exchange import Exchange
+from nonzero_service.front.guard import Pass
 from nonzero_service.front.heads import head_of, target_of, too_large, unreadable
 from nonzero_service.front.limits import EXTRA, LINGER_BYTES, PIPELINED
 from nonzero_service.front.phases import ANSWER, BODY, HEAD, IDLE, LEAVING
@@ -247,6 +249,8 @@ class Connection(asyncio.Protocol):
         self._server.total_requests += 1
         self.served += 1
         self._running = None
+        if exchange.admitted is not None:
+            exchange.admitted.end()
         if self._transport.is_closing():
             return
         if not exchange.keep_alive or (waited and not exchange.whole):
@@ -330,9 +334,24 @@ class Connection(asyncio.Protocol):
             admitted = self.front.guard.admit(exchange.scope, exchange.head, extra=self.extra)
         except Problem as problem:
             self.front.turn_away(exchange.scope, problem)
-            exchange.answer(problem)
+            if problem.status in (429, 503):
+                self.front.refusals.add(exchange, problem, self.loop)
+            else:
+                exchange.answer(problem)
             return
+        exchange.admitted = admitted
         exchange.scope["hold"] = admitted.hold
+        if admitted.work == "operate":
+            self._run(exchange, admitted)
+        else:
+            preferred = admitted.work == "predict"
+            begin = partial(self._run, exchange, admitted)
+            self.front.turns.take(begin, preferred=preferred, loop=self.loop)
+
+    def _run(self, exchange: Exchange, admitted: Pass) -> None:
+        if exchange.gone:
+            admitted.end()
+            return
         task = self.loop.create_task(exchange.run(self._app))
         self._task = task if admitted.work in ("predict", "update") else None
         tasks = self._server.tasks

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.types import ASGIApp, Message, Scope
 
+from nonzero_service.front.guard import Pass
 from nonzero_service.front.heads import Head
 from nonzero_service.front.limits import BUFFER, LINGER_BYTES
 from nonzero_service.problems import Problem
@@ -52,11 +53,13 @@ class Exchange:
         "_connection",
         "_continue",
         "_form",
+        "_head_bytes",
         "_held",
         "_pieces",
         "_rest",
         "_told",
         "_waiter",
+        "admitted",
         "answered",
         "begun",
         "gone",
@@ -75,10 +78,13 @@ class Exchange:
         self._told = False  # whether the application has been given the body's end
         self._waiter: asyncio.Future[None] | None = None
         self._form = SIZED
+        self._head_bytes = b""
         self._rest = 0  # bytes of the answer's body that its Content-Length still promises
         self.scope = scope
         self.head = head
         self.keep_alive = keep_alive
+        self.admitted: Pass | None = None
+        """What it was let in with."""
         self.whole = False
         """Whether the whole body has arrived."""
         self.begun = False
@@ -196,24 +202,30 @@ class Exchange:
             return
         if not self.begun:
             self.begun = True
-            connection.write(self._head(message["status"], message.get("headers", ())))
-            return
-        body = message.get("body", b"")
+            self._head_bytes = self._head(message["status"], message.get("headers", ()))
+            return  # it is written with what follows: a system call less
         last = not message.get("more_body", False)
-        if self.scope["method"] == "HEAD":
-            body = b""
-        elif self._form == CHUNKED:
-            body = (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + (b"0\r\n\r\n" if last else b"")
-        elif self._form == SIZED:
-            self._rest -= len(body)
-            if self._rest < 0 or (last and self._rest):
-                raise RuntimeError("an answer is not as long as its Content-Length says")
-        if body:
-            connection.write(body)
+        data = self._head_bytes + self._framed(message.get("body", b""), last=last)
+        self._head_bytes = b""
+        if data:
+            connection.write(data)
         if last:
             self.answered = True
             self._wake()
             connection.answered(self, waited=self._continue)
+
+    def _framed(self, body: bytes, *, last: bool) -> bytes:
+        """Return a part of the answer's body as it is sent."""
+        if self.scope["method"] == "HEAD":
+            return b""
+        if self._form == CHUNKED:
+            chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            return chunk + b"0\r\n\r\n" if last else chunk
+        if self._form == SIZED:
+            self._rest -= len(body)
+            if self._rest < 0 or (last and self._rest):
+                raise RuntimeError("an answer is not as long as its Content-Length says")
+        return body
 
     def _goes_on(self, status: int) -> bool:
         """Decide whether another request may follow: not where much of a refused body would be waited for."""

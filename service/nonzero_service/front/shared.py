@@ -13,6 +13,8 @@ from nonzero_service.front.answering import Lines
 from nonzero_service.front.exchange import STATUS_LINES
 from nonzero_service.front.guard import Guard
 from nonzero_service.front.limits import Limits
+from nonzero_service.front.refusing import Refusals
+from nonzero_service.front.turns import Turns
 from nonzero_service.front.watch import Watch
 from nonzero_service.problems import Problem
 from nonzero_service.requests import made_request_id
@@ -40,6 +42,8 @@ class Front:
         self.watch = Watch(self.limits)
         self.lines = Lines(encrypted=settings.ssl_certfile is not None)
         self.guard = Guard(settings)
+        self.turns = Turns()
+        self.refusals = Refusals()
         self._counts = counts
         self._quiet_until = 0.0
         self._log = structlog.get_logger("requests")

@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from nonzero_service.answers import send_json
 from nonzero_service.bodies import check_examples
 from nonzero_service.headers import JSON, headers_of, unknown_type
-from nonzero_service.json_bodies import batch_of, features_of
+from nonzero_service.json_bodies import features_of
 from nonzero_service.problems import Problem
 from nonzero_service.service import Service
 
@@ -32,7 +32,7 @@ class Explain:
         if headers.media != JSON:
             raise unknown_type(headers.media, JSON)
         body = await self.service.bodies.json(headers, receive)
-        batch = batch_of(body)
+        batch = self.service.bodies.batch_of(body)
         if len(batch) != 1:
             raise Problem(422, f"the body has {len(batch)} examples; explain takes one")
         check_examples(batch, served.model.bits, labelled=False)

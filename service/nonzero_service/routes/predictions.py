@@ -14,7 +14,6 @@ from nonzero_service.answers import prediction_lines, predictions, send_json, se
 from nonzero_service.bodies import check_examples
 from nonzero_service.counts import Counts
 from nonzero_service.headers import JSON, STREAMS, Headers, flag_of, headers_of, unknown_type
-from nonzero_service.json_bodies import batch_of
 from nonzero_service.problems import Problem
 from nonzero_service.service import Findable, Parts, Predictable
 from nonzero_service.spool import Spool
@@ -58,10 +57,9 @@ class Predict:
         await served.attribution.synced()
         await send_json(send, answer)
 
-    @staticmethod
-    def _answer(served: Predictable, body: bytes, unsure: bool) -> tuple[int, bytes]:
+    def _answer(self, served: Predictable, body: bytes, unsure: bool) -> tuple[int, bytes]:
         """Read the examples of a body; return how many they are, and the answer."""
-        batch = batch_of(body)
+        batch = self.service.bodies.batch_of(body)
         sequence = served.model.examples
         try:
             found = served.model.predict(batch)

@@ -36,6 +36,7 @@ class Update:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         served = self.service.models.get(scope["path_params"]["model"])
+        served.learner.check_room()
         headers = headers_of(scope)
         strict = flag_of(scope, "strict")
         if headers.media == JSON:

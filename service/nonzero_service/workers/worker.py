@@ -68,10 +68,12 @@ class Worker(Server):
         self._channel: Channel[FromWriter] = Channel(self._socket, FromWriter, self._heard, self._alone)
         await asyncio.to_thread(warm_up)
         await uvicorn.Server.startup(self, sockets)
+        self.accept()
         self._channel.send(Ready())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the requests in flight."""
+        self.accept_no_more()
         await uvicorn.Server.shutdown(self, sockets)
         self._channel.close()
         self._bodies.close()

@@ -1,0 +1,53 @@
+"""Refusing: a request that is one too many waits for that answer, longer where there are many.
+
+A client that is refused at once may ask again at once, and refusing takes time too: at three times the
+capacity it took half of it, at eight times nearly all. So refusing has a share, however many ask.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from nonzero_service.problems import Problem
+
+if TYPE_CHECKING:
+    from nonzero_service.front.exchange import Exchange
+
+__all__ = ["Refusals"]
+
+PAUSE_SECONDS: Final = 0.2
+TICK_SECONDS: Final = 0.02
+SHARE: Final = 0.05
+"""Of the time that this thread computes."""
+LEAST: Final = 2
+"""So many are told in a tick in any case."""
+
+
+class Refusals:
+    """Those that wait to be refused; used on the event loop."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[float, Exchange, Problem]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._computed = 0.0
+
+    def add(self, exchange: Exchange, problem: Problem, loop: asyncio.AbstractEventLoop) -> None:
+        """Refuse a request in a while."""
+        self._waiting.append((loop.time() + PAUSE_SECONDS, exchange, problem))
+        if self._timer is None:
+            self._timer = loop.call_later(PAUSE_SECONDS, self._tick, loop)
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        now, begun = loop.time(), time.thread_time()
+        end = begun + SHARE * (begun - self._computed)
+        self._computed = begun
+        told = 0
+        while self._waiting and self._waiting[0][0] <= now and (told < LEAST or time.thread_time() < end):
+            _, exchange, problem = self._waiting.popleft()
+            if not exchange.gone:
+                exchange.answer(problem)
+                told += 1
+        self._timer = loop.call_later(TICK_SECONDS, self._tick, loop) if self._waiting else None
