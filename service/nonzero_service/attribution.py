@@ -21,7 +21,8 @@ from nonzero import Batch
 from nonzero.errors import NonzeroError
 from nonzero_service.errors import LabelInFlightError
 from nonzero_service.impressions.rules import Keeping, Rules
-from nonzero_service.impressions.store import Claim, Impressions, Verdict
+from nonzero_service.impressions.store import Claim, Impressions
+from nonzero_service.impressions.verdicts import Verdict
 from nonzero_service.learner import Learner
 from nonzero_service.settings import Settings
 from nonzero_service.work import Applied

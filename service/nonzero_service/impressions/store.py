@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import xxhash
@@ -16,31 +16,21 @@ from numpy.typing import NDArray
 from nonzero import Batch
 from nonzero.ids import Ids
 from nonzero_service.impressions.joined import References
-from nonzero_service.impressions.records import Records, packed
+from nonzero_service.impressions.records import packed
 from nonzero_service.impressions.rules import Rules
 from nonzero_service.impressions.segment import Segment, State
-from nonzero_service.impressions.selecting import labelled, ordered
+from nonzero_service.impressions.segments import Found, Segments
+from nonzero_service.impressions.selecting import labelled
+from nonzero_service.impressions.verdicts import Verdict, decide
 from nonzero_service.storage.files import sync_directory
 
-__all__ = ["Claim", "Impressions", "Verdict"]
-
-Verdict = Literal["joined", "corrected", "unknown", "duplicate", "conflicting", "gone"]
-"""What a label meets; the last four change nothing."""
+__all__ = ["Claim", "Impressions"]
 
 DELAYS: Final = 10_000
 """Of so many labels the delays are remembered."""
 
 REMEMBERED: Final = 1 << 16
 """So many labels without an impression are remembered, to notice that their impression came after them."""
-
-LABEL_OF: Final = {
-    State.NEGATIVE: 0,
-    State.EXPIRED: 0,
-    State.THINNED: 0,
-    State.CLICKED: 1,
-    State.CORRECTED: 1,
-}
-"""The label that an impression has had, or stands for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +76,7 @@ class Impressions:
         self._early: dict[int, None] = {}
         directory.mkdir(exist_ok=True)
         firsts = sorted(int(path.stem) for path in directory.glob("*.rows"))
-        self._segments = [Segment(directory, first, new=False) for first in firsts]
+        self._segments = Segments(Segment(directory, first, new=False) for first in firsts)
         self._open: Segment | None = None
         self._next = self._segments[-1].next if self._segments else 0
         self._last_ms = max((int(one.times[-1]) for one in self._segments if one.used), default=0)
@@ -183,30 +173,28 @@ class Impressions:
         hashes = _hashes(ids)
         with self._lock:
             numbers = self._find(hashes)
-            if (self._states(numbers) == State.CLAIMED).any():
+            if (self._segments.states(numbers) == State.CLAIMED).any():
                 return None
         # Their ids are compared before anything is decided: a hash may be of another id.
         records = self._read(np.flatnonzero(numbers >= 0), numbers)
         with self._lock:
             for row, name in records.names.items():
                 if not name:
-                    self._set(numbers[row : row + 1], np.array([State.DAMAGED], np.uint8))
+                    self._segments.set(numbers[row : row + 1], np.array([State.DAMAGED], np.uint8))
                     self.counts["damaged"] += 1
                 elif name != ids[row]:
                     numbers[row] = -1
-            states, times = self._states(numbers), self._times(numbers)
+            states, times = self._segments.states(numbers), self._segments.times(numbers)
             if (states == State.CLAIMED).any():
                 return None
-            decided = _decide(
-                self.rules, numbers.tolist(), labels, states.tolist(), (now_ms - times).tolist()
-            )
+            decided = decide(self.rules, numbers.tolist(), labels, states.tolist(), (now_ms - times).tolist())
             taken = np.flatnonzero([verdict in ("joined", "corrected") for verdict in decided])
             given = np.array(labels, np.int64)
             thin = ~self.rules.keeps(hashes[taken]) & (given[taken] == 0)
             becomes = np.where(given[taken] == 1, State.CLICKED, State.NEGATIVE).astype(np.uint8)
             becomes[[decided[row] == "corrected" for row in taken.tolist()]] = State.CORRECTED
-            self._set(numbers[taken], np.where(thin, becomes, State.CLAIMED).astype(np.uint8))
-            self._persist(numbers[taken[thin]], becomes[thin])
+            self._segments.set(numbers[taken], np.where(thin, becomes, State.CLAIMED).astype(np.uint8))
+            self._segments.persist(numbers[taken[thin]], becomes[thin])
             self.pending -= int((states[taken] == State.PENDING).sum())
             self.counts["thinned"] += int(thin.sum())
             self.delays.extend((now_ms - times[taken]).tolist())
@@ -230,13 +218,13 @@ class Impressions:
     def settle(self, references: References) -> None:
         """Note that what was claimed is in the journal."""
         with self._lock:
-            self._set(references.numbers, references.states)
-            self._persist(references.numbers, references.states)
+            self._segments.set(references.numbers, references.states)
+            self._segments.persist(references.numbers, references.states)
 
     def give_back(self, claim: Claim) -> None:
         """Undo a claim of which nothing came into the journal."""
         with self._lock:
-            self._set(claim.references.numbers, claim.before)
+            self._segments.set(claim.references.numbers, claim.before)
             self.pending += int((claim.before == State.PENDING).sum())
             self.counts.subtract(
                 ["corrected" if state == State.CORRECTED else "joined" for state in claim.references.states]
@@ -250,10 +238,10 @@ class Impressions:
             numbers, states = references.numbers, references.states
             if numbers.size:
                 self._next = max(self._next, int(numbers.max()) + 1)
-            same = self._hashes_of(numbers) == references.hashes
-            before = self._states(numbers[same])
-            self._set(numbers[same], states[same])
-            self._persist(numbers[same], states[same])
+            same = self._segments.hashes_of(numbers) == references.hashes
+            before = self._segments.states(numbers[same])
+            self._segments.set(numbers[same], states[same])
+            self._segments.persist(numbers[same], states[same])
             self.pending -= int((before == State.PENDING).sum())
 
     # -- expiry ----------------------------------------------------------------------------------------
@@ -316,7 +304,7 @@ class Impressions:
                 and (not one.used or int(one.times[one.used - 1]) < last)
                 and not (one.states[: one.used] == State.CLAIMED).any()
             ]
-            self._segments = [one for one in self._segments if one not in gone]
+            self._segments = Segments(one for one in self._segments if one not in gone)
             if self._open in gone:
                 self._open = None
         for one in gone:
@@ -345,7 +333,7 @@ class Impressions:
     def close(self) -> None:
         """Close the files; a second call does nothing."""
         with self._lock:
-            segments, self._segments, self._open = self._segments, [], None
+            segments, self._segments, self._open = self._segments, Segments(), None
         for segment in segments:
             segment.close()
 
@@ -353,103 +341,18 @@ class Impressions:
 
     def _find(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Return int64[n]: the number of each hash, -1 for an unknown one, which is remembered."""
-        numbers = np.full(hashes.size, -1, np.int64)
-        for segment in self._segments:
-            places = segment.find(hashes)
-            numbers = np.where(places >= 0, places + segment.first, numbers)
+        numbers = self._segments.find(hashes)
         for h in hashes[numbers < 0].tolist():
             self._early[h] = None
         while len(self._early) > REMEMBERED:
             del self._early[next(iter(self._early))]
         return numbers
 
-    def _parts(self, numbers: NDArray[np.int64]) -> Iterator[tuple[Segment, NDArray[np.intp]]]:
-        """Yield each segment that some numbers are of, and which of them."""
-        for segment in self._segments:
-            rows = np.flatnonzero((numbers >= segment.first) & (numbers < segment.next))
-            if rows.size:
-                yield segment, rows
-
-    def _states(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
-        states = np.full(numbers.size, State.DAMAGED, np.uint8)
-        for segment, rows in self._parts(numbers):
-            states[rows] = segment.states[numbers[rows] - segment.first]
-        return states
-
-    def _times(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        times = np.zeros(numbers.size, np.int64)
-        for segment, rows in self._parts(numbers):
-            times[rows] = segment.times[numbers[rows] - segment.first]
-        return times
-
-    def _hashes_of(self, numbers: NDArray[np.int64]) -> NDArray[np.uint64]:
-        hashes = np.zeros(numbers.size, np.uint64)
-        for segment, rows in self._parts(numbers):
-            hashes[rows] = segment.hashes[numbers[rows] - segment.first]
-        return hashes
-
-    def _set(self, numbers: NDArray[np.int64], states: NDArray[np.uint8]) -> None:
-        for segment, rows in self._parts(numbers):
-            segment.states[numbers[rows] - segment.first] = states[rows]
-
-    def _persist(self, numbers: NDArray[np.int64], states: NDArray[np.uint8]) -> None:
-        for segment, rows in self._parts(numbers):
-            segment.settle_on_disk(numbers[rows] - segment.first, states[rows])
-
-    def _read(self, rows: NDArray[np.intp], numbers: NDArray[np.int64]) -> _Read:
+    def _read(self, rows: NDArray[np.intp], numbers: NDArray[np.int64]) -> Found:
         """Read the records of some rows' numbers."""
         with self._lock:
-            parts = list(self._parts(numbers[rows]))
-        read = [(rows[which], segment.read(numbers[rows[which]] - segment.first)) for segment, which in parts]
-        return _Read(read)
-
-
-class _Read:
-    """Records that were read, by the row that asked for them."""
-
-    def __init__(self, parts: list[tuple[NDArray[np.intp], Records]]) -> None:
-        self._rows = np.concatenate([rows for rows, _ in parts] or [np.empty(0, np.intp)])
-        self._batch = Batch.concatenate([records.batch for _, records in parts])
-        self._probabilities = np.concatenate(
-            [records.probabilities for _, records in parts] or [np.empty(0, np.float32)]
-        )
-        names = [name for _, records in parts for name in records.ids]
-        self.names: dict[int, bytes] = dict(zip(self._rows.tolist(), names, strict=True))
-        """The id of each; empty where the record is damaged."""
-
-    def chosen(self, rows: NDArray[np.intp]) -> tuple[Batch, NDArray[np.float32]]:
-        """Return the examples of some rows, in their order, and what was answered."""
-        place = {row: j for j, row in enumerate(self._rows.tolist())}
-        order = np.array([place[row] for row in rows.tolist()], np.int64)
-        return ordered(self._batch, order), self._probabilities[order]
-
-
-def _decide(
-    rules: Rules, numbers: list[int], labels: Sequence[int], states: list[int], ages: list[int]
-) -> list[Verdict]:
-    """Decide what each label meets; one given earlier among them counts."""
-    given: dict[int, int] = {}
-    return [
-        _verdict(rules, given, number, label, state, age)
-        for number, label, state, age in zip(numbers, labels, states, ages, strict=True)
-    ]
-
-
-def _verdict(rules: Rules, given: dict[int, int], number: int, label: int, state: int, age: int) -> Verdict:
-    if number < 0:
-        return "unknown"
-    known = given.get(number, LABEL_OF.get(State(state)))
-    if known is not None and number not in given and label and state in (State.EXPIRED, State.THINNED):
-        if age > rules.attribution_ms + rules.correction_ms:
-            return "gone"
-        given[number] = label
-        return "corrected"
-    if known is not None:
-        return "duplicate" if known == label else "conflicting"
-    if state != State.PENDING:
-        return "gone"
-    given[number] = label
-    return "joined"
+            parts = list(self._segments.parts(numbers[rows]))
+        return Found([(rows[which], one.read(numbers[rows[which]] - one.first)) for one, which in parts])
 
 
 def _hashes(ids: Sequence[bytes]) -> NDArray[np.uint64]:

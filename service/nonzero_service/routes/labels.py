@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from nonzero_service.answers import send_json
 from nonzero_service.attribution import Labelled
 from nonzero_service.headers import JSON, NDJSON, Headers, headers_of, unknown_type
-from nonzero_service.impressions.store import Verdict
+from nonzero_service.impressions.verdicts import Verdict
 from nonzero_service.label_bodies import Labels, labels_of, stream_labels
 from nonzero_service.models import ServedModel
 from nonzero_service.problems import MAX_ERRORS, Problem

@@ -1,0 +1,85 @@
+"""The segments of a store together: impressions by their numbers, wherever they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nonzero import Batch
+from nonzero_service.impressions.records import Records
+from nonzero_service.impressions.segment import Segment, State
+from nonzero_service.impressions.selecting import ordered
+
+__all__ = ["Found", "Segments"]
+
+
+class Segments(list[Segment]):
+    """Segments in the order of their numbers. Used under the store's lock."""
+
+    def find(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Return int64[n]: the number of each hash, -1 for an unknown one."""
+        numbers = np.full(hashes.size, -1, np.int64)
+        for segment in self:
+            places = segment.find(hashes)
+            numbers = np.where(places >= 0, places + segment.first, numbers)
+        return numbers
+
+    def parts(self, numbers: NDArray[np.int64]) -> Iterator[tuple[Segment, NDArray[np.intp]]]:
+        """Yield each segment that some numbers are of, and which of them."""
+        for segment in self:
+            rows = np.flatnonzero((numbers >= segment.first) & (numbers < segment.next))
+            if rows.size:
+                yield segment, rows
+
+    def states(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return uint8[n]: what has become of each; ``DAMAGED`` where there is none of that number."""
+        states = np.full(numbers.size, State.DAMAGED, np.uint8)
+        for segment, rows in self.parts(numbers):
+            states[rows] = segment.states[numbers[rows] - segment.first]
+        return states
+
+    def times(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return int64[n]: when each was predicted; 0 where there is none of that number."""
+        times = np.zeros(numbers.size, np.int64)
+        for segment, rows in self.parts(numbers):
+            times[rows] = segment.times[numbers[rows] - segment.first]
+        return times
+
+    def hashes_of(self, numbers: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """Return uint64[n]: the hash of each id; 0 where there is none of that number."""
+        hashes = np.zeros(numbers.size, np.uint64)
+        for segment, rows in self.parts(numbers):
+            hashes[rows] = segment.hashes[numbers[rows] - segment.first]
+        return hashes
+
+    def set(self, numbers: NDArray[np.int64], states: NDArray[np.uint8]) -> None:
+        """Note in memory what has become of each."""
+        for segment, rows in self.parts(numbers):
+            segment.states[numbers[rows] - segment.first] = states[rows]
+
+    def persist(self, numbers: NDArray[np.int64], states: NDArray[np.uint8]) -> None:
+        """Write to the files what has become of each."""
+        for segment, rows in self.parts(numbers):
+            segment.settle_on_disk(numbers[rows] - segment.first, states[rows])
+
+
+class Found:
+    """Records that were read, by the row that asked for them."""
+
+    def __init__(self, parts: list[tuple[NDArray[np.intp], Records]]) -> None:
+        self._rows = np.concatenate([rows for rows, _ in parts] or [np.empty(0, np.intp)])
+        self._batch = Batch.concatenate([records.batch for _, records in parts])
+        self._probabilities = np.concatenate(
+            [records.probabilities for _, records in parts] or [np.empty(0, np.float32)]
+        )
+        names = [name for _, records in parts for name in records.ids]
+        self.names: dict[int, bytes] = dict(zip(self._rows.tolist(), names, strict=True))
+        """The id of each; empty where the record is damaged."""
+
+    def chosen(self, rows: NDArray[np.intp]) -> tuple[Batch, NDArray[np.float32]]:
+        """Return the examples of some rows, in their order, and what was answered."""
+        place = {row: j for j, row in enumerate(self._rows.tolist())}
+        order = np.array([place[row] for row in rows.tolist()], np.int64)
+        return ordered(self._batch, order), self._probabilities[order]
