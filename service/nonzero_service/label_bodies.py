@@ -94,7 +94,8 @@ async def stream_labels(bodies: Bodies, headers: Headers, receive: Receive) -> A
     """
     settings = bodies.settings
     decoder = decoder_of(headers.encoding)
-    rest, number, size = b"", 0, 0
+    rest: list[bytes] = []
+    held = number = size = 0
     async with Intake(receive) as intake:
         while (data := await intake.take()) is not None:
             decoder.offer(data)
@@ -106,15 +107,21 @@ async def stream_labels(bodies: Bodies, headers: Headers, receive: Receive) -> A
                         f"the body is more than {settings.max_decompressed_bytes} bytes after decompression; "
                         "send it in parts",
                     )
-                *lines, rest = (rest + plain).split(b"\n")
-                if len(rest) > settings.max_line_bytes:
+                first, *others = plain.split(b"\n")
+                rest.append(first)
+                held += len(first)
+                lines: list[bytes] = []
+                if others:  # the line that was begun is whole now, and is put together once
+                    *others, last = others
+                    lines, rest, held = [b"".join(rest), *others], [last], len(last)
+                if held > settings.max_line_bytes:
                     raise Problem(413, f"a label's line has at most {settings.max_line_bytes} bytes")
                 for start in range(0, len(lines), AT_ONCE):
                     yield read_lines(lines[start : start + AT_ONCE], number + start)
                 number += len(lines)
     decoder.finish()
-    if rest:
-        yield read_lines([rest], number)
+    if held:
+        yield read_lines([b"".join(rest)], number)
 
 
 def read_lines(lines: list[bytes], before: int) -> Labels:
