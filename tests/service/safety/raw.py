@@ -68,7 +68,7 @@ def answers(received: bytes) -> list[Answer]:
         assert version == "HTTP/1.1", first
         if status == "100":
             continue
-        headers = dict(line.split(": ", 1) for line in lines)
+        headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
         if headers.get("transfer-encoding") == "chunked":
             body = b""
             while True:
