@@ -75,6 +75,8 @@ def service(directory: Path, **settings: Any) -> Iterator[Service]:
         assert process.stderr is not None
         port = 0
         for line in process.stderr:
+            if not line.startswith("{"):  # it says in plain text that it compiles
+                continue
             event = json.loads(line)
             port = event.get("port", port)
             if event["event"] == "ready":

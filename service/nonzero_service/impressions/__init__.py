@@ -12,6 +12,6 @@ An impression has a number, counted from 0. What is learned from one is a row of
 inside and the numbers beside them, so the model never depends on these files; from the rows a start learns
 what became of impressions whose state byte a crash has lost.
 
-In memory an impression takes 29 bytes: its hash, time, place, state and a share of an index
+In memory an impression takes 33 bytes: its hash, time, place, state and a share of an index
 (:mod:`~nonzero_service.impressions.segment`). The features stay on disk.
 """
