@@ -7,7 +7,7 @@ row, or an error that names it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -17,7 +17,7 @@ from starlette.types import Receive
 from nonzero import Batch, LineError, formats
 from nonzero.examples import usable
 from nonzero.formats import Parsed
-from nonzero_service.decoding import Decoder, decoder_of
+from nonzero_service.decoding import PIECE, Decoder, decoder_of
 from nonzero_service.headers import NDJSON, STREAMS, Headers
 from nonzero_service.idempotency import Fingerprint
 from nonzero_service.intake import Intake, read_whole
@@ -154,14 +154,14 @@ class Bodies:
         limit = self.settings.max_decompressed_bytes if headers.encoding else None
         end = 0
         async with Intake(receive) as intake:
-            while (data := await intake.take()) is not None:
-                pieces = _pieces(decoder, data, reader, fingerprint)
+            while chunks := await intake.take(PIECE):
+                decoder.offer(chunks)
                 if names is not None and not headers.encoding:
-                    names.look(headers.media, data)
+                    names.look(headers.media, chunks[0])
                     names = None
-                weight = len(data) if limit is None else len(data) + SMALL
-                while (read := await self.offload(weight, next, pieces, None)) is not None:
-                    piece, size = read
+                weight = sum(map(len, chunks)) + (0 if limit is None else SMALL)
+                while decoder.more:
+                    piece, size = await self.offload(weight, _next_piece, decoder, reader, fingerprint)
                     end += size
                     if limit is not None and end > limit:
                         raise Problem(
@@ -178,15 +178,15 @@ class Bodies:
         return piece if parsed is piece.parsed else piece._replace(parsed=parsed)
 
 
-def _pieces(
-    decoder: Decoder, data: bytes, reader: formats.Reader, fingerprint: Fingerprint | None
-) -> Iterator[tuple[Piece, int]]:
-    """Decode and parse what has arrived; each piece with the number of its decoded bytes."""
-    decoder.offer(data)
-    while plain := decoder.read():
-        if fingerprint is not None:
-            fingerprint.update(plain)
-        yield _piece(reader.feed(plain), fingerprint), len(plain)
+def _next_piece(
+    decoder: Decoder, reader: formats.Reader, fingerprint: Fingerprint | None
+) -> tuple[Piece, int]:
+    """Decode and parse the next piece; with the number of its decoded bytes."""
+    chunks = decoder.read()
+    if fingerprint is not None:
+        for chunk in chunks:
+            fingerprint.update(chunk)
+    return _piece(reader.feed(*chunks), fingerprint), sum(map(len, chunks))
 
 
 def _piece(parsed: Parsed, fingerprint: Fingerprint | None) -> Piece:
@@ -199,10 +199,11 @@ def _decoded(decoder: Decoder, body: bytes, limit: int) -> bytes | None:
     """Decode a whole body; None where it is longer than `limit`."""
     pieces: list[bytes] = []
     size = 0
-    decoder.offer(body)
-    while plain := decoder.read():
-        pieces.append(plain)
-        size += len(plain)
+    decoder.offer([body])
+    while decoder.more:
+        chunks = decoder.read()
+        pieces += chunks
+        size += sum(map(len, chunks))
         if size > limit:
             return None
     decoder.finish()

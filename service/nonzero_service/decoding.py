@@ -16,24 +16,25 @@ from nonzero_service.problems import Problem
 
 __all__ = ["PIECE", "Decoder", "Gzip", "Plain", "Zstd", "decoder_of"]
 
-PIECE: Final = 1 << 19
-"""About so many plain bytes come out at once."""
+PIECE: Final = 1 << 20
+"""About so many plain bytes come out at once, and at most so many are parsed at once."""
 
 
 class Decoder(ABC):
-    """Decodes one body: :meth:`offer` its bytes, :meth:`read` until nothing comes, and :meth:`finish`."""
-
-    def __init__(self) -> None:
-        self._input = b""
-        self._position = 0
-
-    def offer(self, data: bytes) -> None:
-        """Take more of the body; all that was offered before must have been read."""
-        self._input, self._position = data, 0
+    """Decodes one body: :meth:`offer` its bytes, :meth:`read` while :attr:`more`, and :meth:`finish`."""
 
     @abstractmethod
-    def read(self) -> bytes:
-        """Return the next plain bytes; empty where more of the body is needed."""
+    def offer(self, chunks: list[bytes]) -> None:
+        """Take more of the body; all that was offered before must have been read."""
+
+    @property
+    @abstractmethod
+    def more(self) -> bool:
+        """Whether there may be something to read."""
+
+    @abstractmethod
+    def read(self) -> list[bytes]:
+        """Return the next plain bytes, in chunks as they are there."""
 
     @abstractmethod
     def finish(self) -> None:
@@ -45,24 +46,54 @@ class Decoder(ABC):
             400, where it did not.
         """
 
+
+class Plain(Decoder):
+    """A body that is not encoded: its chunks are handed on, never copied."""
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []
+
+    def offer(self, chunks: list[bytes]) -> None:
+        """Take chunks."""
+        self._chunks = chunks
+
+    @property
+    def more(self) -> bool:
+        """Whether there are chunks."""
+        return bool(self._chunks)
+
+    def read(self) -> list[bytes]:
+        """Return the chunks as they are."""
+        chunks, self._chunks = self._chunks, []
+        return chunks
+
+    def finish(self) -> None:
+        """Accept any end."""
+
+
+class Encoded(Decoder):
+    """What the decoders of compressed bodies have in common: compressed bytes go in by slices."""
+
+    def __init__(self) -> None:
+        self._input = b""
+        self._position = 0
+
+    def offer(self, chunks: list[bytes]) -> None:
+        """Take compressed bytes."""
+        self._input, self._position = b"".join(chunks), 0
+
+    @property
+    def more(self) -> bool:
+        """Whether not all of them have gone in."""
+        return self._position < len(self._input)
+
     def _slice(self, size: int) -> bytes:
         taken = self._input[self._position : self._position + size]
         self._position += len(taken)
         return taken
 
 
-class Plain(Decoder):
-    """A body that is not encoded."""
-
-    def read(self) -> bytes:
-        """Return the bytes as they are."""
-        return self._slice(PIECE)
-
-    def finish(self) -> None:
-        """Accept any end."""
-
-
-class Gzip(Decoder):
+class Gzip(Encoded):
     """gzip: one member or several, one after another."""
 
     SLICE: Final = 1 << 14
@@ -72,27 +103,32 @@ class Gzip(Decoder):
         self._member = zlib.decompressobj(wbits=31)
         self._begun = False
         self._waiting = b""  # compressed bytes that the member has not looked at yet
-        self._more = False  # whether the member may hold plain bytes back
+        self._holds = False  # whether the member may hold plain bytes back
 
-    def read(self) -> bytes:
+    @property
+    def more(self) -> bool:
+        """Whether the member holds bytes back, or not all have gone in."""
+        return self._holds or bool(self._waiting) or super().more
+
+    def read(self) -> list[bytes]:
         """Return up to a piece."""
         while True:
             data = self._waiting or self._slice(self.SLICE)
-            if not data and not self._more:
-                return b""
+            if not data and not self._holds:
+                return []
             self._begun = self._begun or bool(data)
             try:
                 plain = self._member.decompress(data, PIECE)
             except zlib.error as error:
                 raise _damaged("gzip", error) from error
-            self._more = len(plain) == PIECE
+            self._holds = len(plain) == PIECE
             self._waiting = self._member.unconsumed_tail
             if self._member.eof:
                 self._waiting = self._member.unused_data
                 self._member = zlib.decompressobj(wbits=31)
-                self._begun = self._more = False
+                self._begun = self._holds = False
             if plain:
-                return plain
+                return [plain]
 
     def finish(self) -> None:
         """Refuse an end within a member."""
@@ -100,7 +136,7 @@ class Gzip(Decoder):
             raise _cut_short("gzip")
 
 
-class Zstd(Decoder):
+class Zstd(Encoded):
     """zstd: one frame or several; windows up to 8 MiB, as RFC 9659 has it for HTTP."""
 
     # The library takes no bound on what comes out, but a block of 4 bytes gives 128 KiB at most: so this, 32
@@ -115,7 +151,7 @@ class Zstd(Decoder):
         self._frame = self._library.decompressobj()
         self._begun = False
 
-    def read(self) -> bytes:
+    def read(self) -> list[bytes]:
         """Return a piece, made of whole slices."""
         pieces: list[bytes] = []
         size = 0
@@ -133,7 +169,7 @@ class Zstd(Decoder):
                 self._begun = False
             pieces.append(plain)
             size += len(plain)
-        return b"".join(pieces)
+        return pieces
 
     def finish(self) -> None:
         """Refuse an end within a frame."""

@@ -51,7 +51,9 @@ class Fingerprint:
         """
         end = data.rfind(b"\n") + 1
         if end:
-            self._take(self._held + data[:end])
+            if self._held:
+                self._take(self._held)
+            self._take(memoryview(data)[:end])
             self._held = data[end:]
         else:
             self._held += data
@@ -86,7 +88,7 @@ class Fingerprint:
         """The digest of what was taken up to :attr:`offset`, 16 bytes."""
         return self._digest.digest()
 
-    def _take(self, data: bytes) -> None:
+    def _take(self, data: bytes | memoryview) -> None:
         known = self._known
         if known is not None and self.offset <= known.offset <= self.offset + len(data):
             cut = known.offset - self.offset

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
@@ -12,19 +13,19 @@ from starlette.types import Receive
 
 __all__ = ["AHEAD", "Intake", "read_whole"]
 
-AHEAD: Final = 1 << 20
+AHEAD: Final = 1 << 21
 """How far the body is read ahead of its processing, in bytes; beyond that the client waits."""
 
 
 class Intake:
-    """The body of one request; :meth:`take` returns all of it that has arrived.
+    """The body of one request; :meth:`take` returns what has arrived of it, up to a size.
 
     A fast sender is so handled in large pieces, a slow one at once.
     """
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._pieces: list[bytes] = []
+        self._chunks: deque[bytes] = deque()
         self._size = 0
         self._ended = False
         self._arrived = asyncio.Event()
@@ -40,25 +41,32 @@ class Intake:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
-    async def take(self) -> bytes | None:
-        """Return what has arrived since the last call, waiting for some; None at the body's end.
+    async def take(self, size: int) -> list[bytes]:
+        """Return the next chunks that have arrived, waiting for one; none at the body's end.
+
+        Parameters
+        ----------
+        size
+            How many bytes at most, unless the first chunk is larger.
 
         Raises
         ------
         ClientDisconnect
             Where the client went before the end.
         """
-        while not self._pieces:
+        while not self._chunks:
             if self._ended:
                 self._task.result()
-                return None
+                return []
             self._arrived.clear()
             await self._arrived.wait()
-        data = b"".join(self._pieces)
-        self._pieces.clear()
-        self._size = 0
+        chunks: list[bytes] = []
+        while self._chunks and (not chunks or len(self._chunks[0]) <= size):
+            chunks.append(self._chunks.popleft())
+            size -= len(chunks[-1])
+            self._size -= len(chunks[-1])
         self._taken.set()
-        return data
+        return chunks
 
     async def _read(self) -> None:
         try:
@@ -69,7 +77,7 @@ class Intake:
                     raise ClientDisconnect
                 more = message.get("more_body", False)
                 if body := message.get("body"):
-                    self._pieces.append(body)
+                    self._chunks.append(body)
                     self._size += len(body)
                     self._arrived.set()
                 while self._size >= AHEAD:

@@ -10,7 +10,7 @@ from starlette.types import Receive
 
 from nonzero import LineError
 from nonzero_service.bodies import Bodies
-from nonzero_service.decoding import decoder_of
+from nonzero_service.decoding import PIECE, decoder_of
 from nonzero_service.headers import Headers
 from nonzero_service.intake import Intake
 from nonzero_service.json_bodies import bad_examples
@@ -97,9 +97,10 @@ async def stream_labels(bodies: Bodies, headers: Headers, receive: Receive) -> A
     rest: list[bytes] = []
     held = number = size = 0
     async with Intake(receive) as intake:
-        while (data := await intake.take()) is not None:
-            decoder.offer(data)
-            while plain := decoder.read():
+        while chunks := await intake.take(PIECE):
+            decoder.offer(chunks)
+            while decoder.more:
+                plain = b"".join(decoder.read())
                 size += len(plain)
                 if headers.encoding and size > settings.max_decompressed_bytes:
                     raise Problem(

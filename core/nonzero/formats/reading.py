@@ -122,20 +122,29 @@ class Reader:
         self._buffer = bytearray()
         self._reserve(0)
 
-    def feed(self, data: Buffer) -> Parsed:
+    def feed(self, *data: Buffer) -> Parsed:
         """Read the lines that these bytes finish.
 
         Parameters
         ----------
         data
-            Anything with the buffer interface: bytes, bytearray, memoryview, an array of uint8.
+            Anything with the buffer interface: bytes, bytearray, memoryview, an array of uint8. Several are
+            read as if they were one, which they need not be made for it.
         """
         if self._finished:
             raise ValueError("this reader is finished; make a new one for another stream")
-        view = np.frombuffer(data, np.uint8)
-        parts = [
-            part for start in range(0, view.size, PIECE) for part in self._take(view[start : start + PIECE])
-        ]
+        parts: list[Parsed] = []
+        searched = self._held
+        for one in data:
+            view = np.frombuffer(one, np.uint8)
+            for start in range(0, view.size, PIECE):
+                piece = view[start : start + PIECE]
+                if self._held + piece.size > searched + PIECE:
+                    parts += self._read(searched)
+                    searched = self._held
+                self._hold(piece)
+        if self._held > searched:
+            parts += self._read(searched)
         return self._joined(parts)
 
     def finish(self) -> Parsed:
@@ -150,18 +159,23 @@ class Reader:
             self._held = 0
         return self._joined(parts)
 
-    def _take(self, piece: NDArray[np.uint8]) -> list[Parsed]:
-        """Add at most PIECE bytes to what is held, and parse what has become whole."""
+    def _hold(self, piece: NDArray[np.uint8]) -> None:
+        """Add bytes to what is held; without the rest of a line that is too long."""
         if self._passing:
             cut = piece.tobytes().find(b"\n") + 1
             if not cut:
-                return []
+                return
             self._passing, piece = False, piece[cut:]
-        start, end = self._held, self._held + piece.size
+        end = self._held + piece.size
         self._reserve(end)
-        self._array[start:end] = piece
+        self._array[self._held : end] = piece
+        self._held = end
+
+    def _read(self, searched: int) -> list[Parsed]:
+        """Parse what is whole of what is held: at most PIECE bytes after those that were searched in vain."""
+        end = self._held
         parts: list[Parsed] = []
-        whole = self.format.whole(self._buffer, start, end)
+        whole = self.format.whole(self._buffer, searched, end)
         if whole:
             parts.append(self._parse(whole))
             self._array[: end - whole] = self._array[whole:end]

@@ -187,13 +187,14 @@ async def _upload(service: Service, name: str, headers: Headers, request: Reques
         path: Path = place / "upload"
         with path.open("wb") as file:
             async with Intake(request.receive) as intake:
-                while (data := await intake.take()) is not None:
-                    decoder.offer(data)
-                    while piece := await service.bodies.offload(len(data), decoder.read):
-                        size += len(piece)
+                while chunks := await intake.take(PIECE):
+                    decoder.offer(chunks)
+                    while decoder.more:
+                        plain = await service.bodies.offload(PIECE, decoder.read)
+                        size += sum(map(len, plain))
                         if size > limit:
                             raise Problem(413, f"a model's file has at most {limit} bytes here")
-                        await service.bodies.offload(len(piece), file.write, piece)
+                        await service.bodies.offload(PIECE, file.writelines, plain)
             decoder.finish()
         try:
             return await service.models.create_from_file(name, path)
