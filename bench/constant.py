@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from nonzero_service import logs
 from nonzero_service.answers import send_json
+from nonzero_service.front import connections
 from nonzero_service.metrics import Metrics
 from nonzero_service.models import Models
 from nonzero_service.requests import Requests
@@ -31,18 +32,20 @@ async def answer(_: Scope, receive: Receive, send: Send) -> None:
 
 def main() -> None:
     logs.configure("info", "json")  # as the service does: requests that go well are not logged
-    models = Models(Settings.load(data_dir=tempfile.gettempdir()), lambda _: None)  # it has none
-    app = Requests(answer, Metrics(models))
+    settings = Settings.load(data_dir=tempfile.gettempdir())
+    metrics = Metrics(Models(settings, lambda _: None))  # it has none
+    app = Requests(answer, metrics)
     uvicorn.run(
         app,
         port=int(sys.argv[1]),
         loop="uvloop",
-        http="httptools",
+        http=connections(settings, metrics),
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
+        date_header=False,
     )
 
 

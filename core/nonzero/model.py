@@ -15,6 +15,8 @@ from nonzero.confidence import uncertainty
 from nonzero.errors import BatchError, SettingsError, SnapshotError
 from nonzero.evidence import Evidence, comparable, forget, group_masks, new_evidence, without_clock
 from nonzero.explanation import Explanation, take_apart
+from nonzero.formats.ndjson import read_body
+from nonzero.formats.rows import NAMED, VALUED
 from nonzero.interactions import Interactions
 from nonzero.optimizers import AdaGrad, Rule, rates_of
 from nonzero.progressive import EXAMPLES, LEARNED, LOSS, WEIGHT, Progress, describe, new_progress
@@ -237,6 +239,24 @@ class LogisticRegression:
         return Batch.concatenate(
             [piece for piece, _ in self._pieces(batch, np.empty(len(batch), np.float32))]
         )
+
+    def predict_body(self, body: bytes) -> float | None:
+        """Predict the one example in a request's JSON body, in a third of the time.
+
+        None where it has to be read, and predicted, by itself: it is something else than one example, or
+        wrong; it has an id, or a slot outside the table; its features are multiplied, or its values scaled.
+        """
+        found = read_body(body)
+        if found is None:
+            return None
+        rows, flags, largest_slot = found
+        if flags & (NAMED | VALUED) or largest_slot >= 2**self.bits:
+            return None
+        if self._interactions is not None or (self._scales is not None and self._scales.learned[VALUES]):
+            return None
+        out = np.empty(1, np.float32)
+        self._predict_kernel(rows.indptr[:2], rows.indices, NO_VALUES, 0, *self._read, out)
+        return float(out[0])
 
     def _taken(
         self, batch: Batch, learning: bool = False

@@ -22,8 +22,9 @@ from nonzero.formats import Parsed
 from nonzero.ids import Ids
 from nonzero_service.headers import JSON, NDJSON
 from nonzero_service.spool import Spool
+from nonzero_service.work import Applied
 
-__all__ = ["prediction_lines", "predictions", "send_json", "send_stream"]
+__all__ = ["prediction", "prediction_lines", "predictions", "send_json", "send_stream", "updated"]
 
 
 NAMED: Final = b'{"probability":%.9g,"id":"%b"}'
@@ -83,6 +84,21 @@ def predictions(
     else:
         rows = ",".join(_rows(found, ids, uncertainty))
     return f'{{"model":"{model}","predictions":[{rows}],"sequence":{sequence}}}'.encode()
+
+
+def prediction(model: str, probability: float, sequence: int) -> bytes:
+    """Return the answer to a JSON body of one example without an id."""
+    text = f'{{"model":"{model}","predictions":[{{"probability":{probability:.9g}}}],"sequence":{sequence}}}'
+    return text.encode()
+
+
+def updated(model: str, applied: Applied) -> bytes:
+    """Return the answer to a JSON body of one example, as a tally would give it."""
+    held = f',"held":{applied.held}' if applied.held else ""
+    return (
+        f'{{"model":"{model}","accepted":{applied.examples},"rejected":0,"errors":[],'
+        f'"sequence":{applied.sequence}{held}}}'
+    ).encode()
 
 
 def prediction_lines(

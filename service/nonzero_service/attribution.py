@@ -88,7 +88,7 @@ class Attribution:
         self._lost_said = False
         # Of its own, so that neither parsing nor a slow disk is in its way.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"impressions {name}")
-        learner.settled = impressions.settle
+        learner.committer.settled = impressions.settle
         self._task = asyncio.create_task(self._watch())
 
     @property

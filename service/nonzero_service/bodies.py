@@ -60,6 +60,9 @@ class Bodies:
         # Of their own: nobody who asks for metrics waits for what is being parsed.
         self._others = ThreadPoolExecutor(2, thread_name_prefix="aside")
 
+        self.quick = min(SMALL, 2 * settings.max_features)
+        """A body of so many bytes has no more features than it may, each of which takes two."""
+
     def close(self) -> None:
         """End the threads."""
         self._threads.shutdown()
@@ -84,9 +87,9 @@ class Bodies:
             400, 413 or 415.
         """
         limit = self.settings.max_body_bytes
-        decoder = decoder_of(headers.encoding)
+        decoder = decoder_of(headers.encoding) if headers.encoding else None
         body = await read_whole(receive, limit, headers.hold)
-        if body is not None and headers.encoding:
+        if body is not None and decoder is not None:
             body = await self.offload(SMALL + len(body), _decoded, decoder, body, limit)
             headers.hold(0 if body is None else len(body))
         if body is None:

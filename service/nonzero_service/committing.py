@@ -1,10 +1,15 @@
-"""Committing: which rows of the journal a group of batches becomes."""
+"""Committing: which rows of the journal a group of batches becomes.
+
+Large batches are a row each, so that nothing is copied for a group's sake; neighbours of one kind that are
+small become one row.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Any, Final, Protocol
 
 from nonzero import Batch
 from nonzero_service import fold
@@ -14,6 +19,9 @@ from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.storage.rows import Entry
 
 __all__ = ["Group", "Submitted"]
+
+LARGE: Final = 1 << 16
+"""From so many bytes on a batch is a row of its own."""
 
 
 class Submitted(Protocol):
@@ -34,7 +42,7 @@ class Submitted(Protocol):
 
 @dataclass(eq=False)
 class _Part:
-    """Neighbours of one kind, which become one row."""
+    """Neighbours of one kind, or one large batch, which become one row."""
 
     kind: str
     batches: list[Batch] = field(default_factory=list)
@@ -42,17 +50,30 @@ class _Part:
     keys: list[KeyRecord] = field(default_factory=list)
     reason: dict[str, Any] | None = None
 
+    @cached_property
+    def batch(self) -> Batch:
+        """All its examples; to be asked when it has them."""
+        return Batch.concatenate([batch for batch in self.batches if len(batch)])
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether its examples are learned from."""
+        return self.kind in ("batch", "joined")
+
+    def takes(self, kind: str, nbytes: int) -> bool:
+        """Whether another batch may be joined to it."""
+        return self.kind == kind and nbytes < LARGE and self.batches[0].nbytes < LARGE
+
     def entry(self) -> Entry:
         """Return it as an entry."""
         if self.reason is not None:
             return trip_entry(self.reason)
-        batch = Batch.concatenate(self.batches)
         if self.kind == "batch":
-            return fold.batch_entry(batch, self.keys)
+            return fold.batch_entry(self.batch, self.keys)
         references = References.concatenate(self.references) if self.references else References.none()
         if self.kind == "joined":
-            return fold.joined_entry(batch, references, self.keys)
-        return held_entry(batch, references, self.keys)
+            return fold.joined_entry(self.batch, references, self.keys)
+        return held_entry(self.batch, references, self.keys)
 
 
 class Group:
@@ -75,30 +96,29 @@ class Group:
         """How many examples are held, of all batches."""
         self._gate = gate
         self._parts: list[_Part] = []
-        self._batches: list[Batch] = []
         closed = False
         for one in submitted:
             batch, n = one.batch, len(one.batch)
             count, reason = (0, None) if closed else gate.admit(batch)
             references = one.references
             if count or not n:
-                self._add("batch" if references is None else "joined", batch.rows(0, count), references, 0)
+                kind = "batch" if references is None else "joined"
+                self._add(kind, batch if count == n else batch.rows(0, count), references, 0)
             if reason is not None:
                 closed = True
                 self._parts.append(_Part("trip", reason=reason))
             if count < n:
-                self._add("held", batch.rows(count, n), references, count)
+                self._add("held", batch.rows(count, n) if count else batch, references, count)
             if one.record is not None:
                 self._keyed().keys.append(one.record(first, n - count))
             self.learned.append(count)
             self.held += n - count
-            self._batches.append(batch.rows(0, count) if count < n else batch)
             first += count
 
     @property
-    def batch(self) -> Batch:
-        """What is learned from."""
-        return Batch.concatenate(self._batches)
+    def batches(self) -> list[Batch]:
+        """What is learned from, row by row."""
+        return [part.batch for part in self._parts if part.is_learned]
 
     def entries(self) -> list[Entry]:
         """Return the rows that the group becomes."""
@@ -118,8 +138,8 @@ class Group:
             self._gate.restart()
 
     def _add(self, kind: str, batch: Batch, references: References | None, start: int) -> None:
-        last = self._parts[-1].kind if self._parts else "trip"
-        if last == "trip" or (last != kind and len(batch)):
+        last = self._parts[-1] if self._parts else None
+        if last is None or last.kind == "trip" or (len(batch) and not last.takes(kind, batch.nbytes)):
             self._parts.append(_Part(kind))
         part = self._parts[-1]
         part.batches.append(batch)

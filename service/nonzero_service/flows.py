@@ -13,9 +13,9 @@ from starlette.requests import ClientDisconnect
 
 from nonzero import Batch, LineError
 from nonzero_service.bodies import Piece
+from nonzero_service.committer import GROUP_BYTES
 from nonzero_service.errors import KeyReusedError
 from nonzero_service.idempotency import Fingerprint
-from nonzero_service.learner import GROUP_BYTES
 from nonzero_service.models import ServedModel
 from nonzero_service.problems import MAX_ERRORS, problem_of
 from nonzero_service.spool import Spool
@@ -26,11 +26,11 @@ __all__ = ["Flow", "Tally", "whatever_happens"]
 
 T = TypeVar("T")
 
-WINDOW: Final = 2 * GROUP_BYTES
-"""So much of one stream may be with the learner: a group applied, a group committed; the queue is for all.
+WINDOW: Final = 6 * GROUP_BYTES
+"""So much of one stream may be with the learner: a group that is applied, the two that may be durable before
+that, one that is committed, one that waits; and one that is parsed meanwhile.
 
-A piece, as it comes from a socket, is a fifth of a group: with a window of two pieces a bulk update committed
-three times as often.
+A smaller window has its threads wait for each other: with two groups, half of the processor was idle.
 """
 
 
@@ -172,8 +172,8 @@ class Flow:
         self._waiting_bytes += batch.nbytes
 
     async def _settle(self, limit: int) -> None:
-        """Wait until at most `limit` bytes, or nothing, are with the learner."""
-        while self._waiting and self._waiting_bytes > limit:
+        """Wait until at most `limit` bytes, or nothing, are with the learner; take what it has given back."""
+        while self._waiting and (self._waiting_bytes > limit or self._waiting[0][0].done()):
             future, nbytes = self._waiting[0]
             applied = await asyncio.shield(future)
             self._waiting.popleft()

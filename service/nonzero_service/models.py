@@ -356,7 +356,7 @@ class Models:
         attribution = Attribution(name, impressions, learner, settings.impressions)
         slices = Slices(settings.sliced_fields)
         if slices.fields:
-            learner.learned = slices.learned
+            learner.applier.learned = slices.learned
         names = FieldNames(kept.model.notes, slices)
         served = ServedModel(
             name, path, _origin(path), kept, learner, snapshooter, Turns(), attribution, names, slices

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -25,6 +26,8 @@ LOOK: Final = 1 << 16
 """So many bytes of a request are looked at."""
 LINES: Final = 64
 """So many of its examples, where values are wanted."""
+
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 NAMESPACE: Final = re.compile(rb"\|([^\s:|]+)")
 PAIR: Final = re.compile(rb"\s([^\s:|=]+)=")
@@ -70,22 +73,20 @@ class FieldNames:
         if self._requests > FIRST and self._requests % EVERY:
             return
         known = self.all()
-        new = dict.fromkeys(name for name in self._found(media, data) if name not in known)
-        if new:
-            # Another list, not a longer one: a snapshot may be reading it.
-            self._notes[FIELDS] = [*known, *new][:LIMIT]
-        if self._slices.fields:
-            self._slices.name(_features(media, data))
+        with suppress(*UNREADABLE):  # what is wrong with it, whoever reads all of it says
+            new = dict.fromkeys(name for name in self._found(media, data) if name not in known)
+            if new:
+                # Another list, not a longer one: a snapshot may be reading it.
+                self._notes[FIELDS] = [*known, *new][:LIMIT]
+            if self._slices.fields:
+                self._slices.name(_features(media, data))
 
     @staticmethod
     def _found(media: str, data: bytes) -> list[str]:
         if media in (JSON, NDJSON):
             if media == NDJSON:
                 data = data[:LOOK].partition(b"\n")[0]
-            try:
-                first = msgspec.json.decode(data, type=_Features) if len(data) <= LOOK else _Features()
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                return []
+            first = msgspec.json.decode(data, type=_Features) if len(data) <= LOOK else _Features()
             return [name for example in (first, *first.examples[:1]) for name in example.features]
         line = data[:LOOK].partition(b"\n")[0]
         return [name.decode(errors="replace") for name in (*NAMESPACE.findall(line), *PAIR.findall(line))]

@@ -199,6 +199,7 @@ class PlainRoute(APIRoute):
             description=description,
             operation_id=path.rpartition("/")[2],
             responses=responses,
+            tags=["examples"],
             openapi_extra={"requestBody": body, "parameters": [MODEL, *parameters]},
         )
         self.app = application

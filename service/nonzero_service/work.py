@@ -76,7 +76,7 @@ class Resume(NamedTuple):
     discard: bool
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Work:
     """A batch, a change, a resumption or a task for a model at rest; its room, and who waits for it."""
 
@@ -84,17 +84,27 @@ class Work:
     nbytes: int
     future: asyncio.Future[Any]
 
+    def give_back(self, value: Any, error: BaseException | None) -> None:
+        """Tell who waits what came of it; a request that has gone has cancelled its future."""
+        if self.future.cancelled():
+            return
+        if error is None:
+            self.future.set_result(value)
+        else:
+            self.future.set_exception(error)
+
 
 class Durable(NamedTuple):
-    """Work that is done at once: the batches of one row of the journal, one change, or one task."""
+    """Work that is done at once: the batches of one transaction of the journal, one change, or one task."""
 
-    works: list[Work]
-    batch: Batch | None = None
+    works: Sequence[Work]
+    batches: Sequence[Batch] | None = None
+    """What is learned from, row by row of the journal."""
     position: int | None = None
-    """That of its row; None for a task, which has none."""
+    """That of its last row; None for a task, which has none."""
     time_ms: int = 0
     learned: Sequence[int] = ()
-    """Of each batch, how many examples are learned from."""
+    """Of each work's batch, how many examples are learned from."""
     held_since: int | None = None
     """Since when examples are held after this."""
     resumed_since: int | None = None

@@ -10,6 +10,7 @@ import pytest
 
 from core.streams import random_batch
 from nonzero import AdaGrad, Batch, BatchError, LogisticRegression, SettingsError, SnapshotError, snapshot
+from nonzero.formats.ndjson import parse_body
 
 OPTIMIZERS = {"one lane": AdaGrad(0.2), "eight lanes": None}
 
@@ -218,3 +219,22 @@ def test_memory_is_eight_bytes_a_slot_or_a_cache_line() -> None:
     assert one.nbytes == 8 * (2**10 + 1)
     assert eight.nbytes == 64 * (2**10 + 1)
     assert eight.table.rows.ctypes.data % 64 == 0
+
+
+@pytest.mark.parametrize("optimizer", [AdaGrad(0.2), None])
+def test_a_body_is_predicted_as_its_batch_is(optimizer: Any) -> None:
+    model = LogisticRegression(10, optimizer)
+    named = b'{"features": {"site": "news", "tags": ["a", "b"]}, "label": 1}'
+    model.learn(parse_body(named))
+    for body in (named, b'{"features": {}}', b'{"indices": [3, 1023]}'):
+        assert model.predict_body(body) == model.predict(parse_body(body))[0]
+    others = (
+        b'{"features": {"bid": 0.5}}',
+        b'{"features": {}, "id": "x"}',
+        b'{"indices": [1024]}',
+        b"{",
+        b"",
+    )
+    assert [model.predict_body(body) for body in others] == [None] * len(others)
+    model.learn(parse_body(b'{"features": {"bid": 0.5}, "label": 1}'))  # from now on eight lanes scale values
+    assert model.predict_body(named) in (None, model.predict(parse_body(named))[0])

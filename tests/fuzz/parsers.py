@@ -121,9 +121,9 @@ def _decoded(encoding: str, body: bytes, step: int) -> bytes | None:
     decoder, out = decoder_of(encoding), bytearray()
     try:
         for start in range(0, len(body), step):
-            decoder.offer(body[start : start + step])
-            while piece := decoder.read():
-                out += piece
+            decoder.offer([body[start : start + step]])
+            while decoder.more:
+                out += b"".join(decoder.read())
                 if len(out) > 2**24:
                     return None
         decoder.finish()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -10,14 +11,19 @@ import pytest
 from numpy.typing import NDArray
 
 from nonzero import AdaGrad, Batch, BatchError, LogisticRegression
+from nonzero.formats.ndjson import parse_body
+from nonzero_service.committer import GROUP_BYTES, Committer
 from nonzero_service.errors import ClosedError, GivenUpError, QueueFullError
 from nonzero_service.fold import apply, settings_entry
+from nonzero_service.gathering import Gathered
+from nonzero_service.holding import Gate, trip_entry
 from nonzero_service.learner import MAX_BATCH, Learner
+from nonzero_service.results import Results
 from nonzero_service.storage.errors import DiskFullError, OutcomeUnknownError
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.storage.reader import JournalReader
-from nonzero_service.work import Pieces
+from nonzero_service.work import Applied, Durable, Learn, Pieces, Work
 
 
 def batches(count: int, rows: int = 20) -> list[Batch]:
@@ -89,6 +95,77 @@ def test_batches_are_applied_in_order_and_answered(with_learner: Learning) -> No
     for batch in given:
         alone.learn(batch)
     assert model.digest() == alone.digest() == with_learner.folded().digest()
+
+
+def test_single_examples_that_gather_are_learned_from_as_one_by_one(with_learner: Learning) -> None:
+    bodies = [b'{"features": {"site": "s%d"}, "label": %d}' % (j % 7, j % 2) for j in range(50)]
+
+    async def use(learner: Learner) -> None:
+        applied = await asyncio.gather(*map(learner.gather, bodies))
+        assert applied == [Applied(1, j + 1, None) for j in range(50)]
+        assert learner.queued_bytes == 0
+        assert learner.journal.position < 40  # far fewer rows than examples
+
+    model, alone = with_learner(use), new_model()
+    for body in bodies:
+        alone.learn(parse_body(body))
+    assert model.digest() == alone.digest() == with_learner.folded().digest()
+
+
+def test_what_cannot_be_read_with_others_is_given_back(with_learner: Learning) -> None:
+    good = b'{"features": {"site": "news"},\n "label": 1}'
+    bad = [b"", b"{", b'{"features": {}}', b'{"indices": [1024], "label": 1}', b'{"examples": []}']
+
+    async def use(learner: Learner) -> None:
+        assert await learner.gather(b"{") is None
+        position = learner.journal.position
+        applied = await asyncio.gather(*map(learner.gather, [*bad, good, *bad, good]))
+        assert [one and one.sequence for one in applied] == [*[None] * 5, 1, *[None] * 5, 2]
+        learner.gather(good).cancel()  # a request that has gone
+        assert (await asyncio.gather(*map(learner.gather, [good, b"{"])))[1] is None
+        assert learner.journal.position > position
+        await learner.close()
+        with pytest.raises(ClosedError):
+            learner.gather(good)
+
+    assert with_learner(use).examples in (3, 4)  # the one that was cancelled may have been taken before
+
+
+def test_single_examples_are_held_from_the_trip_on(with_learner: Learning) -> None:
+    async def use(learner: Learner) -> None:
+        await learner.submit(batches(1)[0])
+        learner.gate.tripped(learner.journal.append([trip_entry({})]), {})
+        body = b'{"features": {}, "label": 1}'
+        applied = await asyncio.gather(*map(learner.gather, [body, body]))
+        assert applied == [Applied(0, 20, None, 1)] * 2
+        assert learner.gate.examples == 2
+
+    assert with_learner(use).examples == 20
+
+
+def test_a_single_example_does_not_wait_for_the_pieces_of_a_stream(tmp_path: Path) -> None:
+    async def run() -> None:
+        with Journal(tmp_path) as journal:
+            durable: queue.Queue[Durable | None] = queue.Queue()
+            results = Results(lambda _: None, no_failure)
+            committer = Committer(10, journal, Gate(), durable, results)
+            loop, pieces = asyncio.get_running_loop(), Pieces()
+            large = [
+                Work(Learn(one, None, False, pieces, None), one.nbytes, loop.create_future())
+                for one in batches(4, rows=GROUP_BYTES // 16)
+            ]
+            single, task = Gathered(loop), Work(lambda: None, 0, loop.create_future())
+            single.add(b'{"features": {}, "label": 1}')
+            late = Gathered(loop)
+            late.add(b'{"features": {}, "label": 0}')
+            for work in (*large[:3], single, task, large[3], late, None):
+                committer.put(work)
+            await asyncio.to_thread(committer.run)
+            groups = [list(group.works) for group in iter(durable.get, None)]
+            assert groups == [[large[0], single], [large[1]], [large[2]], [task], [large[3], late]]
+            assert journal.position == 6  # large batches are rows of their own
+
+    asyncio.run(run())
 
 
 def test_a_full_queue_refuses_and_room_is_waited_for(with_learner: Learning) -> None:

@@ -12,6 +12,7 @@ import zstandard
 from nonzero import AdaGrad, LogisticRegression, formats
 
 VW = {"content-type": "text/x-vw"}
+JSON = {"content-type": "application/json"}
 PROGRESS = {"accept": "application/x-ndjson"}
 
 
@@ -37,6 +38,14 @@ def test_one_example(client: httpx.Client, model: str) -> None:
         "errors": [],
         "sequence": 1,
     }
+
+
+def test_examples_one_by_one_are_answered_as_examples_in_a_list(client: httpx.Client, model: str) -> None:
+    example = {"features": {"site": "news"}, "label": 1}
+    alone = client.post(f"{model}/update", content=json.dumps(example, indent=1), headers=JSON)
+    listed = client.post(f"{model}/update", json={"examples": [example]})
+    assert (alone.status_code, alone.json() | {"sequence": 2}) == (200, listed.json())
+    assert list(alone.json()) == list(listed.json())
 
 
 def test_an_answered_update_is_applied(client: httpx.Client, model: str) -> None:
@@ -134,7 +143,7 @@ def test_progress_and_the_answer_last(client: httpx.Client, model: str) -> None:
 
 
 def test_progress_ends_with_the_problem(client: httpx.Client, model: str) -> None:
-    body = clicks(200_000) + b"oops\n"
+    body = clicks(400_000) + b"oops\n"  # more than may be on its way at once
     answer = client.post(f"{model}/update?strict=true", content=body, headers=VW | PROGRESS)
     last = json.loads(answer.text.splitlines()[-1])
     assert (answer.status_code, last["status"], last["accepted"]) == (200, 422, last["sequence"])

@@ -35,10 +35,10 @@ from nonzero.errors import BatchError, FormatError, InputError, LineError
 from nonzero.formats.json_examples import read_examples
 from nonzero.formats.json_plain import Members, decode, row_of, shown_value
 from nonzero.formats.json_text import MARGIN
-from nonzero.formats.reading import PADDING, Buffer, Format
+from nonzero.formats.reading import PADDING, Buffer, Format, Parsed
 from nonzero.formats.rows import PLAIN, Row, Rows, assemble, assemble_with, summarize
 
-__all__ = ["NDJSON", "batch_of_features", "parse_body"]
+__all__ = ["NDJSON", "batch_of_features", "is_list", "parse_body", "read_bodies", "read_body"]
 
 ROWS_AT_ONCE: Final = 1024
 """So many examples are read at once where all are in memory: they and their bytes stay in the cache."""
@@ -84,8 +84,11 @@ class _Workspace:
         self.scratch = np.empty(size + MARGIN, np.uint8)
         self.rows = Rows.allocate(ROWS_AT_ONCE, size // 2 + 1)
 
-    def one(self, line: Buffer) -> Batch | None:
-        """Read a single line without its end; None where it is long, or compiled code cannot read it."""
+    def one(self, line: Buffer) -> tuple[int, int] | None:
+        """Read a single line without its end, into the first row; return what :func:`summarize` says of it.
+
+        None where it is long, or compiled code cannot read it.
+        """
         end = len(line) + 1
         if end > self.size:
             return None
@@ -94,7 +97,7 @@ class _Workspace:
         if read_examples(self.array, end, self.scratch, self.rows) != 1:
             return None
         summary = summarize(self.rows, 1)
-        return None if summary[0] & PLAIN else assemble(self.rows, 1, self.buffer, summary)
+        return None if summary[0] & PLAIN else summary
 
     def read(self, lines: bytes) -> tuple[int, dict[int, str]]:
         """Read at most ROWS_AT_ONCE whole lines; return how many, and the reasons of those that are wrong."""
@@ -114,6 +117,20 @@ class _Workspace:
                 except InputError as error:
                     wrong[r] = str(error)
         return n, wrong
+
+    def compiled(self, lines: bytes) -> tuple[Batch, NDArray[np.bool_]]:
+        """Read at most ROWS_AT_ONCE whole lines; return the rows that compiled code can read, and which."""
+        size = len(lines)
+        if not size <= self.size <= 64 * max(size, 2**16):
+            self._reserve(size)
+        self.buffer[:size] = lines
+        n = read_examples(self.array, size, self.scratch, self.rows)
+        read = self.rows.plain[:n] == 0
+        summary = summarize(self.rows, n)
+        if not summary[0] & PLAIN:
+            return assemble(self.rows, n, self.buffer, summary), read
+        left: dict[int, Row | None] = dict.fromkeys(np.flatnonzero(~read).tolist())
+        return assemble_with(self.rows, n, self.buffer, left), read
 
     def batch(self, n: int) -> Batch:
         """Copy the first `n` rows, all of them right, out as a batch."""
@@ -175,8 +192,51 @@ def parse_body(body: Buffer) -> Batch:
     >>> len(parse_body(b'{"examples": [{"features": {"site": "news"}}, {"features": {}, "label": 1}]}'))
     2
     """
-    batch = _own.workspace.one(body)
-    return _parse_any(bytes(body)) if batch is None else batch
+    workspace = _own.workspace
+    summary = workspace.one(body)
+    if summary is None:
+        return _parse_any(bytes(body))
+    return assemble(workspace.rows, 1, workspace.buffer, summary)
+
+
+def read_body(body: Buffer) -> tuple[Rows, int, int] | None:
+    """Read the body of one example where it is to be used at once: nothing is copied.
+
+    Returns
+    -------
+    tuple[Rows, int, int] | None
+        Rows, of which the first is the example and belongs to the thread until it reads again; and what
+        :func:`~nonzero.formats.rows.summarize` says of it. None where :func:`parse_body` has to read it.
+    """
+    workspace = _own.workspace
+    summary = workspace.one(body)
+    return None if summary is None else (workspace.rows, *summary)
+
+
+def is_list(body: bytes) -> bool:
+    """Whether a body says that it is ``{"examples": [...]}``."""
+    return ENVELOPE.match(body) is not None
+
+
+def read_bodies(bodies: Sequence[bytes]) -> Parsed:
+    """Read the bodies of many requests at once, of which each holds one example.
+
+    Returns
+    -------
+    Parsed
+        Their rows, and as ``lines`` which bodies they are, from 1. What compiled code cannot read has no row:
+        :func:`parse_body` reads it, or says what is wrong with it.
+    """
+    workspace = _own.workspace
+    batches: list[Batch] = []
+    numbers: list[NDArray[np.int64]] = []
+    for first in range(0, len(bodies), ROWS_AT_ONCE):
+        lines = [body.replace(b"\n", b"\t") for body in bodies[first : first + ROWS_AT_ONCE]]
+        batch, read = workspace.compiled(b"\n".join([*lines, b""]))
+        batches.append(batch)
+        numbers.append(np.flatnonzero(read) + (first + 1))
+    whole = np.concatenate([np.empty(0, np.int64), *numbers])
+    return Parsed(Batch.concatenate([one for one in batches if len(one)]), whole, (), len(bodies))
 
 
 def _parse_any(body: bytes) -> Batch:

@@ -14,7 +14,18 @@ from nonzero.compiled import kernel, types
 from nonzero.hashing import NO_FIELD
 from nonzero.ids import Ids
 
-__all__ = ["BUFFER", "PLAIN", "ROWS", "Row", "Rows", "assemble", "assemble_with", "summarize"]
+__all__ = [
+    "BUFFER",
+    "NAMED",
+    "PLAIN",
+    "ROWS",
+    "VALUED",
+    "Row",
+    "Rows",
+    "assemble",
+    "assemble_with",
+    "summarize",
+]
 
 
 class Rows(NamedTuple):

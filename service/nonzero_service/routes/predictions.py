@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from nonzero.errors import BatchError
 from nonzero.examples import usable
 from nonzero.formats import Parsed
-from nonzero_service.answers import prediction_lines, predictions, send_json, send_stream
+from nonzero_service.answers import prediction, prediction_lines, predictions, send_json, send_stream
 from nonzero_service.bodies import check_examples
 from nonzero_service.counts import Counts
 from nonzero_service.headers import JSON, STREAMS, Headers, flag_of, headers_of, unknown_type
@@ -52,6 +52,12 @@ class Predict:
         self, served: Predictable, headers: Headers, receive: Receive, send: Send, unsure: bool
     ) -> None:
         body = await self.service.bodies.json(headers, receive)
+        quick = len(body) <= self.service.bodies.quick and not unsure
+        probability = served.model.predict_body(body) if quick else None
+        if probability is not None:
+            self.service.metrics.predicted(served.name, 1)
+            await send_json(send, prediction(served.name, probability, served.model.examples))
+            return
         n, answer = await self.service.bodies.offload(len(body), self._answer, served, body, unsure)
         self.service.metrics.predicted(served.name, n)
         await served.attribution.synced()

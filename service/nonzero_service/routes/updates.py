@@ -12,7 +12,8 @@ from starlette.types import Receive, Scope, Send
 
 from nonzero import Batch, LineError
 from nonzero.examples import usable
-from nonzero_service.answers import send_json, send_stream
+from nonzero.formats.ndjson import is_list
+from nonzero_service.answers import send_json, send_stream, updated
 from nonzero_service.bodies import check_examples
 from nonzero_service.flows import Flow, Tally, whatever_happens
 from nonzero_service.headers import JSON, NDJSON, STREAMS, Headers, flag_of, headers_of, unknown_type
@@ -40,7 +41,15 @@ class Update:
         headers = headers_of(scope)
         strict = flag_of(scope, "strict")
         if headers.media == JSON:
-            answer = await self._json(served, headers, receive)
+            body = await self.service.bodies.json(headers, receive)
+            if headers.key is None and len(body) <= self.service.bodies.quick and not is_list(body):
+                gathered = served.learner.gather(body)
+                served.names.look(JSON, body)
+                applied = await gathered
+                if applied is not None:
+                    await send_json(send, updated(served.name, applied), 202 if applied.held else 200)
+                    return
+            answer = await self._json(served, headers, body)
             await send_json(send, msgspec.json.encode(answer), 202 if "held" in answer else 200)
         elif headers.media not in STREAMS:
             raise unknown_type(headers.media, JSON, *STREAMS)
@@ -56,9 +65,8 @@ class Update:
 
     # -- JSON bodies -----------------------------------------------------------------------------------
 
-    async def _json(self, served: ServedModel, headers: Headers, receive: Receive) -> dict[str, Any]:
+    async def _json(self, served: ServedModel, headers: Headers, body: bytes) -> dict[str, Any]:
         """Learn from all examples of a body, or from none; once, where it has a key."""
-        body = await self.service.bodies.json(headers, receive)
         if headers.key is None:
             return await self._learn_body(served, body, None)
         async with served.turns.turn(headers.key):

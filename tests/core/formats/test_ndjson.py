@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from collections import ChainMap, OrderedDict
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from core.formats.plainly import assert_same, plain_reader, whole
 from nonzero import formats
 from nonzero.batch import Batch
 from nonzero.errors import BatchError, FormatError
-from nonzero.formats.ndjson import batch_of_features, parse_body
+from nonzero.formats.ndjson import batch_of_features, parse_body, read_bodies
 from nonzero.hashing import NO_FIELD, field_of, index_of
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -433,6 +434,29 @@ def test_body_reads_as_lines_do(examples: list[dict[str, Any]], indent: int | No
         for r, one in enumerate(examples):
             alone = parse_body(json.dumps(one, indent=indent).encode())
             assert_same(parsed._replace(batch=alone), parsed._replace(batch=batch.rows(r, r + 1)))
+
+
+UNUSUAL = [b"", b"\n", b"{", b"[]", b'{"examples": []}', b'{"features": {"a": "x\ny"}}', b"{}\n{}"]
+
+
+@settings(deadline=None)
+@given(st.lists(EXAMPLES, max_size=4), st.sampled_from([None, 2]), st.permutations(UNUSUAL))
+def test_bodies_read_at_once_are_read_as_each_alone(
+    examples: list[dict[str, Any]], indent: int | None, unusual: list[bytes]
+) -> None:
+    bodies = [json.dumps(one, indent=indent).encode() for one in examples]
+    mixed = [body for pair in zip_longest(bodies, unusual) for body in pair if body is not None]
+    parsed = read_bodies(mixed)
+    assert (parsed.lines_read, parsed.errors, len(parsed.batch)) == (len(mixed), (), parsed.lines.size)
+    for row, number in enumerate(parsed.lines.tolist()):
+        alone = parsed._replace(batch=parse_body(mixed[number - 1]))
+        assert_same(alone, parsed._replace(batch=parsed.batch.rows(row, row + 1)))
+        assert mixed[number - 1] not in unusual
+
+
+def test_bodies_without_anything_unusual_are_all_read() -> None:
+    bodies = [b'{"features": {"site": "s%d"}, "label": 1}' % j for j in range(3000)]
+    assert read_bodies(bodies).lines.tolist() == list(range(1, 3001))
 
 
 @pytest.mark.parametrize(

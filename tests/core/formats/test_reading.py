@@ -22,6 +22,16 @@ def test_chunks_that_end_anywhere_give_the_same_rows() -> None:
     assert_same(whole(formats.reader("vw"), *(TEXT[j : j + 1] for j in range(len(TEXT)))), expected)
 
 
+def test_several_chunks_at_once_are_read_as_one() -> None:
+    text = TEXT + b"\n" + b"1 | site=news\n-1 | site=blog\n" * 100_000  # more than is parsed at once
+    expected = whole(formats.reader("vw"), text)
+    for size in (997, 300_000):
+        reader = formats.reader("vw")
+        parsed = reader.feed(*(text[j : j + size] for j in range(0, len(text), size)))
+        assert reader.finish().lines_read == 0
+        assert_same(parsed, expected)
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
