@@ -5,4 +5,5 @@ from importlib import import_module
 
 for package in ("nonzero", "nonzero_service"):
     for module in pkgutil.walk_packages(import_module(package).__path__, f"{package}."):
-        import_module(module.name)
+        if not module.name.endswith(".__main__"):  # that one would run
+            import_module(module.name)

@@ -25,7 +25,9 @@ def allocate(rows: int, columns: int) -> NDArray[np.float32]:
     gives them: with a table far larger than the caches, the look-up of small pages would cost as much as the
     row.
     """
-    memory = mmap.mmap(-1, max(rows * columns * 4, mmap.PAGESIZE))
+    # Private: Linux gives memory that could be shared no huge pages, unless told to for the whole machine.
+    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    memory = mmap.mmap(-1, max(rows * columns * 4, mmap.PAGESIZE), flags=private)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         memory.madvise(mmap.MADV_HUGEPAGE)
     return np.frombuffer(memory, np.float32, rows * columns).reshape(rows, columns)

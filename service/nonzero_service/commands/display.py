@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+if TYPE_CHECKING:
+    from nonzero_service.commands.bar import Bar
 
 __all__ = ["Display", "figures_line", "figures_table"]
 
@@ -33,29 +34,25 @@ class Display:
         self._quiet = quiet
         self._what = what
         self._total = total
-        self._console = Console(stderr=True, highlight=False)
-        self._seconds = _BAR_SECONDS if self._console.is_terminal else _LINE_SECONDS
         self._shown = time.monotonic()
         self._line = ""
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[note]}"),
-            console=self._console,
-            disable=quiet or not self._console.is_terminal,
-        )
-        self._task = self._bar.add_task(what, total=total, note="")
+        self._bar: Bar | None = None
+        if not quiet and sys.stderr.isatty():
+            from nonzero_service.commands.bar import Bar  # rich takes 0.07 s to import
+
+            self._bar = Bar(what, total)
+        self._seconds = _BAR_SECONDS if self._bar else _LINE_SECONDS
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        if self._bar:
+            self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        if self._bar:
+            self._bar.stop()
 
     def show(self, done: int, note: Callable[[], str]) -> None:
         """Show how far it has come, now and then.
@@ -80,13 +77,16 @@ class Display:
 
     def say(self, line: str) -> None:
         """Print a line of its own, above the bar."""
-        self._console.print(line, markup=False, soft_wrap=True)
+        if self._bar:
+            self._bar.say(line)
+        else:
+            print(line, file=sys.stderr, flush=True)  # noqa: T201 - what a command says
 
     def _update(self, done: int, note: str) -> None:
         if self._quiet:
             return
-        if self._console.is_terminal:
-            self._bar.update(self._task, completed=done, total=self._total, note=note)
+        if self._bar:
+            self._bar.update(done, self._total, note)
             return
         share = f"{done / self._total:4.0%}, " if self._total else ""
         line = f"{self._what}: {share}{note}"
