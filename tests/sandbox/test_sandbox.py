@@ -71,6 +71,7 @@ def environment() -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "NONZERO_DATA") if name in os.environ}
     return kept | {
         "HOME": "/tmp",
+        "HYPOTHESIS_STORAGE_DIRECTORY": "/tmp/hypothesis",
         "NONZERO_CACHE_DIR": str(roots()[0]),
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         "PYTHONDONTWRITEBYTECODE": "1",

@@ -44,7 +44,7 @@ def test_fields_are_named_and_one_lane_cannot_know(client: httpx.Client, model: 
 
 def test_a_starved_model_is_mended_and_recovers_to_the_same_bits(start: Start, tmp_path: Path) -> None:
     """After a long stream taste turns; the shrinking lanes are choked, and a journalled remedy frees them."""
-    running = start(bits=8, journal_retention="all").until_ready()
+    running = start(bits=8, journal_retention="all", breaker="off").until_ready()
     with running.client() as client:
         learn(client, lines(200_000, seed=1))
         assert set(client.get(f"{PATH}/diagnosis").json()["fields"]) == {"site", "hour"}
