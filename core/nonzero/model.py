@@ -226,6 +226,10 @@ class LogisticRegression:
         out = np.empty(len(batch), np.float32)
         for piece, found in self._pieces(batch, out):
             self._predict_kernel(*self._taken(piece), *self._read, found)
+        return self._mapped(out)
+
+    def _mapped(self, out: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Put predictions through the learned map, in place, where they are to be served by it."""
         if self._recalibration is not None and self.recalibrating:
             apply(self._recalibration, out)
         return out
@@ -256,7 +260,7 @@ class LogisticRegression:
             return None
         out = np.empty(1, np.float32)
         self._predict_kernel(rows.indptr[:2], rows.indices, NO_VALUES, 0, *self._read, out)
-        return float(out[0])
+        return float(self._mapped(out)[0])
 
     def _taken(
         self, batch: Batch, learning: bool = False
