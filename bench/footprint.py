@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.measure import Comparison, Work
-from bench.service import DEFAULT, client, free_port, running, serving
+from bench.service import DEFAULT, asked, client, free_port, running, serving
 from bench.workloads import ClickLog
 
 from nonzero import LogisticRegression
@@ -21,6 +21,8 @@ __all__ = ["comparisons"]
 COMMAND = [sys.executable, "-m", "nonzero_service.cli"]
 ROOM = 300e6
 """Bytes that a process may take beside its tables."""
+WORKER_ROOM = 200e6
+"""Bytes that each further process may take, which shares the tables."""
 WITH_PEAK = """
 import resource, subprocess, sys
 subprocess.run(sys.argv[1:], check=True)
@@ -81,6 +83,22 @@ def serving_peak(log: ClickLog) -> Work:
     return run
 
 
+def worker_memory() -> float:
+    """Serve with two processes; return the bytes that the second has to itself."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as directory:
+        serve = ["serve", "--port", str(port), "--data-dir", directory, "--workers", "2"]
+        with running(*COMMAND, *serve, port=port) as server:
+            while b" 200 " not in asked(port, "/readyz"):
+                time.sleep(0.05)
+            for _ in range(100):  # connections of their own: some come to the second
+                request(port, "predict", FEATURES)
+            tasks = Path(f"/proc/{server.pid}/task")
+            [worker] = " ".join((task / "children").read_text() for task in tasks.iterdir()).split()
+            lines = Path(f"/proc/{worker}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) * 1024.0 for line in lines if line.startswith("Private_"))
+
+
 def comparisons(log: ClickLog) -> Iterator[Comparison]:
     """Yield the rows one by one; all of their peers are limits."""
     for name, cold, limit, runs in (("cold", True, 15.0, 1), ("warm", False, 2.0, 5)):
@@ -98,11 +116,12 @@ def comparisons(log: ClickLog) -> Iterator[Comparison]:
     for name, work, limit in (
         ("train, most memory", training_peak(log), table + ROOM),
         ("bulk update and snapshot, most memory", serving_peak(log), 2 * table + ROOM),
+        ("a second process that serves, memory of its own", worker_memory, WORKER_ROOM),
     ):
         yield Comparison(
             name,
             work,
-            f"{limit / table:.2f} tables",
+            f"limit, {limit / table:.2f} tables",
             lambda limit=limit: limit,  # type: ignore[misc]
             "bytes",
             1.0,
