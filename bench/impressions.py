@@ -24,7 +24,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
-from bench.journal import cpu_seconds
+from bench.journal import cpu_seconds, port_when_ready
 from bench.measure import Comparison, compare
 from bench.workloads import ClickLog
 
@@ -72,15 +72,7 @@ def service(directory: Path, **settings: Any) -> Iterator[Service]:
     command = [sys.executable, "-c", SERVE, json.dumps(flags)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stderr is not None
-        port = 0
-        for line in process.stderr:
-            if not line.startswith("{"):  # it says in plain text that it compiles
-                continue
-            event = json.loads(line)
-            port = event.get("port", port)
-            if event["event"] == "ready":
-                break
+        port = port_when_ready(process)
         yield Service(http.client.HTTPConnection("127.0.0.1", port, timeout=120), process.pid)
         process.kill()
 

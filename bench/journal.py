@@ -74,17 +74,24 @@ def service(directory: Path, journalled: bool) -> Iterator[tuple[http.client.HTT
     settings |= {"snapshot_bytes": 1 << 40, "snapshot_seconds": 1e9}
     command = [sys.executable, "-m", "bench.journal", "--serve", json.dumps([settings, journalled])]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        port = 0
-        for line in process.stderr:
-            event = json.loads(line)
-            port = event.get("port", port)
-            if event["event"] == "ready":
-                break
-        connection = http.client.HTTPConnection("127.0.0.1", port)
+        connection = http.client.HTTPConnection("127.0.0.1", port_when_ready(process))
         yield connection, process.pid
         connection.close()
         process.kill()
+
+
+def port_when_ready(process: subprocess.Popen[str]) -> int:
+    """Wait until a service says in its log that it is ready; return its port."""
+    assert process.stderr is not None
+    port = 0
+    for line in process.stderr:
+        if not line.startswith("{"):  # it says in plain text that it compiles
+            continue
+        event = json.loads(line)
+        port = event.get("port", port)
+        if event["event"] == "ready":
+            return int(port)
+    raise ChildProcessError("the service ended before it was ready")
 
 
 def upload(connection: http.client.HTTPConnection, log: Path) -> Callable[[], None]:
