@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +12,13 @@ from numpy.typing import NDArray
 from nonzero.batch import Batch
 from nonzero.errors import LineError
 from nonzero.formats import Parsed, Reader
-from nonzero.pipeline import ahead
+from nonzero.formats.reading import Buffer
+from nonzero.pipeline import ahead, in_turns
 
 __all__ = ["read_examples", "usable"]
+
+_WAITING: Final = 4
+"""So many blocks are parsed or wait for who uses them: each parser has one to begin while one waits."""
 
 
 def read_examples(blocks: Iterable[bytes], reader: Reader) -> Generator[Parsed, None, None]:
@@ -23,7 +29,8 @@ def read_examples(blocks: Iterable[bytes], reader: Reader) -> Generator[Parsed, 
     blocks
         The stream in any pieces, such as a :class:`nonzero.files.Source`; iterated in a thread of its own.
     reader
-        A new :func:`nonzero.formats.reader`; used in another thread.
+        A new :func:`nonzero.formats.reader`; used in another thread. Where lines stand for themselves, as in
+        every format but delimited text, another one like it takes turns with it.
 
     Yields
     ------
@@ -37,13 +44,63 @@ def read_examples(blocks: Iterable[bytes], reader: Reader) -> Generator[Parsed, 
     >>> [label for part in parts for label in part.batch.labels.tolist()]
     [1.0, 0.0]
     """
+    other = reader.alike()
+    if other is None:
+        return ahead(_parsed(blocks, reader))
+    return _parsed_by_several(blocks, (reader, other))
 
-    def parse() -> Generator[Parsed, None, None]:
-        for block in ahead(blocks):
-            yield reader.feed(block)
-        yield reader.finish()
 
-    return ahead(parse())
+def _parsed(blocks: Iterable[bytes], reader: Reader) -> Generator[Parsed, None, None]:
+    for block in ahead(blocks):
+        yield reader.feed(block)
+    yield reader.finish()
+
+
+def _parsed_by_several(blocks: Iterable[bytes], readers: Sequence[Reader]) -> Generator[Parsed, None, None]:
+    """Parse with a thread for each of some readers that are alike."""
+    parts = _whole_lines(blocks, readers[0].max_line)
+    line = 0
+    with closing(in_turns(parts, [_Apart(reader) for reader in readers], _WAITING)) as found:
+        for counted, parsed in found:
+            yield _moved(parsed, line - counted)
+            line += parsed.lines_read
+
+
+class _Apart:
+    """Reads some parts of a stream; says of each how many lines of its own parts it had read before."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._lines = 0
+
+    def __call__(self, part: tuple[Buffer, Buffer]) -> tuple[int, Parsed]:
+        parsed = self._reader.feed(*part)
+        before = self._lines
+        self._lines += parsed.lines_read
+        return before, parsed
+
+
+def _whole_lines(blocks: Iterable[bytes], max_line: int) -> Generator[tuple[Buffer, Buffer], None, None]:
+    """Yield the stream in parts that end with a line, each in two pieces: a line's start and what follows.
+
+    Of a line that is too long, enough is kept to tell.
+    """
+    start = bytearray()
+    for block in blocks:
+        end = block.rfind(b"\n") + 1
+        if end:
+            yield start, memoryview(block)[:end]
+            start = bytearray()
+        start += memoryview(block)[end:]
+        del start[max_line + 1 :]
+    if start:
+        yield start, b"\n"
+
+
+def _moved(parsed: Parsed, lines: int) -> Parsed:
+    """Add to the line numbers."""
+    errors = tuple(LineError(error.line + lines, error.reason) for error in parsed.errors)
+    return parsed._replace(lines=parsed.lines + lines, errors=errors)
 
 
 def usable(parsed: Parsed, bits: int, *, labelled: bool) -> Parsed:

@@ -1,24 +1,17 @@
-"""Work ahead: run an iterator in a thread of its own, a few items in front of whoever uses them."""
+"""Work ahead: run an iterator in threads of its own, a few items in front of whoever uses them."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future
 from queue import Empty, Queue
-from typing import Final, TypeVar
+from typing import TypeVar
 
-__all__ = ["ahead"]
+__all__ = ["ahead", "in_turns"]
 
 T = TypeVar("T")
-
-_END: Final = object()
-
-
-class _Failed:
-    """What the iterator raised, on its way to the thread that uses it."""
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
+R = TypeVar("R")
 
 
 def ahead(items: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
@@ -40,37 +33,74 @@ def ahead(items: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
     >>> list(ahead(range(3)))
     [0, 1, 2]
     """
-    queue: Queue[object] = Queue(maxsize=depth)
+    return in_turns(items, [lambda item: item], depth)
+
+
+def in_turns(
+    items: Iterable[T], functions: Sequence[Callable[[T], R]], depth: int = 2
+) -> Generator[R, None, None]:
+    """Yield what functions make of items, in the items' order; each function runs in a thread of its own.
+
+    The functions are equals: an item goes to the one that is free first. The items are made one at a time, by
+    the thread that takes them. Errors, the end and closing are as for :func:`ahead`.
+
+    Parameters
+    ----------
+    items
+        What to work on.
+    functions
+        What works on them; each is called by one thread only.
+    depth
+        How many items may be worked on or wait.
+
+    Examples
+    --------
+    >>> list(in_turns(range(4), [abs, abs]))
+    [0, 1, 2, 3]
+    """
+    iterator = iter(items)
+    turn = threading.Lock()
+    queue: Queue[Future[R] | None] = Queue(maxsize=depth)
     stopped = threading.Event()
 
-    def run() -> None:
-        iterator = iter(items)
-        try:
-            for item in iterator:
-                queue.put(item)
+    def run(function: Callable[[T], R]) -> None:
+        while True:
+            made: Future[R] = Future()
+            with turn:
                 if stopped.is_set():
+                    close = getattr(iterator, "close", None)
+                    if close is not None:
+                        close()
                     return
-            queue.put(_END)
-        except BaseException as error:  # noqa: BLE001 - raised where the items are used
-            queue.put(_Failed(error))
-        finally:
-            close = getattr(iterator, "close", None)
-            if close is not None:
-                close()
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    stopped.set()
+                    queue.put(None)
+                    return
+                except BaseException as error:  # noqa: BLE001 - raised where the items are used
+                    stopped.set()
+                    made.set_exception(error)
+                    queue.put(made)
+                    return
+                queue.put(made)
+            try:
+                made.set_result(function(item))
+            except BaseException as error:  # noqa: BLE001 - raised where the items are used
+                made.set_exception(error)
 
-    # A daemon: a thread that waits for standard input must not keep an interrupted command alive.
-    threading.Thread(target=run, name="ahead", daemon=True).start()
+    for function in functions:
+        # A daemon: a thread that waits for standard input must not keep an interrupted command alive.
+        threading.Thread(target=run, args=(function,), name="ahead", daemon=True).start()
     try:
-        while (item := queue.get()) is not _END:
-            if isinstance(item, _Failed):
-                raise item.error
-            yield item  # type: ignore[misc]  # everything else in the queue came from the iterable
+        while (made := queue.get()) is not None:
+            yield made.result()
     finally:
         stopped.set()
         _empty(queue)
 
 
-def _empty(queue: Queue[object]) -> None:
+def _empty(queue: Queue[Future[R] | None]) -> None:
     """Make room for a thread that waits to put its item, so that it sees that it shall stop."""
     try:
         while True:

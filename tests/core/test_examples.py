@@ -1,5 +1,7 @@
 """Rows that a table cannot use become errors, in line order; the others stay as they were."""
 
+from operator import attrgetter
+
 import numpy as np
 
 from nonzero import formats
@@ -53,3 +55,24 @@ def test_a_stream_in_any_pieces_gives_the_same_rows() -> None:
         assert np.concatenate([part.lines for part in parts]).tolist() == list(range(1, 1001))
     expected = np.concatenate([part.batch.indices for part in whole])
     assert (np.concatenate([part.batch.indices for part in pieces]) == expected).all()
+
+
+def test_readers_that_take_turns_count_lines_as_one() -> None:
+    """Errors of each kind in every part, a line longer than a block, and a last line without its end."""
+    line = {"vw": b"1 |f a%d", "libsvm": b"1 %d:1", "ndjson": b'{"label":1,"indices":[%d]}'}
+    for form, plain in line.items():
+        lines = [b"x" * 150 if k % 31 == 0 else b"oops" if k % 17 == 0 else plain % k for k in range(2000)]
+        data = b"\r\n".join(lines)
+        one = formats.reader(form, max_line=100)
+        expected = [one.feed(data), one.finish()]
+        for size in (64, 1000):
+            blocks = [data[j : j + size] for j in range(0, len(data), size)]
+            found = list(read_examples(blocks, formats.reader(form, max_line=100)))
+            for parts in (found, expected):
+                assert sum(part.lines_read for part in parts) == 2000
+            assert [e for part in found for e in part.errors] == [e for part in expected for e in part.errors]
+            for name in ("lines", "batch.indices", "batch.labels"):
+                there, wanted = (
+                    np.concatenate([attrgetter(name)(part) for part in parts]) for parts in (found, expected)
+                )
+                assert (there == wanted).all(), name

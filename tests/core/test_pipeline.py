@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from nonzero.pipeline import ahead
+from nonzero.pipeline import ahead, in_turns
 
 
 def workers() -> int:
@@ -71,4 +71,25 @@ def test_closing_stops_a_whole_chain_of_threads(depth: int) -> None:
     next(items)
     items.close()
     assert closed.wait(5)
+    wait_until_no_worker_is_left()
+
+
+def test_functions_that_take_turns_run_at_once_and_keep_the_order() -> None:
+    together = threading.Barrier(2)
+
+    def first(k: int) -> int:
+        if k < 2:
+            together.wait(5)  # only both can pass
+        time.sleep(0.0001 * (k % 3))
+        return k
+
+    assert list(in_turns(range(200), [first, first], 3)) == list(range(200))
+    wait_until_no_worker_is_left()
+
+
+def test_what_a_function_raises_arrives_in_its_place() -> None:
+    items = in_turns([1, 2, 0, 3, 4], [lambda k: 12 // k] * 2)
+    assert [next(items), next(items)] == [12, 6]
+    with pytest.raises(ZeroDivisionError):
+        next(items)
     wait_until_no_worker_is_left()

@@ -52,6 +52,10 @@ class Libsvm(Format):
 
     name = "libsvm"
 
+    def alike(self) -> Libsvm:
+        """Return another."""
+        return Libsvm()
+
     def read(self, data: NDArray[np.uint8], end: int, rows: Rows) -> int:
         """Parse whole lines by compiled code."""
         return int(_read(data, end, rows))

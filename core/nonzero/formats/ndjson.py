@@ -60,6 +60,10 @@ class NDJSON(Format):
     def __init__(self) -> None:
         self._scratch = np.empty(0, np.uint8)
 
+    def alike(self) -> NDJSON:
+        """Return another, with a scratch of its own."""
+        return NDJSON()
+
     def read(self, data: NDArray[np.uint8], end: int, rows: Rows) -> int:
         """Parse whole lines by compiled code."""
         if self._scratch.size < end + MARGIN:

@@ -76,6 +76,13 @@ class Format(ABC):
             Where it cannot be read; the message is the reason.
         """
 
+    def alike(self) -> Format | None:
+        """Return a new object that reads such lines too; None where a line's meaning rests on those before.
+
+        Parts of a stream that end with a line may be read by either, and at the same time.
+        """
+        return None
+
     def read_header(self, line: bytes) -> None:
         """Take the first line, without its end, where there is a header."""
         raise NotImplementedError
@@ -121,6 +128,11 @@ class Reader:
         self._capacity = 0
         self._buffer = bytearray()
         self._reserve(0)
+
+    def alike(self) -> Reader | None:
+        """Return a new reader for other parts of the stream; None where it must be read in its order."""
+        form = self.format.alike()
+        return None if form is None else Reader(form, self.max_line)
 
     def feed(self, *data: Buffer) -> Parsed:
         """Read the lines that these bytes finish.

@@ -60,6 +60,10 @@ class VowpalWabbit(Format):
         self._known = np.zeros((2**KNOWN_BITS, 4), np.uint64)
         self._names = Names.allocate(PENDING)
 
+    def alike(self) -> VowpalWabbit:
+        """Return another; it learns beginnings of names of its own."""
+        return VowpalWabbit(self.separator.decode())
+
     def read(self, data: NDArray[np.uint8], end: int, rows: Rows) -> int:
         """Parse whole lines by compiled code."""
         return int(read_lines(data, end, rows, self.separator[0], self._known, self._names))
