@@ -19,7 +19,8 @@ RUN python3 -m pip --python /opt/nonzero/bin/python install --no-cache-dir --no-
 # Every kernel, compiled for the CPU that image/start.sh names; it says where they are.
 COPY image/start.sh /opt/nonzero/bin/start
 COPY image/compile.py .
-RUN NONZERO_CACHE_DIR=/opt/nonzero/kernels /opt/nonzero/bin/start /opt/nonzero/bin/python compile.py
+RUN NONZERO_CACHE_DIR=/opt/nonzero/kernels /opt/nonzero/bin/start /opt/nonzero/bin/python compile.py \
+    && chmod -R a+rX /opt/nonzero/kernels
 
 FROM python:3.13-slim
 RUN groupadd --gid 10001 nonzero \

@@ -68,8 +68,9 @@ def _machine() -> bytes:
         hashlib.sha256(version).hexdigest(),
         llvmlite.__version__,
         np.__version__,
-        llvm.get_host_cpu_name(),
-        llvm.get_host_cpu_features().flatten(),
+        os.environ.get("NUMBA_CPU_NAME") or llvm.get_host_cpu_name(),
+        # Where both are named, machine code is the same on every machine: an image may bring it along.
+        os.environ.get("NUMBA_CPU_FEATURES", llvm.get_host_cpu_features().flatten()),
         [os.environ.get(f"NUMBA_{flag}") for flag in FLAGS],
     )
     return repr(facts).encode()
