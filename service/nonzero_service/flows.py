@@ -27,8 +27,8 @@ __all__ = ["Flow", "Tally", "whatever_happens"]
 T = TypeVar("T")
 
 WINDOW: Final = 6 * GROUP_BYTES
-"""So much of one stream may be with the learner: a group that is applied, the two that may be durable before
-that, one that is committed, one that waits; and one that is parsed meanwhile.
+"""So much of one stream may be with the learner: a group that is applied, one that is durable, one that is
+committed, two that wait; and one that is parsed meanwhile.
 
 A smaller window has its threads wait for each other: with two groups, half of the processor was idle.
 """

@@ -35,8 +35,8 @@ __all__ = ["MAX_BATCH", "Learner"]
 
 T = TypeVar("T")
 
-LEAD: Final = 2
-"""How many groups may be durable and not yet applied."""
+LEAD: Final = 1
+"""How many groups may be durable while another is applied: a single update waits behind all of them."""
 
 MAX_BATCH: Final = MAX_BODY - 4 * GROUP_BYTES
 """The largest batch, in bytes: with what else is in its group it must fit into a row of the journal."""
