@@ -2,8 +2,10 @@
 """How kernels are kept and loaded, and what they refuse."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,6 +47,21 @@ from nonzero.compiled import kept
 print(kept.place_of(lambda: 0)[0])
 """
 )
+
+
+BESIDE = (
+    PREPARED
+    + """
+import os, signal, time
+from pathlib import Path
+from nonzero.compiled import companion, kept
+from here import of_this_folder
+place = kept.place_of(of_this_folder)
+where = Path(os.environ["NONZERO_CACHE_DIR"]) / place[0]
+second = companion.start(place, ["small"])
+"""
+)
+"""A companion compiles the kernel of `small`."""
 
 
 @pytest.fixture
@@ -108,6 +125,54 @@ def test_with_bounds_checked_a_kernel_says_that_it_left_an_array(small: Path) ->
     )
     printed, _ = run(program, PYTHONPATH=small, NONZERO_CACHE_DIR=small, NUMBA_BOUNDSCHECK="1")
     assert printed == "at() reached outside of an array"
+
+
+@pytest.fixture
+def beside(small: Path) -> dict[str, Any]:
+    """The environment of a process that has a companion."""
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("a companion needs a second core")
+    (small / "here.py").write_text("def of_this_folder(): pass")
+    return {"PYTHONPATH": small, "NONZERO_CACHE_DIR": small / "cache"}
+
+
+def test_what_the_companion_compiles_the_first_process_does_not(beside: dict[str, Any]) -> None:
+    program = BESIDE + "while not (where / 'small.at').exists(): time.sleep(0.01)\n" + RUN
+    assert run(program, **beside) == ("2.0 False", "")
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_where_the_companion_died_the_first_process_compiles(beside: dict[str, Any], end: int) -> None:
+    program = BESIDE + f"time.sleep(0.3)\nos.kill(second, {int(end)})\n" + RUN
+    assert run(program, **beside)[0] == "2.0 True"
+
+
+def arguments(process: Path) -> str:
+    """Return the command of a process in /proc; none where it has ended."""
+    try:
+        return (process / "cmdline").read_text()
+    except OSError:
+        return ""
+
+
+def test_the_companion_ends_with_the_first_process(beside: dict[str, Any]) -> None:
+    process = start(BESIDE + "print(second, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)", **beside)
+    second = Path("/proc") / process.communicate()[0].strip()
+    until = time.monotonic() + 30
+    while "small" in arguments(second):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert not list(beside["NONZERO_CACHE_DIR"].glob("*/small.at"))
+
+
+def test_with_one_core_or_nowhere_to_keep_it_the_first_process_compiles_alone(beside: dict[str, Any]) -> None:
+    alone = "import os\nos.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n" + BESIDE
+    assert run(alone + "print(second)" + RUN, **beside)[0] == "None\n2.0 True"
+    small = beside["PYTHONPATH"]
+    for name in ("file", f"nonzero-{os.getuid()}"):
+        (small / name).write_text("")
+    nowhere = beside | {"NONZERO_CACHE_DIR": small / "file", "TMPDIR": small}
+    assert run(BESIDE + "print(second)", **nowhere)[0] == "None"
 
 
 class Columns(NamedTuple):

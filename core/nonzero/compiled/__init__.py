@@ -1,10 +1,11 @@
 """Kernels: Python functions that are machine code by the time they are called.
 
-Numba compiles them, which takes 20 seconds in all, and importing Numba takes longer than learning from a
+Numba compiles them, which takes 30 seconds in all, and importing Numba takes longer than learning from a
 small file. So what it made is kept, and a process that finds all its kernels never imports Numba:
 
 - :mod:`~nonzero.compiled.declaring` has the decorators;
 - :mod:`~nonzero.compiled.kept` says where machine code is kept, and under which digest;
+- :mod:`~nonzero.compiled.companion` compiles in a second process beside the first;
 - :mod:`~nonzero.compiled.loading` makes a function of machine code;
 - :mod:`~nonzero.compiled.compiling`, :mod:`~nonzero.compiled.entries` and
   :mod:`~nonzero.compiled.instructions` make the machine code, and are imported only for that.

@@ -13,6 +13,10 @@ from nonzero.compiled.types import Signature
 __all__ = ["Called", "How", "inlined", "instruction", "kernel", "outlined"]
 
 
+collected: list[tuple[Callable[..., Any], Signature]] | None = None
+"""In a process that only compiles for another, the kernels that its modules define."""
+
+
 class How(Enum):
     """How a kernel comes by a function that it calls."""
 
@@ -45,21 +49,43 @@ def kernel(signature: Signature) -> Callable[[Callable[..., Any]], Callable[...,
 
     def load(function: Callable[..., Any]) -> Callable[..., Any]:
         # The code of a closure depends on what it holds, which no digest sees.
-        place = None if function.__closure__ else kept.place_of(function)
-        code = kept.read(place) if place else None
-        if code is not None:
-            try:
-                return loading.load(code, function)
-            except loading.LoadError:
-                pass  # as good as none
-        from nonzero.compiled import compiling
+        if function.__closure__:
+            return loading.load(_compiled(function, signature), function)
+        if collected is not None:
+            collected.append((function, signature))
+            return function
+        place = kept.place_of(function)
+        if (made := _kept(place, function)) is not None:
+            return made
+        from nonzero.compiled import companion
 
-        code = compiling.compiled(function, signature)
-        if place:
-            kept.write(place, code)
-        return loading.load(code, function)
+        if function.__module__.startswith("nonzero."):
+            companion.start(place)
+        with companion.claimed(place):
+            if (made := _kept(place, function)) is None:
+                code = _compiled(function, signature)
+                kept.write(place, code)
+                made = loading.load(code, function)
+        return made
 
     return load
+
+
+def _kept(place: kept.Place, function: Callable[..., Any]) -> Callable[..., Any] | None:
+    """Load what is kept of a kernel; None where there is nothing that can be loaded."""
+    code = kept.read(place)
+    if code is None:
+        return None
+    try:
+        return loading.load(code, function)
+    except loading.LoadError:
+        return None
+
+
+def _compiled(function: Callable[..., Any], signature: Signature) -> bytes:
+    from nonzero.compiled import compiling
+
+    return compiling.compiled(function, signature)
 
 
 def inlined(function: Callable[..., Any]) -> Any:

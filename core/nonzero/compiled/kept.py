@@ -25,7 +25,7 @@ import llvmlite
 import llvmlite.binding as llvm
 import numpy as np
 
-__all__ = ["Place", "place_of", "read", "roots", "write"]
+__all__ = ["Place", "is_writable", "place_of", "read", "roots", "write"]
 
 FLAGS: Final = (
     "BOUNDSCHECK",
@@ -125,6 +125,16 @@ def read(place: Place) -> bytes | None:
             if digest == _digest(place, code):
                 return code
     return None
+
+
+def is_writable(place: Place) -> bool:
+    """Whether machine code can be kept there for other processes."""
+    for root in roots():
+        with contextlib.suppress(OSError):
+            (root / place[0]).mkdir(mode=0o700, parents=True, exist_ok=True)
+            if _is_safe(root / place[0]) and os.access(root / place[0], os.W_OK):
+                return True
+    return False
 
 
 def write(place: Place, code: bytes) -> None:

@@ -1,0 +1,185 @@
+"""A second process that compiles kernels beside the first, where neither has found them.
+
+The first process starts it at the first kernel of the library that it misses, and goes on compiling by
+itself. Both claim a kernel before they compile it, by a lock that ends with its process, on a file without a
+name: a kernel that the companion is at is waited for, one that it has kept is loaded, and where it died, or
+takes too long, the first process compiles as if it had never been. It ends with the first process: its
+standard input is a pipe that only the first holds open.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import fcntl
+import os
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+from nonzero.compiled import declaring, kept
+
+__all__ = ["MODULES", "claimed", "run", "start"]
+
+MODULES: Final = (
+    "nonzero.formats.json_examples",
+    "nonzero.interactions",
+    "nonzero.scales",
+    "nonzero.recalibration",
+    "nonzero.formats.vw_lines",
+    "nonzero.formats.libsvm",
+)
+"""The modules whose kernels the companion compiles.
+
+While the first process is at those that learn: the one that it needs next and that takes longest, the last
+that ``import nonzero`` needs, and those that serving needs then.
+"""
+
+PATIENCE_SECONDS: Final = 60.0
+"""How long the first process waits for one kernel; the dearest takes 10 seconds of a slow CPU."""
+
+LOOK_SECONDS: Final = 0.01
+
+# Without the package's __init__, which would define, and so compile, every kernel before this has begun.
+PROGRAM: Final = """
+import sys
+from types import ModuleType
+claims, package, modules, *sys.path[:] = sys.argv[1:]
+sys.modules["nonzero"] = ModuleType("nonzero")
+sys.modules["nonzero"].__path__ = [package]
+from nonzero.compiled import companion
+companion.run(int(claims), modules.split())
+"""
+
+_started: list[_Companion] = []
+_starting: Final = threading.Lock()
+
+
+class _Companion:
+    """The second process, as the first sees it."""
+
+    def __init__(self, modules: Iterable[str]) -> None:
+        self.claims = os.memfd_create("claims")
+        package = str(Path(__file__).parent.parent)
+        self.process = subprocess.Popen(  # noqa: S603 - this very interpreter
+            [sys.executable, "-c", PROGRAM, str(self.claims), package, " ".join(modules), *sys.path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=[self.claims],
+        )
+        self.owner = os.getpid()
+        atexit.register(self.end)
+
+    @property
+    def is_alive(self) -> bool:
+        return self.owner == os.getpid() and self.process.poll() is None
+
+    def end(self) -> None:
+        """Let it end, which it does at once, but not in the middle of a file."""
+        if self.owner != os.getpid():
+            return
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        try:
+            self.process.wait(1)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def start(place: kept.Place, modules: Iterable[str] = MODULES) -> int | None:
+    """Start the companion, once, where there is a core for it and what it compiles can be kept.
+
+    Parameters
+    ----------
+    place
+        A kernel's, in the directory of those that it shall compile.
+    modules
+        The modules whose kernels it compiles, in this order.
+
+    Returns
+    -------
+    int | None
+        The companion's process id; None where the first process compiles alone.
+    """
+    with _starting:
+        if not _started:
+            if len(os.sched_getaffinity(0)) < 2 or not sys.executable or not kept.is_writable(place):
+                return None
+            try:
+                _started.append(_Companion(modules))
+            except OSError:
+                return None
+        return _started[0].process.pid
+
+
+@contextlib.contextmanager
+def claimed(place: kept.Place) -> Iterator[None]:
+    """Keep the companion from compiling a kernel; first wait until it has finished one that it is at."""
+    if not _started or not _started[0].is_alive:
+        yield
+        return
+    companion, byte = _started[0], _byte_of(place)
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not (ours := _claim(companion.claims, byte)) and companion.is_alive and time.monotonic() < until:
+        time.sleep(LOOK_SECONDS)
+    try:
+        yield
+    finally:
+        if ours:
+            fcntl.lockf(companion.claims, fcntl.LOCK_UN, 1, byte)
+
+
+def _byte_of(place: kept.Place) -> int:
+    """Return the byte that stands for a kernel; two that share one wait for each other needlessly."""
+    return zlib.crc32(place[1].encode())
+
+
+def _claim(claims: int, byte: int) -> bool:
+    try:
+        fcntl.lockf(claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
+    except OSError:
+        return False
+    return True
+
+
+def run(claims: int, modules: Iterable[str]) -> None:
+    """Be the companion: compile and keep the kernels of some modules that nobody is at.
+
+    Parameters
+    ----------
+    claims
+        The open file on whose bytes kernels are claimed.
+    modules
+        The modules, in the order in which their kernels are compiled.
+    """
+    keeping = threading.Lock()
+    threading.Thread(target=_end_with_the_first, args=[keeping], daemon=True).start()
+    from nonzero.compiled import compiling
+
+    declaring.collected = []
+    for name in modules:
+        import_module(name)
+        for function, signature in [one for one in declaring.collected if one[0].__module__ == name]:
+            place, byte = kept.place_of(function), _byte_of(kept.place_of(function))
+            if not _claim(claims, byte):
+                continue
+            if kept.read(place) is None:
+                code = compiling.compiled(function, signature)
+                with keeping:
+                    kept.write(place, code)
+            fcntl.lockf(claims, fcntl.LOCK_UN, 1, byte)
+
+
+def _end_with_the_first(keeping: threading.Lock) -> None:
+    while os.read(0, 1):
+        pass
+    with keeping:
+        os._exit(0)
