@@ -38,8 +38,8 @@ _config: Any = numba_config  # its settings are made at run time, out of the typ
 class _Library(JITCodeLibrary):
     """Numba's, but that machine code is made of kernels alone.
 
-    Numba optimizes every function that a kernel calls, and makes machine code of it, before it becomes part
-    of the kernel, where the same is done once more: a seventh of the time that it takes.
+    Numba makes machine code of every function that a kernel calls, too, which nobody runs. That it optimizes
+    each before it becomes part of the kernel is needed: without, JSON is read at 0.66 of the speed.
     """
 
     is_kernel = False
@@ -57,10 +57,6 @@ class _Library(JITCodeLibrary):
             return super().get_pointer_to_function(name)
         self._ensure_finalized()
         return 0
-
-    def _optimize_final_module(self):
-        if self.is_kernel:
-            super()._optimize_final_module()
 
     def _finalize_final_module(self):
         if self.is_kernel:
