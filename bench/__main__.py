@@ -56,7 +56,7 @@ def measured(rows: Iterator[Comparison], only: str, runs: int, console: Console)
     with Progress(console=console, transient=True) as progress:
         for row in rows:
             if only in row.name:
-                task = progress.add_task(row.name, total=2 * (min(runs, row.most_runs) + 1))
+                task = progress.add_task(row.name, total=row.total_runs(runs))
                 yield compare(row, runs, lambda task=task: progress.advance(task))  # type: ignore[misc]
                 progress.remove_task(task)
 

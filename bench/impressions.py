@@ -24,8 +24,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
-from bench.journal import cpu_seconds, port_when_ready
-from bench.measure import Comparison, compare
+from bench.journal import port_when_ready
+from bench.measure import Comparison, compare, cpu_seconds
 from bench.workloads import ClickLog
 
 PATH: Final = "/v1/models/default"

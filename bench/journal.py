@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.measure import Comparison, compare
+from bench.measure import Comparison, compare, cpu_seconds
 from bench.workloads import ClickLog
 from rich.progress import Progress
 
@@ -108,12 +108,6 @@ def upload(connection: http.client.HTTPConnection, log: Path) -> Callable[[], No
                 raise RuntimeError(content)
 
     return run
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the processor time that a process has taken."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def replay_rates(directory: Path, log: ClickLog) -> tuple[float, float]:

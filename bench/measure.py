@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
-__all__ = ["Comparison", "Outcome", "Work", "compare"]
+__all__ = ["Comparison", "Outcome", "Work", "compare", "cpu_seconds"]
 
 Work = Callable[[], float | None]
 """Does the work once. Returns the rate or the cost in the row's unit, or None: the clock tells the rate."""
@@ -32,6 +34,10 @@ class Comparison:
     """Whether less is better: seconds, bytes. The ratio is theirs over ours then, else ours over theirs."""
     most_runs: int = 100
     """How often it may run at most, where a run takes long."""
+
+    def total_runs(self, runs: int) -> int:
+        """Return the runs of both sides: of each, `runs` that count and a first one that does not."""
+        return 2 * (min(runs, self.most_runs) + 1)
 
 
 @dataclass(frozen=True)
@@ -59,10 +65,10 @@ def compare(row: Comparison, runs: int, advance: Callable[[], None]) -> Outcome:
     runs
         How often each side runs, unless the row asks for less.
     advance
-        Called after each of the ``2 * (runs + 1)`` runs.
+        Called after each of the :meth:`Comparison.total_runs`.
     """
     figures: tuple[list[float], list[float]] = ([], [])
-    for run in range(min(runs, row.most_runs) + 1):
+    for run in range(row.total_runs(runs) // 2):
         for side, work in zip(figures, (row.ours, row.peer), strict=True):
             figure = _figure(work, row.amount)
             if run:
@@ -82,6 +88,12 @@ def compare(row: Comparison, runs: int, advance: Callable[[], None]) -> Outcome:
         max(ratios),
         row.target,
     )
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time that a process has taken, all threads together."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _figure(work: Work, amount: float) -> float:

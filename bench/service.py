@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.library import VW, VW_FLAGS
-from bench.measure import Comparison, Work
+from bench.measure import Comparison, Work, cpu_seconds
 from bench.workloads import ClickLog
 
 __all__ = ["comparisons"]
@@ -36,11 +36,6 @@ class Server(NamedTuple):
 
     port: int
     pid: int
-
-    def cpu_seconds(self) -> float:
-        """Return the CPU time that it has taken, all threads together."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -114,9 +109,9 @@ class Load:
 
     def rate(self) -> float:
         """Return the requests in a second of the server's CPU: what a server that is kept busy answers."""
-        before = self.server.cpu_seconds()
+        before = cpu_seconds(self.server.pid)
         requests = self.asked()["requests"]
-        return requests / (self.server.cpu_seconds() - before)
+        return requests / (cpu_seconds(self.server.pid) - before)
 
     def inverse_p99(self) -> float:
         """Return one over the 99th percentile of the seconds that an answer took."""

@@ -128,21 +128,15 @@ LABELS: Final = {
 ONE_EXAMPLE: Final = {"required": True, "content": _content({JSON: reference(schemas.Example)})}
 """The body of a request to explain."""
 
-STRICT: Final = {
-    "name": "strict",
-    "in": "query",
-    "required": False,
-    "description": "Stop a stream at its first bad line.",
-    "schema": {"type": "boolean", "default": False},
-}
 
-UNCERTAINTY: Final = {
-    "name": "uncertainty",
-    "in": "query",
-    "required": False,
-    "description": "Say of each prediction how far one more example could move it.",
-    "schema": {"type": "boolean", "default": False},
-}
+def _flag(name: str, description: str) -> dict[str, Any]:
+    """Describe a parameter of the query that is on or off."""
+    schema = {"type": "boolean", "default": False}
+    return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
+
+
+STRICT: Final = _flag("strict", "Stop a stream at its first bad line.")
+UNCERTAINTY: Final = _flag("uncertainty", "Say of each prediction how far one more example could move it.")
 
 KEY: Final = {
     "name": "Idempotency-Key",
