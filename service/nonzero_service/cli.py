@@ -7,41 +7,38 @@ Exit status: 0 fine; 1 a failure, with one line that says what and the way out; 
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
 
-import typer
+# Before numpy is imported: its linear algebra, which no command needs, would start a thread for each core,
+# and these spin, so that starting took twice the processor time.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import click
 
 from nonzero.errors import NonzeroError
-from nonzero_service.commands.demo import demo
-from nonzero_service.commands.inspect import inspect
-from nonzero_service.commands.predict import predict
-from nonzero_service.commands.refold import refold
-from nonzero_service.commands.serve import serve
-from nonzero_service.commands.train import train
-from nonzero_service.commands.verify import verify
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(
-    name="nonzero",
-    help="Click-through rates learned while they are served.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-app.command()(train)
-app.command()(predict)
-app.command()(inspect)
-# What follows the command is parsed by the settings themselves, which only the extra knows.
-app.command(
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
-    add_help_option=False,
-)(serve)
-app.command()(demo)
-app.command()(verify)
-app.command()(refold)
+COMMANDS: Final = ("train", "predict", "inspect", "serve", "demo", "verify", "refold")
+"""Each in a module of its name, imported when the command is."""
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return [*COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        if cmd_name not in COMMANDS:
+            raise click.exceptions.NoSuchCommand(cmd_name, possibilities=COMMANDS, ctx=ctx)
+        command: click.Command = getattr(import_module(f"nonzero_service.commands.{cmd_name}"), cmd_name)
+        return command
+
+
+app = _Commands("nonzero", help="Click-through rates learned while they are served.")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -52,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(arguments)
     except (NonzeroError, OSError) as error:
-        typer.echo(f"nonzero: {_described(error)}", err=True)
+        click.echo(f"nonzero: {_described(error)}", err=True)
         sys.exit(1)
 
 

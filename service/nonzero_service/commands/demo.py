@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from nonzero_service.commands.extra import service_extra
 from nonzero_service.commands.options import (
-    AUTO,
-    BitsOption,
-    FormatOption,
-    IgnoreOption,
-    LabelOption,
-    LearningRateOption,
-    NumericOption,
-    OptionalFileArgument,
+    DIRECTORY,
+    FILE_HELP,
+    bits,
+    format_and_columns,
+    learning_rate,
     optimizer_of,
     reader_for,
     source_of,
@@ -25,28 +22,45 @@ from nonzero_service.commands.options import (
 __all__ = ["demo"]
 
 
+@click.command
+@click.argument("file", required=False, help=FILE_HELP)
+@click.option("--once", is_flag=True, help="End after the summary.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to serve on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="The port; 0 takes a free one.",
+)
+@click.option("--data-dir", type=DIRECTORY, help="Keep the model here; else it is gone at the end.")
+@click.option(
+    "--examples",
+    type=click.IntRange(1000),
+    default=100_000,
+    show_default=True,
+    help="Impressions of the simulated log.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the simulated log.")
+@click.option("--chunk", type=click.IntRange(1), default=100, show_default=True, help="Examples a request.")
+@format_and_columns
+@bits
+@learning_rate
 def demo(
-    file: OptionalFileArgument = None,
-    once: Annotated[bool, typer.Option("--once", help="End after the summary.")] = False,
-    host: Annotated[str, typer.Option("--host", help="The address to serve on.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="The port; 0 takes a free one.")
-    ] = 8000,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option("--data-dir", file_okay=False, help="Keep the model here; else it is gone at the end."),
-    ] = None,
-    examples: Annotated[
-        int, typer.Option("--examples", min=1000, help="Impressions of the simulated log.")
-    ] = 100_000,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the simulated log.")] = 0,
-    chunk: Annotated[int, typer.Option("--chunk", min=1, help="Examples a request.")] = 100,
-    format_: FormatOption = None,
-    label: LabelOption = None,
-    numeric: NumericOption = None,
-    ignore: IgnoreOption = None,
-    bits: BitsOption = 22,
-    learning_rate: LearningRateOption = AUTO,
+    file: str | None,
+    once: bool,
+    host: str,
+    port: int,
+    data_dir: Path | None,
+    examples: int,
+    seed: int,
+    chunk: int,
+    format_: str | None,
+    label: str | None,
+    numeric: Sequence[str],
+    ignore: Sequence[str],
+    bits: int,
+    learning_rate: str,
 ) -> None:
     """Start the service, replay a click log through it (predict, then update, in order), and keep serving.
 

@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
+import click
 import numpy as np
-import typer
 
 from nonzero import LogisticRegression
 from nonzero_service.commands.display import figures_table
 from nonzero_service.commands.extra import service_extra
-from nonzero_service.commands.options import JSONOption, ModelOrDirectoryArgument
+from nonzero_service.commands.options import as_json
 from nonzero_service.commands.verdicts import diagnosis_text
 
 __all__ = ["inspect"]
 
 
-def inspect(
-    model: ModelOrDirectoryArgument,
-    top: Annotated[int, typer.Option("--top", min=0, help="How many of the largest weights to show.")] = 10,
-    as_json: JSONOption = False,
-) -> None:
+@click.command
+@click.argument(
+    "model",
+    metavar="MODEL_OR_DIR",
+    type=click.Path(exists=True, path_type=Path),
+    help="A file that train saved, or a service's data directory.",
+)
+@click.option(
+    "--top",
+    type=click.IntRange(0),
+    default=10,
+    show_default=True,
+    help="How many of the largest weights to show.",
+)
+@as_json
+def inspect(model: Path, top: int, as_json: bool) -> None:
     """Show a saved model: settings, how well it predicted, the largest weights, whether it still learns.
 
     Of a data directory it shows what is kept of each model, and its newest snapshot.
@@ -30,10 +41,10 @@ def inspect(
     if model.is_dir():
         reports = _directory_reports(model, top)
         texts = (_directory_text(name, report) for name, report in reports.items())
-        typer.echo(json.dumps(reports) if as_json else "\n\n".join(texts))
+        click.echo(json.dumps(reports) if as_json else "\n\n".join(texts))
         return
     report = _report(LogisticRegression.load(model), top)
-    typer.echo(json.dumps(report) if as_json else _text(report))
+    click.echo(json.dumps(report) if as_json else _text(report))
 
 
 def _directory_reports(directory: Path, top: int) -> dict[str, dict[str, Any]]:

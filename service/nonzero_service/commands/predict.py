@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
-from typing import Annotated
 
+import click
 import numpy as np
-import typer
 from numpy.typing import NDArray
 
 from nonzero import LogisticRegression
@@ -18,13 +17,10 @@ from nonzero.examples import read_examples, usable
 from nonzero.formats import Parsed
 from nonzero_service.commands.display import Display
 from nonzero_service.commands.options import (
-    FileArgument,
-    FormatOption,
-    IgnoreOption,
-    InteractionsOption,
-    LabelOption,
-    ModelOption,
-    NumericOption,
+    FILE_HELP,
+    NEW_FILE,
+    format_and_columns,
+    interactions,
     interactions_of,
     reader_for,
     source_of,
@@ -35,17 +31,26 @@ from nonzero_service.commands.tables import read_alike
 __all__ = ["predict"]
 
 
+@click.command
+@click.argument("file", help=FILE_HELP)
+@click.option(
+    "--model",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="A file that train saved.",
+)
+@click.option("--output", type=NEW_FILE, help="Write here instead of to stdout.")
+@format_and_columns
+@interactions
 def predict(
-    file: FileArgument,
-    model: ModelOption,
-    output: Annotated[
-        Path | None, typer.Option("--output", dir_okay=False, help="Write here instead of to stdout.")
-    ] = None,
-    format_: FormatOption = None,
-    label: LabelOption = None,
-    numeric: NumericOption = None,
-    ignore: IgnoreOption = None,
-    interactions: InteractionsOption = None,
+    file: str,
+    model: Path,
+    output: Path | None,
+    format_: str | None,
+    label: str | None,
+    numeric: Sequence[str],
+    ignore: Sequence[str],
+    interactions: Sequence[str],
 ) -> None:
     """Predict every example of a file: one probability a line, in order. Labels are not looked at.
 
@@ -55,7 +60,7 @@ def predict(
     """
     source = source_of(file)
     reader = reader_for(source, format_, label, numeric, ignore)
-    expected = {} if interactions is None else {"interactions": interactions_of(interactions)}
+    expected = {"interactions": interactions_of(interactions)} if interactions else {}
     learner = LogisticRegression.load(model, **expected)
     blocks: Iterable[bytes] = source
     if not (label or numeric or ignore):
@@ -77,7 +82,7 @@ def predict(
         display.finish(source.position, f"{done:,} examples")
     rejects.finish(display.say)
     if rejects.count:
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)
 
 
 def _lines(rows: Parsed, probabilities: NDArray[np.float32]) -> str:

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from nonzero_service.commands.display import Display, figures_line
 from nonzero_service.commands.extra import service_extra
-from nonzero_service.commands.options import BitsOption, DataDirectoryArgument
+from nonzero_service.commands.options import NEW_FILE, data_directory
 
 __all__ = ["refold"]
 
 
-def refold(
-    data_dir: DataDirectoryArgument,
-    bits: BitsOption,
-    model: Annotated[str, typer.Option("--model", help="The model's name.")] = "default",
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", dir_okay=False, help="Where to save it; else MODEL-BITS.safetensors, here."),
-    ] = None,
-) -> None:
+@click.command
+@data_directory
+@click.option("--bits", type=click.IntRange(1, 30), required=True, help="log2 of the number of slots.")
+@click.option("--model", default="default", show_default=True, help="The model's name.")
+@click.option("--output", type=NEW_FILE, help="Where to save it; else MODEL-BITS.safetensors, here.")
+def refold(data_dir: Path, bits: int, model: str, output: Path | None) -> None:
     """Fold a whole kept journal anew into a larger or smaller table, and save the model.
 
     Nothing in DATA_DIR is changed; a service may be running. It must have kept every row
@@ -33,7 +29,7 @@ def refold(
         from nonzero_service.refolding import refold as fold
     path = output or Path(f"{model}-{bits}.safetensors")
     if not path.absolute().parent.is_dir():
-        raise typer.BadParameter(f"there is no directory {path.absolute().parent}", param_hint="--output")
+        raise click.BadParameter(f"there is no directory {path.absolute().parent}", param_hint="--output")
     (directory,) = models_in(data_dir, model).values()
     with Display("refolding", None) as display:
         made = fold(
@@ -42,4 +38,4 @@ def refold(
             lambda done, end: display.show(done, lambda: f"position {done:,} of {end:,}"),
         )
     made.save(path)
-    typer.echo(f"{path}: {figures_line(made.metrics())}")
+    click.echo(f"{path}: {figures_line(made.metrics())}")

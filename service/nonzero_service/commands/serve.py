@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import typer
+from collections.abc import Sequence
+
+import click
 
 from nonzero_service.commands.extra import service_extra
 
 __all__ = ["serve"]
 
 
-def serve(context: typer.Context) -> None:
+# What follows the command is parsed by the settings themselves, which only the extra knows.
+@click.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("flags", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def serve(context: click.Context, flags: Sequence[str]) -> None:
     """Serve over HTTP; pip install 'nonzero[service]' brings what it needs."""
     with service_extra("serve"):
-        from nonzero_service.commands.serving import app
-    app(context.args, prog_name=context.command_path)
+        from nonzero_service.commands.serving import serve as serving
+    serving.main([*flags], prog_name=context.command_path)

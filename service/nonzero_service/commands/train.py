@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+import click
 
 from nonzero import LogisticRegression
 from nonzero.errors import InputError
@@ -16,18 +17,15 @@ from nonzero.examples import read_examples, usable
 from nonzero.files import Source
 from nonzero_service.commands.display import Display, figures_line, figures_table
 from nonzero_service.commands.options import (
-    AUTO,
-    BitsOption,
-    FilesArgument,
-    FormatOption,
-    IgnoreOption,
-    InteractionsOption,
-    JSONOption,
-    LabelOption,
-    LearningRateOption,
-    NumericOption,
-    OptimizerOption,
+    FILE_HELP,
+    NEW_FILE,
+    as_json,
+    bits,
+    format_and_columns,
+    interactions,
     learner_of,
+    learning_rate,
+    optimizer,
     reader_for,
     source_of,
 )
@@ -37,20 +35,27 @@ from nonzero_service.commands.tables import remember
 __all__ = ["train"]
 
 
+@click.command
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, help=FILE_HELP)
+@click.option("--model", type=NEW_FILE, help="Save what was learned, as safetensors.")
+@format_and_columns
+@bits
+@learning_rate
+@optimizer
+@interactions
+@as_json
 def train(
-    files: FilesArgument,
-    model: Annotated[
-        Path | None, typer.Option("--model", dir_okay=False, help="Save what was learned, as safetensors.")
-    ] = None,
-    format_: FormatOption = None,
-    label: LabelOption = None,
-    numeric: NumericOption = None,
-    ignore: IgnoreOption = None,
-    bits: BitsOption = 22,
-    learning_rate: LearningRateOption = AUTO,
-    optimizer: OptimizerOption = AUTO,
-    interactions: InteractionsOption = None,
-    as_json: JSONOption = False,
+    files: Sequence[str],
+    model: Path | None,
+    format_: str | None,
+    label: str | None,
+    numeric: Sequence[str],
+    ignore: Sequence[str],
+    bits: int,
+    learning_rate: str,
+    optimizer: str,
+    interactions: Sequence[str],
+    as_json: bool,
 ) -> None:
     """Learn from files in one pass; every example is predicted before it is learned from.
 
@@ -59,7 +64,7 @@ def train(
     sources = [source_of(file) for file in files]
     readers = [reader_for(source, format_, label, numeric, ignore) for source in sources]
     if model is not None and not model.absolute().parent.is_dir():
-        raise typer.BadParameter(f"there is no directory {model.absolute().parent}", param_hint="--model")
+        raise click.BadParameter(f"there is no directory {model.absolute().parent}", param_hint="--model")
     learner = learner_of(bits, learning_rate, optimizer, interactions)
     rejects = Rejects()
     sizes = [source.size for source in sources if source.size is not None]
@@ -86,7 +91,7 @@ def train(
     if model is not None:
         learner.save(model)
     summary = _summary(learner, seconds, rejects.count)
-    typer.echo(json.dumps(summary) if as_json else figures_table(summary))
+    click.echo(json.dumps(summary) if as_json else figures_table(summary))
 
 
 def _position(sources: list[Source]) -> int:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from nonzero_service.commands.display import Display
 from nonzero_service.commands.extra import service_extra
-from nonzero_service.commands.options import DataDirectoryArgument, JSONOption, NameOption
+from nonzero_service.commands.options import as_json, data_directory
 
 if TYPE_CHECKING:
     from nonzero_service.verifying import Checked
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["verify"]
 
 
-def verify(
-    data_dir: DataDirectoryArgument,
-    model: NameOption = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
-    as_json: JSONOption = False,
-) -> None:
+@click.command
+@data_directory
+@click.option("--model", help="The model's name; all unless given.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+@as_json
+def verify(data_dir: Path, model: str | None, quiet: bool, as_json: bool) -> None:
     """Check the journal's chain and every snapshot, and fold the journal's rows against the newest.
 
     Nothing is changed; a service may be running. Exit status 1 where something is wrong.
@@ -33,12 +33,12 @@ def verify(
         from nonzero_service.verifying import verify as check
     found = {name: _checked(check, name, path, quiet) for name, path in models_in(data_dir, model).items()}
     if as_json:
-        typer.echo(json.dumps({name: _report(checked) for name, checked in found.items()}))
+        click.echo(json.dumps({name: _report(checked) for name, checked in found.items()}))
     else:
         for name, checked in found.items():
-            typer.echo(_text(name, checked))
+            click.echo(_text(name, checked))
     if any(checked.faults for checked in found.values()):
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)
 
 
 def _checked(check: Any, name: str, path: Path, quiet: bool) -> Checked:

@@ -10,9 +10,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import click
 import httpx
 import numpy as np
-import typer
 
 from nonzero_service.commands.display import Display, figures_line
 from nonzero_service.commands.rejects import Rejects
@@ -52,13 +52,13 @@ def run(log: Log, host: str, port: int, data_dir: Path | None, options: list[str
         stack.enter_context(_terminated_like_interrupted())
         directory = data_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nonzero-demo-")))
         server = ServerProcess(host, port, directory, options)
-        typer.echo(f"Starting the service at {server.url}")
+        click.echo(f"Starting the service at {server.url}")
         stack.enter_context(server)
         client = stack.enter_context(httpx.Client(base_url=server.url, timeout=60, trust_env=False))
-        typer.echo(f"Replaying {log.title} through {server.url}")
-        typer.echo(_replayed(client, log))
+        click.echo(f"Replaying {log.title} through {server.url}")
+        click.echo(_replayed(client, log))
         if not once:
-            typer.echo(f"\nServing at {server.url} (its API: {server.url}/docs); Ctrl-C stops it")
+            click.echo(f"\nServing at {server.url} (its API: {server.url}/docs); Ctrl-C stops it")
             server.wait()
 
 
@@ -99,6 +99,6 @@ def _terminated_like_interrupted() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo("\nStopped")
+        click.echo("\nStopped")
     finally:
         signal.signal(signal.SIGTERM, before)
