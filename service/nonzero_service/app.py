@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nonzero_service.openapi import describe
 from nonzero_service.problems import problem_of
-from nonzero_service.requests import Requests
+from nonzero_service.requests import AtOnce, Requests
 from nonzero_service.routes import diagnosis, learning, models, operations, resumption
 from nonzero_service.service import Service
 from nonzero_service.settings import Settings
@@ -34,7 +34,7 @@ def create_app(
     settings: Settings,
     on_failure: Callable[[Exception], None] | None = None,
     crew: Crew | None = None,
-) -> FastAPI:
+) -> Application:
     """Make the application of one data directory.
 
     It answers at once, and is ready (``/readyz``) when its models are open and every kernel has run. When it
@@ -97,7 +97,8 @@ def create_app(
     app.include_router(operations.router(service))
     app.include_router(resumption.router(service))
     app.add_middleware(Requests, counts=service.metrics)
-    app.front = learning.Shortcut(app.front, hot, service.metrics)
+    shortcut = learning.Shortcut(app.front, hot, service.metrics)
+    app.front, app.at_once = shortcut, shortcut.at_once
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse)
     app.openapi = describe(app)  # type: ignore[method-assign]
@@ -112,11 +113,14 @@ class Application(FastAPI):
     ----------
     front
         What takes every request; at first FastAPI itself.
+    at_once
+        What answers the hottest requests without a task, where they are whole.
     """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.front: ASGIApp = super().__call__
+        self.at_once: AtOnce = lambda _: False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

@@ -60,7 +60,7 @@ class Bodies:
         # Of their own: nobody who asks for metrics waits for what is being parsed.
         self._others = ThreadPoolExecutor(2, thread_name_prefix="aside")
 
-        self.quick = min(SMALL, 2 * settings.max_features)
+        self.quick = min(SMALL, 2 * settings.max_features, int(settings.max_body_bytes))
         """A body of so many bytes has no more features than it may, each of which takes two."""
 
     def close(self) -> None:

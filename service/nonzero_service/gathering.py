@@ -11,17 +11,30 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import Final
+from typing import Final, Protocol
 
 from nonzero import Batch
 from nonzero.examples import usable
 from nonzero.formats.ndjson import read_bodies
 from nonzero_service.work import Applied, Learn, Pieces, Work
 
-__all__ = ["MOST", "Gathered"]
+__all__ = ["MOST", "Gathered", "Waiter"]
 
 MOST: Final = 1 << 18
 """So many bytes of bodies gather at most."""
+
+
+class Waiter(Protocol):
+    """Who waits for what comes of one body; a future of asyncio is one."""
+
+    def cancelled(self) -> bool:
+        """Whether nobody waits any more."""
+
+    def set_result(self, result: Applied | None, /) -> None:
+        """Take the result, on the event loop; None where the body has to be read by itself."""
+
+    def set_exception(self, error: BaseException, /) -> None:
+        """Take an error, on the event loop."""
 
 
 class Gathered(Work):
@@ -41,29 +54,25 @@ class Gathered(Work):
         self._lock = threading.Lock()
         self._closed = False
         self._bodies: list[bytes] = []
-        self._futures: list[asyncio.Future[Applied | None]] = []
+        self._waiters: list[Waiter] = []
         self._taken: list[int] = []
 
-    def add(self, body: bytes) -> asyncio.Future[Applied | None] | None:
-        """Add a body; return who waits for it, or None where this takes no more.
-
-        The result is None where the body has to be read by itself.
-        """
-        future: asyncio.Future[Applied | None] = self._loop.create_future()
+    def add(self, body: bytes, waiter: Waiter) -> bool:
+        """Add a body, and who waits for it; return whether this takes it."""
         with self._lock:
             if self._closed or self.nbytes >= MOST:
-                return None
+                return False
             self._bodies.append(body)
-            self._futures.append(future)
+            self._waiters.append(waiter)
             self.nbytes += len(body)
-        return future
+        return True
 
     def close(self, bits: int) -> None:
         """Take no more, and read what there is, for a table of ``2**bits`` slots; on the committer."""
         with self._lock:
             self._closed = True
         # What nobody waits for any more is not learned from.
-        wanted = [place for place, future in enumerate(self._futures) if not future.cancelled()]
+        wanted = [place for place, waiter in enumerate(self._waiters) if not waiter.cancelled()]
         bodies = [self._bodies[place] for place in wanted]
         parsed = usable(read_bodies(bodies), bits, labelled=True)
         self._taken = [wanted[line - 1] for line in parsed.lines.tolist()]
@@ -73,17 +82,17 @@ class Gathered(Work):
     def give_back(self, value: Applied, error: BaseException | None) -> None:
         """Give each its result."""
         if error is not None:
-            for future in self._futures:
-                if not future.cancelled():
-                    future.set_exception(error)
+            for waiter in self._waiters:
+                if not waiter.cancelled():
+                    waiter.set_exception(error)
             return
-        results: list[Applied | None] = [None] * len(self._futures)
+        results: list[Applied | None] = [None] * len(self._waiters)
         first = value.sequence - value.examples + 1
         for rank, place in enumerate(self._taken):
             learned = rank < value.examples
             results[place] = (
                 Applied(1, first + rank, None) if learned else Applied(0, value.sequence, None, 1)
             )
-        for future, result in zip(self._futures, results, strict=True):
-            if not future.cancelled():
-                future.set_result(result)
+        for waiter, result in zip(self._waiters, results, strict=True):
+            if not waiter.cancelled():
+                waiter.set_result(result)

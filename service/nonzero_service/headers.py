@@ -12,7 +12,7 @@ from starlette.types import Scope
 from nonzero_service.idempotency import MAX_KEY
 from nonzero_service.problems import Problem
 
-__all__ = ["JSON", "NDJSON", "STREAMS", "Headers", "flag_of", "headers_of", "unknown_type"]
+__all__ = ["JSON", "NDJSON", "STREAMS", "Headers", "flag_of", "headers_of", "is_plain_json", "unknown_type"]
 
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
@@ -58,6 +58,23 @@ def headers_of(scope: Scope) -> Headers:
     if key is not None and not 0 < len(key) <= MAX_KEY:
         raise Problem(422, f"an Idempotency-Key has 1 to {MAX_KEY} characters, not {len(key)}")
     return Headers(media, encoding, accept, key, scope.get("hold", Headers._field_defaults["hold"]))
+
+
+def is_plain_json(scope: Scope) -> bool:
+    """Whether a request says no more of itself than that its body is JSON.
+
+    Raises
+    ------
+    Problem
+        415 for a charset other than UTF-8.
+    """
+    said = dict(scope["headers"])
+    return (
+        _media_of(said.get(b"content-type", b"")) == JSON
+        and not scope["query_string"]
+        and b"content-encoding" not in said
+        and b"idempotency-key" not in said
+    )
 
 
 def flag_of(scope: Scope, name: str) -> bool:

@@ -22,7 +22,7 @@ from nonzero import Batch, BatchError, LogisticRegression
 from nonzero_service.applier import Applier
 from nonzero_service.committer import GROUP_BYTES, Committer
 from nonzero_service.errors import ClosedError, QueueFullError
-from nonzero_service.gathering import Gathered
+from nonzero_service.gathering import Gathered, Waiter
 from nonzero_service.holding import Gate
 from nonzero_service.impressions.joined import References
 from nonzero_service.results import Results
@@ -160,6 +160,17 @@ class Learner:
     def gather(self, body: bytes) -> asyncio.Future[Applied | None]:
         """Queue a JSON body as it came; the future is done when its one example is durable and applied.
 
+        See Also
+        --------
+        gather_for : for a future's result, and the errors.
+        """
+        future: asyncio.Future[Applied | None] = self._loop.create_future()
+        self.gather_for(future, body)
+        return future
+
+    def gather_for(self, waiter: Waiter, body: bytes) -> None:
+        """Queue a JSON body as it came; who waits is told when its one example is durable and applied.
+
         The result is None where the body is something else than one example that the model can learn from:
         nothing was learned then.
 
@@ -171,14 +182,11 @@ class Learner:
         self._check_open()
         if not self._fits(len(body)):
             raise self._full()
-        future = None if self._gathered is None else self._gathered.add(body)
-        if future is None:
+        if self._gathered is None or not self._gathered.add(body, waiter):
             self._gathered = Gathered(self._loop)
-            future = self._gathered.add(body)
-            assert future is not None  # noqa: S101 - it is empty
+            self._gathered.add(body, waiter)
             self.committer.put(self._gathered)
         self.queued_bytes += len(body)
-        return future
 
     def check_room(self) -> None:
         """Refuse what has not been read yet, where it could not be queued.

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from nonzero_service.counts import Counts
 from nonzero_service.front import connections
+from nonzero_service.requests import AtOnce
 from nonzero_service.settings import Settings
 
 __all__ = ["beside", "config_of", "inner_config_of", "listen"]
@@ -22,7 +23,7 @@ FOR_EVER: Final = 10**6
 
 
 def config_of(
-    app: ASGIApp, settings: Settings, counts: Counts, lifespan: Lifespan = "auto"
+    app: ASGIApp, at_once: AtOnce, settings: Settings, counts: Counts, lifespan: Lifespan = "auto"
 ) -> uvicorn.Config:
     """Return how an application is served to everyone; `counts` is told of what was no request."""
     return uvicorn.Config(
@@ -30,7 +31,7 @@ def config_of(
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=connections(settings, counts),
+        http=connections(settings, counts, at_once),
         ws="none",
         lifespan=lifespan,
         log_config=None,

@@ -11,8 +11,9 @@ import logging
 import re
 import secrets
 import time
+from collections.abc import Callable
 from functools import cached_property
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import structlog
 from starlette.requests import ClientDisconnect
@@ -28,7 +29,10 @@ from nonzero_service.storage.errors import (
     StorageError,
 )
 
-__all__ = ["Requests", "made_request_id"]
+if TYPE_CHECKING:
+    from nonzero_service.front.exchange import Exchange
+
+__all__ = ["AtOnce", "Quick", "Requests", "made_request_id"]
 
 REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}")
 """An X-Request-ID that is taken over: printable ASCII."""
@@ -38,6 +42,10 @@ _made_ids: Final = itertools.count(secrets.randbits(63))
 
 GONE: Final = 499
 """The status in log and metrics of a request whose client went before its answer."""
+
+
+AtOnce: TypeAlias = "Callable[[Exchange], bool]"
+"""Answers a request whose whole body is there without a task, or takes it on; or says that it does not."""
 
 
 class Requests:
@@ -90,6 +98,20 @@ class Requests:
         finally:
             self._ended(scope, status, time.perf_counter() - started)
 
+    def at_once(self, exchange: Exchange, handler: Callable[[Quick], bool]) -> bool:
+        """Have `handler` answer a request without a task; what it raises the application meets again."""
+        quick = Quick(self, exchange)
+        try:
+            return handler(quick)
+        except Exception:
+            if exchange.begun:
+                raise
+            return False
+
+    def ended(self, scope: Scope, status: int, started: float) -> None:
+        """Count a request that was answered so, and log it."""
+        self._ended(scope, status, time.perf_counter() - started)
+
     @cached_property
     def _tells_all(self) -> bool:
         """Whether requests that went well are logged: asked once, when logging is set up."""
@@ -116,6 +138,63 @@ class Requests:
             status=status,
             milliseconds=round(seconds * 1000, 3),
         )
+
+
+class Quick:
+    """A request that is answered without a task: by the code that has its bytes, or that learned from them.
+
+    Parameters
+    ----------
+    requests
+        What it is counted by.
+    exchange
+        The request, its body whole.
+    """
+
+    __slots__ = ("_exchange", "_request_id", "_requests", "_started", "body", "scope")
+
+    def __init__(self, requests: Requests, exchange: Exchange) -> None:
+        self._requests = requests
+        self._exchange = exchange
+        self._started = time.perf_counter()
+        self._request_id = b""
+        self.scope = exchange.scope
+        self.body = exchange.body
+
+    @property
+    def gone(self) -> bool:
+        """Whether nobody waits for the answer any more."""
+        return self._exchange.gone
+
+    def take(self) -> None:
+        """Take the request on: it will be answered later."""
+        self._exchange.on_leave = self._left
+
+    def answer(self, status: int, body: bytes) -> None:
+        """Answer with JSON."""
+        self._exchange.answer_json(status, body, self._named())
+        self._requests.ended(self.scope, status, self._started)
+
+    def go_on(self) -> None:
+        """Have the application answer, after the request was taken on."""
+        self._exchange.go_on()
+
+    def fail(self, error: BaseException) -> None:
+        """Answer with an error."""
+
+        async def failing(*_: object) -> None:
+            raise error
+
+        self._exchange.go_on(Requests(failing, self._requests.counts))
+
+    def _left(self) -> None:
+        self._named()
+        self._requests.ended(self.scope, GONE, self._started)
+
+    def _named(self) -> bytes:
+        request_id = _request_id(self.scope)
+        self.scope["request_id"] = request_id.decode("ascii")
+        return request_id
 
 
 def _is_expected(error: Exception) -> bool:

@@ -108,7 +108,7 @@ class Writer(Server):
         self.crew = Crew(settings)
         self.app = create_app(settings, self.fail, self.crew)
         service: Service = self.app.state.service
-        super().__init__(config_of(self.app, settings, service.metrics))
+        super().__init__(config_of(self.app, self.app.at_once, settings, service.metrics))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen, and have the workers begin."""

@@ -155,9 +155,9 @@ def test_a_single_example_does_not_wait_for_the_pieces_of_a_stream(tmp_path: Pat
                 for one in batches(4, rows=GROUP_BYTES // 16)
             ]
             single, task = Gathered(loop), Work(lambda: None, 0, loop.create_future())
-            single.add(b'{"features": {}, "label": 1}')
+            single.add(b'{"features": {}, "label": 1}', loop.create_future())
             late = Gathered(loop)
-            late.add(b'{"features": {}, "label": 0}')
+            late.add(b'{"features": {}, "label": 0}', loop.create_future())
             for work in (*large[:3], single, task, large[3], late, None):
                 committer.put(work)
             await asyncio.to_thread(committer.run)

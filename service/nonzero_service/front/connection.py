@@ -114,6 +114,8 @@ class Connection(asyncio.Protocol):
             self._running.leave()
             if self._task is not None:  # nobody waits for it: it need not be done
                 self._task.cancel()
+            elif self._running.on_leave is not None and self._running.admitted is not None:
+                self._running.admitted.end()
         self._parser = None  # they hold each other
 
     def data_received(self, data: bytes) -> None:
@@ -351,8 +353,13 @@ class Connection(asyncio.Protocol):
     def _run(self, exchange: Exchange, admitted: Pass) -> None:
         if exchange.gone:
             admitted.end()
-            return
-        task = self.loop.create_task(exchange.run(self._app))
+        elif not exchange.whole or not self.front.at_once(exchange):
+            self.run(exchange)
+
+    def run(self, exchange: Exchange, app: ASGIApp | None = None) -> None:
+        """Have a task answer a request that was let in: the application, or what stands in for it."""
+        admitted = cast(Pass, exchange.admitted)
+        task = self.loop.create_task(exchange.run(app or self._app))
         self._task = task if admitted.work in ("predict", "update") else None
         tasks = self._server.tasks
         tasks.add(task)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -65,6 +66,7 @@ class Exchange:
         "gone",
         "head",
         "keep_alive",
+        "on_leave",
         "refusal",
         "scope",
         "whole",
@@ -93,6 +95,8 @@ class Exchange:
         """Whether the answer is complete."""
         self.gone = False
         """Whether the client has gone."""
+        self.on_leave: Callable[[], None] | None = None
+        """Called when the client goes before an answer that is made without a task."""
         self.refusal: Problem | None = None
         """Why the rest of the body will not be read."""
 
@@ -127,6 +131,8 @@ class Exchange:
         """Take it that the client has gone."""
         self.gone = True
         self._wake()
+        if self.on_leave is not None:
+            self.on_leave()
 
     def answer(self, problem: Problem) -> None:
         """Answer with a problem, without the application."""
@@ -141,6 +147,32 @@ class Exchange:
         self._connection.write(head if self.scope["method"] == "HEAD" else head + body)
         self.begun = self.answered = True
         self._connection.answered(self, waited=self._continue)
+
+    # -- at once ---------------------------------------------------------------------------------------
+
+    @property
+    def body(self) -> bytes:
+        """The body, where it is whole and the application has not taken it."""
+        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+
+    def answer_json(self, status: int, body: bytes, request_id: bytes) -> None:
+        """Answer with JSON, to a request that is whole, without the application's messages."""
+        data = b"%bcontent-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\n%b%b%b" % (
+            STATUS_LINES[status],
+            len(body),
+            request_id,
+            b"" if self.keep_alive else b"connection: close\r\n",
+            self._connection.front.lines(),
+            body,
+        )
+        self.begun = self.answered = True
+        self._connection.write(data)
+        self._connection.answered(self, waited=False)
+
+    def go_on(self, app: ASGIApp | None = None) -> None:
+        """Have the application answer after all, or what stands in for it."""
+        self.on_leave = None
+        self._connection.run(self, app)
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -17,7 +17,7 @@ from nonzero_service.front.refusing import Refusals
 from nonzero_service.front.turns import Turns
 from nonzero_service.front.watch import Watch
 from nonzero_service.problems import Problem
-from nonzero_service.requests import made_request_id
+from nonzero_service.requests import AtOnce, made_request_id
 from nonzero_service.settings import Settings
 
 __all__ = ["Front"]
@@ -35,9 +35,12 @@ class Front:
         The bounds.
     counts
         Where what was refused is counted.
+    at_once
+        Answers a request that is whole without a task, or takes it on; False where the application has to.
     """
 
-    def __init__(self, settings: Settings, counts: Counts) -> None:
+    def __init__(self, settings: Settings, counts: Counts, at_once: AtOnce) -> None:
+        self.at_once = at_once
         self.limits = Limits.of(settings)
         self.watch = Watch(self.limits)
         self.lines = Lines(encrypted=settings.ssl_certfile is not None)

@@ -23,25 +23,20 @@ class Turns:
     def __init__(self) -> None:
         self._preferred: deque[Callable[[], None]] = deque()
         self._others: deque[Callable[[], None]] = deque()
-        self._begun = 0  # in this turn
         self._is_set = False
 
     def take(self, begin: Callable[[], None], *, preferred: bool, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin a request now, or in one of the next turns."""
+        """Begin a request in the next turn, or in one after it: by then all that was sent of it is there."""
+        (self._preferred if preferred else self._others).append(begin)
         if not self._is_set:
             self._is_set = True
             loop.call_soon(self._next, loop)
-        if self._begun < AT_ONCE:
-            self._begun += 1
-            begin()
-        else:
-            (self._preferred if preferred else self._others).append(begin)
 
     def _next(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._begun = 0
-        while self._begun < AT_ONCE and (waiting := self._preferred or self._others):
-            self._begun += 1
+        begun = 0
+        while begun < AT_ONCE and (waiting := self._preferred or self._others):
+            begun += 1
             waiting.popleft()()
-        self._is_set = bool(self._begun)
+        self._is_set = bool(self._preferred or self._others)
         if self._is_set:
             loop.call_soon(self._next, loop)

@@ -13,8 +13,9 @@ from nonzero.formats import Parsed
 from nonzero_service.answers import prediction, prediction_lines, predictions, send_json, send_stream
 from nonzero_service.bodies import check_examples
 from nonzero_service.counts import Counts
-from nonzero_service.headers import JSON, STREAMS, Headers, flag_of, headers_of, unknown_type
+from nonzero_service.headers import JSON, STREAMS, Headers, flag_of, headers_of, is_plain_json, unknown_type
 from nonzero_service.problems import Problem
+from nonzero_service.requests import Quick
 from nonzero_service.service import Findable, Parts, Predictable
 from nonzero_service.spool import Spool
 
@@ -47,6 +48,18 @@ class Predict:
             await send_stream(send, self.service.spool(), write)
         else:
             raise unknown_type(headers.media, JSON, *STREAMS)
+
+    def at_once(self, quick: Quick) -> bool:
+        """Answer a request of one example without a task, where it is as most are."""
+        if len(quick.body) > self.service.bodies.quick or not is_plain_json(quick.scope):
+            return False
+        served = self.service.models.get(quick.scope["path_params"]["model"])
+        probability = served.model.predict_body(quick.body)
+        if probability is None:
+            return False
+        self.service.metrics.predicted(served.name, 1)
+        quick.answer(200, prediction(served.name, probability, served.model.examples))
+        return True
 
     async def _json(
         self, served: Predictable, headers: Headers, receive: Receive, send: Send, unsure: bool

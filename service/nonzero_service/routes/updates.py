@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from starlette.requests import ClientDisconnect
@@ -16,10 +16,20 @@ from nonzero.formats.ndjson import is_list
 from nonzero_service.answers import send_json, send_stream, updated
 from nonzero_service.bodies import check_examples
 from nonzero_service.flows import Flow, Tally, whatever_happens
-from nonzero_service.headers import JSON, NDJSON, STREAMS, Headers, flag_of, headers_of, unknown_type
+from nonzero_service.headers import (
+    JSON,
+    NDJSON,
+    STREAMS,
+    Headers,
+    flag_of,
+    headers_of,
+    is_plain_json,
+    unknown_type,
+)
 from nonzero_service.idempotency import Fingerprint
 from nonzero_service.models import ServedModel
 from nonzero_service.problems import MAX_ERRORS, Problem, problem_of
+from nonzero_service.requests import Quick
 from nonzero_service.service import Service
 from nonzero_service.spool import Spool
 from nonzero_service.storage.keys import KeyRecord
@@ -27,12 +37,27 @@ from nonzero_service.work import Applied
 
 __all__ = ["Update"]
 
+ALONE: Final = "alone"
+"""In the scope of a request: its body could not be read with others and has to be read by itself."""
+
 
 class Update:
     """``POST /v1/models/{model}/update``, as a plain ASGI application."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
+
+    def at_once(self, quick: Quick) -> bool:
+        """Have a request of one example gathered with others, and answer it without a task."""
+        body = quick.body
+        if len(body) > self.service.bodies.quick or is_list(body) or not is_plain_json(quick.scope):
+            return False
+        served = self.service.models.get(quick.scope["path_params"]["model"])
+        served.learner.check_room()
+        served.learner.gather_for(_Single(quick, served.name), body)
+        quick.take()
+        served.names.look(JSON, body)
+        return True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -42,7 +67,8 @@ class Update:
         strict = flag_of(scope, "strict")
         if headers.media == JSON:
             body = await self.service.bodies.json(headers, receive)
-            if headers.key is None and len(body) <= self.service.bodies.quick and not is_list(body):
+            gathers = headers.key is None and len(body) <= self.service.bodies.quick and not is_list(body)
+            if gathers and ALONE not in scope:
                 gathered = served.learner.gather(body)
                 served.names.look(JSON, body)
                 applied = await gathered
@@ -174,6 +200,29 @@ class Update:
     async def _known(self, served: ServedModel, key: str) -> KeyRecord | None:
         """Return what the journal knows of a key."""
         return await self.service.bodies.aside(lambda: served.kept.journal.lookup(key))
+
+
+class _Single:
+    """A request of one example, which waits for what comes of it."""
+
+    __slots__ = ("_model", "_quick")
+
+    def __init__(self, quick: Quick, model: str) -> None:
+        self._quick = quick
+        self._model = model
+
+    def cancelled(self) -> bool:
+        return self._quick.gone
+
+    def set_result(self, applied: Applied | None) -> None:
+        if applied is None:
+            self._quick.scope[ALONE] = True
+            self._quick.go_on()
+        else:
+            self._quick.answer(202 if applied.held else 200, updated(self._model, applied))
+
+    def set_exception(self, error: BaseException) -> None:
+        self._quick.fail(error)
 
 
 def _refused(errors: tuple[LineError, ...]) -> Problem:

@@ -11,7 +11,6 @@ from typing import Final
 import msgspec
 import structlog
 import uvicorn
-from starlette.types import ASGIApp
 
 from nonzero_service import logs
 from nonzero_service.bodies import Bodies
@@ -54,9 +53,10 @@ class Worker(Server):
         self._to_writer = Forwarder(lambda sock: self._connect(sock, reports=False))
         self._reporting = Forwarder(lambda sock: self._connect(sock, reports=True))
         self._tasks: set[asyncio.Task[None]] = set()
-        super().__init__(config_of(self._application(settings), settings, self.counts, "off"))
+        app = self._application(settings)
+        super().__init__(config_of(app, app.at_once, settings, self.counts, "off"))
 
-    def _application(self, settings: Settings) -> ASGIApp:
+    def _application(self, settings: Settings) -> Shortcut:
         self._bodies = Bodies(settings)
         parts = Parts(settings, self.models, self._bodies, self.counts)
         return Shortcut(self._to_writer, [prediction_route(parts)], self.counts, self.models.has)

@@ -1,0 +1,98 @@
+"""A request whose body is there with its head is answered without a task, and as any other is."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from nonzero_service.settings import Settings
+
+GOOD = b'{"features": {"site": "news"}, "label": 1}'
+JSON = "content-type: application/json"
+
+REQUESTS = {
+    "one example": ([JSON], GOOD),
+    "with spaces and lines": ([JSON], b' {"features":\n {"site": "news"},\r\n "label": 0}\n'),
+    "with a charset": (["content-type: application/json; charset=utf-8"], GOOD),
+    "with an id of its own": ([JSON, "x-request-id: click-17"], GOOD),
+    "with a request id that is none": ([JSON, "x-request-id: click 17"], GOOD),
+    "an example with an id": ([JSON], b'{"features": {"site": "news"}, "label": 1, "id": "a"}'),
+    "a list": ([JSON], b'{"examples": [%b, %b]}' % (GOOD, GOOD)),
+    "cut off": ([JSON], GOOD[:-1]),
+    "a feature that is none": ([JSON], b'{"features": {"site": null}, "label": 1}'),
+    "a slot outside the table": ([JSON], b'{"indices": [70000], "label": 1}'),
+    "without a label": ([JSON], b'{"features": {}}'),
+    "empty": ([JSON], b""),
+    "another charset": (["content-type: application/json; charset=latin-1"], GOOD),
+    "another type": (["content-type: text/html"], GOOD),
+    "an encoding that is not read": ([JSON, "content-encoding: br"], GOOD),
+    "the last of its connection": ([JSON, "connection: close"], GOOD),
+}
+
+
+def answer(service: Any, path: str, headers: list[str], body: bytes, *, whole: bool) -> tuple[Any, ...]:
+    """Send a request in one piece or in two; return what was answered, but for what each has of its own."""
+    lines = [f"POST {path} HTTP/1.1", "host: x", *headers, f"content-length: {len(body)}", "", ""]
+    head = "\r\n".join(lines).encode()
+    with socket.create_connection((service.host, service.port)) as connection:
+        connection.settimeout(30)
+        if whole:
+            connection.sendall(head + body)
+        else:
+            connection.sendall(head)
+            time.sleep(0.02)
+            connection.sendall(body)
+        with connection.makefile("rb") as stream:
+            status = stream.readline()
+            said = [line.split(b": ", 1) for line in iter(lambda: stream.readline().strip(), b"")]
+            told = json.loads(stream.read(int(dict(said)[b"content-length"])))
+    if not any("click-17" in line for line in headers):
+        told.pop("request_id", None)
+    # Each has an id of its own, or learns after the other.
+    for name in ("sequence", "predictions"):
+        told.pop(name, None)
+    own = (b"date", b"content-length", b"x-request-id")
+    kept = [value if name not in own or value == b"click-17" else b"" for name, value in said]
+    return status, [name for name, _ in said], kept, told
+
+
+@pytest.mark.parametrize("action", ["predict", "update", "explain"])
+def test_both_ways_answer_alike(service: Any, model: str, action: str) -> None:
+    path = f"{model}/{action}"
+    for name, (headers, body) in REQUESTS.items():
+        at_once, by_a_task = (answer(service, path, headers, body, whole=whole) for whole in (True, False))
+        assert at_once == by_a_task, name
+
+
+def test_what_is_pipelined_is_answered_in_order(service: Any, model: str) -> None:
+    head = f"POST {model}/%s HTTP/1.1\r\nhost: x\r\n{JSON}\r\ncontent-length: {len(GOOD)}\r\n%s\r\n"
+    actions = ["update", "predict", "update", "explain", "predict", "update"]
+    sent = b"".join((head % (action, "")).encode() + GOOD for action in actions)
+    with socket.create_connection((service.host, service.port)) as connection:
+        connection.settimeout(30)
+        connection.sendall(sent + (head % ("predict", "connection: close\r\n")).encode() + GOOD)
+        received = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+    bodies = [part.split(b"HTTP/1.1")[0] for part in received.split(b"\r\n\r\n")[1:]]
+    answers = [json.loads(body) for body in bodies]
+    assert ["accepted" in one for one in answers] == [action == "update" for action in [*actions, "predict"]]
+    sequences = [one["sequence"] for one in answers if "sequence" in one]
+    assert sequences == [1, 1, 2, 2, 2, 3, 3]
+
+
+def test_clients_that_go_at_once_leave_their_room_to_others(
+    service: Any, client: httpx.Client, model: str
+) -> None:
+    head = f"POST {model}/update HTTP/1.1\r\nhost: x\r\n{JSON}\r\ncontent-length: {len(GOOD)}\r\n\r\n"
+    most = Settings.model_fields["max_requests"].default
+    for _ in range(most + 1):
+        with socket.create_connection((service.host, service.port)) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.sendall(head.encode() + GOOD)
+    answered = client.post(f"{model}/update", content=GOOD, headers={"content-type": "application/json"})
+    assert answered.status_code == 200
