@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Self
 
 import numpy as np
@@ -13,7 +13,15 @@ from nonzero import diagnosis, kernels, snapshot
 from nonzero.batch import Batch
 from nonzero.confidence import uncertainty
 from nonzero.errors import BatchError, SettingsError, SnapshotError
-from nonzero.evidence import Evidence, comparable, forget, group_masks, new_evidence, without_clock
+from nonzero.evidence import (
+    RESTARTS,
+    Evidence,
+    comparable,
+    forget,
+    group_masks,
+    new_evidence,
+    without_clock,
+)
 from nonzero.explanation import Explanation, take_apart
 from nonzero.formats.ndjson import read_body
 from nonzero.formats.rows import NAMED, VALUED
@@ -277,6 +285,11 @@ class LogisticRegression:
         scale(*arrays, *_fields(batch), batch.weights, learning, self._scales, out)
         return batch.indptr, batch.indices, out, -1
 
+    def slots_of(self, batch: Batch) -> Iterator[NDArray[np.uint32]]:
+        """Yield the slots that a batch names, those of its products too, some examples at a time."""
+        for piece, _ in self._pieces(batch, np.empty(len(batch), np.float32)):
+            yield piece.indices & np.uint32(self.table.slots - 1)
+
     def scaled_values(self, batch: Batch) -> NDArray[np.float32]:
         """Return float32[nnz]: the values as the model takes them at present, in units of their fields.
 
@@ -305,6 +318,11 @@ class LogisticRegression:
     def examples(self) -> int:
         """The number of examples learned from, those of importance weight 0 included."""
         return int(self._progress.counts[EXAMPLES])
+
+    @property
+    def restarts(self) -> int:
+        """How often lanes began anew after a change in what comes."""
+        return int(self._evidence.counters[RESTARTS])
 
     @property
     def interactions(self) -> tuple[str, ...]:
@@ -516,8 +534,15 @@ class LogisticRegression:
         timeless = {f"evidence_{name}": array for name, array in without_clock(self._evidence).items()}
         return snapshot.digest_of(self._state() | timeless, self.settings)
 
-    def copy_from(self, other: LogisticRegression) -> None:
+    def copy_from(self, other: LogisticRegression, *, slots: bool = True) -> None:
         """Take over the whole learned state of a model with the same settings, and its notes.
+
+        Parameters
+        ----------
+        other
+            The model.
+        slots
+            Whether the table's slots too; they are nearly all of it.
 
         Raises
         ------
@@ -526,8 +551,10 @@ class LogisticRegression:
         """
         if self.settings != other.settings:
             raise SettingsError(f"a model of {other.settings} cannot be copied into one of {self.settings}")
+        mine = self._state()
         for name, array in other._state().items():
-            np.copyto(self._state()[name], array)
+            first = 0 if slots or name != "table" else self.table.slots
+            np.copyto(mine[name][first:], array[first:])
         self.notes = dict(other.notes)
 
     def share(self) -> SharedState:

@@ -145,7 +145,8 @@ def _take(memory: mmap.mmap, descriptor: int, size: int) -> None:
     with suppress(OSError, AttributeError):  # not every system has huge pages
         memory.madvise(mmap.MADV_HUGEPAGE)
     with suppress(OSError):  # since Linux 5.14; what it leaves is taken, or refused, by the next
-        memory.madvise(POPULATE_WRITE)
+        for start in range(0, size, HUGE_PAGE):  # no other thread runs meanwhile: so not all at once
+            memory.madvise(POPULATE_WRITE, start, min(HUGE_PAGE, size - start))
     os.posix_fallocate(descriptor, 0, size)
 
 

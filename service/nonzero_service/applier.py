@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression
+from nonzero.copying import GradualCopy
 from nonzero_service.holding import held_batches
 from nonzero_service.results import Results
 from nonzero_service.storage.errors import OutcomeUnknownError
 from nonzero_service.storage.journal import Journal
-from nonzero_service.work import Applied, Change, Durable, Learn, Outcome, Resume, Resumed, Work
+from nonzero_service.work import Applied, Change, Copied, Copy, Durable, Learn, Outcome, Resume, Resumed, Work
 
 __all__ = ["Applier"]
 
@@ -52,6 +54,7 @@ class Applier:
         """The last position that was applied."""
         self.learned: Callable[[Batch, NDArray[np.float32]], object] | None = None
         """Called with what was learned from, and what was predicted just before."""
+        self._copying: _Copying | None = None
         self._model = model
         self._journal = journal
         self._durable = durable
@@ -59,27 +62,49 @@ class Applier:
 
     def run(self) -> None:
         """Apply group after group, until the end."""
-        while (group := self._durable.get()) is not None:
-            results = self._results
+        while (group := self._next()) is not None:
+            self._take(group)
+            del group  # it may hold much: not until there is more to do
+            self._copy_on()
+        while self._copying is not None:
+            self._copy_on()
+
+    def _next(self) -> Durable | None:
+        """Wait for the next group; a copy is gone on with meanwhile."""
+        while self._copying is not None:
             try:
-                if results.failure is not None:
-                    raise results.failure
-                outcomes = self._apply(group)
-                self.position = group.position or self.position
-            except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it
-                results.failure = results.failure or _unapplied(group.position, error)
-                results.fail([Outcome(work, None, results.failure) for work in group.works], results.failure)
-            else:
-                results.give(outcomes)
+                return self._durable.get_nowait()
+            except queue.Empty:
+                self._copy_on()
+        return self._durable.get()
+
+    def _take(self, group: Durable) -> None:
+        """Apply a group and give its results back."""
+        results = self._results
+        try:
+            if results.failure is not None:
+                raise results.failure
+            outcomes = self._apply(group)
+            self.position = group.position or self.position
+        except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it
+            results.failure = results.failure or _unapplied(group.position, error)
+            works = [*group.works, *([self._copying.work] if self._copying is not None else ())]
+            self._copying = None
+            results.fail([Outcome(work, None, results.failure) for work in works], results.failure)
+        else:
+            results.give(outcomes)
 
     def _apply(self, group: Durable) -> list[Outcome]:
         if group.resumed_since is not None:
             return [self._resume(group, group.resumed_since)]
         if group.batches is not None:
             return self._learn_group(group, group.batches)
-        if group.position is not None:
-            return [self._change(group.works[0])]
-        return [self._run(group.works[0])]
+        [work] = group.works
+        if isinstance(work.what, Change):
+            return [self._change(work, work.what)]
+        if isinstance(work.what, Copy):
+            return self._begin_copy(work, work.what)
+        return [self._run(work)]
 
     def _learn_group(self, group: Durable, batches: Sequence[Batch]) -> list[Outcome]:
         """Learn from a group; each batch's sequence is that after its own examples."""
@@ -107,23 +132,60 @@ class Applier:
         return Outcome(group.works[0], Resumed(applied, group.discarded, self._model.examples), None)
 
     def _learn(self, batch: Batch, time_ms: int) -> None:
+        if self._copying is not None:
+            self._copying.copy.before(batch)
         probabilities = self._model.learn_checked(batch, time_ms)
         if self.learned is not None:
             self.learned(batch, probabilities)
 
-    @staticmethod
-    def _change(work: Work) -> Outcome:
+    def _change(self, work: Work, change: Change) -> Outcome:
         """Apply a row that is no batch; an error of it is for a new start, as that of a batch."""
-        assert isinstance(work.what, Change)  # noqa: S101 - the committer made the group so
-        return Outcome(work, work.what.apply(), None)
+        if self._copying is not None:  # it may change any row
+            self._copying.copy.finish()
+        return Outcome(work, change.apply(), None)
+
+    # -- a copy while learning -------------------------------------------------------------------------
+
+    def _begin_copy(self, work: Work, what: Copy) -> list[Outcome]:
+        """Begin a copy; who waits for it is answered when it is whole."""
+        while self._copying is not None:
+            self._copy_on()
+        self._copying = _Copying(work, GradualCopy(self._model, what.into), self._place)
+        return []
+
+    def _copy_on(self) -> None:
+        """Go on with a copy, if there is one."""
+        copying = self._copying
+        if copying is None:
+            return
+        if copying.copy.is_lost:
+            copying.copy.begin()
+            copying = self._copying = copying._replace(of=self._place)
+        copying.copy.step()
+        if copying.copy.is_whole:
+            self._copying = None
+            self._results.give([Outcome(copying.work, copying.of, None)])
+
+    @property
+    def _place(self) -> Copied:
+        return Copied(self.position, self.held_since)
 
     @staticmethod
     def _run(work: Work) -> Outcome:
-        assert not isinstance(work.what, Learn | Change | Resume)  # noqa: S101 - the committer made the group so
+        assert not isinstance(work.what, Learn | Change | Resume | Copy)  # noqa: S101 - the committer made the group so
         try:
             return Outcome(work, work.what(), None)
         except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it
             return Outcome(work, None, error)
+
+
+class _Copying(NamedTuple):
+    """A copy that is being made."""
+
+    work: Work
+    """Who waits for it."""
+    copy: GradualCopy
+    of: Copied
 
 
 def _unapplied(position: int | None, error: Exception) -> OutcomeUnknownError:

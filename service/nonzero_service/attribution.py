@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
@@ -194,14 +195,15 @@ class Attribution:
     # -- the end of windows ----------------------------------------------------------------------------
 
     async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            try:
-                while await self._expire():
-                    pass
-                await self._aside(lambda: self.impressions.forget(self.now_ms))
-            except (NonzeroError, OSError):  # the disk is full, or the model is closing: tried again
-                self._log.warning("windows could not be ended", model=self._name, exc_info=True)
+        with suppress(asyncio.CancelledError):  # one that is kept would keep what the task was of
+            while True:
+                await asyncio.sleep(LOOK_SECONDS)
+                try:
+                    while await self._expire():
+                        pass
+                    await self._aside(lambda: self.impressions.forget(self.now_ms))
+                except (NonzeroError, OSError):  # the disk is full, or the model is closing: tried again
+                    self._log.warning("windows could not be ended", model=self._name, exc_info=True)
 
     async def _expire(self) -> bool:
         """Learn from the next impressions whose window has ended; return whether there were any."""

@@ -79,6 +79,7 @@ class Committer:
                 self._commit(works)
             else:
                 self._durable.put(Durable(works))
+            del works, what  # it may hold much: not until there is more to do
         self._durable.put(None)
 
     def _next(self) -> list[Work]:

@@ -29,7 +29,19 @@ from nonzero_service.results import Results
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.storage.rows import MAX_BODY, Entry
-from nonzero_service.work import Applied, Change, Durable, Learn, Outcome, Pieces, Resume, Resumed, Work
+from nonzero_service.work import (
+    Applied,
+    Change,
+    Copied,
+    Copy,
+    Durable,
+    Learn,
+    Outcome,
+    Pieces,
+    Resume,
+    Resumed,
+    Work,
+)
 
 __all__ = ["MAX_BATCH", "Learner"]
 
@@ -81,7 +93,7 @@ class Learner:
         self.gate = gate or Gate()
         self._loop = asyncio.get_running_loop()
         durable: queue.Queue[Durable | None] = queue.Queue(LEAD)
-        results = Results(self._deliver, on_failure)
+        self._results = results = Results(self._deliver, on_failure)
         self.committer = Committer(model.bits, journal, self.gate, durable, results)
         self.applier = Applier(model, journal, self.gate.since, durable, results)
         self._room = asyncio.Event()
@@ -226,6 +238,10 @@ class Learner:
         """Run a task on the applier, after all that is queued: it sees the model at rest."""
         return self._put(task, 0)
 
+    def copy(self, into: LogisticRegression) -> asyncio.Future[Copied]:
+        """Copy the model as it is after all that is queued, or a little later, while it learns on."""
+        return self._put(Copy(into), 0)
+
     def resume(self, *, discard: bool) -> asyncio.Future[Resumed]:
         """End a pause, after all that is queued: apply what is held, in order, or discard it.
 
@@ -243,6 +259,7 @@ class Learner:
             self.committer.put(None)
         for thread in self._threads:
             await asyncio.to_thread(thread.join)
+        self._results.close()
 
     def _fits(self, nbytes: int) -> bool:
         return self._closed or not self.queued_bytes or self.queued_bytes + nbytes <= self.queue_bytes
@@ -257,7 +274,9 @@ class Learner:
         if self._closed:
             raise ClosedError("the model is closed, because it was deleted or the service is stopping")
 
-    def _put(self, what: Learn | Change | Resume | Callable[[], Any], nbytes: int) -> asyncio.Future[Any]:
+    def _put(
+        self, what: Learn | Change | Resume | Copy | Callable[[], Any], nbytes: int
+    ) -> asyncio.Future[Any]:
         self._check_open()
         work = Work(what, nbytes, self._loop.create_future())
         self.queued_bytes += nbytes

@@ -338,8 +338,7 @@ class Models:
         with ReplayProgress(name) as progress:
             kept = await asyncio.to_thread(recover, path, settings.durability, progress, impressions.seen)
         await asyncio.to_thread(_recalibrate, kept, settings.recalibration)
-        if self.crew.sharing:
-            await asyncio.to_thread(kept.model.share)
+        await asyncio.to_thread(kept.model.share if self.crew.sharing else kept.model.table.take)
         bounds = Bounds(settings.breaker_click_odds, settings.breaker_unseen, settings.breaker_loss)
         breaker = Breaker(kept.model, bounds) if settings.breaker == "on" else None
         gate = Gate(breaker, kept.held_since, kept.held, kept.held_reason)

@@ -31,6 +31,10 @@ class Results:
         self._deliver = deliver
         self._on_failure = on_failure
 
+    def close(self) -> None:
+        """Let go of who takes them, when there will be no more: the two hold each other."""
+        self._deliver = _nobody
+
     def give(self, outcomes: list[Outcome]) -> None:
         """Give results back."""
         self._loop.call_soon_threadsafe(self._deliver, outcomes)
@@ -44,3 +48,8 @@ class Results:
                 self._on_failure(error)
 
         self._loop.call_soon_threadsafe(deliver)
+
+
+def _nobody(outcomes: list[Outcome]) -> None:
+    """Take nothing."""
+    raise AssertionError(f"{len(outcomes)} results came after the end")

@@ -1,8 +1,8 @@
 """Snapshots while serving: when they are due, and how they are taken without holding up an update for long.
 
-The applier copies the model into a spare one whose memory is there already (17 ms for 256 MB; into memory
-never touched it would be 847), and goes on; the spare is then written by another thread. So one further
-table's memory is in use for as long as that takes.
+The applier copies the model, a part after each group of updates (:mod:`nonzero.copying`), into a spare one
+whose memory is there already; the spare is then written by another thread. So one further table's memory is
+in use for as long as that takes.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 import structlog
@@ -98,8 +99,8 @@ class Snapshooter:
                 return Taken(newest, self.kept.model.examples)
             spare = await asyncio.to_thread(self._make_spare)
             begun, bytes_then = time.monotonic(), self._learner.appended_bytes
-            position, held_since = await self._learner.run(lambda: self._copy_into(spare))
-            snapshot = await asyncio.to_thread(self._write, position, spare, held_since)
+            copied = await self._learner.copy(spare)
+            snapshot = await asyncio.to_thread(self._write, copied.position, spare, copied.held_since)
             self._since, self._bytes_then = begun, bytes_then
             return Taken(snapshot, spare.examples)
 
@@ -111,14 +112,15 @@ class Snapshooter:
             pass
 
     async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            if self._due():
-                try:
-                    await asyncio.shield(self.take())
-                except Exception:  # noqa: BLE001 - one that fails must not be the last that is tried
-                    self._log.exception("no snapshot could be taken", model=self._name)
-                    self._since = time.monotonic()  # tried again when the time has passed anew
+        with suppress(asyncio.CancelledError):  # one that is kept would keep what the task was of
+            while True:
+                await asyncio.sleep(LOOK_SECONDS)
+                if self._due():
+                    try:
+                        await asyncio.shield(self.take())
+                    except Exception:  # noqa: BLE001 - one that fails must not be the last that is tried
+                        self._log.exception("no snapshot could be taken", model=self._name)
+                        self._since = time.monotonic()  # tried again when the time has passed anew
 
     def _due(self) -> bool:
         newest = self.newest
@@ -129,12 +131,8 @@ class Snapshooter:
 
     def _make_spare(self) -> LogisticRegression:
         spare = LogisticRegression.from_settings(self.kept.model.settings)
-        spare.table.rows[:] = 0
+        spare.table.take()
         return spare
-
-    def _copy_into(self, spare: LogisticRegression) -> tuple[int, int | None]:
-        spare.copy_from(self.kept.model)
-        return self._learner.position, self._learner.held_since
 
     def _write(self, position: int, spare: LogisticRegression, held_since: int | None) -> Snapshot:
         journal, snapshots = self.kept.journal, self.kept.snapshots

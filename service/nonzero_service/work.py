@@ -7,12 +7,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from nonzero import Batch
+from nonzero import Batch, LogisticRegression
 from nonzero_service.impressions.joined import References
 from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.storage.rows import Entry
 
-__all__ = ["Applied", "Change", "Durable", "Learn", "Outcome", "Pieces", "Resume", "Resumed", "Work"]
+__all__ = [
+    "Applied",
+    "Change",
+    "Copied",
+    "Copy",
+    "Durable",
+    "Learn",
+    "Outcome",
+    "Pieces",
+    "Resume",
+    "Resumed",
+    "Work",
+]
 
 
 class Applied(NamedTuple):
@@ -76,11 +88,26 @@ class Resume(NamedTuple):
     discard: bool
 
 
+class Copy(NamedTuple):
+    """A copy of the model, made while it learns on."""
+
+    into: LogisticRegression
+
+
+class Copied(NamedTuple):
+    """What a copy is of."""
+
+    position: int
+    """The last position that it has applied."""
+    held_since: int | None
+    """Since when examples are held there."""
+
+
 @dataclass(eq=False)
 class Work:
-    """A batch, a change, a resumption or a task for a model at rest; its room, and who waits for it."""
+    """A batch, a change, a resumption, a copy or a task for a model at rest; its room, and who waits."""
 
-    what: Learn | Change | Resume | Callable[[], Any]
+    what: Learn | Change | Resume | Copy | Callable[[], Any]
     nbytes: int
     future: asyncio.Future[Any]
 
