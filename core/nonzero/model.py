@@ -23,7 +23,6 @@ from nonzero.evidence import (
     without_clock,
 )
 from nonzero.explanation import Explanation, take_apart
-from nonzero.formats.ndjson import read_body
 from nonzero.formats.rows import NAMED, VALUED
 from nonzero.interactions import Interactions
 from nonzero.optimizers import AdaGrad, Rule, rates_of
@@ -258,6 +257,8 @@ class LogisticRegression:
         None where it has to be read, and predicted, by itself: it is something else than one example, or
         wrong; it has an id, or a slot outside the table; its features are multiplied, or its values scaled.
         """
+        from nonzero.formats.ndjson import read_body  # here, because files of other formats need no JSON
+
         found = read_body(body)
         if found is None:
             return None

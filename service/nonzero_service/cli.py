@@ -21,7 +21,7 @@ import click
 
 from nonzero.errors import NonzeroError
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "run"]
 
 COMMANDS: Final = ("train", "predict", "inspect", "serve", "demo", "verify", "refold")
 """Each in a module of its name, imported when the command is."""
@@ -53,6 +53,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(1)
 
 
+def run() -> None:
+    """Run the command of this process, and end the process.
+
+    A command that works on files leaves nothing behind, and ends without taking apart what it has imported,
+    which would take 20 to 50 ms.
+    """
+    try:
+        main()
+    except SystemExit as ended:
+        if sys.argv[1:2] not in (["train"], ["predict"], ["inspect"]) or not isinstance(ended.code, int):
+            raise
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except BrokenPipeError:  # whoever read it has gone
+            os._exit(1)
+        os._exit(ended.code)
+
+
 def _described(error: NonzeroError | OSError) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
@@ -60,4 +79,4 @@ def _described(error: NonzeroError | OSError) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run()

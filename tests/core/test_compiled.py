@@ -2,6 +2,7 @@
 """How kernels are kept and loaded, and what they refuse."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,9 @@ import numpy as np
 import pytest
 
 import nonzero
-from nonzero.compiled import inlined, kernel, types
+from nonzero.compiled import inlined, kernel, loading, types
+from nonzero.compiled.compiling import compiled
+from nonzero.compiled.placing import NotOursError
 
 KERNEL = """
 from nonzero.compiled import kernel, types
@@ -117,6 +120,31 @@ def test_where_nothing_can_be_kept_it_works_and_says_so(small: Path) -> None:
 def test_other_cpus_and_debug_flags_have_machine_code_of_their_own() -> None:
     flags: list[dict[str, str]] = [{}, {"NUMBA_CPU_NAME": "generic"}, {"NUMBA_BOUNDSCHECK": "1"}]
     assert len({run(PLACE, **environment)[0] for environment in flags}) == len(flags)
+
+
+def test_an_edit_leaves_the_machine_code_of_what_does_not_import_it(tmp_path: Path) -> None:
+    package = tmp_path / "nonzero"
+    shutil.copytree(Path(nonzero.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    program = PREPARED.replace(str(Path(nonzero.__file__).parent), str(package)) + (
+        "from nonzero.compiled import kept\n"
+        "for name in ('nonzero.kernels', 'nonzero.formats.vw_lines'):\n"
+        "    one = lambda: 0\n"
+        "    one.__module__ = name\n"
+        "    print(kept.place_of(one)[0])\n"
+    )
+
+    def edited(file: str) -> list[str]:
+        with (package / file).open("a") as source:
+            source.write("# edited\n")
+        return run(program)[0].split()
+
+    before = edited("pipeline.py")  # which no kernel needs
+    after = edited("rules/adagrad.py")
+    assert (after[0] != before[0], after[1]) == (True, before[1])
+    before, after = after, edited("hashing.py")
+    assert (after[0], after[1] != before[1]) == (before[0], True)
+    before, after = after, edited("compiled/instructions.py")
+    assert not set(after) & set(before)
 
 
 def test_with_bounds_checked_a_kernel_says_that_it_left_an_array(small: Path) -> None:
@@ -268,6 +296,33 @@ def test_tuples_of_another_length_are_refused(columns: Any) -> None:
 def test_another_number_of_arguments_is_refused() -> None:
     with pytest.raises(TypeError, match="2 arguments"):
         times(np.zeros(2, np.uint32))
+
+
+def doubled(number):
+    return 2 * number
+
+
+@pytest.mark.parametrize("by_llvm", [False, True])
+def test_machine_code_is_loaded_by_us_or_else_by_llvm(by_llvm: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def left(_code: bytes, _entry: str) -> None:
+        raise NotOursError
+
+    if by_llvm:
+        monkeypatch.setattr(loading, "placed", left)
+    code = compiled(doubled, types.int64(types.int64))
+    assert loading.load(code, doubled)(21) == 42
+    with pytest.raises(loading.LoadError):
+        loading.load(code, halved.function)
+
+
+def test_a_thread_inside_a_kernel_keeps_no_process_from_ending(small: Path) -> None:
+    program = (
+        PREPARED + "import threading, time\nfrom small import at\n"
+        "def forever():\n    while True: at(np.zeros(2), 1)\n"
+        "for _ in range(3): threading.Thread(target=forever, daemon=True).start()\n"
+        "time.sleep(0.1)\nprint('ended')"
+    )
+    assert run(program, PYTHONPATH=small, NONZERO_CACHE_DIR=small / "cache")[0] == "ended"
 
 
 def test_what_kernels_call_python_cannot() -> None:

@@ -72,7 +72,7 @@ def environment() -> dict[str, str]:
     return kept | {
         "HOME": "/tmp",
         "HYPOTHESIS_STORAGE_DIRECTORY": "/tmp/hypothesis",
-        "NONZERO_CACHE_DIR": str(roots()[0]),
+        "NONZERO_CACHE_DIR": str(next(roots())),
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         "PYTHONDONTWRITEBYTECODE": "1",
     }

@@ -6,7 +6,8 @@ small file. So what it made is kept, and a process that finds all its kernels ne
 - :mod:`~nonzero.compiled.declaring` has the decorators;
 - :mod:`~nonzero.compiled.kept` says where machine code is kept, and under which digest;
 - :mod:`~nonzero.compiled.companion` compiles in a second process beside the first;
-- :mod:`~nonzero.compiled.loading` makes a function of machine code;
+- :mod:`~nonzero.compiled.loading` makes a function of machine code, that :mod:`~nonzero.compiled.placing` or,
+  where it cannot, :mod:`~nonzero.compiled.linking` has put into memory;
 - :mod:`~nonzero.compiled.compiling`, :mod:`~nonzero.compiled.entries` and
   :mod:`~nonzero.compiled.instructions` make the machine code, and are imported only for that.
 """

@@ -1,29 +1,27 @@
 """Where machine code is kept: a file a kernel, in a directory named by all that the code depends on.
 
 Numba's own disk cache is keyed by the file in which a function stands, so an edited helper would leave the
-kernels that inline it stale. Here the name is a digest of every source that can be part of a kernel, the
-versions, the CPU and the flags. A file begins with a digest of itself and of where it belongs, so that one
-that is damaged, or was copied from elsewhere, is compiled anew and never run.
+kernels that inline it stale. Here the name is a digest of every source that can be part of a kernel (its
+module, those that this imports, and those that they import), of what compiles it, the versions, the CPU and
+the flags. A file begins with a digest of itself and of where it belongs, so that one that is damaged, or was
+copied from elsewhere, is compiled anew and never run.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import logging
 import os
-import platform
+import re
 import stat
-import tempfile
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
-from importlib.util import find_spec
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, Final
 
-import llvmlite
-import llvmlite.binding as llvm
 import numpy as np
+from xxhash import xxh3_128
 
 __all__ = ["Place", "is_writable", "place_of", "read", "roots", "write"]
 
@@ -41,67 +39,135 @@ FLAGS: Final = (
 Place = tuple[str, str]
 """Where a kernel's machine code is kept under each root: the directory and the file."""
 
-DIGEST_BYTES: Final = 32
+DIGEST_BYTES: Final = 16
 
-_log = logging.getLogger(__name__)
+PACKAGE: Final = Path(__file__).parent.parent
+
+CPU: Final = frozenset(
+    [
+        *("vendor_id", "cpu family", "model", "stepping", "flags"),  # x86
+        *("CPU implementer", "CPU variant", "CPU part", "CPU revision", "Features"),  # ARM
+    ]
+)
+"""What Linux tells of a CPU that says which instructions it has, and how fast they are."""
+
+NAME: Final = re.compile(r"\w+")
+
+IMPORTS: Final = re.compile(
+    r"^from (nonzero[\w.]*) import (\([^)]*\)|.*)|^import (nonzero[\w.]*)", re.MULTILINE
+)
 
 
-def roots() -> list[Path]:
-    """Return the directories in which machine code is looked for, and kept in the first that can be written.
+def roots() -> Iterator[Path]:
+    """Yield the directories in which machine code is looked for, and kept in the first that can be written.
 
     ``NONZERO_CACHE_DIR``, else the user's cache directory; then a temporary directory of this user's.
     """
     chosen = os.environ.get("NONZERO_CACHE_DIR")
     home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    first = Path(chosen) if chosen else Path(home).expanduser() / "nonzero"
-    return [first, Path(tempfile.gettempdir()) / f"nonzero-{os.getuid()}"]
+    yield Path(chosen) if chosen else Path(home).expanduser() / "nonzero"
+    from tempfile import gettempdir  # here, because it is rarely needed and takes 4 ms to import
+
+    yield Path(gettempdir()) / f"nonzero-{os.getuid()}"
 
 
 @cache
 def _machine() -> bytes:
     """Digest what all machine code depends on but its sources."""
-    numba = find_spec("numba")  # found, not imported
-    version = Path(numba.origin).with_name("_version.py").read_bytes() if numba and numba.origin else b""
+    named = [os.environ.get(f"NUMBA_{flag}") for flag in FLAGS]
     facts = (
-        platform.python_version(),
-        platform.machine(),
-        hashlib.sha256(version).hexdigest(),
-        llvmlite.__version__,
+        sys.version,
+        os.uname().machine,
+        _version("numba"),
+        _version("llvmlite"),
         np.__version__,
-        os.environ.get("NUMBA_CPU_NAME") or llvm.get_host_cpu_name(),
         # Where both are named, machine code is the same on every machine: an image may bring it along.
-        os.environ.get("NUMBA_CPU_FEATURES", llvm.get_host_cpu_features().flatten()),
-        [os.environ.get(f"NUMBA_{flag}") for flag in FLAGS],
+        None if {"NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES"} <= os.environ.keys() else _cpu(),
+        named,
     )
     return repr(facts).encode()
 
 
-@cache
-def _sources(folder: Path) -> bytes:
-    """Digest every source in a folder and those below it."""
-    digest = hashlib.sha256()
-    for source in sorted(folder.rglob("*.py")):
-        digest.update(str(source.relative_to(folder)).encode() + b"\0" + source.read_bytes())
-    return digest.digest()
+def _version(package: str) -> bytes:
+    """Return what says which version of a package is installed: it is found, not imported."""
+    found = PathFinder.find_spec(package)
+    return Path(found.origin).with_name("_version.py").read_bytes() if found and found.origin else b""
+
+
+def _cpu() -> str:
+    """Describe the CPU that LLVM compiles for."""
+    with contextlib.suppress(OSError), Path("/proc/cpuinfo").open() as file:
+        first, _, _ = file.read(1 << 14).partition("\n\n")
+        facts = [line for line in first.splitlines() if line.partition(":")[0].strip() in CPU]
+        if facts:
+            return "\n".join(facts)
+    import llvmlite.binding as llvm  # elsewhere than on Linux; it takes 40 ms
+
+    return f"{llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
 
 
 @cache
-def _directory(folder: Path) -> str:
-    package = Path(__file__).parent.parent
-    digest = hashlib.sha256(_machine() + _sources(package))
-    if not folder.is_relative_to(package):
-        digest.update(_sources(folder))
+def _modules() -> dict[str, str]:
+    """Return the library's modules by their names, and where their sources are."""
+    found = {}
+    for folder, _, files in os.walk(PACKAGE):
+        package = ".".join(("nonzero", *Path(folder).relative_to(PACKAGE).parts))
+        for file in files:
+            if file.endswith(".py"):
+                name = package if file == "__init__.py" else f"{package}.{file[:-3]}"
+                found[name] = f"{folder}/{file}"
+    return found
+
+
+@cache
+def _source(path: str) -> bytes:
+    return Path(path).read_bytes()
+
+
+@cache
+def _imported(module: str) -> frozenset[str]:
+    """Return the modules out of which names come into one of the library's."""
+    modules, found = _modules(), set()
+    for origin, names, whole in IMPORTS.findall(_source(modules[module]).decode()):
+        named = (f"{origin}.{name}" for name in NAME.findall(names))
+        found |= {name if name in modules else origin for name in named} | {whole}
+    return frozenset(found & modules.keys())
+
+
+def _reached(modules: Iterable[str]) -> set[str]:
+    """Return modules, those that they import, and what these import."""
+    reached, left = {*modules}, [*modules]
+    while left:
+        new = _imported(left.pop()) - reached
+        reached |= new
+        left += new
+    return reached
+
+
+@cache
+def _directory(module: str, folder: Path) -> str:
+    """Name the directory of the kernels of a module in a folder."""
+    modules = _modules()
+    if module in modules:
+        compiler = (name for name in modules if name.startswith(__package__))
+        sources = [modules[name] for name in _reached([module, *compiler])]
+    else:  # nothing is known of how it comes by what it calls
+        sources = [*modules.values(), *map(str, folder.rglob("*.py"))]
+    digest = xxh3_128(_machine())
+    for path in sorted(sources):
+        source = _source(path)
+        digest.update(f"{len(source)}\n".encode() + source)
     return digest.hexdigest()[:20]
 
 
 def place_of(function: Callable[..., Any]) -> Place:
     """Return where the machine code of a function is kept."""
-    folder = Path(function.__code__.co_filename).parent
-    return _directory(folder), f"{function.__module__}.{function.__qualname__}"
+    module = function.__module__
+    return _directory(module, Path(function.__code__.co_filename).parent), f"{module}.{function.__qualname__}"
 
 
 def _digest(place: Place, code: bytes) -> bytes:
-    return hashlib.sha256("/".join(place).encode() + b"\0" + code).digest()
+    return xxh3_128("/".join(place).encode() + b"\0" + code).digest()
 
 
 def _is_safe(directory: Path) -> bool:
@@ -149,8 +215,12 @@ def write(place: Place, code: bytes) -> None:
 
 @cache
 def _warn() -> None:
+    from logging import getLogger
+
     tried = " and ".join(map(str, roots()))
-    _log.warning("Kernels cannot be kept in %s, so every start compiles them: set NONZERO_CACHE_DIR.", tried)
+    getLogger(__name__).warning(
+        "Kernels cannot be kept in %s, so every start compiles them: set NONZERO_CACHE_DIR.", tried
+    )
 
 
 @contextlib.contextmanager
@@ -159,7 +229,9 @@ def _replacing(directory: Path, name: str) -> Iterator[Any]:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not _is_safe(directory):
         raise PermissionError(directory)
-    with tempfile.NamedTemporaryFile(dir=directory, prefix=".", delete=False) as file:
+    from tempfile import NamedTemporaryFile
+
+    with NamedTemporaryFile(dir=directory, prefix=".", delete=False) as file:
         try:
             yield file
             file.flush()

@@ -1,19 +1,19 @@
 """Machine code -> a function that Python calls.
 
 What is kept of a kernel is the object file that LLVM made of it, and in it one entry: a function as CPython
-itself calls its built-in ones (``METH_FASTCALL``). LLVM's loader puts it into memory, and CPython makes a
-built-in function of its address.
+itself calls its built-in ones (``METH_FASTCALL``). It is put into memory, and CPython makes a built-in
+function of its address.
 """
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from functools import cache
 from typing import Any, Final
 
-import llvmlite.binding as llvm
 import numpy as np
+
+from nonzero.compiled.placing import NotOursError, placed
 
 __all__ = ["GIVEN", "LoadError", "entry_of", "load"]
 
@@ -45,17 +45,7 @@ _new_function = ctypes.pythonapi.PyCFunction_NewEx
 _new_function.restype = ctypes.py_object
 _new_function.argtypes = [ctypes.POINTER(_Method), ctypes.py_object, ctypes.py_object]
 
-_loaded: Final[dict[str, list[Any]]] = {}  # by entry; it all lives as long as the process
-
-
-def _new_engine() -> llvm.ExecutionEngine:
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
-    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
-
-
-_shared_engine: Final = cache(_new_engine)  # an engine of its own takes a kernel 3 ms, this one 0.6
+_loaded: Final[list[Any]] = []  # it all lives as long as the process
 
 
 def entry_of(module: str, qualified_name: str) -> str:
@@ -79,15 +69,16 @@ def load(code: bytes, function: Callable[..., Any]) -> Callable[..., Any]:
         Where there is no entry.
     """
     entry = entry_of(function.__module__, function.__qualname__)
-    # One that is defined again, as a closure is, has symbols that are there already.
-    engine = _new_engine() if entry in _loaded else _shared_engine()
-    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-    engine.finalize_object()
-    address = engine.get_function_address(entry)
+    try:
+        memory, address = placed(code, entry)
+    except NotOursError:
+        from nonzero.compiled.linking import linked
+
+        memory, address = linked(code, entry)
     if not address:
         raise LoadError(f"there is no {entry}")
     doc = (function.__doc__ or "").encode()
     method = _Method(function.__name__.encode(), address, METH_FASTCALL, doc)
-    _loaded.setdefault(entry, []).append((engine, method))
+    _loaded.append((memory, method))
     made: Callable[..., Any] = _new_function(method, GIVEN, function.__module__)
     return made
