@@ -1,9 +1,9 @@
 """``python -m bench.impressions``: what it costs to keep predictions for their labels, a million of them.
 
-One service, over HTTP, as users run it. First predictions with an id against those without, in turn,
-streamed and as JSON lists of 100. Then as many are kept as `--pending` says, and the process's memory is
-read. Then the service is started anew with a window so short that all have ended: while they are learned from
-as negatives, one client predicts, one example at a time, and every answer is timed.
+One service, over HTTP, as users run it. First as many are kept as `--pending` says, and the process's memory
+is read. With them there, predictions with an id are held against those without, in turn, streamed and as JSON
+lists of 100. Then the service is started anew with a window so short that all have ended: while they are
+learned from as negatives, one client predicts, one example at a time, and every answer is timed.
 """
 
 from __future__ import annotations
@@ -162,11 +162,7 @@ def main() -> None:
     chosen = parser.parse_args()
     bodies = Bodies(ClickLog(50_000))
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as place:
-        for name in ("rates", "pending"):
-            Path(place, name).mkdir()
-        with service(Path(place, "rates"), bits=chosen.bits) as running:
-            compare_rates(running, bodies, chosen.runs)
-        directory = Path(place, "pending")
+        directory = Path(place)
         with service(directory, bits=chosen.bits) as running:
             fill(running, bodies, LINES)
             before = running.resident()
@@ -175,6 +171,7 @@ def main() -> None:
                 f"{running.told('nonzero_pending_labels'):,.0f} pending: {running.resident() / 1e6:,.0f} MB, "
                 f"{before / 1e6:,.0f} with {LINES:,}; the table has {64 << chosen.bits:,} bytes"
             )
+            compare_rates(running, bodies, chosen.runs)
         with service(directory, bits=chosen.bits, attribution_seconds=0.001) as running:
             body = bodies.rows(1, 0, False)[0]
             answers, seconds = predict_while_they_end(running, body)

@@ -30,15 +30,17 @@ FIRST, LAST, QUOTE, BACKSLASH = np.uint8(0x20), np.uint8(0x7E), np.uint8(0x22), 
 def _gather(data, spans, ends, out):
     """Copy spans of a buffer one after another; whether JSON can write all of them as they are."""
     at = 0
-    plain = True
     for r in range(spans.shape[0]):
-        for j in range(max(spans[r, 0], 0), max(spans[r, 1], 0)):
-            byte = data[j]
-            out[at] = byte
-            at += 1
-            plain &= byte >= FIRST and byte <= LAST and byte != QUOTE and byte != BACKSLASH
+        start, end = max(spans[r, 0], 0), max(spans[r, 1], 0)
+        for j in range(end - start):
+            out[np.uintp(at + j)] = data[np.uintp(start + j)]
+        at += end - start
         ends[r + 1] = at
-    return plain
+    special = False
+    for j in range(out.size):  # of all at once, many bytes at a time
+        byte = out[j]
+        special |= (byte < FIRST) | (byte > LAST) | (byte == QUOTE) | (byte == BACKSLASH)
+    return not special
 
 
 class Ids(Sequence[str | None]):

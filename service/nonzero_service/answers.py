@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
-from itertools import chain
 from typing import Final
 
 import msgspec
@@ -19,15 +18,14 @@ from starlette.types import Send
 
 from nonzero import LineError
 from nonzero.formats import Parsed
-from nonzero.ids import Ids
 from nonzero_service.headers import JSON, NDJSON
+from nonzero_service.prediction_text import written
 from nonzero_service.spool import Spool
 from nonzero_service.work import Applied
 
 __all__ = ["prediction", "prediction_lines", "predictions", "send_json", "send_stream", "updated"]
 
 
-NAMED: Final = b'{"probability":%.9g,"id":"%b"}'
 CONTENT_JSON: Final = (b"content-type", JSON.encode())
 CONTENT_NDJSON: Final = (b"content-type", NDJSON.encode())
 
@@ -77,13 +75,10 @@ def predictions(
     uncertainty: NDArray[np.float32] | None = None,
 ) -> bytes:
     """Return the answer to a JSON body."""
-    if ids is None and uncertainty is None:
-        rows = ",".join(['{"probability":%.9g}'] * found.size) % tuple(found.tolist())
-    elif uncertainty is None and (each := _with_plain_ids(found, ids)) is not None:
-        rows = (b",".join([NAMED] * found.size) % each).decode()
-    else:
-        rows = ",".join(_rows(found, ids, uncertainty))
-    return f'{{"model":"{model}","predictions":[{rows}],"sequence":{sequence}}}'.encode()
+    rows = written(found, ids, b",") if uncertainty is None else None
+    if rows is None:
+        rows = ",".join(_rows(found, ids, uncertainty)).encode() + b","
+    return b'{"model":"%b","predictions":[%b],"sequence":%d}' % (model.encode(), rows[:-1], sequence)
 
 
 def prediction(model: str, probability: float, sequence: int) -> bytes:
@@ -106,23 +101,14 @@ def prediction_lines(
 ) -> bytes:
     """Return a line for each line of a streamed body: a prediction, or why there is none."""
     ids = parsed.batch.ids
-    if ids is None and uncertainty is None and not parsed.errors:
-        return (b'{"probability":%.9g}\n' * found.size) % tuple(found.tolist())
-    if uncertainty is None and not parsed.errors and (each := _with_plain_ids(found, ids)) is not None:
-        return ((NAMED + b"\n") * found.size) % each
+    if uncertainty is None and not parsed.errors:
+        lines_of_all = written(found, ids, b"\n")
+        if lines_of_all is not None:
+            return lines_of_all
     lines = list(zip(parsed.lines.tolist(), _rows(found, ids, uncertainty), strict=True))
     lines += [(error.line, error_line(error)) for error in parsed.errors]
     lines.sort()
     return "".join([f"{line}\n" for _, line in lines]).encode()
-
-
-def _with_plain_ids(
-    found: NDArray[np.float32], ids: Sequence[str | None] | None
-) -> tuple[float | bytes, ...] | None:
-    """Return what fills in :data:`NAMED` for each prediction; None where JSON must look at the ids."""
-    if not isinstance(ids, Ids) or not ids.plain or ids.given is not None:
-        return None
-    return tuple(chain.from_iterable(zip(found.tolist(), ids.pieces, strict=True)))
 
 
 def error_line(error: LineError) -> str:

@@ -18,7 +18,7 @@ from nonzero.errors import SettingsError, SnapshotError
 from nonzero.ids import Ids
 from nonzero_service import fold
 from nonzero_service.impressions.joined import References, decode_joined, encode_joined
-from nonzero_service.impressions.records import HEAD, packed
+from nonzero_service.impressions.records import HEAD, Offered, packed
 from nonzero_service.impressions.segment import Segment
 from nonzero_service.storage.codec import decode_batch, encode_batch
 from nonzero_service.storage.errors import BodyError, StorageError
@@ -295,7 +295,10 @@ def records() -> bytes:
     batch = examples(20)
     names = [f"id-{n}" for n in range(20)]
     hashes = np.arange(20).astype(np.uint64) * np.uint64(2**40)
-    words, _ = packed(batch, np.arange(20), Ids.of(names), hashes, 10**12, np.full(20, 0.25, np.float32))
+    fresh, answered, stops = np.ones(20, np.uint8), np.full(20, 0.25, np.float32), np.empty(20, np.int64)
+    offered = Offered(batch, Ids.of(names), answered, np.arange(20), hashes, fresh, 10**12)
+    words = packed(offered, 0, stops)
+    assert words.size == stops[-1]
     return words.tobytes()
 
 
@@ -304,9 +307,15 @@ def sealed(data: bytes) -> bytes:
     words = np.frombuffer(data[: len(data) // 4 * 4], np.uint32).tolist()
     at = 0
     while at + HEAD <= len(words) and HEAD <= words[at] <= len(words) - at:
-        h = 0xCBF29CE484222325
-        for j in (*range(at, at + 9), *range(at + 11, at + words[at])):
-            h = (h ^ words[j]) * 0x100000001B3 % 2**64
+        sums = [0xCBF29CE484222325] * 4
+        body = range(at + 11, at + words[at])
+        fours = len(body) // 4 * 4
+        for j in (*range(at, at + 9), *body):
+            k = (j - at) % 4 if j < at + 9 else (j - at - 11) % 4 if j - at - 11 < fours else 0
+            sums[k] = (sums[k] ^ words[j]) * 0x100000001B3 % 2**64
+        h = 0
+        for one in sums:
+            h = (h ^ one) * 0x100000001B3 % 2**64
         words[at + 9 : at + 11] = h % 2**32, h >> 32
         at += words[at]
     return np.array(words, np.uint32).tobytes()

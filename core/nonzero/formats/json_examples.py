@@ -19,7 +19,6 @@ from nonzero.batch import MAX_INDEX, MAX_WEIGHT
 from nonzero.compiled import inlined, kernel, types
 from nonzero.formats.json_plain import MAX_ID
 from nonzero.formats.json_text import (
-    BACKSLASH,
     QUOTE,
     copy_string,
     hash_name,
@@ -228,11 +227,12 @@ def read_id(data, j):
         return -1
     start = j + 1
     j = start
-    c = data[np.uintp(j)]
-    while c != QUOTE and c != BACKSLASH and 0x20 <= c < 0x80:
-        j += 1
-        c = data[np.uintp(j)]
-    return j + 1 if c == QUOTE and j - start <= MAX_ID else -1
+    special = special_bytes(word_at(data, j))
+    while special == 0:
+        j += 8
+        special = special_bytes(word_at(data, j))
+    j += np.int64(trailing_zeros(special)) >> 3
+    return j + 1 if data[np.uintp(j)] == QUOTE and j - start <= MAX_ID else -1
 
 
 @inlined

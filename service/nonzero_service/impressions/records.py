@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,type-arg"
-"""Impressions as records of 32-bit words, and an index of their ids' hashes: compiled, many at a time.
+"""Impressions as records of 32-bit words: compiled, many at a time.
 
 A record, little-endian, in words::
 
@@ -9,7 +9,8 @@ A record, little-endian, in words::
     4, 5   the journal's clock, ms, 64 bits      9, 10   checksum over everything else, 64 bits
     11 ... indices; values, where not all are 1; fields, two a word; the id, four bytes a word
 
-The checksum is FNV-1a over words: it tells a record that was torn by a power cut, or a flipped bit.
+The checksum tells a record that was torn by a power cut, or a flipped bit. It is FNV-1a over words, four
+sums side by side: each step of one has to wait for the step before it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from nonzero import Batch
 from nonzero.compiled import inlined, kernel, types
 from nonzero.ids import Ids
 
-__all__ = ["HEAD", "Records", "enter", "find", "leave", "packed", "unpacked", "walk"]
+__all__ = ["HEAD", "Offered", "Records", "packed", "unpacked", "walk"]
 
 HEAD: Final = 11
 """The words of a record before its indices."""
@@ -44,6 +45,29 @@ _U16 = types.Array(types.uint16, 1, readonly=True)
 _U8 = types.Array(types.uint8, 1, readonly=True)
 _NOTHING: Final = np.zeros(1, np.uint32)
 _NO_FIELDS: Final = np.zeros(1, np.uint16)
+
+
+class Offered(NamedTuple):
+    """Predictions that are to be kept: rows of a batch."""
+
+    batch: Batch
+    ids: Ids
+    """Of all rows of the batch."""
+    probabilities: NDArray[np.float32]
+    """float32[n], of all rows of the batch: what was answered."""
+    rows: NDArray[np.int64]
+    """int64[k]: those that have an id."""
+    hashes: NDArray[np.uint64]
+    """uint64[k]: of the ids of `rows`."""
+    fresh: NDArray[np.uint8]
+    """uint8[k]: 1 for those that are kept, 0 for those whose id is known."""
+    time_ms: int
+    """The journal's clock."""
+
+    def part(self, start: int, stop: int) -> Offered:
+        """Return some of them, which share their memory."""
+        place = slice(start, stop)
+        return self._replace(rows=self.rows[place], hashes=self.hashes[place], fresh=self.fresh[place])
 
 
 class Records(NamedTuple):
@@ -71,18 +95,41 @@ def words_of(nnz, flags):
 
 
 @inlined
+def mixed(h, words, j):
+    """Take one word into a sum."""
+    return (h ^ np.uint64(words[np.uintp(j)])) * PRIME
+
+
+@inlined
 def checksum(words, start, size):
     """Digest a record but for its words 9 and 10."""
-    h = OFFSET
-    for j in range(size):
-        if j != 9 and j != 10:
-            h = (h ^ np.uint64(words[start + j])) * PRIME
-    return h
+    a = mixed(mixed(OFFSET, words, start), words, start + 4)
+    b = mixed(mixed(OFFSET, words, start + 1), words, start + 5)
+    c = mixed(mixed(OFFSET, words, start + 2), words, start + 6)
+    d = mixed(mixed(OFFSET, words, start + 3), words, start + 7)
+    a = mixed(a, words, start + 8)
+    j, end = start + HEAD, start + size
+    while j + 4 <= end:
+        a, b = mixed(a, words, j), mixed(b, words, j + 1)
+        c, d = mixed(c, words, j + 2), mixed(d, words, j + 3)
+        j += 4
+    while j < end:
+        a = mixed(a, words, j)
+        j += 1
+    return (((a * PRIME ^ b) * PRIME ^ c) * PRIME ^ d) * PRIME
+
+
+@inlined
+def copied(source, start, stop, out, at):
+    """Copy a part of one array into another."""
+    for j in range(stop - start):
+        out[np.uintp(at + j)] = source[np.uintp(start + j)]
 
 
 @kernel(
     types.intp(
         _I64,
+        _U8,
         _I64,
         _READ_ONLY,
         _READ_ONLY,
@@ -94,13 +141,16 @@ def checksum(words, start, size):
         _READ_ONLY,
         _U8,
         _I64,
-        _I64,
         types.uint32[::1],
+        types.uint16[::1],
+        types.uint8[::1],
+        types.intp,
         types.int64[::1],
     )
 )
 def _pack(
     rows,
+    fresh,
     indptr,
     indices,
     values,
@@ -111,52 +161,53 @@ def _pack(
     probabilities,
     weights,
     names,
-    starts,
-    stops,
+    ends,
     out,
-    sizes,
+    pairs,
+    octets,
+    before,
+    stops,
 ):
-    """Write the records of the chosen rows one after another; return the words written."""
-    at = np.intp(0)
+    """Write the records of the rows that are `fresh` one after another; return the words written.
+
+    `pairs` and `octets` are `out` as halves of words and as bytes. `stops` gets where each record ends, of
+    which those before these are `before` words long.
+    """
+    at, n = np.intp(0), np.intp(0)
     for k in range(rows.size):
+        if fresh[k] == 0:
+            continue
         r = rows[k]
         first, last = indptr[r], indptr[r + 1]
-        start, stop = starts[k], stops[k]
+        nnz, size = last - first, ends[r + 1] - ends[r]
         p = at + HEAD
-        for j in range(first, last):
-            out[p] = indices[j]
-            p += 1
+        copied(indices, first, last, out, p)
+        p += nnz
         if flags & np.uint32(VALUES):
-            for j in range(first, last):
-                out[p] = values[j]
-                p += 1
-        if flags & np.uint32(FIELDS):
-            for j in range(first, last, 2):
-                word = np.uint32(fields[j])
-                if j + 1 < last:
-                    word |= np.uint32(fields[j + 1]) << np.uint32(16)
-                out[p] = word
-                p += 1
-        for j in range(start, stop, 4):
-            word = np.uint32(0)
-            for b in range(min(4, stop - j)):
-                word |= np.uint32(names[j + b]) << np.uint32(8 * b)
-            out[p] = word
-            p += 1
+            copied(values, first, last, out, p)
+            p += nnz
+        if flags & np.uint32(FIELDS) and nnz:
+            out[np.uintp(p + (nnz - 1) // 2)] = 0
+            copied(fields, first, last, pairs, 2 * p)
+            p += (nnz + 1) // 2
+        out[np.uintp(p + (size - 1) // 4)] = 0
+        copied(names, ends[r], ends[r + 1], octets, 4 * p)
+        p += (size + 3) // 4
         out[at] = np.uint32(p - at)
-        out[at + 1] = np.uint32(last - first)
+        out[at + 1] = np.uint32(nnz)
         out[at + 2] = np.uint32(hashes[k] & LOW)
         out[at + 3] = np.uint32(hashes[k] >> HALF)
         out[at + 4] = np.uint32(np.uint64(time) & LOW)
         out[at + 5] = np.uint32(np.uint64(time) >> HALF)
         out[at + 6] = probabilities[r]
         out[at + 7] = weights[r]
-        out[at + 8] = np.uint32(stop - start) | flags
+        out[at + 8] = np.uint32(size) | flags
         h = checksum(out, at, p - at)
         out[at + 9] = np.uint32(h & LOW)
         out[at + 10] = np.uint32(h >> HALF)
-        sizes[k] = p - at
         at = p
+        stops[n] = before + at
+        n += 1
     return at
 
 
@@ -174,55 +225,43 @@ def _room(size: int) -> NDArray[np.uint32]:
     return words
 
 
-def packed(
-    batch: Batch,
-    rows: NDArray[np.int64],
-    ids: Ids,
-    hashes: NDArray[np.uint64],
-    time_ms: int,
-    probabilities: NDArray[np.float32],
-) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Return the records of some rows of a batch, as words, and how many words each has.
-
-    The words are this thread's until it packs again.
+def packed(offered: Offered, before: int, stops: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """Return the records of what is fresh, one after another, as words: this thread's until it packs again.
 
     Parameters
     ----------
-    batch
-        What was predicted.
-    rows
-        int64[k]: the rows to keep.
-    ids
-        Of all rows of the batch.
-    hashes
-        uint64[k]: of the ids of those that are kept.
-    time_ms
-        The journal's clock.
-    probabilities
-        float32[n], of all rows of the batch.
+    offered
+        What is to be kept.
+    before
+        How many words there are before these.
+    stops
+        int64[k]: gets where each record ends, counted from the first word of all.
     """
+    batch, ids = offered.batch, offered.ids
     flags = (0 if batch.values is None else VALUES) | (0 if batch.fields is None else FIELDS)
     words = 1 + (batch.values is not None) + (batch.fields is not None)
-    out = _room(rows.size * (HEAD + 2) + words * batch.nnz + len(ids.text) // 4)
-    sizes = np.empty(rows.size, np.int64)
+    out = _room(offered.rows.size * (HEAD + 2) + words * batch.nnz + len(ids.text) // 4)
     size = _pack(
-        rows,
+        offered.rows,
+        offered.fresh,
         batch.indptr,
         batch.indices,
         _NOTHING if batch.values is None else batch.values.view(np.uint32),
         _NO_FIELDS if batch.fields is None else batch.fields,
         np.uint32(flags),
-        hashes,
-        time_ms,
-        probabilities.view(np.uint32),
+        offered.hashes,
+        offered.time_ms,
+        offered.probabilities.view(np.uint32),
         np.ascontiguousarray(batch.weights).view(np.uint32),
         np.frombuffer(ids.text, np.uint8),
-        ids.ends[rows],
-        ids.ends[rows + 1],
+        ids.ends,
         out,
-        sizes,
+        out.view(np.uint16),
+        out.view(np.uint8),
+        before,
+        stops,
     )
-    return out[:size], sizes
+    return out[:size]
 
 
 @kernel(
@@ -324,54 +363,3 @@ def walk(words, hashes, times, ends):
         at += size
         ends[n] = at
     return hashes.size
-
-
-@kernel(types.void(_U64, _U64, _READ_ONLY, types.int64[::1]))
-def find(wanted, hashes, index, out):
-    """Find hashes among those of a segment: `out` gets their places, and keeps what it has where none is.
-
-    `index` is open addressing with linear probing over ``2**k`` places: 0, or the place in `hashes` plus 1.
-    """
-    mask = np.uint64(index.size - 1)
-    for k in range(wanted.size):
-        at = wanted[k] & mask
-        while index[np.intp(at)] != 0:
-            place = np.intp(index[np.intp(at)]) - 1
-            if hashes[place] == wanted[k]:
-                out[k] = place
-                break
-            at = (at + np.uint64(1)) & mask
-
-
-@kernel(types.intp(_U64, types.uint64[::1], types.uint32[::1], types.intp, types.uint8[::1]))
-def enter(wanted, hashes, index, used, fresh):
-    """Enter hashes behind the `used` first ones of a segment; return how many it has then.
-
-    `fresh` says of each whether it is wanted (1); it gets 0 where the segment has that hash already.
-    """
-    mask = np.uint64(index.size - 1)
-    for k in range(wanted.size):
-        if fresh[k] == 0:
-            continue
-        at = wanted[k] & mask
-        while index[np.intp(at)] != 0:
-            if hashes[np.intp(index[np.intp(at)]) - 1] == wanted[k]:
-                fresh[k] = 0
-                break
-            at = (at + np.uint64(1)) & mask
-        if fresh[k] == 1:
-            hashes[used] = wanted[k]
-            used += 1
-            index[np.intp(at)] = np.uint32(used)
-    return used
-
-
-@kernel(types.void(_U64, types.uint32[::1], types.intp, types.intp))
-def leave(hashes, index, start, stop):
-    """Take the newest hashes out again, newest first, so that no chain of probes is broken."""
-    mask = np.uint64(index.size - 1)
-    for k in range(stop - 1, start - 1, -1):
-        at = hashes[k] & mask
-        while np.intp(index[np.intp(at)]) - 1 != k:
-            at = (at + np.uint64(1)) & mask
-        index[np.intp(at)] = np.uint32(0)

@@ -10,7 +10,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero_service.impressions.records import Records, enter, find, leave, unpacked, walk
+from nonzero_service.impressions.index import enter, find, leave
+from nonzero_service.impressions.records import Offered, Records, packed, unpacked, walk
 
 __all__ = ["CAPACITY", "Segment", "State"]
 
@@ -125,28 +126,26 @@ class Segment:
         find(hashes, self.hashes, self._index, places)
         return places
 
-    def enter(self, hashes: NDArray[np.uint64], fresh: NDArray[np.uint8]) -> int:
-        """Enter the hashes that are `fresh` and not here yet; return how many. :meth:`append` must follow."""
-        return int(enter(hashes, self.hashes, self._index, self.used, fresh)) - self.used
-
-    def append(self, words: NDArray[np.uint32], sizes: NDArray[np.int64], time_ms: int) -> None:
-        """Write the records of the hashes just entered.
+    def keep(self, offered: Offered) -> int:
+        """Keep predictions whose ids are not here yet; the others are not `fresh` then. Return how many.
 
         Raises
         ------
         OSError
             Where the disk refuses; nothing is changed then.
         """
-        start, n = self.words, sizes.size
-        try:
-            _write(self._rows, words.view(np.uint8).data, 4 * start)
-        except OSError:
-            leave(self.hashes, self._index, self.used, self.used + n)
-            raise
-        place = slice(self.used, self.used + n)
-        self._ends[place] = start + np.cumsum(sizes)
-        self.times[place] = time_ms
-        self.used += n
+        start, used = self.words, self.used
+        stop = int(enter(offered.hashes, self.hashes, self._index, used, offered.fresh))
+        if stop > used:
+            words = packed(offered, start, self._ends[used:stop])
+            try:
+                _write(self._rows, words.view(np.uint8).data, 4 * start)
+            except OSError:
+                leave(self.hashes, self._index, used, stop)
+                raise
+            self.times[used:stop] = offered.time_ms
+            self.used = stop
+        return stop - used
 
     def settle_on_disk(self, places: NDArray[np.int64], states: NDArray[np.uint8]) -> None:
         """Write to the file what has become of impressions."""

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
 from nonzero import Batch
 from nonzero.ids import Ids
+from nonzero_service.impressions.hashes import hashes_of
 from nonzero_service.impressions.joined import References
-from nonzero_service.impressions.records import packed
+from nonzero_service.impressions.records import Offered
 from nonzero_service.impressions.rules import Rules
 from nonzero_service.impressions.segment import Segment, State
 from nonzero_service.impressions.segments import Found, Segments
@@ -108,36 +108,23 @@ class Impressions:
         rows = (ids.ends[1:] > ids.ends[:-1]).nonzero()[0]
         if not rows.size:
             return 0
-        hashes = _hashes(ids.pieces if rows.size == len(ids) else [name for name in ids.pieces if name])
-        kept = 0
+        hashes, kept, start = hashes_of(ids, rows), 0, 0
         with self._lock:
             self._last_ms = now_ms = max(self._last_ms, now_ms)
             fresh = np.ones(rows.size, np.uint8)
+            offered = Offered(batch, ids, probabilities, rows, hashes, fresh, now_ms)
             for segment in self._segments:
                 if segment is not self._open:
                     fresh[segment.find(hashes) >= 0] = 0
-            start = 0
             while start < rows.size:
                 segment = self._room(now_ms)
                 stop = min(start + segment.hashes.size - segment.used, rows.size)
-                part = slice(start, stop)
-                if segment.enter(hashes[part], fresh[part]):
-                    chosen = fresh[part].nonzero()[0] + start
-                    words, sizes = packed(
-                        batch,
-                        rows[chosen],
-                        ids,
-                        hashes[chosen],
-                        now_ms,
-                        probabilities,
-                    )
-                    segment.append(words, sizes, now_ms)
-                    kept += chosen.size
-                    self.pending += chosen.size
-                    self._next = segment.next
-                    if segment is not self._open:
-                        fresh[stop:][segment.find(hashes[stop:]) >= 0] = 0
-                start = stop
+                count = segment.keep(offered.part(start, stop))
+                if stop < rows.size:  # it is full, and knows what the next one must not take
+                    fresh[stop:][segment.find(hashes[stop:]) >= 0] = 0
+                self.pending += count
+                self._next = segment.next
+                kept, start = kept + count, stop
             if self._early:
                 came = [h for h in hashes.tolist() if h in self._early]
                 self.counts["early"] += len(came)
@@ -169,8 +156,8 @@ class Impressions:
         Claim | None
             None where one of them is claimed already: ask again when it is settled.
         """
-        ids = [name.encode() for name in names]
-        hashes = _hashes(ids)
+        ids = Ids.of(names)
+        hashes = hashes_of(ids, np.arange(len(ids)))
         with self._lock:
             numbers = self._find(hashes)
             if (self._segments.states(numbers) == State.CLAIMED).any():
@@ -182,7 +169,7 @@ class Impressions:
                 if not name:
                     self._segments.set(numbers[row : row + 1], np.array([State.DAMAGED], np.uint8))
                     self.counts["damaged"] += 1
-                elif name != ids[row]:
+                elif name != ids.pieces[row]:
                     numbers[row] = -1
             states, times = self._segments.states(numbers), self._segments.times(numbers)
             if (states == State.CLAIMED).any():
@@ -353,7 +340,3 @@ class Impressions:
         with self._lock:
             parts = list(self._segments.parts(numbers[rows]))
         return Found([(rows[which], one.read(numbers[rows[which]] - one.first)) for one, which in parts])
-
-
-def _hashes(ids: Sequence[bytes]) -> NDArray[np.uint64]:
-    return np.fromiter(map(xxhash.xxh3_64_intdigest, ids), np.uint64, len(ids))

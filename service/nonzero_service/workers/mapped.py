@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression
+from nonzero.ids import Ids
 from nonzero_service.names import LOOK
 from nonzero_service.storage.codec import decode_batch, encode_batch
 
@@ -25,7 +26,11 @@ class Impressions(msgspec.Struct):
 
     batch: bytes
     """As the journal encodes batches."""
-    ids: list[str | None]
+    text: bytes
+    ends: bytes
+    """int64[n + 1]: where in `text` the ids are."""
+    given: bytes
+    """bool[n]: which examples have one."""
     probabilities: bytes
     """float32[n]."""
     media: str
@@ -34,7 +39,8 @@ class Impressions(msgspec.Struct):
 
     def decoded(self) -> tuple[Batch, NDArray[np.float32]]:
         """Return the batch, with its ids, and its probabilities."""
-        batch = replace(decode_batch(self.batch), ids=self.ids)
+        ids = Ids(self.text, np.frombuffer(self.ends, np.int64), np.frombuffer(self.given, np.bool_))
+        batch = replace(decode_batch(self.batch), ids=ids)
         return batch, np.frombuffer(self.probabilities, np.float32)
 
 
@@ -64,8 +70,18 @@ class MappedModel:
 
     def keep(self, batch: Batch, probabilities: NDArray[np.float32]) -> None:
         """Note what was predicted with ids; from any thread."""
-        ids, found = list(batch.ids or ()), probabilities.tobytes()
-        self._kept.append(Impressions(encode_batch(batch), ids, found, self._media, self._shown))
+        ids = Ids.of(batch.ids or ())
+        self._kept.append(
+            Impressions(
+                encode_batch(batch),
+                ids.text,
+                ids.ends.tobytes(),
+                ids.known.tobytes(),
+                probabilities.tobytes(),
+                self._media,
+                self._shown,
+            )
+        )
         self._shown = b""
 
     async def synced(self) -> None:
