@@ -71,14 +71,18 @@ def vw_from_cache(log: ClickLog) -> Work:
 
 
 def learning_bodies(log: ClickLog, optimizer: AdaGrad | None) -> Work:
-    """Return the work of reading our own rows from a file, decoding them and learning from them."""
+    """Return the work of reading our own rows from a file, decoding them and learning from them.
+
+    Each time by a model that knows nothing of them yet, as VW's: a log that repeats itself looks like changes
+    of taste, of which eight lanes begin anew.
+    """
     path = log.directory / "log.rows"
     parts = (log.batch.rows(start, min(start + ROWS, log.n)) for start in range(0, log.n, ROWS))
     with path.open("wb") as file:
         sizes = [file.write(codec.encode_batch(part)) for part in parts]
-    model = touched(22, optimizer)
 
     def run() -> float:
+        model = touched(22, optimizer)
         start = time.perf_counter()
         with path.open("rb") as file:
             for size in sizes:
@@ -89,10 +93,10 @@ def learning_bodies(log: ClickLog, optimizer: AdaGrad | None) -> Work:
 
 
 def learning_rows(batch: Batch, bits: int, optimizer: AdaGrad | None) -> Work:
-    """Return the work of learning alone."""
-    model = touched(bits, optimizer)
+    """Return the work of learning alone, by a new model each time."""
 
     def run() -> float:
+        model = touched(bits, optimizer)
         start = time.perf_counter()
         model.learn_checked(batch)
         return len(batch) / (time.perf_counter() - start)

@@ -26,44 +26,18 @@ from nonzero.evidence import (
     put_away,
     read_clock,
 )
-from nonzero.intrinsics import EightLanes, OneLane, count, lane, like, load, prefetch, store
-from nonzero.lanes import exp, softplus
-from nonzero.mixture import mixed, rescaled, updated
-from nonzero.progressive import LARGEST_WEIGHT, LEARNED, Progress, record
+from nonzero.intrinsics import EightLanes, OneLane, count, like, load, store
+from nonzero.lanes import chances
+from nonzero.mixture import mixed
+from nonzero.progressive import LEARNED, Progress
 from nonzero.rules import adagrad
 from nonzero.rules.bounds import MAX_MARGIN, clamped
-from nonzero.rules.rows import Rows, slot, value
+from nonzero.rules.rows import Rows, ask, slot, value
+from nonzero.settling import MOST, settle
 
-__all__ = ["AHEAD", "learn", "learn_eight", "learn_one", "predict", "predict_eight", "predict_one"]
+__all__ = ["learn", "learn_eight", "learn_one", "predict", "predict_eight", "predict_one"]
 
-AHEAD = 200
-"""How many nonzeros ahead a row is asked for: about the time that memory takes, across the borders of
-examples."""
-
-ONE = np.float32(1.0)
 ZERO = np.float32(0.0)
-
-
-@inlined
-def chances(m):
-    """(p, 1 - p) of margins, neither with cancellation: 1 / (1 + e) and e / (1 + e), e = exp(-m)."""
-    e = exp(-ONE * m)
-    p = ONE / (e + ONE)
-    return p, e * p
-
-
-@inlined
-def mix(shares, progress, losses, s):
-    """Move the shares, and add up the lanes' losses, after an example that the lanes lost `losses` on."""
-    largest = np.float32(progress.sums[LARGEST_WEIGHT])
-    now = load(shares, 0, 0)
-    if s > largest:
-        now = rescaled(now, largest / s)
-        progress.sums[LARGEST_WEIGHT] = s
-        largest = s
-    store(shares, 0, 0, updated(now, losses, s / largest, progress.counts[LEARNED]))
-    for k in range(count(losses)):
-        progress.lane_losses[k] += np.float64(s) * np.float64(lane(losses, k))
 
 
 @outlined
@@ -85,24 +59,24 @@ def term(weight, rows, table, how, j):
 
 
 @inlined
-def margin(weight, rows, table, how, r):
-    """M = sum of w_i x_i over the row, in the stated order, clamped to +-50."""
+def margin(weight, rows, table, how, r, asking):
+    """M = sum of w_i x_i over the row, in the stated order, clamped to +-50; asking for rows ahead, if so."""
     intercept = weight(table, rows.slot_mask + 1, how)
     zero = like(intercept, ZERO)
     sum0, sum1, sum2, sum3 = zero, zero, zero, zero
     j, end = rows.indptr[np.uintp(r)], rows.indptr[np.uintp(r + 1)]
-    last = rows.indices.size - 1
     while j + 4 <= end:
-        soon = min(j + AHEAD, last - 3)
-        for k in range(4):
-            prefetch(table, slot(rows, soon + k))
+        if asking:
+            for k in range(4):
+                ask(rows, table, j + k)
         sum0 = sum0 + term(weight, rows, table, how, j)
         sum1 = sum1 + term(weight, rows, table, how, j + 1)
         sum2 = sum2 + term(weight, rows, table, how, j + 2)
         sum3 = sum3 + term(weight, rows, table, how, j + 3)
         j += 4
-    for k in range(j, end):
-        prefetch(table, slot(rows, min(k + AHEAD, last)))
+    if asking:
+        for k in range(j, end):
+            ask(rows, table, k)
     if j < end:
         sum0 = sum0 + term(weight, rows, table, how, j)
     if j + 1 < end:
@@ -115,7 +89,7 @@ def margin(weight, rows, table, how, r):
 @inlined
 def learn(
     reading, weight, learn_example, rows, fields, field_mask, labels, weights,
-    table, rates, shares, groups, progress, evidence, clock, out,
+    table, rates, shares, groups, progress, evidence, clock, pending, out,
 ):  # fmt: skip
     """Predict each example, then learn from it.
 
@@ -123,34 +97,39 @@ def learn(
     number of examples learned from; the weights of a row, of the table, the row and that; one example's step.
     """
     read_clock(evidence, clock)
+    learned, first = progress.counts[LEARNED], 0
     for r in range(labels.size):
         label, s = labels[r], weights[r]
-        how = reading(rates, progress.counts[LEARNED])
-        m = margin(weight, rows, table, how, r)
+        how = reading(rates, learned)
+        m = margin(weight, rows, table, how, r, asking=False)
+        store(pending, 0, r - first, m)
         p, complement = chances(m)
-        click, none = mixed(load(shares, 0, 0), p, complement)
-        out[r] = click
-        record(progress, click, none, label, s)
+        asked, full = False, False
         if s > ZERO:
-            progress.counts[LEARNED] += 1
-            if count(m) > 1:
-                mix(shares, progress, softplus(m * (-ONE if label > ZERO else ONE)), s)
-                learned = progress.counts[LEARNED]
-                if drawn(learned, SAMPLE_SHIFT) and evidence.counters[COMPARING]:
-                    ask_fields(
-                        rows, fields, field_mask, r, table, rates, shares, groups, progress, evidence,
-                        clock, m, p, complement, label, s,
-                    )  # fmt: skip
-                if learned % PIECE == 0 and evidence.counters[COMPARING]:
-                    put_away(evidence, groups, shares, table, progress)
+            learned += 1
+            if count(m) > 1 and evidence.counters[COMPARING]:
+                asked, full = drawn(learned, SAMPLE_SHIFT), learned % PIECE == 0
+        # Those who ask look at the shares, and at the table before the example's own step.
+        if asked or full or r + 1 - first == MOST:
+            settle(pending, labels, weights, first, r + 1, shares, progress, out)
+            first = r + 1
+        if asked:
+            ask_fields(
+                rows, fields, field_mask, r, table, rates, shares, groups, progress, evidence,
+                clock, m, p, complement, label, s,
+            )  # fmt: skip
+        if full:
+            put_away(evidence, groups, shares, table, progress)
+        if s > ZERO:
             learn_example(rows, table, r, m, p, complement, label, s, rates, how)
+    settle(pending, labels, weights, first, labels.size, shares, progress, out)
 
 
 @inlined
 def predict(weight, rows, table, shares, how, out):
     """Predict each example."""
     for r in range(out.size):
-        p, complement = chances(margin(weight, rows, table, how, r))
+        p, complement = chances(margin(weight, rows, table, how, r, asking=True))
         out[r] = mixed(load(shares, 0, 0), p, complement)[0]
 
 
@@ -176,29 +155,29 @@ PROGRESS = types.NamedTuple(
 )
 
 
-@kernel(types.void(*LEARNING, *[ONE_LANE] * 4, PROGRESS, EVIDENCE, types.int64, FLOATS))
+@kernel(types.void(*LEARNING, *[ONE_LANE] * 4, PROGRESS, EVIDENCE, types.int64, ONE_LANE, FLOATS))
 def learn_one(
     indptr, indices, values, value_mask, fields, field_mask, labels, weights,
-    table, rates, shares, groups, progress, evidence, clock, out,
+    table, rates, shares, groups, progress, evidence, clock, pending, out,
 ):  # fmt: skip
     """:func:`learn` with one lane."""
     rows = as_rows(indptr, indices, values, value_mask, table)
     learn(
         adagrad.reading, adagrad.weight, adagrad.learn_example, rows, fields, field_mask, labels, weights,
-        table, rates, shares, groups, progress, evidence, clock, out,
+        table, rates, shares, groups, progress, evidence, clock, pending, out,
     )  # fmt: skip
 
 
-@kernel(types.void(*LEARNING, *[EIGHT_LANES] * 4, PROGRESS, EVIDENCE, types.int64, FLOATS))
+@kernel(types.void(*LEARNING, *[EIGHT_LANES] * 4, PROGRESS, EVIDENCE, types.int64, EIGHT_LANES, FLOATS))
 def learn_eight(
     indptr, indices, values, value_mask, fields, field_mask, labels, weights,
-    table, rates, shares, groups, progress, evidence, clock, out,
+    table, rates, shares, groups, progress, evidence, clock, pending, out,
 ):  # fmt: skip
     """:func:`learn` with eight lanes."""
     rows = as_rows(indptr, indices, values, value_mask, table)
     learn(
         adagrad.reading, adagrad.weight, adagrad.learn_example, rows, fields, field_mask, labels, weights,
-        table, rates, shares, groups, progress, evidence, clock, out,
+        table, rates, shares, groups, progress, evidence, clock, pending, out,
     )  # fmt: skip
 
 

@@ -40,6 +40,7 @@ from nonzero.remedy import rescale
 from nonzero.restoring import check_state
 from nonzero.scales import VALUES, Scales, count_ones, new_scales, scale
 from nonzero.settings import arguments_of, check_expected, lanes_of, settings_of
+from nonzero.settling import new_pending
 from nonzero.shared import SharedState
 from nonzero.table import Table, allocate, as_lanes
 
@@ -138,6 +139,7 @@ class LogisticRegression:
         rates[:] = hyperparameters
         shares[0, :n] = 1 / n
         groups[:] = group_masks(self.lanes)
+        self._pending = new_pending(n)  # of examples that are learned from now
         self._rates, self._shares, self._groups = as_lanes(rates), as_lanes(shares), as_lanes(groups)
         self._rows = as_lanes(self.table.rows)
         self._progress: Progress = new_progress(n)
@@ -212,6 +214,7 @@ class LogisticRegression:
                 self._progress,
                 self._evidence,
                 -1 if time_ms is None else time_ms,
+                self._pending,
                 found,
             )
         if self._recalibration is not None:

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.compiled import inlined
-from nonzero.lanes import log
 
 __all__ = ["RECENT", "Progress", "describe", "new_progress", "record"]
 
@@ -71,9 +70,9 @@ def new_progress(lanes: int) -> Progress:
 
 
 @inlined
-def record(progress, click, none, label, weight):
-    """Count one example that was predicted with the probabilities `click` and `none`."""
-    loss = -log(click if label > ZERO else none)
+def record(progress, click, log_click, log_none, label, weight):
+    """Count one example that was predicted with the probability `click`, by the logarithms of both."""
+    loss = -(log_click if label > ZERO else log_none)
     place = progress.counts[EXAMPLES] % RECENT
     progress.recent[place, 0] = click
     progress.recent[place, 1] = loss
@@ -85,7 +84,7 @@ def record(progress, click, none, label, weight):
     progress.sums[POSITIVE] += s * np.float64(label)
     progress.sums[PREDICTED] += s * np.float64(click)
     progress.sums[LOSS] += s * np.float64(loss)
-    log_odds = (log(click) - log(none)) * BINS_PER_NAT + MIDDLE
+    log_odds = (log_click - log_none) * BINS_PER_NAT + MIDDLE
     progress.histogram[np.intp(label), np.intp(min(max(log_odds, ZERO), LAST))] += s
 
 

@@ -9,7 +9,7 @@ from nonzero.compiled import inlined
 from nonzero.intrinsics import like, load, maximum, minimum, root, store
 from nonzero.lanes import exp, expm1, log
 from nonzero.rules.bounds import MAX_ACCUMULATOR, bounded
-from nonzero.rules.rows import slot, value
+from nonzero.rules.rows import ask, slot, value
 
 __all__ = ["learn_example", "learn_with", "put", "reading", "weight"]
 
@@ -91,8 +91,14 @@ def step(put, table, i, residual, x, eta, epsilon, decay, how):
 @inlined
 def learn_plain(put, rows, table, r, residual, eta, epsilon, decay, how):
     """Take the step of an example whose importance weight is 1."""
-    for j in range(rows.indptr[r], rows.indptr[r + 1]):
-        step(put, table, slot(rows, j), residual, value(rows, j), eta, epsilon, decay, how)
+    if rows.value_mask:
+        for j in range(rows.indptr[r], rows.indptr[r + 1]):
+            ask(rows, table, j)
+            step(put, table, slot(rows, j), residual, value(rows, j), eta, epsilon, decay, how)
+    else:
+        for j in range(rows.indptr[r], rows.indptr[r + 1]):
+            ask(rows, table, j)
+            step(put, table, slot(rows, j), residual, ONE, eta, epsilon, decay, how)
     step(put, table, rows.slot_mask + 1, residual, ONE, eta, epsilon, decay, how)
 
 
@@ -107,6 +113,7 @@ def learn_weighted(put, rows, table, r, residual, odds, toward, s, eta, epsilon,
     """
     lo, hi, last = rows.indptr[r], rows.indptr[r + 1], rows.slot_mask + 1
     for j in range(lo, hi):
+        ask(rows, table, j)
         accumulate(put, table, slot(rows, j), residual * value(rows, j), kept, mass, how)
     rate = eta / root(accumulate(put, table, last, residual, kept, mass, how) + epsilon)
     q = rate

@@ -18,29 +18,29 @@ __all__ = ["learn_eight", "learn_one", "predict_eight", "predict_one"]
 COUNTS = types.int64[::1]
 
 
-@kernel(types.void(*LEARNING, *[ONE_LANE] * 4, PROGRESS, EVIDENCE, types.int64, FLOATS))
+@kernel(types.void(*LEARNING, *[ONE_LANE] * 4, PROGRESS, EVIDENCE, types.int64, ONE_LANE, FLOATS))
 def learn_one(
     indptr, indices, values, value_mask, fields, field_mask, labels, weights,
-    table, rates, shares, groups, progress, evidence, clock, out,
+    table, rates, shares, groups, progress, evidence, clock, pending, out,
 ):  # fmt: skip
     """Learn with one lane that follows the regularized leader."""
     rows = as_rows(indptr, indices, values, value_mask, table)
     learn(
         leader.reading, leader.weight, leader.learn_example, rows, fields, field_mask, labels, weights,
-        table, rates, shares, groups, progress, evidence, clock, out,
+        table, rates, shares, groups, progress, evidence, clock, pending, out,
     )  # fmt: skip
 
 
-@kernel(types.void(*LEARNING, *[EIGHT_LANES] * 4, PROGRESS, EVIDENCE, types.int64, FLOATS))
+@kernel(types.void(*LEARNING, *[EIGHT_LANES] * 4, PROGRESS, EVIDENCE, types.int64, EIGHT_LANES, FLOATS))
 def learn_eight(
     indptr, indices, values, value_mask, fields, field_mask, labels, weights,
-    table, rates, shares, groups, progress, evidence, clock, out,
+    table, rates, shares, groups, progress, evidence, clock, pending, out,
 ):  # fmt: skip
     """Learn with eight lanes, each by its own rule."""
     rows = as_rows(indptr, indices, values, value_mask, table)
     learn(
         leader.reading, leader.weight_of_any, leader.learn_mixed, rows, fields, field_mask, labels, weights,
-        table, rates, shares, groups, progress, evidence, clock, out,
+        table, rates, shares, groups, progress, evidence, clock, pending, out,
     )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from nonzero.compiled import inlined
 from nonzero.intrinsics import like, load, maximum, minimum, root, store, where
 from nonzero.rules import adagrad
 from nonzero.rules.bounds import MAX_ACCUMULATOR, bounded, clamped
-from nonzero.rules.rows import slot, value
+from nonzero.rules.rows import ask, slot, value
 
 __all__ = ["Reading", "learn_example", "learn_mixed", "reading", "weight", "weight_of_any"]
 
@@ -107,6 +107,7 @@ def step(table, i, g, how):
 def learn_row(put, rows, table, r, gradient, how):
     """Take the step of an example in every coordinate, with what stores numbers."""
     for j in range(rows.indptr[r], rows.indptr[r + 1]):
+        ask(rows, table, j)
         i = slot(rows, j)
         sums, squares = step(table, i, gradient * value(rows, j), how)
         put(table, i, SUMS, sums, how)

@@ -9,8 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.compiled import inlined
+from nonzero.intrinsics import prefetch
 
-__all__ = ["Rows", "slot", "value"]
+__all__ = ["AHEAD", "Rows", "ask", "slot", "value"]
+
+AHEAD = 200
+"""How many nonzeros ahead a row is asked for: about the time that memory takes, across the borders of
+examples."""
 
 
 class Rows(NamedTuple):
@@ -51,3 +56,13 @@ def slot(rows, j):
 def value(rows, j):
     """The feature value of position j."""
     return rows.values[np.uintp(j & rows.value_mask)]
+
+
+@inlined
+def ask(rows, table, j):
+    """Ask for the row of the table that is needed some time after that of position j.
+
+    In the loop that divides, where the memory's queue has time to empty: from the margin's, which is four
+    times as fast, one lane took 190 instead of 156 ns an example, eight 307 instead of 260 (2^22 slots).
+    """
+    prefetch(table, slot(rows, min(j + AHEAD, rows.indices.size - 1)))
