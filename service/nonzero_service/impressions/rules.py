@@ -10,13 +10,21 @@ from numpy.typing import NDArray
 
 from nonzero.batch import MAX_WEIGHT
 
-__all__ = ["Keeping", "Rules"]
+__all__ = ["COLD", "Keeping", "Rules"]
 
 Keeping = Literal["durable", "buffered"]
 """How hard impressions are kept: against a power cut, or against ``kill -9``."""
 
 MOST_LIKELY: Final = 0.9
 """A probability above this counts as this in a correction, whose weight would be without bound."""
+
+
+COLD: Final = 10_000
+"""Of a model's first impressions, so many, no negative is thinned away.
+
+There is nothing to save yet, and who knows nothing predicts far too many clicks until negatives have taught
+better, which takes ten times as long where a tenth of them does.
+"""
 
 
 @dataclass(frozen=True)
@@ -31,29 +39,40 @@ class Rules:
         How long after that its click still corrects the negative that was learned; for as long again a label
         is known to have come too late.
     negative_rate
-        The share of negatives that is learned from, each with the weight 1 / negative_rate.
+        The share of negatives that is learned from, each with the weight 1 / negative_rate; of those of the
+        first :data:`COLD` impressions all are, as they are.
     """
 
     attribution_ms: int = 3_600_000
     correction_ms: int = 86_400_000
     negative_rate: float = 1.0
 
-    def keeps(self, hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Return bool[n]: the negatives that are learned from, by the hash of their ids and nothing else."""
+    def rates(self, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return float64[n]: the share of negatives that is learned from, by the impressions' numbers."""
+        return np.where(numbers < COLD, 1.0, self.negative_rate)
+
+    def keeps(self, numbers: NDArray[np.int64], hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Return bool[n]: the negatives that are learned from, by the hash of their ids alone once warm."""
         if self.negative_rate >= 1:
             return np.ones(hashes.size, np.bool_)
         mixed = hashes * np.uint64(0x9E3779B97F4A7C15)  # other bits than those by which the index probes
         mixed = (mixed ^ (mixed >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
         kept: NDArray[np.bool_] = (mixed >> np.uint64(11)) < np.uint64(self.negative_rate * 2**53)
-        return kept
+        return kept | (numbers < COLD)
 
-    def weight_of_negatives(self, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    def weight_of_negatives(
+        self, numbers: NDArray[np.int64], weights: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
         """Return float32[n]: the weights of negatives that are kept (McMahan et al. 2013, section 4.6)."""
-        kept: NDArray[np.float32] = np.minimum(weights / self.negative_rate, MAX_WEIGHT).astype(np.float32)
+        kept: NDArray[np.float32] = np.minimum(weights / self.rates(numbers), MAX_WEIGHT).astype(np.float32)
         return kept
 
     def weight_of_corrections(
-        self, weights: NDArray[np.float32], probabilities: NDArray[np.float32], learned: NDArray[np.bool_]
+        self,
+        numbers: NDArray[np.int64],
+        weights: NDArray[np.float32],
+        probabilities: NDArray[np.float32],
+        learned: NDArray[np.bool_],
     ) -> NDArray[np.float32]:
         """Return float32[n]: the weights of clicks that come after their window.
 
@@ -64,6 +83,6 @@ class Rules:
         feedback for continuous training with neural networks in CTR prediction", 2019, section 4.
         """
         p = np.minimum(probabilities.astype(np.float64), MOST_LIKELY)
-        back = np.where(learned, p / (1 - p) / self.negative_rate, 0.0)
+        back = np.where(learned, p / (1 - p) / self.rates(numbers), 0.0)
         heavy: NDArray[np.float32] = np.minimum(weights * (1 + back), MAX_WEIGHT).astype(np.float32)
         return heavy

@@ -177,7 +177,7 @@ class Impressions:
             decided = decide(self.rules, numbers.tolist(), labels, states.tolist(), (now_ms - times).tolist())
             taken = np.flatnonzero([verdict in ("joined", "corrected") for verdict in decided])
             given = np.array(labels, np.int64)
-            thin = ~self.rules.keeps(hashes[taken]) & (given[taken] == 0)
+            thin = ~self.rules.keeps(numbers[taken], hashes[taken]) & (given[taken] == 0)
             becomes = np.where(given[taken] == 1, State.CLICKED, State.NEGATIVE).astype(np.uint8)
             becomes[[decided[row] == "corrected" for row in taken.tolist()]] = State.CORRECTED
             self._segments.set(numbers[taken], np.where(thin, becomes, State.CLAIMED).astype(np.uint8))
@@ -190,15 +190,16 @@ class Impressions:
         before = states[learned]
         batch, probabilities = records.chosen(learned)
         clicks = given[learned] == 1
-        weights = np.where(clicks, batch.weights, self.rules.weight_of_negatives(batch.weights))
+        known = numbers[learned]
+        weights = np.where(clicks, batch.weights, self.rules.weight_of_negatives(known, batch.weights))
         late = becomes == State.CORRECTED
         weights[late] = self.rules.weight_of_corrections(
-            batch.weights[late], probabilities[late], before[late] == State.EXPIRED
+            known[late], batch.weights[late], probabilities[late], before[late] == State.EXPIRED
         )
         return Claim(
             decided,
             labelled(batch, clicks.astype(np.float32), weights.astype(np.float32)),
-            References(numbers[learned], hashes[learned], becomes),
+            References(known, hashes[learned], becomes),
             before,
         )
 
@@ -254,7 +255,8 @@ class Impressions:
                 return None
             places = np.flatnonzero(segment.states[start : start + due] == State.PENDING) + start
             hashes = segment.hashes[places]
-            kept = self.rules.keeps(hashes)
+            numbers = places + segment.first
+            kept = self.rules.keeps(numbers, hashes)
             segment.states[places] = np.where(kept, State.CLAIMED, State.THINNED)
             segment.settle_on_disk(places[~kept], np.full(int((~kept).sum()), State.THINNED, np.uint8))
             self.pending -= places.size
@@ -262,16 +264,16 @@ class Impressions:
             self.counts["expired"] += int(kept.sum())
             self.counts["ended"] += places.size
             self._expired = segment.first + start + due
-        places, hashes = places[kept], hashes[kept]
+        places, numbers, hashes = places[kept], numbers[kept], hashes[kept]
         records = segment.read(places) if places.size else None
         batch = Batch.empty() if records is None else records.batch
-        weights = self.rules.weight_of_negatives(batch.weights)
+        weights = self.rules.weight_of_negatives(numbers, batch.weights)
         if records is not None and not records.whole.all():  # such a row is empty, and weighs nothing
             self.counts["damaged"] += int((~records.whole).sum())
         return Claim(
             [],
             labelled(batch, np.zeros(places.size, np.float32), weights),
-            References(places + segment.first, hashes, np.full(places.size, State.EXPIRED, np.uint8)),
+            References(numbers, hashes, np.full(places.size, State.EXPIRED, np.uint8)),
             np.full(places.size, State.PENDING, np.uint8),
         )
 

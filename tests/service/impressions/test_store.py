@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nonzero import Batch
-from nonzero_service.impressions.rules import Rules
+from nonzero_service.impressions.rules import COLD, Rules
 from nonzero_service.impressions.store import Impressions
 
 HOUR = 3_600_000
@@ -196,22 +196,45 @@ def test_a_flipped_bit_is_never_learned_from(store: Impressions, tmp_path: Path)
 
 
 def test_thinning_is_by_id_and_keeps_the_sum_of_weights(tmp_path: Path) -> None:
-    rules = Rules(HOUR, HOUR, 0.1)
-    given = batch(20_000)
-    kept = []
-    for place in ("a", "b"):
-        store = Impressions(tmp_path / place, rules)
-        store.keep(given if place == "a" else given.rows(10_000, 20_000), probabilities(20_000), 0)
-        numbers: list[int] = []
-        weight = 0.0
+    given = batch(COLD + 20_000)
+    other = batch(COLD, 10**6)
+    kept: list[np.ndarray[tuple[int], np.dtype[np.int64]]] = []
+    for place, parts in (("a", [given]), ("b", [other, given.rows(COLD, len(given))])):
+        store = Impressions(tmp_path / place, Rules(HOUR, HOUR, 0.1))
+        for part in parts:
+            store.keep(part, probabilities(len(part)), 0)
+        numbers, weights = [], []
         while (expired := store.expire(1000, HOUR)) is not None:
-            numbers += expired.references.numbers.tolist()
-            weight += float(expired.batch.weights.sum())
+            numbers.append(expired.references.numbers)
+            weights.append(expired.batch.weights)
             store.settle(expired.references)
-        kept.append(numbers)
-        assert weight == pytest.approx(float(given.weights.sum()) * (1 if place == "a" else 0.5), rel=0.08)
         assert store.pending == 0
-    assert [n - 10_000 for n in kept[0] if n >= 10_000] == kept[1]
+        number, weight = np.concatenate(numbers), np.concatenate(weights)
+        cold = number < COLD
+        assert number[cold].tolist() == list(range(COLD)), "who knows nothing learns from all"
+        assert weight[cold].tolist() == parts[0].weights[:COLD].tolist()
+        assert weight[~cold].sum() == pytest.approx(given.weights[COLD:].sum(), rel=0.08)
+        kept.append(number[~cold])
+    assert kept[0].tolist() == kept[1].tolist()
+
+
+def test_a_late_click_takes_back_the_weight_that_its_negative_had(tmp_path: Path) -> None:
+    store = Impressions(tmp_path / "impressions", Rules(HOUR, HOUR, 0.1))
+    store.keep(batch(COLD), probabilities(COLD), 0)
+    given, p = batch(400, COLD), np.full(400, 0.2, np.float32)
+    store.keep(given, p, 0)
+    learned: set[int] = set()
+    while (expired := store.expire(5000, HOUR)) is not None:
+        learned.update(expired.references.numbers.tolist())
+        store.settle(expired.references)
+    claim = store.claim(["imp-0", *(f"imp-{COLD + j}" for j in range(400))], [1] * 401, HOUR)
+    assert claim is not None
+    assert set(claim.verdicts) == {"corrected"}
+    was = np.array([number in learned for number in range(COLD, COLD + 400)])
+    assert 10 < was.sum() < 90
+    factors = claim.batch.weights / np.concatenate([batch(COLD).weights[:1], given.weights])
+    assert factors[0] == pytest.approx(1 / (1 - 0.1), rel=1e-5)
+    np.testing.assert_allclose(factors[1:], np.where(was, 1 + 10 * 0.2 / 0.8, 1), rtol=1e-5)
 
 
 def test_segments_that_are_of_no_more_use_go(store: Impressions, tmp_path: Path) -> None:
