@@ -73,7 +73,7 @@ class Bounds:
 
     click_odds: float = 3.0
     unseen: float = 0.3
-    loss: float = 1.3
+    loss: float = 2.0
 
 
 class Breaker:

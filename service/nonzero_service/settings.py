@@ -114,7 +114,7 @@ class Settings(BaseSettings):
     """The factor by which the odds of a click may rise or fall."""
     breaker_unseen: float = Field(0.3, gt=0)
     """By how much the share of features that were never seen may grow."""
-    breaker_loss: float = Field(1.3, gt=1)
+    breaker_loss: float = Field(2, gt=1)
     """The multiple of what it was, and of what predictions promise, that the mean log loss may come to."""
     recalibration: Recalibrating = "off"
     """shadow: a monotone map of the predictions is learned, and its gain told. on: predictions are what it

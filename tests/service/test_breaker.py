@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 import pytest
 
+from core.scenarios import Stream
 from nonzero import AdaGrad, Batch, LogisticRegression, formats
 from nonzero_service.breaker import Bounds, Breaker
 from nonzero_service.fold import apply
@@ -84,6 +85,16 @@ def test_labels_that_turn_round_are_noticed_by_the_loss() -> None:
     assert reason is not None
     assert reason["figure"] == "log_loss"
     assert 15_000 < count <= 17_000
+
+
+@pytest.mark.parametrize("spread", [0.35, 0.5])
+def test_a_turn_of_every_taste_is_learned_and_does_not_trip_it(spread: float) -> None:
+    for seed in range(2):
+        tastes = Stream([seed, 11], spread=spread)
+        before = tastes.batch(40_000)
+        tastes.change()
+        both = Batch.concatenate([before, tastes.batch(10_000)])
+        assert admitted(LogisticRegression(12), both, 4000) == (50_000, None)
 
 
 @pytest.mark.parametrize("rate", [0.0002, 0.002, 0.02, 0.3])

@@ -36,7 +36,7 @@ def test_the_documented_settings_and_their_defaults() -> None:
         "breaker": "on",
         "breaker_click_odds": 3,
         "breaker_unseen": 0.3,
-        "breaker_loss": 1.3,
+        "breaker_loss": 2.0,
         "recalibration": "off",
         "slices": "",
         "import_file": None,
