@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +31,17 @@ SECONDS = 120  # a machine without a cache of machine code compiles first
 class ServiceProcess:
     """A running service: its address, its log, its end."""
 
+    program = SERVE
+    environment: Mapping[str, str] = {}
+
     def __init__(self, data_dir: Path, **settings: Any) -> None:
         flags = {"data_dir": str(data_dir), "port": 0, "bits": 18, **settings}
         self.log: list[dict[str, Any]] = []
         self._listening = threading.Event()
         self.process = subprocess.Popen(
-            [sys.executable, "-c", SERVE, json.dumps(flags)],
+            [sys.executable, "-c", self.program, json.dumps(flags)],
             stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **self.environment},
         )
         threading.Thread(target=self._read_log, daemon=True).start()
 

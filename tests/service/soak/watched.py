@@ -1,0 +1,55 @@
+"""A service that tells how much memory is in use: what it has asked for and not given back, to the byte.
+
+The resident memory is no measure of a leak. The allocator keeps what was freed, in an arena for each of many
+threads, and gives it back when it happens to be at an arena's end: at a constant load it goes up and down by
+a tenth within minutes. What is in use the allocator knows exactly (``mallinfo2``), if Python asks it for
+everything.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.conftest import SERVE, ServiceProcess
+
+__all__ = ["Watched"]
+
+TELL = """
+import ctypes, os, threading, time
+
+class Found(ctypes.Structure):
+    names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    _fields_ = [(name, ctypes.c_size_t) for name in names.split()]
+
+def tell():
+    mallinfo = ctypes.CDLL(None).mallinfo2
+    mallinfo.restype = Found
+    with open(os.environ["IN_USE"], "w", buffering=1) as out:
+        while True:
+            found = mallinfo()
+            out.write(f"{time.monotonic()} {found.uordblks + found.hblkhd}\\n")
+            time.sleep(0.5)
+
+threading.Thread(target=tell, daemon=True).start()
+"""
+
+
+class Watched(ServiceProcess):
+    """Such a service; `in_use` is the file that it writes."""
+
+    program = TELL + SERVE
+
+    def __init__(self, data_dir: Path, in_use: Path, **settings: Any) -> None:
+        self._in_use = in_use
+        self.environment = {"PYTHONMALLOC": "malloc", "IN_USE": os.fspath(in_use)}
+        super().__init__(data_dir, **settings)
+
+    def in_use(self) -> NDArray[np.float64]:
+        """Return float64[2, n]: seconds of the monotonic clock, and MB that were in use then."""
+        found = np.loadtxt(self._in_use, ndmin=2).T
+        return np.stack((found[0], found[1] / 1e6))
