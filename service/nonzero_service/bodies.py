@@ -20,9 +20,9 @@ from nonzero.formats import Parsed
 from nonzero_service.decoding import PIECE, Decoder, decoder_of
 from nonzero_service.headers import NDJSON, STREAMS, Headers
 from nonzero_service.idempotency import Fingerprint
-from nonzero_service.intake import Intake, read_whole
+from nonzero_service.intake import Chunk, Intake, read_whole
 from nonzero_service.json_bodies import bad_examples, batch_of
-from nonzero_service.names import Looker
+from nonzero_service.names import LOOK, Looker
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
 
@@ -160,7 +160,7 @@ class Bodies:
             while chunks := await intake.take(PIECE):
                 decoder.offer(chunks)
                 if names is not None and not headers.encoding:
-                    names.look(headers.media, chunks[0])
+                    names.look(headers.media, bytes(chunks[0][:LOOK]))
                     names = None
                 weight = sum(map(len, chunks)) + (0 if limit is None else SMALL)
                 while decoder.more:
@@ -188,7 +188,7 @@ def _next_piece(
     chunks = decoder.read()
     if fingerprint is not None:
         for chunk in chunks:
-            fingerprint.update(chunk)
+            fingerprint.update(bytes(chunk))
     return _piece(reader.feed(*chunks), fingerprint), sum(map(len, chunks))
 
 
@@ -200,7 +200,7 @@ def _piece(parsed: Parsed, fingerprint: Fingerprint | None) -> Piece:
 
 def _decoded(decoder: Decoder, body: bytes, limit: int) -> bytes | None:
     """Decode a whole body; None where it is longer than `limit`."""
-    pieces: list[bytes] = []
+    pieces: list[Chunk] = []
     size = 0
     decoder.offer([body])
     while decoder.more:

@@ -12,6 +12,7 @@ from typing import Final
 
 import zstandard
 
+from nonzero_service.intake import Chunk
 from nonzero_service.problems import Problem
 
 __all__ = ["PIECE", "Decoder", "Gzip", "Plain", "Zstd", "decoder_of"]
@@ -24,7 +25,7 @@ class Decoder(ABC):
     """Decodes one body: :meth:`offer` its bytes, :meth:`read` while :attr:`more`, and :meth:`finish`."""
 
     @abstractmethod
-    def offer(self, chunks: list[bytes]) -> None:
+    def offer(self, chunks: list[Chunk]) -> None:
         """Take more of the body; all that was offered before must have been read."""
 
     @property
@@ -33,7 +34,7 @@ class Decoder(ABC):
         """Whether there may be something to read."""
 
     @abstractmethod
-    def read(self) -> list[bytes]:
+    def read(self) -> list[Chunk]:
         """Return the next plain bytes, in chunks as they are there."""
 
     @abstractmethod
@@ -51,9 +52,9 @@ class Plain(Decoder):
     """A body that is not encoded: its chunks are handed on, never copied."""
 
     def __init__(self) -> None:
-        self._chunks: list[bytes] = []
+        self._chunks: list[Chunk] = []
 
-    def offer(self, chunks: list[bytes]) -> None:
+    def offer(self, chunks: list[Chunk]) -> None:
         """Take chunks."""
         self._chunks = chunks
 
@@ -62,7 +63,7 @@ class Plain(Decoder):
         """Whether there are chunks."""
         return bool(self._chunks)
 
-    def read(self) -> list[bytes]:
+    def read(self) -> list[Chunk]:
         """Return the chunks as they are."""
         chunks, self._chunks = self._chunks, []
         return chunks
@@ -78,7 +79,7 @@ class Encoded(Decoder):
         self._input = b""
         self._position = 0
 
-    def offer(self, chunks: list[bytes]) -> None:
+    def offer(self, chunks: list[Chunk]) -> None:
         """Take compressed bytes."""
         self._input, self._position = b"".join(chunks), 0
 
@@ -110,7 +111,7 @@ class Gzip(Encoded):
         """Whether the member holds bytes back, or not all have gone in."""
         return self._holds or bool(self._waiting) or super().more
 
-    def read(self) -> list[bytes]:
+    def read(self) -> list[Chunk]:
         """Return up to a piece."""
         while True:
             data = self._waiting or self._slice(self.SLICE)
@@ -151,9 +152,9 @@ class Zstd(Encoded):
         self._frame = self._library.decompressobj()
         self._begun = False
 
-    def read(self) -> list[bytes]:
+    def read(self) -> list[Chunk]:
         """Return a piece, made of whole slices."""
-        pieces: list[bytes] = []
+        pieces: list[Chunk] = []
         size = 0
         while size < PIECE and (data := self._slice(self._step)):
             self._begun = True

@@ -6,12 +6,15 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
-__all__ = ["AHEAD", "Intake", "read_whole"]
+__all__ = ["AHEAD", "Chunk", "Intake", "read_whole"]
+
+Chunk: TypeAlias = bytes | memoryview
+"""What arrives at once of a body: of a long one a view of where it was received."""
 
 AHEAD: Final = 1 << 21
 """How far the body is read ahead of its processing, in bytes; beyond that the client waits."""
@@ -25,7 +28,7 @@ class Intake:
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._chunks: deque[bytes] = deque()
+        self._chunks: deque[Chunk] = deque()
         self._size = 0
         self._ended = False
         self._arrived = asyncio.Event()
@@ -41,13 +44,13 @@ class Intake:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
-    async def take(self, size: int) -> list[bytes]:
+    async def take(self, size: int) -> list[Chunk]:
         """Return the next chunks that have arrived, waiting for one; none at the body's end.
 
         Parameters
         ----------
         size
-            How many bytes at most, unless the first chunk is larger.
+            How many bytes at most, unless the first chunk is larger; of a view what is too much is left.
 
         Raises
         ------
@@ -60,11 +63,19 @@ class Intake:
                 return []
             self._arrived.clear()
             await self._arrived.wait()
-        chunks: list[bytes] = []
-        while self._chunks and (not chunks or len(self._chunks[0]) <= size):
-            chunks.append(self._chunks.popleft())
-            size -= len(chunks[-1])
-            self._size -= len(chunks[-1])
+        chunks = [self._chunks.popleft()]
+        size -= len(chunks[0])
+        while self._chunks and size > 0:
+            chunk = self._chunks.popleft()
+            if len(chunk) > size:
+                if not isinstance(chunk, memoryview):
+                    self._chunks.appendleft(chunk)
+                    break
+                self._chunks.appendleft(chunk[size:])
+                chunk = chunk[:size]
+            chunks.append(chunk)
+            size -= len(chunk)
+        self._size -= sum(map(len, chunks))
         self._taken.set()
         return chunks
 
@@ -107,7 +118,7 @@ async def read_whole(
     """
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body", False):
-        body: bytes = message.get("body", b"")
+        body = bytes(message.get("body", b""))  # a copy of what is no bytes
         return body if len(body) <= limit else None
     pieces: list[bytes] = []
     size = 0

@@ -22,6 +22,7 @@ from nonzero_service.front.guard import Pass
 from nonzero_service.front.heads import head_of, target_of, too_large, unreadable
 from nonzero_service.front.limits import EXTRA, LINGER_BYTES, PIPELINED
 from nonzero_service.front.phases import ANSWER, BODY, HEAD, IDLE, LEAVING
+from nonzero_service.front.receiving import LONG, Receiver
 from nonzero_service.front.shared import Front
 from nonzero_service.problems import Problem
 
@@ -52,9 +53,7 @@ class Connection(asyncio.Protocol):
         self._app = cast(ASGIApp, config.loaded_app)
         self._server = server_state
         self._app_state = app_state
-        self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
-        # What follows a request with `Connection: close` is passed over, and no error of the request before.
-        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._parser: httptools.HttpRequestParser | None = self._new_parser()
         self._transport: asyncio.Transport = None  # type: ignore[assignment]
         self._reading = True
         self._room: asyncio.Future[None] | None = None  # until the client has taken what was written
@@ -134,6 +133,35 @@ class Connection(asyncio.Protocol):
         else:
             if self._unframed > self.front.limits.header_bytes:
                 self._refuse(too_large(self.front.limits))
+            elif self.phase == BODY and not parser.should_upgrade():
+                self._receive()
+
+    def _receive(self) -> None:
+        """Receive the rest of a body past the parser, where it is long and its length is known."""
+        length = cast(Exchange, self.arriving).head.length
+        if length is not None and length - self.received >= LONG:
+            missing = length - self.received
+            self._transport.set_protocol(Receiver(self, missing, self._take, self._end_body))
+
+    def _take(self, piece: memoryview) -> bool:
+        """Take a part of a body past the parser; return whether more is wanted."""
+        if self.phase != LEAVING:
+            self.on_body(piece)
+        return self.phase != LEAVING
+
+    def _end_body(self) -> None:
+        """Take the end of such a body, which its parser knows nothing of."""
+        keep_alive = cast(Exchange, self.arriving).keep_alive
+        self._parser = self._new_parser() if keep_alive else None  # what follows the last request is nobody's
+        self._transport.set_protocol(self)
+        self.resume_reading()
+        self.on_message_complete()
+
+    def _new_parser(self) -> httptools.HttpRequestParser:
+        parser = httptools.HttpRequestParser(self)
+        # What follows a request with `Connection: close` is passed over, and no error of the request before.
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return parser
 
     def pause_writing(self) -> None:
         """Hold answers back: the client does not take them."""
@@ -193,7 +221,7 @@ class Connection(asyncio.Protocol):
             self._waiting.append(exchange)
             self._pause_reading()
 
-    def on_body(self, body: bytes) -> None:
+    def on_body(self, body: bytes | memoryview) -> None:
         """Take a part of a body."""
         self._unframed = 0
         self.since = self.loop.time()

@@ -75,7 +75,7 @@ class Exchange:
     def __init__(self, connection: Connection, scope: Scope, head: Head, *, keep_alive: bool) -> None:
         self._connection = connection
         self._continue = head.expects_continue
-        self._pieces: list[bytes] = []
+        self._pieces: list[bytes | memoryview] = []
         self._held = 0
         self._told = False  # whether the application has been given the body's end
         self._waiter: asyncio.Future[None] | None = None
@@ -107,14 +107,15 @@ class Exchange:
 
     # -- from the connection ---------------------------------------------------------------------------
 
-    def feed(self, data: bytes) -> bool:
+    def feed(self, data: bytes | memoryview) -> bool:
         """Take a part of the body; return whether as much waits as may."""
         if self.answered:
             return False
         self._pieces.append(data)
         self._held += len(data)
         self._wake()
-        return self._held > BUFFER
+        # Of what it was let in with a quarter may wait here; the rest is for what is done with it.
+        return self._held > (BUFFER if self.admitted is None else max(BUFFER, self.admitted.nbytes // 4))
 
     def end(self) -> None:
         """Take the end of the body."""
@@ -153,7 +154,7 @@ class Exchange:
     @property
     def body(self) -> bytes:
         """The body, where it is whole and the application has not taken it."""
-        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        return b"".join(self._pieces)
 
     def answer_json(self, status: int, body: bytes, request_id: bytes) -> None:
         """Answer with JSON, to a request that is whole, without the application's messages."""
@@ -219,11 +220,14 @@ class Exchange:
             finally:
                 self._waiter = None
         pieces = self._pieces
-        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
-        self._held = 0
-        self._told = self.whole
-        return {"type": "http.request", "body": body, "more_body": not self.whole}
+        if pieces and isinstance(pieces[0], memoryview):  # a long body is handed on as it was received
+            body = pieces.pop(0)
+        else:
+            body = self.body
+            pieces.clear()
+        self._held -= len(body)
+        self._told = self.whole and not pieces
+        return {"type": "http.request", "body": body, "more_body": not self._told}
 
     async def send(self, message: Message) -> None:
         """Send a part of the answer, when the client has taken enough of what was sent before."""

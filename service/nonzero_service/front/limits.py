@@ -9,7 +9,7 @@ from nonzero_service.settings import Settings
 __all__ = ["BUFFER", "EXTRA", "LINGER_BYTES", "LINGER_SECONDS", "PIPELINED", "Limits"]
 
 BUFFER: Final = 1 << 16
-"""Bytes of a body that wait for the application; beyond that the client waits."""
+"""Bytes of a body that wait where no room was given to it; beyond that the client waits."""
 
 PIPELINED: Final = 64
 """Requests that may be sent ahead of the answers to earlier ones."""

@@ -188,7 +188,7 @@ class _Connection(asyncio.Protocol):
                         b"" if more else b"0\r\n\r\n"
                     )
                 if head or body:
-                    self._transport.write(head + body)
+                    self._transport.write(b"".join((head, body)))
                 head = b""
                 await self._writable.wait()
             self._sent = True
