@@ -95,7 +95,7 @@ class Settings(BaseSettings):
     (kill -9 none)."""
     journal_retention: Retention = "snapshots"
     """snapshots: the journal keeps the rows after the older of two snapshots. all: every row, for ever."""
-    snapshot_bytes: Size = ByteSize(256 << 20)
+    snapshot_bytes: Size = ByteSize(1 << 30)
     """A snapshot is taken when so much was journalled after the last one."""
     snapshot_seconds: float = Field(900, gt=0)
     """A snapshot is taken when there are updates and the last one is so old."""

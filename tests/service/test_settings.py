@@ -27,7 +27,7 @@ def test_the_documented_settings_and_their_defaults() -> None:
         "interactions": (),
         "durability": "full",
         "journal_retention": "snapshots",
-        "snapshot_bytes": 256 << 20,
+        "snapshot_bytes": 1 << 30,
         "snapshot_seconds": 900,
         "impressions": "buffered",
         "attribution_seconds": 3600,
