@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from nonzero import AdaGrad, Batch, LogisticRegression, formats
+from nonzero.compiled import wait_for_kernels
 
 __all__ = ["warm_up"]
 
@@ -22,6 +23,7 @@ def warm_up() -> None:
         reader = formats.reader(name)
         reader.feed(lines)
         reader.finish()
+    wait_for_kernels()
     batch = Batch([0, 1, 2], [1, 2], [1.0, 0.5], labels=[0, 1])
     for optimizer in (None, AdaGrad(0.05)):
         model = LogisticRegression(4, optimizer)

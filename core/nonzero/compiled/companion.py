@@ -2,9 +2,9 @@
 
 The first process starts it at the first kernel of the library that it misses, and goes on compiling by
 itself. Both claim a kernel before they compile it, by a lock that ends with its process, on a file without a
-name: a kernel that the companion is at is waited for, one that it has kept is loaded, and where it died, or
-takes too long, the first process compiles as if it had never been. It ends with the first process: its
-standard input is a pipe that only the first holds open.
+name: a kernel that the companion is at is waited for when it is called, one that it has kept is loaded, and
+where it died, or takes too long, the first process compiles as if it had never been. It ends with the first
+process: its standard input is a pipe that only the first holds open.
 """
 
 from __future__ import annotations
@@ -25,20 +25,18 @@ from typing import Final
 
 from nonzero.compiled import declaring, kept
 
-__all__ = ["MODULES", "claimed", "run", "start"]
+__all__ = ["MODULES", "claimed", "is_at", "run", "start"]
 
 MODULES: Final = (
+    "nonzero.kernels",
     "nonzero.formats.json_examples",
-    "nonzero.interactions",
-    "nonzero.scales",
-    "nonzero.recalibration",
     "nonzero.formats.vw_lines",
     "nonzero.formats.libsvm",
 )
 """The modules whose kernels the companion compiles.
 
-While the first process is at those that learn: the one that it needs next and that takes longest, the last
-that ``import nonzero`` needs, and those that serving needs then.
+One of the two that learn, while the first process is at the other; then readers, that of JSON first, which
+takes longest and which a service needs first, while the first process is at all else.
 """
 
 PATIENCE_SECONDS: Final = 60.0
@@ -118,6 +116,17 @@ def start(place: kept.Place, modules: Iterable[str] = MODULES) -> int | None:
             except OSError:
                 return None
         return _started[0].process.pid
+
+
+def is_at(place: kept.Place) -> bool:
+    """Whether the companion is compiling a kernel at this moment."""
+    if not _started or not _started[0].is_alive:
+        return False
+    companion, byte = _started[0], _byte_of(place)
+    if not _claim(companion.claims, byte):
+        return True
+    fcntl.lockf(companion.claims, fcntl.LOCK_UN, 1, byte)
+    return False
 
 
 @contextlib.contextmanager

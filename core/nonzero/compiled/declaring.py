@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property, update_wrapper
 from typing import Any
 
 from nonzero.compiled import kept, loading
 from nonzero.compiled.types import Signature
 
-__all__ = ["Called", "How", "inlined", "instruction", "kernel", "outlined"]
+__all__ = ["Called", "How", "inlined", "instruction", "kernel", "outlined", "wait_for_kernels"]
 
 
 collected: list[tuple[Callable[..., Any], Signature]] | None = None
 """In a process that only compiles for another, the kernels that its modules define."""
+
+
+_awaited: list[_Awaited] = []
+"""Kernels that the companion was at when they were defined."""
 
 
 class How(Enum):
@@ -37,14 +42,37 @@ class Called:
         raise TypeError(f"{self.function.__name__} is called by kernels; from Python, make a kernel of it")
 
 
+class _Awaited:
+    """A kernel that the companion is compiling; who calls it before it is there waits for it."""
+
+    def __init__(self, function: Callable[..., Any], signature: Signature) -> None:
+        update_wrapper(self, function)
+        self._function, self._signature = function, signature
+
+    @cached_property
+    def made(self) -> Callable[..., Any]:
+        """The kernel itself."""
+        return _compiled_here(self._function, self._signature)
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.made(*arguments)
+
+
+def wait_for_kernels() -> None:
+    """Wait for all kernels of what has been imported, so that no call waits for one."""
+    while _awaited:
+        _awaited.pop().made  # noqa: B018 - it waits
+
+
 def kernel(signature: Signature) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Make machine code of a function, for exactly the given types.
 
-    It is loaded, or compiled, when the function is defined: never while a request waits. A kernel releases
-    the GIL, and divides like IEEE 754 (no ``ZeroDivisionError`` branch in the loop). An array of other items,
-    dimensions or order, one that must not be written to and would be, and a number that does not fit is a
-    ``TypeError``: the machine code itself looks at its arguments, so that a call takes 0.2 microseconds.
-    ``fastmath`` stays off: the same stream must give the same bits in any chunking, on any CPU.
+    It is loaded, or compiled, when the function is defined, unless another process is compiling it just then:
+    after :func:`wait_for_kernels` all are there. A kernel releases the GIL, and divides like IEEE 754 (no
+    ``ZeroDivisionError`` branch in the loop). An array of other items, dimensions or order, one that must not
+    be written to and would be, and a number that does not fit is a ``TypeError``: the machine code itself
+    looks at its arguments, so that a call takes 0.2 microseconds. ``fastmath`` stays off: the same stream
+    must give the same bits in any chunking, on any CPU.
     """
 
     def load(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -61,14 +89,25 @@ def kernel(signature: Signature) -> Callable[[Callable[..., Any]], Callable[...,
 
         if function.__module__.startswith("nonzero."):
             companion.start(place)
-        with companion.claimed(place):
-            if (made := _kept(place, function)) is None:
-                code = _compiled(function, signature)
-                kept.write(place, code)
-                made = loading.load(code, function)
-        return made
+            if companion.is_at(place):
+                _awaited.append(_Awaited(function, signature))
+                return _awaited[-1]
+        return _compiled_here(function, signature)
 
     return load
+
+
+def _compiled_here(function: Callable[..., Any], signature: Signature) -> Callable[..., Any]:
+    """Compile a kernel and keep it; where the companion is at it, wait for it instead."""
+    from nonzero.compiled import companion
+
+    place = kept.place_of(function)
+    with companion.claimed(place):
+        if (made := _kept(place, function)) is None:
+            code = _compiled(function, signature)
+            kept.write(place, code)
+            made = loading.load(code, function)
+    return made
 
 
 def _kept(place: kept.Place, function: Callable[..., Any]) -> Callable[..., Any] | None:
