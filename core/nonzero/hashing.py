@@ -13,10 +13,9 @@ index and so has none.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nonzero.compiled import inlined, kernel, types
 from nonzero.intrinsics import choose, word_at
@@ -29,24 +28,12 @@ NO_FIELD: Final = 0
 BYTES = types.Array(types.uint8, 1, readonly=True)
 
 
-class Names(NamedTuple):
-    """Names of which all but the last parts are hashed, as :func:`last_part` leaves them."""
+NAMES_AT_ONCE: Final = 1024
+"""So many names are hashed at once."""
 
-    hashes: NDArray[np.uint32]
-    words: NDArray[np.uint64]
-    shapes: NDArray[np.uint32]
-    lengths: NDArray[np.uint32]
-
-    @classmethod
-    def allocate(cls, n: int) -> Names:
-        """Make room for `n` names."""
-        return cls(
-            np.empty(n, np.uint32), np.empty(n, np.uint64), np.empty(n, np.uint32), np.empty(n, np.uint32)
-        )
-
-
-NAMES = types.NamedTuple((types.uint32[::1], types.uint64[::1], types.uint32[::1], types.uint32[::1]), Names)
-"""The type of :class:`Names` in a kernel's signature."""
+# What is written down of names of which all but the last part is hashed, each as so many uint64: what is
+# :func:`begun`; the next eight bytes of its text; how many of these are the name's; how long it is.
+BEGUN, WORD, SIZE, LENGTH = (row * NAMES_AT_ONCE for row in range(4))
 
 
 @inlined
@@ -95,19 +82,23 @@ def murmur3(data, start, end):
 
 
 @inlined
+def begun(h, rest, held):
+    """Pack a name's beginning: the hash of its whole words of four bytes, and the 0 to 3 bytes after them."""
+    return np.uint64(h) | np.uint64(rest) << np.uint64(32) | np.uint64(held) << np.uint64(56)
+
+
+@inlined
+def opened(beginning):
+    """Return what :func:`begun` packed, the last two as uint64."""
+    rest = beginning >> np.uint64(32) & np.uint64(0xFFFFFF)
+    return np.uint32(beginning), rest, beginning >> np.uint64(56)
+
+
+@inlined
 def begin_name(data, start, end, joint):
-    """Hash the start of a name, ``data[start:end]`` and the byte `joint`; for :func:`end_name`.
+    """Hash the start of a name, ``data[start:end]`` and the byte `joint`: what is :func:`begun`, a uint64.
 
-    Eight bytes behind `end` may be read.
-
-    Returns
-    -------
-    h : uint32
-        The hash of the whole words of four bytes.
-    rest : uint64
-        The bytes after them, none to three.
-    length : intp
-        How many bytes there were.
+    Eight bytes behind `end` may be read. A name that is hashed from nothing begins with 0.
     """
     h = np.uint32(0)
     j = start
@@ -122,26 +113,14 @@ def begin_name(data, start, end, joint):
     twice = mix_word(once, high)
     h = choose(left < 3, h, choose(left < 7, once, twice))
     rest = choose(left < 3, low, choose(left < 7, high, np.uint32(0)))
-    return h, np.uint64(rest), end - start + 1
+    return begun(h, rest, (left + 1) & 3)
 
 
 @inlined
-def last_part(h, rest, length, data, start, end):
-    """Hash all but the last bytes of a name that :func:`begin_name` began and ``data[start:end]`` ends.
-
-    A name that is hashed from nothing begins with 0, 0 and 0. Eight bytes behind `end` may be read.
-
-    Returns
-    -------
-    h : uint32
-        The hash so far.
-    word : uint64
-        The next eight bytes, zeros after the name's end.
-    shape : uint32
-        The three bytes after these; above them how many whole words of four bytes all that are: 0, 1 or 2.
-    """
-    held = length & 3
-    shift = np.uint64(8 * held)
+def go_on(beginning, data, start, end):
+    """Hash more of a name, eight bytes at a time, until no more than eight are left."""
+    h, rest, held = opened(beginning)
+    shift = np.uint64(8) * held
     j = start
     while end - j > 8:
         word = word_at(data, j)
@@ -149,50 +128,71 @@ def last_part(h, rest, length, data, start, end):
         h = mix_word(mix_word(h, np.uint32(joined)), np.uint32(joined >> np.uint64(32)))
         rest = word >> np.uint64(1) >> (np.uint64(63) - shift)  # by 64 - shift, which may be 64
         j += 8
-    word = low_bytes(word_at(data, j), end - j)
-    after = np.uint32(word >> np.uint64(1) >> (np.uint64(63) - shift))
-    return h, word << shift | rest, np.uint32(after | np.uint32((held + end - j) >> 2) << np.uint32(24))
+    return begun(h, rest, held), j
 
 
 @inlined
-def hash_last(h, word, shape, length):
-    """Finish what :func:`last_part` returned; `length` is the whole name's.
+def put_name(names, i, beginning, length, data, start, end):
+    """Write down the i-th of some names: what begins it, `length` long, and then ``data[start:end]``.
 
-    There is no branch on how long the last part is: it could not be predicted, and would bar vector
-    instructions.
+    Eight bytes behind `end` may be read.
     """
-    low, high = np.uint32(word), np.uint32(word >> np.uint64(32))
+    length += end - start
+    if end - start > 8:
+        beginning, start = go_on(beginning, data, start, end)
+    names[np.uintp(i + BEGUN)] = beginning
+    names[np.uintp(i + WORD)] = word_at(data, start)
+    names[np.uintp(i + SIZE)] = np.uint64(end - start)
+    names[np.uintp(i + LENGTH)] = np.uint64(length)
+
+
+@inlined
+def hash_last(beginning, word, size, length):
+    """Finish a name of which no more than eight bytes are left: the first `size` of a word.
+
+    There is no branch on how many: it could not be predicted, and would bar vector instructions.
+    """
+    h, rest, held = opened(beginning)
+    shift = np.uint64(8) * held
+    word = low_bytes(word, size)
+    joined = word << shift | rest
+    after = np.uint32(word >> np.uint64(1) >> (np.uint64(63) - shift))
+    low, high = np.uint32(joined), np.uint32(joined >> np.uint64(32))
     once = mix_word(h, low)
     twice = mix_word(once, high)
-    words = shape >> np.uint32(24)
-    none, one = words == np.uint32(0), words == np.uint32(1)
-    h = choose(none, h, choose(one, once, twice))
-    k = choose(none, low, choose(one, high, np.uint32(shape & np.uint32(0xFFFFFF))))
-    return finish(h, k, length)
+    words = held + size
+    h = choose(words < np.uint64(4), h, choose(words < np.uint64(8), once, twice))
+    k = choose(words < np.uint64(4), low, choose(words < np.uint64(8), high, after))
+    return finish(h, k, np.uint32(length))
 
 
 @inlined
-def end_name(h, rest, length, data, start, end):
-    """MurmurHash3 of a name that :func:`begin_name` began and ``data[start:end]`` ends."""
-    part, word, shape = last_part(h, rest, length, data, start, end)
-    return hash_last(part, word, shape, length + (end - start))
+def hash_name(data, start, end):
+    """MurmurHash3 of ``data[start:end]``; eight bytes behind `end` may be read."""
+    beginning, j = go_on(np.uint64(0), data, start, end)
+    return hash_last(beginning, word_at(data, j), np.uint64(end - j), np.uint64(end - start))
 
 
 @inlined
 def hash_names(names, n, indices, first):
-    """Write the indices of `n` names, of which only the last parts are unhashed, to ``indices[first:]``.
+    """Write the indices of the first `n` names that are written down to ``indices[first:]``.
 
     They are hashed many at a time: LLVM makes vector instructions of this loop.
     """
     for i in range(n):
-        h = hash_last(names.hashes[i], names.words[i], names.shapes[i], names.lengths[i])
-        indices[first + i] = to_index(h)
+        h = hash_last(
+            names[np.uintp(i + BEGUN)],
+            names[np.uintp(i + WORD)],
+            names[np.uintp(i + SIZE)],
+            names[np.uintp(i + LENGTH)],
+        )
+        indices[np.uintp(first + i)] = to_index(h)
 
 
 @inlined
 def low_bytes(word, n):
     """Return the lowest `n` bytes of eight, 0 to 8 of them."""
-    half = np.uint64(4 * n)  # a shift by 64 has no result
+    half = np.uint64(4) * np.uint64(n)  # a shift by 64 has no result
     return word & ((np.uint64(1) << half << half) - np.uint64(1))
 
 

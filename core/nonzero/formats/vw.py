@@ -30,8 +30,8 @@ from nonzero.errors import InputError, SettingsError
 from nonzero.formats.numbers import label_of, number_of, shown, value_of, weight_of
 from nonzero.formats.reading import Format
 from nonzero.formats.rows import Row, Rows
-from nonzero.formats.vw_lines import KNOWN_BITS, PENDING, read_lines
-from nonzero.hashing import Names, field_of, index_of
+from nonzero.formats.vw_lines import KNOWN_BITS, read_lines
+from nonzero.hashing import NAMES_AT_ONCE, field_of, index_of
 
 __all__ = ["VowpalWabbit"]
 
@@ -58,7 +58,7 @@ class VowpalWabbit(Format):
             raise SettingsError(f"namespace_separator is {namespace_separator!r}; it is '^' or '='")
         self.separator = namespace_separator.encode()
         self._known = np.zeros((2**KNOWN_BITS, 4), np.uint64)
-        self._names = Names.allocate(PENDING)
+        self._names = np.zeros(4 * NAMES_AT_ONCE, np.uint64)
 
     def alike(self) -> VowpalWabbit:
         """Return another; it learns beginnings of names of its own."""

@@ -15,18 +15,10 @@ from nonzero.batch import MAX_WEIGHT
 from nonzero.compiled import inlined, kernel, types
 from nonzero.formats.numbers import label_of_number, scan_number, value_within
 from nonzero.formats.rows import BUFFER, ROWS
-from nonzero.hashing import (
-    NAMES,
-    begin_name,
-    end_name,
-    hash_names,
-    last_part,
-    low_bytes,
-    to_field,
-)
+from nonzero.hashing import NAMES_AT_ONCE, begin_name, hash_name, hash_names, put_name, to_field
 from nonzero.intrinsics import address_of, byte_at, marks_at, put_word, trailing_zeros, word_at
 
-__all__ = ["KNOWN_BITS", "PENDING", "read_lines"]
+__all__ = ["KNOWN_BITS", "read_lines"]
 
 NUL: Final = np.uint8(0)
 NEWLINE: Final = np.uint8(ord("\n"))
@@ -38,7 +30,6 @@ COLON: Final = np.uint8(ord(":"))
 QUOTE: Final = np.uint8(ord("'"))
 EQUALS: Final = np.uint8(ord("="))
 
-PENDING: Final = 1024  # so many names are hashed at once
 KNOWN_BITS: Final = 10  # so many names' beginnings are known at once: fields of a log, not its values
 
 
@@ -116,28 +107,29 @@ def _next_mark(text, block, marks):
 
 @inlined
 def _recall(text, start, word, size, joint, known):
-    """Return what :func:`begin_name` does for the `size` bytes at `start` and `joint`, and their field.
+    """Return how a name begins: by the `size` bytes at `start` and `joint`; how long that is; its field.
 
     Names begin alike over and over. What they begin with is kept in `known`, if it is at most seven bytes,
-    and hashed once; its place there is a hash of these bytes. `word` is the eight bytes at `start`.
+    and hashed once, by these bytes and the one after them; `word` is the eight bytes at `start`.
     """
-    short = size < 8
-    slot = np.intp(0)
-    key = np.uint64(0)
-    if short:
-        key = low_bytes(word, size) | np.uint64(joint) << np.uint64(8 * size)
+    slot, key = np.intp(0), np.uint64(0)
+    if size < 8:
+        key = word & ~np.uint64(0) >> np.uint64(56 - 8 * size)
         slot = np.intp(key * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(64 - KNOWN_BITS)) * 32
         if word_at(known, slot) == key:
-            h, rest = np.uint32(word_at(known, slot + 8)), word_at(known, slot + 16)
-            return h, rest, size + 1, np.uint16(word_at(known, slot + 24))
-    h, rest, length = begin_name(text, start, start + size, joint)
-    field = to_field(end_name(np.uint32(0), np.uint64(0), 0, text, start, start + size))
-    if short:
+            return (
+                word_at(known, slot + 8),
+                np.intp(word_at(known, slot + 16)),
+                np.uint16(word_at(known, slot + 24)),
+            )
+    beginning = begin_name(text, start, start + size, joint)
+    field = to_field(hash_name(text, start, start + size))
+    if size < 8:
         put_word(known, slot, key)
-        put_word(known, slot + 8, np.uint64(h))
-        put_word(known, slot + 16, rest)
+        put_word(known, slot + 8, beginning)
+        put_word(known, slot + 16, np.uint64(size + 1))
         put_word(known, slot + 24, np.uint64(field))
-    return h, rest, length, field
+    return beginning, size + 1, field
 
 
 @inlined
@@ -157,12 +149,11 @@ def _find_equals(text, word, start, end):
         word = word_at(text, j)
 
 
-@kernel(types.int64(BUFFER, types.int64, ROWS, types.uint8, types.uint64[:, ::1], NAMES))
+@kernel(types.int64(BUFFER, types.int64, ROWS, types.uint8, types.uint64[:, ::1], types.uint64[::1]))
 def read_lines(data, end, rows, separator, beginnings, names):  # noqa: C901
     """Parse whole lines of text; see :meth:`nonzero.formats.reading.Format.read`."""
     text, known = address_of(data), address_of(beginnings)
     indptr, indices, values, fields, labels, weights, times, ids, spans, lines, plain = rows
-    hashes, words, shapes, lengths = names
     r = 0
     nnz = 0
     hashed = 0
@@ -183,10 +174,9 @@ def read_lines(data, end, rows, separator, beginnings, names):  # noqa: C901
             mark, block, marks = _next_mark(text, block, marks)
             byte = byte_at(text, mark)
             named = mark > start
-            h, rest, length = np.uint32(0), np.uint64(0), 0
-            field = np.uint16(1)
+            beginning, length, field = np.uint64(0), 0, np.uint16(1)
             if named:
-                h, rest, length, field = _recall(
+                beginning, length, field = _recall(
                     text, start, word_at(text, start), mark - start, separator, known
                 )
             scale, unit = 1.0, np.float32(1)
@@ -211,19 +201,17 @@ def read_lines(data, end, rows, separator, beginnings, names):  # noqa: C901
                     read = byte != COLON
                     continue
                 if not named:
-                    h, rest, length, field = np.uint32(0), np.uint64(0), 0, np.uint16(1)
+                    beginning, length, field = np.uint64(0), 0, np.uint16(1)
                     word = word_at(text, start)
                     equals = _find_equals(text, word, start, mark)
                     if equals >= 0:
-                        h, rest, length, field = _recall(text, start, word, equals - start, EQUALS, known)
+                        beginning, length, field = _recall(text, start, word, equals - start, EQUALS, known)
                         start = equals + 1
-                if nnz - hashed == PENDING:
-                    hash_names(names, PENDING, indices, hashed)
+                if nnz - hashed == NAMES_AT_ONCE:
+                    hash_names(names, NAMES_AT_ONCE, indices, hashed)
                     hashed = nnz
-                i = np.uintp(nnz - hashed)  # unsigned: no negative index to look for
-                hashes[i], words[i], shapes[i] = last_part(h, rest, length, text, start, mark)
-                lengths[i] = length + mark - start
-                i = np.uintp(nnz)
+                put_name(names, nnz - hashed, beginning, length, text, start, mark)
+                i = np.uintp(nnz)  # unsigned: no negative index to look for
                 fields[i] = field
                 value = unit
                 if byte == COLON:
