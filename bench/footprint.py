@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.measure import Comparison, Work
-from bench.service import DEFAULT, asked, client, free_port, running, serving
+from bench.running import COMMAND, free_port, running, serving
+from bench.service import DEFAULT, client
 from bench.workloads import ClickLog
 
 from nonzero import LogisticRegression
 
 __all__ = ["comparisons"]
 
-COMMAND = [sys.executable, "-m", "nonzero_service.cli"]
 ROOM = 300e6
 """Bytes that a process may take beside its tables."""
 WORKER_ROOM = 200e6
@@ -85,17 +85,12 @@ def serving_peak(log: ClickLog) -> Work:
 
 def worker_memory() -> float:
     """Serve with two processes; return the bytes that the second has to itself."""
-    port = free_port()
-    with tempfile.TemporaryDirectory() as directory:
-        serve = ["serve", "--port", str(port), "--data-dir", directory, "--workers", "2"]
-        with running(*COMMAND, *serve, port=port) as server:
-            while b" 200 " not in asked(port, "/readyz"):
-                time.sleep(0.05)
-            for _ in range(100):  # connections of their own: some come to the second
-                request(port, "predict", FEATURES)
-            tasks = Path(f"/proc/{server.pid}/task")
-            [worker] = " ".join((task / "children").read_text() for task in tasks.iterdir()).split()
-            lines = Path(f"/proc/{worker}/smaps_rollup").read_text().splitlines()
+    with serving(workers=2) as server:
+        for _ in range(100):  # connections of their own: some come to the second
+            request(server.port, "predict", FEATURES)
+        tasks = Path(f"/proc/{server.pid}/task")
+        [worker] = " ".join((task / "children").read_text() for task in tasks.iterdir()).split()
+        lines = Path(f"/proc/{worker}/smaps_rollup").read_text().splitlines()
     return sum(int(line.split()[1]) * 1024.0 for line in lines if line.startswith("Private_"))
 
 

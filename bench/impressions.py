@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import argparse
 import http.client
-import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,18 +21,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
-from bench.journal import port_when_ready
 from bench.measure import Comparison, compare, cpu_seconds
+from bench.running import serving
 from bench.workloads import ClickLog
 
 PATH: Final = "/v1/models/default"
 LINES: Final = 10_000
-SERVE: Final = """
-import json, sys
-from nonzero_service.server import serve
-from nonzero_service.settings import Settings
-serve(Settings.load(**json.loads(sys.argv[1])))
-"""
 
 
 @dataclass
@@ -67,14 +58,9 @@ class Service:
 
 @contextmanager
 def service(directory: Path, **settings: Any) -> Iterator[Service]:
-    """Run a service on a directory; it is killed at the end."""
-    flags = {"data_dir": str(directory), "port": 0, "snapshot_seconds": 1e6, **settings}
-    command = [sys.executable, "-c", SERVE, json.dumps(flags)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
-        port = port_when_ready(process)
-        yield Service(http.client.HTTPConnection("127.0.0.1", port, timeout=120), process.pid)
-        process.kill()
+    """Run a service on a directory, and connect to it."""
+    with serving(directory, snapshot_seconds=1e6, **settings) as server:
+        yield Service(http.client.HTTPConnection("127.0.0.1", server.port, timeout=120), server.pid)
 
 
 class Bodies:

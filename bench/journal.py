@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import argparse
 import http.client
-import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.measure import Comparison, compare, cpu_seconds
+from bench.running import COMMAND, serving
 from bench.workloads import ClickLog
 from rich.progress import Progress
 
@@ -33,6 +32,8 @@ from nonzero_service.storage.rows import Entry
 
 PATH = "/v1/models/default"
 CHUNK = 1 << 18
+FORGETFULLY = "forgetfully"
+"""Before the service's command line: its journal is to be a :class:`Forgetful` one."""
 
 
 class Forgetful(Journal):
@@ -52,15 +53,13 @@ class Forgetful(Journal):
         return super().next_sequence + self._more[1]
 
 
-def serve(settings: dict[str, Any], journalled: bool) -> None:
-    """Be a service."""
-    from nonzero_service import models, recovery, server
-    from nonzero_service.settings import Settings
+def serve_forgetfully(arguments: list[str]) -> None:
+    """Be the service's command line, with such a journal."""
+    from nonzero_service import cli, models, recovery
 
-    if not journalled:
-        vars(models)["Journal"] = vars(recovery)["Journal"] = Forgetful
-        fold.batch_entry = _without_body
-    server.serve(Settings.load(**settings))
+    vars(models)["Journal"] = vars(recovery)["Journal"] = Forgetful
+    fold.batch_entry = _without_body
+    cli.main(arguments)
 
 
 def _without_body(batch: Any, keys: Sequence[KeyRecord] = ()) -> Entry:
@@ -69,29 +68,11 @@ def _without_body(batch: Any, keys: Sequence[KeyRecord] = ()) -> Entry:
 
 @contextmanager
 def service(directory: Path, journalled: bool) -> Iterator[tuple[http.client.HTTPConnection, int]]:
-    """Run a service, and connect to it when it is ready; with its pid."""
-    settings = {"data_dir": str(directory), "port": 0, "bits": 22, "learning_rate": 0.1}
-    settings |= {"snapshot_bytes": 1 << 40, "snapshot_seconds": 1e9}
-    command = [sys.executable, "-m", "bench.journal", "--serve", json.dumps([settings, journalled])]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        connection = http.client.HTTPConnection("127.0.0.1", port_when_ready(process))
-        yield connection, process.pid
-        connection.close()
-        process.kill()
-
-
-def port_when_ready(process: subprocess.Popen[str]) -> int:
-    """Wait until a service says in its log that it is ready; return its port."""
-    assert process.stderr is not None
-    port = 0
-    for line in process.stderr:
-        if not line.startswith("{"):  # it says in plain text that it compiles
-            continue
-        event = json.loads(line)
-        port = event.get("port", port)
-        if event["event"] == "ready":
-            return int(port)
-    raise ChildProcessError("the service ended before it was ready")
+    """Run a service of one lane that takes no snapshots, and connect to it; with its pid."""
+    command = COMMAND if journalled else (sys.executable, "-m", "bench.journal", FORGETFULLY)
+    never: dict[str, Any] = {"snapshot_bytes": 1 << 40, "snapshot_seconds": 1e9, "journal_retention": "all"}
+    with serving(directory, command=command, learning_rate=0.1, **never) as server:
+        yield http.client.HTTPConnection("127.0.0.1", server.port), server.pid
 
 
 def upload(connection: http.client.HTTPConnection, log: Path) -> Callable[[], None]:
@@ -130,11 +111,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.journal", description=__doc__)
     parser.add_argument("--examples", type=int, default=200_000, help="lines of the made-up click log")
     parser.add_argument("--runs", type=int, default=5, help="how often each side runs")
-    parser.add_argument("--serve", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
-    if chosen.serve is not None:
-        serve(*json.loads(chosen.serve))
-        return
     log = ClickLog(chosen.examples)
     data = Path(os.environ.get("TMPDIR", tempfile.gettempdir()))
     with tempfile.TemporaryDirectory(dir=data) as place, Progress() as progress:
@@ -175,4 +152,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == [FORGETFULLY]:
+        serve_forgetfully(sys.argv[2:])
+    else:
+        main()

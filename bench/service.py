@@ -7,18 +7,16 @@ import os
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from bench.library import VW, VW_FLAGS
 from bench.measure import Comparison, Work, cpu_seconds
+from bench.running import Server, free_port, running, serving
 from bench.workloads import ClickLog
 
 __all__ = ["comparisons"]
@@ -29,60 +27,6 @@ BODIES = 2000
 TIMEOUT = 120
 SMALL_UPDATE = 64
 """Connections that update one example each."""
-
-
-class Server(NamedTuple):
-    """A running server."""
-
-    port: int
-    pid: int
-
-
-@contextmanager
-def running(*command: str, port: int, core: int | None = None) -> Iterator[Server]:
-    """Run a server until it is no longer needed; yield it when it listens."""
-    pin = [] if core is None else ["taskset", "-c", str(core)]
-    process = subprocess.Popen(
-        [*pin, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    try:
-        while True:
-            if process.poll() is not None:
-                raise ChildProcessError(f"{' '.join(command)} ended at once")
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-                break
-            except ConnectionRefusedError:
-                time.sleep(0.05)
-        yield Server(port, process.pid)
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)  # VW's daemon has a child
-        process.wait()
-
-
-@contextmanager
-def serving(core: int | None = None) -> Iterator[Server]:
-    """Run the service on a directory of its own; yield it when it is ready."""
-    port = free_port()
-    with tempfile.TemporaryDirectory() as directory:
-        options = ["--port", str(port), "--data-dir", directory]
-        command = [sys.executable, "-m", "nonzero_service.cli", "serve", *options]
-        with running(*command, port=port, core=core) as server:
-            while b" 200 " not in asked(port, "/readyz"):
-                time.sleep(0.05)
-            yield server
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
-
-
-def asked(port: int, path: str) -> bytes:
-    with socket.create_connection(("127.0.0.1", port)) as server:
-        server.sendall(f"GET {path} HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n".encode())
-        return server.recv(1 << 16)
 
 
 def client(what: str, port: int, file: Path, path: str = "/") -> dict[str, Any]:
@@ -156,7 +100,7 @@ def piping(file: Path) -> Work:
 
 
 def beside_a_bulk_update(load: Load, file: Path) -> Work:
-    """Return the work of predicting while a bulk update runs without end."""
+    """Return the work of one-example requests while a bulk update runs without end."""
     command = bulk_client("upload", load.server.port, file, f"{DEFAULT}/update")
 
     def run() -> float:
@@ -191,18 +135,19 @@ def comparisons(log: ClickLog, seconds: int) -> Iterator[Comparison]:
             "examples/s",
             0.9 / 0.063,
         )
-        load = Load(server, f"{DEFAULT}/predict", bodies, 4, seconds)
-        yield Comparison(
-            "predictions beside a bulk update, one over p99",
-            beside_a_bulk_update(load, log.vw),
-            "10 ms",
-            lambda: 100.0,
-            "1/s",
-            1.0,
-        )
+        for action, connections, limit in (("predict", 4, 10), ("update", SMALL_UPDATE, 30)):
+            load = Load(server, f"{DEFAULT}/{action}", bodies, connections, seconds)
+            yield Comparison(
+                f"{action} beside a bulk update, {connections} connections, one over p99",
+                beside_a_bulk_update(load, log.vw),
+                f"{limit} ms",
+                lambda limit=limit: 1000 / limit,  # type: ignore[misc]
+                "1/s",
+                1.0,
+            )
     port = free_port()
     command = [sys.executable, "-m", "bench.constant", str(port)]
-    with serving(SERVER_CORE) as server, running(*command, port=port, core=SERVER_CORE) as constant:
+    with serving(core=SERVER_CORE) as server, running(*command, port=port, core=SERVER_CORE) as constant:
         for action, connections, target in (("predict", 16, 0.75), ("update", SMALL_UPDATE, 0.5)):
             ours, peer = (
                 Load(at, f"{DEFAULT}/{action}", bodies, connections, seconds) for at in (server, constant)
