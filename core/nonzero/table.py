@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
+import threading
 from typing import Final
 
 import numpy as np
@@ -16,6 +18,13 @@ __all__ = ["LANE_COUNTS", "Table", "allocate", "as_lanes"]
 
 LANE_COUNTS: Final = (1, 8)
 """How many lanes a table can have: one (8 bytes a slot), or eight (a 64-byte cache line a slot)."""
+
+
+PIECE: Final = 1 << 21
+"""Bytes of memory that are taken at once: a huge page."""
+
+POPULATE_WRITE: Final = 23
+"""MADV_POPULATE_WRITE of ``linux/mman.h``, since Linux 5.14, which Python has no name for."""
 
 
 def allocate(rows: int, columns: int) -> NDArray[np.float32]:
@@ -75,6 +84,22 @@ class Table:
         words = self.rows.reshape(-1).view(np.uint32)[:: mmap.PAGESIZE // 4]
         words |= 0  # numpy lets other threads run meanwhile
 
+    def take_ahead(self, nbytes: int) -> None:
+        """Have a thread take the first bytes' memory while others learn, who then find it there.
+
+        Taking a page costs who touches it first what learning from some hundred examples does, or, where a
+        virtual machine has to be given it, from some thousand.
+
+        Parameters
+        ----------
+        nbytes
+            So much; at most the whole table.
+        """
+        size = min(nbytes, self.nbytes)
+        if size >= PIECE:
+            # A daemon: the process may end before it is done.
+            threading.Thread(target=_take, args=(self.rows, size), name="pages", daemon=True).start()
+
     @property
     def slots(self) -> int:
         """The number of slots, without the intercept."""
@@ -94,3 +119,12 @@ class Table:
     def accumulators(self) -> NDArray[np.float32]:
         """float32[slots + 1, lanes]: a view of the accumulators."""
         return self.rows[:, self.lanes :]
+
+
+def _take(rows: NDArray[np.float32], size: int) -> None:
+    """Take memory and leave its content alone: others may be writing to it."""
+    advise = ctypes.CDLL(None).madvise  # Python's own would let no other thread run meanwhile
+    for start in range(0, size, PIECE):
+        length = min(PIECE, size - start)
+        if advise(ctypes.c_void_p(rows.ctypes.data + start), ctypes.c_size_t(length), POPULATE_WRITE):
+            return  # an older system: then a page is taken when it is touched

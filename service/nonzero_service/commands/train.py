@@ -70,6 +70,7 @@ def train(
     sizes = [source.size for source in sources if source.size is not None]
 
     start = time.perf_counter()
+    learner.table.take_ahead(2 * sum(sizes))  # what a small file could never fill stays untouched
     with Display("learning", sum(sizes) if len(sizes) == len(sources) else None) as display:
         for source, reader in zip(sources, readers, strict=True):
             with closing(read_examples(source, reader)) as parts:
