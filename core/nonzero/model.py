@@ -38,7 +38,7 @@ from nonzero.recalibration import (
 )
 from nonzero.remedy import rescale
 from nonzero.restoring import check_state
-from nonzero.scales import VALUES, Scales, count_ones, new_scales, scale
+from nonzero.scales import AT_ONCE, VALUES, Scales, count_ones, new_scales, scale
 from nonzero.settings import arguments_of, check_expected, lanes_of, settings_of
 from nonzero.settling import new_pending
 from nonzero.shared import SharedState
@@ -286,7 +286,8 @@ class LogisticRegression:
                 count_ones(*arrays, *_fields(batch), batch.weights, self._scales)
             return arrays
         out = np.empty(batch.nnz, np.float32)
-        scale(*arrays, *_fields(batch), batch.weights, learning, self._scales, out)
+        known = np.empty((2, AT_ONCE))  # the call's own: several threads may predict
+        scale(*arrays, *_fields(batch), batch.weights, learning, self._scales, known, out)
         return batch.indptr, batch.indices, out, -1
 
     def slots_of(self, batch: Batch) -> Iterator[NDArray[np.uint32]]:

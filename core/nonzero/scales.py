@@ -26,14 +26,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.compiled import inlined, kernel, types
+from nonzero.intrinsics import choose
 
-__all__ = ["Scales", "count_ones", "new_scales", "scale"]
+__all__ = ["AT_ONCE", "Scales", "count_ones", "new_scales", "scale"]
 
 FIELDS = 2**16
 LARGEST = 30.0  # what a scaled value is at most
 BELIEVED = 4.0  # how many times the scale a value counts for at most, where it is learned from
 SURE = 10.0  # values after which a scale is trusted to say what a mad value is
+NEAR = 0.99 * BELIEVED * BELIEVED  # below this many mean squares a value surely counts for its square
 ONE_IN: Final = 64
+AT_ONCE: Final = 64
+"""Values of a row that are scaled at once, at most."""
 VALUES, ROWS = 0, 1
 ONE = np.float32(1.0)
 ZERO = np.float32(0.0)
@@ -68,29 +72,31 @@ def new_scales() -> Scales:
 def field(indices, fields, field_mask, j):
     """The field of position j."""
     named = fields[np.uintp(j & field_mask)]
-    return np.intp(named) if named else np.intp(indices[np.uintp(j)] & LOW_BITS)
+    return np.uintp(named) if named else np.uintp(indices[np.uintp(j)] & LOW_BITS)
 
 
 @inlined
 def scaled(x, squares, count):
-    """A value in units of its field's root mean square, within +-30."""
-    if count > 0.0:
-        return np.float32(min(max(np.float64(x) / np.sqrt(squares / count), -LARGEST), LARGEST))
-    if x == ZERO or x == ONE:  # noqa: SIM109 - Numba would build a tuple
-        return x
-    return ONE if x > ZERO else -ONE
+    """A value in units of its field's root mean square, within +-30; plus or minus 1 where that is unknown.
+
+    Without a branch, so that LLVM makes vectors of a loop of it.
+    """
+    quotient = np.float64(x) / np.sqrt(squares / count)
+    quotient = choose(quotient > LARGEST, LARGEST, choose(quotient < -LARGEST, -LARGEST, quotient))
+    sign = choose(x > ZERO, ONE, choose(x < ZERO, -ONE, x))
+    return choose(count > 0.0, np.float32(quotient), sign)
 
 
 @inlined
 def learn_value(scales, f, x):
     """Count one value towards the scale of its field."""
     square = np.float64(x) * np.float64(x)
-    count = scales.counts[f]
-    if count >= SURE:
-        square = min(square, BELIEVED * BELIEVED * scales.squares[f] / count)
-    scales.squares[f] += square
+    count, squares = scales.counts[f], scales.squares[f]
+    # What it counts for at most is divided out only for the few values that come near it.
+    if count >= SURE and square * count > NEAR * squares:
+        square = min(square, BELIEVED * BELIEVED * squares / count)
+    scales.squares[f] = squares + square
     scales.counts[f] = count + 1.0
-    scales.learned[VALUES] += 1
 
 
 @inlined
@@ -100,6 +106,7 @@ def learn_row(indices, values, value_mask, fields, field_mask, lo, hi, scales):
     counting = scales.learned[ROWS] % ONE_IN == 0
     if not (counting or value_mask):
         return
+    found = 0
     for j in range(lo, hi):
         x = values[np.uintp(j & value_mask)]
         if x == ONE:
@@ -109,6 +116,26 @@ def learn_row(indices, values, value_mask, fields, field_mask, lo, hi, scales):
                 scales.counts[f] += np.float64(ONE_IN)
         elif x != ZERO:
             learn_value(scales, field(indices, fields, field_mask, j), x)
+            found += 1
+    scales.learned[VALUES] += found
+
+
+@inlined
+def scale_row(indices, values, value_mask, fields, field_mask, lo, hi, scales, known, out):
+    """Scale a row's values, some at a time: first what is known of their fields, then the arithmetic."""
+    for start in range(lo, hi, AT_ONCE):
+        n = min(hi - start, AT_ONCE)
+        for k in range(n):
+            f = field(indices, fields, field_mask, start + k)
+            known[0, np.uintp(k)] = scales.squares[f]
+            known[1, np.uintp(k)] = scales.counts[f]
+        if value_mask:
+            for k in range(n):
+                x = values[np.uintp(start + k)]
+                out[np.uintp(start + k)] = scaled(x, known[0, np.uintp(k)], known[1, np.uintp(k)])
+        else:
+            for k in range(n):
+                out[np.uintp(start + k)] = scaled(ONE, known[0, np.uintp(k)], known[1, np.uintp(k)])
 
 
 ARRAYS = [
@@ -119,17 +146,15 @@ SCALES = types.NamedTuple((types.float64[::1], types.float64[::1], types.int64[:
 VALUED = (*ARRAYS[:3], types.intp, ARRAYS[3], types.intp)
 
 
-@kernel(types.void(*VALUED, ARRAYS[4], types.intp, SCALES, types.float32[::1]))
-def scale(indptr, indices, values, value_mask, fields, field_mask, weights, learning, scales, out):
+@kernel(types.void(*VALUED, ARRAYS[4], types.intp, SCALES, types.float64[:, ::1], types.float32[::1]))
+def scale(indptr, indices, values, value_mask, fields, field_mask, weights, learning, scales, known, out):
     """Scale every value of a batch into float32[nnz]; with `learning`, learn from each row's after it.
 
     Values and fields are taken at ``j & mask``, as in :class:`nonzero.kernels.Rows`.
     """
     for r in range(indptr.size - 1):
         lo, hi = indptr[r], indptr[r + 1]
-        for j in range(lo, hi):
-            f = field(indices, fields, field_mask, j)
-            out[j] = scaled(values[np.uintp(j & value_mask)], scales.squares[f], scales.counts[f])
+        scale_row(indices, values, value_mask, fields, field_mask, lo, hi, scales, known, out)
         if learning and weights[r] > ZERO:
             learn_row(indices, values, value_mask, fields, field_mask, lo, hi, scales)
 
