@@ -68,8 +68,8 @@ class Load:
         pinned = ["taskset", "-c", str(CLIENT_CORE), *self.command]
         output = subprocess.run(pinned, check=True, capture_output=True, timeout=TIMEOUT).stdout
         found: dict[str, float] = json.loads(output.splitlines()[-1])
-        if found["failed"]:
-            raise ConnectionError(f"{found['failed']} requests failed: {' '.join(self.command)}")
+        if found["failed"] or found["refused"]:
+            raise ConnectionError(f"{output.decode()}: {' '.join(self.command)}")
         return found
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+import msgspec
 
 from nonzero import Batch, FormatError, LineError
 from nonzero.formats.ndjson import parse_body
@@ -88,7 +90,10 @@ def _products(features: Sequence[Feature], pair: str) -> Iterator[Feature]:
 
 def _is_json(body: bytes) -> bool:
     try:
-        json.loads(body)
-    except (ValueError, RecursionError):
+        _skimmed.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return False
     return True
+
+
+_skimmed: Final = msgspec.json.Decoder(msgspec.Raw)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import weakref
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, Final, NamedTuple
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from nonzero import LogisticRegression
 from nonzero_service.counts import Counts
 from nonzero_service.delayed_metrics import Delayed
 from nonzero_service.models import Models
 
 __all__ = ["Metrics"]
+
+LOOK_SECONDS: Final = 0.03
+"""For so long the recent figures are waited for."""
 
 
 class Metrics(Counts):
@@ -28,14 +35,39 @@ class Metrics(Counts):
         super().__init__()
         self._registry = CollectorRegistry()
         self._registry.register(self)
-        self._registry.register(_Learned(models))
+        self._learned = _Learned(models)
+        self._looking: asyncio.Future[None] | None = None
+        self._registry.register(self._learned)
         self._registry.register(Delayed(models))
         self._registry.register(_Sliced(models))
         ProcessCollector(registry=self._registry)
 
+    async def looked(self, aside: Callable[[Callable[[], None]], Coroutine[Any, Any, None]]) -> None:
+        """Have it worked out how well each model has predicted lately; wait for that, but not for long.
+
+        It takes 10 ms of each model that learns, and ten times that where there is too much to do: then
+        :meth:`text` has the figures as they were. `aside` runs a task on another thread.
+        """
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.ensure_future(aside(self._learned.look))
+        await asyncio.wait([self._looking], timeout=LOOK_SECONDS)
+        if self._looking.done():
+            self._looking.result()
+
     def text(self) -> bytes:
         """Return everything in Prometheus' text format."""
         return generate_latest(self._registry)
+
+
+class _Recent(NamedTuple):
+    """How well a model predicted lately."""
+
+    model: weakref.ref[LogisticRegression]
+    """The model: another one may have its name."""
+    examples: int
+    """What it had learned from."""
+    figures: dict[str, Any]
+    """Of its metrics, those of the last examples."""
 
 
 class _Learned(Collector):
@@ -43,8 +75,20 @@ class _Learned(Collector):
 
     def __init__(self, models: Models) -> None:
         self._models = models
+        self._recent: dict[str, _Recent] = {}
+
+    def look(self) -> None:
+        """Work the recent figures out, of the models that have learned since."""
+        found = {}
+        for served in self._models.all():
+            known, model = self._recent.get(served.name), served.model
+            if known is None or known.model() is not model or known.examples != model.examples:
+                known = _Recent(weakref.ref(model), model.examples, model.metrics()["recent"])
+            found[served.name] = known
+        self._recent = found
 
     def collect(self) -> Iterator[Metric]:
+        """Yield all of it."""
         families = {
             name: GaugeMetricFamily(f"nonzero_model_{name}", text, labels=("model",))
             for name, text in (
@@ -62,13 +106,14 @@ class _Learned(Collector):
             )
         }
         for served in self._models.all():
-            recent = served.model.metrics()["recent"]
             values = {
                 "examples": served.model.examples,
                 "bytes": served.model.nbytes,
                 "queued_bytes": served.learner.queued_bytes,
-                **{f"recent_{key}": recent[key] for key in ("log_loss", "calibration", "auc")},
             }
+            known = self._recent.get(served.name)
+            if known is not None and known.model() is served.model:
+                values |= {f"recent_{key}": known.figures[key] for key in ("log_loss", "calibration", "auc")}
             for name, value in (served.model.recalibration() or {}).items():
                 if name in ("gain", "gain_low"):
                     values[f"recalibration_{name}"] = value

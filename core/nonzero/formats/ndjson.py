@@ -49,6 +49,9 @@ NEWLINE: Final = ord("\n")
 
 NAMED: Final = 5
 
+LONG: Final = 1 << 16
+"""So long a body that is wrong is skimmed first: decoding it stops every other thread, 25 ms for 1 MB."""
+
 ENCODING_ERRORS: Final = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 
 
@@ -290,7 +293,11 @@ def _decoded(body: bytes) -> Members:
     if not body.strip():
         raise FormatError('the body is empty; send an example such as {"features": {"site": "news"}}')
     try:
+        if len(body) > LONG:
+            _skimmed.decode(body)
         decoded = decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise FormatError(f"this is not JSON: {error}") from error
     except InputError as error:
         raise FormatError(str(error)) from error
     if not isinstance(decoded, Members):
@@ -311,6 +318,7 @@ def _encodable(value: Any) -> Any:
 
 _encoder: Final = msgspec.json.Encoder(enc_hook=_encodable, decimal_format="number")
 _examples: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_skimmed: Final = msgspec.json.Decoder(msgspec.Raw)
 
 
 def _refusal(piece: Sequence[Any], first: int) -> BatchError:

@@ -23,7 +23,10 @@ from service.safety.raw import AUTHORIZED, Answer, answers, ask, connect
 
 BODY = b'{"features": {"site": "news", "bid": 0.5}, "label": 1}'
 HEAD = b"content-type: application/json\r\ncontent-length: %d\r\n" % len(BODY) + AUTHORIZED
-HEALTH = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+HOW_IT_IS = [
+    b"GET /%b HTTP/1.1\r\nconnection: close\r\n%b\r\n" % (path, AUTHORIZED)
+    for path in (b"healthz", b"metrics")
+]
 STREAM = b"POST /v1/models/default/update HTTP/1.1\r\ncontent-type: text/x-vw\r\n" + AUTHORIZED
 OPEN = STREAM + b"content-length: 600\r\n\r\n"
 
@@ -86,15 +89,18 @@ class Load:
 
 @pytest.mark.parametrize("action", ["predict", "update"])
 def test_three_times_the_capacity(narrow: ServiceProcess, action: str) -> None:
-    waits: list[float] = []
+    waits: list[tuple[float, ...]] = []
     ended = threading.Event()
 
     def ask_how_it_is() -> None:
         while not ended.wait(0.1):
-            at, begun = time.perf_counter(), cpu(narrow)
-            [answer] = ask(narrow.port, HEALTH)
-            waits.append(min(time.perf_counter() - at, cpu(narrow) - begun))
-            assert answer.status == 200
+            waits.append(tuple(map(waited, HOW_IT_IS)))
+
+    def waited(question: bytes) -> float:
+        at, begun = time.perf_counter(), cpu(narrow)
+        [answer] = ask(narrow.port, question)
+        assert answer.status == 200
+        return min(time.perf_counter() - at, cpu(narrow) - begun)
 
     Load(narrow, action, 12).run(0.2)
     held = memory(narrow)
@@ -112,7 +118,8 @@ def test_three_times_the_capacity(narrow: ServiceProcess, action: str) -> None:
     ended.set()
     asking.join()
     assert max(goodputs) > 0.8 * sorted(capacities)[1], (goodputs, capacities)
-    assert sorted(waits)[int(0.9 * len(waits))] < 0.1, waits
+    for each in zip(*waits, strict=True):
+        assert sorted(each)[int(0.9 * len(each))] < 0.1, waits
     assert memory(narrow) < held + 16
 
 
