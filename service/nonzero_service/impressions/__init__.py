@@ -5,7 +5,7 @@ Beside a model's journal stands a directory::
     impressions/
         00000000000000000000.rows      records, one after another, each with its features, as hashed rows
         00000000000000000000.states    one byte a record: what has become of it
-        00000000000000262144.rows      the next 262,144 of them
+        00000000000001048576.rows      the next ones, after a million or a quarter of the time they are kept
         ...
 
 An impression has a number, counted from 0. What is learned from one is a row of the journal with its features

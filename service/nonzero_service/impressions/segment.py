@@ -1,4 +1,4 @@
-"""A segment: some 262,144 impressions in two files, and what is known of them in memory."""
+"""A segment: a million impressions in two files, and what is known of them in memory."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from nonzero_service.impressions.records import Offered, Records, packed, unpack
 
 __all__ = ["CAPACITY", "Segment", "State"]
 
-CAPACITY: Final = 1 << 18
-"""How many impressions a segment takes."""
+CAPACITY: Final = 1 << 20
+"""How many impressions a segment takes. An id is looked for in each segment: they should be few."""
 
 MAX_WORDS: Final = 1 << 28
 """How large its file may become, in words: 1 GiB."""
+
+PIECE: Final = 1 << 24
+"""So many words of it are read at once at a start, many times the longest record."""
 
 
 class State(IntEnum):
@@ -91,11 +94,15 @@ class Segment:
 
     def _read(self) -> None:
         """Take over what a file holds, up to a record that was cut short."""
-        words: NDArray[np.uint32] = np.fromfile(self.path, np.uint32)
         hashes, times = np.empty(CAPACITY, np.uint64), np.empty(CAPACITY, np.int64)
         ends = np.empty(CAPACITY, np.int64)
-        n = int(walk(words, hashes, times, ends))
-        del words
+        n, end, found = 0, 0, 1
+        while found:
+            words: NDArray[np.uint32] = np.fromfile(self.path, np.uint32, PIECE, offset=4 * end)
+            found = int(walk(words, hashes[n:], times[n:], ends[n:]))
+            ends[n : n + found] += end
+            n += found
+            end = int(ends[n - 1]) if n else 0
         self._allocate(n)
         self.times[:], self._ends[:] = times[:n], ends[:n]
         self.used = int(enter(hashes[:n], self.hashes, self._index, 0, np.ones(n, np.uint8)))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nonzero import Batch
+from nonzero_service.impressions import segment
 from nonzero_service.impressions.rules import COLD, Rules
 from nonzero_service.impressions.store import Impressions
 
@@ -235,6 +236,28 @@ def test_a_late_click_takes_back_the_weight_that_its_negative_had(tmp_path: Path
     factors = claim.batch.weights / np.concatenate([batch(COLD).weights[:1], given.weights])
     assert factors[0] == pytest.approx(1 / (1 - 0.1), rel=1e-5)
     np.testing.assert_allclose(factors[1:], np.where(was, 1 + 10 * 0.2 / 0.8, 1), rtol=1e-5)
+
+
+def test_full_segments_and_pieces_of_a_file_make_no_difference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segment, "CAPACITY", 64)
+    monkeypatch.setattr(segment, "PIECE", 200)
+    store = Impressions(tmp_path / "impressions", RULES)
+    given = batch(500)
+    for start, stop in ((0, 10), (0, 300), (290, 500)):
+        store.keep(given.rows(start, stop), probabilities(500)[start:stop], 1000)
+    assert store.pending == 500
+    assert len(list((tmp_path / "impressions").glob("*.rows"))) == 8
+    store.close()
+    again = Impressions(tmp_path / "impressions", RULES)
+    assert again.keep(given, probabilities(500), 2000) == 0
+    order = np.random.default_rng(1).permutation(500)
+    claim = again.claim([f"imp-{j}" for j in order], [1] * 500, 3000)
+    assert claim is not None
+    assert set(claim.verdicts) == {"joined"}
+    assert claim.references.numbers.tolist() == order.tolist()
+    same_rows(claim.batch, Batch.concatenate([given.rows(int(j), int(j) + 1) for j in order]))
 
 
 def test_segments_that_are_of_no_more_use_go(store: Impressions, tmp_path: Path) -> None:
