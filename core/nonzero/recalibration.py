@@ -43,6 +43,8 @@ MOST_OFFSET: Final = 20.0
 KNOWN: Final = 100.0
 KEPT: Final = 1 - 2**-18
 LONGEST_MOVE: Final = 0.25
+ENOUGH: Final = 100.0
+"""So many clicks, and as many examples that were none, before a standard error says anything."""
 
 ONE = np.float32(1.0)
 ZERO = np.float32(0.0)
@@ -189,12 +191,13 @@ def describe_recalibration(state: Recalibration) -> dict[str, Any]:
         ``slope``, ``offset``; ``examples`` that it was tried on, and on them ``log_loss`` and ``calibration``
         without the map, ``mapped_log_loss`` and ``mapped_calibration`` with it; ``gain``: by how much the
         mean log loss is lower with it, in nats, and ``gain_low`` and ``gain_high``, 1.96 standard errors of
-        the paired difference around that. None where a figure is not defined yet.
+        the paired difference around that. None where a figure is not defined yet, and for the last two until
+        there were 100 clicks and 100 examples without one.
     """
     examples, weight, clicks, predicted, with_map, loss, mapped_loss, gain2 = state.sums.tolist()
     gain = (loss - mapped_loss) / weight if weight else None
     spread = gain2 - (loss - mapped_loss) ** 2 / examples if examples else 0.0
-    error = 1.96 * max(spread, 0.0) ** 0.5 / weight if weight else 0.0
+    error = 1.96 * max(spread, 0.0) ** 0.5 / weight if min(clicks, weight - clicks) >= ENOUGH else None
     return {
         "slope": float(state.parameters[SLOPE]),
         "offset": float(state.parameters[OFFSET]),
@@ -204,6 +207,6 @@ def describe_recalibration(state: Recalibration) -> dict[str, Any]:
         "calibration": predicted / clicks if clicks else None,
         "mapped_calibration": with_map / clicks if clicks else None,
         "gain": gain,
-        "gain_low": None if gain is None else gain - error,
-        "gain_high": None if gain is None else gain + error,
+        "gain_low": None if gain is None or error is None else gain - error,
+        "gain_high": None if gain is None or error is None else gain + error,
     }

@@ -336,7 +336,10 @@ class Recalibration(Wire):
     calibration: float | None
     mapped_calibration: float | None
     gain: float | None = Field(description="By how much the mean log loss is lower with it, in nats.")
-    gain_low: float | None = Field(description="1.96 standard errors of the paired difference below that.")
+    gain_low: float | None = Field(
+        description="1.96 standard errors of the paired difference below that; null until there were 100 "
+        "clicks and 100 examples without one."
+    )
     gain_high: float | None
 
 

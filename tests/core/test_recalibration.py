@@ -50,6 +50,16 @@ def test_its_steps_are_those_of_the_kalman_filter() -> None:
     np.testing.assert_allclose(learned(p, labels, weights).parameters, plainly(p, labels, weights), rtol=1e-4)
 
 
+def test_its_gain_has_an_interval_when_there_were_enough_of_both_labels() -> None:
+    p, labels = drawn(5000, 0.2, 0.6, 0.5)
+    enough = int(np.flatnonzero(np.cumsum(labels) == 100)[0])
+    before = describe_recalibration(learned(p[:enough], labels[:enough]))
+    assert before["gain"] is not None
+    assert before["gain_low"] is before["gain_high"] is None
+    after = describe_recalibration(learned(p[: enough + 1], labels[: enough + 1]))
+    assert after["gain_low"] < after["gain"] < after["gain_high"]
+
+
 @pytest.mark.parametrize(("slope", "offset"), [(0.5, 0.0), (1.0, 0.7), (1.6, -0.5)])
 @pytest.mark.parametrize("base", [0.02, 0.3])
 def test_what_is_distorted_is_mended(base: float, slope: float, offset: float) -> None:

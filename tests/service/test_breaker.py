@@ -161,6 +161,12 @@ def test_what_comes_of_a_pause(start: Start, tmp_path: Path, discard: bool) -> N
         assert accepted <= 2000
         assert accepted + held == 3000
         client.post(f"{PATH}/snapshots")
+        client.post(f"{PATH}/predict", json={"indices": [1, 60, 301], "id": "impression"})
+        label = {"id": "impression", "label": 1}
+        answer = client.post(f"{PATH}/labels", json=label)
+        assert answer.status_code == 202
+        assert (answer.json()["accepted"], answer.json()["held"]) == (1, 1)
+        assert client.post(f"{PATH}/labels", json=label).status_code == 409
         one = client.post(
             f"{PATH}/update", json={"indices": [1, 60, 301], "label": 1}, headers={"idempotency-key": "k"}
         )
@@ -183,18 +189,20 @@ def test_what_comes_of_a_pause(start: Start, tmp_path: Path, discard: bool) -> N
             f"{PATH}/update", json={"indices": [1, 60, 301], "label": 1}, headers={"idempotency-key": "k"}
         )
         assert again.json() == one.json() | {"replayed": 1}
-        assert told(client, "nonzero_held_examples") == held + 1
+        assert client.post(f"{PATH}/labels", json=label).status_code == 409
+        held += 2
+        assert told(client, "nonzero_held_examples") == held
         assert 'figure="click_rate"' in client.get("/metrics").text
         resumed = client.post(f"{PATH}/resume", params={"discard": discard}).json()
-        assert (resumed["discarded"], resumed["applied"]) == ((held + 1, 0) if discard else (0, held + 1))
+        assert (resumed["discarded"], resumed["applied"]) == ((held, 0) if discard else (0, held))
         answer = client.post(f"{PATH}/update", content=body(after), headers=NDJSON)
         assert answer.status_code == 200
-        applied = 12_000 + accepted + (0 if discard else held + 1) + 500
+        applied = 12_000 + accepted + (0 if discard else held) + 500
         assert answer.json()["sequence"] == client.get(PATH).json()["sequence"] == applied
     assert running.stop() == 0
     expected = LogisticRegression(12, AdaGrad(0.1))
     last = Batch([0, 3], [1, 60, 301], labels=[1])
-    parts = [calm, jump.rows(0, accepted)] if discard else [calm, jump, last]
+    parts = [calm, jump.rows(0, accepted)] if discard else [calm, jump, last, last]
     for part in [*parts, after]:
         expected.learn(part)
     saved = LogisticRegression.load(Snapshots(directory / "snapshots").all()[0].path)
