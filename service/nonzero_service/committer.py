@@ -27,7 +27,8 @@ class Committer:
     """Makes work durable and hands it on, in the order in which it was put in.
 
     Single examples alone may be committed before pieces of streams that were put in earlier: nobody can tell,
-    and they need not wait for a bulk update.
+    and they need not wait for a bulk update. Where both wait, every second group is of single examples only:
+    it is durable, and learned from, in a part of the time.
 
     Parameters
     ----------
@@ -62,6 +63,7 @@ class Committer:
         self._results = results
         self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._waiting: deque[Work | None] = deque()
+        self._had_pieces = False  # whether the last group held more than single examples
 
     def put(self, work: Work | None) -> None:
         """Queue work, from any thread; None is the end."""
@@ -91,7 +93,7 @@ class Committer:
             waiting.append(self._queue.get())
         works: list[Work] = []
         left: list[Work | None] = []
-        size = 0
+        size = GROUP_BYTES if self._had_pieces and self._single_waits() else 0
         while waiting and (work := waiting[0]) is not None and isinstance(work.what, Learn):
             waiting.popleft()
             if size < GROUP_BYTES or isinstance(work, Gathered):
@@ -100,10 +102,20 @@ class Committer:
             else:
                 left.append(work)
         waiting.extendleft(reversed(left))
+        self._had_pieces = any(not isinstance(work, Gathered) for work in works)
         if not works and waiting[0] is not None:
             works.append(waiting[0])
             waiting.popleft()
         return works
+
+    def _single_waits(self) -> bool:
+        """Whether single examples are among what may be in the next group."""
+        for work in self._waiting:
+            if work is None or not isinstance(work.what, Learn):
+                return False
+            if isinstance(work, Gathered):
+                return True
+        return False
 
     def _commit(self, works: list[Work]) -> None:
         """Append a group of examples to the journal: a few rows, of one kind or several."""

@@ -5,6 +5,7 @@ import queue
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -164,6 +165,40 @@ def test_a_single_example_does_not_wait_for_the_pieces_of_a_stream(tmp_path: Pat
             groups = [list(group.works) for group in iter(durable.get, None)]
             assert groups == [[large[0], single], [large[1]], [large[2]], [task], [large[3], late]]
             assert journal.position == 6  # large batches are rows of their own
+
+    asyncio.run(run())
+
+
+def test_beside_a_stream_every_second_group_is_of_single_examples(tmp_path: Path) -> None:
+    class Slow(Gate):
+        """Looks at nothing before all is queued."""
+
+        queued = threading.Event()
+
+        def admit(self, batch: Batch) -> tuple[int, dict[str, Any] | None]:
+            self.queued.wait()
+            return super().admit(batch)
+
+    async def run() -> None:
+        with Journal(tmp_path) as journal:
+            durable: queue.Queue[Durable | None] = queue.Queue()
+            committer = Committer(10, journal, Slow(), durable, Results(lambda _: None, no_failure))
+            loop, pieces = asyncio.get_running_loop(), Pieces()
+            large = [
+                Work(Learn(one, None, False, pieces, None), one.nbytes, loop.create_future())
+                for one in batches(3, rows=GROUP_BYTES // 16)
+            ]
+            single = Gathered(loop)
+            single.add(b'{"features": {}, "label": 1}', loop.create_future())
+            committer.put(large[0])
+            committing = asyncio.create_task(asyncio.to_thread(committer.run))
+            await asyncio.sleep(0.05)  # it is at the first
+            for work in (large[1], single, large[2], None):
+                committer.put(work)
+            Slow.queued.set()
+            await committing
+            groups = [list(group.works) for group in iter(durable.get, None)]
+            assert groups == [[large[0]], [single], [large[1]], [large[2]]]
 
     asyncio.run(run())
 
