@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero_service.impressions.index import enter, find, leave
-from nonzero_service.impressions.records import Offered, Records, packed, unpacked, walk
+from nonzero_service.impressions.packing import Offered, packed
+from nonzero_service.impressions.unpacking import Records, unpacked, walk
 
 __all__ = ["CAPACITY", "Segment", "State"]
 

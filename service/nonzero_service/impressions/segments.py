@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch
-from nonzero_service.impressions.records import Records
 from nonzero_service.impressions.segment import Segment, State
 from nonzero_service.impressions.selecting import ordered
+from nonzero_service.impressions.unpacking import Records
 
 __all__ = ["Found", "Segments"]
 

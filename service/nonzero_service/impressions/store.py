@@ -16,7 +16,7 @@ from nonzero import Batch
 from nonzero.ids import Ids
 from nonzero_service.impressions.hashes import hashes_of
 from nonzero_service.impressions.joined import References
-from nonzero_service.impressions.records import Offered
+from nonzero_service.impressions.packing import Offered
 from nonzero_service.impressions.rules import Rules
 from nonzero_service.impressions.segment import Segment, State
 from nonzero_service.impressions.segments import Found, Segments

@@ -1,0 +1,193 @@
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,type-arg"
+"""Predictions -> records: compiled, those of a batch at a time, and written at once."""
+
+from __future__ import annotations
+
+import threading
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nonzero import Batch
+from nonzero.compiled import inlined, kernel, types
+from nonzero.ids import Ids
+from nonzero_service.impressions.records import FIELDS, HALF, HEAD, LOW, VALUES, checksum
+
+__all__ = ["Offered", "packed"]
+
+_READ_ONLY = types.Array(types.uint32, 1, readonly=True)
+_I64 = types.Array(types.int64, 1, readonly=True)
+_U64 = types.Array(types.uint64, 1, readonly=True)
+_U16 = types.Array(types.uint16, 1, readonly=True)
+_U8 = types.Array(types.uint8, 1, readonly=True)
+_NOTHING: Final = np.zeros(1, np.uint32)
+_NO_FIELDS: Final = np.zeros(1, np.uint16)
+
+
+class Offered(NamedTuple):
+    """Predictions that are to be kept: rows of a batch."""
+
+    batch: Batch
+    ids: Ids
+    """Of all rows of the batch."""
+    probabilities: NDArray[np.float32]
+    """float32[n], of all rows of the batch: what was answered."""
+    rows: NDArray[np.int64]
+    """int64[k]: those that have an id."""
+    hashes: NDArray[np.uint64]
+    """uint64[k]: of the ids of `rows`."""
+    fresh: NDArray[np.uint8]
+    """uint8[k]: 1 for those that are kept, 0 for those whose id is known."""
+    time_ms: int
+    """The journal's clock."""
+
+    def part(self, start: int, stop: int) -> Offered:
+        """Return some of them, which share their memory."""
+        place = slice(start, stop)
+        return self._replace(rows=self.rows[place], hashes=self.hashes[place], fresh=self.fresh[place])
+
+
+@inlined
+def copied(source, start, stop, out, at):
+    """Copy a part of one array into another."""
+    for j in range(stop - start):
+        out[np.uintp(at + j)] = source[np.uintp(start + j)]
+
+
+@kernel(
+    types.intp(
+        _I64,
+        _U8,
+        _I64,
+        _READ_ONLY,
+        _READ_ONLY,
+        _U16,
+        types.uint32,
+        _U64,
+        types.int64,
+        _READ_ONLY,
+        _READ_ONLY,
+        _U8,
+        _I64,
+        types.uint32[::1],
+        types.uint16[::1],
+        types.uint8[::1],
+        types.intp,
+        types.int64[::1],
+    )
+)
+def _pack(
+    rows,
+    fresh,
+    indptr,
+    indices,
+    values,
+    fields,
+    flags,
+    hashes,
+    time,
+    probabilities,
+    weights,
+    names,
+    ends,
+    out,
+    pairs,
+    octets,
+    before,
+    stops,
+):
+    """Write the records of the rows that are `fresh` one after another; return the words written.
+
+    `pairs` and `octets` are `out` as halves of words and as bytes. `stops` gets where each record ends, of
+    which those before these are `before` words long.
+    """
+    at, n = np.intp(0), np.intp(0)
+    for k in range(rows.size):
+        if fresh[k] == 0:
+            continue
+        r = rows[k]
+        first, last = indptr[r], indptr[r + 1]
+        nnz, size = last - first, ends[r + 1] - ends[r]
+        p = at + HEAD
+        copied(indices, first, last, out, p)
+        p += nnz
+        if flags & np.uint32(VALUES):
+            copied(values, first, last, out, p)
+            p += nnz
+        if flags & np.uint32(FIELDS) and nnz:
+            out[np.uintp(p + (nnz - 1) // 2)] = 0
+            copied(fields, first, last, pairs, 2 * p)
+            p += (nnz + 1) // 2
+        out[np.uintp(p + (size - 1) // 4)] = 0
+        copied(names, ends[r], ends[r + 1], octets, 4 * p)
+        p += (size + 3) // 4
+        out[at] = np.uint32(p - at)
+        out[at + 1] = np.uint32(nnz)
+        out[at + 2] = np.uint32(hashes[k] & LOW)
+        out[at + 3] = np.uint32(hashes[k] >> HALF)
+        out[at + 4] = np.uint32(np.uint64(time) & LOW)
+        out[at + 5] = np.uint32(np.uint64(time) >> HALF)
+        out[at + 6] = probabilities[r]
+        out[at + 7] = weights[r]
+        out[at + 8] = np.uint32(size) | flags
+        h = checksum(out, at, p - at)
+        out[at + 9] = np.uint32(h & LOW)
+        out[at + 10] = np.uint32(h >> HALF)
+        at = p
+        stops[n] = before + at
+        n += 1
+    return at
+
+
+_scratch: Final = threading.local()
+LARGEST_SCRATCH: Final = 1 << 22
+
+
+def _room(size: int) -> NDArray[np.uint32]:
+    """Return uint32 words, the thread's own where they are enough: new memory costs more to fill."""
+    words: NDArray[np.uint32] = getattr(_scratch, "words", _NOTHING)
+    if words.size < size:
+        words = np.empty(2 * size, np.uint32)
+        if size <= LARGEST_SCRATCH:
+            _scratch.words = words
+    return words
+
+
+def packed(offered: Offered, before: int, stops: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """Return the records of what is fresh, one after another, as words: this thread's until it packs again.
+
+    Parameters
+    ----------
+    offered
+        What is to be kept.
+    before
+        How many words there are before these.
+    stops
+        int64[k]: gets where each record ends, counted from the first word of all.
+    """
+    batch, ids = offered.batch, offered.ids
+    flags = (0 if batch.values is None else VALUES) | (0 if batch.fields is None else FIELDS)
+    words = 1 + (batch.values is not None) + (batch.fields is not None)
+    out = _room(offered.rows.size * (HEAD + 2) + words * batch.nnz + len(ids.text) // 4)
+    size = _pack(
+        offered.rows,
+        offered.fresh,
+        batch.indptr,
+        batch.indices,
+        _NOTHING if batch.values is None else batch.values.view(np.uint32),
+        _NO_FIELDS if batch.fields is None else batch.fields,
+        np.uint32(flags),
+        offered.hashes,
+        offered.time_ms,
+        offered.probabilities.view(np.uint32),
+        np.ascontiguousarray(batch.weights).view(np.uint32),
+        np.frombuffer(ids.text, np.uint8),
+        ids.ends,
+        out,
+        out.view(np.uint16),
+        out.view(np.uint8),
+        before,
+        stops,
+    )
+    return out[:size]
