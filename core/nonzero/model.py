@@ -361,9 +361,9 @@ class LogisticRegression:
         weight = float(self._progress.sums[WEIGHT])
         return float(self._progress.sums[LOSS]) / weight if weight else None
 
-    def metrics(self) -> dict[str, Any]:
+    def metrics(self, recent: bool = True) -> dict[str, Any]:
         """Return the progressive validation so far: see :func:`nonzero.progressive.describe`."""
-        return describe(self._progress)
+        return describe(self._progress, recent)
 
     def begin_recalibration(self) -> None:
         """Learn a map of the predictions from now on; where one is learned already, nothing changes.

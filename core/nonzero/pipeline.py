@@ -4,14 +4,37 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import Future
 from queue import Empty, Queue
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 __all__ = ["ahead", "in_turns"]
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+class _Made(Generic[R]):
+    """What a function makes of an item: a future, but that those of :mod:`concurrent` take 4 ms to import."""
+
+    def __init__(self) -> None:
+        self._there = threading.Event()
+        self._results: list[R] = []
+        self._error: BaseException | None = None
+
+    def set(self, result: R) -> None:
+        self._results.append(result)
+        self._there.set()
+
+    def fail(self, error: BaseException) -> None:
+        self._error = error
+        self._there.set()
+
+    def wait(self) -> R:
+        """Return the result when it is there, or raise the error."""
+        self._there.wait()
+        if self._error is not None:
+            raise self._error
+        return self._results.pop()
 
 
 def ahead(items: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
@@ -60,12 +83,12 @@ def in_turns(
     """
     iterator = iter(items)
     turn = threading.Lock()
-    queue: Queue[Future[R] | None] = Queue(maxsize=depth)
+    queue: Queue[_Made[R] | None] = Queue(maxsize=depth)
     stopped = threading.Event()
 
     def run(function: Callable[[T], R]) -> None:
         while True:
-            made: Future[R] = Future()
+            made: _Made[R] = _Made()
             with turn:
                 if stopped.is_set():
                     close = getattr(iterator, "close", None)
@@ -80,27 +103,27 @@ def in_turns(
                     return
                 except BaseException as error:  # noqa: BLE001 - raised where the items are used
                     stopped.set()
-                    made.set_exception(error)
+                    made.fail(error)
                     queue.put(made)
                     return
                 queue.put(made)
             try:
-                made.set_result(function(item))
+                made.set(function(item))
             except BaseException as error:  # noqa: BLE001 - raised where the items are used
-                made.set_exception(error)
+                made.fail(error)
 
     for function in functions:
         # A daemon: a thread that waits for standard input must not keep an interrupted command alive.
         threading.Thread(target=run, args=(function,), name="ahead", daemon=True).start()
     try:
         while (made := queue.get()) is not None:
-            yield made.result()
+            yield made.wait()
     finally:
         stopped.set()
         _empty(queue)
 
 
-def _empty(queue: Queue[Future[R] | None]) -> None:
+def _empty(queue: Queue[_Made[R] | None]) -> None:
     """Make room for a thread that waits to put its item, so that it sees that it shall stop."""
     try:
         while True:

@@ -38,4 +38,4 @@ def refold(data_dir: Path, bits: int, model: str, output: Path | None) -> None:
             lambda done, end: display.show(done, lambda: f"position {done:,} of {end:,}"),
         )
     made.save(path)
-    click.echo(f"{path}: {figures_line(made.metrics())}")
+    click.echo(f"{path}: {figures_line(made.metrics(recent=False))}")

@@ -78,12 +78,12 @@ def train(
                     rows = usable(parsed, bits, labelled=True)
                     learner.learn_checked(rows.batch)
                     rejects.report(source.name, rows.errors, display.say)
-                    display.show(_position(sources), lambda: figures_line(learner.metrics()))
+                    display.show(_position(sources), lambda: figures_line(learner.metrics(recent=False)))
             remember(learner, reader)
             for note in reader.format.notes:
                 display.say(f"{source.name}: {note}")
         seconds = time.perf_counter() - start
-        display.finish(_position(sources), figures_line(learner.metrics()))
+        display.finish(_position(sources), figures_line(learner.metrics(recent=False)))
     rejects.finish(display.say)
     if not learner.examples:
         raise InputError(
@@ -100,7 +100,7 @@ def _position(sources: list[Source]) -> int:
 
 
 def _summary(learner: LogisticRegression, seconds: float, rejected: int) -> dict[str, Any]:
-    figures = learner.metrics()
+    figures = learner.metrics(recent=False)
     shown = ("examples", "log_loss", "auc", "normalized_entropy", "calibration")
     return {key: figures[key] for key in shown} | {
         "examples_per_second": learner.examples / seconds,
