@@ -30,7 +30,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero import evidence as ev
+from nonzero.evidence import arrays as ev
 from nonzero.hashing import NO_FIELD, field_of
 from nonzero.optimizers import AdaGrad, Rule
 

@@ -16,16 +16,9 @@ from __future__ import annotations
 import numpy as np
 
 from nonzero.compiled import inlined, kernel, outlined, types
-from nonzero.evidence import (
-    COMPARING,
-    EVIDENCE,
-    PIECE,
-    SAMPLE_SHIFT,
-    drawn,
-    observe_fields,
-    put_away,
-    read_clock,
-)
+from nonzero.evidence.arrays import COMPARING, EVIDENCE, PIECE, read_clock
+from nonzero.evidence.fields import SAMPLE_SHIFT, drawn, observe_fields
+from nonzero.evidence.pieces import put_away
 from nonzero.intrinsics import EightLanes, OneLane, count, like, load, store
 from nonzero.lanes import chances
 from nonzero.mixture import mixed
@@ -47,8 +40,8 @@ def ask_fields(
 ):  # fmt: skip
     """Write down of each field of an example what the live lanes would have made of it."""
     observe_fields(
-        evidence, groups, load(shares, 0, 0), rates, table, rows.indptr, rows.indices, rows.values,
-        rows.value_mask, fields, field_mask, r, m, p, complement, label, s, progress.counts[LEARNED], clock,
+        evidence, groups, load(shares, 0, 0), rates, table, rows, fields, field_mask,
+        r, m, p, complement, label, s, progress.counts[LEARNED], clock,
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from nonzero import diagnosis, kernels, snapshot
 from nonzero.batch import Batch
 from nonzero.confidence import uncertainty
 from nonzero.errors import BatchError, SettingsError, SnapshotError
-from nonzero.evidence import (
+from nonzero.evidence.arrays import (
     RESTARTS,
     Evidence,
     comparable,

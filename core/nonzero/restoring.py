@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero import evidence as ev
-from nonzero.evidence import Evidence
+from nonzero.evidence import arrays as ev
+from nonzero.evidence.arrays import Evidence
 from nonzero.optimizers import AdaGrad, Rule
 from nonzero.progressive import EXAMPLES, LARGEST_WEIGHT, LEARNED, Progress
 from nonzero.rules.bounds import MAX_WEIGHT

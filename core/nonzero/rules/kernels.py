@@ -8,7 +8,7 @@ the first such model is made.
 from __future__ import annotations
 
 from nonzero.compiled import kernel, types
-from nonzero.evidence import EVIDENCE
+from nonzero.evidence.arrays import EVIDENCE
 from nonzero.kernels import BATCH, EIGHT_LANES, FLOATS, LEARNING, ONE_LANE, PROGRESS, as_rows, learn, predict
 from nonzero.progressive import LEARNED
 from nonzero.rules import leader
