@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from nonzero import Batch
 from nonzero.ids import Ids
+from nonzero_service.impressions.early import Early
 from nonzero_service.impressions.hashes import hashes_of
 from nonzero_service.impressions.joined import References
 from nonzero_service.impressions.packing import Offered
@@ -28,9 +29,6 @@ __all__ = ["Claim", "Impressions"]
 
 DELAYS: Final = 10_000
 """Of so many labels the delays are remembered."""
-
-REMEMBERED: Final = 1 << 16
-"""So many labels without an impression are remembered, to notice that their impression came after them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,14 +71,20 @@ class Impressions:
         """Milliseconds from prediction to label, of the last labels that were learned from."""
         self._directory = directory
         self._lock = threading.Lock()
-        self._early: dict[int, None] = {}
-        directory.mkdir(exist_ok=True)
+        self._early = Early()
+        if not directory.exists():
+            directory.mkdir()
+            sync_directory(directory.parent)
         firsts = sorted(int(path.stem) for path in directory.glob("*.rows"))
-        self._segments = Segments(Segment(directory, first, new=False) for first in firsts)
+        found = [Segment(directory, first, new=False) for first in firsts]
+        for empty in [one for one in found if not one.used]:  # begun, and nothing came of it before a crash
+            empty.remove()
+        self._segments = Segments(one for one in found if one.used)
         self._open: Segment | None = None
         self._next = self._segments[-1].next if self._segments else 0
-        self._last_ms = max((int(one.times[-1]) for one in self._segments if one.used), default=0)
+        self._last_ms = max((int(one.times[-1]) for one in self._segments), default=0)
         self._expired = firsts[0] if firsts else 0  # every number before it has had its window
+        self._unsynced: list[Segment] = []
         self._named = True
         self.pending = sum(int((one.states[: one.used] == State.PENDING).sum()) for one in self._segments)
         """How many wait for their label."""
@@ -120,16 +124,14 @@ class Impressions:
                 segment = self._room(now_ms)
                 stop = min(start + segment.hashes.size - segment.used, rows.size)
                 count = segment.keep(offered.part(start, stop))
+                if segment not in self._unsynced:
+                    self._unsynced.append(segment)
                 if stop < rows.size:  # it is full, and knows what the next one must not take
                     fresh[stop:][segment.find(hashes[stop:]) >= 0] = 0
                 self.pending += count
                 self._next = segment.next
                 kept, start = kept + count, stop
-            if self._early:
-                came = [h for h in hashes.tolist() if h in self._early]
-                self.counts["early"] += len(came)
-                for h in came:
-                    del self._early[h]
+            self.counts["early"] += self._early.take(hashes)
             self.counts["kept"] += kept
             self.counts["repeated"] += rows.size - kept
         return kept
@@ -294,6 +296,7 @@ class Impressions:
                 and not (one.states[: one.used] == State.CLAIMED).any()
             ]
             self._segments = Segments(one for one in self._segments if one not in gone)
+            self._unsynced = [one for one in self._unsynced if one not in gone]
             if self._open in gone:
                 self._open = None
         for one in gone:
@@ -303,13 +306,26 @@ class Impressions:
     # -- the disk --------------------------------------------------------------------------------------
 
     def sync_rows(self) -> None:
-        """Make durable what was kept."""
+        """Make durable what was kept.
+
+        Raises
+        ------
+        OSError
+            Where the disk refuses.
+        """
         with self._lock:
-            segment, named, self._named = self._open, self._named, True
-        if segment is not None:
-            segment.sync_rows()
-        if not named:
-            sync_directory(self._directory)
+            segments, self._unsynced = self._unsynced, []
+            named, self._named = self._named, True
+        try:
+            for segment in segments:
+                segment.sync_rows()
+            if not named:
+                sync_directory(self._directory)
+        except OSError:
+            with self._lock:
+                self._unsynced += segments
+                self._named = False
+            raise
 
     def sync_states(self) -> None:
         """Make durable what has become of them, before rows of the journal that say so are dropped."""
@@ -331,10 +347,7 @@ class Impressions:
     def _find(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Return int64[n]: the number of each hash, -1 for an unknown one, which is remembered."""
         numbers = self._segments.find(hashes)
-        for h in hashes[numbers < 0].tolist():
-            self._early[h] = None
-        while len(self._early) > REMEMBERED:
-            del self._early[next(iter(self._early))]
+        self._early.remember(hashes[numbers < 0])
         return numbers
 
     def _read(self, rows: NDArray[np.intp], numbers: NDArray[np.int64]) -> Found:

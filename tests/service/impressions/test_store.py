@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from nonzero import Batch
 from nonzero_service.impressions import segment
+from nonzero_service.impressions import store as impressions
 from nonzero_service.impressions.rules import COLD, Rules
 from nonzero_service.impressions.store import Impressions
 
@@ -77,6 +79,17 @@ def test_only_what_has_an_id_is_kept_and_an_id_once(store: Impressions) -> None:
     claim = store.claim(["a"], [1], 0)
     assert claim is not None
     same_rows(claim.batch, given.rows(0, 1))
+
+
+def test_a_label_that_came_before_its_impression_is_counted_once(store: Impressions) -> None:
+    claim = store.claim(["imp-0", "imp-0", "other"], [1, 1, 1], 0)
+    assert claim is not None
+    assert set(claim.verdicts) == {"unknown"}
+    given = batch(3)
+    object.__setattr__(given, "ids", ["imp-0", "imp-0", "imp-1"])
+    assert store.keep(given, probabilities(3), 1) == 2
+    store.keep(batch(3), probabilities(3), 1)
+    assert store.counts["early"] == 1
 
 
 def test_what_a_label_meets(store: Impressions) -> None:
@@ -273,3 +286,57 @@ def test_segments_that_are_of_no_more_use_go(store: Impressions, tmp_path: Path)
     claim = store.claim(["imp-0", "imp-7"], [1, 1], 4 * HOUR)
     assert claim is not None
     assert claim.verdicts == ["unknown", "corrected"]
+
+
+class ForgetfulDisk:
+    """What a power cut leaves of a directory whose every unsynced byte and name it takes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.contents: dict[str, bytes] = {}
+        self.names: set[str] = set()
+        monkeypatch.setattr(os, "fdatasync", self.sync)
+        monkeypatch.setattr(impressions, "sync_directory", self.sync_names)
+
+    def sync(self, descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        self.contents[path.name] = path.read_bytes()
+
+    def sync_names(self, directory: Path) -> None:
+        self.names = {path.name for path in directory.iterdir()}
+
+    def left(self, directory: Path) -> Path:
+        directory.mkdir()
+        for name in self.names:
+            (directory / name).write_bytes(self.contents.get(name, b""))
+        return directory
+
+
+def test_what_was_synced_outlives_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segment, "CAPACITY", 64)
+    disk = ForgetfulDisk(monkeypatch)
+    store = Impressions(tmp_path / "impressions", RULES)
+    given = batch(400)
+    for cut, stop in enumerate(range(25, 401, 25)):
+        store.keep(given.rows(stop - 25, stop), probabilities(25), stop)
+        if cut % 2:
+            store.sync_rows()
+            after = Impressions(disk.left(tmp_path / f"after {cut}"), RULES)
+            claim = after.claim([f"imp-{j}" for j in range(stop)], [1] * stop, stop)
+            assert claim is not None
+            assert set(claim.verdicts) == {"joined"}
+            after.close()
+
+
+def test_a_segment_of_which_nothing_came_is_begun_anew(tmp_path: Path) -> None:
+    place = tmp_path / "impressions"
+    place.mkdir()
+    (place / f"{0:020}.rows").write_bytes(b"torn" * 9)
+    (place / f"{0:020}.states").write_bytes(b"\x33" * 9)
+    store = Impressions(place, RULES)
+    store.keep(batch(5), probabilities(5), 0)
+    store.forget(9 * HOUR)
+    store.close()
+    again = Impressions(place, RULES)
+    claim = again.claim([f"imp-{j}" for j in range(5)], [1] * 5, 1)
+    assert claim is not None
+    assert set(claim.verdicts) == {"joined"}
