@@ -101,7 +101,7 @@ def create_app(
     app.front, app.at_once = shortcut, shortcut.at_once
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse)
-    app.openapi = describe(app)  # type: ignore[method-assign]
+    app.openapi = describe(app, guarded=settings.token_file is not None)  # type: ignore[method-assign]
     app.state.service = service
     return app
 

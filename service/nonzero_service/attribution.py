@@ -26,7 +26,7 @@ from nonzero_service.impressions.store import Claim, Impressions
 from nonzero_service.impressions.verdicts import Verdict
 from nonzero_service.learner import Learner
 from nonzero_service.settings import Settings
-from nonzero_service.work import Applied
+from nonzero_service.work import Applied, Pieces, until_ended
 
 __all__ = ["Attribution", "Labelled", "rules_of"]
 
@@ -166,7 +166,14 @@ class Attribution:
     async def _claimed(self, ids: Sequence[str], labels: Sequence[int]) -> Claim:
         deadline = time.monotonic() + PATIENCE
         while True:
-            claim = await self._aside(lambda: self.impressions.claim(ids, labels, self.now_ms))
+            claiming = asyncio.ensure_future(
+                self._aside(lambda: self.impressions.claim(ids, labels, self.now_ms))
+            )
+            try:
+                claim = await asyncio.shield(claiming)
+            except asyncio.CancelledError:  # nobody waits for it any more: it is to be claimed anew
+                claiming.add_done_callback(self._unclaimed)
+                raise
             if claim is not None:
                 return claim
             if time.monotonic() > deadline:
@@ -175,15 +182,22 @@ class Attribution:
 
     async def _learn(self, claim: Claim, *, wait: bool) -> Applied:
         """Hand a claim to the learner; give it back where it does not come into the journal."""
+        pieces = Pieces()
         try:
             if wait:
                 await self._learner.room(claim.batch)
-            applied = self._learner.submit(claim.batch, references=claim.references)
+            applied = self._learner.submit(claim.batch, references=claim.references, pieces=pieces)
         except BaseException:
             self.impressions.give_back(claim)
             raise
         applied.add_done_callback(lambda future: self._ended(future, claim))
-        return await asyncio.shield(applied)
+        return await until_ended(applied, pieces)
+
+    def _unclaimed(self, claiming: asyncio.Future[Claim | None]) -> None:
+        """Give back what was claimed for nobody."""
+        claim = None if claiming.cancelled() or claiming.exception() else claiming.result()
+        if claim is not None:
+            self.impressions.give_back(claim)
 
     def _ended(self, future: asyncio.Future[Applied], claim: Claim) -> None:
         if not future.cancelled() and future.exception() is not None:

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
 import msgspec
 from starlette.requests import ClientDisconnect
@@ -22,9 +22,7 @@ from nonzero_service.spool import Spool
 from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.work import Applied, Pieces
 
-__all__ = ["Flow", "Tally", "whatever_happens"]
-
-T = TypeVar("T")
+__all__ = ["Flow", "Tally"]
 
 WINDOW: Final = 6 * GROUP_BYTES
 """So much of one stream may be with the learner: a group that is applied, one that is durable, one that is
@@ -188,15 +186,6 @@ class Flow:
         if key is None:
             return None
         return lambda first, _: KeyRecord(key, piece.digest, piece.offset, first, rows, False, {})
-
-
-async def whatever_happens(work: asyncio.Future[T]) -> T:
-    """Wait for work to end even where the request is given up: a repeat must not begin before that."""
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        await asyncio.wait([work])
-        raise
 
 
 def _progress_line(tally: Tally, applied: Applied) -> bytes:

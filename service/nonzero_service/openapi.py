@@ -202,16 +202,18 @@ class PlainRoute(APIRoute):
 BEARER: Final = {
     "type": "http",
     "scheme": "bearer",
-    "description": "Needed where the service has a token file.",
+    "description": "One of those in the service's token file.",
 }
 
 
-def _guard(operation: dict[str, Any], need: Need) -> None:
+def _guard(operation: dict[str, Any], need: Need, *, guarded: bool) -> None:
     """Describe what is answered before a route hears of a request."""
     if need.scope is None:
         return
-    operation["security"] = [{"token": []}]
-    statuses = [401, 403] if need.scope else [401]
+    statuses: list[int] = []
+    if guarded:
+        operation["security"] = [{"token": []}]
+        statuses += [401, 403] if need.scope else [401]
     if need.work != "operate":
         statuses += [429, 503]
         statuses += [408] if "requestBody" in operation else []
@@ -223,8 +225,8 @@ def _described_elsewhere() -> None:
     """Stand for an endpoint without parameters that FastAPI could read."""
 
 
-def describe(app: FastAPI) -> Callable[[], dict[str, Any]]:
-    """Return what makes the description of an application, once."""
+def describe(app: FastAPI, *, guarded: bool) -> Callable[[], dict[str, Any]]:
+    """Return what makes the description of an application, once; `guarded`: whether it asks for tokens."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -235,10 +237,11 @@ def describe(app: FastAPI) -> Callable[[], dict[str, Any]]:
                 [(model, "validation") for model in BY_HAND], ref_template=TEMPLATE
             )
             schema["components"]["schemas"].update(definitions["$defs"])
-            schema["components"]["securitySchemes"] = {"token": BEARER}
+            if guarded:
+                schema["components"]["securitySchemes"] = {"token": BEARER}
             for path, methods in schema["paths"].items():
                 for method, operation in methods.items():
-                    _guard(operation, need_of(method.upper(), path))
+                    _guard(operation, need_of(method.upper(), path), guarded=guarded)
             app.openapi_schema = schema
         return app.openapi_schema
 

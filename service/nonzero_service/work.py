@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from nonzero import Batch, LogisticRegression
 from nonzero_service.impressions.joined import References
@@ -24,7 +24,10 @@ __all__ = [
     "Resume",
     "Resumed",
     "Work",
+    "until_ended",
 ]
+
+T = TypeVar("T")
 
 
 class Applied(NamedTuple):
@@ -52,6 +55,19 @@ class Pieces:
         """Why a piece was not journalled; only the committer reads and writes it."""
         self.given_up = False
         """Whether nobody waits for them any more: what is not journalled yet need not be."""
+
+
+async def until_ended(work: asyncio.Future[T], pieces: Pieces) -> T:
+    """Wait for what was submitted with these pieces to end, even where the request is given up.
+
+    Then it is given up too, unless it is being journalled: a repeat must not begin before that is known.
+    """
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        pieces.given_up = True
+        await asyncio.wait([work])
+        raise
 
 
 class Learn(NamedTuple):

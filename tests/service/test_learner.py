@@ -24,7 +24,7 @@ from nonzero_service.storage.errors import DiskFullError, OutcomeUnknownError
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.storage.reader import JournalReader
-from nonzero_service.work import Applied, Durable, Learn, Pieces, Work
+from nonzero_service.work import Applied, Durable, Learn, Pieces, Work, until_ended
 
 
 def batches(count: int, rows: int = 20) -> list[Batch]:
@@ -381,3 +381,37 @@ def test_what_nobody_waits_for_is_not_journalled(tmp_path: Path) -> None:
 
     model = Learning(tmp_path)(use)
     assert model.examples == len(alone)
+
+
+def test_what_a_client_has_left_is_given_up_until_it_is_journalled(tmp_path: Path) -> None:
+    given = batches(3)
+    free = threading.Event()
+
+    async def use(learner: Learner) -> None:
+        pieces = [Pieces() for _ in given]
+        asked = []
+
+        def ask(n: int) -> None:
+            work = learner.submit(given[n], pieces=pieces[n])
+            asked.append(asyncio.ensure_future(until_ended(work, pieces[n])))
+
+        waiting = [learner.run(free.wait)]
+        ask(0)
+        while learner.journal.position < 2:  # it is durable, and waits for the applier
+            await asyncio.sleep(0.001)
+        waiting += [learner.run(free.wait) for _ in range(4)]  # so that the committer has to wait
+        ask(1)
+        ask(2)
+        await asyncio.sleep(0)
+        for one in asked[:2]:
+            one.cancel()
+        free.set()
+        await asyncio.gather(*waiting)
+        outcomes = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [asyncio.CancelledError] * 2 + [Applied]
+        assert not learner.queued_bytes
+
+    model, alone = Learning(tmp_path)(use), new_model()
+    for n in (0, 2):
+        alone.learn(given[n])
+    assert model.digest() == alone.digest()

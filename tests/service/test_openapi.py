@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import httpx
 import jsonschema  # type: ignore[import-untyped]
 import pytest
+
+from nonzero_service.app import create_app
+from nonzero_service.settings import Settings
 
 NDJSON = "application/x-ndjson"
 
@@ -39,6 +43,20 @@ def description(client: httpx.Client) -> dict[str, Any]:
 
 def test_every_route_is_described(description: dict[str, Any]) -> None:
     assert {path: set(methods) for path, methods in description["paths"].items()} == STATED
+
+
+def test_a_token_is_asked_for_where_one_is_needed(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text("admin a-token-for-everything\n")
+    (tmp_path / "tokens").chmod(0o600)
+    path = "/v1/models/{model}/update"
+    for file, security in ((tmp_path / "tokens", [{"token": []}]), (None, None)):
+        said = create_app(Settings.load(data_dir=tmp_path, token_file=file)).openapi()
+        assert said["paths"][path]["post"].get("security") == security
+        assert "security" not in said["paths"]["/healthz"]["get"]
+        assert ("securitySchemes" in said["components"]) == (
+            "401" in said["paths"][path]["post"]["responses"]
+        )
+        assert ("securitySchemes" in said["components"]) == bool(security)
 
 
 def test_it_is_openapi_and_has_no_default_validation_schema(description: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from nonzero.examples import usable
 from nonzero.formats.ndjson import is_list
 from nonzero_service.answers import send_json, send_stream, updated
 from nonzero_service.bodies import check_examples
-from nonzero_service.flows import Flow, Tally, whatever_happens
+from nonzero_service.flows import Flow, Tally
 from nonzero_service.headers import (
     JSON,
     NDJSON,
@@ -33,7 +33,7 @@ from nonzero_service.requests import Quick
 from nonzero_service.service import Service
 from nonzero_service.spool import Spool
 from nonzero_service.storage.keys import KeyRecord
-from nonzero_service.work import Applied
+from nonzero_service.work import Applied, Pieces, until_ended
 
 __all__ = ["Update"]
 
@@ -130,7 +130,8 @@ class Update:
             tally.accept(Applied(learned, first + learned, None, held))
             return record(first, tally.answer(keyed=True), len(batch))
 
-        await whatever_happens(served.learner.submit(batch, record=make))
+        pieces = Pieces()
+        await until_ended(served.learner.submit(batch, record=make, pieces=pieces), pieces)
         return tally.answer(keyed=True)
 
     # -- streams ---------------------------------------------------------------------------------------
@@ -177,7 +178,8 @@ class Update:
                 return KeyRecord(key, digest, fingerprint.offset, first, rows, True, answer)
 
             await served.learner.room(Batch.empty())
-            await whatever_happens(served.learner.submit(Batch.empty(), record=record))
+            pieces = Pieces()
+            await until_ended(served.learner.submit(Batch.empty(), record=record, pieces=pieces), pieces)
             return answer
 
     async def _learn_stream(
