@@ -1,0 +1,116 @@
+"""kill -9 between predictions and their labels: every label is joined once, whatever was in flight."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nonzero.ids import Ids
+from nonzero_service.impressions.hashes import hashes_of
+from nonzero_service.impressions.joined import decode_joined
+from nonzero_service.storage.reader import JournalReader
+from nonzero_service.verifying import verify
+from service.faults.clients import PATH
+from service.faults.forked import ForkedService, Forking
+from service.faults.invariants import silent
+
+AT_ONCE = 40
+
+
+class Labeller:
+    """A client that predicts with ids and labels what it predicted five requests ago.
+
+    What is not answered is sent again: nothing of it may be learned from twice.
+    """
+
+    def __init__(self) -> None:
+        self.predicted = self.labelled = 0
+        self.refused: list[Any] = []
+
+    def run(self, service: ForkedService, until: threading.Event) -> None:
+        connection = http.client.HTTPConnection(service.host, service.port, timeout=30)
+        try:
+            while not until.is_set():
+                self.predict(connection)
+                if self.predicted - self.labelled > 5:
+                    self.label(connection)
+        except (OSError, http.client.HTTPException):
+            pass  # it was killed
+        finally:
+            connection.close()
+
+    def predict(self, connection: http.client.HTTPConnection) -> None:
+        rows = [{"features": {"site": f"s{j % 7}"}, "id": name} for j, name in enumerate(ids(self.predicted))]
+        answer = posted(connection, "predict", {"examples": rows})
+        assert len(answer["predictions"]) == AT_ONCE
+        self.predicted += 1
+
+    def label(self, connection: http.client.HTTPConnection) -> None:
+        n = self.labelled
+        labels = [{"id": name, "label": label_of(n, j)} for j, name in enumerate(ids(n))]
+        answer = posted(connection, "labels", {"labels": labels})
+        self.refused += [error for error in answer["errors"] if "known already" not in error["reason"]]
+        assert answer["accepted"] + answer["rejected"] == AT_ONCE
+        self.labelled += 1
+
+
+def ids(n: int) -> list[str]:
+    return [f"impression-{n}-{j}" for j in range(AT_ONCE)]
+
+
+def label_of(n: int, j: int) -> int:
+    return int((n + j) % 6 == 0)
+
+
+def posted(connection: http.client.HTTPConnection, route: str, body: dict[str, Any]) -> dict[str, Any]:
+    connection.request("POST", f"{PATH}/{route}", json.dumps(body), {"content-type": "application/json"})
+    answer = connection.getresponse()
+    content = answer.read()
+    assert answer.status == 200, content
+    found: dict[str, Any] = json.loads(content)
+    return found
+
+
+def test_every_label_is_joined_once(services: Forking, tmp_path: Path) -> None:
+    chance, client = random.Random(5), Labeller()
+    data_dir = tmp_path / "data"
+    for _ in range(8):
+        service = services.serve(data_dir, journal_retention="all").until_ready()
+        stopping = threading.Event()
+        thread = threading.Thread(target=client.run, args=(service, stopping))
+        thread.start()
+        time.sleep(chance.uniform(0.05, 0.3))
+        assert service.end() == -9
+        stopping.set()
+        thread.join()
+    service = services.serve(data_dir, journal_retention="all").until_ready()
+    connection = http.client.HTTPConnection(service.host, service.port, timeout=30)
+    while client.labelled < client.predicted:
+        client.label(connection)
+    connection.close()
+    assert service.end() == -9
+    assert client.labelled > 20
+    assert client.refused == []
+
+    names = [name for n in range(client.labelled) for name in ids(n)]
+    expected = {
+        int(h): label_of(k // AT_ONCE, k % AT_ONCE)
+        for k, h in enumerate(hashes_of(Ids.of(names), np.arange(len(names))))
+    }
+    learned: list[tuple[int, int]] = []
+    directory = data_dir / "models" / "default"
+    with JournalReader(directory) as reader:
+        for row in reader.read():
+            if row.kind == "joined":
+                batch, references = decode_joined(row.body)
+                learned += zip(references.hashes.tolist(), batch.labels.astype(int).tolist(), strict=True)
+    assert len(learned) == len(names)
+    assert dict(learned) == expected
+    assert verify(directory, silent).faults == []
