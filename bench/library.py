@@ -24,6 +24,7 @@ from nonzero_service.storage import codec
 __all__ = ["VW", "VW_FLAGS", "comparisons"]
 
 ONE_LANE = AdaGrad(0.1)
+LANES = {1: "one lane", 8: "eight lanes"}
 VW = [sys.executable, "-m", "vowpalwabbit"]
 VW_FLAGS = ["--loss_function", "logistic", "-b", "22", "--adaptive", "--quiet"]
 VW_NAME = " ".join(["vw", *VW_FLAGS])
@@ -192,9 +193,10 @@ def sgd(batch: Batch) -> Work:
 def comparisons(log: ClickLog, data: Path) -> Iterator[Comparison]:
     """Yield the rows of the table one by one: each makes what it works on when it is reached."""
     examples = "examples/s"
-    for lanes, options, target in (("one lane", ["--learning-rate", "0.1"], 8.0), ("eight lanes", [], 7.0)):
-        name = f"VW text file to model, {lanes}, whole process"
-        yield Comparison(name, training(log, *options), VW_NAME, vw(log), examples, target)
+    one, eight = training(log, "--learning-rate", "0.1"), training(log)
+    for lanes, ours, target in ((1, one, 8.0), (8, eight, 7.0)):
+        name = f"VW text file to model, {LANES[lanes]}, whole process"
+        yield Comparison(name, ours, VW_NAME, vw(log), examples, target, lanes=lanes)
     yield from _learning(log)
     yield from _parsing(log, data)
     yield from _from_dicts(log)
@@ -203,18 +205,18 @@ def comparisons(log: ClickLog, data: Path) -> Iterator[Comparison]:
 def _learning(log: ClickLog) -> Iterator[Comparison]:
     examples = "examples/s"
     one = learning_bodies(log, ONE_LANE)
-    yield Comparison(
-        "binary rows to model, one lane", one, f"{VW_NAME} --cache_file", vw_from_cache(log), examples, 6.0
-    )
-    eight = learning_bodies(log, None)
-    yield Comparison("binary rows to model, eight lanes", eight, "our one lane", one, examples, 0.85)
+    name, peer_name, peer = "binary rows to model, one lane", f"{VW_NAME} --cache_file", vw_from_cache(log)
+    yield Comparison(name, one, peer_name, peer, examples, 6.0, lanes=1)
+    eight, name = learning_bodies(log, None), "binary rows to model, eight lanes"
+    yield Comparison(name, eight, "our one lane", one, examples, 0.85, lanes=8)
     large, small = (learning_rows(log.batch, bits, ONE_LANE) for bits in (28, 18))
-    yield Comparison("learning, 2**28 slots, one lane", large, "2**18 slots", small, examples, 1 / 2.2)
+    name = "learning, 2**28 slots, one lane"
+    yield Comparison(name, large, "2**18 slots", small, examples, 1 / 2.2, lanes=1)
     del large, small
     name = f"CSR of {FIELDS} nonzeros to model, eight lanes"
     ours = learning_rows(log.batch, 22, None)
     peer = sgd(log.batch)
-    yield Comparison(name, ours, "sklearn SGDClassifier.partial_fit", peer, examples, 3.0, log.n)
+    yield Comparison(name, ours, "sklearn SGDClassifier.partial_fit", peer, examples, 3.0, log.n, lanes=8)
 
 
 def _parsing(log: ClickLog, data: Path) -> Iterator[Comparison]:
@@ -240,5 +242,5 @@ def _from_dicts(log: ClickLog) -> Iterator[Comparison]:
     peer = river(rows, labels)
     name = "river LogisticRegression(AdaGrad)"
     batches, single = learning_dicts(rows, labels, 1000), learning_one_by_one(rows, labels)
-    yield Comparison("dicts to model, 1,000 at a time", batches, name, peer, examples, 10.0, n)
-    yield Comparison("dicts to model, learn_one", single, name, peer, examples, 1.0, n)
+    yield Comparison("dicts to model, 1,000 at a time", batches, name, peer, examples, 10.0, n, lanes=8)
+    yield Comparison("dicts to model, learn_one", single, name, peer, examples, 1.0, n, lanes=8)

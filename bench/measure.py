@@ -32,6 +32,8 @@ class Comparison:
     """How much work it is, in `unit` times seconds, where the clock tells the rate."""
     cost: bool = False
     """Whether less is better: seconds, bytes. The ratio is theirs over ours then, else ours over theirs."""
+    lanes: int = 0
+    """How many lanes learn, in examples a second; 0 where it is another kind of work."""
     most_runs: int = 100
     """How often it may run at most, where a run takes long."""
 
@@ -53,6 +55,7 @@ class Outcome:
     least: float
     most: float
     target: float
+    lanes: int
 
 
 def compare(row: Comparison, runs: int, advance: Callable[[], None]) -> Outcome:
@@ -87,6 +90,7 @@ def compare(row: Comparison, runs: int, advance: Callable[[], None]) -> Outcome:
         min(ratios),
         max(ratios),
         row.target,
+        row.lanes,
     )
 
 

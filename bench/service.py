@@ -134,6 +134,7 @@ def comparisons(log: ClickLog, seconds: int) -> Iterator[Comparison]:
             piping(log.vw),
             "examples/s",
             0.9 / 0.063,
+            lanes=8,
         )
         for action, connections, limit in (("predict", 4, 10), ("update", SMALL_UPDATE, 30)):
             load = Load(server, f"{DEFAULT}/{action}", bodies, connections, seconds)
