@@ -1,4 +1,4 @@
-"""The limit of what a request can cost: our server and middleware, and an answer that is always the same.
+"""What a request costs at least as an ASGI application: our server and middleware, an answer always the same.
 
 ``python -m bench.constant PORT``
 """

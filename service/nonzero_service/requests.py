@@ -103,10 +103,8 @@ class Requests:
         quick = Quick(self, exchange)
         try:
             return handler(quick)
-        except Exception:
-            if exchange.begun:
-                raise
-            return False
+        except Exception:  # noqa: BLE001 - the application meets it again, and answers it
+            return exchange.begun
 
     def ended(self, scope: Scope, status: int, started: float) -> None:
         """Count a request that was answered so, and log it."""
@@ -172,8 +170,12 @@ class Quick:
 
     def answer(self, status: int, body: bytes) -> None:
         """Answer with JSON."""
-        self._exchange.answer_json(status, body, self._named())
-        self._requests.ended(self.scope, status, self._started)
+        try:
+            self._exchange.answer_json(status, body, self._named())
+            self._requests.ended(self.scope, status, self._started)
+        except Exception:  # noqa: BLE001 - those who are answered after it must be
+            structlog.get_logger("requests").exception("the service failed", path=self.scope["path"])
+            self._exchange.cut()
 
     def go_on(self) -> None:
         """Have the application answer, after the request was taken on."""

@@ -170,6 +170,10 @@ class Exchange:
         self._connection.write(data)
         self._connection.answered(self, waited=False)
 
+    def cut(self) -> None:
+        """End the connection: the answer failed."""
+        self._connection.cut()
+
     def go_on(self, app: ASGIApp | None = None) -> None:
         """Have the application answer after all, or what stands in for it."""
         self.on_leave = None

@@ -170,9 +170,9 @@ def _encode_fields(
     if not fields.size:
         return 1, (fields,)
     if lengths_form == 0:
-        rows = fields.reshape(n, -1)
-        if (rows == rows[0]).all():
-            return 2, (rows[0],)
+        length = fields.size // n
+        if (fields[length:] == fields[:-length]).all():  # each row those of the row before, in one pass
+            return 2, (fields[:length],)
     starts = np.concatenate(([0], np.flatnonzero(fields[1:] != fields[:-1]) + 1))
     if 6 * starts.size < fields.size and fields.size < 2**32:
         lengths = np.diff(starts, append=fields.size).astype(np.uint32)
