@@ -81,7 +81,7 @@ def posted(connection: http.client.HTTPConnection, route: str, body: dict[str, A
 def test_every_label_is_joined_once(services: Forking, tmp_path: Path) -> None:
     chance, client = random.Random(5), Labeller()
     data_dir = tmp_path / "data"
-    for _ in range(8):
+    for _ in range(6):
         service = services.serve(data_dir, journal_retention="all").until_ready()
         stopping = threading.Event()
         thread = threading.Thread(target=client.run, args=(service, stopping))
