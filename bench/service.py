@@ -25,6 +25,7 @@ SERVER_CORE, CLIENT_CORE = (0, 1) if (os.cpu_count() or 1) > 1 else (0, 0)
 DEFAULT = "/v1/models/default"
 BODIES = 2000
 TIMEOUT = 120
+TOKEN = "a-token-to-bench-with"
 SMALL_UPDATE = 64
 """Connections that update one example each."""
 
@@ -45,10 +46,12 @@ def bulk_client(what: str, port: int, file: Path, path: str) -> list[str]:
 class Load:
     """One-example requests by wrk, for a while."""
 
-    def __init__(self, server: Server, path: str, bodies: Path, connections: int, seconds: int) -> None:
+    def __init__(
+        self, server: Server, path: str, bodies: Path, connections: int, seconds: int, *token: str
+    ) -> None:
         self.server = server
         url = f"http://127.0.0.1:{server.port}{path}"
-        script = ["-s", str(Path(__file__).with_name("one_example.lua")), url, "--", str(bodies)]
+        script = ["-s", str(Path(__file__).with_name("one_example.lua")), url, "--", str(bodies), *token]
         self.command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", *script]
 
     def rate(self) -> float:
@@ -160,3 +163,15 @@ def comparisons(log: ClickLog, seconds: int) -> Iterator[Comparison]:
                 yield Comparison(name, ours.inverse_p99, "constant answer", peer.inverse_p99, "1/s", 0.5)
             else:
                 yield Comparison(name, ours.inverse_p99, "30 ms", lambda: 1 / 0.03, "1/s", 1.0)
+    tokens = log.directory / "tokens"
+    tokens.write_text(f"predict,update {TOKEN}\n")
+    with (
+        serving(core=SERVER_CORE, token_file=tokens) as guarded,
+        running(*command, port=port, core=SERVER_CORE) as constant,
+    ):
+        for action, connections, target in (("predict", 16, 0.65), ("update", SMALL_UPDATE, 0.43)):
+            path = f"{DEFAULT}/{action}"
+            ours = Load(guarded, path, bodies, connections, seconds, TOKEN)
+            peer = Load(constant, path, bodies, connections, seconds)
+            name = f"one-example {action} with a token, {connections} connections"
+            yield Comparison(name, ours.rate, "constant answer", peer.rate, "requests/CPU s", target)
