@@ -27,7 +27,7 @@ from nonzero.optimizers import Rule
 from nonzero_service.attribution import Attribution, rules_of
 from nonzero_service.breaker import Bounds, Breaker
 from nonzero_service.data_directory import begin, has_begun
-from nonzero_service.errors import ModelExistsError, NotReadyError, UnknownModelError
+from nonzero_service.errors import ClosedError, ModelExistsError, NotReadyError, UnknownModelError
 from nonzero_service.fold import recalibration_entry, settings_entry
 from nonzero_service.holding import Gate
 from nonzero_service.idempotency import Turns
@@ -149,6 +149,7 @@ class Models:
         self.ready = False
         self.failed = False
         """Whether something failed that only a new start mends: then nothing is saved at the end."""
+        self._closing = False
         self._served: dict[str, ServedModel] = {}
         self._busy: set[str] = set()
         self._lock: DirectoryLock | None = None
@@ -165,11 +166,15 @@ class Models:
             Where there is none.
         NotReadyError
             While the stored models are being opened.
+        ClosedError
+            When they are being closed.
         """
         served = self._served.get(name)
         if served is not None and self.ready:
             return served
         self.check_ready()
+        if self._closing:
+            raise ClosedError("the service is stopping; come again when it has been started anew")
         raise UnknownModelError(
             f"there is no model named {name!r}; GET /v1/models lists them, PUT /v1/models/{{name}} makes one"
         )
@@ -221,6 +226,7 @@ class Models:
 
     async def close(self) -> None:
         """Apply all that is queued, and save every model; may be called again."""
+        self._closing = True
         for served in self.all():
             del self._served[served.name]
             if not self.failed:

@@ -68,7 +68,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop."""
-        self.accept_no_more()
+        await self._accepting.close()
         await super().shutdown(sockets)
 
     def accept(self) -> None:
@@ -83,10 +83,6 @@ class Server(uvicorn.Server):
 
         listening = [one for server in self.servers for one in server.sockets]
         self._accepting = Accepting(listening, connection, self.config.ssl, HANDSHAKE_SECONDS)
-
-    def accept_no_more(self) -> None:
-        """Take no more connections."""
-        self._accepting.close()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Stop when the requests in flight have ended; a second Ctrl-C does not wait for them."""

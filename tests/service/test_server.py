@@ -5,6 +5,7 @@ import json
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,11 @@ def test_requests_in_flight_at_a_stop_are_answered(start: Start, tmp_path: Path)
 
 
 def test_it_listens_before_it_is_ready(start: Start) -> None:
-    events = [line.get("event") for line in start().until_ready().log]
+    log = start().until_ready().log
+    end = time.monotonic() + 10
+    while "ready" not in (events := [line.get("event") for line in log]):
+        assert time.monotonic() < end
+        time.sleep(0.01)
     assert events.index("listening") < events.index("ready")
 
 

@@ -73,9 +73,11 @@ class Accepting:
         except (OSError, asyncio.CancelledError):  # it went, or its handshake took too long
             client.close()
 
-    def close(self) -> None:
-        """Take no more."""
+    async def close(self) -> None:
+        """Take no more; return when those that were taken have begun, and can be told to end."""
         for one in self._listening:
             self._loop.remove_reader(one.fileno())
             one.close()
         self._listening.clear()
+        if self._tasks:
+            await asyncio.wait(self._tasks)

@@ -73,7 +73,7 @@ class Worker(Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the requests in flight."""
-        self.accept_no_more()
+        await self._accepting.close()
         await uvicorn.Server.shutdown(self, sockets)
         self._channel.close()
         self._bodies.close()
