@@ -46,6 +46,29 @@ def ask_fields(
 
 
 @inlined
+def note(
+    asked, full, rows, fields, field_mask, r, table, rates, shares, groups, progress, evidence,
+    clock, m, p, complement, label, s,
+):  # fmt: skip
+    """Write evidence down, before an example's own step: of its fields, of a piece that is full with it."""
+    if asked:
+        ask_fields(
+            rows, fields, field_mask, r, table, rates, shares, groups, progress, evidence,
+            clock, m, p, complement, label, s,
+        )  # fmt: skip
+    if full:
+        put_away(evidence, groups, shares, table, progress)
+
+
+@inlined
+def note_nothing(
+    asked, full, rows, fields, field_mask, r, table, rates, shares, groups, progress, evidence,
+    clock, m, p, complement, label, s,
+):  # fmt: skip
+    """Nothing is held against a single lane, and code for it would only have to be compiled."""
+
+
+@inlined
 def term(weight, rows, table, how, j):
     """The share of position j in the margin."""
     return weight(table, slot(rows, j), how) * value(rows, j)
@@ -81,13 +104,14 @@ def margin(weight, rows, table, how, r, asking):
 
 @inlined
 def learn(
-    reading, weight, learn_example, rows, fields, field_mask, labels, weights,
+    reading, weight, learn_example, note, rows, fields, field_mask, labels, weights,
     table, rates, shares, groups, progress, evidence, clock, pending, out,
 ):  # fmt: skip
     """Predict each example, then learn from it.
 
     The first three are an update rule: what reading a weight takes beside the table, of the rates and the
     number of examples learned from; the weights of a row, of the table, the row and that; one example's step.
+    `note` is :func:`note` where there are several lanes, else :func:`note_nothing`.
     """
     read_clock(evidence, clock)
     learned, first = progress.counts[LEARNED], 0
@@ -106,13 +130,10 @@ def learn(
         if asked or full or r + 1 - first == MOST:
             settle(pending, labels, weights, first, r + 1, shares, progress, out)
             first = r + 1
-        if asked:
-            ask_fields(
-                rows, fields, field_mask, r, table, rates, shares, groups, progress, evidence,
-                clock, m, p, complement, label, s,
-            )  # fmt: skip
-        if full:
-            put_away(evidence, groups, shares, table, progress)
+        note(
+            asked, full, rows, fields, field_mask, r, table, rates, shares, groups, progress, evidence,
+            clock, m, p, complement, label, s,
+        )  # fmt: skip
         if s > ZERO:
             learn_example(rows, table, r, m, p, complement, label, s, rates, how)
     settle(pending, labels, weights, first, labels.size, shares, progress, out)
@@ -156,7 +177,8 @@ def learn_one(
     """:func:`learn` with one lane."""
     rows = as_rows(indptr, indices, values, value_mask, table)
     learn(
-        adagrad.reading, adagrad.weight, adagrad.learn_example, rows, fields, field_mask, labels, weights,
+        adagrad.reading, adagrad.weight, adagrad.learn_example, note_nothing,
+        rows, fields, field_mask, labels, weights,
         table, rates, shares, groups, progress, evidence, clock, pending, out,
     )  # fmt: skip
 
@@ -169,7 +191,8 @@ def learn_eight(
     """:func:`learn` with eight lanes."""
     rows = as_rows(indptr, indices, values, value_mask, table)
     learn(
-        adagrad.reading, adagrad.weight, adagrad.learn_example, rows, fields, field_mask, labels, weights,
+        adagrad.reading, adagrad.weight, adagrad.learn_example, note,
+        rows, fields, field_mask, labels, weights,
         table, rates, shares, groups, progress, evidence, clock, pending, out,
     )  # fmt: skip
 

@@ -9,7 +9,19 @@ from __future__ import annotations
 
 from nonzero.compiled import kernel, types
 from nonzero.evidence.arrays import EVIDENCE
-from nonzero.kernels import BATCH, EIGHT_LANES, FLOATS, LEARNING, ONE_LANE, PROGRESS, as_rows, learn, predict
+from nonzero.kernels import (
+    BATCH,
+    EIGHT_LANES,
+    FLOATS,
+    LEARNING,
+    ONE_LANE,
+    PROGRESS,
+    as_rows,
+    learn,
+    note,
+    note_nothing,
+    predict,
+)
 from nonzero.progressive import LEARNED
 from nonzero.rules import leader
 
@@ -26,7 +38,8 @@ def learn_one(
     """Learn with one lane that follows the regularized leader."""
     rows = as_rows(indptr, indices, values, value_mask, table)
     learn(
-        leader.reading, leader.weight, leader.learn_example, rows, fields, field_mask, labels, weights,
+        leader.reading, leader.weight, leader.learn_example, note_nothing,
+        rows, fields, field_mask, labels, weights,
         table, rates, shares, groups, progress, evidence, clock, pending, out,
     )  # fmt: skip
 
@@ -39,7 +52,8 @@ def learn_eight(
     """Learn with eight lanes, each by its own rule."""
     rows = as_rows(indptr, indices, values, value_mask, table)
     learn(
-        leader.reading, leader.weight_of_any, leader.learn_mixed, rows, fields, field_mask, labels, weights,
+        leader.reading, leader.weight_of_any, leader.learn_mixed, note,
+        rows, fields, field_mask, labels, weights,
         table, rates, shares, groups, progress, evidence, clock, pending, out,
     )  # fmt: skip
 
