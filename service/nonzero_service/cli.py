@@ -23,17 +23,29 @@ from nonzero.errors import NonzeroError
 
 __all__ = ["app", "main", "run"]
 
-COMMANDS: Final = ("train", "predict", "inspect", "serve", "demo", "verify", "refold")
-"""Each in a module of its name, imported when the command is."""
+COMMANDS: Final = {
+    "train": "Learn from files, predicting each example before.",
+    "predict": "Predict every example of a file.",
+    "inspect": "Show a saved model, and whether it still learns.",
+    "serve": "Serve predictions and learn from updates over HTTP.",
+    "demo": "Replay a click log through a service, which stays to be tried.",
+    "verify": "Check the journals and snapshots of a data directory.",
+    "refold": "Fold a kept journal anew into a larger or smaller table.",
+}
+"""What each does in a line; it is in a module of its name, imported when the command is run."""
 
 
 class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return [*COMMANDS]
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([*COMMANDS.items()])
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         if cmd_name not in COMMANDS:
-            raise click.exceptions.NoSuchCommand(cmd_name, possibilities=COMMANDS, ctx=ctx)
+            raise click.exceptions.NoSuchCommand(cmd_name, possibilities=[*COMMANDS], ctx=ctx)
         command: click.Command = getattr(import_module(f"nonzero_service.commands.{cmd_name}"), cmd_name)
         return command
 

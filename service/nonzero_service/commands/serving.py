@@ -34,7 +34,7 @@ def _flag(name: str) -> click.Option:
     """Return a setting as an option of text: the settings themselves read and check it."""
     field = Settings.model_fields[name]
     meaning = (field.description or "").replace("`", "")
-    default = "" if field.default is None else f" [default: {_text(field.default)}]"
+    default = "" if field.default in (None, (), "") else f" [default: {_text(field.default)}]"
     flags = (name, *_SHORTER.get(name, ()), "--" + name.replace("_", "-"))
     return click.Option(flags, help=meaning + default, metavar="")
 
