@@ -61,7 +61,7 @@ def test_answers_are_described_long(narrow: ServiceProcess, tmp_path: Path, figu
         "no status that is not described, no 5xx but 503 and 507, no schema mismatch",
         f"{int(cases[1]):,} requests: none",
     )
-    assert int(cases[1]) > 10_000
+    assert int(cases[1]) > 5_000
 
 
 def test_a_path_names_all_its_methods(client: httpx.Client, model: str) -> None:
