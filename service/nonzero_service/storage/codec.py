@@ -77,7 +77,7 @@ def encode_batch(batch: Batch) -> bytes:
 
 
 def decode_batch(body: bytes) -> Batch:
-    """Return the batch of a body of version 1; its arrays are its own.
+    """Return the batch of a body of version 1; its indices are the body's where they lie well, and read-only.
 
     Raises
     ------
@@ -99,14 +99,15 @@ def decode_batch(body: bytes) -> Batch:
         raise BodyError(f"a body of {len(body)} bytes cannot hold {n} rows and {nnz} nonzeros")
     sections = _Sections(body)
     times = sections.take(np.int64, n).copy() if times_form else None
-    indices = sections.take(np.uint32, nnz).copy()
+    indices = np.require(sections.take(np.uint32, nnz), np.uint32, "A")
     values = sections.take(np.float32, nnz).copy() if values_form else None
     weights = sections.take(np.float32, n).copy() if weights_form else np.ones(n, np.float32)
     indptr = _decode_lengths(sections, lengths_form, n, nnz)
     fields = _decode_fields(sections, fields_form, n, nnz)
     labels = _decode_labels(sections, labels_form, n)
     sections.end()
-    _check_range("index", indices, 0, MAX_INDEX)
+    if nnz and indices.max() > MAX_INDEX:
+        raise BodyError(f"a batch's body has an index of {indices.max()}, beyond {MAX_INDEX}")
     _check_range("importance weight", weights, 0, MAX_WEIGHT)
     if values is not None:
         _check_range("value", values, -MAX_VALUE, MAX_VALUE)
