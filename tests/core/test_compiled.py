@@ -169,6 +169,16 @@ def test_what_the_companion_compiles_the_first_process_does_not(beside: dict[str
     assert run(program, **beside) == ("2.0 False", "")
 
 
+def test_the_companion_goes_on_with_modules_that_it_is_told_of(beside: dict[str, Any]) -> None:
+    told = BESIDE.replace('["small"]', '["nonzero.hashing"]') + "companion.add(['small'])\n"
+    wait = (
+        "until = time.monotonic() + 30\nwhile not (where / 'small.at').exists() and time.monotonic() < until:"
+    )
+    places = f"{beside['PYTHONPATH']}:{Path(nonzero.__file__).parent.parent}"
+    program = f"{told}{wait}\n    time.sleep(0.01)\n{RUN}"
+    assert run(program, **beside | {"PYTHONPATH": places})[0] == "2.0 False"
+
+
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
 def test_where_the_companion_died_the_first_process_compiles(beside: dict[str, Any], end: int) -> None:
     program = BESIDE + f"time.sleep(0.3)\nos.kill(second, {int(end)})\n" + RUN

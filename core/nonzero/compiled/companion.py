@@ -4,7 +4,7 @@ The first process starts it at the first kernel of the library that it misses, a
 itself. Both claim a kernel before they compile it, by a lock that ends with its process, on a file without a
 name: a kernel that the companion is at is waited for when it is called, one that it has kept is loaded, and
 where it died, or takes too long, the first process compiles as if it had never been. It ends with the first
-process: its standard input is a pipe that only the first holds open.
+process: its standard input is a pipe that only the first holds open, and names further modules through.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ import atexit
 import contextlib
 import fcntl
 import os
+import queue
 import subprocess
 import sys
 import threading
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Final
 
 from nonzero.compiled import declaring, kept
 
-__all__ = ["MODULES", "claimed", "is_at", "run", "start"]
+__all__ = ["MODULES", "add", "claimed", "is_at", "run", "start"]
 
 MODULES: Final = (
     "nonzero.kernels",
@@ -56,6 +57,7 @@ companion.run(int(claims), modules.split())
 """
 
 _started: list[_Companion] = []
+_added: list[str] = []
 _starting: Final = threading.Lock()
 
 
@@ -74,6 +76,13 @@ class _Companion:
         )
         self.owner = os.getpid()
         atexit.register(self.end)
+
+    def tell(self, modules: Iterable[str]) -> None:
+        """Name further modules; it may have ended."""
+        if self.process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self.process.stdin.write("".join(f"{name}\n" for name in modules).encode())
+                self.process.stdin.flush()
 
     @property
     def is_alive(self) -> bool:
@@ -115,7 +124,22 @@ def start(place: kept.Place, modules: Iterable[str] = MODULES) -> int | None:
                 _started.append(_Companion(modules))
             except OSError:
                 return None
+            _started[0].tell(_added)
         return _started[0].process.pid
+
+
+def add(modules: Sequence[str]) -> None:
+    """Have the companion, if there is to be one, compile the kernels of further modules after its own.
+
+    Parameters
+    ----------
+    modules
+        Best in the reverse of the order in which this process comes to them.
+    """
+    with _starting:
+        _added.extend(modules)
+        if _started:
+            _started[0].tell(modules)
 
 
 def is_at(place: kept.Place) -> bool:
@@ -167,28 +191,41 @@ def run(claims: int, modules: Iterable[str]) -> None:
     claims
         The open file on whose bytes kernels are claimed.
     modules
-        The modules, in the order in which their kernels are compiled.
+        The modules, in the order in which their kernels are compiled; those that it is told of come after.
     """
-    keeping = threading.Lock()
-    threading.Thread(target=_end_with_the_first, args=[keeping], daemon=True).start()
+    keeping, told = threading.Lock(), queue.SimpleQueue[str]()
+    threading.Thread(target=_listen, args=[keeping, told], daemon=True).start()
+    collected: list[declaring.Collected] = []
+    declaring.collected = collected
+    for name in modules:
+        _compile(name, collected, claims, keeping)
+    if not told.empty():
+        del sys.modules["nonzero"]  # which stood for the package until its kernels were done
+        import_module("nonzero")
+    while not told.empty():
+        _compile(told.get(), collected, claims, keeping)
+
+
+def _compile(name: str, collected: list[declaring.Collected], claims: int, keeping: threading.Lock) -> None:
+    """Compile the kernels of a module that nobody is at."""
     from nonzero.compiled import compiling
 
-    declaring.collected = []
-    for name in modules:
-        import_module(name)
-        for function, signature in [one for one in declaring.collected if one[0].__module__ == name]:
-            place, byte = kept.place_of(function), _byte_of(kept.place_of(function))
-            if not _claim(claims, byte):
-                continue
-            if kept.read(place) is None:
-                code = compiling.compiled(function, signature)
-                with keeping:
-                    kept.write(place, code)
-            fcntl.lockf(claims, fcntl.LOCK_UN, 1, byte)
+    import_module(name)
+    for function, signature in [one for one in collected if one[0].__module__ == name]:
+        place, byte = kept.place_of(function), _byte_of(kept.place_of(function))
+        if not _claim(claims, byte):
+            continue
+        if kept.read(place) is None:
+            code = compiling.compiled(function, signature)
+            with keeping:
+                kept.write(place, code)
+        fcntl.lockf(claims, fcntl.LOCK_UN, 1, byte)
 
 
-def _end_with_the_first(keeping: threading.Lock) -> None:
-    while os.read(0, 1):
-        pass
+def _listen(keeping: threading.Lock, told: queue.SimpleQueue[str]) -> None:
+    """Take the names of further modules; end with the first process."""
+    with open(0, "rb", buffering=0) as pipe:
+        for line in pipe:
+            told.put(line.decode().rstrip())
     with keeping:
         os._exit(0)

@@ -14,7 +14,10 @@ from nonzero.compiled.types import Signature
 __all__ = ["Called", "How", "inlined", "instruction", "kernel", "outlined", "wait_for_kernels"]
 
 
-collected: list[tuple[Callable[..., Any], Signature]] | None = None
+Collected = tuple[Callable[..., Any], Signature]
+"""A kernel that is to be compiled."""
+
+collected: list[Collected] | None = None
 """In a process that only compiles for another, the kernels that its modules define."""
 
 
