@@ -405,6 +405,7 @@ def test_what_a_client_has_left_is_given_up_until_it_is_journalled(tmp_path: Pat
         await asyncio.sleep(0)
         for one in asked[:2]:
             one.cancel()
+        await asyncio.sleep(0)  # they are told in the loop's next turn, and give up then
         free.set()
         await asyncio.gather(*waiting)
         outcomes = await asyncio.gather(*asked, return_exceptions=True)
