@@ -27,7 +27,7 @@ MOST = 64
 ONE = np.float32(1.0)
 ZERO = np.float32(0.0)
 
-# What is kept of pending examples: each a row of as many numbers a lane, and the last three of one an example.
+# What is kept of pending examples: rows of as many numbers a lane, the last three of one number an example.
 MARGIN, CHANCE, COMPLEMENT, LOSS, SHARES, NONE, LOG_CLICK, LOG_NONE = range(8)
 
 
