@@ -57,7 +57,7 @@ class VowpalWabbit(Format):
         if namespace_separator not in ("^", "="):
             raise SettingsError(f"namespace_separator is {namespace_separator!r}; it is '^' or '='")
         self.separator = namespace_separator.encode()
-        self._known = np.zeros((2**KNOWN_BITS, 4), np.uint64)
+        self._known = np.zeros((2**KNOWN_BITS, 3), np.uint64)
         self._names = np.zeros(4 * NAMES_AT_ONCE, np.uint64)
 
     def alike(self) -> VowpalWabbit:

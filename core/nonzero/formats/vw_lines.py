@@ -15,7 +15,7 @@ from nonzero.batch import MAX_WEIGHT
 from nonzero.compiled import inlined, kernel, types
 from nonzero.formats.numbers import label_of_number, scan_number, value_within
 from nonzero.formats.rows import BUFFER, ROWS
-from nonzero.hashing import NAMES_AT_ONCE, begin_name, hash_name, hash_names, put_name, to_field
+from nonzero.hashing import NAMES_AT_ONCE, begin_name, hash_name, hash_names, low_bytes, put_name, to_field
 from nonzero.intrinsics import address_of, byte_at, marks_at, put_word, trailing_zeros, word_at
 
 __all__ = ["KNOWN_BITS", "read_lines"]
@@ -107,28 +107,25 @@ def _next_mark(text, block, marks):
 
 @inlined
 def _recall(text, start, word, size, joint, known):
-    """Return how a name begins: by the `size` bytes at `start` and `joint`; how long that is; its field.
+    """Return how a name begins, by the `size` bytes at `start` and then `joint`; how long that is; its field.
 
     Names begin alike over and over. What they begin with is kept in `known`, if it is at most seven bytes,
-    and hashed once, by these bytes and the one after them; `word` is the eight bytes at `start`.
+    and hashed once; `word` is the eight bytes at `start`.
     """
     slot, key = np.intp(0), np.uint64(0)
     if size < 8:
-        key = word & ~np.uint64(0) >> np.uint64(56 - 8 * size)
-        slot = np.intp(key * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(64 - KNOWN_BITS)) * 32
+        # By `joint`, not by the byte of the text after them: after ``|a=`` that may be a NUL, and these would
+        # be the bytes of ``a`` and an equals sign.
+        key = low_bytes(word, size) | np.uint64(joint) << np.uint64(8 * size)
+        slot = np.intp(key * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(64 - KNOWN_BITS)) * 24
         if word_at(known, slot) == key:
-            return (
-                word_at(known, slot + 8),
-                np.intp(word_at(known, slot + 16)),
-                np.uint16(word_at(known, slot + 24)),
-            )
+            return word_at(known, slot + 8), size + 1, np.uint16(word_at(known, slot + 16))
     beginning = begin_name(text, start, start + size, joint)
     field = to_field(hash_name(text, start, start + size))
     if size < 8:
         put_word(known, slot, key)
         put_word(known, slot + 8, beginning)
-        put_word(known, slot + 16, np.uint64(size + 1))
-        put_word(known, slot + 24, np.uint64(field))
+        put_word(known, slot + 16, np.uint64(field))
     return beginning, size + 1, field
 
 

@@ -55,6 +55,7 @@ def test_line_with_everything() -> None:
 @example(b"1 1.0 zebra|f a\n1 1 0 'x | b\n1|a\n1 1 1|a\n1 'a 'b|c\n")
 @example(b"a\t1 |f x\ty\n")
 @example(b"1 | a=b=c =d e= f:1\n|a==b c\n")
+@example(b"1 |a=\x00 x\n1 | a=b\n")
 def test_compiled_parser_reads_as_python_does(text: bytes) -> None:
     assert_same(read(text), whole(plain_reader("vw"), text))
     assert_same(read(text, namespace_separator="="), whole(plain_reader("vw", namespace_separator="="), text))
