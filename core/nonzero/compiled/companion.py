@@ -212,7 +212,8 @@ def _compile(name: str, collected: list[declaring.Collected], claims: int, keepi
 
     import_module(name)
     for function, signature in [one for one in collected if one[0].__module__ == name]:
-        place, byte = kept.place_of(function), _byte_of(kept.place_of(function))
+        place = kept.place_of(function)
+        byte = _byte_of(place)
         if not _claim(claims, byte):
             continue
         if kept.read(place) is None:
