@@ -10,8 +10,8 @@ import numpy as np
 from nonzero.compiled import inlined, kernel, types
 from nonzero.intrinsics import EightLanes, OneLane, load, prefetch, store
 from nonzero.kernels import EIGHT_LANES, ONE_LANE
+from nonzero.pages import allocate
 from nonzero.rules.rows import AHEAD
-from nonzero.table import allocate
 
 __all__ = ["rows_per_second"]
 

@@ -18,16 +18,13 @@ from nonzero.ids import Ids
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["MAX_BITS", "MAX_INDEX", "MAX_VALUE", "MAX_WEIGHT", "Batch"]
+__all__ = ["MAX_INDEX", "MAX_VALUE", "MAX_WEIGHT", "Batch"]
 
 MAX_VALUE: Final = 1e6
 """The largest magnitude of a feature's value."""
 
 MAX_INDEX: Final = 2**31
 """The largest index: abs() of a signed 32-bit hash."""
-
-MAX_BITS: Final = 30
-"""The largest table: ``2**30`` slots."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,6 +26,7 @@ from nonzero.explanation import Explanation, take_apart
 from nonzero.formats.rows import NAMED, VALUED
 from nonzero.interactions import Interactions
 from nonzero.optimizers import AdaGrad, Rule, rates_of
+from nonzero.pages import allocate
 from nonzero.progressive import EXAMPLES, LEARNED, LOSS, WEIGHT, Progress, describe, new_progress
 from nonzero.reading import mean_weights
 from nonzero.recalibration import (
@@ -42,7 +43,7 @@ from nonzero.scales import AT_ONCE, VALUES, Scales, count_ones, new_scales, scal
 from nonzero.settings import arguments_of, check_expected, lanes_of, settings_of
 from nonzero.settling import new_pending
 from nonzero.shared import SharedState
-from nonzero.table import Table, allocate, as_lanes
+from nonzero.table import Table, as_lanes
 
 __all__ = ["LogisticRegression"]
 

@@ -16,8 +16,8 @@ from nonzero.compiled import inlined, outlined
 from nonzero.intrinsics import EightLanes, OneLane, count, load, store
 from nonzero.lanes import chances, log, softplus
 from nonzero.mixture import mixed, rescaled, updated
+from nonzero.pages import allocate
 from nonzero.progressive import LARGEST_WEIGHT, LEARNED, record
-from nonzero.table import allocate
 
 __all__ = ["MOST", "new_pending", "settle"]
 

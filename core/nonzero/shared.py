@@ -28,17 +28,16 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from nonzero.pages import HUGE_PAGE, ask_for_huge, take
+
 __all__ = ["SharedState"]
 
 HEADER: Final = 1 << 14
 """Bytes before the arrays."""
 LINE: Final = 64
-HUGE_PAGE: Final = 1 << 21
 WITHDRAWN: Final = b"\x01"
 NO_MORE_WRITERS: Final = 0x10
 """F_SEAL_FUTURE_WRITE of ``linux/fcntl.h``, which Python has no name for."""
-POPULATE_WRITE: Final = 23
-"""MADV_POPULATE_WRITE of ``linux/mman.h``, likewise."""
 
 
 class SharedState:
@@ -85,7 +84,9 @@ class SharedState:
         try:
             os.ftruncate(descriptor, end)
             memory = mmap.mmap(descriptor, end)
-            _take(memory, descriptor, end)
+            ask_for_huge(memory)
+            take(np.frombuffer(memory, np.uint8), end)
+            os.posix_fallocate(descriptor, 0, end)  # what is left is taken, or refused, here
             memory[8 : 16 + len(text)] = len(text).to_bytes(8, "little") + text
             seals = NO_MORE_WRITERS | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
             fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
@@ -108,8 +109,7 @@ class SharedState:
         """
         size = os.fstat(descriptor).st_size
         memory = mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
-        if hasattr(mmap, "MADV_HUGEPAGE"):
-            memory.madvise(mmap.MADV_HUGEPAGE)
+        ask_for_huge(memory)
         return cls(memory, _as_writable(memory, size), None)
 
     @property
@@ -138,16 +138,6 @@ class SharedState:
     def __del__(self) -> None:
         with suppress(OSError):
             self.close()
-
-
-def _take(memory: mmap.mmap, descriptor: int, size: int) -> None:
-    """Take every page now, huge ones where the system gives them to shared memory."""
-    with suppress(OSError, AttributeError):  # not every system has huge pages
-        memory.madvise(mmap.MADV_HUGEPAGE)
-    with suppress(OSError):  # since Linux 5.14; what it leaves is taken, or refused, by the next
-        for start in range(0, size, HUGE_PAGE):  # no other thread runs meanwhile: so not all at once
-            memory.madvise(POPULATE_WRITE, start, min(HUGE_PAGE, size - start))
-    os.posix_fallocate(descriptor, 0, size)
 
 
 def _as_writable(memory: mmap.mmap, size: int) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import mmap
 import threading
 from typing import Final
@@ -10,36 +9,17 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.batch import MAX_BITS
 from nonzero.errors import SettingsError
 from nonzero.intrinsics import EightLanes, OneLane
+from nonzero.pages import HUGE_PAGE, allocate, take
 
-__all__ = ["LANE_COUNTS", "Table", "allocate", "as_lanes"]
+__all__ = ["LANE_COUNTS", "MAX_BITS", "Table", "as_lanes"]
+
+MAX_BITS: Final = 30
+"""The largest table: ``2**30`` slots."""
 
 LANE_COUNTS: Final = (1, 8)
 """How many lanes a table can have: one (8 bytes a slot), or eight (a 64-byte cache line a slot)."""
-
-
-PIECE: Final = 1 << 21
-"""Bytes of memory that are taken at once: a huge page."""
-
-POPULATE_WRITE: Final = 23
-"""MADV_POPULATE_WRITE of ``linux/mman.h``, since Linux 5.14, which Python has no name for."""
-
-
-def allocate(rows: int, columns: int) -> NDArray[np.float32]:
-    """Return zeroed float32[rows, columns] that starts at a page's border, and so at a cache line's.
-
-    The memory is the process's own, taken page by page as it is first touched, in huge pages where the system
-    gives them: with a table far larger than the caches, the look-up of small pages would cost as much as the
-    row.
-    """
-    # Private: Linux gives memory that could be shared no huge pages, unless told to for the whole machine.
-    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-    memory = mmap.mmap(-1, max(rows * columns * 4, mmap.PAGESIZE), flags=private)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        memory.madvise(mmap.MADV_HUGEPAGE)
-    return np.frombuffer(memory, np.float32, rows * columns).reshape(rows, columns)
 
 
 def as_lanes(rows: NDArray[np.float32]) -> OneLane | EightLanes:
@@ -96,9 +76,9 @@ class Table:
             So much; at most the whole table.
         """
         size = min(nbytes, self.nbytes)
-        if size >= PIECE:
+        if size >= HUGE_PAGE:
             # A daemon: the process may end before it is done.
-            threading.Thread(target=_take, args=(self.rows, size), name="pages", daemon=True).start()
+            threading.Thread(target=take, args=(self.rows, size), name="pages", daemon=True).start()
 
     @property
     def slots(self) -> int:
@@ -119,12 +99,3 @@ class Table:
     def accumulators(self) -> NDArray[np.float32]:
         """float32[slots + 1, lanes]: a view of the accumulators."""
         return self.rows[:, self.lanes :]
-
-
-def _take(rows: NDArray[np.float32], size: int) -> None:
-    """Take memory and leave its content alone: others may be writing to it."""
-    advise = ctypes.CDLL(None).madvise  # Python's own would let no other thread run meanwhile
-    for start in range(0, size, PIECE):
-        length = min(PIECE, size - start)
-        if advise(ctypes.c_void_p(rows.ctypes.data + start), ctypes.c_size_t(length), POPULATE_WRITE):
-            return  # an older system: then a page is taken when it is touched

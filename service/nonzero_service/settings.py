@@ -17,8 +17,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from nonzero.batch import MAX_BITS
 from nonzero.errors import SettingsError
+from nonzero.table import MAX_BITS
 from nonzero_service.impressions.rules import Keeping
 from nonzero_service.learning_rules import InteractionNames, Optimizer
 from nonzero_service.slicing import MAX_FIELDS

@@ -9,7 +9,7 @@ import pytest
 from nonzero import lanes
 from nonzero.compiled import kernel, types
 from nonzero.intrinsics import EightLanes, load, maximum, minimum, root, store, total
-from nonzero.table import allocate
+from nonzero.pages import allocate
 
 ONE = types.float32[::1]
 EIGHT = types.NamedUniTuple(types.float32[:, ::1], 1, EightLanes)

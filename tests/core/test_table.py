@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nonzero.table import PIECE, Table
+from nonzero.pages import HUGE_PAGE
+from nonzero.table import Table
 
 
 def resident() -> int:
@@ -20,12 +21,12 @@ def test_memory_is_taken_ahead_as_far_as_asked_for_and_its_content_left_alone() 
     table = Table(20, 8)
     table.rows[:4] = 7
     before = resident()
-    table.take_ahead(PIECE - 1)  # too little to begin for
+    table.take_ahead(HUGE_PAGE - 1)  # too little to begin for
     assert not [thread for thread in threading.enumerate() if thread.name == "pages"]
-    table.take_ahead(16 * PIECE)
+    table.take_ahead(16 * HUGE_PAGE)
     for thread in threading.enumerate():
         if thread.name == "pages":
             thread.join()
-    assert resident() - before > 12 * PIECE
-    assert resident() - before < 24 * PIECE
+    assert resident() - before > 12 * HUGE_PAGE
+    assert resident() - before < 24 * HUGE_PAGE
     assert np.count_nonzero(table.rows) == table.rows[:4].size
