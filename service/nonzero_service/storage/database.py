@@ -28,7 +28,9 @@ __all__ = ["PAGE_SIZE", "connect", "create", "translated"]
 PAGE_SIZE: Final = 65536
 """Bytes. With 4 KB pages a commit of 1 MB costs two and a half times the CPU, and half the throughput."""
 
-_CACHE_KB: Final = 8192  # of each connection: a group of 1 MB is committed without a spill
+_CACHE_PAGES: Final = 20
+"""Of each connection. SQLite takes so many whole when it opens a file, and a group of 1 MB fits in."""
+
 _APPLICATION: Final = 0x4E5A4A4C  # "NZJL"
 _FORMAT: Final = 1
 _OLDEST_SQLITE: Final = (3, 51, 3)  # older ones can damage a WAL when it is reset
@@ -180,5 +182,5 @@ def _configure(connection: apsw.Connection, synced: bool) -> None:
     connection.execute(
         f"PRAGMA synchronous={'FULL' if synced else 'NORMAL'}; PRAGMA wal_autocheckpoint=0; PRAGMA "
         "foreign_keys=ON; PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY; PRAGMA "
-        f"cache_size=-{_CACHE_KB};"
+        f"cache_size={_CACHE_PAGES};"
     ).fetchall()

@@ -82,50 +82,89 @@ def _hash(key: str) -> int:
     return xxhash.xxh3_64_intdigest(key.encode())
 
 
+class _Newest:
+    """The newest keys: a hash table with chains, in arrays that are taken whole, 24 bytes for each key.
+
+    A key that is added never takes the place of another, or of its own older one: it comes before them in
+    their chain. So nothing is lost where two keys share a hash, and a reader beside it finds every key whose
+    :meth:`add` has returned.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.hashes = np.zeros(capacity, np.uint64)
+        self.positions = np.zeros(capacity, np.int64)
+        self.used = 0
+        heads = np.zeros(1 << (capacity - 1).bit_length(), np.uint32)
+        self._mask = heads.size - 1
+        # Python reads and writes one number of a memoryview in half the time that an array takes.
+        self._heads, self._earlier = heads.data, np.zeros(capacity, np.uint32).data
+        self._hashes, self._positions = self.hashes.data, self.positions.data
+
+    @property
+    def full(self) -> bool:
+        return self.used == self.hashes.size
+
+    def add(self, hashed: int, position: int) -> None:
+        used, chain = self.used, hashed & self._mask
+        self._hashes[used], self._positions[used] = hashed, position
+        self._earlier[used] = self._heads[chain]
+        self.used = self._heads[chain] = used + 1
+
+    def find(self, hashed: int) -> list[int]:
+        """Return the positions of a hash, newest first."""
+        positions = []
+        found = self._heads[hashed & self._mask]
+        while found:
+            if self._hashes[found - 1] == hashed:
+                positions.append(self._positions[found - 1])
+            found = self._earlier[found - 1]
+        return positions
+
+
 class KeyIndex:
     """Where the records of each key stand: key -> positions, newest first.
 
-    The newest keys are kept as they are; older ones as sorted arrays of their 64-bit hashes and their
-    positions, 16 bytes a key. A hash that two keys share leads to a record of another key, which the caller
-    sees and passes over.
+    What it takes grows by 16 bytes a key, a segment at a time: only the newest segment is a hash table, and
+    of a fixed size; older ones are sorted arrays of 64-bit hashes and their positions. A hash that two keys
+    share leads to a record of another key, which the caller sees and passes over.
+
+    One thread adds and forgets; any may ask for positions meanwhile.
     """
 
     def __init__(self, segment: int = _SEGMENT) -> None:
         self._segment = segment
-        self._recent: dict[str, int] = {}
+        self._newest = _Newest(segment)
         self._sealed: list[tuple[NDArray[np.uint64], NDArray[np.int64]]] = []
 
     def add(self, key: str, position: int) -> None:
-        """Remember that the newest record of `key` stands at `position`."""
-        self._recent[key] = position
-        if len(self._recent) >= self._segment:
+        """Remember that the newest record of `key` stands at `position`, which is the highest so far."""
+        if self._newest.full:
             self._seal()
+        self._newest.add(_hash(key), position)
 
     def positions(self, key: str) -> Iterator[int]:
         """Yield the positions where a record of `key` may stand, newest first."""
-        newest = self._recent.get(key)
-        if newest is not None:
-            yield newest
+        hashed = _hash(key)
+        yield from self._newest.find(hashed)
         if not self._sealed:
             return
-        wanted = np.uint64(_hash(key))
+        wanted = np.uint64(hashed)
         for hashes, positions in reversed(self._sealed):
-            start = int(np.searchsorted(hashes, wanted, "left"))
-            stop = int(np.searchsorted(hashes, wanted, "right"))
-            yield from positions[start:stop][::-1].tolist()
+            start = int(hashes.searchsorted(wanted))
+            if start < hashes.size and hashes[start] == wanted:
+                stop = int(hashes.searchsorted(wanted, "right"))
+                yield from positions[start:stop][::-1].tolist()
 
     def forget(self, position: int) -> None:
         """Forget what stands at `position` or before it, a segment at a time: the rest may stay a while."""
         self._sealed = [(hashes, places) for hashes, places in self._sealed if int(places.max()) > position]
-        if not self._sealed:
-            self._recent = {key: place for key, place in self._recent.items() if place > position}
 
     def __len__(self) -> int:
-        return len(self._recent) + sum(hashes.size for hashes, _ in self._sealed)
+        return self._newest.used + sum(hashes.size for hashes, _ in self._sealed)
 
     def _seal(self) -> None:
-        hashes = np.fromiter(map(_hash, self._recent), np.uint64, len(self._recent))
-        positions = np.fromiter(self._recent.values(), np.int64, len(self._recent))
-        order = np.lexsort((positions, hashes))
-        self._sealed = [*self._sealed, (hashes[order], positions[order])]
-        self._recent = {}
+        full = self._newest
+        order = full.hashes.argsort(kind="stable")  # and so by position, of one hash
+        # In this order, and not in the same arrays: who asks meanwhile finds them here or there.
+        self._sealed = [*self._sealed, (full.hashes[order], full.positions[order])]
+        self._newest = _Newest(self._segment)

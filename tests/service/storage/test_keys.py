@@ -1,5 +1,10 @@
 """The index of idempotency keys finds the newest record first, and forgets what has expired."""
 
+import random
+import threading
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from nonzero_service.storage.keys import KeyIndex
@@ -29,14 +34,48 @@ def test_what_expired_is_forgotten_a_segment_at_a_time() -> None:
     assert list(index.positions("key-5")) == []
     assert list(index.positions("key-20")) == [20]
     assert len(index) == 25
-    index.forget(32)
-    assert [len(list(index.positions(f"key-{position}"))) for position in (30, 32, 33, 35)] == [0, 0, 1, 1]
-    index.forget(35)
-    assert len(index) == 0
-
-
-def test_a_key_costs_sixteen_bytes() -> None:
-    index = KeyIndex(1000)
-    for position in range(10_000):
+    index.forget(30)
+    assert [len(list(index.positions(f"key-{position}"))) for position in (20, 30, 31, 35)] == [0, 0, 1, 1]
+    for position in range(36, 200):
         index.add(f"key-{position}", position)
-    assert sum(hashes.nbytes + places.nbytes for hashes, places in index._sealed) == 16 * 10_000
+        index.forget(position)
+    assert len(index) <= 10
+
+
+def test_a_key_costs_sixteen_bytes_and_that_of_the_newest_segment_nothing_more() -> None:
+    index = KeyIndex(1000)
+    keys = [f"key-{position}" for position in range(20_900)]
+    tracemalloc.start()
+    try:
+        took = []
+        for end in (100, 900, 10_900, 20_900):
+            for position in range(len(index), end):
+                index.add(keys[position], position)
+            took.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert took[1] - took[0] < 100
+    assert took[3] - took[2] == pytest.approx(16 * 10_000, rel=0.05)
+
+
+def test_keys_that_are_asked_for_while_others_come_are_found() -> None:
+    index = KeyIndex(100)
+    added, ended = 0, threading.Event()
+
+    def ask() -> None:
+        chance = random.Random(1)
+        while not ended.is_set():
+            if wanted := added:
+                position = chance.randrange(max(0, wanted - 300), wanted)
+                assert position in index.positions(f"key-{position}")
+            asked.append(wanted)
+
+    asked: list[int] = []
+    with ThreadPoolExecutor() as pool:
+        asking = pool.submit(ask)
+        while added < 20_000 and not asking.done():
+            index.add(f"key-{added}", added)
+            added += 1
+        ended.set()
+        asking.result()
+    assert len(set(asked)) > 1
