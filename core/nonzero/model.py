@@ -2,68 +2,31 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero import diagnosis, kernels, snapshot
 from nonzero.batch import Batch
 from nonzero.confidence import uncertainty
-from nonzero.errors import BatchError, SettingsError, SnapshotError
-from nonzero.evidence.arrays import (
-    RESTARTS,
-    Evidence,
-    comparable,
-    forget,
-    group_masks,
-    new_evidence,
-    without_clock,
-)
+from nonzero.diagnosis import diagnose
+from nonzero.errors import BatchError
+from nonzero.evidence.arrays import RESTARTS, forget
 from nonzero.explanation import Explanation, take_apart
 from nonzero.formats.rows import NAMED, VALUED
-from nonzero.interactions import Interactions
-from nonzero.optimizers import AdaGrad, Rule, rates_of
-from nonzero.pages import allocate
-from nonzero.progressive import EXAMPLES, LEARNED, LOSS, WEIGHT, Progress, describe, new_progress
+from nonzero.inputs import NO_VALUES
+from nonzero.optimizers import Rule
+from nonzero.persistence import Persistent
+from nonzero.progressive import LOSS, WEIGHT, describe
 from nonzero.reading import mean_weights
-from nonzero.recalibration import (
-    Recalibration,
-    apply,
-    check_map,
-    describe_recalibration,
-    learn_map,
-    new_recalibration,
-)
+from nonzero.recalibration import apply, describe_recalibration, learn_map, new_recalibration
 from nonzero.remedy import rescale
-from nonzero.restoring import check_state
-from nonzero.scales import AT_ONCE, VALUES, Scales, count_ones, new_scales, scale
-from nonzero.settings import arguments_of, check_expected, lanes_of, settings_of
-from nonzero.settling import new_pending
-from nonzero.shared import SharedState
-from nonzero.table import Table, as_lanes
 
 __all__ = ["LogisticRegression"]
 
-NO_VALUES: Final = np.ones(1, np.float32)
-NO_FIELDS: Final = np.zeros(1, np.uint16)
 
-
-def _arrays(batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32], int]:
-    """Return a batch as kernels take it, with a mask for values' positions: 0 where every value is 1."""
-    if batch.values is None:
-        return batch.indptr, batch.indices, NO_VALUES, 0
-    return batch.indptr, batch.indices, batch.values, -1
-
-
-def _fields(batch: Batch) -> tuple[NDArray[np.uint16], int]:
-    """Return a batch's fields as kernels take them, with a mask for their positions."""
-    return (NO_FIELDS, 0) if batch.fields is None else (batch.fields, -1)
-
-
-class LogisticRegression:
+class LogisticRegression(Persistent):
     r"""Logistic regression over sparse features, learned one example at a time by AdaGrad.
 
     .. math::
@@ -97,6 +60,10 @@ class LogisticRegression:
 
     Attributes
     ----------
+    state
+        All that learning writes.
+    table
+        The largest part of it: weights and accumulators.
     recalibrating
         Whether :meth:`predict` maps its predictions, where there is a map; no part of the learned state.
     notes
@@ -132,39 +99,8 @@ class LogisticRegression:
         interactions: Sequence[str] = (),
         recalibrated: bool = False,
     ) -> None:
-        self.lanes = lanes_of(optimizer)
-        n = len(self.lanes)
-        self.table = Table(bits, n)
-        hyperparameters, shares, groups = rates_of(self.lanes), allocate(1, 2 * n), allocate(2, 2 * n)
-        rates = allocate(*hyperparameters.shape)
-        rates[:] = hyperparameters
-        shares[0, :n] = 1 / n
-        groups[:] = group_masks(self.lanes)
-        self._pending = new_pending(n)  # of examples that are learned from now
-        self._rates, self._shares, self._groups = as_lanes(rates), as_lanes(shares), as_lanes(groups)
-        self._rows = as_lanes(self.table.rows)
-        self._progress: Progress = new_progress(n)
-        self._evidence: Evidence = new_evidence(n, comparing=n > 1 and comparable(self.lanes))
-        self.scaled = optimizer is None if scaled is None else scaled
-        self._scales: Scales | None = new_scales() if self.scaled else None
-        self._interactions = Interactions(interactions) if len(interactions) else None
-        self._recalibration: Recalibration | None = new_recalibration() if recalibrated else None
+        super().__init__(bits, optimizer, scaled, interactions, recalibrated)
         self.recalibrating = recalibrated
-        self.notes: dict[str, Any] = {}
-        self.shared: SharedState | None = None
-        self._choose_kernels()
-
-    def _choose_kernels(self) -> None:
-        """Take the kernels of AdaGrad alone, or those of every rule, which are compiled when first needed."""
-        self._read: tuple[Any, ...] = (self._rows, self._shares)
-        loops: Any = kernels
-        if not all(isinstance(lane, AdaGrad) for lane in self.lanes):
-            from nonzero.rules import kernels as loops
-
-            self._read += (self._rates, self._progress.counts)
-        one = len(self.lanes) == 1
-        self._learn_kernel = loops.learn_one if one else loops.learn_eight
-        self._predict_kernel = loops.predict_one if one else loops.predict_eight
 
     # -- learning and predicting -----------------------------------------------------------------------
 
@@ -202,24 +138,10 @@ class LogisticRegression:
     def learn_checked(self, batch: Batch, time_ms: int | None = None) -> NDArray[np.float32]:
         """Learn from a batch that :meth:`check` accepts."""
         out = np.empty(len(batch), np.float32)
-        for piece, found in self._pieces(batch, out):
-            self._learn_kernel(
-                *self._taken(piece, learning=True),
-                *_fields(piece),
-                piece.labels,
-                piece.weights,
-                self._rows,
-                self._rates,
-                self._shares,
-                self._groups,
-                self._progress,
-                self._evidence,
-                -1 if time_ms is None else time_ms,
-                self._pending,
-                found,
-            )
-        if self._recalibration is not None:
-            learn_map(self._recalibration, out, batch.labels, batch.weights)
+        for piece, found in self._inputs.pieces(batch, out):
+            self._loops.learn(self._inputs.scaled(piece, learning=True), piece, time_ms, found)
+        if self.state.recalibration is not None:
+            learn_map(self.state.recalibration, out, batch.labels, batch.weights)
         return out
 
     def predict(self, batch: Batch) -> NDArray[np.float32]:
@@ -235,25 +157,19 @@ class LogisticRegression:
         """
         batch.check_slots(self.bits)
         out = np.empty(len(batch), np.float32)
-        for piece, found in self._pieces(batch, out):
-            self._predict_kernel(*self._taken(piece), *self._read, found)
+        for piece, found in self._inputs.pieces(batch, out):
+            self._loops.predict(self._inputs.scaled(piece), found)
         return self._mapped(out)
 
     def _mapped(self, out: NDArray[np.float32]) -> NDArray[np.float32]:
         """Put predictions through the learned map, in place, where they are to be served by it."""
-        if self._recalibration is not None and self.recalibrating:
-            apply(self._recalibration, out)
+        if self.recalibrating and self.state.recalibration is not None:
+            apply(self.state.recalibration, out)
         return out
-
-    def _pieces(self, batch: Batch, out: NDArray[np.float32]) -> Iterable[tuple[Batch, NDArray[np.float32]]]:
-        """Return a batch as the model takes it, some rows at a time, and of `out` the part of each."""
-        return ((batch, out),) if self._interactions is None else self._interactions.pieces(batch, out)
 
     def expanded(self, batch: Batch) -> Batch:
         """Return a batch with the products of the model's interactions, as the model takes it."""
-        return Batch.concatenate(
-            [piece for piece, _ in self._pieces(batch, np.empty(len(batch), np.float32))]
-        )
+        return Batch.concatenate([*self._inputs.expanded(batch)])
 
     def predict_body(self, body: bytes) -> float | None:
         """Predict the one example in a request's JSON body, in a third of the time.
@@ -267,33 +183,15 @@ class LogisticRegression:
         if found is None:
             return None
         rows, flags, largest_slot = found
-        if flags & (NAMED | VALUED) or largest_slot >= 2**self.bits:
-            return None
-        if self._interactions is not None or (self._scales is not None and self._scales.learned[VALUES]):
+        if flags & (NAMED | VALUED) or largest_slot >= 2**self.bits or not self._inputs.are_as_given:
             return None
         out = np.empty(1, np.float32)
-        self._predict_kernel(rows.indptr[:2], rows.indices, NO_VALUES, 0, *self._read, out)
+        self._loops.predict((rows.indptr[:2], rows.indices, NO_VALUES, 0), out)
         return float(self._mapped(out)[0])
-
-    def _taken(
-        self, batch: Batch, learning: bool = False
-    ) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32], int]:
-        """Return a batch as kernels take it: its values scaled where the model learns their scale."""
-        arrays = _arrays(batch)
-        if self._scales is None:
-            return arrays
-        if batch.values is None and not self._scales.learned[VALUES]:
-            if learning:
-                count_ones(*arrays, *_fields(batch), batch.weights, self._scales)
-            return arrays
-        out = np.empty(batch.nnz, np.float32)
-        known = np.empty((2, AT_ONCE))  # the call's own: several threads may predict
-        scale(*arrays, *_fields(batch), batch.weights, learning, self._scales, known, out)
-        return batch.indptr, batch.indices, out, -1
 
     def slots_of(self, batch: Batch) -> Iterator[NDArray[np.uint32]]:
         """Yield the slots that a batch names, those of its products too, some examples at a time."""
-        for piece, _ in self._pieces(batch, np.empty(len(batch), np.float32)):
+        for piece in self._inputs.expanded(batch):
             yield piece.indices & np.uint32(self.table.slots - 1)
 
     def scaled_values(self, batch: Batch) -> NDArray[np.float32]:
@@ -302,8 +200,7 @@ class LogisticRegression:
         They are what weights multiply; the values themselves for a model that does not scale them. Products
         of interactions are not added: see :meth:`expanded`.
         """
-        _, _, values, mask = self._taken(batch)
-        return values if mask else np.ones(batch.nnz, np.float32)
+        return self._inputs.values(batch)
 
     def learn_one(self, features: Mapping[str, Any], label: float, weight: float = 1.0) -> float:
         """Learn from one example; return its probability just before."""
@@ -316,24 +213,14 @@ class LogisticRegression:
     # -- looking inside --------------------------------------------------------------------------------
 
     @property
-    def bits(self) -> int:
-        """log2 of the number of slots."""
-        return self.table.bits
-
-    @property
     def examples(self) -> int:
         """The number of examples learned from, those of importance weight 0 included."""
-        return int(self._progress.counts[EXAMPLES])
+        return self.state.examples
 
     @property
     def restarts(self) -> int:
         """How often lanes began anew after a change in what comes."""
-        return int(self._evidence.counters[RESTARTS])
-
-    @property
-    def interactions(self) -> tuple[str, ...]:
-        """The pairs of fields whose features' products are features too."""
-        return () if self._interactions is None else self._interactions.names
+        return int(self.state.evidence.counters[RESTARTS])
 
     @property
     def nbytes(self) -> int:
@@ -343,36 +230,36 @@ class LogisticRegression:
     @property
     def shares(self) -> NDArray[np.float32]:
         """float32[lanes]: how much each lane counts in the mixture; they sum to 1."""
-        shares: NDArray[np.float32] = self._shares.rows[0, : len(self.lanes)]
+        shares: NDArray[np.float32] = self.state.shares.rows[0, : len(self.lanes)]
         return shares / np.float32(shares.sum())
 
     @property
     def lane_losses(self) -> NDArray[np.float64]:
         """float64[lanes]: each lane's own summed log loss, in nats; 0 for a single lane."""
-        return self._progress.lane_losses.copy()
+        return self.state.progress.lane_losses.copy()
 
     @property
     def weights(self) -> NDArray[np.float32]:
         """float32[slots + 1]: the lanes' weights averaged by the mixture, in log-odds; the intercept last."""
-        return mean_weights(self.lanes, self.table.rows, self._learned, self.shares)
+        return mean_weights(self.lanes, self.table.rows, self.state.learned, self.shares)
 
     @property
     def log_loss(self) -> float | None:
         """The mean log loss of the whole stream, in nats, as in :meth:`metrics`; None before it begins."""
-        weight = float(self._progress.sums[WEIGHT])
-        return float(self._progress.sums[LOSS]) / weight if weight else None
+        weight = float(self.state.progress.sums[WEIGHT])
+        return float(self.state.progress.sums[LOSS]) / weight if weight else None
 
     def metrics(self, recent: bool = True) -> dict[str, Any]:
         """Return the progressive validation so far: see :func:`nonzero.progressive.describe`."""
-        return describe(self._progress, recent)
+        return describe(self.state.progress, recent)
 
     def begin_recalibration(self) -> None:
         """Learn a map of the predictions from now on; where one is learned already, nothing changes.
 
         Nobody is served by it before :attr:`recalibrating` is set.
         """
-        if self._recalibration is None:
-            self._recalibration = new_recalibration()
+        if self.state.recalibration is None:
+            self.state.recalibration = new_recalibration()
 
     def recalibration(self) -> dict[str, Any] | None:
         """Return the map of the predictions, and what it gains; None for a model that learns none.
@@ -381,7 +268,7 @@ class LogisticRegression:
         --------
         nonzero.recalibration.describe_recalibration : the figures.
         """
-        return None if self._recalibration is None else describe_recalibration(self._recalibration)
+        return None if self.state.recalibration is None else describe_recalibration(self.state.recalibration)
 
     def explain(self, batch: Batch) -> Explanation:
         """Take the prediction of a batch of one example apart.
@@ -401,7 +288,7 @@ class LogisticRegression:
             rows,
             self.scaled_values(whole),
             self._verdicts(whole),
-            self._learned,
+            self.state.learned,
             self.shares,
         )
 
@@ -417,11 +304,6 @@ class LogisticRegression:
         """Return the rows of the table that a batch names."""
         return (batch.indices & np.uint32(self.table.slots - 1)).astype(np.intp)
 
-    @property
-    def _learned(self) -> int:
-        """The number of examples learned from, without those of importance weight 0."""
-        return int(self._progress.counts[LEARNED])
-
     def uncertainty(self, batch: Batch) -> NDArray[np.float32]:
         """Return float32[n]: how far one more example could move each prediction, in log-odds.
 
@@ -436,7 +318,7 @@ class LogisticRegression:
         """
         batch.check_slots(self.bits)
         out = np.empty(len(batch), np.float32)
-        for piece, found in self._pieces(batch, out):
+        for piece, found in self._inputs.pieces(batch, out):
             found[:] = uncertainty(
                 piece.indptr,
                 self._slots(piece),
@@ -468,9 +350,9 @@ class LogisticRegression:
         --------
         nonzero.diagnosis : what the verdicts mean, and how honest the intervals are.
         """
-        aged = self._groups.rows[1, : len(self.lanes)]
+        aged = self.state.groups.rows[1, : len(self.lanes)]
         named = [*names, *self.interactions]
-        return diagnosis.diagnose(self._evidence, self.lanes, aged, self.shares, self._learned, named, now_ms)
+        return diagnose(self.state.evidence, self.lanes, aged, self.shares, self.state.learned, named, now_ms)
 
     def apply_remedy(self, remedy: Mapping[str, Any], dry_run: bool = False) -> dict[str, Any]:
         """Make the accumulators of some lanes smaller, as a diagnosis named it; or say what that would do.
@@ -498,175 +380,8 @@ class LogisticRegression:
         """
         effect = rescale(self.table, self.lanes, remedy, dry_run)
         if not dry_run:
-            forget(self._evidence)
+            forget(self.state.evidence)
         return effect
-
-    # -- the whole state -------------------------------------------------------------------------------
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What the model was made with, as JSON holds it."""
-        recalibrated = self._recalibration is not None
-        return settings_of(self.bits, self.lanes, self.scaled, self.interactions, recalibrated)
-
-    @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> Self:
-        """Make a new model of :attr:`settings`.
-
-        Raises
-        ------
-        SettingsError
-            For settings that are missing, unknown or out of their range.
-        """
-        return cls(**arguments_of(settings))
-
-    def _state(self) -> dict[str, NDArray[Any]]:
-        """Return every array that learning writes, by name."""
-        state = {"table": self.table.rows, "shares": self._shares.rows, "groups": self._groups.rows}
-        state |= self._progress._asdict()
-        state |= {f"evidence_{name}": array for name, array in self._evidence._asdict().items()}
-        if self._scales is not None:
-            state |= {f"scale_{name}": array for name, array in self._scales._asdict().items()}
-        if self._recalibration is not None:
-            arrays = self._recalibration._asdict()
-            state |= {f"recalibration_{name}": array for name, array in arrays.items()}
-        return state
-
-    def digest(self) -> str:
-        """Return a hex digest of the whole learned state and its settings: equal digests, equal models.
-
-        When it was learned is no part of it: the same stream gives the same digest at any time.
-        """
-        timeless = {f"evidence_{name}": array for name, array in without_clock(self._evidence).items()}
-        return snapshot.digest_of(self._state() | timeless, self.settings)
-
-    def copy_from(self, other: LogisticRegression, *, slots: bool = True) -> None:
-        """Take over the whole learned state of a model with the same settings, and its notes.
-
-        Parameters
-        ----------
-        other
-            The model.
-        slots
-            Whether the table's slots too; they are nearly all of it.
-
-        Raises
-        ------
-        SettingsError
-            Where the settings differ.
-        """
-        if self.settings != other.settings:
-            raise SettingsError(f"a model of {other.settings} cannot be copied into one of {self.settings}")
-        mine = self._state()
-        for name, array in other._state().items():
-            first = 0 if slots or name != "table" else self.table.slots
-            np.copyto(mine[name][first:], array[first:])
-        self.notes = dict(other.notes)
-
-    def share(self) -> SharedState:
-        """Move the learned state into memory that other processes can read; again: return that memory.
-
-        While it is moved it is there twice.
-
-        Raises
-        ------
-        OSError
-            Where there is not so much memory.
-
-        See Also
-        --------
-        attach : what the others do with its descriptor.
-        """
-        if self.shared is None:
-            self.shared = SharedState.create(self.settings, self._state())
-            self._use(self.shared.arrays)
-        return self.shared
-
-    @classmethod
-    def attach(cls, descriptor: int) -> Self:
-        """Return the model that another process has shared, to predict with what it learns.
-
-        It can be asked everything; to let it learn ends the process, because its memory is mapped for
-        reading. The descriptor may be closed then. Its notes are not shared.
-
-        Raises
-        ------
-        OSError
-            Where the descriptor is not of a shared model.
-        """
-        shared = SharedState.attach(descriptor)
-        model = cls.from_settings(shared.settings)
-        model._use(shared.arrays)
-        model.shared = shared
-        return model
-
-    def _use(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Keep the learned state in these arrays from now on."""
-        self.table.rows = state["table"]
-        self._rows = as_lanes(self.table.rows)
-        self._shares, self._groups = as_lanes(state["shares"]), as_lanes(state["groups"])
-        self._progress = Progress(*(state[name] for name in Progress._fields))
-        self._evidence = Evidence(*(state[f"evidence_{name}"] for name in Evidence._fields))
-        if self._scales is not None:
-            self._scales = Scales(*(state[f"scale_{name}"] for name in Scales._fields))
-        if self._recalibration is not None:
-            self._recalibration = Recalibration(
-                *(state[f"recalibration_{name}"] for name in Recalibration._fields)
-            )
-        self._choose_kernels()
-
-    def save(self, path: str | os.PathLike[str]) -> str:
-        """Write the model and its notes to a file, whole or not at all.
-
-        Returns
-        -------
-        str
-            The digest of the file's contents; :meth:`digest` is that of the learned state alone.
-
-        Raises
-        ------
-        OSError
-            Where the disk refuses.
-        """
-        return snapshot.write(path, self._state(), {"settings": self.settings, "notes": self.notes})
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str], **expected: Any) -> Self:
-        """Read a model that :meth:`save` wrote.
-
-        Parameters
-        ----------
-        path
-            The file.
-        expected
-            Settings that it should have: ``bits``, ``optimizer``, ``scaled``, ``interactions``,
-            ``recalibrated`` as for the constructor.
-
-        Raises
-        ------
-        FileNotFoundError
-            Where there is no such file.
-        SnapshotError
-            For a file that is damaged or no saved model.
-        SettingsError
-            Where a stored setting differs from the one expected; the message names each difference.
-        """
-        tensors, metadata = snapshot.read(path)
-        try:
-            model = cls.from_settings(metadata["settings"])
-            model.notes = dict(metadata["notes"])
-            state = model._state()
-            for name, array in state.items():
-                if tensors[name].dtype != array.dtype:
-                    raise ValueError(f"{name} is {tensors[name].dtype}, not {array.dtype}")
-                array[:] = tensors[name].reshape(array.shape)
-            check_state(state, model.table, model.lanes, model._progress, model._evidence, model._scales)
-            if model._recalibration is not None:
-                check_map(model._recalibration)
-        except (KeyError, ValueError, TypeError, OSError) as error:
-            raise SnapshotError(f"{path} does not hold a model of this version: {error!r}") from error
-        check_expected(path, model.settings, expected)
-        return model
 
     def __repr__(self) -> str:
         return f"LogisticRegression(bits={self.bits}, lanes={len(self.lanes)}, examples={self.examples})"

@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from nonzero.evidence import arrays as ev
 from nonzero.evidence.arrays import Evidence
 from nonzero.optimizers import AdaGrad, Rule
-from nonzero.progressive import EXAMPLES, LARGEST_WEIGHT, LEARNED, Progress
+from nonzero.progressive import LARGEST_WEIGHT
+from nonzero.recalibration import check_map
 from nonzero.rules.bounds import MAX_WEIGHT
 from nonzero.rules.leader import MAX_SUM
 from nonzero.scales import Scales
+from nonzero.state import State
 from nonzero.table import Table
 
-__all__ = ["check_state"]
+__all__ = ["restore"]
 
 _ROWS: Final = 64
 """So many rows of the table are looked at side by side: numpy takes ten times as long for columns of 16."""
@@ -30,47 +32,43 @@ _BLOCK: Final = 64
 """So many times as many are looked at together: they stay in the cache."""
 
 
-def check_state(
-    state: Mapping[str, NDArray[Any]],
-    table: Table,
-    lanes: Sequence[Rule],
-    progress: Progress,
-    evidence: Evidence,
-    scales: Scales | None,
-) -> None:
-    """Refuse what no stream can lead to, as far as a kernel could go astray by it.
+def restore(state: State, tensors: Mapping[str, NDArray[Any]], lanes: Sequence[Rule]) -> None:
+    """Take over what was saved; refuse what no stream leads to, as far as a kernel could go astray by it.
 
     Parameters
     ----------
     state
-        All arrays by name, those of the other parameters among them.
-    table, lanes, progress, evidence, scales
+        A model's, which is of no use any more where this fails.
+    tensors
+        Arrays by name, as :meth:`nonzero.state.State.arrays` gives them.
+    lanes
         The model's.
 
     Raises
     ------
-    ValueError
+    KeyError, ValueError
         It names the array, and what it must be.
     """
-    _check_table(table, lanes)
-    for name, array in state.items():
+    arrays = state.arrays()
+    for name, array in arrays.items():
+        if tensors[name].dtype != array.dtype:
+            raise ValueError(f"{name} is {tensors[name].dtype}, not {array.dtype}")
+        array[:] = tensors[name].reshape(array.shape)
+    _check_table(state.table, lanes)
+    for name, array in arrays.items():
         if name != "table" and not np.isfinite(array).all():
             raise ValueError(f"{name} holds numbers that are not finite")
     for name in ("shares", "groups", "counts", "histogram", "evidence_counters", "evidence_shares"):
-        _require(bool((state[name] >= 0).all()), name, "0 or more")
-    _require(float(state["shares"].sum()) > 0, "shares", "0 or more, and not all 0")
-    _require(bool((state["groups"] <= 1).all()), "groups", "0 or 1")
-    _require(
-        progress.counts[LEARNED] <= progress.counts[EXAMPLES] < 2**53, "counts", "examples, and those learned"
-    )
-    _require(progress.sums[LARGEST_WEIGHT] >= 1, "sums", "1 or more where the largest weight stands")
-    _check_evidence(evidence)
-    if scales is not None:
-        for name in ("scale_squares", "scale_counts", "scale_learned"):
-            _require(bool((state[name] >= 0).all()), name, "0 or more")
-        _require(
-            bool((scales.squares[scales.counts > 0] > 0).all()), "scale_squares", "more than 0 where counted"
-        )
+        _require(bool((arrays[name] >= 0).all()), name, "0 or more")
+    _require(float(arrays["shares"].sum()) > 0, "shares", "0 or more, and not all 0")
+    _require(bool((arrays["groups"] <= 1).all()), "groups", "0 or 1")
+    _require(state.learned <= state.examples < 2**53, "counts", "examples, and those learned")
+    _require(state.progress.sums[LARGEST_WEIGHT] >= 1, "sums", "1 or more where the largest weight stands")
+    _check_evidence(state.evidence)
+    if state.scales is not None:
+        _check_scales(state.scales)
+    if state.recalibration is not None:
+        check_map(state.recalibration)
 
 
 def _check_table(table: Table, lanes: Sequence[Rule]) -> None:
@@ -101,6 +99,15 @@ def _check_evidence(evidence: Evidence) -> None:
     places = evidence.places
     _require(
         bool((places >= -1).all() and (places < max(fields, 1)).all()), "evidence_places", "places of fields"
+    )
+
+
+def _check_scales(scales: Scales) -> None:
+    """What values are divided by."""
+    for name, array in scales._asdict().items():
+        _require(bool((array >= 0).all()), f"scale_{name}", "0 or more")
+    _require(
+        bool((scales.squares[scales.counts > 0] > 0).all()), "scale_squares", "more than 0 where counted"
     )
 
 

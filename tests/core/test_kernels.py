@@ -7,6 +7,7 @@ import pytest
 
 from core.streams import random_batch
 from nonzero import AdaGrad, Batch, LogisticRegression
+from nonzero.kernels import predict_eight
 from oracles import ExactOracle, Float64Oracle, fold, weighted_step
 
 ONE_LANE = AdaGrad(0.3, 0.01)
@@ -35,7 +36,7 @@ def test_learning_is_bit_equal_to_the_oracle(optimizer: Any, weighted: Any, valu
     np.testing.assert_array_equal(model.learn(batch), fold(oracle, batch))
     np.testing.assert_array_equal(model.table.weights, oracle.w)
     np.testing.assert_array_equal(model.table.accumulators, oracle.g)
-    np.testing.assert_array_equal(model._shares.rows[0, : oracle.shares.size], oracle.shares)
+    np.testing.assert_array_equal(model.state.shares.rows[0, : oracle.shares.size], oracle.shares)
 
 
 @pytest.mark.parametrize("decay", [1.0, 0.99])
@@ -207,6 +208,12 @@ def test_an_argument_of_another_type_is_refused() -> None:
     batch = random_batch(10)
     model = LogisticRegression(bits=6)
     with pytest.raises(TypeError):
-        model._predict_kernel(
-            batch.indptr, batch.indices.astype(np.int64), batch.values, -1, model._rows, model._shares, None
+        predict_eight(
+            batch.indptr,
+            batch.indices.astype(np.int64),
+            batch.values,
+            -1,
+            model.state.rows,
+            model.state.shares,
+            None,
         )

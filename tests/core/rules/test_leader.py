@@ -42,7 +42,7 @@ def test_learning_is_bit_equal_to_the_oracle(optimizer: Any, weighted: Any) -> N
     np.testing.assert_array_equal(model.learn(batch), fold(oracle, batch))
     np.testing.assert_array_equal(model.table.weights, oracle.w)
     np.testing.assert_array_equal(model.table.accumulators, oracle.g)
-    np.testing.assert_array_equal(model._shares.rows[0, : oracle.shares.size], oracle.shares)
+    np.testing.assert_array_equal(model.state.shares.rows[0, : oracle.shares.size], oracle.shares)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
