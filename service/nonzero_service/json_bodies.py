@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
-
-import msgspec
+from typing import Any, NamedTuple
 
 from nonzero import Batch, FormatError, LineError
-from nonzero.formats.ndjson import parse_body
+from nonzero.formats.ndjson import NOT_JSON, parse_body, skim
 from nonzero.hashing import NO_FIELD, field_of, index_of
 from nonzero.interactions import product_index
 from nonzero_service.problems import Problem
@@ -90,10 +88,7 @@ def _products(features: Sequence[Feature], pair: str) -> Iterator[Feature]:
 
 def _is_json(body: bytes) -> bool:
     try:
-        _skimmed.decode(body)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+        skim(body)
+    except NOT_JSON:
         return False
     return True
-
-
-_skimmed: Final = msgspec.json.Decoder(msgspec.Raw)

@@ -9,6 +9,7 @@ import msgspec
 from starlette.types import Receive
 
 from nonzero import LineError
+from nonzero.formats.ndjson import NOT_JSON
 from nonzero_service.bodies import Bodies
 from nonzero_service.decoding import PIECE, decoder_of
 from nonzero_service.headers import Headers
@@ -68,7 +69,7 @@ def labels_of(body: bytes) -> tuple[Labels, bool]:
     """
     try:
         content: Any = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except NOT_JSON as error:
         raise Problem(400, f"the body is not JSON: {error}") from error
     many = content.get("labels") if isinstance(content, dict) and content.keys() == {"labels"} else None
     if many is not None and not isinstance(many, list):
@@ -131,6 +132,6 @@ def read_lines(lines: list[bytes], before: int) -> Labels:
     for number, line in enumerate(lines, before + 1):
         try:
             found.add(number, _line.decode(line))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except NOT_JSON as error:
             found.errors.append(LineError(number, str(error) if line.strip() else "the line is empty"))
     return found

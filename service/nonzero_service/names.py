@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from nonzero.formats.ndjson import NOT_JSON
 from nonzero_service.headers import JSON, NDJSON
 from nonzero_service.slicing import Slices
 
@@ -26,8 +27,6 @@ LOOK: Final = 1 << 16
 """So many bytes of a request are looked at."""
 LINES: Final = 64
 """So many of its examples, where values are wanted."""
-
-UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 NAMESPACE: Final = re.compile(rb"\|([^\s:|]+)")
 PAIR: Final = re.compile(rb"\s([^\s:|=]+)=")
@@ -73,7 +72,7 @@ class FieldNames:
         if self._requests > FIRST and self._requests % EVERY:
             return
         known = self.all()
-        with suppress(*UNREADABLE):  # what is wrong with it, whoever reads all of it says
+        with suppress(*NOT_JSON):  # what is wrong with it, whoever reads all of it says
             new = dict.fromkeys(name for name in self._found(media, data) if name not in known)
             if new:
                 # Another list, not a longer one: a snapshot may be reading it.
@@ -106,7 +105,7 @@ def _features(media: str, data: bytes) -> Iterator[tuple[str, str, str]]:
             continue
         try:
             whole = msgspec.json.decode(body, type=_Features)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except NOT_JSON:
             continue
         for example in (whole, *whole.examples[:LINES]):
             for field, raw in example.features.items():

@@ -38,7 +38,16 @@ from nonzero.formats.json_text import MARGIN
 from nonzero.formats.reading import PADDING, Buffer, Format, Parsed
 from nonzero.formats.rows import PLAIN, Row, Rows, assemble, assemble_with, summarize
 
-__all__ = ["NDJSON", "batch_of_features", "is_list", "parse_body", "read_bodies", "read_body"]
+__all__ = [
+    "NDJSON",
+    "NOT_JSON",
+    "batch_of_features",
+    "is_list",
+    "parse_body",
+    "read_bodies",
+    "read_body",
+    "skim",
+]
 
 ROWS_AT_ONCE: Final = 1024
 """So many examples are read at once where all are in memory: they and their bytes stay in the cache."""
@@ -51,6 +60,9 @@ NAMED: Final = 5
 
 LONG: Final = 1 << 16
 """So long a body that is wrong is skimmed first: decoding it stops every other thread, 25 ms for 1 MB."""
+
+NOT_JSON: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises where bytes are no JSON."""
 
 ENCODING_ERRORS: Final = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 
@@ -276,7 +288,7 @@ def _enveloped(line: bytes, start: int) -> list[bytes]:
         if not rest.endswith(b"}"):
             raise msgspec.DecodeError("the envelope does not end")
         return [bytes(example) for example in _examples.decode(rest[:-1])]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except NOT_JSON as error:
         members = _decoded(line)
         others = [name for name, _ in members if name != "examples"]
         if others:
@@ -288,15 +300,20 @@ def _enveloped(line: bytes, start: int) -> list[bytes]:
         raise FormatError(f'"examples" is {shown_value(members[0][1])}, not a list') from error
 
 
+def skim(body: bytes) -> None:
+    """Raise one of NOT_JSON where a body is no JSON; nothing is made of it."""
+    _skimmed.decode(body)
+
+
 def _decoded(body: bytes) -> Members:
     """Decode a body, if only to say that it is not JSON, or no object."""
     if not body.strip():
         raise FormatError('the body is empty; send an example such as {"features": {"site": "news"}}')
     try:
         if len(body) > LONG:
-            _skimmed.decode(body)
+            skim(body)
         decoded = decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except NOT_JSON as error:
         raise FormatError(f"this is not JSON: {error}") from error
     except InputError as error:
         raise FormatError(str(error)) from error

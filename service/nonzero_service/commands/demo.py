@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -11,11 +10,11 @@ from nonzero_service.commands.extra import service_extra
 from nonzero_service.commands.options import (
     DIRECTORY,
     FILE_HELP,
+    Reading,
     bits,
-    format_and_columns,
     learning_rate,
     optimizer_of,
-    reader_for,
+    reading,
     source_of,
 )
 
@@ -43,7 +42,7 @@ __all__ = ["demo"]
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the simulated log.")
 @click.option("--chunk", type=click.IntRange(1), default=100, show_default=True, help="Examples a request.")
-@format_and_columns
+@reading
 @bits
 @learning_rate
 def demo(
@@ -55,10 +54,7 @@ def demo(
     examples: int,
     seed: int,
     chunk: int,
-    format_: str | None,
-    label: str | None,
-    numeric: Sequence[str],
-    ignore: Sequence[str],
+    reading: Reading,
     bits: int,
     learning_rate: str,
 ) -> None:
@@ -74,7 +70,7 @@ def demo(
         log = simulated_log(examples, seed, chunk)
     else:
         source = source_of(file)
-        log = file_log(source, reader_for(source, format_, label, numeric, ignore), chunk)
+        log = file_log(source, reading.reader(source), chunk)
     run(
         log,
         host=host,

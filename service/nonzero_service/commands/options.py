@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,17 +21,17 @@ __all__ = [
     "DIRECTORY",
     "FILE_HELP",
     "NEW_FILE",
+    "Reading",
     "as_json",
     "bits",
     "data_directory",
-    "format_and_columns",
     "interactions",
     "interactions_of",
     "learner_of",
     "learning_rate",
     "optimizer",
     "optimizer_of",
-    "reader_for",
+    "reading",
     "source_of",
 ]
 
@@ -91,11 +93,53 @@ _READING: Final = (
 )
 
 
-def format_and_columns(command: Any) -> Any:
-    """Add the options that say how a file is read: ``format_``, ``label``, ``numeric`` and ``ignore``."""
+@dataclass(frozen=True)
+class Reading:
+    """How a file is read, as the options say it: None, or nothing, where they do not."""
+
+    format: str | None
+    label: str | None
+    numeric: Sequence[str]
+    ignore: Sequence[str]
+
+    @property
+    def of_columns(self) -> dict[str, Any]:
+        """What is said of columns."""
+        given = {"label": self.label, "numeric": self.numeric, "ignore": self.ignore}
+        return {name: value for name, value in given.items() if value}
+
+    def reader(self, source: Source) -> Reader:
+        """Make the reader that a file's name and the options ask for.
+
+        Raises
+        ------
+        click.BadParameter
+            For a format that is unknown or cannot be guessed, and for options that it does not have.
+        """
+        try:
+            return formats.reader(self.format or format_of(source.path), **self.of_columns)
+        except InputError as error:
+            hint = None if self.format in formats.NAMES else "--format"
+            raise click.BadParameter(str(error), param_hint=hint) from error
+
+
+def reading(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say how a file is read; the command is given them as ``reading``."""
+
+    @wraps(command)
+    def read(
+        *given: Any,
+        format_: str | None,
+        label: str | None,
+        numeric: Sequence[str],
+        ignore: Sequence[str],
+        **others: Any,
+    ) -> None:
+        command(*given, reading=Reading(format_, label, numeric, ignore), **others)
+
     for option in reversed(_READING):
-        command = option(command)
-    return command
+        read = option(read)
+    return read
 
 
 def interactions_of(given: Sequence[str]) -> list[str]:
@@ -159,26 +203,3 @@ def source_of(file: str) -> Source:
     if file != STDIN and (not Path(file).exists() or Path(file).is_dir()):
         raise click.BadParameter(f"there is no file {file}", param_hint="FILE")
     return Source(file)
-
-
-def reader_for(
-    source: Source,
-    format_: str | None,
-    label: str | None,
-    numeric: Sequence[str],
-    ignore: Sequence[str],
-) -> Reader:
-    """Make the reader that a file's name and the options ask for.
-
-    Raises
-    ------
-    click.BadParameter
-        For a format that is unknown or cannot be guessed, and for options that it does not have.
-    """
-    given = {"label": label, "numeric": numeric, "ignore": ignore}
-    options: dict[str, Any] = {name: value for name, value in given.items() if value}
-    try:
-        return formats.reader(format_ or format_of(source.path), **options)
-    except InputError as error:
-        hint = None if format_ in formats.NAMES else "--format"
-        raise click.BadParameter(str(error), param_hint=hint) from error

@@ -19,10 +19,10 @@ from nonzero_service.commands.display import Display
 from nonzero_service.commands.options import (
     FILE_HELP,
     NEW_FILE,
-    format_and_columns,
+    Reading,
     interactions,
     interactions_of,
-    reader_for,
+    reading,
     source_of,
 )
 from nonzero_service.commands.rejects import Rejects
@@ -40,16 +40,13 @@ __all__ = ["predict"]
     help="A file that train saved.",
 )
 @click.option("--output", type=NEW_FILE, help="Write here instead of to stdout.")
-@format_and_columns
+@reading
 @interactions
 def predict(
     file: str,
     model: Path,
     output: Path | None,
-    format_: str | None,
-    label: str | None,
-    numeric: Sequence[str],
-    ignore: Sequence[str],
+    reading: Reading,
     interactions: Sequence[str],
 ) -> None:
     """Predict every example of a file: one probability a line, in order. Labels are not looked at.
@@ -59,11 +56,11 @@ def predict(
     A line that cannot be read answers nan in its place, the reason goes to stderr, and the exit status is 1.
     """
     source = source_of(file)
-    reader = reader_for(source, format_, label, numeric, ignore)
+    reader = reading.reader(source)
     expected = {"interactions": interactions_of(interactions)} if interactions else {}
     learner = LogisticRegression.load(model, **expected)
     blocks: Iterable[bytes] = source
-    if not (label or numeric or ignore):
+    if not reading.of_columns:
         reader, blocks = read_alike(learner, reader, source)
     rejects = Rejects()
     done = 0

@@ -19,14 +19,14 @@ from nonzero_service.commands.display import Display, figures_line, figures_tabl
 from nonzero_service.commands.options import (
     FILE_HELP,
     NEW_FILE,
+    Reading,
     as_json,
     bits,
-    format_and_columns,
     interactions,
     learner_of,
     learning_rate,
     optimizer,
-    reader_for,
+    reading,
     source_of,
 )
 from nonzero_service.commands.rejects import Rejects
@@ -38,7 +38,7 @@ __all__ = ["train"]
 @click.command
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, help=FILE_HELP)
 @click.option("--model", type=NEW_FILE, help="Save what was learned, as safetensors.")
-@format_and_columns
+@reading
 @bits
 @learning_rate
 @optimizer
@@ -47,10 +47,7 @@ __all__ = ["train"]
 def train(
     files: Sequence[str],
     model: Path | None,
-    format_: str | None,
-    label: str | None,
-    numeric: Sequence[str],
-    ignore: Sequence[str],
+    reading: Reading,
     bits: int,
     learning_rate: str,
     optimizer: str,
@@ -62,7 +59,7 @@ def train(
     A line that cannot be read, or has no label, is counted, reported on stderr and not learned from.
     """
     sources = [source_of(file) for file in files]
-    readers = [reader_for(source, format_, label, numeric, ignore) for source in sources]
+    readers = [reading.reader(source) for source in sources]
     if model is not None and not model.absolute().parent.is_dir():
         raise click.BadParameter(f"there is no directory {model.absolute().parent}", param_hint="--model")
     learner = learner_of(bits, learning_rate, optimizer, interactions)

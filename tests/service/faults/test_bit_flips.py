@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import random
-import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.storage.snapshots import Snapshots
 from reporting import Figure
 from service.faults.invariants import silent
+from service.storage.flipping import flip
 
 ROWS = 60
 
@@ -60,52 +60,35 @@ def what_it_says(directory: Path) -> tuple[str, int, list[KeyRecord | None]]:
         return kept.model.digest(), journal.position, keys
 
 
-def restore(place: Path, files: dict[str, bytes]) -> None:
-    shutil.rmtree(place, ignore_errors=True)
-    (place / "snapshots").mkdir(parents=True)
-    for name, data in files.items():
-        (place / name).write_bytes(data)
-
-
-def flip(directory: Path, flips: int) -> tuple[int, int]:
-    """Flip one random bit at a time; return how often it was named, and how often it was harmless."""
+def flips(directory: Path, n: int) -> tuple[int, int]:
+    """Flip `n` random bits, one at a time; return how often it was named, and how often it was harmless."""
     original = directory / "original"
     original.mkdir()
     files = served(original)
-    place = directory / "flipped"
-    restore(place, files)
-    truth = what_it_says(place)
-    assert None not in truth[2]
-    weights = [1 if name == "mark" else 6 for name in files]
-    chance = random.Random(flips)
-    named = harmless = 0
-    for _ in range(flips):
-        restore(place, files)
-        name = chance.choices(list(files), weights)[0]
-        data = bytearray(files[name])
-        bit = chance.randrange(8 * len(data))
-        data[bit // 8] ^= 1 << bit % 8
-        (place / name).write_bytes(data)
-        try:
-            found = what_it_says(place)
-        except NonzeroError:
-            named += 1
-        else:
-            assert found == truth, f"bit {bit} of {name}"
-            harmless += 1
-            if "snapshots" in name and name == max(n for n in files if "snapshots" in n):
-                assert list(place.rglob("*.damaged")), f"bit {bit} of {name}"
-    return named, harmless
+    newest = max(name for name in files if "snapshots" in name)
+    asked: list[bool] = []
+
+    def ask(place: Path) -> Any:
+        said = what_it_says(place)
+        assert None not in said[2]
+        asked.append(bool(list(place.rglob("*.damaged"))))
+        return said
+
+    weights = {name: 1 if name == "mark" else 6 for name in files}
+    named, harmless = flip(files, weights, directory / "flipped", n, ask, NonzeroError)
+    damaged = asked[1:]  # the first is the truth, of whole files
+    assert all(aside for name, aside in zip(harmless, damaged, strict=True) if name == newest)
+    return named, len(harmless)
 
 
 def test_each_is_named_or_harmless(memory_path: Path) -> None:
-    named, harmless = flip(memory_path, 100)
+    named, harmless = flips(memory_path, 100)
     assert min(named, harmless) > 15
 
 
 @pytest.mark.soak
 def test_each_is_named_or_harmless_long(memory_path: Path, figure: Figure) -> None:
-    named, harmless = flip(memory_path, 1000)
+    named, harmless = flips(memory_path, 1000)
     figure(
         "flipped bits in a model's snapshots, journal, WAL and mark",
         "1,000: each named, or the same digest, rows and keys",
