@@ -207,7 +207,7 @@ class Batch:
         BatchError
             For a value that is no feature, naming its row and name.
         """
-        from nonzero.formats.ndjson import batch_of_features  # here, because formats make batches
+        from nonzero.formats.json_features import batch_of_features  # here, because formats make batches
 
         batch = batch_of_features(examples)
         given = {}

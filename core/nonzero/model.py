@@ -177,7 +177,7 @@ class LogisticRegression(Persistent):
         None where it has to be read, and predicted, by itself: it is something else than one example, or
         wrong; it has an id, or a slot outside the table; its features are multiplied, or its values scaled.
         """
-        from nonzero.formats.ndjson import read_body  # here, because files of other formats need no JSON
+        from nonzero.formats.json_bodies import read_body  # here, because files of other formats need no JSON
 
         found = read_body(body)
         if found is None:

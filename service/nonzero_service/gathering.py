@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from nonzero import Batch
 from nonzero.examples import usable
-from nonzero.formats.ndjson import read_bodies
+from nonzero.formats.json_bodies import read_bodies
 from nonzero_service.work import Applied, Learn, Pieces, Work
 
 __all__ = ["MOST", "Gathered", "Waiter"]

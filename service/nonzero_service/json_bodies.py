@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from nonzero import Batch, FormatError, LineError
-from nonzero.formats.ndjson import NOT_JSON, parse_body, skim
+from nonzero.formats.json_bodies import NOT_JSON, parse_body, skim
 from nonzero.hashing import NO_FIELD, field_of, index_of
 from nonzero.interactions import product_index
 from nonzero_service.problems import Problem

@@ -9,7 +9,7 @@ import msgspec
 from starlette.types import Receive
 
 from nonzero import LineError
-from nonzero.formats.ndjson import NOT_JSON
+from nonzero.formats.json_bodies import NOT_JSON
 from nonzero_service.bodies import Bodies
 from nonzero_service.decoding import PIECE, decoder_of
 from nonzero_service.headers import Headers

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from nonzero.formats.ndjson import NOT_JSON
+from nonzero.formats.json_bodies import NOT_JSON
 from nonzero_service.headers import JSON, NDJSON
 from nonzero_service.slicing import Slices
 

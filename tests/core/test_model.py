@@ -10,7 +10,7 @@ import pytest
 
 from core.streams import random_batch
 from nonzero import AdaGrad, Batch, BatchError, LogisticRegression, SettingsError, SnapshotError, snapshot
-from nonzero.formats.ndjson import parse_body
+from nonzero.formats.json_bodies import parse_body
 
 OPTIMIZERS = {"one lane": AdaGrad(0.2), "eight lanes": None}
 

@@ -16,7 +16,7 @@ from core.formats.plainly import assert_same, plain_reader, whole
 from fuzz.choices import Choices
 from nonzero import Batch, FormatError, formats
 from nonzero.files import Source
-from nonzero.formats.ndjson import parse_body
+from nonzero.formats.json_bodies import parse_body
 from nonzero_service.decoding import decoder_of
 from nonzero_service.label_bodies import Labels, labels_of, read_lines
 from nonzero_service.problems import Problem

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from nonzero.formats.ndjson import parse_body
+from nonzero.formats.json_bodies import parse_body
 from nonzero_service.models import Models
 from nonzero_service.settings import Settings
 

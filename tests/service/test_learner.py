@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from nonzero import AdaGrad, Batch, BatchError, LogisticRegression
-from nonzero.formats.ndjson import parse_body
+from nonzero.formats.json_bodies import parse_body
 from nonzero_service.committer import GROUP_BYTES, Committer
 from nonzero_service.errors import ClosedError, GivenUpError, QueueFullError
 from nonzero_service.fold import apply, settings_entry

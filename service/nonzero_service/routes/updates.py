@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from nonzero import Batch, LineError
 from nonzero.examples import usable
-from nonzero.formats.ndjson import is_list
+from nonzero.formats.json_bodies import is_list
 from nonzero_service.answers import send_json, send_stream, updated
 from nonzero_service.bodies import check_examples
 from nonzero_service.flows import Flow, Tally

@@ -1,0 +1,158 @@
+"""The bodies of requests, as JSON: one example, or ``{"examples": [example, ...]}``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from nonzero.batch import Batch
+from nonzero.errors import FormatError, InputError, LineError
+from nonzero.formats.json_plain import Members, decode, shown_value
+from nonzero.formats.json_workspace import ROWS_AT_ONCE, own_workspace
+from nonzero.formats.reading import Buffer, Parsed
+from nonzero.formats.rows import Rows, assemble
+
+__all__ = ["NOT_JSON", "is_list", "parse_body", "read_bodies", "read_body", "skim"]
+
+ENVELOPE: Final = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"examples"[ \t\r\n]*:')
+
+NAMED: Final = 5
+
+LONG: Final = 1 << 16
+"""So long a body that is wrong is skimmed first: decoding it stops every other thread, 25 ms for 1 MB."""
+
+NOT_JSON: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises where bytes are no JSON."""
+
+_examples: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_skimmed: Final = msgspec.json.Decoder(msgspec.Raw)
+
+
+def parse_body(body: Buffer) -> Batch:
+    """Read the body of a request, ``application/json``: one example, or ``{"examples": [example, ...]}``.
+
+    Raises
+    ------
+    FormatError
+        Where anything is wrong. Every bad example is among its ``lines``, numbered from 1; there are none
+        where the body as a whole is not JSON, or is neither form.
+
+    Examples
+    --------
+    >>> len(parse_body(b'{"examples": [{"features": {"site": "news"}}, {"features": {}, "label": 1}]}'))
+    2
+    """
+    workspace = own_workspace()
+    summary = workspace.one(body)
+    if summary is None:
+        return _parse_any(bytes(body))
+    return assemble(workspace.rows, 1, workspace.buffer, summary)
+
+
+def read_body(body: Buffer) -> tuple[Rows, int, int] | None:
+    """Read the body of one example where it is to be used at once: nothing is copied.
+
+    Returns
+    -------
+    tuple[Rows, int, int] | None
+        Rows, of which the first is the example and belongs to the thread until it reads again; and what
+        :func:`~nonzero.formats.rows.summarize` says of it. None where :func:`parse_body` has to read it.
+    """
+    workspace = own_workspace()
+    summary = workspace.one(body)
+    return None if summary is None else (workspace.rows, *summary)
+
+
+def is_list(body: bytes) -> bool:
+    """Whether a body says that it is ``{"examples": [...]}``."""
+    return ENVELOPE.match(body) is not None
+
+
+def read_bodies(bodies: Sequence[bytes]) -> Parsed:
+    """Read the bodies of many requests at once, of which each holds one example.
+
+    Returns
+    -------
+    Parsed
+        Their rows, and as ``lines`` which bodies they are, from 1. What compiled code cannot read has no row:
+        :func:`parse_body` reads it, or says what is wrong with it.
+    """
+    workspace = own_workspace()
+    batches: list[Batch] = []
+    numbers: list[NDArray[np.int64]] = []
+    for first in range(0, len(bodies), ROWS_AT_ONCE):
+        lines = [body.replace(b"\n", b"\t") for body in bodies[first : first + ROWS_AT_ONCE]]
+        batch, read = workspace.compiled(b"\n".join([*lines, b""]))
+        batches.append(batch)
+        numbers.append(np.flatnonzero(read) + (first + 1))
+    whole = np.concatenate([np.empty(0, np.int64), *numbers])
+    return Parsed(Batch.concatenate([one for one in batches if len(one)]), whole, (), len(bodies))
+
+
+def _parse_any(body: bytes) -> Batch:
+    """Read a body of whatever form."""
+    workspace = own_workspace()
+    # White space between words, and as wrong inside strings as a newline is: the body is one line now.
+    line = body.replace(b"\n", b"\t")
+    start = ENVELOPE.match(line)
+    examples: Sequence[bytes] = [line] if start is None else _enveloped(line, start.end())
+    batches: list[Batch] = []
+    errors: list[LineError] = []
+    for first in range(0, len(examples), ROWS_AT_ONCE):
+        n, wrong = workspace.read(b"\n".join([*examples[first : first + ROWS_AT_ONCE], b""]))
+        errors.extend(LineError(first + r + 1, reason) for r, reason in wrong.items())
+        if not errors:
+            batches.append(workspace.batch(n))
+    if errors:
+        if start is None:
+            _decoded(line)
+        named = "; ".join(f"example {error.line}: {error.reason}" for error in errors[:NAMED])
+        more = f"; and {len(errors) - NAMED} more" if len(errors) > NAMED else ""
+        raise FormatError(named + more, tuple(errors))
+    return Batch.concatenate(batches)
+
+
+def _enveloped(line: bytes, start: int) -> list[bytes]:
+    """Take the examples out of ``{"examples": [...]}``, where the list is said to start at `start`."""
+    rest = line[start:].rstrip(b" \t\r")
+    try:
+        if not rest.endswith(b"}"):
+            raise msgspec.DecodeError("the envelope does not end")
+        return [bytes(example) for example in _examples.decode(rest[:-1])]
+    except NOT_JSON as error:
+        members = _decoded(line)
+        others = [name for name, _ in members if name != "examples"]
+        if others:
+            raise FormatError(
+                f'{shown_value(others[0])} stands beside "examples"; send nothing else'
+            ) from error
+        if len(members) > 1:
+            raise FormatError('"examples" stands twice; send one list') from error
+        raise FormatError(f'"examples" is {shown_value(members[0][1])}, not a list') from error
+
+
+def skim(body: bytes) -> None:
+    """Raise one of NOT_JSON where a body is no JSON; nothing is made of it."""
+    _skimmed.decode(body)
+
+
+def _decoded(body: bytes) -> Members:
+    """Decode a body, if only to say that it is not JSON, or no object."""
+    if not body.strip():
+        raise FormatError('the body is empty; send an example such as {"features": {"site": "news"}}')
+    try:
+        if len(body) > LONG:
+            skim(body)
+        decoded = decode(body)
+    except NOT_JSON as error:
+        raise FormatError(f"this is not JSON: {error}") from error
+    except InputError as error:
+        raise FormatError(str(error)) from error
+    if not isinstance(decoded, Members):
+        raise FormatError(f'the body is {shown_value(decoded)}; send an example, or {{"examples": [...]}}')
+    return decoded

@@ -1,0 +1,107 @@
+"""Room in which a thread reads JSON examples that are in memory, and what it makes of them."""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nonzero.batch import Batch
+from nonzero.errors import InputError
+from nonzero.formats.json_examples import read_examples
+from nonzero.formats.json_plain import row_of
+from nonzero.formats.json_text import MARGIN
+from nonzero.formats.reading import PADDING, Buffer
+from nonzero.formats.rows import PLAIN, Row, Rows, assemble, assemble_with, summarize
+
+__all__ = ["ROWS_AT_ONCE", "Workspace", "own_workspace"]
+
+ROWS_AT_ONCE: Final = 1024
+"""So many examples are read at once: they and their bytes stay in the cache."""
+
+NEWLINE: Final = ord("\n")
+
+
+class Workspace:
+    """What reading needs beside its result: allocation costs more than one row."""
+
+    def __init__(self, size: int = 2**14) -> None:
+        self._reserve(size)
+
+    def _reserve(self, size: int) -> None:
+        self.size = size
+        self.buffer = bytearray(size + PADDING)
+        self.array = np.frombuffer(self.buffer, np.uint8)
+        self.scratch = np.empty(size + MARGIN, np.uint8)
+        self.rows = Rows.allocate(ROWS_AT_ONCE, size // 2 + 1)
+
+    def one(self, line: Buffer) -> tuple[int, int] | None:
+        """Read a single line without its end, into the first row; return what :func:`summarize` says of it.
+
+        None where it is long, or compiled code cannot read it.
+        """
+        end = len(line) + 1
+        if end > self.size:
+            return None
+        self.buffer[: end - 1] = line
+        self.buffer[end - 1] = NEWLINE
+        if read_examples(self.array, end, self.scratch, self.rows) != 1:
+            return None
+        summary = summarize(self.rows, 1)
+        return None if summary[0] & PLAIN else summary
+
+    def read(self, lines: bytes) -> tuple[int, dict[int, str]]:
+        """Read at most ROWS_AT_ONCE whole lines; return how many, and the reasons of those that are wrong."""
+        size = len(lines)
+        if not size <= self.size <= 64 * max(size, 2**16):
+            self._reserve(size)
+        self.buffer[:size] = lines
+        n = read_examples(self.array, size, self.scratch, self.rows)
+        self.summary = summarize(self.rows, n)
+        self.by_python: dict[int, Row | None] = {}
+        wrong: dict[int, str] = {}
+        if self.summary[0] & PLAIN:
+            for r in np.flatnonzero(self.rows.plain[:n]).tolist():
+                start, end = self.rows.spans[r].tolist()
+                try:
+                    self.by_python[r] = row_of(lines[start:end])
+                except InputError as error:
+                    wrong[r] = str(error)
+        return n, wrong
+
+    def compiled(self, lines: bytes) -> tuple[Batch, NDArray[np.bool_]]:
+        """Read at most ROWS_AT_ONCE whole lines; return the rows that compiled code can read, and which."""
+        size = len(lines)
+        if not size <= self.size <= 64 * max(size, 2**16):
+            self._reserve(size)
+        self.buffer[:size] = lines
+        n = read_examples(self.array, size, self.scratch, self.rows)
+        read = self.rows.plain[:n] == 0
+        summary = summarize(self.rows, n)
+        if not summary[0] & PLAIN:
+            return assemble(self.rows, n, self.buffer, summary), read
+        left: dict[int, Row | None] = dict.fromkeys(np.flatnonzero(~read).tolist())
+        return assemble_with(self.rows, n, self.buffer, left), read
+
+    def batch(self, n: int) -> Batch:
+        """Copy the first `n` rows, all of them right, out as a batch."""
+        if self.by_python:
+            return assemble_with(self.rows, n, self.buffer, self.by_python)
+        return assemble(self.rows, n, self.buffer, self.summary)
+
+
+class _Own(threading.local):
+    """Each thread's own workspace."""
+
+    def __init__(self) -> None:
+        self.workspace = Workspace()
+
+
+_own: Final = _Own()
+
+
+def own_workspace() -> Workspace:
+    """Return this thread's workspace: what it reads is there until it reads again."""
+    return _own.workspace
