@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
+import threading
+import time
 import weakref
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -19,7 +20,7 @@ from nonzero_service.models import Models
 __all__ = ["Metrics"]
 
 LOOK_SECONDS: Final = 0.03
-"""For so long the recent figures are waited for."""
+"""For so long recent figures are worked out before metrics are told."""
 
 
 class Metrics(Counts):
@@ -36,26 +37,14 @@ class Metrics(Counts):
         self._registry = CollectorRegistry()
         self._registry.register(self)
         self._learned = _Learned(models)
-        self._looking: asyncio.Future[None] | None = None
         self._registry.register(self._learned)
         self._registry.register(Delayed(models))
         self._registry.register(_Sliced(models))
         ProcessCollector(registry=self._registry)
 
-    async def looked(self, aside: Callable[[Callable[[], None]], Coroutine[Any, Any, None]]) -> None:
-        """Have it worked out how well each model has predicted lately; wait for that, but not for long.
-
-        It takes 10 ms of each model that learns, and ten times that where there is too much to do: then
-        :meth:`text` has the figures as they were. `aside` runs a task on another thread.
-        """
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.ensure_future(aside(self._learned.look))
-        await asyncio.wait([self._looking], timeout=LOOK_SECONDS)
-        if self._looking.done():
-            self._looking.result()
-
     def text(self) -> bytes:
-        """Return everything in Prometheus' text format."""
+        """Return everything in Prometheus' text format; that takes milliseconds, and any thread may ask."""
+        self._learned.look()
         return generate_latest(self._registry)
 
 
@@ -66,8 +55,14 @@ class _Recent(NamedTuple):
     """The model: another one may have its name."""
     examples: int
     """What it had learned from."""
+    at: float
+    """When that was, by the monotonic clock."""
     figures: dict[str, Any]
     """Of its metrics, those of the last examples."""
+
+
+def _at(known: _Recent | None) -> float:
+    return 0.0 if known is None else known.at
 
 
 class _Learned(Collector):
@@ -76,16 +71,26 @@ class _Learned(Collector):
     def __init__(self, models: Models) -> None:
         self._models = models
         self._recent: dict[str, _Recent] = {}
+        self._looking = threading.Lock()
 
     def look(self) -> None:
-        """Work the recent figures out, of the models that have learned since."""
-        found = {}
-        for served in self._models.all():
-            known, model = self._recent.get(served.name), served.model
-            if known is None or known.model() is not model or known.examples != model.examples:
-                known = _Recent(weakref.ref(model), model.examples, model.metrics()["recent"])
-            found[served.name] = known
-        self._recent = found
+        """Work out how well each model that has learned since has predicted lately.
+
+        It takes some milliseconds of each. Where that is too long, those that have waited longest come first,
+        and the others' figures stay as they were.
+        """
+        with self._looking:
+            until = time.monotonic() + LOOK_SECONDS
+            before, found = self._recent, {}
+            for served in sorted(self._models.all(), key=lambda one: _at(before.get(one.name))):
+                known, model = before.get(served.name), served.model
+                if known is None or known.model() is not model or known.examples != model.examples:
+                    now = time.monotonic()
+                    if now < until:
+                        known = _Recent(weakref.ref(model), model.examples, now, model.metrics()["recent"])
+                if known is not None:
+                    found[served.name] = known
+            self._recent = found
 
     def collect(self) -> Iterator[Metric]:
         """Yield all of it."""

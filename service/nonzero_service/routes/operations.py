@@ -68,7 +68,6 @@ def router(service: Service) -> APIRouter:
     async def metrics() -> Response:
         """Read metrics of requests and models, as Prometheus reads them."""
         await service.models.crew.gather_counts()
-        await service.metrics.looked(service.bodies.aside)
         return Response(await service.bodies.aside(service.metrics.text), media_type=EXPOSITION)
 
     @routes.get("/openapi.json", include_in_schema=False)
