@@ -27,7 +27,7 @@ def read_labels(labels):
     return -1
 
 
-@kernel(types.int64(types.Array(types.float32, 1, readonly=True)))
+@kernel(types.int64(types.float32.readonly))
 def read_weights(weights):
     """Return the first row whose importance weight is not from 0 to 1e6, or -1."""
     for r in range(weights.size):

@@ -25,7 +25,7 @@ __all__ = ["NO_FIELD", "field_of", "index_of"]
 NO_FIELD: Final = 0
 """The field of a feature that was given by its index."""
 
-BYTES = types.Array(types.uint8, 1, readonly=True)
+BYTES = types.uint8.readonly
 
 
 NAMES_AT_ONCE: Final = 1024

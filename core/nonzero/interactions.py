@@ -39,9 +39,8 @@ MAX_PAIRS: Final = 256
 MAX_TEXT: Final = 8192  # characters: what processes share has so much room, and more
 LARGEST = np.float32(MAX_VALUE)
 
-INDPTR, INDICES, VALUES, FIELDS = (
-    types.Array(of, 1, readonly=True) for of in (types.int64, types.uint32, types.float32, types.uint16)
-)
+INDPTR, INDICES = types.int64.readonly, types.uint32.readonly
+VALUES, FIELDS = types.float32.readonly, types.uint16.readonly
 PAIRS = types.uint16[:, ::1]
 
 

@@ -116,11 +116,10 @@ def step(parameters, information, x, residual, curvature, s):
     parameters[OFFSET] = min(max(b, -MOST_OFFSET), MOST_OFFSET)
 
 
-_FLOATS = types.Array(types.float32, 1, readonly=True)
 _STATE = types.NamedUniTuple(types.float64[::1], 3, Recalibration)
 
 
-@kernel(types.void(types.float32[::1], _FLOATS, _FLOATS, _STATE))
+@kernel(types.void(types.float32[::1], types.float32.readonly, types.float32.readonly, _STATE))
 def _learn(probabilities, labels, weights, state):
     """Map each prediction, write down how that went, and learn from it."""
     parameters, information, sums = state

@@ -138,15 +138,12 @@ def scale_row(indices, values, value_mask, fields, field_mask, lo, hi, scales, k
                 out[np.uintp(start + k)] = scaled(ONE, known[0, np.uintp(k)], known[1, np.uintp(k)])
 
 
-ARRAYS = [
-    types.Array(of, 1, readonly=True)
-    for of in (types.int64, types.uint32, types.float32, types.uint16, types.float32)
-]
 SCALES = types.NamedTuple((types.float64[::1], types.float64[::1], types.int64[::1]), Scales)
-VALUED = (*ARRAYS[:3], types.intp, ARRAYS[3], types.intp)
+VALUES_AND_FIELDS = (types.float32.readonly, types.intp, types.uint16.readonly, types.intp)
+EXAMPLES = (types.int64.readonly, types.uint32.readonly, *VALUES_AND_FIELDS, types.float32.readonly)
 
 
-@kernel(types.void(*VALUED, ARRAYS[4], types.intp, SCALES, types.float64[:, ::1], types.float32[::1]))
+@kernel(types.void(*EXAMPLES, types.intp, SCALES, types.float64[:, ::1], types.float32[::1]))
 def scale(indptr, indices, values, value_mask, fields, field_mask, weights, learning, scales, known, out):
     """Scale every value of a batch into float32[nnz]; with `learning`, learn from each row's after it.
 
@@ -159,7 +156,7 @@ def scale(indptr, indices, values, value_mask, fields, field_mask, weights, lear
             learn_row(indices, values, value_mask, fields, field_mask, lo, hi, scales)
 
 
-@kernel(types.void(*VALUED, ARRAYS[4], SCALES))
+@kernel(types.void(*EXAMPLES, SCALES))
 def count_ones(indptr, indices, values, value_mask, fields, field_mask, weights, scales):
     """Learn from a batch of ones, while every scale is still 1."""
     for r in range(indptr.size - 1):

@@ -184,7 +184,6 @@ def put_away(watch, stride):
     counters[DENSE] = min(counters[DENSE] + 1, WINDOW) if stride == 1 else 0
 
 
-_FLOATS = types.Array(types.float32, 1, readonly=True)
 _STATE = types.NamedTuple(
     (types.int64[::1], types.float64[::1], types.float64[:, ::1], types.float64[::1], types.float64[::1]),
     Watch,
@@ -193,13 +192,13 @@ _STATE = types.NamedTuple(
 
 @kernel(
     types.UniTuple(types.intp, 2)(
-        _FLOATS,
-        _FLOATS,
+        types.float32.readonly,
+        types.float32.readonly,
         types.intp,
         types.intp,
         types.intp,
         types.intp,
-        _FLOATS,
+        types.float32.readonly,
         types.int64[::1],
         types.int64[::1],
         _STATE,
@@ -237,8 +236,8 @@ def advance(labels, weights, start, stop, first, stride, p, features, new, watch
 
 @kernel(
     types.void(
-        types.Array(types.int64, 1, readonly=True),
-        types.Array(types.uint32, 1, readonly=True),
+        types.int64.readonly,
+        types.uint32.readonly,
         types.float32[:, ::1],
         types.int64[::1],
     )

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.compiled import inlined, kernel, types
+from nonzero.formats.words import copied
 from nonzero.ids import Ids
 
 __all__ = ["written"]
@@ -36,11 +37,6 @@ BEFORE: Final = np.frombuffer(b'{"probability":', np.uint8)
 NAMED: Final = np.frombuffer(b',"id":"', np.uint8)
 MOST: Final = len(b'{"probability":1.23456789e-10,"id":""}\n')
 QUOTE, END, POINT = np.uint8(ord('"')), np.uint8(ord("}")), np.uint8(ord("."))
-
-_FLOATS = types.Array(types.float32, 1, readonly=True)
-_U32 = types.Array(types.uint32, 1, readonly=True)
-_I64 = types.Array(types.int64, 1, readonly=True)
-_BYTES = types.Array(types.uint8, 1, readonly=True)
 
 
 @inlined
@@ -66,14 +62,6 @@ def nine_digits(p, bits):
     if q == TENS[DIGITS]:
         return TENS[DIGITS - 1], down - 1
     return q, down
-
-
-@inlined
-def copied(source, start, stop, out, at):
-    """Copy bytes; return where they end."""
-    for j in range(stop - start):
-        out[np.uintp(at + j)] = source[np.uintp(start + j)]
-    return at + stop - start
 
 
 @inlined
@@ -110,11 +98,11 @@ def put_number(p, bits, out, at):
 
 @kernel(
     types.intp(
-        _FLOATS,
-        _U32,
-        _BYTES,
-        _I64,
-        types.Array(types.boolean, 1, readonly=True),
+        types.float32.readonly,
+        types.uint32.readonly,
+        types.uint8.readonly,
+        types.int64.readonly,
+        types.boolean.readonly,
         types.uint8,
         types.uint8[::1],
     )

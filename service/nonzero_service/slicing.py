@@ -58,12 +58,12 @@ class Slice(NamedTuple):
 
 @kernel(
     types.void(
-        types.Array(types.int64, 1, readonly=True),
-        types.Array(types.uint32, 1, readonly=True),
-        types.Array(types.uint16, 1, readonly=True),
-        types.Array(types.float32, 1, readonly=True),
-        types.Array(types.float32, 1, readonly=True),
-        types.Array(types.float32, 1, readonly=True),
+        types.int64.readonly,
+        types.uint32.readonly,
+        types.uint16.readonly,
+        types.float32.readonly,
+        types.float32.readonly,
+        types.float32.readonly,
         types.uint8[::1],
         types.int64[:, ::1],
         types.int64[::1],

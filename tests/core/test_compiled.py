@@ -109,6 +109,24 @@ def test_what_one_process_compiled_another_loads_without_numba(small: Path) -> N
     assert run(RUN, **environment)[0] == "2.0 False"
 
 
+def test_what_nothing_has_used_for_a_month_is_removed(small: Path) -> None:
+    cache = small / "cache"
+    environment = {"PYTHONPATH": small, "NONZERO_CACHE_DIR": cache}
+    run(RUN, **environment)
+    [ours] = cache.iterdir()
+    old, recent, strange = (cache / name for name in ("0" * 20, "1" * 20, "notes"))
+    for directory, days in ((ours, 40), (old, 40), (recent, 20), (strange, 40)):
+        directory.mkdir(exist_ok=True)
+        (directory / "kernel").touch()
+        os.utime(directory, (time.time() - days * 86_400,) * 2)
+    assert run(RUN, **environment)[0] == "2.0 False"  # uses ours, and compiles nothing
+    assert old.exists()
+    (small / "small.py").write_text(KERNEL.replace("values[i]", "values[i] + 1"))
+    assert run(RUN, **environment)[0] == "3.0 True"
+    assert {ours, recent, strange} < {*cache.iterdir()}
+    assert not old.exists()
+
+
 def test_where_nothing_can_be_kept_it_works_and_says_so(small: Path) -> None:
     (small / "file").write_text("")
     (small / f"nonzero-{os.getuid()}").write_text("")

@@ -4,7 +4,8 @@ Numba's own disk cache is keyed by the file in which a function stands, so an ed
 kernels that inline it stale. Here the name is a digest of every source that can be part of a kernel (its
 module, those that this imports, and those that they import), of what compiles it, the versions, the CPU and
 the flags. A file begins with a digest of itself and of where it belongs, so that one that is damaged, or was
-copied from elsewhere, is compiled anew and never run.
+copied from elsewhere, is compiled anew and never run. A directory that no process has used for a month is
+removed when something new is kept.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import re
 import stat
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib.machinery import PathFinder
@@ -40,6 +42,13 @@ Place = tuple[str, str]
 """Where a kernel's machine code is kept under each root: the directory and the file."""
 
 DIGEST_BYTES: Final = 16
+
+DAY: Final = 86_400.0
+
+UNUSED_SECONDS: Final = 30 * DAY
+"""So long a directory stays after its last use, of which the time is written down once a day."""
+
+DIRECTORY: Final = re.compile("[0-9a-f]{20}")
 
 PACKAGE: Final = Path(__file__).parent.parent
 
@@ -170,25 +179,27 @@ def _digest(place: Place, code: bytes) -> bytes:
     return xxh3_128("/".join(place).encode() + b"\0" + code).digest()
 
 
-def _is_safe(directory: Path) -> bool:
-    """Whether nobody but this user and root could have put code there."""
+def _safe(directory: Path) -> os.stat_result | None:
+    """Return a directory's status where nobody but this user and root could have put code there."""
     try:
         status = directory.stat()
     except OSError:
-        return False
-    return status.st_uid in (0, os.getuid()) and not status.st_mode & stat.S_IWOTH
+        return None
+    return status if status.st_uid in (0, os.getuid()) and not status.st_mode & stat.S_IWOTH else None
 
 
 def read(place: Place) -> bytes | None:
     """Return the machine code that is kept there; None where there is none that may be run."""
     directory, name = place
     for root in roots():
-        if not _is_safe(root / directory):
+        if (status := _safe(root / directory)) is None:
             continue
         with contextlib.suppress(OSError):
             content = (root / directory / name).read_bytes()
             digest, code = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
             if digest == _digest(place, code):
+                if time.time() - status.st_mtime > DAY:
+                    _note_use(root / directory)
                 return code
     return None
 
@@ -198,7 +209,7 @@ def is_writable(place: Place) -> bool:
     for root in roots():
         with contextlib.suppress(OSError):
             (root / place[0]).mkdir(mode=0o700, parents=True, exist_ok=True)
-            if _is_safe(root / place[0]) and os.access(root / place[0], os.W_OK):
+            if _safe(root / place[0]) and os.access(root / place[0], os.W_OK):
                 return True
     return False
 
@@ -207,10 +218,34 @@ def write(place: Place, code: bytes) -> None:
     """Keep machine code for the processes to come, whole or not at all, if anything can be written."""
     directory, name = place
     for root in roots():
-        with contextlib.suppress(OSError), _replacing(root / directory, name) as file:
-            file.write(_digest(place, code) + code)
+        with contextlib.suppress(OSError):
+            with _replacing(root / directory, name) as file:
+                file.write(_digest(place, code) + code)
+            _prune(root)
             return
     _warn()
+
+
+def _note_use(directory: Path) -> None:
+    with contextlib.suppress(OSError):  # it may be another user's, or cannot be written
+        os.utime(directory)
+
+
+@cache
+def _prune(root: Path) -> None:
+    """Remove this user's directories that are not used any more.
+
+    Other processes may be doing the same; and one that needs such a directory at this moment compiles anew,
+    as it does where there is none.
+    """
+    from shutil import rmtree  # here, because it takes 5 ms to import
+
+    with contextlib.suppress(OSError):
+        for directory in [*root.iterdir()]:
+            status = directory.lstat()
+            unused = time.time() - status.st_mtime > UNUSED_SECONDS
+            if unused and status.st_uid == os.getuid() and DIRECTORY.fullmatch(directory.name):
+                rmtree(directory, ignore_errors=True)
 
 
 @cache
@@ -227,7 +262,7 @@ def _warn() -> None:
 def _replacing(directory: Path, name: str) -> Iterator[Any]:
     """Write a file that takes its name when it is whole: other processes may write it too."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not _is_safe(directory):
+    if not _safe(directory):
         raise PermissionError(directory)
     from tempfile import NamedTemporaryFile
 

@@ -57,6 +57,11 @@ class Scalar(Type):
     def __getitem__(self, axes: slice | tuple[slice, ...]) -> Array:
         return Array(self, len(axes) if isinstance(axes, tuple) else 1)
 
+    @property
+    def readonly(self) -> Array:
+        """An array of one dimension that is only read: one that must not be written to may be handed over."""
+        return Array(self, 1, readonly=True)
+
 
 @dataclass(frozen=True)
 class Array(Type):

@@ -13,7 +13,7 @@ import numpy as np
 
 from nonzero.compiled import inlined
 
-__all__ = ["EVERY_BYTE", "HIGH_BITS", "half_at", "store_word", "word_at", "zero_bytes"]
+__all__ = ["EVERY_BYTE", "HIGH_BITS", "copied", "half_at", "store_word", "word_at", "zero_bytes"]
 
 EVERY_BYTE: Final = np.uint64(0x0101010101010101)
 HIGH_BITS: Final = np.uint64(0x8080808080808080)
@@ -58,6 +58,14 @@ def store_word(scratch, p, w):
     scratch[i + np.uintp(5)] = np.uint8(w >> np.uint64(40))
     scratch[i + np.uintp(6)] = np.uint8(w >> np.uint64(48))
     scratch[i + np.uintp(7)] = np.uint8(w >> np.uint64(56))
+
+
+@inlined
+def copied(source, start, stop, out, at):
+    """Copy a part of one array into another; return where it ends."""
+    for j in range(stop - start):
+        out[np.uintp(at + j)] = source[np.uintp(start + j)]
+    return at + stop - start
 
 
 @inlined

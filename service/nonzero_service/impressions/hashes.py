@@ -14,6 +14,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from nonzero.compiled import inlined, kernel, types
+from nonzero.formats.words import half_at
 from nonzero.ids import Ids
 from nonzero.intrinsics import byte_at, word_at
 
@@ -36,9 +37,6 @@ PRIME: Final = np.uint64(0x9E3779B185EBCA87)
 LOW: Final = np.uint64(0xFFFFFFFF)
 HALF: Final = np.uint64(32)
 
-_BYTES = types.Array(types.uint8, 1, readonly=True)
-_I64 = types.Array(types.int64, 1, readonly=True)
-
 
 @inlined
 def folded(a, b):
@@ -58,14 +56,9 @@ def avalanche(h):
 
 
 @inlined
-def half_at(text, j):
-    """Four bytes as a number."""
-    return (
-        np.uint64(byte_at(text, j))
-        | np.uint64(byte_at(text, j + 1)) << np.uint64(8)
-        | np.uint64(byte_at(text, j + 2)) << np.uint64(16)
-        | np.uint64(byte_at(text, j + 3)) << np.uint64(24)
-    )
+def four_bytes(text, j):
+    """Four bytes as a number of 64 bits."""
+    return np.uint64(half_at(text, np.uintp(j)))
 
 
 @inlined
@@ -104,7 +97,7 @@ def of_three(text, j, size):
 @inlined
 def of_eight(text, j, size):
     """Hash four to eight bytes."""
-    h = (half_at(text, j + size - 4) + (half_at(text, j) << HALF)) ^ (SECRET[1] ^ SECRET[2])
+    h = (four_bytes(text, j + size - 4) + (four_bytes(text, j) << HALF)) ^ (SECRET[1] ^ SECRET[2])
     h = (h ^ rotated(h, 49) ^ rotated(h, 24)) * np.uint64(0x9FB21C651E98DF25)
     h = (h ^ (h >> np.uint64(35)) + np.uint64(size)) * np.uint64(0x9FB21C651E98DF25)
     return h ^ h >> np.uint64(28)
@@ -138,7 +131,7 @@ def of_more(text, j, size):
     return avalanche(h + mixed(text, j, 0) + mixed(text, end - 16, 2))
 
 
-@kernel(types.boolean(_BYTES, _I64, _I64, types.uint64[::1]))
+@kernel(types.boolean(types.uint8.readonly, types.int64.readonly, types.int64.readonly, types.uint64[::1]))
 def _hash(text, ends, rows, out):
     """Hash the ids of some rows, none of them empty; whether there are longer ones, which are left out."""
     longer = False

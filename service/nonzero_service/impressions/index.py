@@ -20,9 +20,6 @@ BITS: Final = 21
 PLACE: Final = (1 << BITS) - 1
 """The bits of a place plus 1, which is at most as much."""
 
-_READ_ONLY = types.Array(types.uint32, 1, readonly=True)
-_U64 = types.Array(types.uint64, 1, readonly=True)
-
 
 @inlined
 def entry_of(h, place):
@@ -42,7 +39,7 @@ def alike(entry, h):
     return np.uint64(entry >> np.uint32(BITS)) == h >> np.uint64(32 + BITS)
 
 
-@kernel(types.void(_U64, _U64, _READ_ONLY, types.int64[::1]))
+@kernel(types.void(types.uint64.readonly, types.uint64.readonly, types.uint32.readonly, types.int64[::1]))
 def find(wanted, hashes, index, out):
     """Find hashes among those of a segment: `out` gets their places, and keeps what it has where none is."""
     mask = np.uint64(index.size - 1)
@@ -56,7 +53,7 @@ def find(wanted, hashes, index, out):
             at = np.uintp((at + np.uintp(1)) & mask)
 
 
-@kernel(types.intp(_U64, types.uint64[::1], types.uint32[::1], types.intp, types.uint8[::1]))
+@kernel(types.intp(types.uint64.readonly, types.uint64[::1], types.uint32[::1], types.intp, types.uint8[::1]))
 def enter(wanted, hashes, index, used, fresh):
     """Enter hashes behind the `used` first ones of a segment; return how many it has then.
 
@@ -80,7 +77,7 @@ def enter(wanted, hashes, index, used, fresh):
     return used
 
 
-@kernel(types.void(_U64, types.uint32[::1], types.intp, types.intp))
+@kernel(types.void(types.uint64.readonly, types.uint32[::1], types.intp, types.intp))
 def leave(hashes, index, start, stop):
     """Take the newest hashes out again, newest first, so that no chain of probes is broken."""
     mask = np.uint64(index.size - 1)

@@ -10,17 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch
-from nonzero.compiled import inlined, kernel, types
+from nonzero.compiled import kernel, types
+from nonzero.formats.words import copied
 from nonzero.ids import Ids
 from nonzero_service.impressions.records import FIELDS, HALF, HEAD, LOW, VALUES, checksum
 
 __all__ = ["Offered", "packed"]
 
-_READ_ONLY = types.Array(types.uint32, 1, readonly=True)
-_I64 = types.Array(types.int64, 1, readonly=True)
-_U64 = types.Array(types.uint64, 1, readonly=True)
-_U16 = types.Array(types.uint16, 1, readonly=True)
-_U8 = types.Array(types.uint8, 1, readonly=True)
 _NOTHING: Final = np.zeros(1, np.uint32)
 _NO_FIELDS: Final = np.zeros(1, np.uint16)
 
@@ -48,28 +44,21 @@ class Offered(NamedTuple):
         return self._replace(rows=self.rows[place], hashes=self.hashes[place], fresh=self.fresh[place])
 
 
-@inlined
-def copied(source, start, stop, out, at):
-    """Copy a part of one array into another."""
-    for j in range(stop - start):
-        out[np.uintp(at + j)] = source[np.uintp(start + j)]
-
-
 @kernel(
     types.intp(
-        _I64,
-        _U8,
-        _I64,
-        _READ_ONLY,
-        _READ_ONLY,
-        _U16,
+        types.int64.readonly,
+        types.uint8.readonly,
+        types.int64.readonly,
+        types.uint32.readonly,
+        types.uint32.readonly,
+        types.uint16.readonly,
         types.uint32,
-        _U64,
+        types.uint64.readonly,
         types.int64,
-        _READ_ONLY,
-        _READ_ONLY,
-        _U8,
-        _I64,
+        types.uint32.readonly,
+        types.uint32.readonly,
+        types.uint8.readonly,
+        types.int64.readonly,
         types.uint32[::1],
         types.uint16[::1],
         types.uint8[::1],

@@ -14,9 +14,6 @@ from nonzero_service.impressions.records import FIELDS, HALF, HEAD, LOW, VALUES,
 
 __all__ = ["Records", "unpacked", "walk"]
 
-_READ_ONLY = types.Array(types.uint32, 1, readonly=True)
-_I64 = types.Array(types.int64, 1, readonly=True)
-
 
 class Records(NamedTuple):
     """Records as they are read back."""
@@ -33,9 +30,9 @@ class Records(NamedTuple):
 
 @kernel(
     types.void(
-        _READ_ONLY,
-        _I64,
-        _I64,
+        types.uint32.readonly,
+        types.int64.readonly,
+        types.int64.readonly,
         types.int64[::1],
         types.uint32[::1],
         types.uint32[::1],
@@ -115,7 +112,7 @@ def unpacked(words: NDArray[np.uint32], starts: NDArray[np.int64], sizes: NDArra
     return Records(batch, np.ascontiguousarray(heads[:, 0]).view(np.float32), ids, whole)
 
 
-@kernel(types.intp(_READ_ONLY, types.uint64[::1], types.int64[::1], types.int64[::1]))
+@kernel(types.intp(types.uint32.readonly, types.uint64[::1], types.int64[::1], types.int64[::1]))
 def walk(words, hashes, times, ends):
     """Find the records of a file: their hashes, times and where each ends; return how many are whole."""
     at = np.intp(0)

@@ -187,7 +187,7 @@ def _encode_fields(
 
 @kernel(
     types.intp(
-        types.Array(types.uint16, 1, readonly=True),
+        types.uint16.readonly,
         types.uint16[::1],
         types.uint16[::1],
         types.uint8[::1],
