@@ -12,10 +12,12 @@ import httpx
 import numpy as np
 import pytest
 
+from command_line import nonzero
 from core.scenarios import Stream
 from nonzero import AdaGrad, Batch, LogisticRegression, formats
 from nonzero_service.breaker import Bounds, Breaker
 from nonzero_service.fold import apply
+from nonzero_service.inspecting import held_in
 from nonzero_service.storage.reader import JournalReader
 from nonzero_service.storage.snapshots import Snapshots
 from real_data import unpacked
@@ -180,8 +182,16 @@ def test_what_comes_of_a_pause(start: Start, tmp_path: Path, discard: bool) -> N
         assert told(client, "nonzero_learning_paused") == 1
         assert 'figure="click_rate"' in client.get("/metrics").text
         assert client.post(f"{PATH}/predict", json={"indices": [1, 60, 301]}).status_code == 200
+        client.post(f"{PATH}/predict", json={"indices": [1, 60, 301], "id": "another"})
     assert any(line.get("event") == "learning is paused" for line in running.log)
     running.stop(signal.SIGKILL)
+    kept = held_in(directory)
+    assert kept.paused is not None
+    assert (kept.paused.reason["figure"], kept.paused.examples, kept.pending) == ("click_rate", held + 2, 1)
+    shown = nonzero("inspect", tmp_path / "data").stdout
+    assert "learning is paused since" in shown
+    assert f"{held + 2:,} examples are held" in shown
+    assert "wait for their label: 1" in shown
 
     running = start(**settings).until_ready()
     with running.client() as client:

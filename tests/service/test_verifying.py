@@ -141,6 +141,7 @@ def test_what_is_held(history: History) -> None:
     assert (held.first, held.last, held.sequence, held.snapshots) == (1, 9, 320, [7, 4])
     assert held.model is not None
     assert held.settings == held.model.settings == history.model.settings
+    assert (held.paused, held.pending) == (None, 0)
     history.prune()
     flip(history.directory / "snapshots" / f"{7:020d}.safetensors")
     held = held_in(history.directory)

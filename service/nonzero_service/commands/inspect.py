@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -14,6 +15,9 @@ from nonzero_service.commands.display import figures_table
 from nonzero_service.commands.extra import service_extra
 from nonzero_service.commands.options import as_json
 from nonzero_service.commands.verdicts import diagnosis_text
+
+if TYPE_CHECKING:
+    from nonzero_service.inspecting import Pause
 
 __all__ = ["inspect"]
 
@@ -61,6 +65,8 @@ def _directory_reports(directory: Path, top: int) -> dict[str, dict[str, Any]]:
             "newest": held.newest.isoformat(timespec="milliseconds"),
             "snapshots": held.snapshots,
             "put_aside": held.put_aside,
+            "paused": None if held.paused is None else _pause(held.paused),
+            "pending": held.pending,
             "settings": held.settings if held.model is None else held.model.settings,
             "model": None if held.model is None else _report(held.model, top),
         }
@@ -75,10 +81,29 @@ def _directory_text(name: str, report: dict[str, Any]) -> str:
         f"the last of {report['newest']}",
         f"snapshots at: {positions}",
         *(f"damaged and put aside: {file}" for file in report["put_aside"]),
+        *(_pause_text(name, report["paused"]) if report["paused"] else ()),
+        *(f"predictions that wait for their label: {count:,}" for count in [report["pending"]] if count),
     ]
     if report["model"] is not None:
         lines += ["", "the newest snapshot:", _text(report["model"])]
     return "\n".join(lines)
+
+
+def _pause(pause: Pause) -> dict[str, Any]:
+    since = pause.since.isoformat(timespec="milliseconds")
+    return {"since": since, "reason": pause.reason, "held": pause.examples}
+
+
+def _pause_text(name: str, pause: dict[str, Any]) -> Iterator[str]:
+    reason = pause["reason"]
+    yield (
+        f"learning is paused since {pause['since']}: {reason['figure']} is {reason['now']:.4g} "
+        f"and was {reason['before']:.4g}"
+    )
+    yield (
+        f"{pause['held']:,} examples are held: POST /v1/models/{name}/resume learns from them, "
+        "or, with ?discard=true, does not"
+    )
 
 
 def _report(model: LogisticRegression, top: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +15,7 @@ from nonzero_service.impressions.index import enter, find, leave
 from nonzero_service.impressions.packing import Offered, packed
 from nonzero_service.impressions.unpacking import Records, unpacked, walk
 
-__all__ = ["CAPACITY", "Segment", "State"]
+__all__ = ["CAPACITY", "Segment", "State", "pending_in"]
 
 CAPACITY: Final = 1 << 20
 """How many impressions a segment takes. An id is looked for in each segment: they should be few."""
@@ -94,21 +95,14 @@ class Segment:
         self._index = np.zeros(1 << max(2 * n - 1, 1).bit_length(), np.uint32)
 
     def _read(self) -> None:
-        """Take over what a file holds, up to a record that was cut short."""
-        hashes, times = np.empty(CAPACITY, np.uint64), np.empty(CAPACITY, np.int64)
-        ends = np.empty(CAPACITY, np.int64)
-        n, end, found = 0, 0, 1
-        while found:
-            words: NDArray[np.uint32] = np.fromfile(self.path, np.uint32, PIECE, offset=4 * end)
-            found = int(walk(words, hashes[n:], times[n:], ends[n:]))
-            ends[n : n + found] += end
-            n += found
-            end = int(ends[n - 1]) if n else 0
+        """Take over what the files hold."""
+        hashes, times, ends = _walked(self.path)
+        n = hashes.size
         self._allocate(n)
-        self.times[:], self._ends[:] = times[:n], ends[:n]
-        self.used = int(enter(hashes[:n], self.hashes, self._index, 0, np.ones(n, np.uint8)))
+        self.times[:], self._ends[:] = times, ends
+        self.used = int(enter(hashes, self.hashes, self._index, 0, np.ones(n, np.uint8)))
         if self.used != n:  # two alike: another's file, or damage
-            self.hashes[:] = hashes[:n]
+            self.hashes[:] = hashes
             self.used = n
         states: NDArray[np.uint8] = np.frombuffer(os.pread(self._bytes, n, 0), np.uint8)
         self.states[: states.size] = np.where(_KNOWN[states], states, State.DAMAGED)
@@ -198,6 +192,31 @@ class Segment:
         self.close()
         self.path.unlink(missing_ok=True)
         self._states_path.unlink(missing_ok=True)
+
+
+def pending_in(directory: Path) -> int:
+    """Count the impressions in a directory that wait for their label; a service may be writing there."""
+    pending = 0
+    for path in directory.glob("*.rows"):
+        with suppress(FileNotFoundError):  # just now forgotten
+            hashes, _, _ = _walked(path)
+            states = np.fromfile(path.with_suffix(".states"), np.uint8, hashes.size)
+            pending += int((states == State.PENDING).sum())
+    return pending
+
+
+def _walked(path: Path) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the hash, the time and the end of each record of a file, up to one that was cut short."""
+    hashes, times = np.empty(CAPACITY, np.uint64), np.empty(CAPACITY, np.int64)
+    ends = np.empty(CAPACITY, np.int64)
+    n, end, found = 0, 0, 1
+    while found:
+        words: NDArray[np.uint32] = np.fromfile(path, np.uint32, PIECE, offset=4 * end)
+        found = int(walk(words, hashes[n:], times[n:], ends[n:]))
+        ends[n : n + found] += end
+        n += found
+        end = int(ends[n - 1]) if n else 0
+    return hashes[:n], times[:n], ends[:n]
 
 
 def _write(descriptor: int, data: memoryview, offset: int) -> None:

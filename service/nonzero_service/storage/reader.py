@@ -22,7 +22,7 @@ from nonzero_service.storage.errors import (
 from nonzero_service.storage.keys import KeyRecord, chained_keys, unpacked_records
 from nonzero_service.storage.mark import Mark, read_mark
 from nonzero_service.storage.rows import Row, chained, check_kind
-from nonzero_service.storage.tables import Base, Tip, read_base, read_digest, read_rows, read_tip
+from nonzero_service.storage.tables import Base, Tip, read_base, read_digest, read_last, read_rows, read_tip
 
 __all__ = ["JournalReader", "Verified"]
 
@@ -192,6 +192,18 @@ class JournalReader:
                 self._check(row, position, before)
                 position, before = row.position, row.digest
                 yield row
+
+    def last_of(self, *kinds: str) -> Row | None:
+        """Return the last row of some kinds; None where none is held.
+
+        Raises
+        ------
+        JournalDamagedError
+            Where it is not what was written.
+        """
+        with self._reading() as connection:
+            position = read_last(connection, kinds)
+        return None if position is None else next(self.read(position))
 
     def read_keys(self) -> Iterator[tuple[int, int, list[KeyRecord]]]:
         """Yield (position, time in ms, records) of all idempotency keys held, their chain checked.

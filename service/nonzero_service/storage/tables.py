@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +13,17 @@ import xxhash
 from nonzero_service.storage.errors import JournalDamagedError, JournalTooShortError, PrunedError
 from nonzero_service.storage.rows import Row
 
-__all__ = ["SCHEMA", "Base", "Tip", "read_base", "read_digest", "read_rows", "read_tip", "write_base"]
+__all__ = [
+    "SCHEMA",
+    "Base",
+    "Tip",
+    "read_base",
+    "read_digest",
+    "read_last",
+    "read_rows",
+    "read_tip",
+    "write_base",
+]
 
 SCHEMA: Final = """
 CREATE TABLE rows (
@@ -171,6 +182,16 @@ def read_digest(connection: apsw.Connection, position: int) -> bytes:
     raise JournalDamagedError(
         f"position {position} is missing; restore the directory from a backup", position
     )
+
+
+def read_last(connection: apsw.Connection, kinds: Sequence[str]) -> int | None:
+    """Return the position of the last row of some kinds; None where none is held."""
+    marks = ", ".join("?" * len(kinds))
+    found = connection.execute(
+        f"SELECT position FROM rows WHERE kind IN ({marks}) ORDER BY position DESC LIMIT 1",  # noqa: S608
+        tuple(kinds),
+    ).fetchone()
+    return None if found is None else int(found[0])
 
 
 def read_rows(connection: apsw.Connection, after: int, size: int) -> list[Row]:
