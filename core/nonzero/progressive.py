@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.compiled import inlined
+from nonzero.ranking import totals
 
 __all__ = ["RECENT", "Progress", "describe", "new_progress", "record"]
 
@@ -96,7 +97,7 @@ def describe(progress: Progress, recent: bool = True) -> dict[str, Any]:
     progress
         What was counted.
     recent
-        Whether to look at the last 100,000, which takes 10 ms; all else takes nothing.
+        Whether to look at the last 100,000, which takes 1 ms; all else takes nothing.
 
     Returns
     -------
@@ -116,11 +117,10 @@ def describe(progress: Progress, recent: bool = True) -> dict[str, Any]:
     )
     if not recent:
         return whole
-    probability, losses, labels, weights = progress.recent[:examples].T.astype(np.float64)
-    # Products are summed, and not left to BLAS: its threads take five times as long on a busy machine.
-    sums = (float((weights * column).sum()) for column in (labels, probability, losses))
-    last = {"examples": losses.size} | _ratios(float(weights.sum()), *sums)
-    return whole | {"recent": last | _exact_auc(probability, labels, weights)}
+    weight, positive, predicted, loss, negative, ranked = totals(progress.recent[:examples])
+    last = {"examples": min(examples, RECENT)} | _ratios(weight, positive, predicted, loss)
+    auc = ranked / (positive * negative) if positive and negative else None
+    return whole | {"recent": last | {"auc": auc, "auc_error": 0.0 if examples else None}}
 
 
 def _ratios(weight: float, positive: float, predicted: float, loss: float) -> dict[str, float | None]:
@@ -157,13 +157,3 @@ def _histogram_auc(histogram: NDArray[np.float64]) -> dict[str, float | None]:
         "auc": float(((positives * below).sum() + tied.sum() / 2) / pairs),
         "auc_error": float(tied.sum() / 2 / pairs),
     }
-
-
-def _exact_auc(
-    probability: NDArray[np.float64], labels: NDArray[np.float64], weights: NDArray[np.float64]
-) -> dict[str, float | None]:
-    """Return the weighted AUC with ties counted half."""
-    values, tier = np.unique(probability, return_inverse=True)
-    negatives = np.bincount(tier, weights * (1 - labels), values.size)
-    positives = np.bincount(tier, weights * labels, values.size)
-    return _histogram_auc(np.stack((negatives, positives))) | {"auc_error": 0.0 if values.size else None}
