@@ -22,13 +22,19 @@ from nonzero.compiled import instruction
 __all__ = [
     "EightLanes",
     "OneLane",
+    "add_in_fours",
     "address_of",
     "byte_at",
     "choose",
     "count",
+    "distinct",
+    "eight_numbers",
+    "eight_slots",
+    "first_of",
     "lane",
     "like",
     "load",
+    "load_eight",
     "marks_at",
     "maximum",
     "minimum",
@@ -38,6 +44,7 @@ __all__ = [
     "root",
     "split",
     "store",
+    "store_eight",
     "total",
     "trailing_zeros",
     "where",
@@ -73,6 +80,44 @@ def store(lanes, row, half, number):
 @instruction
 def prefetch(lanes, row):
     """Ask for the cache line in which a row starts, to be written soon."""
+
+
+# -- eight rows of one lane at once -------------------------------------------------------------------------
+
+
+@instruction
+def eight_slots(indices, j, n, mask):
+    """The slots of the n positions from j on, and then the one after the mask's, so that there are eight."""
+
+
+@instruction
+def eight_numbers(values, j, n, other):
+    """The values of the n positions from j on, and then others, so that there are eight."""
+
+
+@instruction
+def first_of(n, numbers, other):
+    """The first n of eight numbers, and then others."""
+
+
+@instruction
+def distinct(slots, n):
+    """Whether each of the first n slots is another one."""
+
+
+@instruction
+def load_eight(lanes, slots):
+    """The weights of one lane's rows, and the accumulators."""
+
+
+@instruction
+def store_eight(lanes, slots, weights, accumulators):
+    """Write one lane's rows."""
+
+
+@instruction
+def add_in_fours(sums, terms):
+    """Four sums, twice, and to each the two of eight terms whose places are its own modulo four, in order."""
 
 
 # -- one number or eight -----------------------------------------------------------------------------------

@@ -5,10 +5,7 @@ Each loops over an example's nonzeros: `j` is a position in the batch, ``i = ind
 last row of the table the intercept. Kernels never allocate, never raise, and touch only the rows that an
 example names.
 
-The order of every sum is fixed, so that any chunking, any CPU and any day gives the same bits: a margin is
-four partial sums over the positions j mod 4 within the example, added as (0 + 1) + (2 + 3), and then the
-intercept's weight. (One chain of additions is bound by their latency: 6.0 against 7.3 million examples a
-second with one lane.)
+The order of every sum is fixed, so that any chunking, any CPU and any day gives the same bits.
 """
 
 from __future__ import annotations
@@ -19,13 +16,13 @@ from nonzero.compiled import inlined, kernel, outlined, types
 from nonzero.evidence.arrays import COMPARING, EVIDENCE, PIECE, read_clock
 from nonzero.evidence.fields import SAMPLE_SHIFT, drawn, observe_fields
 from nonzero.evidence.pieces import put_away
-from nonzero.intrinsics import EightLanes, OneLane, count, like, load, store
+from nonzero.intrinsics import EightLanes, OneLane, count, load, store
 from nonzero.lanes import chances
 from nonzero.mixture import mixed
 from nonzero.progressive import LEARNED, Progress
 from nonzero.rules import adagrad
-from nonzero.rules.bounds import MAX_MARGIN, clamped
-from nonzero.rules.rows import Rows, ask, slot, value
+from nonzero.rules.margins import margin, margin_abreast
+from nonzero.rules.rows import Rows
 from nonzero.settling import MOST, settle
 
 __all__ = ["learn", "learn_eight", "learn_one", "predict", "predict_eight", "predict_one"]
@@ -69,48 +66,15 @@ def note_nothing(
 
 
 @inlined
-def term(weight, rows, table, how, j):
-    """The share of position j in the margin."""
-    return weight(table, slot(rows, j), how) * value(rows, j)
-
-
-@inlined
-def margin(weight, rows, table, how, r, asking):
-    """M = sum of w_i x_i over the row, in the stated order, clamped to +-50; asking for rows ahead, if so."""
-    intercept = weight(table, rows.slot_mask + 1, how)
-    zero = like(intercept, ZERO)
-    sum0, sum1, sum2, sum3 = zero, zero, zero, zero
-    j, end = rows.indptr[np.uintp(r)], rows.indptr[np.uintp(r + 1)]
-    while j + 4 <= end:
-        if asking:
-            for k in range(4):
-                ask(rows, table, j + k)
-        sum0 = sum0 + term(weight, rows, table, how, j)
-        sum1 = sum1 + term(weight, rows, table, how, j + 1)
-        sum2 = sum2 + term(weight, rows, table, how, j + 2)
-        sum3 = sum3 + term(weight, rows, table, how, j + 3)
-        j += 4
-    if asking:
-        for k in range(j, end):
-            ask(rows, table, k)
-    if j < end:
-        sum0 = sum0 + term(weight, rows, table, how, j)
-    if j + 1 < end:
-        sum1 = sum1 + term(weight, rows, table, how, j + 1)
-    if j + 2 < end:
-        sum2 = sum2 + term(weight, rows, table, how, j + 2)
-    return clamped(((sum0 + sum1) + (sum2 + sum3)) + intercept, MAX_MARGIN)
-
-
-@inlined
 def learn(
-    reading, weight, learn_example, note, rows, fields, field_mask, labels, weights,
+    reading, margin_of, weight, learn_example, note, rows, fields, field_mask, labels, weights,
     table, rates, shares, groups, progress, evidence, clock, pending, out,
 ):  # fmt: skip
     """Predict each example, then learn from it.
 
-    The first three are an update rule: what reading a weight takes beside the table, of the rates and the
-    number of examples learned from; the weights of a row, of the table, the row and that; one example's step.
+    The first four are an update rule: what reading a weight takes beside the table, of the rates and the
+    number of examples learned from; how a margin is summed; the weights of a row, or of eight where it is
+    summed abreast, of the table, the row and what reading takes; one example's step.
     `note` is :func:`note` where there are several lanes, else :func:`note_nothing`.
     """
     read_clock(evidence, clock)
@@ -118,7 +82,7 @@ def learn(
     for r in range(labels.size):
         label, s = labels[r], weights[r]
         how = reading(rates, learned)
-        m = margin(weight, rows, table, how, r, asking=False)
+        m = margin_of(weight, rows, table, how, r, asking=False)
         store(pending, 0, r - first, m)
         p, complement = chances(m)
         asked, full = False, False
@@ -140,10 +104,10 @@ def learn(
 
 
 @inlined
-def predict(weight, rows, table, shares, how, out):
+def predict(margin_of, weight, rows, table, shares, how, out):
     """Predict each example."""
     for r in range(out.size):
-        p, complement = chances(margin(weight, rows, table, how, r, asking=True))
+        p, complement = chances(margin_of(weight, rows, table, how, r, asking=True))
         out[r] = mixed(load(shares, 0, 0), p, complement)[0]
 
 
@@ -177,7 +141,7 @@ def learn_one(
     """:func:`learn` with one lane."""
     rows = as_rows(indptr, indices, values, value_mask, table)
     learn(
-        adagrad.reading, adagrad.weight, adagrad.learn_example, note_nothing,
+        adagrad.reading, margin_abreast, adagrad.eight_weights, adagrad.learn_alone, note_nothing,
         rows, fields, field_mask, labels, weights,
         table, rates, shares, groups, progress, evidence, clock, pending, out,
     )  # fmt: skip
@@ -191,7 +155,7 @@ def learn_eight(
     """:func:`learn` with eight lanes."""
     rows = as_rows(indptr, indices, values, value_mask, table)
     learn(
-        adagrad.reading, adagrad.weight, adagrad.learn_example, note,
+        adagrad.reading, margin, adagrad.weight, adagrad.learn_example, note,
         rows, fields, field_mask, labels, weights,
         table, rates, shares, groups, progress, evidence, clock, pending, out,
     )  # fmt: skip
@@ -201,11 +165,11 @@ def learn_eight(
 def predict_one(indptr, indices, values, value_mask, table, shares, out):
     """:func:`predict` with one lane."""
     rows = as_rows(indptr, indices, values, value_mask, table)
-    predict(adagrad.weight, rows, table, shares, ZERO, out)
+    predict(margin_abreast, adagrad.eight_weights, rows, table, shares, ZERO, out)
 
 
 @kernel(types.void(*BATCH, EIGHT_LANES, EIGHT_LANES, FLOATS))
 def predict_eight(indptr, indices, values, value_mask, table, shares, out):
     """:func:`predict` with eight lanes."""
     rows = as_rows(indptr, indices, values, value_mask, table)
-    predict(adagrad.weight, rows, table, shares, ZERO, out)
+    predict(margin, adagrad.weight, rows, table, shares, ZERO, out)

@@ -39,6 +39,19 @@ def test_learning_is_bit_equal_to_the_oracle(optimizer: Any, weighted: Any, valu
     np.testing.assert_array_equal(model.state.shares.rows[0, : oracle.shares.size], oracle.shares)
 
 
+@pytest.mark.parametrize("valued", [False, True], ids=["ones", "values"])
+@pytest.mark.parametrize("slots", [5, 2**10], ids=["many named twice", "few named twice"])
+def test_rows_of_any_length_are_bit_equal_to_the_oracle(slots: Any, valued: Any) -> None:
+    batch = random_batch(8, slots=slots, most=40, valued=valued)
+    model, oracle = LogisticRegression(bits=10, optimizer=DECAYING), ExactOracle(10, lanes_of(DECAYING))
+    np.testing.assert_array_equal(model.learn(batch), fold(oracle, batch))
+    np.testing.assert_array_equal(model.table.weights, oracle.w)
+    np.testing.assert_array_equal(model.table.accumulators, oracle.g)
+    for r in range(50):
+        row = batch.rows(r, r + 1)
+        np.testing.assert_array_equal(model.predict(row), model.learn(row))
+
+
 @pytest.mark.parametrize("decay", [1.0, 0.99])
 def test_one_lane_follows_the_formula_in_float64(decay: Any) -> None:
     batch = random_batch(2, n=10_000, slots=2**10, most=20)

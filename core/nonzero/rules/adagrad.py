@@ -6,12 +6,13 @@ from __future__ import annotations
 import numpy as np
 
 from nonzero.compiled import inlined
-from nonzero.intrinsics import like, load, maximum, minimum, root, store
+from nonzero.intrinsics import like, load, load_eight, maximum, minimum, root
 from nonzero.lanes import exp, expm1, log
 from nonzero.rules.bounds import MAX_ACCUMULATOR, bounded
-from nonzero.rules.rows import ask, slot, value
+from nonzero.rules.rows import ahead, ask, slot, value
+from nonzero.rules.steps import put, step, step_abreast
 
-__all__ = ["learn_example", "learn_with", "put", "reading", "weight"]
+__all__ = ["eight_weights", "learn_alone", "learn_example", "learn_with", "reading", "weight"]
 
 ONE = np.float32(1.0)
 ZERO = np.float32(0.0)
@@ -36,9 +37,9 @@ def weight(table, i, how):  # noqa: ARG001
 
 
 @inlined
-def put(table, i, half, numbers, how):  # noqa: ARG001
-    """Store numbers in every lane."""
-    store(table, i, half, numbers)
+def eight_weights(table, slots, how):  # noqa: ARG001
+    """The weights of eight rows of one lane."""
+    return load_eight(table, slots)[0]
 
 
 @inlined
@@ -71,35 +72,26 @@ def distance(odds, pull):
 
 
 @inlined
+def grown(accumulators, g, decay, mass):
+    """Return G_i <- min(decay G_i + mass g^2, 1e30)."""
+    accumulators = accumulators * decay + (g * g) * mass
+    return minimum(accumulators, like(accumulators, MAX_ACCUMULATOR))
+
+
+@inlined
+def moved(weights, accumulators, g, given):
+    """Return G_i <- decay G_i + g^2 and w_i <- w_i - eta g / sqrt(G_i + epsilon), in the order of a row."""
+    eta, epsilon, decay = given
+    accumulators = grown(accumulators, g, decay, ONE)
+    return bounded(weights - eta * g / root(accumulators + epsilon)), accumulators
+
+
+@inlined
 def accumulate(put, table, i, g, decay, mass, how):
-    """G_i <- min(decay G_i + mass g^2, 1e30); returns it."""
-    accumulators = load(table, i, ACCUMULATORS) * decay + (g * g) * mass
-    accumulators = minimum(accumulators, like(accumulators, MAX_ACCUMULATOR))
+    """Let the accumulators of row i grow; return them."""
+    accumulators = grown(load(table, i, ACCUMULATORS), g, decay, mass)
     put(table, i, ACCUMULATORS, accumulators, how)
     return accumulators
-
-
-@inlined
-def step(put, table, i, residual, x, eta, epsilon, decay, how):
-    """AdaGrad on one coordinate: G_i <- decay G_i + g^2, w_i -= eta g / sqrt(G_i + epsilon)."""
-    g = residual * x
-    accumulators = accumulate(put, table, i, g, decay, ONE, how)
-    moved = bounded(load(table, i, WEIGHTS) - eta * g / root(accumulators + epsilon))
-    put(table, i, WEIGHTS, moved, how)
-
-
-@inlined
-def learn_plain(put, rows, table, r, residual, eta, epsilon, decay, how):
-    """Take the step of an example whose importance weight is 1."""
-    if rows.value_mask:
-        for j in range(rows.indptr[r], rows.indptr[r + 1]):
-            ask(rows, table, j)
-            step(put, table, slot(rows, j), residual, value(rows, j), eta, epsilon, decay, how)
-    else:
-        for j in range(rows.indptr[r], rows.indptr[r + 1]):
-            ask(rows, table, j)
-            step(put, table, slot(rows, j), residual, ONE, eta, epsilon, decay, how)
-    step(put, table, rows.slot_mask + 1, residual, ONE, eta, epsilon, decay, how)
 
 
 @inlined
@@ -112,8 +104,9 @@ def learn_weighted(put, rows, table, r, residual, odds, toward, s, eta, epsilon,
     :func:`touches` says.
     """
     lo, hi, last = rows.indptr[r], rows.indptr[r + 1], rows.slot_mask + 1
+    far = ahead(rows, hi)
     for j in range(lo, hi):
-        ask(rows, table, j)
+        ask(rows, table, j + far)
         accumulate(put, table, slot(rows, j), residual * value(rows, j), kept, mass, how)
     rate = eta / root(accumulate(put, table, last, residual, kept, mass, how) + epsilon)
     q = rate
@@ -131,13 +124,13 @@ def learn_weighted(put, rows, table, r, residual, odds, toward, s, eta, epsilon,
 
 
 @inlined
-def learn_with(put, rows, table, r, m, p, complement, label, s, rates, how):
-    """Take one example's step; `put` stores numbers, in all lanes or in some, and alone looks at `how`."""
+def learn_with(step, put, rows, table, r, m, p, complement, label, s, rates, how):
+    """Take one example's step, by `step` and `put` as :mod:`nonzero.rules.steps` has them."""
     eta, epsilon = load(rates, 0, 0), load(rates, 0, 1)
     # p - y without the cancellation of 1 - p: -(1 - p) for a click.
     residual = complement * -ONE if label > ZERO else p
     if s == ONE:
-        learn_plain(put, rows, table, r, residual, eta, epsilon, load(rates, 1, 0), how)
+        step(put, moved, rows, table, r, residual, (eta, epsilon, load(rates, 1, 0)), how)
     else:
         toward = ONE if label > ZERO else -ONE
         kept, mass = touches(s, load(rates, 1, 0), load(rates, 1, 1))
@@ -147,5 +140,11 @@ def learn_with(put, rows, table, r, m, p, complement, label, s, rates, how):
 
 @inlined
 def learn_example(rows, table, r, m, p, complement, label, s, rates, how):
-    """Take one example's step."""
-    learn_with(put, rows, table, r, m, p, complement, label, s, rates, how)
+    """Take one example's step with several lanes."""
+    learn_with(step, put, rows, table, r, m, p, complement, label, s, rates, how)
+
+
+@inlined
+def learn_alone(rows, table, r, m, p, complement, label, s, rates, how):
+    """Take one example's step with a single lane."""
+    learn_with(step_abreast, put, rows, table, r, m, p, complement, label, s, rates, how)

@@ -24,6 +24,7 @@ from nonzero.kernels import (
 )
 from nonzero.progressive import LEARNED
 from nonzero.rules import leader
+from nonzero.rules.margins import margin, margin_abreast
 
 __all__ = ["learn_eight", "learn_one", "predict_eight", "predict_one"]
 
@@ -38,7 +39,7 @@ def learn_one(
     """Learn with one lane that follows the regularized leader."""
     rows = as_rows(indptr, indices, values, value_mask, table)
     learn(
-        leader.reading, leader.weight, leader.learn_example, note_nothing,
+        leader.reading, margin_abreast, leader.eight_weights, leader.learn_alone, note_nothing,
         rows, fields, field_mask, labels, weights,
         table, rates, shares, groups, progress, evidence, clock, pending, out,
     )  # fmt: skip
@@ -52,7 +53,7 @@ def learn_eight(
     """Learn with eight lanes, each by its own rule."""
     rows = as_rows(indptr, indices, values, value_mask, table)
     learn(
-        leader.reading, leader.weight_of_any, leader.learn_mixed, note,
+        leader.reading, margin, leader.weight_of_any, leader.learn_mixed, note,
         rows, fields, field_mask, labels, weights,
         table, rates, shares, groups, progress, evidence, clock, pending, out,
     )  # fmt: skip
@@ -62,11 +63,13 @@ def learn_eight(
 def predict_one(indptr, indices, values, value_mask, table, shares, rates, counts, out):
     """Predict with one lane that follows the regularized leader."""
     rows = as_rows(indptr, indices, values, value_mask, table)
-    predict(leader.weight, rows, table, shares, leader.reading(rates, counts[LEARNED]), out)
+    predict(
+        margin_abreast, leader.eight_weights, rows, table, shares, leader.reading(rates, counts[LEARNED]), out
+    )
 
 
 @kernel(types.void(*BATCH, EIGHT_LANES, EIGHT_LANES, EIGHT_LANES, COUNTS, FLOATS))
 def predict_eight(indptr, indices, values, value_mask, table, shares, rates, counts, out):
     """Predict with eight lanes, each by its own rule."""
     rows = as_rows(indptr, indices, values, value_mask, table)
-    predict(leader.weight_of_any, rows, table, shares, leader.reading(rates, counts[LEARNED]), out)
+    predict(margin, leader.weight_of_any, rows, table, shares, leader.reading(rates, counts[LEARNED]), out)

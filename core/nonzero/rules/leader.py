@@ -20,12 +20,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nonzero.compiled import inlined
-from nonzero.intrinsics import like, load, maximum, minimum, root, store, where
+from nonzero.intrinsics import like, load, load_eight, maximum, minimum, root, store, where
 from nonzero.rules import adagrad
 from nonzero.rules.bounds import MAX_ACCUMULATOR, bounded, clamped
-from nonzero.rules.rows import ask, slot, value
+from nonzero.rules.steps import put, step, step_abreast
 
-__all__ = ["Reading", "learn_example", "learn_mixed", "reading", "weight", "weight_of_any"]
+__all__ = ["Reading", "eight_weights", "learn_alone", "learn_mixed", "reading", "weight", "weight_of_any"]
 
 SUMS, SQUARES = 0, 1
 MAX_SUM = np.float32(1e30)
@@ -86,36 +86,27 @@ def weight(table, i, how):
 
 
 @inlined
+def eight_weights(table, slots, how):
+    """The weights of eight rows of one lane."""
+    sums, squares = load_eight(table, slots)
+    return leader(sums, squares, how)
+
+
+@inlined
 def weight_of_any(table, i, how):
     """The weights of row i where some lanes follow AdaGrad."""
     return where(how.direct, load(table, i, SUMS), weight(table, i, how))
 
 
 @inlined
-def step(table, i, g, how):
-    """The two sums of row i after the gradient g: z + g - sigma w and n + g^2."""
-    sums, squares = load(table, i, SUMS), load(table, i, SQUARES)
+def moved(sums, squares, g, how):
+    """Return the two sums after the gradient g: z + g - sigma w and n + g^2."""
     grown = minimum(squares + g * g, like(squares, MAX_ACCUMULATOR))
     # Of the roots as they are stored, not the more exact g^2 / (root + root): these add up to the
     # divisor, and where float32 stops growing both stop.
     sigma = (root(grown) - root(squares)) / how.alpha
-    moved = sums + g - how.proximal * (sigma * leader(sums, squares, how))
-    return clamped(moved, MAX_SUM), grown
-
-
-@inlined
-def learn_row(put, rows, table, r, gradient, how):
-    """Take the step of an example in every coordinate, with what stores numbers."""
-    for j in range(rows.indptr[r], rows.indptr[r + 1]):
-        ask(rows, table, j)
-        i = slot(rows, j)
-        sums, squares = step(table, i, gradient * value(rows, j), how)
-        put(table, i, SUMS, sums, how)
-        put(table, i, SQUARES, squares, how)
-    last = rows.slot_mask + 1
-    sums, squares = step(table, last, gradient, how)
-    put(table, last, SUMS, sums, how)
-    put(table, last, SQUARES, squares, how)
+    summed = sums + g - how.proximal * (sigma * leader(sums, squares, how))
+    return clamped(summed, MAX_SUM), grown
 
 
 @inlined
@@ -125,9 +116,9 @@ def gradient_of(p, complement, label, s):
 
 
 @inlined
-def learn_example(rows, table, r, m, p, complement, label, s, rates, how):  # noqa: ARG001
-    """Take one example's step."""
-    learn_row(adagrad.put, rows, table, r, gradient_of(p, complement, label, s), how)
+def learn_alone(rows, table, r, m, p, complement, label, s, rates, how):  # noqa: ARG001
+    """Take one example's step with a single lane."""
+    step_abreast(put, moved, rows, table, r, gradient_of(p, complement, label, s), how, how)
 
 
 @inlined
@@ -145,5 +136,5 @@ def put_others(table, i, half, numbers, how):
 @inlined
 def learn_mixed(rows, table, r, m, p, complement, label, s, rates, how):
     """Take one example's step in every lane, by its own rule."""
-    adagrad.learn_with(put_direct, rows, table, r, m, p, complement, label, s, rates, how)
-    learn_row(put_others, rows, table, r, gradient_of(p, complement, label, s), how)
+    adagrad.learn_with(step, put_direct, rows, table, r, m, p, complement, label, s, rates, how)
+    step(put_others, moved, rows, table, r, gradient_of(p, complement, label, s), how, how)
