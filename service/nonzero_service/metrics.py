@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -16,6 +16,7 @@ from nonzero import LogisticRegression
 from nonzero_service.counts import Counts
 from nonzero_service.delayed_metrics import Delayed
 from nonzero_service.models import Models
+from nonzero_service.process_metrics import Process
 
 __all__ = ["Metrics"]
 
@@ -40,7 +41,7 @@ class Metrics(Counts):
         self._registry.register(self._learned)
         self._registry.register(Delayed(models))
         self._registry.register(_Sliced(models))
-        ProcessCollector(registry=self._registry)
+        self._registry.register(Process())
 
     def text(self) -> bytes:
         """Return everything in Prometheus' text format; that takes milliseconds, and any thread may ask."""
