@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nonzero.checking import MAX_WEIGHT, read_labels, read_weights
+from nonzero.columns import (
+    MAX_INDEX,
+    MAX_VALUE,
+    MAX_WEIGHT,
+    check_size,
+    checked_indices,
+    checked_indptr,
+    checked_labels,
+    checked_values,
+    checked_weights,
+)
 from nonzero.errors import BatchError
 from nonzero.hashing import NO_FIELD
 from nonzero.ids import Ids
@@ -19,12 +29,6 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 __all__ = ["MAX_INDEX", "MAX_VALUE", "MAX_WEIGHT", "Batch"]
-
-MAX_VALUE: Final = 1e6
-"""The largest magnitude of a feature's value."""
-
-MAX_INDEX: Final = 2**31
-"""The largest index: abs() of a signed 32-bit hash."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,19 +92,19 @@ class Batch:
         ids: Sequence[str | None] | None = None,
         times: ArrayLike | None = None,
     ) -> None:
-        rows = _checked_indptr(indptr)
+        rows = checked_indptr(indptr)
         n, nnz = rows.size - 1, int(rows[-1])
-        columns = _checked_indices(indices, rows)
-        _check_size("indices", columns, nnz, "nonzero")
-        numbers = None if values is None else _checked_values(values, rows)
+        columns = checked_indices(indices, rows)
+        check_size("indices", columns, nnz, "nonzero")
+        numbers = None if values is None else checked_values(values, rows)
         if numbers is not None:
-            _check_size("values", numbers, nnz, "nonzero")
+            check_size("values", numbers, nnz, "nonzero")
         groups = None if fields is None else np.ascontiguousarray(fields, np.uint16)
         if groups is not None:
-            _check_size("fields", groups, nnz, "nonzero")
+            check_size("fields", groups, nnz, "nonzero")
         moments = None if times is None else np.ascontiguousarray(times, np.int64)
         if moments is not None:
-            _check_size("times", moments, n, "row")
+            check_size("times", moments, n, "row")
         if ids is not None and len(ids) != n:
             raise BatchError(f"there are {len(ids)} ids for {n} rows; give one id (or None) a row")
         vars(self).update(  # the class is frozen
@@ -355,79 +359,6 @@ class Batch:
 
     def __repr__(self) -> str:
         return f"Batch({len(self)} examples, {self.nnz} nonzeros)"
-
-
-def checked_labels(labels: ArrayLike | None, n: int) -> NDArray[np.float32]:
-    """Return labels as float32[n] of 0, 1 and NaN (no label); -1 is read as 0, booleans as numbers."""
-    if labels is None:
-        return np.full(n, np.nan, np.float32)
-    array = np.array(labels, np.float32).ravel()
-    _check_size("labels", array, n, "row")
-    row = read_labels(array)
-    if row >= 0:
-        raise BatchError(
-            f"row {row}: the label {np.ravel(np.asarray(labels))[row]} is not 0 or 1 (or -1, True, False)"
-        )
-    return array
-
-
-def checked_weights(weights: ArrayLike | None, n: int) -> NDArray[np.float32]:
-    """Return importance weights as float32[n] from 0 to 1e6; ones where there are none."""
-    if weights is None:
-        return np.ones(n, np.float32)
-    array = np.array(weights, np.float32).ravel()
-    _check_size("weights", array, n, "row")
-    row = read_weights(array)
-    if row >= 0:
-        raise BatchError(f"row {row}: the importance weight {array[row]} is not from 0 to {MAX_WEIGHT:g}")
-    return array
-
-
-def _checked_indptr(indptr: ArrayLike) -> NDArray[np.int64]:
-    array = np.ascontiguousarray(indptr, np.int64)
-    if array.ndim != 1 or not array.size or array[0] != 0:
-        raise BatchError("indptr must be one-dimensional and start with 0: it holds where each row starts")
-    if array.size > 1 and (np.diff(array) < 0).any():
-        row = int(np.flatnonzero(np.diff(array) < 0)[0])
-        raise BatchError(
-            f"row {row} ends at {array[row + 1]}, before its start at {array[row]}: indptr must not fall"
-        )
-    return array
-
-
-def _checked_indices(indices: ArrayLike, indptr: NDArray[np.int64]) -> NDArray[np.uint32]:
-    array = np.asarray(indices)
-    if array.size and array.dtype.kind not in "iu":
-        raise BatchError(f"indices must be whole numbers, not {array.dtype}")
-    bad = np.flatnonzero((array < 0) | (array > MAX_INDEX))
-    if bad.size:
-        raise BatchError(
-            f"row {_row_of(int(bad[0]), indptr)}: the index {array[bad[0]]} is not from 0 to 2**31"
-        )
-    return np.ascontiguousarray(array, np.uint32)
-
-
-def _checked_values(values: ArrayLike, indptr: NDArray[np.int64]) -> NDArray[np.float32]:
-    given = np.asarray(values)
-    with np.errstate(over="ignore"):
-        array = np.ascontiguousarray(given, np.float32)
-    bad = np.flatnonzero(~(np.abs(array) <= MAX_VALUE))
-    if bad.size:
-        raise BatchError(
-            f"row {_row_of(int(bad[0]), indptr)}: the value {given.ravel()[bad[0]]} is not a finite number "
-            f"of at most {MAX_VALUE:g} in magnitude; scale the feature down"
-        )
-    return array
-
-
-def _row_of(j: int, indptr: NDArray[np.int64]) -> int:
-    """Return the row in which position `j` stands."""
-    return int(np.searchsorted(indptr, j, side="right")) - 1
-
-
-def _check_size(name: str, array: NDArray[Any], expected: int, what: str) -> None:
-    if array.ndim != 1 or array.size != expected:
-        raise BatchError(f"{name} has shape {array.shape}; expected ({expected},), one for each {what}")
 
 
 def _or_filled(array: NDArray[Any] | None, n: int, filler: int, dtype: type) -> NDArray[Any]:
