@@ -16,8 +16,8 @@ from nonzero_service.bodies import Piece
 from nonzero_service.committer import GROUP_BYTES
 from nonzero_service.errors import KeyReusedError
 from nonzero_service.idempotency import Fingerprint
-from nonzero_service.models import ServedModel
 from nonzero_service.problems import MAX_ERRORS, problem_of
+from nonzero_service.served import ServedModel
 from nonzero_service.spool import Spool
 from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.work import Applied, Pieces

@@ -10,6 +10,7 @@ from starlette.types import Receive
 
 from nonzero import LineError
 from nonzero.formats.json_bodies import NOT_JSON
+from nonzero.formats.json_plain import MAX_ID
 from nonzero_service.bodies import Bodies
 from nonzero_service.decoding import PIECE, decoder_of
 from nonzero_service.headers import Headers
@@ -26,7 +27,7 @@ AT_ONCE: Final = 1024
 class Label(msgspec.Struct, forbid_unknown_fields=True):
     """The label of a prediction."""
 
-    id: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID)]
     label: int | bool
 
 

@@ -1,10 +1,10 @@
 """Named models: open, create, delete, save, close. Each has a directory and a learner of its own.
 
-``data_dir/models/<name>/`` holds ``model.json`` (when and how it was made) and what
-:mod:`nonzero_service.storage` describes: the journal and the snapshots. A directory is made whole under a
-name that starts with a dot, and then renamed; to be deleted, it is renamed first: so a kill leaves a model
-there or not there. ``data_dir/lock`` keeps a second service away; ``data_dir/format`` is written when the
-first start has made the model ``default``.
+``data_dir/models/<name>/`` holds ``model.json`` (:mod:`nonzero_service.origin`), journal and snapshots
+(:mod:`nonzero_service.storage`) and the impressions (:mod:`nonzero_service.impressions`). A directory is made
+whole under a name that starts with a dot, and then renamed; to be deleted, it is renamed first: so a kill
+leaves a model there or not there. ``data_dir/lock`` keeps a second service away; ``data_dir/format`` is
+written when the first start has made the model ``default``.
 """
 
 from __future__ import annotations
@@ -14,16 +14,13 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import msgspec
 import structlog
 
-from nonzero import AdaGrad, LogisticRegression, SnapshotError
-from nonzero.optimizers import Rule
+from nonzero import LogisticRegression
 from nonzero_service.attribution import Attribution, rules_of
 from nonzero_service.breaker import Bounds, Breaker
 from nonzero_service.data_directory import begin, has_begun
@@ -33,22 +30,23 @@ from nonzero_service.holding import Gate
 from nonzero_service.idempotency import Turns
 from nonzero_service.impressions.store import Impressions
 from nonzero_service.learner import Learner
-from nonzero_service.learning_rules import AUTO, optimizer_of
+from nonzero_service.learning_rules import AUTO
 from nonzero_service.memory import check_room
 from nonzero_service.names import FieldNames
+from nonzero_service.origin import Origin, origin_of
 from nonzero_service.recovery import Kept, recover, write_snapshot
 from nonzero_service.replaying import ReplayProgress
+from nonzero_service.served import ServedModel
 from nonzero_service.settings import Recalibrating, Settings
 from nonzero_service.slicing import Slices
 from nonzero_service.snapshotting import Snapshooter
-from nonzero_service.storage.errors import StorageError
-from nonzero_service.storage.files import sync_directory, write_durably
+from nonzero_service.storage.files import sync_directory
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.lock import DirectoryLock
 from nonzero_service.storage.snapshots import Snapshots
 from nonzero_service.workers.crew import Crew
 
-__all__ = ["DEFAULT", "NAME", "Models", "Origin", "ServedModel"]
+__all__ = ["DEFAULT", "NAME", "Models"]
 
 NAME: Final = "[a-z0-9][a-z0-9_-]{0,63}"
 """What a model may be named: a regular expression."""
@@ -56,74 +54,8 @@ NAME: Final = "[a-z0-9][a-z0-9_-]{0,63}"
 DEFAULT: Final = "default"
 """The model that exists from the first start."""
 
-ORIGIN_FILE: Final = "model.json"
-
 LEARNING: Final = ("bits", "learning_rate", "optimizer", "interactions")
 """The service's settings that a model is made with."""
-
-
-class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """When a model was made, and with which settings."""
-
-    created: datetime
-    bits: int
-    learning_rate: Literal["auto"] | float | None = None
-    """None for a model that came as a file: it brings the settings of its lanes."""
-    optimizer: str = AUTO
-    """As :mod:`nonzero_service.learning_rules` has it; auto where there is a learning rate."""
-    interactions: tuple[str, ...] = ()
-    own: frozenset[str] = frozenset()
-    """The settings that were asked for when it was made; the others were the service's."""
-
-    def new_model(self) -> LogisticRegression:
-        """Make a model of these settings, which has learned nothing."""
-        rate = self.learning_rate
-        optimizer = AdaGrad(rate) if isinstance(rate, float) else optimizer_of(self.optimizer)
-        return LogisticRegression(self.bits, optimizer, interactions=self.interactions)
-
-    @property
-    def lanes(self) -> int:
-        """How many lanes such a model has."""
-        one = isinstance(self.learning_rate, float) or isinstance(optimizer_of(self.optimizer), Rule)
-        return 1 if one else 8
-
-
-@dataclass(frozen=True)
-class ServedModel:
-    """A model that is being served."""
-
-    name: str
-    directory: Path
-    origin: Origin
-    kept: Kept
-    learner: Learner
-    snapshooter: Snapshooter
-    turns: Turns
-    attribution: Attribution
-    names: FieldNames
-    slices: Slices
-
-    @property
-    def model(self) -> LogisticRegression:
-        """The model itself, for those who only read it."""
-        return self.kept.model
-
-    async def save_at_end(self) -> None:
-        """Apply all that is queued, and take a last snapshot; the journal has every row without it too."""
-        log = structlog.get_logger("models")
-        try:
-            taken = await self.snapshooter.take()
-            log.info("saved", model=self.name, sequence=taken.sequence)
-        except (StorageError, OSError):
-            log.exception("no snapshot was taken", model=self.name)
-
-    async def let_go(self) -> None:
-        """End the threads and close the files."""
-        await self.attribution.close()
-        await self.snapshooter.close()
-        await self.learner.close()
-        await asyncio.to_thread(self.attribution.release)
-        await asyncio.to_thread(self.kept.journal.close)
 
 
 class Models:
@@ -213,7 +145,7 @@ class Models:
             if path.name.startswith("."):
                 await asyncio.to_thread(shutil.rmtree, path)
                 continue
-            self._warn_of_differences(path.name, _origin(path))
+            self._warn_of_differences(path.name, origin_of(path))
             await self._serve(path.name, path)
         if not begun:
             if DEFAULT not in self._served:  # a kill may have come between it and the note
@@ -364,7 +296,7 @@ class Models:
             learner.applier.learned = slices.learned
         names = FieldNames(kept.model.notes, slices)
         served = ServedModel(
-            name, path, _origin(path), kept, learner, snapshooter, Turns(), attribution, names, slices
+            name, path, origin_of(path), kept, learner, snapshooter, Turns(), attribution, names, slices
         )
         self._served[name] = served
         self.crew.offer(name, kept.model)
@@ -390,17 +322,9 @@ def _recalibrate(kept: Kept, wanted: Recalibrating) -> None:
     kept.model.recalibrating = wanted == "on"
 
 
-def _origin(path: Path) -> Origin:
-    """Read when and how a model was made."""
-    try:
-        return msgspec.json.decode((path / ORIGIN_FILE).read_bytes(), type=Origin)
-    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise SnapshotError(f"{path} is not the directory of a model: {error}; move it away") from error
-
-
 def _begin(directory: Path, origin: Origin, model: LogisticRegression) -> None:
     """Write what a new model starts from: its origin, its journal's first row, a trained one's snapshot."""
-    write_durably(directory / ORIGIN_FILE, msgspec.json.encode(origin))
+    origin.write(directory)
     with Journal(directory, sequence=model.examples) as journal:
         position = journal.append([settings_entry(model)])
         snapshots = Snapshots(directory / "snapshots")

@@ -34,7 +34,7 @@ class Applied(NamedTuple):
     """What came of one batch."""
 
     examples: int
-    """How many were applied: all of the batch."""
+    """How many were learned from: all that are not held."""
     sequence: int
     """Examples applied since the model was made, this batch's included."""
     log_loss: float | None

@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 from nonzero import Batch
-from nonzero_service.models import Models, ServedModel
+from nonzero_service.models import Models
+from nonzero_service.served import ServedModel
 from nonzero_service.settings import Settings
 
 MEGABYTES = 64

@@ -13,8 +13,8 @@ from nonzero_service.attribution import Labelled
 from nonzero_service.headers import JSON, NDJSON, Headers, headers_of, unknown_type
 from nonzero_service.impressions.verdicts import Verdict
 from nonzero_service.label_bodies import Labels, labels_of, stream_labels
-from nonzero_service.models import ServedModel
 from nonzero_service.problems import MAX_ERRORS, Problem
+from nonzero_service.served import ServedModel
 from nonzero_service.service import Service
 
 __all__ = ["Label"]

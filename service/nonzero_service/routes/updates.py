@@ -27,9 +27,9 @@ from nonzero_service.headers import (
     unknown_type,
 )
 from nonzero_service.idempotency import Fingerprint
-from nonzero_service.models import ServedModel
 from nonzero_service.problems import MAX_ERRORS, Problem, problem_of
 from nonzero_service.requests import Quick
+from nonzero_service.served import ServedModel
 from nonzero_service.service import Service
 from nonzero_service.spool import Spool
 from nonzero_service.storage.keys import KeyRecord

@@ -18,7 +18,8 @@ from nonzero_service.counts import Counts
 from nonzero_service.errors import WorkerError
 from nonzero_service.listening import config_of
 from nonzero_service.problems import Problem
-from nonzero_service.routes.learning import Shortcut, prediction_route
+from nonzero_service.routes.learning import prediction_route
+from nonzero_service.routes.shortcut import Shortcut
 from nonzero_service.server import Server
 from nonzero_service.service import Parts
 from nonzero_service.settings import Settings

@@ -1,0 +1,59 @@
+"""What came of updates, labels and the end of a pause."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from nonzero_service.problems import MAX_ERRORS
+from nonzero_service.schemas.problems import LabelFault, LineFault
+from nonzero_service.schemas.wire import Wire
+
+__all__ = ["Labelled", "ProgressLine", "Resumed", "Updated"]
+
+
+class Updated(Wire):
+    """What became of an update."""
+
+    model: str
+    accepted: int = Field(ge=0, description="Examples learned from.")
+    rejected: int = Field(ge=0, description="Lines that could not be learned from.")
+    errors: list[LineFault] = Field(max_length=MAX_ERRORS, description="The first hundred of them.")
+    sequence: int = Field(ge=0, description="Examples applied since the model was made.")
+    held: int | None = Field(
+        default=None, ge=1, description="With 202: examples that wait for the end of a pause."
+    )
+    replayed: int | None = Field(
+        default=None, ge=0, description="With an Idempotency-Key: examples that had been learned from before."
+    )
+
+
+class ProgressLine(Wire):
+    """A line of a streamed answer to an update, after each commit."""
+
+    accepted: int = Field(ge=0)
+    rejected: int = Field(ge=0)
+    sequence: int = Field(ge=0)
+    log_loss: float | None = Field(description="Progressive, over all examples of the model.")
+
+
+class Labelled(Wire):
+    """What became of labels."""
+
+    model: str
+    accepted: int = Field(ge=0, description="Labels that were joined with their predictions.")
+    corrected: int = Field(ge=0, description="Those of them whose window had ended.")
+    rejected: int = Field(ge=0, description="Labels that changed nothing.")
+    errors: list[LabelFault] = Field(max_length=MAX_ERRORS, description="The first hundred of them.")
+    sequence: int = Field(ge=0, description="Examples applied since the model was made.")
+    held: int | None = Field(
+        default=None, ge=1, description="With 202: examples that wait for the end of a pause."
+    )
+
+
+class Resumed(Wire):
+    """What came of the end of a pause."""
+
+    model: str
+    applied: int = Field(ge=0, description="Held examples that were learned from.")
+    discarded: int = Field(ge=0, description="Held examples that never will be.")
+    sequence: int = Field(ge=0, description="Examples applied since the model was made.")

@@ -1,0 +1,23 @@
+"""What all wire types have in common."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+__all__ = ["Health", "Verdict", "Wire"]
+
+Verdict = Literal["learning", "converged", "starved", "idle", "unknown"]
+
+
+class Wire(BaseModel):
+    """Exactly the members that are named."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+class Health(Wire):
+    """How the service is."""
+
+    status: Literal["ok", "ready"]
