@@ -174,7 +174,7 @@ def _type_of_called(called, _context):
 @cache
 def _made(function: Callable[..., Any], how: How) -> Any:
     if how is How.INSTRUCTION:
-        return getattr(instructions, function.__name__)
+        return instructions.BY_NAME[function.__name__]
     # Without entries for Python and C, which nobody would use: they were a quarter of the time that it takes.
     options = OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     return numba.njit(**options, forceinline=how is How.INLINED)(function)

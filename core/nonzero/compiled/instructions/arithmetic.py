@@ -1,0 +1,176 @@
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,type-arg,misc"
+# ruff: noqa: D103 - the docstrings are in nonzero.intrinsics
+"""Arithmetic of a float32 and of eight alike."""
+
+from __future__ import annotations
+
+import operator
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.typing.templates import AbstractTemplate, infer_global
+from numba.core.typing.templates import signature as typed
+from numba.extending import intrinsic, lower_builtin
+
+from nonzero.compiled.instructions.values import FLOAT, INT, INT_VECTOR, NUMBERS, VECTOR, lanes8, splat
+
+__all__ = ["count", "lane", "like", "maximum", "minimum", "power_of_two", "root", "split", "total", "where"]
+
+
+def _define(operation, instruction):
+    """Give `operation` its meaning for lanes: LLVM's `instruction` on eight numbers at once."""
+
+    @infer_global(operation)
+    class LanesOperation(AbstractTemplate):
+        def generic(self, args, kws):  # noqa: ARG002 - Numba's signature
+            if lanes8 in args and all(arg in NUMBERS for arg in args):
+                return typed(lanes8, *args)
+            return None
+
+    def lower(context, builder, sig, args):  # noqa: ARG001 - Numba's signature
+        whole = [
+            splat(builder, arg) if of == types.float32 else arg
+            for arg, of in zip(args, sig.args, strict=True)
+        ]
+        return getattr(builder, instruction)(*whole)
+
+    for left, right in ((lanes8, lanes8), (lanes8, types.float32), (types.float32, lanes8)):
+        lower_builtin(operation, left, right)(lower)
+    return LanesOperation
+
+
+_define(operator.add, "fadd")
+_define(operator.sub, "fsub")
+_define(operator.mul, "fmul")
+_define(operator.truediv, "fdiv")
+
+
+@intrinsic
+def lane(typingctx, x, number):  # noqa: ARG001 - Numba's signature, here and below
+    if x not in NUMBERS:
+        return None
+
+    def code(context, builder, sig, args):  # noqa: ARG001
+        return builder.extract_element(args[0], args[1]) if sig.args[0] == lanes8 else args[0]
+
+    return types.float32(x, types.intp), code
+
+
+SQRT_HALF_BITS = int(np.float32(np.sqrt(0.5)).view(np.int32))
+
+
+def _choose(predicate):
+    """Make the code that keeps the one of two numbers for which `predicate` holds, lane by lane."""
+
+    def code(context, builder, sig, args):  # noqa: ARG001
+        return builder.select(builder.fcmp_ordered(predicate, *args), *args)
+
+    return code
+
+
+@intrinsic
+def like(typingctx, x, number):  # noqa: ARG001
+    if x not in NUMBERS:
+        return None
+
+    def code(context, builder, sig, args):  # noqa: ARG001
+        return splat(builder, args[1]) if sig.args[0] == lanes8 else args[1]
+
+    return x(x, types.float32), code
+
+
+@intrinsic
+def minimum(typingctx, a, b):  # noqa: ARG001
+    return (a(a, b), _choose("<")) if a == b and a in NUMBERS else None
+
+
+@intrinsic
+def maximum(typingctx, a, b):  # noqa: ARG001
+    return (a(a, b), _choose(">")) if a == b and a in NUMBERS else None
+
+
+@intrinsic
+def where(typingctx, mask, a, b):  # noqa: ARG001
+    def code(context, builder, sig, args):  # noqa: ARG001
+        mask, a, b = args
+        zero = ir.Constant(mask.type, [0.0] * 8 if sig.args[0] == lanes8 else 0.0)
+        return builder.select(builder.fcmp_ordered(">", mask, zero), a, b)
+
+    return (a(mask, a, b), code) if mask == a == b and a in NUMBERS else None
+
+
+@intrinsic
+def root(typingctx, x):  # noqa: ARG001
+    if x not in NUMBERS:
+        return None
+
+    def code(context, builder, sig, args):  # noqa: ARG001
+        kind, name = (VECTOR, "llvm.sqrt.v8f32") if sig.args[0] == lanes8 else (FLOAT, "llvm.sqrt.f32")
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind]), name)
+        return builder.call(function, args)
+
+    return x(x), code
+
+
+def _integers(of):
+    """Return the integer type as wide as `of`, and a maker of its constants."""
+    if of == lanes8:
+        return INT_VECTOR, lambda c: ir.Constant(INT_VECTOR, [c] * 8)
+    return INT, lambda c: ir.Constant(INT, c)
+
+
+@intrinsic
+def power_of_two(typingctx, n):  # noqa: ARG001
+    if n not in NUMBERS:
+        return None
+
+    def code(context, builder, sig, args):
+        kind, constant = _integers(sig.args[0])
+        bits = builder.shl(builder.add(builder.fptosi(args[0], kind), constant(127)), constant(23))
+        return builder.bitcast(bits, context.get_value_type(sig.return_type))
+
+    return n(n), code
+
+
+@intrinsic
+def split(typingctx, x):  # noqa: ARG001
+    if x not in NUMBERS:
+        return None
+
+    def code(context, builder, sig, args):
+        kind, constant = _integers(sig.args[0])
+        real = context.get_value_type(sig.args[0])
+        # Subtracting the bits of sqrt(1/2) moves the border between two exponents there.
+        bits = builder.sub(builder.bitcast(args[0], kind), constant(SQRT_HALF_BITS))
+        exponent = builder.ashr(bits, constant(23))
+        mantissa = builder.add(builder.and_(bits, constant(0x007FFFFF)), constant(SQRT_HALF_BITS))
+        pair = (builder.bitcast(mantissa, real), builder.sitofp(exponent, real))
+        return context.make_tuple(builder, sig.return_type, pair)
+
+    return types.UniTuple(x, 2)(x), code
+
+
+@intrinsic
+def total(typingctx, x):  # noqa: ARG001
+    if x not in NUMBERS:
+        return None
+
+    def code(context, builder, sig, args):  # noqa: ARG001
+        if sig.args[0] != lanes8:
+            return args[0]
+        sums = [builder.extract_element(args[0], INT(k)) for k in range(8)]
+        while len(sums) > 1:
+            sums = [builder.fadd(a, b) for a, b in zip(sums[::2], sums[1::2], strict=True)]
+        return sums[0]
+
+    return types.float32(x), code
+
+
+@intrinsic
+def count(typingctx, x):  # noqa: ARG001
+    if x not in NUMBERS:
+        return None
+    lanes = 8 if x == lanes8 else 1
+    return types.intp(x), lambda context, builder, sig, args: ir.Constant(ir.IntType(64), lanes)  # noqa: ARG005

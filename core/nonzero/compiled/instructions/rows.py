@@ -1,0 +1,62 @@
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,type-arg,misc"
+# ruff: noqa: D103 - the docstrings are in nonzero.intrinsics
+"""Rows of a table: loaded, stored and asked for."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from nonzero.compiled.instructions.values import FLOAT, INT, VECTOR, lanes8
+from nonzero.intrinsics import EightLanes, OneLane
+
+__all__ = ["load", "prefetch", "store"]
+
+
+NUMBER_OF = {OneLane: types.float32, EightLanes: lanes8}
+MACHINE_TYPE = {types.float32: FLOAT, lanes8: VECTOR}
+
+
+def _half_row(context, builder, sig, args):
+    """Point to one half of a row (its weights or its accumulators); return the alignment of it too."""
+    array = context.make_array(sig.args[0][0])(context, builder, builder.extract_value(args[0], 0))
+    number = NUMBER_OF[sig.args[0].instance_class]
+    width = 8 if number == lanes8 else 1
+    row, half = args[1:3]
+    offset = builder.mul(builder.add(builder.mul(row, row.type(2)), half), row.type(width))
+    pointer = builder.gep(array.data, [offset], inbounds=True)
+    return builder.bitcast(pointer, MACHINE_TYPE[number].as_pointer()), 4 * width
+
+
+@intrinsic
+def load(typingctx, lanes, row, half):  # noqa: ARG001
+    def code(context, builder, sig, args):
+        pointer, alignment = _half_row(context, builder, sig, args)
+        return builder.load(pointer, align=alignment)
+
+    return NUMBER_OF[lanes.instance_class](lanes, types.intp, types.intp), code
+
+
+@intrinsic
+def store(typingctx, lanes, row, half, number):  # noqa: ARG001
+    def code(context, builder, sig, args):
+        pointer, alignment = _half_row(context, builder, sig, args)
+        builder.store(args[3], pointer, align=alignment)
+        return context.get_dummy_value()
+
+    return types.void(lanes, types.intp, types.intp, number), code
+
+
+@intrinsic
+def prefetch(typingctx, lanes, row):  # noqa: ARG001
+    def code(context, builder, sig, args):
+        start, _ = _half_row(context, builder, sig, (*args, args[1].type(0)))
+        pointer = builder.bitcast(start, ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), INT, INT, INT])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [pointer, INT(1), INT(3), INT(1)])  # to write, keep in all caches, data
+        return context.get_dummy_value()
+
+    return types.void(lanes, types.intp), code
