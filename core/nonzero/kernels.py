@@ -120,11 +120,8 @@ def as_rows(indptr, indices, values, value_mask, table):
 FLOATS = types.float32[::1]
 # What a batch holds may be read-only (bytes of a journal); arrays inside of tuples would have to match
 # exactly.
-ARRAYS = [types.Array(of, 1, readonly=True) for of in (types.int64, types.uint32, types.float32)]
-BATCH = (*ARRAYS, types.intp)
-LABELS = types.Array(types.float32, 1, readonly=True)
-GROUPED = types.Array(types.uint16, 1, readonly=True)
-LEARNING = (*BATCH, GROUPED, types.intp, LABELS, LABELS)
+BATCH = (types.int64.readonly, types.uint32.readonly, types.float32.readonly, types.intp)
+LEARNING = (*BATCH, types.uint16.readonly, types.intp, types.float32.readonly, types.float32.readonly)
 ONE_LANE = types.NamedUniTuple(types.float32[:, ::1], 1, OneLane)
 EIGHT_LANES = types.NamedUniTuple(types.float32[:, ::1], 1, EightLanes)
 PROGRESS = types.NamedTuple(

@@ -152,43 +152,37 @@ def read_features(data, j, scratch, rows, nnz):  # noqa: C901
 
 
 @inlined
-def read_slots(data, j, rows, nnz):
-    """Read the array of slots into nonzeros from `nnz` on; returns their end too."""
-    if data[np.uintp(j)] != ord("["):
-        return -1, nnz
-    j = past_space(data, j + 1)
-    if data[np.uintp(j)] == ord("]"):
-        return j + 1, nnz
-    while True:
-        j, slot = read_whole(data, j)
-        if j < 0 or slot > MAX_INDEX:
-            return -1, nnz
-        rows.indices[nnz] = np.uint32(slot)
-        rows.fields[nnz] = NO_FIELD
-        nnz += 1
-        j = past_space(data, j)
-        c = data[np.uintp(j)]
-        j += 1
-        if c == ord("]"):
-            return j, nnz
-        if c != ord(","):
-            return -1, nnz
-        j = past_space(data, j)
+def read_slot(data, j, rows, nnz):
+    """Read a slot into a nonzero."""
+    j, slot = read_whole(data, j)
+    if j < 0 or slot > MAX_INDEX:
+        return -1
+    rows.indices[nnz] = np.uint32(slot)
+    rows.fields[nnz] = NO_FIELD
+    return j
 
 
 @inlined
-def read_values(data, j, rows, nnz):
-    """Read the array of numbers into nonzeros from `nnz` on; returns their end too."""
+def read_slot_value(data, j, rows, nnz):
+    """Read the value of a nonzero."""
+    j, value = read_value(data, j)
+    if j >= 0:
+        rows.values[nnz] = value
+    return j
+
+
+@inlined
+def read_array(read_one, data, j, rows, nnz):
+    """Read an array into nonzeros from `nnz` on; returns their end too."""
     if data[np.uintp(j)] != ord("["):
         return -1, nnz
     j = past_space(data, j + 1)
     if data[np.uintp(j)] == ord("]"):
         return j + 1, nnz
     while True:
-        j, value = read_value(data, j)
+        j = read_one(data, j, rows, nnz)
         if j < 0:
             return -1, nnz
-        rows.values[nnz] = value
         nnz += 1
         j = past_space(data, j)
         c = data[np.uintp(j)]
@@ -293,10 +287,10 @@ def read_example(data, j, scratch, rows, row, nnz):  # noqa: C901
             j, rows.times[row] = read_whole(data, j)
         elif name == INDICES:
             member = HAS_INDICES
-            j, nnz = read_slots(data, j, rows, nnz)
+            j, nnz = read_array(read_slot, data, j, rows, nnz)
         elif name == VALUES:
             member = HAS_VALUES
-            j, values_end = read_values(data, j, rows, first)
+            j, values_end = read_array(read_slot_value, data, j, rows, first)
         else:
             return -1, nnz
         if j < 0 or seen & member:
