@@ -16,17 +16,13 @@ from nonzero_service.inspecting import held_in
 from nonzero_service.refolding import refold
 from nonzero_service.storage.errors import BodyError, PrunedError
 from nonzero_service.verifying import Checked, verify
-from service.test_recovery import History, batch, flip
+from service.history import History, batch, flip, silent
 
 Start = Callable[..., Any]
 
 
 def told(what: str, done: int, end: int) -> None:
     assert what
-    assert done <= end
-
-
-def silent(done: int, end: int) -> None:
     assert done <= end
 
 

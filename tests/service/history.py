@@ -1,0 +1,63 @@
+"""A model's directory, beside the model that was never interrupted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from nonzero import AdaGrad, Batch, LogisticRegression
+from nonzero_service.fold import batch_entry, settings_entry
+from nonzero_service.recovery import Kept, recover, write_snapshot
+from nonzero_service.storage.journal import Journal
+from nonzero_service.storage.snapshots import Snapshots
+
+
+def batch(seed: int) -> Batch:
+    rng = np.random.default_rng(seed)
+    return Batch(np.arange(41) * 3, rng.integers(0, 2**10, 120), labels=rng.integers(0, 2, 40))
+
+
+def silent(last: int, end: int) -> None:
+    assert last <= end
+
+
+class History:
+    """A model's directory, and the model that was never interrupted."""
+
+    def __init__(self, directory: Path, model: LogisticRegression | None = None) -> None:
+        self.directory = directory
+        self.model = model or LogisticRegression(10, AdaGrad(0.1))
+        self.seed = 0
+        with Journal(directory, sequence=self.model.examples) as journal:
+            journal.append([settings_entry(self.model)])
+
+    def learn(self, rows: int) -> None:
+        with Journal(self.directory) as journal:
+            for _ in range(rows):
+                self.seed += 1
+                journal.append([batch_entry(batch(self.seed))])
+                self.model.learn(batch(self.seed))
+
+    def snapshot(self) -> Path:
+        with Journal(self.directory) as journal:
+            position = journal.position
+            snapshots = Snapshots(self.directory / "snapshots")
+            return write_snapshot(snapshots, position, journal.digest_at(position), self.model).path
+
+    def prune(self) -> None:
+        oldest = Snapshots(self.directory / "snapshots").prune()
+        assert oldest is not None
+        with Journal(self.directory) as journal:
+            journal.truncate(oldest + 1)
+
+    def recovered(self) -> Kept:
+        kept = recover(self.directory, "full", silent)
+        kept.journal.close()
+        return kept
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
