@@ -55,7 +55,8 @@ def test_oracles_import_only_numpy() -> None:
 
 def test_llvm_and_numba_stand_in_one_folder() -> None:
     importing = importers("llvmlite", CORE + SERVICE) | importers("numba", CORE + SERVICE)
-    assert {path.rpartition("/")[0] for path in importing} == {"core/nonzero/compiled"}
+    assert importing
+    assert all(path.startswith("core/nonzero/compiled/") for path in importing)
 
 
 def test_sql_stands_in_one_folder() -> None:
