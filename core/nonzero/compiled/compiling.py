@@ -13,13 +13,14 @@ from typing import Any, Final
 
 import numba
 from numba.core import config as numba_config
+from numba.core import typed_passes, untyped_passes
 from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler import CompilerBase
 from numba.core.compiler_lock import global_compiler_lock
-from numba.core.compiler_machinery import register_pass
+from numba.core.compiler_machinery import PassManager, register_pass
 from numba.core.lowering import Lower
-from numba.core.registry import cpu_target
-from numba.core.typed_passes import NativeLowering
+from numba.core.registry import CPUDispatcher, cpu_target
+from numba.core.types import unliteral
 from numba.extending import typeof_impl
 
 from nonzero.compiled import entries, instructions, types
@@ -27,7 +28,7 @@ from nonzero.compiled.declaring import Called, How
 
 __all__ = ["compiled"]
 
-OPTIONS: Final[dict[str, Any]] = {"nogil": True, "error_model": "numpy", "_nrt": False}
+OPTIONS: Final[dict[str, Any]] = {"nopython": True, "nogil": True, "error_model": "numpy", "_nrt": False}
 """Kernels do not allocate, and so need no run time that counts references: it would count every array that is
 handed to an inlined function, atomically. Without it a reader of short cells runs six times as fast."""
 
@@ -78,7 +79,7 @@ class _Lower(Lower):
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
-class _Lowering(NativeLowering):
+class _Lowering(typed_passes.NativeLowering):
     _name = "kernel_lowering"
 
     @property
@@ -86,16 +87,77 @@ class _Lowering(NativeLowering):
         return _Lower
 
 
+STEPS: Final = (
+    untyped_passes.TranslateByteCode,
+    untyped_passes.FixupArgs,
+    untyped_passes.IRProcessing,
+    untyped_passes.RewriteSemanticConstants,
+    untyped_passes.DeadBranchPrune,
+    untyped_passes.GenericRewrites,
+    untyped_passes.ReconstructSSA,
+    typed_passes.NopythonTypeInference,
+    typed_passes.PreLowerStripPhis,
+    typed_passes.InlineOverloads,
+    typed_passes.IRLegalization,
+    _Lowering,
+    typed_passes.NoPythonBackend,
+)
+"""What is done to a function, in this order: Numba's steps but those for what no kernel holds.
+
+That is closures, generators, ``with``, ``literally`` and arithmetic on whole arrays.
+"""
+
+
+class _Steps(PassManager):
+    """Numba's, but that they are taken to leave a function in good order, as Numba's own do."""
+
+    _ENFORCING = False
+
+
 class _Compiler(CompilerBase):
-    """Numba's, with that."""
+    """Numba's, with these steps."""
 
     def define_pipelines(self):
-        manager = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        manager.passes = [
-            (_Lowering if step is NativeLowering else step, why) for step, why in manager.passes
-        ]
-        manager.finalize()
-        return [manager]
+        steps = _Steps("kernel")
+        for step in STEPS:
+            steps.add_pass(step, step.__name__)
+        steps.finalize()
+        self.state.type_annotation = None  # what the step that is left out would write down for people
+        return [steps]
+
+
+class _Function(CPUDispatcher):
+    """A function as Numba compiles it, but once for all constants that it is called with.
+
+    Numba makes one for each of them, and one for the 0 from which a loop counts before it knows that it is a
+    loop. In a kernel LLVM puts the constants in.
+    """
+
+    def __init__(self, function: Callable[..., Any], **options: Any) -> None:
+        super().__init__(function, targetoptions=OPTIONS | options, pipeline_class=_Compiler)
+
+    def get_call_template(self, args, kws):
+        named = {name: unliteral(arg) for name, arg in kws.items()}
+        return super().get_call_template([unliteral(arg) for arg in args], named)
+
+
+class _Resolving:
+    """How Numba finds what a call of some types means, but that each is looked for once.
+
+    It asks every template that there is for an operator, also those of arrays and dates.
+    """
+
+    def __init__(self, context: Any) -> None:
+        self._resolve = context.resolve_function_type
+        self._known: dict[Any, Any] = {}
+
+    def __call__(self, function, args, kws):
+        if isinstance(function, str):  # a subscript, which may be a slice, and so no key
+            return self._resolve(function, args, kws)
+        call = function, tuple(args), tuple(dict(kws).items())
+        if call not in self._known:
+            self._known[call] = self._resolve(function, args, kws)
+        return self._known[call]
 
 
 def compiled(function: Callable[..., Any], signature: types.Signature) -> bytes:
@@ -119,7 +181,8 @@ def compiled(function: Callable[..., Any], signature: types.Signature) -> bytes:
     with _set_up():
         arguments = [_numba_type(argument) for argument in signature.arguments]
         types_of_it = _numba_type(signature.returned)(*arguments)
-        dispatcher = numba.njit([types_of_it], pipeline_class=_Compiler, **OPTIONS)(function)
+        dispatcher = _Function(function)
+        dispatcher.compile(types_of_it)
     [made] = dispatcher.overloads.values()
     _, _, (code, bitcode) = made.library.serialize_using_object_code()
     for name in entries.needed(bitcode):
@@ -131,7 +194,7 @@ def compiled(function: Callable[..., Any], signature: types.Signature) -> bytes:
 @contextlib.contextmanager
 def _set_up() -> Iterator[None]:
     """Have Numba compile as kernels are compiled, and then as before."""
-    codegen = cpu_target.target_context.codegen()
+    codegen, typing = cpu_target.target_context.codegen(), cpu_target.typing_context
     with global_compiler_lock:
         # Kernels are no Python that could be stepped through: compiled whatever this setting says.
         jit, _config.DISABLE_JIT = _config.DISABLE_JIT, 0
@@ -139,12 +202,19 @@ def _set_up() -> Iterator[None]:
         # Nearly all that is made lives until the kernel is done: looking for garbage was a tenth of the time.
         collects = gc.isenabled()
         gc.disable()
+        typing.resolve_function_type = _resolving()
         try:
             yield
         finally:
             _config.DISABLE_JIT, codegen._library_class = jit, library
+            del typing.resolve_function_type
             if collects:
                 gc.enable()
+
+
+@cache
+def _resolving() -> _Resolving:
+    return _Resolving(cpu_target.typing_context)
 
 
 @cache
@@ -176,5 +246,5 @@ def _made(function: Callable[..., Any], how: How) -> Any:
     if how is How.INSTRUCTION:
         return instructions.BY_NAME[function.__name__]
     # Without entries for Python and C, which nobody would use: they were a quarter of the time that it takes.
-    options = OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    return numba.njit(**options, forceinline=how is How.INLINED)(function)
+    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return _Function(function, **options, forceinline=how is How.INLINED)
