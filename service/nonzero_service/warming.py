@@ -19,11 +19,12 @@ LINES: Final = {
 
 def warm_up() -> None:
     """Run every compiled function that serving uses."""
-    for name, lines in LINES.items():
-        reader = formats.reader(name)
-        reader.feed(lines)
-        reader.finish()
+    # First all are made: so this process compiles one reader while its companion is at another.
+    readers = {name: formats.reader(name) for name in LINES}
     wait_for_kernels()
+    for name, reader in readers.items():
+        reader.feed(LINES[name])
+        reader.finish()
     batch = Batch([0, 1, 2], [1, 2], [1.0, 0.5], labels=[0, 1])
     for optimizer in (None, AdaGrad(0.05)):
         model = LogisticRegression(4, optimizer)
