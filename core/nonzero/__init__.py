@@ -15,7 +15,7 @@ from nonzero.errors import (
     SettingsError,
     SnapshotError,
 )
-from nonzero.explanation import Explanation
+from nonzero.insight.explanation import Explanation
 from nonzero.model import LogisticRegression
 from nonzero.optimizers import FTRL, AdaGrad, DualAveraging
 

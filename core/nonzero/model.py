@@ -9,19 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.batch import Batch
-from nonzero.confidence import uncertainty
-from nonzero.diagnosis import diagnose
 from nonzero.errors import BatchError
 from nonzero.evidence.arrays import RESTARTS, forget
-from nonzero.explanation import Explanation, take_apart
 from nonzero.formats.rows import NAMED, VALUED
 from nonzero.inputs import NO_VALUES
+from nonzero.insight.confidence import uncertainty
+from nonzero.insight.diagnosis import diagnose
+from nonzero.insight.explanation import Explanation, take_apart
+from nonzero.insight.remedy import rescale
+from nonzero.insight.weights import mean_weights
 from nonzero.optimizers import Rule
-from nonzero.persistence import Persistent
+from nonzero.persistence.persistent import Persistent
 from nonzero.progressive import LOSS, WEIGHT, describe
-from nonzero.reading import mean_weights
 from nonzero.recalibration import apply, describe_recalibration, learn_map, new_recalibration
-from nonzero.remedy import rescale
 
 __all__ = ["LogisticRegression"]
 
@@ -314,7 +314,7 @@ class LogisticRegression(Persistent):
 
         See Also
         --------
-        nonzero.confidence.uncertainty : the formula and its source.
+        nonzero.insight.confidence.uncertainty : the formula and its source.
         """
         batch.check_slots(self.bits)
         out = np.empty(len(batch), np.float32)
@@ -348,7 +348,7 @@ class LogisticRegression(Persistent):
 
         See Also
         --------
-        nonzero.diagnosis : what the verdicts mean, and how honest the intervals are.
+        nonzero.insight.diagnosis : what the verdicts mean, and how honest the intervals are.
         """
         aged = self.state.groups.rows[1, : len(self.lanes)]
         named = [*names, *self.interactions]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression
-from nonzero.copying import GradualCopy
+from nonzero.persistence.copying import GradualCopy
 from nonzero_service.holding import held_batches
 from nonzero_service.results import Results
 from nonzero_service.storage.errors import OutcomeUnknownError

@@ -18,7 +18,7 @@ LINES: Final = {
 
 
 def warm_up() -> None:
-    """Run every compiled function that serving uses."""
+    """Run what reads, learns and predicts; other kernels are there when they are imported."""
     # First all are made: so this process compiles one reader while its companion is at another.
     readers = {name: formats.reader(name) for name in LINES}
     wait_for_kernels()

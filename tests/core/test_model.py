@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from core.streams import random_batch
-from nonzero import AdaGrad, Batch, BatchError, LogisticRegression, SettingsError, SnapshotError, snapshot
+from nonzero import AdaGrad, Batch, BatchError, LogisticRegression, SettingsError, SnapshotError
 from nonzero.formats.json_bodies import parse_body
+from nonzero.persistence import snapshot
 
 OPTIMIZERS = {"one lane": AdaGrad(0.2), "eight lanes": None}
 

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nonzero import SnapshotError, snapshot
+from nonzero import SnapshotError
+from nonzero.persistence import snapshot
 
 TENSORS = {"a": np.arange(12, dtype=np.float32).reshape(3, 4), "b": np.array([7, 2**40])}
 

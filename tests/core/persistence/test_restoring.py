@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from core.streams import random_batch
-from nonzero import LogisticRegression, SnapshotError, snapshot
+from nonzero import LogisticRegression, SnapshotError
 from nonzero.evidence.arrays import FIELDS, PIECES, PIECES_A_BLOCK
+from nonzero.persistence import snapshot
 
 Change = Callable[[dict[str, Any], dict[str, Any]], None]
 

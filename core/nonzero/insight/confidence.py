@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from nonzero.insight.weights import mean_rates
 from nonzero.optimizers import Rule
-from nonzero.reading import mean_rates
 
 __all__ = ["uncertainty"]
 

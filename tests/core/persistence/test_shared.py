@@ -14,7 +14,7 @@ import pytest
 
 from core.streams import random_batch
 from nonzero import AdaGrad, LogisticRegression
-from nonzero.shared import SharedState
+from nonzero.persistence.shared import SharedState
 
 OPTIMIZERS = pytest.mark.parametrize("optimizer", [None, AdaGrad(0.1)], ids=["eight lanes", "one lane"])
 
@@ -79,7 +79,7 @@ def test_others_can_map_it_for_reading_only() -> None:
 
 def test_a_write_of_those_who_attached_ends_the_process() -> None:
     shared = LogisticRegression(bits=6).share()
-    code = "import sys; from nonzero.shared import SharedState\n"
+    code = "import sys; from nonzero.persistence.shared import SharedState\n"
     code += "SharedState.attach(int(sys.argv[1])).arrays['table'][0, 0] = 1\n"
     done = subprocess.run(
         [sys.executable, "-c", code, str(shared.descriptor)],

@@ -6,14 +6,14 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-from nonzero import snapshot
 from nonzero.errors import SettingsError, SnapshotError
 from nonzero.inputs import Inputs
 from nonzero.loops import Loops
 from nonzero.optimizers import Rule
-from nonzero.restoring import restore
-from nonzero.settings import arguments_of, check_expected, lanes_of, settings_of
-from nonzero.shared import SharedState
+from nonzero.persistence import snapshot
+from nonzero.persistence.restoring import restore
+from nonzero.persistence.settings import arguments_of, check_expected, lanes_of, settings_of
+from nonzero.persistence.shared import SharedState
 from nonzero.state import State
 
 __all__ = ["Persistent"]

@@ -9,7 +9,7 @@ import pytest
 from core.scenarios import Stream
 from core.streams import random_batch
 from nonzero import FTRL, AdaGrad, Batch, LogisticRegression
-from nonzero.copying import GradualCopy
+from nonzero.persistence.copying import GradualCopy
 
 BITS = 17
 """One lane of so many slots is half a step's bytes, eight are four steps'."""

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nonzero.insight.weights import mean_rates, mean_weights
 from nonzero.optimizers import Rule
-from nonzero.reading import mean_rates, mean_weights
 
 __all__ = ["Explanation", "take_apart"]
 

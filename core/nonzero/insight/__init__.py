@@ -1,0 +1,1 @@
+"""What a model can say of itself: what made a prediction, how sure it is, whether it still learns."""
