@@ -20,8 +20,8 @@ __all__ = ["Refusals"]
 
 PAUSE_SECONDS: Final = 0.2
 TICK_SECONDS: Final = 0.02
-SHARE: Final = 0.05
-"""Of the time that this thread computes."""
+SHARE: Final = 0.025
+"""Of the time that this thread computes: reading what who was told asks then takes as much again."""
 LEAST: Final = 2
 """So many are told in a tick in any case."""
 
