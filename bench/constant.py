@@ -12,12 +12,12 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from nonzero_service import logs
-from nonzero_service.answers import send_json
 from nonzero_service.front import connections
-from nonzero_service.metrics import Metrics
-from nonzero_service.models import Models
+from nonzero_service.metrics.exposition import Metrics
+from nonzero_service.models.registry import Models
 from nonzero_service.requests import Requests
 from nonzero_service.settings import Settings
+from nonzero_service.wire.answers import send_json
 
 ANSWER = b'{"model":"default","predictions":[{"probability":0.0340000018}],"sequence":4711}'
 

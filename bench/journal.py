@@ -23,8 +23,8 @@ from bench.workloads import ClickLog
 from rich.progress import Progress
 
 from nonzero import AdaGrad, LogisticRegression
-from nonzero_service import fold
-from nonzero_service.recovery import replay
+from nonzero_service.learning import fold
+from nonzero_service.models.recovery import replay
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.storage.reader import JournalReader
@@ -55,9 +55,10 @@ class Forgetful(Journal):
 
 def serve_forgetfully(arguments: list[str]) -> None:
     """Be the service's command line, with such a journal."""
-    from nonzero_service import cli, models, recovery
+    from nonzero_service import cli
+    from nonzero_service.models import recovery, registry
 
-    vars(models)["Journal"] = vars(recovery)["Journal"] = Forgetful
+    vars(registry)["Journal"] = vars(recovery)["Journal"] = Forgetful
     fold.batch_entry = _without_body
     cli.main(arguments)
 

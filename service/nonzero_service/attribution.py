@@ -24,9 +24,9 @@ from nonzero_service.errors import LabelInFlightError
 from nonzero_service.impressions.rules import Keeping, Rules
 from nonzero_service.impressions.store import Claim, Impressions
 from nonzero_service.impressions.verdicts import Verdict
-from nonzero_service.learner import Learner
+from nonzero_service.learning.learner import Learner
+from nonzero_service.learning.work import Applied, Pieces, until_ended
 from nonzero_service.settings import Settings
-from nonzero_service.work import Applied, Pieces, until_ended
 
 __all__ = ["Attribution", "Labelled", "rules_of"]
 

@@ -8,8 +8,8 @@ from typing import Final, Literal
 import uvicorn
 from starlette.types import ASGIApp
 
-from nonzero_service.counts import Counts
 from nonzero_service.front import connections
+from nonzero_service.metrics.counts import Counts
 from nonzero_service.requests import AtOnce
 from nonzero_service.settings import Settings
 

@@ -19,7 +19,7 @@ import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from nonzero_service.counts import Counts
+from nonzero_service.metrics.counts import Counts
 from nonzero_service.problems import problem_of, send_problem
 from nonzero_service.storage.errors import (
     DiskFullError,

@@ -20,8 +20,8 @@ from pydantic_settings import (
 from nonzero.errors import SettingsError
 from nonzero.table import MAX_BITS
 from nonzero_service.impressions.rules import Keeping
-from nonzero_service.learning_rules import InteractionNames, Optimizer
-from nonzero_service.slicing import MAX_FIELDS
+from nonzero_service.models.learning_rules import InteractionNames, Optimizer
+from nonzero_service.models.slicing import MAX_FIELDS
 from nonzero_service.storage.journal import Durability
 
 __all__ = ["Bits", "LearningRate", "Retention", "Settings"]

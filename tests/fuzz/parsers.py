@@ -17,9 +17,9 @@ from fuzz.choices import Choices
 from nonzero import Batch, FormatError, formats
 from nonzero.files import Source
 from nonzero.formats.json_bodies import parse_body
-from nonzero_service.decoding import decoder_of
-from nonzero_service.label_bodies import Labels, labels_of, read_lines
 from nonzero_service.problems import Problem
+from nonzero_service.wire.decoding import decoder_of
+from nonzero_service.wire.label_bodies import Labels, labels_of, read_lines
 
 __all__ = ["decoding", "file", "json_body", "labels", "lines"]
 

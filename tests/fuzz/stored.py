@@ -17,11 +17,11 @@ from nonzero import AdaGrad, Batch, LogisticRegression
 from nonzero.errors import SettingsError, SnapshotError
 from nonzero.ids import Ids
 from nonzero.persistence import snapshot
-from nonzero_service import fold
 from nonzero_service.impressions.joined import References, decode_joined, encode_joined
 from nonzero_service.impressions.packing import Offered, packed
 from nonzero_service.impressions.records import HEAD
 from nonzero_service.impressions.segment import Segment
+from nonzero_service.learning import fold
 from nonzero_service.storage.codec import decode_batch, encode_batch
 from nonzero_service.storage.errors import BodyError, StorageError
 from nonzero_service.storage.journal import Journal

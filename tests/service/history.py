@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from nonzero import AdaGrad, Batch, LogisticRegression
-from nonzero_service.fold import batch_entry, settings_entry
-from nonzero_service.recovery import Kept, recover, write_snapshot
+from nonzero_service.learning.fold import batch_entry, settings_entry
+from nonzero_service.models.recovery import Kept, recover, write_snapshot
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.snapshots import Snapshots
 

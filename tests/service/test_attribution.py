@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from nonzero.formats.json_bodies import parse_body
-from nonzero_service.models import Models
+from nonzero_service.models.registry import Models
 from nonzero_service.settings import Settings
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nonzero import AdaGrad, LogisticRegression
-from nonzero_service.fold import apply
+from nonzero_service.learning.fold import apply
 from nonzero_service.storage.reader import JournalReader
 from nonzero_service.storage.snapshots import Snapshots
 

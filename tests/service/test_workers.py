@@ -19,7 +19,7 @@ from typing import Any, Self
 import httpx
 import pytest
 
-from nonzero_service.verifying import verify
+from nonzero_service.models.verifying import verify
 from service.conftest import ServiceProcess
 from service.faults.invariants import silent
 

@@ -17,7 +17,7 @@ from nonzero_service.commands.options import as_json
 from nonzero_service.commands.verdicts import diagnosis_text
 
 if TYPE_CHECKING:
-    from nonzero_service.inspecting import Pause
+    from nonzero_service.models.inspecting import Pause
 
 __all__ = ["inspect"]
 
@@ -53,8 +53,8 @@ def inspect(model: Path, top: int, as_json: bool) -> None:
 
 def _directory_reports(directory: Path, top: int) -> dict[str, dict[str, Any]]:
     with service_extra("inspect"):
-        from nonzero_service.data_directory import models_in
-        from nonzero_service.inspecting import held_in
+        from nonzero_service.models.data_directory import models_in
+        from nonzero_service.models.inspecting import held_in
     reports: dict[str, dict[str, Any]] = {}
     for name, path in models_in(directory).items():
         held = held_in(path)

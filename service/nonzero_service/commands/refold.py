@@ -25,8 +25,8 @@ def refold(data_dir: Path, bits: int, model: str, output: Path | None) -> None:
     (--journal-retention all). Serve the result with `serve --import`, or PUT it as a model.
     """
     with service_extra("refold"):
-        from nonzero_service.data_directory import models_in
-        from nonzero_service.refolding import refold as fold
+        from nonzero_service.models.data_directory import models_in
+        from nonzero_service.models.refolding import refold as fold
     path = output or Path(f"{model}-{bits}.safetensors")
     if not path.absolute().parent.is_dir():
         raise click.BadParameter(f"there is no directory {path.absolute().parent}", param_hint="--output")

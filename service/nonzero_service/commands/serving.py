@@ -14,8 +14,8 @@ __all__ = ["serve"]
 
 
 KERNELS: Final = (
-    "prediction_text",
-    "jumps",
+    "wire.prediction_text",
+    "learning.jumps",
     "impressions.unpacking",
     "impressions.packing",
     "impressions.index",

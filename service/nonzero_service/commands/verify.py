@@ -13,7 +13,7 @@ from nonzero_service.commands.extra import service_extra
 from nonzero_service.commands.options import as_json, data_directory
 
 if TYPE_CHECKING:
-    from nonzero_service.verifying import Checked
+    from nonzero_service.models.verifying import Checked
 
 __all__ = ["verify"]
 
@@ -29,8 +29,8 @@ def verify(data_dir: Path, model: str | None, quiet: bool, as_json: bool) -> Non
     Nothing is changed; a service may be running. Exit status 1 where something is wrong.
     """
     with service_extra("verify"):
-        from nonzero_service.data_directory import models_in
-        from nonzero_service.verifying import verify as check
+        from nonzero_service.models.data_directory import models_in
+        from nonzero_service.models.verifying import verify as check
     found = {name: _checked(check, name, path, quiet) for name, path in models_in(data_dir, model).items()}
     if as_json:
         click.echo(json.dumps({name: _report(checked) for name, checked in found.items()}))

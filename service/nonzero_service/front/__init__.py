@@ -14,9 +14,9 @@ import asyncio
 from functools import partial
 from typing import cast
 
-from nonzero_service.counts import Counts
 from nonzero_service.front.connection import Connection
 from nonzero_service.front.shared import Front
+from nonzero_service.metrics.counts import Counts
 from nonzero_service.requests import AtOnce
 from nonzero_service.settings import Settings
 

@@ -12,9 +12,9 @@ from nonzero_service.front.access import need_of
 from nonzero_service.front.admission import STREAM_BYTES, Admission
 from nonzero_service.front.heads import Head
 from nonzero_service.front.tokens import ADMIN, Tokens
-from nonzero_service.headers import JSON
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
+from nonzero_service.wire.headers import JSON
 
 __all__ = ["Guard", "Pass"]
 

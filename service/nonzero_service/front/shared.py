@@ -8,7 +8,6 @@ from typing import Final
 import structlog
 from starlette.types import Scope
 
-from nonzero_service.counts import Counts
 from nonzero_service.front.answering import Lines
 from nonzero_service.front.exchange import STATUS_LINES
 from nonzero_service.front.guard import Guard
@@ -16,6 +15,7 @@ from nonzero_service.front.limits import Limits
 from nonzero_service.front.refusing import Refusals
 from nonzero_service.front.turns import Turns
 from nonzero_service.front.watch import Watch
+from nonzero_service.metrics.counts import Counts
 from nonzero_service.problems import Problem
 from nonzero_service.requests import AtOnce, made_request_id
 from nonzero_service.settings import Settings

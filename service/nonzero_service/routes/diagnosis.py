@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from nonzero_service import schemas
-from nonzero_service.fold import remedy_entry
+from nonzero_service.learning.fold import remedy_entry
 from nonzero_service.openapi import problems
 from nonzero_service.problems import Problem
 from nonzero_service.routes.models import ModelName

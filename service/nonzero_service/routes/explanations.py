@@ -7,12 +7,12 @@ from typing import Final
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from nonzero_service.answers import send_json
-from nonzero_service.bodies import check_examples
-from nonzero_service.headers import JSON, headers_of, unknown_type
-from nonzero_service.json_bodies import features_of
 from nonzero_service.problems import Problem
 from nonzero_service.service import Service
+from nonzero_service.wire.answers import send_json
+from nonzero_service.wire.bodies import check_examples
+from nonzero_service.wire.headers import JSON, headers_of, unknown_type
+from nonzero_service.wire.json_bodies import features_of
 
 __all__ = ["Explain"]
 

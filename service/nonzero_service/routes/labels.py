@@ -8,14 +8,14 @@ from typing import Any, Final
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from nonzero_service.answers import send_json
 from nonzero_service.attribution import Labelled
-from nonzero_service.headers import JSON, NDJSON, Headers, headers_of, unknown_type
 from nonzero_service.impressions.verdicts import Verdict
-from nonzero_service.label_bodies import Labels, labels_of, stream_labels
+from nonzero_service.models.served import ServedModel
 from nonzero_service.problems import MAX_ERRORS, Problem
-from nonzero_service.served import ServedModel
 from nonzero_service.service import Service
+from nonzero_service.wire.answers import send_json
+from nonzero_service.wire.headers import JSON, NDJSON, Headers, headers_of, unknown_type
+from nonzero_service.wire.label_bodies import Labels, labels_of, stream_labels
 
 __all__ = ["Label"]
 

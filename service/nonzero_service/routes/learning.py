@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from nonzero_service import schemas
-from nonzero_service.counts import Counts
-from nonzero_service.headers import JSON, NDJSON
+from nonzero_service.metrics.counts import Counts
 from nonzero_service.openapi import (
     EXAMPLES,
     KEY,
@@ -27,6 +26,7 @@ from nonzero_service.routes.predictions import Predict
 from nonzero_service.routes.shortcut import PREFIX
 from nonzero_service.routes.updates import Update
 from nonzero_service.service import Findable, Parts, Service
+from nonzero_service.wire.headers import JSON, NDJSON
 
 __all__ = ["prediction_route", "routes"]
 

@@ -14,14 +14,14 @@ from starlette.responses import StreamingResponse
 
 from nonzero import SnapshotError
 from nonzero_service import schemas
-from nonzero_service.decoding import decoder_of
-from nonzero_service.headers import JSON, Headers, headers_of, unknown_type
-from nonzero_service.intake import Intake, read_whole
-from nonzero_service.models import NAME
+from nonzero_service.models.registry import NAME
+from nonzero_service.models.served import ServedModel
 from nonzero_service.openapi import answer, problems, reference
 from nonzero_service.problems import Problem
-from nonzero_service.served import ServedModel
 from nonzero_service.service import Service
+from nonzero_service.wire.decoding import decoder_of
+from nonzero_service.wire.headers import JSON, Headers, headers_of, unknown_type
+from nonzero_service.wire.intake import Intake, read_whole
 
 __all__ = ["SAFETENSORS", "ModelName", "router"]
 

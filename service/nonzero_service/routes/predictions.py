@@ -10,14 +10,22 @@ from starlette.types import Receive, Scope, Send
 from nonzero.errors import BatchError
 from nonzero.examples import usable
 from nonzero.formats import Parsed
-from nonzero_service.answers import prediction, prediction_lines, predictions, send_json, send_stream
-from nonzero_service.bodies import check_examples
-from nonzero_service.counts import Counts
-from nonzero_service.headers import JSON, STREAMS, Headers, flag_of, headers_of, is_plain_json, unknown_type
+from nonzero_service.metrics.counts import Counts
 from nonzero_service.problems import Problem
 from nonzero_service.requests import Quick
 from nonzero_service.service import Findable, Parts, Predictable
-from nonzero_service.spool import Spool
+from nonzero_service.wire.answers import prediction, prediction_lines, predictions, send_json, send_stream
+from nonzero_service.wire.bodies import check_examples
+from nonzero_service.wire.headers import (
+    JSON,
+    STREAMS,
+    Headers,
+    flag_of,
+    headers_of,
+    is_plain_json,
+    unknown_type,
+)
+from nonzero_service.wire.spool import Spool
 
 __all__ = ["Predict"]
 

@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from nonzero_service.counts import Counts
 from nonzero_service.front.exchange import Exchange
+from nonzero_service.metrics.counts import Counts
 from nonzero_service.openapi import PlainRoute
 from nonzero_service.requests import Quick, Requests
 

@@ -13,10 +13,17 @@ from starlette.types import Receive, Scope, Send
 from nonzero import Batch, LineError
 from nonzero.examples import usable
 from nonzero.formats.json_bodies import is_list
-from nonzero_service.answers import send_json, send_stream, updated
-from nonzero_service.bodies import check_examples
-from nonzero_service.flows import Flow, Tally
-from nonzero_service.headers import (
+from nonzero_service.learning.flows import Flow, Tally
+from nonzero_service.learning.idempotency import Fingerprint
+from nonzero_service.learning.work import Applied, Pieces, until_ended
+from nonzero_service.models.served import ServedModel
+from nonzero_service.problems import MAX_ERRORS, Problem, problem_of
+from nonzero_service.requests import Quick
+from nonzero_service.service import Service
+from nonzero_service.storage.keys import KeyRecord
+from nonzero_service.wire.answers import send_json, send_stream, updated
+from nonzero_service.wire.bodies import check_examples
+from nonzero_service.wire.headers import (
     JSON,
     NDJSON,
     STREAMS,
@@ -26,14 +33,7 @@ from nonzero_service.headers import (
     is_plain_json,
     unknown_type,
 )
-from nonzero_service.idempotency import Fingerprint
-from nonzero_service.problems import MAX_ERRORS, Problem, problem_of
-from nonzero_service.requests import Quick
-from nonzero_service.served import ServedModel
-from nonzero_service.service import Service
-from nonzero_service.spool import Spool
-from nonzero_service.storage.keys import KeyRecord
-from nonzero_service.work import Applied, Pieces, until_ended
+from nonzero_service.wire.spool import Spool
 
 __all__ = ["Update"]
 

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, model_validator
 from nonzero import FTRL, AdaGrad, DualAveraging
 from nonzero.interactions import MAX_PAIRS
 from nonzero.optimizers import RULES, Rule, lanes_to_text
-from nonzero_service.learning_rules import read_interactions
+from nonzero_service.models.learning_rules import read_interactions
 from nonzero_service.schemas.wire import Wire
 from nonzero_service.settings import Bits, LearningRate
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression
 from nonzero.ids import Ids
-from nonzero_service.names import LOOK
+from nonzero_service.models.names import LOOK
 from nonzero_service.storage.codec import decode_batch, encode_batch
 
 __all__ = ["Impressions", "Keep", "MappedModel", "MappedModels"]

@@ -10,10 +10,10 @@ from collections.abc import Callable
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from nonzero_service.answers import send_json
-from nonzero_service.intake import read_whole
 from nonzero_service.problems import problem_of
 from nonzero_service.service import Service
+from nonzero_service.wire.answers import send_json
+from nonzero_service.wire.intake import read_whole
 from nonzero_service.workers.mapped import Impressions
 
 __all__ = ["Reports"]

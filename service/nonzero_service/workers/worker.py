@@ -13,10 +13,9 @@ import structlog
 import uvicorn
 
 from nonzero_service import logs
-from nonzero_service.bodies import Bodies
-from nonzero_service.counts import Counts
 from nonzero_service.errors import WorkerError
 from nonzero_service.listening import config_of
+from nonzero_service.metrics.counts import Counts
 from nonzero_service.problems import Problem
 from nonzero_service.routes.learning import prediction_route
 from nonzero_service.routes.shortcut import Shortcut
@@ -24,6 +23,7 @@ from nonzero_service.server import Server
 from nonzero_service.service import Parts
 from nonzero_service.settings import Settings
 from nonzero_service.warming import warm_up
+from nonzero_service.wire.bodies import Bodies
 from nonzero_service.workers.channel import Channel, receive
 from nonzero_service.workers.forwarding import Forwarder
 from nonzero_service.workers.mapped import MappedModels

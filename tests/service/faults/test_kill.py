@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from nonzero import LogisticRegression
+from nonzero_service.models.verifying import verify
 from nonzero_service.storage.snapshots import kept_in
-from nonzero_service.verifying import verify
 from reporting import Figure
 from service.faults.clients import PATH, Clients, request
 from service.faults.forked import ForkedService, Forking, traced

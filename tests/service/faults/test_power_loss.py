@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from nonzero import AdaGrad, Batch, LogisticRegression
-from nonzero_service.fold import batch_entry, settings_entry
-from nonzero_service.recovery import recover
+from nonzero_service.learning.fold import batch_entry, settings_entry
+from nonzero_service.models.recovery import recover
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.keys import KeyRecord
 from reporting import Figure

@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 
 from nonzero import LogisticRegression
-from nonzero_service.fold import apply
+from nonzero_service.learning.fold import apply
 from nonzero_service.storage.reader import JournalReader
 
 Start = Callable[..., Any]

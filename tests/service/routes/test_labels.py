@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from nonzero import Batch, LogisticRegression, formats
-from nonzero_service.fold import apply, start_of
 from nonzero_service.impressions.joined import decode_joined
+from nonzero_service.learning.fold import apply, start_of
 from nonzero_service.storage.reader import JournalReader
 from nonzero_service.storage.snapshots import Snapshots
 from real_data import unpacked

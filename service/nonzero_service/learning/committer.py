@@ -1,0 +1,227 @@
+"""The committer: takes what is queued for a model, group by group, and makes it durable."""
+
+from __future__ import annotations
+
+import queue
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from nonzero_service.errors import GivenUpError, NotHeldError
+from nonzero_service.impressions.joined import References
+from nonzero_service.learning.committing import Group
+from nonzero_service.learning.gathering import Gathered
+from nonzero_service.learning.holding import Gate, resume_entry
+from nonzero_service.learning.results import Results
+from nonzero_service.learning.work import Applied, Change, Durable, Learn, Outcome, Resume, Work
+from nonzero_service.storage.journal import Journal
+from nonzero_service.storage.rows import Entry
+
+__all__ = ["GROUP_BYTES", "Committer"]
+
+GROUP_BYTES: Final = 1 << 20
+"""A group is all that is queued, up to this: whoever is in it waits for the whole of it."""
+
+
+class Committer:
+    """Makes work durable and hands it on, in the order in which it was put in.
+
+    Single examples alone may be committed before pieces of streams that were put in earlier: nobody can tell,
+    and they need not wait for a bulk update. Where both wait, every second group is of single examples only:
+    it is durable, and learned from, in a part of the time.
+
+    Parameters
+    ----------
+    bits
+        log2 of the number of slots of the model's table.
+    journal
+        Where the rows go.
+    gate
+        Whether examples are learned from or held.
+    durable
+        Takes what is durable, and None at the end.
+    results
+        Takes what could not be made durable, and why.
+    """
+
+    def __init__(
+        self,
+        bits: int,
+        journal: Journal,
+        gate: Gate,
+        durable: queue.Queue[Durable | None],
+        results: Results,
+    ) -> None:
+        self.appended_bytes = 0
+        """The bytes of all bodies that were appended, in this process."""
+        self.settled: Callable[[References], object] = lambda _: None
+        """Called with the impressions that the journal has taken."""
+        self._bits = bits
+        self._journal = journal
+        self._gate = gate
+        self._durable = durable
+        self._results = results
+        self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self._waiting: deque[Work | None] = deque()
+        self._had_pieces = False  # whether the last group held more than single examples
+
+    def put(self, work: Work | None) -> None:
+        """Queue work, from any thread; None is the end."""
+        self._queue.put(work)
+
+    def run(self) -> None:
+        """Commit group after group, until the end."""
+        while works := self._next():
+            what = works[0].what
+            if isinstance(what, Change):
+                self._change(works, what.entry)
+            elif isinstance(what, Resume):
+                self._resume(works, what.discard)
+            elif isinstance(what, Learn):
+                self._commit(works)
+            else:
+                self._durable.put(Durable(works))
+            del works, what  # it may hold much: not until there is more to do
+        self._durable.put(None)
+
+    def _next(self) -> list[Work]:
+        """Take what is to be done next: a group of examples, or one other piece of work; nothing at last."""
+        waiting = self._waiting
+        if not waiting:
+            waiting.append(self._queue.get())
+        while not self._queue.empty():
+            waiting.append(self._queue.get())
+        works: list[Work] = []
+        left: list[Work | None] = []
+        size = GROUP_BYTES if self._had_pieces and self._single_waits() else 0
+        while waiting and (work := waiting[0]) is not None and isinstance(work.what, Learn):
+            waiting.popleft()
+            if size < GROUP_BYTES or isinstance(work, Gathered):
+                works.append(work)
+                size += work.nbytes
+            else:
+                left.append(work)
+        waiting.extendleft(reversed(left))
+        self._had_pieces = any(not isinstance(work, Gathered) for work in works)
+        if not works and waiting[0] is not None:
+            works.append(waiting[0])
+            waiting.popleft()
+        return works
+
+    def _single_waits(self) -> bool:
+        """Whether single examples are among what may be in the next group."""
+        for work in self._waiting:
+            if work is None or not isinstance(work.what, Learn):
+                return False
+            if isinstance(work, Gathered):
+                return True
+        return False
+
+    def _commit(self, works: list[Work]) -> None:
+        """Append a group of examples to the journal: a few rows, of one kind or several."""
+        works = self._unbroken(self._read(works))
+        learns = [work.what for work in works if isinstance(work.what, Learn)]
+        if not learns:
+            return
+
+        def write() -> tuple[list[Entry], Durable]:
+            group = Group(list(learns), self._gate, self._journal.next_sequence)
+            entries = group.entries()
+            try:
+                position = self._journal.append(entries)
+            except BaseException:
+                group.failed()
+                raise
+            group.committed(position)
+            for learn in learns:
+                if learn.references is not None:
+                    self.settled(learn.references)
+            place = (position, self._journal.time_ms)
+            return entries, Durable(works, group.batches, *place, group.learned, self._gate.since)
+
+        error = self._hand_on(works, write)
+        for learn in learns if error is not None else ():
+            learn.pieces.failure = error
+
+    def _change(self, works: list[Work], entry: Entry) -> None:
+        """Append a row that is no batch."""
+
+        def write() -> tuple[list[Entry], Durable]:
+            position = self._journal.append([entry])
+            return [entry], Durable(works, None, position, self._journal.time_ms)
+
+        self._hand_on(works, write)
+
+    def _resume(self, works: list[Work], discard: bool) -> None:
+        """Append the end of a pause to the journal."""
+        since, held = self._gate.since, self._gate.examples
+        if since is None:
+            refusal = NotHeldError("learning is not paused: there is nothing to resume")
+            self._results.give([Outcome(works[0], None, refusal)])
+            return
+        entry = resume_entry(since, discard=discard, examples=held)
+        counts = (0, held) if discard else (held, 0)
+
+        def write() -> tuple[list[Entry], Durable]:
+            position = self._journal.append([entry])
+            self._gate.resumed(position)
+            place = (position, self._journal.time_ms)
+            return [entry], Durable(works, None, *place, (), None, since, *counts)
+
+        self._hand_on(works, write)
+
+    def _hand_on(
+        self, works: Sequence[Work], write: Callable[[], tuple[list[Entry], Durable]]
+    ) -> Exception | None:
+        """Write a group's rows and hand it on; or return the error, and give it to those who wait."""
+        try:
+            if self._results.failure is not None:
+                raise self._results.failure
+            entries, group = write()
+        except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it
+            self._results.fail([Outcome(work, None, error) for work in works], error)
+            return error
+        self.appended_bytes += sum(len(entry.body) for entry in entries)
+        self._durable.put(group)
+        return None
+
+    def _read(self, works: list[Work]) -> list[Work]:
+        """Read what has gathered; give back what holds nothing to learn from."""
+        kept, outcomes = [], []
+        for work in works:
+            if isinstance(work, Gathered):
+                try:
+                    work.close(self._bits)
+                except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it
+                    outcomes.append(Outcome(work, None, error))
+                    continue
+                if not len(work.what.batch):
+                    outcomes.append(Outcome(work, Applied(0, 0, None), None))
+                    continue
+            kept.append(work)
+        if outcomes:
+            self._results.give(outcomes)
+        return kept
+
+    def _unbroken(self, works: list[Work]) -> list[Work]:
+        """Refuse the pieces that come after one that was not journalled; return the others."""
+        kept, outcomes = [], []
+        for work in works:
+            failure = _failure_of(work)
+            if failure is None:
+                kept.append(work)
+            else:
+                outcomes.append(Outcome(work, None, failure))
+        if outcomes:
+            self._results.give(outcomes)
+        return kept
+
+
+def _failure_of(work: Work) -> Exception | None:
+    """Return why a batch cannot be journalled, or need not be: then nothing after it of its stream is."""
+    if not isinstance(work.what, Learn):
+        return None
+    pieces = work.what.pieces
+    if pieces.failure is None and (pieces.given_up or work.future.cancelled()):
+        pieces.failure = GivenUpError("whoever asked for it has gone")
+    return pieces.failure

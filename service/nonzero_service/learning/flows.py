@@ -1,0 +1,198 @@
+"""Flows: the examples of one request on their way through the learner, and what has become of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final, Self
+
+import msgspec
+from starlette.requests import ClientDisconnect
+
+from nonzero import Batch, LineError
+from nonzero_service.errors import KeyReusedError
+from nonzero_service.learning.committer import GROUP_BYTES
+from nonzero_service.learning.idempotency import Fingerprint
+from nonzero_service.learning.work import Applied, Pieces
+from nonzero_service.models.served import ServedModel
+from nonzero_service.problems import MAX_ERRORS, problem_of
+from nonzero_service.storage.keys import KeyRecord
+from nonzero_service.wire.bodies import Piece
+from nonzero_service.wire.spool import Spool
+
+__all__ = ["Flow", "Tally"]
+
+WINDOW: Final = 6 * GROUP_BYTES
+"""So much of one stream may be with the learner: a group that is applied, one that is durable, one that is
+committed, two that wait; and one that is parsed meanwhile.
+
+A smaller window has its threads wait for each other: with two groups, half of the processor was idle.
+"""
+
+
+class Tally:
+    """What has become of a request's examples so far.
+
+    Parameters
+    ----------
+    served
+        The model.
+    known
+        What is known of the request's idempotency key: its examples are accepted, and not learned from again.
+    """
+
+    def __init__(self, served: ServedModel, known: KeyRecord | None = None) -> None:
+        self.model = served.name
+        self.accepted = 0
+        self.held = 0
+        self.rejected = 0
+        self.errors: list[LineError] = []
+        self.sequence = served.model.examples
+        self.skipped = 0
+        self._known = 0 if known is None else known.rows
+
+    def accept(self, applied: Applied) -> None:
+        """Count a piece that was applied."""
+        self.accepted += applied.examples
+        self.held += applied.held
+        self.sequence = applied.sequence
+
+    def reject(self, errors: tuple[LineError, ...]) -> None:
+        """Count lines that cannot be learned; the first hundred are kept."""
+        self.rejected += len(errors)
+        self.errors += errors[: MAX_ERRORS - len(self.errors)]
+
+    def skip(self, batch: Batch) -> Batch:
+        """Count the examples that were learned from before; return the others."""
+        known = min(self._known - self.skipped, len(batch))
+        self.skipped += known
+        self.accepted += known
+        return batch.rows(known, len(batch)) if known else batch
+
+    def answer(self, *, keyed: bool) -> dict[str, Any]:
+        """Return the answer to the whole body."""
+        answer = {
+            "model": self.model,
+            "accepted": self.accepted,
+            "rejected": self.rejected,
+            "errors": [{"line": line, "reason": reason} for line, reason in self.errors],
+            "sequence": self.sequence,
+        }
+        if self.held:
+            answer["held"] = self.held
+        return answer | {"replayed": self.skipped} if keyed else answer
+
+
+class Flow:
+    """The pieces of one stream, given to the learner at its own pace.
+
+    Leaving the block waits for what was given, whatever happened: a repeat of the request must not begin
+    before that is in the journal. What ends the stream early becomes a problem that says, as `accepted`, what
+    had been learned.
+
+    Parameters
+    ----------
+    served
+        The model.
+    progress
+        Where a line goes after every commit, if anywhere.
+    key, known, fingerprint
+        The request's idempotency key, what is known of it, and what its bytes are held against.
+    """
+
+    def __init__(
+        self,
+        served: ServedModel,
+        progress: Spool | None,
+        key: str | None = None,
+        known: KeyRecord | None = None,
+        fingerprint: Fingerprint | None = None,
+    ) -> None:
+        self.tally = Tally(served, known)
+        self.fingerprint = fingerprint
+        self._learner = served.learner
+        self._progress = progress
+        self._key = key
+        self._pieces = Pieces()
+        self._given = 0
+        self._waiting: deque[tuple[asyncio.Future[Applied], int]] = deque()
+        self._waiting_bytes = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, ClientDisconnect | asyncio.CancelledError):
+            self._pieces.given_up = True
+        if error is None:
+            try:
+                await self._settle(0)
+            except Exception as failure:  # noqa: BLE001 - it is answered below, as any other
+                error = failure
+        rest = await asyncio.gather(*(future for future, _ in self._waiting), return_exceptions=True)
+        if not isinstance(error, Exception) or isinstance(error, ClientDisconnect | KeyReusedError):
+            return
+        for applied in rest:
+            if isinstance(applied, Applied):
+                self.tally.accept(applied)
+        problem = problem_of(error)
+        counts = {name: getattr(self.tally, name) for name in ("accepted", "rejected", "sequence")}
+        problem.members.update(counts)
+        raise problem from error
+
+    async def give(self, batch: Batch, piece: Piece) -> None:
+        """Give what is new of a piece's examples to the learner, when there is room.
+
+        Raises
+        ------
+        KeyReusedError
+            Where the key came with another body before: nothing of this one is learned from.
+        QueueFullError
+            Where there is no room, and nothing of the stream was given yet.
+        """
+        batch = self.tally.skip(batch)
+        if not len(batch):
+            return
+        if self.fingerprint is not None and not self.fingerprint.recognised:
+            raise self.fingerprint.reused()  # these are more rows than there had been up to here
+        await self._settle(WINDOW - batch.nbytes)
+        if self._given:  # once begun it waits for room; until then it is refused, as any request is
+            await self._learner.room(batch)
+        self._given += len(batch)
+        record = self._record(piece, self.tally.skipped + self._given)
+        log_loss = self._progress is not None
+        future = self._learner.submit(batch, record=record, log_loss=log_loss, pieces=self._pieces)
+        self._waiting.append((future, batch.nbytes))
+        self._waiting_bytes += batch.nbytes
+
+    async def _settle(self, limit: int) -> None:
+        """Wait until at most `limit` bytes, or nothing, are with the learner; take what it has given back."""
+        while self._waiting and (self._waiting_bytes > limit or self._waiting[0][0].done()):
+            future, nbytes = self._waiting[0]
+            applied = await asyncio.shield(future)
+            self._waiting.popleft()
+            self._waiting_bytes -= nbytes
+            self.tally.accept(applied)
+            if self._progress is not None:
+                self._progress.write(_progress_line(self.tally, applied))
+
+    def _record(self, piece: Piece, rows: int) -> Callable[[int, int], KeyRecord] | None:
+        """Return the maker of the record that a stream with a key has come so far."""
+        key = self._key
+        if key is None:
+            return None
+        return lambda first, _: KeyRecord(key, piece.digest, piece.offset, first, rows, False, {})
+
+
+def _progress_line(tally: Tally, applied: Applied) -> bytes:
+    line = {
+        "accepted": tally.accepted,
+        "rejected": tally.rejected,
+        "sequence": tally.sequence,
+        "log_loss": applied.log_loss,
+    }
+    return msgspec.json.encode(line) + b"\n"

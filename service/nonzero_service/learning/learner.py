@@ -1,0 +1,291 @@
+"""The learner: one writer for a model, as two threads in a line.
+
+The :mod:`committer <nonzero_service.learning.committer>` takes all that is queued and makes it durable in one
+transaction of the journal. The :mod:`applier <nonzero_service.learning.applier>` learns from it, and gives
+the results back. So while one group is applied the next is committed; nothing is applied before it is
+durable, and nothing is acknowledged before it is applied.
+
+What waits is bounded in bytes: when the queue is full a fresh request is refused, and a stream that is
+already being read waits for room. Every public method is called on the event loop, and the count of queued
+bytes is kept there, so it needs no lock: it grows when work is put in and falls when its results come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from nonzero import Batch, BatchError, LogisticRegression
+from nonzero_service.errors import ClosedError, QueueFullError
+from nonzero_service.impressions.joined import References
+from nonzero_service.learning.applier import Applier
+from nonzero_service.learning.committer import GROUP_BYTES, Committer
+from nonzero_service.learning.gathering import Gathered, Waiter
+from nonzero_service.learning.holding import Gate
+from nonzero_service.learning.results import Results
+from nonzero_service.learning.work import (
+    Applied,
+    Change,
+    Copied,
+    Copy,
+    Durable,
+    Learn,
+    Outcome,
+    Pieces,
+    Resume,
+    Resumed,
+    Work,
+)
+from nonzero_service.storage.journal import Journal
+from nonzero_service.storage.keys import KeyRecord
+from nonzero_service.storage.rows import MAX_BODY, Entry
+
+__all__ = ["MAX_BATCH", "Learner"]
+
+T = TypeVar("T")
+
+LEAD: Final = 1
+"""How many groups may be durable while another is applied: a single update waits behind all of them."""
+
+MAX_BATCH: Final = MAX_BODY - 4 * GROUP_BYTES
+"""The largest batch, in bytes: with what else is in its group it must fit into a row of the journal."""
+
+_ROW_BYTES: Final = 32  # label, weight, length, time, an impression's number
+_NONZERO_BYTES: Final = 10  # index, value and field: a group has all three for all where it has them for one
+
+
+class Learner:
+    """Journals and applies batches, in the order in which they were put in.
+
+    Parameters
+    ----------
+    name
+        The model's name, which the threads bear too.
+    model
+        The model as the journal's rows made it; from now on only the applier changes it.
+    journal
+        Where the rows go; closing the learner leaves it open.
+    queue_bytes
+        How much may wait. Work that is larger than the whole queue is let in when nothing else waits.
+    on_failure
+        Told, on the event loop, when a commit's outcome is unknown, or what is durable cannot be applied: the
+        process must end.
+    gate
+        Whether examples are learned from or held; None: they are learned from.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: LogisticRegression,
+        journal: Journal,
+        queue_bytes: int,
+        on_failure: Callable[[Exception], None],
+        gate: Gate | None = None,
+    ) -> None:
+        self.model = model
+        self.journal = journal
+        self.queue_bytes = queue_bytes
+        self.queued_bytes = 0
+        self.gate = gate or Gate()
+        self._loop = asyncio.get_running_loop()
+        durable: queue.Queue[Durable | None] = queue.Queue(LEAD)
+        self._results = results = Results(self._deliver, on_failure)
+        self.committer = Committer(model.bits, journal, self.gate, durable, results)
+        self.applier = Applier(model, journal, self.gate.since, durable, results)
+        self._room = asyncio.Event()
+        self._gathered: Gathered | None = None
+        self._closed = False
+        # Daemons: a process that is told to end at once must not wait for a disk that does not answer.
+        self._threads = [
+            threading.Thread(target=self.committer.run, name=f"committer {name}", daemon=True),
+            threading.Thread(target=self.applier.run, name=f"applier {name}", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def position(self) -> int:
+        """The last position that was applied."""
+        return self.applier.position
+
+    @property
+    def held_since(self) -> int | None:
+        """Since when examples are held, as of what was applied."""
+        return self.applier.held_since
+
+    @property
+    def appended_bytes(self) -> int:
+        """The bytes of all bodies that were appended, in this process."""
+        return self.committer.appended_bytes
+
+    def submit(
+        self,
+        batch: Batch,
+        *,
+        record: Callable[[int, int], KeyRecord] | None = None,
+        log_loss: bool = False,
+        pieces: Pieces | None = None,
+        references: References | None = None,
+    ) -> asyncio.Future[Applied]:
+        """Queue a batch; the future is done when it is durable and applied.
+
+        Parameters
+        ----------
+        batch
+            What to learn from; a batch without rows only makes its record known.
+        record
+            Makes the record of the request's idempotency key, given the sequence of the batch's first
+            example and how many of its examples are held; it is called by the committer and written in the
+            transaction of the batch's row.
+        log_loss
+            Whether the progressive log loss after the batch is wanted too.
+        pieces
+            The stream that the batch is a piece of; None for one that stands alone.
+        references
+            Which impressions the examples were; :attr:`settled` is told when they are durable.
+
+        Raises
+        ------
+        BatchError
+            Where the model cannot learn from it, or it is too large for a row of the journal: it must not get
+            there.
+        QueueFullError
+            Where there is no room: nothing was queued.
+        ClosedError
+            After :meth:`close`.
+        """
+        self.model.check(batch)
+        size = _ROW_BYTES * len(batch) + _NONZERO_BYTES * batch.nnz
+        if size > MAX_BATCH:
+            raise BatchError(
+                f"{len(batch)} examples of {batch.nnz} features cannot be journalled as one ({size} bytes; "
+                f"{MAX_BATCH} can); send them as several, or as a stream of lines"
+            )
+        if not self._fits(batch.nbytes):
+            raise self._full()
+        return self._put(Learn(batch, record, log_loss, pieces or Pieces(), references), batch.nbytes)
+
+    def gather(self, body: bytes) -> asyncio.Future[Applied | None]:
+        """Queue a JSON body as it came; the future is done when its one example is durable and applied.
+
+        See Also
+        --------
+        gather_for : for a future's result, and the errors.
+        """
+        future: asyncio.Future[Applied | None] = self._loop.create_future()
+        self.gather_for(future, body)
+        return future
+
+    def gather_for(self, waiter: Waiter, body: bytes) -> None:
+        """Queue a JSON body as it came; who waits is told when its one example is durable and applied.
+
+        The result is None where the body is something else than one example that the model can learn from:
+        nothing was learned then.
+
+        Raises
+        ------
+        QueueFullError, ClosedError
+            As for :meth:`submit`.
+        """
+        self._check_open()
+        if not self._fits(len(body)):
+            raise self._full()
+        if self._gathered is None or not self._gathered.add(body, waiter):
+            self._gathered = Gathered(self._loop)
+            self._gathered.add(body, waiter)
+            self.committer.put(self._gathered)
+        self.queued_bytes += len(body)
+
+    def check_room(self) -> None:
+        """Refuse what has not been read yet, where it could not be queued.
+
+        Raises
+        ------
+        QueueFullError
+            Where there is no room at all.
+        """
+        if self.queued_bytes >= self.queue_bytes:
+            raise self._full()
+
+    async def room(self, batch: Batch) -> None:
+        """Wait until there is room for a batch: so a stream is slowed to the learner's pace."""
+        while not self._fits(batch.nbytes):
+            self._room.clear()
+            await self._room.wait()
+
+    def change(self, entry: Entry, apply: Callable[[], T]) -> asyncio.Future[T]:
+        """Queue a row that is no batch; the future is done when it is durable and applied.
+
+        Parameters
+        ----------
+        entry
+            The row; :func:`nonzero_service.learning.fold.apply` must do with it what `apply` does.
+        apply
+            Changes the model; it is run on the applier.
+
+        Raises
+        ------
+        ClosedError
+            After :meth:`close`.
+        """
+        return self._put(Change(entry, apply), 0)
+
+    def run(self, task: Callable[[], T]) -> asyncio.Future[T]:
+        """Run a task on the applier, after all that is queued: it sees the model at rest."""
+        return self._put(task, 0)
+
+    def copy(self, into: LogisticRegression) -> asyncio.Future[Copied]:
+        """Copy the model as it is after all that is queued, or a little later, while it learns on."""
+        return self._put(Copy(into), 0)
+
+    def resume(self, *, discard: bool) -> asyncio.Future[Resumed]:
+        """End a pause, after all that is queued: apply what is held, in order, or discard it.
+
+        Raises
+        ------
+        NotHeldError
+            By the future, where learning is not paused.
+        """
+        return self._put(Resume(discard), 0)
+
+    async def close(self) -> None:
+        """Refuse more, commit and apply all that is queued, end the threads. May be called again."""
+        if not self._closed:
+            self._closed = True
+            self.committer.put(None)
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join)
+        self._results.close()
+
+    def _fits(self, nbytes: int) -> bool:
+        return self._closed or not self.queued_bytes or self.queued_bytes + nbytes <= self.queue_bytes
+
+    def _full(self) -> QueueFullError:
+        return QueueFullError(
+            f"{self.queued_bytes} bytes wait to be learned, of {self.queue_bytes} that may; "
+            "come again in a second"
+        )
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("the model is closed, because it was deleted or the service is stopping")
+
+    def _put(
+        self, what: Learn | Change | Resume | Copy | Callable[[], Any], nbytes: int
+    ) -> asyncio.Future[Any]:
+        self._check_open()
+        work = Work(what, nbytes, self._loop.create_future())
+        self.queued_bytes += nbytes
+        self.committer.put(work)
+        return work.future
+
+    def _deliver(self, outcomes: list[Outcome]) -> None:
+        """Give results to those who wait, and room to others."""
+        for work, value, error in outcomes:
+            self.queued_bytes -= work.nbytes
+            work.give_back(value, error)
+        self._room.set()

@@ -1,0 +1,1 @@
+"""What Prometheus is told: of requests, models, the process, and what comes late."""

@@ -1,0 +1,120 @@
+"""Names, gathered from requests: batches and journal know fields and features by their hashes only.
+
+A bounded side table for people, no part of what is learned: the first examples of a model show its fields,
+and the values of those that have slices, and then one request of many is looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from nonzero.formats.json_bodies import NOT_JSON
+from nonzero_service.models.slicing import Slices
+from nonzero_service.wire.headers import JSON, NDJSON
+
+__all__ = ["LOOK", "FieldNames", "Looker"]
+
+FIELDS: Final = "fields"
+LIMIT: Final = 4096
+FIRST: Final = 64
+EVERY: Final = 256
+LOOK: Final = 1 << 16
+"""So many bytes of a request are looked at."""
+LINES: Final = 64
+"""So many of its examples, where values are wanted."""
+
+NAMESPACE: Final = re.compile(rb"\|([^\s:|]+)")
+PAIR: Final = re.compile(rb"\s([^\s:|=]+)=")
+GROUP: Final = re.compile(r"\|([^\s:|]+)\S*([^|]*)")
+
+
+class _Features(msgspec.Struct):
+    features: dict[str, msgspec.Raw] = {}
+    examples: list[_Features] = []
+
+
+class Looker(Protocol):
+    """What learns names from requests."""
+
+    def look(self, media: str, data: bytes) -> None:
+        """Look at the beginning of a request's body."""
+
+
+class FieldNames:
+    """The names of a model's fields that requests have shown.
+
+    Parameters
+    ----------
+    notes
+        The model's notes, which go into its snapshots: the names are kept there.
+    slices
+        What wants to know the names of values.
+    """
+
+    def __init__(self, notes: dict[str, Any], slices: Slices) -> None:
+        self._notes = notes
+        self._slices = slices
+        self._requests = 0
+
+    def all(self) -> list[str]:
+        """Return the names."""
+        names: list[str] = self._notes.get(FIELDS, [])
+        return names
+
+    def look(self, media: str, data: bytes) -> None:
+        """Look at the beginning of a request's body, if it is its turn."""
+        self._requests += 1
+        if self._requests > FIRST and self._requests % EVERY:
+            return
+        known = self.all()
+        with suppress(*NOT_JSON):  # what is wrong with it, whoever reads all of it says
+            new = dict.fromkeys(name for name in self._found(media, data) if name not in known)
+            if new:
+                # Another list, not a longer one: a snapshot may be reading it.
+                self._notes[FIELDS] = [*known, *new][:LIMIT]
+            if self._slices.fields:
+                self._slices.name(_features(media, data))
+
+    @staticmethod
+    def _found(media: str, data: bytes) -> list[str]:
+        if media in (JSON, NDJSON):
+            if media == NDJSON:
+                data = data[:LOOK].partition(b"\n")[0]
+            first = msgspec.json.decode(data, type=_Features) if len(data) <= LOOK else _Features()
+            return [name for example in (first, *first.examples[:1]) for name in example.features]
+        line = data[:LOOK].partition(b"\n")[0]
+        return [name.decode(errors="replace") for name in (*NAMESPACE.findall(line), *PAIR.findall(line))]
+
+
+def _features(media: str, data: bytes) -> Iterator[tuple[str, str, str]]:
+    """Yield features of the first examples, as (field, value, the feature's name)."""
+    if media == JSON:
+        bodies = [data] if len(data) <= LOOK else []
+    else:
+        bodies = data[:LOOK].split(b"\n")[: LINES + 1][:-1] or [data[:LOOK]]
+    for body in bodies:
+        if media not in (JSON, NDJSON):
+            for field, values in GROUP.findall(body.decode(errors="replace")):
+                for value in values.split():
+                    yield field, value.partition(":")[0], f"{field}^{value.partition(':')[0]}"
+            continue
+        try:
+            whole = msgspec.json.decode(body, type=_Features)
+        except NOT_JSON:
+            continue
+        for example in (whole, *whole.examples[:LINES]):
+            for field, raw in example.features.items():
+                for value in _texts(msgspec.json.decode(raw)):
+                    yield field, value or field, f"{field}={value}" if value is not None else field
+
+
+def _texts(value: Any) -> list[str | None]:
+    """Return the values that a feature's JSON gives; None for a number, whose feature is the field itself."""
+    if isinstance(value, str):
+        return [value]
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else [None]

@@ -1,0 +1,62 @@
+"""Where a model comes from: when it was made, and with which settings; kept beside its journal."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from nonzero import AdaGrad, LogisticRegression, SnapshotError
+from nonzero.optimizers import Rule
+from nonzero_service.models.learning_rules import AUTO, optimizer_of
+from nonzero_service.storage.files import write_durably
+
+__all__ = ["Origin", "origin_of"]
+
+FILE: Final = "model.json"
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """When a model was made, and with which settings."""
+
+    created: datetime
+    bits: int
+    learning_rate: Literal["auto"] | float | None = None
+    """None for a model that came as a file: it brings the settings of its lanes."""
+    optimizer: str = AUTO
+    """As :mod:`nonzero_service.models.learning_rules` has it; auto where there is a learning rate."""
+    interactions: tuple[str, ...] = ()
+    own: frozenset[str] = frozenset()
+    """The settings that were asked for when it was made; the others were the service's."""
+
+    def new_model(self) -> LogisticRegression:
+        """Make a model of these settings, which has learned nothing."""
+        rate = self.learning_rate
+        optimizer = AdaGrad(rate) if isinstance(rate, float) else optimizer_of(self.optimizer)
+        return LogisticRegression(self.bits, optimizer, interactions=self.interactions)
+
+    @property
+    def lanes(self) -> int:
+        """How many lanes such a model has."""
+        one = isinstance(self.learning_rate, float) or isinstance(optimizer_of(self.optimizer), Rule)
+        return 1 if one else 8
+
+    def write(self, directory: Path) -> None:
+        """Write it into a model's directory."""
+        write_durably(directory / FILE, msgspec.json.encode(self))
+
+
+def origin_of(path: Path) -> Origin:
+    """Read when and how the model of a directory was made.
+
+    Raises
+    ------
+    SnapshotError
+        Where it is no model's directory.
+    """
+    try:
+        return msgspec.json.decode((path / FILE).read_bytes(), type=Origin)
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise SnapshotError(f"{path} is not the directory of a model: {error}; move it away") from error

@@ -1,0 +1,60 @@
+"""A model that is being served, and all that works for it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from nonzero import LogisticRegression
+from nonzero_service.attribution import Attribution
+from nonzero_service.learning.idempotency import Turns
+from nonzero_service.learning.learner import Learner
+from nonzero_service.models.names import FieldNames
+from nonzero_service.models.origin import Origin
+from nonzero_service.models.recovery import Kept
+from nonzero_service.models.slicing import Slices
+from nonzero_service.models.snapshotting import Snapshooter
+from nonzero_service.storage.errors import StorageError
+
+__all__ = ["ServedModel"]
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A model that is being served."""
+
+    name: str
+    directory: Path
+    origin: Origin
+    kept: Kept
+    learner: Learner
+    snapshooter: Snapshooter
+    turns: Turns
+    attribution: Attribution
+    names: FieldNames
+    slices: Slices
+
+    @property
+    def model(self) -> LogisticRegression:
+        """The model itself, for those who only read it."""
+        return self.kept.model
+
+    async def save_at_end(self) -> None:
+        """Apply all that is queued, and take a last snapshot; the journal has every row without it too."""
+        log = structlog.get_logger("models")
+        try:
+            taken = await self.snapshooter.take()
+            log.info("saved", model=self.name, sequence=taken.sequence)
+        except (StorageError, OSError):
+            log.exception("no snapshot was taken", model=self.name)
+
+    async def let_go(self) -> None:
+        """End the threads and close the files."""
+        await self.attribution.close()
+        await self.snapshooter.close()
+        await self.learner.close()
+        await asyncio.to_thread(self.attribution.release)
+        await asyncio.to_thread(self.kept.journal.close)

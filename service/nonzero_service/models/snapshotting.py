@@ -1,0 +1,150 @@
+"""Snapshots while serving: when they are due, and how they are taken without holding up an update for long.
+
+The applier copies the model, a part after each group of updates (:mod:`nonzero.persistence.copying`), into a
+spare one whose memory is there already; the spare is then written by another thread. So one further table's
+memory is in use for as long as that takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+import structlog
+
+from nonzero import LogisticRegression
+from nonzero_service.learning.learner import Learner
+from nonzero_service.models.recovery import Kept, write_snapshot
+from nonzero_service.settings import Retention
+from nonzero_service.storage.snapshots import Snapshot
+
+__all__ = ["Snapshooter", "Taken"]
+
+LOOK_SECONDS: Final = 1.0
+
+
+class Taken(NamedTuple):
+    """A snapshot that was taken."""
+
+    snapshot: Snapshot
+    sequence: int
+    """The examples that it holds."""
+
+
+class Snapshooter:
+    """Takes the snapshots of one model, one at a time.
+
+    Parameters
+    ----------
+    name
+        The model's, for the log.
+    kept
+        The model and what is kept of it.
+    learner
+        Whose applier copies the model.
+    retention
+        Which rows of the journal stay.
+    tail_bytes
+        A snapshot is due when so much was journalled after the last one.
+    seconds
+        A snapshot is due when there are new rows and the last one is so old.
+    before
+        Called before each snapshot, on the thread that writes it: what the rows to be pruned said of others
+        must be durable elsewhere.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        kept: Kept,
+        learner: Learner,
+        retention: Retention,
+        tail_bytes: int,
+        seconds: float,
+        before: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.kept = kept
+        self._name = name
+        self._learner = learner
+        self._retention = retention
+        self._tail_bytes = tail_bytes
+        self._seconds = seconds
+        self._before = before
+        self._since = time.monotonic()
+        self._bytes_then = 0
+        self._taking = asyncio.Lock()
+        self._log = structlog.get_logger("snapshots")
+        self._task = asyncio.create_task(self._watch())
+
+    @property
+    def newest(self) -> Snapshot | None:
+        """The newest snapshot; None before the first."""
+        return next(iter(self.kept.snapshots.all()), None)
+
+    async def take(self) -> Taken:
+        """Take a snapshot of all that was queued before; the last one, where nothing has come since.
+
+        Raises
+        ------
+        StorageError, OSError
+            Where it cannot be written; the older ones stay.
+        """
+        async with self._taking:
+            newest = self.newest
+            position = await self._learner.run(lambda: self._learner.position)
+            if newest is not None and newest.position == position:
+                return Taken(newest, self.kept.model.examples)
+            spare = await asyncio.to_thread(self._make_spare)
+            begun, bytes_then = time.monotonic(), self._learner.appended_bytes
+            copied = await self._learner.copy(spare)
+            snapshot = await asyncio.to_thread(self._write, copied.position, spare, copied.held_since)
+            self._since, self._bytes_then = begun, bytes_then
+            return Taken(snapshot, spare.examples)
+
+    async def close(self) -> None:
+        """Stop watching; what is being taken is finished."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        async with self._taking:
+            pass
+
+    async def _watch(self) -> None:
+        with suppress(asyncio.CancelledError):  # one that is kept would keep what the task was of
+            while True:
+                await asyncio.sleep(LOOK_SECONDS)
+                if self._due():
+                    try:
+                        await asyncio.shield(self.take())
+                    except Exception:  # noqa: BLE001 - one that fails must not be the last that is tried
+                        self._log.exception("no snapshot could be taken", model=self._name)
+                        self._since = time.monotonic()  # tried again when the time has passed anew
+
+    def _due(self) -> bool:
+        newest = self.newest
+        if self._learner.position == (newest.position if newest is not None else 1):
+            return False
+        grown = self._learner.appended_bytes - self._bytes_then
+        return grown >= self._tail_bytes or time.monotonic() - self._since >= self._seconds
+
+    def _make_spare(self) -> LogisticRegression:
+        spare = LogisticRegression.from_settings(self.kept.model.settings)
+        spare.table.take()
+        return spare
+
+    def _write(self, position: int, spare: LogisticRegression, held_since: int | None) -> Snapshot:
+        journal, snapshots = self.kept.journal, self.kept.snapshots
+        self._before()
+        journal.sync()  # a snapshot must not know of rows that a power cut could take
+        digest = journal.digest_at(position)
+        snapshot = write_snapshot(snapshots, position, digest, spare, held_since)
+        oldest = snapshots.prune()
+        if oldest is not None and self._retention == "snapshots":
+            journal.truncate(self._learner.gate.needed_from(oldest))
+        journal.expire_keys()
+        self._log.info(
+            "snapshot taken", model=self._name, position=position, bytes=snapshot.path.stat().st_size
+        )
+        return snapshot

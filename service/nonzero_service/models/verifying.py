@@ -1,0 +1,143 @@
+"""Verifying what is kept of a model, beside a service that runs or without one: nothing is changed.
+
+The journal's chain is walked, every snapshot is read, and the rows are folded anew: from nothing, where the
+whole journal is kept, else from the oldest snapshot. At each later snapshot's position the fold must be that
+snapshot, to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from nonzero import LogisticRegression, SnapshotError
+from nonzero.errors import NonzeroError
+from nonzero_service.learning import fold
+from nonzero_service.models.recovery import check_snapshot, found
+from nonzero_service.storage.errors import PrunedError
+from nonzero_service.storage.reader import JournalReader, Verified
+from nonzero_service.storage.snapshots import Snapshot, kept_in
+
+__all__ = ["Checked", "verify"]
+
+ATTEMPTS: Final = 5
+
+Told = Callable[[str, int, int], object]
+"""Told what is going on, how far it is, and where it ends."""
+
+
+@dataclass
+class Checked:
+    """What was found of one model."""
+
+    directory: Path
+    journal: Verified | None = None
+    """The journal, where its chain holds."""
+    snapshots: list[int] = field(default_factory=list)
+    """The positions of the snapshots that are whole, the oldest first."""
+    folded_from: int | None = None
+    """The position from which the rows were folded: 0 for nothing; None where they were not."""
+    identical: list[int] = field(default_factory=list)
+    """The positions at which the fold was the snapshot, to the bit."""
+    digest: str | None = None
+    """The model's digest after the last row."""
+    faults: list[str] = field(default_factory=list)
+    """What is wrong: a sentence each."""
+
+
+def verify(directory: Path, told: Told) -> Checked:
+    """Check what is kept of one model.
+
+    Parameters
+    ----------
+    directory
+        The model's.
+    told
+        Told how far it is.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        checked = Checked(directory)
+        try:
+            with JournalReader(directory) as reader:
+                checked.journal = reader.verify(lambda done, end: told("checking the journal", done, end))
+                _verify_snapshots(reader, checked, told)
+        except (PrunedError, FileNotFoundError) as error:
+            # A service beside us took a snapshot, and gave up what we were reading.
+            if attempt == ATTEMPTS:
+                checked.faults.append(str(error))
+        except NonzeroError as error:
+            checked.faults.append(str(error))
+            break
+        else:
+            break
+    return checked
+
+
+def _verify_snapshots(reader: JournalReader, checked: Checked, told: Told) -> None:
+    """Read every snapshot, and hold the fold against each."""
+    whole: list[tuple[Snapshot, str]] = []
+    oldest: tuple[Snapshot, LogisticRegression] | None = None
+    for snapshot in reversed(kept_in(checked.directory / "snapshots")):
+        told("reading the snapshots", len(whole), len(whole) + 1)
+        try:
+            model = LogisticRegression.load(snapshot.path)
+            check_snapshot(reader, snapshot, model)
+        except SnapshotError as error:
+            checked.faults.append(str(error))
+            continue
+        checked.snapshots.append(snapshot.position)
+        whole.append((snapshot, model.digest()))
+        oldest = oldest or (snapshot, model)
+    try:
+        model, start = found(reader, None)
+    except SnapshotError:  # the rows begin later, or after a trained file
+        if oldest is None:
+            raise
+        model, start = found(reader, oldest)
+        del whole[0]
+    oldest = None
+    checked.folded_from = start - 1
+    _fold(reader, model, start, whole, checked, told)
+
+
+def _fold(
+    reader: JournalReader,
+    model: LogisticRegression,
+    start: int,
+    expected: list[tuple[Snapshot, str]],
+    checked: Checked,
+    told: Told,
+) -> None:
+    assert checked.journal is not None  # noqa: S101 - verified before its snapshots
+    end = checked.journal.last
+    awaited = {snapshot.position: (snapshot, digest) for snapshot, digest in expected}
+    for row in reader.read(start):
+        fold.apply(model, row, reader.read)
+        told("folding", row.position - start + 1, max(row.position, end) - start + 1)
+        snapshot, digest = awaited.pop(row.position, (None, ""))
+        if snapshot is not None and model.digest() == digest:
+            checked.identical.append(row.position)
+        elif snapshot is not None:
+            checked.faults.append(
+                f"{snapshot.path} is not the fold of the journal's rows: {_difference(model, snapshot.path)}"
+            )
+        if row.position >= end and not awaited:
+            break
+    checked.digest = model.digest()
+
+
+def _difference(folded: LogisticRegression, path: Path) -> str:
+    """Say in what a snapshot differs from the fold."""
+    stored = LogisticRegression.load(path)
+    if stored.settings != folded.settings:
+        return f"its settings are {stored.settings}, not {folded.settings}"
+    if stored.examples != folded.examples:
+        return f"it has learned from {stored.examples} examples, not {folded.examples}"
+    rows = np.flatnonzero((stored.table.rows != folded.table.rows).any(axis=1))
+    if rows.size:
+        return f"{rows.size} of {len(stored.table.rows)} rows of its table differ, slot {rows[0]} first"
+    return "its table is the same, its mixture, scales or progressive figures are not"

@@ -1,0 +1,138 @@
+"""Bodies of labels: ``{"id", "label"}``, ``{"labels": [...]}``, or such an object a line."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Annotated, Any, Final, NamedTuple
+
+import msgspec
+from starlette.types import Receive
+
+from nonzero import LineError
+from nonzero.formats.json_bodies import NOT_JSON
+from nonzero.formats.json_plain import MAX_ID
+from nonzero_service.problems import Problem
+from nonzero_service.wire.bodies import Bodies
+from nonzero_service.wire.decoding import PIECE, decoder_of
+from nonzero_service.wire.headers import Headers
+from nonzero_service.wire.intake import Intake
+from nonzero_service.wire.json_bodies import bad_examples
+
+__all__ = ["Labels", "labels_of", "read_lines", "stream_labels"]
+
+AT_ONCE: Final = 1024
+"""So many labels of a stream are joined at once."""
+
+
+class Label(msgspec.Struct, forbid_unknown_fields=True):
+    """The label of a prediction."""
+
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID)]
+    label: int | bool
+
+
+class Labels(NamedTuple):
+    """Labels in order."""
+
+    lines: list[int]
+    """Where each stands."""
+    ids: list[str]
+    labels: list[int]
+    """0 or 1."""
+    errors: list[LineError]
+    """The lines that are no labels."""
+
+    @classmethod
+    def none(cls) -> Labels:
+        """Return no labels."""
+        return cls([], [], [], [])
+
+    def add(self, line: int, label: Label) -> None:
+        """Take one more."""
+        if label.label not in (0, 1, -1):
+            self.errors.append(LineError(line, f"the label {label.label} is not 0 or 1 (or -1, true, false)"))
+            return
+        self.lines.append(line)
+        self.ids.append(label.id)
+        self.labels.append(int(label.label == 1))
+
+
+_line: Final = msgspec.json.Decoder(Label)
+
+
+def labels_of(body: bytes) -> tuple[Labels, bool]:
+    """Read a JSON body; and whether it is a single label.
+
+    Raises
+    ------
+    Problem
+        400 where it is not JSON; 422 naming every bad label, the first being number 1.
+    """
+    try:
+        content: Any = msgspec.json.decode(body)
+    except NOT_JSON as error:
+        raise Problem(400, f"the body is not JSON: {error}") from error
+    many = content.get("labels") if isinstance(content, dict) and content.keys() == {"labels"} else None
+    if many is not None and not isinstance(many, list):
+        raise Problem(422, 'the body is {"id": ..., "label": ...}, or {"labels": [...]} with a list of such')
+    found = Labels.none()
+    for number, each in enumerate([content] if many is None else many, 1):
+        try:
+            found.add(number, msgspec.convert(each, Label))
+        except msgspec.ValidationError as error:
+            found.errors.append(LineError(number, str(error)))
+    if found.errors:
+        raise bad_examples(found.errors)
+    return found, many is None
+
+
+async def stream_labels(bodies: Bodies, headers: Headers, receive: Receive) -> AsyncGenerator[Labels]:
+    """Read labels line by line, some thousand at a time.
+
+    Raises
+    ------
+    Problem
+        400, 413 or 415.
+    """
+    settings = bodies.settings
+    decoder = decoder_of(headers.encoding)
+    rest: list[bytes] = []
+    held = number = size = 0
+    async with Intake(receive) as intake:
+        while chunks := await intake.take(PIECE):
+            decoder.offer(chunks)
+            while decoder.more:
+                plain = b"".join(decoder.read())
+                size += len(plain)
+                if headers.encoding and size > settings.max_decompressed_bytes:
+                    raise Problem(
+                        413,
+                        f"the body is more than {settings.max_decompressed_bytes} bytes after decompression; "
+                        "send it in parts",
+                    )
+                first, *others = plain.split(b"\n")
+                rest.append(first)
+                held += len(first)
+                lines: list[bytes] = []
+                if others:  # the line that was begun is whole now, and is put together once
+                    *others, last = others
+                    lines, rest, held = [b"".join(rest), *others], [last], len(last)
+                if held > settings.max_line_bytes:
+                    raise Problem(413, f"a label's line has at most {settings.max_line_bytes} bytes")
+                for start in range(0, len(lines), AT_ONCE):
+                    yield read_lines(lines[start : start + AT_ONCE], number + start)
+                number += len(lines)
+    decoder.finish()
+    if held:
+        yield read_lines([b"".join(rest)], number)
+
+
+def read_lines(lines: list[bytes], before: int) -> Labels:
+    """Read labels, one a line, the first being line number `before` + 1."""
+    found = Labels.none()
+    for number, line in enumerate(lines, before + 1):
+        try:
+            found.add(number, _line.decode(line))
+        except NOT_JSON as error:
+            found.errors.append(LineError(number, str(error) if line.strip() else "the line is empty"))
+    return found

@@ -1,0 +1,64 @@
+"""Memory: a model's is there before the model is, and goes when the model or its copy has gone."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from pathlib import Path
+
+from nonzero import Batch
+from nonzero_service.models.registry import Models
+from nonzero_service.models.served import ServedModel
+from nonzero_service.settings import Settings
+
+MEGABYTES = 64
+"""Of a table of eight lanes and 20 bits."""
+
+
+def resident() -> float:
+    """Return the memory of this process, in MiB."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+
+def no_failure(error: Exception) -> None:
+    raise AssertionError(error)
+
+
+async def falls_to(megabytes: float) -> bool:
+    """Wait a moment, until the threads have let go too."""
+    end = time.monotonic() + 2
+    while resident() > megabytes and time.monotonic() < end:
+        await asyncio.sleep(0.02)
+    return resident() <= megabytes
+
+
+async def learn(served: ServedModel, name: str) -> None:
+    await served.learner.submit(Batch.from_dicts([{"a": name}], [1]))
+
+
+def test_of_a_model_and_of_a_snapshot(tmp_path: Path) -> None:
+    """No collection runs: what waits for one may wait for hours."""
+
+    async def run() -> None:
+        models = Models(Settings.load(data_dir=tmp_path, bits=8), no_failure)
+        await models.open()
+        before = resident()
+        served = await models.create("large", bits=20)
+        with_it = resident()
+        assert with_it > before + 0.95 * MEGABYTES
+        for name in ("b", "c"):
+            await learn(served, name)
+            await served.snapshooter.take()
+        assert await falls_to(with_it + 0.25 * MEGABYTES)
+        del served
+        await models.delete("large")
+        assert await falls_to(before + 0.25 * MEGABYTES)
+        await models.close()
+
+    gc.collect()
+    gc.disable()
+    try:
+        asyncio.run(run())
+    finally:
+        gc.enable()

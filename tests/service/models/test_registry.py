@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from nonzero import FTRL, AdaGrad, Batch, LogisticRegression
+from nonzero_service.models.registry import Models
+from nonzero_service.settings import Settings
+from nonzero_service.storage.errors import LockedError
+
+FILE = {"content-type": "application/vnd.safetensors"}
+
+
+def test_default_exists(client: httpx.Client) -> None:
+    assert "default" in [one["model"] for one in client.get("/v1/models").json()["models"]]
+    state = client.get("/v1/models/default").json()
+    assert state.keys() == {"model", "settings", "sequence", "bytes", "created"}
+    assert state["settings"]["bits"] == 18
+    assert len(state["settings"]["lanes"]) == 8
+    assert state["bytes"] == LogisticRegression(18).nbytes
+
+
+def test_a_model_with_settings_of_its_own(client: httpx.Client) -> None:
+    path = "/v1/models/own_1-x"
+    made = client.put(path, json={"bits": 8, "learning_rate": 0.5})
+    assert made.status_code == 201
+    assert made.json()["settings"] == LogisticRegression(8, AdaGrad(0.5)).settings
+    again = client.put(path, json={"bits": 8})
+    assert (again.status_code, again.json()) == (200, made.json())
+    assert client.put(path, json={"bits": 9}).status_code == 409
+    assert client.get(path).json() == made.json()
+    assert client.delete(path).status_code == 204
+    assert client.get(path).status_code == 404
+    assert client.delete(path).status_code == 404
+
+
+def test_without_settings_it_has_the_services(client: httpx.Client) -> None:
+    bodies: list[dict[str, Any]] = [{}, {"json": {}}]
+    for body in bodies:
+        assert client.put("/v1/models/plain", **body).json()["settings"]["bits"] == 18
+        client.delete("/v1/models/plain")
+
+
+@pytest.mark.parametrize("name", ["UPPER", "-a", "a" * 65, "a.b", "%2e%2e", "ä"])
+def test_a_name_that_is_none(client: httpx.Client, name: str) -> None:
+    assert client.put(f"/v1/models/{name}", json={}).status_code in (404, 422)
+
+
+def test_a_trained_model_is_uploaded_and_downloaded(client: httpx.Client, tmp_path: Path) -> None:
+    trained = LogisticRegression(10, AdaGrad(0.2))
+    for j in range(50):
+        trained.learn_one({"site": f"s{j % 3}"}, j % 2)
+    trained.save(tmp_path / "trained")
+    content = (tmp_path / "trained").read_bytes()
+    path = "/v1/models/uploaded"
+    made = client.put(path, content=content, headers=FILE)
+    assert made.status_code == 201
+    assert (made.json()["settings"], made.json()["sequence"]) == (trained.settings, 50)
+    assert client.put(path, content=content, headers=FILE).status_code == 409
+    latest = client.get(f"{path}/snapshots/latest")
+    assert latest.headers["content-type"] == "application/vnd.safetensors"
+    (tmp_path / "latest").write_bytes(latest.content)
+    assert LogisticRegression.load(tmp_path / "latest").digest() == trained.digest()
+
+    client.post(f"{path}/update", json={"features": {"site": "s1"}, "label": 1})
+    trained.learn_one({"site": "s1"}, 1)
+    taken = client.post(f"{path}/snapshots")
+    assert taken.status_code == 201
+    (tmp_path / "latest").write_bytes(client.get(f"{path}/snapshots/latest").content)
+    assert taken.json() == {
+        "model": "uploaded",
+        "sequence": 51,
+        "bytes": (tmp_path / "latest").stat().st_size,
+    }
+    assert LogisticRegression.load(tmp_path / "latest").digest() == trained.digest()
+    client.delete(path)
+
+
+def test_a_damaged_file_makes_no_model(client: httpx.Client, tmp_path: Path) -> None:
+    LogisticRegression(8).save(tmp_path / "model")
+    content = bytearray((tmp_path / "model").read_bytes())
+    content[-1] ^= 1
+    answer = client.put("/v1/models/damaged", content=bytes(content), headers=FILE)
+    assert answer.status_code == 422
+    assert "/" not in answer.json()["detail"]
+    assert client.get("/v1/models/damaged").status_code == 404
+
+
+def test_no_snapshot_yet(client: httpx.Client, model: str) -> None:
+    assert client.get(f"{model}/snapshots/latest").status_code == 404
+
+
+def test_metrics_are_null_where_they_are_not_defined(client: httpx.Client, model: str) -> None:
+    empty = client.get(f"{model}/metrics").json()
+    assert (empty["examples"], empty["sequence"], empty["log_loss"], empty["auc"]) == (0, 0, None, None)
+    client.post(f"{model}/update", json={"examples": [{"features": {}, "label": 0}] * 3})
+    some = client.get(f"{model}/metrics").json()
+    assert (some["examples"], some["auc"], some["calibration"]) == (3, None, None)
+    assert some["log_loss"] == some["recent"]["log_loss"] > 0
+
+
+def test_models_learn_apart(client: httpx.Client, model: str) -> None:
+    before = client.get("/v1/models/default").json()["sequence"]
+    client.post(f"{model}/update", json={"features": {}, "label": 0})
+    assert client.get("/v1/models/default").json()["sequence"] == before
+
+
+def test_of_many_who_make_one_model_one_does(service: object, client: httpx.Client) -> None:
+    statuses: list[int] = []
+
+    def make() -> None:
+        with service.client() as own:  # type: ignore[attr-defined]
+            statuses.append(own.put("/v1/models/race", json={"bits": 16}).status_code)
+
+    threads = [threading.Thread(target=make) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses.count(201) == 1
+    assert set(statuses) <= {200, 201, 409}
+    client.delete("/v1/models/race")
+
+
+def failing(error: Exception) -> None:
+    raise AssertionError(error)
+
+
+def test_a_deleted_default_stays_deleted(tmp_path: Path) -> None:
+    async def run() -> None:
+        settings = Settings.load(data_dir=tmp_path, bits=4)
+        first = Models(settings, failing)
+        await first.open()
+        await first.delete("default")
+        await first.close()
+        second = Models(settings, failing)
+        await second.open()
+        assert second.all() == []
+        await second.close()
+
+    asyncio.run(run())
+
+
+def test_a_first_start_that_failed_is_made_up_for(tmp_path: Path) -> None:
+    """A file that cannot be imported leaves no directory that passes for one without a default model."""
+
+    async def start(trained: Path | None) -> list[str]:
+        models = Models(Settings.load(data_dir=tmp_path / "data", bits=4, import_file=trained), failing)
+        try:
+            await models.open()
+            return [served.name for served in models.all()]
+        finally:
+            await models.close()
+
+    with pytest.raises(FileNotFoundError):
+        asyncio.run(start(tmp_path / "missing"))
+    LogisticRegression(5).save(tmp_path / "trained")
+    assert asyncio.run(start(tmp_path / "trained")) == ["default"]
+
+
+def test_a_second_service_is_refused_and_touches_nothing(tmp_path: Path) -> None:
+    async def run() -> None:
+        settings = Settings.load(data_dir=tmp_path, bits=4)
+        first, second = Models(settings, failing), Models(settings, failing)
+        await first.open()
+        with first.workplace() as place:
+            (place / "upload").write_bytes(b"half")
+            with pytest.raises(LockedError, match=f"process {os.getpid()}"):
+                await second.open()
+            await second.close()
+            assert (place / "upload").exists()
+        await first.close()
+        await second.open()
+        await second.close()
+
+    asyncio.run(run())
+
+
+def test_a_model_is_made_with_rules_and_interactions_of_its_own(client: httpx.Client) -> None:
+    path = "/v1/models/crossed"
+    wanted = {"bits": 10, "optimizer": {"rule": "ftrl", "l1": 0.5}, "interactions": ["site*hour"]}
+    made = client.put(path, json=wanted)
+    alone = LogisticRegression(10, FTRL(l1=0.5), interactions=["site*hour"])
+    assert (made.status_code, made.json()["settings"]) == (201, alone.settings)
+    assert client.put(path, json=wanted).status_code == 200
+    assert client.put(path, json=wanted | {"interactions": []}).status_code == 409
+    assert client.put(path, json=wanted | {"optimizer": {"rule": "ftrl"}}).status_code == 409
+    rows = [{"site": f"s{j % 3}", "hour": f"h{j % 2}"} for j in range(200)]
+    labels = [(j % 3 == 0) ^ (j % 2 == 0) for j in range(200)]
+    alone.learn(Batch.from_dicts(rows, labels))
+    examples = [{"features": row, "label": label} for row, label in zip(rows, labels, strict=True)]
+    client.post(f"{path}/update", json={"examples": examples})
+    found = client.post(f"{path}/predict", json={"features": rows[0]}).json()["predictions"][0]
+    assert np.float32(found["probability"]) == alone.predict_one(rows[0])
+    parts = client.post(f"{path}/explain", json={"features": rows[0]}).json()["contributions"]
+    assert [(part["feature"], part["field"]) for part in parts] == [
+        ("site=s0", "site"),
+        ("hour=h0", "hour"),
+        ("site=s0*hour=h0", "site*hour"),
+    ]
+    assert client.get(f"{path}/diagnosis").json()["remedy"]["setting"] == {"optimizer": "auto"}
+    client.delete(path)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": {"rule": "sgd"}},
+        {"optimizer": {"rule": "ftrl", "l1": -1}},
+        {"optimizer": {"rule": "ftrl", "rate": 1}},
+        {"optimizer": [{"rule": "ftrl"}] * 2},
+        {"optimizer": {"rule": "ftrl"}, "learning_rate": 0.1},
+        {"interactions": ["site"]},
+        {"interactions": ["a*b", "b*a"]},
+    ],
+)
+def test_rules_and_interactions_that_are_none_are_refused(
+    client: httpx.Client, settings: dict[str, object]
+) -> None:
+    answer = client.put("/v1/models/refused", json=settings)
+    assert answer.status_code == 422, answer.text
