@@ -77,18 +77,19 @@ class _Learned(Collector):
     def look(self) -> None:
         """Work out how well each model that has learned since has predicted lately.
 
-        It takes some milliseconds of each. Where that is too long, those that have waited longest come first,
-        and the others' figures stay as they were.
+        It takes a millisecond of each. Where that is too long, the others' figures stay as they were, and
+        those that have waited longest come first the next time.
         """
         with self._looking:
-            until = time.monotonic() + LOOK_SECONDS
+            until, late = time.monotonic() + LOOK_SECONDS, False
             before, found = self._recent, {}
             for served in sorted(self._models.all(), key=lambda one: _at(before.get(one.name))):
                 known, model = before.get(served.name), served.model
-                if known is None or known.model() is not model or known.examples != model.examples:
+                fresh = known is not None and known.model() is model and known.examples == model.examples
+                if not fresh and not late:
                     now = time.monotonic()
-                    if now < until:
-                        known = _Recent(weakref.ref(model), model.examples, now, model.metrics()["recent"])
+                    late = now > until
+                    known = _Recent(weakref.ref(model), model.examples, now, model.metrics()["recent"])
                 if known is not None:
                     found[served.name] = known
             self._recent = found
