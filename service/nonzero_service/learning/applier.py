@@ -65,6 +65,8 @@ class Applier:
         """The last position that was applied."""
         self.learned: Callable[[Batch, NDArray[np.float32]], object] | None = None
         """Called with what was learned from, and what was predicted just before."""
+        self.applied: Callable[[Durable], object] = lambda _: None
+        """Called with each group when it has been applied, or could not be."""
         self._copying: _Copying | None = None
         self._model = model
         self._journal = journal
@@ -104,6 +106,7 @@ class Applier:
             results.fail([Outcome(work, None, results.failure) for work in works], results.failure)
         else:
             results.give(outcomes)
+        self.applied(group)
 
     def _apply(self, group: Durable) -> list[Outcome]:
         if group.resumed_since is not None:

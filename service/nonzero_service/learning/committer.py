@@ -22,13 +22,23 @@ __all__ = ["GROUP_BYTES", "Committer"]
 GROUP_BYTES: Final = 1 << 20
 """A group is all that is queued, up to this: whoever is in it waits for the whole of it."""
 
+BESIDE_BYTES: Final = GROUP_BYTES // 2
+"""A group of pieces of streams is so large where single examples come beside them."""
+
+BESIDE: Final = 8
+"""So many groups after one with single examples, more of them are to be expected."""
+
+_APPLIED: Final = object()
+
 
 class Committer:
     """Makes work durable and hands it on, in the order in which it was put in.
 
     Single examples alone may be committed before pieces of streams that were put in earlier: nobody can tell,
     and they need not wait for a bulk update. Where both wait, every second group is of single examples only:
-    it is durable, and learned from, in a part of the time.
+    it is durable, and learned from, in a part of the time. While single examples keep coming, groups of
+    pieces are smaller, and one is not committed before the one before is applied: a single example, which
+    cannot be applied before what is durable already, then waits for one of them at most.
 
     Parameters
     ----------
@@ -61,13 +71,20 @@ class Committer:
         self._gate = gate
         self._durable = durable
         self._results = results
-        self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Work | object | None] = queue.SimpleQueue()
         self._waiting: deque[Work | None] = deque()
         self._had_pieces = False  # whether the last group held more than single examples
+        self._since_single = BESIDE  # groups since the last one that held any
+        self._unapplied = 0  # groups that held more, and are not applied yet
 
     def put(self, work: Work | None) -> None:
         """Queue work, from any thread; None is the end."""
         self._queue.put(work)
+
+    def applied(self, group: Durable) -> None:
+        """Take note that a group has been applied; on the applier."""
+        if group.batches is not None and _has_pieces(group.works):
+            self._queue.put(_APPLIED)
 
     def run(self) -> None:
         """Commit group after group, until the end."""
@@ -87,26 +104,45 @@ class Committer:
     def _next(self) -> list[Work]:
         """Take what is to be done next: a group of examples, or one other piece of work; nothing at last."""
         waiting = self._waiting
-        if not waiting:
-            waiting.append(self._queue.get())
-        while not self._queue.empty():
-            waiting.append(self._queue.get())
+        self._receive()
+        beside = self._since_single < BESIDE
+        while beside and self._unapplied and self._only_pieces_wait():
+            self._receive(wait=True)
+        most = BESIDE_BYTES if beside else GROUP_BYTES
         works: list[Work] = []
         left: list[Work | None] = []
-        size = GROUP_BYTES if self._had_pieces and self._single_waits() else 0
+        size = most if self._had_pieces and self._single_waits() else 0
         while waiting and (work := waiting[0]) is not None and isinstance(work.what, Learn):
             waiting.popleft()
-            if size < GROUP_BYTES or isinstance(work, Gathered):
+            if size < most or isinstance(work, Gathered):
                 works.append(work)
                 size += work.nbytes
             else:
                 left.append(work)
         waiting.extendleft(reversed(left))
-        self._had_pieces = any(not isinstance(work, Gathered) for work in works)
+        self._had_pieces = _has_pieces(works)
+        has_singles = any(isinstance(work, Gathered) for work in works)
+        self._since_single = 0 if has_singles else min(self._since_single + 1, BESIDE)
         if not works and waiting[0] is not None:
             works.append(waiting[0])
             waiting.popleft()
         return works
+
+    def _receive(self, *, wait: bool = False) -> None:
+        """Take what has been queued; wait for it where nothing else is to be done, or where told to."""
+        while wait or not self._waiting or not self._queue.empty():
+            item = self._queue.get()
+            wait = False
+            if item is _APPLIED:
+                self._unapplied -= 1
+            else:
+                assert item is None or isinstance(item, Work)  # noqa: S101 - there is nothing else
+                self._waiting.append(item)
+
+    def _only_pieces_wait(self) -> bool:
+        """Whether what is to be done next is a group without single examples."""
+        work = self._waiting[0]
+        return work is not None and isinstance(work.what, Learn) and not self._single_waits()
 
     def _single_waits(self) -> bool:
         """Whether single examples are among what may be in the next group."""
@@ -182,6 +218,7 @@ class Committer:
             self._results.fail([Outcome(work, None, error) for work in works], error)
             return error
         self.appended_bytes += sum(len(entry.body) for entry in entries)
+        self._unapplied += group.batches is not None and _has_pieces(works)
         self._durable.put(group)
         return None
 
@@ -215,6 +252,11 @@ class Committer:
         if outcomes:
             self._results.give(outcomes)
         return kept
+
+
+def _has_pieces(works: Sequence[Work]) -> bool:
+    """Whether a group holds more than single examples."""
+    return any(not isinstance(work, Gathered) for work in works)
 
 
 def _failure_of(work: Work) -> Exception | None:

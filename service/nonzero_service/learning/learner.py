@@ -96,6 +96,7 @@ class Learner:
         self._results = results = Results(self._deliver, on_failure)
         self.committer = Committer(model.bits, journal, self.gate, durable, results)
         self.applier = Applier(model, journal, self.gate.since, durable, results)
+        self.applier.applied = self.committer.applied
         self._room = asyncio.Event()
         self._gathered: Gathered | None = None
         self._closed = False

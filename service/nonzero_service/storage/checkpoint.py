@@ -16,6 +16,8 @@ from nonzero_service.storage.errors import DiskFullError, JournalBusyError, Stor
 __all__ = ["Checkpointer"]
 
 _EVERY: Final = 16 * 2**20
+_EVERY_LATE: Final = 2**20
+_LATE: Final = 0.75
 _FRAME: Final = PAGE_SIZE + 24
 _PATIENCE: Final = 5.0
 _PAUSE: Final = 0.001
@@ -25,6 +27,9 @@ _log = logging.getLogger(__name__)
 
 class Checkpointer:
     """Passive checkpoints, one for each 16 MB of WAL, and a bound on the WAL's size.
+
+    In the last quarter of that they are more frequent, so that there is little left to wait for at the end,
+    and perhaps nothing at a moment when no commit is under way.
 
     A passive checkpoint never blocks the writer, and so never catches up with one that keeps writing: the WAL
     would grow for ever. Past `limit` the writer therefore waits until all of the WAL is in the file; its next
@@ -50,6 +55,7 @@ class Checkpointer:
         self._moving = threading.Lock()
         self._written = 0  # frames in the WAL, of which
         self._moved = 0  # these are in the file as well
+        self._begun = 0  # how often it was begun anew
         self._wanted = False
         self._awaited = False
         self._closed = False
@@ -66,10 +72,11 @@ class Checkpointer:
     def committed(self, frames: int) -> None:
         """Take note of a commit, after which the WAL has so many frames."""
         with self._changed:
-            if frames < self._written:  # it was begun anew
+            if frames < self._written:
+                self._begun += 1
                 self._moved, self._limit = 0, self._usual_limit
             self._written = frames
-            if (frames - self._moved) * _FRAME >= _EVERY:
+            if self._is_due():
                 self._wanted = True
                 self._changed.notify_all()
 
@@ -113,6 +120,8 @@ class Checkpointer:
         StorageError
             What SQLite failed with.
         """
+        with self._changed:
+            written, begun = self._written, self._begun
         try:
             with self._moving, translated(self._path, self._connection):
                 frames, moved = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
@@ -124,9 +133,9 @@ class Checkpointer:
                 self._changed.notify_all()
             raise
         with self._changed:
-            if (
-                frames >= self._written
-            ):  # fewer: it was begun anew, and the commit that did so is about to tell
+            # Not where it was begun anew meanwhile: the commit that did so has told, or, with fewer frames
+            # than there were, is about to.
+            if begun == self._begun and frames >= written:
                 self._moved = moved
             if isinstance(self._failure, DiskFullError):
                 self._failure = None
@@ -139,6 +148,10 @@ class Checkpointer:
             self._changed.notify_all()
         self._thread.join()
         self._connection.close()
+
+    def _is_due(self) -> bool:
+        late = self._written * _FRAME >= _LATE * self._limit
+        return (self._written - self._moved) * _FRAME >= (_EVERY_LATE if late else _EVERY)
 
     def _run(self) -> None:
         while True:
@@ -154,6 +167,8 @@ class Checkpointer:
                 if not isinstance(error, DiskFullError):
                     return
             with self._changed:
+                # What was committed meanwhile may have asked for another one too early.
+                self._wanted = self._wanted and (self._awaited or self._is_due())
                 if self._awaited and self._moved < self._written:  # a reader was in the way just now
                     self._wanted = True
                     self._changed.wait(_PAUSE)

@@ -161,8 +161,9 @@ def test_a_single_example_does_not_wait_for_the_pieces_of_a_stream(tmp_path: Pat
             late.add(b'{"features": {}, "label": 0}', loop.create_future())
             for work in (*large[:3], single, task, large[3], late, None):
                 committer.put(work)
-            await asyncio.to_thread(committer.run)
-            groups = [list(group.works) for group in iter(durable.get, None)]
+            committing = asyncio.create_task(asyncio.to_thread(committer.run))
+            groups = await asyncio.to_thread(taken_up, durable, committer)
+            await committing
             assert groups == [[large[0], single], [large[1]], [large[2]], [task], [large[3], late]]
             assert journal.position == 6  # large batches are rows of their own
 
@@ -196,11 +197,53 @@ def test_beside_a_stream_every_second_group_is_of_single_examples(tmp_path: Path
             for work in (large[1], single, large[2], None):
                 committer.put(work)
             Slow.queued.set()
+            groups = await asyncio.to_thread(taken_up, durable, committer)
             await committing
-            groups = [list(group.works) for group in iter(durable.get, None)]
             assert groups == [[large[0]], [single], [large[1]], [large[2]]]
 
     asyncio.run(run())
+
+
+def test_a_single_example_waits_for_one_group_of_pieces_at_most(tmp_path: Path) -> None:
+    async def run() -> None:
+        with Journal(tmp_path) as journal:
+            durable: queue.Queue[Durable | None] = queue.Queue()
+            committer = Committer(10, journal, Gate(), durable, Results(lambda _: None, no_failure))
+            loop, pieces = asyncio.get_running_loop(), Pieces()
+            large = [
+                Work(Learn(one, None, False, pieces, None), one.nbytes, loop.create_future())
+                for one in batches(3, rows=GROUP_BYTES // 16)
+            ]
+            singles = [Gathered(loop), Gathered(loop)]
+            for single in singles:
+                single.add(b'{"features": {}, "label": 1}', loop.create_future())
+            for work in (singles[0], *large):
+                committer.put(work)
+            committing = asyncio.create_task(asyncio.to_thread(committer.run))
+            first = await asyncio.to_thread(durable.get, timeout=10)
+            assert first is not None
+            assert list(first.works) == [singles[0], large[0]]
+            await asyncio.sleep(0.05)  # while the first is not applied, no more pieces are committed
+            committer.put(singles[1])
+            committer.put(None)
+            second = await asyncio.to_thread(durable.get, timeout=10)
+            assert second is not None
+            assert list(second.works) == [singles[1]]
+            committer.applied(first)
+            groups = await asyncio.to_thread(taken_up, durable, committer)
+            await committing
+            assert groups == [[large[1]], [large[2]]]
+
+    asyncio.run(run())
+
+
+def taken_up(durable: queue.Queue[Durable | None], committer: Committer) -> list[list[Work]]:
+    """Take up all groups, as an applier does; return what was in each."""
+    groups = []
+    for group in iter(durable.get, None):
+        groups.append(list(group.works))
+        committer.applied(group)
+    return groups
 
 
 def test_a_full_queue_refuses_and_room_is_waited_for(with_learner: Learning) -> None:
