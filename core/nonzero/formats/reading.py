@@ -125,7 +125,7 @@ class Reader:
         self._header = form.header
         self._finished = False
         self._rows = Rows.allocate(0, 0)
-        self._capacity = 0
+        self._capacity = -1
         self._buffer = bytearray()
         self._reserve(0)
 
@@ -242,19 +242,20 @@ class Reader:
         )
 
     def _reserve(self, size: int) -> None:
-        """Make room for `size` bytes and what is found in them; give back what a long line needed."""
-        held = self._held
-        capacity = max(size, PIECE)
-        if capacity <= self._capacity <= 4 * capacity:
+        """Make room for `size` bytes and what is found in them; give back what a long line needed.
+
+        A reader of a few lines takes little: room for a whole piece takes a millisecond to make.
+        """
+        if size <= self._capacity <= 4 * max(size, PIECE):
             return
-        old = self._buffer
-        self._capacity = capacity + capacity // 2
+        held, old = self._held, self._buffer
+        self._capacity = size + size // 2
         self._buffer = bytearray(self._capacity + 1 + PADDING)
         self._buffer[:held] = old[:held]
         self._array: NDArray[np.uint8] = np.frombuffer(self._buffer, np.uint8)
         # What is held has no line end, so that a piece adds at most as many lines as bytes. A nonzero
         # takes at least two bytes.
-        self._rows = Rows.allocate(PIECE + 2, self._capacity // 2 + 2)
+        self._rows = Rows.allocate(min(self._capacity, PIECE) + 2, self._capacity // 2 + 2)
 
     def _joined(self, parts: list[Parsed]) -> Parsed:
         """Join what the pieces of one call held."""
