@@ -81,6 +81,11 @@ class Committer:
         """Queue work, from any thread; None is the end."""
         self._queue.put(work)
 
+    @property
+    def beside_singles(self) -> bool:
+        """Whether single examples are to be expected beside pieces of streams; asked by any thread."""
+        return self._since_single < BESIDE
+
     def applied(self, group: Durable) -> None:
         """Take note that a group has been applied; on the applier."""
         if group.batches is not None and _has_pieces(group.works):
@@ -105,7 +110,7 @@ class Committer:
         """Take what is to be done next: a group of examples, or one other piece of work; nothing at last."""
         waiting = self._waiting
         self._receive()
-        beside = self._since_single < BESIDE
+        beside = self.beside_singles
         while beside and self._unapplied and self._only_pieces_wait():
             self._receive(wait=True)
         most = BESIDE_BYTES if beside else GROUP_BYTES

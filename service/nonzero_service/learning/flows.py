@@ -31,6 +31,9 @@ committed, two that wait; and one that is parsed meanwhile.
 A smaller window has its threads wait for each other: with two groups, half of the processor was idle.
 """
 
+BESIDE_WINDOW: Final = 2 * GROUP_BYTES
+"""So much where single examples come beside it: what is read ahead would take the processor from them."""
+
 
 class Tally:
     """What has become of a request's examples so far.
@@ -159,7 +162,8 @@ class Flow:
             return
         if self.fingerprint is not None and not self.fingerprint.recognised:
             raise self.fingerprint.reused()  # these are more rows than there had been up to here
-        await self._settle(WINDOW - batch.nbytes)
+        window = BESIDE_WINDOW if self._learner.gathers else WINDOW
+        await self._settle(window - batch.nbytes)
         if self._given:  # once begun it waits for room; until then it is refused, as any request is
             await self._learner.room(batch)
         self._given += len(batch)

@@ -123,6 +123,11 @@ class Learner:
         """The bytes of all bodies that were appended, in this process."""
         return self.committer.appended_bytes
 
+    @property
+    def gathers(self) -> bool:
+        """Whether single examples have come of late."""
+        return self.committer.beside_singles
+
     def submit(
         self,
         batch: Batch,
