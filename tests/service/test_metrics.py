@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from nonzero import Batch, LogisticRegression
-from nonzero_service import metrics
+from nonzero_service.metrics import exposition
 
 
 def test_models_that_have_waited_longest_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,7 +16,7 @@ def test_models_that_have_waited_longest_come_first(monkeypatch: pytest.MonkeyPa
         for name, model in models.items()
     ]
     all_of_them: Any = SimpleNamespace(all=lambda: served)
-    learned = metrics._Learned(all_of_them)
+    learned = exposition._Learned(all_of_them)
 
     def losses() -> dict[str, float]:
         learned.look()
@@ -30,7 +30,7 @@ def test_models_that_have_waited_longest_come_first(monkeypatch: pytest.MonkeyPa
     learn()
     first = losses()
     assert set(first) == set(models)
-    monkeypatch.setattr(metrics, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(exposition, "LOOK_SECONDS", 0)
     learn()
     seen = [losses() for _ in range(len(models) + 1)]
     for n, figures in enumerate(seen):
