@@ -16,14 +16,14 @@ from nonzero.compiled import inlined, kernel, outlined, types
 from nonzero.evidence.arrays import COMPARING, EVIDENCE, PIECE, read_clock
 from nonzero.evidence.fields import SAMPLE_SHIFT, drawn, observe_fields
 from nonzero.evidence.pieces import put_away
-from nonzero.intrinsics import EightLanes, OneLane, count, load, store
+from nonzero.intrinsics import EightLanes, OneLane, count, load
 from nonzero.lanes import chances
 from nonzero.mixture import mixed
 from nonzero.progressive import LEARNED, Progress
 from nonzero.rules import adagrad
 from nonzero.rules.margins import margin, margin_abreast
 from nonzero.rules.rows import Rows
-from nonzero.settling import MOST, settle
+from nonzero.settling import MOST, defer, settle
 
 __all__ = ["learn", "learn_eight", "learn_one", "predict", "predict_eight", "predict_one"]
 
@@ -83,8 +83,8 @@ def learn(
         label, s = labels[r], weights[r]
         how = reading(rates, learned)
         m = margin_of(weight, rows, table, how, r, asking=False)
-        store(pending, 0, r - first, m)
         p, complement = chances(m)
+        defer(pending, r - first, m, p, complement)
         asked, full = False, False
         if s > ZERO:
             learned += 1

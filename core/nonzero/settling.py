@@ -14,12 +14,12 @@ import numpy as np
 
 from nonzero.compiled import inlined, outlined
 from nonzero.intrinsics import EightLanes, OneLane, count, load, store
-from nonzero.lanes import chances, log, softplus
+from nonzero.lanes import log, softplus
 from nonzero.mixture import mixed, rescaled, updated
 from nonzero.pages import allocate
 from nonzero.progressive import LARGEST_WEIGHT, LEARNED, record
 
-__all__ = ["MOST", "new_pending", "settle"]
+__all__ = ["MOST", "defer", "new_pending", "settle"]
 
 MOST = 64
 """Examples that are settled at once, at most."""
@@ -38,12 +38,20 @@ def new_pending(lanes: int) -> OneLane | EightLanes:
 
 
 @inlined
+def defer(pending, k, margin, p, complement):
+    """Keep what is known of the k-th pending example: its margin and its chances, in each lane."""
+    store(pending, 0, MARGIN * MOST + k, margin)
+    store(pending, 0, CHANCE * MOST + k, p)
+    store(pending, 0, COMPLEMENT * MOST + k, complement)
+
+
+@inlined
 def lose(pending, labels, first, n):
     """Find what each lane lost on each example."""
     lanes = pending.rows.shape[1] // MOST
     for k in range(n):
         sign = -ONE if labels[np.uintp(first + k)] > ZERO else ONE
-        store(pending, 0, LOSS * MOST + k, load(pending, 0, k) * sign)
+        store(pending, 0, LOSS * MOST + k, load(pending, 0, MARGIN * MOST + k) * sign)
     for j in range(n * lanes):
         pending.rows[LOSS, np.uintp(j)] = softplus(pending.rows[LOSS, np.uintp(j)])
 
@@ -83,13 +91,8 @@ def sum_losses(pending, weights, first, n, progress):
 
 @outlined
 def settle(pending, labels, weights, first, stop, shares, progress, out):
-    """Mix the predictions of the examples from `first` on, whose margins are pending, and count them."""
+    """Mix the predictions of the examples from `first` on, which are pending, and count them."""
     n = stop - first
-    lanes = pending.rows.shape[1] // MOST
-    for j in range(n * lanes):
-        p, complement = chances(pending.rows[MARGIN, np.uintp(j)])
-        pending.rows[CHANCE, np.uintp(j)] = p
-        pending.rows[COMPLEMENT, np.uintp(j)] = complement
     several = count(load(pending, 0, 0)) > 1
     if several:
         lose(pending, labels, first, n)

@@ -24,7 +24,10 @@ NOTHING = np.float32(-0.0)  # to add it changes no number, nor the sign of a zer
 @inlined
 def term(weight, rows, table, how, j):
     """The share of position j in the margin."""
-    return weight(table, slot(rows, j), how) * value(rows, j)
+    w = weight(table, slot(rows, j), how)
+    if rows.value_mask:
+        w = w * value(rows, j)
+    return w
 
 
 @inlined
