@@ -1,6 +1,6 @@
 """Kernels: Python functions that are machine code by the time they are called.
 
-Numba compiles them, which takes 30 seconds in all, and importing Numba takes longer than learning from a
+Numba compiles them, which takes 25 seconds in all, and importing Numba takes longer than learning from a
 small file. So what it made is kept, and a process that finds all its kernels never imports Numba:
 
 - :mod:`~nonzero.compiled.declaring` has the decorators;

@@ -219,7 +219,7 @@ def _resolving() -> _Resolving:
 
 @cache
 def _announce() -> None:
-    _log.warning("Nonzero compiles its kernels for this CPU, once: 15 to 35 seconds.")
+    _log.warning("Nonzero compiles its kernels for this CPU, once: 10 to 30 seconds.")
 
 
 def _numba_type(described: types.Type) -> Any:

@@ -109,7 +109,7 @@ def soak(service: Watched, total: float, data_dir: Path, figure: Figure) -> None
         f"p99 {1000 * np.quantile(waits, 0.99):.0f} ms; refused: {unexpected or 'nothing'}",
     )
     assert not unexpected
-    assert high < 1
+    assert growth < 1
     assert resident[-resident.size // 3 :].min() <= 1.1 * resident[: resident.size // 3].min()
     assert files.max() <= files[: files.size // 3].max() + 2
     assert thirds[2] <= 1.25 * max(thirds[:2]) + 8
