@@ -52,14 +52,18 @@ class Workspace:
         summary = summarize(self.rows, 1)
         return None if summary[0] & PLAIN else summary
 
-    def read(self, lines: bytes) -> tuple[int, dict[int, str]]:
-        """Read at most ROWS_AT_ONCE whole lines; return how many, and the reasons of those that are wrong."""
+    def _read(self, lines: bytes) -> tuple[int, tuple[int, int]]:
+        """Read whole lines by compiled code; return how many, and what :func:`summarize` says of them."""
         size = len(lines)
         if not size <= self.size <= 64 * max(size, 2**16):
             self._reserve(size)
         self.buffer[:size] = lines
         n = read_examples(self.array, size, self.scratch, self.rows)
-        self.summary = summarize(self.rows, n)
+        return n, summarize(self.rows, n)
+
+    def read(self, lines: bytes) -> tuple[int, dict[int, str]]:
+        """Read at most ROWS_AT_ONCE whole lines; return how many, and the reasons of those that are wrong."""
+        n, self.summary = self._read(lines)
         self.by_python: dict[int, Row | None] = {}
         wrong: dict[int, str] = {}
         if self.summary[0] & PLAIN:
@@ -73,13 +77,8 @@ class Workspace:
 
     def compiled(self, lines: bytes) -> tuple[Batch, NDArray[np.bool_]]:
         """Read at most ROWS_AT_ONCE whole lines; return the rows that compiled code can read, and which."""
-        size = len(lines)
-        if not size <= self.size <= 64 * max(size, 2**16):
-            self._reserve(size)
-        self.buffer[:size] = lines
-        n = read_examples(self.array, size, self.scratch, self.rows)
+        n, summary = self._read(lines)
         read = self.rows.plain[:n] == 0
-        summary = summarize(self.rows, n)
         if not summary[0] & PLAIN:
             return assemble(self.rows, n, self.buffer, summary), read
         left: dict[int, Row | None] = dict.fromkeys(np.flatnonzero(~read).tolist())

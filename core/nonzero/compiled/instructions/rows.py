@@ -9,7 +9,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from nonzero.compiled.instructions.values import FLOAT, INT, VECTOR, lanes8
+from nonzero.compiled.instructions.values import BYTE, FLOAT, INT, VECTOR, lanes8
 from nonzero.intrinsics import EightLanes, OneLane
 
 __all__ = ["load", "prefetch", "store"]
@@ -53,8 +53,8 @@ def store(typingctx, lanes, row, half, number):  # noqa: ARG001
 def prefetch(typingctx, lanes, row):  # noqa: ARG001
     def code(context, builder, sig, args):
         start, _ = _half_row(context, builder, sig, (*args, args[1].type(0)))
-        pointer = builder.bitcast(start, ir.IntType(8).as_pointer())
-        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), INT, INT, INT])
+        pointer = builder.bitcast(start, BYTE.as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [BYTE.as_pointer(), INT, INT, INT])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
         builder.call(function, [pointer, INT(1), INT(3), INT(1)])  # to write, keep in all caches, data
         return context.get_dummy_value()

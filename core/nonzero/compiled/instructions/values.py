@@ -1,5 +1,4 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,type-arg,misc"
-
 """The values that kernels compute with beside plain numbers: eight float32, and eight slots of a table."""
 
 from __future__ import annotations
