@@ -88,7 +88,7 @@ class Committer:
 
     def applied(self, group: Durable) -> None:
         """Take note that a group has been applied; on the applier."""
-        if group.batches is not None and _has_pieces(group.works):
+        if _learns_pieces(group):
             self._queue.put(_APPLIED)
 
     def run(self) -> None:
@@ -223,7 +223,7 @@ class Committer:
             self._results.fail([Outcome(work, None, error) for work in works], error)
             return error
         self.appended_bytes += sum(len(entry.body) for entry in entries)
-        self._unapplied += group.batches is not None and _has_pieces(works)
+        self._unapplied += _learns_pieces(group)
         self._durable.put(group)
         return None
 
@@ -262,6 +262,11 @@ class Committer:
 def _has_pieces(works: Sequence[Work]) -> bool:
     """Whether a group holds more than single examples."""
     return any(not isinstance(work, Gathered) for work in works)
+
+
+def _learns_pieces(group: Durable) -> bool:
+    """Whether a group is one that the applier is waited for: what is counted is counted off again."""
+    return group.batches is not None and _has_pieces(group.works)
 
 
 def _failure_of(work: Work) -> Exception | None:
