@@ -7,11 +7,11 @@ import time
 
 import numpy as np
 
+from nonzero.arithmetic.intrinsics import EightLanes, OneLane, load, prefetch, store
 from nonzero.compiled import inlined, kernel, types
-from nonzero.intrinsics import EightLanes, OneLane, load, prefetch, store
-from nonzero.kernels import EIGHT_LANES, ONE_LANE
-from nonzero.pages import allocate
+from nonzero.loops.kernels import EIGHT_LANES, ONE_LANE
 from nonzero.rules.rows import AHEAD
+from nonzero.state.pages import allocate
 
 __all__ = ["rows_per_second"]
 

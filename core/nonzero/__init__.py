@@ -5,7 +5,7 @@ none need be chosen.
 """
 
 from nonzero import formats
-from nonzero.batch import Batch
+from nonzero.batches.batch import Batch
 from nonzero.errors import (
     BatchError,
     FormatError,
@@ -17,7 +17,7 @@ from nonzero.errors import (
 )
 from nonzero.insight.explanation import Explanation
 from nonzero.model import LogisticRegression
-from nonzero.optimizers import FTRL, AdaGrad, DualAveraging
+from nonzero.rules.optimizers import FTRL, AdaGrad, DualAveraging
 
 __all__ = [
     "FTRL",

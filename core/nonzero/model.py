@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.batch import Batch
+from nonzero.batches.batch import Batch
 from nonzero.errors import BatchError
 from nonzero.evidence.arrays import RESTARTS, forget
+from nonzero.features.inputs import NO_VALUES
 from nonzero.formats.rows import NAMED, VALUED
-from nonzero.inputs import NO_VALUES
 from nonzero.insight.confidence import uncertainty
 from nonzero.insight.diagnosis import diagnose
 from nonzero.insight.explanation import Explanation, take_apart
 from nonzero.insight.remedy import rescale
 from nonzero.insight.weights import mean_weights
-from nonzero.optimizers import Rule
 from nonzero.persistence.persistent import Persistent
-from nonzero.progressive import LOSS, WEIGHT, describe
-from nonzero.recalibration import apply, describe_recalibration, learn_map, new_recalibration
+from nonzero.rules.optimizers import Rule
+from nonzero.validation.progressive import LOSS, WEIGHT, describe
+from nonzero.validation.recalibration import apply, describe_recalibration, learn_map, new_recalibration
 
 __all__ = ["LogisticRegression"]
 
@@ -48,14 +48,14 @@ class LogisticRegression(Persistent):
         :class:`~nonzero.DualAveraging`: a single lane. Eight of them, of any rules: these, mixed.
     scaled
         Whether values are taken in units of their field's root mean square, which the model learns
-        (:mod:`nonzero.scales`). None: only where the lanes are the default ones, so that a model with an
-        optimizer of its own follows that optimizer's formula to the letter.
+        (:mod:`nonzero.features.scales`). None: only where the lanes are the default ones, so that a model
+        with an optimizer of its own follows that optimizer's formula to the letter.
     interactions
         Pairs of fields, such as ``site*hour``, whose features' products are features too
-        (:mod:`nonzero.interactions`).
+        (:mod:`nonzero.features.interactions`).
     recalibrated
         Whether a monotone map of the predictions is learned from how they turned out, and :meth:`predict`
-        gives what it makes of them (:mod:`nonzero.recalibration`). What :meth:`learn` returns, and
+        gives what it makes of them (:mod:`nonzero.validation.recalibration`). What :meth:`learn` returns, and
         :meth:`metrics` tell, is without it.
 
     Attributes
@@ -78,8 +78,8 @@ class LogisticRegression(Persistent):
 
     See Also
     --------
-    nonzero.optimizers : the formula of the steps.
-    nonzero.mixture : the formula of the mixture, and its bound.
+    nonzero.rules.optimizers : the formula of the steps.
+    nonzero.loops.mixture : the formula of the mixture, and its bound.
 
     Examples
     --------
@@ -250,7 +250,7 @@ class LogisticRegression(Persistent):
         return float(self.state.progress.sums[LOSS]) / weight if weight else None
 
     def metrics(self, recent: bool = True) -> dict[str, Any]:
-        """Return the progressive validation so far: see :func:`nonzero.progressive.describe`."""
+        """Return the progressive validation so far: see :func:`nonzero.validation.progressive.describe`."""
         return describe(self.state.progress, recent)
 
     def begin_recalibration(self) -> None:
@@ -266,7 +266,7 @@ class LogisticRegression(Persistent):
 
         See Also
         --------
-        nonzero.recalibration.describe_recalibration : the figures.
+        nonzero.validation.recalibration.describe_recalibration : the figures.
         """
         return None if self.state.recalibration is None else describe_recalibration(self.state.recalibration)
 

@@ -18,7 +18,7 @@ from pydantic_settings import (
 )
 
 from nonzero.errors import SettingsError
-from nonzero.table import MAX_BITS
+from nonzero.state.table import MAX_BITS
 from nonzero_service.impressions.rules import Keeping
 from nonzero_service.models.learning_rules import InteractionNames, Optimizer
 from nonzero_service.models.slicing import MAX_FIELDS

@@ -145,7 +145,7 @@ def test_an_edit_leaves_the_machine_code_of_what_does_not_import_it(tmp_path: Pa
     shutil.copytree(Path(nonzero.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
     program = PREPARED.replace(str(Path(nonzero.__file__).parent), str(package)) + (
         "from nonzero.compiled import kept\n"
-        "for name in ('nonzero.kernels', 'nonzero.formats.vw_lines'):\n"
+        "for name in ('nonzero.loops.kernels', 'nonzero.formats.vw_lines'):\n"
         "    one = lambda: 0\n"
         "    one.__module__ = name\n"
         "    print(kept.place_of(one)[0])\n"
@@ -156,7 +156,7 @@ def test_an_edit_leaves_the_machine_code_of_what_does_not_import_it(tmp_path: Pa
             source.write("# edited\n")
         return run(program)[0].split()
 
-    before = edited("pipeline.py")  # which no kernel needs
+    before = edited("sources/pipeline.py")  # which no kernel needs
     after = edited("rules/adagrad.py")
     assert (after[0] != before[0], after[1]) == (True, before[1])
     before, after = after, edited("formats/numbers.py")
@@ -188,7 +188,7 @@ def test_what_the_companion_compiles_the_first_process_does_not(beside: dict[str
 
 
 def test_the_companion_goes_on_with_modules_that_it_is_told_of(beside: dict[str, Any]) -> None:
-    told = BESIDE.replace('["small"]', '["nonzero.hashing"]') + "companion.add(['small'])\n"
+    told = BESIDE.replace('["small"]', '["nonzero.batches.hashing"]') + "companion.add(['small'])\n"
     wait = (
         "until = time.monotonic() + 30\nwhile not (where / 'small.at').exists() and time.monotonic() < until:"
     )

@@ -15,8 +15,8 @@ import zstandard
 from core.formats.plainly import assert_same, plain_reader, whole
 from fuzz.choices import Choices
 from nonzero import Batch, FormatError, formats
-from nonzero.files import Source
 from nonzero.formats.json_bodies import parse_body
+from nonzero.sources.files import Source
 from nonzero_service.problems import Problem
 from nonzero_service.wire.decoding import decoder_of
 from nonzero_service.wire.label_bodies import Labels, labels_of, read_lines

@@ -14,8 +14,8 @@ import numpy as np
 
 from fuzz.choices import NUMBERS, Choices
 from nonzero import AdaGrad, Batch, LogisticRegression
+from nonzero.batches.ids import Ids
 from nonzero.errors import SettingsError, SnapshotError
-from nonzero.ids import Ids
 from nonzero.persistence import snapshot
 from nonzero_service.impressions.joined import References, decode_joined, encode_joined
 from nonzero_service.impressions.packing import Offered, packed

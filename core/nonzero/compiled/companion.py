@@ -30,7 +30,7 @@ from nonzero.compiled import declaring, kept
 __all__ = ["MODULES", "add", "claimed", "is_at", "run", "start"]
 
 MODULES: Final = (
-    "nonzero.kernels",
+    "nonzero.loops.kernels",
     "nonzero.formats.json_examples",
     "nonzero.formats.vw_lines",
     "nonzero.formats.libsvm",

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.compiled import inlined, types
-from nonzero.optimizers import AdaGrad, Rule
+from nonzero.rules.optimizers import AdaGrad, Rule
 
 __all__ = [
     "EVIDENCE",

@@ -10,6 +10,8 @@ from typing import Final
 
 import numpy as np
 
+from nonzero.arithmetic.intrinsics import lane, load
+from nonzero.arithmetic.lanes import softplus
 from nonzero.compiled import inlined
 from nonzero.evidence.arrays import (
     AGED,
@@ -32,8 +34,6 @@ from nonzero.evidence.arrays import (
     SEEN,
     STALLED,
 )
-from nonzero.intrinsics import lane, load
-from nonzero.lanes import softplus
 from nonzero.rules.rows import slot, value
 
 __all__ = ["SAMPLE_SHIFT", "drawn", "observe_fields"]

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from nonzero.arithmetic.lanes import exp, log
 from nonzero.compiled import inlined, outlined
 from nonzero.evidence.arrays import (
     AGED,
@@ -38,9 +39,8 @@ from nonzero.evidence.arrays import (
     SUMS,
 )
 from nonzero.evidence.restarts import watch
-from nonzero.lanes import exp, log
-from nonzero.progressive import LARGEST_WEIGHT, LEARNED, POSITIVE, PREDICTED
-from nonzero.progressive import LOSS as LOSS_SUM
+from nonzero.validation.progressive import LARGEST_WEIGHT, LEARNED, POSITIVE, PREDICTED
+from nonzero.validation.progressive import LOSS as LOSS_SUM
 
 __all__ = ["put_away"]
 

@@ -21,10 +21,10 @@ from typing import Final
 
 import numpy as np
 
+from nonzero.arithmetic.intrinsics import like, load, store, total
+from nonzero.arithmetic.lanes import log
 from nonzero.compiled import inlined, outlined
 from nonzero.evidence.arrays import AGED, AHEAD, ARMED, BEHIND, LAST_RESTART, ORDINARY, RESTARTS
-from nonzero.intrinsics import like, load, store, total
-from nonzero.lanes import log
 
 __all__ = ["watch"]
 

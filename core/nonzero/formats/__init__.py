@@ -9,7 +9,7 @@ import inspect
 from importlib import import_module
 from typing import Any, Final
 
-from nonzero.batch import Batch
+from nonzero.batches.batch import Batch
 from nonzero.errors import FormatError, SettingsError
 from nonzero.formats.reading import MAX_LINE, Buffer, Format, Parsed, Reader
 

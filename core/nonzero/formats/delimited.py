@@ -23,12 +23,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from nonzero.batches.hashing import field_of, index_of
 from nonzero.errors import FormatError, InputError, SettingsError
 from nonzero.formats.delimited_rows import CATEGORY, LABEL, LEFT_OUT, NUMBER, Columns, hash_start, read_rows
 from nonzero.formats.numbers import label_of, number_of, shown, value_of
 from nonzero.formats.reading import Format
 from nonzero.formats.rows import Row, Rows
-from nonzero.hashing import field_of, index_of
 
 __all__ = ["LABELS", "Delimited"]
 

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.batch import Batch
+from nonzero.batches.batch import Batch
 from nonzero.errors import FormatError, InputError, LineError
 from nonzero.formats.json_plain import Members, decode, shown_value
 from nonzero.formats.json_workspace import ROWS_AT_ONCE, own_workspace

@@ -15,7 +15,9 @@ from typing import Final
 
 import numpy as np
 
-from nonzero.batch import MAX_INDEX, MAX_WEIGHT
+from nonzero.arithmetic.intrinsics import trailing_zeros
+from nonzero.batches.batch import MAX_INDEX, MAX_WEIGHT
+from nonzero.batches.hashing import NO_FIELD, to_field, to_index
 from nonzero.compiled import inlined, kernel, types
 from nonzero.formats.json_plain import MAX_ID
 from nonzero.formats.json_text import (
@@ -30,8 +32,6 @@ from nonzero.formats.json_text import (
 from nonzero.formats.numbers import value_within
 from nonzero.formats.rows import BUFFER, ROWS
 from nonzero.formats.words import word_at
-from nonzero.hashing import NO_FIELD, to_field, to_index
-from nonzero.intrinsics import trailing_zeros
 
 __all__ = ["read_examples"]
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from nonzero.batch import Batch
+from nonzero.batches.batch import Batch
 from nonzero.errors import BatchError, InputError
 from nonzero.formats.json_plain import row_of
 from nonzero.formats.json_workspace import ROWS_AT_ONCE, own_workspace

@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final, NoReturn
 
-from nonzero.batch import MAX_INDEX
+from nonzero.batches.batch import MAX_INDEX
+from nonzero.batches.hashing import NO_FIELD, field_of, index_of
 from nonzero.errors import InputError
 from nonzero.formats.numbers import value_of, weight_of
 from nonzero.formats.rows import Row
-from nonzero.hashing import NO_FIELD, field_of, index_of
 
 __all__ = ["MAX_ID", "Members", "decode", "row_of", "shown_value"]
 

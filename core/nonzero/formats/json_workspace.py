@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.batch import Batch
+from nonzero.batches.batch import Batch
 from nonzero.errors import InputError
 from nonzero.formats.json_examples import read_examples
 from nonzero.formats.json_plain import row_of

@@ -15,7 +15,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.batch import MAX_INDEX
+from nonzero.arithmetic.intrinsics import address_of, byte_at
+from nonzero.batches.batch import MAX_INDEX
+from nonzero.batches.hashing import NO_FIELD
 from nonzero.compiled import inlined, kernel, types
 from nonzero.errors import InputError
 from nonzero.formats.numbers import (
@@ -30,8 +32,6 @@ from nonzero.formats.numbers import (
 )
 from nonzero.formats.reading import Format
 from nonzero.formats.rows import BUFFER, ROWS, Row, Rows
-from nonzero.hashing import NO_FIELD
-from nonzero.intrinsics import address_of, byte_at
 
 __all__ = ["Libsvm"]
 

@@ -14,10 +14,10 @@ from typing import Final
 
 import numpy as np
 
-from nonzero.batch import MAX_VALUE, MAX_WEIGHT
+from nonzero.arithmetic.intrinsics import byte_at
+from nonzero.batches.batch import MAX_VALUE, MAX_WEIGHT
 from nonzero.compiled import inlined
 from nonzero.errors import InputError
-from nonzero.intrinsics import byte_at
 
 __all__ = [
     "label_of",

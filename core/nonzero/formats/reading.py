@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.batch import Batch
+from nonzero.batches.batch import Batch
 from nonzero.errors import InputError, LineError
 from nonzero.formats.rows import PLAIN, Row, Rows, assemble, assemble_with, summarize
 

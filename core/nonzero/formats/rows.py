@@ -9,10 +9,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.batch import Batch
+from nonzero.batches.batch import Batch
+from nonzero.batches.hashing import NO_FIELD
+from nonzero.batches.ids import Ids
 from nonzero.compiled import kernel, types
-from nonzero.hashing import NO_FIELD
-from nonzero.ids import Ids
 
 __all__ = [
     "BUFFER",

@@ -26,12 +26,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from nonzero.batches.hashing import NAMES_AT_ONCE, field_of, index_of
 from nonzero.errors import InputError, SettingsError
 from nonzero.formats.numbers import label_of, number_of, shown, value_of, weight_of
 from nonzero.formats.reading import Format
 from nonzero.formats.rows import Row, Rows
 from nonzero.formats.vw_lines import KNOWN_BITS, read_lines
-from nonzero.hashing import NAMES_AT_ONCE, field_of, index_of
 
 __all__ = ["VowpalWabbit"]
 

@@ -11,12 +11,20 @@ from typing import Final
 
 import numpy as np
 
-from nonzero.batch import MAX_WEIGHT
+from nonzero.arithmetic.intrinsics import address_of, byte_at, marks_at, put_word, trailing_zeros, word_at
+from nonzero.batches.batch import MAX_WEIGHT
+from nonzero.batches.hashing import (
+    NAMES_AT_ONCE,
+    begin_name,
+    hash_name,
+    hash_names,
+    low_bytes,
+    put_name,
+    to_field,
+)
 from nonzero.compiled import inlined, kernel, types
 from nonzero.formats.numbers import label_of_number, scan_number, value_within
 from nonzero.formats.rows import BUFFER, ROWS
-from nonzero.hashing import NAMES_AT_ONCE, begin_name, hash_name, hash_names, low_bytes, put_name, to_field
-from nonzero.intrinsics import address_of, byte_at, marks_at, put_word, trailing_zeros, word_at
 
 __all__ = ["KNOWN_BITS", "read_lines"]
 

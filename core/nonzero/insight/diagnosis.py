@@ -30,9 +30,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from nonzero.batches.hashing import NO_FIELD, field_of
 from nonzero.evidence import arrays as ev
-from nonzero.hashing import NO_FIELD, field_of
-from nonzero.optimizers import AdaGrad, Rule
+from nonzero.rules.optimizers import AdaGrad, Rule
 
 __all__ = ["LEVEL", "VERDICTS", "diagnose", "verdict_of_fields"]
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from nonzero.errors import SettingsError
-from nonzero.optimizers import AdaGrad, Rule
-from nonzero.table import Table
+from nonzero.rules.optimizers import AdaGrad, Rule
+from nonzero.state.table import Table
 
 __all__ = ["rescale"]
 

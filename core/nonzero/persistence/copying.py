@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.batch import Batch
+from nonzero.batches.batch import Batch
 from nonzero.model import LogisticRegression
 
 __all__ = ["GradualCopy"]

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from nonzero.errors import SettingsError, SnapshotError
-from nonzero.inputs import Inputs
-from nonzero.loops import Loops
-from nonzero.optimizers import Rule
+from nonzero.features.inputs import Inputs
+from nonzero.loops.calls import Loops
 from nonzero.persistence import snapshot
 from nonzero.persistence.restoring import restore
 from nonzero.persistence.settings import arguments_of, check_expected, lanes_of, settings_of
 from nonzero.persistence.shared import SharedState
-from nonzero.state import State
+from nonzero.rules.optimizers import Rule
+from nonzero.state.learned import State
 
 __all__ = ["Persistent"]
 

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from nonzero.evidence import arrays as ev
 from nonzero.evidence.arrays import Evidence
-from nonzero.optimizers import AdaGrad, Rule
-from nonzero.progressive import LARGEST_WEIGHT
-from nonzero.recalibration import check_map
+from nonzero.features.scales import Scales
 from nonzero.rules.bounds import MAX_WEIGHT
 from nonzero.rules.leader import MAX_SUM
-from nonzero.scales import Scales
-from nonzero.state import State
-from nonzero.table import Table
+from nonzero.rules.optimizers import AdaGrad, Rule
+from nonzero.state.learned import State
+from nonzero.state.table import Table
+from nonzero.validation.progressive import LARGEST_WEIGHT
+from nonzero.validation.recalibration import check_map
 
 __all__ = ["restore"]
 
@@ -40,7 +40,7 @@ def restore(state: State, tensors: Mapping[str, NDArray[Any]], lanes: Sequence[R
     state
         A model's, which is of no use any more where this fails.
     tensors
-        Arrays by name, as :meth:`nonzero.state.State.arrays` gives them.
+        Arrays by name, as :meth:`nonzero.state.learned.State.arrays` gives them.
     lanes
         The model's.
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nonzero.errors import SettingsError
-from nonzero.optimizers import DEFAULT_LANES, Rule, lanes_from_settings, lanes_to_settings
+from nonzero.rules.optimizers import DEFAULT_LANES, Rule, lanes_from_settings, lanes_to_settings
 
 __all__ = ["arguments_of", "check_expected", "lanes_of", "settings_of"]
 

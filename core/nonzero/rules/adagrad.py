@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from nonzero.arithmetic.intrinsics import like, load, load_eight, maximum, minimum, root
+from nonzero.arithmetic.lanes import exp, expm1, log
 from nonzero.compiled import inlined
-from nonzero.intrinsics import like, load, load_eight, maximum, minimum, root
-from nonzero.lanes import exp, expm1, log
 from nonzero.rules.bounds import MAX_ACCUMULATOR, bounded
 from nonzero.rules.rows import ahead, ask, slot, value
 from nonzero.rules.steps import put, step, step_abreast

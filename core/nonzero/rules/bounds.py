@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from nonzero.arithmetic.intrinsics import like, maximum, minimum
 from nonzero.compiled import inlined
-from nonzero.intrinsics import like, maximum, minimum
 
 __all__ = ["MAX_ACCUMULATOR", "MAX_MARGIN", "bounded", "clamped"]
 

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nonzero.arithmetic.intrinsics import like, load, load_eight, maximum, minimum, root, store, where
 from nonzero.compiled import inlined
-from nonzero.intrinsics import like, load, load_eight, maximum, minimum, root, store, where
 from nonzero.rules import adagrad
 from nonzero.rules.bounds import MAX_ACCUMULATOR, bounded, clamped
 from nonzero.rules.steps import put, step, step_abreast
@@ -58,7 +58,7 @@ class Reading(NamedTuple):
 
 @inlined
 def reading(rates, learned):
-    """What reading weights takes after `learned` examples; rates as :func:`nonzero.optimizers.rates_of`."""
+    """What reading takes after `learned` examples; rates as :func:`nonzero.rules.optimizers.rates_of`."""
     growing = load(rates, 3, 1)
     penalties = growing * np.float32(learned) + (ONE - growing)
     return Reading(

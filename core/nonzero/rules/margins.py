@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from nonzero.arithmetic.intrinsics import add_in_fours, eight_numbers, eight_slots, first_of, lane, like
 from nonzero.compiled import inlined
-from nonzero.intrinsics import add_in_fours, eight_numbers, eight_slots, first_of, lane, like
 from nonzero.rules.bounds import MAX_MARGIN, clamped
 from nonzero.rules.rows import ahead, ask, slot, value
 

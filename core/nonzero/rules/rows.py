@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nonzero.arithmetic.intrinsics import prefetch
 from nonzero.compiled import inlined
-from nonzero.intrinsics import prefetch
 
 __all__ = ["AHEAD", "Rows", "ahead", "ask", "slot", "value"]
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nonzero.compiled import inlined
-from nonzero.intrinsics import (
+from nonzero.arithmetic.intrinsics import (
     distinct,
     eight_numbers,
     eight_slots,
@@ -21,6 +20,7 @@ from nonzero.intrinsics import (
     store,
     store_eight,
 )
+from nonzero.compiled import inlined
 from nonzero.rules.rows import ahead, ask, slot, value
 
 __all__ = ["put", "step", "step_abreast"]

@@ -12,9 +12,9 @@ import click
 
 from nonzero import AdaGrad, LogisticRegression, formats
 from nonzero.errors import InputError, SettingsError
-from nonzero.files import STDIN, Source, format_of
 from nonzero.formats import Reader
-from nonzero.optimizers import RULES, Rule, lanes_from_text
+from nonzero.rules.optimizers import RULES, Rule, lanes_from_text
+from nonzero.sources.files import STDIN, Source, format_of
 
 __all__ = [
     "AUTO",

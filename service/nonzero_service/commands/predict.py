@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import LogisticRegression
-from nonzero.examples import read_examples, usable
 from nonzero.formats import Parsed
+from nonzero.sources.examples import read_examples, usable
 from nonzero_service.commands.display import Display
 from nonzero_service.commands.options import (
     FILE_HELP,

@@ -13,8 +13,8 @@ import click
 
 from nonzero import LogisticRegression
 from nonzero.errors import InputError
-from nonzero.examples import read_examples, usable
-from nonzero.files import Source
+from nonzero.sources.examples import read_examples, usable
+from nonzero.sources.files import Source
 from nonzero_service.commands.display import Display, figures_line, figures_table
 from nonzero_service.commands.options import (
     FILE_HELP,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from nonzero.files import Source
 from nonzero.formats import Reader
+from nonzero.sources.files import Source
 from nonzero_service.demo.chunks import CONTENT_TYPES, Chunk, line_chunks, simulated_chunks
 from nonzero_service.demo.simulation import SimulatedLog
 

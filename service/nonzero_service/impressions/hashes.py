@@ -13,10 +13,10 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from nonzero.arithmetic.intrinsics import byte_at, word_at
+from nonzero.batches.ids import Ids
 from nonzero.compiled import inlined, kernel, types
 from nonzero.formats.words import half_at
-from nonzero.ids import Ids
-from nonzero.intrinsics import byte_at, word_at
 
 __all__ = ["hashes_of"]
 

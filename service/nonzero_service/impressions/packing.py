@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch
+from nonzero.batches.ids import Ids
 from nonzero.compiled import kernel, types
 from nonzero.formats.words import copied
-from nonzero.ids import Ids
 from nonzero_service.impressions.records import FIELDS, HALF, HEAD, LOW, VALUES, checksum
 
 __all__ = ["Offered", "packed"]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch
-from nonzero.ids import Ids
+from nonzero.batches.ids import Ids
 from nonzero_service.impressions.early import Early
 from nonzero_service.impressions.hashes import hashes_of
 from nonzero_service.impressions.joined import References

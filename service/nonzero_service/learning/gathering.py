@@ -14,8 +14,8 @@ import threading
 from typing import Final, Protocol
 
 from nonzero import Batch
-from nonzero.examples import usable
 from nonzero.formats.json_bodies import read_bodies
+from nonzero.sources.examples import usable
 from nonzero_service.learning.work import Applied, Learn, Pieces, Work
 
 __all__ = ["MOST", "Gathered", "Waiter"]

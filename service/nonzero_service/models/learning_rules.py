@@ -7,9 +7,9 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator
 
 from nonzero.errors import SettingsError
-from nonzero.interactions import Interactions
-from nonzero.optimizers import Rule, lanes_from_text, lanes_to_text
-from nonzero.table import LANE_COUNTS
+from nonzero.features.interactions import Interactions
+from nonzero.rules.optimizers import Rule, lanes_from_text, lanes_to_text
+from nonzero.state.table import LANE_COUNTS
 
 __all__ = ["AUTO", "InteractionNames", "Optimizer", "optimizer_of", "read_interactions", "read_optimizer"]
 

@@ -9,7 +9,7 @@ from typing import Final, Literal
 import msgspec
 
 from nonzero import AdaGrad, LogisticRegression, SnapshotError
-from nonzero.optimizers import Rule
+from nonzero.rules.optimizers import Rule
 from nonzero_service.models.learning_rules import AUTO, optimizer_of
 from nonzero_service.storage.files import write_durably
 

@@ -8,8 +8,8 @@ import numpy as np
 from starlette.types import Receive, Scope, Send
 
 from nonzero.errors import BatchError
-from nonzero.examples import usable
 from nonzero.formats import Parsed
+from nonzero.sources.examples import usable
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.problems import Problem
 from nonzero_service.requests import Quick

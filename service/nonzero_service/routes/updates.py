@@ -11,8 +11,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from nonzero import Batch, LineError
-from nonzero.examples import usable
 from nonzero.formats.json_bodies import is_list
+from nonzero.sources.examples import usable
 from nonzero_service.learning.flows import Flow, Tally
 from nonzero_service.learning.idempotency import Fingerprint
 from nonzero_service.learning.work import Applied, Pieces, until_ended

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from nonzero.batch import MAX_INDEX, MAX_VALUE, MAX_WEIGHT
+from nonzero.batches.batch import MAX_INDEX, MAX_VALUE, MAX_WEIGHT
 from nonzero.formats.json_plain import MAX_ID, MAX_TIME
 from nonzero_service.schemas.wire import Wire
 

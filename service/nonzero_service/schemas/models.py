@@ -8,8 +8,8 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from nonzero import FTRL, AdaGrad, DualAveraging
-from nonzero.interactions import MAX_PAIRS
-from nonzero.optimizers import RULES, Rule, lanes_to_text
+from nonzero.features.interactions import MAX_PAIRS
+from nonzero.rules.optimizers import RULES, Rule, lanes_to_text
 from nonzero_service.models.learning_rules import read_interactions
 from nonzero_service.schemas.wire import Wire
 from nonzero_service.settings import Bits, LearningRate

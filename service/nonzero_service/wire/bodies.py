@@ -15,8 +15,8 @@ import numpy as np
 from starlette.types import Receive
 
 from nonzero import Batch, LineError, formats
-from nonzero.examples import usable
 from nonzero.formats import Parsed
+from nonzero.sources.examples import usable
 from nonzero_service.learning.idempotency import Fingerprint
 from nonzero_service.models.names import LOOK, Looker
 from nonzero_service.problems import Problem

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from nonzero import Batch, FormatError, LineError
+from nonzero.batches.hashing import NO_FIELD, field_of, index_of
+from nonzero.features.interactions import product_index
 from nonzero.formats.json_bodies import NOT_JSON, parse_body, skim
-from nonzero.hashing import NO_FIELD, field_of, index_of
-from nonzero.interactions import product_index
 from nonzero_service.problems import Problem
 
 __all__ = ["Feature", "bad_examples", "batch_of", "features_of"]

@@ -14,9 +14,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from nonzero.batches.ids import Ids
 from nonzero.compiled import inlined, kernel, types
 from nonzero.formats.words import copied
-from nonzero.ids import Ids
 
 __all__ = ["written"]
 

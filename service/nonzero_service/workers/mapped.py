@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression
-from nonzero.ids import Ids
+from nonzero.batches.ids import Ids
 from nonzero_service.models.names import LOOK
 from nonzero_service.storage.codec import decode_batch, encode_batch
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import formats
-from nonzero.batch import Batch
+from nonzero.batches.batch import Batch
 from nonzero.formats.rows import Rows
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nonzero.batch import Batch
+from nonzero.batches.batch import Batch
+from nonzero.batches.hashing import index_of
 from nonzero.errors import BatchError
 from nonzero.formats.json_features import batch_of_features
-from nonzero.hashing import index_of
 
 
 def test_dicts_hold_what_json_cannot() -> None:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from core.formats.plainly import assert_same, plain_reader, whole
 from nonzero import formats
+from nonzero.batches.hashing import field_of, index_of
 from nonzero.errors import FormatError
-from nonzero.hashing import field_of, index_of
 from real_data import unpacked
 
 PIECES = [

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from core.scenarios import Stream
 from core.streams import random_batch
 from nonzero import FTRL, AdaGrad, Batch, DualAveraging, LogisticRegression, SettingsError
-from nonzero.optimizers import lanes_to_settings
+from nonzero.rules.optimizers import lanes_to_settings
 from oracles import AnyRuleOracle, DualAveragingOracle, FTRLOracle, fold
 
 FOLLOWER = FTRL(0.2, 0.5, 0.3, 0.1)

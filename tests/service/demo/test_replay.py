@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nonzero import Batch, LogisticRegression, formats
-from nonzero.files import Source
+from nonzero.sources.files import Source
 from nonzero_service.demo.log import file_log, simulated_log
 from nonzero_service.demo.process import ServerError, ServerProcess
 from nonzero_service.demo.replay import ReplayError, get, replay

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from nonzero.ids import Ids
+from nonzero.batches.ids import Ids
 from nonzero_service.impressions.hashes import hashes_of
 from nonzero_service.impressions.joined import decode_joined
 from nonzero_service.models.verifying import verify

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xxhash
 
-from nonzero.ids import Ids
+from nonzero.batches.ids import Ids
 from nonzero_service.impressions.hashes import hashes_of
 
 

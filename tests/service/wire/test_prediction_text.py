@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nonzero.ids import Ids
+from nonzero.batches.ids import Ids
 from nonzero_service.wire.prediction_text import written
 
 SMALLEST, LARGEST = np.float32(1e-10), np.float32(1)

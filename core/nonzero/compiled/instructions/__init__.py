@@ -1,4 +1,4 @@
-"""The LLVM code of what :mod:`nonzero.intrinsics` declares, each under the name that it has there."""
+"""The LLVM code of what :mod:`nonzero.arithmetic.intrinsics` declares, each under its name there."""
 
 from __future__ import annotations
 

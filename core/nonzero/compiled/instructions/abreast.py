@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,type-arg,misc"
-# ruff: noqa: D103 - the docstrings are in nonzero.intrinsics
+# ruff: noqa: D103 - the docstrings are in nonzero.arithmetic.intrinsics
 """Eight rows of a single lane, and the positions of a batch that name them, at once."""
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,type-arg,misc"
-# ruff: noqa: D103 - the docstrings are in nonzero.intrinsics
+# ruff: noqa: D103 - the docstrings are in nonzero.arithmetic.intrinsics
 """Arithmetic of a float32 and of eight alike."""
 
 from __future__ import annotations

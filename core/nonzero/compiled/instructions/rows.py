@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,type-arg,misc"
-# ruff: noqa: D103 - the docstrings are in nonzero.intrinsics
+# ruff: noqa: D103 - the docstrings are in nonzero.arithmetic.intrinsics
 """Rows of a table: loaded, stored and asked for."""
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from nonzero.arithmetic.intrinsics import EightLanes, OneLane
 from nonzero.compiled.instructions.values import BYTE, FLOAT, INT, VECTOR, lanes8
-from nonzero.intrinsics import EightLanes, OneLane
 
 __all__ = ["load", "prefetch", "store"]
 

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,type-arg,misc"
-# ruff: noqa: D103 - the docstrings are in nonzero.intrinsics
+# ruff: noqa: D103 - the docstrings are in nonzero.arithmetic.intrinsics
 """Bytes, of which parsers look at eight or sixty-four at a time, and what they decide without a branch."""
 
 from __future__ import annotations

@@ -1,0 +1,365 @@
+"""Batch: checked sparse rows, the one currency between bytes, journal and table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nonzero.batches.columns import (
+    MAX_INDEX,
+    MAX_VALUE,
+    MAX_WEIGHT,
+    check_size,
+    checked_indices,
+    checked_indptr,
+    checked_labels,
+    checked_values,
+    checked_weights,
+)
+from nonzero.batches.hashing import NO_FIELD
+from nonzero.batches.ids import Ids
+from nonzero.errors import BatchError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+__all__ = ["MAX_INDEX", "MAX_VALUE", "MAX_WEIGHT", "Batch"]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Examples as rows of nonzeros, in compressed sparse row form.
+
+    Make one with :meth:`from_dicts`, :meth:`from_csr` or :func:`nonzero.formats.parse`; the constructor
+    checks every rule below, and everything after trusts a batch.
+
+    Parameters
+    ----------
+    indptr
+        int64[n + 1]; row ``r`` is ``indices[indptr[r]:indptr[r + 1]]``. A row may be empty: its example still
+        has the intercept.
+    indices
+        uint32[nnz], at most ``2**31``: the whole hash of a feature's name, of which a table takes the low
+        bits, or a slot given directly (its field is :data:`~nonzero.batches.hashing.NO_FIELD`). An index
+        named twice in a row counts twice.
+    values
+        float32[nnz], finite, at most 1e6 in magnitude; None where every value is 1.
+    labels
+        float32[n]: 0, 1, or NaN for an example without a label (None: no example has one).
+    weights
+        float32[n]: importance weights, from 0 (counted, not learned) to 1e6 (None: every weight is 1).
+    fields
+        uint16[nnz]: the group that each nonzero came from (None: every index was given directly).
+    ids
+        The example's own names, where they were given.
+    times
+        int64[n]: milliseconds since 1970, -1 where not given (None: none were).
+
+    Raises
+    ------
+    BatchError
+        Where a rule is broken; it names the row, the value and the rule.
+
+    Examples
+    --------
+    >>> batch = Batch.from_dicts([{"site": "news", "bid": 0.5}, {}], labels=[1, 0])
+    >>> len(batch), batch.nnz, batch.indptr.tolist()
+    (2, 2, [0, 2, 2])
+    """
+
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.uint32]
+    values: NDArray[np.float32] | None
+    labels: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    fields: NDArray[np.uint16] | None = None
+    ids: Sequence[str | None] | None = None
+    times: NDArray[np.int64] | None = None
+
+    def __init__(
+        self,
+        indptr: ArrayLike,
+        indices: ArrayLike,
+        values: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
+        fields: ArrayLike | None = None,
+        ids: Sequence[str | None] | None = None,
+        times: ArrayLike | None = None,
+    ) -> None:
+        rows = checked_indptr(indptr)
+        n, nnz = rows.size - 1, int(rows[-1])
+        columns = checked_indices(indices, rows)
+        check_size("indices", columns, nnz, "nonzero")
+        numbers = None if values is None else checked_values(values, rows)
+        if numbers is not None:
+            check_size("values", numbers, nnz, "nonzero")
+        groups = None if fields is None else np.ascontiguousarray(fields, np.uint16)
+        if groups is not None:
+            check_size("fields", groups, nnz, "nonzero")
+        moments = None if times is None else np.ascontiguousarray(times, np.int64)
+        if moments is not None:
+            check_size("times", moments, n, "row")
+        if ids is not None and len(ids) != n:
+            raise BatchError(f"there are {len(ids)} ids for {n} rows; give one id (or None) a row")
+        vars(self).update(  # the class is frozen
+            indptr=rows,
+            indices=columns,
+            values=numbers,
+            labels=checked_labels(labels, n),
+            weights=checked_weights(weights, n),
+            fields=groups,
+            ids=ids,
+            times=moments,
+        )
+
+    @classmethod
+    def trusted(
+        cls,
+        indptr: NDArray[np.int64],
+        indices: NDArray[np.uint32],
+        values: NDArray[np.float32] | None,
+        labels: NDArray[np.float32],
+        weights: NDArray[np.float32],
+        fields: NDArray[np.uint16] | None = None,
+        ids: Sequence[str | None] | None = None,
+        times: NDArray[np.int64] | None = None,
+        largest_slot: int | None = None,
+    ) -> Self:
+        """Make a batch of contiguous arrays that keep every rule: for parsers, which check as they read.
+
+        Parameters
+        ----------
+        indptr, indices, values, labels, weights, fields, ids, times
+            As for :class:`Batch`.
+        largest_slot
+            The attribute of that name; None where it is not known yet.
+        """
+        batch = cls.__new__(cls)
+        known = {} if largest_slot is None else {"largest_slot": largest_slot}
+        vars(batch).update(
+            known,
+            indptr=indptr,
+            indices=indices,
+            values=values,
+            labels=labels,
+            weights=weights,
+            fields=fields,
+            ids=ids,
+            times=times,
+        )
+        return batch
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Return a batch without rows."""
+        return cls([0], [])
+
+    @classmethod
+    def from_csr(cls, X: Any, y: ArrayLike | None = None, weights: ArrayLike | None = None) -> Self:  # noqa: N803
+        """Take the rows of a scipy.sparse matrix or array, whose columns are slots.
+
+        Parameters
+        ----------
+        X
+            Anything with scipy's ``tocsr``, shape (n, columns). Explicit zeros are kept: they are nonzeros of
+            value 0.
+        y
+            Labels: 0 or 1 (-1 and booleans are read too), shape (n,).
+        weights
+            Importance weights, shape (n,).
+
+        Raises
+        ------
+        BatchError
+            For columns beyond ``2**31``, values that are not finite or beyond 1e6, and labels that are none.
+
+        Examples
+        --------
+        >>> from scipy.sparse import csr_matrix
+        >>> Batch.from_csr(csr_matrix([[0, 2.5], [0, 0]]), [1, 0]).values.tolist()
+        [2.5]
+        """
+        csr = X.tocsr()
+        return cls(csr.indptr, csr.indices, csr.data, labels=y, weights=weights)
+
+    @staticmethod
+    def from_dicts(
+        examples: Iterable[Mapping[str, Any]],
+        labels: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
+    ) -> Batch:
+        """Hash examples given as dicts of features.
+
+        ``{"site": "news"}`` is the feature ``site=news`` with value 1, ``{"bid": 0.5}`` is ``bid`` with value
+        0.5, ``{"tags": ["a", "b"]}`` is ``tags=a`` and ``tags=b``, True is 1, False is 0 and so absent.
+
+        Parameters
+        ----------
+        examples
+            A mapping of features an example.
+        labels, weights
+            As for :class:`Batch`.
+
+        Raises
+        ------
+        BatchError
+            For a value that is no feature, naming its row and name.
+        """
+        from nonzero.formats.json_features import batch_of_features  # here, because formats make batches
+
+        batch = batch_of_features(examples)
+        given = {}
+        if labels is not None:
+            given["labels"] = checked_labels(labels, len(batch))
+        if weights is not None:
+            given["weights"] = checked_weights(weights, len(batch))
+        vars(batch).update(given)  # nobody else has it yet
+        return batch
+
+    def to_csr(self, bits: int) -> csr_matrix:
+        """Return float32 ``scipy.sparse.csr_matrix`` of shape (n, 2**bits), duplicates of a slot summed.
+
+        Parameters
+        ----------
+        bits
+            log2 of the number of columns, 1 to 30. Hashed indices take their low bits.
+
+        Raises
+        ------
+        BatchError
+            Where an index that was given directly is no column of so small a matrix.
+        """
+        from scipy.sparse import csr_matrix
+
+        self.check_slots(bits)
+        columns = (self.indices & np.uint32(2**bits - 1)).astype(np.int64)
+        values = np.ones(self.nnz, np.float32) if self.values is None else self.values.copy()
+        matrix = csr_matrix((values, columns, self.indptr.copy()), shape=(len(self), 2**bits))
+        matrix.sum_duplicates()
+        return matrix
+
+    def check_slots(self, bits: int) -> None:
+        """Refuse indices that were given directly and are outside a table of ``2**bits`` slots.
+
+        Raises
+        ------
+        BatchError
+            It names the first such index, its row and the table's size.
+        """
+        if self.largest_slot < 2**bits:
+            return
+        outside = np.flatnonzero(self.rows_outside(bits))
+        row = int(outside[0])
+        named = self.indices[self.indptr[row] : self.indptr[row + 1]]
+        raise BatchError(
+            f"row {row}: index {int(named.max())} is outside the table of 2**{bits} = {2**bits} slots; "
+            f"use more bits, or indices below {2**bits}"
+        )
+
+    def rows_outside(self, bits: int) -> NDArray[np.bool_]:
+        """Return bool[n]: the rows that name, directly, a slot outside a table of ``2**bits``."""
+        direct = self.indices >= np.uint32(2**bits)
+        if self.fields is not None:
+            direct &= self.fields == NO_FIELD
+        before = np.concatenate(([0], np.cumsum(direct)))
+        result: NDArray[np.bool_] = before[self.indptr[1:]] > before[self.indptr[:-1]]
+        return result
+
+    @cached_property
+    def largest_slot(self) -> int:
+        """The largest index that was given directly; -1 where there is none."""
+        if not self.nnz:
+            return -1
+        if self.fields is None:
+            return int(self.indices.max())
+        return (
+            int(np.max(self.indices, where=self.fields == NO_FIELD, initial=0))
+            if not self.fields.all()
+            else -1
+        )
+
+    def rows(self, start: int, stop: int) -> Batch:
+        """Return rows ``start`` to ``stop`` as a batch that shares this one's memory."""
+        lo, hi = int(self.indptr[start]), int(self.indptr[stop])
+        return Batch.trusted(
+            self.indptr[start : stop + 1] - lo,
+            self.indices[lo:hi],
+            None if self.values is None else self.values[lo:hi],
+            self.labels[start:stop],
+            self.weights[start:stop],
+            None if self.fields is None else self.fields[lo:hi],
+            None if self.ids is None else self.ids[start:stop],
+            None if self.times is None else self.times[start:stop],
+        )
+
+    def select(self, kept: NDArray[np.bool_]) -> Batch:
+        """Return the rows that ``kept``, bool[n], names, as a batch of its own."""
+        lengths = np.diff(self.indptr)
+        nonzeros = np.repeat(kept, lengths)
+        return Batch.trusted(
+            np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths[kept]))),
+            self.indices[nonzeros],
+            None if self.values is None else self.values[nonzeros],
+            self.labels[kept],
+            self.weights[kept],
+            None if self.fields is None else self.fields[nonzeros],
+            None if self.ids is None else [self.ids[row] for row in np.flatnonzero(kept).tolist()],
+            None if self.times is None else self.times[kept],
+        )
+
+    @staticmethod
+    def concatenate(batches: Sequence[Batch]) -> Batch:
+        """Return the rows of several batches as one, in order."""
+        if len(batches) == 1:
+            return batches[0]
+        if not batches:
+            return Batch.empty()
+        offsets = np.cumsum([0, *(batch.nnz for batch in batches)])
+        indptr = [batch.indptr[1:] + offset for batch, offset in zip(batches, offsets, strict=False)]
+        valued = any(batch.values is not None for batch in batches)
+        grouped = any(batch.fields is not None for batch in batches)
+        named = any(batch.ids is not None for batch in batches)
+        timed = any(batch.times is not None for batch in batches)
+        return Batch.trusted(
+            np.concatenate([np.zeros(1, np.int64), *indptr]),
+            np.concatenate([batch.indices for batch in batches]),
+            np.concatenate([batch.explicit_values() for batch in batches]) if valued else None,
+            np.concatenate([batch.labels for batch in batches]),
+            np.concatenate([batch.weights for batch in batches]),
+            np.concatenate([_or_filled(b.fields, b.nnz, NO_FIELD, np.uint16) for b in batches])
+            if grouped
+            else None,
+            Ids.concatenate([batch.ids or [None] * len(batch) for batch in batches]) if named else None,
+            np.concatenate([_or_filled(b.times, len(b), -1, np.int64) for b in batches]) if timed else None,
+        )
+
+    def explicit_values(self) -> NDArray[np.float32]:
+        """Return float32[nnz]: the values, ones where there are none."""
+        return np.ones(self.nnz, np.float32) if self.values is None else self.values
+
+    def __len__(self) -> int:
+        return self.indptr.size - 1
+
+    @property
+    def nnz(self) -> int:
+        """The number of nonzeros."""
+        return self.indices.size
+
+    @property
+    def nbytes(self) -> int:
+        """The memory of the arrays, in bytes."""
+        arrays = (self.indptr, self.indices, self.values, self.labels, self.weights, self.fields, self.times)
+        return sum(array.nbytes for array in arrays if array is not None)
+
+    def __repr__(self) -> str:
+        return f"Batch({len(self)} examples, {self.nnz} nonzeros)"
+
+
+def _or_filled(array: NDArray[Any] | None, n: int, filler: int, dtype: type) -> NDArray[Any]:
+    return np.full(n, filler, dtype) if array is None else array

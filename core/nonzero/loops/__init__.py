@@ -1,0 +1,1 @@
+"""The loops over examples: predicting and learning, compiled for each rule; lanes mixed; sums settled."""

@@ -1,0 +1,141 @@
+"""Examples out of files: read, parsed and checked against a table, each in its turn and all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nonzero.batches.batch import Batch
+from nonzero.errors import LineError
+from nonzero.formats import Parsed, Reader
+from nonzero.formats.reading import Buffer
+from nonzero.sources.pipeline import ahead, in_turns
+
+__all__ = ["read_examples", "usable"]
+
+_WAITING: Final = 4
+"""So many blocks are parsed or wait for who uses them: each parser has one to begin while one waits."""
+
+
+def read_examples(blocks: Iterable[bytes], reader: Reader) -> Generator[Parsed, None, None]:
+    r"""Parse a stream; reading it, parsing it and what the caller does with the rows run at once.
+
+    Parameters
+    ----------
+    blocks
+        The stream in any pieces, such as a :class:`nonzero.sources.files.Source`; iterated in a thread of its
+        own.
+    reader
+        A new :func:`nonzero.formats.reader`; used in another thread. Where lines stand for themselves, as in
+        every format but delimited text, another one like it takes turns with it.
+
+    Yields
+    ------
+    Parsed
+        The rows and unreadable lines of about a block each, in order, in memory bounded by a few blocks.
+
+    Examples
+    --------
+    >>> from nonzero import formats
+    >>> parts = read_examples([b"1 | a\n-1 |", b" b\n"], formats.reader("vw"))
+    >>> [label for part in parts for label in part.batch.labels.tolist()]
+    [1.0, 0.0]
+    """
+    other = reader.alike()
+    if other is None:
+        return ahead(_parsed(blocks, reader))
+    return _parsed_by_several(blocks, (reader, other))
+
+
+def _parsed(blocks: Iterable[bytes], reader: Reader) -> Generator[Parsed, None, None]:
+    for block in ahead(blocks):
+        yield reader.feed(block)
+    yield reader.finish()
+
+
+def _parsed_by_several(blocks: Iterable[bytes], readers: Sequence[Reader]) -> Generator[Parsed, None, None]:
+    """Parse with a thread for each of some readers that are alike."""
+    parts = _whole_lines(blocks, readers[0].max_line)
+    line = 0
+    with closing(in_turns(parts, [_Apart(reader) for reader in readers], _WAITING)) as found:
+        for counted, parsed in found:
+            yield _moved(parsed, line - counted)
+            line += parsed.lines_read
+
+
+class _Apart:
+    """Reads some parts of a stream; says of each how many lines of its own parts it had read before."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._lines = 0
+
+    def __call__(self, part: tuple[Buffer, Buffer]) -> tuple[int, Parsed]:
+        parsed = self._reader.feed(*part)
+        before = self._lines
+        self._lines += parsed.lines_read
+        return before, parsed
+
+
+def _whole_lines(blocks: Iterable[bytes], max_line: int) -> Generator[tuple[Buffer, Buffer], None, None]:
+    """Yield the stream in parts that end with a line, each in two pieces: a line's start and what follows.
+
+    Of a line that is too long, enough is kept to tell.
+    """
+    start = bytearray()
+    for block in blocks:
+        end = block.rfind(b"\n") + 1
+        if end:
+            yield start, memoryview(block)[:end]
+            start = bytearray()
+        start += memoryview(block)[end:]
+        del start[max_line + 1 :]
+    if start:
+        yield start, b"\n"
+
+
+def _moved(parsed: Parsed, lines: int) -> Parsed:
+    """Add to the line numbers."""
+    errors = tuple(LineError(error.line + lines, error.reason) for error in parsed.errors)
+    return parsed._replace(lines=parsed.lines + lines, errors=errors)
+
+
+def usable(parsed: Parsed, bits: int, *, labelled: bool) -> Parsed:
+    """Make errors of the rows that a model cannot use, so that each line is accounted for.
+
+    Parameters
+    ----------
+    parsed
+        What a reader found.
+    bits
+        log2 of the number of slots of the model's table: a slot outside it, named directly, is an error.
+    labelled
+        Whether a row without a label is an error too, as it is for learning.
+    """
+    batch = parsed.batch
+    outside = batch.rows_outside(bits) if batch.largest_slot >= 2**bits else np.zeros(len(batch), np.bool_)
+    refused = outside | np.isnan(batch.labels) if labelled else outside
+    if not refused.any():
+        return parsed
+    rows = np.flatnonzero(refused).tolist()
+    errors = [LineError(int(parsed.lines[row]), _reason(batch, row, bits, outside)) for row in rows]
+    return Parsed(
+        batch.select(~refused),
+        parsed.lines[~refused],
+        tuple(sorted((*parsed.errors, *errors))),
+        parsed.lines_read,
+    )
+
+
+def _reason(batch: Batch, row: int, bits: int, outside: NDArray[np.bool_]) -> str:
+    if not outside[row]:
+        return "there is no label; give 0 or 1"
+    largest = int(batch.indices[batch.indptr[row] : batch.indptr[row + 1]].max())
+    return (
+        f"index {largest} is outside the model's table of 2**{bits} = {2**bits} slots; "
+        f"use indices below {2**bits}, or a model with more bits"
+    )

@@ -1,0 +1,101 @@
+"""The table: the learned state, one row a coordinate."""
+
+from __future__ import annotations
+
+import mmap
+import threading
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nonzero.arithmetic.intrinsics import EightLanes, OneLane
+from nonzero.errors import SettingsError
+from nonzero.state.pages import HUGE_PAGE, allocate, take
+
+__all__ = ["LANE_COUNTS", "MAX_BITS", "Table", "as_lanes"]
+
+MAX_BITS: Final = 30
+"""The largest table: ``2**30`` slots."""
+
+LANE_COUNTS: Final = (1, 8)
+"""How many lanes a table can have: one (8 bytes a slot), or eight (a 64-byte cache line a slot)."""
+
+
+def as_lanes(rows: NDArray[np.float32]) -> OneLane | EightLanes:
+    """Wrap float32[n, 2] or float32[n, 16] as kernels take them."""
+    return OneLane(rows) if rows.shape[1] == 2 else EightLanes(rows)
+
+
+class Table:
+    """Weights and accumulators of every slot and the intercept.
+
+    Parameters
+    ----------
+    bits
+        log2 of the number of slots, 1 to 30.
+    lanes
+        1 or 8.
+
+    Attributes
+    ----------
+    rows
+        float32[2**bits + 1, 2 * lanes]: weights first, accumulators after; the last row is the intercept's,
+        which no name reaches.
+    """
+
+    def __init__(self, bits: int, lanes: int) -> None:
+        if isinstance(bits, bool) or not isinstance(bits, int) or not 1 <= bits <= MAX_BITS:
+            raise SettingsError(
+                f"bits is {bits!r}; a table has 2**bits slots, with bits a whole number from 1 to {MAX_BITS}"
+            )
+        if lanes not in LANE_COUNTS:
+            raise SettingsError(f"there are {lanes} lanes; a table has 1 lane or 8")
+        self.bits = bits
+        self.lanes = lanes
+        self.rows = allocate(2**bits + 1, 2 * lanes)
+
+    def take(self) -> None:
+        """Take the memory of every page now, and change nothing: so nobody waits for it later.
+
+        It must be nobody's yet who writes to it. Where the system itself has to be given the pages first, as
+        a virtual machine that never used them, that takes 2.5 s a GB; else a twentieth of that.
+        """
+        words = self.rows.reshape(-1).view(np.uint32)[:: mmap.PAGESIZE // 4]
+        words |= 0  # numpy lets other threads run meanwhile
+
+    def take_ahead(self, nbytes: int) -> None:
+        """Have a thread take the first bytes' memory while others learn, who then find it there.
+
+        Taking a page costs who touches it first what learning from some hundred examples does, or, where a
+        virtual machine has to be given it, from some thousand.
+
+        Parameters
+        ----------
+        nbytes
+            So much; at most the whole table.
+        """
+        size = min(nbytes, self.nbytes)
+        if size >= HUGE_PAGE:
+            # A daemon: the process may end before it is done.
+            threading.Thread(target=take, args=(self.rows, size), name="pages", daemon=True).start()
+
+    @property
+    def slots(self) -> int:
+        """The number of slots, without the intercept."""
+        return len(self.rows) - 1
+
+    @property
+    def nbytes(self) -> int:
+        """The memory of the table, in bytes."""
+        return self.rows.nbytes
+
+    @property
+    def weights(self) -> NDArray[np.float32]:
+        """float32[slots + 1, lanes]: a view of the weights."""
+        return self.rows[:, : self.lanes]
+
+    @property
+    def accumulators(self) -> NDArray[np.float32]:
+        """float32[slots + 1, lanes]: a view of the accumulators."""
+        return self.rows[:, self.lanes :]
