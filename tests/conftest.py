@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reporting import FIGURES, Figure, Report
+from reporting import FIGURE, Figure, Report
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -19,7 +19,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("--report"):
+    # One report, even where several processes run the tests.
+    if config.getoption("--report") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Report(config))
 
 
@@ -28,6 +29,6 @@ def figure(request: pytest.FixtureRequest) -> Figure:
     """Put a row into the report of the long tests; say it before it is asserted."""
 
     def add(test: str, reach: str, found: str) -> None:
-        request.node.stash.setdefault(FIGURES, []).append((test, reach, found))
+        request.node.user_properties.append((FIGURE, (test, reach, found)))
 
     return add

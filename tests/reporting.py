@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ import pytest
 Figure = Callable[[str, str, str], None]
 """Takes what was tested and how, the figure to reach, and the figure found."""
 
-FIGURES = pytest.StashKey[list[tuple[str, str, str]]]()
+FIGURE = "figure"
+"""The property of a test under which its report has a row."""
 
 USUAL = ("-m", "soak", "-rA", "--report")
 """What `make soak` itself says."""
@@ -45,17 +46,17 @@ class Report:
         self.rows: list[tuple[str, str, str, str, float]] = []
         self.begun = time.monotonic()
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item, call: Any) -> Generator[None, Any, Any]:  # noqa: ARG002
-        report = yield
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take the rows of a test that has ended, in this process or in another."""
         if report.when == "call" or (report.when == "setup" and not report.passed):
-            found = item.stash.get(FIGURES, [(f"`{item.name}`", "", "")])
+            name = report.nodeid.partition("::")[2]
+            rows: list[Any] = [row for kind, row in report.user_properties if kind == FIGURE]
+            found = rows or [(f"`{name}`", "", "")]
             if not report.passed:
                 found = [
                     (test, reach, f"{figure} {_reason(report)}".strip()) for test, reach, figure in found
                 ]
             self.rows += [(*row, report.outcome, report.duration) for row in found]
-        return report
 
     def pytest_sessionfinish(self) -> None:
         """Write the table; the rows of one test follow each other."""
