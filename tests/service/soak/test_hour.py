@@ -94,7 +94,9 @@ def soak(service: Watched, total: float, data_dir: Path, figure: Figure) -> None
     warm = np.array(seen)[len(seen) // 4 :]
     seconds, resident, files, disk = warm.T
     in_use = in_use[:, (seconds[0] <= in_use[0]) & (in_use[0] <= seconds[-1])]
-    growth, low, high = slope(*in_use)
+    # A segment of impressions takes 35 MB at once: only what is in use beside equally many can be compared.
+    in_use = in_use[:, in_use[2] == np.median(in_use[2])]
+    growth, low, high = slope(in_use[0], in_use[1])
     thirds = [part.max() for part in np.array_split(disk, 3)]
     most = ", ".join(f"{third:.0f}" for third in thirds)
     least = ", ".join(f"{third.min():.0f}" for third in np.array_split(resident, 3))
@@ -109,7 +111,7 @@ def soak(service: Watched, total: float, data_dir: Path, figure: Figure) -> None
         f"p99 {1000 * np.quantile(waits, 0.99):.0f} ms; refused: {unexpected or 'nothing'}",
     )
     assert not unexpected
-    assert growth < 1
+    assert high < 1
     assert resident[-resident.size // 3 :].min() <= 1.1 * resident[: resident.size // 3].min()
     assert files.max() <= files[: files.size // 3].max() + 2
     assert thirds[2] <= 1.25 * max(thirds[:2]) + 8

@@ -21,7 +21,7 @@ from service.conftest import SERVE, ServiceProcess
 __all__ = ["Watched"]
 
 TELL = """
-import ctypes, os, threading, time
+import ctypes, os, pathlib, threading, time
 
 class Found(ctypes.Structure):
     names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
@@ -30,10 +30,11 @@ class Found(ctypes.Structure):
 def tell():
     mallinfo = ctypes.CDLL(None).mallinfo2
     mallinfo.restype = Found
+    models = pathlib.Path(os.environ["DATA_DIR"], "models")
     with open(os.environ["IN_USE"], "w", buffering=1) as out:
         while True:
-            found = mallinfo()
-            out.write(f"{time.monotonic()} {found.uordblks + found.hblkhd}\\n")
+            found, segments = mallinfo(), len(list(models.glob("*/impressions/*.rows")))
+            out.write(f"{time.monotonic()} {found.uordblks + found.hblkhd} {segments}\\n")
             time.sleep(0.5)
 
 threading.Thread(target=tell, daemon=True).start()
@@ -51,10 +52,11 @@ class Watched(ServiceProcess):
             "PYTHONMALLOC": "malloc",
             "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0",
             "IN_USE": os.fspath(in_use),
+            "DATA_DIR": os.fspath(data_dir),
         }
         super().__init__(data_dir, **settings)
 
     def in_use(self) -> NDArray[np.float64]:
-        """Return float64[2, n]: seconds of the monotonic clock, and MB that were in use then."""
+        """Return float64[3, n]: seconds of the monotonic clock, and what was in use then: MB, segments."""
         found = np.loadtxt(self._in_use, ndmin=2).T
-        return np.stack((found[0], found[1] / 1e6))
+        return np.stack((found[0], found[1] / 1e6, found[2]))
