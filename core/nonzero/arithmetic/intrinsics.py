@@ -79,7 +79,7 @@ def store(lanes, row, half, number):
 
 @instruction
 def prefetch(lanes, row):
-    """Ask for the cache line in which a row starts, to be written soon."""
+    """Ask for the cache line in which a row starts, which is needed soon."""
 
 
 # -- eight rows of one lane at once -------------------------------------------------------------------------

@@ -56,7 +56,9 @@ def prefetch(typingctx, lanes, row):  # noqa: ARG001
         pointer = builder.bitcast(start, BYTE.as_pointer())
         kind = ir.FunctionType(ir.VoidType(), [BYTE.as_pointer(), INT, INT, INT])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        builder.call(function, [pointer, INT(1), INT(3), INT(1)])  # to write, keep in all caches, data
+        # Data, kept in all caches, to be read: where it was asked for to be written, as it then is, eight
+        # lanes took 288 instead of 237 ns an example of 39 features (2^22 slots).
+        builder.call(function, [pointer, INT(0), INT(3), INT(1)])
         return context.get_dummy_value()
 
     return types.void(lanes, types.intp), code
