@@ -20,6 +20,7 @@ from nonzero_service.models.served import ServedModel
 from nonzero_service.problems import MAX_ERRORS, problem_of
 from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.wire.bodies import Piece
+from nonzero_service.wire.decoding import PIECE as BESIDE_PIECE
 from nonzero_service.wire.spool import Spool
 
 __all__ = ["Flow", "Tally"]
@@ -33,6 +34,14 @@ A smaller window has its threads wait for each other: with two groups, half of t
 
 BESIDE_WINDOW: Final = 2 * GROUP_BYTES
 """So much where single examples come beside it: what is read ahead would take the processor from them."""
+
+
+PIECE: Final = 4 * BESIDE_PIECE
+"""So many bytes of a stream are parsed at once where no single examples come beside it.
+
+Each piece takes a turn of every thread: in pieces of a megabyte a bulk update was learned at 0.89 million
+examples a second instead of 1.01.
+"""
 
 
 class Tally:
@@ -146,6 +155,10 @@ class Flow:
         counts = {name: getattr(self.tally, name) for name in ("accepted", "rejected", "sequence")}
         problem.members.update(counts)
         raise problem from error
+
+    def piece_bytes(self) -> int:
+        """Return how many bytes of the stream are to be parsed at once."""
+        return BESIDE_PIECE if self._learner.gathers else PIECE
 
     async def give(self, batch: Batch, piece: Piece) -> None:
         """Give what is new of a piece's examples to the learner, when there is room.

@@ -188,7 +188,9 @@ class Update:
         """Learn from a stream of lines, as fast as the learner does."""
         async with (
             flow,
-            aclosing(self.service.bodies.stream(headers, receive, flow.fingerprint, served.names)) as pieces,
+            aclosing(
+                self.service.bodies.stream(headers, receive, flow.fingerprint, served.names, flow.piece_bytes)
+            ) as pieces,
         ):
             async for piece in pieces:
                 parsed = usable(piece.parsed, served.model.bits, labelled=True)

@@ -133,6 +133,7 @@ class Bodies:
         receive: Receive,
         fingerprint: Fingerprint | None = None,
         names: Looker | None = None,
+        most: Callable[[], int] = lambda: PIECE,
     ) -> AsyncGenerator[Piece]:
         """Read a stream of lines, piece by piece; close it (``contextlib.aclosing``).
 
@@ -144,6 +145,8 @@ class Bodies:
             Takes the decoded bytes before they are parsed, for a request with an idempotency key.
         names
             Looks at the first of them.
+        most
+            Returns how many bytes of the body, as it was sent, are taken at once; asked for each piece.
 
         Raises
         ------
@@ -157,7 +160,7 @@ class Bodies:
         limit = self.settings.max_decompressed_bytes if headers.encoding else None
         end = 0
         async with Intake(receive) as intake:
-            while chunks := await intake.take(PIECE):
+            while chunks := await intake.take(most()):
                 decoder.offer(chunks)
                 if names is not None and not headers.encoding:
                     names.look(headers.media, bytes(chunks[0][:LOOK]))

@@ -16,7 +16,7 @@ __all__ = ["AHEAD", "Chunk", "Intake", "read_whole"]
 Chunk: TypeAlias = bytes | memoryview
 """What arrives at once of a body: of a long one a view of where it was received."""
 
-AHEAD: Final = 1 << 21
+AHEAD: Final = 1 << 22
 """How far the body is read ahead of its processing, in bytes; beyond that the client waits."""
 
 
