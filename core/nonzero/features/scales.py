@@ -147,7 +147,7 @@ EXAMPLES = (types.int64.readonly, types.uint32.readonly, *VALUES_AND_FIELDS, typ
 def scale(indptr, indices, values, value_mask, fields, field_mask, weights, learning, scales, known, out):
     """Scale every value of a batch into float32[nnz]; with `learning`, learn from each row's after it.
 
-    Values and fields are taken at ``j & mask``, as in :class:`nonzero.loops.kernels.Rows`.
+    Values and fields are taken at ``j & mask``, as in :class:`nonzero.rules.rows.Rows`.
     """
     for r in range(indptr.size - 1):
         lo, hi = indptr[r], indptr[r + 1]

@@ -20,7 +20,7 @@ from nonzero_service.models.served import ServedModel
 from nonzero_service.problems import MAX_ERRORS, problem_of
 from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.wire.bodies import Piece
-from nonzero_service.wire.decoding import PIECE as BESIDE_PIECE
+from nonzero_service.wire.decoding import PIECE
 from nonzero_service.wire.spool import Spool
 
 __all__ = ["Flow", "Tally"]
@@ -35,8 +35,8 @@ A smaller window has its threads wait for each other: with two groups, half of t
 BESIDE_WINDOW: Final = 2 * GROUP_BYTES
 """So much where single examples come beside it: what is read ahead would take the processor from them."""
 
-PIECE: Final = 4 * BESIDE_PIECE
-"""So many bytes of a stream are parsed at once where no single examples come beside it, nor other streams.
+LARGE_PIECE: Final = 4 * PIECE
+"""So many bytes of a stream become one batch where no single examples come beside it, nor other streams.
 
 Each piece takes a turn of every thread: in pieces of a megabyte a bulk update was learned at 0.89 million
 examples a second instead of 1.01.
@@ -156,9 +156,9 @@ class Flow:
         raise problem from error
 
     def piece_bytes(self) -> int:
-        """Return how many bytes of the stream are to be parsed at once."""
+        """Return how many bytes of the stream are to become one batch."""
         learner = self._learner
-        return BESIDE_PIECE if learner.gathers or learner.queued_bytes > WINDOW else PIECE
+        return PIECE if learner.gathers or learner.queued_bytes > WINDOW else LARGE_PIECE
 
     async def give(self, batch: Batch, piece: Piece) -> None:
         """Give what is new of a piece's examples to the learner, when there is room.

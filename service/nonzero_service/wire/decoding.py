@@ -18,7 +18,7 @@ from nonzero_service.wire.intake import Chunk
 __all__ = ["PIECE", "Decoder", "Gzip", "Plain", "Zstd", "decoder_of"]
 
 PIECE: Final = 1 << 20
-"""About so many plain bytes come out at once, and at most so many are parsed at once."""
+"""About so many plain bytes come out of a compressed body at once; so many of any body become one batch."""
 
 
 class Decoder(ABC):
