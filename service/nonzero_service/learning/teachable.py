@@ -1,0 +1,55 @@
+"""Which examples may be learned from, now or by a label that comes later."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nonzero import Batch
+from nonzero.batches.ids import Ids
+from nonzero.formats import Parsed
+from nonzero.sources.examples import usable, without
+
+__all__ = ["named", "teachable"]
+
+
+def teachable(parsed: Parsed, bits: int, max_weight: float, *, labelled: bool) -> Parsed:
+    """Make errors of the rows that a model cannot use, or that weigh more than may be learned from.
+
+    Parameters
+    ----------
+    parsed
+        What a reader found.
+    bits
+        log2 of the number of slots of the model's table.
+    max_weight
+        The setting: the largest importance weight.
+    labelled
+        Whether they are to be learned from at once, so that each needs a label. Else they are predictions:
+        only those with an id are ever learned from.
+    """
+    parsed = usable(parsed, bits, labelled=labelled)
+    weights = parsed.batch.weights
+    if not weights.size or weights.max() <= np.float32(max_weight):
+        return parsed
+    refused = weights > np.float32(max_weight)
+    if not labelled:
+        refused &= named(parsed.batch)
+    return (
+        without(parsed, refused, lambda row: _too_heavy(weights[row], max_weight))
+        if refused.any()
+        else parsed
+    )
+
+
+def named(batch: Batch) -> NDArray[np.bool_]:
+    """Return bool[n]: which examples have an id by which a label could find them."""
+    ids = Ids.of(batch.ids or [None] * len(batch))
+    return ids.ends[1:] > ids.ends[:-1]
+
+
+def _too_heavy(weight: np.float32, most: float) -> str:
+    return (
+        f"the importance weight {weight!s} is above {most:g}, the setting max_weight; "
+        "give a smaller one, or the service a larger --max-weight"
+    )
