@@ -35,11 +35,9 @@ def teachable(parsed: Parsed, bits: int, max_weight: float, *, labelled: bool) -
     refused = weights > np.float32(max_weight)
     if not labelled:
         refused &= named(parsed.batch)
-    return (
-        without(parsed, refused, lambda row: _too_heavy(weights[row], max_weight))
-        if refused.any()
-        else parsed
-    )
+    if not refused.any():
+        return parsed
+    return without(parsed, refused, lambda row: _too_heavy(weights[row], max_weight))
 
 
 def named(batch: Batch) -> NDArray[np.bool_]:
@@ -50,6 +48,6 @@ def named(batch: Batch) -> NDArray[np.bool_]:
 
 def _too_heavy(weight: np.float32, most: float) -> str:
     return (
-        f"the importance weight {weight!s} is above {most:g}, the setting max_weight; "
+        f"the importance weight {weight!s} is above {most:.9g}, the setting max_weight; "
         "give a smaller one, or the service a larger --max-weight"
     )
