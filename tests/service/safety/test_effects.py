@@ -158,6 +158,30 @@ def test_an_id_is_kept_where_the_token_may_teach_and_nowhere_else(
     assert labelled.status_code == (200 if scope in IMPRESSES else 404), labelled.text
 
 
+@pytest.mark.parametrize("scope", sorted(PREDICTS))
+def test_what_a_worker_passes_on_teaches_no_more(
+    guarded: Guarded, processes: dict[str, httpx.Client], scope: str
+) -> None:
+    """A worker passes on what it has no model for: here one that is made before the body comes."""
+    path, mark = f"/v1/models/late-{scope.replace(',', '-')}", fresh()
+
+    def body() -> Iterator[bytes]:
+        time.sleep(0.2)
+        made = processes["writer"].put(path, json={"bits": 8, "learning_rate": 0.1})
+        assert made.status_code == 201
+        yield json.dumps({"features": {"a": 1}, "id": mark}).encode()
+
+    headers = {"content-type": "application/x-ndjson", "x-request-id": mark}
+    answer = processes["worker"].post(f"{path}/predict", content=body(), headers=bearer(scope) | headers)
+    row = json.loads(answer.text)
+    assert row.get("kept") == (None if scope in IMPRESSES else False)
+    labelled = processes["writer"].post(f"{path}/labels", json={"id": mark, "label": 1})
+    assert labelled.status_code == (200 if scope in IMPRESSES else 404)
+    assert processes["writer"].delete(path).status_code == 204
+    [said] = [line for line in guarded.log if line.get("request_id") == mark]
+    assert "worker" not in said
+
+
 # -- the table ---------------------------------------------------------------------------------------------
 
 
