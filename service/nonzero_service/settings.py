@@ -17,6 +17,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from nonzero.batches.batch import MAX_WEIGHT
 from nonzero.errors import SettingsError
 from nonzero.state.table import MAX_BITS
 from nonzero_service.impressions.rules import Keeping
@@ -133,6 +134,8 @@ class Settings(BaseSettings):
     """The longest line of a stream."""
     max_features: int = Field(100_000, ge=1)
     """The most features of an example; one with more is a bad example."""
+    max_weight: float = Field(1000, ge=1, le=MAX_WEIGHT, allow_inf_nan=False)
+    """The largest importance weight of an example that is learned from, by an update or by its label."""
     max_examples: int = Field(100_000, ge=1)
     """The most examples of a JSON body. Streams have as many as you like."""
     max_upload_bytes: Size = ByteSize(16 << 30)

@@ -45,6 +45,7 @@ def test_the_documented_settings_and_their_defaults() -> None:
         "max_decompressed_bytes": 1 << 30,
         "max_line_bytes": 16 << 20,
         "max_features": 100_000,
+        "max_weight": 1000,
         "max_examples": 100_000,
         "max_upload_bytes": 16 << 30,
         "token_file": None,
@@ -109,6 +110,8 @@ def test_the_environment_may_name_the_file(tmp_path: Path, monkeypatch: pytest.M
         ({"speed": 3}, "speed"),
         ({"ssl_keyfile": "key.pem"}, "--ssl-certfile"),
         ({"max_requests": 0}, "max_requests"),
+        ({"max_weight": 0.5}, "max_weight"),  # less than an example has that says nothing
+        ({"max_weight": 2e6}, "max_weight"),
         ({"header_seconds": 0}, "header_seconds"),
         ({"config": "absent.toml"}, "absent.toml"),
     ],

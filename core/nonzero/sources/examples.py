@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from typing import Final
 
@@ -15,7 +15,7 @@ from nonzero.formats import Parsed, Reader
 from nonzero.formats.reading import Buffer
 from nonzero.sources.pipeline import ahead, in_turns
 
-__all__ = ["read_examples", "usable"]
+__all__ = ["read_examples", "usable", "without"]
 
 _WAITING: Final = 4
 """So many blocks are parsed or wait for who uses them: each parser has one to begin while one waits."""
@@ -121,10 +121,25 @@ def usable(parsed: Parsed, bits: int, *, labelled: bool) -> Parsed:
     refused = outside | np.isnan(batch.labels) if labelled else outside
     if not refused.any():
         return parsed
+    return without(parsed, refused, lambda row: _reason(batch, row, bits, outside))
+
+
+def without(parsed: Parsed, refused: NDArray[np.bool_], reason: Callable[[int], str]) -> Parsed:
+    """Make errors of some rows.
+
+    Parameters
+    ----------
+    parsed
+        What a reader found.
+    refused
+        bool[n]: which of its rows.
+    reason
+        Returns what is wrong with a row, by its number.
+    """
     rows = np.flatnonzero(refused).tolist()
-    errors = [LineError(int(parsed.lines[row]), _reason(batch, row, bits, outside)) for row in rows]
+    errors = [LineError(int(parsed.lines[row]), reason(row)) for row in rows]
     return Parsed(
-        batch.select(~refused),
+        parsed.batch.select(~refused),
         parsed.lines[~refused],
         tuple(sorted((*parsed.errors, *errors))),
         parsed.lines_read,

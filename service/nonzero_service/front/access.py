@@ -6,7 +6,10 @@ from typing import Final, NamedTuple
 
 from nonzero_service.front.tokens import ADMIN, PREDICT, UPDATE
 
-__all__ = ["ANY", "MANAGING", "METRICS", "NOBODY", "Need", "need_of"]
+__all__ = ["ANY", "MANAGING", "MAY_NOT_TEACH", "METRICS", "NOBODY", "Need", "need_of"]
+
+MAY_NOT_TEACH: Final = "may_not_teach"
+"""In the scope of a request: what the log calls its token, where its predictions are not to be kept."""
 
 
 class Need(NamedTuple):

@@ -8,10 +8,10 @@ from typing import Final
 
 from starlette.types import Scope
 
-from nonzero_service.front.access import need_of
+from nonzero_service.front.access import MAY_NOT_TEACH, need_of
 from nonzero_service.front.admission import STREAM_BYTES, Admission
 from nonzero_service.front.heads import Head
-from nonzero_service.front.tokens import ADMIN, Tokens
+from nonzero_service.front.tokens import IMPRESS, Tokens
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
 from nonzero_service.wire.headers import JSON
@@ -108,7 +108,10 @@ class Guard:
         return Pass(self._admission, client, nbytes, need.work)
 
     def _client(self, scope: Scope, authorization: bytes | None, needed: str) -> object:
-        """Return whose request it is: a token, or an address of another machine."""
+        """Return whose request it is: a token, or an address of another machine.
+
+        The request is marked where its token may not teach by predictions.
+        """
         if self._tokens is None:
             address = scope["client"]
             # Behind a proxy of this machine all are one: tokens tell them apart.
@@ -118,7 +121,7 @@ class Guard:
         token = self._tokens.find(authorization)
         if token is None:
             raise _unauthorized("this token is not known", REALM + b', error="invalid_token"')
-        if needed and needed not in token.scopes and ADMIN not in token.scopes:
+        if needed and not token.allows(needed):
             raise Problem(
                 403,
                 f"this needs a token for {needed}; yours is for {' and '.join(sorted(token.scopes))}",
@@ -129,6 +132,8 @@ class Guard:
                     ),
                 ),
             )
+        if not token.allows(IMPRESS):
+            scope[MAY_NOT_TEACH] = token.label
         return token.digest
 
     def _size(self, head: Head) -> int:

@@ -20,12 +20,20 @@ import structlog
 
 from nonzero.errors import SettingsError
 
-__all__ = ["ADMIN", "PREDICT", "UPDATE", "Token", "Tokens"]
+__all__ = ["ADMIN", "IMPRESS", "PREDICT", "UPDATE", "Token", "Tokens"]
 
 PREDICT: Final = "predict"
+IMPRESS: Final = "impress"
 UPDATE: Final = "update"
 ADMIN: Final = "admin"
-SCOPES: Final = frozenset({PREDICT, UPDATE, ADMIN})
+
+INCLUDED: Final = {
+    PREDICT: frozenset({PREDICT}),
+    IMPRESS: frozenset({IMPRESS, PREDICT}),
+    UPDATE: frozenset({UPDATE}),
+    ADMIN: frozenset({PREDICT, IMPRESS, UPDATE, ADMIN}),
+}
+"""What each scope allows."""
 
 TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]{16,512}=*")
 """At least 16 characters of those that RFC 6750 has: shorter ones can be guessed."""
@@ -40,6 +48,18 @@ class Token(NamedTuple):
 
     digest: bytes
     scopes: frozenset[str]
+    """As the file has them."""
+    line: int
+    """Where it stands in the file, from 1."""
+
+    def allows(self, scope: str) -> bool:
+        """Whether it is good for what needs this scope."""
+        return any(scope in INCLUDED[one] for one in self.scopes)
+
+    @property
+    def label(self) -> str:
+        """What the log calls it; nobody comes in with that."""
+        return f"line {self.line}, sha256:{self.digest.hex()[:8]}"
 
 
 class Tokens:
@@ -60,6 +80,7 @@ class Tokens:
         self._path = path
         self._log = structlog.get_logger("tokens")
         self._tokens = _read(path)
+        self._warn()
         self._seen = _mark(path)
         self._looked = time.monotonic()
 
@@ -93,6 +114,19 @@ class Tokens:
             self._log.error("the tokens stay as they were", reason=str(error))
         else:
             self._log.info("tokens were read", count=len(self._tokens))
+            self._warn()
+
+    def _warn(self) -> None:
+        """Say so where clients whose predictions used to teach may find that they do not."""
+        if all(ADMIN in token.scopes for token in self._tokens):
+            return
+        if not any(IMPRESS in token.scopes for token in self._tokens):
+            self._log.warning(
+                "no token has the scope impress",
+                file=str(self._path),
+                reason="predictions that are sent with an id and a token for predict are not kept, so that "
+                "their labels are not known: give the tokens of clients that send ids the scope impress",
+            )
 
 
 def _mark(path: Path) -> tuple[int, ...]:
@@ -118,7 +152,7 @@ def _read(path: Path) -> tuple[Token, ...]:
             f"the token file {path} can be written by others, who could let themselves in: chmod go-w {path}"
         )
     tokens = [
-        _token(line.split(), f"{path}, line {number}")
+        _token(line.split(), path, number)
         for number, line in enumerate(lines, 1)
         if line.strip() and not line.lstrip().startswith("#")
     ]
@@ -127,18 +161,21 @@ def _read(path: Path) -> tuple[Token, ...]:
     return tuple(tokens)
 
 
-def _token(words: list[str], place: str) -> Token:
+def _token(words: list[str], path: Path, number: int) -> Token:
     """Read a line; what it says of the token is not repeated in an error."""
+    place = f"{path}, line {number}"
     if len(words) != 2:
         raise SettingsError(f"{place} has {len(words)} words; it is: SCOPES TOKEN")
     scopes = frozenset(words[0].split(","))
-    if not scopes <= SCOPES:
-        raise SettingsError(f"{place}: the scopes are predict, update and admin, with commas between them")
+    if not scopes <= INCLUDED.keys():
+        raise SettingsError(
+            f"{place}: the scopes are predict, impress, update and admin, with commas between them"
+        )
     if given := DIGEST.fullmatch(words[1]):
-        return Token(bytes.fromhex(given[1]), scopes)
+        return Token(bytes.fromhex(given[1]), scopes, number)
     if not TOKEN.fullmatch(words[1]):
         raise SettingsError(
             f"{place}: a token has 16 to 512 characters of A-Z a-z 0-9 . _ ~ + / -; "
             "`openssl rand -hex 32` makes one"
         )
-    return Token(hashlib.sha256(words[1].encode()).digest(), scopes)
+    return Token(hashlib.sha256(words[1].encode()).digest(), scopes, number)

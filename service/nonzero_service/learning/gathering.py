@@ -14,8 +14,9 @@ import threading
 from typing import Final, Protocol
 
 from nonzero import Batch
+from nonzero.batches.batch import MAX_WEIGHT
 from nonzero.formats.json_bodies import read_bodies
-from nonzero.sources.examples import usable
+from nonzero_service.learning.teachable import teachable
 from nonzero_service.learning.work import Applied, Learn, Pieces, Work
 
 __all__ = ["MOST", "Gathered", "Waiter"]
@@ -44,13 +45,16 @@ class Gathered(Work):
     ----------
     loop
         The event loop.
+    max_weight
+        The largest importance weight that an example may have.
     """
 
     what: Learn
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, max_weight: float = MAX_WEIGHT) -> None:
         super().__init__(Learn(Batch.empty(), None, False, Pieces(), None), 0, loop.create_future())
         self._loop = loop
+        self._max_weight = max_weight
         self._lock = threading.Lock()
         self._closed = False
         self._bodies: list[bytes] = []
@@ -74,7 +78,7 @@ class Gathered(Work):
         # What nobody waits for any more is not learned from.
         wanted = [place for place, waiter in enumerate(self._waiters) if not waiter.cancelled()]
         bodies = [self._bodies[place] for place in wanted]
-        parsed = usable(read_bodies(bodies), bits, labelled=True)
+        parsed = teachable(read_bodies(bodies), bits, self._max_weight, labelled=True)
         self._taken = [wanted[line - 1] for line in parsed.lines.tolist()]
         self.what = self.what._replace(batch=parsed.batch)
         self._bodies = []

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from nonzero import Batch, BatchError, LogisticRegression
+from nonzero.batches.batch import MAX_WEIGHT
 from nonzero_service.errors import ClosedError, QueueFullError
 from nonzero_service.impressions.joined import References
 from nonzero_service.learning.applier import Applier
@@ -75,6 +76,9 @@ class Learner:
         process must end.
     gate
         Whether examples are learned from or held; None: they are learned from.
+    max_weight
+        The largest importance weight of an example that comes as a body of its own; whoever submits a batch
+        has seen to that.
     """
 
     def __init__(
@@ -85,11 +89,13 @@ class Learner:
         queue_bytes: int,
         on_failure: Callable[[Exception], None],
         gate: Gate | None = None,
+        max_weight: float = MAX_WEIGHT,
     ) -> None:
         self.model = model
         self.journal = journal
         self.queue_bytes = queue_bytes
         self.queued_bytes = 0
+        self.max_weight = max_weight
         self.gate = gate or Gate()
         self._loop = asyncio.get_running_loop()
         durable: queue.Queue[Durable | None] = queue.Queue(LEAD)
@@ -201,7 +207,7 @@ class Learner:
         if not self._fits(len(body)):
             raise self._full()
         if self._gathered is None or not self._gathered.add(body, waiter):
-            self._gathered = Gathered(self._loop)
+            self._gathered = Gathered(self._loop, self.max_weight)
             self._gathered.add(body, waiter)
             self.committer.put(self._gathered)
         self.queued_bytes += len(body)

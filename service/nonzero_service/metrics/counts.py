@@ -38,6 +38,7 @@ class Counted(msgspec.Struct):
     durations: dict[str, Durations]
     predictions: dict[str, int]
     rejected: dict[str, int]
+    refused: dict[str, int]
 
 
 class Counts(Collector):
@@ -51,6 +52,8 @@ class Counts(Collector):
         self._durations: defaultdict[str, Durations] = defaultdict(lambda: Durations([0] * len(BOUNDS)))
         self._predictions: defaultdict[str, int] = defaultdict(int)
         self._rejected: defaultdict[str, int] = defaultdict(int)
+        self.refused_impressions: defaultdict[str, int] = defaultdict(int)
+        """Predictions with an id that were not kept for want of a scope, by model."""
 
     def observe(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one request; `route` is its path's pattern, not its path."""
@@ -67,9 +70,15 @@ class Counts(Collector):
         """Count lines of updates that could not be learned."""
         self._rejected[model] += lines
 
+    def refused(self, model: str, predictions: int) -> None:
+        """Count predictions with an id that are not kept, because their token may not teach."""
+        self.refused_impressions[model] += predictions
+
     def take(self) -> bytes:
         """Return all that was counted, for :meth:`add` in another process, and begin anew."""
-        counted = Counted(self._requests, self._durations, self._predictions, self._rejected)
+        counted = Counted(
+            self._requests, self._durations, self._predictions, self._rejected, self.refused_impressions
+        )
         self._begin()
         return msgspec.msgpack.encode(counted)
 
@@ -86,6 +95,8 @@ class Counts(Collector):
             self._predictions[model] += examples
         for model, lines in counted.rejected.items():
             self._rejected[model] += lines
+        for model, predictions in counted.refused.items():
+            self.refused_impressions[model] += predictions
 
     def collect(self) -> Iterator[Metric]:
         """Return what was counted, as Prometheus names it."""

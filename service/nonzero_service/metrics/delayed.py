@@ -9,20 +9,30 @@ import numpy as np
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from nonzero_service.metrics.counts import Counts
 from nonzero_service.models.registry import Models
 
 __all__ = ["Delayed"]
 
 LABELS: Final = ("joined", "corrected", "unknown", "early", "duplicate", "conflicting", "gone")
-IMPRESSIONS: Final = ("kept", "repeated", "expired", "thinned", "damaged", "lost")
+IMPRESSIONS: Final = ("kept", "repeated", "expired", "thinned", "damaged", "lost", "refused")
 QUANTILES: Final = (0.5, 0.9, 0.99)
 
 
 class Delayed(Collector):
-    """What has become of impressions and labels, and whether learning is paused, of every model."""
+    """What has become of impressions and labels, and whether learning is paused, of every model.
 
-    def __init__(self, models: Models) -> None:
+    Parameters
+    ----------
+    models
+        The models.
+    counts
+        What counts the predictions with an id that were not to be kept.
+    """
+
+    def __init__(self, models: Models, counts: Counts) -> None:
         self._models = models
+        self._counts = counts
 
     def collect(self) -> Iterator[Metric]:
         """Yield all of it."""
@@ -58,7 +68,7 @@ class Delayed(Collector):
         )
         for served in self._models.all():
             name, store, gate = served.name, served.attribution.impressions, served.learner.gate
-            counts = dict(store.counts)
+            counts = {**store.counts, "refused": self._counts.refused_impressions.get(name, 0)}
             pending.add_metric((name,), store.pending)
             ended = counts.get("joined", 0) + counts.get("ended", 0)
             if ended:

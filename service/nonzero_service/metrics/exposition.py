@@ -39,7 +39,7 @@ class Metrics(Counts):
         self._registry.register(self)
         self._learned = _Learned(models)
         self._registry.register(self._learned)
-        self._registry.register(Delayed(models))
+        self._registry.register(Delayed(models, self))
         self._registry.register(_Sliced(models))
         self._registry.register(Process())
 

@@ -280,7 +280,9 @@ class Models:
         bounds = Bounds(settings.breaker_click_odds, settings.breaker_unseen, settings.breaker_loss)
         breaker = Breaker(kept.model, bounds) if settings.breaker == "on" else None
         gate = Gate(breaker, kept.held_since, kept.held, kept.held_reason)
-        learner = Learner(name, kept.model, kept.journal, settings.queue_bytes, self._on_failure, gate)
+        learner = Learner(
+            name, kept.model, kept.journal, settings.queue_bytes, self._on_failure, gate, settings.max_weight
+        )
         snapshooter = Snapshooter(
             name,
             kept,

@@ -48,8 +48,8 @@ def prediction_route(service: Parts[Findable, Counts]) -> PlainRoute:
             {
                 JSON: reference(schemas.Predictions),
                 NDJSON: text(
-                    'A line for each line: {"probability", "id"}, with "uncertainty" on request; or '
-                    '{"line", "reason"} in its place.'
+                    'A line for each line: {"probability", "id"}, with "uncertainty" on request, and "kept": '
+                    'false where the token has not the scope impress; or {"line", "reason"} in its place.'
                 ),
             },
         )

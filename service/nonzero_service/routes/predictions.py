@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import aclosing
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
+import structlog
+from numpy.typing import NDArray
 from starlette.types import Receive, Scope, Send
 
+from nonzero import Batch
+from nonzero.batches.batch import MAX_WEIGHT
 from nonzero.errors import BatchError
 from nonzero.formats import Parsed
-from nonzero.sources.examples import usable
+from nonzero_service.front.access import MAY_NOT_TEACH
+from nonzero_service.learning.teachable import heavy, named, teachable
 from nonzero_service.metrics.counts import Counts
+from nonzero_service.models.names import Looker
 from nonzero_service.problems import Problem
 from nonzero_service.requests import Quick
-from nonzero_service.service import Findable, Parts, Predictable
+from nonzero_service.service import Findable, Keeper, Parts, Predictable
 from nonzero_service.wire.answers import prediction, prediction_lines, predictions, send_json, send_stream
 from nonzero_service.wire.bodies import check_examples
 from nonzero_service.wire.headers import (
@@ -30,24 +39,68 @@ from nonzero_service.wire.spool import Spool
 __all__ = ["Predict"]
 
 
+class _Asked(NamedTuple):
+    """How a request is to be answered."""
+
+    unsure: bool
+    """Whether with how sure each probability is."""
+    keeper: Keeper
+    """What takes the predictions that have an id."""
+    kept: bool
+    """Whether it keeps them."""
+    names: Looker | None
+    """What may learn names from the body."""
+
+
+class _Refusing:
+    """Stands in for the impressions of a model where a request may not teach it.
+
+    Parameters
+    ----------
+    refused
+        Told, on the event loop, how many predictions with an id were not kept.
+    """
+
+    def __init__(self, refused: Callable[[int], object]) -> None:
+        self._refused = refused
+        self._count = 0
+
+    def keep(self, batch: Batch, _: NDArray[np.float32]) -> None:
+        """Count what has an id; from any thread."""
+        self._count += int(named(batch).sum())
+
+    async def synced(self) -> None:
+        """Tell of what was counted."""
+        count, self._count = self._count, 0
+        if count:
+            self._refused(count)
+
+
 class Predict:
-    """``POST /v1/models/{model}/predict``, as a plain ASGI application: it is the hottest route."""
+    """``POST /v1/models/{model}/predict``, as a plain ASGI application: it is the hottest route.
+
+    What a request without an id does changes nothing. Nor does one with a token that may not teach: its ids
+    are answered and not kept, and no names are taken from it.
+    """
 
     def __init__(self, service: Parts[Findable, Counts]) -> None:
         self.service = service
+        self._told: set[str] = set()
+        """The tokens of which the log has said that their predictions are not kept."""
+        self._log = structlog.get_logger("impressions")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         served = self.service.models.get(scope["path_params"]["model"])
         headers = headers_of(scope)
-        unsure = flag_of(scope, "uncertainty")
+        asked = self._asked(served, scope)
         if headers.media == JSON:
-            await self._json(served, headers, receive, send, unsure)
+            await self._json(served, headers, receive, send, asked)
         elif headers.media in STREAMS:
 
             async def write(spool: Spool) -> None:
                 try:
-                    await self._lines(served, headers, receive, spool, unsure)
+                    await self._lines(served, headers, receive, spool, asked)
                 except Problem as problem:
                     if not spool.begun:
                         raise
@@ -69,22 +122,41 @@ class Predict:
         quick.answer(200, prediction(served.name, probability, served.model.examples))
         return True
 
+    def _asked(self, served: Predictable, scope: Scope) -> _Asked:
+        unsure = flag_of(scope, "uncertainty")
+        token: str | None = scope.get(MAY_NOT_TEACH)
+        if token is None:
+            return _Asked(unsure, served.attribution, True, served.names)
+        return _Asked(unsure, _Refusing(partial(self._refused, served.name, token)), False, None)
+
+    def _refused(self, model: str, token: str, count: int) -> None:
+        """Count predictions that were not kept; say so once of each token."""
+        self.service.metrics.refused(model, count)
+        if token not in self._told:
+            self._told.add(token)
+            self._log.warning(
+                "predictions with an id were not kept",
+                model=model,
+                token=token,
+                reason="the token has not the scope impress; give it that where its predictions are to teach",
+            )
+
     async def _json(
-        self, served: Predictable, headers: Headers, receive: Receive, send: Send, unsure: bool
+        self, served: Predictable, headers: Headers, receive: Receive, send: Send, asked: _Asked
     ) -> None:
         body = await self.service.bodies.json(headers, receive)
-        quick = len(body) <= self.service.bodies.quick and not unsure
+        quick = len(body) <= self.service.bodies.quick and not asked.unsure
         probability = served.model.predict_body(body) if quick else None
         if probability is not None:
             self.service.metrics.predicted(served.name, 1)
             await send_json(send, prediction(served.name, probability, served.model.examples))
             return
-        n, answer = await self.service.bodies.offload(len(body), self._answer, served, body, unsure)
+        n, answer = await self.service.bodies.offload(len(body), self._answer, served, body, asked)
         self.service.metrics.predicted(served.name, n)
-        await served.attribution.synced()
+        await asked.keeper.synced()
         await send_json(send, answer)
 
-    def _answer(self, served: Predictable, body: bytes, unsure: bool) -> tuple[int, bytes]:
+    def _answer(self, served: Predictable, body: bytes, asked: _Asked) -> tuple[int, bytes]:
         """Read the examples of a body; return how many they are, and the answer."""
         batch = self.service.bodies.batch_of(body)
         sequence = served.model.examples
@@ -96,30 +168,35 @@ class Predict:
             )  # names every bad example, not only the first
             raise
         if batch.ids is not None:
-            served.names.look(JSON, body)
-            served.attribution.keep(batch, found)
-        uncertainty = served.model.uncertainty(batch) if unsure else None
-        return len(found), predictions(served.name, found, batch.ids, sequence, uncertainty)
+            most = self.service.settings.max_weight
+            if asked.kept and heavy(batch, most):
+                check_examples(batch, served.model.bits, labelled=False, max_weight=most)
+            if asked.names is not None:
+                asked.names.look(JSON, body)
+            asked.keeper.keep(batch, found)
+        uncertainty = served.model.uncertainty(batch) if asked.unsure else None
+        answer = predictions(served.name, found, batch.ids, sequence, uncertainty, kept=asked.kept)
+        return len(found), answer
 
     async def _lines(
-        self, served: Predictable, headers: Headers, receive: Receive, spool: Spool, unsure: bool
+        self, served: Predictable, headers: Headers, receive: Receive, spool: Spool, asked: _Asked
     ) -> None:
         """Write one line for each line of the body, in order."""
         bodies = self.service.bodies
-        async with aclosing(bodies.stream(headers, receive, names=served.names)) as pieces:
+        async with aclosing(bodies.stream(headers, receive, names=asked.names)) as pieces:
             async for piece in pieces:
                 parsed = piece.parsed
                 nbytes = parsed.batch.nbytes
-                answer = await bodies.offload(nbytes, self._answer_lines, served, parsed, unsure)
-                await served.attribution.synced()
+                answer = await bodies.offload(nbytes, self._answer_lines, served, parsed, asked)
+                await asked.keeper.synced()
                 spool.write(answer)
                 self.service.metrics.predicted(served.name, len(parsed.batch))
 
-    @staticmethod
-    def _answer_lines(served: Predictable, parsed: Parsed, unsure: bool) -> bytes:
-        parsed = usable(parsed, served.model.bits, labelled=False)
+    def _answer_lines(self, served: Predictable, parsed: Parsed, asked: _Asked) -> bytes:
+        most = self.service.settings.max_weight if asked.kept else MAX_WEIGHT
+        parsed = teachable(parsed, served.model.bits, most, labelled=False)
         found = served.model.predict(parsed.batch) if len(parsed.batch) else np.empty(0, np.float32)
         if parsed.batch.ids is not None:
-            served.attribution.keep(parsed.batch, found)
-        uncertainty = served.model.uncertainty(parsed.batch) if unsure else None
-        return prediction_lines(found, parsed, uncertainty)
+            asked.keeper.keep(parsed.batch, found)
+        uncertainty = served.model.uncertainty(parsed.batch) if asked.unsure else None
+        return prediction_lines(found, parsed, uncertainty, kept=asked.kept)

@@ -12,9 +12,9 @@ from starlette.types import Receive, Scope, Send
 
 from nonzero import Batch, LineError
 from nonzero.formats.json_bodies import is_list
-from nonzero.sources.examples import usable
 from nonzero_service.learning.flows import Flow, Tally
 from nonzero_service.learning.idempotency import Fingerprint
+from nonzero_service.learning.teachable import teachable
 from nonzero_service.learning.work import Applied, Pieces, until_ended
 from nonzero_service.models.served import ServedModel
 from nonzero_service.problems import MAX_ERRORS, Problem, problem_of
@@ -118,7 +118,8 @@ class Update:
     ) -> dict[str, Any]:
         batch = await self.service.bodies.json_batch(body)
         served.names.look(JSON, body)
-        check_examples(batch, served.model.bits, labelled=True)
+        most = self.service.settings.max_weight
+        check_examples(batch, served.model.bits, labelled=True, max_weight=most)
         tally = Tally(served)
         if record is None:
             if len(batch):
@@ -193,7 +194,8 @@ class Update:
             ) as pieces,
         ):
             async for piece in pieces:
-                parsed = usable(piece.parsed, served.model.bits, labelled=True)
+                most = self.service.settings.max_weight
+                parsed = teachable(piece.parsed, served.model.bits, most, labelled=True)
                 if parsed.errors:
                     flow.tally.reject(parsed.errors)
                     self.service.metrics.rejected(served.name, len(parsed.errors))

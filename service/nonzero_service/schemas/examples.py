@@ -36,7 +36,9 @@ class Example(Wire):
         default_factory=list, description="As many as there are indices; without them each is 1."
     )
     label: Click | None = Field(default=None, description="Of an update, required.")
-    weight: Annotated[float, Field(ge=0, le=MAX_WEIGHT)] | None = 1.0
+    weight: Annotated[float, Field(ge=0, le=MAX_WEIGHT)] | None = Field(
+        default=1.0, description="What is learned from has at most the setting max_weight."
+    )
     id: str | None = Field(default=None, max_length=MAX_ID)
     time: Annotated[int, Field(ge=0, lt=MAX_TIME)] | None = Field(
         default=None, description="Milliseconds since 1970."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, Field
 
 from nonzero_service.schemas.problems import LineFault, Problem
@@ -18,6 +20,11 @@ class Prediction(BaseModel):
         default=None, ge=0, description="How far one more example could move it, in log-odds; on request."
     )
     id: str | None = None
+    kept: Literal[False] | None = Field(
+        default=None,
+        description="false beside an id that came with a token without the scope impress: no label will find "
+        "this prediction. Else it is left out.",
+    )
 
 
 class Predictions(Wire):

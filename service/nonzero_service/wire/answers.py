@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -73,11 +74,13 @@ def predictions(
     ids: Sequence[str | None] | None,
     sequence: int,
     uncertainty: NDArray[np.float32] | None = None,
+    *,
+    kept: bool = True,
 ) -> bytes:
-    """Return the answer to a JSON body."""
-    rows = written(found, ids, b",") if uncertainty is None else None
+    """Return the answer to a JSON body; `kept`: whether what has an id is kept."""
+    rows = written(found, ids, b",", kept=kept) if uncertainty is None else None
     if rows is None:
-        rows = ",".join(_rows(found, ids, uncertainty)).encode() + b","
+        rows = ",".join(_rows(found, ids, uncertainty, kept=kept)).encode() + b","
     return b'{"model":"%b","predictions":[%b],"sequence":%d}' % (model.encode(), rows[:-1], sequence)
 
 
@@ -97,15 +100,22 @@ def updated(model: str, applied: Applied) -> bytes:
 
 
 def prediction_lines(
-    found: NDArray[np.float32], parsed: Parsed, uncertainty: NDArray[np.float32] | None = None
+    found: NDArray[np.float32],
+    parsed: Parsed,
+    uncertainty: NDArray[np.float32] | None = None,
+    *,
+    kept: bool = True,
 ) -> bytes:
-    """Return a line for each line of a streamed body: a prediction, or why there is none."""
+    """Return a line for each line of a streamed body: a prediction, or why there is none.
+
+    `kept`: whether what has an id is kept.
+    """
     ids = parsed.batch.ids
     if uncertainty is None and not parsed.errors:
-        lines_of_all = written(found, ids, b"\n")
+        lines_of_all = written(found, ids, b"\n", kept=kept)
         if lines_of_all is not None:
             return lines_of_all
-    lines = list(zip(parsed.lines.tolist(), _rows(found, ids, uncertainty), strict=True))
+    lines = list(zip(parsed.lines.tolist(), _rows(found, ids, uncertainty, kept=kept), strict=True))
     lines += [(error.line, error_line(error)) for error in parsed.errors]
     lines.sort()
     return "".join([f"{line}\n" for _, line in lines]).encode()
@@ -117,15 +127,19 @@ def error_line(error: LineError) -> str:
 
 
 def _rows(
-    found: NDArray[np.float32], ids: Sequence[str | None] | None, uncertainty: NDArray[np.float32] | None
+    found: NDArray[np.float32],
+    ids: Sequence[str | None] | None,
+    uncertainty: NDArray[np.float32] | None,
+    *,
+    kept: bool,
 ) -> Iterator[str]:
     """Write each prediction with what there is of it beside its probability."""
     unsure = [None] * found.size if uncertainty is None else uncertainty.tolist()
-    return map(_row, found.tolist(), ids or [None] * found.size, unsure)
+    return map(partial(_row, kept), found.tolist(), ids or [None] * found.size, unsure)
 
 
-def _row(probability: float, name: str | None, uncertainty: float | None) -> str:
+def _row(kept: bool, probability: float, name: str | None, uncertainty: float | None) -> str:
     more = "" if uncertainty is None else f',"uncertainty":{uncertainty:.9g}'
     if name is not None:
-        more += f',"id":{msgspec.json.encode(name).decode()}'
+        more += f',"id":{msgspec.json.encode(name).decode()}' + ("" if kept else ',"kept":false')
     return f'{{"probability":{probability:.9g}{more}}}'

@@ -14,10 +14,12 @@ from typing import Any, Final, NamedTuple, TypeVar
 import numpy as np
 from starlette.types import Receive
 
-from nonzero import Batch, LineError, formats
+from nonzero import Batch, formats
+from nonzero.batches.batch import MAX_WEIGHT
 from nonzero.formats import Parsed
-from nonzero.sources.examples import usable
+from nonzero.sources.examples import without
 from nonzero_service.learning.idempotency import Fingerprint
+from nonzero_service.learning.teachable import teachable
 from nonzero_service.models.names import LOOK, Looker
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
@@ -225,20 +227,17 @@ def within(parsed: Parsed, most: int) -> Parsed:
     refused = counts > most
     if not refused.any():
         return parsed
-    errors = [
-        LineError(int(parsed.lines[row]), f"it has {counts[row]} features; an example has at most {most}")
-        for row in np.flatnonzero(refused)
-    ]
-    return Parsed(
-        batch.select(~refused),
-        parsed.lines[~refused],
-        tuple(sorted((*parsed.errors, *errors))),
-        parsed.lines_read,
+    return without(
+        parsed, refused, lambda row: f"it has {counts[row]} features; an example has at most {most}"
     )
 
 
-def check_examples(batch: Batch, bits: int, *, labelled: bool) -> None:
-    """Refuse a JSON body's examples that a model cannot use.
+def check_examples(batch: Batch, bits: int, *, labelled: bool, max_weight: float = MAX_WEIGHT) -> None:
+    """Refuse a JSON body's examples that a model cannot use, or that weigh more than may be learned from.
+
+    See Also
+    --------
+    teachable : for the parameters.
 
     Raises
     ------
@@ -246,6 +245,7 @@ def check_examples(batch: Batch, bits: int, *, labelled: bool) -> None:
         422, naming every one.
     """
     n = len(batch)
-    errors = usable(Parsed(batch, np.arange(1, n + 1), (), n), bits, labelled=labelled).errors
+    parsed = Parsed(batch, np.arange(1, n + 1), (), n)
+    errors = teachable(parsed, bits, max_weight, labelled=labelled).errors
     if errors:
         raise bad_examples(list(errors))

@@ -35,8 +35,11 @@ ONE: Final = np.uint64(1)
 
 BEFORE: Final = np.frombuffer(b'{"probability":', np.uint8)
 NAMED: Final = np.frombuffer(b',"id":"', np.uint8)
-MOST: Final = len(b'{"probability":1.23456789e-10,"id":""}\n')
-QUOTE, END, POINT = np.uint8(ord('"')), np.uint8(ord("}")), np.uint8(ord("."))
+KEPT: Final = np.frombuffer(b'"', np.uint8)
+NOT_KEPT: Final = np.frombuffer(b'","kept":false', np.uint8)
+"""What follows an id."""
+MOST: Final = len(b'{"probability":1.23456789e-10,"id":"","kept":false}\n')
+END, POINT = np.uint8(ord("}")), np.uint8(ord("."))
 
 
 @inlined
@@ -103,11 +106,12 @@ def put_number(p, bits, out, at):
         types.uint8.readonly,
         types.int64.readonly,
         types.boolean.readonly,
+        types.uint8.readonly,
         types.uint8,
         types.uint8[::1],
     )
 )
-def _write(probabilities, bits, text, ends, given, separator, out):
+def _write(probabilities, bits, text, ends, given, behind, separator, out):
     """Write an object for each, and the separator behind it; return how many bytes, -1 for one left out."""
     at = np.intp(0)
     for r in range(probabilities.size):
@@ -119,8 +123,7 @@ def _write(probabilities, bits, text, ends, given, separator, out):
         if ends.size and (given.size == 0 or given[r]):
             at = copied(NAMED, 0, NAMED.size, out, at)
             at = copied(text, ends[r], ends[r + 1], out, at)
-            out[np.uintp(at)] = QUOTE
-            at += 1
+            at = copied(behind, 0, behind.size, out, at)
         out[np.uintp(at)], out[np.uintp(at + 1)] = END, separator
         at += 2
     return at
@@ -132,9 +135,15 @@ ALL: Final = np.empty(0, np.bool_)
 
 
 def written(
-    probabilities: NDArray[np.float32], ids: Sequence[str | None] | None, separator: bytes
+    probabilities: NDArray[np.float32],
+    ids: Sequence[str | None] | None,
+    separator: bytes,
+    *,
+    kept: bool = True,
 ) -> bytes | None:
     """Return ``{"probability": ..., "id": ...}`` of each prediction, with a byte behind each.
+
+    With ``"kept": false`` behind the id, where what has one is not kept.
 
     None where Python has to write them: ids that JSON does not write as they are, or a probability below
     1e-10.
@@ -146,5 +155,6 @@ def written(
         text, ends = np.frombuffer(ids.text, np.uint8), ids.ends
         given = ALL if ids.given is None else ids.given
     out = np.empty(MOST * probabilities.size + text.size, np.uint8)
-    size = _write(probabilities, probabilities.view(np.uint32), text, ends, given, ord(separator), out)
+    bits, behind = probabilities.view(np.uint32), KEPT if kept else NOT_KEPT
+    size = _write(probabilities, bits, text, ends, given, behind, ord(separator), out)
     return None if size < 0 else out[:size].tobytes()

@@ -21,6 +21,7 @@ from nonzero_service.errors import NotReadyError, WorkerError
 from nonzero_service.listening import beside, inner_config_of, listen
 from nonzero_service.settings import Settings
 from nonzero_service.workers.channel import Channel
+from nonzero_service.workers.forwarding import PassedOn
 from nonzero_service.workers.messages import (
     Begin,
     Connect,
@@ -107,7 +108,7 @@ class Crew:
             Told when a worker could not begin: the service must end.
         """
         self._server = server
-        self._passed_on = inner_config_of(server.config.loaded_app)
+        self._passed_on = inner_config_of(PassedOn(server.config.loaded_app))
         self._reports = inner_config_of(reports)
         self._on_failure = on_failure
         # Not among the connections of the service, whose number is bounded; a stop waits for their requests.

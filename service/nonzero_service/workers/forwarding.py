@@ -15,13 +15,14 @@ from typing import Final, NamedTuple, cast
 
 import httptools
 from starlette.requests import ClientDisconnect
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from nonzero_service.front.access import MAY_NOT_TEACH
 from nonzero_service.problems import Problem, problem_of, send_problem
 from nonzero_service.requests import made_request_id
 from nonzero_service.storage.errors import OutcomeUnknownError
 
-__all__ = ["Answer", "Forwarder"]
+__all__ = ["Answer", "Forwarder", "PassedOn"]
 
 HIGH_WATER: Final = 1 << 16
 """So much of an answer may wait here for the client."""
@@ -43,6 +44,9 @@ HOP_BY_HOP: Final = frozenset(
     )
 )
 SERVERS_OWN: Final = HOP_BY_HOP | {b"date"}
+
+GUARDS_OWN: Final = b"nonzero-may-not-teach"
+"""In the head of what is passed on: what the worker's guard has noted of the request; never a client's."""
 
 
 class Answer(NamedTuple):
@@ -138,6 +142,26 @@ class Forwarder:
             self._idle.append(connection)
         else:
             connection.abort()
+
+
+class PassedOn:
+    """ASGI middleware of the writer: notes of what was passed on what the worker's guard has noted.
+
+    Parameters
+    ----------
+    app
+        What answers.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        for name, value in scope["headers"]:
+            if name == GUARDS_OWN:
+                scope[MAY_NOT_TEACH] = value.decode()
+        await self.app(scope, receive, send)
 
 
 class _Connection(asyncio.Protocol):
@@ -285,7 +309,13 @@ def _head(scope: Scope) -> bytes:
     """Return a request's head as it is passed on."""
     target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
     lines = [b"%b %b HTTP/1.1" % (scope["method"].encode(), target)]
-    lines += [b"%b: %b" % header for header in scope["headers"] if header[0] not in HOP_BY_HOP]
+    lines += [
+        b"%b: %b" % header
+        for header in scope["headers"]
+        if header[0] not in HOP_BY_HOP and header[0] != GUARDS_OWN
+    ]
+    if MAY_NOT_TEACH in scope:
+        lines.append(b"%b: %b" % (GUARDS_OWN, scope[MAY_NOT_TEACH].encode()))
     if _chunked(scope):
         lines.append(b"transfer-encoding: chunked")
     return b"\r\n".join([*lines, b"", b""])

@@ -10,6 +10,7 @@ from typing import Any
 
 TOKENS = {
     "predict": "a-token-for-predict",
+    "impress": "a-token-for-impress",
     "update": "a-token-for-update",
     "admin": "a-token-for-admin",
     "predict,update": "a-token-for-both",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import structlog
 
 from nonzero import SettingsError
 from nonzero_service.app import create_app
@@ -41,6 +42,15 @@ NEEDS = {
 }
 """The scope that each route needs; "" is any, None is none."""
 
+MAY = {
+    "predict": {"predict"},
+    "impress": {"predict"},
+    "update": {"update"},
+    "predict,update": {"predict", "update"},
+    "admin": {"predict", "update", "admin"},
+}
+"""The needs that each token of the tests meets."""
+
 
 def test_every_route_has_a_scope_that_somebody_chose(tmp_path: Path) -> None:
     paths = create_app(Settings.load(data_dir=tmp_path)).openapi()["paths"]
@@ -57,7 +67,7 @@ def test_a_request_needs_a_token_of_its_scope(stranger: httpx.Client, scope: str
     for route, needed in NEEDS.items():
         method, _, path = route.partition(" ")
         answer = stranger.request(method, path.format(model="none", asset="none"), headers=headers)
-        if needed is None or scope == "admin" or (scope in TOKENS and needed in ("", *scope.split(","))):
+        if needed is None or (scope in TOKENS and (not needed or needed in MAY[scope])):
             assert answer.status_code not in (401, 403), route
         elif scope in TOKENS:
             assert answer.status_code == 403, route
@@ -103,6 +113,37 @@ def test_tokens_follow_one_another_without_a_restart(tmp_path: Path, monkeypatch
     file.unlink()
     assert tokens.find(b"Bearer " + b"b" * 16) is not None
     assert tokens.find(b"Bearer short") is None
+
+
+NONE_IMPRESSES = "no token has the scope impress"
+
+
+@pytest.mark.parametrize(
+    ("scopes", "said"),
+    [
+        (["predict"], True),
+        (["predict", "admin"], True),  # one that is for people does not help the clients
+        (["predict,update", "admin"], True),
+        (["predict", "impress"], False),
+        (["predict", "update,impress"], False),
+        (["admin"], False),  # it teaches
+    ],
+)
+def test_a_file_without_the_scope_impress_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scopes: list[str], said: bool
+) -> None:
+    """At the start, and when the file changes: clients of before must not lose their labels in silence."""
+    monkeypatch.setattr("nonzero_service.front.tokens.LOOK_SECONDS", 0)
+    lines = "".join(f"{scope} {n:016d}\n" for n, scope in enumerate(scopes))
+    with structlog.testing.capture_logs() as log:
+        Tokens(written(tmp_path / "tokens", lines))
+        assert [line["event"] for line in log if line["log_level"] == "warning"] == [NONE_IMPRESSES] * said
+    assert not [line for line in log if "0" * 15 in str(line)]
+    tokens = Tokens(written(tmp_path / "changing", f"impress {'i' * 16}\n"))
+    with structlog.testing.capture_logs() as log:
+        written(tmp_path / "new", lines).replace(tmp_path / "changing")
+        tokens.find(b"Bearer none")
+        assert [line["event"] for line in log if line["log_level"] == "warning"] == [NONE_IMPRESSES] * said
 
 
 def test_a_digest_may_stand_for_a_token(tmp_path: Path) -> None:

@@ -53,6 +53,17 @@ def test_ids_stand_where_there_are_any() -> None:
         assert written(found[:1], Ids.of_spans(data, spans[row : row + 1]), b"\n") is None
 
 
+def test_what_is_not_kept_says_so_beside_its_id() -> None:
+    data, spans = bytearray(b"ab"), np.array([[0, 1], [-1, -1], [1, 2]])
+    found = np.array([0.25, 1.23456789e-10, 1.23456789e-10], np.float32)
+    lines = written(found, Ids.of_spans(data, spans), b"\n", kept=False)
+    assert lines is not None
+    rows = [json.loads(line) for line in lines.splitlines()]
+    assert [(row.get("id"), row.get("kept")) for row in rows] == [("a", False), (None, None), ("b", False)]
+    kept = written(found, Ids.of_spans(data, spans), b"\n")
+    assert kept == lines.replace(b',"kept":false', b"")
+
+
 @pytest.mark.parametrize("probability", [0.0, 9e-11, float("nan")])
 def test_what_is_rare_is_left_to_python(probability: float) -> None:
     assert written(np.array([0.5, probability], np.float32), None, b"\n") is None
