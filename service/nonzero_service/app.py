@@ -16,6 +16,9 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from nonzero.errors import NonzeroError
+from nonzero_service.errors import StartError
+from nonzero_service.logs import described
 from nonzero_service.openapi import describe
 from nonzero_service.problems import problem_of
 from nonzero_service.requests import AtOnce, Requests
@@ -67,8 +70,9 @@ def create_app(
             await service.models.open()
             log.info("ready", models=[served.name for served in service.models.all()])
         except Exception as error:
-            log.exception("the models cannot be opened")
-            fail(error)
+            expected = isinstance(error, NonzeroError | OSError | MemoryError)
+            log.error("the models cannot be opened", reason=described(error), exc_info=not expected)
+            fail(StartError("the models cannot be opened"))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -13,6 +13,8 @@
         ├── KeyReusedError       an idempotency key came with another body
         ├── NotHeldError         there is nothing to resume
         ├── GivenUpError         whoever asked for it has gone
+        ├── AddressError         the address cannot be listened on
+        ├── StartError           the service cannot start; the log has said why
         ├── WorkerError          a process of the service has ended, or could not begin
         ├── LabelInFlightError   another label of the same impression is being learned from
         └── ClosedError          used after it was closed
@@ -23,6 +25,7 @@ from __future__ import annotations
 from nonzero.errors import NonzeroError
 
 __all__ = [
+    "AddressError",
     "ClosedError",
     "GivenUpError",
     "KeyInFlightError",
@@ -33,6 +36,7 @@ __all__ = [
     "NotReadyError",
     "QueueFullError",
     "ServiceError",
+    "StartError",
     "TooLargeError",
     "UnknownModelError",
     "WorkerError",
@@ -85,6 +89,14 @@ class NotHeldError(ServiceError):
 
 class ClosedError(ServiceError):
     """Used after it was closed."""
+
+
+class AddressError(ServiceError):
+    """The address cannot be listened on."""
+
+
+class StartError(ServiceError):
+    """The service cannot start; the log has said why."""
 
 
 class WorkerError(ServiceError):

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import socket
+import ssl
+from pathlib import Path
 from typing import Final, Literal
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from nonzero.errors import SettingsError
+from nonzero_service.errors import AddressError
 from nonzero_service.front import connections
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.requests import AtOnce
 from nonzero_service.settings import Settings
 
-__all__ = ["beside", "config_of", "inner_config_of", "listen"]
+__all__ = ["beside", "config_of", "inner_config_of", "listen", "load_certificate"]
 
 Lifespan = Literal["auto", "on", "off"]
 
@@ -56,27 +60,61 @@ def inner_config_of(app: ASGIApp) -> uvicorn.Config:
     return config
 
 
-def listen(host: str, port: int) -> list[socket.socket]:
-    """Bind every address that a host's name stands for, so that :func:`beside` can bind it again.
+def load_certificate(config: uvicorn.Config) -> None:
+    """Load all that a configuration names: of this only certificates can fail.
 
     Raises
     ------
-    OSError
-        Where one of them is taken, by a service of several processes too.
+    SettingsError
+        Where certificate or key cannot be used.
     """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    named = [Path(path) for path in (config.ssl_certfile, config.ssl_keyfile) if path is not None]
+    for path in named:
+        try:
+            path.read_bytes()
+        except OSError as error:
+            raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        config.load()
+    except ssl.SSLError as error:
+        raise SettingsError(
+            f"{' and '.join(map(str, named))}: no certificate with its key, both in PEM: {error}"
+        ) from error
+
+
+def listen(host: str, port: int, shared: bool = True) -> list[socket.socket]:
+    """Bind every address that a host's name stands for.
+
+    Parameters
+    ----------
+    host, port
+        Where.
+    shared
+        Whether :func:`beside` is to bind them again.
+
+    Raises
+    ------
+    AddressError
+        Where one of them is taken, by a service of several processes too, or cannot be bound.
+    """
     bound: list[socket.socket] = []
     try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
-            sock = _socket(family)
+            try:
+                sock = _socket(family)
+            except OSError:  # the system has no such addresses, such as IPv6
+                continue
             bound.append(sock)
             sock.bind(address)
             # Only now: an address that another service shares among its processes is taken.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    except OSError:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
+    except OSError as error:
         for sock in bound:
             sock.close()
-        raise
+        raise AddressError(f"port {port} of {host}: {error.strerror or error}") from error
+    if not bound:
+        raise AddressError(f"port {port} of {host}: this system has no addresses of its kind")
     return bound
 
 

@@ -8,17 +8,19 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Iterable
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import structlog
 import uvicorn
-from uvicorn.config import STARTUP_FAILURE
 
+from nonzero.errors import NonzeroError
 from nonzero_service import logs
 from nonzero_service.app import create_app
+from nonzero_service.errors import AddressError, StartError
 from nonzero_service.front.accepting import Accepting
-from nonzero_service.listening import config_of
+from nonzero_service.listening import config_of, load_certificate
 from nonzero_service.service import Service
 from nonzero_service.settings import Settings
 from nonzero_service.workers.crew import Crew
@@ -34,7 +36,11 @@ LAST_WORDS: Final = 0.4
 """Seconds that requests in flight have to be answered when the service fails."""
 
 LAST_SECONDS: Final = 0.8
-"""Seconds after a failure in which the process ends, even where a client or the disk does not answer."""
+"""Seconds after a failure after which the process ends, even where a client or the disk does not answer."""
+
+
+LAST_FLUSH: Final = 0.1
+"""Seconds of these that whoever reads the log has."""
 
 
 class Server(uvicorn.Server):
@@ -46,9 +52,13 @@ class Server(uvicorn.Server):
         """Stop because of an error; what is in flight has less than half a second to be answered."""
         if self.failure is None:
             self.failure = error
-            structlog.get_logger("server").critical("stopping", reason=str(error))
+            if not isinstance(error, StartError):  # of which the log has said what there is to say
+                known = isinstance(error.__cause__ or error, NonzeroError | OSError)
+                structlog.get_logger("server").critical(
+                    "stopping", reason=logs.described(error), exc_info=None if known else error
+                )
             self.should_exit = True
-            last = threading.Timer(LAST_SECONDS, os._exit, (1,))
+            last = threading.Timer(LAST_SECONDS, _end)
             last.daemon = True
             last.start()
             asyncio.get_running_loop().call_later(LAST_WORDS, setattr, self, "force_exit", True)
@@ -123,30 +133,46 @@ class Writer(Server):
         await super().shutdown(sockets)
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, passed_over: Iterable[str] = ()) -> None:
     """Serve until SIGTERM or Ctrl-C; then end the requests in flight and save the models.
 
     Parameters
     ----------
     settings
         All that there is to say.
+    passed_over
+        Variables of the environment that look like settings and are none, to be named in the log.
 
     Raises
     ------
-    SnapshotError
-        Where a stored model is damaged.
-    OSError
-        Where the data directory cannot be used.
     SystemExit
-        Where the address cannot be listened on.
+        With status 1 where the service cannot start, or failed; the log has said why.
     """
     logs.configure(settings.log_level, settings.log_format)
-    server = Writer(settings)
     try:
-        sockets = server.crew.listen()
-    except OSError as error:
-        structlog.get_logger("server").error("the address cannot be listened on", reason=str(error))
-        raise SystemExit(STARTUP_FAILURE) from error
-    server.run(sockets)
-    if server.failure is not None:
-        raise server.failure
+        if named := sorted(passed_over):
+            structlog.get_logger("server").info("variables of Kubernetes are passed over", variables=named)
+        try:
+            server = Writer(settings)
+            load_certificate(server.config)
+            sockets = server.crew.listen()
+        except AddressError as error:
+            _refuse("the address cannot be listened on", error)
+        except (NonzeroError, OSError) as error:
+            _refuse("the service cannot start", error)
+        server.run(sockets)
+        if server.failure is not None:
+            raise SystemExit(1)
+    finally:
+        logs.flush()
+
+
+def _refuse(event: str, error: Exception) -> NoReturn:
+    """End a start with one line that says why."""
+    structlog.get_logger("server").error(event, reason=logs.described(error))
+    raise SystemExit(1) from error
+
+
+def _end() -> None:
+    logs.flush(LAST_FLUSH)
+    os._exit(1)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, cast
 
 from pydantic import AfterValidator, ByteSize, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
@@ -20,6 +22,7 @@ from pydantic_settings import (
 from nonzero.batches.batch import MAX_WEIGHT
 from nonzero.errors import SettingsError
 from nonzero.state.table import MAX_BITS
+from nonzero_service.environment import service_links
 from nonzero_service.impressions.rules import Keeping
 from nonzero_service.models.learning_rules import InteractionNames, Optimizer
 from nonzero_service.models.slicing import MAX_FIELDS
@@ -220,12 +223,11 @@ class Settings(BaseSettings):
         SettingsError
             For an unknown key, a value out of its range and a file that cannot be read; it names every one.
         """
-        unknown = [
-            key for key in os.environ if key.startswith(PREFIX) and key not in _VARIABLES | NOT_SETTINGS
-        ]
+        known = _VARIABLES | NOT_SETTINGS | cls.passed_over()
+        unknown = sorted(key for key in os.environ if key.startswith(PREFIX) and key not in known)
         if unknown:
             raise SettingsError(
-                f"no setting is named {', '.join(sorted(unknown))}; "
+                f"no setting is named {', '.join(map(_with_nearest, unknown))}; "
                 f"the settings are {', '.join(sorted(_VARIABLES))}"
             )
         try:
@@ -237,6 +239,11 @@ class Settings(BaseSettings):
             )
             raise SettingsError("; ".join(dict.fromkeys(faults))) from error
 
+    @staticmethod
+    def passed_over() -> frozenset[str]:
+        """Return the variables that begin as settings do, but come from Kubernetes: they set nothing."""
+        return service_links(os.environ, PREFIX)
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -247,6 +254,11 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put flags before the environment, and the environment before the file."""
+        environment = cast(EnvSettingsSource, env_settings)
+        links = {name.lower() for name in cls.passed_over()}
+        environment.env_vars = {
+            name: value for name, value in environment.env_vars.items() if name.lower() not in links
+        }
         named = cast(InitSettingsSource, init_settings).init_kwargs.get("config") or os.environ.get(
             f"{PREFIX}CONFIG"
         )
@@ -262,6 +274,11 @@ def _file_source(settings_cls: type[BaseSettings], path: Path) -> TomlConfigSett
         return TomlConfigSettingsSource(settings_cls, toml_file=path)
     except ValueError as error:
         raise SettingsError(f"{path} is not TOML: {error}") from error
+
+
+def _with_nearest(variable: str) -> str:
+    nearest = get_close_matches(variable, _VARIABLES, 1)
+    return f"{variable} (did you mean {nearest[0]}?)" if nearest else variable
 
 
 _VARIABLES: Final = frozenset(PREFIX + name.upper() for name in Settings.model_fields)

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import pytest
 
+from nonzero_service.errors import AddressError
 from nonzero_service.listening import beside, listen
 
 
@@ -41,7 +42,7 @@ def test_an_address_that_another_service_shares_is_refused() -> None:
     [first] = listen("127.0.0.1", 0)
     with first, beside(first):
         first.listen()
-        with pytest.raises(OSError, match="in use"):
+        with pytest.raises(AddressError, match="in use"):
             listen(*first.getsockname())
 
 

@@ -127,6 +127,70 @@ def test_an_unknown_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         Settings.load()
 
 
+def test_the_nearest_name_of_an_unknown_variable_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NONZERO_SNAPSHOT_SECOND", "3")
+    with pytest.raises(
+        SettingsError, match=r"NONZERO_SNAPSHOT_SECOND \(did you mean NONZERO_SNAPSHOT_SECONDS\?"
+    ):
+        Settings.load()
+
+
+LINKS = {
+    "NONZERO_SERVICE_HOST": "10.0.0.1",
+    "NONZERO_SERVICE_PORT": "9000",
+    "NONZERO_SERVICE_PORT_HTTP": "9000",
+    "NONZERO_PORT": "tcp://10.0.0.1:9000",
+    "NONZERO_PORT_9000_TCP": "tcp://10.0.0.1:9000",
+    "NONZERO_PORT_9000_TCP_PROTO": "tcp",
+    "NONZERO_PORT_9000_TCP_PORT": "9000",
+    "NONZERO_PORT_9000_TCP_ADDR": "10.0.0.1",
+    "NONZERO_WRITER_SERVICE_HOST": "fd00::7",
+    "NONZERO_WRITER_SERVICE_PORT": "9001",
+    "NONZERO_WRITER_PORT": "udp://[fd00::7]:9001",
+    "NONZERO_WRITER_PORT_9001_UDP_ADDR": "fd00::7",
+}
+
+
+def test_what_kubernetes_puts_there_sets_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, value in LINKS.items():
+        monkeypatch.setenv(name, value)
+    assert Settings.load().port == 8000
+    assert Settings.passed_over() == LINKS.keys()
+    file = tmp_path / "nonzero.toml"
+    file.write_text("port = 7\n")
+    assert Settings.load(config=file).port == 7
+    assert Settings.load(port=9).port == 9
+    monkeypatch.setenv("NONZERO_PORT", "8001")  # what somebody chose, of the same name
+    assert Settings.load().port == 8001
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("NONZERO_SERVICE_PORT", "9000"),  # without an address there is no service
+        ("NONZERO_SERVICE_HOST", "my-host"),
+        ("NONZERO_WRITER_PORT", "9000"),
+        ("NONZERO_PORTS", "tcp://10.0.0.1:9000"),
+        ("NONZERO_PORT", "tcp://"),
+    ],
+)
+def test_what_only_looks_like_it_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=f"(?i){name.removeprefix('NONZERO_')}"):
+        Settings.load()
+
+
+@pytest.mark.parametrize("name", ["NONZERO_BITZ", "NONZERO_HOST_", "NONZERO_PORT_X", "NONZERO_POTR"])
+def test_a_misspelt_variable_is_refused_beside_those_of_kubernetes(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for link, value in LINKS.items():
+        monkeypatch.setenv(link, value)
+    monkeypatch.setenv(name, "3")
+    with pytest.raises(SettingsError, match=name):
+        Settings.load()
+
+
 @pytest.mark.parametrize("text", ["bitz = 3\n", "bits = \n"])
 def test_a_bad_file_is_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "nonzero.toml"

@@ -41,7 +41,7 @@ def _serve(**flags: str | None) -> None:
         settings = Settings.load(**flags)
     except SettingsError as error:
         raise click.BadParameter(str(error)) from error
-    server.serve(settings)
+    server.serve(settings, Settings.passed_over())
 
 
 def _flag(name: str) -> click.Option:

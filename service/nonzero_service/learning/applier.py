@@ -25,6 +25,7 @@ from nonzero_service.learning.work import (
     Resumed,
     Work,
 )
+from nonzero_service.logs import described
 from nonzero_service.storage.errors import OutcomeUnknownError
 from nonzero_service.storage.journal import Journal
 
@@ -204,7 +205,8 @@ class _Copying(NamedTuple):
 
 def _unapplied(position: int | None, error: Exception) -> OutcomeUnknownError:
     failure = OutcomeUnknownError(
-        f"position {position} is in the journal and could not be applied ({error!r}); start the process anew"
+        f"position {position} is in the journal and could not be applied ({described(error)}); "
+        "start the process anew"
     )
     failure.__cause__ = error
     return failure

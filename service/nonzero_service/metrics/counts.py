@@ -16,6 +16,8 @@ import msgspec
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from nonzero_service import logs
+
 __all__ = ["Counts"]
 
 SECONDS: Final = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
@@ -39,12 +41,14 @@ class Counted(msgspec.Struct):
     predictions: dict[str, int]
     rejected: dict[str, int]
     refused: dict[str, int]
+    lost_lines: int
 
 
 class Counts(Collector):
     """Counts requests, predictions and rejected lines; to be told on the event loop."""
 
     def __init__(self) -> None:
+        self._lines_taken = 0
         self._begin()
 
     def _begin(self) -> None:
@@ -54,6 +58,7 @@ class Counts(Collector):
         self._rejected: defaultdict[str, int] = defaultdict(int)
         self.refused_impressions: defaultdict[str, int] = defaultdict(int)
         """Predictions with an id that were not kept for want of a scope, by model."""
+        self._lines_elsewhere = 0
 
     def observe(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one request; `route` is its path's pattern, not its path."""
@@ -76,10 +81,18 @@ class Counts(Collector):
 
     def take(self) -> bytes:
         """Return all that was counted, for :meth:`add` in another process, and begin anew."""
+        lost = logs.dropped()
+        lines = self._lines_elsewhere + lost - self._lines_taken
         counted = Counted(
-            self._requests, self._durations, self._predictions, self._rejected, self.refused_impressions
+            self._requests,
+            self._durations,
+            self._predictions,
+            self._rejected,
+            self.refused_impressions,
+            lines,
         )
         self._begin()
+        self._lines_taken = lost
         return msgspec.msgpack.encode(counted)
 
     def add(self, taken: bytes) -> None:
@@ -97,6 +110,7 @@ class Counts(Collector):
             self._rejected[model] += lines
         for model, predictions in counted.refused.items():
             self.refused_impressions[model] += predictions
+        self._lines_elsewhere += counted.lost_lines
 
     def collect(self) -> Iterator[Metric]:
         """Return what was counted, as Prometheus names it."""
@@ -123,3 +137,8 @@ class Counts(Collector):
             for model, count in list(counts.items()):
                 family.add_metric((model,), count)
             yield family
+        yield CounterMetricFamily(
+            "nonzero_log_lines_dropped",
+            "Lines of the log that were lost, because nobody took them or they could not be written.",
+            self._lines_elsewhere + logs.dropped() - self._lines_taken,
+        )

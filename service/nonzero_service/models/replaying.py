@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
@@ -41,7 +42,8 @@ class ReplayProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bar is not None:
-            self._bar.stop()
+            with suppress(OSError):  # the terminal has gone: no reason not to start
+                self._bar.stop()
 
     def __call__(self, position: int, end: int) -> None:
         """Take note that the row at `position` was applied; the last is at `end`."""
@@ -51,6 +53,8 @@ class ReplayProgress:
         if sys.stderr.isatty():
             if self._bar is None and now - self._begun >= PATIENCE:
                 self._bar = _bar(self._name)
+                with suppress(OSError):
+                    self._bar.start()
             if self._bar is not None:
                 self._bar.update(
                     self._bar.task_ids[0], completed=position - self._first, total=end - self._first
@@ -70,5 +74,4 @@ def _bar(name: str) -> Progress:
         transient=True,
     )
     bar.add_task(f"replaying {name}", total=None)
-    bar.start()
     return bar

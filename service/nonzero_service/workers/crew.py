@@ -80,17 +80,15 @@ class Crew:
 
     # -- beginning and ending --------------------------------------------------------------------------
 
-    def listen(self) -> list[socket.socket] | None:
-        """Bind the address that all share, and return the writer's sockets; None without workers.
+    def listen(self) -> list[socket.socket]:
+        """Bind the address that all share, and return the writer's sockets.
 
         Raises
         ------
-        OSError
-            Where the address is taken.
+        AddressError
+            Where the address is taken, or cannot be bound.
         """
-        if not self.sharing:
-            return None
-        self._listeners = listen(self.settings.host, self.settings.port)
+        self._listeners = listen(self.settings.host, self.settings.port, self.sharing)
         return self._listeners
 
     async def begin(

@@ -9,7 +9,6 @@ import sys
 from typing import Final
 
 import msgspec
-import structlog
 import uvicorn
 
 from nonzero_service import logs
@@ -126,8 +125,7 @@ def main() -> None:
         sys.exit(1)
     begin = msgspec.msgpack.decode(message, type=Begin)
     settings = Settings(**begin.settings)
-    logs.configure(settings.log_level, settings.log_format)
-    structlog.contextvars.bind_contextvars(worker=begin.number)
+    logs.configure(settings.log_level, settings.log_format, worker=begin.number)
     worker = Worker(begin, channel)
     worker.run(sockets=[socket.socket(fileno=descriptor) for descriptor in descriptors])
     sys.exit(0 if worker.failure is None else 1)
