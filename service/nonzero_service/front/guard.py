@@ -11,6 +11,7 @@ from starlette.types import Scope
 from nonzero_service.front.access import need_of
 from nonzero_service.front.admission import STREAM_BYTES, Admission
 from nonzero_service.front.heads import Head
+from nonzero_service.front.origins import Origins
 from nonzero_service.front.tokens import ADMIN, Tokens
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
@@ -75,6 +76,7 @@ class Guard:
 
     def __init__(self, settings: Settings) -> None:
         self._tokens = None if settings.token_file is None else Tokens(settings.token_file)
+        self._origins = Origins(settings)
         self._admission = Admission(settings)
         self._most_body = int(settings.max_body_bytes)
 
@@ -91,14 +93,18 @@ class Guard:
         Raises
         ------
         Problem
-            401, 403, 413, 429 or 503.
+            401, 403, 404, 413, 429 or 503.
         """
+        if b"%" in scope["raw_path"] and b"%2f" in scope["raw_path"].lower():
+            # No name has a slash in it; what is routed and what is passed on would take it for a separator.
+            raise Problem(404, "no such path: a slash is written as it is, not as %2F; see GET /openapi.json")
         need = need_of(scope["method"], scope["path"])
         client: object = None
         if need.scope is not None:
             client = self._client(scope, head.authorization, need.scope)
         if need.work == "operate":
             return Pass(None, None, 0, need.work)
+        self._origins.check(scope, head)
         if extra:
             raise Problem(
                 503, "there are too many connections; come again", headers=((b"retry-after", b"1"),)

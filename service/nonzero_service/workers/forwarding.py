@@ -29,11 +29,10 @@ HIGH_WATER: Final = 1 << 16
 MOST_IDLE: Final = 64
 """Connections kept for later."""
 
-# Of the connection, not of the request or the answer (RFC 9110, section 7.6.1); Expect was answered here.
+# Of the connection, not of the request or the answer (RFC 9110, section 7.6.1).
 HOP_BY_HOP: Final = frozenset(
     (
         b"connection",
-        b"expect",
         b"keep-alive",
         b"proxy-connection",
         b"te",
@@ -42,6 +41,9 @@ HOP_BY_HOP: Final = frozenset(
         b"upgrade",
     )
 )
+CONTINUE: Final = 100
+"""The status by which a body is asked for."""
+
 SERVERS_OWN: Final = HOP_BY_HOP | {b"date"}
 
 
@@ -69,7 +71,9 @@ class Forwarder:
         """Pass one request on."""
         connection = await self._connection(scope["method"] == "HEAD")
         begun = False
-        sending = asyncio.create_task(connection.send(_head(scope), _chunked(scope), receive))
+        sending = asyncio.create_task(
+            connection.send(_head(scope), _chunked(scope), receive, asked=_expects(scope))
+        )
         try:
             status, headers = await connection.head()
             begun = True
@@ -158,7 +162,7 @@ class _Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._bodiless = bodiless
         self._headers: list[tuple[bytes, bytes]] = []
-        self._headed = self._sent = self._complete = False
+        self._continued = self._headed = self._sent = self._complete = False
         self._body = bytearray()
         self._changed.clear()
 
@@ -174,9 +178,19 @@ class _Connection(asyncio.Protocol):
 
     # -- the request -----------------------------------------------------------------------------------
 
-    async def send(self, head: bytes, chunked: bool, receive: Receive, watch: bool = True) -> None:
-        """Send a request as it is received; then, with `watch`, see whether the client goes."""
+    async def send(
+        self, head: bytes, chunked: bool, receive: Receive, watch: bool = True, asked: bool = False
+    ) -> None:
+        """Send a request as it is received; then, with `watch`, see whether the client goes.
+
+        Where the client has `asked` whether the body is wanted, it is told so by the first look at the body:
+        that is when the writer has said so.
+        """
         try:
+            if asked:
+                if not await self._is_wanted(head):
+                    return
+                head = b""
             more = True
             while more:
                 message = await receive()
@@ -184,9 +198,7 @@ class _Connection(asyncio.Protocol):
                     raise ClientDisconnect
                 body, more = message.get("body", b""), message.get("more_body", False)
                 if chunked:
-                    body = (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + (
-                        b"" if more else b"0\r\n\r\n"
-                    )
+                    body = _chunk(body, last=not more)
                 if head or body:
                     self._transport.write(b"".join((head, body)))
                 head = b""
@@ -202,6 +214,13 @@ class _Connection(asyncio.Protocol):
         except Problem as problem:  # the rest of the body is not to be read
             self.refusal = problem
             self.abort()
+
+    async def _is_wanted(self, head: bytes) -> bool:
+        """Send a head; return whether the writer asks for the body, rather than answer without it."""
+        self._transport.write(head)
+        with suppress(ConnectionError):  # who waits for the answer meets it too
+            await self._until(lambda: self._continued or self._headed)
+        return self._continued
 
     # -- the answer ------------------------------------------------------------------------------------
 
@@ -265,6 +284,11 @@ class _Connection(asyncio.Protocol):
             self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
+        if self._parser.get_status_code() == CONTINUE:
+            self._continued = True
+            self._headers.clear()
+            self._changed.set()
+            return
         self._headed = True
         if self._bodiless:
             self._complete = True
@@ -277,6 +301,8 @@ class _Connection(asyncio.Protocol):
         self._changed.set()
 
     def on_message_complete(self) -> None:
+        if not self._headed:  # it was the answer to whether a body is wanted
+            return
         self._complete = True
         self._changed.set()
 
@@ -289,6 +315,14 @@ def _head(scope: Scope) -> bytes:
     if _chunked(scope):
         lines.append(b"transfer-encoding: chunked")
     return b"\r\n".join([*lines, b"", b""])
+
+
+def _chunk(body: bytes, *, last: bool) -> bytes:
+    return (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + (b"0\r\n\r\n" if last else b"")
+
+
+def _expects(scope: Scope) -> bool:
+    return any(name == b"expect" and value.lower() == b"100-continue" for name, value in scope["headers"])
 
 
 def _chunked(scope: Scope) -> bool:
