@@ -278,7 +278,7 @@ def test_a_client_that_goes_in_the_middle_leaves_nothing_behind(
     for _ in range(12):
         with socket.create_connection((three.host, three.port)) as gone:
             head = (
-                f"POST {UPDATE} HTTP/1.1\r\nhost: x\r\ncontent-type: text/x-vw\r\ncontent-length: 999\r\n\r\n"
+                f"POST {UPDATE} HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/x-vw\r\ncontent-length: 999\r\n\r\n"
             )
             gone.sendall(head.encode() + b"1 |f half a line")
             gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

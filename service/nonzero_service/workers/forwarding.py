@@ -41,10 +41,10 @@ HOP_BY_HOP: Final = frozenset(
         b"upgrade",
     )
 )
+SERVERS_OWN: Final = HOP_BY_HOP | {b"date"}
+
 CONTINUE: Final = 100
 """The status by which a body is asked for."""
-
-SERVERS_OWN: Final = HOP_BY_HOP | {b"date"}
 
 
 class Answer(NamedTuple):
@@ -71,9 +71,8 @@ class Forwarder:
         """Pass one request on."""
         connection = await self._connection(scope["method"] == "HEAD")
         begun = False
-        sending = asyncio.create_task(
-            connection.send(_head(scope), _chunked(scope), receive, asked=_expects(scope))
-        )
+        send_request = connection.send_when_wanted if _expects(scope) else connection.send
+        sending = asyncio.create_task(send_request(_head(scope), _chunked(scope), receive))
         try:
             status, headers = await connection.head()
             begun = True
@@ -178,19 +177,9 @@ class _Connection(asyncio.Protocol):
 
     # -- the request -----------------------------------------------------------------------------------
 
-    async def send(
-        self, head: bytes, chunked: bool, receive: Receive, watch: bool = True, asked: bool = False
-    ) -> None:
-        """Send a request as it is received; then, with `watch`, see whether the client goes.
-
-        Where the client has `asked` whether the body is wanted, it is told so by the first look at the body:
-        that is when the writer has said so.
-        """
+    async def send(self, head: bytes, chunked: bool, receive: Receive, watch: bool = True) -> None:
+        """Send a request as it is received; then, with `watch`, see whether the client goes."""
         try:
-            if asked:
-                if not await self._is_wanted(head):
-                    return
-                head = b""
             more = True
             while more:
                 message = await receive()
@@ -198,7 +187,9 @@ class _Connection(asyncio.Protocol):
                     raise ClientDisconnect
                 body, more = message.get("body", b""), message.get("more_body", False)
                 if chunked:
-                    body = _chunk(body, last=not more)
+                    body = (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + (
+                        b"" if more else b"0\r\n\r\n"
+                    )
                 if head or body:
                     self._transport.write(b"".join((head, body)))
                 head = b""
@@ -215,12 +206,13 @@ class _Connection(asyncio.Protocol):
             self.refusal = problem
             self.abort()
 
-    async def _is_wanted(self, head: bytes) -> bool:
-        """Send a head; return whether the writer asks for the body, rather than answer without it."""
+    async def send_when_wanted(self, head: bytes, chunked: bool, receive: Receive) -> None:
+        """Send a head, and the body where the writer asks for it: only then is the client told to send it."""
         self._transport.write(head)
         with suppress(ConnectionError):  # who waits for the answer meets it too
             await self._until(lambda: self._continued or self._headed)
-        return self._continued
+        if self._continued:
+            await self.send(b"", chunked, receive)
 
     # -- the answer ------------------------------------------------------------------------------------
 
@@ -315,10 +307,6 @@ def _head(scope: Scope) -> bytes:
     if _chunked(scope):
         lines.append(b"transfer-encoding: chunked")
     return b"\r\n".join([*lines, b"", b""])
-
-
-def _chunk(body: bytes, *, last: bool) -> bytes:
-    return (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + (b"0\r\n\r\n" if last else b"")
 
 
 def _expects(scope: Scope) -> bool:

@@ -134,12 +134,6 @@ def test_bytes_may_come_one_by_one(narrow: ServiceProcess, name: str) -> None:
     assert first.status == second.status == 200
 
 
-def test_another_protocol_is_not_taken_up(narrow: ServiceProcess) -> None:
-    """What follows could be of the other protocol: it is not read as a request."""
-    [answer] = ask(narrow.port, GET + b"connection: upgrade\r\nupgrade: h2c\r\n\r\n" + SECOND)
-    assert answer.status == 200
-
-
 def test_answers_come_in_the_order_of_the_requests(narrow: ServiceProcess) -> None:
     """A bad request does not overtake the good ones that were sent ahead of it."""
     predict = POST + SIZED + b"\r\n" + BODY
