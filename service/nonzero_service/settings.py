@@ -32,7 +32,7 @@ PREFIX: Final = "NONZERO_"
 NOT_SETTINGS: Final = frozenset({"NONZERO_CACHE_DIR", "NONZERO_DATA"})
 """Variables with our prefix that others read: where machine code is kept, where tests find real data."""
 
-HOST_NAME: Final = re.compile(r"[A-Za-z0-9._-]+|\[?[0-9A-Fa-f:.]+\]?")
+HOST_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 
 Bits = Annotated[int, Field(ge=1, le=MAX_BITS)]
 """log2 of the number of slots of a model's table."""
@@ -52,6 +52,14 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _is_host(name: str) -> bool:
+    """Whether it is a name or an address, without a port."""
+    try:
+        return bool(HOST_NAME.fullmatch(name) or ipaddress.IPv6Address(name.strip("[]")))
+    except ValueError:
+        return False
 
 
 Retention = Literal["snapshots", "all"]
@@ -197,7 +205,7 @@ class Settings(BaseSettings):
     @classmethod
     def _are_hosts(cls, hosts: str) -> str:
         for name in hosts.split(","):
-            if name.strip() and not HOST_NAME.fullmatch(name.strip()):
+            if name.strip() and not _is_host(name.strip()):
                 raise ValueError(
                     f"{name.strip()!r} is no name or address of a host, without scheme, port and path; "
                     "such are example.com, 10.0.0.5 and [fd00::5]"

@@ -184,6 +184,10 @@ class Connection(asyncio.Protocol):
         self.resume_reading()
         self.on_message_complete()
 
+    def _reads_on(self) -> bool:
+        """Whether the parser reads what follows a body in chunks: it heeds a trailer that says to close."""
+        return cast(httptools.HttpRequestParser, self._parser).should_keep_alive()
+
     def _new_parser(self) -> httptools.HttpRequestParser:
         parser = httptools.HttpRequestParser(self)
         # What follows a request with `Connection: close` is passed over, and no error of the request before.
@@ -289,6 +293,10 @@ class Connection(asyncio.Protocol):
         exchange = cast(Exchange, self.arriving)
         self.phase = IDLE if exchange.answered else ANSWER
         exchange.end()
+        if exchange.head.length is None and exchange.keep_alive and not self._reads_on():
+            exchange.keep_alive = False
+            if exchange.answered:
+                self.leave()
 
     # -- from the exchange -----------------------------------------------------------------------------
 

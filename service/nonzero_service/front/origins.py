@@ -101,10 +101,9 @@ class Origins:
 
 
 def _name_of(place: str) -> str:
-    """Return the name or address in front of a port; an IPv6 address without its brackets."""
-    if place.startswith("["):
-        return place[1:].partition("]")[0]
-    return place.partition(":")[0].lower()
+    """Return the name or address in front of a port, lower case; an IPv6 address without its brackets."""
+    place = place.lower()
+    return place[1:].partition("]")[0] if place.startswith("[") else place.partition(":")[0]
 
 
 def _with_port(place: str, scheme: str) -> str:

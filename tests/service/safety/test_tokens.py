@@ -41,6 +41,8 @@ NEEDS = {
 }
 """The scope that each route needs; "" is any, None is none."""
 
+NEEDS |= {f"HEAD{route[3:]}": scope for route, scope in NEEDS.items() if route.startswith("GET ")}
+
 
 def test_every_route_has_a_scope_that_somebody_chose(tmp_path: Path) -> None:
     paths = create_app(Settings.load(data_dir=tmp_path)).openapi()["paths"]
