@@ -17,10 +17,10 @@ from starlette.types import ASGIApp, Scope
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from nonzero_service.front.exchange import Exchange
+from nonzero_service.front.exchange import CONTINUE, Exchange
 from nonzero_service.front.guard import Pass
 from nonzero_service.front.heads import framing_of, head_of, target_of, too_large, unreadable
-from nonzero_service.front.limits import EXTRA, LINGER_BYTES, PIPELINED
+from nonzero_service.front.limits import ASK_SECONDS, EXTRA, LINGER_BYTES, PIPELINED
 from nonzero_service.front.phases import ANSWER, BODY, HEAD, IDLE, LEAVING
 from nonzero_service.front.receiving import LONG, Receiver
 from nonzero_service.front.shared import Front
@@ -161,7 +161,20 @@ class Connection(asyncio.Protocol):
         if self._last is None:
             (self._waiting[-1] if self._waiting else self._running).keep_alive = False
         self._stop_parsing()
+        self.loop.call_later(ASK_SECONDS, self._ask)
         return True
+
+    def _ask(self) -> None:
+        """See whether a client that has ended its side has gone: then what is written to it comes back.
+
+        ``100 Continue`` says nothing to one that has not asked (RFC 9110, section 15.2.1).
+        """
+        exchange = self._running
+        if exchange is None or self._transport.is_closing():
+            return
+        if not exchange.begun and exchange.scope["http_version"] == "1.1":
+            self.write(CONTINUE)
+        self.loop.call_later(ASK_SECONDS, self._ask)
 
     def _receive(self) -> None:
         """Receive the rest of a body past the parser, where it is long and its length is known."""

@@ -21,6 +21,8 @@ __all__ = ["HOST", "Head", "Target", "framing_of", "head_of", "target_of", "too_
 HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 """A Host: a name or an address, perhaps empty, perhaps with a port (RFC 3986, section 3.2.2)."""
 
+ENCODED_SLASH: Final = re.compile(rb"%2[Ff]")
+
 ONCE: Final = frozenset(
     {
         b"authorization",
@@ -146,7 +148,11 @@ def target_of(url: bytes) -> Target:
         path = raw_path.decode("ascii")
     except (httptools.HttpParserError, UnicodeDecodeError) as error:
         raise Problem(400, "the request's target is no path") from error
-    return Target(unquote(path) if "%" in path else path, raw_path, parsed.query or b"")
+    if "%" in path:
+        # A slash that is encoded is no separator (RFC 3986, section 2.2): decoded once, it is still encoded.
+        raw_path = ENCODED_SLASH.sub(b"%252F", raw_path)
+        path = unquote(raw_path.decode("ascii"))
+    return Target(path, raw_path, parsed.query or b"")
 
 
 def too_large(limits: Limits) -> Problem:

@@ -12,8 +12,6 @@ service that nothing else guards answers only to names that nobody else gives ou
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
-from functools import lru_cache
 from typing import Final
 
 from starlette.types import Scope
@@ -27,6 +25,9 @@ __all__ = ["Origins"]
 
 PORTS: Final = {"http": "80", "https": "443"}
 """The port that goes without saying."""
+
+REMEMBERED: Final = 256
+"""So many values of ``Host`` are looked at once only."""
 
 SHOWN: Final = 100
 """So much of a value is repeated in a problem, in characters."""
@@ -45,7 +46,8 @@ class Origins:
         self._names = frozenset(settings.allowed_host_names)
         self._guarded = settings.token_file is not None
         self._open = settings.allow_open == "on"
-        self.is_known: Callable[[bytes], bool] = lru_cache(256)(self._is_known)
+        self.passed: set[bytes | None] = set()
+        """Values of ``Host`` with which a request without an ``Origin`` passes."""
 
     def check(self, scope: Scope, head: Head) -> None:
         """Check a request.
@@ -58,7 +60,7 @@ class Origins:
         host, origin = head.host, head.origin
         # Where it is open programs may call the service as they like, and only browsers are asked.
         asked = not self._guarded and (not self._open or origin is not None)
-        if asked and host is not None and not self.is_known(host):
+        if asked and host is not None and not self._is_known(host):
             raise Problem(
                 403,
                 f"the Host is {_shown(host)}, and this service is localhost, 127.0.0.1 or [::1]; "
@@ -72,6 +74,10 @@ class Origins:
                 f"the Origin is {_shown(origin)}, and the Host {_shown(host or b'')}: "
                 f"a page of another site changes nothing here{way_out}",
             )
+        if origin is None and len(host or b"") <= SHOWN:
+            if len(self.passed) >= REMEMBERED:
+                self.passed.clear()
+            self.passed.add(host)
 
     def _is_known(self, host: bytes) -> bool:
         """Whether a Host has one of the service's names, with any port."""
