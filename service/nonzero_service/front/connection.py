@@ -64,9 +64,7 @@ class Connection(asyncio.Protocol):
         self._unframed = 0  # bytes that were neither a whole head nor body
         self._passed_over = 0
         self._ended = False  # whether the client sends no more
-        self._offered = (
-            False  # whether the last head offers another protocol, and its parser reads no further
-        )
+        self._offered = False  # whether another protocol is offered, and the parser reads no further
         self.arriving: Exchange | None = None
         """The request that is arriving, or arrived last."""
         self.phase = IDLE
