@@ -93,8 +93,8 @@ class Tally:
         if self.errors and not self.accepted and not self.held:
             raise Problem(
                 422,
-                f"nothing was learned: line {self.errors[0].line} cannot be: {self.errors[0].reason}; "
-                f"of {self.rejected} lines none can",
+                f"nothing was learned, as every line was refused ({self.rejected}); "
+                f"line {self.errors[0].line}: {self.errors[0].reason}",
                 errors=self.errors,
                 accepted=0,
                 rejected=self.rejected,

@@ -72,8 +72,8 @@ class _Tally:
         if self.rejected and not (self.accepted or self.repeated):
             problem = Problem(
                 422,
-                f"nothing was learned: line {self.errors[0]['line']}: {self.errors[0]['reason']}; "
-                f"of {self.rejected} labels none can be joined",
+                f"nothing was learned, as every label was refused ({self.rejected}); "
+                f"line {self.errors[0]['line']}: {self.errors[0]['reason']}",
                 accepted=0,
                 rejected=self.rejected,
                 sequence=self.sequence,

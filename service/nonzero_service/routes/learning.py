@@ -67,7 +67,8 @@ def routes(service: Service) -> list[PlainRoute]:
             summary="Learn from clicks",
             description="Learns from the examples in the body, in order, and answers when they are applied. "
             "A JSON body is learned from as a whole or not at all; of a stream, lines that cannot be "
-            "read are named and passed over; where nothing else is left, the answer is 422. With `Accept: application/x-ndjson` a stream is answered by "
+            "read are named and passed over; where no other is left, the answer is 422. "
+            "With `Accept: application/x-ndjson` a stream is answered by "
             "a line after every commit.",
             body=EXAMPLES,
             parameters=(STRICT, KEY),
