@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from nonzero_service.wire.queries import check_query
+from nonzero_service.wire.queries import check_query, read_flag
 
 __all__ = ["Route", "StrictRoute"]
 
@@ -28,10 +28,15 @@ class StrictRoute(Route):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return what answers."""
         handle = super().get_route_handler()
-        known = [parameter.alias for parameter in self.dependant.query_params]
+        known = {
+            parameter.alias: parameter.field_info.annotation is bool
+            for parameter in self.dependant.query_params
+        }
 
         async def checked(request: Request) -> Response:
-            check_query(request.scope, known)
+            for name, value in check_query(request.scope, known.keys()).items():
+                if known[name]:
+                    read_flag(name, value)
             return await handle(request)
 
         return checked

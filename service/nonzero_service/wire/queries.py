@@ -11,7 +11,7 @@ from starlette.types import Scope
 
 from nonzero_service.problems import Problem
 
-__all__ = ["check_query", "flag_of"]
+__all__ = ["check_query", "flag_of", "read_flag"]
 
 SHOWN: Final = 64
 """So much of a name or value is repeated in a problem, in characters."""
@@ -52,7 +52,17 @@ def flag_of(scope: Scope, name: str) -> bool:
     Problem
         422 for another parameter, and for what is neither true nor false.
     """
-    value = check_query(scope, (name,)).get(name, "false")
+    return read_flag(name, check_query(scope, (name,)).get(name, "false"))
+
+
+def read_flag(name: str, value: str) -> bool:
+    """Return whether a flag is set.
+
+    Raises
+    ------
+    Problem
+        422 for what is neither true nor false.
+    """
     if value not in ("true", "false"):
         raise Problem(422, f"{name} is true or false, not {value[:SHOWN]!r}")
     return value == "true"

@@ -61,6 +61,8 @@ def test_head_answers_where_get_does(client: httpx.Client, model: str) -> None:
         ("POST", "{model}/explain?strict=true", "this path takes none"),
         ("POST", "{model}/resume?discart=true", "did you mean 'discard'?"),
         ("POST", "{model}/resume?discard=true&discard=false", "discard is given twice"),
+        ("POST", "{model}/resume?discard=maybe", "discard is true or false, not 'maybe'"),
+        ("POST", "{model}/remedy?dry_run=", "dry_run is true or false, not ''"),
         ("POST", "{model}/remedy?dryrun=true", "did you mean 'dry_run'?"),
         ("POST", "{model}/snapshots?wait=1", "this path takes none"),
         ("GET", "{model}/snapshots/latest?v=1", "this path takes none"),
