@@ -17,7 +17,7 @@ def upload(port: int, path: str, file: Path) -> dict[str, float]:
     start = time.perf_counter()
     with socket.create_connection(("127.0.0.1", port)) as server, file.open("rb") as body:
         size = file.stat().st_size
-        head = f"POST {path} HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n"
+        head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
         server.sendall(f"{head}content-type: text/x-vw\r\ncontent-length: {size}\r\n\r\n".encode())
         server.sendfile(body)
         answer = b"".join(iter(lambda: server.recv(BUFFER), b""))

@@ -88,5 +88,5 @@ def free_port() -> int:
 
 def asked(port: int, path: str) -> bytes:
     with socket.create_connection(("127.0.0.1", port)) as server:
-        server.sendall(f"GET {path} HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n".encode())
+        server.sendall(f"GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode())
         return server.recv(1 << 16)

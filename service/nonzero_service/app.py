@@ -143,7 +143,7 @@ def _methods(request: Request) -> list[str]:
     """Return the methods that a path takes: the framework names only those of the first route of its path."""
     return [
         method
-        for method in ("GET", "PUT", "POST", "DELETE")
+        for method in ("GET", "HEAD", "PUT", "POST", "DELETE")
         if any(
             route.matches({**request.scope, "method": method})[0] is Match.FULL
             for route in request.app.routes

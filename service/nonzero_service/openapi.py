@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -53,7 +54,7 @@ BY_HAND: Final[tuple[type[BaseModel], ...]] = (
 REASONS: Final = {
     400: "The body cannot be read.",
     401: "There is no token, or one that is not known.",
-    403: "The token is not for this.",
+    403: "The token is not for this; or a browser asks by a name, or for a page, that it may not.",
     404: "There is no such model, or no such prediction.",
     405: "The path takes another method.",
     408: "The body came too slowly.",
@@ -214,11 +215,26 @@ def _guard(operation: dict[str, Any], need: Need, *, guarded: bool) -> None:
     if guarded:
         operation["security"] = [{"token": []}]
         statuses += [401, 403] if need.scope else [401]
+    elif need.work != "operate":
+        statuses.append(403)
     if need.work != "operate":
         statuses += [429, 503]
         statuses += [408] if "requestBody" in operation else []
     for status, described in problems(*statuses).items():
         operation["responses"].setdefault(str(status), described)
+
+
+def _bodiless(operation: dict[str, Any]) -> dict[str, Any]:
+    """Describe HEAD where GET is described: the same answers, without their bodies."""
+    responses = {
+        status: {name: value for name, value in described.items() if name != "content"}
+        for status, described in operation["responses"].items()
+    }
+    return operation | {
+        "operationId": f"{operation['operationId']}_head",
+        "summary": f"{operation['summary']}: headers only",
+        "responses": responses,
+    }
 
 
 def _described_elsewhere() -> None:
@@ -230,9 +246,12 @@ def describe(app: FastAPI, *, guarded: bool) -> Callable[[], dict[str, Any]]:
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            schema = get_openapi(
-                title=app.title, version=app.version, description=app.description, routes=app.routes
-            )
+            with warnings.catch_warnings():
+                # The framework gives GET and HEAD of a route one id; HEAD is described below.
+                warnings.filterwarnings("ignore", "Duplicate Operation ID")
+                schema = get_openapi(
+                    title=app.title, version=app.version, description=app.description, routes=app.routes
+                )
             _, definitions = models_json_schema(
                 [(model, "validation") for model in BY_HAND], ref_template=TEMPLATE
             )
@@ -242,6 +261,8 @@ def describe(app: FastAPI, *, guarded: bool) -> Callable[[], dict[str, Any]]:
             for path, methods in schema["paths"].items():
                 for method, operation in methods.items():
                     _guard(operation, need_of(method.upper(), path), guarded=guarded)
+                if "head" in methods:
+                    methods["head"] = _bodiless(methods["get"])
             app.openapi_schema = schema
         return app.openapi_schema
 

@@ -32,7 +32,7 @@ from nonzero_service.storage.errors import (
 if TYPE_CHECKING:
     from nonzero_service.front.exchange import Exchange
 
-__all__ = ["AtOnce", "Quick", "Requests", "made_request_id"]
+__all__ = ["AtOnce", "Quick", "Requests", "made_request_id", "request_id_of"]
 
 REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}")
 """An X-Request-ID that is taken over: printable ASCII."""
@@ -70,7 +70,7 @@ class Requests:
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id = _request_id(scope)
+        request_id = request_id_of(scope)
         scope["request_id"] = request_id.decode("ascii")
         status = 0
 
@@ -194,7 +194,7 @@ class Quick:
         self._requests.ended(self.scope, GONE, self._started)
 
     def _named(self) -> bytes:
-        request_id = _request_id(self.scope)
+        request_id = request_id_of(self.scope)
         self.scope["request_id"] = request_id.decode("ascii")
         return request_id
 
@@ -206,7 +206,8 @@ def _is_expected(error: Exception) -> bool:
     return problem_of(error).status in (503, 507)
 
 
-def _request_id(scope: Scope) -> bytes:
+def request_id_of(scope: Scope) -> bytes:
+    """Return a request's own id where it has one that is taken over, else a new one."""
     for name, value in scope["headers"]:
         if name == b"x-request-id":
             if REQUEST_ID.fullmatch(value):

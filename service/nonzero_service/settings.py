@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, cast
@@ -35,6 +36,8 @@ PREFIX: Final = "NONZERO_"
 NOT_SETTINGS: Final = frozenset({"NONZERO_CACHE_DIR", "NONZERO_DATA"})
 """Variables with our prefix that others read: where machine code is kept, where tests find real data."""
 
+HOST_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
+
 Bits = Annotated[int, Field(ge=1, le=MAX_BITS)]
 """log2 of the number of slots of a model's table."""
 
@@ -53,6 +56,14 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _is_host(name: str) -> bool:
+    """Whether it is a name or an address, without a port."""
+    try:
+        return bool(HOST_NAME.fullmatch(name) or ipaddress.IPv6Address(name.strip("[]")))
+    except ValueError:
+        return False
 
 
 Retention = Literal["snapshots", "all"]
@@ -147,6 +158,9 @@ class Settings(BaseSettings):
     """Who may do what, in lines `SCOPES TOKEN`. Without it the service listens on the loopback only."""
     allow_open: Literal["on", "off"] = "off"
     """on: listen on any address without a token file, because something else decides who may come."""
+    allowed_hosts: str = ""
+    """Names and addresses, separated by commas, under which browsers reach the service, beside the
+    loopback's: those of a proxy, for example. Without tokens another Host is refused."""
     ssl_certfile: Path | None = None
     """The certificate, with those between it and the authority's: the service speaks TLS."""
     ssl_keyfile: Path | None = None
@@ -184,9 +198,25 @@ class Settings(BaseSettings):
     """JSON lines, or text for people."""
 
     @property
+    def allowed_host_names(self) -> list[str]:
+        """The names of `allowed_hosts`, lower case, an IPv6 address without brackets."""
+        return [name.strip().lower().strip("[]") for name in self.allowed_hosts.split(",") if name.strip()]
+
+    @property
     def sliced_fields(self) -> list[str]:
         """The fields that have slices."""
         return [field.strip() for field in self.slices.split(",") if field.strip()]
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_hosts(cls, hosts: str) -> str:
+        for name in hosts.split(","):
+            if name.strip() and not _is_host(name.strip()):
+                raise ValueError(
+                    f"{name.strip()!r} is no name or address of a host, without scheme, port and path; "
+                    "such are example.com, 10.0.0.5 and [fd00::5]"
+                )
+        return hosts
 
     @field_validator("slices")
     @classmethod

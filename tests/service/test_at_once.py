@@ -38,7 +38,7 @@ REQUESTS = {
 
 def answer(service: Any, path: str, headers: list[str], body: bytes, *, whole: bool) -> tuple[Any, ...]:
     """Send a request in one piece or in two; return what was answered, but for what each has of its own."""
-    lines = [f"POST {path} HTTP/1.1", "host: x", *headers, f"content-length: {len(body)}", "", ""]
+    lines = [f"POST {path} HTTP/1.1", "host: localhost", *headers, f"content-length: {len(body)}", "", ""]
     head = "\r\n".join(lines).encode()
     with socket.create_connection((service.host, service.port)) as connection:
         connection.settimeout(30)
@@ -71,7 +71,7 @@ def test_both_ways_answer_alike(service: Any, model: str, action: str) -> None:
 
 
 def test_what_is_pipelined_is_answered_in_order(service: Any, model: str) -> None:
-    head = f"POST {model}/%s HTTP/1.1\r\nhost: x\r\n{JSON}\r\ncontent-length: {len(GOOD)}\r\n%s\r\n"
+    head = f"POST {model}/%s HTTP/1.1\r\nhost: localhost\r\n{JSON}\r\ncontent-length: {len(GOOD)}\r\n%s\r\n"
     actions = ["update", "predict", "update", "explain", "predict", "update"]
     sent = b"".join((head % (action, "")).encode() + GOOD for action in actions)
     with socket.create_connection((service.host, service.port)) as connection:
@@ -88,7 +88,7 @@ def test_what_is_pipelined_is_answered_in_order(service: Any, model: str) -> Non
 def test_clients_that_go_at_once_leave_their_room_to_others(
     service: Any, client: httpx.Client, model: str
 ) -> None:
-    head = f"POST {model}/update HTTP/1.1\r\nhost: x\r\n{JSON}\r\ncontent-length: {len(GOOD)}\r\n\r\n"
+    head = f"POST {model}/update HTTP/1.1\r\nhost: localhost\r\n{JSON}\r\ncontent-length: {len(GOOD)}\r\n\r\n"
     most = Settings.model_fields["max_requests"].default
     for _ in range(most + 1):
         with socket.create_connection((service.host, service.port)) as connection:

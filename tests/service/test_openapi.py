@@ -22,16 +22,16 @@ STATED = {
     "/v1/models/{model}/update": {"post"},
     "/v1/models/{model}/predict": {"post"},
     "/v1/models/{model}/explain": {"post"},
-    "/v1/models": {"get"},
-    "/v1/models/{model}": {"get", "put", "delete"},
-    "/v1/models/{model}/metrics": {"get"},
-    "/v1/models/{model}/diagnosis": {"get"},
+    "/v1/models": {"get", "head"},
+    "/v1/models/{model}": {"get", "head", "put", "delete"},
+    "/v1/models/{model}/metrics": {"get", "head"},
+    "/v1/models/{model}/diagnosis": {"get", "head"},
     "/v1/models/{model}/remedy": {"post"},
     "/v1/models/{model}/snapshots": {"post"},
-    "/v1/models/{model}/snapshots/latest": {"get"},
-    "/healthz": {"get"},
-    "/readyz": {"get"},
-    "/metrics": {"get"},
+    "/v1/models/{model}/snapshots/latest": {"get", "head"},
+    "/healthz": {"get", "head"},
+    "/readyz": {"get", "head"},
+    "/metrics": {"get", "head"},
 }
 
 
@@ -109,9 +109,18 @@ CALLS: list[tuple[str, str, dict[str, Any]]] = [
         "/v1/models/{model}/update",
         {"content": b"x\n", "params": {"strict": "true"}, "headers": {"content-type": "text/x-vw"}},
     ),
+    (
+        "post",
+        "/v1/models/{model}/update",
+        {"content": b"x\n", "headers": {"content-type": "text/x-vw"}},
+    ),
+    ("post", "/v1/models/{model}/labels", {"json": {"labels": [{"id": "unknown", "label": 1}] * 2}}),
     ("post", "/v1/models/{model}/explain", {"json": {"features": {"a": ["b"], "c": 0.5}}}),
     ("post", "/v1/models/{model}/explain", {"json": {}}),
     ("get", "/v1/models", {}),
+    ("get", "/v1/models", {"params": {"mode": "x"}}),
+    ("get", "/v1/models", {"headers": {"host": "elsewhere.example"}}),
+    ("post", "/v1/models/{model}/predict", {"headers": {"origin": "https://elsewhere.example"}}),
     ("get", "/v1/models/{model}", {}),
     ("put", "/v1/models/{model}", {"json": {}}),
     ("put", "/v1/models/{model}", {"json": {"bits": 13}}),
@@ -152,6 +161,15 @@ def test_streamed_lines_are_as_described(
     ).text.splitlines()
     check(progress, "ProgressLine")
     check(last, "Updated")
+
+
+def test_head_is_described_as_get_without_bodies(description: dict[str, Any]) -> None:
+    for methods in description["paths"].values():
+        if "get" in methods:
+            assert methods["head"]["responses"].keys() == methods["get"]["responses"].keys()
+            assert not any("content" in one for one in methods["head"]["responses"].values())
+    ids = [one["operationId"] for methods in description["paths"].values() for one in methods.values()]
+    assert len(set(ids)) == len(ids)
 
 
 @pytest.mark.parametrize("method", ["get", "put", "delete"])

@@ -50,6 +50,7 @@ def test_the_documented_settings_and_their_defaults() -> None:
         "max_upload_bytes": 16 << 30,
         "token_file": None,
         "allow_open": "off",
+        "allowed_hosts": "",
         "ssl_certfile": None,
         "ssl_keyfile": None,
         "max_requests": 256,

@@ -212,7 +212,16 @@ def test_a_refusal_is_the_same_from_every_process(clients: list[httpx.Client]) -
         ("POST", UPDATE + "?strict=perhaps", {"content-type": "application/json"}, b"{}"),
         ("POST", "/v1/models/none/predict", {"content-type": "application/json"}, b"{}"),
         ("GET", PREDICT, {}, b""),
-        ("HEAD", "/healthz", {}, b""),
+        ("HEAD", UPDATE, {}, b""),
+        ("POST", UPDATE, LINES, b"nonsense\n"),
+        ("POST", UPDATE + "?strickt=true", LINES, b"1 |f x\n"),
+        ("POST", PREDICT + "?strickt=true", {"content-type": "application/json"}, b"{}"),
+        ("GET", "/v1/models?strickt=true", {}, b""),
+        ("POST", "/v1/models%2fdefault/update", LINES, b"1 |f x\n"),
+        ("POST", "/v1/models%2Fdefault/predict", {"content-type": "application/json"}, b"{}"),
+        ("GET", "/v1/models", {"host": "elsewhere.example"}, b""),
+        ("POST", PREDICT, {"origin": "null", "content-type": "application/json"}, b"{}"),
+        ("DELETE", "/v1/models/none", {"origin": "https://elsewhere.example"}, b""),
         ("GET", "/nowhere?a=b%20c", {}, b""),
         ("OPTIONS", "/v1/models/default", {}, b""),
     ]
@@ -223,6 +232,56 @@ def test_a_refusal_is_the_same_from_every_process(clients: list[httpx.Client]) -
         assert len({answer.content for answer in answers}) == 1
         told = [{key: answer.headers[key] for key in answer.headers if key != "date"} for answer in answers]
         assert told[1:] == told[:-1]
+
+
+def test_every_process_answers_head_as_get_without_the_body(clients: list[httpx.Client]) -> None:
+    for path in ("/healthz", "/readyz", "/v1/models", "/v1/models/default/metrics", "/v1/models/none"):
+        for client in clients:
+            asked, read = client.head(path), client.get(path)
+            assert (asked.status_code, asked.content) == (read.status_code, b"")
+            differing = {"date", "x-request-id", "content-length"}
+            assert asked.headers.keys() == read.headers.keys()
+            assert [asked.headers[name] for name in asked.headers if name not in differing] == [
+                read.headers[name] for name in read.headers if name not in differing
+            ]
+
+
+def test_an_offered_protocol_is_not_taken_up_by_any_process(clients: list[httpx.Client]) -> None:
+    offer = {"connection": "Upgrade", "upgrade": "h2c"}
+    for client in clients:
+        learned = client.post(UPDATE, content=b"1 |f x\n0 |f y\n", headers=LINES | offer)
+        assert (learned.status_code, learned.json()["accepted"]) == (200, 2)
+        assert client.post(PREDICT, json=EXAMPLE, headers=offer).status_code == 200
+
+
+@pytest.mark.parametrize(("path", "statuses"), [(UPDATE, [100, 200]), ("/v1/models/none/update", [404])])
+def test_a_body_is_asked_for_where_it_is_wanted(
+    three: ServiceProcess, path: str, statuses: list[int]
+) -> None:
+    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/x-vw\r\nexpect: 100-continue\r\n"
+    body = b"1 |f x\n"
+    for _ in range(12):
+        with socket.create_connection((three.host, three.port)) as connection:
+            connection.settimeout(10)
+            connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode())
+            received = connection.recv(65536)
+            if b" 100 " in received:
+                connection.sendall(body)
+                received += connection.recv(65536)
+        assert [int(one) for one in re.findall(rb"^HTTP/1.1 (\d+)", received, re.MULTILINE)] == statuses
+
+
+def test_who_ends_only_its_own_side_is_answered_by_every_process(three: ServiceProcess) -> None:
+    body = b"1 |f x\n"
+    for path in (UPDATE, PREDICT):
+        head = f"POST {path} HTTP/1.0\r\nhost: localhost\r\ncontent-type: text/x-vw\r\n"
+        for _ in range(12):
+            with socket.create_connection((three.host, three.port)) as connection:
+                connection.settimeout(10)
+                connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+                connection.shutdown(socket.SHUT_WR)
+                received = b"".join(iter(lambda: connection.recv(65536), b""))
+            assert received.startswith(b"HTTP/1.1 200 "), received
 
 
 def test_a_key_is_one_key_whichever_process_it_comes_to(clients: list[httpx.Client]) -> None:
@@ -277,9 +336,8 @@ def test_a_client_that_goes_in_the_middle_leaves_nothing_behind(
     before = clients[0].get("/v1/models/default").json()["sequence"]
     for _ in range(12):
         with socket.create_connection((three.host, three.port)) as gone:
-            head = (
-                f"POST {UPDATE} HTTP/1.1\r\nhost: x\r\ncontent-type: text/x-vw\r\ncontent-length: 999\r\n\r\n"
-            )
+            head = f"POST {UPDATE} HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/x-vw\r\n"
+            head += "content-length: 999\r\n\r\n"
             gone.sendall(head.encode() + b"1 |f half a line")
             gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     for client in clients:

@@ -1,7 +1,8 @@
 """The front: what stands between the socket and the application, in the order in which a request meets it.
 
 ``connection`` takes bytes and finds requests in them; ``heads`` says which of these are none. ``guard`` lets
-a request in, by its token (``access``, ``tokens``) and by the room that there is (``admission``).
+a request in, by its token (``access``, ``tokens``), by whose page asks (``origins``) and by the room that
+there is (``admission``).
 What is let in begins in its turn (``turns``), what is not is told so in a while (``refusing``).
 A request that is whole by then may be answered at once; every other one becomes a task of the application.
 ``exchange`` is one request with its answer on the way through the application; ``answering`` is what every

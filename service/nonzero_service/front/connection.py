@@ -17,10 +17,10 @@ from starlette.types import ASGIApp, Scope
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from nonzero_service.front.exchange import Exchange
+from nonzero_service.front.exchange import CONTINUE, Exchange
 from nonzero_service.front.guard import Pass
-from nonzero_service.front.heads import head_of, target_of, too_large, unreadable
-from nonzero_service.front.limits import EXTRA, LINGER_BYTES, PIPELINED
+from nonzero_service.front.heads import framing_of, head_of, target_of, too_large, unreadable
+from nonzero_service.front.limits import ASK_SECONDS, EXTRA, LINGER_BYTES, PIPELINED
 from nonzero_service.front.phases import ANSWER, BODY, HEAD, IDLE, LEAVING
 from nonzero_service.front.receiving import LONG, Receiver
 from nonzero_service.front.shared import Front
@@ -63,6 +63,8 @@ class Connection(asyncio.Protocol):
         self._last: Problem | None = None  # answered after all of these
         self._unframed = 0  # bytes that were neither a whole head nor body
         self._passed_over = 0
+        self._ended = False  # whether the client sends no more
+        self._offered = False  # whether another protocol is offered, and the parser reads no further
         self.arriving: Exchange | None = None
         """The request that is arriving, or arrived last."""
         self.phase = IDLE
@@ -123,18 +125,54 @@ class Connection(asyncio.Protocol):
         if self.phase == LEAVING or parser is None:
             return
         self._unframed += len(data)
+        rest: bytes | memoryview = data
         try:
-            parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._without_upgrade()
+            while rest:
+                try:
+                    parser.feed_data(rest)
+                    break
+                except httptools.HttpParserUpgrade as upgrade:
+                    rest = memoryview(rest)[upgrade.args[0] :]
+                    parser = self._parser = self._parser_without_offer()
         except httptools.HttpParserError as error:
             cause = error.__context__
             self._refuse(cause if isinstance(cause, Problem) else unreadable(error))
         else:
             if self._unframed > self.front.limits.header_bytes:
                 self._refuse(too_large(self.front.limits))
-            elif self.phase == BODY and not parser.should_upgrade():
+            elif self.phase == BODY:
                 self._receive()
+
+    def eof_received(self) -> bool:
+        """Answer what came whole, then end: that a client sends no more does not say that it has gone.
+
+        What did not come whole is given up.
+        """
+        self._ended = True
+        exchange = self.arriving
+        if self.phase == BODY and exchange is not None and not exchange.answered:
+            if exchange is self._running:
+                return False
+            self._waiting.remove(exchange)
+        if self._running is None or self._transport.get_extra_info("sslcontext") is not None:
+            return False  # TLS cannot end one way
+        if self._last is None:
+            (self._waiting[-1] if self._waiting else self._running).keep_alive = False
+        self._stop_parsing()
+        self.loop.call_later(ASK_SECONDS, self._ask)
+        return True
+
+    def _ask(self) -> None:
+        """See whether a client that has ended its side has gone: then what is written to it comes back.
+
+        ``100 Continue`` says nothing to one that has not asked (RFC 9110, section 15.2.1).
+        """
+        exchange = self._running
+        if exchange is None or self._transport.is_closing():
+            return
+        if not exchange.begun and exchange.scope["http_version"] == "1.1":
+            self.write(CONTINUE)
+        self.loop.call_later(ASK_SECONDS, self._ask)
 
     def _receive(self) -> None:
         """Receive the rest of a body past the parser, where it is long and its length is known."""
@@ -157,10 +195,24 @@ class Connection(asyncio.Protocol):
         self.resume_reading()
         self.on_message_complete()
 
+    def _reads_on(self) -> bool:
+        """Whether the parser reads what follows a body in chunks: it heeds a trailer that says to close."""
+        return cast(httptools.HttpRequestParser, self._parser).should_keep_alive()
+
     def _new_parser(self) -> httptools.HttpRequestParser:
         parser = httptools.HttpRequestParser(self)
         # What follows a request with `Connection: close` is passed over, and no error of the request before.
         parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return parser
+
+    def _parser_without_offer(self) -> httptools.HttpRequestParser:
+        """Return a parser that stands behind the last head, as if that had offered no other protocol.
+
+        A server may ignore the offer (RFC 9110, section 7.8), but the parser takes what follows for the other
+        protocol's. So another one is given a head that frames the same body; of that nobody hears.
+        """
+        parser = self._new_parser()
+        parser.feed_data(framing_of(self._headers, last=not cast(Exchange, self.arriving).keep_alive))
         return parser
 
     def pause_writing(self) -> None:
@@ -178,6 +230,8 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """Begin a head."""
+        if self._offered:
+            return
         self.phase = HEAD
         self.since = self.loop.time()
         self._url = b""
@@ -194,16 +248,23 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """Begin a request."""
+        if self._offered:
+            self._offered = False
+            return
         parser = cast(httptools.HttpRequestParser, self._parser)
         version = parser.get_http_version()
         head = head_of(version, self._url, self._headers, self.front.limits)
+        method = parser.get_method()
+        self._offered = parser.should_upgrade()
+        if method == b"CONNECT":
+            raise Problem(400, "CONNECT asks for a tunnel; none is made here")
         target = target_of(self._url)
         if len(self._waiting) >= PIPELINED:
             raise Problem(429, f"at most {PIPELINED} requests may be sent ahead of their answers")
         scope: Scope = {
             **self._facts,
             "http_version": version,
-            "method": parser.get_method().decode("ascii"),
+            "method": method.decode("ascii"),
             "path": target.path,
             "raw_path": target.raw_path,
             "query_string": target.query,
@@ -236,11 +297,17 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Take the end of a request."""
+        if self._offered:  # the parser passes over the body
+            return
         self._unframed = 0
         self.since = self.loop.time()
         exchange = cast(Exchange, self.arriving)
         self.phase = IDLE if exchange.answered else ANSWER
         exchange.end()
+        if exchange.head.length is None and exchange.keep_alive and not self._reads_on():
+            exchange.keep_alive = False
+            if exchange.answered:
+                self.leave()
 
     # -- from the exchange -----------------------------------------------------------------------------
 
@@ -323,6 +390,9 @@ class Connection(asyncio.Protocol):
         self._stop_parsing()
         if self._transport.is_closing():
             return
+        if self._ended:
+            self._transport.close()
+            return
         if self._transport.can_write_eof():  # TLS cannot end one way
             self._transport.write_eof()
         self.resume_reading()
@@ -397,14 +467,6 @@ class Connection(asyncio.Protocol):
             tasks.discard(task)
 
         task.add_done_callback(end)
-
-    def _without_upgrade(self) -> None:
-        """Answer as if no other protocol had been offered; what follows may be of it, so it is not read."""
-        self._pause_reading()
-        if self._running is None:
-            self.leave()
-        else:
-            (self._waiting[-1] if self._waiting else self._running).keep_alive = False
 
     def _refuse(self, problem: Problem) -> None:
         """Read no more; say why when all that came before is answered."""

@@ -19,7 +19,7 @@ from nonzero_service.problems import Problem
 if TYPE_CHECKING:
     from nonzero_service.front.connection import Connection
 
-__all__ = ["STATUS_LINES", "Exchange"]
+__all__ = ["CONTINUE", "STATUS_LINES", "Exchange"]
 
 NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 NO_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")

@@ -11,6 +11,7 @@ from starlette.types import Scope
 from nonzero_service.front.access import MAY_NOT_TEACH, need_of
 from nonzero_service.front.admission import STREAM_BYTES, Admission
 from nonzero_service.front.heads import Head
+from nonzero_service.front.origins import Origins
 from nonzero_service.front.tokens import IMPRESS, Tokens
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
@@ -75,6 +76,7 @@ class Guard:
 
     def __init__(self, settings: Settings) -> None:
         self._tokens = None if settings.token_file is None else Tokens(settings.token_file)
+        self._origins = Origins(settings)
         self._admission = Admission(settings)
         self._most_body = int(settings.max_body_bytes)
 
@@ -99,6 +101,8 @@ class Guard:
             client = self._client(scope, head.authorization, need.scope)
         if need.work == "operate":
             return Pass(None, None, 0, need.work)
+        if head.origin is not None or head.host not in self._origins.passed:
+            self._origins.check(scope, head)
         if extra:
             raise Problem(
                 503, "there are too many connections; come again", headers=((b"retry-after", b"1"),)

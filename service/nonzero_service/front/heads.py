@@ -16,15 +16,28 @@ import httptools
 from nonzero_service.front.limits import Limits
 from nonzero_service.problems import Problem
 
-__all__ = ["Head", "Target", "head_of", "target_of", "unreadable"]
+__all__ = ["HOST", "Head", "Target", "framing_of", "head_of", "target_of", "too_large", "unreadable"]
 
 HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 """A Host: a name or an address, perhaps empty, perhaps with a port (RFC 3986, section 3.2.2)."""
 
+ENCODED_SLASH: Final = re.compile(rb"%2[Ff]")
+
 ONCE: Final = frozenset(
-    {b"authorization", b"content-length", b"content-type", b"expect", b"host", b"transfer-encoding"}
+    {
+        b"authorization",
+        b"content-length",
+        b"content-type",
+        b"expect",
+        b"host",
+        b"origin",
+        b"transfer-encoding",
+    }
 )
 """Headers that must not come twice: nobody could say which of the two is meant."""
+
+FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
+"""Headers that say where a body ends."""
 
 
 class Head(NamedTuple):
@@ -38,6 +51,10 @@ class Head(NamedTuple):
     """The Content-Type."""
     authorization: bytes | None
     """Who says that he may."""
+    host: bytes | None
+    """The Host; None where there is none, as HTTP/1.0 may have it."""
+    origin: bytes | None
+    """The Origin: whose page asks, where a browser says so."""
 
 
 class Target(NamedTuple):
@@ -77,7 +94,31 @@ def head_of(version: str, url: bytes, headers: list[tuple[bytes, bytes]], limits
         _check_coding(coding, version)
         length = None
     expects = said.get(b"expect", b"").lower() == b"100-continue"
-    return Head(expects, length, said.get(b"content-type", b""), said.get(b"authorization"))
+    return Head(
+        expects,
+        length,
+        said.get(b"content-type", b""),
+        said.get(b"authorization"),
+        said.get(b"host"),
+        said.get(b"origin"),
+    )
+
+
+def framing_of(headers: list[tuple[bytes, bytes]], *, last: bool) -> bytes:
+    """Return a head that frames the same body, and offers no other protocol.
+
+    Parameters
+    ----------
+    headers
+        Those of a head that was checked; the names are lower case.
+    last
+        Whether no request follows.
+    """
+    lines = [b"POST / HTTP/1.1"]
+    lines += [name + b": " + value for name, value in headers if name in FRAMING]
+    if last:
+        lines.append(b"connection: close")
+    return b"\r\n".join([*lines, b"", b""])
 
 
 def _check_host(value: bytes | None, version: str) -> None:
@@ -107,7 +148,11 @@ def target_of(url: bytes) -> Target:
         path = raw_path.decode("ascii")
     except (httptools.HttpParserError, UnicodeDecodeError) as error:
         raise Problem(400, "the request's target is no path") from error
-    return Target(unquote(path) if "%" in path else path, raw_path, parsed.query or b"")
+    if "%" in path:
+        # A slash that is encoded is no separator (RFC 3986, section 2.2): decoded once, it is still encoded.
+        raw_path = ENCODED_SLASH.sub(b"%252F", raw_path)
+        path = unquote(raw_path.decode("ascii"))
+    return Target(path, raw_path, parsed.query or b"")
 
 
 def too_large(limits: Limits) -> Problem:

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, Self
 
 from nonzero_service.settings import Settings
 
-__all__ = ["BUFFER", "EXTRA", "LINGER_BYTES", "LINGER_SECONDS", "PIPELINED", "Limits"]
+__all__ = ["ASK_SECONDS", "BUFFER", "EXTRA", "LINGER_BYTES", "LINGER_SECONDS", "PIPELINED", "Limits"]
 
 BUFFER: Final = 1 << 16
 """Bytes of a body that wait where no room was given to it; beyond that the client waits."""
@@ -16,6 +16,9 @@ PIPELINED: Final = 64
 
 EXTRA: Final = 256
 """Connections beyond the limit that are told so, and may ask for ``/healthz``; further ones are cut."""
+
+ASK_SECONDS: Final = 1.0
+"""A client that has ended its side and waits is asked so often whether it is still there."""
 
 LINGER_SECONDS: Final = 2.0
 """A refused client is listened to for so long: a connection that is closed at once loses what was written."""

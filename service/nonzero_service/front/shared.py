@@ -17,7 +17,7 @@ from nonzero_service.front.turns import Turns
 from nonzero_service.front.watch import Watch
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.problems import Problem
-from nonzero_service.requests import AtOnce, made_request_id
+from nonzero_service.requests import AtOnce, made_request_id, request_id_of
 from nonzero_service.settings import Settings
 
 __all__ = ["Front"]
@@ -53,7 +53,7 @@ class Front:
 
     def turn_away(self, scope: Scope, problem: Problem) -> None:
         """Count a request that is not let in, and log it; of what there is too much of, once in a while."""
-        scope["request_id"] = made_request_id().decode()
+        scope["request_id"] = request_id_of(scope).decode("ascii")
         self._counts.observe("none", "any", problem.status, 0)
         about = {"status": problem.status, "path": scope["path"], "reason": problem.detail}
         if problem.status not in (429, 503):

@@ -17,7 +17,7 @@ from nonzero_service.learning.committer import GROUP_BYTES
 from nonzero_service.learning.idempotency import Fingerprint
 from nonzero_service.learning.work import Applied, Pieces
 from nonzero_service.models.served import ServedModel
-from nonzero_service.problems import MAX_ERRORS, problem_of
+from nonzero_service.problems import MAX_ERRORS, Problem, problem_of
 from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.wire.bodies import Piece
 from nonzero_service.wire.decoding import PIECE
@@ -81,6 +81,25 @@ class Tally:
         self.skipped += known
         self.accepted += known
         return batch.rows(known, len(batch)) if known else batch
+
+    def check_any(self) -> None:
+        """Refuse a stream that has come to nothing, because of its lines.
+
+        Raises
+        ------
+        Problem
+            422 where lines were refused, and none was accepted or held, now or before.
+        """
+        if self.errors and not self.accepted and not self.held:
+            raise Problem(
+                422,
+                f"nothing was learned, as every line was refused ({self.rejected}); "
+                f"line {self.errors[0].line}: {self.errors[0].reason}",
+                errors=self.errors,
+                accepted=0,
+                rejected=self.rejected,
+                sequence=self.sequence,
+            )
 
     def answer(self, *, keyed: bool) -> dict[str, Any]:
         """Return the answer to the whole body."""

@@ -9,6 +9,7 @@ from nonzero_service.learning.fold import remedy_entry
 from nonzero_service.openapi import problems
 from nonzero_service.problems import Problem
 from nonzero_service.routes.models import ModelName
+from nonzero_service.routes.strict import StrictRoute
 from nonzero_service.service import Service
 
 __all__ = ["router"]
@@ -16,7 +17,7 @@ __all__ = ["router"]
 
 def router(service: Service) -> APIRouter:
     """Return the routes."""
-    routes = APIRouter(prefix="/v1/models", tags=["models"])
+    routes = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute)
     models = service.models
 
     @routes.get("/{model}/diagnosis", responses=problems(404, 422, 503))

@@ -13,6 +13,7 @@ from nonzero_service.wire.answers import send_json
 from nonzero_service.wire.bodies import check_examples
 from nonzero_service.wire.headers import JSON, headers_of, unknown_type
 from nonzero_service.wire.json_bodies import features_of
+from nonzero_service.wire.queries import check_query
 
 __all__ = ["Explain"]
 
@@ -29,6 +30,7 @@ class Explain:
         """Answer one request."""
         served = self.service.models.get(scope["path_params"]["model"])
         headers = headers_of(scope)
+        check_query(scope, ())
         if headers.media != JSON:
             raise unknown_type(headers.media, JSON)
         body = await self.service.bodies.json(headers, receive)

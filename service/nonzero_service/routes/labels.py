@@ -16,6 +16,7 @@ from nonzero_service.service import Service
 from nonzero_service.wire.answers import send_json
 from nonzero_service.wire.headers import JSON, NDJSON, Headers, headers_of, unknown_type
 from nonzero_service.wire.label_bodies import Labels, labels_of, stream_labels
+from nonzero_service.wire.queries import check_query
 
 __all__ = ["Label"]
 
@@ -36,7 +37,7 @@ class _Tally:
 
     def __init__(self, served: ServedModel) -> None:
         self.model = served.name
-        self.accepted = self.corrected = self.rejected = self.held = 0
+        self.accepted = self.corrected = self.rejected = self.held = self.repeated = 0
         self.errors: list[dict[str, Any]] = []
         self.sequence = served.model.examples
 
@@ -49,6 +50,7 @@ class _Tally:
             if verdict in REFUSALS:
                 status, reason = REFUSALS[verdict]
                 errors.append({"line": line, "reason": reason, "status": status})
+                self.repeated += verdict == "duplicate"
             else:
                 self.accepted += 1
                 self.corrected += verdict == "corrected"
@@ -58,6 +60,26 @@ class _Tally:
         if labelled.applied is not None:
             self.sequence = labelled.applied.sequence
             self.held += labelled.applied.held
+
+    def check_any(self) -> None:
+        """Refuse labels that have come to nothing; those that are known already, as a repeat's, have not.
+
+        Raises
+        ------
+        Problem
+            422 where labels were refused, and none was accepted, now or before.
+        """
+        if self.rejected and not (self.accepted or self.repeated):
+            problem = Problem(
+                422,
+                f"nothing was learned, as every label was refused ({self.rejected}); "
+                f"line {self.errors[0]['line']}: {self.errors[0]['reason']}",
+                accepted=0,
+                rejected=self.rejected,
+                sequence=self.sequence,
+            )
+            problem.members["errors"] = self.errors
+            raise problem
 
     def answer(self) -> dict[str, Any]:
         """Return the answer."""
@@ -82,6 +104,7 @@ class Label:
         """Answer one request."""
         served = self.service.models.get(scope["path_params"]["model"])
         headers = headers_of(scope)
+        check_query(scope, ())
         tally = _Tally(served)
         if headers.media == JSON:
             await self._json(served, headers, receive, tally)
@@ -89,6 +112,7 @@ class Label:
             await self._stream(served, headers, receive, tally)
         else:
             raise unknown_type(headers.media, JSON, NDJSON)
+        tally.check_any()
         await send_json(send, msgspec.json.encode(tally.answer()), 202 if tally.held else 200)
 
     async def _json(self, served: ServedModel, headers: Headers, receive: Receive, tally: _Tally) -> None:

@@ -67,7 +67,8 @@ def routes(service: Service) -> list[PlainRoute]:
             summary="Learn from clicks",
             description="Learns from the examples in the body, in order, and answers when they are applied. "
             "A JSON body is learned from as a whole or not at all; of a stream, lines that cannot be "
-            "read are named and passed over. With `Accept: application/x-ndjson` a stream is answered by "
+            "read are named and passed over; where no other is left, the answer is 422. "
+            "With `Accept: application/x-ndjson` a stream is answered by "
             "a line after every commit.",
             body=EXAMPLES,
             parameters=(STRICT, KEY),
@@ -90,7 +91,7 @@ def routes(service: Service) -> list[PlainRoute]:
             summary="Label predictions",
             description="Joins labels with predictions that were made with an `id`, and learns from them. A "
             "single label that changes nothing is answered with its status; of several it is named under "
-            "`errors`.",
+            "`errors`, and where none was joined, now or before, the answer is 422.",
             body=LABELS,
             responses=answer("What became of the labels.", {JSON: reference(schemas.Labelled)})
             | held(schemas.Labelled)

@@ -18,6 +18,7 @@ from nonzero_service.models.registry import NAME
 from nonzero_service.models.served import ServedModel
 from nonzero_service.openapi import answer, problems, reference
 from nonzero_service.problems import Problem
+from nonzero_service.routes.strict import StrictRoute
 from nonzero_service.service import Service
 from nonzero_service.wire.decoding import decoder_of
 from nonzero_service.wire.headers import JSON, Headers, headers_of, unknown_type
@@ -34,10 +35,10 @@ ModelName = Annotated[str, PathParameter(pattern=f"^{NAME}$", description="The m
 
 def router(service: Service) -> APIRouter:
     """Return the routes."""
-    routes = APIRouter(prefix="/v1/models", tags=["models"])
+    routes = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute)
     models = service.models
 
-    @routes.get("", responses=problems(503))
+    @routes.get("", responses=problems(422, 503))
     async def list_models() -> schemas.ModelList:
         """List all models, by name."""
         models.check_ready()
@@ -107,17 +108,12 @@ def router(service: Service) -> APIRouter:
         responses=answer("The model, to be loaded or uploaded elsewhere.", {SAFETENSORS: BINARY})
         | problems(404, 422, 503),
     )
-    async def download_snapshot(model: ModelName) -> StreamingResponse:
+    async def download_snapshot(model: ModelName, request: Request) -> Response:
         """Download the newest snapshot."""
         newest = models.get(model).snapshooter.newest
         if newest is None:
             raise Problem(404, f"{model!r} has no snapshot yet; POST /v1/models/{model}/snapshots takes one")
-        file = newest.path.open("rb")
-        headers = {
-            "content-length": str(os.fstat(file.fileno()).st_size),
-            "content-disposition": f'attachment; filename="{model}.safetensors"',
-        }
-        return StreamingResponse(_contents(file), headers=headers, media_type=SAFETENSORS)
+        return _download(newest.path, model, bodiless=request.method == "HEAD")
 
     return routes
 
@@ -201,6 +197,19 @@ async def _upload(service: Service, name: str, headers: Headers, request: Reques
             return await service.models.create_from_file(name, path)
         except SnapshotError as error:
             raise Problem(422, str(error).replace(str(path), "the file")) from error
+
+
+def _download(path: Path, model: str, *, bodiless: bool) -> Response:
+    """Answer with a file; `bodiless`: without reading it."""
+    file = path.open("rb")
+    headers = {
+        "content-length": str(os.fstat(file.fileno()).st_size),
+        "content-disposition": f'attachment; filename="{model}.safetensors"',
+    }
+    if bodiless:
+        file.close()
+        return Response(headers=headers, media_type=SAFETENSORS)
+    return StreamingResponse(_contents(file), headers=headers, media_type=SAFETENSORS)
 
 
 async def _contents(file: IO[bytes]) -> AsyncIterator[bytes]:

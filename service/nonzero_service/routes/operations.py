@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from nonzero_service import schemas
 from nonzero_service.openapi import answer, problems, text
 from nonzero_service.problems import Problem
+from nonzero_service.routes.strict import Route
 from nonzero_service.service import Service
 
 __all__ = ["router"]
@@ -46,7 +47,8 @@ POLICY: Final = (
 
 def router(service: Service) -> APIRouter:
     """Return the routes."""
-    routes = APIRouter(tags=["operations"])
+    # Probes and browsers add parameters of their own: here they are passed over.
+    routes = APIRouter(tags=["operations"], route_class=Route)
 
     @routes.get("/healthz")
     async def alive() -> schemas.Health:

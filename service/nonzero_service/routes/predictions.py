@@ -29,11 +29,11 @@ from nonzero_service.wire.headers import (
     JSON,
     STREAMS,
     Headers,
-    flag_of,
     headers_of,
     is_plain_json,
     unknown_type,
 )
+from nonzero_service.wire.queries import flag_of
 from nonzero_service.wire.spool import Spool
 
 __all__ = ["Predict"]

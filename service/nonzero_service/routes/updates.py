@@ -25,14 +25,13 @@ from nonzero_service.wire.answers import send_json, send_stream, updated
 from nonzero_service.wire.bodies import check_examples
 from nonzero_service.wire.headers import (
     JSON,
-    NDJSON,
     STREAMS,
     Headers,
-    flag_of,
     headers_of,
     is_plain_json,
     unknown_type,
 )
+from nonzero_service.wire.queries import flag_of
 from nonzero_service.wire.spool import Spool
 
 __all__ = ["Update"]
@@ -79,7 +78,7 @@ class Update:
             await send_json(send, msgspec.json.encode(answer), 202 if "held" in answer else 200)
         elif headers.media not in STREAMS:
             raise unknown_type(headers.media, JSON, *STREAMS)
-        elif NDJSON in headers.accept:
+        elif headers.wants_lines:
 
             async def write(spool: Spool) -> None:
                 await self._progress(scope, served, headers, receive, spool, strict)
@@ -162,6 +161,7 @@ class Update:
         if headers.key is None:
             flow = Flow(served, progress)
             await self._learn_stream(served, headers, receive, strict, flow)
+            flow.tally.check_any()
             return flow.tally.answer(keyed=False)
         async with served.turns.turn(headers.key):
             known = await self._known(served, headers.key)
@@ -170,9 +170,12 @@ class Update:
             await self._learn_stream(served, headers, receive, strict, flow)
             if known is not None and known.complete:
                 return known.answer | {"replayed": known.rows}
+            flow.tally.check_any()
             # An empty row says that the request has come to its end, and how it was answered.
             answer = flow.tally.answer(keyed=True)
             rows = flow.tally.accepted + flow.tally.held
+            if not rows:  # nothing that a repeat could do twice: the key stays free
+                return answer
 
             def record(first: int, _: int) -> KeyRecord:
                 key, digest = headers.key or "", fingerprint.digest()

@@ -33,9 +33,9 @@ class Problem(BaseModel):
     detail: str
     instance: str
     request_id: str
-    errors: list[LineFault] | None = None
+    errors: list[LabelFault | LineFault] | None = None
     accepted: int | None = Field(
-        None, description="Of a stream that broke off: examples learned from before."
+        None, description="Of a stream that broke off, or came to nothing: examples learned from before."
     )
     rejected: int | None = None
     sequence: int | None = None

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, NamedTuple
-from urllib.parse import parse_qs
 
 from starlette.types import Scope
 
 from nonzero_service.learning.idempotency import MAX_KEY
 from nonzero_service.problems import Problem
 
-__all__ = ["JSON", "NDJSON", "STREAMS", "Headers", "flag_of", "headers_of", "is_plain_json", "unknown_type"]
+__all__ = ["JSON", "NDJSON", "STREAMS", "Headers", "headers_of", "is_plain_json", "unknown_type"]
 
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 
 STREAMS: Final = {NDJSON: "ndjson", "text/x-vw": "vw", "text/x-libsvm": "libsvm"}
 """Content-Type -> format, of the bodies that are streams of lines."""
+
+
+WEIGHT: Final = re.compile(r"q=([01](?:\.[0-9]{0,3})?)")
+"""How much a type is liked in an Accept header."""
 
 
 class Headers(NamedTuple):
@@ -28,8 +32,8 @@ class Headers(NamedTuple):
     """The Content-Type, lower case, without parameters."""
     encoding: str
     """The Content-Encoding, lower case."""
-    accept: str
-    """The Accept header, lower case."""
+    wants_lines: bool
+    """Whether an answer of lines is wanted, rather than one of JSON."""
     key: str | None = None
     """The Idempotency-Key."""
     hold: Callable[[int], None] = lambda _: None
@@ -44,7 +48,8 @@ def headers_of(scope: Scope) -> Headers:
     Problem
         415 for a charset other than UTF-8, 422 for an Idempotency-Key that is too long.
     """
-    media = encoding = accept = ""
+    media = encoding = ""
+    accept: list[bytes] = []
     key = None
     for name, value in scope["headers"]:
         if name == b"content-type":
@@ -52,12 +57,13 @@ def headers_of(scope: Scope) -> Headers:
         elif name == b"content-encoding":
             encoding = value.decode("latin-1").strip().lower()
         elif name == b"accept":
-            accept = value.decode("latin-1").lower()
+            accept.append(value)
         elif name == b"idempotency-key":
             key = value.decode("latin-1")
     if key is not None and not 0 < len(key) <= MAX_KEY:
         raise Problem(422, f"an Idempotency-Key has 1 to {MAX_KEY} characters, not {len(key)}")
-    return Headers(media, encoding, accept, key, scope.get("hold", Headers._field_defaults["hold"]))
+    wants_lines = bool(accept) and _wants_lines(b",".join(accept))
+    return Headers(media, encoding, wants_lines, key, scope.get("hold", Headers._field_defaults["hold"]))
 
 
 def is_plain_json(scope: Scope) -> bool:
@@ -77,21 +83,17 @@ def is_plain_json(scope: Scope) -> bool:
     )
 
 
-def flag_of(scope: Scope, name: str) -> bool:
-    """Return whether the query sets a flag.
-
-    Raises
-    ------
-    Problem
-        422 for what is neither true nor false.
-    """
-    query = scope["query_string"]
-    if not query:
-        return False
-    value = parse_qs(query.decode("latin-1"), keep_blank_values=True).get(name, ["false"])[-1]
-    if value not in ("true", "false"):
-        raise Problem(422, f"{name} is true or false, not {value!r}")
-    return bool(value == "true")
+@lru_cache(64)
+def _wants_lines(accept: bytes) -> bool:
+    """Whether an Accept header names NDJSON, and likes it no less than JSON (RFC 9110, section 12.5.1)."""
+    weights: dict[str, float] = {}
+    for part in accept.decode("latin-1").lower().split(","):
+        media, *parameters = (word.strip() for word in part.split(";"))
+        given = (WEIGHT.fullmatch(parameter) for parameter in parameters)
+        weights[media] = min((float(weight[1]) for weight in given if weight), default=1.0)
+    of_lines = weights.get(NDJSON, 0.0)
+    of_json = next((weights[one] for one in (JSON, "application/*", "*/*") if one in weights), 0.0)
+    return of_lines > 0 and of_lines >= of_json
 
 
 @lru_cache(64)

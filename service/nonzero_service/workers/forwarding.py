@@ -30,11 +30,10 @@ HIGH_WATER: Final = 1 << 16
 MOST_IDLE: Final = 64
 """Connections kept for later."""
 
-# Of the connection, not of the request or the answer (RFC 9110, section 7.6.1); Expect was answered here.
+# Of the connection, not of the request or the answer (RFC 9110, section 7.6.1).
 HOP_BY_HOP: Final = frozenset(
     (
         b"connection",
-        b"expect",
         b"keep-alive",
         b"proxy-connection",
         b"te",
@@ -47,6 +46,8 @@ SERVERS_OWN: Final = HOP_BY_HOP | {b"date"}
 
 GUARDS_OWN: Final = b"nonzero-may-not-teach"
 """In the head of what is passed on: what the worker's guard has noted of the request; never a client's."""
+CONTINUE: Final = 100
+"""The status by which a body is asked for."""
 
 
 class Answer(NamedTuple):
@@ -73,7 +74,8 @@ class Forwarder:
         """Pass one request on."""
         connection = await self._connection(scope["method"] == "HEAD")
         begun = False
-        sending = asyncio.create_task(connection.send(_head(scope), _chunked(scope), receive))
+        send_request = connection.send_when_wanted if _expects(scope) else connection.send
+        sending = asyncio.create_task(send_request(_head(scope), _chunked(scope), receive))
         try:
             status, headers = await connection.head()
             begun = True
@@ -182,7 +184,7 @@ class _Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._bodiless = bodiless
         self._headers: list[tuple[bytes, bytes]] = []
-        self._headed = self._sent = self._complete = False
+        self._continued = self._headed = self._sent = self._complete = False
         self._body = bytearray()
         self._changed.clear()
 
@@ -226,6 +228,14 @@ class _Connection(asyncio.Protocol):
         except Problem as problem:  # the rest of the body is not to be read
             self.refusal = problem
             self.abort()
+
+    async def send_when_wanted(self, head: bytes, chunked: bool, receive: Receive) -> None:
+        """Send a head, and the body where the writer asks for it: only then is the client told to send it."""
+        self._transport.write(head)
+        with suppress(ConnectionError):  # who waits for the answer meets it too
+            await self._until(lambda: self._continued or self._headed)
+        if self._continued:
+            await self.send(b"", chunked, receive)
 
     # -- the answer ------------------------------------------------------------------------------------
 
@@ -289,6 +299,11 @@ class _Connection(asyncio.Protocol):
             self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
+        if self._parser.get_status_code() == CONTINUE:
+            self._continued = True
+            self._headers.clear()
+            self._changed.set()
+            return
         self._headed = True
         if self._bodiless:
             self._complete = True
@@ -301,6 +316,8 @@ class _Connection(asyncio.Protocol):
         self._changed.set()
 
     def on_message_complete(self) -> None:
+        if not self._headed:  # it was the answer to whether a body is wanted
+            return
         self._complete = True
         self._changed.set()
 
@@ -319,6 +336,10 @@ def _head(scope: Scope) -> bytes:
     if _chunked(scope):
         lines.append(b"transfer-encoding: chunked")
     return b"\r\n".join([*lines, b"", b""])
+
+
+def _expects(scope: Scope) -> bool:
+    return any(name == b"expect" and value.lower() == b"100-continue" for name, value in scope["headers"])
 
 
 def _chunked(scope: Scope) -> bool:

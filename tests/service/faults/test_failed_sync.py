@@ -27,7 +27,7 @@ def test_the_outcome_is_unknown_and_the_process_ends(
     service = services.serve(data_dir).until_ready()
     with service.client() as client, socket.create_connection((service.host, service.port)) as slow:
         if slow_client:
-            head = f"POST {PATH}/update HTTP/1.1\r\nhost: x\r\ncontent-type: text/x-vw\r\n"
+            head = f"POST {PATH}/update HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/x-vw\r\n"
             slow.sendall(head.encode() + b"content-length: 99\r\n\r\n" + BODY)
             while client.get(PATH).json()["sequence"] < 2:
                 pass

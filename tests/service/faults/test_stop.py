@@ -21,7 +21,7 @@ def begin(service: ForkedService, key: str) -> socket.socket:
     body = b"".join(LINES)
     connection = socket.create_connection((service.host, service.port))
     head = (
-        f"POST {PATH}/update HTTP/1.1\r\nhost: x\r\ncontent-type: text/x-vw\r\nconnection: close\r\n"
+        f"POST {PATH}/update HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/x-vw\r\nconnection: close\r\n"
         f"idempotency-key: {key}\r\ncontent-length: {len(body)}\r\n\r\n"
     )
     connection.sendall(head.encode() + b"".join(LINES[:2_000]))

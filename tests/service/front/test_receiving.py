@@ -21,7 +21,7 @@ LIST = b'{"examples":[' + b",".join([ONE] * (LONG // len(ONE) + 2)) + b"]}"
 
 def request(path: str, media: str, body: bytes, more: str = "") -> tuple[bytes, bytes]:
     about = f"content-type: {media}\r\ncontent-length: {len(body)}\r\n{more}"
-    return f"POST {path} HTTP/1.1\r\nhost: x\r\n{about}\r\n".encode(), body
+    return f"POST {path} HTTP/1.1\r\nhost: localhost\r\n{about}\r\n".encode(), body
 
 
 def read(connection: socket.socket) -> bytes:

@@ -97,7 +97,7 @@ def test_a_stream_that_broke_off_is_continued_after_a_kill(start: Callable[..., 
     running = start().until_ready()
     with socket.create_connection((running.host, running.port)) as connection:
         head = (
-            f"POST {path}/update HTTP/1.1\r\nhost: x\r\ncontent-type: text/x-vw\r\n"
+            f"POST {path}/update HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/x-vw\r\n"
             f"idempotency-key: broken\r\ncontent-length: {len(body)}\r\n\r\n"
         )
         connection.sendall(head.encode() + body[: len(body) // 2 + 5])
@@ -156,8 +156,8 @@ def test_another_body_of_shorter_lines_is_learned_from_not_at_all(start: Callabl
         with socket.create_connection((running.host, running.port)) as connection:
             other = b"1 | a\n" * 200
             head = (
-                f"POST {path}/update HTTP/1.1\r\nhost: x\r\ncontent-type: text/x-vw\r\nconnection: close\r\n"
-                f"idempotency-key: k\r\ncontent-length: {2 * len(other)}\r\n\r\n"
+                f"POST {path}/update HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/x-vw\r\n"
+                f"connection: close\r\nidempotency-key: k\r\ncontent-length: {2 * len(other)}\r\n\r\n"
             )
             connection.sendall(head.encode() + other)
             assert connection.recv(4096).split()[1] == b"422"

@@ -99,6 +99,28 @@ def test_of_several_labels_each_that_changes_nothing_is_named(client: httpx.Clie
     assert [(error["line"], error["status"]) for error in answer["errors"]] == [(2, 404), (4, 409)]
 
 
+@pytest.mark.parametrize("media", ["application/json", "application/x-ndjson"])
+def test_labels_of_which_nothing_is_learned_are_refused(client: httpx.Client, model: str, media: str) -> None:
+    def post(*rows: dict[str, Any]) -> httpx.Response:
+        body = lines([*rows]) if media in NDJSON.values() else json.dumps({"labels": rows}).encode()
+        return client.post(f"{model}/labels", content=body, headers={"content-type": media})
+
+    predict(client, model, "a", "b")
+    unknown, known = {"id": "z", "label": 1}, {"id": "a", "label": 1}
+    answer = post(unknown, {"id": "y", "label": 0})
+    assert answer.status_code == 422
+    problem = answer.json()
+    assert (problem["accepted"], problem["rejected"], problem["sequence"]) == (0, 2, 0)
+    assert [(error["line"], error["status"]) for error in problem["errors"]] == [(1, 404), (2, 404)]
+    assert post(unknown, known).status_code == 200
+    # What is sent again is known already: it was learned.
+    again = post(unknown, known)
+    assert (again.status_code, again.json()["accepted"], again.json()["rejected"]) == (200, 0, 2)
+    assert post({"id": "a", "label": 0}).status_code == 422
+    assert post().json()["accepted"] == 0
+    assert client.get(model).json()["sequence"] == 1
+
+
 def test_a_stream_of_labels(client: httpx.Client, model: str) -> None:
     ids = [f"s{j}" for j in range(3000)]
     body = lines([{"features": {"site": name}, "id": name} for name in ids])

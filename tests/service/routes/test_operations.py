@@ -13,6 +13,97 @@ def test_alive_and_ready(client: httpx.Client) -> None:
     assert client.get("/readyz").json() == {"status": "ready"}
 
 
+def test_head_answers_where_get_does(client: httpx.Client, model: str) -> None:
+    client.post(f"{model}/snapshots")
+    paths = [
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/docs",
+        "/docs/start.js",
+        "/openapi.json",
+        "/v1/models",
+        model,
+    ]
+    for path in [
+        *paths,
+        f"{model}/metrics",
+        f"{model}/diagnosis",
+        f"{model}/snapshots/latest",
+        f"{model}-none",
+    ]:
+        asked, read = client.head(path), client.get(path)
+        assert (asked.status_code, asked.content) == (read.status_code, b""), path
+        assert asked.headers.keys() == read.headers.keys()
+        for name in asked.headers.keys() - {"date", "x-request-id", "content-length"}:
+            assert asked.headers[name] == read.headers[name]
+        if path != "/metrics":  # which has changed meanwhile
+            assert asked.headers["content-length"] == read.headers["content-length"]
+    assert client.head("/nowhere").status_code == 404
+    refused = client.head(f"{model}/update")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "nearest"),
+    [
+        ("POST", "{model}/update?strickt=true", "did you mean 'strict'?"),
+        ("POST", "{model}/update?strict=true&strickt=true", "did you mean 'strict'?"),
+        ("POST", "{model}/update?Strict=true", "did you mean 'strict'?"),
+        ("POST", "{model}/update?strict=true&strict=false", "strict is given twice"),
+        ("POST", "{model}/update?strict=yes", "not 'yes'"),
+        ("POST", "{model}/update?strict", "not ''"),
+        ("POST", "{model}/update?x", "this path takes strict"),
+        ("POST", "{model}/update?=x", "this path takes strict"),
+        ("POST", "{model}/predict?uncertainity=true", "did you mean 'uncertainty'?"),
+        ("POST", "{model}/predict?strict=true", "this path takes uncertainty"),
+        ("POST", "{model}/labels?strict=true", "this path takes none"),
+        ("POST", "{model}/explain?strict=true", "this path takes none"),
+        ("POST", "{model}/resume?discart=true", "did you mean 'discard'?"),
+        ("POST", "{model}/resume?discard=true&discard=false", "discard is given twice"),
+        ("POST", "{model}/resume?discard=maybe", "discard is true or false, not 'maybe'"),
+        ("POST", "{model}/remedy?dry_run=", "dry_run is true or false, not ''"),
+        ("POST", "{model}/remedy?dryrun=true", "did you mean 'dry_run'?"),
+        ("POST", "{model}/snapshots?wait=1", "this path takes none"),
+        ("GET", "{model}/snapshots/latest?v=1", "this path takes none"),
+        ("GET", "{model}/metrics?v=1", "this path takes none"),
+        ("GET", "{model}/diagnosis?v=1", "this path takes none"),
+        ("GET", "{model}?v=1", "this path takes none"),
+        ("HEAD", "{model}?v=1", ""),
+        ("GET", "/v1/models?v=1", "this path takes none"),
+        ("PUT", "{model}-other?bits=4", "this path takes none"),
+        ("DELETE", "{model}?force=true", "this path takes none"),
+    ],
+)
+def test_a_query_that_nobody_reads_is_refused(
+    client: httpx.Client, model: str, method: str, path: str, nearest: str
+) -> None:
+    body = b'{"features": {"site": "news"}, "label": 1}'
+    headers = {"content-type": "application/json"}
+    answer = client.request(method, path.format(model=model), content=body, headers=headers)
+    assert answer.status_code == 422
+    assert method == "HEAD" or nearest in answer.json()["detail"], answer.text
+    assert client.get(model).json()["sequence"] == 0
+
+
+def test_probes_and_browsers_may_add_what_they_like(client: httpx.Client) -> None:
+    for path in ("/healthz", "/readyz", "/metrics", "/docs", "/docs/swagger-ui.css", "/openapi.json"):
+        assert client.get(f"{path}?t=1712345678&t=2").status_code == 200
+
+
+def test_a_slash_that_is_encoded_is_no_separator(client: httpx.Client, model: str) -> None:
+    body = {"features": {"site": "news"}}
+    assert client.post(f"{model}/predict", json=body).status_code == 200
+    for path in (
+        f"/v1/models%2f{model[11:]}/predict",
+        f"{model}%2Fpredict",
+        f"/v1%2Fmodels/{model[11:]}/predict",
+    ):
+        assert client.post(path, json=body).status_code in (404, 405), path
+    assert client.get(f"{model}%2fmetrics").status_code == 422  # no name of a model
+    assert client.post(f"{model}/%70redict", json=body).status_code == 200
+
+
 def test_metrics_count_requests_and_tell_of_models(client: httpx.Client, model: str) -> None:
     name = model.rpartition("/")[2]
     client.post(f"{model}/update", json={"examples": [{"features": {}, "label": 1}] * 3})

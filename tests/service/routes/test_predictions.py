@@ -118,7 +118,7 @@ def test_a_socket_that_sends_everything_before_it_reads(service: Any, model: str
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         raw.settimeout(60)
         raw.connect((service.host, service.port))
-        head = f"POST {model}/predict HTTP/1.1\r\nhost: test\r\nconnection: close\r\n"
+        head = f"POST {model}/predict HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
         raw.sendall(f"{head}content-type: text/x-vw\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
         response = http.client.HTTPResponse(raw)  # chunks may end anywhere in a line
         response.begin()
@@ -131,7 +131,7 @@ def test_a_socket_that_sends_everything_before_it_reads(service: Any, model: str
 def test_a_slow_sender_is_answered_as_it_sends(service: Any, model: str) -> None:
     """A client that waits for each answer before it sends the next line is not kept waiting."""
     with socket.create_connection((service.host, service.port), timeout=30) as raw:
-        head = f"POST {model}/predict HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n"
+        head = f"POST {model}/predict HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n"
         raw.sendall(f"{head}content-type: text/x-vw\r\n\r\n".encode())
         seen = b""
         for j in range(3):

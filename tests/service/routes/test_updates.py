@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
 import numpy as np
@@ -206,6 +207,80 @@ def test_a_stream_that_is_not_utf8_is_named_line_by_line(client: httpx.Client, m
     answer = client.post(f"{model}/update", content=body, headers={"content-type": "application/x-ndjson"})
     assert answer.status_code == 200
     assert (answer.json()["accepted"], [error["line"] for error in answer.json()["errors"]]) == (1, [1])
+
+
+@pytest.mark.parametrize("asked", [{}, PROGRESS])
+@pytest.mark.parametrize("count", [1, 250])
+def test_a_stream_of_which_nothing_is_learned_is_refused(
+    client: httpx.Client, model: str, count: int, asked: dict[str, str]
+) -> None:
+    answer = client.post(f"{model}/update", content=b"nonsense\n" * count, headers=VW | asked)
+    assert answer.status_code == 422
+    problem = json.loads(answer.text.splitlines()[-1])
+    assert (problem["status"], problem["accepted"], problem["rejected"]) == (422, 0, count)
+    assert problem["sequence"] == sequence_of(client, model) == 0
+    assert [error["line"] for error in problem["errors"]] == list(range(1, min(count, 100) + 1))
+    assert "nonsense" in problem["detail"]
+
+
+@pytest.mark.parametrize("asked", [{}, PROGRESS])
+def test_a_refused_stream_leaves_its_key_free(
+    client: httpx.Client, model: str, asked: dict[str, str]
+) -> None:
+    headers = VW | asked | {"idempotency-key": "k"}
+    for body, status, replayed in (
+        (b"nonsense\n", 422, None),
+        (b"", 200, 0),  # an empty file teaches nothing, and may be right
+        (b"1 | a\nnonsense\n", 200, 0),
+        (b"1 | a\nnonsense\n", 200, 1),
+        (b"nonsense\n", 422, None),  # of another body, now
+        (b"", 422, None),
+    ):
+        answer = client.post(f"{model}/update", content=body, headers=headers)
+        assert answer.status_code == status, body
+        assert json.loads(answer.text.splitlines()[-1]).get("replayed") == replayed
+    assert sequence_of(client, model) == 1
+
+
+def test_what_is_held_is_not_nothing(start: Callable[..., Any]) -> None:
+    """In a pause lines are kept for later, though none is learned from."""
+    path = "/v1/models/default"
+    with start(bits=12, breaker_click_odds=1.5).until_ready().client() as client:
+        rng = np.random.default_rng(1)
+        ordinary = b"".join(b"%d | a\n" % label for label in rng.random(60_000) < 0.1)
+        assert client.post(f"{path}/update", content=ordinary, headers=VW).status_code == 200
+        client.post(f"{path}/update", content=b"1 | a\n" * 5_000, headers=VW)
+        answer = client.post(f"{path}/update", content=b"1 | a\nnonsense\n", headers=VW)
+        assert (answer.status_code, answer.json()["held"], answer.json()["accepted"]) == (202, 1, 0)
+        assert client.post(f"{path}/update", content=b"nonsense\n", headers=VW).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("accept", "lines"),
+    [
+        ("application/x-ndjson", True),
+        ("Application/X-NDJSON", True),
+        ("application/x-ndjson;q=0.5", True),
+        ("application/json;q=0.5, application/x-ndjson", True),
+        ("application/x-ndjson, */*;q=0.1", True),
+        ("application/x-ndjson, */*", True),
+        ("application/x-ndjson;q=0", False),
+        ("application/x-ndjson ; q=0.000, application/json", False),
+        ("application/x-ndjson;q=0.5, application/json", False),
+        ("application/x-ndjson;q=0.5, */*", False),
+        ("application/x-ndjson-seq", False),
+        ("text/application/x-ndjson", False),
+        ("application/*", False),
+        ("*/*", False),
+        ("", False),
+    ],
+)
+def test_lines_are_answered_where_they_are_wanted(
+    client: httpx.Client, model: str, accept: str, lines: bool
+) -> None:
+    answer = client.post(f"{model}/update", content=b"1 | a\n", headers=VW | {"accept": accept})
+    assert answer.headers["content-type"] == ("application/x-ndjson" if lines else "application/json")
+    assert json.loads(answer.text.splitlines()[-1])["accepted"] == 1
 
 
 def test_an_empty_body_is_no_examples(client: httpx.Client, model: str) -> None:

@@ -30,13 +30,15 @@ http {{
     uwsgi_temp_path {place}/uwsgi;
     scgi_temp_path {place}/scgi;
     client_max_body_size 0;
+    map $http_upgrade $kept {{ default upgrade; "" ""; }}
     upstream nonzero {{ server 127.0.0.1:{service}; keepalive 1; }}
     server {{
         listen 127.0.0.1:{port};
         location / {{
             proxy_pass http://nonzero;
             proxy_http_version 1.1;
-            proxy_set_header Connection "";
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection $kept;
             proxy_request_buffering off;
             proxy_buffering off;
         }}
@@ -134,6 +136,31 @@ def test_a_refused_body_is_not_read_as_a_request(nginx: int, framing: bytes) -> 
         stranger(nginx, number)
     [answer] = ask(nginx, POST + b"connection: close\r\n" + framing)
     assert answer.status == 200
+
+
+@pytest.mark.parametrize("framing", [SIZED + b"\r\n" + BODY, CHUNKED + b"\r\n" + CHUNKS])
+def test_an_offer_that_it_passes_on_is_not_taken_up(nginx: int, framing: bytes) -> None:
+    """It passes offers on, as for websockets; the request is answered, and so is the next one behind it."""
+    offer = b"connection: upgrade\r\nupgrade: websocket\r\n"
+    for number in range(5):
+        with connect(nginx) as connection:
+            connection.sendall(POST + offer + framing)
+            received = connection.recv(65536)
+            assert b" 200 " in received.partition(b"\r\n")[0]
+        stranger(nginx, number)
+
+
+def test_a_page_that_it_serves_is_of_the_same_origin(nginx: int) -> None:
+    """It gives the service a Host of its own; the browser says that it is the page's."""
+    page = POST + b"origin: https://ctr.example\r\nconnection: close\r\n"
+    rest = SIZED + b"\r\n" + BODY
+    for site, status in (
+        (b"sec-fetch-site: same-origin\r\n", 200),
+        (b"sec-fetch-site: cross-site\r\n", 403),
+        (b"", 403),
+    ):
+        [answer] = ask(nginx, page + site + rest)
+        assert answer.status == status
 
 
 def test_streams_go_through_it_as_they_come(nginx: int) -> None:

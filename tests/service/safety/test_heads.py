@@ -6,6 +6,8 @@ where the first is refused.
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from service.conftest import ServiceProcess
@@ -63,6 +65,7 @@ REFUSED = {
     "a host with a path": (400, b"GET /healthz HTTP/1.1\r\nhost: x/y\r\n\r\n"),
     "a list of hosts": (400, b"GET /healthz HTTP/1.1\r\nhost: x y\r\n\r\n"),
     "a host with a user": (400, b"GET /healthz HTTP/1.1\r\nhost: a@x\r\n\r\n"),
+    "two origins": (400, GET + b"origin: http://x\r\norigin: http://y\r\n\r\n"),
     "two tokens": (400, POST + b"authorization: Bearer a-token-for-admin\r\n" + SIZED + b"\r\n" + BODY),
     "two types": (400, POST + b"content-type: text/x-vw\r\n" + SIZED + b"\r\n" + BODY),
     # versions and methods
@@ -72,6 +75,7 @@ REFUSED = {
     "the preface of HTTP/2": (400, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
     "http in lower case": (400, b"GET /healthz http/1.1\r\nhost: x\r\n\r\n"),
     "CONNECT": (400, b"CONNECT example.org:443 HTTP/1.1\r\nhost: x\r\n\r\n"),
+    "CONNECT to a path": (400, b"CONNECT /healthz HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nhi"),
     "an unknown method": (400, b"STEAL /healthz HTTP/1.1\r\nhost: x\r\n\r\n"),
     # floods
     "a long target": (431, b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nhost: x\r\n\r\n"),
@@ -134,10 +138,19 @@ def test_bytes_may_come_one_by_one(narrow: ServiceProcess, name: str) -> None:
     assert first.status == second.status == 200
 
 
-def test_another_protocol_is_not_taken_up(narrow: ServiceProcess) -> None:
-    """What follows could be of the other protocol: it is not read as a request."""
-    [answer] = ask(narrow.port, GET + b"connection: upgrade\r\nupgrade: h2c\r\n\r\n" + SECOND)
-    assert answer.status == 200
+@pytest.mark.parametrize("trailer", [b"connection: close\r\n", b"connection: upgrade\r\nupgrade: h2c\r\n"])
+@pytest.mark.parametrize("path", [b"/default/", b"/none/"])
+def test_a_trailer_may_end_the_connection_and_no_more(
+    narrow: ServiceProcess, path: bytes, trailer: bytes
+) -> None:
+    """It is answered, and either the next request is, or the connection ends: nobody waits."""
+    request = (
+        POST.replace(b"/default/", path) + CHUNKED + b"\r\n18\r\n" + BODY + b"\r\n0\r\n" + trailer + b"\r\n"
+    )
+    begun = time.monotonic()
+    first, *_ = ask(narrow.port, request, SECOND, pause=0.05)
+    assert first.status == (200 if path == b"/default/" else 404)
+    assert time.monotonic() - begun < 0.8  # an idle connection is closed after a second
 
 
 def test_answers_come_in_the_order_of_the_requests(narrow: ServiceProcess) -> None:

@@ -6,6 +6,9 @@ Time is the service's own (of its processor), so that a busy machine changes not
 from __future__ import annotations
 
 import asyncio
+import json
+import socket
+import struct
 import threading
 import time
 from contextlib import ExitStack
@@ -19,7 +22,7 @@ from nonzero_service.front.admission import Admission
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
 from service.conftest import ServiceProcess
-from service.safety.raw import AUTHORIZED, Answer, answers, ask, connect
+from service.safety.raw import AUTHORIZED, Answer, answers, ask, connect, read_all
 
 BODY = b'{"features": {"site": "news", "bid": 0.5}, "label": 1}'
 HEAD = b"content-type: application/json\r\ncontent-length: %d\r\n" % len(BODY) + AUTHORIZED
@@ -154,9 +157,10 @@ def wait_for(service: ServiceProcess, updates: int) -> None:
     raise AssertionError(f"{updates} updates are not in flight")
 
 
-def test_who_has_gone_costs_nothing_more(narrow: ServiceProcess) -> None:
+@pytest.mark.parametrize("reset", [True, False])
+def test_who_has_gone_costs_nothing_more(narrow: ServiceProcess, reset: bool) -> None:
     """A request that waits for its key is given up with its client, not when its time is over."""
-    key = b"idempotency-key: gone\r\n"
+    key = b"idempotency-key: gone-%d\r\n" % reset
     with httpx.Client(base_url=narrow.url, trust_env=False) as client:
         client.headers["authorization"] = "Bearer a-token-for-both"
 
@@ -166,15 +170,37 @@ def test_who_has_gone_costs_nothing_more(narrow: ServiceProcess) -> None:
 
         before = gone()
         with connect(narrow.port) as first:
-            first.sendall(STREAM + key + b"content-length: 600\r\n\r\n")
+            first.sendall(STREAM + key + b"content-length: 60000\r\n\r\n")
             time.sleep(0.1)
             with connect(narrow.port) as second:
+                if reset:
+                    second.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 second.sendall(STREAM + key + b"content-length: 6\r\n\r\n1 | a\n")
                 time.sleep(0.1)
-            end = time.monotonic() + 0.6
+            end = time.monotonic() + (1 if reset else 5)
             while gone() == before:
                 assert time.monotonic() < end, "it still waits"
-                time.sleep(0.02)
+                first.sendall(b"1 | a\n" * 20)  # it goes on, and so the key is not free
+                time.sleep(0.1)
+
+
+def test_who_waits_and_has_not_gone_is_answered(narrow: ServiceProcess) -> None:
+    """It has ended its own side, and is asked whether it is there; it need not know what that says."""
+    key, body = b"idempotency-key: there\r\n", b"1 | a\n" * 1000
+    head = STREAM + key + b"content-length: %d\r\n\r\n" % len(body)
+    with connect(narrow.port) as second:
+        with connect(narrow.port) as first:
+            first.sendall(head)
+            time.sleep(0.1)
+            second.sendall(head + body)
+            second.shutdown(socket.SHUT_WR)
+            for n in range(13):  # longer than it takes to be asked twice
+                first.sendall(body[n * 60 : n * 60 + 60])
+                time.sleep(0.2)
+        received = read_all(second)
+    assert received.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 ")
+    [answer] = answers(received)
+    assert (answer.status, json.loads(answer.body)["accepted"]) == (200, 1000)
 
 
 def admission(**settings: object) -> Admission:

@@ -67,7 +67,7 @@ def test_answers_are_described_long(narrow: ServiceProcess, tmp_path: Path, figu
 def test_a_path_names_all_its_methods(client: httpx.Client, model: str) -> None:
     refused = client.request("PATCH", model)
     assert refused.status_code == 405
-    assert refused.headers["allow"] == "GET, PUT, DELETE"
+    assert refused.headers["allow"] == "GET, HEAD, PUT, DELETE"
     assert client.get(f"{model}/update").headers["allow"] == "POST"
 
 
