@@ -372,6 +372,7 @@ def test_what_is_refused_is_counted_and_said_once_of_each_token(
 def test_a_token_for_predict_changes_nothing(ending: httpx.Client) -> None:
     """Neither at once nor when windows end: what is saved of the model stays as it was, to the bit."""
     update(ending, "admin", {"features": {"site": "news"}})
+    time.sleep(WAIT)  # until the windows of other tests' impressions have ended
 
     def state() -> tuple[bytes, object, object]:
         ending.post(f"{MODEL}/snapshots")
