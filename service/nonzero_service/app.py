@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from nonzero_service.incidental import incidentally
 from nonzero_service.openapi import describe
 from nonzero_service.problems import problem_of
 from nonzero_service.requests import AtOnce, Requests
@@ -65,10 +66,11 @@ def create_app(
             await asyncio.to_thread(warm_up)
             service.models.crew.warm.set()
             await service.models.open()
-            log.info("ready", models=[served.name for served in service.models.all()])
-        except Exception as error:
-            log.exception("the models cannot be opened")
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            incidentally(log.exception, "the models cannot be opened")
             fail(error)
+        else:
+            incidentally(log.info, "ready", models=[served.name for served in service.models.all()])
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

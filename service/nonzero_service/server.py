@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from uvicorn.config import STARTUP_FAILURE
 from nonzero_service import logs
 from nonzero_service.app import create_app
 from nonzero_service.front.accepting import Accepting
+from nonzero_service.incidental import incidentally
 from nonzero_service.listening import config_of
 from nonzero_service.service import Service
 from nonzero_service.settings import Settings
@@ -43,15 +45,21 @@ class Server(uvicorn.Server):
     failure: Exception | None = None
 
     def fail(self, error: Exception) -> None:
-        """Stop because of an error; what is in flight has less than half a second to be answered."""
+        """Stop because of an error; what is in flight has less than half a second to be answered.
+
+        From any thread. Nothing keeps the process from its end: not a log that cannot be written, nor want of
+        memory for a thread.
+        """
         if self.failure is None:
             self.failure = error
-            structlog.get_logger("server").critical("stopping", reason=str(error))
             self.should_exit = True
-            last = threading.Timer(LAST_SECONDS, os._exit, (1,))
-            last.daemon = True
-            last.start()
-            asyncio.get_running_loop().call_later(LAST_WORDS, setattr, self, "force_exit", True)
+            try:
+                _later(LAST_SECONDS, os._exit, 1)
+                _later(LAST_WORDS, setattr, self, "force_exit", True)
+            except BaseException:  # noqa: BLE001 - who cannot be given time has none
+                os._exit(1)
+            log = structlog.get_logger("server")
+            incidentally(lambda: log.critical("stopping", reason=str(error)))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen."""
@@ -88,6 +96,13 @@ class Server(uvicorn.Server):
         """Stop when the requests in flight have ended; a second Ctrl-C does not wait for them."""
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
+
+
+def _later(seconds: float, do: Callable[..., object], *args: object) -> None:
+    """Do something later, beside the event loop and without keeping the process for it."""
+    timer = threading.Timer(seconds, do, args)
+    timer.daemon = True
+    timer.start()
 
 
 class Writer(Server):
