@@ -110,13 +110,15 @@ class Requests:
         What it raises the application meets again, and answers; but not where the request was taken on: then
         it may be learned from already, and what was raised is the answer.
         """
-        quick = Quick(self, exchange)
+        quick: Quick | None = None
         try:
+            quick = Quick(self, exchange)
             return handler(quick)
         except Exception as error:  # noqa: BLE001 - it is answered
-            if quick.taken and not quick.over:
+            taken = quick is not None and quick.taken
+            if quick is not None and taken and not quick.over:
                 quick.fail(error)
-            return quick.taken or exchange.begun
+            return taken or exchange.begun
 
     def ended(self, scope: Scope, status: int, started: float) -> None:
         """Count a request that was answered so, and log it: neither undoes the answer."""

@@ -77,17 +77,18 @@ class Applier:
 
     def run(self) -> None:
         """Apply group after group, until the end."""
+        group: Durable | None = None
         try:
             while (group := self._next()) is not None:
                 self._take(group)
-                del group  # it may hold much: not until there is more to do
+                group = None  # it may hold much: not until there is more to do
                 self._copy_on()
             while self._copying is not None:
                 self._copy_on()
         except BaseException as error:  # noqa: BLE001 - a thread that ended so would leave everybody waiting
-            self._results.end(error)
+            self._results.end(error, () if group is None else group.works)
             while (group := self._durable.get()) is not None:
-                self._refuse(group)
+                self._take(group)  # nothing is applied any more: all are refused
 
     def _next(self) -> Durable | None:
         """Wait for the next group; a copy is gone on with meanwhile."""

@@ -130,7 +130,7 @@ class Committer:
         waiting = self._waiting
         self._receive()
         beside = self.beside_singles
-        while beside and self._unapplied and self._only_pieces_wait():
+        while beside and self._unapplied and self._only_pieces_wait() and self._results.failure is None:
             self._receive(wait=True)
         most = BESIDE_BYTES if beside else GROUP_BYTES
         works: list[Work] = []

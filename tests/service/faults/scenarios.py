@@ -49,9 +49,7 @@ class Client:
         headers = {"content-type": media} if body else {}
         connection = http.client.HTTPConnection(*self._address[:2], timeout=self._seconds)
         try:
-            connection.request(
-                method, path, body, headers | ({"idempotency-key": key} if key else {})
-            )
+            connection.request(method, path, body, headers | ({"idempotency-key": key} if key else {}))
             answer = connection.getresponse()
             said = answer.read()
             return answer.status, json.loads(said) if said[:1] == b"{" else said.decode()
@@ -67,7 +65,7 @@ class Client:
         self._tell(name, self.send(PATH + path, body, **more))
 
     def is_ready(self) -> bool:
-        return self.send("/readyz", method="GET")[0] == 200
+        return bool(self.send("/readyz", method="GET")[0] == 200)
 
     def until_done(self, path: str, body: bytes, **more: Any) -> Any:
         """Send a request until it is answered by 2xx, or that there is nothing to do."""
@@ -145,8 +143,10 @@ class Scenario:
 
     @staticmethod
     def _waiting(client: Client) -> float:
-        lines = client.send("/metrics", method="GET")[1]
-        found = [line for line in (lines or "").splitlines() if line.startswith("nonzero_pending_labels{")]
+        status, lines = client.send("/metrics", method="GET")
+        if status != 200:
+            return 1
+        found = [line for line in lines.splitlines() if line.startswith("nonzero_pending_labels{")]
         return sum(float(line.split()[-1]) for line in found)
 
 
@@ -298,9 +298,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         "single examples": at_once(
             *(Request(f"single {j}", one(f"s{j}"), 1) for j in range(3)), settings={"slices": "site"}
         ),
-        "a trip": Scenario(
-            lambda client, _: JUMP.send(client), (JUMP,), BREAKING, begin=calm
-        ),
+        "a trip": Scenario(lambda client, _: JUMP.send(client), (JUMP,), BREAKING, begin=calm),
         "a resumption": resuming(discard=False),
         "a discard": resuming(discard=True),
         "labels and windows": Scenario(labels, (), WINDOWS, begin=impressions, waits_for=len(IDS)),
