@@ -147,7 +147,11 @@ class Life:
                 self._until_ready(client)
                 use(self, client)
             except BaseException as error:  # noqa: BLE001 - the test is told
-                self.tell("broken", f"{type(error).__name__}: {error}")
+                if not self.failing:
+                    self.tell("broken", f"{type(error).__name__}: {error}")
+            if self.failing:
+                time.sleep(SECONDS)
+                self.tell("broken", "the process does not end")
             self.end()
 
         threading.Thread(target=drive, daemon=True).start()
@@ -165,6 +169,7 @@ class Life:
     def end(self) -> None:
         """End at once, as if killed."""
         if self.tracer is not None:
+            self.tell("raised", self.tracer.raised)
             self.tell("calls", [[*site, turns] for site, turns in self.tracer.calls.items()])
         os._exit(0)
 
@@ -210,13 +215,11 @@ def first(scenario: Scenario, data_dir: Path, point: Point | None, kind: int) ->
         life.tracer.armed = False
         if not life.failing:  # it lives on: then its books are right, and it learns and saves as before
             scenario.settle(client, SECONDS)
+            scenario.repeat(client)
             AFTER.send(client)
             saved = client.snapshot()
             if not life.failing:
                 life.tell("saved", saved)
-        if life.failing:
-            time.sleep(SECONDS)
-            life.tell("broken", "the process does not end")
 
     Life(scenario, data_dir, Tracer(point, ERRORS[kind]())).run(use)
 
@@ -345,6 +348,8 @@ def faults_of(scenario: Scenario, one: dict[str, Any], two: dict[str, Any]) -> l
     # What was promised is there before anything is repeated, and then everything once.
     sent = [*scenario.requests, AFTER] if "after" in one else scenario.requests
     taught = {request.name: _taught(one.get(request.name)) for request in sent}
+    if "saved" in one:  # it has lived to see them repeated
+        taught |= {request.name: request.examples for request in scenario.requests if request.key}
     start, found, end = (_count(state, scenario) for state in (one["before"], two["found"], two["after"]))
     if scenario.total and found < start + sum(taught.values()):
         faults.append(f"{start} examples and {taught} were acknowledged, and {found} are there")
