@@ -16,6 +16,7 @@ from nonzero import AdaGrad, Batch, LogisticRegression
 from nonzero.persistence.copying import GradualCopy
 from nonzero_service.impressions.joined import References
 from nonzero_service.learning.applier import Applier
+from nonzero_service.learning.breaker import Bounds, Breaker
 from nonzero_service.learning.committer import Committer
 from nonzero_service.learning.fold import settings_entry
 from nonzero_service.learning.learner import Learner
@@ -253,6 +254,31 @@ def test_what_is_counted_beside_the_model_fails_no_update(learning: Learning) ->
     learning(use)
     assert learning.failures == []
     assert learning.model.examples == 21
+
+
+def test_a_pause_that_cannot_be_logged_is_one(learning: Learning, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither it nor its end fails anybody, and their counts are those of the journal."""
+    monkeypatch.setattr("nonzero_service.learning.holding.structlog.get_logger", raising(OSError))
+
+    async def use(learner: Learner) -> None:
+        learner.gate._breaker = Breaker(learning.model, Bounds())
+        rng = np.random.default_rng(1)
+
+        def examples(n: int, rate: float) -> Batch:
+            return Batch(np.arange(n + 1), rng.integers(0, 50, n), labels=rng.random(n) < rate)
+
+        await learner.submit(examples(12_000, 0.1))
+        applied = await learner.submit(examples(2_500, 1))
+        assert applied.held > 0
+        assert learner.gate.examples == applied.held
+        assert (await learner.submit(examples(7, 0.1))).held == 7
+        resumed = await learner.resume(discard=False)
+        assert resumed == (applied.held + 7, 0, 14_507)
+        assert await learner.submit(examples(1, 0)) == Applied(1, 14_508, None)
+        assert learner.journal.next_sequence == 14_508
+
+    learning(use)
+    assert learning.failures == []
 
 
 def test_what_was_not_queued_takes_no_room(learning: Learning, monkeypatch: pytest.MonkeyPatch) -> None:
