@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import structlog
 
 from nonzero import AdaGrad, Batch, LogisticRegression
 from nonzero.persistence.copying import GradualCopy
@@ -71,8 +72,9 @@ class Learning:
 
 
 @pytest.fixture
-def learning(tmp_path: Path) -> Learning:
-    return Learning(tmp_path)
+def learning(tmp_path: Path) -> Iterator[Learning]:
+    with structlog.testing.capture_logs():
+        yield Learning(tmp_path)
 
 
 def raising(error: Callable[[], BaseException]) -> Callable[..., Any]:

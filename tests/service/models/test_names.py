@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 import pytest
+import structlog
 
 from nonzero_service.models.names import FieldNames
 from nonzero_service.models.slicing import MAX_NAMES, Slices
@@ -51,7 +52,8 @@ def test_a_look_fails_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise RuntimeError("dictionary changed size during iteration")
 
-    with monkeypatch.context() as patched:
+    with monkeypatch.context() as patched, structlog.testing.capture_logs() as logged:
         patched.setattr(Slices, "name", fail)
         names.look("application/json", b'{"features": {"site": "news"}}')
     assert names.all() == ["site"]
+    assert [line["event"] for line in logged] == ["something incidental failed"]
