@@ -35,7 +35,8 @@ from nonzero_service.models.verifying import verify
 from nonzero_service.server import Writer
 from nonzero_service.settings import Settings
 from nonzero_service.warming import warm_up
-from service.faults.scenarios import AFTER, HUNG, SCENARIOS, Client, Scenario
+from service.faults.judging import bounds_of, count
+from service.faults.scenarios import AFTER, SCENARIOS, Client, Scenario
 
 CORE: Final = f"{Path(str(nonzero.__file__)).parent}{os.sep}"
 SERVICE: Final = f"{Path(str(nonzero_service.__file__)).parent}{os.sep}"
@@ -51,7 +52,7 @@ WRITERS: Final = ("committer", "applier", "impressions")
 NEVER: Final = ("lock.", "RLock.", "__exit__", "__aexit__")
 """What cannot fail before it has begun: giving back what was taken."""
 
-SECONDS: Final = 6.0
+SECONDS: Final = 15.0
 """Within which everything is answered, or the process has ended."""
 
 Point: TypeAlias = tuple[str, str, int, str, int]
@@ -208,8 +209,8 @@ def first(scenario: Scenario, data_dir: Path, point: Point | None, kind: int) ->
 
     def use(life: Life, client: Client) -> None:
         assert life.tracer is not None
-        scenario.begin(client)
         life.tell("before", client.state())
+        scenario.begin(client)
         life.tracer.armed = True
         scenario.act(client, life.server)
         life.tracer.armed = False
@@ -224,14 +225,16 @@ def first(scenario: Scenario, data_dir: Path, point: Point | None, kind: int) ->
     Life(scenario, data_dir, Tracer(point, ERRORS[kind]())).run(use)
 
 
-def second(scenario: Scenario, data_dir: Path) -> None:
-    """Start anew; repeat what may be repeated."""
+def second(scenario: Scenario, data_dir: Path, least: int) -> None:
+    """Start anew; repeat what may be repeated, and wait until there are as many examples as there must be."""
 
     def use(life: Life, client: Client) -> None:
         life.tell("found", client.state())
         scenario.repeat(client)
-        scenario.settle(client, SECONDS)
-        time.sleep(0.1 if scenario.waits_for else 0)  # claimed is not learned
+        until = time.monotonic() + SECONDS
+        while count(client.state(), scenario) < least and time.monotonic() < until:
+            time.sleep(0.02)
+        time.sleep(0.1 if scenario.waits_for else 0)  # more would be one too many
         life.tell("after", client.state())
 
     life = Life(scenario, data_dir)
@@ -251,7 +254,7 @@ def child(command: dict[str, Any]) -> None:
             point = None if command["point"] is None else tuple(command["point"])
             first(scenario, data_dir, point, command["kind"])
         case "second":
-            second(scenario, data_dir)
+            second(scenario, data_dir, command["least"])
 
 
 def run() -> None:
@@ -261,6 +264,7 @@ def run() -> None:
         (flows, "PIECE", 4096),
         (flows, "LARGE_PIECE", 4096),
         (attribution, "LOOK_SECONDS", 0.05),
+        (attribution, "PATIENCE", 1.0),
         (serving, "LAST_WORDS", 0.03),
         (serving, "LAST_SECONDS", 0.3),
     ):
@@ -324,58 +328,11 @@ class Lives:
         shutil.copytree(template, data_dir)
         one = self.ask("first", scenario, data_dir, point=point, kind=kind)
         one["log"] = self.log.read_text()
-        two = self.ask("second", scenario, data_dir)
+        least = bounds_of(SCENARIOS[scenario], one)[0] if "before" in one else 0
+        two = self.ask("second", scenario, data_dir, least=least)
         two["log"] = self.log.read_text()
         shutil.rmtree(data_dir)
         return one, two
-
-
-def faults_of(scenario: Scenario, one: dict[str, Any], two: dict[str, Any]) -> list[str]:
-    """Say what is wrong with two lives, of which the second began with what the first left."""
-    faults = [
-        f"{which} life: {life['broken']}"
-        for which, life in (("first", one), ("second", two))
-        if "broken" in life
-    ]
-    faults += two.get("faults", ["nothing was verified"])
-    hung = [name for name, answer in one.items() if isinstance(answer, list) and answer[0] == HUNG]
-    if hung:
-        faults.append(f"not answered: {hung}")
-    if one["status"] == 0 and one.get("saved") != 201:
-        faults.append(f"it lives on, and saves nothing: {one.get('saved')}")
-    if "after" not in two or "found" not in two:
-        return [*faults, f"the second life has ended: {two['status']}"]
-    # What was promised is there before anything is repeated, and then everything once.
-    sent = [*scenario.requests, AFTER] if "after" in one else scenario.requests
-    taught = {request.name: _taught(one.get(request.name)) for request in sent}
-    if "saved" in one:  # it has lived to see them repeated
-        taught |= {request.name: request.examples for request in scenario.requests if request.key}
-    start, found, end = (_count(state, scenario) for state in (one["before"], two["found"], two["after"]))
-    if scenario.total and found < start + sum(taught.values()):
-        faults.append(f"{start} examples and {taught} were acknowledged, and {found} are there")
-    least = start + scenario.waits_for + sum(request.examples for request in scenario.requests if request.key)
-    least += sum(taught[request.name] for request in sent if not request.key or request is AFTER)
-    most = least + sum(
-        request.examples - taught[request.name] for request in sent if not request.key or request is AFTER
-    )
-    if not scenario.total:
-        least, most = start, start + 2
-        if two["after"]["held"]:
-            faults.append(f"{two['after']['held']} are still held")
-    if not least <= end <= most:
-        faults.append(f"{least} to {most} examples were sent, and {end} are there")
-    return faults
-
-
-def _taught(answer: Any) -> int:
-    """Return how many examples an answer says to be kept."""
-    if answer is None or answer[0] not in (200, 202):
-        return 0
-    return int(answer[1]["accepted"] + answer[1].get("held", 0))
-
-
-def _count(state: dict[str, int], scenario: Scenario) -> int:
-    return state["learned"] + (state["held"] if scenario.total else 0)
 
 
 @contextmanager

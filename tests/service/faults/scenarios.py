@@ -121,6 +121,8 @@ class Scenario:
     """What is done before, in a life of its own."""
     begin: Callable[[Client], None] = nothing
     """What is done before, in the same life."""
+    begun: int = 0
+    """So many examples are learned from by that."""
     waits_for: int = 0
     """So many examples come by themselves, when windows end."""
     total: bool = True
@@ -298,7 +300,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         "single examples": at_once(
             *(Request(f"single {j}", one(f"s{j}"), 1) for j in range(3)), settings={"slices": "site"}
         ),
-        "a trip": Scenario(lambda client, _: JUMP.send(client), (JUMP,), BREAKING, begin=calm),
+        "a trip": Scenario(lambda client, _: JUMP.send(client), (JUMP,), BREAKING, begin=calm, begun=12_000),
         "a resumption": resuming(discard=False),
         "a discard": resuming(discard=True),
         "labels and windows": Scenario(labels, (), WINDOWS, begin=impressions, waits_for=len(IDS)),

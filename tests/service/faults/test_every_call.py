@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from reporting import Figure
-from service.faults.every_call import ERRORS, WRITERS, Lives, faults_of, lives
+from service.faults.every_call import ERRORS, WRITERS, Lives, lives
+from service.faults.judging import faults_of
 from service.faults.scenarios import SCENARIOS
 
 
