@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nonzero.errors import NonzeroError
 from nonzero_service.errors import StartError
+from nonzero_service.incidental import incidentally
 from nonzero_service.logs import described
 from nonzero_service.openapi import describe
 from nonzero_service.problems import problem_of
@@ -68,11 +69,12 @@ def create_app(
             await asyncio.to_thread(warm_up)
             service.models.crew.warm.set()
             await service.models.open()
-            log.info("ready", models=[served.name for served in service.models.all()])
-        except Exception as error:
-            expected = isinstance(error, NonzeroError | OSError | MemoryError)
-            log.error("the models cannot be opened", reason=described(error), exc_info=not expected)
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            reason, expected = described(error), isinstance(error, NonzeroError | OSError | MemoryError)
+            incidentally(log.error, "the models cannot be opened", reason=reason, exc_info=not expected)
             fail(StartError("the models cannot be opened"))
+        else:
+            incidentally(log.info, "ready", models=[served.name for served in service.models.all()])
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

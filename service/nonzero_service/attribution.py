@@ -24,6 +24,7 @@ from nonzero_service.errors import LabelInFlightError
 from nonzero_service.impressions.rules import Keeping, Rules
 from nonzero_service.impressions.store import Claim, Impressions
 from nonzero_service.impressions.verdicts import Verdict
+from nonzero_service.incidental import incidentally
 from nonzero_service.learning.learner import Learner
 from nonzero_service.learning.work import Applied, Pieces, until_ended
 from nonzero_service.settings import Settings
@@ -119,7 +120,7 @@ class Attribution:
                 raise
             if not self._lost_said:
                 self._lost_said = True
-                self._log.exception("impressions cannot be kept", model=self._name)
+                incidentally(self._log.exception, "impressions cannot be kept", model=self._name)
 
     async def synced(self) -> None:
         """Return when all that was kept before is as durable as was asked for; syncs are shared."""
@@ -216,8 +217,8 @@ class Attribution:
                     while await self._expire():
                         pass
                     await self._aside(lambda: self.impressions.forget(self.now_ms))
-                except (NonzeroError, OSError):  # the disk is full, or the model is closing: tried again
-                    self._log.warning("windows could not be ended", model=self._name, exc_info=True)
+                except Exception as error:  # noqa: BLE001 - whatever it is, the next look is the next try
+                    self._say_failed(error)
 
     async def _expire(self) -> bool:
         """Learn from the next impressions whose window has ended; return whether there were any."""
@@ -227,10 +228,16 @@ class Attribution:
         if len(claim.references):
             try:
                 await self._learn(claim, wait=True)
-            except (NonzeroError, OSError):
+            except Exception:
                 self.impressions.retry(int(claim.references.numbers[0]))
                 raise
         return True
+
+    def _say_failed(self, error: Exception) -> None:
+        # The disk is full, or the model is closing; anything else is a defect of ours.
+        expected = isinstance(error, NonzeroError | OSError)
+        say = self._log.warning if expected else self._log.error
+        incidentally(say, "windows could not be ended", model=self._name, exc_info=error)
 
     async def close(self) -> None:
         """Stop; what is in flight is for the learner to end."""

@@ -51,7 +51,8 @@ FULL: Final = "the disk is full; nothing more is learned until there is room"
 NO_MEMORY: Final = "there is not enough memory for this; send less at once, or take a smaller model"
 
 UNKNOWN: Final = (
-    "the outcome is unknown, because writing to the disk failed, and the service is stopping; send the "
+    "the outcome is unknown, because something failed when it may have been kept, and the service is "
+    "stopping; send the "
     "request again with the same Idempotency-Key: what was kept of it is recognised"
 )
 

@@ -19,6 +19,7 @@ import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from nonzero_service.incidental import incidentally
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.problems import problem_of, send_problem
 from nonzero_service.storage.errors import (
@@ -91,24 +92,40 @@ class Requests:
         except Exception as error:  # every error is a problem, and none ends the connection before its answer
             problem = problem_of(error)
             if problem.status >= 500 and not _is_expected(error):
-                self._log.exception("the service failed", request_id=scope["request_id"], path=scope["path"])
+                incidentally(
+                    self._log.exception,
+                    "the service failed",
+                    request_id=scope["request_id"],
+                    path=scope["path"],
+                )
             if status:  # too late for another answer; cutting the connection says that this one is not whole
                 raise
             await send_problem(scope, send_with_id, problem)
         finally:
-            self._ended(scope, status, time.perf_counter() - started)
+            self.ended(scope, status, started)
 
     def at_once(self, exchange: Exchange, handler: Callable[[Quick], bool]) -> bool:
-        """Have `handler` answer a request without a task; what it raises the application meets again."""
-        quick = Quick(self, exchange)
+        """Have `handler` answer a request without a task.
+
+        What it raises the application meets again, and answers; but not where the request was taken on: then
+        it may be learned from already, and what was raised is the answer.
+        """
+        quick: Quick | None = None
         try:
+            quick = Quick(self, exchange)
             return handler(quick)
-        except Exception:  # noqa: BLE001 - the application meets it again, and answers it
-            return exchange.begun
+        except Exception as error:  # noqa: BLE001 - it is answered
+            taken = quick is not None and quick.taken
+            if quick is not None and taken and not quick.over:
+                quick.fail(error)
+            return taken or exchange.begun
 
     def ended(self, scope: Scope, status: int, started: float) -> None:
-        """Count a request that was answered so, and log it."""
-        self._ended(scope, status, time.perf_counter() - started)
+        """Count a request that was answered so, and log it: neither undoes the answer."""
+        try:
+            self._ended(scope, status, time.perf_counter() - started)
+        except Exception:  # noqa: BLE001 - as above
+            incidentally(self._log.exception, "a request could not be counted", path=scope["path"])
 
     @cached_property
     def _tells_all(self) -> bool:
@@ -149,37 +166,45 @@ class Quick:
         The request, its body whole.
     """
 
-    __slots__ = ("_exchange", "_request_id", "_requests", "_started", "body", "scope")
+    __slots__ = ("_answered", "_exchange", "_request_id", "_requests", "_started", "body", "scope", "taken")
 
     def __init__(self, requests: Requests, exchange: Exchange) -> None:
         self._requests = requests
         self._exchange = exchange
         self._started = time.perf_counter()
-        self._request_id = b""
+        self._answered = False
         self.scope = exchange.scope
         self.body = exchange.body
+        self.taken = False
+        """Whether it was taken on."""
 
     @property
-    def gone(self) -> bool:
-        """Whether nobody waits for the answer any more."""
-        return self._exchange.gone
+    def over(self) -> bool:
+        """Whether nobody waits for an answer any more: it was given, or the client has gone."""
+        return self._answered or self._exchange.gone
 
     def take(self) -> None:
-        """Take the request on: it will be answered later."""
+        """Take the request on: it will be answered later, and by nobody else."""
+        self.taken = True
         self._exchange.on_leave = self._left
 
     def answer(self, status: int, body: bytes) -> None:
         """Answer with JSON."""
+        self._answered = True
         try:
             self._exchange.answer_json(status, body, self._named())
-            self._requests.ended(self.scope, status, self._started)
         except Exception:  # noqa: BLE001 - those who are answered after it must be
-            structlog.get_logger("requests").exception("the service failed", path=self.scope["path"])
-            self._exchange.cut()
+            self._cut()
+        else:
+            self._requests.ended(self.scope, status, self._started)
 
     def go_on(self) -> None:
         """Have the application answer, after the request was taken on."""
-        self._exchange.go_on()
+        self._answered = True
+        try:
+            self._exchange.go_on()
+        except Exception:  # noqa: BLE001 - as above
+            self._cut()
 
     def fail(self, error: BaseException) -> None:
         """Answer with an error."""
@@ -187,7 +212,18 @@ class Quick:
         async def failing(*_: object) -> None:
             raise error
 
-        self._exchange.go_on(Requests(failing, self._requests.counts))
+        self._answered = True
+        try:
+            self._exchange.go_on(Requests(failing, self._requests.counts))
+        except Exception:  # noqa: BLE001 - as above
+            self._cut()
+
+    def _cut(self) -> None:
+        """End the connection, because the answer failed."""
+        self._exchange.cut()
+        incidentally(
+            structlog.get_logger("requests").exception, "the service failed", path=self.scope["path"]
+        )
 
     def _left(self) -> None:
         self._named()

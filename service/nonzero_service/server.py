@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any, Final, NoReturn
 
@@ -20,6 +20,7 @@ from nonzero_service import logs
 from nonzero_service.app import create_app
 from nonzero_service.errors import AddressError, StartError
 from nonzero_service.front.accepting import Accepting
+from nonzero_service.incidental import incidentally
 from nonzero_service.listening import config_of, load_certificate
 from nonzero_service.service import Service
 from nonzero_service.settings import Settings
@@ -49,19 +50,27 @@ class Server(uvicorn.Server):
     failure: Exception | None = None
 
     def fail(self, error: Exception) -> None:
-        """Stop because of an error; what is in flight has less than half a second to be answered."""
+        """Stop because of an error; what is in flight has less than half a second to be answered.
+
+        From any thread. Nothing keeps the process from its end: not a log that cannot be written, nor want of
+        memory for a thread.
+        """
         if self.failure is None:
             self.failure = error
-            if not isinstance(error, StartError):  # of which the log has said what there is to say
-                known = isinstance(error.__cause__ or error, NonzeroError | OSError)
-                structlog.get_logger("server").critical(
-                    "stopping", reason=logs.described(error), exc_info=None if known else error
-                )
             self.should_exit = True
-            last = threading.Timer(LAST_SECONDS, _end)
-            last.daemon = True
-            last.start()
-            asyncio.get_running_loop().call_later(LAST_WORDS, setattr, self, "force_exit", True)
+            try:
+                _later(LAST_SECONDS, _end)
+                _later(LAST_WORDS, setattr, self, "force_exit", True)
+            except BaseException:  # noqa: BLE001 - who cannot be given time has none
+                os._exit(1)
+            incidentally(self._say_stopping, error)
+
+    @staticmethod
+    def _say_stopping(error: Exception) -> None:
+        if not isinstance(error, StartError):  # of which the log has said what there is to say
+            known = isinstance(error.__cause__ or error, NonzeroError | OSError)
+            log = structlog.get_logger("server")
+            log.critical("stopping", reason=logs.described(error), exc_info=None if known else error)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen."""
@@ -98,6 +107,13 @@ class Server(uvicorn.Server):
         """Stop when the requests in flight have ended; a second Ctrl-C does not wait for them."""
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
+
+
+def _later(seconds: float, do: Callable[..., object], *args: object) -> None:
+    """Do something later, beside the event loop and without keeping the process for it."""
+    timer = threading.Timer(seconds, do, args)
+    timer.daemon = True
+    timer.start()
 
 
 class Writer(Server):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import struct
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from nonzero_service.settings import Settings
+from service.conftest import SERVE, ServiceProcess
 
 GOOD = b'{"features": {"site": "news"}, "label": 1}'
 JSON = "content-type: application/json"
@@ -96,3 +100,73 @@ def test_clients_that_go_at_once_leave_their_room_to_others(
             connection.sendall(head.encode() + GOOD)
     answered = client.post(f"{model}/update", content=GOOD, headers={"content-type": "application/json"})
     assert answered.status_code == 200
+
+
+BREAK_AFTER_QUEUEING = """
+from nonzero_service.learning.learner import Learner
+
+queue = Learner.gather_for
+
+def broken(learner, waiter, body):
+    queue(learner, waiter, body)
+    if b"broken" in body:
+        raise RuntimeError("after queueing")
+
+Learner.gather_for = broken
+"""
+
+BREAK_LOOKS = """
+from nonzero_service.models.names import FieldNames
+
+def broken(*_):
+    raise RuntimeError("dictionary changed size during iteration")
+
+FieldNames._found = staticmethod(broken)
+"""
+
+
+class Broken(ServiceProcess):
+    """A service in which something fails that nobody expects to."""
+
+    def __init__(self, data_dir: Path, change: str) -> None:
+        self.program = change + SERVE
+        super().__init__(data_dir, bits=10)
+
+
+@pytest.fixture
+def broken(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Broken]:
+    running = Broken(tmp_path / "data", request.param)
+    running.until_ready()
+    yield running
+    running.stop(signal.SIGKILL)
+
+
+def learned(client: httpx.Client) -> int:
+    """Have all be applied that came before; return of how many examples it was learned."""
+    client.post("/v1/models/default/snapshots")
+    return int(client.get("/v1/models/default").json()["sequence"])
+
+
+@pytest.mark.parametrize("broken", [BREAK_AFTER_QUEUEING], indirect=True)
+def test_what_fails_after_queueing_is_not_learned_twice(broken: Broken) -> None:
+    body = b'{"features": {"site": "broken"}, "label": 1}'
+    with broken.client() as client:
+        for n in range(1, 4):
+            status, _, _, told = answer(broken, "/v1/models/default/update", [JSON], body, whole=True)
+            assert b"500" in status
+            assert told["status"] == 500
+            assert learned(client) <= n
+        before = learned(client)
+        assert b"200" in answer(broken, "/v1/models/default/update", [JSON], GOOD, whole=True)[0]
+        assert learned(client) == before + 1
+
+
+@pytest.mark.parametrize("broken", [BREAK_LOOKS], indirect=True)
+def test_a_look_that_fails_changes_no_answer(broken: Broken) -> None:
+    with broken.client() as client:
+        for n, whole in enumerate([True, False, True], 1):
+            status, *_, told = answer(broken, "/v1/models/default/update", [JSON], GOOD, whole=whole)
+            assert b"200" in status
+            assert told["accepted"] == 1
+            assert learned(client) == n
+    assert any(line.get("event") == "something incidental failed" for line in broken.log)

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
 
 from nonzero.formats.json_bodies import parse_body
+from nonzero_service import attribution
+from nonzero_service.impressions.store import Impressions
+from nonzero_service.learning.learner import Learner
 from nonzero_service.models.registry import Models
 from nonzero_service.settings import Settings
 
@@ -36,3 +44,55 @@ def test_a_label_that_was_left_may_be_sent_again(tmp_path: Path) -> None:
         await models.close()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("error", [RuntimeError, OSError])
+@pytest.mark.parametrize(
+    ("kind", "method"),
+    [
+        (Impressions, "expire"),
+        (Impressions, "forget"),
+        (Learner, "submit"),
+        (Learner, "room"),
+    ],
+)
+def test_windows_end_though_a_look_at_them_failed(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type,
+    method: str,
+    error: Callable[[], Exception],
+) -> None:
+    usual = getattr(kind, method)
+    failed: list[bool] = []
+
+    def once(*given: Any, **named: Any) -> Any:
+        if not failed:
+            failed.append(True)
+            raise error()
+        return usual(*given, **named)
+
+    monkeypatch.setattr(attribution, "LOOK_SECONDS", 0.02)
+    settings = Settings.load(data_dir=tmp_path, bits=8, attribution_seconds=0.05, breaker="off")
+
+    async def run() -> None:
+        models = Models(settings, no_failure)
+        await models.open()
+        served = models.get("default")
+        batch = parse_body(b'{"examples": [{"features": {}, "id": "a"}, {"features": {}, "id": "b"}]}')
+        served.attribution.keep(batch, served.model.predict(batch))
+        with monkeypatch.context() as patched:
+            patched.setattr(kind, method, lambda self, *args, **named: once(self, *args, **named))
+            async with asyncio.timeout(5):
+                while not failed or served.model.examples < 2:
+                    await asyncio.sleep(0.005)
+        assert served.attribution.impressions.pending == 0
+        await models.close()
+        assert served.model.examples == 2
+
+    with structlog.testing.capture_logs() as logged:
+        asyncio.run(run())
+    expected = "warning" if error is OSError else "error"
+    assert [line["log_level"] for line in logged if line["event"] == "windows could not be ended"] == [
+        expected
+    ]

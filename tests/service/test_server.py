@@ -17,6 +17,7 @@ from nonzero import AdaGrad, LogisticRegression
 from nonzero_service.app import create_app
 from nonzero_service.settings import Settings
 from nonzero_service.storage.snapshots import Snapshots
+from service.conftest import SERVE, ServiceProcess
 
 Start = Callable[..., Any]
 
@@ -166,3 +167,74 @@ def test_unused_libraries_are_not_loaded(start: Start) -> None:
     assert "sklearn" not in mapped
     assert "scipy/sparse" not in mapped
     assert "scipy/linalg" not in mapped
+
+
+FAILING = """
+import threading
+from nonzero_service.learning.applier import Applier
+
+apply = Applier._apply
+
+def broken(applier, group):
+    if group.position and group.position > 2:
+        raise RuntimeError("a defect")
+    return apply(applier, group)
+
+Applier._apply = broken
+"""
+
+NO_LOG = """
+import structlog
+
+def full(*_, **__):
+    raise OSError(28, "no space left on device")
+
+levels = structlog.make_filtering_bound_logger
+def unwritable(level):
+    kind = levels(level)
+    for name in ("critical", "error", "exception", "warning"):
+        setattr(kind, name, full)
+    return kind
+structlog.make_filtering_bound_logger = unwritable
+"""
+
+NO_THREAD = """
+class Timer(threading.Timer):
+    def start(self):
+        raise RuntimeError("can't start new thread")
+threading.Timer = Timer
+"""
+
+
+class Failing(ServiceProcess):
+    """A service that fails at its second update."""
+
+    def __init__(self, data_dir: Path, change: str) -> None:
+        self.program = FAILING + change + SERVE
+        super().__init__(data_dir, bits=10)
+
+
+@pytest.mark.parametrize("change", ["", NO_LOG, NO_THREAD], ids=["", "no log", "no thread"])
+def test_a_failure_ends_the_process_whatever_else_fails(tmp_path: Path, change: str, start: Start) -> None:
+    def update(client: httpx.Client, key: str) -> httpx.Response:
+        body, headers = {"examples": examples(3)}, {"idempotency-key": key}
+        return client.post("/v1/models/default/update", json=body, headers=headers)
+
+    running = Failing(tmp_path / "data", change).until_ready()
+    with running.client() as client:
+        assert update(client, "a").status_code == 200
+        begun = time.monotonic()
+        try:
+            answer = update(client, "b")
+        except httpx.TransportError:
+            assert change == NO_THREAD  # then it ends at once
+        else:
+            assert answer.status_code == 503
+            assert "outcome is unknown" in answer.json()["detail"]
+    assert running.process.wait(5) == 1
+    assert time.monotonic() - begun < 2
+    with start(bits=10).until_ready().client() as client:
+        for key in ("a", "b"):
+            answer = update(client, key)
+            assert (answer.status_code, answer.json()["replayed"]) == (200, 3)
+        assert client.get("/v1/models/default").json()["sequence"] == 6

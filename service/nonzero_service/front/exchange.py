@@ -193,8 +193,8 @@ class Exchange:
             if not self.gone:  # it was told to stop
                 self._connection.cut()
         except Exception:
-            logging.getLogger("nonzero.front").exception("a request failed beyond its answer")
             self._connection.cut()
+            logging.getLogger("nonzero.front").exception("a request failed beyond its answer")
         else:
             if not self.answered and not self.gone:
                 self._connection.cut()

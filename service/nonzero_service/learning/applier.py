@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression
 from nonzero.persistence.copying import GradualCopy
+from nonzero_service.incidental import incidentally
 from nonzero_service.learning.holding import held_batches
 from nonzero_service.learning.results import Results
 from nonzero_service.learning.work import (
@@ -36,7 +37,8 @@ class Applier:
     """Applies what is durable, in order.
 
     What is durable and cannot be applied is for a new start. Nothing after it is applied, and no task sees
-    the model then: a snapshot of it would have a hole.
+    the model then: a snapshot of it would have a hole. A copy that fails, and what is counted beside the
+    model, change nothing of that: learning goes on.
 
     Parameters
     ----------
@@ -76,12 +78,18 @@ class Applier:
 
     def run(self) -> None:
         """Apply group after group, until the end."""
-        while (group := self._next()) is not None:
-            self._take(group)
-            del group  # it may hold much: not until there is more to do
-            self._copy_on()
-        while self._copying is not None:
-            self._copy_on()
+        group: Durable | None = None
+        try:
+            while (group := self._next()) is not None:
+                self._take(group)
+                group = None  # it may hold much: not until there is more to do
+                self._copy_on()
+            while self._copying is not None:
+                self._copy_on()
+        except BaseException as error:  # noqa: BLE001 - a thread that ended so would leave everybody waiting
+            self._results.end(error, () if group is None else group.works)
+            while (group := self._durable.get()) is not None:
+                self._take(group)  # nothing is applied any more: all are refused
 
     def _next(self) -> Durable | None:
         """Wait for the next group; a copy is gone on with meanwhile."""
@@ -95,19 +103,24 @@ class Applier:
     def _take(self, group: Durable) -> None:
         """Apply a group and give its results back."""
         results = self._results
-        try:
-            if results.failure is not None:
-                raise results.failure
-            outcomes = self._apply(group)
-            self.position = group.position or self.position
-        except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it
-            results.failure = results.failure or _unapplied(group.position, error)
-            works = [*group.works, *([self._copying.work] if self._copying is not None else ())]
-            self._copying = None
-            results.fail([Outcome(work, None, results.failure) for work in works], results.failure)
+        if results.failure is not None:
+            self._refuse(group)
         else:
-            results.give(outcomes)
+            try:
+                outcomes = self._apply(group)
+                self.position = group.position or self.position
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the model is not what it should be
+                results.end(_unapplied(group.position, error), group.works)
+                self._fail_copy(results.failure)
+            else:
+                results.give(outcomes)
         self.applied(group)
+
+    def _refuse(self, group: Durable) -> None:
+        """Tell those who wait, and who waits for a copy, that nothing more is applied."""
+        failure = self._results.failure
+        self._results.give([Outcome(work, None, failure) for work in group.works])
+        self._fail_copy(failure)
 
     def _apply(self, group: Durable) -> list[Outcome]:
         if group.resumed_since is not None:
@@ -148,38 +161,56 @@ class Applier:
 
     def _learn(self, batch: Batch, time_ms: int) -> None:
         if self._copying is not None:
-            self._copying.copy.before(batch)
+            self._with_copy(lambda copy: copy.before(batch))
         probabilities = self._model.learn_checked(batch, time_ms)
         if self.learned is not None:
-            self.learned(batch, probabilities)
+            incidentally(self.learned, batch, probabilities)
 
     def _change(self, work: Work, change: Change) -> Outcome:
         """Apply a row that is no batch; an error of it is for a new start, as that of a batch."""
         if self._copying is not None:  # it may change any row
-            self._copying.copy.finish()
+            self._with_copy(GradualCopy.finish)
         return Outcome(work, change.apply(), None)
 
     # -- a copy while learning -------------------------------------------------------------------------
 
     def _begin_copy(self, work: Work, what: Copy) -> list[Outcome]:
-        """Begin a copy; who waits for it is answered when it is whole."""
+        """Begin a copy; who waits for it is answered when it is whole, or has failed."""
         while self._copying is not None:
             self._copy_on()
-        self._copying = _Copying(work, GradualCopy(self._model, what.into), self._place)
+        try:
+            self._copying = _Copying(work, GradualCopy(self._model, what.into), self._place)
+        except Exception as error:  # noqa: BLE001 - whoever waits for the copy gets it
+            return [Outcome(work, None, error)]
         return []
 
     def _copy_on(self) -> None:
         """Go on with a copy, if there is one."""
+        if self._copying is not None:
+            self._with_copy(self._step)
         copying = self._copying
-        if copying is None:
-            return
-        if copying.copy.is_lost:
-            copying.copy.begin()
-            copying = self._copying = copying._replace(of=self._place)
-        copying.copy.step()
-        if copying.copy.is_whole:
+        if copying is not None and copying.copy.is_whole:
             self._copying = None
             self._results.give([Outcome(copying.work, copying.of, None)])
+
+    def _step(self, copy: GradualCopy) -> None:
+        if copy.is_lost:
+            copy.begin()
+            self._copying = cast(_Copying, self._copying)._replace(of=self._place)
+        copy.step()
+
+    def _with_copy(self, do: Callable[[GradualCopy], None]) -> None:
+        """Do something for the copy that is being made; it reads the model only, so no more than it fails."""
+        try:
+            do(cast(_Copying, self._copying).copy)
+        except Exception as error:  # noqa: BLE001 - whoever waits for the copy gets it
+            self._fail_copy(error)
+
+    def _fail_copy(self, error: Exception | None) -> None:
+        """Give an error to who waits for a copy, if there is one."""
+        copying, self._copying = self._copying, None
+        if copying is not None:
+            self._results.give([Outcome(copying.work, None, error)])
 
     @property
     def _place(self) -> Copied:
@@ -203,7 +234,7 @@ class _Copying(NamedTuple):
     of: Copied
 
 
-def _unapplied(position: int | None, error: Exception) -> OutcomeUnknownError:
+def _unapplied(position: int | None, error: BaseException) -> OutcomeUnknownError:
     failure = OutcomeUnknownError(
         f"position {position} is in the journal and could not be applied ({described(error)}); "
         "start the process anew"

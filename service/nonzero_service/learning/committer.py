@@ -9,11 +9,13 @@ from typing import Final
 
 from nonzero_service.errors import GivenUpError, NotHeldError
 from nonzero_service.impressions.joined import References
+from nonzero_service.incidental import incidentally
 from nonzero_service.learning.committing import Group
 from nonzero_service.learning.gathering import Gathered
 from nonzero_service.learning.holding import Gate, resume_entry
 from nonzero_service.learning.results import Results
 from nonzero_service.learning.work import Applied, Change, Durable, Learn, Outcome, Resume, Work
+from nonzero_service.storage.errors import DiskFullError, JournalBusyError
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.rows import Entry
 
@@ -39,6 +41,9 @@ class Committer:
     it is durable, and learned from, in a part of the time. While single examples keep coming, groups of
     pieces are smaller, and one is not committed before the one before is applied: a single example, which
     cannot be applied before what is durable already, then waits for one of them at most.
+
+    What fails before the journal is given a group fails that group. What fails after, whatever it is, ends
+    the process: the rows may be there, and nobody must be told otherwise, nor learn past them.
 
     Parameters
     ----------
@@ -93,25 +98,39 @@ class Committer:
 
     def run(self) -> None:
         """Commit group after group, until the end."""
-        while works := self._next():
-            what = works[0].what
-            if isinstance(what, Change):
-                self._change(works, what.entry)
-            elif isinstance(what, Resume):
-                self._resume(works, what.discard)
-            elif isinstance(what, Learn):
-                self._commit(works)
-            else:
-                self._durable.put(Durable(works))
-            del works, what  # it may hold much: not until there is more to do
+        works: list[Work] = []
+        try:
+            while works := self._next():
+                self._do(works)
+                works = []  # it may hold much: not until there is more to do
+        except BaseException as error:  # noqa: BLE001 - a thread that ended so would leave everybody waiting
+            self._results.end(error, works)
+            self._refuse_rest()
         self._durable.put(None)
+
+    def _do(self, works: list[Work]) -> None:
+        what = works[0].what
+        if isinstance(what, Change):
+            self._change(works, what.entry)
+        elif isinstance(what, Resume):
+            self._resume(works, what.discard)
+        elif isinstance(what, Learn):
+            self._commit(works)
+        else:
+            self._durable.put(Durable(works))
+
+    def _refuse_rest(self) -> None:
+        """Refuse what waits, and what still comes, until the end."""
+        while (item := self._waiting.popleft() if self._waiting else self._queue.get()) is not None:
+            if isinstance(item, Work):
+                self._refuse([item], self._results.failure)
 
     def _next(self) -> list[Work]:
         """Take what is to be done next: a group of examples, or one other piece of work; nothing at last."""
         waiting = self._waiting
         self._receive()
         beside = self.beside_singles
-        while beside and self._unapplied and self._only_pieces_wait():
+        while beside and self._unapplied and self._only_pieces_wait() and self._results.failure is None:
             self._receive(wait=True)
         most = BESIDE_BYTES if beside else GROUP_BYTES
         works: list[Work] = []
@@ -164,68 +183,87 @@ class Committer:
         learns = [work.what for work in works if isinstance(work.what, Learn)]
         if not learns:
             return
-
-        def write() -> tuple[list[Entry], Durable]:
+        try:
             group = Group(list(learns), self._gate, self._journal.next_sequence)
-            entries = group.entries()
-            try:
-                position = self._journal.append(entries)
-            except BaseException:
-                group.failed()
-                raise
-            group.committed(position)
-            for learn in learns:
-                if learn.references is not None:
-                    self.settled(learn.references)
-            place = (position, self._journal.time_ms)
-            return entries, Durable(works, group.batches, *place, group.learned, self._gate.since)
+            entries, batches = group.entries(), group.batches
+        except Exception as raised:  # noqa: BLE001 - whoever waits for the work gets it
+            error: Exception | None = raised
+            self._refuse(works, raised)
+        else:
 
-        error = self._hand_on(works, write)
+            def book(position: int) -> Durable:
+                group.committed(position)
+                for learn in learns:
+                    if learn.references is not None:
+                        self.settled(learn.references)
+                place = (position, self._journal.time_ms)
+                return Durable(works, batches, *place, group.learned, self._gate.since)
+
+            error = self._write(works, entries, book)
+            if error is not None:
+                group.failed()
         for learn in learns if error is not None else ():
             learn.pieces.failure = error
 
     def _change(self, works: list[Work], entry: Entry) -> None:
         """Append a row that is no batch."""
-
-        def write() -> tuple[list[Entry], Durable]:
-            position = self._journal.append([entry])
-            return [entry], Durable(works, None, position, self._journal.time_ms)
-
-        self._hand_on(works, write)
+        self._write(works, [entry], lambda position: Durable(works, None, position, self._journal.time_ms))
 
     def _resume(self, works: list[Work], discard: bool) -> None:
         """Append the end of a pause to the journal."""
         since, held = self._gate.since, self._gate.examples
         if since is None:
-            refusal = NotHeldError("learning is not paused: there is nothing to resume")
-            self._results.give([Outcome(works[0], None, refusal)])
+            self._refuse(works, NotHeldError("learning is not paused: there is nothing to resume"))
             return
         entry = resume_entry(since, discard=discard, examples=held)
         counts = (0, held) if discard else (held, 0)
 
-        def write() -> tuple[list[Entry], Durable]:
-            position = self._journal.append([entry])
+        def book(position: int) -> Durable:
             self._gate.resumed(position)
-            place = (position, self._journal.time_ms)
-            return [entry], Durable(works, None, *place, (), None, since, *counts)
+            return Durable(works, None, position, self._journal.time_ms, (), None, since, *counts)
 
-        self._hand_on(works, write)
+        self._write(works, [entry], book)
 
-    def _hand_on(
-        self, works: Sequence[Work], write: Callable[[], tuple[list[Entry], Durable]]
+    def _write(
+        self, works: list[Work], entries: list[Entry], book: Callable[[int], Durable]
     ) -> Exception | None:
-        """Write a group's rows and hand it on; or return the error, and give it to those who wait."""
+        """Write a group's rows and hand it on; or return the error, which is given to those who wait.
+
+        Parameters
+        ----------
+        works
+            Whose rows they are.
+        entries
+            The rows: all that could go wrong in making them has not.
+        book
+            Takes the position of the last: notes that they are durable, and makes of them what is handed on.
+        """
+        results = self._results
+        if results.failure is not None:
+            self._refuse(works, results.failure)
+            return results.failure
+        nbytes = sum(len(entry.body) for entry in entries)
         try:
-            if self._results.failure is not None:
-                raise self._results.failure
-            entries, group = write()
-        except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it
-            self._results.fail([Outcome(work, None, error) for work in works], error)
-            return error
-        self.appended_bytes += sum(len(entry.body) for entry in entries)
-        self._unapplied += _learns_pieces(group)
-        self._durable.put(group)
+            try:
+                position = self._journal.append(entries)
+            except (DiskFullError, JournalBusyError) as error:  # nothing was written
+                self._refuse(works, error)
+                return error
+            # From here on they are durable: the process knows of them, or ends.
+            group = book(position)
+            self.appended_bytes += nbytes
+            self._unapplied += _learns_pieces(group)
+            self._durable.put(group)
+        except BaseException as error:  # noqa: BLE001 - whatever it is
+            results.end(error, works)
+            return results.failure
+        if self._gate.unsaid:
+            incidentally(self._gate.say)
         return None
+
+    def _refuse(self, works: Sequence[Work], error: Exception | None) -> None:
+        """Give an error to those who wait for what has not been written."""
+        self._results.give([Outcome(work, None, error) for work in works])
 
     def _read(self, works: list[Work]) -> list[Work]:
         """Read what has gathered; give back what holds nothing to learn from."""

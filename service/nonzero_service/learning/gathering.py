@@ -28,7 +28,7 @@ MOST: Final = 1 << 18
 class Waiter(Protocol):
     """Who waits for what comes of one body; a future of asyncio is one."""
 
-    def cancelled(self) -> bool:
+    def done(self) -> bool:
         """Whether nobody waits any more."""
 
     def set_result(self, result: Applied | None, /) -> None:
@@ -57,8 +57,7 @@ class Gathered(Work):
         self._max_weight = max_weight
         self._lock = threading.Lock()
         self._closed = False
-        self._bodies: list[bytes] = []
-        self._waiters: list[Waiter] = []
+        self._waiting: list[tuple[bytes, Waiter]] = []  # both or neither: results find their waiter by place
         self._taken: list[int] = []
 
     def add(self, body: bytes, waiter: Waiter) -> bool:
@@ -66,8 +65,7 @@ class Gathered(Work):
         with self._lock:
             if self._closed or self.nbytes >= MOST:
                 return False
-            self._bodies.append(body)
-            self._waiters.append(waiter)
+            self._waiting.append((body, waiter))
             self.nbytes += len(body)
         return True
 
@@ -76,27 +74,33 @@ class Gathered(Work):
         with self._lock:
             self._closed = True
         # What nobody waits for any more is not learned from.
-        wanted = [place for place, waiter in enumerate(self._waiters) if not waiter.cancelled()]
-        bodies = [self._bodies[place] for place in wanted]
+        wanted = [place for place, (_, waiter) in enumerate(self._waiting) if not waiter.done()]
+        bodies = [self._waiting[place][0] for place in wanted]
         parsed = teachable(read_bodies(bodies), bits, self._max_weight, labelled=True)
         self._taken = [wanted[line - 1] for line in parsed.lines.tolist()]
         self.what = self.what._replace(batch=parsed.batch)
-        self._bodies = []
 
     def give_back(self, value: Applied, error: BaseException | None) -> None:
-        """Give each its result."""
-        if error is not None:
-            for waiter in self._waiters:
-                if not waiter.cancelled():
+        """Give each its result; one that cannot take it does not keep the others from theirs."""
+        results: list[Applied | None] = [None] * len(self._waiting)
+        if error is None:
+            first = value.sequence - value.examples + 1
+            for rank, place in enumerate(self._taken):
+                learned = rank < value.examples
+                results[place] = (
+                    Applied(1, first + rank, None) if learned else Applied(0, value.sequence, None, 1)
+                )
+        failure: Exception | None = None
+        for (_, waiter), result in zip(self._waiting, results, strict=True):
+            try:
+                if waiter.done():
+                    continue
+                if error is None:
+                    waiter.set_result(result)
+                else:
                     waiter.set_exception(error)
-            return
-        results: list[Applied | None] = [None] * len(self._waiters)
-        first = value.sequence - value.examples + 1
-        for rank, place in enumerate(self._taken):
-            learned = rank < value.examples
-            results[place] = (
-                Applied(1, first + rank, None) if learned else Applied(0, value.sequence, None, 1)
-            )
-        for waiter, result in zip(self._waiters, results, strict=True):
-            if not waiter.cancelled():
-                waiter.set_result(result)
+            except Exception as raised:  # noqa: BLE001 - it is raised when all have had their turn
+                failure = raised
+        self._waiting = []
+        if failure is not None:
+            raise failure

@@ -127,6 +127,8 @@ class Gate:
         """How often it has tripped, in this process."""
         self.reason = reason
         """Why it tripped last."""
+        self.unsaid: list[tuple[str, str, dict[str, Any]]] = []
+        """What is to be logged, when all else is done: level, event, what it says."""
         self._breaker = breaker
         self._ended: list[tuple[int, int]] = []
 
@@ -140,7 +142,7 @@ class Gate:
         """Take note that a trip is in the journal."""
         self.since, self.reason = position, reason
         self.trips += 1
-        structlog.get_logger("breaker").error("learning is paused", position=position, **reason)
+        self.unsaid.append(("error", "learning is paused", {"position": position, **reason}))
 
     def resumed(self, position: int) -> None:
         """Take note that a resumption is in the journal."""
@@ -148,7 +150,14 @@ class Gate:
         self._ended.append((self.since, position))
         self.since, self.examples, self.reason = None, 0, None
         self.restart()
-        structlog.get_logger("breaker").warning("learning goes on", position=position)
+        self.unsaid.append(("warning", "learning goes on", {"position": position}))
+
+    def say(self) -> None:
+        """Log what there is to say."""
+        log = structlog.get_logger("breaker")
+        while self.unsaid:
+            level, event, members = self.unsaid.pop(0)
+            getattr(log, level)(event, **members)
 
     def restart(self) -> None:
         """Let the breaker's means begin anew."""

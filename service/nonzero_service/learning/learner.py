@@ -72,8 +72,8 @@ class Learner:
     queue_bytes
         How much may wait. Work that is larger than the whole queue is let in when nothing else waits.
     on_failure
-        Told, on the event loop, when a commit's outcome is unknown, or what is durable cannot be applied: the
-        process must end.
+        Told when a commit's outcome is unknown, or what is durable cannot be applied or answered: the process
+        must end. On the event loop, or, where that cannot be had, on the thread that failed.
     gate
         Whether examples are learned from or held; None: they are learned from.
     max_weight
@@ -207,9 +207,10 @@ class Learner:
         if not self._fits(len(body)):
             raise self._full()
         if self._gathered is None or not self._gathered.add(body, waiter):
-            self._gathered = Gathered(self._loop, self.max_weight)
-            self._gathered.add(body, waiter)
-            self.committer.put(self._gathered)
+            gathered = Gathered(self._loop, self.max_weight)
+            gathered.add(body, waiter)
+            self.committer.put(gathered)
+            self._gathered = gathered  # only now: what is added to it must be committed some day
         self.queued_bytes += len(body)
 
     def check_room(self) -> None:
@@ -291,13 +292,19 @@ class Learner:
     ) -> asyncio.Future[Any]:
         self._check_open()
         work = Work(what, nbytes, self._loop.create_future())
-        self.queued_bytes += nbytes
         self.committer.put(work)
+        self.queued_bytes += nbytes
         return work.future
 
     def _deliver(self, outcomes: list[Outcome]) -> None:
-        """Give results to those who wait, and room to others."""
+        """Give results to those who wait, and room to others; one that fails does not keep others waiting."""
+        failure: Exception | None = None
         for work, value, error in outcomes:
             self.queued_bytes -= work.nbytes
-            work.give_back(value, error)
+            try:
+                work.give_back(value, error)
+            except Exception as raised:  # noqa: BLE001 - it is raised when all have had their turn
+                failure = raised
         self._room.set()
+        if failure is not None:
+            raise failure

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import TypeGuard
 
-from nonzero_service.learning.work import Outcome
-from nonzero_service.storage.errors import DiskFullError, JournalBusyError
+from nonzero_service.learning.work import Outcome, Work
+from nonzero_service.storage.errors import JournalBusyError, JournalError, OutcomeUnknownError
 
 __all__ = ["Results"]
 
@@ -19,7 +20,8 @@ class Results:
     deliver
         Takes them on the event loop.
     on_failure
-        Told, on the event loop, of an error after which the process must end.
+        Told of an error after which the process must end: on the event loop, or, where that cannot be had, on
+        the thread that failed.
     """
 
     def __init__(
@@ -37,17 +39,62 @@ class Results:
 
     def give(self, outcomes: list[Outcome]) -> None:
         """Give results back."""
-        self._loop.call_soon_threadsafe(self._deliver, outcomes)
+        try:
+            self._loop.call_soon_threadsafe(self._given, outcomes)
+        except BaseException as error:  # noqa: BLE001 - whoever waits would wait for ever
+            self.end(error)
 
-    def fail(self, outcomes: list[Outcome], error: Exception) -> None:
-        """Give an error back; unless it says that nothing was written, the process must end."""
+    def end(self, error: BaseException, works: Iterable[Work] = ()) -> None:
+        """Let nothing more be made durable or applied, and have the process end; may be called again.
 
-        def deliver() -> None:
+        What is on disk may be more than what the process knows of: only a new start can tell.
+
+        Parameters
+        ----------
+        error
+            What was raised: what is not the journal's own becomes the cause of an
+            :class:`~nonzero_service.storage.errors.OutcomeUnknownError`, whatever it says of itself.
+        works
+            What is told of it.
+        """
+        if self.failure is None:
+            self.failure = error if _says_all(error) else _unknown(error)
+        failure = self.failure
+        try:
+            outcomes = [Outcome(work, None, failure) for work in works]
+            self._loop.call_soon_threadsafe(self._end, outcomes, failure)
+        except BaseException:  # noqa: BLE001 - it must end, and nobody waits behind a loop that is closed
+            if not self._loop.is_closed():
+                self._on_failure(failure)
+
+    def _given(self, outcomes: list[Outcome]) -> None:
+        try:
             self._deliver(outcomes)
-            if not isinstance(error, DiskFullError | JournalBusyError):
-                self._on_failure(error)
+        except BaseException as error:
+            self.failure = self.failure or _unknown(error)
+            self._on_failure(self.failure)
+            raise
 
-        self._loop.call_soon_threadsafe(deliver)
+    def _end(self, outcomes: list[Outcome], failure: Exception) -> None:
+        try:
+            self._on_failure(failure)  # first: it must be told, whatever comes of the answers
+        finally:
+            self._deliver(outcomes)
+
+
+def _says_all(error: BaseException) -> TypeGuard[JournalError]:
+    """Whether an error is the journal's own, and none that says that nothing was written and all goes on."""
+    return isinstance(error, JournalError) and not isinstance(error, JournalBusyError)
+
+
+def _unknown(error: BaseException) -> OutcomeUnknownError:
+    # Without the error's own words: they may be of any length, or fail.
+    failure = OutcomeUnknownError(
+        f"what is durable and what is learned may differ, because of {type(error).__name__}; start the "
+        "process anew: what is on disk decides"
+    )
+    failure.__cause__ = error
+    return failure
 
 
 def _nobody(outcomes: list[Outcome]) -> None:

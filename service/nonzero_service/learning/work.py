@@ -128,8 +128,8 @@ class Work:
     future: asyncio.Future[Any]
 
     def give_back(self, value: Any, error: BaseException | None) -> None:
-        """Tell who waits what came of it; a request that has gone has cancelled its future."""
-        if self.future.cancelled():
+        """Tell who waits what came of it, once; a request that has gone has cancelled its future."""
+        if self.future.done():
             return
         if error is None:
             self.future.set_result(value)

@@ -7,6 +7,7 @@ and the values of those that have slices, and then one request of many is looked
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, Final, Protocol
@@ -14,6 +15,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from nonzero.formats.json_bodies import NOT_JSON
+from nonzero_service.incidental import incidentally
 from nonzero_service.models.slicing import Slices
 from nonzero_service.wire.headers import JSON, NDJSON
 
@@ -60,6 +62,7 @@ class FieldNames:
         self._notes = notes
         self._slices = slices
         self._requests = 0
+        self._looking = threading.Lock()  # requests are read by several threads
 
     def all(self) -> list[str]:
         """Return the names."""
@@ -71,8 +74,11 @@ class FieldNames:
         self._requests += 1
         if self._requests > FIRST and self._requests % EVERY:
             return
-        known = self.all()
-        with suppress(*NOT_JSON):  # what is wrong with it, whoever reads all of it says
+        incidentally(self._look, media, data)
+
+    def _look(self, media: str, data: bytes) -> None:
+        with self._looking, suppress(*NOT_JSON):  # what is wrong with it, whoever reads all of it says
+            known = self.all()
             new = dict.fromkeys(name for name in self._found(media, data) if name not in known)
             if new:
                 # Another list, not a longer one: a snapshot may be reading it.

@@ -10,6 +10,7 @@ import structlog
 
 from nonzero import LogisticRegression
 from nonzero_service.attribution import Attribution
+from nonzero_service.incidental import incidentally
 from nonzero_service.learning.idempotency import Turns
 from nonzero_service.learning.learner import Learner
 from nonzero_service.models.names import FieldNames
@@ -17,7 +18,6 @@ from nonzero_service.models.origin import Origin
 from nonzero_service.models.recovery import Kept
 from nonzero_service.models.slicing import Slices
 from nonzero_service.models.snapshotting import Snapshooter
-from nonzero_service.storage.errors import StorageError
 
 __all__ = ["ServedModel"]
 
@@ -48,8 +48,8 @@ class ServedModel:
         try:
             taken = await self.snapshooter.take()
             log.info("saved", model=self.name, sequence=taken.sequence)
-        except (StorageError, OSError):
-            log.exception("no snapshot was taken", model=self.name)
+        except Exception:  # noqa: BLE001 - whatever it is, the journal has all, and the others are to be saved
+            incidentally(log.exception, "no snapshot was taken", model=self.name)
 
     async def let_go(self) -> None:
         """End the threads and close the files."""

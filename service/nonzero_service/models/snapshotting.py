@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 import structlog
 
 from nonzero import LogisticRegression
+from nonzero_service.incidental import incidentally
 from nonzero_service.learning.learner import Learner
 from nonzero_service.models.recovery import Kept, write_snapshot
 from nonzero_service.settings import Retention
@@ -119,8 +120,8 @@ class Snapshooter:
                     try:
                         await asyncio.shield(self.take())
                     except Exception:  # noqa: BLE001 - one that fails must not be the last that is tried
-                        self._log.exception("no snapshot could be taken", model=self._name)
                         self._since = time.monotonic()  # tried again when the time has passed anew
+                        incidentally(self._log.exception, "no snapshot could be taken", model=self._name)
 
     def _due(self) -> bool:
         newest = self.newest
@@ -144,7 +145,9 @@ class Snapshooter:
         if oldest is not None and self._retention == "snapshots":
             journal.truncate(self._learner.gate.needed_from(oldest))
         journal.expire_keys()
-        self._log.info(
-            "snapshot taken", model=self._name, position=position, bytes=snapshot.path.stat().st_size
+        incidentally(
+            lambda: self._log.info(
+                "snapshot taken", model=self._name, position=position, bytes=snapshot.path.stat().st_size
+            )
         )
         return snapshot

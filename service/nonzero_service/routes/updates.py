@@ -53,9 +53,10 @@ class Update:
             return False
         served = self.service.models.get(quick.scope["path_params"]["model"])
         served.learner.check_room()
-        served.learner.gather_for(_Single(quick, served.name), body)
-        quick.take()
         served.names.look(JSON, body)
+        single = _Single(quick, served.name)
+        quick.take()  # before it is queued: nobody else may answer what may be learned from
+        served.learner.gather_for(single, body)
         return True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,9 +69,8 @@ class Update:
             body = await self.service.bodies.json(headers, receive)
             gathers = headers.key is None and len(body) <= self.service.bodies.quick and not is_list(body)
             if gathers and ALONE not in scope:
-                gathered = served.learner.gather(body)
                 served.names.look(JSON, body)
-                applied = await gathered
+                applied = await served.learner.gather(body)
                 if applied is not None:
                     await send_json(send, updated(served.name, applied), 202 if applied.held else 200)
                     return
@@ -220,8 +220,8 @@ class _Single:
         self._quick = quick
         self._model = model
 
-    def cancelled(self) -> bool:
-        return self._quick.gone
+    def done(self) -> bool:
+        return self._quick.over
 
     def set_result(self, applied: Applied | None) -> None:
         if applied is None:

@@ -11,7 +11,12 @@ from typing import Final
 import apsw
 
 from nonzero_service.storage.database import PAGE_SIZE, connect, translated
-from nonzero_service.storage.errors import DiskFullError, JournalBusyError, StorageError
+from nonzero_service.storage.errors import (
+    DiskFullError,
+    JournalBusyError,
+    JournalError,
+    StorageError,
+)
 
 __all__ = ["Checkpointer"]
 
@@ -166,6 +171,12 @@ class Checkpointer:
                 _log.error("a checkpoint of %s failed: %s", self._path, error)
                 if not isinstance(error, DiskFullError):
                     return
+            except Exception as error:  # noqa: BLE001 - nobody would move the WAL any more
+                with self._changed:
+                    self._failure = JournalError(f"{self._path}: {type(error).__name__}: {error}")
+                    self._changed.notify_all()
+                _log.exception("a checkpoint of %s failed", self._path)
+                return
             with self._changed:
                 # What was committed meanwhile may have asked for another one too early.
                 self._wanted = self._wanted and (self._awaited or self._is_due())

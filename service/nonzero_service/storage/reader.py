@@ -311,6 +311,8 @@ class JournalReader:
             if connection is None:
                 raise JournalClosedError(f"{self.path} has been closed")
             with translated(self.path, connection):
+                if connection.in_transaction:  # it could not be ended, and would show an old moment for ever
+                    connection.execute("ROLLBACK")
                 connection.execute("BEGIN")
                 try:
                     yield connection

@@ -333,23 +333,6 @@ def test_a_batch_too_large_for_a_row_is_refused(with_learner: Learning) -> None:
     assert with_learner(use, queue_bytes=2**30).examples == 0
 
 
-def test_a_record_that_cannot_be_made_fails_its_group_and_ends_the_service(tmp_path: Path) -> None:
-    failures: list[Exception] = []
-
-    def broken(first: int, held: int) -> KeyRecord:
-        raise ValueError(first, held)
-
-    async def run() -> None:
-        with Journal(tmp_path) as journal:
-            learner = Learner("test", new_model(), journal, 2**20, failures.append)
-            with pytest.raises(ValueError, match="0, 0"):
-                await learner.submit(batches(1)[0], record=broken)
-            await learner.close()
-
-    asyncio.run(run())
-    assert len(failures) == 1
-
-
 class Defective(LogisticRegression):
     """A model that fails at a batch of 13 examples, as none should."""
 

@@ -6,7 +6,10 @@ from pathlib import Path
 from unittest.mock import patch
 
 import apsw
+import pytest
 
+from nonzero_service.storage.checkpoint import Checkpointer
+from nonzero_service.storage.errors import JournalFailedError
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.rows import Entry
 
@@ -66,3 +69,13 @@ def test_a_writer_is_not_kept_waiting_by_readers_and_pruning(memory_path: Path) 
         stop.set()
         thread.join()
         assert longest < 4  # and never the five seconds of a reader that does not let go
+
+
+def test_a_checkpoint_that_fails_as_none_should_is_told_to_the_next_append(memory_path: Path) -> None:
+    with (
+        Journal(memory_path, wal_limit=LIMIT) as journal,
+        patch.object(Checkpointer, "checkpoint", side_effect=MemoryError),
+    ):
+        with pytest.raises(JournalFailedError, match="MemoryError"):
+            largest_wal(journal, 200)
+        assert journal.position < 60  # and not when somebody has waited for it for ever

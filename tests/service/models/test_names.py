@@ -1,0 +1,59 @@
+"""The names of fields and values, which requests show to several threads."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+import structlog
+
+from nonzero_service.models.names import FieldNames
+from nonzero_service.models.slicing import MAX_NAMES, Slices
+
+
+def test_names_are_learned_by_several_threads_at_once() -> None:
+    notes: dict[str, Any] = {}
+    slices = Slices(["site"])
+    failures: list[BaseException] = []
+
+    class Strict(FieldNames):
+        """Keeps what a look raises."""
+
+        def _look(self, media: str, data: bytes) -> None:
+            try:
+                super()._look(media, data)
+            except BaseException as error:
+                failures.append(error)
+                raise
+
+    names = Strict(notes, slices)
+
+    def look(thread: int) -> None:
+        # More values than are kept: then those without a slice are looked for among all, and left out.
+        for j in range(400):
+            names._requests = 0
+            values = ",".join(f'"{thread}-{j}-{k}"' for k in range(40))
+            names.look("application/json", b'{"features": {"site": [%b]}}' % values.encode())
+
+    threads = [threading.Thread(target=look, args=(thread,)) for thread in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert names.all() == ["site"]
+    assert 0 < len(slices._names) <= MAX_NAMES
+
+
+def test_a_look_fails_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = FieldNames({}, Slices(["site"]))
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("dictionary changed size during iteration")
+
+    with monkeypatch.context() as patched, structlog.testing.capture_logs() as logged:
+        patched.setattr(Slices, "name", fail)
+        names.look("application/json", b'{"features": {"site": "news"}}')
+    assert names.all() == ["site"]
+    assert [line["event"] for line in logged] == ["something incidental failed"]
