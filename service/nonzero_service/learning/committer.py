@@ -205,7 +205,7 @@ class Committer:
 
         def write() -> tuple[list[Entry], Durable]:
             position = self._journal.append([entry])
-            self._gate.resumed(position)
+            self._gate.resumed(position, discard=discard)
             place = (position, self._journal.time_ms)
             return [entry], Durable(works, None, *place, (), None, since, *counts)
 
