@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression
 from nonzero_service.impressions.selecting import ordered
+from nonzero_service.learning.blocks import advance, count_unseen
 from nonzero_service.learning.jumps import (
     BLOCK,
     BLOCKS,
@@ -25,10 +26,9 @@ from nonzero_service.learning.jumps import (
     SUSPICIOUS,
     UNSEEN,
     UNSEEN_SHARE,
+    UNSETTLED,
     WARM,
     WINDOW,
-    advance,
-    count_unseen,
     new_watch,
 )
 
@@ -75,10 +75,19 @@ class BlockWatch:
         self._watch = new_watch()
         self._alert = 0
 
-    def forget(self) -> None:
-        """Forget what has not come into the means; they stay."""
+    def forget(self, *, learned: bool) -> None:
+        """Forget what has not come into the means; they stay.
+
+        Parameters
+        ----------
+        learned
+            Whether the model may have learned of a jump before that was noticed, in something else than the
+            loss. What comes as usual then looks wrong to it, and only learning mends that: the loss is
+            compared again when it has come back, or, where it does not within 10,000 examples, anew.
+        """
         self._watch.block[:] = 0.0
         self._watch.counters[[FILLED, BLOCKS, DENSE]] = 0
+        self._watch.counters[UNSETTLED] = WARM if learned else 0
         self._alert = 0
 
     def warm(self, learned: NDArray[np.float32]) -> None:
@@ -104,7 +113,7 @@ class BlockWatch:
             # A jump that was learned for as long as the breaker takes stays out of the means.
             run = run + 1 if start - last == WINDOW * BLOCK else 1
             last = start
-            self.forget()
+            self.forget(learned=False)
             if run > PASSING:
                 self.reset()
                 start, run = last - run * WINDOW * BLOCK, 0

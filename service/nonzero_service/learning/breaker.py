@@ -115,10 +115,16 @@ class Breaker:
         if self._clicks is not None:
             self._clicks.reset()
 
-    def forget(self) -> None:
-        """Forget what has not come into the means; they stay."""
-        self._examples.forget()
-        self._features.forget()
+    def forget(self, figure: str | None = None) -> None:
+        """Forget what has not come into the means; they stay.
+
+        Parameters
+        ----------
+        figure
+            Which one had jumped, where examples of that may have been learned.
+        """
+        self._examples.forget(learned=figure not in (None, "log_loss"))
+        self._features.forget(learned=False)
         if self._clicks is not None:
             self._clicks.forget()
 

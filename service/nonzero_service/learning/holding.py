@@ -149,11 +149,11 @@ class Gate:
         """
         assert self.since is not None  # noqa: S101 - who resumes has looked
         self._ended.append((self.since, position))
-        self.since, self.examples, self.reason = None, 0, None
         if self._breaker is not None and discard:
-            self._breaker.forget()
+            self._breaker.forget((self.reason or {}).get("figure"))
         elif self._breaker is not None:
             self._breaker.reset()
+        self.since, self.examples, self.reason = None, 0, None
         structlog.get_logger("breaker").warning("learning goes on", position=position)
 
     def failed(self, learned: list[References], *, tripped: bool) -> None:

@@ -1,8 +1,8 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
 """Whether what is to be learned from has jumped: sums over blocks of examples, and how they are compared.
 
-Compiled, because every example passes here before it is journalled. What the figures and their bounds are is
-said in :mod:`nonzero_service.learning.breaker`.
+What the figures and their bounds are is said in :mod:`nonzero_service.learning.breaker`; the sums are made in
+:mod:`nonzero_service.learning.blocks`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.compiled import inlined, kernel, types
+from nonzero.compiled import inlined
 
 __all__ = [
-    "BLOCK", "BLOCKS", "CALM", "CLICK_ERRORS", "CLICK_RATE", "CLICK_WEIGHT", "DENSE", "FILLED", "KNOWN",
-    "LOSS", "MEANT", "MEMORY", "SEEN", "SUSPICIOUS", "UNSEEN", "UNSEEN_SHARE", "WARM", "WINDOW", "Watch",
-    "advance", "count_unseen", "new_watch", "rate_jumped",
+    "ADDED", "BLOCK", "BLOCKS", "BY_WEIGHT", "CALM", "CLICKS", "CLICK_ERRORS", "CLICK_RATE", "CLICK_SHARE",
+    "CLICK_WEIGHT", "DENSE", "FILLED", "KNOWN", "LOG_WEIGHTS", "LOSS", "LOSSES", "LOSSES2", "MEANT", "MEMORY",
+    "PROMISED", "PROMISED2", "SAMPLES", "SEEN", "SUMS", "SUSPICIOUS", "UNSEEN", "UNSEEN_SHARE", "UNSETTLED",
+    "WARM", "WEIGHT", "WINDOW", "WITH_FEATURES", "Watch", "judged", "new_watch", "rate_jumped",
 ]  # fmt: skip
 
 BLOCK: Final = 250
@@ -47,8 +48,10 @@ CALM, SUSPICIOUS, CLICK_RATE, CLICK_WEIGHT, UNSEEN, LOSS = range(6)
 """What a block may turn out to be; the last four are jumps."""
 
 # Counters: examples in the block that is being filled, and in all; blocks in the window, in the means, and of
-# these with features; how many of the window's last blocks are dense.
-FILLED, SEEN, BLOCKS, MEANT, KNOWN, DENSE = range(6)
+# these with features; how many of the window's last blocks are dense; for how many blocks more a high loss is
+# put down to the model.
+FILLED, SEEN, BLOCKS, MEANT, KNOWN, DENSE, UNSETTLED = range(7)
+COUNTERS: Final = 7
 
 # Sums over a block. BY_WEIGHT is its log-odds of a click by weight, ADDED what that is more than by count.
 # Those of its sample are from SAMPLES on, which is how many examples that is. WITH_FEATURES is how many of
@@ -64,7 +67,7 @@ class Watch(NamedTuple):
     Parameters
     ----------
     counters
-        int64[6]: see the names above.
+        int64[7]: see the names above.
     block
         float64[13]: sums over the block that is being filled.
     window
@@ -89,27 +92,9 @@ class Watch(NamedTuple):
 def new_watch() -> Watch:
     """Return what is known when nothing was seen."""
     window = np.zeros((WINDOW, SUMS))
-    return Watch(np.zeros(6, np.int64), np.zeros(SUMS), window, np.zeros(SUMS), np.zeros(MEMORY), np.zeros(2))
-
-
-@inlined
-def sample(block, p, label, features, new):
-    """Add an example that was predicted: its loss, and what the prediction promised it would be.
-
-    Each counts once, whatever it weighs and however many features it has: one that counted a thousand times
-    would hide all the others.
-    """
-    p = min(max(p, 1e-15), 1 - 1e-7)
-    click, none = -math.log(p), -math.log1p(-p)
-    loss = click if label > 0 else none
-    block[SAMPLES] += 1
-    block[LOSSES] += loss
-    block[LOSSES2] += loss * loss
-    block[PROMISED] += p * click + (1 - p) * none
-    block[PROMISED2] += p * click * click + (1 - p) * none * none
-    if features > 0:
-        block[WITH_FEATURES] += 1
-        block[UNSEEN_SHARE] += new / features
+    return Watch(
+        np.zeros(COUNTERS, np.int64), np.zeros(SUMS), window, np.zeros(SUMS), np.zeros(MEMORY), np.zeros(2)
+    )
 
 
 def rate_jumped(clicks: float, n: float, usual: float, m: float, odds: float) -> bool:
@@ -192,7 +177,7 @@ def loss(watch, now, multiple, errors):
     What it was may rest on a sample without a click, where clicks are rare: so the predictions' own promise
     counts too, for the mean and for the spread.
     """
-    if now[SAMPLES] == 0 or watch.mean[SAMPLES] == 0:
+    if now[SAMPLES] == 0 or watch.mean[SAMPLES] < WARM:
         return False
     mean, usual, promised = now[LOSSES] / now[SAMPLES], watch.mean[LOSSES], now[PROMISED] / now[SAMPLES]
     spread2 = max(
@@ -203,6 +188,16 @@ def loss(watch, now, multiple, errors):
     usual = max(usual, promised)
     watch.figures[0], watch.figures[1] = mean, usual
     return mean > multiple * usual and (mean - usual) * math.sqrt(now[SAMPLES]) > errors * math.sqrt(spread2)
+
+
+@inlined
+def settled_loss(watch, now, multiple, errors):
+    """As :func:`loss`, where it is not put down to the model; it is no more once it has come back."""
+    counters = watch.counters
+    if counters[UNSETTLED] > 0 and loss(watch, now, 1 + (multiple - 1) / 2, 0.0):
+        return False
+    counters[UNSETTLED] = 0
+    return loss(watch, now, multiple, errors)
 
 
 @inlined
@@ -221,130 +216,8 @@ def judged(watch, bounds, now):
     if dense >= DENSE_ENOUGH:
         if unseen_share(watch, now, bounds[1]):
             return UNSEEN
-        if loss(watch, now, bounds[2], LOSS_ERRORS):
+        if settled_loss(watch, now, bounds[2], LOSS_ERRORS):
             return LOSS
-    if unseen_share(watch, now, bounds[1] / 2) or loss(watch, now, (1 + bounds[2]) / 2, DOUBTS):
+    if unseen_share(watch, now, bounds[1] / 2) or settled_loss(watch, now, (1 + bounds[2]) / 2, DOUBTS):
         return SUSPICIOUS
     return CALM
-
-
-@inlined
-def take_in(watch, sums):
-    """Take the sums over a block into the means."""
-    counters, mean = watch.counters, watch.mean
-    watch.odds[counters[MEANT] % MEMORY] = sums[BY_WEIGHT]
-    counters[MEANT] += 1
-    share = 1.0 / min(counters[MEANT], MEMORY)
-    for k in (CLICKS, ADDED):
-        mean[k] += (sums[k] - mean[k]) * share
-    samples = sums[SAMPLES]
-    if samples > 0:
-        mean[SAMPLES] += 1
-        for k in range(LOSSES, WITH_FEATURES):
-            mean[k] += (sums[k] / samples - mean[k]) / min(mean[SAMPLES], MEMORY)
-    if sums[WITH_FEATURES] > 0:
-        counters[KNOWN] += 1
-        share = 1.0 / min(counters[KNOWN], MEMORY)
-        mean[UNSEEN_SHARE] += (sums[UNSEEN_SHARE] / sums[WITH_FEATURES] - mean[UNSEEN_SHARE]) * share
-
-
-@inlined
-def put_away(watch, stride):
-    """Take the full block into the window, and what falls out of it into the means."""
-    counters, window, block = watch.counters, watch.window, watch.block
-    # Half an example is added to both sides, of the geometric mean weight: few heavy ones do not move it.
-    clicks, weight, half = block[CLICKS], block[WEIGHT], 0.5 * math.exp(block[LOG_WEIGHTS] / BLOCK)
-    block[BY_WEIGHT] = math.log((block[CLICK_SHARE] + half) / (weight - block[CLICK_SHARE] + half))
-    block[ADDED] = block[BY_WEIGHT] - math.log((clicks + 0.5) / (BLOCK - clicks + 0.5))
-    if counters[BLOCKS] == WINDOW:
-        take_in(watch, window[0])
-    for b in range(WINDOW):
-        for k in range(SUMS):
-            window[b, k] = window[b + 1, k] if b + 1 < WINDOW else block[k]
-    block[:] = 0.0
-    counters[FILLED] = 0
-    counters[BLOCKS] = min(counters[BLOCKS] + 1, WINDOW)
-    counters[DENSE] = min(counters[DENSE] + 1, WINDOW) if stride == 1 else 0
-
-
-_STATE = types.NamedTuple(
-    (
-        types.int64[::1],
-        types.float64[::1],
-        types.float64[:, ::1],
-        types.float64[::1],
-        types.float64[::1],
-        types.float64[::1],
-    ),
-    Watch,
-)
-
-
-@kernel(
-    types.UniTuple(types.intp, 2)(
-        types.float32.readonly,
-        types.float32.readonly,
-        types.intp,
-        types.intp,
-        types.intp,
-        types.intp,
-        types.float32.readonly,
-        types.int64[::1],
-        types.int64[::1],
-        _STATE,
-        types.float64[::1],
-        types.float64[::1],
-    )
-)
-def advance(labels, weights, start, stop, first, stride, p, features, new, watch, bounds, now):
-    """Look at the examples from `start` to `stop`, up to the end of a block that is not calm.
-
-    The k-th that is predicted is row ``first + k * stride``: with the probability ``p[k]``, and `new` ones of
-    its `features` unseen. `bounds` are those of the click odds, the unseen share and the loss. No weight is
-    0. Returns where the look ended, and what the last block is.
-    """
-    counters, block = watch.counters, watch.block
-    k = 0
-    for r in range(start, stop):
-        weight, label = np.float64(weights[r]), np.float64(labels[r])
-        block[CLICKS] += label
-        block[WEIGHT] += weight
-        block[CLICK_SHARE] += weight * label
-        block[LOG_WEIGHTS] += math.log(weight)
-        if r == first + k * stride and k < p.size:
-            sample(block, p[k], label, features[k], new[k])
-            k += 1
-        counters[FILLED] += 1
-        counters[SEEN] += 1
-        if counters[FILLED] == BLOCK:
-            put_away(watch, stride)
-            if counters[BLOCKS] == WINDOW and counters[MEANT] >= WARM:
-                what = judged(watch, bounds, now)
-                if what != CALM:
-                    return r + 1, what
-    return stop, CALM
-
-
-@kernel(
-    types.void(
-        types.int64.readonly,
-        types.uint32.readonly,
-        types.float32[:, ::1],
-        types.int64[::1],
-    )
-)
-def count_unseen(indptr, indices, rows, out):
-    """Count the nonzeros of each example whose row of the table has only empty accumulators.
-
-    By all of them: a change that the model notices empties those of most lanes, never of all.
-    """
-    lanes = rows.shape[1] // 2
-    mask = np.uint32(rows.shape[0] - 2)
-    for r in range(out.size):
-        out[r] = 0
-        for j in range(indptr[r], indptr[r + 1]):
-            i = np.intp(indices[j] & mask)
-            seen = False
-            for k in range(lanes):
-                seen |= rows[i, lanes + k] != 0
-            out[r] += not seen
