@@ -75,7 +75,7 @@ class BlockWatch:
         self._watch = new_watch()
         self._alert = 0
 
-    def forget(self, *, learned: bool) -> None:
+    def forget(self, *, learned: bool = False) -> None:
         """Forget what has not come into the means; they stay.
 
         Parameters
@@ -87,7 +87,8 @@ class BlockWatch:
         """
         self._watch.block[:] = 0.0
         self._watch.counters[[FILLED, BLOCKS, DENSE]] = 0
-        self._watch.counters[UNSETTLED] = WARM if learned else 0
+        if learned:
+            self._watch.counters[UNSETTLED] = WARM
         self._alert = 0
 
     def warm(self, learned: NDArray[np.float32]) -> None:
@@ -113,7 +114,7 @@ class BlockWatch:
             # A jump that was learned for as long as the breaker takes stays out of the means.
             run = run + 1 if start - last == WINDOW * BLOCK else 1
             last = start
-            self.forget(learned=False)
+            self.forget()
             if run > PASSING:
                 self.reset()
                 start, run = last - run * WINDOW * BLOCK, 0

@@ -17,7 +17,6 @@ from nonzero_service.learning.jumps import (
     BLOCKS,
     BY_WEIGHT,
     CALM,
-    CLICK_SHARE,
     CLICKS,
     DENSE,
     FILLED,
@@ -35,7 +34,8 @@ from nonzero_service.learning.jumps import (
     UNSEEN_SHARE,
     UNSETTLED,
     WARM,
-    WEIGHT,
+    WEIGHT_OF_0,
+    WEIGHT_OF_1,
     WINDOW,
     WITH_FEATURES,
     Watch,
@@ -90,8 +90,8 @@ def put_away(watch, stride):
     """Take the full block into the window, and what falls out of it into the means."""
     counters, window, block = watch.counters, watch.window, watch.block
     # Half an example is added to both sides, of the geometric mean weight: few heavy ones do not move it.
-    clicks, weight, half = block[CLICKS], block[WEIGHT], 0.5 * math.exp(block[LOG_WEIGHTS] / BLOCK)
-    block[BY_WEIGHT] = math.log((block[CLICK_SHARE] + half) / (weight - block[CLICK_SHARE] + half))
+    clicks, half = block[CLICKS], 0.5 * math.exp(block[LOG_WEIGHTS] / BLOCK)
+    block[BY_WEIGHT] = math.log((block[WEIGHT_OF_1] + half) / (block[WEIGHT_OF_0] + half))
     block[ADDED] = block[BY_WEIGHT] - math.log((clicks + 0.5) / (BLOCK - clicks + 0.5))
     if counters[BLOCKS] == WINDOW:
         take_in(watch, window[0])
@@ -149,8 +149,8 @@ def advance(labels, weights, start, stop, first, stride, p, features, new, watch
     for r in range(start, stop):
         weight, label = np.float64(weights[r]), np.float64(labels[r])
         block[CLICKS] += label
-        block[WEIGHT] += weight
-        block[CLICK_SHARE] += weight * label
+        block[WEIGHT_OF_1] += weight * label
+        block[WEIGHT_OF_0] += weight * (1 - label)
         block[LOG_WEIGHTS] += math.log(weight)
         if r == first + k * stride and k < p.size:
             sample(block, p[k], label, features[k], new[k])

@@ -115,16 +115,16 @@ class Breaker:
         if self._clicks is not None:
             self._clicks.reset()
 
-    def forget(self, figure: str | None = None) -> None:
-        """Forget what has not come into the means; they stay.
+    def forget(self, figure: str) -> None:
+        """Forget a jump, of which the first examples may have been learned; the means of before stay.
 
         Parameters
         ----------
         figure
-            Which one had jumped, where examples of that may have been learned.
+            Which one it was of.
         """
-        self._examples.forget(learned=figure not in (None, "log_loss"))
-        self._features.forget(learned=False)
+        self._examples.forget(learned=figure != "log_loss")
+        self._features.forget()
         if self._clicks is not None:
             self._clicks.forget()
 
@@ -150,8 +150,10 @@ class Breaker:
         fewer, jumped = self._clicks.admit(references.rows(0, count))
         return (count, reason) if jumped is None else (fewer, jumped)
 
-    def take_back(self, learned: Iterable[References]) -> None:
-        """Take note that impressions that were admitted could not be journalled: they come again."""
+    def take_back(self, admitted: Iterable[References]) -> None:
+        """Take note that what was admitted, some impressions among it, is not journalled: it comes again."""
+        self._examples.forget()
+        self._features.forget()
         if self._clicks is not None:
-            for references in learned:
+            for references in admitted:
                 self._clicks.take_back(references)

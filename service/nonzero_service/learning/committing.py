@@ -134,8 +134,7 @@ class Group:
 
     def failed(self) -> None:
         """Tell the gate that they are not."""
-        learned = [one for part in self._parts if part.is_learned for one in part.references]
-        self._gate.failed(learned, tripped=any(part.reason is not None for part in self._parts))
+        self._gate.failed([one for part in self._parts if part.is_learned for one in part.references])
 
     def _add(self, kind: str, batch: Batch, references: References | None, start: int) -> None:
         last = self._parts[-1] if self._parts else None

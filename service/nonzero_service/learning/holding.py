@@ -150,18 +150,16 @@ class Gate:
         assert self.since is not None  # noqa: S101 - who resumes has looked
         self._ended.append((self.since, position))
         if self._breaker is not None and discard:
-            self._breaker.forget((self.reason or {}).get("figure"))
+            self._breaker.forget(str((self.reason or {}).get("figure")))
         elif self._breaker is not None:
             self._breaker.reset()
         self.since, self.examples, self.reason = None, 0, None
         structlog.get_logger("breaker").warning("learning goes on", position=position)
 
-    def failed(self, learned: list[References], *, tripped: bool) -> None:
-        """Take note that what was admitted is not in the journal, a trip perhaps among it."""
+    def failed(self, admitted: list[References]) -> None:
+        """Take note that what was admitted, these impressions among it, is not in the journal."""
         if self._breaker is not None:
-            self._breaker.take_back(learned)
-            if tripped:
-                self._breaker.forget()
+            self._breaker.take_back(admitted)
 
     def needed_from(self, snapshot: int) -> int:
         """Return the first position that a start from the snapshot at a position needs."""

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from nonzero.compiled import inlined
 
 __all__ = [
-    "ADDED", "BLOCK", "BLOCKS", "BY_WEIGHT", "CALM", "CLICKS", "CLICK_ERRORS", "CLICK_RATE", "CLICK_SHARE",
+    "ADDED", "BLOCK", "BLOCKS", "BY_WEIGHT", "CALM", "CLICKS", "CLICK_ERRORS", "CLICK_RATE",
     "CLICK_WEIGHT", "DENSE", "FILLED", "KNOWN", "LOG_WEIGHTS", "LOSS", "LOSSES", "LOSSES2", "MEANT", "MEMORY",
     "PROMISED", "PROMISED2", "SAMPLES", "SEEN", "SUMS", "SUSPICIOUS", "UNSEEN", "UNSEEN_SHARE", "UNSETTLED",
-    "WARM", "WEIGHT", "WINDOW", "WITH_FEATURES", "Watch", "judged", "new_watch", "rate_jumped",
+    "WARM", "WEIGHT_OF_0", "WEIGHT_OF_1", "WINDOW", "WITH_FEATURES", "Watch", "judged", "new_watch",
+    "rate_jumped",
 ]  # fmt: skip
 
 BLOCK: Final = 250
@@ -56,7 +57,7 @@ COUNTERS: Final = 7
 # Sums over a block. BY_WEIGHT is its log-odds of a click by weight, ADDED what that is more than by count.
 # Those of its sample are from SAMPLES on, which is how many examples that is. WITH_FEATURES is how many of
 # them have any, UNSEEN_SHARE the sum of their shares of unseen ones.
-CLICKS, WEIGHT, CLICK_SHARE, LOG_WEIGHTS, BY_WEIGHT, ADDED, SAMPLES, LOSSES, LOSSES2 = range(9)
+CLICKS, WEIGHT_OF_1, WEIGHT_OF_0, LOG_WEIGHTS, BY_WEIGHT, ADDED, SAMPLES, LOSSES, LOSSES2 = range(9)
 PROMISED, PROMISED2, WITH_FEATURES, UNSEEN_SHARE = range(9, 13)
 SUMS: Final = 13
 

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from nonzero import AdaGrad, Batch, LogisticRegression
 from nonzero_service.learning.breaker import Bounds, Breaker
+from nonzero_service.learning.committing import Group
+from nonzero_service.learning.holding import Gate
+from nonzero_service.learning.work import Learn, Pieces
 
 Array = NDArray[Any]
 CALM = 20_000
@@ -60,6 +63,7 @@ ALL_ONES: dict[str, Array] = {
     "a heavy tail": np.minimum(np.exp(3 * RNG.normal(size=JUMP)), 1e6),
     "alternating": np.where(PLACE % 2 == 0, 1e-6, 1e6),
     "alternating blocks": np.where(PLACE // 250 % 2 == 0, 1e-6, 1e6),
+    "of every size": np.float32(10.0) ** np.linspace(-44, 6, JUMP, dtype=np.float32),
     "ever heavier": np.minimum(1.01**PLACE, 1e6),
 }
 
@@ -126,7 +130,7 @@ def test_weights_of_a_ramp_do_not_blind_it() -> None:
     breaker = new()
     labels = clicks(n, 0.05) & (np.arange(n) % 250 != 0)
     admitted(breaker, stream(labels, weights))
-    breaker.forget()
+    breaker.forget("click_weight")
     ones = (PLACE % 250 != 0).astype(float)
     count, reason = admitted(breaker, stream(ones, np.where(ones == 1, 1, 1e6)))
     assert reason is not None
@@ -197,6 +201,17 @@ def test_one_heavy_example_does_not_hide_that_all_others_are_predicted_wrongly(h
 # -- what is usual ------------------------------------------------------------------------------------------
 
 
+def test_what_could_not_be_journalled_leaves_the_usual_as_it_was() -> None:
+    gate = Gate(new())
+    for part in (stream(clicks(CALM, 0.05)), *[stream(np.ones(JUMP))] * 5):
+        learn = Learn(part, None, False, Pieces(), None)
+        group = Group([learn], gate, 0)
+        group.failed()
+    assert group.learned[0] <= 2000
+    kinds = [entry.kind for entry in Group([learn], gate, 0).entries()]
+    assert kinds == ["batch", "trip", "held"]
+
+
 def test_after_a_discard_the_usual_rate_is_that_of_before() -> None:
     breaker = new()
     admitted(breaker, stream(clicks(CALM, 0.05)))
@@ -205,7 +220,7 @@ def test_after_a_discard_the_usual_rate_is_that_of_before() -> None:
         assert reason is not None
         assert count <= 2000
         assert reason["before"] == pytest.approx(0.05, abs=0.01)
-        breaker.forget()
+        breaker.forget("click_rate")
 
 
 @pytest.mark.parametrize("leaked", [0, 250, 1000, 2000])

@@ -178,10 +178,10 @@ def test_after_a_discard_the_usual_rate_is_that_of_before(traffic: Traffic) -> N
         assert traffic.run(100)
         clicked = traffic.clicked
         traffic.reason = None
-        traffic.breaker.forget()
+        traffic.breaker.forget("click_rate")
         assert traffic.run(100)
         assert traffic.clicked - clicked <= 2500
         assert traffic.reason is not None
         assert traffic.reason["before"] == pytest.approx(0.05, abs=0.01)
         traffic.reason = None
-        traffic.breaker.forget()
+        traffic.breaker.forget("click_rate")
