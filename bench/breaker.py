@@ -7,6 +7,8 @@ round. The table says which figure tripped, and after how many examples of the j
 A second table is of the loss alone, at several bounds: where all else stays as it is, which jumps does it
 notice? The labels of the logs turned round, and those of others; and simulated streams in which all tastes of
 all values are drawn anew at once, the click rate kept. That is no fault, and the model learns it by itself.
+
+A third table is of streams that stay as they are, with weights of every kind: nothing but chance can trip.
 """
 
 from __future__ import annotations
@@ -130,6 +132,56 @@ def loss_alone(logs: dict[str, Batch]) -> None:
         print(f"| {name} | {' | '.join(_noticed(streams, bound) for bound in bounds)} |", flush=True)
 
 
+WEIGHTS: Final[dict[str, Callable[[Array, np.random.Generator], Array]]] = {
+    "all 1": lambda labels, _: np.ones(labels.size),
+    "negatives thinned to a tenth": lambda labels, _: np.where(labels, 1, 10),
+    "negatives thinned to a thousandth": lambda labels, _: np.where(labels, 1, 1000),
+    "a fifth of the clicks are corrections, of up to 101": lambda labels, rng: np.where(
+        labels & (rng.random(labels.size) < 0.2), 1 + 100 * rng.beta(0.5, 5, labels.size), 1
+    ),
+    "log-normal, sigma 1": lambda labels, rng: np.exp(rng.normal(size=labels.size)),
+    "log-normal, sigma 2": lambda labels, rng: np.exp(2 * rng.normal(size=labels.size)),
+    "log-normal, sigma 2, of clicks only": lambda labels, rng: np.where(
+        labels, np.exp(2 * rng.normal(size=labels.size)), 1
+    ),
+    "Pareto, exponent 1.5": lambda labels, rng: 1 + rng.pareto(1.5, labels.size),
+    "Pareto, exponent 1": lambda labels, rng: 1 + rng.pareto(1, labels.size),
+}
+"""Importance weights of examples with these labels; more than 1e6 is 1e6."""
+
+
+def trips(batch: Batch) -> int:
+    """Return how often a stream trips, each time discarded."""
+    breaker, count = Breaker(LogisticRegression(8), Bounds()), 0
+    start = 0
+    while start < len(batch):
+        admitted, reason = breaker.admit(batch.rows(start, min(start + 1_000_000, len(batch))))
+        start += admitted
+        if reason is not None:
+            count += 1
+            breaker.forget(reason["figure"])
+    return count
+
+
+def weighted() -> None:
+    """Print how often streams of ten million examples trip that stay as they are."""
+    rates = (0.0005, 0.005, 0.05, 0.3)
+    print(f"| weights, and the share of clicks | {' | '.join(f'{100 * rate:g} %' for rate in rates)} |")
+    print("|---" * (1 + len(rates)) + "|")
+    for name, weights in WEIGHTS.items():
+        cells = []
+        for rate in rates:
+            count = 0
+            for seed in (61, 62):
+                rng = np.random.default_rng(seed)
+                labels = rng.random(10_000_000) < rate
+                n = labels.size
+                heavy = np.minimum(weights(labels, rng), 1e6)
+                count += trips(Batch(np.arange(n + 1), np.arange(n) % 50, labels=labels, weights=heavy))
+            cells.append(str(count))
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.breaker", description=__doc__)
     parser.parse_args()
@@ -141,6 +193,8 @@ def main() -> None:
         print(_row(name, batch), flush=True)
     print()
     loss_alone(logs)
+    print()
+    weighted()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ __all__ = ["serve"]
 
 KERNELS: Final = (
     "wire.prediction_text",
-    "learning.jumps",
+    "learning.blocks",
     "impressions.unpacking",
     "impressions.packing",
     "impressions.index",

@@ -89,6 +89,43 @@ class Impressions:
         self.pending = sum(int((one.states[: one.used] == State.PENDING).sum()) for one in self._segments)
         """How many wait for their label."""
 
+    @property
+    def next_number(self) -> int:
+        """The number of the next impression that is kept."""
+        return self._next
+
+    @property
+    def ended(self) -> int:
+        """The windows of all impressions before this number have been ended, in this process or before."""
+        return self._expired
+
+    def clicks_of_ended(self, size: int, now_ms: int) -> NDArray[np.int64]:
+        """Count the clicks, in their windows, of each `size` impressions in a row whose windows have ended.
+
+        Parameters
+        ----------
+        size
+            How many are counted together: those whose numbers, divided by it, are alike.
+        now_ms
+            The journal's clock.
+
+        Returns
+        -------
+        int64[n]
+            Of each group that is whole, in the order in which they were predicted.
+        """
+        with self._lock:
+            first = self._segments[0].first // size if self._segments else 0
+            groups = self._next // size + 1 - first
+            clicks, many = np.zeros(groups, np.int64), np.zeros(groups, np.int64)
+            for one in self._segments:
+                due = int(np.searchsorted(one.times[: one.used], now_ms - self.rules.attribution_ms, "right"))
+                group = (one.first + np.arange(due)) // size - first
+                many += np.bincount(group, minlength=groups)
+                clicks += np.bincount(group[one.states[:due] == State.CLICKED], minlength=groups)
+        whole: NDArray[np.int64] = clicks[many == size]
+        return whole
+
     # -- keeping ---------------------------------------------------------------------------------------
 
     def keep(self, batch: Batch, probabilities: NDArray[np.float32], now_ms: int) -> int:

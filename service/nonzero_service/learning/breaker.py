@@ -1,60 +1,59 @@
 """The circuit breaker: notices that what is to be learned from has changed all at once.
 
 It looks at blocks of 250 examples before they are journalled, and compares the last 1,000 with an
-exponential mean over about the 50,000 before them. Three figures are watched:
+exponential mean over about the 50,000 before them. Four figures are watched:
 
-- the **click rate**, weighted: its odds have changed by more than a factor;
+- the **click rate**, each example counted once whatever it weighs: its odds have changed by more than a
+  factor;
+- the **share of weight** that clicks have: its odds have changed by more than that factor, and lie beyond
+  those of any block before;
 - the share of **unseen** features, whose row of the table is still nothing but zeros: it has grown by more
   than a difference;
 - the **loss** of what the model predicts for them: it is more than a multiple of what it was, and of what the
   predictions themselves promise.
 
 A change must also be beyond chance: six standard errors for a click rate, twelve for a loss, whose tail is
-long where clicks are rare. The first 10,000 examples after a start of the process or a resumption only make
-the means.
+long where clicks are rare. No weight enters an error, so none can hide a jump: each example counts once, and
+what weighs nothing, and teaches nothing, is not looked at.
 
-A click rate is that of every example. The other two figures need predictions, which cost about as much as
-learning does: while all is calm one example in 64 is predicted, which can only raise a suspicion (half the
+A click rate is that of every example. Unseen features and the loss need predictions, which cost about as much
+as learning does: while all is calm one example in 64 is predicted, which can only raise a suspicion (half the
 bound, two and a half standard errors); the 1,000 examples after that are all predicted, and from 500 of them
 on there is a judgement. (A block of which more than twice the bound is unseen is enough for one.) So a jump
 is noticed within 2,000 examples of its start, if it is large enough.
+
+Examples that were impressions come in no order that says anything of a click rate: clicks when they are
+clicked, negatives when their windows end. Their click rate is watched by the thousand impressions that were
+predicted together (:mod:`~nonzero_service.learning.cohort_watch`), and of the others only unseen features.
+
+What is usual is known again after a start, from what the model has learned from and what the impressions
+became. Where there is too little of that, the first 10,000 examples only make the means. So it is after a
+pause whose examples were applied: somebody has said that what jumped is right. After one whose examples were
+discarded the means are those of before.
 
 What is noticed becomes a row of the journal; nobody decides it anew.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Final
 
 import numpy as np
 
 from nonzero import Batch, LogisticRegression
-from nonzero_service.impressions.selecting import ordered
-from nonzero_service.learning.jumps import (
-    BLOCK,
-    CLICK_RATE,
-    FEATURES,
-    LOSS,
-    NEW,
-    SEEN,
-    SUSPICIOUS,
-    UNSEEN,
-    WINDOW,
-    advance,
-    count_unseen,
-    new_watch,
-)
+from nonzero.validation.progressive import RECENT
+from nonzero_service.impressions.joined import References
+from nonzero_service.impressions.store import Impressions
+from nonzero_service.learning.block_watch import BlockWatch
+from nonzero_service.learning.cohort_watch import CohortWatch
 
 __all__ = ["Bounds", "Breaker"]
 
-STRIDE: Final = 64
-"""One example of so many is predicted while all is calm."""
-
-ALERT: Final = WINDOW * BLOCK
-"""So many are all predicted after a suspicion."""
-
-FIGURES: Final = {CLICK_RATE: "click_rate", UNSEEN: "unseen_features", LOSS: "log_loss"}
+FEW_IMPRESSIONS: Final = 0.01
+"""Of what the model has learned last, so many may have been impressions without being in the way."""
 
 
 @dataclass(frozen=True)
@@ -82,24 +81,62 @@ class Breaker:
     Parameters
     ----------
     model
-        Whose predictions and table are looked at, beside its learner.
+        Whose predictions and table are looked at, beside its learner. It is at rest while this is made.
     bounds
         What trips it.
+    impressions
+        Those of the model; None where there are none.
+    now_ms
+        The journal's clock.
+    since
+        How many examples the model had learned from before it came here: of these nothing is taken for usual.
     """
 
-    def __init__(self, model: LogisticRegression, bounds: Bounds) -> None:
-        self._model = model
-        self._bounds = np.array([bounds.click_odds, bounds.unseen, bounds.loss])
-        self._now = np.zeros_like(new_watch().block)
-        self.reset()
+    def __init__(
+        self,
+        model: LogisticRegression,
+        bounds: Bounds,
+        impressions: Impressions | None = None,
+        now_ms: int = 0,
+        since: int = 0,
+    ) -> None:
+        self._examples = BlockWatch(model, bounds.click_odds, bounds.unseen, bounds.loss)
+        self._features = BlockWatch(model, inf, bounds.unseen, inf)  # of impressions
+        self._clicks = None if impressions is None else CohortWatch(impressions, bounds.click_odds, now_ms)
+        n = min(model.examples - since, RECENT)
+        if impressions is None or impressions.next_number <= FEW_IMPRESSIONS * n:
+            places = np.arange(model.examples - n, model.examples) % RECENT
+            self._examples.warm(model.state.progress.recent[places])
 
     def reset(self) -> None:
-        """Forget what was seen: the means begin anew."""
-        self._watch = new_watch()
-        self._alert = 0
+        """Forget all that was seen: the means begin anew."""
+        self._examples.reset()
+        self._features.reset()
+        if self._clicks is not None:
+            self._clicks.reset()
 
-    def admit(self, batch: Batch) -> tuple[int, dict[str, Any] | None]:
+    def forget(self, figure: str) -> None:
+        """Forget a jump, of which the first examples may have been learned; the means of before stay.
+
+        Parameters
+        ----------
+        figure
+            Which one it was of.
+        """
+        self._examples.forget(learned=figure != "log_loss")
+        self._features.forget()
+        if self._clicks is not None:
+            self._clicks.forget()
+
+    def admit(self, batch: Batch, references: References | None = None) -> tuple[int, dict[str, Any] | None]:
         """Look at examples that are to be learned from.
+
+        Parameters
+        ----------
+        batch
+            The examples.
+        references
+            Which impressions they were; None where they were none.
 
         Returns
         -------
@@ -107,63 +144,16 @@ class Breaker:
             How many of them may be; and where not all, why: the figure and what it was compared with, as JSON
             holds it.
         """
-        # Beside the learner, and so before it has learned from them: then they would be no surprise any more.
-        start, n = 0, len(batch)
-        while start < n:
-            alert = self._alert > 0
-            end = min(start + self._alert, n) if alert else n
-            stop, what = self._look(batch, start, end, 1 if alert else STRIDE)
-            self._alert = max(self._alert - (stop - start), 0)
-            if what in FIGURES:
-                return stop, self._reason(what)
-            if what == SUSPICIOUS and not self._alert:
-                self._alert = ALERT
-                if self._strange(batch.rows(max(stop - BLOCK, 0), stop)):
-                    return stop, self._reason(UNSEEN)
-            start = stop
-        return n, None
+        if references is None or self._clicks is None:
+            return self._examples.admit(batch)
+        count, reason = self._features.admit(batch)
+        fewer, jumped = self._clicks.admit(references.rows(0, count))
+        return (count, reason) if jumped is None else (fewer, jumped)
 
-    def _look(self, batch: Batch, start: int, stop: int, stride: int) -> tuple[int, int]:
-        """Look at some rows, of which one in `stride` is predicted; return where that ended, and at what."""
-        first = start + -int(self._watch.counters[SEEN]) % stride
-        chosen = np.arange(first, stop, stride)
-        new = np.empty(chosen.size, np.int64)
-        if chosen.size:
-            rows = batch if chosen.size == len(batch) else ordered(batch, chosen)
-            p = self._model.predict(rows)
-            count_unseen(rows.indptr, rows.indices, self._model.table.rows, new)
-            features = np.diff(rows.indptr)
-        else:
-            p, features = NOTHING, new
-        ended, what = advance(
-            batch.labels, batch.weights, start, stop, first, stride,
-            p, features, new, self._watch, self._bounds, self._now,
-        )  # fmt: skip
-        return int(ended), int(what)
-
-    def _strange(self, rows: Batch) -> bool:
-        """Whether a suspicious block, where all of it is still at hand, is by itself beyond twice the bound.
-
-        Where a field has few values, new ones are known as soon as the batch with them is learned.
-        """
-        if len(rows) < BLOCK:
-            return False
-        new = np.empty(BLOCK, np.int64)
-        count_unseen(rows.indptr, rows.indices, self._model.table.rows, new)
-        mean, figures = self._watch.mean, self._watch.figures
-        figures[:] = new.sum() / max(rows.nnz, 1), mean[NEW] / max(mean[FEATURES], 1)
-        return bool(figures[0] - figures[1] > 2 * self._bounds[1])
-
-    def _reason(self, what: int) -> dict[str, Any]:
-        now, before = self._watch.figures.tolist()
-        bound = float(self._bounds[[*FIGURES].index(what)])
-        return {
-            "figure": FIGURES[what],
-            "now": now,
-            "before": before,
-            "bound": bound,
-            "examples": WINDOW * BLOCK,
-        }
-
-
-NOTHING: Final = np.empty(0, np.float32)
+    def take_back(self, admitted: Iterable[References]) -> None:
+        """Take note that what was admitted, some impressions among it, is not journalled: it comes again."""
+        self._examples.forget()
+        self._features.forget()
+        if self._clicks is not None:
+            for references in admitted:
+                self._clicks.take_back(references)

@@ -219,7 +219,7 @@ class Committer:
         counts = (0, held) if discard else (held, 0)
 
         def book(position: int) -> Durable:
-            self._gate.resumed(position)
+            self._gate.resumed(position, discard=discard)
             return Durable(works, None, position, self._journal.time_ms, (), None, since, *counts)
 
         self._write(works, [entry], book)

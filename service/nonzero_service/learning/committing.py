@@ -99,7 +99,7 @@ class Group:
         closed = False
         for one in submitted:
             batch, n = one.batch, len(one.batch)
-            count, reason = (0, None) if closed else gate.admit(batch)
+            count, reason = (0, None) if closed else gate.admit(batch, one.references)
             references = one.references
             if count or not n:
                 kind = "batch" if references is None else "joined"
@@ -134,8 +134,7 @@ class Group:
 
     def failed(self) -> None:
         """Tell the gate that they are not."""
-        if any(part.reason is not None for part in self._parts):
-            self._gate.restart()
+        self._gate.failed([one for part in self._parts if part.is_learned for one in part.references])
 
     def _add(self, kind: str, batch: Batch, references: References | None, start: int) -> None:
         last = self._parts[-1] if self._parts else None

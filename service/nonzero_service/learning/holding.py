@@ -132,11 +132,11 @@ class Gate:
         self._breaker = breaker
         self._ended: list[tuple[int, int]] = []
 
-    def admit(self, batch: Batch) -> tuple[int, dict[str, Any] | None]:
+    def admit(self, batch: Batch, references: References | None) -> tuple[int, dict[str, Any] | None]:
         """Return how many of a batch's examples are learned from, and why no more, where that is new."""
         if self.since is not None:
             return 0, None
-        return (len(batch), None) if self._breaker is None else self._breaker.admit(batch)
+        return (len(batch), None) if self._breaker is None else self._breaker.admit(batch, references)
 
     def tripped(self, position: int, reason: dict[str, Any]) -> None:
         """Take note that a trip is in the journal."""
@@ -144,12 +144,18 @@ class Gate:
         self.trips += 1
         self.unsaid.append(("error", "learning is paused", {"position": position, **reason}))
 
-    def resumed(self, position: int) -> None:
-        """Take note that a resumption is in the journal."""
+    def resumed(self, position: int, *, discard: bool) -> None:
+        """Take note that a resumption is in the journal.
+
+        After a discard what was usual before is usual still. What is applied is what is usual from now on.
+        """
         assert self.since is not None  # noqa: S101 - who resumes has looked
         self._ended.append((self.since, position))
+        if self._breaker is not None and discard:
+            self._breaker.forget(str((self.reason or {}).get("figure")))
+        elif self._breaker is not None:
+            self._breaker.reset()
         self.since, self.examples, self.reason = None, 0, None
-        self.restart()
         self.unsaid.append(("warning", "learning goes on", {"position": position}))
 
     def say(self) -> None:
@@ -159,10 +165,10 @@ class Gate:
             level, event, members = self.unsaid.pop(0)
             getattr(log, level)(event, **members)
 
-    def restart(self) -> None:
-        """Let the breaker's means begin anew."""
+    def failed(self, admitted: list[References]) -> None:
+        """Take note that what was admitted, these impressions among it, is not in the journal."""
         if self._breaker is not None:
-            self._breaker.reset()
+            self._breaker.take_back(admitted)
 
     def needed_from(self, snapshot: int) -> int:
         """Return the first position that a start from the snapshot at a position needs."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -25,7 +26,7 @@ from nonzero_service.attribution import Attribution, rules_of
 from nonzero_service.errors import ClosedError, ModelExistsError, NotReadyError, UnknownModelError
 from nonzero_service.impressions.store import Impressions
 from nonzero_service.learning.breaker import Bounds, Breaker
-from nonzero_service.learning.fold import recalibration_entry, settings_entry
+from nonzero_service.learning.fold import recalibration_entry, settings_entry, start_of
 from nonzero_service.learning.holding import Gate
 from nonzero_service.learning.idempotency import Turns
 from nonzero_service.learning.learner import Learner
@@ -277,8 +278,7 @@ class Models:
             kept = await asyncio.to_thread(recover, path, settings.durability, progress, impressions.seen)
         await asyncio.to_thread(_recalibrate, kept, settings.recalibration)
         await asyncio.to_thread(kept.model.share if self.crew.sharing else kept.model.table.take)
-        bounds = Bounds(settings.breaker_click_odds, settings.breaker_unseen, settings.breaker_loss)
-        breaker = Breaker(kept.model, bounds) if settings.breaker == "on" else None
+        breaker = await asyncio.to_thread(_breaker_of, kept, settings, impressions)
         gate = Gate(breaker, kept.held_since, kept.held, kept.held_reason)
         learner = Learner(
             name, kept.model, kept.journal, settings.queue_bytes, self._on_failure, gate, settings.max_weight
@@ -314,6 +314,18 @@ class Models:
                 self._log.warning(
                     "a stored setting wins", model=name, setting=key, stored=stored, wanted=wanted
                 )
+
+
+def _breaker_of(kept: Kept, settings: Settings, impressions: Impressions) -> Breaker | None:
+    """Return the circuit breaker of a model; None where it is switched off."""
+    if settings.breaker == "off":
+        return None
+    bounds = Bounds(settings.breaker_click_odds, settings.breaker_unseen, settings.breaker_loss)
+    # What a model that came as a file has learned from elsewhere need not be like what comes here.
+    whole = kept.journal.first_position == 1
+    since = start_of(next(kept.journal.read(1))).examples if whole else 0
+    now_ms = max(time.time_ns() // 1_000_000, kept.journal.time_ms)
+    return Breaker(kept.model, bounds, impressions, now_ms, since)
 
 
 def _recalibrate(kept: Kept, wanted: Recalibrating) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from nonzero import AdaGrad, Batch, BatchError, LogisticRegression
 from nonzero.formats.json_bodies import parse_body
 from nonzero_service.errors import ClosedError, GivenUpError, QueueFullError
+from nonzero_service.impressions.joined import References
 from nonzero_service.learning.committer import GROUP_BYTES, Committer
 from nonzero_service.learning.fold import apply, settings_entry
 from nonzero_service.learning.gathering import Gathered
@@ -176,9 +177,9 @@ def test_beside_a_stream_every_second_group_is_of_single_examples(tmp_path: Path
 
         queued = threading.Event()
 
-        def admit(self, batch: Batch) -> tuple[int, dict[str, Any] | None]:
+        def admit(self, batch: Batch, references: References | None) -> tuple[int, dict[str, Any] | None]:
             self.queued.wait()
-            return super().admit(batch)
+            return super().admit(batch, references)
 
     async def run() -> None:
         with Journal(tmp_path) as journal:
