@@ -12,6 +12,8 @@
         ├── KeyInFlightError     another request with the same idempotency key is being read
         ├── KeyReusedError       an idempotency key came with another body
         ├── NotHeldError         there is nothing to resume
+        ├── ClockRightError      the journal's clock is the machine's
+        ├── KeyUnrecognisedError what a key came with is accepted otherwise than before
         ├── GivenUpError         whoever asked for it has gone
         ├── WorkerError          a process of the service has ended, or could not begin
         ├── LabelInFlightError   another label of the same impression is being learned from
@@ -23,10 +25,12 @@ from __future__ import annotations
 from nonzero.errors import NonzeroError
 
 __all__ = [
+    "ClockRightError",
     "ClosedError",
     "GivenUpError",
     "KeyInFlightError",
     "KeyReusedError",
+    "KeyUnrecognisedError",
     "LabelInFlightError",
     "ModelExistsError",
     "NotHeldError",
@@ -81,6 +85,14 @@ class LabelInFlightError(ServiceError):
 
 class NotHeldError(ServiceError):
     """There is nothing to resume: learning is not paused."""
+
+
+class ClockRightError(ServiceError):
+    """There is nothing to set: the journal's clock is the machine's."""
+
+
+class KeyUnrecognisedError(ServiceError):
+    """Of the body of an idempotency key other examples are accepted now than when it came first."""
 
 
 class ClosedError(ServiceError):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from nonzero.formats.json_bodies import parse_body
 from nonzero_service.models.registry import Models
@@ -33,6 +36,43 @@ def test_a_label_that_was_left_may_be_sent_again(tmp_path: Path) -> None:
                 again = await served.attribution.label([str(turns)], [1])
             assert again.verdicts[0] in ("joined", "duplicate")
         assert served.model.examples == 12
+        await models.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("where", ["room", "submit"])
+def test_what_fails_before_the_learner_has_it_is_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Whatever it is, and for labels as for windows that have ended."""
+
+    async def run() -> None:
+        models = Models(Settings.load(data_dir=tmp_path, bits=8, attribution_seconds=1), no_failure)
+        await models.open()
+        served = models.get("default")
+        store = served.attribution.impressions
+        batch = parse_body(b'{"features": {"site": "news"}, "id": "late"}')
+        served.attribution.keep(batch, served.model.predict(batch))
+        failed = asyncio.Event()
+
+        def fail(*_: Any, **__: Any) -> Any:
+            failed.set()
+            raise RuntimeError("not expected")
+
+        await served.attribution.close()  # its own task: here windows end when they are told to
+        with monkeypatch.context() as patch:
+            patch.setattr(served.learner, where, fail)
+            if where == "submit":
+                with pytest.raises(RuntimeError):
+                    await served.attribution.label(["late"], [1])
+            await asyncio.sleep(1.1)
+            with pytest.raises(RuntimeError):
+                await served.attribution._expire()
+            assert failed.is_set()
+            assert (store.pending, store.counts["expired"], store.counts["joined"]) == (1, 0, 0)
+        assert await served.attribution._expire()
+        assert (store.pending, store.counts["expired"], served.model.examples) == (0, 1, 1)
         await models.close()
 
     asyncio.run(run())

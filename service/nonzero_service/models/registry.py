@@ -29,6 +29,7 @@ from nonzero_service.learning.fold import recalibration_entry, settings_entry
 from nonzero_service.learning.holding import Gate
 from nonzero_service.learning.idempotency import Turns
 from nonzero_service.learning.learner import Learner
+from nonzero_service.models.clocks import ClockWatch
 from nonzero_service.models.data_directory import begin, has_begun
 from nonzero_service.models.learning_rules import AUTO
 from nonzero_service.models.memory import check_room
@@ -274,7 +275,10 @@ class Models:
         settings = self.settings
         impressions = await asyncio.to_thread(Impressions, path / "impressions", rules_of(settings))
         with ReplayProgress(name) as progress:
-            kept = await asyncio.to_thread(recover, path, settings.durability, progress, impressions.seen)
+            kept = await asyncio.to_thread(
+                recover, path, settings.durability, progress, impressions.seen, impressions.discarded
+            )
+        impressions.not_after(kept.journal.clock.now_ms())
         await asyncio.to_thread(_recalibrate, kept, settings.recalibration)
         await asyncio.to_thread(kept.model.share if self.crew.sharing else kept.model.table.take)
         bounds = Bounds(settings.breaker_click_odds, settings.breaker_unseen, settings.breaker_loss)
@@ -295,8 +299,19 @@ class Models:
         if slices.fields:
             learner.applier.learned = slices.learned
         names = FieldNames(kept.model.notes, slices)
+        clock = ClockWatch(name, kept.journal, learner, attribution)
         served = ServedModel(
-            name, path, origin_of(path), kept, learner, snapshooter, Turns(), attribution, names, slices
+            name,
+            path,
+            origin_of(path),
+            kept,
+            learner,
+            snapshooter,
+            Turns(),
+            attribution,
+            names,
+            slices,
+            clock,
         )
         self._served[name] = served
         self.crew.offer(name, kept.model)

@@ -193,13 +193,15 @@ class Update:
             ) as pieces,
         ):
             async for piece in pieces:
+                if flow.replays:
+                    continue
                 parsed = usable(piece.parsed, served.model.bits, labelled=True)
                 if parsed.errors:
                     flow.tally.reject(parsed.errors)
                     self.service.metrics.rejected(served.name, len(parsed.errors))
                     if strict:
                         raise _refused(parsed.errors)
-                await flow.give(parsed.batch, piece)
+                await flow.give(parsed, piece)
 
     async def _known(self, served: ServedModel, key: str) -> KeyRecord | None:
         """Return what the journal knows of a key."""
