@@ -126,10 +126,10 @@ def test_kills_after_any_steps(services: Forking, calm: Path, tmp_path: Path, fi
     every = [set(some) for n in range(len(names)) for some in itertools.combinations(names, n)]
     chosen = [(some, discard) for some in every for discard in (True, False)]
     random.Random(3).shuffle(chosen)
-    for some, discard in chosen[:120]:
+    for some, discard in chosen[:60]:
         interrupted(services, calm, tmp_path / "place", discard, some)
     figure(
         "a pause, killed after any of its steps: soundness, starts without the newest snapshot",
-        "120 of 120 right",
-        "120 of 120",
+        "60 of 60 right",
+        "60 of 60",
     )
