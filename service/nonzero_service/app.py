@@ -23,7 +23,7 @@ from nonzero_service.logs import described
 from nonzero_service.openapi import describe
 from nonzero_service.problems import problem_of
 from nonzero_service.requests import AtOnce, Requests
-from nonzero_service.routes import diagnosis, learning, models, operations, resumption
+from nonzero_service.routes import clocks, diagnosis, learning, models, operations, resumption
 from nonzero_service.routes.shortcut import Shortcut
 from nonzero_service.service import Service
 from nonzero_service.settings import Settings
@@ -103,6 +103,7 @@ def create_app(
     app.include_router(diagnosis.router(service))
     app.include_router(operations.router(service))
     app.include_router(resumption.router(service))
+    app.include_router(clocks.router(service))
     app.add_middleware(Requests, counts=service.metrics)
     shortcut = Shortcut(app.front, hot, service.metrics)
     app.front, app.at_once = shortcut, shortcut.at_once

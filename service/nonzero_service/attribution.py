@@ -8,6 +8,7 @@ does, so that it is in the journal, with its features, before it is learned from
 from __future__ import annotations
 
 import asyncio
+import errno
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,13 +22,15 @@ from numpy.typing import NDArray
 from nonzero import Batch
 from nonzero.errors import NonzeroError
 from nonzero_service.errors import LabelInFlightError
+from nonzero_service.impressions.claims import Claim
 from nonzero_service.impressions.rules import Keeping, Rules
-from nonzero_service.impressions.store import Claim, Impressions
+from nonzero_service.impressions.store import Impressions
 from nonzero_service.impressions.verdicts import Verdict
 from nonzero_service.incidental import incidentally
 from nonzero_service.learning.learner import Learner
 from nonzero_service.learning.work import Applied, Pieces, until_ended
 from nonzero_service.settings import Settings
+from nonzero_service.storage.errors import StorageError
 
 __all__ = ["Attribution", "Labelled", "rules_of"]
 
@@ -91,12 +94,13 @@ class Attribution:
         # Of its own, so that neither parsing nor a slow disk is in its way.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"impressions {name}")
         learner.committer.settled = impressions.settle
+        learner.applier.discarded = impressions.discarded
         self._task = asyncio.create_task(self._watch())
 
     @property
     def now_ms(self) -> int:
-        """The journal's clock: the later of the wall clock and the last row."""
-        return max(time.time_ns() // 1_000_000, self._learner.journal.time_ms)
+        """The journal's clock."""
+        return self._learner.journal.clock.now_ms()
 
     # -- predictions -----------------------------------------------------------------------------------
 
@@ -167,31 +171,38 @@ class Attribution:
     async def _claimed(self, ids: Sequence[str], labels: Sequence[int]) -> Claim:
         deadline = time.monotonic() + PATIENCE
         while True:
-            claiming = asyncio.ensure_future(
-                self._aside(lambda: self.impressions.claim(ids, labels, self.now_ms))
-            )
             try:
-                claim = await asyncio.shield(claiming)
-            except asyncio.CancelledError:  # nobody waits for it any more: it is to be claimed anew
-                claiming.add_done_callback(self._unclaimed)
-                raise
+                claim = await self._claim(lambda: self.impressions.claim(ids, labels, self.now_ms))
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                raise StorageError(f"the impressions of {self._name} cannot be used: {error}") from error
             if claim is not None:
                 return claim
             if time.monotonic() > deadline:
                 raise LabelInFlightError("another label of the same impression is in flight; come again")
             await asyncio.sleep(BREATH)
 
+    async def _claim(self, task: Callable[[], Claim | None]) -> Claim | None:
+        """Claim impressions on the thread that does so."""
+        claiming = asyncio.ensure_future(self._aside(task))
+        try:
+            return await asyncio.shield(claiming)
+        except asyncio.CancelledError:  # nobody waits for it any more: it is to be claimed anew
+            claiming.add_done_callback(self._unclaimed)
+            raise
+
     async def _learn(self, claim: Claim, *, wait: bool) -> Applied:
         """Hand a claim to the learner; give it back where it does not come into the journal."""
-        pieces = Pieces()
         try:
+            pieces = Pieces()
             if wait:
                 await self._learner.room(claim.batch)
             applied = self._learner.submit(claim.batch, references=claim.references, pieces=pieces)
+            applied.add_done_callback(lambda future: self._ended(future, claim))
         except BaseException:
             self.impressions.give_back(claim)
             raise
-        applied.add_done_callback(lambda future: self._ended(future, claim))
         return await until_ended(applied, pieces)
 
     def _unclaimed(self, claiming: asyncio.Future[Claim | None]) -> None:
@@ -201,8 +212,10 @@ class Attribution:
             self.impressions.give_back(claim)
 
     def _ended(self, future: asyncio.Future[Applied], claim: Claim) -> None:
-        if not future.cancelled() and future.exception() is not None:
+        if future.cancelled() or future.exception() is not None:
             self.impressions.give_back(claim)
+        else:
+            self.impressions.learned(claim)
 
     async def _aside(self, task: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, task)
@@ -214,6 +227,7 @@ class Attribution:
             while True:
                 await asyncio.sleep(LOOK_SECONDS)
                 try:
+                    self.impressions.not_after(self.now_ms)
                     while await self._expire():
                         pass
                     await self._aside(lambda: self.impressions.forget(self.now_ms))
@@ -222,15 +236,11 @@ class Attribution:
 
     async def _expire(self) -> bool:
         """Learn from the next impressions whose window has ended; return whether there were any."""
-        claim = await self._aside(lambda: self.impressions.expire(AT_ONCE, self.now_ms))
+        claim = await self._claim(lambda: self.impressions.expire(AT_ONCE, self.now_ms))
         if claim is None:
             return False
         if len(claim.references):
-            try:
-                await self._learn(claim, wait=True)
-            except Exception:
-                self.impressions.retry(int(claim.references.numbers[0]))
-                raise
+            await self._learn(claim, wait=True)
         return True
 
     def _say_failed(self, error: Exception) -> None:

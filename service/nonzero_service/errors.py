@@ -12,6 +12,8 @@
         ├── KeyInFlightError     another request with the same idempotency key is being read
         ├── KeyReusedError       an idempotency key came with another body
         ├── NotHeldError         there is nothing to resume
+        ├── ClockRightError      the journal's clock is the machine's
+        ├── KeyUnrecognisedError what a key came with is accepted otherwise than before
         ├── GivenUpError         whoever asked for it has gone
         ├── AddressError         the address cannot be listened on
         ├── StartError           the service cannot start; the log has said why
@@ -26,10 +28,12 @@ from nonzero.errors import NonzeroError
 
 __all__ = [
     "AddressError",
+    "ClockRightError",
     "ClosedError",
     "GivenUpError",
     "KeyInFlightError",
     "KeyReusedError",
+    "KeyUnrecognisedError",
     "LabelInFlightError",
     "ModelExistsError",
     "NotHeldError",
@@ -85,6 +89,14 @@ class LabelInFlightError(ServiceError):
 
 class NotHeldError(ServiceError):
     """There is nothing to resume: learning is not paused."""
+
+
+class ClockRightError(ServiceError):
+    """There is nothing to set: the journal's clock is the machine's."""
+
+
+class KeyUnrecognisedError(ServiceError):
+    """Of the body of an idempotency key other examples are accepted now than when it came first."""
 
 
 class ClosedError(ServiceError):

@@ -18,10 +18,12 @@ from starlette.types import Scope, Send
 
 from nonzero.errors import FormatError, InputError, LineError, SnapshotError
 from nonzero_service.errors import (
+    ClockRightError,
     ClosedError,
     GivenUpError,
     KeyInFlightError,
     KeyReusedError,
+    KeyUnrecognisedError,
     LabelInFlightError,
     ModelExistsError,
     NotHeldError,
@@ -64,8 +66,10 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (TooLargeError, 422),
     (KeyInFlightError, 409),
     (KeyReusedError, 422),
+    (KeyUnrecognisedError, 409),
     (LabelInFlightError, 503),
     (NotHeldError, 409),
+    (ClockRightError, 409),
     (NotReadyError, 503),
     (QueueFullError, 503),
     (GivenUpError, 503),

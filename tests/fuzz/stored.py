@@ -173,7 +173,9 @@ def bodies() -> dict[str, bytes]:
         "held": joined,
         "trip": b"{}",
         "resume": b'{"since":1,"discard":false}',
+        "clock": b'{"before_ms":2,"after_ms":1}',
         "remedy": msgspec.json.encode(remedy),
+        "recalibration": b"",
     }
 
 

@@ -39,11 +39,13 @@ class History:
                 journal.append([batch_entry(batch(self.seed))])
                 self.model.learn(batch(self.seed))
 
-    def snapshot(self) -> Path:
+    def snapshot(self, held_since: int | None = None) -> Path:
         with Journal(self.directory) as journal:
             position = journal.position
             snapshots = Snapshots(self.directory / "snapshots")
-            return write_snapshot(snapshots, position, journal.digest_at(position), self.model).path
+            return write_snapshot(
+                snapshots, position, journal.digest_at(position), self.model, held_since
+            ).path
 
     def prune(self) -> None:
         oldest = Snapshots(self.directory / "snapshots").prune()

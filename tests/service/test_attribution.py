@@ -96,3 +96,40 @@ def test_windows_end_though_a_look_at_them_failed(
     assert [line["log_level"] for line in logged if line["event"] == "windows could not be ended"] == [
         expected
     ]
+
+
+@pytest.mark.parametrize("where", ["room", "submit"])
+def test_what_fails_before_the_learner_has_it_is_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Whatever it is, and for labels as for windows that have ended."""
+
+    async def run() -> None:
+        models = Models(Settings.load(data_dir=tmp_path, bits=8, attribution_seconds=1), no_failure)
+        await models.open()
+        served = models.get("default")
+        store = served.attribution.impressions
+        batch = parse_body(b'{"features": {"site": "news"}, "id": "late"}')
+        served.attribution.keep(batch, served.model.predict(batch))
+        failed = asyncio.Event()
+
+        def fail(*_: Any, **__: Any) -> Any:
+            failed.set()
+            raise RuntimeError("not expected")
+
+        await served.attribution.close()  # its own task: here windows end when they are told to
+        with monkeypatch.context() as patch:
+            patch.setattr(served.learner, where, fail)
+            if where == "submit":
+                with pytest.raises(RuntimeError):
+                    await served.attribution.label(["late"], [1])
+            await asyncio.sleep(1.1)
+            with pytest.raises(RuntimeError):
+                await served.attribution._expire()
+            assert failed.is_set()
+            assert (store.pending, store.counts["expired"], store.counts["joined"]) == (1, 0, 0)
+        assert await served.attribution._expire()
+        assert (store.pending, store.counts["expired"], served.model.examples) == (0, 1, 1)
+        await models.close()
+
+    asyncio.run(run())

@@ -19,6 +19,7 @@ NDJSON = "application/x-ndjson"
 STATED = {
     "/v1/models/{model}/labels": {"post"},
     "/v1/models/{model}/resume": {"post"},
+    "/v1/models/{model}/clock": {"post"},
     "/v1/models/{model}/update": {"post"},
     "/v1/models/{model}/predict": {"post"},
     "/v1/models/{model}/explain": {"post"},

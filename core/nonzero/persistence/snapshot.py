@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 
 from nonzero.errors import SnapshotError
 
-__all__ = ["FORMAT", "digest_of", "read", "write"]
+__all__ = ["FORMAT", "digest_of", "read", "read_metadata", "write"]
 
 _PIECE: Final = 4 * 2**20
 _DTYPES: Final = {
@@ -119,6 +119,26 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read the metadata of what :func:`write` wrote, and nothing else: the digest is not checked.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is no such file.
+    SnapshotError
+        Where the file is not a saved model, or its head is damaged.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no saved model at {path}")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata: dict[str, Any] = json.loads((file.metadata() or {})["metadata"])
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise SnapshotError(f"{path} is not a saved model, or is damaged: {error}") from error
+    return metadata
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

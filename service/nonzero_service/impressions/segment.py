@@ -42,7 +42,7 @@ class State(IntEnum):
     EXPIRED = 0x3C
     """Its window ended, and it was learned from as a negative."""
     THINNED = 0x55
-    """Its window ended, and it was not kept."""
+    """Its window ended, and it was not learned from: it was not kept, or was held and then discarded."""
     CORRECTED = 0x5A
     """Its window had ended, and then its click came."""
     DAMAGED = 0x66
@@ -159,20 +159,44 @@ class Segment:
             if run.size:
                 os.pwrite(self._bytes, values[run].tobytes(), int(at[run[0]]))
 
-    def read(self, places: NDArray[np.int64]) -> Records:
-        """Read records back from the file."""
+    def read(self, places: NDArray[np.int64], *, anyway: bool = False) -> Records:
+        """Read records back from the file.
+
+        Parameters
+        ----------
+        places
+            int64[n]: which.
+        anyway
+            Whether one that the disk refuses to read is taken for damaged.
+
+        Raises
+        ------
+        OSError
+            Where the disk refuses, unless `anyway`.
+        """
         ends = self._ends[places]
         starts = np.where(places > 0, self._ends[np.maximum(places, 1) - 1], 0)
         sizes = ends - starts
-        if places.size and int(ends[-1] - starts[0]) <= 2 * int(sizes.sum()) and (np.diff(places) > 0).all():
-            data = os.pread(self._rows, 4 * int(ends[-1] - starts[0]), 4 * int(starts[0]))
+        near = places.size and int(ends[-1] - starts[0]) <= 2 * int(sizes.sum())
+        if near and not anyway and (np.diff(places) > 0).all():
+            data = self._read_at(4 * int(starts[0]), 4 * int(ends[-1] - starts[0]))
             at = starts - starts[0]
         else:
-            pieces = zip((4 * sizes).tolist(), (4 * starts).tolist(), strict=True)
-            data = b"".join([os.pread(self._rows, size, start) for size, start in pieces])
+            pieces = zip((4 * starts).tolist(), (4 * sizes).tolist(), strict=True)
+            data = b"".join([self._read_at(start, size, anyway=anyway) for start, size in pieces])
             at = np.cumsum(sizes) - sizes
         words: NDArray[Any] = np.frombuffer(data, np.uint32)
         return unpacked(words, at, sizes)
+
+    def _read_at(self, start: int, size: int, *, anyway: bool = False) -> bytes:
+        """Read some bytes of its records: zeros, which no record's checksum is right for, beyond the end."""
+        try:
+            data = os.pread(self._rows, size, start)
+        except OSError:
+            if not anyway:
+                raise
+            data = b""
+        return data.ljust(size, b"\0")
 
     def sync_rows(self) -> None:
         """Make its records durable."""

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch
+from nonzero_service.impressions.joined import References
 from nonzero_service.impressions.segment import Segment, State
 from nonzero_service.impressions.selecting import ordered
+from nonzero_service.impressions.times import mend
 from nonzero_service.impressions.unpacking import Records
 
 __all__ = ["Found", "Segments"]
 
 
 class Segments(list[Segment]):
-    """Segments in the order of their numbers. Used under the store's lock."""
+    """Segments in the order of their numbers. Used under the store's lock, but for :meth:`records`."""
+
+    def __init__(self, segments: Iterable[Segment] = ()) -> None:
+        super().__init__(segments)
+        self._unwritten: list[References] = []  # what has become of impressions, and the disk did not take
+        self._unread: set[int] = set()  # the numbers of records that the disk has once refused to read
 
     def find(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Return int64[n]: the number of each hash, -1 for an unknown one."""
@@ -58,6 +65,56 @@ class Segments(list[Segment]):
         """Note in memory what has become of each."""
         for segment, rows in self.parts(numbers):
             segment.states[numbers[rows] - segment.first] = states[rows]
+
+    def number_of(self, state: State) -> int:
+        """Return how many impressions are of a state."""
+        return sum(int((one.states[: one.used] == state).sum()) for one in self)
+
+    def mend_times(self, latest: int, by: int = 0) -> None:
+        """Take back the times of impressions that are later than `latest`, or than one that came after."""
+        for segment in reversed(self):
+            mend(segment.times[: segment.used], latest, by)
+            latest, by = int(segment.times[0]) if segment.used else latest, 0
+
+    def resolve(self, references: References) -> None:
+        """Note what has become of impressions: on disk too, at once or by :meth:`write_rest`."""
+        self.set(references.numbers, references.states)
+        try:
+            self.persist(references.numbers, references.states)
+        except OSError:
+            self._unwritten.append(references)
+
+    def write_rest(self) -> None:
+        """Write what the disk has refused to take.
+
+        Raises
+        ------
+        OSError
+            Where it still does.
+        """
+        while self._unwritten:
+            told = self._unwritten[0]
+            now = self.states(told.numbers)
+            self.persist(told.numbers, np.where(now == State.CLAIMED, told.states, now))
+            del self._unwritten[0]
+
+    def records(self, segment: Segment, places: NDArray[np.int64]) -> Records:
+        """Read records; one that the disk refuses for the second time is taken for damaged.
+
+        Raises
+        ------
+        OSError
+            Where it refuses one for the first time.
+        """
+        try:
+            return segment.read(places)
+        except OSError:
+            records = segment.read(places, anyway=True)
+            refused = set((places[~records.whole] + segment.first).tolist())
+            if refused <= self._unread:
+                return records
+            self._unread |= refused
+            raise
 
     def persist(self, numbers: NDArray[np.int64], states: NDArray[np.uint8]) -> None:
         """Write to the files what has become of each."""

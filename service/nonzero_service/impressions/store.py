@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from nonzero import Batch
 from nonzero.batches.ids import Ids
+from nonzero_service.impressions.claims import Claim, labelled_batch, negatives
 from nonzero_service.impressions.early import Early
 from nonzero_service.impressions.hashes import hashes_of
 from nonzero_service.impressions.joined import References
@@ -21,8 +21,7 @@ from nonzero_service.impressions.packing import Offered
 from nonzero_service.impressions.rules import Rules
 from nonzero_service.impressions.segment import Segment, State
 from nonzero_service.impressions.segments import Found, Segments
-from nonzero_service.impressions.selecting import labelled
-from nonzero_service.impressions.verdicts import Verdict, decide
+from nonzero_service.impressions.verdicts import decide
 from nonzero_service.storage.files import sync_directory
 
 __all__ = ["Claim", "Impressions"]
@@ -30,19 +29,11 @@ __all__ = ["Claim", "Impressions"]
 DELAYS: Final = 10_000
 """Of so many labels the delays are remembered."""
 
+PASSING: Final = 1000
+"""By so many milliseconds one thread's reading of the clock may be later than another's."""
 
-@dataclass(frozen=True, eq=False)
-class Claim:
-    """Impressions that are being resolved; nobody else gets them until they are settled or given back."""
-
-    verdicts: list[Verdict]
-    """Of each label that was given; none for an expiry."""
-    batch: Batch
-    """What is to be learned."""
-    references: References
-    """Which impressions that is."""
-    before: NDArray[np.uint8]
-    """uint8[n]: what they were."""
+_NO_NUMBERS: Final = np.empty(0, np.int64)
+_NO_STATES: Final = np.empty(0, np.uint8)
 
 
 class Impressions:
@@ -70,7 +61,7 @@ class Impressions:
         self.delays: deque[int] = deque(maxlen=DELAYS)
         """Milliseconds from prediction to label, of the last labels that were learned from."""
         self._directory = directory
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._early = Early()
         if not directory.exists():
             directory.mkdir()
@@ -82,11 +73,12 @@ class Impressions:
         self._segments = Segments(one for one in found if one.used)
         self._open: Segment | None = None
         self._next = self._segments[-1].next if self._segments else 0
-        self._last_ms = max((int(one.times[-1]) for one in self._segments), default=0)
+        self._last_ms = int(self._segments[-1].times[-1]) if self._segments else 0
+        self._segments.mend_times(self._last_ms)
         self._expired = firsts[0] if firsts else 0  # every number before it has had its window
         self._unsynced: list[Segment] = []
         self._named = True
-        self.pending = sum(int((one.states[: one.used] == State.PENDING).sum()) for one in self._segments)
+        self.pending = self._segments.number_of(State.PENDING)
         """How many wait for their label."""
 
     @property
@@ -125,6 +117,21 @@ class Impressions:
                 clicks += np.bincount(group[one.states[:due] == State.CLICKED], minlength=groups)
         whole: NDArray[np.int64] = clicks[many == size]
         return whole
+
+    def not_after(self, now_ms: int, by_ms: int = 0) -> None:
+        """Take back the times of impressions that are after the journal's clock: it has been set back.
+
+        Parameters
+        ----------
+        now_ms
+            The journal's clock.
+        by_ms
+            By how much it was set back, where that is known.
+        """
+        with self._lock:
+            if self._last_ms > now_ms + PASSING:
+                self._segments.mend_times(now_ms, by_ms)
+                self._last_ms = now_ms
 
     # -- keeping ---------------------------------------------------------------------------------------
 
@@ -194,6 +201,11 @@ class Impressions:
         -------
         Claim | None
             None where one of them is claimed already: ask again when it is settled.
+
+        Raises
+        ------
+        OSError
+            Where the disk refuses: nothing is claimed then.
         """
         ids = Ids.of(names)
         hashes = hashes_of(ids, np.arange(len(ids)))
@@ -203,61 +215,72 @@ class Impressions:
                 return None
         # Their ids are compared before anything is decided: a hash may be of another id.
         records = self._read(np.flatnonzero(numbers >= 0), numbers)
-        with self._lock:
-            for row, name in records.names.items():
-                if not name:
-                    self._segments.set(numbers[row : row + 1], np.array([State.DAMAGED], np.uint8))
-                    self.counts["damaged"] += 1
-                elif name != ids.pieces[row]:
-                    numbers[row] = -1
-            states, times = self._segments.states(numbers), self._segments.times(numbers)
-            if (states == State.CLAIMED).any():
-                return None
-            decided = decide(self.rules, numbers.tolist(), labels, states.tolist(), (now_ms - times).tolist())
-            taken = np.flatnonzero([verdict in ("joined", "corrected") for verdict in decided])
-            given = np.array(labels, np.int64)
-            thin = ~self.rules.keeps(numbers[taken], hashes[taken]) & (given[taken] == 0)
-            becomes = np.where(given[taken] == 1, State.CLICKED, State.NEGATIVE).astype(np.uint8)
-            becomes[[decided[row] == "corrected" for row in taken.tolist()]] = State.CORRECTED
-            self._segments.set(numbers[taken], np.where(thin, becomes, State.CLAIMED).astype(np.uint8))
-            self._segments.persist(numbers[taken[thin]], becomes[thin])
-            self.pending -= int((states[taken] == State.PENDING).sum())
-            self.counts["thinned"] += int(thin.sum())
-            self.delays.extend((now_ms - times[taken]).tolist())
-            self.counts.update(decided)
-        learned, becomes = taken[~thin], becomes[~thin]
-        before = states[learned]
-        batch, probabilities = records.chosen(learned)
-        clicks = given[learned] == 1
-        known = numbers[learned]
-        weights = np.where(clicks, batch.weights, self.rules.weight_of_negatives(known, batch.weights))
-        late = becomes == State.CORRECTED
-        weights[late] = self.rules.weight_of_corrections(
-            known[late], batch.weights[late], probabilities[late], before[late] == State.EXPIRED
-        )
-        return Claim(
-            decided,
-            labelled(batch, clicks.astype(np.float32), weights.astype(np.float32)),
-            References(known, hashes[learned], becomes),
-            before,
-        )
+        known, before = _NO_NUMBERS, _NO_STATES
+        try:
+            with self._lock:
+                for row, name in records.names.items():
+                    if not name:
+                        self._damaged(numbers[row : row + 1])
+                    elif name != ids.pieces[row]:
+                        numbers[row] = -1
+                states, times = self._segments.states(numbers), self._segments.times(numbers)
+                if (states == State.CLAIMED).any():
+                    return None
+                ages = now_ms - times
+                decided = decide(self.rules, numbers.tolist(), labels, states.tolist(), ages.tolist())
+                taken = np.flatnonzero([verdict in ("joined", "corrected") for verdict in decided])
+                clicks = np.array(labels, np.int64)[taken] == 1
+                thin = ~self.rules.keeps(numbers[taken], hashes[taken]) & ~clicks
+                becomes = np.where(clicks, State.CLICKED, State.NEGATIVE).astype(np.uint8)
+                becomes[[decided[row] == "corrected" for row in taken.tolist()]] = State.CORRECTED
+                waited = int((states[taken] == State.PENDING).sum())
+                self._segments.persist(numbers[taken[thin]], becomes[thin])  # first: the disk may refuse
+                learned = taken[~thin]
+                known, before = numbers[learned], states[learned]
+                self._segments.set(numbers[taken], np.where(thin, becomes, State.CLAIMED).astype(np.uint8))
+                self.pending -= waited
+            references = References(known, hashes[learned], becomes[~thin])
+            batch = labelled_batch(self.rules, records, learned, clicks[~thin], references, before)
+            delays = np.maximum(ages, 0)
+            claim = Claim(decided, batch, references, before, delays[learned])
+            final = [verdict for verdict in decided if verdict not in ("joined", "corrected")]
+            with self._lock:
+                self.delays.extend(delays[taken[thin]].tolist())
+                self.counts.update(final)
+                self.counts.update(thinned=int(thin.sum()), joined=int(thin.sum()))
+        except BaseException:
+            self._put_back(known, before)
+            raise
+        return claim
 
     def settle(self, references: References) -> None:
-        """Note that what was claimed is in the journal."""
+        """Note that what was claimed is in the journal: that is true, whatever the disk says to the note."""
         with self._lock:
-            self._segments.set(references.numbers, references.states)
-            self._segments.persist(references.numbers, references.states)
+            self._segments.resolve(references)
+            expired = int((references.states == State.EXPIRED).sum())
+            corrected = int((references.states == State.CORRECTED).sum())
+            self.counts["expired"] += expired
+            self.counts["ended"] += expired
+            self.counts["corrected"] += corrected
+            self.counts["joined"] += len(references) - expired - corrected
+
+    def learned(self, claim: Claim) -> None:
+        """Note that what was claimed has been learned from: how late its labels were."""
+        with self._lock:
+            self.delays.extend(claim.delays.tolist())
 
     def give_back(self, claim: Claim) -> None:
-        """Undo a claim of which nothing came into the journal."""
+        """Undo a claim of which nothing came into the journal; one that was settled stays so."""
+        self._put_back(claim.references.numbers, claim.before)
+
+    def discarded(self, references: References) -> None:
+        """Note that a row that was held is never learned from: a click has no negative of it to take back."""
         with self._lock:
-            self._segments.set(claim.references.numbers, claim.before)
-            self.pending += int((claim.before == State.PENDING).sum())
-            self.counts.subtract(
-                ["corrected" if state == State.CORRECTED else "joined" for state in claim.references.states]
-                if claim.verdicts
-                else ["expired", "ended"] * len(claim.references)
-            )
+            numbers, hashes = references.numbers, references.hashes
+            undone = (references.states == State.EXPIRED) & (self._segments.hashes_of(numbers) == hashes)
+            undone &= self._segments.states(numbers) == State.EXPIRED
+            thinned = np.full(int(undone.sum()), State.THINNED, np.uint8)
+            self._segments.resolve(References(numbers[undone], hashes[undone], thinned))
 
     def seen(self, references: References) -> None:
         """Take over from a row of the journal what has become of impressions: a crash may have lost it."""
@@ -282,44 +305,44 @@ class Impressions:
         -------
         Claim | None
             None where no more windows have ended.
-        """
-        with self._lock:
-            segment = next((one for one in self._segments if one.next > self._expired), None)
-            if segment is None:
-                return None
-            start = max(self._expired - segment.first, 0)
-            times = segment.times[start : min(start + limit, segment.used)]
-            due = int(np.searchsorted(times, now_ms - self.rules.attribution_ms, "right"))
-            if not due:
-                return None
-            places = np.flatnonzero(segment.states[start : start + due] == State.PENDING) + start
-            hashes = segment.hashes[places]
-            numbers = places + segment.first
-            kept = self.rules.keeps(numbers, hashes)
-            segment.states[places] = np.where(kept, State.CLAIMED, State.THINNED)
-            segment.settle_on_disk(places[~kept], np.full(int((~kept).sum()), State.THINNED, np.uint8))
-            self.pending -= places.size
-            self.counts["thinned"] += int((~kept).sum())
-            self.counts["expired"] += int(kept.sum())
-            self.counts["ended"] += places.size
-            self._expired = segment.first + start + due
-        places, numbers, hashes = places[kept], numbers[kept], hashes[kept]
-        records = segment.read(places) if places.size else None
-        batch = Batch.empty() if records is None else records.batch
-        weights = self.rules.weight_of_negatives(numbers, batch.weights)
-        if records is not None and not records.whole.all():  # such a row is empty, and weighs nothing
-            self.counts["damaged"] += int((~records.whole).sum())
-        return Claim(
-            [],
-            labelled(batch, np.zeros(places.size, np.float32), weights),
-            References(numbers, hashes, np.full(places.size, State.EXPIRED, np.uint8)),
-            np.full(places.size, State.PENDING, np.uint8),
-        )
 
-    def retry(self, number: int) -> None:
-        """Look for ended windows from `number` on again, after an expiry that was given back."""
-        with self._lock:
-            self._expired = min(self._expired, number)
+        Raises
+        ------
+        OSError
+            Where the disk refuses: nothing is claimed then.
+        """
+        known, before = _NO_NUMBERS, _NO_STATES
+        try:
+            with self._lock:
+                segment = next((one for one in self._segments if one.next > self._expired), None)
+                if segment is None:
+                    return None
+                start = max(self._expired - segment.first, 0)
+                times = segment.times[start : min(start + limit, segment.used)]
+                due = int(np.searchsorted(times, now_ms - self.rules.attribution_ms, "right"))
+                if not due:
+                    return None
+                places = np.flatnonzero(segment.states[start : start + due] == State.PENDING) + start
+                numbers, hashes = places + segment.first, segment.hashes[places]
+                kept = self.rules.keeps(numbers, hashes)
+                becomes = np.where(kept, State.CLAIMED, State.THINNED).astype(np.uint8)
+                segment.settle_on_disk(places[~kept], becomes[~kept])  # first: the disk may refuse
+                known, before = numbers[kept], np.full(int(kept.sum()), State.PENDING, np.uint8)
+                segment.states[places] = becomes
+                self.pending -= places.size
+                self._expired = segment.first + start + due
+            references = References(known, hashes[kept], np.full(known.size, State.EXPIRED, np.uint8))
+            batch, damaged = Batch.empty(), 0
+            if known.size:
+                records = self._segments.records(segment, places[kept])
+                batch, damaged = negatives(self.rules, records, known), int((~records.whole).sum())
+            claim = Claim([], batch, references, before, np.empty(0, np.int64))
+            with self._lock:
+                self.counts.update(thinned=int((~kept).sum()), ended=int((~kept).sum()), damaged=damaged)
+        except BaseException:
+            self._put_back(known, before)
+            raise
+        return claim
 
     def forget(self, now_ms: int) -> int:
         """Delete the segments that are of no more use; return how many."""
@@ -332,7 +355,8 @@ class Impressions:
                 and (not one.used or int(one.times[one.used - 1]) < last)
                 and not (one.states[: one.used] == State.CLAIMED).any()
             ]
-            self._segments = Segments(one for one in self._segments if one not in gone)
+            for one in gone:
+                self._segments.remove(one)
             self._unsynced = [one for one in self._unsynced if one not in gone]
             if self._open in gone:
                 self._open = None
@@ -365,8 +389,15 @@ class Impressions:
             raise
 
     def sync_states(self) -> None:
-        """Make durable what has become of them, before rows of the journal that say so are dropped."""
+        """Make durable what has become of them, before rows of the journal that say so are dropped.
+
+        Raises
+        ------
+        OSError
+            Where the disk refuses.
+        """
         with self._lock:
+            self._segments.write_rest()
             segments = list(self._segments)
         for segment in segments:
             segment.sync_states()
@@ -391,4 +422,27 @@ class Impressions:
         """Read the records of some rows' numbers."""
         with self._lock:
             parts = list(self._segments.parts(numbers[rows]))
-        return Found([(rows[which], one.read(numbers[rows[which]] - one.first)) for one, which in parts])
+        return Found(
+            [
+                (rows[which], self._segments.records(one, numbers[rows[which]] - one.first))
+                for one, which in parts
+            ]
+        )
+
+    # -- changing --------------------------------------------------------------------------------------
+
+    def _damaged(self, numbers: NDArray[np.int64]) -> None:
+        """Note that records are not what was written."""
+        states = self._segments.states(numbers)
+        self.pending -= int((states == State.PENDING).sum())
+        self._segments.set(numbers, np.full(numbers.size, State.DAMAGED, np.uint8))
+        self.counts["damaged"] += int((states != State.DAMAGED).sum())
+
+    def _put_back(self, numbers: NDArray[np.int64], before: NDArray[np.uint8]) -> None:
+        """Let impressions that are still claimed be what they were; windows of theirs are to end again."""
+        with self._lock:
+            claimed = self._segments.states(numbers) == State.CLAIMED
+            waiting = numbers[claimed & (before == State.PENDING)]
+            self._segments.set(numbers[claimed], before[claimed])
+            self.pending = self._segments.number_of(State.PENDING)
+            self._expired = min([self._expired, *waiting.tolist()])

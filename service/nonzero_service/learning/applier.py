@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression
 from nonzero.persistence.copying import GradualCopy
+from nonzero_service.impressions.joined import References
 from nonzero_service.incidental import incidentally
-from nonzero_service.learning.holding import held_batches
+from nonzero_service.learning.holding import held_batches, held_references
 from nonzero_service.learning.results import Results
 from nonzero_service.learning.work import (
     Applied,
@@ -70,6 +71,8 @@ class Applier:
         """Called with what was learned from, and what was predicted just before."""
         self.applied: Callable[[Durable], object] = lambda _: None
         """Called with each group when it has been applied, or could not be."""
+        self.discarded: Callable[[References], object] = lambda _: None
+        """Called with the impressions of which a resumption discards what was held."""
         self._copying: _Copying | None = None
         self._model = model
         self._journal = journal
@@ -155,6 +158,9 @@ class Applier:
         if group.held:
             for batch in held_batches(self._journal.read, since, group.position):
                 self._learn(batch, group.time_ms)
+        else:
+            for references in held_references(self._journal.read, since, group.position):
+                self.discarded(references)
         self.held_since = None
         applied = self._model.examples - before
         return Outcome(group.works[0], Resumed(applied, group.discarded, self._model.examples), None)

@@ -12,7 +12,8 @@ import msgspec
 from starlette.requests import ClientDisconnect
 
 from nonzero import Batch, LineError
-from nonzero_service.errors import KeyReusedError
+from nonzero.formats import Parsed
+from nonzero_service.errors import KeyReusedError, KeyUnrecognisedError
 from nonzero_service.learning.committer import GROUP_BYTES
 from nonzero_service.learning.idempotency import Fingerprint
 from nonzero_service.learning.work import Applied, Pieces
@@ -50,11 +51,9 @@ class Tally:
     ----------
     served
         The model.
-    known
-        What is known of the request's idempotency key: its examples are accepted, and not learned from again.
     """
 
-    def __init__(self, served: ServedModel, known: KeyRecord | None = None) -> None:
+    def __init__(self, served: ServedModel) -> None:
         self.model = served.name
         self.accepted = 0
         self.held = 0
@@ -62,7 +61,6 @@ class Tally:
         self.errors: list[LineError] = []
         self.sequence = served.model.examples
         self.skipped = 0
-        self._known = 0 if known is None else known.rows
 
     def accept(self, applied: Applied) -> None:
         """Count a piece that was applied."""
@@ -75,12 +73,10 @@ class Tally:
         self.rejected += len(errors)
         self.errors += errors[: MAX_ERRORS - len(self.errors)]
 
-    def skip(self, batch: Batch) -> Batch:
-        """Count the examples that were learned from before; return the others."""
-        known = min(self._known - self.skipped, len(batch))
-        self.skipped += known
-        self.accepted += known
-        return batch.rows(known, len(batch)) if known else batch
+    def skip(self, examples: int) -> None:
+        """Count examples that were learned from before."""
+        self.skipped += examples
+        self.accepted += examples
 
     def check_any(self) -> None:
         """Refuse a stream that has come to nothing, because of its lines.
@@ -140,8 +136,9 @@ class Flow:
         known: KeyRecord | None = None,
         fingerprint: Fingerprint | None = None,
     ) -> None:
-        self.tally = Tally(served, known)
+        self.tally = Tally(served)
         self.fingerprint = fingerprint
+        self._known = known
         self._learner = served.learner
         self._progress = progress
         self._key = key
@@ -164,7 +161,9 @@ class Flow:
             except Exception as failure:  # noqa: BLE001 - it is answered below, as any other
                 error = failure
         rest = await asyncio.gather(*(future for future, _ in self._waiting), return_exceptions=True)
-        if not isinstance(error, Exception) or isinstance(error, ClientDisconnect | KeyReusedError):
+        if not isinstance(error, Exception) or isinstance(
+            error, ClientDisconnect | KeyReusedError | KeyUnrecognisedError
+        ):
             return
         for applied in rest:
             if isinstance(applied, Applied):
@@ -179,21 +178,31 @@ class Flow:
         learner = self._learner
         return PIECE if learner.gathers or learner.queued_bytes > WINDOW else LARGE_PIECE
 
-    async def give(self, batch: Batch, piece: Piece) -> None:
+    @property
+    def replays(self) -> bool:
+        """Whether all of it is known: it is only held against what came first."""
+        return self._known is not None and self._known.complete
+
+    async def give(self, parsed: Parsed, piece: Piece) -> None:
         """Give what is new of a piece's examples to the learner, when there is room.
+
+        Parameters
+        ----------
+        parsed
+            Those of the piece's examples that the model can learn from.
+        piece
+            The piece.
 
         Raises
         ------
-        KeyReusedError
-            Where the key came with another body before: nothing of this one is learned from.
+        KeyUnrecognisedError
+            Where other examples than before are acceptable: nothing of this request is learned from.
         QueueFullError
             Where there is no room, and nothing of the stream was given yet.
         """
-        batch = self.tally.skip(batch)
+        batch = self._new(parsed)
         if not len(batch):
             return
-        if self.fingerprint is not None and not self.fingerprint.recognised:
-            raise self.fingerprint.reused()  # these are more rows than there had been up to here
         window = BESIDE_WINDOW if self._learner.gathers else WINDOW
         await self._settle(window - batch.nbytes)
         if self._given:  # once begun it waits for room; until then it is refused, as any request is
@@ -204,6 +213,23 @@ class Flow:
         future = self._learner.submit(batch, record=record, log_loss=log_loss, pieces=self._pieces)
         self._waiting.append((future, batch.nbytes))
         self._waiting_bytes += batch.nbytes
+
+    def _new(self, parsed: Parsed) -> Batch:
+        """Return the examples of a piece but for those of the lines that are known with the key.
+
+        They are told by their lines, not counted off: which lines are acceptable may have changed since.
+        """
+        known, fingerprint = self._known, self.fingerprint
+        if known is None or fingerprint is None:
+            return parsed.batch
+        n = len(parsed.batch)
+        old = n
+        if fingerprint.recognised:
+            old = int(parsed.lines.searchsorted(fingerprint.known_lines, "right"))
+        self.tally.skip(old)
+        if fingerprint.recognised and self.tally.skipped != known.rows:
+            raise fingerprint.unrecognised(self.tally.skipped)
+        return parsed.batch.rows(old, n) if old else parsed.batch
 
     async def _settle(self, limit: int) -> None:
         """Wait until at most `limit` bytes, or nothing, are with the learner; take what it has given back."""

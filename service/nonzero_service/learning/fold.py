@@ -19,7 +19,7 @@ from nonzero_service.impressions import joined
 from nonzero_service.impressions.joined import References, decode_joined, encode_joined
 from nonzero_service.learning.holding import Rows, held_batches, resume_of
 from nonzero_service.storage.codec import VERSION, decode_batch, encode_batch
-from nonzero_service.storage.errors import BodyError
+from nonzero_service.storage.errors import BodyError, PrunedError
 from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.storage.rows import Entry, Row
 
@@ -27,6 +27,7 @@ __all__ = [
     "Start",
     "apply",
     "batch_entry",
+    "clock_entry",
     "joined_entry",
     "recalibration_entry",
     "remedy_entry",
@@ -70,6 +71,12 @@ def remedy_entry(remedy: Mapping[str, Any]) -> Entry:
 def recalibration_entry() -> Entry:
     """Return the entry from which on a map of the predictions is learned."""
     return Entry("recalibration", 1, b"")
+
+
+def clock_entry(before_ms: int, after_ms: int) -> Entry:
+    """Return the entry that sets the journal's clock, in milliseconds since 1970. The fold passes over it."""
+    body = msgspec.json.encode({"before_ms": before_ms, "after_ms": after_ms})
+    return Entry("clock", 1, body, time_ms=after_ms)
 
 
 def start_of(row: Row) -> Start:
@@ -155,6 +162,15 @@ def _resume(model: LogisticRegression, row: Row, rows: Rows | None) -> None:
             model.learn(batch, row.time_ms)
     except (BodyError, BatchError) as error:
         raise BodyError(f"position {row.position} cannot be resumed: {error}") from error
+    except PrunedError as error:
+        raise PrunedError(
+            f"position {row.position} learns from what was held since position {resume.since}, and only the "
+            f"rows from {error.first} on are there: an earlier release gave up the others too soon. If a "
+            "snapshot after it is whole, take two more (POST /v1/models/NAME/snapshots, after an update "
+            "each), and none that needs them is left. Else restore the directory from a backup; or, to go on "
+            "without what came after the newest snapshot that is whole, make a new model of that file",
+            error.first,
+        ) from error
     if model.examples - before != row.count:
         raise BodyError(
             f"position {row.position} resumes {row.count} examples, and {model.examples - before} were held"

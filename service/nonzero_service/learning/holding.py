@@ -27,6 +27,7 @@ __all__ = [
     "Rows",
     "held_batches",
     "held_entry",
+    "held_references",
     "reason_of",
     "resume_entry",
     "resume_of",
@@ -92,11 +93,20 @@ def reason_of(rows: Rows, position: int) -> dict[str, Any]:
 
 def held_batches(rows: Rows, since: int, until: int | None = None) -> Iterator[Batch]:
     """Yield what was held between two positions, in order; to the journal's end where `until` is None."""
+    return (batch for batch, _ in _held(rows, since, until))
+
+
+def held_references(rows: Rows, since: int, until: int | None = None) -> Iterator[References]:
+    """Yield which impressions that was."""
+    return (references for _, references in _held(rows, since, until))
+
+
+def _held(rows: Rows, since: int, until: int | None) -> Iterator[tuple[Batch, References]]:
     for row in rows(since + 1):
         if until is not None and row.position >= until:
             return
         if row.kind == "held":
-            yield decode_joined(row.body)[0]
+            yield decode_joined(row.body)
 
 
 class Gate:
@@ -130,7 +140,6 @@ class Gate:
         self.unsaid: list[tuple[str, str, dict[str, Any]]] = []
         """What is to be logged, when all else is done: level, event, what it says."""
         self._breaker = breaker
-        self._ended: list[tuple[int, int]] = []
 
     def admit(self, batch: Batch, references: References | None) -> tuple[int, dict[str, Any] | None]:
         """Return how many of a batch's examples are learned from, and why no more, where that is new."""
@@ -150,7 +159,6 @@ class Gate:
         After a discard what was usual before is usual still. What is applied is what is usual from now on.
         """
         assert self.since is not None  # noqa: S101 - who resumes has looked
-        self._ended.append((self.since, position))
         if self._breaker is not None and discard:
             self._breaker.forget(str((self.reason or {}).get("figure")))
         elif self._breaker is not None:
@@ -169,9 +177,3 @@ class Gate:
         """Take note that what was admitted, these impressions among it, is not in the journal."""
         if self._breaker is not None:
             self._breaker.take_back(admitted)
-
-    def needed_from(self, snapshot: int) -> int:
-        """Return the first position that a start from the snapshot at a position needs."""
-        self._ended = [pause for pause in self._ended if pause[1] > snapshot]
-        starts = [since for since, _ in self._ended] + ([] if self.since is None else [self.since])
-        return min([snapshot + 1, *starts])

@@ -12,15 +12,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+import numpy as np
 import xxhash
 
-from nonzero_service.errors import KeyInFlightError, KeyReusedError
+from nonzero_service.errors import KeyInFlightError, KeyReusedError, KeyUnrecognisedError
 from nonzero_service.storage.keys import MAX_KEY, KeyRecord
 
 __all__ = ["MAX_KEY", "Fingerprint", "Turns"]
 
 PATIENCE: Final = 10.0
 """Seconds for which a repeat waits for the request that is in flight."""
+
+
+_NEWLINE: Final = 10
 
 
 class Fingerprint:
@@ -40,6 +44,8 @@ class Fingerprint:
         self._held = b""
         self.offset = 0
         """The bytes that are digested: those of whole lines."""
+        self.known_lines = 0
+        """The lines up to the offset that is known; for whoever has seen that it was :attr:`recognised`."""
 
     def update(self, data: bytes) -> None:
         """Take more of the body.
@@ -84,6 +90,18 @@ class Fingerprint:
             f"the Idempotency-Key {key!r} was used with another body; send the same body, or a new key"
         )
 
+    def unrecognised(self, found: int) -> KeyUnrecognisedError:
+        """Return the error that says that other examples of what is known would be accepted now: `found`."""
+        known = self._known
+        assert known is not None  # noqa: S101 - else nothing could be other than before
+        return KeyUnrecognisedError(
+            f"of the first {known.offset} bytes of this body {known.rows} examples were accepted when it "
+            f"came first with the Idempotency-Key {known.key!r}, and {found} are acceptable now: settings "
+            "have changed since that decide which (max_features, max_line_bytes), or the release. Nothing of "
+            f"this request was learned. Send what follows byte {known.offset} with a new key, or the whole "
+            "again when the settings are as they were"
+        )
+
     def digest(self) -> bytes:
         """The digest of what was taken up to :attr:`offset`, 16 bytes."""
         return self._digest.digest()
@@ -93,12 +111,21 @@ class Fingerprint:
         if known is not None and self.offset <= known.offset <= self.offset + len(data):
             cut = known.offset - self.offset
             self._digest.update(data[:cut])
+            self._count(data[:cut], last=True)
             if self._digest.digest() != known.digest or (known.complete and cut < len(data)):
                 raise self.reused()
             self._digest.update(data[cut:])
         else:
             self._digest.update(data)
+            if known is not None and self.offset < known.offset:
+                self._count(data, last=False)
         self.offset += len(data)
+
+    def _count(self, data: bytes | memoryview, *, last: bool) -> None:
+        """Count the lines of a part of what is known; the last of all may lack its end."""
+        self.known_lines += int((np.frombuffer(data, np.uint8) == _NEWLINE).sum())
+        if last and len(data) and data[-1] != _NEWLINE:
+            self.known_lines += 1
 
 
 class Turns:

@@ -66,6 +66,11 @@ class Delayed(Collector):
         trips = CounterMetricFamily(
             "nonzero_breaker_trips", "How often learning was paused.", labels=("model",)
         )
+        ahead = GaugeMetricFamily(
+            "nonzero_journal_clock_ahead_seconds",
+            "The journal's clock less the machine's.",
+            labels=("model",),
+        )
         for served in self._models.all():
             name, store, gate = served.name, served.attribution.impressions, served.learner.gate
             counts = {**store.counts, "refused": self._counts.refused_impressions.get(name, 0)}
@@ -84,4 +89,5 @@ class Delayed(Collector):
             paused.add_metric((name, figure), int(gate.since is not None))
             held.add_metric((name,), gate.examples)
             trips.add_metric((name,), gate.trips)
-        yield from (pending, share, delay, labels, impressions, paused, held, trips)
+            ahead.add_metric((name,), served.kept.journal.clock.ahead_ms() / 1000)
+        yield from (pending, share, delay, labels, impressions, paused, held, trips, ahead)

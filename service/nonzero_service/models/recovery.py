@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
 from nonzero import LogisticRegression
 from nonzero.errors import NonzeroError, SnapshotError
+from nonzero.persistence.snapshot import read_metadata
 from nonzero_service.impressions.joined import References, decode_joined
 from nonzero_service.learning import fold
-from nonzero_service.learning.holding import held_batches, reason_of
+from nonzero_service.learning.holding import held_batches, held_references, reason_of, resume_of
+from nonzero_service.storage.errors import PrunedError
 from nonzero_service.storage.journal import Durability, Journal
 from nonzero_service.storage.reader import JournalReader
+from nonzero_service.storage.rows import Row
 from nonzero_service.storage.snapshots import Snapshot, Snapshots
 
-__all__ = ["Kept", "Replayed", "check_snapshot", "found", "recover", "replay", "write_snapshot"]
+__all__ = [
+    "Kept",
+    "Replayed",
+    "Tail",
+    "check_snapshot",
+    "found",
+    "needed_from",
+    "recover",
+    "replay",
+    "write_snapshot",
+]
 
 Replayed = Callable[[int, int], object]
 """Told how far a replay is: the last position applied, and the position where it ends."""
@@ -43,6 +58,10 @@ class Kept:
     """How many are held."""
     held_reason: dict[str, Any] | None = None
     """Why."""
+    tail_bytes: int = 0
+    """The bytes of the bodies of all rows after the newest snapshot."""
+    tail_seconds: float = 0.0
+    """How old the newest snapshot is, or the first row, where there is none."""
 
 
 def write_snapshot(
@@ -60,8 +79,29 @@ def write_snapshot(
     return snapshots.write(position, model.save)
 
 
+def needed_from(snapshot: Snapshot) -> int:
+    """Return the first position that a start from a snapshot needs: what was held there is read again.
+
+    Raises
+    ------
+    SnapshotError
+        Where the snapshot does not say since when examples are held.
+    """
+    try:
+        since = read_metadata(snapshot.path)["notes"]["held_since"]
+        return snapshot.position + 1 if since is None else int(since)
+    except (KeyError, TypeError, ValueError) as error:
+        raise SnapshotError(
+            f"{snapshot.path} is no snapshot of a journal, or is damaged: {error!r}"
+        ) from error
+
+
 def recover(
-    directory: Path, durability: Durability, replayed: Replayed, joined: Joined = lambda _: None
+    directory: Path,
+    durability: Durability,
+    replayed: Replayed,
+    joined: Joined = lambda _: None,
+    discarded: Joined = lambda _: None,
 ) -> Kept:
     """Open what is kept of a model and bring it to where it was.
 
@@ -74,7 +114,9 @@ def recover(
     replayed
         Told how far the replay is.
     joined
-        Told of the impressions that each replayed row has learned from.
+        Told of the impressions that each replayed row has learned from, or holds.
+    discarded
+        Told of the impressions of which a replayed row discards what was held.
 
     Raises
     ------
@@ -91,13 +133,16 @@ def recover(
         held = snapshots.newest(LogisticRegression.load, _say_damaged)
         with JournalReader(directory) as reader:
             model, start = found(reader, held)
-            since = replay(model, reader, start, replayed, joined)
+            tail = replay(model, reader, start, replayed, joined, discarded)
+            since = tail.held_since
             count = 0 if since is None else sum(map(len, held_batches(reader.read, since)))
             reason = None if since is None else reason_of(reader.read, since)
     except BaseException:
         journal.close()
         raise
-    return Kept(model, journal, snapshots, since, count, reason)
+    begun = tail.first_ms / 1000 if held is None else held[0].path.stat().st_mtime
+    seconds = max(time.time() - begun, 0.0)
+    return Kept(model, journal, snapshots, since, count, reason, tail.nbytes, seconds)
 
 
 def found(
@@ -155,25 +200,54 @@ def check_snapshot(reader: JournalReader, snapshot: Snapshot, model: LogisticReg
         )
 
 
+class Tail(NamedTuple):
+    """What a replay met."""
+
+    held_since: int | None
+    """Since when examples are held at its end, if they are."""
+    nbytes: int
+    """The bytes of the rows' bodies."""
+    first_ms: int
+    """The time of the first row, in milliseconds since 1970; 0 where there was none."""
+
+
 def replay(
     model: LogisticRegression,
     reader: JournalReader,
     start: int,
     replayed: Replayed,
     joined: Joined = lambda _: None,
-) -> int | None:
-    """Apply the rows from `start` to the journal's end; return since when examples are held, if they are."""
+    discarded: Joined = lambda _: None,
+) -> Tail:
+    """Apply the rows from `start` to the journal's end."""
     end = reader.tip.position
     since: int | None = model.notes.get("held_since")
+    nbytes = first_ms = 0
     for row in reader.read(start):
         fold.apply(model, row, reader.read)
+        nbytes += len(row.body)
+        first_ms = first_ms or row.time_ms
         if row.kind in ("joined", "held"):
             joined(decode_joined(row.body)[1])
-        elif row.kind in ("trip", "resume"):
-            since = row.position if row.kind == "trip" else None
+        elif row.kind == "trip":
+            since = row.position
+        elif row.kind == "resume":
+            since = None
+            _discard(row, reader, discarded)
         if row.position % EVERY == 0 or row.position == end:
             replayed(row.position, end)
-    return since
+    return Tail(since, nbytes, first_ms)
+
+
+def _discard(row: Row, reader: JournalReader, discarded: Joined) -> None:
+    """Tell of what a resumption discards."""
+    resume = resume_of(row)
+    if resume.discard:
+        with suppress(
+            PrunedError
+        ):  # given up by an earlier release; of a late click only the weight is another
+            for references in held_references(reader.read, resume.since, row.position):
+                discarded(references)
 
 
 def _say_damaged(snapshot: Snapshot, error: NonzeroError) -> None:

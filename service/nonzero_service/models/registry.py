@@ -30,6 +30,7 @@ from nonzero_service.learning.fold import recalibration_entry, settings_entry, s
 from nonzero_service.learning.holding import Gate
 from nonzero_service.learning.idempotency import Turns
 from nonzero_service.learning.learner import Learner
+from nonzero_service.models.clocks import ClockWatch
 from nonzero_service.models.data_directory import begin, has_begun
 from nonzero_service.models.learning_rules import AUTO
 from nonzero_service.models.memory import check_room
@@ -275,7 +276,10 @@ class Models:
         settings = self.settings
         impressions = await asyncio.to_thread(Impressions, path / "impressions", rules_of(settings))
         with ReplayProgress(name) as progress:
-            kept = await asyncio.to_thread(recover, path, settings.durability, progress, impressions.seen)
+            kept = await asyncio.to_thread(
+                recover, path, settings.durability, progress, impressions.seen, impressions.discarded
+            )
+        impressions.not_after(kept.journal.clock.now_ms())
         await asyncio.to_thread(_recalibrate, kept, settings.recalibration)
         await asyncio.to_thread(kept.model.share if self.crew.sharing else kept.model.table.take)
         breaker = await asyncio.to_thread(_breaker_of, kept, settings, impressions)
@@ -297,8 +301,19 @@ class Models:
         if slices.fields:
             learner.applier.learned = slices.learned
         names = FieldNames(kept.model.notes, slices)
+        clock = ClockWatch(name, kept.journal, learner, attribution)
         served = ServedModel(
-            name, path, origin_of(path), kept, learner, snapshooter, Turns(), attribution, names, slices
+            name,
+            path,
+            origin_of(path),
+            kept,
+            learner,
+            snapshooter,
+            Turns(),
+            attribution,
+            names,
+            slices,
+            clock,
         )
         self._served[name] = served
         self.crew.offer(name, kept.model)

@@ -13,6 +13,7 @@ from nonzero_service.attribution import Attribution
 from nonzero_service.incidental import incidentally
 from nonzero_service.learning.idempotency import Turns
 from nonzero_service.learning.learner import Learner
+from nonzero_service.models.clocks import ClockWatch
 from nonzero_service.models.names import FieldNames
 from nonzero_service.models.origin import Origin
 from nonzero_service.models.recovery import Kept
@@ -36,6 +37,7 @@ class ServedModel:
     attribution: Attribution
     names: FieldNames
     slices: Slices
+    clock: ClockWatch
 
     @property
     def model(self) -> LogisticRegression:
@@ -53,6 +55,7 @@ class ServedModel:
 
     async def let_go(self) -> None:
         """End the threads and close the files."""
+        await self.clock.close()
         await self.attribution.close()
         await self.snapshooter.close()
         await self.learner.close()

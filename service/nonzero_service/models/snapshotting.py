@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
 
 import structlog
 
-from nonzero import LogisticRegression
+from nonzero import LogisticRegression, SnapshotError
 from nonzero_service.incidental import incidentally
 from nonzero_service.learning.learner import Learner
-from nonzero_service.models.recovery import Kept, write_snapshot
+from nonzero_service.models.recovery import Kept, needed_from, write_snapshot
 from nonzero_service.settings import Retention
 from nonzero_service.storage.snapshots import Snapshot
 
 __all__ = ["Snapshooter", "Taken"]
 
 LOOK_SECONDS: Final = 1.0
+
+RETRY_SECONDS: Final = 60.0
+"""So long after one that failed the next is tried: it takes a table's memory, and a disk's room."""
 
 
 class Taken(NamedTuple):
@@ -74,8 +77,9 @@ class Snapshooter:
         self._tail_bytes = tail_bytes
         self._seconds = seconds
         self._before = before
-        self._since = time.monotonic()
-        self._bytes_then = 0
+        self._since = time.monotonic() - kept.tail_seconds
+        self._bytes_then = -kept.tail_bytes
+        self._not_before = 0.0
         self._taking = asyncio.Lock()
         self._log = structlog.get_logger("snapshots")
         self._task = asyncio.create_task(self._watch())
@@ -116,12 +120,14 @@ class Snapshooter:
         with suppress(asyncio.CancelledError):  # one that is kept would keep what the task was of
             while True:
                 await asyncio.sleep(LOOK_SECONDS)
-                if self._due():
-                    try:
+                if time.monotonic() < self._not_before:
+                    continue
+                try:
+                    if self._due():
                         await asyncio.shield(self.take())
-                    except Exception:  # noqa: BLE001 - one that fails must not be the last that is tried
-                        self._since = time.monotonic()  # tried again when the time has passed anew
-                        incidentally(self._log.exception, "no snapshot could be taken", model=self._name)
+                except Exception:  # noqa: BLE001 - one that fails must not be the last that is tried
+                    self._not_before = time.monotonic() + RETRY_SECONDS
+                    incidentally(self._log.exception, "no snapshot could be taken", model=self._name)
 
     def _due(self) -> bool:
         newest = self.newest
@@ -129,6 +135,19 @@ class Snapshooter:
             return False
         grown = self._learner.appended_bytes - self._bytes_then
         return grown >= self._tail_bytes or time.monotonic() - self._since >= self._seconds
+
+    def _truncate(self, kept: Sequence[Snapshot]) -> None:
+        """Give up the rows that a start from any of these snapshots does not need."""
+        try:
+            first = min(map(needed_from, kept))
+        except SnapshotError as error:
+            self._log.error(
+                "a snapshot is damaged; no rows are given up until another has its place",
+                model=self._name,
+                reason=str(error),
+            )
+        else:
+            self.kept.journal.truncate(first)
 
     def _make_spare(self) -> LogisticRegression:
         spare = LogisticRegression.from_settings(self.kept.model.settings)
@@ -141,9 +160,8 @@ class Snapshooter:
         journal.sync()  # a snapshot must not know of rows that a power cut could take
         digest = journal.digest_at(position)
         snapshot = write_snapshot(snapshots, position, digest, spare, held_since)
-        oldest = snapshots.prune()
-        if oldest is not None and self._retention == "snapshots":
-            journal.truncate(self._learner.gate.needed_from(oldest))
+        if snapshots.prune() is not None and self._retention == "snapshots":
+            self._truncate(snapshots.all())
         journal.expire_keys()
         incidentally(
             lambda: self._log.info(

@@ -197,6 +197,8 @@ class Update:
             ) as pieces,
         ):
             async for piece in pieces:
+                if flow.replays:
+                    continue
                 most = self.service.settings.max_weight
                 parsed = teachable(piece.parsed, served.model.bits, most, labelled=True)
                 if parsed.errors:
@@ -204,7 +206,7 @@ class Update:
                     self.service.metrics.rejected(served.name, len(parsed.errors))
                     if strict:
                         raise _refused(parsed.errors)
-                await flow.give(parsed.batch, piece)
+                await flow.give(parsed, piece)
 
     async def _known(self, served: ServedModel, key: str) -> KeyRecord | None:
         """Return what the journal knows of a key."""

@@ -10,7 +10,7 @@ from nonzero_service.schemas.figures import (
     Slice,
     Window,
 )
-from nonzero_service.schemas.learning import Labelled, ProgressLine, Resumed, Updated
+from nonzero_service.schemas.learning import ClockSet, Labelled, ProgressLine, Resumed, Updated
 from nonzero_service.schemas.models import ModelList, ModelState, NewModel, Snapshot
 from nonzero_service.schemas.predictions import AnswerLine, Explanation, Predictions
 from nonzero_service.schemas.problems import LabelFault, LineFault, Problem
@@ -18,6 +18,7 @@ from nonzero_service.schemas.wire import Health
 
 __all__ = [
     "AnswerLine",
+    "ClockSet",
     "Diagnosis",
     "Example",
     "Examples",

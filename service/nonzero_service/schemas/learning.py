@@ -1,4 +1,4 @@
-"""What came of updates, labels and the end of a pause."""
+"""What came of updates, labels, the end of a pause and a clock that was set."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from nonzero_service.problems import MAX_ERRORS
 from nonzero_service.schemas.problems import LabelFault, LineFault
 from nonzero_service.schemas.wire import Wire
 
-__all__ = ["Labelled", "ProgressLine", "Resumed", "Updated"]
+__all__ = ["ClockSet", "Labelled", "ProgressLine", "Resumed", "Updated"]
 
 
 class Updated(Wire):
@@ -57,3 +57,11 @@ class Resumed(Wire):
     applied: int = Field(ge=0, description="Held examples that were learned from.")
     discarded: int = Field(ge=0, description="Held examples that never will be.")
     sequence: int = Field(ge=0, description="Examples applied since the model was made.")
+
+
+class ClockSet(Wire):
+    """What the clock of a model's journal was set to, in milliseconds since 1970."""
+
+    model: str
+    before_ms: int = Field(description="What it said.")
+    after_ms: int = Field(description="What it was set to: the machine's clock.")

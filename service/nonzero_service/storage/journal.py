@@ -18,6 +18,7 @@ from typing import Final, Literal, Self
 import apsw
 
 from nonzero_service.storage.checkpoint import Checkpointer
+from nonzero_service.storage.clock import Clock
 from nonzero_service.storage.database import connect, translated
 from nonzero_service.storage.errors import (
     DiskFullError,
@@ -119,6 +120,7 @@ class Journal:
             # A killed process may have left rows that no sync has reached: from here on they are promised.
             self._sync_wal()
             tip = self._tip
+            self.clock = Clock(tip.time_ms)
             self._mark = opened.enter_context(
                 MarkFile(directory / "mark", tip.position, tip.digest, self._synced)
             )
@@ -153,13 +155,15 @@ class Journal:
         """
         with self._writing:
             self._check_usable()
-            tip, rows, keys = placed(entries, self._tip)
+            tip, rows, keys = placed(entries, self._tip, self.clock.now_ms())
             with self._transaction() as connection:
                 connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
                 if keys:
                     connection.executemany("INSERT INTO keys VALUES (?, ?, ?, ?)", keys)
-            self._tip = tip
+            before, self._tip = self._tip, tip
             self._remember(tip)
+            if any(entry.time_ms is not None for entry in entries):
+                self._set_clock(before, tip)
             for offset, entry in enumerate(entries, tip.position - len(entries) + 1):
                 for record in entry.keys:
                     self._index.add(record.key, offset)
@@ -211,6 +215,7 @@ class Journal:
             found = self._reader.find_key(key, position)
             if found is not None:
                 time_ms, record = found
+                time_ms = self._index.time_of(position, time_ms)
                 return record if time_ms > self._tip.time_ms - self._lifetime else None
         return None
 
@@ -220,8 +225,10 @@ class Journal:
         while True:
             with self._writing:
                 self._check_usable()
+                horizon = self._tip.time_ms - self._lifetime
+                position, latest = self._index.set_back
                 with self._transaction() as connection:
-                    step, last = drop_keys(connection, self._tip.time_ms - self._lifetime)
+                    step, last = drop_keys(connection, horizon, position if latest <= horizon else 0)
                 self._index.forget(last)
             dropped += step
             if not step:
@@ -240,7 +247,7 @@ class Journal:
 
     @property
     def time_ms(self) -> int:
-        """The journal's clock: the time of the last row, in milliseconds since 1970."""
+        """The time of the last row, in milliseconds since 1970; :attr:`clock` has gone on since."""
         return self._tip.time_ms
 
     @property
@@ -302,6 +309,12 @@ class Journal:
                 f"{self.path} takes no more rows, because an earlier write failed ({failure}); start the "
                 "process anew"
             ) from failure
+
+    def _set_clock(self, before: Tip, tip: Tip) -> None:
+        """Go on from the time that the last row sets."""
+        self.clock.set(tip.time_ms)
+        if tip.time_ms < before.time_ms:
+            self._index.set_back = (before.position, tip.time_ms)
 
     def _committed(self, _: apsw.Connection, __: str, frames: int) -> int:
         self._checkpointer.committed(frames)

@@ -135,6 +135,8 @@ class KeyIndex:
         self._segment = segment
         self._newest = _Newest(segment)
         self._sealed: list[tuple[NDArray[np.uint64], NDArray[np.int64]]] = []
+        self.set_back = (0, 0)
+        """A position and a time in ms: records up to there are no later, for the clock was set back since."""
 
     def add(self, key: str, position: int) -> None:
         """Remember that the newest record of `key` stands at `position`, which is the highest so far."""
@@ -158,6 +160,11 @@ class KeyIndex:
     def forget(self, position: int) -> None:
         """Forget what stands at `position` or before it, a segment at a time: the rest may stay a while."""
         self._sealed = [(hashes, places) for hashes, places in self._sealed if int(places.max()) > position]
+
+    def time_of(self, position: int, time_ms: int) -> int:
+        """Return the time of a record that was stamped with `time_ms`, by the clock as it was set since."""
+        until, latest = self.set_back
+        return min(time_ms, latest) if position <= until else time_ms
 
     def __len__(self) -> int:
         return self._newest.used + sum(hashes.size for hashes, _ in self._sealed)

@@ -73,7 +73,13 @@ def check(reader: JournalReader, mark_path: Path, reached: int, index: KeyIndex)
     if tip.position > reader.base.position:
         for _ in reader.read(tip.position):  # the row on which the next one is built
             pass
-    for position, _, records in reader.read_keys():
+    latest = before = 0
+    for position, time_ms, records in reader.read_keys():
+        if time_ms < latest:
+            index.set_back = (before, time_ms)
+        latest, before = time_ms, position
         for record in records:
             index.add(record.key, position)
+    if latest > tip.time_ms:
+        index.set_back = (before, tip.time_ms)
     return tip

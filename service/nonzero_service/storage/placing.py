@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 from nonzero_service.storage.keys import chained_keys, packed_records
@@ -13,9 +12,11 @@ __all__ = ["placed"]
 
 
 def placed(
-    entries: Sequence[Entry], tip: Tip
+    entries: Sequence[Entry], tip: Tip, now_ms: int
 ) -> tuple[Tip, list[tuple[object, ...]], list[tuple[object, ...]]]:
     """Give entries their place behind the tip; return the new tip, and what to insert into rows and keys.
+
+    `now_ms` is the journal's clock, which stands in every row but those that set it.
 
     Raises
     ------
@@ -26,7 +27,7 @@ def placed(
     """
     if not entries:
         raise ValueError("an append needs at least one entry")
-    time_ms = max(time.time_ns() // 1_000_000, tip.time_ms)
+    time_ms = max(now_ms, tip.time_ms)
     position, sequence, digest, keys_digest = tip.position, tip.sequence, tip.digest, tip.keys_digest
     rows: list[tuple[object, ...]] = []
     keys: list[tuple[object, ...]] = []
@@ -37,6 +38,8 @@ def placed(
             raise ValueError(
                 f"a body of {len(entry.body)} bytes is longer than {MAX_BODY}; append it as several"
             )
+        if entry.time_ms is not None:
+            time_ms = entry.time_ms
         if entry.keys:
             records = packed_records(entry.keys)
             keys_digest = chained_keys(keys_digest, position, time_ms, records)

@@ -40,8 +40,8 @@ def drop_rows(connection: apsw.Connection, before: int) -> int:
     return dropped
 
 
-def drop_keys(connection: apsw.Connection, horizon_ms: int) -> tuple[int, int]:
-    """Drop the first records of keys up to a time, in the caller's transaction.
+def drop_keys(connection: apsw.Connection, horizon_ms: int, until: int = 0) -> tuple[int, int]:
+    """Drop the first records of keys up to a time, and all up to the position `until`, in a transaction.
 
     Returns
     -------
@@ -50,7 +50,8 @@ def drop_keys(connection: apsw.Connection, horizon_ms: int) -> tuple[int, int]:
     """
     base = read_base(connection)
     expired: list[Any] = connection.execute(
-        "SELECT position, digest FROM keys WHERE time_ms <= ? ORDER BY position LIMIT ?", (horizon_ms, _ROWS)
+        "SELECT position, digest FROM keys WHERE time_ms <= ? OR position <= ? ORDER BY position LIMIT ?",
+        (horizon_ms, until, _ROWS),
     ).fetchall()
     if not expired:
         return 0, base.keys_position

@@ -32,6 +32,7 @@ KINDS: Final = {
     "trip": frozenset({1}),
     "held": frozenset({1}),
     "resume": frozenset({1}),
+    "clock": frozenset({1}),
 }
 """The kinds of rows, and the versions of each, that this release reads and writes."""
 
@@ -57,6 +58,8 @@ class Entry:
         The examples in it; 0 for a row that is not learned from.
     keys
         What becomes known of idempotency keys with this row, in the same transaction.
+    time_ms
+        What the journal's clock is set to by this row; None for a row that does not set it.
     """
 
     kind: str
@@ -64,6 +67,7 @@ class Entry:
     body: bytes
     count: int = 0
     keys: tuple[KeyRecord, ...] = ()
+    time_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,8 @@ class Row:
     kind, version
         What the body is.
     time_ms
-        The journal's clock, in milliseconds since 1970: the later of the wall clock and the row before.
+        The journal's clock, in milliseconds since 1970: no earlier than that of the row before, but for a row
+        of the kind ``clock``, which sets it.
     keys_digest
         The newest digest of the keys' chain, this row's keys included, 16 bytes.
     body

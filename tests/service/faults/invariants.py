@@ -41,7 +41,7 @@ class Oracle:
                 assert row.position == self._position + 1
                 if self._model is None:
                     self._model = LogisticRegression.from_settings(fold.start_of(row).settings)
-                fold.apply(self._model, row)
+                fold.apply(self._model, row, reader.read)
                 self._position, self._digest = row.position, row.digest
         assert self._model is not None
         return self._model

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from nonzero import AdaGrad, LogisticRegression, SnapshotError
+from nonzero_service.impressions.joined import References
 from nonzero_service.learning.fold import apply
-from nonzero_service.storage.errors import BodyError
+from nonzero_service.learning.holding import held_entry, resume_entry, trip_entry
+from nonzero_service.models.recovery import needed_from, recover
+from nonzero_service.models.verifying import verify
+from nonzero_service.storage.errors import BodyError, PrunedError
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.rows import Entry
-from nonzero_service.storage.snapshots import Snapshots
+from nonzero_service.storage.snapshots import Snapshots, kept_in
 from service.history import History, batch, flip
 
 
@@ -130,3 +135,59 @@ def test_a_row_that_does_not_follow_the_model_is_named(history: History) -> None
     with pytest.raises(BodyError, match="position 3 follows 40 examples"):
         apply(model, rows[1])
     assert model.examples == 0
+
+
+def paused(history: History) -> tuple[Path, Path]:
+    """Make a history of a pause with a snapshot in it, its end, and a snapshot after that; return the two."""
+    history.learn(3)
+    with Journal(history.directory) as journal:
+        since = journal.append([trip_entry({"figure": "click_rate"})])
+        journal.append([held_entry(batch(70), References.none(), [])])
+    first = history.snapshot(held_since=since)
+    with Journal(history.directory) as journal:
+        journal.append([resume_entry(since, discard=False, examples=40)])
+    history.model.learn(batch(70))
+    history.learn(2)
+    return first, history.snapshot()
+
+
+def test_a_snapshot_says_which_rows_a_start_from_it_needs(history: History) -> None:
+    first, second = paused(history)
+    inside, after = kept_in(first.parent)[::-1]
+    assert (inside.path, after.path) == (first, second)
+    assert (needed_from(inside), needed_from(after)) == (5, after.position + 1)
+    second.write_bytes(second.read_bytes()[:100])
+    with pytest.raises(SnapshotError, match="damaged"):
+        needed_from(after)
+
+
+def test_rows_that_an_earlier_release_gave_up_are_named_with_a_way_out(history: History) -> None:
+    first, second = paused(history)
+    inside = kept_in(first.parent)[-1]
+    with Journal(history.directory) as journal:
+        journal.truncate(inside.position + 1)  # as if nothing had been held there
+    assert history.recovered().model.digest() == history.model.digest()
+    [fault] = verify(history.directory, lambda *_: None).faults
+    assert "position 7 learns from what was held since position 5" in fault
+    assert "only the rows from 7 on are there" in fault
+    assert "take two more" in fault
+    flip(second)
+    with pytest.raises(PrunedError, match="make a new model of that file"):
+        history.recovered()
+
+
+def test_a_start_tells_of_what_was_discarded_and_what_the_tail_holds(history: History) -> None:
+    references = References(np.arange(40), np.arange(40, dtype=np.uint64), np.full(40, 0x3C, np.uint8))
+    with Journal(history.directory) as journal:
+        since = journal.append([trip_entry({"figure": "click_rate"})])
+        journal.append([held_entry(batch(70), references, [])])
+        journal.append([resume_entry(since, discard=True, examples=40)])
+        size = sum(len(row.body) for row in journal.read(1))
+    told: list[int] = []
+    kept = recover(
+        history.directory, "full", lambda *_: None, discarded=lambda one: told.extend(one.numbers.tolist())
+    )
+    kept.journal.close()
+    assert told == list(range(40))
+    assert kept.tail_bytes == size
+    assert 0 <= kept.tail_seconds < 60

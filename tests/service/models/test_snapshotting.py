@@ -98,3 +98,15 @@ def test_a_trained_file_starts_the_default_model(start: Start, tmp_path: Path) -
     first.process.wait()
     with start(tmp_path / "data", import_file=str(tmp_path / "trained")).until_ready().client() as client:
         assert client.get(PATH).json()["sequence"] == 6
+
+
+def test_one_that_fails_is_not_tried_again_at_once(start: Start, tmp_path: Path) -> None:
+    directory = tmp_path / "data" / "models" / "default"
+    running = start(bits=8, snapshot_bytes=1024).until_ready()
+    (directory / "snapshots").rmdir()
+    (directory / "snapshots").write_text("in the way")
+    with running.client() as client:
+        update(client, 300)
+        until(lambda: any(line.get("event") == "no snapshot could be taken" for line in running.log))
+        time.sleep(3)
+    assert sum(line.get("event") == "no snapshot could be taken" for line in running.log) == 1

@@ -172,9 +172,9 @@ class TestKeys:
         now = time.time_ns()
         with Journal(memory_path) as journal:
             journal.append([batch(key=record("old"))])
-            with patch("time.time_ns", return_value=now + 2 * DAY * 10**6):
-                assert journal.lookup("old") is not None  # the wall clock alone does nothing
-                journal.append([batch(key=record("new"))])
+        with patch("time.time_ns", return_value=now + 2 * DAY * 10**6), Journal(memory_path) as journal:
+            assert journal.lookup("old") is not None  # the wall clock alone does nothing
+            journal.append([batch(key=record("new"))])
             assert journal.lookup("old") is None
             assert journal.lookup("new") == record("new")
             assert journal.expire_keys() == 1

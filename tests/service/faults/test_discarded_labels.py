@@ -1,0 +1,60 @@
+"""A late click takes its negative back where that was learned, and not where it was held and discarded."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from nonzero_service.impressions.joined import decode_joined
+from nonzero_service.storage.reader import JournalReader
+from service.faults.clients import PATH
+from service.faults.forked import Forking
+from service.faults.test_pauses import jump
+from service.learning.test_breaker import told
+
+SETTINGS = {"bits": 12, "learning_rate": 0.1, "attribution_seconds": 1}
+
+
+def predict(client: httpx.Client, name: str) -> float:
+    answer = client.post(f"{PATH}/predict", json={"indices": [1, 60, 301], "id": name}).json()
+    return float(answer["predictions"][0]["probability"])
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["in one life", "killed, and the states lost"])
+@pytest.mark.parametrize("discard", [True, False], ids=["discarded", "applied"])
+def test_the_weight_of_a_late_click(services: Forking, tmp_path: Path, discard: bool, lost: bool) -> None:
+    directory = tmp_path / "data" / "models" / "default"
+    service = services.serve(tmp_path / "data", **SETTINGS).until_ready()
+    client = service.client()
+    jump(client)
+    p = predict(client, "late")
+    predict(client, "early")
+    held = told(client, "nonzero_held_examples")
+    assert client.post(f"{PATH}/labels", json={"id": "early", "label": 0}).status_code == 202
+    end = time.monotonic() + 20
+    while told(client, "nonzero_held_examples") < held + 2:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    states = next((directory / "impressions").glob("*.states"))
+    before = states.read_bytes()
+    assert client.post(f"{PATH}/resume", params={"discard": discard}).status_code == 200
+    if lost:
+        client.close()
+        service.end()
+        states.write_bytes(before)
+        service = services.serve(tmp_path / "data", **SETTINGS).until_ready()
+        client = service.client()
+    late = client.post(f"{PATH}/labels", json={"id": "late", "label": 1})
+    assert (late.status_code, late.json()["corrected"]) == (200, 1)
+    assert client.post(f"{PATH}/labels", json={"id": "late", "label": 1}).status_code == 409
+    assert client.post(f"{PATH}/labels", json={"id": "early", "label": 1}).status_code == 409
+    client.close()
+    service.end()
+    with JournalReader(directory) as reader:
+        last = reader.last_of("joined")
+    assert last is not None
+    [weight] = decode_joined(last.body)[0].weights.tolist()
+    assert weight == (1 if discard else pytest.approx(1 / (1 - p), rel=1e-5))

@@ -1,0 +1,39 @@
+"""What bounds a snapshot's lateness counts over lives that are each too short for one."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from nonzero_service.storage.snapshots import kept_in
+from service.faults.clients import PATH
+from service.faults.forked import Forking
+
+
+def grow(client: httpx.Client, nbytes: int) -> None:
+    """Have so many bytes journalled, about."""
+    rows = "".join(f"1 | {' '.join(f'f{j * 50 + k}' for k in range(50))}\n" for j in range(nbytes // 250))
+    client.post(f"{PATH}/update", content=rows, headers={"content-type": "text/x-vw"}).raise_for_status()
+
+
+@pytest.mark.parametrize(
+    ("due", "lives"), [({"snapshot_bytes": "1MiB"}, {3, 4}), ({"snapshot_seconds": 4}, {2, 3, 4})]
+)
+def test_bounds_count_over_many_lives(
+    services: Forking, tmp_path: Path, due: dict[str, Any], lives: set[int]
+) -> None:
+    snapshots = tmp_path / "data" / "models" / "default" / "snapshots"
+    for life in range(1, 7):
+        service = services.serve(tmp_path / "data", breaker="off", **due).until_ready()
+        with service.client() as client:
+            grow(client, 400_000)
+            time.sleep(1.5)  # it is looked once a second
+        service.end()
+        if kept_in(snapshots):
+            assert life in lives
+            return
+    pytest.fail("no snapshot was taken in six lives")
