@@ -17,6 +17,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from nonzero_service import logs
 from nonzero_service.app import create_app
+from nonzero_service.budget import fitted
 from nonzero_service.front.accepting import Accepting
 from nonzero_service.listening import config_of
 from nonzero_service.service import Service
@@ -141,7 +142,7 @@ def serve(settings: Settings) -> None:
         Where the address cannot be listened on.
     """
     logs.configure(settings.log_level, settings.log_format)
-    server = Writer(settings)
+    server = Writer(fitted(settings))
     try:
         sockets = server.crew.listen()
     except OSError as error:

@@ -171,13 +171,15 @@ class Persistent:
             For a file that is damaged or no saved model.
         SettingsError
             Where a stored setting differs from the one expected; the message names each difference.
+        OSError, MemoryError
+            Where there is not the memory for it, or no descriptor.
         """
         tensors, metadata = snapshot.read(path)
         try:
             model = cls.from_settings(metadata["settings"])
             model.notes = dict(metadata["notes"])
             restore(model.state, tensors, model.lanes)
-        except (KeyError, ValueError, TypeError, OSError) as error:
+        except (KeyError, ValueError, TypeError) as error:
             raise SnapshotError(f"{path} does not hold a model of this version: {error!r}") from error
         check_expected(path, model.settings, expected)
         return model

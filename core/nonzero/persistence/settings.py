@@ -6,10 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nonzero.errors import SettingsError
+from nonzero.errors import SettingsError, SnapshotError
+from nonzero.persistence import snapshot
 from nonzero.rules.optimizers import DEFAULT_LANES, Rule, lanes_from_settings, lanes_to_settings
+from nonzero.state.table import check_size
 
-__all__ = ["arguments_of", "check_expected", "lanes_of", "settings_of"]
+__all__ = ["arguments_of", "check_expected", "lanes_of", "settings_of", "size_of"]
 
 
 def lanes_of(optimizer: Rule | Sequence[Rule] | None) -> tuple[Rule, ...]:
@@ -74,3 +76,23 @@ def check_expected(
     ]
     if differences:
         raise SettingsError(f"{path} was saved with other settings: {'; '.join(differences)}")
+
+
+def size_of(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return how large the table of a saved model is, without reading it: its bits, and its lanes.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is no such file.
+    SnapshotError
+        For a file that is no saved model, or has settings that none can have.
+    """
+    metadata = snapshot.read_metadata(path)
+    try:
+        arguments = arguments_of(metadata["settings"])
+        bits, lanes = arguments["bits"], len(arguments["optimizer"])
+        check_size(bits, lanes)
+    except (KeyError, ValueError, TypeError) as error:
+        raise SnapshotError(f"{path} does not hold a model of this version: {error!r}") from error
+    return bits, lanes

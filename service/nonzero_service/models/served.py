@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -17,7 +18,6 @@ from nonzero_service.models.origin import Origin
 from nonzero_service.models.recovery import Kept
 from nonzero_service.models.slicing import Slices
 from nonzero_service.models.snapshotting import Snapshooter
-from nonzero_service.storage.errors import StorageError
 
 __all__ = ["ServedModel"]
 
@@ -48,13 +48,20 @@ class ServedModel:
         try:
             taken = await self.snapshooter.take()
             log.info("saved", model=self.name, sequence=taken.sequence)
-        except (StorageError, OSError):
+        except Exception:  # whatever it is, the model is still to be closed
             log.exception("no snapshot was taken", model=self.name)
 
     async def let_go(self) -> None:
-        """End the threads and close the files."""
-        await self.attribution.close()
-        await self.snapshooter.close()
-        await self.learner.close()
-        await asyncio.to_thread(self.attribution.release)
-        await asyncio.to_thread(self.kept.journal.close)
+        """End the threads and close the files; what fails is logged, and the rest is closed all the same."""
+        log = structlog.get_logger("models")
+        for step in (
+            self.attribution.close,
+            self.snapshooter.close,
+            self.learner.close,
+            partial(asyncio.to_thread, self.attribution.release),
+            partial(asyncio.to_thread, self.kept.journal.close),
+        ):
+            try:
+                await step()
+            except Exception:
+                log.exception("a model was not closed well", model=self.name)

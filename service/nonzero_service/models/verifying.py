@@ -2,12 +2,18 @@
 
 The journal's chain is walked, every snapshot is read, and the rows are folded anew: from nothing, where the
 whole journal is kept, else from the oldest snapshot. At each later snapshot's position the fold must be that
-snapshot, to the bit.
+snapshot, to the bit. All else that a start reads is read too, so that what is sound can be started.
+
+Not everything that is damaged keeps a start from coming up: it takes an older snapshot, and reads no rows
+before that. So where something is wrong, what a start does is done, as far as it changes nothing.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -16,9 +22,15 @@ import numpy as np
 
 from nonzero import LogisticRegression, SnapshotError
 from nonzero.errors import NonzeroError
+from nonzero_service.impressions.segment import pending_in
 from nonzero_service.learning import fold
-from nonzero_service.models.recovery import check_snapshot, found
-from nonzero_service.storage.errors import PrunedError
+from nonzero_service.models.origin import origin_of
+from nonzero_service.models.recovery import check_snapshot, found, replay
+from nonzero_service.storage.descriptors import named
+from nonzero_service.storage.errors import NoDescriptorsError, PrunedError
+from nonzero_service.storage.keys import KeyIndex
+from nonzero_service.storage.lock import check_lock
+from nonzero_service.storage.opening import check
 from nonzero_service.storage.reader import JournalReader, Verified
 from nonzero_service.storage.snapshots import Snapshot, kept_in
 
@@ -47,6 +59,8 @@ class Checked:
     """The model's digest after the last row."""
     faults: list[str] = field(default_factory=list)
     """What is wrong: a sentence each."""
+    refused: str | None = None
+    """Why a start would be refused; None where it would come up."""
 
 
 def verify(directory: Path, told: Told) -> Checked:
@@ -62,19 +76,79 @@ def verify(directory: Path, told: Told) -> Checked:
     for attempt in range(1, ATTEMPTS + 1):
         checked = Checked(directory)
         try:
-            with JournalReader(directory) as reader:
-                checked.journal = reader.verify(lambda done, end: told("checking the journal", done, end))
-                _verify_snapshots(reader, checked, told)
+            with named("this cannot be verified"):
+                _check_files(directory)
+                with JournalReader(directory) as reader:
+                    checked.journal = reader.verify(lambda done, end: told("checking the journal", done, end))
+                    _verify_snapshots(reader, checked, told)
+        except NoDescriptorsError:
+            raise
         except (PrunedError, FileNotFoundError) as error:
             # A service beside us took a snapshot, and gave up what we were reading.
             if attempt == ATTEMPTS:
                 checked.faults.append(str(error))
-        except NonzeroError as error:
+        except (NonzeroError, OSError) as error:
             checked.faults.append(str(error))
             break
         else:
             break
+    if checked.faults:
+        checked.refused = _refusal(directory, told)
     return checked
+
+
+def _check_files(directory: Path) -> None:
+    """Look at what a start reads, or opens to write to, beside the journal and the snapshots.
+
+    Raises
+    ------
+    SnapshotError, StorageError, OSError
+        Where a start would be refused for it.
+    """
+    origin_of(directory)
+    check_lock(directory)
+    snapshots, impressions = directory / "snapshots", directory / "impressions"
+    for place in (snapshots, impressions):
+        if place.exists() and not place.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "this is no directory; move it away", str(place))
+    pending_in(impressions)
+    written = [directory / name for name in ("lock", "mark", "journal.sqlite", "journal.sqlite-wal")]
+    written += [path for path in impressions.glob("*") if path.suffix in (".rows", ".states")]
+    read_only = os.statvfs(directory).f_flag & os.ST_RDONLY  # a copy on such a disk is to be copied back
+    wanted = os.R_OK if read_only else os.R_OK | os.W_OK
+    for path in written:
+        if path.exists() and not os.access(path, wanted, effective_ids=True):
+            raise PermissionError(
+                errno.EACCES, "this user may not read and write it, as a start does", str(path)
+            )
+    for place in (directory, snapshots, impressions):
+        if place.exists() and not os.access(place, wanted | os.X_OK, effective_ids=True):
+            raise PermissionError(
+                errno.EACCES, "this user may not read and write it, as a start does", str(place)
+            )
+
+
+def _refusal(directory: Path, told: Told) -> str | None:
+    """Do what a start does, and change nothing; return why it would be refused, None where it would not."""
+    try:
+        _check_files(directory)
+        snapshots = kept_in(directory / "snapshots")
+        with JournalReader(directory) as reader:
+            reached = snapshots[0].position if snapshots else 0
+            check(reader, directory / "mark", reached, KeyIndex())
+            model, start = found(reader, _newest(snapshots))
+            replay(model, reader, start, lambda done, end: told("trying a start", done, end))
+    except (NonzeroError, OSError) as error:
+        return str(error)
+    return None
+
+
+def _newest(snapshots: list[Snapshot]) -> tuple[Snapshot, LogisticRegression] | None:
+    """Return the newest snapshot that can be read."""
+    for snapshot in snapshots:
+        with suppress(SnapshotError):
+            return snapshot, LogisticRegression.load(snapshot.path)
+    return None
 
 
 def _verify_snapshots(reader: JournalReader, checked: Checked, told: Told) -> None:

@@ -170,7 +170,7 @@ def test_a_second_service_is_refused_and_touches_nothing(tmp_path: Path) -> None
         settings = Settings.load(data_dir=tmp_path, bits=4)
         first, second = Models(settings, failing), Models(settings, failing)
         await first.open()
-        with first.workplace() as place:
+        with first.folder.workplace() as place:
             (place / "upload").write_bytes(b"half")
             with pytest.raises(LockedError, match=f"process {os.getpid()}"):
                 await second.open()
