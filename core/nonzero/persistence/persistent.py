@@ -11,7 +11,7 @@ from nonzero.features.inputs import Inputs
 from nonzero.loops.calls import Loops
 from nonzero.persistence import snapshot
 from nonzero.persistence.restoring import restore
-from nonzero.persistence.settings import arguments_of, check_expected, lanes_of, settings_of
+from nonzero.persistence.settings import arguments_of, check_expected, lanes_of, settings_of, table_size
 from nonzero.persistence.shared import SharedState
 from nonzero.rules.optimizers import Rule
 from nonzero.state.learned import State
@@ -176,6 +176,9 @@ class Persistent:
         """
         tensors, metadata = snapshot.read(path)
         try:
+            bits, lanes = table_size(metadata["settings"])
+            if tensors["table"].shape != (shape := (2**bits + 1, 2 * lanes)):  # before memory is taken for it
+                raise ValueError(f"its table is {tensors['table'].shape}, of such settings it is {shape}")
             model = cls.from_settings(metadata["settings"])
             model.notes = dict(metadata["notes"])
             restore(model.state, tensors, model.lanes)

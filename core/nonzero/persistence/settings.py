@@ -11,7 +11,7 @@ from nonzero.persistence import snapshot
 from nonzero.rules.optimizers import DEFAULT_LANES, Rule, lanes_from_settings, lanes_to_settings
 from nonzero.state.table import check_size
 
-__all__ = ["arguments_of", "check_expected", "lanes_of", "settings_of", "size_of"]
+__all__ = ["arguments_of", "check_expected", "lanes_of", "settings_of", "size_of", "table_size"]
 
 
 def lanes_of(optimizer: Rule | Sequence[Rule] | None) -> tuple[Rule, ...]:
@@ -46,6 +46,20 @@ def arguments_of(settings: Mapping[str, Any]) -> dict[str, Any]:
         )
     given = dict(settings)
     return given | {"optimizer": lanes_from_settings(given.pop("lanes"))}
+
+
+def table_size(settings: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the bits and the lanes of the table that a model of :func:`settings_of` has.
+
+    Raises
+    ------
+    SettingsError
+        For settings that are missing, unknown or out of their range.
+    """
+    arguments = arguments_of(settings)
+    bits, lanes = arguments["bits"], len(arguments["optimizer"])
+    check_size(bits, lanes)
+    return bits, lanes
 
 
 def check_expected(
@@ -90,9 +104,6 @@ def size_of(path: str | os.PathLike[str]) -> tuple[int, int]:
     """
     metadata = snapshot.read_metadata(path)
     try:
-        arguments = arguments_of(metadata["settings"])
-        bits, lanes = arguments["bits"], len(arguments["optimizer"])
-        check_size(bits, lanes)
+        return table_size(metadata["settings"])
     except (KeyError, ValueError, TypeError) as error:
         raise SnapshotError(f"{path} does not hold a model of this version: {error!r}") from error
-    return bits, lanes

@@ -62,7 +62,7 @@ def look(data_dir: Path) -> DataDirectory:
                 raise SnapshotError(f"{path} is not the directory of a model; move it away")
             found.models[path.name] = path
         else:
-            ours = path.name.startswith(UNFINISHED)
+            ours = path.name.startswith(UNFINISHED) and path.is_dir() and not path.is_symlink()
             (found.unfinished if ours else found.passed_over).append(path)
     return found
 

@@ -1,7 +1,7 @@
 """The folder of all models: one is made, or taken away, by a rename; each step is done, or undone.
 
-What is being made or removed has a name that starts with ``UNFINISHED``: no model has such a one, and what a
-kill, or a disk that refuses, leaves under it means nothing. The next start removes it.
+What is being made or removed has a name that starts with a dot: no model has such a one, and what a kill, or
+a disk that refuses, leaves under it means nothing. The next start removes it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from nonzero_service.storage.files import sync_directory
 
 __all__ = ["UNFINISHED", "ModelFolder"]
 
-UNFINISHED: Final = ".nonzero-"
+UNFINISHED: Final = "."
 """How the names of directories that are no models, or no longer, begin."""
 
 
@@ -76,12 +76,15 @@ class ModelFolder:
 
     def withdraw(self, name: str) -> None:
         """Undo an :meth:`install`; where the disk refuses that too, the next one of that name does it."""
+        self._remains.add(name)
+        gone = self._unused(name)
         try:
-            self.remove([self.take_away(name)])
+            (self.directory / name).rename(gone)
+        except Exception:  # noqa: BLE001 - what went wrong before is what is told
+            self._log.exception("a model that was not made could not be removed", model=name)
+        else:
             self._remains.discard(name)
-        except OSError as error:
-            self._remains.add(name)
-            self._log.error("a model that was not made could not be removed", model=name, reason=str(error))
+            self.remove([gone])
 
     def take_away(self, name: str) -> Path:
         """Rename the directory of a model, so that there is none any more; return its new path.
@@ -92,7 +95,7 @@ class ModelFolder:
             Where the disk refuses; the model is there as before.
         """
         path = self.directory / name
-        gone = self.directory / f"{UNFINISHED}{name}-{secrets.token_hex(4)}"
+        gone = self._unused(name)
         # Opened before the rename, so that nothing but the disk itself can fail after it.
         folder = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -108,6 +111,9 @@ class ModelFolder:
             os.close(folder)
         return gone
 
+    def _unused(self, name: str) -> Path:
+        return self.directory / f"{UNFINISHED}{name}-{secrets.token_hex(4)}"
+
     def remove(self, paths: Iterable[Path]) -> None:
         """Remove directories that are no models; what cannot be removed now is there for the next start."""
         for path in paths:
@@ -118,5 +124,5 @@ class ModelFolder:
                     shutil.rmtree(path)
             except FileNotFoundError:  # it got a name
                 continue
-            except OSError as error:
+            except (OSError, MemoryError) as error:
                 self._log.warning("what is of no use could not be removed", path=str(path), reason=str(error))

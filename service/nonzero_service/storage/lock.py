@@ -37,6 +37,7 @@ class DirectoryLock:
         self._descriptor: int | None = os.open(self._path, flags, FILE_MODE)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._write_pid(self._descriptor)
         except OSError as error:
             try:
                 text = os.pread(self._descriptor, 32, 0).strip()
@@ -50,7 +51,6 @@ class DirectoryLock:
         except BaseException:
             self.release()
             raise
-        self._write_pid(self._descriptor)
 
     @staticmethod
     def _write_pid(descriptor: int) -> None:
