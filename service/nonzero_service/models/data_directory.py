@@ -12,12 +12,16 @@ from typing import Final
 
 from nonzero import SnapshotError
 from nonzero_service.models.folder import UNFINISHED
-from nonzero_service.storage.files import sync_directory, write_durably
+from nonzero_service.models.origin import Origin, origin_of
+from nonzero_service.storage.files import check_usable, sync_directory, write_durably
 from nonzero_service.storage.lock import check_lock
 
-__all__ = ["NAME", "DataDirectory", "begin", "look", "look_for", "models_in"]
+__all__ = ["NAME", "DataDirectory", "begin", "check_model", "look", "look_for", "models_in"]
 
 FORMAT: Final = "1\n"
+
+WRITTEN: Final = ("lock", "mark", "journal.sqlite", "journal.sqlite-wal")
+"""What a start opens in a model's directory to write to it."""
 
 NAME: Final = "[a-z0-9][a-z0-9_-]{0,63}"
 """What a model may be named: a regular expression."""
@@ -65,6 +69,26 @@ def look(data_dir: Path) -> DataDirectory:
             ours = path.name.startswith(UNFINISHED) and path.is_dir() and not path.is_symlink()
             (found.unfinished if ours else found.passed_over).append(path)
     return found
+
+
+def check_model(directory: Path) -> Origin:
+    """Look at what a start needs of a model's directory beside its journal and snapshots; return its origin.
+
+    Raises
+    ------
+    SnapshotError, StorageError, OSError
+        Where a start is refused for it.
+    """
+    origin = origin_of(directory)
+    check_lock(directory)
+    impressions = directory / "impressions"
+    for place in (directory / "snapshots", impressions):
+        if place.exists() and not place.is_dir():
+            raise SnapshotError(f"{place} is no directory; move it away")
+    segments = [path for path in impressions.glob("*") if path.suffix in (".rows", ".states")]
+    for path in (directory, *map(directory.joinpath, WRITTEN), *segments):
+        check_usable(path)
+    return origin
 
 
 def _has_begun(data_dir: Path) -> bool:
@@ -115,6 +139,7 @@ def look_for(directory: Path, name: str | None = None) -> DataDirectory:
     if (directory / "journal.sqlite").exists():
         found = DataDirectory(begun=True, models={directory.name: directory})
     else:
+        check_usable(directory / "lock")
         found = look(directory)
     if name is not None:
         found.models = {name: found.models[name]} if name in found.models else {}

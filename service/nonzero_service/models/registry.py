@@ -24,12 +24,12 @@ from nonzero.persistence.settings import size_of
 from nonzero_service.budget import check_descriptors
 from nonzero_service.errors import ClosedError, ModelExistsError, NotReadyError, UnknownModelError
 from nonzero_service.models.beginning import begin_model, begin_model_from
-from nonzero_service.models.data_directory import begin, look
+from nonzero_service.models.data_directory import begin, check_model, look
 from nonzero_service.models.folder import ModelFolder
 from nonzero_service.models.learning_rules import AUTO
 from nonzero_service.models.memory import check_room
 from nonzero_service.models.opening import open_model
-from nonzero_service.models.origin import Origin, origin_of
+from nonzero_service.models.origin import Origin
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
 from nonzero_service.storage.descriptors import named
@@ -149,7 +149,7 @@ class Models:
         for path in found.passed_over:
             self._log.warning("passed over: this is no model's name", path=str(path))
         for name, path in found.models.items():
-            self._warn_of_differences(name, origin_of(path))
+            self._warn_of_differences(name, check_model(path))
             await self._serve(name, path)
         if not found.begun:
             if DEFAULT not in self._served:  # a kill may have come between it and the note

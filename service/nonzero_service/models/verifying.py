@@ -10,8 +10,6 @@ before that. So where something is wrong, what a start does is done, as far as i
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,12 +22,11 @@ from nonzero import LogisticRegression, SnapshotError
 from nonzero.errors import NonzeroError
 from nonzero_service.impressions.segment import pending_in
 from nonzero_service.learning import fold
-from nonzero_service.models.origin import origin_of
+from nonzero_service.models.data_directory import check_model
 from nonzero_service.models.recovery import check_snapshot, found, replay
 from nonzero_service.storage.descriptors import named
 from nonzero_service.storage.errors import NoDescriptorsError, PrunedError
 from nonzero_service.storage.keys import KeyIndex
-from nonzero_service.storage.lock import check_lock
 from nonzero_service.storage.opening import check
 from nonzero_service.storage.reader import JournalReader, Verified
 from nonzero_service.storage.snapshots import Snapshot, kept_in
@@ -77,7 +74,8 @@ def verify(directory: Path, told: Told) -> Checked:
         checked = Checked(directory)
         try:
             with named("this cannot be verified"):
-                _check_files(directory)
+                check_model(directory)
+                pending_in(directory / "impressions")
                 with JournalReader(directory) as reader:
                     checked.journal = reader.verify(lambda done, end: told("checking the journal", done, end))
                     _verify_snapshots(reader, checked, told)
@@ -97,41 +95,11 @@ def verify(directory: Path, told: Told) -> Checked:
     return checked
 
 
-def _check_files(directory: Path) -> None:
-    """Look at what a start reads, or opens to write to, beside the journal and the snapshots.
-
-    Raises
-    ------
-    SnapshotError, StorageError, OSError
-        Where a start would be refused for it.
-    """
-    origin_of(directory)
-    check_lock(directory)
-    snapshots, impressions = directory / "snapshots", directory / "impressions"
-    for place in (snapshots, impressions):
-        if place.exists() and not place.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, "this is no directory; move it away", str(place))
-    pending_in(impressions)
-    written = [directory / name for name in ("lock", "mark", "journal.sqlite", "journal.sqlite-wal")]
-    written += [path for path in impressions.glob("*") if path.suffix in (".rows", ".states")]
-    read_only = os.statvfs(directory).f_flag & os.ST_RDONLY  # a copy on such a disk is to be copied back
-    wanted = os.R_OK if read_only else os.R_OK | os.W_OK
-    for path in written:
-        if path.exists() and not os.access(path, wanted, effective_ids=True):
-            raise PermissionError(
-                errno.EACCES, "this user may not read and write it, as a start does", str(path)
-            )
-    for place in (directory, snapshots, impressions):
-        if place.exists() and not os.access(place, wanted | os.X_OK, effective_ids=True):
-            raise PermissionError(
-                errno.EACCES, "this user may not read and write it, as a start does", str(place)
-            )
-
-
 def _refusal(directory: Path, told: Told) -> str | None:
     """Do what a start does, and change nothing; return why it would be refused, None where it would not."""
     try:
-        _check_files(directory)
+        check_model(directory)
+        pending_in(directory / "impressions")
         snapshots = kept_in(directory / "snapshots")
         with JournalReader(directory) as reader:
             reached = snapshots[0].position if snapshots else 0

@@ -71,6 +71,8 @@ def connect(
     try:
         with translated(path, connection):
             _check(connection, path)
+            if not readonly and connection.readonly("main"):  # SQLite opens it so where it may not write
+                raise JournalError(f"{path} can only be read by this user; let it be written to")
             _configure(connection, synced)
     except BaseException:
         # Nothing that is refused is touched: without this, closing would checkpoint and remove the WAL.

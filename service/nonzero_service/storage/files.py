@@ -5,12 +5,14 @@ All that is kept may tell of people: files are made for their owner only, whatev
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-__all__ = ["FILE_MODE", "keep_private", "make_directory", "sync_directory", "write_durably"]
+__all__ = ["FILE_MODE", "check_usable", "keep_private", "make_directory", "sync_directory", "write_durably"]
 
 FILE_MODE: Final = 0o600
 """Of every file."""
@@ -63,8 +65,28 @@ def write_durably(path: Path, data: bytes) -> None:
         raise
 
 
-def keep_private(directory: Path) -> list[Path]:
-    """Take from group and others what they may do with a directory and all in it; an older release let them.
+def check_usable(path: Path) -> None:
+    """Refuse what a start would find that it may not read and write, if it is there; nothing is opened.
+
+    On a disk that can only be read it is enough that it may be read: a copy there is to be copied back.
+
+    Raises
+    ------
+    PermissionError
+        Where this user may not.
+    """
+    if not path.exists():
+        return
+    read_only = os.statvfs(path).f_flag & os.ST_RDONLY
+    wanted = (os.R_OK if read_only else os.R_OK | os.W_OK) | (os.X_OK if path.is_dir() else 0)
+    if not os.access(path, wanted, effective_ids=True):
+        raise PermissionError(errno.EACCES, "this user may not read and write it, as a start must", str(path))
+
+
+def keep_private(kept: Path) -> list[Path]:
+    """Take from group and others what they may do with a file, or a directory and all in it.
+
+    Older releases let them read it.
 
     Returns
     -------
@@ -72,14 +94,13 @@ def keep_private(directory: Path) -> list[Path]:
         What stays open to them, because it is another user's.
     """
     left = []
-    for place, directories, files in os.walk(directory):
-        for name in [".", *directories, *files]:
-            path = Path(place, name)
-            with suppress(FileNotFoundError):
-                if path.is_symlink() or not path.stat().st_mode & OTHERS:
-                    continue
-                try:
-                    path.chmod(path.stat().st_mode & ~OTHERS)
-                except OSError:
-                    left.append(path)
+    for path in (kept, *kept.rglob("*")):
+        with suppress(FileNotFoundError):
+            mode = path.lstat().st_mode
+            if stat.S_ISLNK(mode) or not mode & OTHERS:
+                continue
+            try:
+                path.chmod(stat.S_IMODE(mode) & ~OTHERS)
+            except OSError:
+                left.append(path)
     return left
