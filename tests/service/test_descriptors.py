@@ -264,7 +264,7 @@ def test_a_thousand_failures_of_each_kind_leave_nothing_open(
 
 @pytest.mark.soak
 def test_a_thousand_models(services: Forking, tmp_path: Path, figure: Figure) -> None:
-    raised(4096 + 1000 * OF_A_MODEL)
+    raised(PROMISED + 512 + 1001 * OF_A_MODEL)
     service = services.serve(tmp_path / "data", bits=4, learning_rate=0.1).until_ready()
     with service.client() as client:
         before = open_files(service.pid)
