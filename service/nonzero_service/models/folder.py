@@ -103,7 +103,7 @@ class ModelFolder:
             try:
                 os.fsync(folder)
             except BaseException:
-                with suppress(OSError):
+                with suppress(OSError, MemoryError):
                     gone.rename(path)
                 if path.exists():
                     raise

@@ -24,6 +24,7 @@ from nonzero_service.impressions.store import Impressions
 from nonzero_service.models.registry import Models
 from nonzero_service.problems import problem_of
 from nonzero_service.settings import Settings
+from nonzero_service.storage.errors import OutcomeUnknownError
 from reporting import Figure
 from service.faults.steps import WANTS, failing
 
@@ -183,7 +184,9 @@ async def attempt(bench: Bench, change: Step, at: int, want: str, lasting: bool,
     if error is not None:
         assert problem_of(error).status in (503, 507), repr(error)
         assert after == before, "what failed has changed something"
-        if at_once:
+        if isinstance(error, OutcomeUnknownError):  # of a sync of the journal: the process has to end
+            await bench.restart()
+        if at_once and not set(bench.state()) - before:
             await change(bench)
     if fault.failed:
         await bench.holds(undone=not lasting)
