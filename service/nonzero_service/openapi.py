@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from nonzero_service import schemas
 from nonzero_service.front.access import Need, need_of
-from nonzero_service.models.registry import NAME
+from nonzero_service.models.data_directory import NAME
 from nonzero_service.wire.headers import JSON, NDJSON
 
 __all__ = [

@@ -32,11 +32,13 @@ from nonzero_service.errors import (
     TooLargeError,
     UnknownModelError,
 )
+from nonzero_service.storage.descriptors import SHORTAGE, without
 from nonzero_service.storage.errors import (
     DiskFullError,
     JournalBusyError,
     JournalClosedError,
     JournalFailedError,
+    NoDescriptorsError,
     OutcomeUnknownError,
     StorageError,
 )
@@ -49,6 +51,13 @@ MAX_ERRORS: Final = 100
 RETRY: Final = ((b"retry-after", b"1"),)
 
 FULL: Final = "the disk is full; nothing more is learned until there is room"
+
+READ_ONLY: Final = (
+    "the disk can only be read: nothing is made, changed or deleted until it is mounted for writing"
+)
+
+NO_THREADS: Final = "can't start new thread"
+"""What Python says where the system gives no more threads."""
 
 NO_MEMORY: Final = "there is not enough memory for this; send less at once, or take a smaller model"
 
@@ -64,6 +73,7 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (UnknownModelError, 404),
     (ModelExistsError, 409),
     (TooLargeError, 422),
+    (NoDescriptorsError, 507),
     (KeyInFlightError, 409),
     (KeyReusedError, 422),
     (KeyUnrecognisedError, 409),
@@ -140,9 +150,6 @@ def problem_of(error: Exception) -> Problem:
             return Problem(422, str(error), errors=error.lines)
         case OutcomeUnknownError():
             return Problem(503, UNKNOWN, headers=RETRY)
-        case DiskFullError() | MemoryError() | OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.ENOMEM):
-            no_memory = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
-            return Problem(507, NO_MEMORY if no_memory else FULL)
         case HTTPException():
             headers = [
                 (name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()
@@ -150,6 +157,26 @@ def problem_of(error: Exception) -> Problem:
             return Problem(error.status_code, _explained(error), headers=headers)
         case RequestValidationError():
             return _invalid(error)
+    return _of_want(error) or _of_kind(error)
+
+
+def _of_want(error: Exception) -> Problem | None:
+    """Return how it is answered that the system has no more of something; None of another error."""
+    match error:
+        case MemoryError() | OSError(errno=errno.ENOMEM):
+            return Problem(507, NO_MEMORY)
+        case DiskFullError() | OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return Problem(507, FULL)
+        case OSError(errno=errno.EROFS):
+            return Problem(507, READ_ONLY)
+        case OSError() if error.errno in SHORTAGE:
+            return Problem(503, without("this cannot be done now"), headers=RETRY)
+        case RuntimeError(args=(str(said),)) if said == NO_THREADS:
+            return Problem(507, "the system gives this service no more threads; have fewer models")
+    return None
+
+
+def _of_kind(error: Exception) -> Problem:
     for kind, status in STATUS:
         if isinstance(error, kind):
             again = status == 503 or kind is KeyInFlightError

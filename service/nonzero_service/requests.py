@@ -27,6 +27,7 @@ from nonzero_service.storage.errors import (
     JournalBusyError,
     JournalClosedError,
     JournalFailedError,
+    NoDescriptorsError,
     StorageError,
 )
 
@@ -238,7 +239,14 @@ class Quick:
 def _is_expected(error: Exception) -> bool:
     """Whether an error that is answered 5xx says all that there is to say: no disk space, not now."""
     if isinstance(error, StorageError):
-        return isinstance(error, DiskFullError | JournalBusyError | JournalFailedError | JournalClosedError)
+        expected = (
+            DiskFullError,
+            JournalBusyError,
+            JournalFailedError,
+            JournalClosedError,
+            NoDescriptorsError,
+        )
+        return isinstance(error, expected)
     return problem_of(error).status in (503, 507)
 
 

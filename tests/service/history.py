@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
 from nonzero import AdaGrad, Batch, LogisticRegression
 from nonzero_service.learning.fold import batch_entry, settings_entry
+from nonzero_service.models.origin import Origin
 from nonzero_service.models.recovery import Kept, recover, write_snapshot
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.snapshots import Snapshots
@@ -29,6 +31,7 @@ class History:
         self.directory = directory
         self.model = model or LogisticRegression(10, AdaGrad(0.1))
         self.seed = 0
+        Origin(created=datetime.now(UTC), bits=self.model.bits).write(directory)
         with Journal(directory, sequence=self.model.examples) as journal:
             journal.append([settings_entry(self.model)])
 

@@ -11,7 +11,7 @@ from nonzero.features.inputs import Inputs
 from nonzero.loops.calls import Loops
 from nonzero.persistence import snapshot
 from nonzero.persistence.restoring import restore
-from nonzero.persistence.settings import arguments_of, check_expected, lanes_of, settings_of
+from nonzero.persistence.settings import arguments_of, check_expected, lanes_of, settings_of, table_size
 from nonzero.persistence.shared import SharedState
 from nonzero.rules.optimizers import Rule
 from nonzero.state.learned import State
@@ -171,13 +171,18 @@ class Persistent:
             For a file that is damaged or no saved model.
         SettingsError
             Where a stored setting differs from the one expected; the message names each difference.
+        OSError, MemoryError
+            Where there is not the memory for it, or no descriptor.
         """
         tensors, metadata = snapshot.read(path)
         try:
+            bits, lanes = table_size(metadata["settings"])
+            if tensors["table"].shape != (shape := (2**bits + 1, 2 * lanes)):  # before memory is taken for it
+                raise ValueError(f"its table is {tensors['table'].shape}, of such settings it is {shape}")
             model = cls.from_settings(metadata["settings"])
             model.notes = dict(metadata["notes"])
             restore(model.state, tensors, model.lanes)
-        except (KeyError, ValueError, TypeError, OSError) as error:
+        except (KeyError, ValueError, TypeError) as error:
             raise SnapshotError(f"{path} does not hold a model of this version: {error!r}") from error
         check_expected(path, model.settings, expected)
         return model

@@ -6,10 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nonzero.errors import SettingsError
+from nonzero.errors import SettingsError, SnapshotError
+from nonzero.persistence import snapshot
 from nonzero.rules.optimizers import DEFAULT_LANES, Rule, lanes_from_settings, lanes_to_settings
+from nonzero.state.table import check_size
 
-__all__ = ["arguments_of", "check_expected", "lanes_of", "settings_of"]
+__all__ = ["arguments_of", "check_expected", "lanes_of", "settings_of", "size_of", "table_size"]
 
 
 def lanes_of(optimizer: Rule | Sequence[Rule] | None) -> tuple[Rule, ...]:
@@ -46,6 +48,20 @@ def arguments_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     return given | {"optimizer": lanes_from_settings(given.pop("lanes"))}
 
 
+def table_size(settings: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the bits and the lanes of the table that a model of :func:`settings_of` has.
+
+    Raises
+    ------
+    SettingsError
+        For settings that are missing, unknown or out of their range.
+    """
+    arguments = arguments_of(settings)
+    bits, lanes = arguments["bits"], len(arguments["optimizer"])
+    check_size(bits, lanes)
+    return bits, lanes
+
+
 def check_expected(
     path: str | os.PathLike[str], settings: Mapping[str, Any], expected: Mapping[str, Any]
 ) -> None:
@@ -74,3 +90,20 @@ def check_expected(
     ]
     if differences:
         raise SettingsError(f"{path} was saved with other settings: {'; '.join(differences)}")
+
+
+def size_of(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return how large the table of a saved model is, without reading it: its bits, and its lanes.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is no such file.
+    SnapshotError
+        For a file that is no saved model, or has settings that none can have.
+    """
+    metadata = snapshot.read_metadata(path)
+    try:
+        return table_size(metadata["settings"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise SnapshotError(f"{path} does not hold a model of this version: {error!r}") from error

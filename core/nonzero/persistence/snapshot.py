@@ -6,9 +6,11 @@ name, type, shape and bytes and over the other metadata; a file with any bit cha
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 
 from nonzero.errors import SnapshotError
 
-__all__ = ["FORMAT", "digest_of", "read", "read_metadata", "write"]
+__all__ = ["EXHAUSTED", "FORMAT", "digest_of", "read", "read_metadata", "write"]
 
 _PIECE: Final = 4 * 2**20
 _DTYPES: Final = {
@@ -35,6 +37,9 @@ _DTYPES: Final = {
 
 FORMAT: Final = "nonzero-1"
 """The name and version of the file format."""
+
+EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""Errors that say nothing of a file: the process has no more descriptors, or no more memory."""
 
 
 def digest_of(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> str:
@@ -121,26 +126,6 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read the metadata of what :func:`write` wrote, and nothing else: the digest is not checked.
-
-    Raises
-    ------
-    FileNotFoundError
-        Where there is no such file.
-    SnapshotError
-        Where the file is not a saved model, or its head is damaged.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"there is no saved model at {path}")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata: dict[str, Any] = json.loads((file.metadata() or {})["metadata"])
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise SnapshotError(f"{path} is not a saved model, or is damaged: {error}") from error
-    return metadata
-
-
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """Read what :func:`write` wrote and check its digest.
 
@@ -155,7 +140,34 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[st
         Where there is no such file.
     SnapshotError
         Where the file is not a saved model, is of another version, or is damaged.
+    OSError
+        Where the process has no descriptor or no memory for it, which says nothing of the file.
     """
+    with _opened(path) as (file, header, metadata):
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    found = digest_of(tensors, metadata)
+    if found != header.get("digest"):
+        raise SnapshotError(
+            f"{path} is damaged: its digest is {found}, stored is {header.get('digest')}; use a copy of it"
+        )
+    return tensors, metadata
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read the metadata alone, whatever the size of the arrays; their digest is not checked.
+
+    Raises
+    ------
+    FileNotFoundError, SnapshotError, OSError
+        As :func:`read` does.
+    """
+    with _opened(path) as (_, _, metadata):
+        return metadata
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[Any, dict[str, str], dict[str, Any]]]:
+    """Open a saved model: the file, its header, and the metadata in that."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no saved model at {path}")
     try:
@@ -166,12 +178,20 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[st
                     f"{path} has the format {header.get('format')!r}; this version reads {FORMAT!r}"
                 )
             metadata = json.loads(header["metadata"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            if not isinstance(metadata, dict):
+                raise TypeError(f"its metadata is a {type(metadata).__name__}")
+            yield file, header, metadata
     except (SafetensorError, KeyError, ValueError, OSError, TypeError) as error:
+        _check_means(path)
+        if isinstance(error, OSError) and error.errno in EXHAUSTED:
+            raise
         raise SnapshotError(f"{path} is not a saved model, or is damaged: {error}") from error
-    found = digest_of(tensors, metadata)
-    if found != header.get("digest"):
-        raise SnapshotError(
-            f"{path} is damaged: its digest is {found}, stored is {header.get('digest')}; use a copy of it"
-        )
-    return tensors, metadata
+
+
+def _check_means(path: str | os.PathLike[str]) -> None:
+    """Raise what keeps this process from opening any file: safetensors says then that there is none."""
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        if error.errno in EXHAUSTED:
+            raise

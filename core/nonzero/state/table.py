@@ -13,7 +13,7 @@ from nonzero.arithmetic.intrinsics import EightLanes, OneLane
 from nonzero.errors import SettingsError
 from nonzero.state.pages import HUGE_PAGE, allocate, take
 
-__all__ = ["LANE_COUNTS", "MAX_BITS", "Table", "as_lanes"]
+__all__ = ["LANE_COUNTS", "MAX_BITS", "Table", "as_lanes", "check_size"]
 
 MAX_BITS: Final = 30
 """The largest table: ``2**30`` slots."""
@@ -25,6 +25,22 @@ LANE_COUNTS: Final = (1, 8)
 def as_lanes(rows: NDArray[np.float32]) -> OneLane | EightLanes:
     """Wrap float32[n, 2] or float32[n, 16] as kernels take them."""
     return OneLane(rows) if rows.shape[1] == 2 else EightLanes(rows)
+
+
+def check_size(bits: int, lanes: int) -> None:
+    """Refuse what no table can be.
+
+    Raises
+    ------
+    SettingsError
+        For bits or lanes that are out of their range.
+    """
+    if isinstance(bits, bool) or not isinstance(bits, int) or not 1 <= bits <= MAX_BITS:
+        raise SettingsError(
+            f"bits is {bits!r}; a table has 2**bits slots, with bits a whole number from 1 to {MAX_BITS}"
+        )
+    if lanes not in LANE_COUNTS:
+        raise SettingsError(f"there are {lanes} lanes; a table has 1 lane or 8")
 
 
 class Table:
@@ -45,12 +61,7 @@ class Table:
     """
 
     def __init__(self, bits: int, lanes: int) -> None:
-        if isinstance(bits, bool) or not isinstance(bits, int) or not 1 <= bits <= MAX_BITS:
-            raise SettingsError(
-                f"bits is {bits!r}; a table has 2**bits slots, with bits a whole number from 1 to {MAX_BITS}"
-            )
-        if lanes not in LANE_COUNTS:
-            raise SettingsError(f"there are {lanes} lanes; a table has 1 lane or 8")
+        check_size(bits, lanes)
         self.bits = bits
         self.lanes = lanes
         self.rows = allocate(2**bits + 1, 2 * lanes)

@@ -26,12 +26,18 @@ __all__ = ["verify"]
 def verify(data_dir: Path, model: str | None, quiet: bool, as_json: bool) -> None:
     """Check the journal's chain and every snapshot, and fold the journal's rows against the newest.
 
-    Nothing is changed; a service may be running. Exit status 1 where something is wrong.
+    Nothing is changed; a service may be running. Exit status 1 where something is wrong, whether or not a
+    start would come up all the same, which is said too.
     """
     with service_extra("verify"):
-        from nonzero_service.models.data_directory import models_in
+        from nonzero_service.models.data_directory import look_for
         from nonzero_service.models.verifying import verify as check
-    found = {name: _checked(check, name, path, quiet) for name, path in models_in(data_dir, model).items()}
+    looked = look_for(data_dir, model)
+    for path in looked.passed_over:
+        click.echo(f"{path}: passed over, this is no model's name", err=True)
+    found = {name: _checked(check, name, path, quiet) for name, path in looked.models.items()}
+    if not found and not as_json:
+        click.echo(f"{data_dir}: sound; it holds no model, all were deleted")
     if as_json:
         click.echo(json.dumps({name: _report(checked) for name, checked in found.items()}))
     else:
@@ -54,6 +60,7 @@ def _report(checked: Checked) -> dict[str, Any]:
     return {
         "sound": not checked.faults,
         "faults": checked.faults,
+        "starts": checked.refused is None,
         "first_position": None if journal is None else journal.first,
         "last_position": None if journal is None else journal.last,
         "sequence": None if journal is None else journal.sequence,
@@ -80,6 +87,10 @@ def _text(name: str, checked: Checked) -> str:
         same = f"; bit-identical at {_positions(checked.identical)}" if checked.identical else ""
         lines.append(f"  fold       from {begin} gives {checked.digest}{same}")
     lines += [f"  FAULT      {fault}" for fault in checked.faults]
+    if checked.refused is not None:
+        lines.append(f"  start      would be refused: {checked.refused}")
+    elif checked.faults:
+        lines.append("  start      would come up: it does without what is damaged")
     return "\n".join(lines)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import re
+from contextlib import ExitStack, suppress
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final
@@ -14,14 +15,17 @@ from numpy.typing import NDArray
 from nonzero_service.impressions.index import enter, find, leave
 from nonzero_service.impressions.packing import Offered, packed
 from nonzero_service.impressions.unpacking import Records, unpacked, walk
+from nonzero_service.storage.files import FILE_MODE
 
-__all__ = ["CAPACITY", "Segment", "State", "pending_in"]
+__all__ = ["CAPACITY", "Segment", "State", "firsts_in", "pending_in"]
 
 CAPACITY: Final = 1 << 20
 """How many impressions a segment takes. An id is looked for in each segment: they should be few."""
 
 MAX_WORDS: Final = 1 << 28
 """How large its file may become, in words: 1 GiB."""
+
+NAME: Final = re.compile(r"(\d{20})\.rows")
 
 PIECE: Final = 1 << 24
 """So many words of it are read at once at a start, many times the longest record."""
@@ -69,7 +73,7 @@ class Segment:
     Raises
     ------
     OSError
-        Where the disk refuses.
+        Where the disk refuses; of what was to be begun, nothing stays.
     """
 
     def __init__(self, directory: Path, first: int, *, new: bool) -> None:
@@ -77,14 +81,25 @@ class Segment:
         self.used = 0
         self.path = directory / f"{first:020}.rows"
         self._states_path = self.path.with_suffix(".states")
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        self._rows = os.open(self.path, flags, 0o644)
-        self._bytes = os.open(self._states_path, flags, 0o644)
+        with ExitStack() as opened:
+            self._rows = self._opened(self.path, opened, new=new)
+            self._bytes = self._opened(self._states_path, opened, new=new)
+            if new:
+                os.posix_fallocate(self._bytes, 0, CAPACITY)
+                self._allocate(CAPACITY)
+            else:
+                self._read()
+            opened.pop_all()
+
+    @staticmethod
+    def _opened(path: Path, opened: ExitStack, *, new: bool) -> int:
+        """Open one of the files; a new one is empty, and goes again where the others fail."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if new else 0)
+        descriptor = os.open(path, flags, FILE_MODE)
         if new:
-            os.posix_fallocate(self._bytes, 0, CAPACITY)
-            self._allocate(CAPACITY)
-        else:
-            self._read()
+            opened.callback(_remove, path)
+        opened.callback(os.close, descriptor)
+        return descriptor
 
     def _allocate(self, n: int) -> None:
         # Zeros take no memory until they are written to.
@@ -139,10 +154,10 @@ class Segment:
         start, used = self.words, self.used
         stop = int(enter(offered.hashes, self.hashes, self._index, used, offered.fresh))
         if stop > used:
-            words = packed(offered, start, self._ends[used:stop])
             try:
+                words = packed(offered, start, self._ends[used:stop])
                 _write(self._rows, words.view(np.uint8).data, 4 * start)
-            except OSError:
+            except BaseException:
                 leave(self.hashes, self._index, used, stop)
                 raise
             self.times[used:stop] = offered.time_ms
@@ -208,8 +223,10 @@ class Segment:
 
     def close(self) -> None:
         """Close the files."""
-        os.close(self._rows)
-        os.close(self._bytes)
+        try:
+            os.close(self._rows)
+        finally:
+            os.close(self._bytes)
 
     def remove(self) -> None:
         """Close and delete the files."""
@@ -218,10 +235,32 @@ class Segment:
         self._states_path.unlink(missing_ok=True)
 
 
+def firsts_in(directory: Path) -> list[int]:
+    """Return the numbers of the first impressions of the segments in a directory, in order.
+
+    Other names are passed over; a directory that is not there has none.
+
+    Raises
+    ------
+    NotADirectoryError
+        Where it is no directory.
+    """
+    if not directory.exists():
+        return []
+    return sorted(int(match[1]) for path in directory.iterdir() if (match := NAME.fullmatch(path.name)))
+
+
 def pending_in(directory: Path) -> int:
-    """Count the impressions in a directory that wait for their label; a service may be writing there."""
+    """Count the impressions in a directory that wait for their label; a service may be writing there.
+
+    Raises
+    ------
+    OSError
+        Where a file cannot be read.
+    """
     pending = 0
-    for path in directory.glob("*.rows"):
+    for first in firsts_in(directory):
+        path = directory / f"{first:020}.rows"
         with suppress(FileNotFoundError):  # just now forgotten
             hashes, _, _ = _walked(path)
             states = np.fromfile(path.with_suffix(".states"), np.uint8, hashes.size)
@@ -241,6 +280,12 @@ def _walked(path: Path) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[
         n += found
         end = int(ends[n - 1]) if n else 0
     return hashes[:n], times[:n], ends[:n]
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, if that can be."""
+    with suppress(OSError):
+        path.unlink()
 
 
 def _write(descriptor: int, data: memoryview, offset: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -19,10 +20,10 @@ from nonzero_service.impressions.hashes import hashes_of
 from nonzero_service.impressions.joined import References
 from nonzero_service.impressions.packing import Offered
 from nonzero_service.impressions.rules import Rules
-from nonzero_service.impressions.segment import Segment, State
+from nonzero_service.impressions.segment import Segment, State, firsts_in
 from nonzero_service.impressions.segments import Found, Segments
 from nonzero_service.impressions.verdicts import decide
-from nonzero_service.storage.files import sync_directory
+from nonzero_service.storage.files import make_directory, sync_directory
 
 __all__ = ["Claim", "Impressions"]
 
@@ -63,11 +64,15 @@ class Impressions:
         self._directory = directory
         self._lock = threading.RLock()
         self._early = Early()
-        if not directory.exists():
-            directory.mkdir()
-            sync_directory(directory.parent)
-        firsts = sorted(int(path.stem) for path in directory.glob("*.rows"))
-        found = [Segment(directory, first, new=False) for first in firsts]
+        if not directory.is_dir():
+            make_directory(directory)
+        firsts = firsts_in(directory)
+        with ExitStack() as opened:
+            found = []
+            for first in firsts:
+                found.append(Segment(directory, first, new=False))
+                opened.callback(found[-1].close)
+            opened.pop_all()
         for empty in [one for one in found if not one.used]:  # begun, and nothing came of it before a crash
             empty.remove()
         self._segments = Segments(one for one in found if one.used)
@@ -407,8 +412,9 @@ class Impressions:
         """Close the files; a second call does nothing."""
         with self._lock:
             segments, self._segments, self._open = self._segments, Segments(), None
-        for segment in segments:
-            segment.close()
+        with ExitStack() as closing:
+            for segment in segments:
+                closing.callback(segment.close)
 
     # -- finding, under the lock -----------------------------------------------------------------------
 

@@ -97,9 +97,9 @@ class Fingerprint:
         return KeyUnrecognisedError(
             f"of the first {known.offset} bytes of this body {known.rows} examples were accepted when it "
             f"came first with the Idempotency-Key {known.key!r}, and {found} are acceptable now: settings "
-            "have changed since that decide which (max_features, max_line_bytes, max_weight), or the release. "
-            f"Nothing of this request was learned. Send what follows byte {known.offset} with a new key, or the whole "
-            "again when the settings are as they were"
+            "have changed since that decide which (max_features, max_line_bytes, max_weight), or the release "
+            f"has. Nothing of this request was learned. Send what follows byte {known.offset} with a new "
+            "key, or the whole again when the settings are as they were"
         )
 
     def digest(self) -> bytes:

@@ -111,8 +111,13 @@ class Learner:
             threading.Thread(target=self.committer.run, name=f"committer {name}", daemon=True),
             threading.Thread(target=self.applier.run, name=f"applier {name}", daemon=True),
         ]
-        for thread in self._threads:
-            thread.start()
+        self._threads[0].start()
+        try:
+            self._threads[1].start()
+        except BaseException:
+            self.committer.put(None)
+            self._threads[0].join()
+            raise
 
     @property
     def position(self) -> int:

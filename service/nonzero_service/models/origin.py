@@ -55,8 +55,10 @@ def origin_of(path: Path) -> Origin:
     ------
     SnapshotError
         Where it is no model's directory.
+    OSError
+        Where it cannot be read.
     """
     try:
         return msgspec.json.decode((path / FILE).read_bytes(), type=Origin)
-    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (FileNotFoundError, IsADirectoryError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SnapshotError(f"{path} is not the directory of a model: {error}; move it away") from error

@@ -2,56 +2,44 @@
 
 ``data_dir/models/<name>/`` holds ``model.json`` (:mod:`nonzero_service.models.origin`), journal and snapshots
 (:mod:`nonzero_service.storage`) and the impressions (:mod:`nonzero_service.impressions`). A directory is made
-whole under a name that starts with a dot, and then renamed; to be deleted, it is renamed first: so a kill
-leaves a model there or not there. ``data_dir/lock`` keeps a second service away; ``data_dir/format`` is
-written when the first start has made the model ``default``.
+whole under another name, and then renamed; to be deleted, it is renamed first
+(:mod:`nonzero_service.models.folder`): so a kill leaves a model there or not there, and what fails is undone.
+``data_dir/lock`` keeps a second service away; ``data_dir/format`` is written when the first start has made
+the model ``default``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import structlog
 
-from nonzero import LogisticRegression
-from nonzero_service.attribution import Attribution, rules_of
+from nonzero.persistence.settings import size_of
+from nonzero_service.budget import check_descriptors
 from nonzero_service.errors import ClosedError, ModelExistsError, NotReadyError, UnknownModelError
-from nonzero_service.impressions.store import Impressions
-from nonzero_service.learning.breaker import Bounds, Breaker
-from nonzero_service.learning.fold import recalibration_entry, settings_entry, start_of
-from nonzero_service.learning.holding import Gate
-from nonzero_service.learning.idempotency import Turns
-from nonzero_service.learning.learner import Learner
-from nonzero_service.models.clocks import ClockWatch
-from nonzero_service.models.data_directory import begin, has_begun
+from nonzero_service.models.beginning import begin_model, begin_model_from
+from nonzero_service.models.data_directory import begin, check_model, look
+from nonzero_service.models.folder import ModelFolder
 from nonzero_service.models.learning_rules import AUTO
 from nonzero_service.models.memory import check_room
-from nonzero_service.models.names import FieldNames
-from nonzero_service.models.origin import Origin, origin_of
-from nonzero_service.models.recovery import Kept, recover, write_snapshot
-from nonzero_service.models.replaying import ReplayProgress
+from nonzero_service.models.opening import open_model
+from nonzero_service.models.origin import Origin
 from nonzero_service.models.served import ServedModel
-from nonzero_service.models.slicing import Slices
-from nonzero_service.models.snapshotting import Snapshooter
-from nonzero_service.settings import Recalibrating, Settings
-from nonzero_service.storage.files import sync_directory
-from nonzero_service.storage.journal import Journal
+from nonzero_service.settings import Settings
+from nonzero_service.storage.descriptors import named
+from nonzero_service.storage.files import keep_private
 from nonzero_service.storage.lock import DirectoryLock
-from nonzero_service.storage.snapshots import Snapshots
 from nonzero_service.workers.crew import Crew
 
-__all__ = ["DEFAULT", "NAME", "Models"]
+__all__ = ["DEFAULT", "Models"]
 
-NAME: Final = "[a-z0-9][a-z0-9_-]{0,63}"
-"""What a model may be named: a regular expression."""
+T = TypeVar("T")
 
 DEFAULT: Final = "default"
 """The model that exists from the first start."""
@@ -79,13 +67,14 @@ class Models:
         self.settings = settings
         self.crew = crew or Crew(settings.model_copy(update={"workers": 1}))
         self._on_failure = on_failure
-        self.directory = settings.data_dir / "models"
+        self.folder = ModelFolder(settings.data_dir / "models")
         self.ready = False
         self.failed = False
         """Whether something failed that only a new start mends: then nothing is saved at the end."""
         self._closing = False
         self._served: dict[str, ServedModel] = {}
         self._busy: set[str] = set()
+        self._changes: set[asyncio.Task[Any]] = set()
         self._lock: DirectoryLock | None = None
         self._log = structlog.get_logger("models")
 
@@ -137,34 +126,60 @@ class Models:
             Where another process has the data directory; it names the process.
         SnapshotError, StorageError
             Where a stored model is damaged; the message names its file.
+        NoDescriptorsError
+            Where there are more models than may be open; it names the limit.
         OSError
             Where the data directory cannot be used.
         """
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self._lock = DirectoryLock(self.settings.data_dir)
-        begun = has_begun(self.settings.data_dir)
-        for path in sorted(self.directory.iterdir()):
-            if path.name.startswith("."):
-                await asyncio.to_thread(shutil.rmtree, path)
-                continue
-            self._warn_of_differences(path.name, origin_of(path))
-            await self._serve(path.name, path)
-        if not begun:
-            if DEFAULT not in self._served:  # a kill may have come between it and the note
-                trained = self.settings.import_file
-                await (self.create(DEFAULT) if trained is None else self.create_from_file(DEFAULT, trained))
-            begin(self.settings.data_dir)
-        elif self.settings.import_file is not None:
-            self._log.info("not imported: this is not the first start", file=str(self.settings.import_file))
+        try:
+            await self._open()
+        except Exception:
+            await self._let_all_go()
+            raise
         self.ready = True
+
+    async def _open(self) -> None:
+        settings = self.settings
+        settings.data_dir.mkdir(0o700, parents=True, exist_ok=True)
+        self._lock = DirectoryLock(settings.data_dir)
+        found = look(settings.data_dir)
+        self.folder.directory.mkdir(0o700, exist_ok=True)
+        await asyncio.to_thread(self.folder.remove, found.unfinished)
+        await asyncio.to_thread(self._keep_private)
+        for path in found.passed_over:
+            self._log.warning("passed over: this is no model's name", path=str(path))
+        for name, path in found.models.items():
+            self._warn_of_differences(name, check_model(path))
+            await self._serve(name, path)
+        if not found.begun:
+            if DEFAULT not in self._served:  # a kill may have come between it and the note
+                trained = settings.import_file
+                await (self.create(DEFAULT) if trained is None else self.create_from_file(DEFAULT, trained))
+            begin(settings.data_dir)
+        elif settings.import_file is not None:
+            self._log.info("not imported: this is not the first start", file=str(settings.import_file))
+
+    def _keep_private(self) -> None:
+        """Take from others what an older release let them do with files."""
+        data_dir = self.settings.data_dir
+        left = [path for one in ("lock", "format", "models") for path in keep_private(data_dir / one)]
+        if left:
+            self._log.warning(
+                "others may read this, and it belongs to another user", path=str(left[0]), n=len(left)
+            )
 
     async def close(self) -> None:
         """Apply all that is queued, and save every model; may be called again."""
         self._closing = True
+        while self._changes:
+            await asyncio.wait(self._changes)
+        for served in self.all() if not self.failed else []:
+            await served.save_at_end()
+        await self._let_all_go()
+
+    async def _let_all_go(self) -> None:
         for served in self.all():
             del self._served[served.name]
-            if not self.failed:
-                await served.save_at_end()
             await served.let_go()
         if self._lock is not None:
             self._lock.release()
@@ -187,6 +202,8 @@ class Models:
             Where one has that name.
         TooLargeError
             Where it does not fit into memory.
+        NoDescriptorsError
+            Where no more models may be open; it names the limit.
         """
         asked = {"bits": bits, "learning_rate": learning_rate, "optimizer": optimizer}
         own: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
@@ -197,11 +214,7 @@ class Models:
         kept = {key: getattr(self.settings, key) for key in LEARNING}
         origin = Origin(created=datetime.now(UTC), own=frozenset(own), **(kept | own))
         check_room(origin.bits, origin.lanes)
-        with self._named(name), self.workplace() as made:
-            # The first model of a rule other than AdaGrad compiles its kernels, which takes some seconds.
-            model = await asyncio.to_thread(origin.new_model)
-            await asyncio.to_thread(_begin, made, origin, model)
-            return await self._install(name, made)
+        return await self._make(name, partial(begin_model, origin))
 
     async def create_from_file(self, name: str, file: Path) -> ServedModel:
         """Make a model of a saved one, which becomes its first snapshot.
@@ -212,12 +225,12 @@ class Models:
             Where one has that name.
         SnapshotError
             Where the file is no saved model.
+        TooLargeError, NoDescriptorsError
+            As for :meth:`create`; the file is read only when there is room for it.
         """
-        with self._named(name), self.workplace() as made:
-            model = await asyncio.to_thread(LogisticRegression.load, file)
-            origin = Origin(created=datetime.now(UTC), bits=model.bits)
-            await asyncio.to_thread(_begin, made, origin, model)
-            return await self._install(name, made)
+        bits, lanes = await asyncio.to_thread(size_of, file)
+        check_room(bits, lanes, file.stat().st_size)
+        return await self._make(name, partial(begin_model_from, file))
 
     async def delete(self, name: str) -> None:
         """Delete a model and all that is kept of it, after what is queued for it has been applied.
@@ -226,15 +239,14 @@ class Models:
         ------
         UnknownModelError
             Where there is none.
+        OSError
+            Where the disk refuses; it is served as before then.
         """
         served = self.get(name)
+        gone = self.folder.take_away(name)  # what can fail comes first
         del self._served[name]
-        self.crew.withdraw(name)
-        with self._named(name), self.workplace() as gone:
-            await served.let_go()
-            served.directory.rename(gone / name)
-            sync_directory(self.directory)
-        self._log.info("deleted", model=name)
+        self._busy.add(name)
+        await self._undisturbed(self._end(served, gone))
 
     def check_free(self, name: str) -> None:
         """Raise :class:`ModelExistsError` where a name is taken."""
@@ -243,81 +255,64 @@ class Models:
                 f"there is a model named {name!r} already; DELETE it first, or take another name"
             )
 
-    @contextmanager
-    def workplace(self) -> Iterator[Path]:
-        """Give an empty directory beside the models, which goes with the block (or with the next start)."""
-        path = Path(tempfile.mkdtemp(prefix=".", dir=self.directory))
-        try:
-            yield path
-        finally:
-            shutil.rmtree(path, ignore_errors=True)
-
-    @contextmanager
-    def _named(self, name: str) -> Iterator[None]:
-        """Keep a name for the one who makes or deletes a model of it."""
+    async def _make(self, name: str, begin_in: Callable[[Path], object]) -> ServedModel:
+        """Make a model whose directory `begin_in` fills, and serve it; or nothing."""
         self.check_free(name)
+        check_descriptors(self.settings, len(self._served) + len(self._busy))
         self._busy.add(name)
+        return await self._undisturbed(self._made(name, begin_in))
+
+    async def _made(self, name: str, begin_in: Callable[[Path], object]) -> ServedModel:
         try:
-            yield
+            with named(f"the model {name!r} cannot be made"), self.folder.workplace() as made:
+                # The first model of a rule other than AdaGrad compiles its kernels, which takes some seconds.
+                await asyncio.to_thread(begin_in, made)
+                path = self.folder.install(made, name)
+                try:
+                    served = await self._serve(name, path)
+                except BaseException:
+                    self.folder.withdraw(name)
+                    raise
         finally:
             self._busy.discard(name)
-
-    async def _install(self, name: str, made: Path) -> ServedModel:
-        """Give the directory of a new model its name, and serve it."""
-        path = made.rename(self.directory / name)
-        path.chmod(0o755)
-        sync_directory(self.directory)
-        served = await self._serve(name, path)
         self._log.info("created", model=name, **served.model.settings)
         return served
 
+    async def _end(self, served: ServedModel, gone: Path) -> None:
+        """End what works for a model whose directory is one no longer, and remove that."""
+        try:
+            self.crew.withdraw(served.name)
+            await served.let_go()
+            await asyncio.to_thread(self.folder.remove, [gone])
+        finally:
+            self._busy.discard(served.name)
+        self._log.info("deleted", model=served.name)
+
+    async def _undisturbed(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do to its end what must not be left half done, even where whoever asked for it has gone."""
+        task = asyncio.create_task(work)
+        self._changes.add(task)
+        task.add_done_callback(self._changed)
+        return await asyncio.shield(task)
+
+    def _changed(self, task: asyncio.Task[Any]) -> None:
+        self._changes.discard(task)
+        if not task.cancelled():
+            task.exception()  # so that nobody misses that it was told, where nobody waits for it any more
+
     async def _serve(self, name: str, path: Path) -> ServedModel:
-        """Bring a model to where it was, and serve it."""
-        settings = self.settings
-        impressions = await asyncio.to_thread(Impressions, path / "impressions", rules_of(settings))
-        with ReplayProgress(name) as progress:
-            kept = await asyncio.to_thread(
-                recover, path, settings.durability, progress, impressions.seen, impressions.discarded
-            )
-        impressions.not_after(kept.journal.clock.now_ms())
-        await asyncio.to_thread(_recalibrate, kept, settings.recalibration)
-        await asyncio.to_thread(kept.model.share if self.crew.sharing else kept.model.table.take)
-        breaker = await asyncio.to_thread(_breaker_of, kept, settings, impressions)
-        gate = Gate(breaker, kept.held_since, kept.held, kept.held_reason)
-        learner = Learner(
-            name, kept.model, kept.journal, settings.queue_bytes, self._on_failure, gate, settings.max_weight
-        )
-        snapshooter = Snapshooter(
-            name,
-            kept,
-            learner,
-            settings.journal_retention,
-            settings.snapshot_bytes,
-            settings.snapshot_seconds,
-            impressions.sync_states,
-        )
-        attribution = Attribution(name, impressions, learner, settings.impressions)
-        slices = Slices(settings.sliced_fields)
-        if slices.fields:
-            learner.applier.learned = slices.learned
-        names = FieldNames(kept.model.notes, slices)
-        clock = ClockWatch(name, kept.journal, learner, attribution)
-        served = ServedModel(
-            name,
-            path,
-            origin_of(path),
-            kept,
-            learner,
-            snapshooter,
-            Turns(),
-            attribution,
-            names,
-            slices,
-            clock,
-        )
-        self._served[name] = served
-        self.crew.offer(name, kept.model)
-        return served
+        """Bring a model to where it was, and serve it; where that fails, nothing stays open."""
+        async with AsyncExitStack() as opened:
+            with named(f"the model {name!r} cannot be opened"):
+                served = await open_model(
+                    name, path, self.settings, self._on_failure, opened, shared=self.crew.sharing
+                )
+            opened.callback(self.crew.withdraw, name)
+            with named(f"the workers cannot be told of the model {name!r}"):
+                self.crew.offer(name, served.model)
+            self._served[name] = served
+            opened.pop_all()
+            return served
 
     def _warn_of_differences(self, name: str, origin: Origin) -> None:
         """Warn where settings of the service that a model was made with have changed since."""
@@ -329,33 +324,3 @@ class Models:
                 self._log.warning(
                     "a stored setting wins", model=name, setting=key, stored=stored, wanted=wanted
                 )
-
-
-def _breaker_of(kept: Kept, settings: Settings, impressions: Impressions) -> Breaker | None:
-    """Return the circuit breaker of a model; None where it is switched off."""
-    if settings.breaker == "off":
-        return None
-    bounds = Bounds(settings.breaker_click_odds, settings.breaker_unseen, settings.breaker_loss)
-    # What a model that came as a file has learned from elsewhere need not be like what comes here.
-    whole = kept.journal.first_position == 1
-    since = start_of(next(kept.journal.read(1))).examples if whole else 0
-    now_ms = max(time.time_ns() // 1_000_000, kept.journal.time_ms)
-    return Breaker(kept.model, bounds, impressions, now_ms, since)
-
-
-def _recalibrate(kept: Kept, wanted: Recalibrating) -> None:
-    """Begin to learn a map of the predictions, where one is wanted and there is none; serve by it, or not."""
-    if wanted != "off" and kept.model.recalibration() is None:
-        kept.journal.append([recalibration_entry()])
-        kept.model.begin_recalibration()
-    kept.model.recalibrating = wanted == "on"
-
-
-def _begin(directory: Path, origin: Origin, model: LogisticRegression) -> None:
-    """Write what a new model starts from: its origin, its journal's first row, a trained one's snapshot."""
-    origin.write(directory)
-    with Journal(directory, sequence=model.examples) as journal:
-        position = journal.append([settings_entry(model)])
-        snapshots = Snapshots(directory / "snapshots")
-        if model.examples:
-            write_snapshot(snapshots, position, journal.digest_at(position), model)

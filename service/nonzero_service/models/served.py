@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -54,10 +55,17 @@ class ServedModel:
             incidentally(log.exception, "no snapshot was taken", model=self.name)
 
     async def let_go(self) -> None:
-        """End the threads and close the files."""
-        await self.clock.close()
-        await self.attribution.close()
-        await self.snapshooter.close()
-        await self.learner.close()
-        await asyncio.to_thread(self.attribution.release)
-        await asyncio.to_thread(self.kept.journal.close)
+        """End the threads and close the files; what fails is logged, and the rest is closed all the same."""
+        log = structlog.get_logger("models")
+        for step in (
+            self.clock.close,
+            self.attribution.close,
+            self.snapshooter.close,
+            self.learner.close,
+            partial(asyncio.to_thread, self.attribution.release),
+            partial(asyncio.to_thread, self.kept.journal.close),
+        ):
+            try:
+                await step()
+            except Exception:  # noqa: BLE001 - whatever it is, the rest is to be closed
+                incidentally(log.exception, "a model was not closed well", model=self.name)

@@ -2,12 +2,16 @@
 
 The journal's chain is walked, every snapshot is read, and the rows are folded anew: from nothing, where the
 whole journal is kept, else from the oldest snapshot. At each later snapshot's position the fold must be that
-snapshot, to the bit.
+snapshot, to the bit. All else that a start reads is read too, so that what is sound can be started.
+
+Not everything that is damaged keeps a start from coming up: it takes an older snapshot, and reads no rows
+before that. So where something is wrong, what a start does is done, as far as it changes nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -16,9 +20,14 @@ import numpy as np
 
 from nonzero import LogisticRegression, SnapshotError
 from nonzero.errors import NonzeroError
+from nonzero_service.impressions.segment import pending_in
 from nonzero_service.learning import fold
-from nonzero_service.models.recovery import check_snapshot, found
-from nonzero_service.storage.errors import PrunedError
+from nonzero_service.models.data_directory import check_model
+from nonzero_service.models.recovery import check_snapshot, found, replay
+from nonzero_service.storage.descriptors import named
+from nonzero_service.storage.errors import NoDescriptorsError, PrunedError
+from nonzero_service.storage.keys import KeyIndex
+from nonzero_service.storage.opening import check
 from nonzero_service.storage.reader import JournalReader, Verified
 from nonzero_service.storage.snapshots import Snapshot, kept_in
 
@@ -47,6 +56,8 @@ class Checked:
     """The model's digest after the last row."""
     faults: list[str] = field(default_factory=list)
     """What is wrong: a sentence each."""
+    refused: str | None = None
+    """Why a start would be refused; None where it would come up."""
 
 
 def verify(directory: Path, told: Told) -> Checked:
@@ -62,19 +73,50 @@ def verify(directory: Path, told: Told) -> Checked:
     for attempt in range(1, ATTEMPTS + 1):
         checked = Checked(directory)
         try:
-            with JournalReader(directory) as reader:
-                checked.journal = reader.verify(lambda done, end: told("checking the journal", done, end))
-                _verify_snapshots(reader, checked, told)
+            with named("this cannot be verified"):
+                check_model(directory)
+                pending_in(directory / "impressions")
+                with JournalReader(directory) as reader:
+                    checked.journal = reader.verify(lambda done, end: told("checking the journal", done, end))
+                    _verify_snapshots(reader, checked, told)
+        except NoDescriptorsError:
+            raise
         except (PrunedError, FileNotFoundError) as error:
             # A service beside us took a snapshot, and gave up what we were reading.
             if attempt == ATTEMPTS:
                 checked.faults.append(str(error))
-        except NonzeroError as error:
+        except (NonzeroError, OSError) as error:
             checked.faults.append(str(error))
             break
         else:
             break
+    if checked.faults:
+        checked.refused = _refusal(directory, told)
     return checked
+
+
+def _refusal(directory: Path, told: Told) -> str | None:
+    """Do what a start does, and change nothing; return why it would be refused, None where it would not."""
+    try:
+        check_model(directory)
+        pending_in(directory / "impressions")
+        snapshots = kept_in(directory / "snapshots")
+        with JournalReader(directory) as reader:
+            reached = snapshots[0].position if snapshots else 0
+            check(reader, directory / "mark", reached, KeyIndex())
+            model, start = found(reader, _newest(snapshots))
+            replay(model, reader, start, lambda done, end: told("trying a start", done, end))
+    except (NonzeroError, OSError) as error:
+        return str(error)
+    return None
+
+
+def _newest(snapshots: list[Snapshot]) -> tuple[Snapshot, LogisticRegression] | None:
+    """Return the newest snapshot that can be read."""
+    for snapshot in snapshots:
+        with suppress(SnapshotError):
+            return snapshot, LogisticRegression.load(snapshot.path)
+    return None
 
 
 def _verify_snapshots(reader: JournalReader, checked: Checked, told: Told) -> None:

@@ -14,7 +14,7 @@ from starlette.responses import StreamingResponse
 
 from nonzero import SnapshotError
 from nonzero_service import schemas
-from nonzero_service.models.registry import NAME
+from nonzero_service.models.data_directory import NAME
 from nonzero_service.models.served import ServedModel
 from nonzero_service.openapi import answer, problems, reference
 from nonzero_service.problems import Problem
@@ -74,7 +74,7 @@ def router(service: Service) -> APIRouter:
         response.status_code = 201 if made else 200
         return _state(served)
 
-    @routes.delete("/{model}", status_code=204, responses=problems(404, 409, 422, 503))
+    @routes.delete("/{model}", status_code=204, responses=problems(404, 409, 422, 503, 507))
     async def delete_model(model: ModelName) -> None:
         """Delete a model and all that is kept of it."""
         await models.delete(model)
@@ -180,7 +180,7 @@ async def _upload(service: Service, name: str, headers: Headers, request: Reques
     decoder = decoder_of(headers.encoding)
     size = 0
     service.models.check_free(name)
-    with service.models.workplace() as place:
+    with service.models.folder.workplace() as place:
         path: Path = place / "upload"
         with path.open("wb") as file:
             async with Intake(request.receive) as intake:

@@ -67,7 +67,11 @@ class Checkpointer:
         self._failure: StorageError | None = None
         self._connection = connect(path, synced=synced, vfs=vfs)
         self._thread = threading.Thread(target=self._run, name="journal-checkpoints", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:
+            self._connection.close()
+            raise
 
     @property
     def failure(self) -> StorageError | None:

@@ -11,16 +11,18 @@ from typing import Final
 
 import apsw
 
+from nonzero_service.storage.descriptors import SHORTAGE, are_none_left, without
 from nonzero_service.storage.errors import (
     DiskFullError,
     JournalBusyError,
     JournalDamagedError,
     JournalError,
+    NoDescriptorsError,
     OutcomeUnknownError,
     StorageError,
     UnsupportedSQLiteError,
 )
-from nonzero_service.storage.files import sync_directory
+from nonzero_service.storage.files import FILE_MODE, sync_directory
 from nonzero_service.storage.tables import SCHEMA, Base, write_base
 
 __all__ = ["PAGE_SIZE", "connect", "create", "translated"]
@@ -69,6 +71,8 @@ def connect(
     try:
         with translated(path, connection):
             _check(connection, path)
+            if not readonly and connection.readonly("main"):  # SQLite opens it so where it may not write
+                raise JournalError(f"{path} can only be read by this user; let it be written to")
             _configure(connection, synced)
     except BaseException:
         # Nothing that is refused is touched: without this, closing would checkpoint and remove the WAL.
@@ -92,6 +96,8 @@ def create(path: Path, *, sequence: int = 0) -> None:
     for suffix in ("", "-wal", "-shm", "-journal"):
         unfinished.with_name(unfinished.name + suffix).unlink(missing_ok=True)
     base = Base(0, sequence, 0, os.urandom(16), 0, bytes(16))
+    # Made here, because SQLite's -wal and -shm get the mode of the file that they belong to.
+    os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
     with translated(path):
         connection = apsw.Connection(str(unfinished))
     try:
@@ -130,6 +136,8 @@ def _translation(
     error: apsw.Error, path: Path, connection: apsw.Connection | None, committing: bool
 ) -> StorageError:
     reason = 0 if connection is None else connection.system_errno
+    if isinstance(error, apsw.CantOpenError) and (reason in SHORTAGE or are_none_left()):
+        return NoDescriptorsError(without(f"{path} cannot be opened"))
     no_space = reason in (errno.ENOSPC, errno.EDQUOT)
     # A write that finds no space leaves nothing of a commit: its last frame is what was not written. An fsync
     # that finds none is another matter: by then the frames are there.

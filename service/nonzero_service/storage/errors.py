@@ -5,6 +5,7 @@
     NonzeroError
     └── StorageError
         ├── DiskFullError                no space left: nothing was written, all that was there still holds
+    ├── NoDescriptorsError           this process may open no more files: nothing was written
         ├── LockedError                  another process has the directory
         ├── BodyError                    a body that does not decode to what its row says
         └── JournalError
@@ -35,6 +36,7 @@ __all__ = [
     "JournalFailedError",
     "JournalTooShortError",
     "LockedError",
+    "NoDescriptorsError",
     "OutcomeUnknownError",
     "PrunedError",
     "StorageError",
@@ -49,6 +51,10 @@ class StorageError(NonzeroError):
 
 class DiskFullError(StorageError):
     """There is no space left. Nothing was written; what was there before still holds, and can be used."""
+
+
+class NoDescriptorsError(StorageError):
+    """No more files may be open in this process; it says nothing of those that are there."""
 
 
 class LockedError(StorageError):

@@ -1,11 +1,26 @@
-"""What a file system needs to be told for a name, or a small file, to last."""
+"""What a file system needs to be told for a name, or a small file, to last, and to be nobody else's.
+
+All that is kept may tell of people: files are made for their owner only, whatever the umask lets others do.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
-__all__ = ["sync_directory", "write_durably"]
+__all__ = ["FILE_MODE", "check_usable", "keep_private", "make_directory", "sync_directory", "write_durably"]
+
+FILE_MODE: Final = 0o600
+"""Of every file."""
+
+DIRECTORY_MODE: Final = 0o700
+
+OTHERS: Final = 0o077
+"""What a mode allows to group and others."""
 
 
 def sync_directory(directory: Path) -> None:
@@ -17,11 +32,75 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+def make_directory(directory: Path) -> None:
+    """Make a directory whose name is durable, or none.
+
+    Raises
+    ------
+    OSError
+        Where the disk refuses, or something else has that name.
+    """
+    directory.mkdir(DIRECTORY_MODE)
+    try:
+        sync_directory(directory.parent)
+    except BaseException:
+        with suppress(OSError):
+            directory.rmdir()
+        raise
+
+
 def write_durably(path: Path, data: bytes) -> None:
     """Write a small file, whole or not at all, that is durable when its directory is synced."""
     unfinished = path.with_name(f"{path.name}.new")
-    with unfinished.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+    try:
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+        unfinished.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            unfinished.unlink()
+        raise
+
+
+def check_usable(path: Path) -> None:
+    """Refuse what a start would find that it may not read and write, if it is there; nothing is opened.
+
+    On a disk that can only be read it is enough that it may be read: a copy there is to be copied back.
+
+    Raises
+    ------
+    PermissionError
+        Where this user may not.
+    """
+    if not path.exists():
+        return
+    read_only = os.statvfs(path).f_flag & os.ST_RDONLY
+    wanted = (os.R_OK if read_only else os.R_OK | os.W_OK) | (os.X_OK if path.is_dir() else 0)
+    if not os.access(path, wanted, effective_ids=True):
+        raise PermissionError(errno.EACCES, "this user may not read and write it, as a start must", str(path))
+
+
+def keep_private(kept: Path) -> list[Path]:
+    """Take from group and others what they may do with a file, or a directory and all in it.
+
+    Older releases let them read it.
+
+    Returns
+    -------
+    list of Path
+        What stays open to them, because it is another user's.
+    """
+    left = []
+    for path in (kept, *kept.rglob("*")):
+        with suppress(FileNotFoundError):
+            mode = path.lstat().st_mode
+            if stat.S_ISLNK(mode) or not mode & OTHERS:
+                continue
+            try:
+                path.chmod(stat.S_IMODE(mode) & ~OTHERS)
+            except OSError:
+                left.append(path)
+    return left

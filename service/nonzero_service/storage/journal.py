@@ -286,13 +286,14 @@ class Journal:
             if self._closed:
                 return
             self._closed = True
-            if self._failure is not None or self._checkpointer.failure is not None:
-                self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-            self._checkpointer.close()
-            self._reader.close()
-            self._connection.close()
-            self._mark.close()
-            self._lock.release()
+            with ExitStack() as closing:  # the last one first, and each whatever becomes of the others
+                closing.callback(self._lock.release)
+                closing.callback(self._mark.close)
+                closing.callback(self._connection.close)
+                closing.callback(self._reader.close)
+                closing.callback(self._checkpointer.close)
+                if self._failure is not None or self._checkpointer.failure is not None:
+                    self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
 
     def __enter__(self) -> Self:
         return self

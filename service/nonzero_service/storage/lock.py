@@ -7,9 +7,10 @@ import os
 from pathlib import Path
 from typing import Self
 
-from nonzero_service.storage.errors import LockedError
+from nonzero_service.storage.errors import LockedError, StorageError
+from nonzero_service.storage.files import FILE_MODE
 
-__all__ = ["DirectoryLock"]
+__all__ = ["DirectoryLock", "check_lock"]
 
 
 class DirectoryLock:
@@ -25,16 +26,23 @@ class DirectoryLock:
     ------
     LockedError
         Where another process (or another lock of this one) has it; it names the holder's pid.
+    StorageError
+        Where something else than a file has the lock's name.
     """
 
     def __init__(self, directory: Path) -> None:
+        check_lock(directory)
         self._path = directory / "lock"
-        self._descriptor: int | None = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        self._descriptor: int | None = os.open(self._path, flags, FILE_MODE)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._write_pid(self._descriptor)
         except OSError as error:
-            text = os.pread(self._descriptor, 32, 0).strip()
-            self.release()
+            try:
+                text = os.pread(self._descriptor, 32, 0).strip()
+            finally:
+                self.release()
             pid = int(text) if text.isdigit() else None
             holder = "another process" if pid is None else f"process {pid}"
             raise LockedError(
@@ -43,7 +51,6 @@ class DirectoryLock:
         except BaseException:
             self.release()
             raise
-        self._write_pid(self._descriptor)
 
     @staticmethod
     def _write_pid(descriptor: int) -> None:
@@ -65,3 +72,16 @@ class DirectoryLock:
 
     def __exit__(self, *_: object) -> None:
         self.release()
+
+
+def check_lock(directory: Path) -> None:
+    """Refuse a directory that no process could lock.
+
+    Raises
+    ------
+    StorageError
+        Where something else than a file has the lock's name.
+    """
+    path = directory / "lock"
+    if path.exists() and not path.is_file():
+        raise StorageError(f"{path} is no file, so that {directory} cannot be locked; move it away")

@@ -21,7 +21,7 @@ from typing import Final, Self
 import xxhash
 
 from nonzero_service.storage.errors import JournalDamagedError
-from nonzero_service.storage.files import sync_directory
+from nonzero_service.storage.files import sync_directory, write_durably
 
 __all__ = ["Mark", "MarkFile", "read_mark"]
 
@@ -81,15 +81,14 @@ class MarkFile:
         self._boot = this_boot()
         self._descriptor: int | None = None
         if not path.exists():
-            unfinished = path.with_name(path.name + ".new")
-            with unfinished.open("wb") as file:
-                file.write(_packed(position, digest, synced, self._boot))
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(path)
+            write_durably(path, _packed(position, digest, synced, self._boot))
             sync_directory(path.parent)
         self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        self.write(position, digest, synced)
+        try:
+            self.write(position, digest, synced)
+        except BaseException:
+            self.close()
+            raise
 
     def write(self, position: int, digest: bytes, synced: bool) -> None:
         """Write a mark over the old one: 64 bytes of one sector, which a disk writes whole or not."""

@@ -10,13 +10,14 @@ import errno
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
 from nonzero.errors import NonzeroError
 from nonzero_service.storage.errors import DiskFullError
-from nonzero_service.storage.files import sync_directory
+from nonzero_service.storage.files import FILE_MODE, make_directory, sync_directory
 
 __all__ = ["Snapshot", "Snapshots", "kept_in"]
 
@@ -44,7 +45,12 @@ class Snapshot:
 
 
 def kept_in(directory: Path) -> list[Snapshot]:
-    """Return the snapshots in a directory, the newest first; those put aside are not among them."""
+    """Return the snapshots in a directory, the newest first; those put aside are not among them.
+
+    A directory that is not there has none: a start makes it anew.
+    """
+    if not directory.exists():
+        return []
     found = ((path, _NAME.fullmatch(path.name)) for path in directory.iterdir())
     snapshots = [Snapshot(int(match[1]), path) for path, match in found if match]
     return sorted(snapshots, key=lambda snapshot: -snapshot.position)
@@ -62,12 +68,11 @@ class Snapshots:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         if not directory.is_dir():
-            directory.mkdir()
-            sync_directory(directory.parent)
+            make_directory(directory)
 
     def tidy(self) -> None:
         """Remove what a kill left half-written; only for the process that has the model's directory."""
-        for leftover in self.directory.glob(_WRITING + "*"):
+        for leftover in self.directory.glob(f"*{_WRITING}*"):  # whoever writes it may write another beside it
             leftover.unlink()
 
     def all(self) -> list[Snapshot]:
@@ -98,18 +103,17 @@ class Snapshots:
         try:
             writer(unfinished)
             with unfinished.open("rb+") as file:
+                os.fchmod(file.fileno(), FILE_MODE)
                 os.fsync(file.fileno())
             unfinished.replace(snapshot.path)
             sync_directory(self.directory)
-        except OSError as error:
-            unfinished.unlink(missing_ok=True)
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        except BaseException as error:
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise DiskFullError(
                     f"no space left for {snapshot.path}: free some; the older snapshots stay"
                 ) from error
-            raise
-        except BaseException:
-            unfinished.unlink(missing_ok=True)
             raise
         return snapshot
 

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from nonzero import FTRL, AdaGrad, Batch, LogisticRegression
+from nonzero.persistence import snapshot
 from nonzero_service.models.registry import Models
 from nonzero_service.settings import Settings
-from nonzero_service.storage.errors import LockedError
+from nonzero_service.storage.errors import JournalDamagedError, LockedError
 
 FILE = {"content-type": "application/vnd.safetensors"}
 
@@ -170,7 +171,7 @@ def test_a_second_service_is_refused_and_touches_nothing(tmp_path: Path) -> None
         settings = Settings.load(data_dir=tmp_path, bits=4)
         first, second = Models(settings, failing), Models(settings, failing)
         await first.open()
-        with first.workplace() as place:
+        with first.folder.workplace() as place:
             (place / "upload").write_bytes(b"half")
             with pytest.raises(LockedError, match=f"process {os.getpid()}"):
                 await second.open()
@@ -226,3 +227,72 @@ def test_rules_and_interactions_that_are_none_are_refused(
 ) -> None:
     answer = client.put("/v1/models/refused", json=settings)
     assert answer.status_code == 422, answer.text
+
+
+def test_a_file_too_large_for_memory_is_refused_before_it_is_read(
+    client: httpx.Client, tmp_path: Path
+) -> None:
+    """The sizes are in its header: neither its table nor that of its settings takes memory."""
+    metadata = {"settings": LogisticRegression(4).settings | {"bits": 30}, "notes": {}}
+    tensors = {"table": np.zeros((17, 16), np.float32)}
+    snapshot.write(tmp_path / "large", tensors, metadata)
+    answer = client.put("/v1/models/large", content=(tmp_path / "large").read_bytes(), headers=FILE)
+    assert answer.status_code == 422
+    assert "30 bits and 8 lanes takes 131072 MiB" in answer.json()["detail"]
+    assert client.get("/v1/models/large").status_code == 404
+    metadata["settings"]["bits"] = 20
+    snapshot.write(tmp_path / "other", tensors, metadata)
+    answer = client.put("/v1/models/large", content=(tmp_path / "other").read_bytes(), headers=FILE)
+    assert (answer.status_code, "its table is" in answer.json()["detail"]) == (422, True)
+
+
+@pytest.mark.parametrize("change", ["put", "delete"])
+def test_a_client_that_goes_leaves_nothing_half_done(tmp_path: Path, change: str) -> None:
+    """Its request is given up at any moment; what it began is done to its end."""
+
+    async def run() -> None:
+        models = Models(Settings.load(data_dir=tmp_path, bits=4, learning_rate=0.1), failing)
+        await models.open()
+        for turns in range(12):
+            if change == "delete":
+                await models.create("x")
+            work = models.create("x") if change == "put" else models.delete("x")
+            request = asyncio.create_task(work)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            request.cancel()
+            await asyncio.gather(request, return_exceptions=True)
+            while models._changes:
+                await asyncio.wait(models._changes)
+            served, there = models.find("x") is not None, (tmp_path / "models" / "x").exists()
+            assert served == there
+            assert (
+                sorted(path.name for path in (tmp_path / "models").iterdir()) == ["default", "x"][: 1 + there]
+            )
+            if served:
+                await models.delete("x")
+        await models.close()
+
+    asyncio.run(run())
+
+
+def test_a_start_that_fails_closes_what_it_opened(tmp_path: Path) -> None:
+    """The third model is damaged: the two before it are let go, and so is the data directory."""
+
+    async def begin() -> None:
+        models = Models(Settings.load(data_dir=tmp_path, bits=4, learning_rate=0.1), failing)
+        await models.open()
+        for name in ("x", "y"):
+            await models.create(name)
+        await models.close()
+
+    async def start() -> None:
+        await Models(Settings.load(data_dir=tmp_path, bits=4, learning_rate=0.1), failing).open()
+
+    asyncio.run(begin())
+    (tmp_path / "models" / "y" / "mark").write_bytes(b"?")
+    for _ in range(2):  # the second finds no lock that is held
+        with pytest.raises(JournalDamagedError, match="mark"):
+            asyncio.run(start())
+    opened = [str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.exists()]
+    assert not [path for path in opened if str(tmp_path) in path]

@@ -1,0 +1,39 @@
+"""Beginning a model: what its directory holds before it is opened for the first time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from nonzero import LogisticRegression
+from nonzero_service.learning.fold import settings_entry
+from nonzero_service.models.origin import Origin
+from nonzero_service.models.recovery import write_snapshot
+from nonzero_service.storage.journal import Journal
+from nonzero_service.storage.snapshots import Snapshots
+
+__all__ = ["begin_model", "begin_model_from"]
+
+
+def begin_model(origin: Origin, directory: Path) -> None:
+    """Write what a new model of some settings starts from."""
+    _write(directory, origin, origin.new_model())
+
+
+def begin_model_from(file: Path, directory: Path) -> None:
+    """Write what a model of a trained file starts from.
+
+    Nothing of it stays in memory: it is read again, from its first snapshot, when the model is opened.
+    """
+    model = LogisticRegression.load(file)
+    _write(directory, Origin(created=datetime.now(UTC), bits=model.bits), model)
+
+
+def _write(directory: Path, origin: Origin, model: LogisticRegression) -> None:
+    """Write a new model's origin, its journal's first row, and the snapshot of one that was trained."""
+    origin.write(directory)
+    with Journal(directory, sequence=model.examples) as journal:
+        position = journal.append([settings_entry(model)])
+        snapshots = Snapshots(directory / "snapshots")
+        if model.examples:
+            write_snapshot(snapshots, position, journal.digest_at(position), model)

@@ -1,0 +1,129 @@
+"""Opening a model: what is kept of it, and all that works for it, one after another."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from nonzero_service.attribution import Attribution, rules_of
+from nonzero_service.impressions.store import Impressions
+from nonzero_service.learning.breaker import Bounds, Breaker
+from nonzero_service.learning.fold import recalibration_entry, start_of
+from nonzero_service.learning.holding import Gate
+from nonzero_service.learning.idempotency import Turns
+from nonzero_service.learning.learner import Learner
+from nonzero_service.models.clocks import ClockWatch
+from nonzero_service.models.names import FieldNames
+from nonzero_service.models.origin import origin_of
+from nonzero_service.models.recovery import Kept, recover
+from nonzero_service.models.replaying import ReplayProgress
+from nonzero_service.models.served import ServedModel
+from nonzero_service.models.slicing import Slices
+from nonzero_service.models.snapshotting import Snapshooter
+from nonzero_service.settings import Recalibrating, Settings
+
+__all__ = ["open_model"]
+
+
+async def open_model(
+    name: str,
+    path: Path,
+    settings: Settings,
+    on_failure: Callable[[Exception], None],
+    opened: AsyncExitStack,
+    *,
+    shared: bool,
+) -> ServedModel:
+    """Bring a model to where it was, and begin all that works for it.
+
+    Parameters
+    ----------
+    name, path
+        The model's, and its directory.
+    settings
+        The service's.
+    on_failure
+        Told when it can learn no more until the process is started anew.
+    opened
+        What closes what was opened is pushed on it, one by one: for the case that something fails.
+    shared
+        Whether its memory is to be such as other processes can read.
+
+    Raises
+    ------
+    SnapshotError, StorageError
+        Where it is damaged; the message names the file.
+    OSError
+        Where the disk refuses, or descriptors or memory are wanting.
+    """
+    impressions = await asyncio.to_thread(Impressions, path / "impressions", rules_of(settings))
+    opened.callback(impressions.close)
+    with ReplayProgress(name) as progress:
+        kept = await asyncio.to_thread(
+            recover, path, settings.durability, progress, impressions.seen, impressions.discarded
+        )
+    opened.push_async_callback(asyncio.to_thread, kept.journal.close)
+    impressions.not_after(kept.journal.clock.now_ms())
+    await asyncio.to_thread(_recalibrate, kept, settings.recalibration)
+    await asyncio.to_thread(kept.model.share if shared else kept.model.table.take)
+    breaker = await asyncio.to_thread(_breaker_of, kept, settings, impressions)
+    gate = Gate(breaker, kept.held_since, kept.held, kept.held_reason)
+    learner = Learner(
+        name, kept.model, kept.journal, settings.queue_bytes, on_failure, gate, settings.max_weight
+    )
+    opened.push_async_callback(learner.close)
+    snapshooter = Snapshooter(
+        name,
+        kept,
+        learner,
+        settings.journal_retention,
+        settings.snapshot_bytes,
+        settings.snapshot_seconds,
+        impressions.sync_states,
+    )
+    opened.push_async_callback(snapshooter.close)
+    attribution = Attribution(name, impressions, learner, settings.impressions)
+    opened.callback(attribution.release)
+    opened.push_async_callback(attribution.close)
+    slices = Slices(settings.sliced_fields)
+    if slices.fields:
+        learner.applier.learned = slices.learned
+    names = FieldNames(kept.model.notes, slices)
+    clock = ClockWatch(name, kept.journal, learner, attribution)
+    opened.push_async_callback(clock.close)
+    return ServedModel(
+        name,
+        path,
+        origin_of(path),
+        kept,
+        learner,
+        snapshooter,
+        Turns(),
+        attribution,
+        names,
+        slices,
+        clock,
+    )
+
+
+def _breaker_of(kept: Kept, settings: Settings, impressions: Impressions) -> Breaker | None:
+    """Return the circuit breaker of a model; None where it is switched off."""
+    if settings.breaker == "off":
+        return None
+    bounds = Bounds(settings.breaker_click_odds, settings.breaker_unseen, settings.breaker_loss)
+    # What a model that came as a file has learned from elsewhere need not be like what comes here.
+    whole = kept.journal.first_position == 1
+    since = start_of(next(kept.journal.read(1))).examples if whole else 0
+    now_ms = max(time.time_ns() // 1_000_000, kept.journal.time_ms)
+    return Breaker(kept.model, bounds, impressions, now_ms, since)
+
+
+def _recalibrate(kept: Kept, wanted: Recalibrating) -> None:
+    """Begin to learn a map of the predictions, where one is wanted and there is none; serve by it, or not."""
+    if wanted != "off" and kept.model.recalibration() is None:
+        kept.journal.append([recalibration_entry()])
+        kept.model.begin_recalibration()
+    kept.model.recalibrating = wanted == "on"

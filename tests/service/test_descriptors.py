@@ -1,0 +1,285 @@
+"""The limit of open files: raised at the start, shared out, and named where it is too small."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import resource
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from nonzero import LogisticRegression
+from nonzero_service.budget import OF_A_MODEL
+from nonzero_service.models.registry import Models
+from nonzero_service.settings import Settings
+from nonzero_service.storage.errors import NoDescriptorsError
+from reporting import Figure
+from service.conftest import ServiceProcess
+from service.faults.forked import Forking, forking
+
+PROMISED = 2048
+
+LIMITED = """
+import json, resource, sys
+from nonzero_service.server import serve
+from nonzero_service.settings import Settings
+flags = json.loads(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_NOFILE, (flags.pop("soft"), flags.pop("hard")))
+serve(Settings.load(**flags))
+"""
+
+
+Start = Callable[..., ServiceProcess]
+
+
+@contextmanager
+def limits(soft: int) -> Iterator[None]:
+    """Give this process a soft limit of its own for a while."""
+    usual, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (usual, hard))
+
+
+@pytest.fixture(scope="module")
+def services() -> Iterator[Forking]:
+    with forking() as server:
+        yield server
+
+
+class Limited(ServiceProcess):
+    """A service whose process is begun with limits of its own."""
+
+    program = LIMITED
+
+
+@pytest.fixture
+def limited(tmp_path: Path) -> Iterator[Start]:
+    """Start such services."""
+    started: list[Limited] = []
+
+    def start(**settings: object) -> Limited:
+        started.append(Limited(tmp_path / "data", **settings))
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.stop(signal.SIGKILL)
+
+
+def open_files(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def raised(least: int) -> int:
+    """Return the hard limit; skip aloud where it is too low."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard != resource.RLIM_INFINITY and hard < least:
+        pytest.skip(f"the hard limit of open files is {hard}, and {least} are needed")
+    return hard
+
+
+def test_the_promised_connections_are_there_whatever_the_soft_limit(limited: Start) -> None:
+    """Two thousand clients that say nothing, and /healthz answers."""
+    hard = raised(2 * PROMISED)
+    running = limited(soft=1024, hard=hard, bits=4, keep_alive_seconds=60).until_ready()
+    request = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
+    with limits(2 * PROMISED), ExitStack() as clients:
+        for _ in range(PROMISED - 1):
+            clients.enter_context(socket.create_connection((running.host, running.port)))
+        last = clients.enter_context(socket.create_connection((running.host, running.port), timeout=10))
+        last.sendall(request)
+        assert b" 200 " in last.recv(1000).split(b"\r\n")[0]
+        assert open_files(running.process.pid) > 1024
+    assert not [line for line in running.log if line.get("level") == "warning"]
+
+
+def test_a_limit_that_is_too_small_is_named(limited: Start) -> None:
+    """Fewer connections are served, a start says how many, and a model too many harms nobody."""
+    running = limited(soft=512, hard=512, bits=4).until_ready()
+    [warning] = [line for line in running.log if line.get("level") == "warning"]
+    assert warning["max_connections"] == PROMISED
+    assert 0 < warning["connections"] < 512
+    assert "RLIMIT_NOFILE" in warning["reason"]
+    assert "512" in warning["reason"]
+    assert "ulimit -n" in warning["reason"]
+    with running.client() as client:
+        answers = [client.put(f"/v1/models/m{j}", json={"bits": 4}) for j in range(12)]
+        made = [answer.status_code for answer in answers].count(201)
+        assert 4 <= made < 12
+        refused = answers[-1]
+        assert refused.status_code == 507
+        assert "RLIMIT_NOFILE" in refused.json()["detail"]
+        with ExitStack() as idle:
+            for _ in range(warning["connections"] - 2):
+                idle.enter_context(socket.create_connection((running.host, running.port)))
+            assert client.get("/healthz").status_code == 200
+            assert client.post("/v1/models/m0/predict", json={"features": {}}).status_code == 200
+        assert client.delete("/v1/models/m0").status_code == 204
+        assert client.put("/v1/models/m11", json={"bits": 4}).status_code == 201
+    assert running.stop() == 0
+
+
+def test_workers_have_the_limit_too(limited: Start) -> None:
+    running = limited(soft=256, hard=raised(4096), bits=4, workers=2).until_ready()
+    children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text().split()
+    processes = [running.process.pid, *map(int, children)]
+    assert len(processes) > 1
+    for pid in processes:
+        assert resource.prlimit(pid, resource.RLIMIT_NOFILE)[0] >= 4096
+    assert running.stop() == 0
+
+
+def failing(error: Exception) -> None:
+    raise AssertionError(error)
+
+
+def test_what_a_model_takes_is_within_its_budget(tmp_path: Path) -> None:
+    async def run() -> None:
+        models = Models(Settings.load(data_dir=tmp_path, bits=4, learning_rate=0.1), failing)
+        await models.open()
+        own = Path("/proc/self/fd")
+        before = len(list(own.iterdir()))
+        for name in "abcdefgh":
+            await models.create(name)
+            await models.get(name).snapshooter.take()
+        assert (len(list(own.iterdir())) - before) / 8 + 2 <= OF_A_MODEL  # two for impressions
+        for name in "abcdefgh":
+            await models.delete(name)
+        assert len(list(own.iterdir())) == before
+        await models.close()
+
+    asyncio.run(run())
+
+
+def test_a_start_that_runs_out_names_the_limit_and_harms_no_model(tmp_path: Path) -> None:
+    """A snapshot that could not be opened for want of descriptors is not taken for a damaged one."""
+    settings = Settings.load(data_dir=tmp_path, bits=4, learning_rate=0.1)
+
+    async def begin() -> None:
+        models = Models(settings, failing)
+        await models.open()
+        for name in ("a", "b"):
+            await models.create(name)
+        await models.close()
+
+    async def start() -> list[str]:
+        models = Models(settings, failing)
+        try:
+            await models.open()
+            return [served.name for served in models.all()]
+        finally:
+            models.failed = True
+            await models.close()
+
+    asyncio.run(begin())
+    kept = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.safetensors*"))
+    assert len(kept) == 3
+    refused, tight = 0, len(list(Path("/proc/self/fd").iterdir())) + 4
+    for room in range(34):
+        with limits(tight + room):
+            try:
+                assert asyncio.run(start()) == ["a", "b", "default"]
+            except NoDescriptorsError as error:
+                refused += "RLIMIT_NOFILE" in str(error)
+            except OSError as error:  # not even the event loop, or the lock
+                if error.errno != errno.EMFILE:
+                    raise
+        assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.safetensors*")) == kept
+    assert refused > 5
+    assert asyncio.run(start()) == ["a", "b", "default"]
+
+
+def answer(client: httpx.Client, kind: str, file: bytes) -> int:
+    """Make something fail through HTTP."""
+    match kind:
+        case "a file that is none":
+            headers = {"content-type": "application/vnd.safetensors"}
+            return client.put("/v1/models/x", content=b"none", headers=headers).status_code
+        case "a file that is damaged":
+            headers = {"content-type": "application/vnd.safetensors"}
+            return client.put("/v1/models/x", content=file, headers=headers).status_code
+        case "a model that is there":
+            return client.put("/v1/models/default", json={"bits": 5}).status_code
+        case "a model that is not there":
+            return client.delete("/v1/models/x").status_code
+        case "too large a model":
+            return client.put("/v1/models/x", json={"bits": 30}).status_code
+        case _:
+            return client.post("/v1/models/default/update", json={"label": 1, "features": 7}).status_code
+
+
+KINDS = {
+    "a file that is none": 422,
+    "a file that is damaged": 422,
+    "a model that is there": 409,
+    "a model that is not there": 404,
+    "too large a model": 422,
+    "a body that is none": 422,
+}
+
+
+def fail(client: httpx.Client, pid: int, times: int, file: bytes) -> None:
+    """Fail in each way so many times; afterwards as much is open as before."""
+    for kind, status in KINDS.items():
+        answer(client, kind, file)
+        before = open_files(pid)
+        assert {answer(client, kind, file) for _ in range(times)} == {status}, kind
+        assert open_files(pid) <= before, kind
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> bytes:
+    LogisticRegression(4).save(tmp_path / "model")
+    content = bytearray((tmp_path / "model").read_bytes())
+    content[-1] ^= 1
+    return bytes(content)
+
+
+def test_failures_leave_nothing_open(services: Forking, tmp_path: Path, damaged: bytes) -> None:
+    service = services.serve(tmp_path / "data", bits=4).until_ready()
+    with service.client() as client:
+        fail(client, service.pid, 20, damaged)
+    assert service.end() == -9
+
+
+@pytest.mark.soak
+def test_a_thousand_failures_of_each_kind_leave_nothing_open(
+    services: Forking, tmp_path: Path, damaged: bytes, figure: Figure
+) -> None:
+    service = services.serve(tmp_path / "data", bits=4).until_ready()
+    with service.client() as client:
+        fail(client, service.pid, 1000, damaged)
+    figure("1,000 failures of each kind", "as many descriptors as before", f"{len(KINDS)} kinds, as many")
+    assert service.end() == -9
+
+
+@pytest.mark.soak
+def test_a_thousand_models(services: Forking, tmp_path: Path, figure: Figure) -> None:
+    raised(PROMISED + 512 + 1001 * OF_A_MODEL)
+    service = services.serve(tmp_path / "data", bits=4, learning_rate=0.1).until_ready()
+    with service.client() as client:
+        before = open_files(service.pid)
+        for j in range(1000):
+            assert client.put(f"/v1/models/m{j}", json={"bits": 4}).status_code == 201, j
+        taken = open_files(service.pid) - before
+        assert client.get("/healthz").status_code == 200
+        assert client.post("/v1/models/m999/predict", json={"features": {}}).status_code == 200
+    assert service.end() == -9
+    again = services.serve(tmp_path / "data").until_ready()
+    with again.client() as client:
+        assert len(client.get("/v1/models").json()["models"]) == 1001
+    figure(
+        "1,000 models",
+        f"made, served and found again; {OF_A_MODEL} descriptors each at most",
+        f"{taken / 1000:g}",
+    )
+    assert again.end() == -9
