@@ -12,6 +12,7 @@ from nonzero.errors import (
     InputError,
     LineError,
     NonzeroError,
+    ReadOnlyError,
     SettingsError,
     SnapshotError,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "LineError",
     "LogisticRegression",
     "NonzeroError",
+    "ReadOnlyError",
     "SettingsError",
     "SnapshotError",
     "formats",

@@ -20,6 +20,7 @@ from nonzero.batches.columns import (
     checked_labels,
     checked_values,
     checked_weights,
+    sealed,
 )
 from nonzero.batches.hashing import NO_FIELD
 from nonzero.batches.ids import Ids
@@ -108,14 +109,15 @@ class Batch:
         if ids is not None and len(ids) != n:
             raise BatchError(f"there are {len(ids)} ids for {n} rows; give one id (or None) a row")
         vars(self).update(  # the class is frozen
-            indptr=rows,
-            indices=columns,
-            values=numbers,
-            labels=checked_labels(labels, n),
-            weights=checked_weights(weights, n),
-            fields=groups,
+            # A copy: kernels would go astray by what its owner writes into it later.
+            indptr=sealed(rows.copy()),
+            indices=sealed(columns),
+            values=sealed(numbers),
+            labels=sealed(checked_labels(labels, n)),
+            weights=sealed(checked_weights(weights, n)),
+            fields=sealed(groups),
             ids=ids,
-            times=moments,
+            times=sealed(moments),
         )
 
     @classmethod
@@ -141,6 +143,7 @@ class Batch:
             The attribute of that name; None where it is not known yet.
         """
         batch = cls.__new__(cls)
+        indptr.flags.writeable = False  # kernels go by it
         known = {} if largest_slot is None else {"largest_slot": largest_slot}
         vars(batch).update(
             known,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +20,7 @@ __all__ = [
     "checked_labels",
     "checked_values",
     "checked_weights",
+    "sealed",
 ]
 
 MAX_VALUE: Final = 1e6
@@ -104,3 +105,15 @@ def check_size(name: str, array: NDArray[Any], expected: int, what: str) -> None
     """Refuse a column of another length."""
     if array.ndim != 1 or array.size != expected:
         raise BatchError(f"{name} has shape {array.shape}; expected ({expected},), one for each {what}")
+
+
+A = TypeVar("A", bound="NDArray[Any] | None")
+
+
+def sealed(array: A) -> A:
+    """Return a view of a checked column that cannot be written to: what was checked should stay so."""
+    if array is None:
+        return array
+    view: A = array.view()
+    view.flags.writeable = False  # type: ignore[union-attr]
+    return view

@@ -4,12 +4,44 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from nonzero.errors import SettingsError
 from nonzero.rules.optimizers import DEFAULT_LANES, Rule, lanes_from_settings, lanes_to_settings
 
-__all__ = ["arguments_of", "check_expected", "lanes_of", "settings_of"]
+__all__ = [
+    "RECOVERING",
+    "VERSION",
+    "arguments_of",
+    "check_expected",
+    "checked_version",
+    "lanes_of",
+    "settings_of",
+]
+
+VERSION: Final = 2
+"""The rules of names, scales and lanes that new models go by. A stored model keeps its own, and so its bits.
+
+1: those of release 0.1. 2: learned scales recover from a mad beginning.
+"""
+
+RECOVERING: Final = 2
+"""The first version whose scales recover."""
+
+
+def checked_version(version: int) -> int:
+    """Return a version that this release knows.
+
+    Raises
+    ------
+    SettingsError
+        For any other.
+    """
+    if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version <= VERSION:
+        raise SettingsError(
+            f"the model's version is {version!r}, and this release knows 1 to {VERSION}; use a newer release"
+        )
+    return version
 
 
 def lanes_of(optimizer: Rule | Sequence[Rule] | None) -> tuple[Rule, ...]:
@@ -20,13 +52,25 @@ def lanes_of(optimizer: Rule | Sequence[Rule] | None) -> tuple[Rule, ...]:
 
 
 def settings_of(
-    bits: int, lanes: Sequence[Rule], scaled: bool, interactions: Sequence[str], recalibrated: bool
+    bits: int,
+    lanes: Sequence[Rule],
+    scaled: bool,
+    interactions: Sequence[str],
+    recalibrated: bool,
+    version: int,
 ) -> dict[str, Any]:
-    """Return settings as JSON holds them; interactions and recalibration only where there are any."""
+    """Return settings as JSON holds them; interactions and recalibration only where there are any.
+
+    A version only from 2 on: release 0.1 wrote none.
+    """
     settings: dict[str, Any] = {"bits": bits, "lanes": lanes_to_settings(lanes), "scaled": scaled}
     if interactions:
         settings["interactions"] = list(interactions)
-    return settings | ({"recalibrated": True} if recalibrated else {})
+    if recalibrated:
+        settings["recalibrated"] = True
+    if version > 1:
+        settings["version"] = version
+    return settings
 
 
 def arguments_of(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,12 +81,12 @@ def arguments_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     SettingsError
         For settings that are missing, unknown or out of their range.
     """
-    if set(settings) - {"interactions", "recalibrated"} != {"bits", "lanes", "scaled"}:
+    if set(settings) - {"interactions", "recalibrated", "version"} != {"bits", "lanes", "scaled"}:
         raise SettingsError(
-            "a model's settings are 'bits', 'lanes', 'scaled' and, where it has any, 'interactions' and "
-            f"'recalibrated', not {sorted(settings)}"
+            "a model's settings are 'bits', 'lanes', 'scaled' and, where it has any, 'interactions', "
+            f"'recalibrated' and 'version', not {sorted(settings)}"
         )
-    given = dict(settings)
+    given = {"version": 1} | dict(settings)
     return given | {"optimizer": lanes_from_settings(given.pop("lanes"))}
 
 
@@ -56,7 +100,10 @@ def check_expected(
     SettingsError
         For an unknown setting, and where they differ: the message names each difference.
     """
-    wanted, stored = dict(expected), {"interactions": [], "recalibrated": False} | dict(settings)
+    wanted, stored = (
+        dict(expected),
+        {"interactions": [], "recalibrated": False, "version": 1} | dict(settings),
+    )
     if "optimizer" in wanted:
         wanted["lanes"] = lanes_to_settings(lanes_of(wanted.pop("optimizer")))
     if "interactions" in wanted:
@@ -64,8 +111,8 @@ def check_expected(
     unknown = sorted(set(wanted) - set(stored))
     if unknown:
         raise SettingsError(
-            f"a model has no setting {unknown}; its settings are bits, optimizer, scaled, interactions and "
-            "recalibrated"
+            f"a model has no setting {unknown}; its settings are bits, optimizer, scaled, interactions, "
+            "recalibrated and version"
         )
     differences = [
         f"{name} is {stored[name]!r}, expected {value!r}"
