@@ -15,6 +15,8 @@ from nonzero.errors import (
     SettingsError,
     SnapshotError,
 )
+from nonzero.fields.conflicts import Conflicts
+from nonzero.fields.schema import Schema
 from nonzero.insight.explanation import Explanation
 from nonzero.model import LogisticRegression
 from nonzero.rules.optimizers import FTRL, AdaGrad, DualAveraging
@@ -24,6 +26,7 @@ __all__ = [
     "AdaGrad",
     "Batch",
     "BatchError",
+    "Conflicts",
     "DualAveraging",
     "Explanation",
     "FormatError",
@@ -31,6 +34,7 @@ __all__ = [
     "LineError",
     "LogisticRegression",
     "NonzeroError",
+    "Schema",
     "SettingsError",
     "SnapshotError",
     "formats",
