@@ -16,6 +16,8 @@ from nonzero.errors import (
     SettingsError,
     SnapshotError,
 )
+from nonzero.fields.conflicts import Conflicts
+from nonzero.fields.schema import Schema
 from nonzero.insight.explanation import Explanation
 from nonzero.model import LogisticRegression
 from nonzero.rules.optimizers import FTRL, AdaGrad, DualAveraging
@@ -25,6 +27,7 @@ __all__ = [
     "AdaGrad",
     "Batch",
     "BatchError",
+    "Conflicts",
     "DualAveraging",
     "Explanation",
     "FormatError",
@@ -33,6 +36,7 @@ __all__ = [
     "LogisticRegression",
     "NonzeroError",
     "ReadOnlyError",
+    "Schema",
     "SettingsError",
     "SnapshotError",
     "formats",

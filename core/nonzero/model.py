@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.batches.batch import Batch
+from nonzero.batches.batch import Batch, check_batch
 from nonzero.errors import BatchError
 from nonzero.evidence.arrays import RESTARTS, forget
 from nonzero.features.inputs import NO_VALUES
+from nonzero.fields.schema import Schema
 from nonzero.formats.rows import NAMED, VALUED
 from nonzero.insight.confidence import uncertainty
 from nonzero.insight.diagnosis import diagnose
@@ -58,9 +59,17 @@ class LogisticRegression(Persistent):
         Whether a monotone map of the predictions is learned from how they turned out, and :meth:`predict`
         gives what it makes of them (:mod:`nonzero.validation.recalibration`). What :meth:`learn` returns, and
         :meth:`metrics` tell, is without it.
-
+    schema
+        The kind of each field, ``"category"``, ``"number"`` or ``"ignore"``, by its name or a ``*`` pattern;
+        or a :class:`~nonzero.Schema`. Whatever reads examples for the model obeys it.
+    default
+        What all other fields are: ``"infer"`` (each value is judged by itself), ``"category"``,
+        ``"number"`` or ``"refuse"``.
+    namespace_separator
+        ``"="``: the feature ``f`` of the namespace ``ns`` of VW text is ``ns=f``, as ``{"ns": "f"}`` is.
+        ``"^"``: it is ``ns^f``, as it is for models that were stored before there was this setting.
     version
-        Which release's rules of names, scales and lanes the model goes by
+        Which release's rules of scales and lanes the model goes by
         (:data:`nonzero.persistence.settings.VERSION`): for a model that is to learn as an older one did.
 
     Attributes
@@ -88,6 +97,9 @@ class LogisticRegression(Persistent):
     ...     q = model.learn_one({"site": "blog"}, 0)
     >>> model.predict_one({"site": "news"}) > 0.8 > 0.2 > model.predict_one({"site": "blog"})
     True
+    >>> model = LogisticRegression(bits=18, schema={"ad": "category", "id": "ignore"}, default="refuse")
+    >>> model.predict_one({"ad": 7, "id": "r-1"}) == model.predict_one({"ad": "7"})
+    True
     """
 
     def __init__(
@@ -97,9 +109,13 @@ class LogisticRegression(Persistent):
         scaled: bool | None = None,
         interactions: Sequence[str] = (),
         recalibrated: bool = False,
+        schema: Schema | Mapping[str, Any] | None = None,
+        default: str | None = None,
+        namespace_separator: str | None = None,
         version: int = VERSION,
     ) -> None:
-        super().__init__(bits, optimizer, scaled, interactions, recalibrated, version)
+        said = Schema.of(schema, default, namespace_separator)
+        super().__init__(bits, optimizer, scaled, interactions, recalibrated, said, version)
         self.recalibrating = recalibrated
 
     # -- learning and predicting -----------------------------------------------------------------------
@@ -129,6 +145,7 @@ class LogisticRegression(Persistent):
 
     def check(self, batch: Batch) -> None:
         """Raise what :meth:`learn` would, and learn nothing."""
+        check_batch(batch)
         unlabelled = np.isnan(batch.labels)
         if unlabelled.any():
             row = int(np.flatnonzero(unlabelled)[0])
@@ -157,7 +174,7 @@ class LogisticRegression(Persistent):
         BatchError
             For an index outside the table.
         """
-        batch.check_slots(self.bits)
+        check_batch(batch).check_slots(self.bits)
         out = np.empty(len(batch), np.float32)
         for piece, found in self._inputs.pieces(batch, out):
             self._loops.predict(self._inputs.scaled(piece), found)
@@ -181,12 +198,15 @@ class LogisticRegression(Persistent):
         """
         from nonzero.formats.json_bodies import read_body  # here, because files of other formats need no JSON
 
-        found = read_body(body)
+        found = read_body(body, self.schema)
         if found is None:
             return None
         rows, flags, largest_slot = found
+        counted = self.schema.known.of_thread()
         if flags & (NAMED | VALUED) or largest_slot >= 2**self.bits or not self._inputs.are_as_given:
+            counted.drop()
             return None
+        counted.take()
         out = np.empty(1, np.float32)
         self._loops.predict((rows.indptr[:2], rows.indices, NO_VALUES, 0), out)
         return float(self._mapped(out)[0])
@@ -205,12 +225,13 @@ class LogisticRegression(Persistent):
         return self._inputs.values(batch)
 
     def learn_one(self, features: Mapping[str, Any], label: float, weight: float = 1.0) -> float:
-        """Learn from one example; return its probability just before."""
-        return float(self.learn(Batch.from_dicts([features], [label], [weight]))[0])
+        """Learn from one example, read by the model's schema; return its probability just before."""
+        batch = Batch.from_dicts([features], [label], [weight], schema=self.schema)
+        return float(self.learn(batch)[0])
 
     def predict_one(self, features: Mapping[str, Any]) -> float:
-        """Return the probability of a click for one example."""
-        return float(self.predict(Batch.from_dicts([features]))[0])
+        """Return the probability of a click for one example, read by the model's schema."""
+        return float(self.predict(Batch.from_dicts([features], schema=self.schema))[0])
 
     # -- looking inside --------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ __all__ = ["SEEDS", "TARGETS"]
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "vw": parsers.lines("vw"),
-    "vw with fields in names": parsers.lines("vw", namespace_separator="="),
+    "vw with older names": parsers.lines("vw", namespace_separator="^"),
     "libsvm": parsers.lines("libsvm"),
     "ndjson": parsers.lines("ndjson"),
     "csv": parsers.lines("csv"),
@@ -28,7 +28,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
 
 SEEDS: dict[str, list[bytes]] = {
     "vw": [b"1 2.0 'imp-1|site:2 news bid:0.5 |ad b\n-1 | a=b c:1e-3\r\n| x\n"],
-    "vw with fields in names": [b"1 | site=news bid=:0.5 a=b=c\n"],
+    "vw with older names": [b"1 | site=news bid=:0.5 a=b=c\n"],
     "libsvm": [b"1 3:0.5 17:1 # comment\n-1 qid:4 2147483648:1e-3\r\n+1\n"],
     "ndjson": [
         b'{"features": {"site": "news", "bid": 0.5, "tags": ["a", "\\u00e9"], "x": true}, "label": 1}\n',

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from nonzero.batches.batch import Batch
 from nonzero.errors import InputError
+from nonzero.fields.known import Fields, untracked
+from nonzero.fields.schema import Schema
 from nonzero.formats.json_examples import read_examples
 from nonzero.formats.json_plain import row_of
 from nonzero.formats.json_text import MARGIN
@@ -27,8 +29,17 @@ NEWLINE: Final = ord("\n")
 class Workspace:
     """What reading needs beside its result: allocation costs more than one row."""
 
+    fields: Fields
+    """What the fields are, and what came of them."""
+
     def __init__(self, size: int = 2**14) -> None:
+        self.use(untracked)
         self._reserve(size)
+
+    def use(self, schema: Schema) -> None:
+        """Read by a schema from now on."""
+        self.schema = schema
+        self.fields = schema.known.of_thread()
 
     def _reserve(self, size: int) -> None:
         self.size = size
@@ -47,7 +58,7 @@ class Workspace:
             return None
         self.buffer[: end - 1] = line
         self.buffer[end - 1] = NEWLINE
-        if read_examples(self.array, end, self.scratch, self.rows) != 1:
+        if read_examples(self.array, end, self.scratch, self.rows, self.fields.table) != 1:
             return None
         summary = summarize(self.rows, 1)
         return None if summary[0] & PLAIN else summary
@@ -58,7 +69,7 @@ class Workspace:
         if not size <= self.size <= 64 * max(size, 2**16):
             self._reserve(size)
         self.buffer[:size] = lines
-        n = read_examples(self.array, size, self.scratch, self.rows)
+        n = read_examples(self.array, size, self.scratch, self.rows, self.fields.table)
         return n, summarize(self.rows, n)
 
     def read(self, lines: bytes) -> tuple[int, dict[int, str]]:
@@ -70,7 +81,7 @@ class Workspace:
             for r in np.flatnonzero(self.rows.plain[:n]).tolist():
                 start, end = self.rows.spans[r].tolist()
                 try:
-                    self.by_python[r] = row_of(lines[start:end])
+                    self.by_python[r] = row_of(lines[start:end], self.fields)
                 except InputError as error:
                     wrong[r] = str(error)
         return n, wrong
@@ -101,6 +112,9 @@ class _Own(threading.local):
 _own: Final = _Own()
 
 
-def own_workspace() -> Workspace:
-    """Return this thread's workspace: what it reads is there until it reads again."""
-    return _own.workspace
+def own_workspace(schema: Schema = untracked) -> Workspace:
+    """Return this thread's workspace, to read by a schema: what it reads is there until it reads again."""
+    workspace = _own.workspace
+    if workspace.schema is not schema:
+        workspace.use(schema)
+    return workspace

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from nonzero.errors import ReadOnlyError, SettingsError, SnapshotError
 from nonzero.features.inputs import Inputs
+from nonzero.fields.schema import Schema
 from nonzero.loops.calls import Loops
 from nonzero.persistence import snapshot
 from nonzero.persistence.restoring import restore
@@ -41,8 +42,10 @@ class Persistent:
         scaled: bool | None,
         interactions: Sequence[str],
         recalibrated: bool,
+        schema: Schema,
         version: int,
     ) -> None:
+        self._schema = schema
         self._lanes = lanes_of(optimizer)
         self._scaled = optimizer is None if scaled is None else scaled
         self._version = checked_version(version)
@@ -90,10 +93,23 @@ class Persistent:
         return self._inputs.interactions
 
     @property
+    def schema(self) -> Schema:
+        """What each field is: hand it to whatever reads examples for the model, and the doors agree."""
+        return self._schema
+
+    @property
     def settings(self) -> dict[str, Any]:
         """What the model was made with, as JSON holds it."""
         recalibrated = self._state.recalibration is not None
-        return settings_of(self.bits, self.lanes, self.scaled, self.interactions, recalibrated, self._version)
+        return settings_of(
+            self.bits,
+            self.lanes,
+            self.scaled,
+            self.interactions,
+            recalibrated,
+            self._schema,
+            self._version,
+        )
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:
@@ -238,7 +254,7 @@ class Persistent:
             The file.
         expected
             Settings that it should have: ``bits``, ``optimizer``, ``scaled``, ``interactions``,
-            ``recalibrated`` as for the constructor.
+            ``recalibrated``, ``schema``, ``default``, ``namespace_separator`` as for the constructor.
 
         Raises
         ------

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from nonzero.errors import SettingsError
+from nonzero.fields.schema import Schema
 from nonzero.rules.optimizers import DEFAULT_LANES, Rule, lanes_from_settings, lanes_to_settings
 
 __all__ = [
@@ -20,7 +21,7 @@ __all__ = [
 ]
 
 VERSION: Final = 2
-"""The rules of names, scales and lanes that new models go by. A stored model keeps its own, and so its bits.
+"""The rules of scales and lanes that new models go by. A stored model keeps its own, and so its bits.
 
 1: those of release 0.1. 2: learned scales recover from a mad beginning.
 """
@@ -51,26 +52,39 @@ def lanes_of(optimizer: Rule | Sequence[Rule] | None) -> tuple[Rule, ...]:
     return (optimizer,) if isinstance(optimizer, Rule) else tuple(optimizer)
 
 
+_OLDEST: Final[Mapping[str, Any]] = {
+    "interactions": [],
+    "recalibrated": False,
+    "schema": Schema().to_dict(),
+    "namespace_separator": "^",
+    "version": 1,
+}
+"""What settings mean that say nothing of it: those that were stored before there was such a setting.
+
+A setting that is as it always was is left out. So models and journals that are older have the settings, and
+with them the digests, that they were stored with.
+"""
+
+
 def settings_of(
     bits: int,
     lanes: Sequence[Rule],
     scaled: bool,
     interactions: Sequence[str],
     recalibrated: bool,
+    schema: Schema,
     version: int,
 ) -> dict[str, Any]:
-    """Return settings as JSON holds them; interactions and recalibration only where there are any.
-
-    A version only from 2 on: release 0.1 wrote none.
-    """
+    """Return settings as JSON holds them; those that are as they always were are left out."""
     settings: dict[str, Any] = {"bits": bits, "lanes": lanes_to_settings(lanes), "scaled": scaled}
-    if interactions:
-        settings["interactions"] = list(interactions)
-    if recalibrated:
-        settings["recalibrated"] = True
-    if version > 1:
-        settings["version"] = version
-    return settings
+    since = {
+        "interactions": list(interactions),
+        "recalibrated": recalibrated,
+        "schema": schema.to_dict(),
+        "namespace_separator": schema.namespace_separator,
+        "version": version,
+    }
+    return settings | {name: value for name, value in since.items() if value != _OLDEST[name]}
 
 
 def arguments_of(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,12 +95,12 @@ def arguments_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     SettingsError
         For settings that are missing, unknown or out of their range.
     """
-    if set(settings) - {"interactions", "recalibrated", "version"} != {"bits", "lanes", "scaled"}:
+    if set(settings) - set(_OLDEST) != {"bits", "lanes", "scaled"}:
         raise SettingsError(
-            "a model's settings are 'bits', 'lanes', 'scaled' and, where it has any, 'interactions', "
-            f"'recalibrated' and 'version', not {sorted(settings)}"
+            f"a model's settings are 'bits', 'lanes', 'scaled' and, where it has any, {', '.join(_OLDEST)}, "
+            f"not {sorted(settings)}"
         )
-    given = {"version": 1} | dict(settings)
+    given = {**_OLDEST, **settings}
     return given | {"optimizer": lanes_from_settings(given.pop("lanes"))}
 
 
@@ -100,19 +114,19 @@ def check_expected(
     SettingsError
         For an unknown setting, and where they differ: the message names each difference.
     """
-    wanted, stored = (
-        dict(expected),
-        {"interactions": [], "recalibrated": False, "version": 1} | dict(settings),
-    )
+    wanted, stored = dict(expected), {**_OLDEST, **settings}
     if "optimizer" in wanted:
         wanted["lanes"] = lanes_to_settings(lanes_of(wanted.pop("optimizer")))
     if "interactions" in wanted:
         wanted["interactions"] = list(wanted["interactions"])
+    if "schema" in wanted or "default" in wanted:
+        said = wanted.pop("schema", stored["schema"]["fields"])
+        wanted["schema"] = Schema.of(said, wanted.pop("default", None)).to_dict()
     unknown = sorted(set(wanted) - set(stored))
     if unknown:
         raise SettingsError(
             f"a model has no setting {unknown}; its settings are bits, optimizer, scaled, interactions, "
-            "recalibrated and version"
+            "recalibrated, schema, default, namespace_separator and version"
         )
     differences = [
         f"{name} is {stored[name]!r}, expected {value!r}"

@@ -123,11 +123,10 @@ def usable(parsed: Parsed, bits: int, *, labelled: bool) -> Parsed:
         return parsed
     rows = np.flatnonzero(refused).tolist()
     errors = [LineError(int(parsed.lines[row]), _reason(batch, row, bits, outside)) for row in rows]
-    return Parsed(
-        batch.select(~refused),
-        parsed.lines[~refused],
-        tuple(sorted((*parsed.errors, *errors))),
-        parsed.lines_read,
+    return parsed._replace(
+        batch=batch.select(~refused),
+        lines=parsed.lines[~refused],
+        errors=tuple(sorted((*parsed.errors, *errors))),
     )
 
 

@@ -294,7 +294,7 @@ class Models:
         slices = Slices(settings.sliced_fields)
         if slices.fields:
             learner.applier.learned = slices.learned
-        names = FieldNames(kept.model.notes, slices)
+        names = FieldNames(kept.model.notes, slices, kept.model.schema)
         served = ServedModel(
             name, path, origin_of(path), kept, learner, snapshooter, Turns(), attribution, names, slices
         )

@@ -116,7 +116,7 @@ class Update:
         body: bytes,
         record: Callable[[int, dict[str, Any], int], KeyRecord] | None,
     ) -> dict[str, Any]:
-        batch = await self.service.bodies.json_batch(body)
+        batch = await self.service.bodies.json_batch(body, served.model.schema)
         served.names.look(JSON, body)
         check_examples(batch, served.model.bits, labelled=True)
         tally = Tally(served)
@@ -189,7 +189,9 @@ class Update:
         async with (
             flow,
             aclosing(
-                self.service.bodies.stream(headers, receive, flow.fingerprint, served.names, flow.piece_bytes)
+                self.service.bodies.stream(
+                    headers, receive, served.model.schema, flow.fingerprint, served.names, flow.piece_bytes
+                )
             ) as pieces,
         ):
             async for piece in pieces:
