@@ -256,6 +256,11 @@ class Fields:
         self._known.conflicts.add(found)
         return dict(found)
 
+    @property
+    def left_new(self) -> bool:
+        """Whether the last call left lines alone for names that are new, and found no conflict before."""
+        return self._view[lookup.BUDGET] != lookup.NEW_LINES and not self._view[lookup.TOTAL]
+
     def drop(self) -> None:
         """Forget what compiled code counted: it is read again."""
         if self._view[lookup.TOTAL]:

@@ -47,7 +47,7 @@ def test_learning_is_bit_equal_to_the_oracle(optimizer: Any, weighted: Any) -> N
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_fixed_stream_has_a_pinned_digest(name: Any) -> None:
-    model = LogisticRegression(8, OPTIMIZERS[name])
+    model = LogisticRegression(8, OPTIMIZERS[name], namespace_separator="^")
     model.learn(random_batch(11, n=3000, slots=256, most=20, weighted=True))
     assert model.digest() == PINNED[name]
 
