@@ -29,8 +29,7 @@ class Example(Wire):
     features: dict[str, FeatureValue] = Field(
         default_factory=dict,
         examples=[{"site": "news", "bid": 0.5, "tags": ["a", "b"]}],
-        description="By the name of the field; null is as if it were left out. What a value becomes is what "
-        "the model's schema says of the field.",
+        description="By field; null is as if it were left out. The model's schema says what it becomes.",
     )
     indices: list[Annotated[int, Field(ge=0, le=MAX_INDEX)]] = Field(
         default_factory=list, description="Slots of the table, below 2**bits."
