@@ -275,12 +275,27 @@ class DualAveragingOracle:
 
 
 class ScaleOracle:
-    """Values in units of the root mean square of their field's values before, within +-30."""
+    """Values in units of the root mean square of their field's values before, within +-30.
 
-    def __init__(self) -> None:
+    With `recovering`, of those after a beginning that is contradicted by as many values again.
+    """
+
+    def __init__(self, recovering: bool = True) -> None:
         self.squares: Any = {}
         self.counts: Any = {}
+        self.marks: Any = {}
         self.rows = 0
+        self.recovering = recovering
+
+    def add(self, f: Any, squares: Any, n: Any) -> None:
+        before, after = self.counts.get(f, 0), self.counts.get(f, 0) + n
+        self.squares[f], self.counts[f] = self.squares.get(f, 0.0) + squares, after
+        if self.recovering and before.bit_length() < after.bit_length():
+            first = 1 << max(before.bit_length() - 1, 0)
+            since = self.squares[f] - self.marks.get(f, 0.0)
+            if first >= 8 and self.marks[f] / first > 64 * since / (after - first):
+                self.squares[f], self.counts[f] = since, after - first
+            self.marks[f] = self.squares[f]
 
     def take(self, fields: Any, values: Any) -> Any:
         out = []
@@ -293,10 +308,10 @@ class ScaleOracle:
         for f, x in zip(fields, values, strict=True):
             squares, count = self.squares.get(f, 0.0), self.counts.get(f, 0)
             if x == 1 and self.rows % 64 == 0:
-                self.squares[f], self.counts[f] = squares + 64, count + 64
+                self.add(f, 64, 64)
             elif x not in (0, 1):
                 most = 16 * squares / count if count >= 10 else np.inf
-                self.squares[f], self.counts[f] = squares + min(float(x) ** 2, most), count + 1
+                self.add(f, min(float(x) ** 2, most), 1)
         return np.array(out, F)
 
 

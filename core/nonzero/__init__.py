@@ -12,9 +12,12 @@ from nonzero.errors import (
     InputError,
     LineError,
     NonzeroError,
+    ReadOnlyError,
     SettingsError,
     SnapshotError,
 )
+from nonzero.fields.conflicts import Conflicts
+from nonzero.fields.schema import Schema
 from nonzero.insight.explanation import Explanation
 from nonzero.model import LogisticRegression
 from nonzero.rules.optimizers import FTRL, AdaGrad, DualAveraging
@@ -24,6 +27,7 @@ __all__ = [
     "AdaGrad",
     "Batch",
     "BatchError",
+    "Conflicts",
     "DualAveraging",
     "Explanation",
     "FormatError",
@@ -31,6 +35,8 @@ __all__ = [
     "LineError",
     "LogisticRegression",
     "NonzeroError",
+    "ReadOnlyError",
+    "Schema",
     "SettingsError",
     "SnapshotError",
     "formats",

@@ -7,6 +7,7 @@
     │   ├── BatchError              rows that break the rules of a batch
     │   ├── FormatError             bytes that are not what their format says
     │   └── SettingsError           a setting out of its range, or settings that differ
+    ├── ReadOnlyError               a model of another process's memory was to change
     └── SnapshotError               a saved model that is damaged, or not one
 
 A message says what was wrong, the value received, and the way out.
@@ -22,6 +23,7 @@ __all__ = [
     "InputError",
     "LineError",
     "NonzeroError",
+    "ReadOnlyError",
     "SettingsError",
     "SnapshotError",
 ]
@@ -70,3 +72,7 @@ class FormatError(InputError):
 
 class SnapshotError(NonzeroError):
     """A saved model that is damaged, or a file that is not one."""
+
+
+class ReadOnlyError(NonzeroError):
+    """A model was to change whose memory is another process's."""

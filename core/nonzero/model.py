@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.batches.batch import Batch
+from nonzero.batches.batch import Batch, check_batch
 from nonzero.errors import BatchError
 from nonzero.evidence.arrays import RESTARTS, forget
 from nonzero.features.inputs import NO_VALUES
+from nonzero.fields.schema import Schema
 from nonzero.formats.rows import NAMED, VALUED
 from nonzero.insight.confidence import uncertainty
 from nonzero.insight.diagnosis import diagnose
@@ -19,8 +20,9 @@ from nonzero.insight.explanation import Explanation, take_apart
 from nonzero.insight.remedy import rescale
 from nonzero.insight.weights import mean_weights
 from nonzero.persistence.persistent import Persistent
+from nonzero.persistence.settings import VERSION
 from nonzero.rules.optimizers import Rule
-from nonzero.validation.progressive import LOSS, WEIGHT, describe
+from nonzero.validation.progressive import LOSS, RECENT, WEIGHT, describe
 from nonzero.validation.recalibration import apply, describe_recalibration, learn_map, new_recalibration
 
 __all__ = ["LogisticRegression"]
@@ -57,19 +59,25 @@ class LogisticRegression(Persistent):
         Whether a monotone map of the predictions is learned from how they turned out, and :meth:`predict`
         gives what it makes of them (:mod:`nonzero.validation.recalibration`). What :meth:`learn` returns, and
         :meth:`metrics` tell, is without it.
+    schema
+        The kind of each field, ``"category"``, ``"number"`` or ``"ignore"``, by its name or a ``*`` pattern;
+        or a :class:`~nonzero.Schema`. Whatever reads examples for the model obeys it.
+    default
+        What all other fields are: ``"infer"`` (each value is judged by itself), ``"category"``,
+        ``"number"`` or ``"refuse"``.
+    namespace_separator
+        ``"="``: the feature ``f`` of the namespace ``ns`` of VW text is ``ns=f``, as ``{"ns": "f"}`` is.
+        ``"^"``: it is ``ns^f``, as it is for models that were stored before there was this setting.
+    version
+        Which release's rules of scales and lanes the model goes by
+        (:data:`nonzero.persistence.settings.VERSION`): for a model that is to learn as an older one did.
 
     Attributes
     ----------
-    state
-        All that learning writes.
-    table
-        The largest part of it: weights and accumulators.
     recalibrating
         Whether :meth:`predict` maps its predictions, where there is a map; no part of the learned state.
     notes
         What whoever saves the model wants kept beside it, as JSON holds it; no part of the learned state.
-    shared
-        The memory that other processes read the model from, if there is any.
 
     Raises
     ------
@@ -89,6 +97,9 @@ class LogisticRegression(Persistent):
     ...     q = model.learn_one({"site": "blog"}, 0)
     >>> model.predict_one({"site": "news"}) > 0.8 > 0.2 > model.predict_one({"site": "blog"})
     True
+    >>> model = LogisticRegression(bits=18, schema={"ad": "category", "id": "ignore"}, default="refuse")
+    >>> model.predict_one({"ad": 7, "id": "r-1"}) == model.predict_one({"ad": "7"})
+    True
     """
 
     def __init__(
@@ -98,8 +109,13 @@ class LogisticRegression(Persistent):
         scaled: bool | None = None,
         interactions: Sequence[str] = (),
         recalibrated: bool = False,
+        schema: Schema | Mapping[str, Any] | None = None,
+        default: str | None = None,
+        namespace_separator: str | None = None,
+        version: int = VERSION,
     ) -> None:
-        super().__init__(bits, optimizer, scaled, interactions, recalibrated)
+        said = Schema.of(schema, default, namespace_separator)
+        super().__init__(bits, optimizer, scaled, interactions, recalibrated, said, version)
         self.recalibrating = recalibrated
 
     # -- learning and predicting -----------------------------------------------------------------------
@@ -129,6 +145,7 @@ class LogisticRegression(Persistent):
 
     def check(self, batch: Batch) -> None:
         """Raise what :meth:`learn` would, and learn nothing."""
+        check_batch(batch)
         unlabelled = np.isnan(batch.labels)
         if unlabelled.any():
             row = int(np.flatnonzero(unlabelled)[0])
@@ -137,11 +154,13 @@ class LogisticRegression(Persistent):
 
     def learn_checked(self, batch: Batch, time_ms: int | None = None) -> NDArray[np.float32]:
         """Learn from a batch that :meth:`check` accepts."""
+        self._check_writable()
         out = np.empty(len(batch), np.float32)
-        for piece, found in self._inputs.pieces(batch, out):
-            self._loops.learn(self._inputs.scaled(piece, learning=True), piece, time_ms, found)
-        if self.state.recalibration is not None:
-            learn_map(self.state.recalibration, out, batch.labels, batch.weights)
+        with self._learning:  # two threads that learn at once would make one model of neither's stream
+            for piece, found in self._inputs.pieces(batch, out):
+                self._loops.learn(self._inputs.scaled(piece, learning=True), piece, time_ms, found)
+            if self._state.recalibration is not None:
+                learn_map(self._state.recalibration, out, batch.labels, batch.weights)
         return out
 
     def predict(self, batch: Batch) -> NDArray[np.float32]:
@@ -155,7 +174,7 @@ class LogisticRegression(Persistent):
         BatchError
             For an index outside the table.
         """
-        batch.check_slots(self.bits)
+        check_batch(batch).check_slots(self.bits)
         out = np.empty(len(batch), np.float32)
         for piece, found in self._inputs.pieces(batch, out):
             self._loops.predict(self._inputs.scaled(piece), found)
@@ -163,8 +182,8 @@ class LogisticRegression(Persistent):
 
     def _mapped(self, out: NDArray[np.float32]) -> NDArray[np.float32]:
         """Put predictions through the learned map, in place, where they are to be served by it."""
-        if self.recalibrating and self.state.recalibration is not None:
-            apply(self.state.recalibration, out)
+        if self.recalibrating and self._state.recalibration is not None:
+            apply(self._state.recalibration, out)
         return out
 
     def expanded(self, batch: Batch) -> Batch:
@@ -179,7 +198,7 @@ class LogisticRegression(Persistent):
         """
         from nonzero.formats.json_bodies import read_body  # here, because files of other formats need no JSON
 
-        found = read_body(body)
+        found = read_body(body, self._schema)
         if found is None:
             return None
         rows, flags, largest_slot = found
@@ -203,24 +222,25 @@ class LogisticRegression(Persistent):
         return self._inputs.values(batch)
 
     def learn_one(self, features: Mapping[str, Any], label: float, weight: float = 1.0) -> float:
-        """Learn from one example; return its probability just before."""
-        return float(self.learn(Batch.from_dicts([features], [label], [weight]))[0])
+        """Learn from one example, read by the model's schema; return its probability just before."""
+        batch = Batch.from_dicts([features], [label], [weight], schema=self.schema)
+        return float(self.learn(batch)[0])
 
     def predict_one(self, features: Mapping[str, Any]) -> float:
-        """Return the probability of a click for one example."""
-        return float(self.predict(Batch.from_dicts([features]))[0])
+        """Return the probability of a click for one example, read by the model's schema."""
+        return float(self.predict(Batch.from_dicts([features], schema=self.schema))[0])
 
     # -- looking inside --------------------------------------------------------------------------------
 
     @property
     def examples(self) -> int:
         """The number of examples learned from, those of importance weight 0 included."""
-        return self.state.examples
+        return self._state.examples
 
     @property
     def restarts(self) -> int:
         """How often lanes began anew after a change in what comes."""
-        return int(self.state.evidence.counters[RESTARTS])
+        return int(self._state.evidence.counters[RESTARTS])
 
     @property
     def nbytes(self) -> int:
@@ -230,36 +250,55 @@ class LogisticRegression(Persistent):
     @property
     def shares(self) -> NDArray[np.float32]:
         """float32[lanes]: how much each lane counts in the mixture; they sum to 1."""
-        shares: NDArray[np.float32] = self.state.shares.rows[0, : len(self.lanes)]
+        shares: NDArray[np.float32] = self._state.shares.rows[0, : len(self.lanes)]
         return shares / np.float32(shares.sum())
 
     @property
     def lane_losses(self) -> NDArray[np.float64]:
         """float64[lanes]: each lane's own summed log loss, in nats; 0 for a single lane."""
-        return self.state.progress.lane_losses.copy()
+        return self._state.progress.lane_losses.copy()
 
     @property
     def weights(self) -> NDArray[np.float32]:
         """float32[slots + 1]: the lanes' weights averaged by the mixture, in log-odds; the intercept last."""
-        return mean_weights(self.lanes, self.table.rows, self.state.learned, self.shares)
+        return mean_weights(self.lanes, self._state.rows.rows, self._state.learned, self.shares)
 
     @property
     def log_loss(self) -> float | None:
         """The mean log loss of the whole stream, in nats, as in :meth:`metrics`; None before it begins."""
-        weight = float(self.state.progress.sums[WEIGHT])
-        return float(self.state.progress.sums[LOSS]) / weight if weight else None
+        weight = float(self._state.progress.sums[WEIGHT])
+        return float(self._state.progress.sums[LOSS]) / weight if weight else None
 
     def metrics(self, recent: bool = True) -> dict[str, Any]:
         """Return the progressive validation so far: see :func:`nonzero.validation.progressive.describe`."""
-        return describe(self.state.progress, recent)
+        return describe(self._state.progress, recent)
+
+    def last(self, n: int) -> NDArray[np.float32]:
+        """Return what became of the last examples, the oldest first.
+
+        Parameters
+        ----------
+        n
+            How many; those of more than 100,000 examples ago, or of before the first, are not there.
+
+        Returns
+        -------
+        float32[m, 4]
+            Of each the probability just before it was learned from, its log loss in nats, label and weight.
+        """
+        n = min(n, RECENT, self.examples)
+        places = np.arange(self.examples - n, self.examples) % RECENT
+        rows: NDArray[np.float32] = self._state.progress.recent[places]
+        return rows
 
     def begin_recalibration(self) -> None:
         """Learn a map of the predictions from now on; where one is learned already, nothing changes.
 
         Nobody is served by it before :attr:`recalibrating` is set.
         """
-        if self.state.recalibration is None:
-            self.state.recalibration = new_recalibration()
+        self._check_writable()
+        if self._state.recalibration is None:
+            self._state.recalibration = new_recalibration()
 
     def recalibration(self) -> dict[str, Any] | None:
         """Return the map of the predictions, and what it gains; None for a model that learns none.
@@ -268,7 +307,9 @@ class LogisticRegression(Persistent):
         --------
         nonzero.validation.recalibration.describe_recalibration : the figures.
         """
-        return None if self.state.recalibration is None else describe_recalibration(self.state.recalibration)
+        return (
+            None if self._state.recalibration is None else describe_recalibration(self._state.recalibration)
+        )
 
     def explain(self, batch: Batch) -> Explanation:
         """Take the prediction of a batch of one example apart.
@@ -288,7 +329,7 @@ class LogisticRegression(Persistent):
             rows,
             self.scaled_values(whole),
             self._verdicts(whole),
-            self.state.learned,
+            self._state.learned,
             self.shares,
         )
 
@@ -323,7 +364,7 @@ class LogisticRegression(Persistent):
                 piece.indptr,
                 self._slots(piece),
                 self.scaled_values(piece),
-                self.table.rows,
+                self._state.rows.rows,
                 self.lanes,
                 self.shares,
             )
@@ -350,9 +391,11 @@ class LogisticRegression(Persistent):
         --------
         nonzero.insight.diagnosis : what the verdicts mean, and how honest the intervals are.
         """
-        aged = self.state.groups.rows[1, : len(self.lanes)]
+        aged = self._state.groups.rows[1, : len(self.lanes)]
         named = [*names, *self.interactions]
-        return diagnose(self.state.evidence, self.lanes, aged, self.shares, self.state.learned, named, now_ms)
+        return diagnose(
+            self._state.evidence, self.lanes, aged, self.shares, self._state.learned, named, now_ms
+        )
 
     def apply_remedy(self, remedy: Mapping[str, Any], dry_run: bool = False) -> dict[str, Any]:
         """Make the accumulators of some lanes smaller, as a diagnosis named it; or say what that would do.
@@ -378,9 +421,11 @@ class LogisticRegression(Persistent):
         SettingsError
             For a remedy that is none, or of lanes that do not follow AdaGrad.
         """
+        if not dry_run:
+            self._check_writable()
         effect = rescale(self.table, self.lanes, remedy, dry_run)
         if not dry_run:
-            forget(self.state.evidence)
+            forget(self._state.evidence)
         return effect
 
     def __repr__(self) -> str:

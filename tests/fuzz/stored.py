@@ -108,7 +108,7 @@ def model_file(data: bytes) -> None:
     """A file whose digest is right, and whose contents may be any, is a model that works, or is refused."""
     choices = Choices(data)
     model = trained(choices.one_of([8, 1]))
-    tensors = {name: array.copy() for name, array in model.state.arrays().items()}
+    tensors = {name: array.copy() for name, array in model._state.arrays().items()}
     metadata = {"settings": model.settings, "notes": {}}
     for _ in range(1 + choices.below(3)):
         change(choices, tensors, metadata)

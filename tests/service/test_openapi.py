@@ -85,7 +85,7 @@ def valid(description: dict[str, Any], answer: httpx.Response, path: str, method
 
 CALLS: list[tuple[str, str, dict[str, Any]]] = [
     ("post", "/v1/models/{model}/predict", {"json": {"features": {"a": "b"}, "id": "x"}}),
-    ("post", "/v1/models/{model}/predict", {"json": {"examples": [{"features": {"a": None}}]}}),
+    ("post", "/v1/models/{model}/predict", {"json": {"examples": [{"features": {"a": {}}}]}}),
     ("post", "/v1/models/{model}/predict", {"content": b"| a\n", "headers": {"content-type": "text/x-vw"}}),
     ("post", "/v1/models/{model}/predict", {"content": b"a", "headers": {"content-type": "text/csv"}}),
     (

@@ -208,7 +208,7 @@ def test_a_refusal_is_the_same_from_every_process(clients: list[httpx.Client]) -
         ("POST", PREDICT, {"content-type": "application/json"}, b"{"),
         ("POST", PREDICT, {"content-type": "text/html"}, b"x"),
         ("POST", PREDICT, {"content-type": "application/json", "content-encoding": "br"}, b"x"),
-        ("POST", UPDATE, {"content-type": "application/json"}, b'{"features": {"a": null}, "label": 1}'),
+        ("POST", UPDATE, {"content-type": "application/json"}, b'{"features": {"a": {}}, "label": 1}'),
         ("POST", UPDATE + "?strict=perhaps", {"content-type": "application/json"}, b"{}"),
         ("POST", "/v1/models/none/predict", {"content-type": "application/json"}, b"{}"),
         ("GET", PREDICT, {}, b""),

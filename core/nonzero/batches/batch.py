@@ -20,6 +20,7 @@ from nonzero.batches.columns import (
     checked_labels,
     checked_values,
     checked_weights,
+    sealed,
 )
 from nonzero.batches.hashing import NO_FIELD
 from nonzero.batches.ids import Ids
@@ -28,7 +29,9 @@ from nonzero.errors import BatchError
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["MAX_INDEX", "MAX_VALUE", "MAX_WEIGHT", "Batch"]
+    from nonzero.fields.schema import Schema
+
+__all__ = ["MAX_INDEX", "MAX_VALUE", "MAX_WEIGHT", "Batch", "check_batch"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,14 +111,15 @@ class Batch:
         if ids is not None and len(ids) != n:
             raise BatchError(f"there are {len(ids)} ids for {n} rows; give one id (or None) a row")
         vars(self).update(  # the class is frozen
-            indptr=rows,
-            indices=columns,
-            values=numbers,
-            labels=checked_labels(labels, n),
-            weights=checked_weights(weights, n),
-            fields=groups,
+            # A copy: kernels would go astray by what its owner writes into it later.
+            indptr=sealed(rows.copy()),
+            indices=sealed(columns),
+            values=sealed(numbers),
+            labels=sealed(checked_labels(labels, n)),
+            weights=sealed(checked_weights(weights, n)),
+            fields=sealed(groups),
             ids=ids,
-            times=moments,
+            times=sealed(moments),
         )
 
     @classmethod
@@ -141,6 +145,7 @@ class Batch:
             The attribute of that name; None where it is not known yet.
         """
         batch = cls.__new__(cls)
+        indptr.flags.writeable = False  # kernels go by it
         known = {} if largest_slot is None else {"largest_slot": largest_slot}
         vars(batch).update(
             known,
@@ -185,6 +190,11 @@ class Batch:
         >>> Batch.from_csr(csr_matrix([[0, 2.5], [0, 0]]), [1, 0]).values.tolist()
         [2.5]
         """
+        if not hasattr(X, "tocsr"):
+            raise BatchError(
+                f"X is a {type(X).__name__}, and no scipy.sparse matrix; give scipy.sparse.csr_array(X), or "
+                "features by name to Batch.from_dicts"
+            )
         csr = X.tocsr()
         return cls(csr.indptr, csr.indices, csr.data, labels=y, weights=weights)
 
@@ -193,11 +203,14 @@ class Batch:
         examples: Iterable[Mapping[str, Any]],
         labels: ArrayLike | None = None,
         weights: ArrayLike | None = None,
+        schema: Schema | Mapping[str, Any] | None = None,
     ) -> Batch:
         """Hash examples given as dicts of features.
 
         ``{"site": "news"}`` is the feature ``site=news`` with value 1, ``{"bid": 0.5}`` is ``bid`` with value
-        0.5, ``{"tags": ["a", "b"]}`` is ``tags=a`` and ``tags=b``, True is 1, False is 0 and so absent.
+        0.5, ``{"tags": ["a", "b"]}`` is ``tags=a`` and ``tags=b``, True is 1, False is 0 and so absent, and
+        so is None. A set is the list of its texts in alphabetical order, bytes are text in UTF-8, dates and
+        times are text as ISO 8601 has it (``isoformat()``), NumPy's scalars and arrays are what they hold.
 
         Parameters
         ----------
@@ -205,15 +218,27 @@ class Batch:
             A mapping of features an example.
         labels, weights
             As for :class:`Batch`.
+        schema
+            What the fields are, such as a model's :attr:`~nonzero.LogisticRegression.schema`: conflicts are
+            counted there. None: each value is judged by itself.
 
         Raises
         ------
         BatchError
             For a value that is no feature, naming its row and name.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> said = {"ad": "category", "bid": "number", "request": "ignore"}
+        >>> batch = Batch.from_dicts([{"ad": np.int64(7), "bid": "0.5", "request": b"x"}], schema=said)
+        >>> same = Batch.from_dicts([{"ad": "7", "bid": 0.5}])
+        >>> bool((batch.indices == same.indices).all()), batch.values.tolist()
+        (True, [1.0, 0.5])
         """
         from nonzero.formats.json_features import batch_of_features  # here, because formats make batches
 
-        batch = batch_of_features(examples)
+        batch = batch_of_features(examples, schema)
         given = {}
         if labels is not None:
             given["labels"] = checked_labels(labels, len(batch))
@@ -363,3 +388,21 @@ class Batch:
 
 def _or_filled(array: NDArray[Any] | None, n: int, filler: int, dtype: type) -> NDArray[Any]:
     return np.full(n, filler, dtype) if array is None else array
+
+
+def check_batch(given: Any) -> Batch:
+    """Return a batch as it is.
+
+    Raises
+    ------
+    BatchError
+        For anything else: it says what makes a batch of it.
+    """
+    if isinstance(given, Batch):
+        return given
+    way = "Batch.from_csr(X, y)" if hasattr(given, "tocsr") else "Batch.from_dicts(rows, labels)"
+    if hasattr(given, "to_dict") and hasattr(given, "columns"):
+        way = 'Batch.from_dicts(frame.drop(columns="click").to_dict("records"), labels=frame["click"])'
+    elif isinstance(given, np.ndarray):
+        way = "Batch.from_csr(scipy.sparse.csr_array(X), y)"
+    raise BatchError(f"this is a {type(given).__name__}, not a Batch; make one with {way}")

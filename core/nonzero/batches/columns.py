@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +20,7 @@ __all__ = [
     "checked_labels",
     "checked_values",
     "checked_weights",
+    "sealed",
 ]
 
 MAX_VALUE: Final = 1e6
@@ -73,7 +74,7 @@ def checked_labels(labels: ArrayLike | None, n: int) -> NDArray[np.float32]:
     """Return labels as float32[n] of 0, 1 and NaN (no label); -1 is read as 0, booleans as numbers."""
     if labels is None:
         return np.full(n, np.nan, np.float32)
-    array = np.array(labels, np.float32).ravel()
+    array = _floats(labels, "labels").ravel()
     check_size("labels", array, n, "row")
     row = read_labels(array)
     if row >= 0:
@@ -87,12 +88,21 @@ def checked_weights(weights: ArrayLike | None, n: int) -> NDArray[np.float32]:
     """Return importance weights as float32[n] from 0 to 1e6; ones where there are none."""
     if weights is None:
         return np.ones(n, np.float32)
-    array = np.array(weights, np.float32).ravel()
+    array = _floats(weights, "weights").ravel()
     check_size("weights", array, n, "row")
     row = read_weights(array)
     if row >= 0:
         raise BatchError(f"row {row}: the importance weight {array[row]} is not from 0 to {MAX_WEIGHT:g}")
     return array
+
+
+def _floats(given: ArrayLike, name: str) -> NDArray[np.float32]:
+    """Return numbers as a new array of float32."""
+    try:
+        return np.array(given, np.float32)
+    except (ValueError, TypeError, OverflowError) as error:
+        way = "; give 0 and 1 (or -1, True, False), such as [label == 'yes' for label in labels]"
+        raise BatchError(f"the {name} are no numbers: {error}{way if name == 'labels' else ''}") from error
 
 
 def _row_of(j: int, indptr: NDArray[np.int64]) -> int:
@@ -104,3 +114,15 @@ def check_size(name: str, array: NDArray[Any], expected: int, what: str) -> None
     """Refuse a column of another length."""
     if array.ndim != 1 or array.size != expected:
         raise BatchError(f"{name} has shape {array.shape}; expected ({expected},), one for each {what}")
+
+
+A = TypeVar("A", bound="NDArray[Any] | None")
+
+
+def sealed(array: A) -> A:
+    """Return a view of a checked column that cannot be written to: what was checked should stay so."""
+    if array is None:
+        return array
+    view: A = array.view()
+    view.flags.writeable = False  # type: ignore[union-attr]
+    return view

@@ -20,7 +20,7 @@ import numpy as np
 from nonzero.arithmetic.intrinsics import choose, word_at
 from nonzero.compiled import inlined, kernel, types
 
-__all__ = ["NO_FIELD", "field_of", "index_of"]
+__all__ = ["NO_FIELD", "field_of", "index_of", "name_hash"]
 
 NO_FIELD: Final = 0
 """The field of a feature that was given by its index."""
@@ -174,6 +174,17 @@ def hash_name(data, start, end):
 
 
 @inlined
+def hash_rest(beginning, length, data, start, end):
+    """Finish a name that begins so, of `length` bytes, with ``data[start:end]``.
+
+    Eight bytes behind `end` may be read.
+    """
+    length += end - start
+    beginning, j = go_on(beginning, data, start, end)
+    return hash_last(beginning, word_at(data, j), np.uint64(end - j), np.uint32(length))
+
+
+@inlined
 def hash_names(names, n, indices, first):
     """Write the indices of the first `n` names that are written down to ``indices[first:]``.
 
@@ -214,9 +225,10 @@ def _hash(data):
     return murmur3(data, 0, data.size)
 
 
-def _hash_text(name: str | bytes) -> np.uint32:
+def name_hash(name: str | bytes) -> int:
+    """Return MurmurHash3 of a name, as an unsigned number of 32 bits; text is hashed as UTF-8."""
     data = name.encode() if isinstance(name, str) else name
-    return np.uint32(_hash(np.frombuffer(data, np.uint8)))
+    return int(_hash(np.frombuffer(data, np.uint8)))
 
 
 def index_of(name: str | bytes) -> int:
@@ -237,7 +249,7 @@ def index_of(name: str | bytes) -> int:
     >>> index_of("site=news") % 2**18
     77583
     """
-    h = int(_hash_text(name))
+    h = name_hash(name)
     return h if h <= 2**31 else 2**32 - h
 
 
@@ -251,5 +263,5 @@ def field_of(name: str | bytes) -> int:
     >>> field_of("site")
     55621
     """
-    low = int(_hash_text(name)) & 0xFFFF
+    low = name_hash(name) & 0xFFFF
     return low or 1

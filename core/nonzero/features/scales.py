@@ -14,8 +14,13 @@ worse where values have a long tail (``bench/lanes.md``).
 A value of exactly 1 mostly says that something is there. Ones are counted on every 64th row only, for 64
 each, so that rows of ones cost nothing; a field that has only ones has the scale 1. An example's values are
 scaled by what was known before it, so that predicting and learning agree; the first values of a field count
-as plus or minus 1. To keep mad values from blinding their field for ever, values are at most 30 times the
-scale, and count for at most 4 times the scale where it is learned from.
+as plus or minus 1. To keep mad values from blinding their field, values are at most 30 times the scale, and
+count for at most 4 times the scale where it is learned from.
+
+That bound needs a scale to begin with: a mad value among the first ten is believed. So a field's beginning is
+held against what came after it whenever its values have doubled in number: where the mean square of the first
+half is more than 64 times that of the second, the first half is forgotten, and the scale is that of the
+second. Models of version 1 do without; there such a field stays blind.
 """
 
 from __future__ import annotations
@@ -26,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.arithmetic.intrinsics import choose
-from nonzero.compiled import inlined, kernel, types
+from nonzero.compiled import inlined, kernel, outlined, types
 
 __all__ = ["AT_ONCE", "Scales", "count_ones", "new_scales", "scale"]
 
@@ -35,6 +40,8 @@ LARGEST = 30.0  # what a scaled value is at most
 BELIEVED = 4.0  # how many times the scale a value counts for at most, where it is learned from
 SURE = 10.0  # values after which a scale is trusted to say what a mad value is
 NEAR = 0.99 * BELIEVED * BELIEVED  # below this many mean squares a value surely counts for its square
+CONTRADICTED = 64.0  # how many mean squares of what came after a field's beginning makes that one forgotten
+EARLIEST = 8  # values that a beginning has at least, when it is held against what came after
 ONE_IN: Final = 64
 AT_ONCE: Final = 64
 """Values of a row that are scaled at once, at most."""
@@ -56,16 +63,27 @@ class Scales(NamedTuple):
         float64[65536]: how many values these were.
     learned
         int64[2]: how many values other than 1 were learned from, over all fields; how many rows.
+    marks
+        float64[65536]: the summed squares when the number of a field's values was last a power of two, or
+        had just passed one. float64[0] where beginnings are never forgotten.
     """
 
     squares: NDArray[np.float64]
     counts: NDArray[np.float64]
     learned: NDArray[np.int64]
+    marks: NDArray[np.float64]
 
 
-def new_scales() -> Scales:
-    """Return the scales of a model that has seen nothing."""
-    return Scales(np.zeros(FIELDS), np.zeros(FIELDS), np.zeros(2, np.int64))
+def new_scales(*, recovering: bool) -> Scales:
+    """Return the scales of a model that has seen nothing.
+
+    Parameters
+    ----------
+    recovering
+        Whether a field's beginning is forgotten where later values contradict it.
+    """
+    marks = np.zeros(FIELDS if recovering else 0)
+    return Scales(np.zeros(FIELDS), np.zeros(FIELDS), np.zeros(2, np.int64), marks)
 
 
 @inlined
@@ -95,8 +113,31 @@ def learn_value(scales, f, x):
     # What it counts for at most is divided out only for the few values that come near it.
     if count >= SURE and square * count > NEAR * squares:
         square = min(square, BELIEVED * BELIEVED * squares / count)
-    scales.squares[f] = squares + square
-    scales.counts[f] = count + 1.0
+    add(scales, f, square, 1.0)
+
+
+@inlined
+def add(scales, f, squares, n):
+    """Add the squares of so many values; look back where their number passes a power of two."""
+    before = np.int64(scales.counts[f])
+    scales.squares[f] += squares
+    scales.counts[f] += n
+    after = np.int64(scales.counts[f])
+    if (before ^ after) > before and scales.marks.size:  # the highest bit is a new one
+        look_back(scales, f, before, after)
+
+
+@outlined
+def look_back(scales, f, before, after):
+    """Forget a field's values up to the last mark, where those since then contradict them."""
+    first = np.int64(1)
+    while 2 * first <= before:
+        first *= 2
+    since = scales.squares[f] - scales.marks[f]
+    if first >= EARLIEST and scales.marks[f] * (after - first) > CONTRADICTED * since * first:
+        scales.squares[f] = since
+        scales.counts[f] = np.float64(after - first)
+    scales.marks[f] = scales.squares[f]
 
 
 @inlined
@@ -111,9 +152,7 @@ def learn_row(indices, values, value_mask, fields, field_mask, lo, hi, scales):
         x = values[np.uintp(j & value_mask)]
         if x == ONE:
             if counting:
-                f = field(indices, fields, field_mask, j)
-                scales.squares[f] += np.float64(ONE_IN)
-                scales.counts[f] += np.float64(ONE_IN)
+                add(scales, field(indices, fields, field_mask, j), np.float64(ONE_IN), np.float64(ONE_IN))
         elif x != ZERO:
             learn_value(scales, field(indices, fields, field_mask, j), x)
             found += 1
@@ -138,7 +177,9 @@ def scale_row(indices, values, value_mask, fields, field_mask, lo, hi, scales, k
                 out[np.uintp(start + k)] = scaled(ONE, known[0, np.uintp(k)], known[1, np.uintp(k)])
 
 
-SCALES = types.NamedTuple((types.float64[::1], types.float64[::1], types.int64[::1]), Scales)
+SCALES = types.NamedTuple(
+    (types.float64[::1], types.float64[::1], types.int64[::1], types.float64[::1]), Scales
+)
 VALUES_AND_FIELDS = (types.float32.readonly, types.intp, types.uint16.readonly, types.intp)
 EXAMPLES = (types.int64.readonly, types.uint32.readonly, *VALUES_AND_FIELDS, types.float32.readonly)
 

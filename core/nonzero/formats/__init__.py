@@ -38,7 +38,8 @@ def reader(format: str, *, max_line: int = MAX_LINE, **options: Any) -> Reader:
     max_line
         The longest line that is read, in bytes.
     **options
-        What the format's class takes, such as ``namespace_separator`` for "vw".
+        What the format's class takes: always a ``schema``, such as that of a model, its
+        :attr:`~nonzero.LogisticRegression.schema`; ``numeric`` for "csv".
 
     Raises
     ------
@@ -81,6 +82,8 @@ def parse(data: Buffer, format: str, **options: Any) -> Batch:
     >>> batch = parse(b"1 | site=news bid:0.5\n", "vw")
     >>> len(batch), batch.values.tolist()
     (1, [1.0, 0.5])
+    >>> parse(b"1 |bid 0.5\n", "vw", schema={"bid": "number"}).values.tolist()
+    [0.5]
     """
     lines = reader(format, **options)
     parts = [lines.feed(data), lines.finish()]

@@ -1,6 +1,7 @@
 """Delimited text with a header, a row a line: comma- or tab-separated values.
 
-- A column is categorical unless it is named by `numeric`: the value ``v`` of the column ``c`` is the feature
+- A column is categorical unless it is named by `numeric`, or the schema says what it is: the value ``v`` of
+  the column ``c`` is the feature
   ``c=v`` with value 1. In a column of numbers it is the feature ``c`` with that value. An empty cell, and the
   number 0, are no nonzero. A feature's field is its column.
 - The label is 0 or 1 (-1 is read as 0), or empty for none. It stands in the column named by `label`, else in
@@ -17,7 +18,7 @@ Names are bytes, hashed as they are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -25,6 +26,9 @@ from numpy.typing import NDArray
 
 from nonzero.batches.hashing import field_of, index_of
 from nonzero.errors import FormatError, InputError, SettingsError
+from nonzero.fields import known
+from nonzero.fields.known import INFER, ContradictionError, Fields
+from nonzero.fields.schema import Schema
 from nonzero.formats.delimited_rows import CATEGORY, LABEL, LEFT_OUT, NUMBER, Columns, hash_start, read_rows
 from nonzero.formats.numbers import label_of, number_of, shown, value_of
 from nonzero.formats.reading import Format
@@ -56,13 +60,17 @@ class Delimited(Format):
         Columns that hold numbers.
     ignore
         Columns that are left out.
+    schema
+        What the fields are: a :class:`~nonzero.Schema`, or what it is made of. A declared column is what is
+        declared, and is never left out for numbering the rows; the label is none of the fields.
     delimiter
         One ASCII character; without it a tab where the header has one, else a comma.
 
     Raises
     ------
     SettingsError
-        For a delimiter that can be part of a number, a quote or a line end, and for a column given two parts.
+        For a delimiter that can be part of a number, a quote or a line end, and for a column given two parts,
+        or another one than the schema gives it.
     """
 
     name = "csv"
@@ -76,6 +84,7 @@ class Delimited(Format):
         numeric: Sequence[str] = (),
         ignore: Sequence[str] = (),
         delimiter: str | None = None,
+        schema: Schema | Mapping[str, Any] | None = None,
     ) -> None:
         if delimiter is not None and (
             len(delimiter) != 1 or not delimiter.isascii() or delimiter.isalnum() or delimiter in '"\r\n+-._'
@@ -92,9 +101,18 @@ class Delimited(Format):
             raise SettingsError(
                 f"the column {twice!r} is named twice among label, numeric and ignore; name it once"
             )
+        self.schema = Schema() if schema is None else Schema.of(schema)
+        self.fields = Fields(self.schema)
+        for column, kind in [*((c, "number") for c in self.numeric), *((c, "ignore") for c in self.ignore)]:
+            declared = self.schema.fields.get(column, kind)
+            if declared != kind:
+                raise SettingsError(
+                    f"the column {column!r} is said to be {kind}, and the schema says {declared}: it binds"
+                )
         self.delimiter = delimiter.encode() if delimiter else b""
         self.notes: list[str] = []
         self._sampled = False
+        self._conflicting: list[str] = []
         self._ends = 0
         self._header_bytes = 0
 
@@ -137,10 +155,23 @@ class Delimited(Format):
         if not self._sampled:
             self._sampled = True
             self._leave_out_numberings(data[: min(end, SAMPLE_BYTES)].tobytes())
-        return int(read_rows(data, end, rows, self._columns, self.delimiter[0]))
+            self._note_categories()
+        n = int(read_rows(data, end, rows, self._columns, self.delimiter[0]))
+        for column in self._conflicting:
+            nonzeros = rows.fields[: rows.indptr[n]] == field_of(column)
+            if nonzeros.any():
+                self.fields.count(column, int(nonzeros.sum()))
+        return n
 
     def parse_line(self, line: bytes) -> Row:
         """Parse one line in Python."""
+        try:
+            return self._parse(line)
+        except InputError as error:
+            self.fields.refused(error)
+            raise
+
+    def _parse(self, line: bytes) -> Row:
         cells = split_cells(line, self.delimiter)
         if len(cells) != len(self.columns):
             raise InputError(f"the line has {len(cells)} cells, the header {len(self.columns)}")
@@ -154,9 +185,11 @@ class Delimited(Format):
             elif kind == CATEGORY:
                 features.append((index_of(column.encode() + b"=" + cell), 1.0, field_of(column)))
             else:
-                value = value_of(number_of(cell, f"the value of the column {column!r}"), cell)
+                value = value_of(self._number_of(column, cell), cell)
                 if value:
                     features.append((index_of(column), value, field_of(column)))
+        for column in self._conflicting:
+            self.fields.count(column, sum(field == field_of(column) for _, _, field in features))
         return Row(
             indices=[index for index, _, _ in features],
             values=[value for _, value, _ in features],
@@ -188,7 +221,7 @@ class Delimited(Format):
 
     def _find_label(self) -> str | None:
         """Return the column that has one of the names of a label."""
-        spoken_for = {*self.numeric, *self.ignore}
+        spoken_for = {*self.numeric, *self.ignore, *self.schema.fields}
         for name in LABELS:
             for column in self.columns:
                 if column.lower() == name and column not in spoken_for:
@@ -196,12 +229,48 @@ class Delimited(Format):
         self.notes.append(f"no column is called {', '.join(LABELS)}: the rows have no labels")
         return None
 
+    def _number_of(self, column: str, cell: bytes) -> float:
+        """Read a cell of a column of numbers."""
+        try:
+            return number_of(cell, f"the value of the column {column!r}")
+        except InputError as error:
+            raise ContradictionError(str(error), column) from error
+
     def _kind_of(self, column: str) -> int:
+        """Return the part of a column.
+
+        Raises
+        ------
+        FormatError
+            Where the schema refuses it.
+        """
         if column == self.label:
             return LABEL
         if column in self.numeric:
             return NUMBER
-        return LEFT_OUT if column in self.ignore else CATEGORY
+        if column in self.ignore:
+            return LEFT_OUT
+        match self._said_of(column):
+            case known.REFUSE:
+                raise FormatError(self.schema.unknown_field(column))
+            case known.NUMBER:
+                return NUMBER
+            case known.IGNORE:
+                return LEFT_OUT
+        return CATEGORY
+
+    def _said_of(self, column: str) -> int:
+        """Return what the schema says of a column."""
+        return self.schema.known.meet(column.encode())
+
+    def _note_categories(self) -> None:
+        """Take note that the columns of which the schema says nothing came as categories."""
+        self._conflicting = [
+            column
+            for column, kind in zip(self.columns, self._columns.kinds, strict=True)
+            if kind == CATEGORY and self._said_of(column) == INFER
+            if self.schema.known.came(column.encode(), known.CATEGORY)
+        ]
 
     def _leave_out_numberings(self, text: bytes) -> None:
         """Leave out the categorical columns that have another value in each of the first rows."""
@@ -219,6 +288,7 @@ class Delimited(Format):
             values = [cells[place] for cells in rows if cells[place]]
             if (
                 self._columns.kinds[place] == CATEGORY
+                and self._said_of(column) == INFER
                 and len(values) >= FEWEST_VALUES
                 and len(set(values)) == len(values)
             ):

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from nonzero.batches.batch import Batch
 from nonzero.errors import FormatError, InputError, LineError
+from nonzero.fields.known import untracked
+from nonzero.fields.lookup import EVENTS
+from nonzero.fields.schema import Schema
 from nonzero.formats.json_plain import Members, decode, shown_value
 from nonzero.formats.json_workspace import ROWS_AT_ONCE, own_workspace
 from nonzero.formats.reading import Buffer, Parsed
@@ -33,8 +36,15 @@ _examples: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _skimmed: Final = msgspec.json.Decoder(msgspec.Raw)
 
 
-def parse_body(body: Buffer) -> Batch:
+def parse_body(body: Buffer, schema: Schema = untracked) -> Batch:
     """Read the body of a request, ``application/json``: one example, or ``{"examples": [example, ...]}``.
+
+    Parameters
+    ----------
+    body
+        The body.
+    schema
+        What the fields are; conflicts are added to its own.
 
     Raises
     ------
@@ -47,24 +57,29 @@ def parse_body(body: Buffer) -> Batch:
     >>> len(parse_body(b'{"examples": [{"features": {"site": "news"}}, {"features": {}, "label": 1}]}'))
     2
     """
-    workspace = own_workspace()
+    workspace = own_workspace(schema)
     summary = workspace.one(body)
     if summary is None:
-        return _parse_any(bytes(body))
+        return _parse_any(bytes(body), schema)
+    workspace.fields.take()
     return assemble(workspace.rows, 1, workspace.buffer, summary)
 
 
-def read_body(body: Buffer) -> tuple[Rows, int, int] | None:
+def read_body(body: Buffer, schema: Schema = untracked) -> tuple[Rows, int, int] | None:
     """Read the body of one example where it is to be used at once: nothing is copied.
 
     Returns
     -------
     tuple[Rows, int, int] | None
         Rows, of which the first is the example and belongs to the thread until it reads again; and what
-        :func:`~nonzero.formats.rows.summarize` says of it. None where :func:`parse_body` has to read it.
+        :func:`~nonzero.formats.rows.summarize` says of it. None where :func:`parse_body` has to read it: also
+        where there are conflicts, which that counts.
     """
-    workspace = own_workspace()
+    workspace = own_workspace(schema)
     summary = workspace.one(body)
+    if workspace.fields.events[EVENTS]:
+        workspace.fields.drop()
+        return None
     return None if summary is None else (workspace.rows, *summary)
 
 
@@ -73,8 +88,15 @@ def is_list(body: bytes) -> bool:
     return ENVELOPE.match(body) is not None
 
 
-def read_bodies(bodies: Sequence[bytes]) -> Parsed:
+def read_bodies(bodies: Sequence[bytes], schema: Schema = untracked) -> Parsed:
     """Read the bodies of many requests at once, of which each holds one example.
+
+    Parameters
+    ----------
+    bodies
+        The bodies.
+    schema
+        What the fields are.
 
     Returns
     -------
@@ -82,7 +104,7 @@ def read_bodies(bodies: Sequence[bytes]) -> Parsed:
         Their rows, and as ``lines`` which bodies they are, from 1. What compiled code cannot read has no row:
         :func:`parse_body` reads it, or says what is wrong with it.
     """
-    workspace = own_workspace()
+    workspace = own_workspace(schema)
     batches: list[Batch] = []
     numbers: list[NDArray[np.int64]] = []
     for first in range(0, len(bodies), ROWS_AT_ONCE):
@@ -91,12 +113,13 @@ def read_bodies(bodies: Sequence[bytes]) -> Parsed:
         batches.append(batch)
         numbers.append(np.flatnonzero(read) + (first + 1))
     whole = np.concatenate([np.empty(0, np.int64), *numbers])
-    return Parsed(Batch.concatenate([one for one in batches if len(one)]), whole, (), len(bodies))
+    conflicts = workspace.fields.take()
+    return Parsed(Batch.concatenate([one for one in batches if len(one)]), whole, (), len(bodies), conflicts)
 
 
-def _parse_any(body: bytes) -> Batch:
+def _parse_any(body: bytes, schema: Schema) -> Batch:
     """Read a body of whatever form."""
-    workspace = own_workspace()
+    workspace = own_workspace(schema)
     # White space between words, and as wrong inside strings as a newline is: the body is one line now.
     line = body.replace(b"\n", b"\t")
     start = ENVELOPE.match(line)
@@ -108,6 +131,7 @@ def _parse_any(body: bytes) -> Batch:
         errors.extend(LineError(first + r + 1, reason) for r, reason in wrong.items())
         if not errors:
             batches.append(workspace.batch(n))
+    workspace.fields.take()
     if errors:
         if start is None:
             _decoded(line)

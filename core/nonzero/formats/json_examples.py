@@ -15,13 +15,32 @@ from typing import Final
 
 import numpy as np
 
-from nonzero.arithmetic.intrinsics import trailing_zeros
+from nonzero.arithmetic.intrinsics import address_of, trailing_zeros
 from nonzero.batches.batch import MAX_INDEX, MAX_WEIGHT
-from nonzero.batches.hashing import NO_FIELD, to_field, to_index
-from nonzero.compiled import inlined, kernel, types
+from nonzero.batches.hashing import NO_FIELD, begin_name, hash_rest, to_field, to_index
+from nonzero.compiled import inlined, kernel, outlined, types
+from nonzero.fields.lookup import (
+    BEGINNING,
+    CATEGORY,
+    EQUALS,
+    FIELDS,
+    IGNORE,
+    INDEX,
+    INFER,
+    NUMBER,
+    agrees,
+    allow_new,
+    begin_row,
+    end_row,
+    field_at,
+    find_field,
+    kind_at,
+    leaves_new,
+)
 from nonzero.formats.json_plain import MAX_ID
 from nonzero.formats.json_text import (
     QUOTE,
+    copy_number,
     copy_string,
     hash_name,
     past_space,
@@ -29,9 +48,9 @@ from nonzero.formats.json_text import (
     read_whole,
     special_bytes,
 )
-from nonzero.formats.numbers import value_within
+from nonzero.formats.numbers import scan_number, value_within
 from nonzero.formats.rows import BUFFER, ROWS
-from nonzero.formats.words import word_at
+from nonzero.formats.words import store_word, word_at
 
 __all__ = ["read_examples"]
 
@@ -72,8 +91,68 @@ def read_value(data, j):
     return (j if value_within(value) else -1), value
 
 
+@outlined
+def _read_category(data, j, scratch, key, beginning, rows, nnz, kind, field):  # noqa: C901
+    """Read what a declared category is, or what is ignored: a text, number or truth, or a list of them.
+
+    The field's name has `key` bytes; `beginning` is how its features' names begin. Returns the number of
+    nonzeros too.
+    """
+    listed = data[np.uintp(j)] == ord("[")
+    if listed:
+        j = past_space(data, j + 1)
+        if data[np.uintp(j)] == ord("]"):
+            return j + 1, nnz
+    while True:
+        c = data[np.uintp(j)]
+        w = word_at(data, j)
+        end = 0
+        if c == QUOTE:
+            j, end = copy_string(data, j + 1, scratch, end)
+        elif w & FOUR_BYTES == TRUE:
+            store_word(scratch, end, w)
+            j, end = j + 4, end + 4
+        elif w & FIVE_BYTES == FALSE:
+            store_word(scratch, end, w)
+            j, end = j + 5, end + 5
+        elif w & FOUR_BYTES == NULL and not listed:
+            j += 4
+        else:
+            j, end = copy_number(data, j, scratch, end)
+        if j < 0:
+            return -1, nnz
+        if kind == CATEGORY and end > 0:
+            rows.indices[nnz] = to_index(hash_rest(beginning, key + 1, address_of(scratch), 0, end))
+            rows.values[nnz] = np.float32(1)
+            rows.fields[nnz] = field
+            nnz += 1
+        if not listed:
+            return j, nnz
+        j = past_space(data, j)
+        c = data[np.uintp(j)]
+        j += 1
+        if c == ord("]"):
+            return j, nnz
+        if c != ord(","):
+            return -1, nnz
+        j = past_space(data, j)
+
+
+@outlined
+def _read_number_text(data, j, rows, nnz, field, index):
+    """Read a text that is a number, after its opening quote; returns the number of nonzeros too."""
+    number, j, read = scan_number(data, j)
+    value = np.float32(number)
+    if not read or data[np.uintp(j)] != QUOTE or not value_within(value):
+        return -1, nnz
+    rows.indices[nnz] = index
+    rows.values[nnz] = value
+    rows.fields[nnz] = field
+    return j + 1, nnz + (value != 0)
+
+
 @inlined
-def read_features(data, j, scratch, rows, nnz):  # noqa: C901
+def read_features(data, j, scratch, rows, nnz, table):  # noqa: C901
     """Read the object of features; returns the number of nonzeros too."""
     if data[np.uintp(j)] != ord("{"):
         return -1, nnz
@@ -90,13 +169,38 @@ def read_features(data, j, scratch, rows, nnz):  # noqa: C901
         if data[np.uintp(j)] != ord(":"):
             return -1, nnz
         j = past_space(data, j + 1)
-        h = hash_name(scratch, key)
-        field = to_field(h)
+        name = address_of(scratch)
+        at = find_field(table, name, 0, key)
+        if at:
+            field, index = field_at(table, at), np.uint32(table.words[at + np.uintp(INDEX)])
+            beginning = table.words[at + np.uintp(BEGINNING)]
+        else:
+            h = hash_name(scratch, key)
+            field, index = to_field(h), to_index(h)
+            beginning = begin_name(name, 0, key, EQUALS)
+        kind = kind_at(table, at, name, 0, key)
         c = data[np.uintp(j)]
-        if c == QUOTE or c == ord("["):
+        if kind == INFER:
+            came = CATEGORY if c == QUOTE or c == ord("[") else NUMBER
+            if c != ord("n") and not agrees(table, at, came, key):
+                return -1, nnz
+        elif not at and leaves_new(table, key):
+            return -1, nnz
+        if kind > NUMBER or (kind == CATEGORY and c != QUOTE):
+            if kind > IGNORE:
+                return -1, nnz
+            j, nnz = _read_category(data, j, scratch, key, beginning, rows, nnz, kind, field)
+            if j < 0:
+                return -1, nnz
+        elif kind == NUMBER and c == QUOTE:
+            j, nnz = _read_number_text(data, j + 1, rows, nnz, field, index)
+            if j < 0:
+                return -1, nnz
+        elif c == QUOTE or c == ord("["):
             listed = c == ord("[")
-            scratch[np.uintp(key)] = ord("=")
             if listed:
+                if kind == NUMBER:
+                    return -1, nnz
                 j = past_space(data, j + 1)
                 c = data[np.uintp(j)]
             if c == ord("]"):
@@ -105,13 +209,13 @@ def read_features(data, j, scratch, rows, nnz):  # noqa: C901
                 while True:
                     if data[np.uintp(j)] != QUOTE:
                         return -1, nnz
-                    j, end = copy_string(data, j + 1, scratch, key + 1)
+                    j, end = copy_string(data, j + 1, scratch, 0)
                     if j < 0:
                         return -1, nnz
-                    rows.indices[nnz] = to_index(hash_name(scratch, end))
+                    rows.indices[nnz] = to_index(hash_rest(beginning, key + 1, name, 0, end))
                     rows.values[nnz] = np.float32(1)
                     rows.fields[nnz] = field
-                    nnz += 1
+                    nnz += kind == INFER or end > 0  # an empty text in a declared field is none
                     if not listed:
                         break
                     j = past_space(data, j)
@@ -132,12 +236,18 @@ def read_features(data, j, scratch, rows, nnz):  # noqa: C901
                 if word_at(data, j) & FIVE_BYTES != FALSE:
                     return -1, nnz
                 j += 5
+                value = np.float32(0)
+            elif c == ord("n"):
+                if word_at(data, j) & FOUR_BYTES != NULL:
+                    return -1, nnz
+                j += 4
+                value = np.float32(0)
             else:
                 j, value = read_value(data, j)
                 if j < 0:
                     return -1, nnz
-            if c != ord("f") and value != 0:  # a value of 0 is no nonzero
-                rows.indices[nnz] = to_index(h)
+            if value != 0:  # a value of 0 is no nonzero
+                rows.indices[nnz] = index
                 rows.values[nnz] = value
                 rows.fields[nnz] = field
                 nnz += 1
@@ -243,7 +353,7 @@ def member_name(data, j):
 
 
 @inlined
-def read_example(data, j, scratch, rows, row, nnz):  # noqa: C901
+def read_example(data, j, scratch, rows, row, nnz, table):  # noqa: C901
     """Read the example into `row`; returns the number of nonzeros too."""
     first = nnz
     values_end = nnz
@@ -268,7 +378,7 @@ def read_example(data, j, scratch, rows, row, nnz):  # noqa: C901
         j = past_space(data, j + 1)
         if name == FEATURES:
             member = HAS_FEATURES
-            j, nnz = read_features(data, j, scratch, rows, nnz)
+            j, nnz = read_features(data, j, scratch, rows, nnz, table)
         elif name == LABEL:
             member = HAS_LABEL
             j, rows.labels[row] = read_label(data, j)
@@ -317,8 +427,8 @@ def read_example(data, j, scratch, rows, row, nnz):  # noqa: C901
     return j, nnz
 
 
-@kernel(types.int64(BUFFER, types.int64, BUFFER, ROWS))
-def read_examples(data, end, scratch, rows):
+@kernel(types.int64(BUFFER, types.int64, BUFFER, ROWS, FIELDS))
+def read_examples(data, end, scratch, rows, table):
     """Read the whole lines ``data[:end]`` into `rows`; returns how many they are.
 
     A line that is empty, unusual or wrong becomes a row without nonzeros, flagged plain.
@@ -327,10 +437,12 @@ def read_examples(data, end, scratch, rows):
     row = 0
     nnz = 0
     rows.indptr[0] = 0
+    allow_new(table)
     while j < end:
         start = j
         rows.lines[row] = row
-        j, after = read_example(data, past_space(data, j), scratch, rows, row, nnz)
+        begin_row(table)
+        j, after = read_example(data, past_space(data, j), scratch, rows, row, nnz, table)
         if j >= 0:
             j = past_space(data, j)
         if j < 0 or data[np.uintp(j)] != NEWLINE:
@@ -342,6 +454,7 @@ def read_examples(data, end, scratch, rows):
         else:
             rows.plain[row] = 0
             nnz = after
+            end_row(table)
         rows.spans[row, 0] = start
         rows.spans[row, 1] = j
         row += 1

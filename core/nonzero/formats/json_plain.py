@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from typing import Any, Final, NoReturn
 
 from nonzero.batches.batch import MAX_INDEX
 from nonzero.batches.hashing import NO_FIELD, field_of, index_of
 from nonzero.errors import InputError
-from nonzero.formats.numbers import value_of, weight_of
+from nonzero.fields.known import CATEGORY, IGNORE, INFER, NUMBER, ContradictionError, Fields
+from nonzero.fields.texts import FALSE, TRUE, text_of_number
+from nonzero.formats.numbers import number_of, value_of, weight_of
 from nonzero.formats.rows import Row
 
-__all__ = ["MAX_ID", "Members", "decode", "row_of", "shown_value"]
+__all__ = ["MAX_ID", "Members", "decode", "named_features", "row_of", "shown_value"]
 
 MAX_ID: Final = 255
 """The longest id, in characters."""
@@ -66,23 +69,45 @@ def decode(text: bytes) -> Any:
         ) from error
 
 
-def row_of(text: bytes) -> Row:
+def row_of(text: bytes, fields: Fields) -> Row:
     """Read one example.
+
+    Parameters
+    ----------
+    text
+        The example.
+    fields
+        What the fields are; it is told in which kinds values came.
 
     Raises
     ------
     InputError
         Where it breaks a rule; the message says which.
     """
-    members = _members(decode(text))
+    try:
+        return _row_of(_members(decode(text)), fields)
+    except InputError as error:
+        fields.refused(error)
+        raise
+
+
+def named_features(example: Members, fields: Fields) -> list[tuple[str, str, float]]:
+    """Return the features of a decoded example that can be read: (field, name, value) of each nonzero."""
+    return [
+        feature for name, value in example if name == "features" for feature in _features(value, fields, [])
+    ]
+
+
+def _row_of(members: dict[str, Any], fields: Fields) -> Row:
     features: list[tuple[str, str, float]] = []
+    came: list[tuple[bytes, int]] = []
     if "features" in members:
-        features.extend(_features(members["features"]))
+        features.extend(_features(members["features"], fields, came))
     elif "indices" not in members:
         raise InputError('the example has neither "features" nor "indices"; give "features": {} for none')
     slots = _slots(members)
     label, weight, name, time = (members.get(member) for member in ("label", "weight", "id", "time"))
-    return Row(
+    row = Row(
         indices=[index_of(feature) for _, feature, _ in features] + [slot for slot, _ in slots],
         values=[value for _, _, value in features] + [value for _, value in slots],
         fields=[field_of(key) for key, _, _ in features] + [NO_FIELD] * len(slots),
@@ -91,6 +116,8 @@ def row_of(text: bytes) -> Row:
         id=_id(name),
         time=-1 if time is None else _whole(time, "the time", MAX_TIME - 1),
     )
+    fields.came(came)
+    return row
 
 
 def shown_value(value: Any) -> str:
@@ -121,38 +148,107 @@ def _members(example: Any) -> dict[str, Any]:
     return members
 
 
-def _features(features: Any) -> Iterator[tuple[str, str, float]]:  # noqa: C901
-    """Name the features: (key, name, value) of each nonzero."""
+def _features(
+    features: Any, fields: Fields, came: list[tuple[bytes, int]]
+) -> Iterator[tuple[str, str, float]]:
+    """Name the features: (key, name, value) of each nonzero; add to `came` how undeclared fields came."""
     if not isinstance(features, Members):
         raise InputError(f'"features" is {shown_value(features)}, not an object')
     for key, value in features:
         _check_text(key, "the feature's name")
-        if isinstance(value, Number):
-            try:
-                number = value_of(float(value), value.encode())
-            except InputError as error:
-                raise InputError(f"the feature {shown_value(key)}: {error}") from error
-            if number:
+        kind = fields.kind_of(key.encode())
+        if kind == IGNORE or value is None:
+            continue
+        if kind == INFER:
+            came.append((key.encode(), CATEGORY if _is_text(value) or isinstance(value, list) else NUMBER))
+        if kind == CATEGORY:
+            parts = value if _is_list(value) else [value]
+            yield from ((key, f"{key}={text}", 1.0) for part in parts if (text := _text(key, part)))
+        elif kind == NUMBER:
+            if number := _number_of(key, value):
                 yield key, key, number
-        elif value is True:
-            yield key, key, 1.0
-        elif isinstance(value, str):
-            _check_text(value, f"the feature {shown_value(key)}")
-            yield key, f"{key}={value}", 1.0
-        elif isinstance(value, list) and not isinstance(value, Members):
-            for item in value:
-                if not isinstance(item, str) or isinstance(item, Number):
-                    raise InputError(
-                        f"the feature {shown_value(key)} is a list with {shown_value(item)} in it; "
-                        "a list holds strings"
-                    )
-                _check_text(item, f"the feature {shown_value(key)}")
-                yield key, f"{key}={item}", 1.0
-        elif value is not False:
+        else:
+            yield from _inferred(key, value)
+
+
+def _inferred(key: str, value: Any) -> Iterator[tuple[str, str, float]]:
+    """Name the features that a value is by itself."""
+    if isinstance(value, Number | bool):
+        if number := _value(key, value):
+            yield key, key, number
+    elif isinstance(value, str):
+        _check_text(value, f"the feature {shown_value(key)}")
+        yield key, f"{key}={value}", 1.0
+    elif _is_list(value):
+        for item in value:
+            if not _is_text(item):
+                raise InputError(
+                    f"the feature {shown_value(key)} is a list with {shown_value(item)} in it; "
+                    "a list holds strings"
+                )
+            _check_text(item, f"the feature {shown_value(key)}")
+            yield key, f"{key}={item}", 1.0
+    else:
+        raise InputError(
+            f"the feature {shown_value(key)} is {shown_value(value)}; it is a string, a number, true, "
+            "false or a list of strings, or null or left out"
+        )
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and not isinstance(value, Number)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list) and not isinstance(value, Members)
+
+
+def _text(key: str, value: Any) -> str:
+    """Return the text that a value of a category is, empty for none."""
+    if isinstance(value, bool):
+        return TRUE if value else FALSE
+    if isinstance(value, Number):
+        if not math.isfinite(float(value)) and not value.lstrip("-").isdigit():
             raise InputError(
-                f"the feature {shown_value(key)} is {shown_value(value)}; it is a string, a number, true, "
-                "false or a list of strings, or left out"
+                f"the feature {shown_value(key)}: {shown_value(value)} is beyond what float64 holds"
             )
+        return text_of_number(value)
+    if not isinstance(value, str):
+        raise InputError(
+            f"the feature {shown_value(key)} is {shown_value(value)}; the schema says that it is a category: "
+            "a string, a number, true, false or a list of them, or null or left out"
+        )
+    _check_text(value, f"the feature {shown_value(key)}")
+    return value
+
+
+def _number_of(key: str, value: Any) -> float:
+    """Return the number that a value of a number's field is."""
+    if isinstance(value, Number | bool):
+        return _value(key, value)
+    try:
+        if _is_text(value):
+            text = value.encode()
+            return value_of(number_of(text, "the value"), text)
+    except InputError as error:
+        raise ContradictionError(
+            f"the feature {shown_value(key)} is a number, says the schema: {error}", key
+        ) from error
+    except UnicodeEncodeError:
+        _check_text(value, f"the feature {shown_value(key)}")
+    raise ContradictionError(
+        f"the feature {shown_value(key)} is {shown_value(value)}; the schema says that it is a number", key
+    )
+
+
+def _value(key: str, value: Number | bool) -> float:
+    """Return a feature's value, as float32 keeps it; a truth is 1 or 0."""
+    if isinstance(value, bool):
+        return float(value)
+    try:
+        return value_of(float(value), value.encode())
+    except InputError as error:
+        raise InputError(f"the feature {shown_value(key)}: {error}") from error
 
 
 def _slots(members: dict[str, Any]) -> list[tuple[int, float]]:

@@ -18,7 +18,16 @@ from nonzero.compiled import inlined, outlined
 from nonzero.formats.numbers import MAX_DIGITS, MAX_POWER, POWERS, scan_digits
 from nonzero.formats.words import HIGH_BITS, half_at, store_word, word_at, zero_bytes
 
-__all__ = ["MARGIN", "copy_string", "hash_name", "past_space", "read_number", "read_whole", "special_bytes"]
+__all__ = [
+    "MARGIN",
+    "copy_number",
+    "copy_string",
+    "hash_name",
+    "past_space",
+    "read_number",
+    "read_whole",
+    "special_bytes",
+]
 
 MARGIN: Final = 16
 """Strings are copied eight bytes at a time: a scratch buffer is this much longer than the text."""
@@ -28,6 +37,11 @@ BACKSLASH: Final = ord("\\")
 SLASH: Final = ord("/")
 ZERO: Final = ord("0")
 NINE: Final = ord("9")
+MINUS: Final = ord("-")
+POINT: Final = ord(".")
+ROUND_TRIP: Final = 15
+"""Decimals of so many digits are different float64 each."""
+
 EXACT: Final = np.uint64(2**53)
 
 QUOTES: Final = np.uint64(0x0101010101010101 * QUOTE)
@@ -258,6 +272,46 @@ def read_number(data, j):  # noqa: C901
     if mantissa >= EXACT and np.float32(number * (1 - 2.0**-50)) != np.float32(number * (1 + 2.0**-50)):
         return -1, np.float32(0)
     return j, (-value if negative else value)
+
+
+@inlined
+def copy_number(data, j, scratch, p):
+    """Copy the JSON number that starts at `j` to ``scratch[p:]``, as the text that it is as a category.
+
+    That is an integer as it is written. Of up to 15 digits the shortest text of the float64 is what is
+    written, without zeros at the end of the fraction. Returns the position after it, or -1 where it is none
+    or no easy one, and the end of the copy.
+    """
+    if data[np.uintp(j)] == MINUS:
+        scratch[np.uintp(p)] = MINUS
+        j += 1
+        p += 1
+    start = j
+    j, p = _copy_digits(data, j, scratch, p)
+    digits = j - start
+    if digits == 0 or (digits > 1 and data[np.uintp(start)] == ZERO):
+        return -1, p
+    if data[np.uintp(j)] == POINT:
+        whole = p
+        scratch[np.uintp(p)] = POINT
+        start = j + 1
+        j, p = _copy_digits(data, start, scratch, p + 1)
+        if j == start or digits + (j - start) > ROUND_TRIP:
+            return -1, p
+        while scratch[np.uintp(p - 1)] == ZERO and p - 1 > whole:
+            p -= 1
+        p -= p - 1 == whole
+    return (-1 if data[np.uintp(j)] | 32 == ord("e") else j), p
+
+
+@inlined
+def _copy_digits(data, j, scratch, p):
+    """Copy decimal digits; return where they end, here and there."""
+    while ZERO <= data[np.uintp(j)] <= NINE:
+        scratch[np.uintp(p)] = data[np.uintp(j)]
+        j += 1
+        p += 1
+    return j, p
 
 
 @inlined

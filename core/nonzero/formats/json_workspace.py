@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from typing import Final
 
 import numpy as np
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 
 from nonzero.batches.batch import Batch
 from nonzero.errors import InputError
+from nonzero.fields.known import Fields, untracked
+from nonzero.fields.lookup import EVENTS, NEW_LINES
+from nonzero.fields.schema import Schema
 from nonzero.formats.json_examples import read_examples
 from nonzero.formats.json_plain import row_of
 from nonzero.formats.json_text import MARGIN
@@ -27,8 +31,17 @@ NEWLINE: Final = ord("\n")
 class Workspace:
     """What reading needs beside its result: allocation costs more than one row."""
 
+    fields: Fields
+    """What the fields are, and what came of them."""
+
     def __init__(self, size: int = 2**14) -> None:
+        self.use(untracked)
         self._reserve(size)
+
+    def use(self, schema: Schema) -> None:
+        """Read by a schema from now on."""
+        self.schema = schema
+        self.fields = schema.known.of_thread()
 
     def _reserve(self, size: int) -> None:
         self.size = size
@@ -47,10 +60,22 @@ class Workspace:
             return None
         self.buffer[: end - 1] = line
         self.buffer[end - 1] = NEWLINE
-        if read_examples(self.array, end, self.scratch, self.rows) != 1:
+        if self._compiled(end) != 1:
             return None
         summary = summarize(self.rows, 1)
         return None if summary[0] & PLAIN else summary
+
+    def _compiled(self, end: int) -> int:
+        """Read what is in the buffer by compiled code; where it left names that are new, once more."""
+        n: int = read_examples(self.array, end, self.scratch, self.rows, self.fields.table)
+        if self.fields.events[EVENTS] and self.fields.left_new():
+            asked = Fields(self.schema)
+            for r in np.flatnonzero(self.rows.plain[:n]).tolist()[:NEW_LINES]:
+                start, stop = self.rows.spans[r].tolist()
+                with suppress(InputError):
+                    row_of(bytes(self.buffer[start:stop]), asked)
+            n = read_examples(self.array, end, self.scratch, self.rows, self.fields.table)
+        return n
 
     def _read(self, lines: bytes) -> tuple[int, tuple[int, int]]:
         """Read whole lines by compiled code; return how many, and what :func:`summarize` says of them."""
@@ -58,7 +83,7 @@ class Workspace:
         if not size <= self.size <= 64 * max(size, 2**16):
             self._reserve(size)
         self.buffer[:size] = lines
-        n = read_examples(self.array, size, self.scratch, self.rows)
+        n = self._compiled(size)
         return n, summarize(self.rows, n)
 
     def read(self, lines: bytes) -> tuple[int, dict[int, str]]:
@@ -70,7 +95,7 @@ class Workspace:
             for r in np.flatnonzero(self.rows.plain[:n]).tolist():
                 start, end = self.rows.spans[r].tolist()
                 try:
-                    self.by_python[r] = row_of(lines[start:end])
+                    self.by_python[r] = row_of(lines[start:end], self.fields)
                 except InputError as error:
                     wrong[r] = str(error)
         return n, wrong
@@ -101,6 +126,9 @@ class _Own(threading.local):
 _own: Final = _Own()
 
 
-def own_workspace() -> Workspace:
-    """Return this thread's workspace: what it reads is there until it reads again."""
-    return _own.workspace
+def own_workspace(schema: Schema = untracked) -> Workspace:
+    """Return this thread's workspace, to read by a schema: what it reads is there until it reads again."""
+    workspace = _own.workspace
+    if workspace.schema is not schema:
+        workspace.use(schema)
+    return workspace

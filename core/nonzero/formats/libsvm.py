@@ -10,7 +10,8 @@ which ranks, and what follows a ``#`` are passed over.
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ from nonzero.batches.batch import MAX_INDEX
 from nonzero.batches.hashing import NO_FIELD
 from nonzero.compiled import inlined, kernel, types
 from nonzero.errors import InputError
+from nonzero.fields.known import Fields, untracked
+from nonzero.fields.schema import Schema
 from nonzero.formats.numbers import (
     label_of,
     label_of_number,
@@ -48,9 +51,18 @@ INDEX: Final = re.compile(rb"\d+")
 
 
 class Libsvm(Format):
-    """The text of LIBSVM and SVMlight; it has no options."""
+    """The text of LIBSVM and SVMlight.
+
+    Parameters
+    ----------
+    schema
+        A schema, as other formats take it; slots have no fields, and it says nothing of them.
+    """
 
     name = "libsvm"
+
+    def __init__(self, schema: Schema | Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
+        self.fields = Fields(untracked)  # there are none
 
     def alike(self) -> Libsvm:
         """Return another."""

@@ -6,8 +6,10 @@ An example is an object::
     {"indices": [3, 17], "values": [1.0, 0.5], "label": 0, "time": 1700000000000}
 
 - ``"site": "news"`` is the feature ``site=news`` with value 1, ``"bid": 0.5`` is ``bid`` with value 0.5, and
-  ``"tags"`` makes ``tags=a`` and ``tags=b``; true is 1; false and 0 are no nonzero; null is an error. A
-  feature's field is the name before ``=``. A name that stands twice counts twice.
+  ``"tags"`` makes ``tags=a`` and ``tags=b``; true is 1; false, 0 and null are no nonzero. So it is where the
+  schema declares nothing of the field; a declared category takes numbers and truths as texts, and a declared
+  number texts that are numbers. A feature's field is the name before ``=``. A name that stands twice counts
+  twice.
 - ``indices`` are slots, from 0 to 2**31, each with a value, or all with 1. An example may have ``features``
   and ``indices``; the features come first then.
 - ``label`` is 0 or 1 (-1, true and false are read too); ``weight`` is from 0 to 1e6; ``id`` a string of up to
@@ -19,9 +21,16 @@ is one that stands twice.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from nonzero.errors import InputError
+from nonzero.fields.known import Fields
+from nonzero.fields.schema import Schema
 from nonzero.formats.json_examples import read_examples
 from nonzero.formats.json_plain import row_of
 from nonzero.formats.json_text import MARGIN
@@ -32,23 +41,37 @@ __all__ = ["NDJSON"]
 
 
 class NDJSON(Format):
-    """Examples as JSON, one a line."""
+    """Examples as JSON, one a line.
+
+    Parameters
+    ----------
+    schema
+        What the fields are: a :class:`~nonzero.Schema`, or what it is made of. None: nothing is declared.
+    """
 
     name = "ndjson"
 
-    def __init__(self) -> None:
+    def __init__(self, schema: Schema | Mapping[str, Any] | None = None) -> None:
+        self.schema = Schema() if schema is None else Schema.of(schema)
+        self.fields = Fields(self.schema)
         self._scratch = np.empty(0, np.uint8)
 
     def alike(self) -> NDJSON:
         """Return another, with a scratch of its own."""
-        return NDJSON()
+        return NDJSON(self.schema)
 
     def read(self, data: NDArray[np.uint8], end: int, rows: Rows) -> int:
         """Parse whole lines by compiled code."""
         if self._scratch.size < end + MARGIN:
             self._scratch = np.empty(data.size + MARGIN, np.uint8)
-        return int(read_examples(data, end, self._scratch, rows))
+        return int(read_examples(data, end, self._scratch, rows, self.fields.table))
+
+    def meet(self, line: bytes) -> None:
+        """Make the fields of the first line known, where no line was read by this schema yet."""
+        if self.schema.known.is_new():
+            with suppress(InputError):
+                row_of(line, Fields(self.schema))
 
     def parse_line(self, line: bytes) -> Row:
         """Parse one line in Python."""
-        return row_of(line)
+        return row_of(line, self.fields)

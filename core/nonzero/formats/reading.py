@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from nonzero.batches.batch import Batch
 from nonzero.errors import InputError, LineError
+from nonzero.fields.conflicts import NO_CONFLICTS
+from nonzero.fields.known import Fields
 from nonzero.formats.rows import PLAIN, Row, Rows, assemble, assemble_with, summarize
 
 __all__ = ["MAX_LINE", "PADDING", "Buffer", "Format", "Parsed", "Reader"]
@@ -39,6 +41,8 @@ class Parsed(NamedTuple):
     """The lines that could not be read."""
     lines_read: int
     """How many lines were finished: rows and errors (and, in delimited text, line ends inside quotes)."""
+    conflicts: Mapping[str, int] = NO_CONFLICTS
+    """How many values came in another kind than their field's, by its name; those of refused lines too."""
 
 
 class Format(ABC):
@@ -55,6 +59,9 @@ class Format(ABC):
 
     notes: Sequence[str] = ()
     """What there is to say about the stream, in sentences: of columns left out, of labels missing."""
+
+    fields: Fields
+    """What the fields are, and what came of them."""
 
     holds: int = 0
     """Up to so many bytes of whole lines may be held back by :meth:`whole` before the first row is read."""
@@ -82,6 +89,10 @@ class Format(ABC):
         Parts of a stream that end with a line may be read by either, and at the same time.
         """
         return None
+
+    def meet(self, line: bytes) -> None:  # noqa: ARG002 - most formats have no fields in their lines
+        """Look at the first line of a stream, without its end: its fields are known then."""
+        return
 
     def read_header(self, line: bytes) -> None:
         """Take the first line, without its end, where there is a header."""
@@ -124,6 +135,7 @@ class Reader:
         self._passing = False  # inside a line that is too long
         self._header = form.header
         self._finished = False
+        self._met = False
         self._rows = Rows.allocate(0, 0)
         self._capacity = -1
         self._buffer = bytearray()
@@ -157,7 +169,7 @@ class Reader:
                 self._hold(piece)
         if self._held > searched:
             parts += self._read(searched)
-        return self._joined(parts)
+        return self._counted(self._joined(parts))
 
     def finish(self) -> Parsed:
         """Read the last line, where it lacks its end; the reader takes nothing after this."""
@@ -169,7 +181,7 @@ class Reader:
                 self._held += 1
             parts.append(self._parse(self._held))
             self._held = 0
-        return self._joined(parts)
+        return self._counted(self._joined(parts))
 
     def _hold(self, piece: NDArray[np.uint8]) -> None:
         """Add bytes to what is held; without the rest of a line that is too long."""
@@ -207,6 +219,9 @@ class Reader:
             self._line += 1
             self._array[: end - begin] = self._array[begin:end]
             end -= begin
+        if not self._met:
+            self._met = True
+            self.format.meet(_without_end(bytes(self._buffer[: self._buffer.find(b"\n")])))
         rows, first = self._rows, self._line
         n = self.format.read(self._array, end, rows)
         lines = rows.lines[:n] + (first + 1)
@@ -256,6 +271,11 @@ class Reader:
         # What is held has no line end, so that a piece adds at most as many lines as bytes. A nonzero
         # takes at least two bytes.
         self._rows = Rows.allocate(min(self._capacity, PIECE) + 2, self._capacity // 2 + 2)
+
+    def _counted(self, parsed: Parsed) -> Parsed:
+        """Tell the conflicts of what was read."""
+        conflicts = self.format.fields.take()
+        return parsed._replace(conflicts=conflicts) if conflicts else parsed
 
     def _joined(self, parts: list[Parsed]) -> Parsed:
         """Join what the pieces of one call held."""

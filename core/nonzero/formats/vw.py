@@ -8,12 +8,18 @@ Lines are read as VW 9 reads them:
   ``|``.
 - Spaces and tabs stand between features. A feature without a value has 1; a namespace's weight multiplies its
   values; a value of 0 is no nonzero. A feature whose name is missing (``:0.5``) is named by its number in its
-  namespace, counted from 0 over such features. ``f:text`` is the feature ``f^text``.
+  namespace, counted from 0 over such features. ``f:text`` is the feature ``f=text`` with value 1.
 
-A feature ``f`` of the namespace ``ns`` is named ``ns^f`` (or ``ns=f``), and its field is ``ns``. In the
-default namespace it is named ``f``; its field is ``site`` where it is called ``site=news``, else the field
-of the empty name: features like words would otherwise make as many fields as there are words. Names are
-bytes, hashed as they are.
+A feature ``f`` of the namespace ``ns`` is named ``ns=f``, and its field is ``ns``: ``|site news`` is
+``{"site": "news"}``. So ``|ns f:text`` is ``ns=f=text``. In the default namespace it is named ``f``; its
+field is ``site`` where it is called ``site=news``, else the field of the empty name: words would otherwise
+make as many fields as there are words. Where the namespace separator is ``^``, names are ``ns^f``, ``f^text``
+and ``ns^f^text``, as they always are in older models. Names are bytes, hashed as they are.
+
+A feature without a value or text of its own obeys the kind of its field, which is the namespace, or in the
+default one what stands before its ``=``. Of a number ``|bid 0.5`` is the feature ``bid`` with value 0.5
+(times the namespace's weight), and a word that is no number is an error; of what is ignored nothing is a
+feature. With a value, ``|bid x:2``, it is always the feature ``bid=x`` with that value.
 
 Where VW warns and guesses, the line is an error: a malformed value, a line without a ``|``.
 """
@@ -21,13 +27,17 @@ Where VW warns and guesses, the line is an error: a malformed value, a line with
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.batches.hashing import NAMES_AT_ONCE, field_of, index_of
 from nonzero.errors import InputError, SettingsError
+from nonzero.fields.known import CATEGORY, IGNORE, INFER, NUMBER, ContradictionError, Fields
+from nonzero.fields.schema import SEPARATORS, Schema
 from nonzero.formats.numbers import label_of, number_of, shown, value_of, weight_of
 from nonzero.formats.reading import Format
 from nonzero.formats.rows import Row, Rows
@@ -46,30 +56,59 @@ class VowpalWabbit(Format):
 
     Parameters
     ----------
+    schema
+        What the fields are: a :class:`~nonzero.Schema`, or what it is made of. None: nothing is declared.
     namespace_separator
-        What joins a namespace and a feature in the feature's name: ``^``, as VW's audit prints it, or ``=``,
-        which makes ``|site news`` the same feature as ``{"site": "news"}``.
+        What joins a namespace and a feature in the feature's name: ``=``, which makes ``|site news`` the same
+        feature as ``{"site": "news"}``, or ``^``, as VW's audit prints it. None: the schema's.
     """
 
     name = "vw"
 
-    def __init__(self, namespace_separator: str = "^") -> None:
-        if namespace_separator not in ("^", "="):
-            raise SettingsError(f"namespace_separator is {namespace_separator!r}; it is '^' or '='")
-        self.separator = namespace_separator.encode()
+    def __init__(
+        self,
+        schema: Schema | Mapping[str, Any] | None = None,
+        namespace_separator: str | None = None,
+    ) -> None:
+        self.schema = Schema() if schema is None else Schema.of(schema)
+        self.fields = Fields(self.schema)
+        separator = self.schema.namespace_separator if namespace_separator is None else namespace_separator
+        if separator not in SEPARATORS:
+            raise SettingsError(f"namespace_separator is {separator!r}; it is '=' or '^'")
+        self.separator = separator.encode()
         self._known = np.zeros((2**KNOWN_BITS, 3), np.uint64)
+        self._changes = -1
         self._names = np.zeros(4 * NAMES_AT_ONCE, np.uint64)
 
     def alike(self) -> VowpalWabbit:
         """Return another; it learns beginnings of names of its own."""
-        return VowpalWabbit(self.separator.decode())
+        return VowpalWabbit(self.schema, self.separator.decode())
 
     def read(self, data: NDArray[np.uint8], end: int, rows: Rows) -> int:
         """Parse whole lines by compiled code."""
-        return int(read_lines(data, end, rows, self.separator[0], self._known, self._names))
+        changes = self.schema.known.changes
+        if changes != self._changes:  # what is kept of beginnings says what was known of their fields
+            self._known[:] = 0
+            self._changes = changes
+        return int(
+            read_lines(data, end, rows, self.separator[0], self._known, self._names, self.fields.table)
+        )
+
+    def meet(self, line: bytes) -> None:
+        """Make the fields of the first line known, where no line was read by this schema yet."""
+        if self.schema.known.is_new():
+            with suppress(InputError):
+                self.alike().parse_line(line)
 
     def parse_line(self, line: bytes) -> Row:
         """Parse one line in Python."""
+        try:
+            return self._parse(line)
+        except InputError as error:
+            self.fields.refused(error)
+            raise
+
+    def _parse(self, line: bytes) -> Row:
         head, bar, body = line.removeprefix(b"\xef\xbb\xbf").partition(b"|")
         if not bar:
             raise InputError(f"there is no '|' before the features in {shown(line)}; write '1 | a b'")
@@ -79,13 +118,37 @@ class VowpalWabbit(Format):
         indices: list[int] = []
         values: list[float] = []
         fields: list[int] = []
-        for namespace, name, number, text in _parse_body(body):
-            value = value_of(number, text)
+        came: list[tuple[bytes, int]] = []
+        for namespace, name, number, scale, text in _parse_body(body, self.separator):
+            field = namespace or name[: max(name.find(b"="), 0)]
+            kind = self.fields.kind_of(field) if field else INFER
+            if kind == IGNORE:
+                continue
+            whole = namespace + self.separator + name if namespace else name
+            if text is None:
+                if kind == NUMBER:
+                    word = name if namespace else name[len(field) + 1 :]
+                    number, text, whole = _number_of(word, field), word, field
+                elif kind == INFER and field:
+                    came.append((field, CATEGORY))
+            value = value_of(number * scale, text or b"1")
             if value:
-                indices.append(index_of(namespace + self.separator + name if namespace else name))
+                indices.append(index_of(whole))
                 values.append(value)
-                fields.append(field_of(namespace or name[: max(name.find(b"="), 0)]))
+                fields.append(field_of(field))
+        self.fields.came(came)
         return Row(indices, values, fields, label, weight, tag)
+
+
+def _number_of(word: bytes, field: bytes) -> float:
+    """Read the word that is the value of a number's field."""
+    named = field.decode(errors="backslashreplace")
+    try:
+        return number_of(word, "the word")
+    except InputError as error:
+        raise ContradictionError(
+            f"the feature {named!r} is a number, says the schema: {error}", named
+        ) from error
 
 
 def _parse_head(head: bytes) -> tuple[float, float, str | None]:
@@ -108,9 +171,14 @@ def _parse_head(head: bytes) -> tuple[float, float, str | None]:
     return label, weight_of(words[1]) if len(words) > 1 else 1.0, tag
 
 
-def _parse_body(body: bytes) -> list[tuple[bytes, bytes, float, bytes]]:  # noqa: C901
-    """Read what stands after the first ``|``, as (namespace, name, value, the value's text)."""
-    found: list[tuple[bytes, bytes, float, bytes]] = []
+def _parse_body(  # noqa: C901
+    body: bytes, separator: bytes
+) -> list[tuple[bytes, bytes, float, float, bytes | None]]:
+    """Read what stands after the first ``|``: namespace, name, value, the namespace's weight, value as text.
+
+    There is no text where there is only a name.
+    """
+    found: list[tuple[bytes, bytes, float, float, bytes | None]] = []
     j = 0
     while True:
         namespace = _match(NAME, body, j)
@@ -126,22 +194,24 @@ def _parse_body(body: bytes) -> list[tuple[bytes, bytes, float, bytes]]:  # noqa
             j += 1
             name = _match(NAME, body, j)
             j += len(name)
-            number, text = 1.0, b"1"
+            number, value = 1.0, None
             if body[j : j + 1] == b":":
-                text = _match(VALUE, body, j + 1)
-                if not text:
+                value = _match(VALUE, body, j + 1)
+                if not value:
                     raise InputError(f"the feature {shown(name)} has no value after its ':'")
                 if not name:
                     name, nameless = b"%d" % nameless, nameless + 1
-                if NUMERIC.match(text):
-                    number = number_of(text, f"the value of the feature {shown(name)}")
+                if NUMERIC.match(value):
+                    number = number_of(value, f"the value of the feature {shown(name)}")
                 else:
-                    text = _match(STRING_VALUE, body, j + 1)
-                    name += b"^" + text
-                j += 1 + len(text)
+                    value = _match(STRING_VALUE, body, j + 1)
+                    name += separator + value
+                j += 1 + len(value)
+                if not namespace and separator == b"=" and not NUMERIC.match(value):
+                    value = None  # it is the word f=text
             elif not name:
                 continue
-            found.append((namespace, name, number * scale, text))
+            found.append((namespace, name, number, scale, value))
         if j == len(body):
             return found
         j += 1

@@ -22,7 +22,25 @@ from nonzero.batches.hashing import (
     put_name,
     to_field,
 )
-from nonzero.compiled import inlined, kernel, types
+from nonzero.compiled import inlined, kernel, outlined, types
+from nonzero.fields.lookup import (
+    BEGINNING,
+    CATEGORY,
+    FIELDS,
+    IGNORE,
+    INFER,
+    NUMBER,
+    REFUSE,
+    agrees,
+    allow_new,
+    begin_row,
+    end_row,
+    field_at,
+    find_field,
+    first_kind,
+    kind_at,
+    leaves_new,
+)
 from nonzero.formats.numbers import label_of_number, scan_number, value_within
 from nonzero.formats.rows import BUFFER, ROWS
 
@@ -37,6 +55,12 @@ BAR: Final = np.uint8(ord("|"))
 COLON: Final = np.uint8(ord(":"))
 QUOTE: Final = np.uint8(ord("'"))
 EQUALS: Final = np.uint8(ord("="))
+
+UNSETTLED: Final = np.uint64(5)
+"""No kind: how words came before is to be looked at."""
+
+NO_CATEGORY: Final = np.uint64(1 << 16)
+"""From here on it is no category."""
 
 KNOWN_BITS: Final = 10  # so many names' beginnings are known at once: fields of a log, not its values
 
@@ -114,8 +138,12 @@ def _next_mark(text, block, marks):
 
 
 @inlined
-def _recall(text, start, word, size, joint, known):
+def _recall(text, start, word, size, joint, known, table):
     """Return how a name begins, by the `size` bytes at `start` and then `joint`; how long that is; its field.
+
+    From bit 16 of the field on is 0 where a word is a category: the kind that is declared is one, or none is,
+    and it first came as one. Else it is that kind, REFUSE also where the line is left alone; or UNSETTLED,
+    and from bit 24 on where the field's entry is.
 
     Names begin alike over and over. What they begin with is kept in `known`, if it is at most seven bytes,
     and hashed once; `word` is the eight bytes at `start`.
@@ -127,14 +155,50 @@ def _recall(text, start, word, size, joint, known):
         key = low_bytes(word, size) | np.uint64(joint) << np.uint64(8 * size)
         slot = np.intp(key * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(64 - KNOWN_BITS)) * 24
         if word_at(known, slot) == key:
-            return word_at(known, slot + 8), size + 1, np.uint16(word_at(known, slot + 16))
-    beginning = begin_name(text, start, start + size, joint)
-    field = to_field(hash_name(text, start, start + size))
+            return word_at(known, slot + 8), size + 1, word_at(known, slot + 16)
+    at = find_field(table, text, start, size)
+    if at and joint == EQUALS:
+        beginning, field = table.words[at + np.uintp(BEGINNING)], field_at(table, at)
+    else:
+        beginning = begin_name(text, start, start + size, joint)
+        field = to_field(hash_name(text, start, start + size))
+    if not at and leaves_new(table, size):
+        return beginning, size + 1, np.uint64(field) | REFUSE << np.uint64(16)
+    kind = kind_at(table, at, text, start, size)
+    what = np.uint64(field)
+    if kind == INFER and at and first_kind(table, at) != CATEGORY:
+        what |= UNSETTLED << np.uint64(16) | np.uint64(at) << np.uint64(24)
+    elif kind != INFER and kind != CATEGORY:
+        what |= kind << np.uint64(16)
     if size < 8:
         put_word(known, slot, key)
         put_word(known, slot + 8, beginning)
-        put_word(known, slot + 16, np.uint64(field))
-    return beginning, size + 1, field
+        put_word(known, slot + 16, what)
+    return beginning, size + 1, what
+
+
+@outlined
+def _valued(what, value):
+    """Return the value of a feature that has one, of a field that is no category, and whether it is taken."""
+    kind = what >> np.uint64(16) & np.uint64(255)
+    return (np.float32(0) if kind == IGNORE else value), kind != REFUSE
+
+
+@outlined
+def _number_at(text, start, end, scale):
+    """Return the value that a word is, and whether it is one."""
+    number, stop, read = scan_number(text, start)
+    value = np.float32(number * scale)
+    return value, read and stop == end and value_within(value)
+
+
+@outlined
+def _word(what, table, size, value):
+    """Return the value of a word of a field that is neither category nor number, and whether it is taken."""
+    kind = what >> np.uint64(16) & np.uint64(255)
+    if kind == UNSETTLED:
+        return value, agrees(table, np.uintp(what >> np.uint64(24)), CATEGORY, size)
+    return np.float32(0), kind == IGNORE
 
 
 @inlined
@@ -154,8 +218,8 @@ def _find_equals(text, word, start, end):
         word = word_at(text, j)
 
 
-@kernel(types.int64(BUFFER, types.int64, ROWS, types.uint8, types.uint64[:, ::1], types.uint64[::1]))
-def read_lines(data, end, rows, separator, beginnings, names):  # noqa: C901
+@kernel(types.int64(BUFFER, types.int64, ROWS, types.uint8, types.uint64[:, ::1], types.uint64[::1], FIELDS))
+def read_lines(data, end, rows, separator, beginnings, names, table):  # noqa: C901
     """Parse whole lines of text; see :meth:`nonzero.formats.reading.Format.read`."""
     text, known = address_of(data), address_of(beginnings)
     indptr, indices, values, fields, labels, weights, times, ids, spans, lines, plain = rows
@@ -164,7 +228,9 @@ def read_lines(data, end, rows, separator, beginnings, names):  # noqa: C901
     hashed = 0
     j = 0
     indptr[0] = 0
+    allow_new(table)
     while j < end:
+        begin_row(table)
         first = nnz
         spans[r, 0] = j
         times[r] = -1
@@ -179,10 +245,11 @@ def read_lines(data, end, rows, separator, beginnings, names):  # noqa: C901
             mark, block, marks = _next_mark(text, block, marks)
             byte = byte_at(text, mark)
             named = mark > start
-            beginning, length, field = np.uint64(0), 0, np.uint16(1)
+            beginning, length, what = np.uint64(0), 0, np.uint64(1)
+            namespace = start
             if named:
-                beginning, length, field = _recall(
-                    text, start, word_at(text, start), mark - start, separator, known
+                beginning, length, what = _recall(
+                    text, start, word_at(text, start), mark - start, separator, known, table
                 )
             scale, unit = 1.0, np.float32(1)
             if byte == COLON:
@@ -206,25 +273,38 @@ def read_lines(data, end, rows, separator, beginnings, names):  # noqa: C901
                     read = byte != COLON
                     continue
                 if not named:
-                    beginning, length, field = np.uint64(0), 0, np.uint16(1)
+                    beginning, length, what = np.uint64(0), 0, np.uint64(1)
                     word = word_at(text, start)
                     equals = _find_equals(text, word, start, mark)
-                    if equals >= 0:
-                        beginning, length, field = _recall(text, start, word, equals - start, EQUALS, known)
+                    if equals > start:
+                        beginning, length, what = _recall(
+                            text, start, word, equals - start, EQUALS, known, table
+                        )
                         start = equals + 1
                 if nnz - hashed == NAMES_AT_ONCE:
                     hash_names(names, NAMES_AT_ONCE, indices, hashed)
                     hashed = nnz
                 put_name(names, nnz - hashed, beginning, length, text, start, mark)
                 i = np.uintp(nnz)  # unsigned: no negative index to look for
-                fields[i] = field
+                fields[i] = np.uint16(what)
                 value = unit
+                bare, word_end = byte != COLON, mark
                 if byte == COLON:
                     number, stop, read = scan_number(text, mark + 1)
                     mark, block, marks = _next_mark(text, block, marks)
                     byte = byte_at(text, mark)
                     value = np.float32(number * scale)
                     read = read and mark == stop and byte != COLON and value_within(value)
+                if what >= NO_CATEGORY:
+                    field = namespace if named else start - length
+                    if not bare:
+                        value, taken = _valued(what, value)
+                    elif what >> np.uint64(16) == NUMBER:
+                        put_name(names, nnz - hashed, np.uint64(0), 0, text, field, field + length - 1)
+                        value, taken = _number_at(text, start, word_end, scale)
+                    else:
+                        value, taken = _word(what, table, length - 1, value)
+                    read = read and taken
                 values[i] = value
                 nnz += value != 0
         if byte == RETURN and byte_at(text, mark + 1) == NEWLINE:
@@ -237,6 +317,8 @@ def read_lines(data, end, rows, separator, beginnings, names):  # noqa: C901
             while byte != NEWLINE:
                 mark, block, marks = _next_mark(text, block, marks)
                 byte = byte_at(text, mark)
+        if read:
+            end_row(table)
         plain[r] = not read
         spans[r, 1] = mark
         j = mark + 1

@@ -109,6 +109,8 @@ def _check_scales(scales: Scales) -> None:
     _require(
         bool((scales.squares[scales.counts > 0] > 0).all()), "scale_squares", "more than 0 where counted"
     )
+    if scales.marks.size:
+        _require(bool((scales.marks <= scales.squares).all()), "scale_marks", "at most the summed squares")
 
 
 def _require(holds: bool, name: str, what: str) -> None:

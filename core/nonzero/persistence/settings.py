@@ -4,14 +4,49 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from nonzero.errors import SettingsError, SnapshotError
+from nonzero.fields.schema import Schema
 from nonzero.persistence import snapshot
 from nonzero.rules.optimizers import DEFAULT_LANES, Rule, lanes_from_settings, lanes_to_settings
 from nonzero.state.table import check_size
 
-__all__ = ["arguments_of", "check_expected", "lanes_of", "settings_of", "size_of", "table_size"]
+__all__ = [
+    "RECOVERING",
+    "VERSION",
+    "arguments_of",
+    "check_expected",
+    "checked_version",
+    "lanes_of",
+    "settings_of",
+    "size_of",
+    "table_size",
+]
+
+VERSION: Final = 2
+"""The rules of scales and lanes that new models go by. A stored model keeps its own, and so its bits.
+
+1: those of release 0.1. 2: learned scales recover from a mad beginning.
+"""
+
+RECOVERING: Final = 2
+"""The first version whose scales recover."""
+
+
+def checked_version(version: int) -> int:
+    """Return a version that this release knows.
+
+    Raises
+    ------
+    SettingsError
+        For any other.
+    """
+    if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version <= VERSION:
+        raise SettingsError(
+            f"the model's version is {version!r}, and this release knows 1 to {VERSION}; use a newer release"
+        )
+    return version
 
 
 def lanes_of(optimizer: Rule | Sequence[Rule] | None) -> tuple[Rule, ...]:
@@ -21,14 +56,39 @@ def lanes_of(optimizer: Rule | Sequence[Rule] | None) -> tuple[Rule, ...]:
     return (optimizer,) if isinstance(optimizer, Rule) else tuple(optimizer)
 
 
+_OLDEST: Final[Mapping[str, Any]] = {
+    "interactions": [],
+    "recalibrated": False,
+    "schema": Schema().to_dict(),
+    "namespace_separator": "^",
+    "version": 1,
+}
+"""What settings mean that say nothing of it: those that were stored before there was such a setting.
+
+A setting that is as it always was is left out. So models and journals that are older have the settings, and
+with them the digests, that they were stored with.
+"""
+
+
 def settings_of(
-    bits: int, lanes: Sequence[Rule], scaled: bool, interactions: Sequence[str], recalibrated: bool
+    bits: int,
+    lanes: Sequence[Rule],
+    scaled: bool,
+    interactions: Sequence[str],
+    recalibrated: bool,
+    schema: Schema,
+    version: int,
 ) -> dict[str, Any]:
-    """Return settings as JSON holds them; interactions and recalibration only where there are any."""
+    """Return settings as JSON holds them; those that are as they always were are left out."""
     settings: dict[str, Any] = {"bits": bits, "lanes": lanes_to_settings(lanes), "scaled": scaled}
-    if interactions:
-        settings["interactions"] = list(interactions)
-    return settings | ({"recalibrated": True} if recalibrated else {})
+    since = {
+        "interactions": list(interactions),
+        "recalibrated": recalibrated,
+        "schema": schema.to_dict(),
+        "namespace_separator": schema.namespace_separator,
+        "version": version,
+    }
+    return settings | {name: value for name, value in since.items() if value != _OLDEST[name]}
 
 
 def arguments_of(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,12 +99,12 @@ def arguments_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     SettingsError
         For settings that are missing, unknown or out of their range.
     """
-    if set(settings) - {"interactions", "recalibrated"} != {"bits", "lanes", "scaled"}:
+    if set(settings) - set(_OLDEST) != {"bits", "lanes", "scaled"}:
         raise SettingsError(
-            "a model's settings are 'bits', 'lanes', 'scaled' and, where it has any, 'interactions' and "
-            f"'recalibrated', not {sorted(settings)}"
+            f"a model's settings are 'bits', 'lanes', 'scaled' and, where it has any, {', '.join(_OLDEST)}, "
+            f"not {sorted(settings)}"
         )
-    given = dict(settings)
+    given = {**_OLDEST, **settings}
     return given | {"optimizer": lanes_from_settings(given.pop("lanes"))}
 
 
@@ -72,16 +132,19 @@ def check_expected(
     SettingsError
         For an unknown setting, and where they differ: the message names each difference.
     """
-    wanted, stored = dict(expected), {"interactions": [], "recalibrated": False} | dict(settings)
+    wanted, stored = dict(expected), {**_OLDEST, **settings}
     if "optimizer" in wanted:
         wanted["lanes"] = lanes_to_settings(lanes_of(wanted.pop("optimizer")))
     if "interactions" in wanted:
         wanted["interactions"] = list(wanted["interactions"])
+    if "schema" in wanted or "default" in wanted:
+        said = wanted.pop("schema", stored["schema"]["fields"])
+        wanted["schema"] = Schema.of(said, wanted.pop("default", None)).to_dict()
     unknown = sorted(set(wanted) - set(stored))
     if unknown:
         raise SettingsError(
-            f"a model has no setting {unknown}; its settings are bits, optimizer, scaled, interactions and "
-            "recalibrated"
+            f"a model has no setting {unknown}; its settings are bits, optimizer, scaled, interactions, "
+            "recalibrated, schema, default, namespace_separator and version"
         )
     differences = [
         f"{name} is {stored[name]!r}, expected {value!r}"

@@ -5,7 +5,7 @@ back to a disk, and it goes with the last process that has it. It is taken whole
 sparse file on a full memory is a ``SIGBUS`` later; and it is sealed, so that whoever is given the descriptor
 can map it for reading only.
 
-Layout: a header of one page (the state in the first eight bytes, then the length and the text of a JSON
+Layout: a header (the state in the first eight bytes, then the length and the text of a JSON
 object: settings, and each array's place), then the arrays, each at a cache line's border, the largest at a
 huge page's.
 
@@ -33,7 +33,7 @@ from nonzero.state.pages import HUGE_PAGE, ask_for_huge, take
 __all__ = ["SharedState"]
 
 HEADER: Final = 1 << 14
-"""Bytes before the arrays."""
+"""Bytes before the arrays, at least."""
 LINE: Final = 64
 WITHDRAWN: Final = b"\x01"
 NO_MORE_WRITERS: Final = 0x10
@@ -71,15 +71,17 @@ class SharedState:
         OSError
             Where there is not so much memory.
         """
-        places, end = {}, HEADER
+        # A schema may be long; the places of the arrays never take more than the other half.
+        header = max(HEADER, 2 * len(json.dumps(settings)))
+        places, end = {}, header
         for name, array in sorted(arrays.items(), key=lambda item: item[1].nbytes):
             border = HUGE_PAGE if array.nbytes >= HUGE_PAGE else LINE
             begin = -(-end // border) * border
             places[name] = (array.dtype.str, array.shape, begin)
             end = begin + array.nbytes
         text = json.dumps({"settings": settings, "arrays": places}).encode()
-        if 16 + len(text) > HEADER:
-            raise ValueError(f"{len(text)} bytes of settings do not fit into a header of {HEADER}")
+        if 16 + len(text) > header:
+            raise ValueError(f"{len(text)} bytes of settings do not fit into a header of {header}")
         descriptor = os.memfd_create("nonzero", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.ftruncate(descriptor, end)

@@ -138,11 +138,10 @@ def without(parsed: Parsed, refused: NDArray[np.bool_], reason: Callable[[int], 
     """
     rows = np.flatnonzero(refused).tolist()
     errors = [LineError(int(parsed.lines[row]), reason(row)) for row in rows]
-    return Parsed(
-        parsed.batch.select(~refused),
-        parsed.lines[~refused],
-        tuple(sorted((*parsed.errors, *errors))),
-        parsed.lines_read,
+    return parsed._replace(
+        batch=parsed.batch.select(~refused),
+        lines=parsed.lines[~refused],
+        errors=tuple(sorted((*parsed.errors, *errors))),
     )
 
 

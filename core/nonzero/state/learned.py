@@ -33,6 +33,8 @@ class State:
         Whether the scales of values are learned.
     recalibrated
         Whether a map of the predictions is.
+    recovering
+        Whether a field's scale recovers where later values contradict its beginning.
 
     Attributes
     ----------
@@ -47,7 +49,9 @@ class State:
         None where there are none.
     """
 
-    def __init__(self, bits: int, lanes: Sequence[Rule], scaled: bool, recalibrated: bool) -> None:
+    def __init__(
+        self, bits: int, lanes: Sequence[Rule], scaled: bool, recalibrated: bool, *, recovering: bool
+    ) -> None:
         n = len(lanes)
         self.table = Table(bits, n)
         shares, groups = allocate(1, 2 * n), allocate(2, 2 * n)
@@ -58,7 +62,7 @@ class State:
         self.groups: OneLane | EightLanes = as_lanes(groups)
         self.progress: Progress = new_progress(n)
         self.evidence: Evidence = new_evidence(n, comparing=n > 1 and comparable(lanes))
-        self.scales: Scales | None = new_scales() if scaled else None
+        self.scales: Scales | None = new_scales(recovering=recovering) if scaled else None
         self.recalibration: Recalibration | None = new_recalibration() if recalibrated else None
 
     @property
@@ -73,11 +77,12 @@ class State:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return every array by its name."""
-        arrays = {"table": self.table.rows, "shares": self.shares.rows, "groups": self.groups.rows}
+        arrays = {"table": self.rows.rows, "shares": self.shares.rows, "groups": self.groups.rows}
         arrays |= self.progress._asdict()
         arrays |= _named("evidence", self.evidence._asdict())
         if self.scales is not None:
-            arrays |= _named("scale", self.scales._asdict())
+            scales = self.scales._asdict()
+            arrays |= _named("scale", {name: array for name, array in scales.items() if array.size})
         if self.recalibration is not None:
             arrays |= _named("recalibration", self.recalibration._asdict())
         return arrays
@@ -86,15 +91,24 @@ class State:
         """Return every array by its name, without the clock's readings."""
         return self.arrays() | _named("evidence", without_clock(self.evidence))
 
-    def use(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Keep what is learned in these arrays, by their names, from now on."""
-        self.table.rows = arrays["table"]
-        self.rows = as_lanes(self.table.rows)
+    def use(self, arrays: Mapping[str, NDArray[Any]], *, readable_only: bool = False) -> None:
+        """Keep what is learned in these arrays, by their names, from now on.
+
+        Parameters
+        ----------
+        arrays
+            As :meth:`arrays` gives them.
+        readable_only
+            Whether a write to them would end the process.
+        """
+        self.table.use(arrays["table"], readable_only=readable_only)
+        self.rows = as_lanes(arrays["table"])
         self.shares, self.groups = as_lanes(arrays["shares"]), as_lanes(arrays["groups"])
         self.progress = Progress(*(arrays[name] for name in Progress._fields))
         self.evidence = Evidence(*(arrays[f"evidence_{name}"] for name in Evidence._fields))
         if self.scales is not None:
-            self.scales = Scales(*(arrays[f"scale_{name}"] for name in Scales._fields))
+            kept = self.scales._asdict()
+            self.scales = Scales(*(arrays.get(f"scale_{name}", kept[name]) for name in Scales._fields))
         if self.recalibration is not None:
             self.recalibration = Recalibration(
                 *(arrays[f"recalibration_{name}"] for name in Recalibration._fields)

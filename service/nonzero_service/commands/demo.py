@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from nonzero import Schema
 from nonzero_service.commands.extra import service_extra
 from nonzero_service.commands.options import (
     DIRECTORY,
@@ -70,7 +71,7 @@ def demo(
         log = simulated_log(examples, seed, chunk)
     else:
         source = source_of(file)
-        log = file_log(source, reading.reader(source), chunk)
+        log = file_log(source, reading.reader(source, Schema()), chunk)
     run(
         log,
         host=host,

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from nonzero import AdaGrad, LogisticRegression, formats
+from nonzero import AdaGrad, LogisticRegression, Schema, formats
 from nonzero.errors import InputError, SettingsError
 from nonzero.formats import Reader
 from nonzero.rules.optimizers import RULES, Rule, lanes_from_text
@@ -108,8 +108,8 @@ class Reading:
         given = {"label": self.label, "numeric": self.numeric, "ignore": self.ignore}
         return {name: value for name, value in given.items() if value}
 
-    def reader(self, source: Source) -> Reader:
-        """Make the reader that a file's name and the options ask for.
+    def reader(self, source: Source, schema: Schema) -> Reader:
+        """Make the reader that a file's name and the options ask for, to read by a model's schema.
 
         Raises
         ------
@@ -117,7 +117,7 @@ class Reading:
             For a format that is unknown or cannot be guessed, and for options that it does not have.
         """
         try:
-            return formats.reader(self.format or format_of(source.path), **self.of_columns)
+            return formats.reader(self.format or format_of(source.path), schema=schema, **self.of_columns)
         except InputError as error:
             hint = None if self.format in formats.NAMES else "--format"
             raise click.BadParameter(str(error), param_hint=hint) from error

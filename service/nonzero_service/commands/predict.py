@@ -56,9 +56,9 @@ def predict(
     A line that cannot be read answers nan in its place, the reason goes to stderr, and the exit status is 1.
     """
     source = source_of(file)
-    reader = reading.reader(source)
     expected = {"interactions": interactions_of(interactions)} if interactions else {}
     learner = LogisticRegression.load(model, **expected)
+    reader = reading.reader(source, learner.schema)
     blocks: Iterable[bytes] = source
     if not reading.of_columns:
         reader, blocks = read_alike(learner, reader, source)

@@ -41,7 +41,7 @@ def read_alike(
         "numeric": noted["numeric"],
         "ignore": [column for column in noted["ignore"] if column in columns],
     }
-    return formats.reader("csv", **options), chain([first], rest)
+    return formats.reader("csv", schema=model.schema, **options), chain([first], rest)
 
 
 def _columns(text: bytes) -> list[str]:

@@ -59,10 +59,10 @@ def train(
     A line that cannot be read, or has no label, is counted, reported on stderr and not learned from.
     """
     sources = [source_of(file) for file in files]
-    readers = [reading.reader(source) for source in sources]
     if model is not None and not model.absolute().parent.is_dir():
         raise click.BadParameter(f"there is no directory {model.absolute().parent}", param_hint="--model")
     learner = learner_of(bits, learning_rate, optimizer, interactions)
+    readers = [reading.reader(source, learner.schema) for source in sources]
     rejects = Rejects()
     sizes = [source.size for source in sources if source.size is not None]
 

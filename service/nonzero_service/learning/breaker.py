@@ -41,8 +41,6 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, Final
 
-import numpy as np
-
 from nonzero import Batch, LogisticRegression
 from nonzero.validation.progressive import RECENT
 from nonzero_service.impressions.joined import References
@@ -105,8 +103,7 @@ class Breaker:
         self._clicks = None if impressions is None else CohortWatch(impressions, bounds.click_odds, now_ms)
         n = min(model.examples - since, RECENT)
         if impressions is None or impressions.next_number <= FEW_IMPRESSIONS * n:
-            places = np.arange(model.examples - n, model.examples) % RECENT
-            self._examples.warm(model.state.progress.recent[places])
+            self._examples.warm(model.last(n))
 
     def reset(self) -> None:
         """Forget all that was seen: the means begin anew."""

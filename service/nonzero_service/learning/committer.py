@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from nonzero import Schema
 from nonzero_service.errors import GivenUpError, NotHeldError
 from nonzero_service.impressions.joined import References
 from nonzero_service.incidental import incidentally
@@ -49,6 +50,8 @@ class Committer:
     ----------
     bits
         log2 of the number of slots of the model's table.
+    schema
+        What the model's fields are.
     journal
         Where the rows go.
     gate
@@ -62,6 +65,7 @@ class Committer:
     def __init__(
         self,
         bits: int,
+        schema: Schema,
         journal: Journal,
         gate: Gate,
         durable: queue.Queue[Durable | None],
@@ -72,6 +76,7 @@ class Committer:
         self.settled: Callable[[References], object] = lambda _: None
         """Called with the impressions that the journal has taken."""
         self._bits = bits
+        self._schema = schema
         self._journal = journal
         self._gate = gate
         self._durable = durable
@@ -271,7 +276,7 @@ class Committer:
         for work in works:
             if isinstance(work, Gathered):
                 try:
-                    work.close(self._bits)
+                    work.close(self._bits, self._schema)
                 except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it
                     outcomes.append(Outcome(work, None, error))
                     continue

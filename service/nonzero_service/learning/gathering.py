@@ -13,7 +13,7 @@ import asyncio
 import threading
 from typing import Final, Protocol
 
-from nonzero import Batch
+from nonzero import Batch, Schema
 from nonzero.batches.batch import MAX_WEIGHT
 from nonzero.formats.json_bodies import read_bodies
 from nonzero_service.learning.teachable import teachable
@@ -69,14 +69,17 @@ class Gathered(Work):
             self.nbytes += len(body)
         return True
 
-    def close(self, bits: int) -> None:
-        """Take no more, and read what there is, for a table of ``2**bits`` slots; on the committer."""
+    def close(self, bits: int, schema: Schema) -> None:
+        """Take no more, and read what there is by a model's schema, for a table of ``2**bits`` slots.
+
+        On the committer.
+        """
         with self._lock:
             self._closed = True
         # What nobody waits for any more is not learned from.
         wanted = [place for place, (_, waiter) in enumerate(self._waiting) if not waiter.done()]
         bodies = [self._waiting[place][0] for place in wanted]
-        parsed = teachable(read_bodies(bodies), bits, self._max_weight, labelled=True)
+        parsed = teachable(read_bodies(bodies, schema), bits, self._max_weight, labelled=True)
         self._taken = [wanted[line - 1] for line in parsed.lines.tolist()]
         self.what = self.what._replace(batch=parsed.batch)
 

@@ -100,7 +100,7 @@ class Learner:
         self._loop = asyncio.get_running_loop()
         durable: queue.Queue[Durable | None] = queue.Queue(LEAD)
         self._results = results = Results(self._deliver, on_failure)
-        self.committer = Committer(model.bits, journal, self.gate, durable, results)
+        self.committer = Committer(model.bits, model.schema, journal, self.gate, durable, results)
         self.applier = Applier(model, journal, self.gate.since, durable, results)
         self.applier.applied = self.committer.applied
         self._room = asyncio.Event()

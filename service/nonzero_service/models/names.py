@@ -14,7 +14,9 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from nonzero import InputError, Schema
 from nonzero.formats.json_bodies import NOT_JSON
+from nonzero.formats.json_plain import Members, decode, named_features
 from nonzero_service.incidental import incidentally
 from nonzero_service.models.slicing import Slices
 from nonzero_service.wire.headers import JSON, NDJSON
@@ -56,9 +58,12 @@ class FieldNames:
         The model's notes, which go into its snapshots: the names are kept there.
     slices
         What wants to know the names of values.
+    schema
+        The model's.
     """
 
-    def __init__(self, notes: dict[str, Any], slices: Slices) -> None:
+    def __init__(self, notes: dict[str, Any], slices: Slices, schema: Schema) -> None:
+        self._schema = schema
         self._notes = notes
         self._slices = slices
         self._requests = 0
@@ -84,7 +89,7 @@ class FieldNames:
                 # Another list, not a longer one: a snapshot may be reading it.
                 self._notes[FIELDS] = [*known, *new][:LIMIT]
             if self._slices.fields:
-                self._slices.name(_features(media, data))
+                self._slices.name(_features(media, data, self._schema))
 
     @staticmethod
     def _found(media: str, data: bytes) -> list[str]:
@@ -97,30 +102,29 @@ class FieldNames:
         return [name.decode(errors="replace") for name in (*NAMESPACE.findall(line), *PAIR.findall(line))]
 
 
-def _features(media: str, data: bytes) -> Iterator[tuple[str, str, str]]:
+def _features(media: str, data: bytes, schema: Schema) -> Iterator[tuple[str, str, str]]:
     """Yield features of the first examples, as (field, value, the feature's name)."""
     if media == JSON:
         bodies = [data] if len(data) <= LOOK else []
     else:
         bodies = data[:LOOK].split(b"\n")[: LINES + 1][:-1] or [data[:LOOK]]
     for body in bodies:
-        if media not in (JSON, NDJSON):
-            for field, values in GROUP.findall(body.decode(errors="replace")):
-                for value in values.split():
-                    yield field, value.partition(":")[0], f"{field}^{value.partition(':')[0]}"
+        if media in (JSON, NDJSON):
+            yield from _json_features(body, schema)
             continue
-        try:
-            whole = msgspec.json.decode(body, type=_Features)
-        except NOT_JSON:
-            continue
-        for example in (whole, *whole.examples[:LINES]):
-            for field, raw in example.features.items():
-                for value in _texts(msgspec.json.decode(raw)):
-                    yield field, value or field, f"{field}={value}" if value is not None else field
+        for field, values in GROUP.findall(body.decode(errors="replace")):
+            for value in values.split():
+                text, colon, _ = value.partition(":")
+                number = not colon and schema.kind_of(field) == "number"
+                yield field, text, field if number else f"{field}{schema.namespace_separator}{text}"
 
 
-def _texts(value: Any) -> list[str | None]:
-    """Return the values that a feature's JSON gives; None for a number, whose feature is the field itself."""
-    if isinstance(value, str):
-        return [value]
-    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else [None]
+def _json_features(body: bytes, schema: Schema) -> Iterator[tuple[str, str, str]]:
+    """Yield the features of a body, or of a line, as the reader names them."""
+    with suppress(InputError):  # what is wrong with it, whoever reads all of it says
+        whole = decode(body)
+        listed = dict(whole).get("examples", []) if isinstance(whole, Members) else []
+        for example in (whole, *listed[:LINES]):
+            if isinstance(example, Members):
+                for field, name, _ in named_features(example, schema.known.of_thread()):
+                    yield field, name.removeprefix(f"{field}="), name

@@ -91,7 +91,7 @@ async def open_model(
     slices = Slices(settings.sliced_fields)
     if slices.fields:
         learner.applier.learned = slices.learned
-    names = FieldNames(kept.model.notes, slices)
+    names = FieldNames(kept.model.notes, slices, kept.model.schema)
     clock = ClockWatch(name, kept.journal, learner, attribution)
     opened.push_async_callback(clock.close)
     return ServedModel(

@@ -34,13 +34,14 @@ class Explain:
         if headers.media != JSON:
             raise unknown_type(headers.media, JSON)
         body = await self.service.bodies.json(headers, receive)
-        batch = self.service.bodies.batch_of(body)
+        batch = self.service.bodies.batch_of(body, served.model.schema)
         if len(batch) != 1:
             raise Problem(422, f"the body has {len(batch)} examples; explain takes one")
         check_examples(batch, served.model.bits, labelled=False)
         sequence = served.model.examples
         explanation = served.model.explain(batch)
         whole = served.model.expanded(batch)
+        features = features_of(body, whole, served.model.schema, served.model.interactions)
         columns = (
             whole.explicit_values().tolist(),
             explanation.weights.tolist(),
@@ -50,9 +51,7 @@ class Explain:
         )
         contributions = [
             {"feature": feature.name, "field": feature.field} | dict(zip(PARTS, parts, strict=True))
-            for feature, *parts in zip(
-                features_of(body, whole, served.model.interactions), *columns, strict=True
-            )
+            for feature, *parts in zip(features, *columns, strict=True)
         ]
         answer = {
             "model": served.name,

@@ -158,7 +158,7 @@ class Predict:
 
     def _answer(self, served: Predictable, body: bytes, asked: _Asked) -> tuple[int, bytes]:
         """Read the examples of a body; return how many they are, and the answer."""
-        batch = self.service.bodies.batch_of(body)
+        batch = self.service.bodies.batch_of(body, served.model.schema)
         sequence = served.model.examples
         try:
             found = served.model.predict(batch)
@@ -183,7 +183,8 @@ class Predict:
     ) -> None:
         """Write one line for each line of the body, in order."""
         bodies = self.service.bodies
-        async with aclosing(bodies.stream(headers, receive, names=asked.names)) as pieces:
+        schema = served.model.schema
+        async with aclosing(bodies.stream(headers, receive, schema, names=asked.names)) as pieces:
             async for piece in pieces:
                 parsed = piece.parsed
                 nbytes = parsed.batch.nbytes

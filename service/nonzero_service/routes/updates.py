@@ -115,7 +115,7 @@ class Update:
         body: bytes,
         record: Callable[[int, dict[str, Any], int], KeyRecord] | None,
     ) -> dict[str, Any]:
-        batch = await self.service.bodies.json_batch(body)
+        batch = await self.service.bodies.json_batch(body, served.model.schema)
         served.names.look(JSON, body)
         most = self.service.settings.max_weight
         check_examples(batch, served.model.bits, labelled=True, max_weight=most)
@@ -193,7 +193,9 @@ class Update:
         async with (
             flow,
             aclosing(
-                self.service.bodies.stream(headers, receive, flow.fingerprint, served.names, flow.piece_bytes)
+                self.service.bodies.stream(
+                    headers, receive, served.model.schema, flow.fingerprint, served.names, flow.piece_bytes
+                )
             ) as pieces,
         ):
             async for piece in pieces:

@@ -12,7 +12,7 @@ from nonzero_service.schemas.wire import Wire
 
 __all__ = ["Example", "Examples", "Label", "Labels"]
 
-FeatureValue = Annotated[float, Field(ge=-MAX_VALUE, le=MAX_VALUE)] | bool | str | list[str]
+FeatureValue = Annotated[float, Field(ge=-MAX_VALUE, le=MAX_VALUE)] | bool | str | list[str] | None
 Click = Literal[0, 1, -1] | bool
 
 
@@ -27,7 +27,9 @@ class Example(Wire):
     )
 
     features: dict[str, FeatureValue] = Field(
-        default_factory=dict, examples=[{"site": "news", "bid": 0.5, "tags": ["a", "b"]}]
+        default_factory=dict,
+        examples=[{"site": "news", "bid": 0.5, "tags": ["a", "b"]}],
+        description="By field; null is as if it were left out. The model's schema says what it becomes.",
     )
     indices: list[Annotated[int, Field(ge=0, le=MAX_INDEX)]] = Field(
         default_factory=list, description="Slots of the table, below 2**bits."

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import numpy as np
 from starlette.types import Receive
 
-from nonzero import Batch, formats
+from nonzero import Batch, Schema, formats
 from nonzero.batches.batch import MAX_WEIGHT
 from nonzero.formats import Parsed
 from nonzero.sources.examples import without
@@ -98,25 +98,25 @@ class Bodies:
             raise Problem(413, f"a JSON body has at most {limit} bytes; send a stream of lines as {NDJSON}")
         return body
 
-    async def json_batch(self, body: bytes) -> Batch:
-        """Read the examples of a JSON body.
+    async def json_batch(self, body: bytes, schema: Schema) -> Batch:
+        """Read the examples of a JSON body, by a model's schema.
 
         Raises
         ------
         Problem
             400, or 422 naming every bad example.
         """
-        return await self.offload(len(body), self.batch_of, body)
+        return await self.offload(len(body), self.batch_of, body, schema)
 
-    def batch_of(self, body: bytes) -> Batch:
-        """Read the examples of a JSON body, here and now.
+    def batch_of(self, body: bytes, schema: Schema) -> Batch:
+        """Read the examples of a JSON body, by a model's schema, here and now.
 
         Raises
         ------
         Problem
             400; 413 where they are too many; 422 naming every bad example.
         """
-        batch = batch_of(body)
+        batch = batch_of(body, schema)
         if len(batch) > self.settings.max_examples:
             most = self.settings.max_examples
             raise Problem(
@@ -133,6 +133,7 @@ class Bodies:
         self,
         headers: Headers,
         receive: Receive,
+        schema: Schema,
         fingerprint: Fingerprint | None = None,
         names: Looker | None = None,
         most: Callable[[], int] = lambda: PIECE,
@@ -143,6 +144,8 @@ class Bodies:
         ----------
         headers, receive
             The request.
+        schema
+            The model's: what its fields are.
         fingerprint
             Takes the decoded bytes before they are parsed, for a request with an idempotency key.
         names
@@ -157,7 +160,7 @@ class Bodies:
         KeyReusedError
             Where the bytes are not those that the key came with before.
         """
-        reader = formats.reader(STREAMS[headers.media], max_line=self.settings.max_line_bytes)
+        reader = formats.reader(STREAMS[headers.media], max_line=self.settings.max_line_bytes, schema=schema)
         decoder = decoder_of(headers.encoding)
         limit = self.settings.max_decompressed_bytes if headers.encoding else None
         end = 0

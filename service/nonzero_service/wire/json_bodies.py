@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from nonzero import Batch, FormatError, LineError
+from nonzero import Batch, FormatError, LineError, Schema
 from nonzero.batches.hashing import NO_FIELD, field_of, index_of
 from nonzero.features.interactions import product_index
+from nonzero.fields.known import Fields
 from nonzero.formats.json_bodies import NOT_JSON, parse_body, skim
+from nonzero.formats.json_plain import decode, named_features
 from nonzero_service.problems import Problem
 
 __all__ = ["Feature", "bad_examples", "batch_of", "features_of"]
 
 
-def batch_of(body: bytes) -> Batch:
-    """Return the examples of a body.
+def batch_of(body: bytes, schema: Schema) -> Batch:
+    """Return the examples of a body, read by a model's schema.
 
     Raises
     ------
@@ -25,7 +26,7 @@ def batch_of(body: bytes) -> Batch:
         the first being number 1.
     """
     try:
-        return parse_body(body)
+        return parse_body(body, schema)
     except FormatError as error:
         if error.lines:
             raise bad_examples(error.lines) from error
@@ -50,30 +51,27 @@ class Feature(NamedTuple):
     """Its index and the number of its field: what a batch holds."""
 
 
-def features_of(body: bytes, batch: Batch, interactions: Sequence[str] = ()) -> list[Feature]:
+def features_of(body: bytes, batch: Batch, schema: Schema, interactions: Sequence[str] = ()) -> list[Feature]:
     """Return the feature that each nonzero is, of the one example in a body, which `batch` holds.
 
-    Products of interactions are named after the features that they are made of, ``site=news*hour=9``.
+    They are named as the schema has it. Products of interactions are named after the features that they are
+    made of, ``site=news*hour=9``.
     """
-    example = dict(json.loads(body, object_pairs_hook=list))
+    members = decode(body)
+    example = dict(members)
     if "examples" in example:
-        example = dict(example["examples"][0])
-    features = list(_features(example))
+        members = example["examples"][0]
+        example = dict(members)
+    named = named_features(members, Fields(schema))
+    features = [Feature(name, field, (index_of(name), field_of(field))) for field, name, _ in named]
+    slots = [int(slot) for slot in example.get("indices") or ()]
+    features += [Feature(str(slot), None, (slot, NO_FIELD)) for slot in slots]
     features += [product for pair in interactions for product in _products(features, pair)]
     # A feature whose value is false or 0 is no nonzero; the others stand in the batch in order.
     fields = [NO_FIELD] * batch.nnz if batch.fields is None else batch.fields.tolist()
     nonzeros = zip(batch.indices.tolist(), fields, strict=True)
     known = {feature.nonzero: feature for feature in reversed(features)}
     return [known[nonzero] for nonzero in nonzeros]
-
-
-def _features(example: dict[str, Any]) -> Iterator[Feature]:
-    """Name each feature as it is hashed."""
-    for key, value in example.get("features") or ():
-        parts = value if isinstance(value, list) else [value]
-        names = [f"{key}={part}" for part in parts] if isinstance(value, str | list) else [key]
-        yield from (Feature(name, key, (index_of(name), field_of(key))) for name in names)
-    yield from (Feature(str(slot), None, (slot, NO_FIELD)) for slot in example.get("indices") or ())
 
 
 def _products(features: Sequence[Feature], pair: str) -> Iterator[Feature]:

@@ -87,7 +87,7 @@ def test_body_of_another_form_is_refused_as_a_whole(body: bytes) -> None:
 
 def test_body_names_every_bad_example() -> None:
     examples: list[Any] = [{"features": {}}] * 1100
-    examples[3], examples[1099] = {"features": {"a": None}}, 7
+    examples[3], examples[1099] = {"features": {"a": {}}}, 7
     with pytest.raises(FormatError, match=r"example 4: .*example 1100: ") as caught:
         parse_body(json.dumps({"examples": examples}).encode())
     assert [error.line for error in caught.value.lines] == [4, 1100]

@@ -90,14 +90,14 @@ def test_words_are_strict_json(text: str) -> None:
 
 
 def is_feature(text: str) -> bool:
-    """Whether Python's json reads this text as a string that is UTF-8, a number in range or a boolean."""
+    """Whether Python's json reads this text as UTF-8 text, a number in range, a boolean or null."""
     try:
         value = json.loads(text, parse_int=float, parse_constant=str.upper)
         if isinstance(value, str):
             return text.startswith('"') and value.encode() is not None
     except ValueError:
         return False
-    return isinstance(value, bool | float) and abs(value) <= 1e6
+    return value is None or (isinstance(value, bool | float) and abs(value) <= 1e6)
 
 
 @settings(deadline=None)
@@ -153,7 +153,6 @@ def test_names_are_those_of_scikit_learn(rows: list[dict[str, Any]], ascii_only:
         ("", "the line is empty"),
         ("[1]", "a list"),
         ('"features"', "'features'"),
-        ('{"features": {"a": null}}', "'a' is null"),
         ('{"features": {"a": {"b": 1}}}', "'a' is an object"),
         ('{"features": {"a": ["x", 7]}}', "'a' is a list with 7"),
         ('{"features": {"a": 1e39}}', "'a': the value '1e39'"),

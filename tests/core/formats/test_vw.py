@@ -44,7 +44,7 @@ def test_line_with_everything() -> None:
     assert batch.labels.tolist() == [0]
     assert batch.weights.tolist() == [2.5]
     assert batch.ids == ["imp-1"]
-    assert batch.indices.tolist() == [index_of("site^news"), index_of("ad^id"), index_of("ad^wide")]
+    assert batch.indices.tolist() == [index_of("site=news"), index_of("ad=id"), index_of("ad=wide")]
     assert batch.explicit_values().tolist() == [1, 1.5, 0.5]
     assert batch.fields is not None
     assert batch.fields.tolist() == [field_of("site"), field_of("ad"), field_of("ad")]
@@ -58,7 +58,7 @@ def test_line_with_everything() -> None:
 @example(b"1 |a=\x00 x\n1 | a=b\n")
 def test_compiled_parser_reads_as_python_does(text: bytes) -> None:
     assert_same(read(text), whole(plain_reader("vw"), text))
-    assert_same(read(text, namespace_separator="="), whole(plain_reader("vw", namespace_separator="="), text))
+    assert_same(read(text, namespace_separator="^"), whole(plain_reader("vw", namespace_separator="^"), text))
 
 
 @settings(deadline=None, max_examples=100)

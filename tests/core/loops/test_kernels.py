@@ -36,7 +36,7 @@ def test_learning_is_bit_equal_to_the_oracle(optimizer: Any, weighted: Any, valu
     np.testing.assert_array_equal(model.learn(batch), fold(oracle, batch))
     np.testing.assert_array_equal(model.table.weights, oracle.w)
     np.testing.assert_array_equal(model.table.accumulators, oracle.g)
-    np.testing.assert_array_equal(model.state.shares.rows[0, : oracle.shares.size], oracle.shares)
+    np.testing.assert_array_equal(model._state.shares.rows[0, : oracle.shares.size], oracle.shares)
 
 
 @pytest.mark.parametrize("valued", [False, True], ids=["ones", "values"])
@@ -226,7 +226,7 @@ def test_an_argument_of_another_type_is_refused() -> None:
             batch.indices.astype(np.int64),
             batch.values,
             -1,
-            model.state.rows,
-            model.state.shares,
+            model._state.rows,
+            model._state.shares,
             None,
         )

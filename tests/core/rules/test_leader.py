@@ -42,12 +42,12 @@ def test_learning_is_bit_equal_to_the_oracle(optimizer: Any, weighted: Any) -> N
     np.testing.assert_array_equal(model.learn(batch), fold(oracle, batch))
     np.testing.assert_array_equal(model.table.weights, oracle.w)
     np.testing.assert_array_equal(model.table.accumulators, oracle.g)
-    np.testing.assert_array_equal(model.state.shares.rows[0, : oracle.shares.size], oracle.shares)
+    np.testing.assert_array_equal(model._state.shares.rows[0, : oracle.shares.size], oracle.shares)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_fixed_stream_has_a_pinned_digest(name: Any) -> None:
-    model = LogisticRegression(8, OPTIMIZERS[name])
+    model = LogisticRegression(8, OPTIMIZERS[name], version=1, namespace_separator="^")
     model.learn(random_batch(11, n=3000, slots=256, most=20, weighted=True))
     assert model.digest() == PINNED[name]
 

@@ -142,7 +142,7 @@ def test_a_stored_map_that_no_stream_leads_to_is_refused(
     tmp_path: Path, name: str, value: list[float]
 ) -> None:
     model = LogisticRegression(4, AdaGrad(), recalibrated=True)
-    model.state.arrays()[f"recalibration_{name}"][:] = value
+    model._state.arrays()[f"recalibration_{name}"][:] = value
     model.save(tmp_path / "model")
     with pytest.raises(SnapshotError, match=f"recalibration_{name}"):
         LogisticRegression.load(tmp_path / "model")

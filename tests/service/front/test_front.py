@@ -21,7 +21,7 @@ REQUESTS = [
     ("POST", "/v1/models/default/predict", JSON, BODY),
     ("POST", "/v1/models/default/predict", JSON | {"x-request-id": "click-17"}, BODY),
     ("POST", "/v1/models/default/predict", JSON, b'{"features": {'),
-    ("POST", "/v1/models/default/predict", JSON, b'{"features": {"a": null}}'),
+    ("POST", "/v1/models/default/predict", JSON, b'{"features": {"a": {}}}'),
     ("POST", "/v1/models/default/predict", {"content-type": "text/html"}, BODY),
     ("POST", "/v1/models/default/predict", JSON | {"content-encoding": "br"}, BODY),
     ("POST", "/v1/models/default/predict", {"content-type": "text/x-vw"}, b" | a\nnonsense\n"),

@@ -65,7 +65,7 @@ def test_another_body_with_the_same_key_is_refused(client: httpx.Client, model: 
 
 
 def test_a_refused_request_leaves_its_key_free(client: httpx.Client, model: str) -> None:
-    bad = {"examples": [{"features": {"site": None}, "label": 1}]}
+    bad = {"examples": [{"features": {"site": {}}, "label": 1}]}
     assert post(client, model, bad, "k", "application/json").status_code == 422
     assert post(client, model, JSON, "k", "application/json").json()["replayed"] == 0
 

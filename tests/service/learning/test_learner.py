@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nonzero import AdaGrad, Batch, BatchError, LogisticRegression
+from nonzero import AdaGrad, Batch, BatchError, LogisticRegression, Schema
 from nonzero.formats.json_bodies import parse_body
 from nonzero_service.errors import ClosedError, GivenUpError, QueueFullError
 from nonzero_service.impressions.joined import References
@@ -150,7 +150,7 @@ def test_a_single_example_does_not_wait_for_the_pieces_of_a_stream(tmp_path: Pat
         with Journal(tmp_path) as journal:
             durable: queue.Queue[Durable | None] = queue.Queue()
             results = Results(lambda _: None, no_failure)
-            committer = Committer(10, journal, Gate(), durable, results)
+            committer = Committer(10, Schema(), journal, Gate(), durable, results)
             loop, pieces = asyncio.get_running_loop(), Pieces()
             large = [
                 Work(Learn(one, None, False, pieces, None), one.nbytes, loop.create_future())
@@ -184,7 +184,7 @@ def test_beside_a_stream_every_second_group_is_of_single_examples(tmp_path: Path
     async def run() -> None:
         with Journal(tmp_path) as journal:
             durable: queue.Queue[Durable | None] = queue.Queue()
-            committer = Committer(10, journal, Slow(), durable, Results(lambda _: None, no_failure))
+            committer = Committer(10, Schema(), journal, Slow(), durable, Results(lambda _: None, no_failure))
             loop, pieces = asyncio.get_running_loop(), Pieces()
             large = [
                 Work(Learn(one, None, False, pieces, None), one.nbytes, loop.create_future())
@@ -209,7 +209,7 @@ def test_a_single_example_waits_for_one_group_of_pieces_at_most(tmp_path: Path) 
     async def run() -> None:
         with Journal(tmp_path) as journal:
             durable: queue.Queue[Durable | None] = queue.Queue()
-            committer = Committer(10, journal, Gate(), durable, Results(lambda _: None, no_failure))
+            committer = Committer(10, Schema(), journal, Gate(), durable, Results(lambda _: None, no_failure))
             loop, pieces = asyncio.get_running_loop(), Pieces()
             large = [
                 Work(Learn(one, None, False, pieces, None), one.nbytes, loop.create_future())

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import structlog
 
+from nonzero import Schema
 from nonzero_service.models.names import FieldNames
 from nonzero_service.models.slicing import MAX_NAMES, Slices
 
@@ -27,7 +28,7 @@ def test_names_are_learned_by_several_threads_at_once() -> None:
                 failures.append(error)
                 raise
 
-    names = Strict(notes, slices)
+    names = Strict(notes, slices, Schema())
 
     def look(thread: int) -> None:
         # More values than are kept: then those without a slice are looked for among all, and left out.
@@ -47,7 +48,7 @@ def test_names_are_learned_by_several_threads_at_once() -> None:
 
 
 def test_a_look_fails_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = FieldNames({}, Slices(["site"]))
+    names = FieldNames({}, Slices(["site"]), Schema())
 
     def fail(*_: Any) -> None:
         raise RuntimeError("dictionary changed size during iteration")

@@ -8,7 +8,7 @@ import httpx
 import numpy as np
 import pytest
 
-from nonzero import AdaGrad, Batch, LogisticRegression
+from nonzero import AdaGrad, Batch, LogisticRegression, Schema
 from nonzero_service.models.names import FieldNames
 from nonzero_service.models.slicing import MAX_FIELDS, VALUES, Slices
 
@@ -69,7 +69,7 @@ def test_names_of_values_come_from_requests(media: str, body: str) -> None:
         batch = Batch.from_dicts([{"site": "news", "tags": ["a", "b"], "bid": 2}], [1])
     slices.learned(batch, np.full(1, 0.5, np.float32))
     assert all((one.value or "").startswith("#") for found in slices.all().values() for one in found)
-    FieldNames({}, slices).look(media, body.encode())
+    FieldNames({}, slices, Schema()).look(media, body.encode())
     assert {one.value for one in slices.all()["site"]} == {"news"}
     assert {one.value for one in slices.all()["tags"]} == {"a", "b"}
 

@@ -62,7 +62,7 @@ def test_an_answered_update_is_applied(client: httpx.Client, model: str) -> None
     "bad",
     [
         '{"features": {"a": 1}}',
-        '{"features": {"a": null}, "label": 1}',
+        '{"features": {"a": {}}, "label": 1}',
         '{"features": {"a": 1e39}, "label": 1}',
         '{"features": {"a": NaN}, "label": 1}',
         '{"features": {"a": 1}, "label": 2}',

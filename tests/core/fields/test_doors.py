@@ -1,0 +1,284 @@
+"""The doors agree: the same rows as CSV, TSV, JSON, NDJSON, VW text and dicts are the same batch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from core.formats.plainly import assert_same, plain_reader, whole
+from nonzero import Batch, FormatError, LogisticRegression, Schema, formats
+from nonzero.batches.hashing import index_of
+from nonzero.fields.texts import text_of_float
+from nonzero.formats.json_bodies import parse_body, read_bodies
+
+SAID = {"site": "category", "ad": "category", "n_*": "category", "bid": "number", "*_id": "ignore"}
+FIELDS = ("site", "ad", "n_ř", "bid", "request_id")
+# What VW text can hold in a word: no blanks, no | and :.
+WORDS = st.text(
+    st.characters(exclude_categories=["Cc", "Cs", "Zs", "Zl", "Zp"], exclude_characters="|:"), max_size=9
+)
+LOOK_LIKE_NUMBERS = st.sampled_from(
+    ["00501", "1.10", "5", "5.0", "1e3", "-0", "NaN", "true", "True", "", "0"]
+)
+NUMBERS = st.one_of(
+    st.integers(-(10**30), 10**30),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.floats(-1e4, 1e4).map(lambda number: round(number, 3)),
+    st.booleans(),
+    st.sampled_from([5.0, 1e3, 1e15, 1e16, 1e-7, 0.1, -2.5, 2**63, 9007199254740993]),
+)
+CATEGORIES = st.one_of(WORDS, LOOK_LIKE_NUMBERS, NUMBERS, st.none())
+BIDS = st.one_of(
+    st.integers(-1000, 1000),
+    st.floats(-1e6, 1e6, width=32),
+    st.booleans(),
+    st.none(),
+    st.sampled_from(["0.5", "1e-3", "-7", "0", "00.50"]),
+)
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {"site": CATEGORIES, "ad": CATEGORIES, "n_ř": CATEGORIES, "bid": BIDS, "request_id": CATEGORIES}
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+def text_of(value: Any) -> str:
+    """What a table, or a word of VW text, has of a value; nothing for none."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return text_of_float(value) if isinstance(value, float) else str(value)
+
+
+def number_text_of(value: Any) -> str:
+    return text_of(float(value)) if isinstance(value, bool) else text_of(value)
+
+
+def table(rows: Sequence[Mapping[str, Any]], labels: Sequence[int], delimiter: str) -> bytes:
+    lines = [delimiter.join(["click", *FIELDS])]
+    for row, label in zip(rows, labels, strict=True):
+        cells = [number_text_of(row[name]) if name == "bid" else text_of(row[name]) for name in FIELDS]
+        quoted = ['"' + cell.replace('"', '""') + '"' if cell else "" for cell in cells]
+        lines.append(delimiter.join([str(label), *quoted]))
+    return "\n".join([*lines, ""]).encode()
+
+
+def vw(rows: Sequence[Mapping[str, Any]], labels: Sequence[int]) -> bytes:
+    lines = []
+    for row, label in zip(rows, labels, strict=True):
+        texts = [
+            (name, number_text_of(row[name]) if name == "bid" else text_of(row[name])) for name in FIELDS
+        ]
+        lines.append(f"{label} |" + "".join(f" |{name} {word}" for name, word in texts if word))
+    return "\n".join(lines).encode()
+
+
+def doors(rows: Sequence[Mapping[str, Any]], labels: Sequence[int], schema: Schema) -> dict[str, Batch]:
+    """The same rows through each door."""
+    rows = [{name: row[name] for name in FIELDS} for row in rows]
+    examples = [{"features": row, "label": label} for row, label in zip(rows, labels, strict=True)]
+    bodies = [json.dumps(one).encode() for one in examples]
+    return {
+        "dicts": Batch.from_dicts(rows, labels, schema=schema),
+        "JSON": parse_body(json.dumps({"examples": examples}).encode(), schema),
+        "bodies": Batch.concatenate([alone(body, schema) for body in bodies]),
+        "NDJSON": formats.parse(b"\n".join(bodies), "ndjson", schema=schema),
+        "ASCII": formats.parse(
+            b"\n".join(json.dumps(one, ensure_ascii=False).encode() for one in examples),
+            "ndjson",
+            schema=schema,
+        ),
+        "CSV": formats.parse(table(rows, labels, ","), "csv", schema=schema),
+        "TSV": formats.parse(table(rows, labels, "\t"), "csv", schema=schema, delimiter="\t"),
+        "VW": formats.parse(vw(rows, labels), "vw", schema=schema),
+    }
+
+
+def alone(body: bytes, schema: Schema) -> Batch:
+    """Read a body as the service does: with others that came, and by itself where that cannot be."""
+    found = read_bodies([body], schema).batch
+    return found if len(found) else parse_body(body, schema)
+
+
+def assert_alike(found: Mapping[str, Batch], schema: Schema) -> None:
+    digests = {}
+    first = found["dicts"]
+    for door, batch in found.items():
+        assert batch.indptr.tolist() == first.indptr.tolist(), door
+        assert batch.indices.tolist() == first.indices.tolist(), door
+        assert batch.explicit_values().tolist() == first.explicit_values().tolist(), door
+        assert _fields(batch) == _fields(first), door
+        model = LogisticRegression(bits=6, schema=schema)
+        model.learn(batch)
+        digests[door] = model.digest()
+    assert len(set(digests.values())) == 1
+
+
+def _fields(batch: Batch) -> list[int]:
+    return [] if batch.fields is None else batch.fields.tolist()
+
+
+@settings(deadline=None, max_examples=50)
+@given(ROWS, st.data())
+@example([{"site": 5, "ad": "5", "n_ř": True, "bid": "0.5", "request_id": 7}] * 3, None)
+def test_what_is_declared_is_the_same_whatever_the_door(rows: list[dict[str, Any]], data: Any) -> None:
+    schema = Schema(SAID)
+    labels = [1] * len(rows) if data is None else [data.draw(st.integers(0, 1)) for _ in rows]
+    found = doors(rows, labels, schema)
+    assert_alike(found, schema)
+    assert schema.conflicts.counts() == {}
+    again = doors(rows, labels, schema)  # by now all names are known
+    assert_alike(again, schema)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.lists(st.fixed_dictionaries({name: WORDS.filter(bool) for name in FIELDS}), min_size=1, max_size=4))
+def test_texts_are_the_same_where_nothing_is_declared(rows: list[dict[str, Any]]) -> None:
+    schema = Schema()
+    assert_alike(doors(rows, [1] * len(rows), schema), schema)
+    assert schema.conflicts.counts() == {}
+
+
+def test_trained_on_a_table_and_asked_in_json() -> None:
+    model = LogisticRegression(bits=12, schema={"site": "category", "new": "category"})
+    lines = b"".join(b"%d,%d,true\n" % (k % 5 == 1, k % 5) for k in range(200))
+    model.learn(formats.parse(b"click,site,new\n" + lines, "csv", schema=model.schema))
+    text = model.predict_one({"site": "1", "new": "true"})
+    assert text > 0.6
+    assert (
+        model.predict_one({"site": 1, "new": True}) == model.predict_one({"site": 1.0, "new": True}) == text
+    )
+
+
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**25), 10**25),
+    st.floats(-1e7, 1e7),
+    st.text(max_size=12),
+    st.sampled_from(["0.5", "1e3", "x", "", "nan", " 1"]),
+    st.lists(st.one_of(st.text(max_size=3), st.integers(), st.booleans(), st.none()), max_size=3),
+    st.just({}),
+)
+LINES = st.lists(
+    st.dictionaries(st.sampled_from(["a", "b", "site", "a_rather_long_name", "ž"]), VALUES, max_size=4).map(
+        lambda features: json.dumps({"features": features}).encode()
+    ),
+    max_size=6,
+).map(b"\n".join)
+SCHEMAS = [
+    Schema(default="category"),
+    Schema(default="number"),
+    Schema({"a": "category", "b": "number"}, "refuse"),
+    Schema({"a*": "number", "site": "ignore"}, "category"),
+    Schema({"*": "ignore", "a": "category", "ž": "number"}),
+]
+
+
+def known_conflicts(parsed: formats.Parsed, schema: Schema) -> dict[str, int]:
+    return {name: n for name, n in parsed.conflicts.items() if schema.kind_of(name) != "infer"}
+
+
+@settings(deadline=None, max_examples=100)
+@given(LINES, st.sampled_from(SCHEMAS))
+@example(
+    b'{"features":{"a":01,"b":1.}}\n{"features":{"a":-0.0,"b":"1."}}\n{"features":{"a":1e5}}', SCHEMAS[2]
+)
+@example(b'{"features":{"a":123456789012345.60,"b":true}}\n{"features":{"a":[1,"",true]}}', SCHEMAS[2])
+def test_compiled_json_reads_by_a_schema_as_python_does(text: bytes, schema: Schema) -> None:
+    ours, theirs = (
+        whole(reader, text)
+        for reader in (formats.reader("ndjson", schema=schema), plain_reader("ndjson", schema=schema))
+    )
+    assert_same(ours, theirs)
+
+
+VW_PIECES = [
+    *(b"1 ", b"|a", b" |a:2", b" |b", b" |site", b" |a_rather_long_name", b" |", b" x", b" 0.5", b" 1e9"),
+    *(
+        b" x:2",
+        b" x:y",
+        b" a=1",
+        b" b=x",
+        b" b=0.5",
+        b" b=0.5:2",
+        b" b=",
+        b" =b",
+        b" a:1",
+        b" site=x:1e9",
+        b"\n",
+    ),
+    *(b" \xc5\xbe=1", b" |\xc5\xbe", b"\r\n", b" -", b" nan", b" 0"),
+]
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.sampled_from(VW_PIECES), max_size=25).map(b"".join), st.sampled_from([*SCHEMAS, Schema()]))
+@example(b"1 |a |b |site\n1 |b\n", SCHEMAS[2])
+def test_compiled_vw_reads_by_a_schema_as_python_does(text: bytes, schema: Schema) -> None:
+    for separator in "=^":
+        options: Any = {"schema": schema, "namespace_separator": separator}
+        assert_same(whole(formats.reader("vw", **options), text), whole(plain_reader("vw", **options), text))
+
+
+@pytest.mark.parametrize(
+    ("line", "names", "values"),
+    [
+        (b"1 |bid 0.5", ["bid"], [0.5]),
+        (b"1 |bid:2 0.5 3", ["bid", "bid"], [1, 6]),
+        (b"1 |bid x:2", ["bid=x"], [2]),
+        (b"1 |bid 0", [], []),
+        (b"1 |site 00501 b:2", ["site=00501", "site=b"], [1, 2]),
+        (b"1 |site x:y", ["site=x=y"], [1]),
+        (b"1 |request_id r |site a", ["site=a"], [1]),
+        (b"1 | site=a bid=0.5 request_id=7 word", ["site=a", "bid", "word"], [1, 0.5, 1]),
+        (b"1 | site:a bid:0.5", ["site=a", "bid"], [1, 0.5]),
+    ],
+)
+def test_words_of_vw_text_obey_the_kind_of_their_field(
+    line: bytes, names: list[str], values: list[float]
+) -> None:
+    for reader in (formats.reader("vw", schema=SAID), plain_reader("vw", schema=SAID)):
+        batch = whole(reader, line).batch
+        assert batch.indices.tolist() == [index_of(name) for name in names]
+        assert batch.explicit_values().tolist() == values
+
+
+def test_older_names_are_what_the_separator_asks_for() -> None:
+    text = b"1 |site news x:y | f:text a=b\n"
+    names = {
+        "^": ["site^news", "site^x^y", "f^text", "a=b"],
+        "=": ["site=news", "site=x=y", "f=text", "a=b"],
+    }
+    for separator, expected in names.items():
+        batch = formats.parse(text, "vw", schema=Schema(namespace_separator=separator))
+        assert batch.indices.tolist() == [index_of(name) for name in expected]
+
+
+@pytest.mark.parametrize("format", ["ndjson", "vw", "csv"])
+def test_a_field_that_is_refused_is_named_and_so_is_the_nearest(format: str) -> None:
+    said = {"fields": {"site": "category", "hour": "number"}, "default": "refuse"}
+    text = {
+        "ndjson": b'{"features": {"sites": "a"}}',
+        "vw": b"1 |sites a",
+        "csv": b"click,sites\n1,a\n",
+    }[format]
+    with pytest.raises(FormatError, match=r"'sites' is not in the model's schema.*did you mean 'site'"):
+        formats.parse(text, format, schema=said)
+
+
+def test_numpy_and_python_numbers_are_the_texts_of_what_they_hold() -> None:
+    values = [np.int64(5), np.float64(5), np.uint8(5), 5, 5.0, "5", np.str_("5"), np.float32(5)]
+    batch = Batch.from_dicts([{"ad": value} for value in values], schema=SAID)
+    assert set(batch.indices.tolist()) == {index_of("ad=5")}
+    half = Batch.from_dicts([{"ad": np.float32(0.1)}, {"ad": 0.1}, {"ad": np.bool_(True)}], schema=SAID)
+    assert half.indices.tolist() == [index_of(f"ad={t}") for t in ("0.10000000149011612", "0.1", "true")]
