@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,14 @@ def break_off(service: ForkedService) -> int:
     """Send the first part of the body, and kill the service; return how many were learned."""
     with socket.create_connection((service.host, service.port)) as connection:
         head = (
-            f"POST {PATH}/update HTTP/1.1\r\nhost: x\r\ncontent-type: text/x-vw\r\n"
+            f"POST {PATH}/update HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/x-vw\r\n"
             f"idempotency-key: k\r\ncontent-length: {len(BODY)}\r\n\r\n"
         )
         connection.sendall(head.encode() + BODY[: len(BODY) * 2 // 3 + 5])
         with service.client() as client:
+            deadline = time.monotonic() + 60
             while (learned := int(client.get(PATH).json()["sequence"])) < GOOD // 2:
-                pass
+                assert time.monotonic() < deadline
     service.end()
     return learned
 
