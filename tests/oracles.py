@@ -293,7 +293,7 @@ class ScaleOracle:
         if self.recovering and before.bit_length() < after.bit_length():
             first = 1 << max(before.bit_length() - 1, 0)
             since = self.squares[f] - self.marks.get(f, 0.0)
-            if first >= 8 and self.marks[f] / first > 64 * since / (after - first):
+            if first >= 8 and self.marks[f] / first > 256 * since / (after - first):
                 self.squares[f], self.counts[f] = since, after - first
             self.marks[f] = self.squares[f]
 

@@ -18,6 +18,7 @@ import uvicorn
 from nonzero.errors import NonzeroError
 from nonzero_service import logs
 from nonzero_service.app import create_app
+from nonzero_service.budget import fitted
 from nonzero_service.errors import AddressError, StartError
 from nonzero_service.front.accepting import Accepting
 from nonzero_service.incidental import incidentally
@@ -169,7 +170,7 @@ def serve(settings: Settings, passed_over: Iterable[str] = ()) -> None:
         if named := sorted(passed_over):
             structlog.get_logger("server").info("variables of Kubernetes are passed over", variables=named)
         try:
-            server = Writer(settings)
+            server = Writer(fitted(settings))
             load_certificate(server.config)
             sockets = server.crew.listen()
         except AddressError as error:

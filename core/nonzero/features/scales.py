@@ -19,7 +19,7 @@ count for at most 4 times the scale where it is learned from.
 
 That bound needs a scale to begin with: a mad value among the first ten is believed. So a field's beginning is
 held against what came after it whenever its values have doubled in number: where the mean square of the first
-half is more than 64 times that of the second, the first half is forgotten, and the scale is that of the
+half is more than 256 times that of the second, the first half is forgotten, and the scale is that of the
 second. Models of version 1 do without; there such a field stays blind.
 """
 
@@ -40,7 +40,7 @@ LARGEST = 30.0  # what a scaled value is at most
 BELIEVED = 4.0  # how many times the scale a value counts for at most, where it is learned from
 SURE = 10.0  # values after which a scale is trusted to say what a mad value is
 NEAR = 0.99 * BELIEVED * BELIEVED  # below this many mean squares a value surely counts for its square
-CONTRADICTED = 64.0  # how many mean squares of what came after a field's beginning makes that one forgotten
+CONTRADICTED = 256.0  # how many mean squares of what came after a field's beginning makes that one forgotten
 EARLIEST = 8  # values that a beginning has at least, when it is held against what came after
 ONE_IN: Final = 64
 AT_ONCE: Final = 64

@@ -40,7 +40,12 @@ def make_directory(directory: Path) -> None:
     OSError
         Where the disk refuses, or something else has that name.
     """
-    directory.mkdir(DIRECTORY_MODE)
+    try:
+        directory.mkdir(DIRECTORY_MODE)
+    except FileExistsError as error:
+        if directory.is_dir():
+            raise
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(directory)) from error
     try:
         sync_directory(directory.parent)
     except BaseException:

@@ -34,10 +34,10 @@ if "nonzero_service" in " ".join(sys.orig_argv):
 
     batch_of, stream = Bodies.batch_of, Bodies.stream
 
-    def failing_batch_of(self, body):
+    def failing_batch_of(self, body, *more):
         if b"in-thread" in body:
             raise ValueError(f"cannot use {body!r}")
-        return batch_of(self, body)
+        return batch_of(self, body, *more)
 
     async def fail(body):
         raise ValueError(body)
@@ -54,8 +54,8 @@ if "nonzero_service" in " ".join(sys.orig_argv):
             threading.Thread(target=int, args=(body,)).start()
         return body
 
-    async def failing_stream(self, headers, receive, **more):
-        async for piece in stream(self, headers, receive, **more):
+    async def failing_stream(self, headers, receive, *more, **named):
+        async for piece in stream(self, headers, receive, *more, **named):
             yield piece
             raise KeyError(repr(headers), piece)
 

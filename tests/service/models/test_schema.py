@@ -96,7 +96,7 @@ def test_every_route_reads_by_it_and_so_it_is_after_a_start(
 
 
 def test_a_model_that_is_older_keeps_its_names(client: httpx.Client, tmp_path: Path) -> None:
-    route = put(client, tmp_path / "m", "older", namespace_separator="^", optimizer=None)
+    route = put(client, tmp_path / "m", "older", namespace_separator="^", version=1)
     assert set(client.get(route).json()["settings"]) == {"bits", "lanes", "scaled"}
     client.post(f"{route}/update", content="1 |site news\n" * 30, headers=VW)
     older = client.post(f"{route}/predict", content="|site news\n", headers=VW).json()["probability"]

@@ -154,6 +154,8 @@ def test_sizes_beyond_reason_take_no_memory(n: int) -> None:
 )
 def test_numbers_that_no_batch_has(column: str, value: float) -> None:
     batch = Batch([0, 2], [1, 2], [0.5, 2.0], [1], [3.0])
-    getattr(batch, column)[0] = value
+    spoiled = getattr(batch, column).copy()
+    spoiled[0] = value
+    vars(batch)[column] = spoiled
     with pytest.raises(BodyError):
         decode_batch(encode_batch(batch))
