@@ -33,7 +33,7 @@ from nonzero_service.models.origin import Origin
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
 from nonzero_service.storage.descriptors import named
-from nonzero_service.storage.files import keep_private
+from nonzero_service.storage.files import ensure_directory, keep_private
 from nonzero_service.storage.lock import DirectoryLock
 from nonzero_service.workers.crew import Crew
 
@@ -140,10 +140,10 @@ class Models:
 
     async def _open(self) -> None:
         settings = self.settings
-        settings.data_dir.mkdir(0o700, parents=True, exist_ok=True)
+        ensure_directory(settings.data_dir)
         self._lock = DirectoryLock(settings.data_dir)
         found = look(settings.data_dir)
-        self.folder.directory.mkdir(0o700, exist_ok=True)
+        ensure_directory(self.folder.directory)
         await asyncio.to_thread(self.folder.remove, found.unfinished)
         await asyncio.to_thread(self._keep_private)
         for path in found.passed_over:

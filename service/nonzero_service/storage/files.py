@@ -12,7 +12,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-__all__ = ["FILE_MODE", "check_usable", "keep_private", "make_directory", "sync_directory", "write_durably"]
+__all__ = [
+    "FILE_MODE",
+    "check_usable",
+    "ensure_directory",
+    "keep_private",
+    "make_directory",
+    "sync_directory",
+    "write_durably",
+]
 
 FILE_MODE: Final = 0o600
 """Of every file."""
@@ -32,6 +40,22 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+def ensure_directory(directory: Path) -> None:
+    """Make a directory, with those above it, where there is none.
+
+    Raises
+    ------
+    NotADirectoryError
+        Where something else has that name.
+    OSError
+        Where the disk refuses.
+    """
+    try:
+        directory.mkdir(DIRECTORY_MODE, parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(directory)) from error
+
+
 def make_directory(directory: Path) -> None:
     """Make a directory whose name is durable, or none.
 
@@ -40,12 +64,7 @@ def make_directory(directory: Path) -> None:
     OSError
         Where the disk refuses, or something else has that name.
     """
-    try:
-        directory.mkdir(DIRECTORY_MODE)
-    except FileExistsError as error:
-        if directory.is_dir():
-            raise
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(directory)) from error
+    directory.mkdir(DIRECTORY_MODE)
     try:
         sync_directory(directory.parent)
     except BaseException:
