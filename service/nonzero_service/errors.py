@@ -18,6 +18,8 @@
         ├── AddressError         the address cannot be listened on
         ├── StartError           the service cannot start; the log has said why
         ├── WorkerError          a process of the service has ended, or could not begin
+        │   └── ChannelError     what one process said to another cannot be understood
+        ├── WriterLostError      the process that learns has ended, or does not answer
         ├── LabelInFlightError   another label of the same impression is being learned from
         └── ClosedError          used after it was closed
 """
@@ -28,6 +30,7 @@ from nonzero.errors import NonzeroError
 
 __all__ = [
     "AddressError",
+    "ChannelError",
     "ClockRightError",
     "ClosedError",
     "GivenUpError",
@@ -44,6 +47,7 @@ __all__ = [
     "TooLargeError",
     "UnknownModelError",
     "WorkerError",
+    "WriterLostError",
 ]
 
 
@@ -113,3 +117,11 @@ class StartError(ServiceError):
 
 class WorkerError(ServiceError):
     """A process of the service has ended, or could not begin."""
+
+
+class ChannelError(WorkerError):
+    """What one process of the service said to another cannot be understood, or not be sent."""
+
+
+class WriterLostError(ServiceError):
+    """The process that learns has ended, or does not answer."""

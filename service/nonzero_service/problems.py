@@ -31,6 +31,7 @@ from nonzero_service.errors import (
     QueueFullError,
     TooLargeError,
     UnknownModelError,
+    WriterLostError,
 )
 from nonzero_service.storage.descriptors import SHORTAGE, without
 from nonzero_service.storage.errors import (
@@ -43,12 +44,13 @@ from nonzero_service.storage.errors import (
     StorageError,
 )
 
-__all__ = ["MAX_ERRORS", "Problem", "problem_of", "send_problem"]
+__all__ = ["MAX_ERRORS", "RETRY", "Problem", "problem_of", "send_problem"]
 
 MAX_ERRORS: Final = 100
 """How many bad lines are named; all are counted."""
 
 RETRY: Final = ((b"retry-after", b"1"),)
+"""Headers of an answer after which the same may be tried again."""
 
 FULL: Final = "the disk is full; nothing more is learned until there is room"
 
@@ -84,6 +86,7 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (QueueFullError, 503),
     (GivenUpError, 503),
     (ClosedError, 503),
+    (WriterLostError, 503),
     (JournalBusyError, 503),
     (JournalFailedError, 503),
     (JournalClosedError, 503),

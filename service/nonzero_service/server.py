@@ -28,7 +28,7 @@ from nonzero_service.settings import Settings
 from nonzero_service.workers.crew import Crew
 from nonzero_service.workers.reports import Reports
 
-__all__ = ["serve"]
+__all__ = ["LAST_SECONDS", "Server", "end_now", "serve"]
 
 
 HANDSHAKE_SECONDS: Final = 5.0
@@ -60,7 +60,7 @@ class Server(uvicorn.Server):
             self.failure = error
             self.should_exit = True
             try:
-                _later(LAST_SECONDS, _end)
+                _later(LAST_SECONDS, end_now)
                 _later(LAST_WORDS, setattr, self, "force_exit", True)
             except BaseException:  # noqa: BLE001 - who cannot be given time has none
                 os._exit(1)
@@ -137,8 +137,8 @@ class Writer(Server):
         """Begin to listen, and have the workers begin."""
         await super().startup(sockets)
         if self.crew.sharing:
-            reports = Reports(self.app.state.service, self.crew.counted)
-            await self.crew.begin(self, reports, self.fail)
+            service: Service = self.app.state.service
+            await self.crew.begin(self, Reports(service), service.metrics.add)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop, after the workers: what they have in flight is answered here."""
@@ -146,7 +146,8 @@ class Writer(Server):
             self.crew.stop()
         else:
             left = await self.crew.end(self.settings.grace_seconds)
-            self.config.timeout_graceful_shutdown = round(max(1, left))
+            # Any number of seconds, and the workers' are of the same time.
+            self.config.timeout_graceful_shutdown = max(0.1, left)  # type: ignore[assignment]
         await super().shutdown(sockets)
 
 
@@ -190,6 +191,7 @@ def _refuse(event: str, error: Exception) -> NoReturn:
     raise SystemExit(1) from error
 
 
-def _end() -> None:
+def end_now() -> None:
+    """End this process, whatever its threads are at."""
     logs.flush(LAST_FLUSH)
     os._exit(1)

@@ -55,7 +55,9 @@ def test_its_commands_run(start: Start, tmp_path: Path) -> None:
         assert client.get("/v1/models/default").json()["sequence"] == 50
 
 
-@pytest.mark.parametrize("place", ["*.py", "front/*.py", "models/*.py", "storage/*.py", "routes/*.py"])
+@pytest.mark.parametrize(
+    "place", ["*.py", "front/*.py", "models/*.py", "storage/*.py", "routes/*.py", "workers/*.py"]
+)
 def test_it_names_every_alarm(place: str) -> None:
     events = [
         event

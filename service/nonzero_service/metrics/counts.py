@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import accumulate
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
@@ -21,7 +21,14 @@ from nonzero_service import logs
 __all__ = ["Counts"]
 
 SECONDS: Final = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
+MOST_ITEMS: Final = 200
+"""Of a part. Each takes less than 300 bytes: names of models have up to 64, those of routes as many."""
+
 BOUNDS: Final = (*map(str, map(float, SECONDS)), "+Inf")
+
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class Durations(msgspec.Struct):
@@ -34,14 +41,14 @@ class Durations(msgspec.Struct):
 
 
 class Counted(msgspec.Struct):
-    """What was counted, by its labels."""
+    """A part of what was counted, by its labels."""
 
-    requests: dict[tuple[str, str, str], int]
-    durations: dict[str, Durations]
-    predictions: dict[str, int]
-    rejected: dict[str, int]
-    refused: dict[str, int]
-    lost_lines: int
+    requests: dict[tuple[str, str, str], int] = {}
+    durations: dict[str, Durations] = {}
+    predictions: dict[str, int] = {}
+    rejected: dict[str, int] = {}
+    refused: dict[str, int] = {}
+    lost_lines: int = 0
 
 
 class Counts(Collector):
@@ -79,24 +86,25 @@ class Counts(Collector):
         """Count predictions with an id that are not kept, because their token may not teach."""
         self.refused_impressions[model] += predictions
 
-    def take(self) -> bytes:
-        """Return all that was counted, for :meth:`add` in another process, and begin anew."""
+    def take(self) -> list[bytes]:
+        """Return all that was counted, for :meth:`add` in another process, and begin anew.
+
+        It comes in parts of less than 64 KB; in none, where nothing was counted.
+        """
         lost = logs.dropped()
         lines = self._lines_elsewhere + lost - self._lines_taken
-        counted = Counted(
-            self._requests,
-            self._durations,
-            self._predictions,
-            self._rejected,
-            self.refused_impressions,
-            lines,
-        )
+        parts = [Counted(lost_lines=lines)] if lines else []
+        parts += [Counted(requests=some) for some in _parts(self._requests)]
+        parts += [Counted(durations=some) for some in _parts(self._durations)]
+        parts += [Counted(predictions=some) for some in _parts(self._predictions)]
+        parts += [Counted(rejected=some) for some in _parts(self._rejected)]
+        parts += [Counted(refused=some) for some in _parts(self.refused_impressions)]
         self._begin()
         self._lines_taken = lost
-        return msgspec.msgpack.encode(counted)
+        return [msgspec.msgpack.encode(part) for part in parts]
 
     def add(self, taken: bytes) -> None:
-        """Add what :meth:`take` returned elsewhere."""
+        """Add one part of what :meth:`take` returned elsewhere."""
         counted = msgspec.msgpack.decode(taken, type=Counted)
         for key, count in counted.requests.items():
             self._requests[key] += count
@@ -142,3 +150,8 @@ class Counts(Collector):
             "Lines of the log that were lost, because nobody took them or they could not be written.",
             self._lines_elsewhere + logs.dropped() - self._lines_taken,
         )
+
+
+def _parts(counts: dict[K, V]) -> list[dict[K, V]]:
+    items = list(counts.items())
+    return [dict(items[i : i + MOST_ITEMS]) for i in range(0, len(items), MOST_ITEMS)]

@@ -17,6 +17,7 @@ from nonzero_service.metrics.counts import Counts
 from nonzero_service.metrics.delayed import Delayed
 from nonzero_service.metrics.process import Process
 from nonzero_service.models.registry import Models
+from nonzero_service.workers.crew import Crew
 
 __all__ = ["Metrics"]
 
@@ -41,6 +42,7 @@ class Metrics(Counts):
         self._registry.register(self._learned)
         self._registry.register(Delayed(models, self))
         self._registry.register(_Sliced(models))
+        self._registry.register(_Workers(models.crew))
         self._registry.register(Process())
 
     def text(self) -> bytes:
@@ -154,3 +156,21 @@ class _Sliced(Collector):
                     clicks.add_metric(name, one.clicks)
                     predicted.add_metric(name, one.predicted)
         yield from (examples, clicks, predicted)
+
+
+class _Workers(Collector):
+    """The further processes of the service."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+
+    def collect(self) -> Iterator[Metric]:
+        workers = GaugeMetricFamily("nonzero_workers", "Workers, by how they are.", labels=("state",))
+        for state, count in self._crew.states().items():
+            workers.add_metric((state,), count)
+        yield workers
+        yield CounterMetricFamily(
+            "nonzero_workers_replaced",
+            "Workers that ended, or could not be started, and are tried again.",
+            self._crew.replaced,
+        )

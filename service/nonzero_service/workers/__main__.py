@@ -1,5 +1,14 @@
-"""What the writer starts: ``python -m nonzero_service.workers``, its channel as standard input."""
+"""What the writer starts: ``python -m nonzero_service.workers PID``, its channel as standard input.
 
-from nonzero_service.workers.worker import main
+PID is the writer's.
+"""
+
+import sys
+
+from nonzero_service.workers.bond import wake_with_end_of
+
+wake_with_end_of(int(sys.argv[1]))
+
+from nonzero_service.workers.worker import main  # noqa: E402 - importing it takes seconds
 
 main()

@@ -1,14 +1,12 @@
-"""The crew: the writer's side of its workers. It begins them, tells them what there is, and ends them."""
+"""The crew: the writer's side of its workers. It keeps them running, and tells them what there is."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-import sys
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -17,40 +15,29 @@ from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
 from nonzero import LogisticRegression
-from nonzero_service.errors import NotReadyError, WorkerError
-from nonzero_service.listening import beside, inner_config_of, listen
+from nonzero_service.errors import ChannelError, NotReadyError
+from nonzero_service.listening import inner_config_of, listen
+from nonzero_service.logs import described
 from nonzero_service.settings import Settings
-from nonzero_service.workers.channel import Channel
+from nonzero_service.workers.child import Child
 from nonzero_service.workers.forwarding import PassedOn
-from nonzero_service.workers.messages import (
-    Begin,
-    Connect,
-    Count,
-    FromWorker,
-    Offer,
-    Ready,
-    Stop,
-    Sweep,
-)
+from nonzero_service.workers.messages import Connect, FromWorker, Offer, Pong, Ready, Stop, Sweep
 
 __all__ = ["Crew"]
 
 COUNT_SECONDS: Final = 1.0
 """How long the metrics wait for what workers have counted."""
 
-RESPITE: Final = 0.5
-"""Seconds before a worker that ended is replaced."""
+FIRST_RESPITE: Final = 0.5
+"""Seconds before a worker that ended is replaced; twice as many each time that this happens again."""
+LONGEST_RESPITE: Final = 30.0
+WELL_SECONDS: Final = 30.0
+"""A worker that has served so long is replaced as if it were the first."""
 
-
-class Worker:
-    """One worker, as the writer knows it."""
-
-    def __init__(self, number: int, process: asyncio.subprocess.Process) -> None:
-        self.number = number
-        self.process = process
-        self.ready = False
-        self.counted = asyncio.Event()
-        self.channel: Channel[FromWorker]
+LAST_SECOND: Final = 1.0
+"""Of the time that a stop may take, what is left when workers that have not ended are killed."""
+REAP_SECONDS: Final = 0.5
+"""How long the end of what was killed is waited for."""
 
 
 class Crew:
@@ -64,11 +51,14 @@ class Crew:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.replaced = 0
+        """How many have ended and were replaced, or are to be."""
         self._listeners: list[socket.socket] = []
         self._models: dict[str, LogisticRegression] = {}
-        self._workers: dict[int, Worker] = {}
+        self._children: dict[int, Child] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._ending = False
+        self._ending = asyncio.Event()
+        self._complete = not self.sharing
         self.warm = asyncio.Event()
         """Set when the writer has compiled what workers need: until then they would compile it too."""
         self._log = structlog.get_logger("workers")
@@ -91,9 +81,7 @@ class Crew:
         self._listeners = listen(self.settings.host, self.settings.port, self.sharing)
         return self._listeners
 
-    async def begin(
-        self, server: uvicorn.Server, reports: ASGIApp, on_failure: Callable[[Exception], None]
-    ) -> None:
+    async def begin(self, server: uvicorn.Server, reports: ASGIApp, count: Callable[[bytes], object]) -> None:
         """Start every worker, once this process is warm.
 
         Parameters
@@ -102,83 +90,83 @@ class Crew:
             The writer's: its application answers what workers pass on.
         reports
             The application that takes what workers report.
-        on_failure
-            Told when a worker could not begin: the service must end.
+        count
+            Told what workers have counted.
         """
         self._server = server
         self._passed_on = inner_config_of(PassedOn(server.config.loaded_app))
         self._reports = inner_config_of(reports)
-        self._on_failure = on_failure
+        self._count = count
         # Not among the connections of the service, whose number is bounded; a stop waits for their requests.
         self._state = ServerState()
         self._state.tasks = server.server_state.tasks
-        self._spawn(self._start_all())
+        for number in range(1, self.settings.workers):
+            self._spawn(self._keep(number))
 
     def stop(self) -> None:
         """Tell every worker to end its requests and then itself."""
-        self._ending = True
+        self._ending.set()
         self.warm.set()
-        for worker in self._workers.values():
-            worker.channel.send(Stop())
+        for child in self._children.values():
+            child.send(Stop())
+            if not child.spoke:  # it has no requests
+                child.kill()
 
     async def end(self, seconds: float) -> float:
         """Stop every worker and wait for their end, but so long at most; return the seconds that are left."""
         self.stop()
         deadline = time.monotonic() + seconds
-        while self._tasks and time.monotonic() < deadline and not self._server.force_exit:
+        last = deadline - min(LAST_SECOND, seconds / 4)
+        while self._tasks and time.monotonic() < last and not self._server.force_exit:
             await asyncio.wait(self._tasks, timeout=0.1)
-        for worker in self._workers.values():
-            with suppress(ProcessLookupError):
-                worker.process.kill()
+        for child in self._children.values():
+            self._log.error("a worker has not ended in time; it is killed", worker=child.number)
+            child.kill()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=REAP_SECONDS)
         return deadline - time.monotonic()
 
-    async def _start_all(self) -> None:
+    async def _keep(self, number: int) -> None:
+        """Keep one worker running: replace what ends, and try again what cannot begin, ever later."""
         await self.warm.wait()
-        for number in range(1, self.settings.workers):
-            if not self._ending:
-                await self._start(number)
-
-    async def _start(self, number: int) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",
-                "-m",
-                "nonzero_service.workers",
-                stdin=theirs.fileno(),
-                start_new_session=True,
-            )
-        worker = Worker(number, process)
-        worker.channel = Channel(ours, FromWorker, partial(self._heard, worker))
-        listeners = [beside(one) for one in self._listeners]
-        settings = self.settings.model_dump(mode="json")
-        worker.channel.send(Begin(number, settings), *(one.fileno() for one in listeners))
-        for one in listeners:
-            one.close()
-        self._workers[number] = worker
-        for name, model in self._models.items():
-            worker.channel.send(Offer(name), model.share().descriptor)
-        if self._ending:
-            worker.channel.send(Stop())
-        self._spawn(self._watch(worker))
-
-    async def _watch(self, worker: Worker) -> None:
-        """Replace a worker that ends; one that ends before it was ready would do so again."""
-        status = await worker.process.wait()
-        worker.channel.close()
-        del self._workers[worker.number]
-        if self._ending:
-            return
-        if not worker.ready:
-            self._on_failure(
-                WorkerError(f"worker {worker.number} ended with status {status} before it was ready")
-            )
-            return
-        self._log.error("a worker has ended; another takes its place", worker=worker.number, status=status)
-        await asyncio.sleep(RESPITE)
-        if not self._ending:
-            await self._start(worker.number)
+        respite = FIRST_RESPITE
+        while not self._ending.is_set():
+            try:
+                child = await Child.start(
+                    number, self.settings.model_dump(mode="json"), self._listeners, self._heard
+                )
+            except Exception as error:  # noqa: BLE001 - whatever it is may pass, and the service goes on
+                self._log.error(
+                    "a worker cannot be started; it is tried again",
+                    worker=number,
+                    reason=described(error),
+                    seconds=respite,
+                )
+            else:
+                self._children[number] = child
+                for name, model in self._models.items():
+                    child.send(Offer(name), model.share().descriptor)
+                if self._ending.is_set():
+                    child.kill()
+                status = await child.attend()
+                del self._children[number]
+                if self._ending.is_set():
+                    return
+                since = child.ready_since
+                if since is not None and time.monotonic() - since > WELL_SECONDS:
+                    respite = FIRST_RESPITE
+                self._log.error(
+                    "a worker has ended; another takes its place",
+                    worker=number,
+                    pid=child.process.pid,
+                    status=status,
+                    ready=since is not None,
+                    seconds=respite,
+                )
+            self.replaced += 1
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), respite)
+            respite = min(2 * respite, LONGEST_RESPITE)
 
     # -- what workers are told -------------------------------------------------------------------------
 
@@ -186,49 +174,61 @@ class Crew:
         """Let workers predict with a model, whose memory is shared."""
         if self.sharing:
             self._models[name] = model
-            for worker in self._workers.values():
-                worker.channel.send(Offer(name), model.share().descriptor)
+            for child in self._children.values():
+                child.send(Offer(name), model.share().descriptor)
 
     def withdraw(self, name: str) -> None:
         """Let no worker begin another prediction with a model: when this returns, none does."""
         model = self._models.pop(name, None)
         if model is not None:
             model.share().withdraw()
-            for worker in self._workers.values():
-                worker.channel.send(Sweep())
+            for child in self._children.values():
+                child.send(Sweep())
+
+    # -- how they are ----------------------------------------------------------------------------------
 
     def check_ready(self) -> None:
-        """Raise :class:`NotReadyError` while a worker is not ready."""
-        missing = self.settings.workers - 1 - sum(worker.ready for worker in self._workers.values())
-        if missing:
+        """Raise :class:`NotReadyError` until every worker has been ready once.
+
+        Later a worker that is missing makes the service slower, not unready: those that there are answer.
+        """
+        if not self._complete:
+            missing = self.settings.workers - 1 - self._begun()
             raise NotReadyError(f"{missing} of {self.settings.workers} processes are still starting")
+
+    def _begun(self) -> int:
+        return sum(child.ready_since is not None for child in self._children.values())
+
+    def states(self) -> dict[str, int]:
+        """Return how many workers are ready, starting, silent (they do not answer) and missing."""
+        found = {"ready": 0, "starting": 0, "silent": 0, "missing": 0}
+        for child in self._children.values():
+            found["ready" if child.ready else "starting" if child.ready_since is None else "silent"] += 1
+        found["missing"] = self.settings.workers - 1 - len(self._children)
+        return found
 
     async def gather_counts(self) -> None:
         """Return when what all workers have counted was added to the writer's."""
-        asked = [worker for worker in self._workers.values() if worker.ready]
-        for worker in asked:
-            worker.counted.clear()
-            worker.channel.send(Count())
-        with suppress(TimeoutError):
-            async with asyncio.timeout(COUNT_SECONDS):
-                for worker in asked:
-                    await worker.counted.wait()
-
-    def counted(self, number: int) -> None:
-        """Note that a worker's counts were added."""
-        if number in self._workers:
-            self._workers[number].counted.set()
+        asked = [asyncio.ensure_future(child.report()) for child in self._children.values() if child.ready]
+        if asked:
+            _, late = await asyncio.wait(asked, timeout=COUNT_SECONDS)
+            for one in late:
+                one.cancel()
 
     # -- what workers tell -----------------------------------------------------------------------------
 
-    def _heard(self, worker: Worker, message: FromWorker, descriptors: list[int]) -> None:
+    def _heard(self, message: FromWorker, descriptors: list[int]) -> None:
+        if len(descriptors) != isinstance(message, Connect):
+            for one in descriptors:
+                socket.close(one)
+            raise ChannelError(f"{type(message).__name__} came with {len(descriptors)} descriptors")
         match message:
             case Ready():
-                worker.ready = True
-                self._log.info("a worker is ready", worker=worker.number, pid=worker.process.pid)
+                self._complete = self._complete or self._begun() == self.settings.workers - 1
+            case Pong(_, counted) if counted is not None:
+                self._count(counted)
             case Connect(reports):
-                [descriptor] = descriptors
-                self._spawn(self._adopt(descriptor, self._reports if reports else self._passed_on))
+                self._spawn(self._adopt(descriptors[0], self._reports if reports else self._passed_on))
 
     async def _adopt(self, descriptor: int, config: uvicorn.Config) -> None:
         """Answer the requests that come over a connection."""

@@ -11,43 +11,35 @@ import asyncio
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
-import httptools
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from nonzero_service.errors import WriterLostError
 from nonzero_service.front.access import MAY_NOT_TEACH
-from nonzero_service.problems import Problem, problem_of, send_problem
-from nonzero_service.requests import made_request_id
-from nonzero_service.storage.errors import OutcomeUnknownError
+from nonzero_service.metrics.counts import Counts
+from nonzero_service.requests import Requests
+from nonzero_service.workers.writer_connection import HOP_BY_HOP, WriterConnection
 
 __all__ = ["Answer", "Forwarder", "PassedOn"]
-
-HIGH_WATER: Final = 1 << 16
-"""So much of an answer may wait here for the client."""
 
 MOST_IDLE: Final = 64
 """Connections kept for later."""
 
-# Of the connection, not of the request or the answer (RFC 9110, section 7.6.1).
-HOP_BY_HOP: Final = frozenset(
-    (
-        b"connection",
-        b"keep-alive",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    )
-)
-SERVERS_OWN: Final = HOP_BY_HOP | {b"date"}
-
 GUARDS_OWN: Final = b"nonzero-may-not-teach"
 """In the head of what is passed on: what the worker's guard has noted of the request; never a client's."""
-CONTINUE: Final = 100
-"""The status by which a body is asked for."""
+
+SAFE: Final = frozenset(("GET", "HEAD", "OPTIONS"))
+"""Methods by which nothing is changed."""
+
+NOT_TAKEN: Final = "the process that learns has ended, or does not answer; nothing was done, try again"
+NOT_CONNECTED: Final = (
+    "this process has no file descriptor free to ask the one that learns; nothing was done, try again"
+)
+UNKNOWN: Final = (
+    "the outcome is unknown, because the process that learns has ended, or does not answer; send the request "
+    "again, an update with the same Idempotency-Key: what was kept of it is recognised"
+)
 
 
 class Answer(NamedTuple):
@@ -64,15 +56,31 @@ class Forwarder:
     ----------
     hand_over
         Gives the writer its end of a new connection.
+    counts
+        Where requests are counted that the writer does not answer; it counts the others.
     """
 
-    def __init__(self, hand_over: Callable[[socket.socket], object]) -> None:
+    def __init__(self, hand_over: Callable[[socket.socket], object], counts: Counts) -> None:
         self._hand_over = hand_over
-        self._idle: list[_Connection] = []
+        self._counts = counts
+        self._idle: list[WriterConnection] = []
+        self._busy: set[WriterConnection] = set()
+        self._refusing = False
+
+    def refuse(self, refusing: bool) -> None:
+        """Wait for the writer no longer, because it does not answer; or, with False, again."""
+        self._refusing = refusing
+        if refusing:
+            for connection in self._busy:
+                connection.abort()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on."""
-        connection = await self._connection(scope["method"] == "HEAD")
+        try:
+            connection = await self._connection(scope["method"] == "HEAD")
+        except WriterLostError as error:
+            await self._fail(error, scope, receive, send)
+            return
         begun = False
         send_request = connection.send_when_wanted if _expects(scope) else connection.send
         sending = asyncio.create_task(send_request(_head(scope), _chunked(scope), receive))
@@ -84,24 +92,30 @@ class Forwarder:
             while more:
                 body, more = await connection.body()
                 await send({"type": "http.response.body", "body": body, "more_body": more})
-        except ConnectionError as error:
-            if connection.left:  # the client went first: nobody waits for an answer
-                return
-            if begun:
-                raise  # the client sees that this answer is not whole
-            scope["request_id"] = made_request_id().decode()
-            await send_problem(scope, send, connection.refusal or problem_of(OutcomeUnknownError(str(error))))
+        except ConnectionError:
+            # Where the client went first nobody waits for an answer; one that has begun it sees cut off.
+            if not connection.left and not begun:
+                lost = WriterLostError(NOT_TAKEN if scope["method"] in SAFE else UNKNOWN)
+                await self._fail(connection.refusal or lost, scope, receive, send)
         finally:
             await _end(sending)
             self._put_back(connection)
+
+    async def _fail(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that the writer does not."""
+
+        async def failing(*_: object) -> None:
+            raise error
+
+        await Requests(failing, self._counts)(scope, receive, send)
 
     async def post(self, path: str, body: bytes) -> Answer:
         """Send a request of the worker's own.
 
         Raises
         ------
-        OutcomeUnknownError
-            Where the writer is gone.
+        WriterLostError
+            Where the writer has ended, or does not answer.
         """
 
         async def receive() -> Message:
@@ -118,28 +132,42 @@ class Forwarder:
                 pieces.append(piece)
             return Answer(status, b"".join(pieces))
         except ConnectionError as error:
-            raise OutcomeUnknownError("the writer is gone") from error
+            raise WriterLostError(UNKNOWN) from error
         finally:
             await _end(sending)
             self._put_back(connection)
 
-    async def _connection(self, bodiless: bool = False) -> _Connection:
+    async def _connection(self, bodiless: bool = False) -> WriterConnection:
         """Return a connection for one request; `bodiless`: its answer has a length and no body."""
-        while self._idle:
+        if self._refusing:
+            raise WriterLostError(NOT_TAKEN)
+        connection = None
+        while self._idle and (connection is None or connection.lost):
             connection = self._idle.pop()
-            if not connection.lost:
-                connection.begin(bodiless)
-                return connection
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._hand_over(theirs)
-        ours.setblocking(False)
-        loop = asyncio.get_running_loop()
-        _, connection = await loop.create_unix_connection(_Connection, sock=ours)
+        if connection is None or connection.lost:
+            try:
+                connection = await self._new_connection()
+            except OSError as error:
+                raise WriterLostError(NOT_CONNECTED) from error
+        self._busy.add(connection)
         connection.begin(bodiless)
         return connection
 
-    def _put_back(self, connection: _Connection) -> None:
+    async def _new_connection(self) -> WriterConnection:
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                self._hand_over(theirs)
+            ours.setblocking(False)
+            loop = asyncio.get_running_loop()
+            _, connection = await loop.create_unix_connection(WriterConnection, sock=ours)
+        except BaseException:
+            ours.close()
+            raise
+        return connection
+
+    def _put_back(self, connection: WriterConnection) -> None:
+        self._busy.discard(connection)
         if connection.reusable and len(self._idle) < MOST_IDLE:
             self._idle.append(connection)
         else:
@@ -164,162 +192,6 @@ class PassedOn:
             if name == GUARDS_OWN:
                 scope[MAY_NOT_TEACH] = value.decode()
         await self.app(scope, receive, send)
-
-
-class _Connection(asyncio.Protocol):
-    """One connection to the writer."""
-
-    def __init__(self) -> None:
-        self.lost = False
-        self.left = False
-        """Whether the client went before its answer had ended."""
-        self.refusal: Problem | None = None
-        """Why the rest of the request's body was not read."""
-        self._changed = asyncio.Event()
-        self._writable = asyncio.Event()
-        self._writable.set()
-
-    def begin(self, bodiless: bool) -> None:
-        """Be ready for the next request."""
-        self._parser = httptools.HttpResponseParser(self)
-        self._bodiless = bodiless
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._continued = self._headed = self._sent = self._complete = False
-        self._body = bytearray()
-        self._changed.clear()
-
-    @property
-    def reusable(self) -> bool:
-        """Whether request and answer have ended and the connection lasts."""
-        ended = self._sent and self._complete and not self._body
-        return ended and not self.lost and not self._bodiless and bool(self._parser.should_keep_alive())
-
-    def abort(self) -> None:
-        """Close at once: the writer sees that its client has gone."""
-        self._transport.abort()
-
-    # -- the request -----------------------------------------------------------------------------------
-
-    async def send(self, head: bytes, chunked: bool, receive: Receive, watch: bool = True) -> None:
-        """Send a request as it is received; then, with `watch`, see whether the client goes."""
-        try:
-            more = True
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientDisconnect
-                body, more = message.get("body", b""), message.get("more_body", False)
-                if chunked:
-                    body = (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + (
-                        b"" if more else b"0\r\n\r\n"
-                    )
-                if head or body:
-                    self._transport.write(b"".join((head, body)))
-                head = b""
-                await self._writable.wait()
-            self._sent = True
-            if watch:
-                await receive()  # the client's going, or the answer's end
-                raise ClientDisconnect
-        except ClientDisconnect:
-            if not self._complete:
-                self.left = True
-                self.abort()
-        except Problem as problem:  # the rest of the body is not to be read
-            self.refusal = problem
-            self.abort()
-
-    async def send_when_wanted(self, head: bytes, chunked: bool, receive: Receive) -> None:
-        """Send a head, and the body where the writer asks for it: only then is the client told to send it."""
-        self._transport.write(head)
-        with suppress(ConnectionError):  # who waits for the answer meets it too
-            await self._until(lambda: self._continued or self._headed)
-        if self._continued:
-            await self.send(b"", chunked, receive)
-
-    # -- the answer ------------------------------------------------------------------------------------
-
-    async def head(self) -> tuple[int, list[tuple[bytes, bytes]]]:
-        """Return the answer's status and headers.
-
-        Raises
-        ------
-        ConnectionError
-            Where the connection ended before.
-        """
-        await self._until(lambda: self._headed)
-        return self._parser.get_status_code(), self._headers
-
-    async def body(self) -> tuple[bytes, bool]:
-        """Return what there is of the body, and whether more will come.
-
-        Raises
-        ------
-        ConnectionError
-            Where the connection ended before the answer.
-        """
-        await self._until(lambda: bool(self._body) or self._complete)
-        body = bytes(self._body)
-        self._body.clear()
-        if not self._complete:
-            self._transport.resume_reading()
-        return body, not self._complete
-
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        while not condition():
-            if self.lost:
-                raise ConnectionResetError("the writer closed the connection")
-            self._changed.clear()
-            await self._changed.wait()
-
-    # -- what asyncio and the parser call --------------------------------------------------------------
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
-
-    def connection_lost(self, _: Exception | None) -> None:
-        self.lost = True
-        self._changed.set()
-        self._writable.set()
-
-    def pause_writing(self) -> None:
-        self._writable.clear()
-
-    def resume_writing(self) -> None:
-        self._writable.set()
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError:
-            self.abort()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if name.lower() not in SERVERS_OWN:
-            self._headers.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        if self._parser.get_status_code() == CONTINUE:
-            self._continued = True
-            self._headers.clear()
-            self._changed.set()
-            return
-        self._headed = True
-        if self._bodiless:
-            self._complete = True
-        self._changed.set()
-
-    def on_body(self, body: bytes) -> None:
-        self._body += body
-        if len(self._body) > HIGH_WATER:
-            self._transport.pause_reading()
-        self._changed.set()
-
-    def on_message_complete(self) -> None:
-        if not self._headed:  # it was the answer to whether a body is wanted
-            return
-        self._complete = True
-        self._changed.set()
 
 
 def _head(scope: Scope) -> bytes:

@@ -107,11 +107,19 @@ class MappedModels:
         self._models: dict[str, LogisticRegression] = {}
 
     def map(self, name: str, descriptor: int) -> None:
-        """Map a model, in the place of one of the same name."""
-        model = LogisticRegression.attach(descriptor)
+        """Map a model, in the place of one of the same name; the descriptor is closed.
+
+        Raises
+        ------
+        OSError
+            Where there is no memory for it, or no room among the maps.
+        """
+        try:
+            model = LogisticRegression.attach(descriptor)
+        finally:
+            os.close(descriptor)
         model.recalibrating = self._recalibrating
         self._models[name] = model
-        os.close(descriptor)
 
     def has(self, name: str) -> bool:
         """Whether a model of this name is mapped, and not withdrawn."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["Begin", "Connect", "Count", "FromWorker", "FromWriter", "Offer", "Ready", "Stop", "Sweep"]
+__all__ = ["Begin", "Connect", "FromWorker", "FromWriter", "Offer", "Ping", "Pong", "Ready", "Stop", "Sweep"]
 
 
 class Begin(msgspec.Struct, tag=True):
@@ -26,8 +26,10 @@ class Sweep(msgspec.Struct, tag=True):
     """To a worker: let go of memory that was withdrawn."""
 
 
-class Count(msgspec.Struct, tag=True):
-    """To a worker: send what you have counted."""
+class Ping(msgspec.Struct, tag=True):
+    """To a worker: say that you are there, and what you have counted."""
+
+    number: int
 
 
 class Stop(msgspec.Struct, tag=True):
@@ -45,5 +47,14 @@ class Connect(msgspec.Struct, tag=True):
     """Whether they will be its own reports, and not what it passes on."""
 
 
-FromWriter = Begin | Offer | Sweep | Count | Stop
-FromWorker = Ready | Connect
+class Pong(msgspec.Struct, tag=True):
+    """From a worker: it is there, and has counted this since it said so last."""
+
+    number: int
+    """The ping's; 0 where more will follow, or where there was none."""
+    counted: bytes | None
+    """A part of it, as :meth:`nonzero_service.metrics.counts.Counts.take` makes them."""
+
+
+FromWriter = Begin | Offer | Sweep | Ping | Stop
+FromWorker = Ready | Connect | Pong

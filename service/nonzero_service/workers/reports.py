@@ -1,13 +1,12 @@
-"""What workers report to the writer: impressions that are to be kept, and what they have counted.
+"""What workers report to the writer: impressions that are to be kept.
 
 These requests come over connections of their own, on which nothing is passed on for others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import msgspec
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from nonzero_service.problems import problem_of
@@ -25,31 +24,24 @@ LARGEST = 1 << 40
 class Reports:
     """The ASGI application that takes them.
 
-    ``POST /impressions/{model}`` is answered when they are as durable as the settings ask for, ``POST
-    /counts/{worker}`` when they are added.
+    ``POST /impressions/{model}`` is answered when they are as durable as the settings ask for.
 
     Parameters
     ----------
     service
         The writer's parts.
-    counted
-        Told which worker's counts were added.
     """
 
-    def __init__(self, service: Service, counted: Callable[[int], object]) -> None:
+    def __init__(self, service: Service) -> None:
         self.service = service
-        self._counted = counted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        _, kind, name = scope["path"].split("/")
-        body = await read_whole(receive, LARGEST) or b""
+        name = scope["path"].rpartition("/")[2]
         try:
-            if kind == "impressions":
-                await self._keep(name, body)
-            else:
-                self.service.metrics.add(body)
-                self._counted(int(name))
+            await self._keep(name, await read_whole(receive, LARGEST) or b"")
+        except ClientDisconnect:  # the worker has ended in the middle
+            return
         except Exception as error:  # noqa: BLE001 - the worker's client gets it
             problem = problem_of(error)
             await send_json(send, msgspec.json.encode(problem.detail), problem.status)

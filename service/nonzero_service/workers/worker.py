@@ -9,28 +9,46 @@ import sys
 from typing import Final
 
 import msgspec
+import structlog
 import uvicorn
 
 from nonzero_service import logs
-from nonzero_service.errors import WorkerError
+from nonzero_service.errors import ChannelError, WorkerError
 from nonzero_service.listening import config_of
 from nonzero_service.metrics.counts import Counts
-from nonzero_service.problems import Problem
+from nonzero_service.problems import RETRY, Problem
 from nonzero_service.routes.learning import prediction_route
 from nonzero_service.routes.shortcut import Shortcut
-from nonzero_service.server import Server
+from nonzero_service.server import LAST_SECONDS, Server, end_now
 from nonzero_service.service import Parts
 from nonzero_service.settings import Settings
 from nonzero_service.warming import warm_up
 from nonzero_service.wire.bodies import Bodies
+from nonzero_service.workers.bond import end_with_writer
 from nonzero_service.workers.channel import Channel, receive
 from nonzero_service.workers.forwarding import Forwarder
 from nonzero_service.workers.mapped import MappedModels
-from nonzero_service.workers.messages import Begin, Connect, Count, FromWriter, Offer, Ready, Stop, Sweep
+from nonzero_service.workers.messages import (
+    Begin,
+    Connect,
+    FromWriter,
+    Offer,
+    Ping,
+    Pong,
+    Ready,
+    Stop,
+    Sweep,
+)
 
 __all__ = ["main"]
 
 STANDARD_INPUT: Final = 0
+
+TICK_SECONDS: Final = 1.0
+"""How often the writer asks, or nearly."""
+
+SILENT_TICKS: Final = 10
+"""After so many, in which this process ran, without a word of the writer nobody waits for it any longer."""
 
 
 class Worker(Server):
@@ -50,9 +68,10 @@ class Worker(Server):
         settings = Settings(**begin.settings)
         self.models = MappedModels(self._keep, settings.recalibration == "on")
         self._socket = channel
-        self._to_writer = Forwarder(lambda sock: self._connect(sock, reports=False))
-        self._reporting = Forwarder(lambda sock: self._connect(sock, reports=True))
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._to_writer = Forwarder(lambda sock: self._connect(sock, reports=False), self.counts)
+        self._reporting = Forwarder(lambda sock: self._connect(sock, reports=True), self.counts)
+        self._silent = 0
+        self._log = structlog.get_logger("workers")
         app = self._application(settings)
         super().__init__(config_of(app, app.at_once, settings, self.counts, "off"))
 
@@ -66,6 +85,7 @@ class Worker(Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen, when everything that a prediction runs was run once."""
         self._channel: Channel[FromWriter] = Channel(self._socket, FromWriter, self._heard, self._alone)
+        self._watching = asyncio.create_task(self._watch())
         await asyncio.to_thread(warm_up)
         await uvicorn.Server.startup(self, sockets)
         self.accept()
@@ -75,24 +95,55 @@ class Worker(Server):
         """End the requests in flight."""
         await self._accepting.close()
         await uvicorn.Server.shutdown(self, sockets)
+        self._watching.cancel()
+        self._tell_counts(0)
         self._channel.close()
         self._bodies.close()
 
-    def _alone(self) -> None:
-        self.fail(WorkerError("the writer has ended"))
+    def _alone(self, error: ChannelError | None) -> None:
+        self.fail(error or WorkerError("the writer has ended"))
+
+    async def _watch(self) -> None:
+        """Notice when the writer says nothing any more: then what needs it is refused, not kept waiting."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            self._silent += 1
+            if self._silent == SILENT_TICKS:
+                self._log.error(
+                    "the writer does not answer; what needs it is refused",
+                    seconds=round(SILENT_TICKS * TICK_SECONDS),
+                )
+                self._refuse(True)
+
+    def _refuse(self, refusing: bool) -> None:
+        self._to_writer.refuse(refusing)
+        self._reporting.refuse(refusing)
 
     # -- what the writer says --------------------------------------------------------------------------
 
     def _heard(self, message: FromWriter, descriptors: list[int]) -> None:
+        if len(descriptors) != isinstance(message, Offer):
+            for one in descriptors:
+                os.close(one)
+            raise ChannelError(f"{type(message).__name__} came with {len(descriptors)} descriptors")
         match message:
             case Offer(name):
-                self.models.map(name, descriptors[0])
+                try:
+                    self.models.map(name, descriptors[0])
+                except OSError as error:
+                    self._log.warning(
+                        "a model cannot be mapped; the writer predicts with it",
+                        model=name,
+                        reason=logs.described(error),
+                    )
             case Sweep():
                 self.models.sweep()
-            case Count():
-                task = asyncio.get_running_loop().create_task(self._report_counts())
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+            case Ping(number):
+                if self._silent >= SILENT_TICKS:
+                    self._log.info("the writer answers again")
+                    self._refuse(False)
+                self._silent = 0
+                self._tell_counts(number)
             case Stop():
                 self.should_exit = True
 
@@ -111,21 +162,28 @@ class Worker(Server):
         """
         status, answer = await self._reporting.post(f"/impressions/{model}", impressions)
         if status not in (200, 404):
-            raise Problem(status, msgspec.json.decode(answer, type=str))
+            raise Problem(
+                status, msgspec.json.decode(answer, type=str), headers=RETRY if status == 503 else ()
+            )
 
-    async def _report_counts(self) -> None:
-        await self._reporting.post(f"/counts/{self.number}", self.counts.take())
+    def _tell_counts(self, number: int) -> None:
+        """Answer a ping; what cannot go at once is kept for the next."""
+        parts = self.counts.take() if self._channel.clear else []
+        for part in parts:
+            self._channel.send(Pong(0, part))
+        self._channel.send(Pong(number, None))
 
 
 def main() -> None:
     """Be a worker, until the writer says to stop or ends."""
     channel = socket.socket(fileno=os.dup(STANDARD_INPUT))
-    message, descriptors = receive(channel)
-    if not message:  # the writer has ended before it began
+    end_with_writer(channel, LAST_SECONDS, end_now)
+    received = receive(channel)
+    if not received.message or not received.whole:  # the writer has ended; or there is no descriptor free
         sys.exit(1)
-    begin = msgspec.msgpack.decode(message, type=Begin)
+    begin = msgspec.msgpack.decode(received.message, type=Begin)
     settings = Settings(**begin.settings)
     logs.configure(settings.log_level, settings.log_format, worker=begin.number)
     worker = Worker(begin, channel)
-    worker.run(sockets=[socket.socket(fileno=descriptor) for descriptor in descriptors])
+    worker.run(sockets=[socket.socket(fileno=descriptor) for descriptor in received.descriptors])
     sys.exit(0 if worker.failure is None else 1)

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from service.conftest import SECONDS, ServiceProcess
-from service.test_workers import Connections, workers
+from service.workers.processes import Connections, until_replaced, workers
 
 TOKEN = "Zq7-token-that-nobody-may-read"
 UNKNOWN = "Zq7-token-that-nobody-knows"
@@ -204,8 +204,7 @@ def test_refusals_defects_and_killed_processes(guarded: Callable[..., Guarded]) 
         [one, _] = workers(service).values()
         with streaming(clients[1], PREDICT), streaming(clients[0], UPDATE):
             os.kill(one, signal.SIGKILL)
-            time.sleep(0.3)
-    service.until_ready()
+            until_replaced(service, one)
     with Connections(service) as clients:
         opened = [streaming(client, path) for client in clients for path in (UPDATE, PREDICT) * 3]
         for connection in opened:

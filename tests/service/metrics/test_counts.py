@@ -21,6 +21,6 @@ def test_lost_lines_are_counted_once_wherever_they_were_lost(monkeypatch: pytest
     monkeypatch.setattr(logs, "dropped", lambda: 7)
     again = worker.take()
     monkeypatch.setattr(logs, "dropped", lambda: 100)
-    for one in (taken, again):
+    for one in (*taken, *again):
         writer.add(one)
     assert lost(writer) == 107

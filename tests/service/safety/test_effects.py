@@ -17,7 +17,8 @@ import pytest
 from nonzero_service.schemas.predictions import Predictions
 from service.conftest import ServiceProcess
 from service.safety.raw import TOKENS
-from service.test_workers import Connections, value
+from service.test_workers import value
+from service.workers.processes import Connections
 
 ROOT = Path(__file__).parent.parent.parent.parent
 PAGE = (ROOT / "docs/access.md").read_text()

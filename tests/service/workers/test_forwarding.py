@@ -12,6 +12,7 @@ from uvicorn.server import ServerState
 
 from nonzero_service.front.access import MAY_NOT_TEACH
 from nonzero_service.listening import inner_config_of
+from nonzero_service.metrics.counts import Counts
 from nonzero_service.workers.forwarding import GUARDS_OWN, Forwarder, PassedOn
 
 FORGED = [(GUARDS_OWN, b"line 9")]
@@ -53,7 +54,7 @@ def test_what_the_guard_has_noted_is_passed_on(
             assert message.get("status", 204) == 204
 
         scope = {"method": "POST", "raw_path": b"/v1/models/new/predict", "query_string": b""}
-        forwarder = Forwarder(hand_over)
+        forwarder = Forwarder(hand_over, Counts())
         await forwarder({**scope, "headers": [*headers, (b"content-length", b"2")], **noted}, receive, send)
         for transport, _ in await asyncio.gather(*tasks):
             transport.abort()

@@ -1,0 +1,166 @@
+"""Services whose workers are killed, stopped or fail at chosen stages of their lives.
+
+What is to happen are files in a directory: each process of a worker takes one, until none is left. The writer
+asks ten times a second, and waits a tenth of the time before it starts a worker again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from service.conftest import SERVE, ServiceProcess
+from service.workers.processes import until, workers
+
+__all__ = ["EVENTS", "STAGES", "WORDS", "Staged"]
+
+STAGES: Final = ("importing", "ordered", "warming", "mapping", "listening", "serving")
+EVENTS: Final = ("killed", "stopped", "failed")
+WORDS: Final = ("garbled", "oversized", "bare")
+"""What a worker that serves may say that cannot be understood."""
+
+STATE: Final = re.compile(r'^nonzero_workers\{state="(\w+)"\} (\S+)$', re.MULTILINE)
+
+QUICK: Final = """
+import os
+from nonzero_service.workers import child, crew
+ticks = int(os.environ["TICKS"])
+child.TICK_SECONDS, child.SILENT_TICKS, child.START_TICKS = 0.1, ticks, 5 * ticks
+crew.FIRST_RESPITE, crew.LONGEST_RESPITE = 0.05, 0.5
+"""
+
+WORKER: Final = """
+import os, signal, socket, sys
+from importlib.abc import MetaPathFinder
+from pathlib import Path
+
+if "nonzero_service.workers" in sys.orig_argv:
+    stage = event = None
+    for path in sorted(Path(os.environ["WHAT_HAPPENS"]).iterdir()):
+        try:
+            path.unlink()
+        except FileNotFoundError:  # another has taken it
+            continue
+        _, stage, event = path.name.split("-")
+        break
+
+    def happen(*_, **__):
+        match event:
+            case "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "stopped":
+                os.kill(os.getpid(), signal.SIGSTOP)
+            case "failed":
+                raise OSError("this was to happen")
+            case "garbled":
+                say(bytes([0xC1]))  # which begins nothing in MessagePack
+            case "oversized":
+                say(bytes(1 << 17))
+            case "bare":
+                say(msgspec.msgpack.encode(Connect(False)))
+
+    def say(message):
+        with socket.socket(fileno=os.dup(0)) as channel:
+            channel.setblocking(True)
+            channel.send(message)
+
+    if stage == "importing":
+        class AtImport(MetaPathFinder):
+            def find_spec(self, name, *_):
+                if name == "nonzero_service.workers.worker":
+                    happen()
+
+        sys.meta_path.insert(0, AtImport())
+    else:
+        import msgspec
+        from nonzero_service.workers import worker
+        from nonzero_service.workers.messages import Connect
+
+        worker.TICK_SECONDS, worker.SILENT_TICKS = 0.1, int(os.environ["TICKS"])
+
+        def before(place, name):
+            then = getattr(place, name)
+
+            def do(*arguments, **named):
+                happen()
+                return then(*arguments, **named)
+
+            setattr(place, name, do)
+
+        match stage:
+            case "ordered":
+                before(worker, "receive")
+            case "warming":
+                before(worker, "warm_up")
+            case "mapping":
+                before(worker.MappedModels, "map")
+            case "listening":
+                before(worker.Worker, "accept")
+            case "serving":
+                before(worker.Worker, "_tell_counts")
+"""
+
+
+class Staged(ServiceProcess):
+    """Such a service.
+
+    Parameters
+    ----------
+    place
+        An empty directory.
+    happening
+        (stage, event) of each process of a worker in turn.
+    ticks
+        How many tenths of a second a worker, or the writer, may be silent.
+
+    Attributes
+    ----------
+    expected
+        How many workers there are to be at least.
+    """
+
+    program = QUICK + SERVE
+
+    def __init__(
+        self, place: Path, happening: list[tuple[str, str]], ticks: int = 20, **settings: Any
+    ) -> None:
+        (place / "happening").mkdir(parents=True)
+        (place / "code").mkdir()
+        (place / "code/sitecustomize.py").write_text(WORKER)
+        for n, (stage, event) in enumerate(happening):
+            (place / f"happening/{n:02}-{stage}-{event}").touch()
+        self.happening = place / "happening"
+        self.environment = {
+            "PYTHONPATH": os.pathsep.join([str(place / "code"), *filter(None, sys.path)]),
+            "WHAT_HAPPENS": str(self.happening),
+            "TICKS": str(ticks),
+        }
+        self.data_dir = settings.pop("data_dir", place / "data")
+        flags = {"bits": 8, "learning_rate": 0.1, "log_level": "debug", "workers": 3, **settings}
+        self.expected = int(flags["workers"]) - 1
+        super().__init__(self.data_dir, **flags)
+
+    def events(self, *levels: str) -> list[str]:
+        """What the log has said of these levels."""
+        return [line["event"] for line in list(self.log) if line.get("level") in levels]
+
+    def until_all_ready(self) -> list[int]:
+        """Wait until nothing is left to happen and all workers are ready; return their processes."""
+        self.until_listening()
+        until(lambda: not list(self.happening.iterdir()))
+        until(lambda: self.states()["ready"] >= self.expected)
+        return list(workers(self).values())
+
+    def states(self) -> dict[str, float]:
+        """How many workers the metrics say to be in each state."""
+        with suppress(httpx.TransportError), self.client() as client:
+            return {
+                state: float(count) for state, count in STATE.findall(client.get("/metrics", timeout=5).text)
+            }
+        return {"ready": -1}  # who had the connection has ended

@@ -1,0 +1,164 @@
+"""Each worker killed, stopped or failing at each stage of its life: another takes its place."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from service.conftest import ServiceProcess
+from service.test_workers import value
+from service.workers.processes import EXAMPLE, PREDICT, UPDATE, has_ended, until, until_replaced, workers
+from service.workers.staged import EVENTS, STAGES, WORDS, Staged
+
+Start = Callable[..., Staged]
+
+
+@pytest.fixture
+def staged(tmp_path: Path) -> Iterator[Start]:
+    started: list[Staged] = []
+
+    def start(*happening: tuple[str, str], **settings: Any) -> Staged:
+        started.append(Staged(tmp_path / str(len(started)), list(happening), **settings))
+        return started[-1]
+
+    yield start
+    for service in started:
+        service.stop(signal.SIGKILL)
+
+
+def descriptors(service: ServiceProcess) -> int:
+    return len(list(Path(f"/proc/{service.process.pid}/fd").iterdir()))
+
+
+def is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def predictions(service: ServiceProcess) -> float:
+    """How many the metrics say that there were."""
+    with service.client() as client:
+        return value(client.get("/metrics").text, 'nonzero_predictions_total{model="default"}')
+
+
+def predicts(service: ServiceProcess) -> None:
+    """Every connection is answered, whoever has it."""
+    for _ in range(12):
+        with service.client() as client:
+            assert client.post(PREDICT, json=EXAMPLE).status_code == 200
+
+
+def test_whatever_happens_to_a_worker_another_takes_its_place(staged: Start) -> None:
+    happening = [(stage, event) for event in EVENTS for stage in STAGES]
+    happening += [("serving", word) for word in WORDS]
+    service = staged(*happening, workers=5)
+    service.until_listening()
+    with service.client() as client:
+        until(lambda: client.post(PREDICT, json=EXAMPLE).status_code == 200)  # the writer alone
+        assert client.get("/readyz").status_code == 503
+    service.until_all_ready()
+    service.until_ready()
+    predicts(service)
+    counted = Counter(service.events("error", "critical", "warning"))
+    ended = counted.pop("a worker has ended; another takes its place")
+    assert ended >= len(happening) - 1  # a model that cannot be mapped ends nothing
+    assert counted.pop("a worker does not answer; it is ended") >= len(STAGES) + 1  # one cannot, for errors
+    assert counted.pop("a worker cannot be understood; it is ended") == len(WORDS)
+    assert counted.pop("a model cannot be mapped; the writer predicts with it") == 1
+    assert not [line for line in service.log if line.get("worker") is None and line["event"] in counted]
+    assert service.stop() == 0
+
+
+def test_a_worker_that_ends_later_leaves_the_service_ready_its_counts_and_no_descriptor(
+    staged: Start,
+) -> None:
+    service = staged()
+    service.until_ready()
+    service.until_all_ready()
+    before = descriptors(service) + 2  # two connections may just be ending
+    sent = 0
+    for sig in (signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM):
+        [pid, other] = service.until_all_ready()
+        for _ in range(20):
+            with service.client() as client:
+                sent += client.post(PREDICT, json=EXAMPLE).status_code == 200
+        if sig != signal.SIGTERM:  # then it has no last words
+            assert predictions(service) == sent
+        os.kill(pid, sig)
+
+        def replaced(pid: int = pid) -> bool:
+            with suppress(httpx.TransportError), service.client() as client:
+                assert client.get("/readyz", timeout=1).status_code == 200
+            return pid not in workers(service).values()
+
+        until(replaced)
+        assert has_ended(pid)
+        assert other in workers(service).values()
+    service.until_all_ready()
+    until(lambda: descriptors(service) <= before)
+    assert predictions(service) == sent == 60
+    with service.client() as client:
+        assert "nonzero_workers_replaced_total 3.0" in client.get("/metrics").text
+
+
+def test_a_worker_that_cannot_be_started_is_tried_again(staged: Start) -> None:
+    service = staged(workers=2)
+    service.expected = 1
+    service.until_ready()
+    [pid] = service.until_all_ready()
+    most = resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE)
+    with service.client() as client:
+        assert client.get("/healthz").status_code == 200
+        before = descriptors(service)
+        resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE, (before - 1, most[1]))
+        os.kill(pid, signal.SIGKILL)
+        failed = "a worker cannot be started; it is tried again"
+        until(lambda: service.events("error").count(failed) >= 3)
+        assert client.get("/readyz").status_code == 200
+        assert 'nonzero_workers{state="missing"} 1.0' in client.get("/metrics").text  # nobody else is there
+        until(lambda: descriptors(service) < before)  # between two tries
+        resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE, most)
+        until_replaced(service, pid)
+        assert client.post(UPDATE, json=EXAMPLE | {"label": 1}).status_code == 200
+
+
+def test_a_stop_ends_in_time_whatever_a_worker_does(staged: Start) -> None:
+    service = staged(("warming", "stopped"), workers=4, grace_seconds=2, ticks=600)
+    service.expected = 2
+    [pid, _] = service.until_all_ready()
+    os.kill(pid, signal.SIGSTOP)
+    started = time.monotonic()
+    assert service.stop() == 0
+    assert time.monotonic() - started < 5
+    until(lambda: has_ended(pid))
+
+
+def test_workers_let_go_of_the_port_when_the_writer_is_killed(staged: Start, tmp_path: Path) -> None:
+    stuck = ("importing", "ordered", "warming", "mapping", "listening")
+    service = staged(*((stage, "stopped") for stage in stuck), workers=len(stuck) + 3, ticks=600)
+    service.expected = 2
+    [stopped, _] = service.until_all_ready()
+    os.kill(stopped, signal.SIGSTOP)
+    task = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children")
+    children = [int(pid) for pid in task.read_text().split()]
+    until(lambda: sum(map(is_stopped, children)) == len(stuck) + 1)
+    started = time.monotonic()
+    service.stop(signal.SIGKILL)
+    until(lambda: has_ended(stopped), 10)
+    assert time.monotonic() - started < 5
+    again = Staged(tmp_path / "again", [], data_dir=str(service.data_dir), port=service.port, workers=1)
+    try:
+        again.until_ready()
+        until(lambda: all(map(has_ended, children)))
+        predicts(again)
+    finally:
+        again.stop(signal.SIGKILL)
