@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -109,11 +110,11 @@ print("alive")
         ("attached", "shared"),
     ],
 )
-def test_the_process_lives(how: str, kind: str, part: str) -> None:
+def test_the_process_lives(tmp_path: Path, how: str, kind: str, part: str) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     result = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", CHILD, how, kind, part],
-        env=environment, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+        env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr[-2000:]
     assert result.stdout.splitlines()[-1] == "alive"
