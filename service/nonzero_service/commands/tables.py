@@ -78,7 +78,7 @@ def reader_alike(
     options |= {
         "label": label if label in columns else None,
         # What models have noted that were trained before they had a schema.
-        "numeric": [*listed(reading.number), *noted.get("numeric", ())],
+        "numeric": [*listed(reading.number), *(c for c in noted.get("numeric", ()) if c in columns)],
         "ignore": [
             *listed(reading.ignore),
             *(column for column in noted.get("ignore", ()) if column in columns),
