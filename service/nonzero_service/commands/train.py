@@ -75,7 +75,9 @@ def train(
     if model is not None and not model.absolute().parent.is_dir():
         raise click.BadParameter(f"there is no directory {model.absolute().parent}", param_hint="--model")
     schema = reading.schema(namespace_separator)
+    start = time.perf_counter()
     tables = tables_of(sources, schema, reading)
+    judging = time.perf_counter() - start
     learner = learner_of(
         bits, learning_rate, optimizer, interactions, schema if tables is None else tables.schema
     )
@@ -83,7 +85,7 @@ def train(
     rejects = Rejects()
     sizes = [source.size for source in sources if source.size is not None]
 
-    start = time.perf_counter()
+    start = time.perf_counter() - judging
     learner.table.take_ahead(2 * sum(sizes))  # what a small file could never fill stays untouched
     with Display("learning", sum(sizes) if len(sizes) == len(sources) else None) as display:
         for note in [] if tables is None else tables.notes:
