@@ -255,7 +255,8 @@ def test_rules_and_interactions_are_options_and_are_kept(run: Run, tmp_path: Pat
     options = ("--bits", "12", "--optimizer", "ftrl:alpha=0.5,l1=0.1", "--interactions", "site*hour")
     done = run("train", log, *options, "--model", kept)
     assert done.returncode == 0, done.stderr
-    model = LogisticRegression(12, FTRL(alpha=0.5, l1=0.1), interactions=["site*hour"])
+    said = {"site": "category", "hour": "category"}  # as train found them, and wrote them down
+    model = LogisticRegression(12, FTRL(alpha=0.5, l1=0.1), interactions=["site*hour"], schema=said)
     model.learn(formats.parse(log.read_bytes(), "csv"))
     assert LogisticRegression.load(kept).digest() == model.digest()
     done = run("predict", log, "--model", kept, "--interactions", "site*hour")

@@ -1,17 +1,21 @@
-"""Delimited text with a header, a row a line: comma- or tab-separated values.
+"""Delimited text with a header, a record a row: comma-, semicolon-, tab- or pipe-separated values.
 
 - A column is categorical unless it is named by `numeric`, or the schema says what it is: the value ``v`` of
   the column ``c`` is the feature
   ``c=v`` with value 1. In a column of numbers it is the feature ``c`` with that value. An empty cell, and the
-  number 0, are no nonzero. A feature's field is its column.
-- The label is 0 or 1 (-1 is read as 0), or empty for none. It stands in the column named by `label`, else in
-  the first of label, click, clicked, target and y, in this order, that is the name of a column (in any case).
+  number 0, are no nonzero. A feature's field is its column. A column without a name is left out.
+- In a categorical column that holds nothing but True, False, true and false, True is ``true`` and False is
+  ``false``, as in JSON.
+- The label is 0 or 1 (-1 is read as 0), true or false, or empty for none; with `positive` that value is a
+  click and every other is none. It stands in the column named by `label`, else in the one that is called
+  label, click, clicked, target or y (in any case). Two of them are refused: one would give the other away.
   Without any of them rows have no labels.
-- A column that has another value in each of the first 1,000 rows (or as many of them as the first MiB
-  holds; 100 must have a value) is left out: it numbers the rows, and nothing can be learned from it. `notes`
-  says so.
-- Quotes as RFC 4180 has them, but for line ends inside them: a cell ends in its line, so that a stray quote
-  spoils no more than that. A quote inside a cell that does not start with one is an ordinary character.
+- A column that numbers the rows is left out, and `notes` says so: nothing can be learned from it. It has
+  another value in each of the first 1,000 rows (or as many of them as the first MiB holds; 100 must have a
+  value), or counts up from row to row. Who has seen more of the table than that says what the columns are.
+- Quotes as RFC 4180 has them: a line end inside them is a part of the cell. A quote inside a cell that does
+  not start with one is an ordinary character.
+- Blank lines before the header, a line ``sep=;`` and a byte order mark are passed over.
 
 Names are bytes, hashed as they are.
 """
@@ -19,6 +23,7 @@ Names are bytes, hashed as they are.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -29,8 +34,27 @@ from nonzero.errors import FormatError, InputError, SettingsError
 from nonzero.fields import known
 from nonzero.fields.known import INFER, ContradictionError, Fields
 from nonzero.fields.schema import Schema
-from nonzero.formats.delimited_rows import CATEGORY, LABEL, LEFT_OUT, NUMBER, Columns, hash_start, read_rows
-from nonzero.formats.numbers import label_of, number_of, shown, value_of
+from nonzero.formats.delimited_rows import (
+    BOOLEAN,
+    CATEGORY,
+    LABEL,
+    LEFT_OUT,
+    NUMBER,
+    Columns,
+    hash_start,
+    read_rows,
+)
+from nonzero.formats.delimited_text import (
+    LongRecord,
+    check_header,
+    find_delimiter,
+    named_delimiter,
+    record_end,
+    records,
+    split_cells,
+)
+from nonzero.formats.judging import Judge
+from nonzero.formats.numbers import label_of, number_of, value_of
 from nonzero.formats.reading import Format
 from nonzero.formats.rows import Row, Rows
 
@@ -45,8 +69,8 @@ SAMPLE_ROWS: Final = 1000
 SAMPLE_BYTES: Final = 2**20
 """They are waited for up to so many bytes."""
 
-FEWEST_VALUES: Final = 100
-"""A column with fewer values than this in those rows is kept, whatever they are."""
+_LABELS: Final = {b"True": 1.0, b"true": 1.0, b"False": 0.0, b"false": 0.0}
+_BOOLEANS: Final = {b"True": b"true", b"False": b"false"}
 
 
 class Delimited(Format):
@@ -64,7 +88,14 @@ class Delimited(Format):
         What the fields are: a :class:`~nonzero.Schema`, or what it is made of. A declared column is what is
         declared, and is never left out for numbering the rows; the label is none of the fields.
     delimiter
-        One ASCII character; without it a tab where the header has one, else a comma.
+        One ASCII character; without it that of comma, semicolon, tab and pipe which the header has.
+    positive
+        The label that is a click; every other, and none, is no click.
+    boolean
+        The columns of True and False. Where it is given, the caller has judged the columns, and none of them
+        is judged here.
+    labels
+        Whether labels are read; else they are not looked at.
 
     Raises
     ------
@@ -75,7 +106,6 @@ class Delimited(Format):
 
     name = "csv"
     header = True
-    holds = SAMPLE_BYTES
 
     def __init__(
         self,
@@ -85,14 +115,18 @@ class Delimited(Format):
         ignore: Sequence[str] = (),
         delimiter: str | None = None,
         schema: Schema | Mapping[str, Any] | None = None,
+        positive: str | None = None,
+        boolean: Sequence[str] | None = None,
+        labels: bool = True,
     ) -> None:
-        if delimiter is not None and (
-            len(delimiter) != 1 or not delimiter.isascii() or delimiter.isalnum() or delimiter in '"\r\n+-._'
-        ):
-            raise SettingsError(
-                f"the delimiter is {delimiter!r}; give one character, such as ',', ';' or a tab"
-            )
+        if delimiter is not None:
+            _check_delimiter(delimiter)
+        if positive is not None and not positive:
+            raise SettingsError("positive is empty; give the label that is a click")
         self.label = label
+        self.positive = b"" if positive is None else positive.encode()
+        self.labels = labels
+        self.boolean = boolean
         self.numeric = [numeric] if isinstance(numeric, str) else list(numeric)
         self.ignore = [ignore] if isinstance(ignore, str) else list(ignore)
         given = [*self.numeric, *self.ignore, *([] if label is None else [label])]
@@ -111,10 +145,13 @@ class Delimited(Format):
                 )
         self.delimiter = delimiter.encode() if delimiter else b""
         self.notes: list[str] = []
-        self._sampled = False
+        self.columns: list[str] = []
+        self._sampled = boolean is not None
+        self.holds = 0 if self._sampled else SAMPLE_BYTES
         self._conflicting: list[str] = []
         self._ends = 0
         self._header_bytes = 0
+        self._long: LongRecord | None = None
 
     def whole(self, data: bytearray, start: int, end: int) -> int:
         """Return where the last whole line ends, once there are rows enough to judge the columns by."""
@@ -123,40 +160,64 @@ class Delimited(Format):
             if self._ends <= SAMPLE_ROWS and end < SAMPLE_BYTES:
                 return 0
             start = 0
+        if self.left is not None and data.find(b'"', start, end) < 0:
+            return 0  # what is held ends inside quotes
         return data.rfind(b"\n", start, end) + 1
 
-    def read_header(self, line: bytes) -> None:
+    def pass_over(self, data: bytes, *, begins: bool) -> int:
+        """Return where a record ends that is too long: quotes in it are closed then."""
+        if begins or self._long is None:
+            self._long = LongRecord(self.delimiter)
+            self.left = None
+        return self._long.end_in(data)
+
+    def read_header(self, line: bytes) -> bool:
         """Take the columns' names, and give each column its part.
 
         Raises
         ------
         FormatError
-            Where a name stands twice, or a column that was named is not there.
+            Where the text is of another encoding, a name stands twice, a column that was named is not there,
+            or it is not clear which one is the label, or what stands between them.
         """
-        self._header_bytes = len(line) + 1
+        self._header_bytes += len(line) + 1
         line = line.removeprefix(b"\xef\xbb\xbf")
-        self.delimiter = self.delimiter or (b"\t" if b"\t" in line else b",")
+        check_header(line)
+        if not line.strip():
+            return False
+        named = named_delimiter(line)
+        if named:
+            _check_delimiter(named.decode(errors="replace"))
+            self.delimiter = self.delimiter or named
+            return False
+        self.delimiter = self.delimiter or find_delimiter(line)
         try:
             self.columns = [cell.decode() for cell in split_cells(line, self.delimiter)]
         except (InputError, UnicodeDecodeError) as error:
             raise FormatError(f"the header cannot be read: {error}") from error
-        twice = next((column for column in self.columns if self.columns.count(column) > 1), None)
+        twice = next((column for column in self.columns if column and self.columns.count(column) > 1), None)
         if twice is not None:
             raise FormatError(f"the header has the column {twice!r} twice; rename one")
         for column in [*self.numeric, *self.ignore, *([] if self.label is None else [self.label])]:
             if column not in self.columns:
                 raise FormatError(f"there is no column {column!r}; the header has {', '.join(self.columns)}")
-        if self.label is None:
-            self.label = self._find_label()
-        self._columns = _columns(self.columns, [self._kind_of(column) for column in self.columns])
+        self._find_label()
+        if "" in self.columns:
+            self.notes.append("a column without a name in the header is left out")
+        kinds = [self._kind_of(column) for column in self.columns]
+        self._columns = _columns(self.columns, kinds, self.positive if self.label is not None else b"")
+        if self._sampled:
+            self._note_categories()
+        return True
 
     def read(self, data: NDArray[np.uint8], end: int, rows: Rows) -> int:
         """Parse whole lines by compiled code."""
         if not self._sampled:
             self._sampled = True
-            self._leave_out_numberings(data[: min(end, SAMPLE_BYTES)].tobytes())
+            self._judge(data[: min(end, SAMPLE_BYTES)].tobytes())
             self._note_categories()
-        n = int(read_rows(data, end, rows, self._columns, self.delimiter[0]))
+        n, left = map(int, read_rows(data, end, rows, self._columns, self.delimiter[0]))
+        self.left = None if left == end else left
         for column in self._conflicting:
             nonzeros = rows.fields[: rows.indptr[n]] == field_of(column)
             if nonzeros.any():
@@ -175,14 +236,15 @@ class Delimited(Format):
         cells = split_cells(line, self.delimiter)
         if len(cells) != len(self.columns):
             raise InputError(f"the line has {len(cells)} cells, the header {len(self.columns)}")
-        label = float("nan")
+        label = 0.0 if self._columns.positive.size else float("nan")
         features: list[tuple[int, float, int]] = []
         for column, kind, cell in zip(self.columns, self._columns.kinds, cells, strict=True):
             if not cell or kind == LEFT_OUT:
                 continue
             if kind == LABEL:
-                label = label_of(cell)
-            elif kind == CATEGORY:
+                label = self._label_of(cell)
+            elif kind in (CATEGORY, BOOLEAN):
+                cell = _BOOLEANS.get(cell, cell) if kind == BOOLEAN else cell
                 features.append((index_of(column.encode() + b"=" + cell), 1.0, field_of(column)))
             else:
                 value = value_of(self._number_of(column, cell), cell)
@@ -197,37 +259,67 @@ class Delimited(Format):
             label=label,
         )
 
-    @property
-    def parts(self) -> dict[str, Any]:
-        """The part that each column was given, as options that read another table alike.
-
-        ``label`` is a column or None; ``numeric`` and ``ignore`` are columns, the latter all left out.
-        """
-        left_out = [
-            name for name, kind in zip(self.columns, self._columns.kinds, strict=True) if kind == LEFT_OUT
-        ]
-        return {"label": self.label, "numeric": self.numeric, "ignore": left_out}
-
-    def features(self, line: bytes) -> dict[str, str | float]:
-        """Return the features of a line that can be read, by name, as an example in JSON has them."""
-        cells = split_cells(line.removesuffix(b"\r"), self.delimiter)
+    def features(self, record: bytes) -> dict[str, str | float]:
+        """Return the features of a record that can be read, by name, as an example in JSON has them."""
+        cells = split_cells(record.removesuffix(b"\r"), self.delimiter)
         named: dict[str, str | float] = {}
         for column, kind, cell in zip(self.columns, self._columns.kinds, cells, strict=True):
-            if cell and kind == CATEGORY:
+            if cell and kind in (CATEGORY, BOOLEAN):
+                cell = _BOOLEANS.get(cell, cell) if kind == BOOLEAN else cell
                 named[column] = cell.decode(errors="replace")
             elif cell and kind == NUMBER and (value := number_of(cell, column)):
                 named[column] = value
         return named
 
-    def _find_label(self) -> str | None:
-        """Return the column that has one of the names of a label."""
+    def is_whole(self, lines: bytes) -> bool:
+        """Whether some lines are a whole record: none of its quotes is open at their end."""
+        return record_end(lines + b"\n", 0, self.delimiter) >= 0
+
+    def _find_label(self) -> None:
+        """Find the column that has one of the names of a label.
+
+        Raises
+        ------
+        FormatError
+            Where several have.
+        """
         spoken_for = {*self.numeric, *self.ignore, *self.schema.fields}
-        for name in LABELS:
-            for column in self.columns:
-                if column.lower() == name and column not in spoken_for:
-                    return column
-        self.notes.append(f"no column is called {', '.join(LABELS)}: the rows have no labels")
-        return None
+        found = [
+            column
+            for column in self.columns
+            if column.lower() in LABELS and column not in spoken_for
+            if self.schema.kind_of(column) != "ignore"
+        ]
+        if self.label is not None:
+            for column in found:
+                if column != self.label and self.labels:
+                    self.notes.append(
+                        f"the column {column!r} is a feature, and is called like a label; leave it out by "
+                        f"--ignore {column} if it tells of clicks too"
+                    )
+        elif not self.labels:
+            self.ignore += found
+        elif len(found) > 1:
+            raise FormatError(
+                f"the columns {' and '.join(map(repr, found))} are called like a label, and one of them "
+                "among the features would give it away; say which it is, and leave the others out: "
+                f"--label {found[0]} --ignore {','.join(found[1:])}"
+            )
+        elif found:
+            self.label = found[0]
+        else:
+            self.notes.append(f"no column is called {', '.join(LABELS)}: the rows have no labels")
+
+    def _label_of(self, cell: bytes) -> float:
+        """Read a label."""
+        if self.positive:
+            return float(cell == self.positive)
+        if cell in _LABELS:
+            return _LABELS[cell]
+        try:
+            return label_of(cell)
+        except InputError as error:
+            raise InputError(f"{error}, nor true or false") from error
 
     def _number_of(self, column: str, cell: bytes) -> float:
         """Read a cell of a column of numbers."""
@@ -245,7 +337,9 @@ class Delimited(Format):
             Where the schema refuses it.
         """
         if column == self.label:
-            return LABEL
+            return LABEL if self.labels else LEFT_OUT
+        if not column:
+            return LEFT_OUT
         if column in self.numeric:
             return NUMBER
         if column in self.ignore:
@@ -257,7 +351,7 @@ class Delimited(Format):
                 return NUMBER
             case known.IGNORE:
                 return LEFT_OUT
-        return CATEGORY
+        return BOOLEAN if column in (self.boolean or ()) else CATEGORY
 
     def _said_of(self, column: str) -> int:
         """Return what the schema says of a column."""
@@ -268,89 +362,50 @@ class Delimited(Format):
         self._conflicting = [
             column
             for column, kind in zip(self.columns, self._columns.kinds, strict=True)
-            if kind == CATEGORY and self._said_of(column) == INFER
+            if kind in (CATEGORY, BOOLEAN) and self._said_of(column) == INFER
             if self.schema.known.came(column.encode(), known.CATEGORY)
         ]
 
-    def _leave_out_numberings(self, text: bytes) -> None:
-        """Leave out the categorical columns that have another value in each of the first rows."""
+    def _judge(self, text: bytes) -> None:
+        """Leave out the columns that number the first rows, and find those of True and False."""
         # Where the header's bytes are counted with them, any chunking finds the same rows.
         text = text[: SAMPLE_BYTES - self._header_bytes]
-        rows: list[list[bytes]] = []
-        for line in text.split(b"\n")[:-1][:SAMPLE_ROWS]:
-            try:
-                cells = split_cells(line.removesuffix(b"\r"), self.delimiter)
-            except InputError:
-                continue
-            if len(cells) == len(self.columns):
-                rows.append(cells)
+        whole = (cells for cells in records(text, self.delimiter) if len(cells) == len(self.columns))
+        judge = Judge()
+        judge.add(self.columns, islice(whole, SAMPLE_ROWS))
+        kinds = self._columns.kinds
+        booleans, numberings = judge.booleans(), judge.numberings()
         for place, column in enumerate(self.columns):
-            values = [cells[place] for cells in rows if cells[place]]
-            if (
-                self._columns.kinds[place] == CATEGORY
-                and self._said_of(column) == INFER
-                and len(values) >= FEWEST_VALUES
-                and len(set(values)) == len(values)
-            ):
-                self._columns.kinds[place] = LEFT_OUT
+            if kinds[place] != CATEGORY:
+                continue
+            if column in booleans:
+                kinds[place] = BOOLEAN
+                self._columns.indices[place] = index_of(column + "=true")
+            elif column in numberings and self._said_of(column) == INFER:
+                kinds[place] = LEFT_OUT
                 self.notes.append(
-                    f"the column {column!r} is left out: each of its first {len(values)} values is another "
-                    "one; if they are numbers, name it numeric"
+                    f"the column {column!r} is left out: its first {numberings[column]} values number the "
+                    "rows; if they do not, name it numeric, or say in the schema what it is"
                 )
 
 
-def split_cells(line: bytes, delimiter: bytes) -> list[bytes]:
-    """Split a line into its cells, without their quotes.
-
-    Raises
-    ------
-    InputError
-        Where a quoted cell does not end, or goes on after its quote.
-    """
-    if b'"' not in line:
-        return line.split(delimiter)
-    cells: list[bytes] = []
-    j = 0
-    while True:
-        if line.startswith(b'"', j):
-            cell, j = _quoted(line, j + 1)
-            if j < len(line) and line[j : j + 1] != delimiter:
-                raise InputError(
-                    f"{shown(line[j:])} stands after a closing quote; write a quote inside a cell twice"
-                )
-        else:
-            stop = line.find(delimiter, j)
-            stop = len(line) if stop < 0 else stop
-            cell, j = line[j:stop], stop
-        cells.append(cell)
-        if j == len(line):
-            return cells
-        j += 1
+def _check_delimiter(delimiter: str) -> None:
+    """Raise SettingsError for what can be part of a number, a quote or a line end."""
+    if len(delimiter) != 1 or not delimiter.isascii() or delimiter.isalnum() or delimiter in '"\r\n+-._':
+        raise SettingsError(f"the delimiter is {delimiter!r}; give one character, such as ',', ';' or a tab")
 
 
-def _quoted(line: bytes, j: int) -> tuple[bytes, int]:
-    """Return the quoted cell of which `j` is the first byte, and where it ends, after its quote."""
-    cell = b""
-    while True:
-        stop = line.find(b'"', j)
-        if stop < 0:
-            raise InputError("a quoted cell does not end in its line; line ends inside quotes are not read")
-        cell += line[j:stop]
-        j = stop + 1
-        if not line.startswith(b'"', j):
-            return cell, j
-        cell += b'"'
-        j += 1
-
-
-def _columns(names: Sequence[str], kinds: Sequence[int]) -> Columns:
+def _columns(names: Sequence[str], kinds: Sequence[int], positive: bytes) -> Columns:
     """Prepare the columns for compiled code."""
     starts = [hash_start(np.frombuffer(name.encode() + b"=", np.uint8)) for name in names]
+    features = [name + "=true" if kind == BOOLEAN else name for name, kind in zip(names, kinds, strict=True)]
     return Columns(
         kinds=np.array(kinds, np.uint8),
         hashes=np.array([h for h, _ in starts], np.uint32),
         tails=np.array([tail for _, tail in starts], np.uint32),
         lengths=np.array([len(name.encode()) + 1 for name in names], np.int64),
-        indices=np.array([index_of(name) for name in names], np.uint32),
+        indices=np.array([index_of(name) for name in features], np.uint32),
+        falses=np.array([index_of(name + "=false") for name in names], np.uint32),
         fields=np.array([field_of(name) for name in names], np.uint16),
+        positive=np.array([*positive], np.uint8),
     )

@@ -15,25 +15,33 @@ from nonzero.formats.numbers import label_of_number, scan_number, value_within
 from nonzero.formats.rows import BUFFER, ROWS
 from nonzero.formats.words import EVERY_BYTE, half_at, word_at, zero_bytes
 
-__all__ = ["CATEGORY", "LABEL", "LEFT_OUT", "NUMBER", "Columns", "hash_start", "read_rows"]
+__all__ = ["BOOLEAN", "CATEGORY", "LABEL", "LEFT_OUT", "NUMBER", "Columns", "hash_start", "read_rows"]
 
 LEFT_OUT: Final = 0
 CATEGORY: Final = 1
 NUMBER: Final = 2
 LABEL: Final = 3
+BOOLEAN: Final = 4  # a category of which True is written true, and False false
 
 NEWLINE: Final = ord("\n")
 RETURN: Final = ord("\r")
 QUOTE: Final = ord('"')
 SPACE: Final = ord(" ")
 NEWLINES: Final = EVERY_BYTE * np.uint64(NEWLINE)
+QUOTES: Final = EVERY_BYTE * np.uint64(QUOTE)
+
+# The first four bytes of words, as half_at has them.
+TRUE: Final = np.uint32(int.from_bytes(b"True", "little"))
+FALSE: Final = np.uint32(int.from_bytes(b"Fals", "little"))
+LOWER: Final = np.uint32(0x20)  # added to a word, its first letter is a small one
+LAST_OF_FALSE: Final = ord("e")
 
 
 class Columns(NamedTuple):
     """What the compiled reader needs to know of each column."""
 
     kinds: NDArray[np.uint8]
-    """uint8[columns]: LEFT_OUT, CATEGORY, NUMBER or LABEL."""
+    """uint8[columns]: LEFT_OUT, CATEGORY, NUMBER, LABEL or BOOLEAN."""
     hashes: NDArray[np.uint32]
     """uint32[columns]: the hash of ``name=``, as far as it has four bytes at a time."""
     tails: NDArray[np.uint32]
@@ -41,9 +49,13 @@ class Columns(NamedTuple):
     lengths: NDArray[np.int64]
     """int64[columns]: the length of ``name=``."""
     indices: NDArray[np.uint32]
-    """uint32[columns]: the index of ``name``, the feature of a column of numbers."""
+    """uint32[columns]: the index of ``name``, the feature of a column of numbers; BOOLEAN: ``name=true``."""
+    falses: NDArray[np.uint32]
+    """uint32[columns]: the index of ``name=false``."""
     fields: NDArray[np.uint16]
     """uint16[columns]: the field of ``name``."""
+    positive: NDArray[np.uint8]
+    """uint8[n]: the label that is a click, where all others are none; nothing where labels are 0 and 1."""
 
 
 COLUMNS: Final = types.NamedTuple(
@@ -53,7 +65,9 @@ COLUMNS: Final = types.NamedTuple(
         types.uint32[::1],
         types.int64[::1],
         types.uint32[::1],
+        types.uint32[::1],
         types.uint16[::1],
+        types.uint8[::1],
     ),
     Columns,
 )
@@ -117,24 +131,82 @@ def is_blank(data, j):
 
 
 @inlined
-def find_cell(data, j, delimiters):
-    """Find the cell that starts at `j`: returns its start, its stop, and where its delimiter or line end is.
+def find_cell(data, j, end, delimiters):
+    """Find the cell that starts at `j`: start, stop, where its delimiter or line end is, its line ends.
 
-    Where that is neither, the cell is not to be read here: it has quotes inside, or does not end.
+    Where there is neither delimiter nor line end, the cell is not to be read here: it has quotes inside, or
+    does not end.
     """
+    breaks = 0
     if data[np.uintp(j)] == QUOTE:
-        stop = next_of(data, j + 1, EVERY_BYTE * np.uint64(QUOTE))
+        stop = next_of(data, j + 1, QUOTES)
+        while data[np.uintp(stop)] == NEWLINE and stop + 1 < end:
+            breaks += 1
+            stop = next_of(data, stop + 1, QUOTES)
         after = stop + (data[np.uintp(stop)] == QUOTE)
         if after == stop:
-            return j, j, j
+            return j, j, j, breaks
         if data[np.uintp(after)] == RETURN:
             after += 1
             if data[np.uintp(after)] != NEWLINE:
-                return j, j, j
-        return j + 1, stop, after
+                return j, j, j, breaks
+        return j + 1, stop, after, breaks
     after = next_of(data, j, delimiters)
     ended = data[np.uintp(after)] == NEWLINE and after > j and data[np.uintp(after - 1)] == RETURN
-    return j, after - ended, after
+    return j, after - ended, after, breaks
+
+
+@inlined
+def end_of_record(data, j, end, delimiters):
+    """Find the newline that ends the record that starts at `j`, -1 for none; and the line ends in it."""
+    breaks = 0
+    while True:
+        if data[np.uintp(j)] == QUOTE:
+            j = next_of(data, j + 1, QUOTES)
+            while data[np.uintp(j)] == NEWLINE or data[np.uintp(j + 1)] == QUOTE:
+                if j + 1 >= end:
+                    return -1, breaks
+                breaks += data[np.uintp(j)] == NEWLINE
+                j = next_of(data, j + 1 + (data[np.uintp(j)] == QUOTE), QUOTES)
+            j += 1
+        j = next_of(data, j, delimiters)
+        if data[np.uintp(j)] == NEWLINE:
+            return j, breaks
+        j += 1
+
+
+@inlined
+def is_true(data, start, stop):
+    """Whether a cell is True or true."""
+    word = half_at(data, np.uintp(start))
+    return stop - start == 4 and (word == TRUE or word == TRUE + LOWER)
+
+
+@inlined
+def is_false(data, start, stop):
+    """Whether a cell is False or false."""
+    word = half_at(data, np.uintp(start))
+    return (
+        stop - start == 5
+        and (word == FALSE or word == FALSE + LOWER)
+        and data[np.uintp(start + 4)] == LAST_OF_FALSE
+    )
+
+
+@inlined
+def read_label(data, start, stop, positive):
+    """Return the label of a cell, NaN where it is none."""
+    if positive.size > 0:
+        same = positive.size == stop - start
+        for i in range(positive.size):
+            same = same and data[np.uintp(start + i)] == positive[i]
+        return np.float32(1) if same else np.float32(0)
+    number, after, read = scan_number(data, start)
+    if read and after == stop:
+        return label_of_number(number)
+    if is_true(data, start, stop):
+        return np.float32(1)
+    return np.float32(0) if is_false(data, start, stop) else np.float32(np.nan)
 
 
 @inlined
@@ -151,12 +223,18 @@ def read_cell(data, start, stop, column, columns, rows, row, nnz):
         return True, nnz + 1
     if kind == LEFT_OUT:
         return True, nnz
+    if kind == LABEL:
+        rows.labels[row] = read_label(data, start, stop, columns.positive)
+        return not np.isnan(rows.labels[row]), nnz
+    if kind == BOOLEAN:
+        true, false = is_true(data, start, stop), is_false(data, start, stop)
+        rows.indices[nnz] = columns.indices[column] if true else columns.falses[column]
+        rows.values[nnz] = np.float32(1)
+        rows.fields[nnz] = columns.fields[column]
+        return true or false, nnz + 1
     number, after, read = scan_number(data, start)
     if not read or after != stop:
         return False, nnz
-    if kind == LABEL:
-        rows.labels[row] = label_of_number(number)
-        return not np.isnan(rows.labels[row]), nnz
     value = np.float32(number)
     rows.indices[nnz] = columns.indices[column]
     rows.values[nnz] = value
@@ -164,30 +242,41 @@ def read_cell(data, start, stop, column, columns, rows, row, nnz):
     return value_within(value), nnz + (value != 0)
 
 
-@kernel(types.int64(BUFFER, types.int64, ROWS, COLUMNS, types.uint8))
+@kernel(types.UniTuple(types.int64, 2)(BUFFER, types.int64, ROWS, COLUMNS, types.uint8))
 def read_rows(data, end, rows, columns, delimiter):
-    """Read the whole lines ``data[:end]`` into `rows`; returns how many they are.
+    """Read the records of the whole lines ``data[:end]`` into `rows`.
 
     A line that is blank, unusual or wrong becomes a row without nonzeros, flagged plain.
+
+    Returns
+    -------
+    count : int64
+        How many rows they are.
+    left : int64
+        Where a last record begins that does not end here: a line end stands in its quotes; else `end`.
     """
     delimiters = EVERY_BYTE * np.uint64(delimiter)
+    unlabelled = np.float32(0) if columns.positive.size > 0 else np.float32(np.nan)
     j = 0
     row = 0
     nnz = 0
+    ends = 0
     rows.indptr[0] = 0
+    left = end
     while j < end:
         line = j
         first = nnz
-        rows.lines[row] = row
-        rows.labels[row] = np.nan
+        rows.lines[row] = ends
+        rows.labels[row] = unlabelled
         rows.weights[row] = 1
         rows.times[row] = -1
         rows.ids[row, 0] = -1
         rows.ids[row, 1] = -1
         read = not is_blank(data, j)
         column = 0
+        inside = 0
         while read:
-            start, stop, j = find_cell(data, j, delimiters)
+            start, stop, j, breaks = find_cell(data, j, end, delimiters)
             last = data[np.uintp(j)] == NEWLINE
             if column == columns.kinds.size or not (last or data[np.uintp(j)] == delimiter):
                 read = False
@@ -195,18 +284,23 @@ def read_rows(data, end, rows, columns, delimiter):
             if stop > start:
                 read, nnz = read_cell(data, start, stop, column, columns, rows, row, nnz)
             column += 1
+            inside += breaks
             if last:
                 break
             j += 1
         read = read and column == columns.kinds.size
         if not read:
             nnz = first
-            j = next_of(data, line, NEWLINES)
+            j, inside = end_of_record(data, line, end, delimiters)
+            if j < 0:
+                left = line
+                break
         rows.plain[row] = not read
         rows.spans[row, 0] = line
         rows.spans[row, 1] = j
         row += 1
+        ends += inside + 1
         rows.indptr[row] = nnz
         j += 1
-    rows.lines[row] = row
-    return row
+    rows.lines[row] = ends
+    return row, left

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.batches.batch import Batch
-from nonzero.errors import InputError, LineError
+from nonzero.errors import FormatError, InputError, LineError
 from nonzero.fields.conflicts import NO_CONFLICTS
 from nonzero.fields.known import Fields
 from nonzero.formats.rows import PLAIN, Row, Rows, assemble, assemble_with, summarize
@@ -25,6 +25,8 @@ MAX_LINE: Final = 16 * 2**20
 
 PIECE: Final = 2**20
 """At most so many bytes are parsed at once: they and what is found in them stay in the cache."""
+
+NEWLINE: Final = np.uint8(ord("\n"))
 
 PADDING: Final = 64
 """So many bytes behind the last line may be read (not understood) by compiled code."""
@@ -73,6 +75,9 @@ class Format(ABC):
         64 bytes behind `end` may be read. Returns the number of rows.
         """
 
+    left: int | None = None
+    """Where the last :meth:`read` found lines that are no row yet: their record goes on. None for nowhere."""
+
     @abstractmethod
     def parse_line(self, line: bytes) -> Row:
         """Parse one line, without its end.
@@ -94,9 +99,21 @@ class Format(ABC):
         """Look at the first line of a stream, without its end: its fields are known then."""
         return
 
-    def read_header(self, line: bytes) -> None:
-        """Take the first line, without its end, where there is a header."""
+    def read_header(self, line: bytes) -> bool:
+        """Take one of the first lines, without its end, where there is a header; tell whether it was that."""
         raise NotImplementedError
+
+    def pass_over(self, data: bytes, *, begins: bool) -> int:  # noqa: ARG002 - a line ends at its newline
+        """Return where a line ends that is too long, after its newline; 0 where these bytes do not end it.
+
+        Parameters
+        ----------
+        data
+            Its beginning, or what follows on what was given before.
+        begins
+            Whether it is its beginning.
+        """
+        return data.find(b"\n") + 1
 
     def whole(self, data: bytearray, start: int, end: int) -> int:
         """Return where the last whole line of ``data[:end]`` ends, 0 where there is none.
@@ -133,6 +150,7 @@ class Reader:
         self._held = 0  # bytes of an unfinished line, at the buffer's start
         self._line = 0  # lines finished so far
         self._passing = False  # inside a line that is too long
+        self._passed = 0  # line ends inside it that nobody was told of yet
         self._header = form.header
         self._finished = False
         self._met = False
@@ -179,14 +197,30 @@ class Reader:
             if self._buffer[self._held - 1] != ord("\n"):  # whole lines may have been held back
                 self._buffer[self._held] = ord("\n")
                 self._held += 1
-            parts.append(self._parse(self._held))
+            parsed, whole = self._parse(self._held)
+            parts.append(parsed)
+            if whole < self._held:
+                parts.append(self._unfinished(bytes(self._buffer[whole : self._held - 1])))
             self._held = 0
         return self._counted(self._joined(parts))
+
+    def _unfinished(self, record: bytes) -> Parsed:
+        """Refuse a last record that does not end."""
+        try:
+            self.format.parse_line(record)
+            reason = "the record does not end"
+        except InputError as error:
+            reason = str(error)
+        first, lines = self._line + 1, 1 + record.count(b"\n")
+        self._line += lines
+        return Parsed(Batch.empty(), np.empty(0, np.int64), (LineError(first, reason),), lines)
 
     def _hold(self, piece: NDArray[np.uint8]) -> None:
         """Add bytes to what is held; without the rest of a line that is too long."""
         if self._passing:
-            cut = piece.tobytes().find(b"\n") + 1
+            cut = self.format.pass_over(piece.tobytes(), begins=False)
+            lines = int(np.count_nonzero(piece[: cut or piece.size] == NEWLINE)) - (cut > 0)
+            self._line, self._passed = self._line + lines, self._passed + lines
             if not cut:
                 return
             self._passing, piece = False, piece[cut:]
@@ -201,24 +235,31 @@ class Reader:
         parts: list[Parsed] = []
         whole = self.format.whole(self._buffer, searched, end)
         if whole:
-            parts.append(self._parse(whole))
+            parsed, whole = self._parse(whole)
+            parts.append(parsed)
             self._array[: end - whole] = self._array[whole:end]
         self._held = end - whole
         if self._held > max(self.max_line, self.format.holds):
-            self._held, self._passing = 0, True
-            self._line += 1
-            parts.append(Parsed(Batch.empty(), np.empty(0, np.int64), (self._too_long(self._line),), 1))
+            parts.append(self._give_up())
         return parts
 
-    def _parse(self, end: int) -> Parsed:
-        """Parse the whole lines ``buffer[:end]``."""
+    def _give_up(self) -> Parsed:
+        """Let go of what is held: the beginning of a line that is too long."""
         if self._header:
-            self._header = False
-            begin = self._buffer.find(b"\n") + 1
-            self.format.read_header(_without_end(bytes(self._buffer[: begin - 1])))
-            self._line += 1
-            self._array[: end - begin] = self._array[begin:end]
-            end -= begin
+            self.format.read_header(bytes(self._buffer[: self._held]))
+            raise FormatError(f"the header is longer than {self.max_line} bytes")
+        begun = bytes(self._buffer[: self._held])
+        self.format.pass_over(begun, begins=True)
+        self._held, self._passing = 0, True
+        error = self._too_long(self._line + 1)
+        lines = 1 + begun.count(b"\n")
+        self._line += lines
+        return Parsed(Batch.empty(), np.empty(0, np.int64), (error,), lines)
+
+    def _parse(self, end: int) -> tuple[Parsed, int]:
+        """Parse the whole lines ``buffer[:end]``; returns where those begin that are no row yet, or `end`."""
+        behind = self._read_header(end)
+        end -= behind
         if not self._met:
             self._met = True
             self.format.meet(_without_end(bytes(self._buffer[: self._buffer.find(b"\n")])))
@@ -227,8 +268,12 @@ class Reader:
         lines = rows.lines[:n] + (first + 1)
         summary = summarize(rows, n)
         self._line += int(rows.lines[n])
+        if self.format.left is not None:
+            left, end = end, self.format.left
+            self._array[behind + end : behind + left] = self._array[end:left].copy()
         if end <= self.max_line and not summary[0] & PLAIN:
-            return Parsed(assemble(rows, n, self._buffer, summary), lines, (), int(rows.lines[n]))
+            parsed = Parsed(assemble(rows, n, self._buffer, summary), lines, (), int(rows.lines[n]))
+            return parsed, behind + end
         spans = rows.spans[:n]
         too_long = spans[:, 1] - spans[:, 0] > self.max_line
         read: dict[int, Row | None] = {}
@@ -249,7 +294,20 @@ class Reader:
                 errors.append(LineError(number, str(error)))
         if errors:
             lines = np.delete(lines, [r for r, row in read.items() if row is None])
-        return Parsed(assemble_with(rows, n, self._buffer, read), lines, tuple(errors), int(rows.lines[n]))
+        batch = assemble_with(rows, n, self._buffer, read)
+        return Parsed(batch, lines, tuple(errors), int(rows.lines[n])), behind + end
+
+    def _read_header(self, end: int) -> int:
+        """Take the header out of ``buffer[:end]``, where it is still to come, and tell its length."""
+        behind = 0
+        while self._header and behind < end:
+            stop = self._buffer.find(b"\n", behind)
+            self._header = not self.format.read_header(_without_end(bytes(self._buffer[behind:stop])))
+            self._line += 1
+            behind = stop + 1
+        if behind:
+            self._array[: end - behind] = self._array[behind:end]
+        return behind
 
     def _too_long(self, line: int) -> LineError:
         return LineError(
@@ -273,7 +331,10 @@ class Reader:
         self._rows = Rows.allocate(min(self._capacity, PIECE) + 2, self._capacity // 2 + 2)
 
     def _counted(self, parsed: Parsed) -> Parsed:
-        """Tell the conflicts of what was read."""
+        """Tell the conflicts of what was read, and count the line ends inside of what was passed over."""
+        if self._passed:
+            parsed = parsed._replace(lines_read=parsed.lines_read + self._passed)
+            self._passed = 0
         conflicts = self.format.fields.take()
         return parsed._replace(conflicts=conflicts) if conflicts else parsed
 

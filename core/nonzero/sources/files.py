@@ -21,6 +21,11 @@ STDIN: Final = "-"
 _BLOCK: Final = 1 << 20
 """Large beside the cost of a call, small beside memory and caches."""
 
+SAMPLE: Final = 1 << 20
+"""A part of a file that is looked at before it is read, in bytes."""
+
+_SAMPLE_OF_A_PIPE: Final = 8 * SAMPLE
+
 _ZSTD_PIECE: Final = 1 << 12
 """The library takes no bound on what comes out; so much goes in at once, 128 MiB of text at worst."""
 
@@ -112,10 +117,55 @@ class Source:
         regular = not self.is_stdin and Path(path).is_file()
         self.size = Path(path).stat().st_size if regular else None
         self.position = 0
+        self._peeked: list[bytes] = []
+        self._blocks = self._read_blocks()
+        self._packed = False
 
     def __iter__(self) -> Iterator[bytes]:
+        while self._peeked:
+            yield self._peeked.pop(0)
+        yield from self._blocks
+
+    def peek(self, size: int) -> bytes:
+        """Return the beginning of the text, at least so many bytes where there are as many.
+
+        It is kept, and read again from memory.
+        """
+        held = sum(map(len, self._peeked))
+        while held < size and (block := next(self._blocks, b"")):
+            self._peeked.append(block)
+            held += len(block)
+        return b"".join(self._peeked)
+
+    def samples(self) -> list[tuple[bytes, bool]]:
+        """Return parts of the text before it is read: what can be had of it cheaply.
+
+        Returns
+        -------
+        list of (bytes, bool)
+            Each part, and whether it begins where a line does. Of a plain file: a megabyte at its beginning,
+            in its middle and at its end, or all of it. Of a compressed one its first 2 MB, for what is behind
+            must be decompressed. Of standard input and pipes the first 8 MB.
+        """
+        first = self.peek(SAMPLE)
+        if self.size is None:
+            return [(self.peek(_SAMPLE_OF_A_PIPE), True)]
+        if self._packed:
+            return [(self.peek(2 * SAMPLE), True)]
+        if self.size <= 3 * SAMPLE:
+            return [(self.peek(self.size), True)]
+        with Path(self.path).open("rb") as file:
+            rest = []
+            middle = max((self.size - SAMPLE) // 2, len(first))
+            for start in (middle, max(self.size - SAMPLE, middle + SAMPLE)):
+                file.seek(start)
+                rest.append((file.read(SAMPLE), False))
+        return [(first, True), *rest]
+
+    def _read_blocks(self) -> Iterator[bytes]:
         with self._open() as file:
             start = self._read(file, 4)
+            self._packed = start.startswith((_GZIP, *_ZSTD))
             if start.startswith(_GZIP):
                 pieces = self._pieces(start, file, self.block // 16)
                 yield from self._checked(_gunzip(pieces, self.block), zlib.error)

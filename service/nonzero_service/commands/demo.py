@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from nonzero import Schema
 from nonzero_service.commands.extra import service_extra
 from nonzero_service.commands.options import (
     DIRECTORY,
@@ -18,6 +17,7 @@ from nonzero_service.commands.options import (
     reading,
     source_of,
 )
+from nonzero_service.commands.tables import reader_of, tables_of
 
 __all__ = ["demo"]
 
@@ -71,7 +71,12 @@ def demo(
         log = simulated_log(examples, seed, chunk)
     else:
         source = source_of(file)
-        log = file_log(source, reading.reader(source, Schema()), chunk)
+        schema = reading.schema()
+        tables = tables_of([source], schema, reading)
+        for note in [] if tables is None else tables.notes:
+            click.echo(f"{source.name}: {note}", err=True)
+        reader = reader_of(source, schema if tables is None else tables.schema, reading, tables)
+        log = file_log(source, reader, chunk)
     run(
         log,
         host=host,

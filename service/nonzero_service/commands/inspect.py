@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import click
 import numpy as np
 
 from nonzero import LogisticRegression
+from nonzero.fields.schema import KINDS
 from nonzero_service.commands.display import figures_table
 from nonzero_service.commands.extra import service_extra
 from nonzero_service.commands.options import as_json
@@ -131,6 +133,7 @@ def _text(report: dict[str, Any]) -> str:
         f"{2**bits:,} slots ({bits} bits), {report['bytes'] / 2**20:,.0f} MiB, digest {report['digest']}",
         "",
         *(f"interactions: {', '.join(pairs)}" for pairs in [interactions] if pairs),
+        *(_schema_text(schema) for schema in [report["settings"].get("schema")] if schema),
         "share of the mixture   rule",
         *(f"{share:<20.4f}   {_rule(lane)}" for lane, share in zip(lanes, report["shares"], strict=True)),
         "",
@@ -148,6 +151,13 @@ def _text(report: dict[str, Any]) -> str:
             *(f"{row['slot']:>10}  {row['weight']:+.4f}" for row in report["weights"]),
         ]
     return "\n".join([*lines, "", diagnosis_text(report["diagnosis"])])
+
+
+def _schema_text(schema: dict[str, Any]) -> str:
+    """Return how many fields are of each kind; their names are in the JSON report."""
+    counts = Counter(schema["fields"].values())
+    kinds = ", ".join(f"{counts[kind]:,} {kind}" for kind in KINDS if counts[kind])
+    return f"schema: {kinds or 'nothing declared'}; all others: {schema['default']}"
 
 
 def _rule(lane: dict[str, Any]) -> str:

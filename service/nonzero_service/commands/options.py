@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -29,9 +30,11 @@ __all__ = [
     "interactions_of",
     "learner_of",
     "learning_rate",
+    "listed",
     "optimizer",
     "optimizer_of",
     "reading",
+    "reading_again",
     "source_of",
 ]
 
@@ -75,21 +78,42 @@ data_directory = click.argument(
     help="What serve was given as --data-dir.",
 )
 
-_READING: Final = (
+_FORMAT: Final = click.option(
+    "--format", "format_", help=f"{', '.join(formats.NAMES)}; guessed from the file's name unless given."
+)
+_LABEL: Final = click.option(
+    "--label", help="csv: the label's column; else the one called label, click, clicked, target or y."
+)
+_NUMBER: Final = click.option(
+    "--number",
+    "--numeric",
+    "number",
+    multiple=True,
+    help="Fields whose values are numbers, such as 'bid,price_*'. Repeatable.",
+)
+_IGNORE: Final = click.option("--ignore", multiple=True, help="Fields to leave out. Repeatable.")
+_DELIMITER: Final = click.option(
+    "--delimiter", help="csv: what stands between columns, or tab; else that of , ; | and tab in the header."
+)
+
+_TABLE: Final = (_FORMAT, _LABEL, _NUMBER, _IGNORE, _DELIMITER)
+
+_DECLARING: Final = (
     click.option(
-        "--format",
-        "format_",
-        help=f"{', '.join(formats.NAMES)}; guessed from the file's name unless given.",
-    ),
-    click.option(
-        "--label", help="csv: the label's column; else the one called label, click, clicked, target or y."
-    ),
-    click.option(
-        "--numeric",
+        "--category",
         multiple=True,
-        help="csv: a column of numbers; all others are categories. Repeatable.",
+        help="Fields whose values are categories. * stands for any text. Repeatable.",
     ),
-    click.option("--ignore", multiple=True, help="csv: a column to leave out. Repeatable."),
+    click.option(
+        "--schema",
+        "schema_file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="A JSON file with the kind of each field: category, number or ignore.",
+    ),
+    click.option(
+        "--keep", multiple=True, help="csv: a column to keep though it seems to number the rows. Repeatable."
+    ),
+    click.option("--positive", help="csv: the label that is a click; every other, and none, is no click."),
 )
 
 
@@ -97,18 +121,81 @@ _READING: Final = (
 class Reading:
     """How a file is read, as the options say it: None, or nothing, where they do not."""
 
-    format: str | None
-    label: str | None
-    numeric: Sequence[str]
-    ignore: Sequence[str]
+    format: str | None = None
+    label: str | None = None
+    number: Sequence[str] = ()
+    ignore: Sequence[str] = ()
+    delimiter: str | None = None
+    category: Sequence[str] = ()
+    schema_file: Path | None = None
+    keep: Sequence[str] = ()
+    positive: str | None = None
 
     @property
-    def of_columns(self) -> dict[str, Any]:
-        """What is said of columns."""
-        given = {"label": self.label, "numeric": self.numeric, "ignore": self.ignore}
-        return {name: value for name, value in given.items() if value}
+    def of_tables(self) -> dict[str, Any]:
+        """What is said of tables alone."""
+        given = {"label": self.label, "delimiter": _DELIMITERS.get(self.delimiter or "", self.delimiter)}
+        return {
+            name: value for name, value in (given | {"positive": self.positive}).items() if value is not None
+        }
 
-    def reader(self, source: Source, schema: Schema) -> Reader:
+    @property
+    def declared(self) -> dict[str, str]:
+        """The kinds of the fields that options name.
+
+        Raises
+        ------
+        click.BadParameter
+            For a name that is given two.
+        """
+        kinds: dict[str, str] = {}
+        for kind, given in (("category", self.category), ("number", self.number), ("ignore", self.ignore)):
+            for name in listed(given):
+                if kinds.setdefault(name, kind) != kind:
+                    raise click.BadParameter(
+                        f"{name!r} is named by --{kinds[name]} too; say one", param_hint=f"--{kind}"
+                    )
+        return kinds
+
+    def schema(self, namespace_separator: str | None = None) -> Schema:
+        """Return the schema that the options declare.
+
+        Raises
+        ------
+        click.BadParameter
+            For a file that holds none, and for a field that is given two kinds.
+        """
+        try:
+            in_file = json.loads(self.schema_file.read_bytes()) if self.schema_file else {}
+            base = Schema.of(in_file, namespace_separator=namespace_separator)
+        except (ValueError, SettingsError) as error:
+            hint = "--schema" if self.schema_file else "--namespace-separator"
+            raise click.BadParameter(f"{self.schema_file or ''}: {error}", param_hint=hint) from error
+        declared = self.declared
+        for name, kind in declared.items():
+            if base.fields.get(name, kind) != kind:
+                raise click.BadParameter(
+                    f"{name!r} is {base.fields[name]} in {self.schema_file}; say one", param_hint=f"--{kind}"
+                )
+        try:
+            return Schema({**base.fields, **declared}, base.default, base.namespace_separator)
+        except SettingsError as error:
+            raise click.BadParameter(str(error)) from error
+
+    def format_of(self, source: Source) -> str:
+        """Return the format that the options, or the file's name, tell.
+
+        Raises
+        ------
+        click.BadParameter
+            Where neither does.
+        """
+        try:
+            return self.format or format_of(source.path)
+        except InputError as error:
+            raise click.BadParameter(str(error), param_hint="--format") from error
+
+    def reader(self, source: Source, schema: Schema, **more: Any) -> Reader:
         """Make the reader that a file's name and the options ask for, to read by a model's schema.
 
         Raises
@@ -116,39 +203,51 @@ class Reading:
         click.BadParameter
             For a format that is unknown or cannot be guessed, and for options that it does not have.
         """
+        format_ = self.format_of(source)
         try:
-            return formats.reader(self.format or format_of(source.path), schema=schema, **self.of_columns)
+            return formats.reader(format_, schema=schema, **(self.of_tables | more))
         except InputError as error:
             hint = None if self.format in formats.NAMES else "--format"
             raise click.BadParameter(str(error), param_hint=hint) from error
 
 
+_DELIMITERS: Final = {"tab": "\t", "\\t": "\t"}
+"""How a shell is spared a tab."""
+
+
 def reading(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that say how a file is read; the command is given them as ``reading``."""
+    """Add the options that say how a file is read, and what its fields are; given as ``reading``."""
+    return _with_options(command, (*_TABLE, *_DECLARING))
 
+
+def reading_again(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say how a file is read for a model that knows its fields; given as ``reading``."""
+    return _with_options(command, _TABLE)
+
+
+def _with_options(command: Callable[..., None], options: Sequence[Any]) -> Callable[..., None]:
     @wraps(command)
-    def read(
-        *given: Any,
-        format_: str | None,
-        label: str | None,
-        numeric: Sequence[str],
-        ignore: Sequence[str],
-        **others: Any,
-    ) -> None:
-        command(*given, reading=Reading(format_, label, numeric, ignore), **others)
+    def read(*given: Any, format_: str | None, **others: Any) -> None:
+        said = {name: others.pop(name) for name in tuple(others) if name in Reading.__dataclass_fields__}
+        command(*given, reading=Reading(format_, **said), **others)
 
-    for option in reversed(_READING):
+    for option in reversed(options):
         read = option(read)
     return read
 
 
+def listed(given: Sequence[str]) -> list[str]:
+    """Return the names in options that may be repeated, and may hold several with commas between."""
+    return [name.strip() for text in given for name in text.split(",") if name.strip()]
+
+
 def interactions_of(given: Sequence[str]) -> list[str]:
     """Return the pairs that ``--interactions`` names."""
-    return [pair.strip() for text in given for pair in text.split(",") if pair.strip()]
+    return listed(given)
 
 
 def learner_of(
-    bits: int, learning_rate: str, optimizer: str, interactions: Sequence[str]
+    bits: int, learning_rate: str, optimizer: str, interactions: Sequence[str], schema: Schema
 ) -> LogisticRegression:
     """Return the new model that options ask for.
 
@@ -168,7 +267,7 @@ def learner_of(
         except SettingsError as error:
             raise click.BadParameter(str(error), param_hint="--optimizer") from error
     try:
-        return LogisticRegression(bits, rule, interactions=interactions_of(interactions))
+        return LogisticRegression(bits, rule, interactions=interactions_of(interactions), schema=schema)
     except SettingsError as error:
         raise click.BadParameter(str(error)) from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from nonzero import LogisticRegression
 from nonzero.formats import Parsed
 from nonzero.sources.examples import read_examples, usable
-from nonzero_service.commands.display import Display
+from nonzero_service.commands.display import Display, report_conflicts
 from nonzero_service.commands.options import (
     FILE_HELP,
     NEW_FILE,
     Reading,
     interactions,
     interactions_of,
-    reading,
+    reading_again,
     source_of,
 )
 from nonzero_service.commands.rejects import Rejects
-from nonzero_service.commands.tables import read_alike
+from nonzero_service.commands.tables import reader_alike
 
 __all__ = ["predict"]
 
@@ -40,35 +40,39 @@ __all__ = ["predict"]
     help="A file that train saved.",
 )
 @click.option("--output", type=NEW_FILE, help="Write here instead of to stdout.")
-@reading
+@click.option(
+    "--allow-missing", is_flag=True, help="csv: predict though columns are missing that the model knows."
+)
+@reading_again
 @interactions
 def predict(
     file: str,
     model: Path,
     output: Path | None,
+    allow_missing: bool,
     reading: Reading,
     interactions: Sequence[str],
 ) -> None:
     """Predict every example of a file: one probability a line, in order. Labels are not looked at.
 
-    The columns of a csv file have the parts that train gave them, unless options say otherwise. The model
-    brings its interactions; where they are given here, they must be the same.
+    The columns of a csv file are what train found them to be; nothing is written where one is missing. The
+    model brings its interactions; where they are given here, they must be the same.
     A line that cannot be read answers nan in its place, the reason goes to stderr, and the exit status is 1.
     """
     source = source_of(file)
     expected = {"interactions": interactions_of(interactions)} if interactions else {}
     learner = LogisticRegression.load(model, **expected)
-    reader = reading.reader(source, learner.schema)
-    blocks: Iterable[bytes] = source
-    if not reading.of_columns:
-        reader, blocks = read_alike(learner, reader, source)
+    if reading.format_of(source) == "csv":
+        reader = reader_alike(learner, source, reading, allow_missing=allow_missing)
+    else:
+        reader = reading.reader(source, learner.schema)
     rejects = Rejects()
     done = 0
     with ExitStack() as stack:
         out = sys.stdout if output is None else stack.enter_context(output.open("w"))
         # Beside probabilities on the terminal, a bar would only get in the way.
         display = stack.enter_context(Display("predicting", source.size, quiet=output is None))
-        for parsed in stack.enter_context(closing(read_examples(blocks, reader))):
+        for parsed in stack.enter_context(closing(read_examples(source, reader))):
             rows = usable(parsed, learner.bits, labelled=False)
             out.write(_lines(rows, learner.predict(rows.batch)))
             rejects.report(source.name, rows.errors, display.say)
@@ -77,6 +81,7 @@ def predict(
         for note in reader.format.notes:
             display.say(f"{source.name}: {note}")
         display.finish(source.position, f"{done:,} examples")
+        report_conflicts(learner.schema, display.say)
     rejects.finish(display.say)
     if rejects.count:
         raise click.exceptions.Exit(1)

@@ -57,9 +57,17 @@ def _parsed(blocks: Iterable[bytes], reader: Reader, waiting: dict[int, bytes]) 
 def _chunk(
     form: Delimited, rows: list[tuple[int, float]], waiting: dict[int, bytes], errors: list[LineError]
 ) -> Chunk:
-    features = [form.features(waiting.pop(line)) for line, _ in rows]
+    features = [form.features(_record(form, waiting, line)) for line, _ in rows]
     for error in errors:
-        waiting.pop(error.line, None)
+        _record(form, waiting, error.line)
     lines = np.array([line for line, _ in rows], np.int64)
     labels = np.array([label for _, label in rows], np.float32)
     return json_chunk(features, lines, labels, errors=tuple(errors))
+
+
+def _record(form: Delimited, waiting: dict[int, bytes], line: int) -> bytes:
+    """Take the record that begins with a line: where quotes are open at its end, the lines after it too."""
+    record = waiting.pop(line, b"")
+    while not form.is_whole(record) and (line := line + 1) in waiting:
+        record += b"\n" + waiting.pop(line)
+    return record

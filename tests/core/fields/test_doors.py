@@ -97,8 +97,8 @@ def doors(rows: Sequence[Mapping[str, Any]], labels: Sequence[int], schema: Sche
             "ndjson",
             schema=schema,
         ),
-        "CSV": formats.parse(table(rows, labels, ","), "csv", schema=schema),
-        "TSV": formats.parse(table(rows, labels, "\t"), "csv", schema=schema, delimiter="\t"),
+        "CSV": formats.parse(table(rows, labels, ","), "csv", schema=schema, boolean=()),
+        "TSV": formats.parse(table(rows, labels, "\t"), "csv", schema=schema, boolean=()),
         "VW": formats.parse(vw(rows, labels), "vw", schema=schema),
     }
 

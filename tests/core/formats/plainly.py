@@ -18,18 +18,42 @@ def plain_reader(name: str, **options: Any) -> formats.Reader:
     form: Any = reader.format
 
     def read(data: NDArray[np.uint8], end: int, rows: Rows) -> int:
-        ends = np.flatnonzero(data[:end] == ord("\n"))
-        n = ends.size
+        ends, breaks, form.left = record_ends(data[:end].tobytes(), getattr(form, "delimiter", b""))
+        n = len(ends)
         rows.indptr[: n + 1] = 0
-        rows.spans[:n, 0] = np.concatenate([[0], ends[:-1] + 1]) if n else 0
+        rows.spans[:n, 0] = [0, *(at + 1 for at in ends[:-1])] if n else 0
         rows.spans[:n, 1] = ends
-        rows.lines[: n + 1] = np.arange(n + 1)
+        rows.lines[: n + 1] = breaks
         rows.ids[:n] = -1
         rows.plain[:n] = 1
         return n
 
     form.read = read
     return reader
+
+
+def record_ends(text: bytes, delimiter: bytes) -> tuple[list[int], list[int], int | None]:
+    """Find the newlines that end records, the line ends up to each, and where an open record begins.
+
+    Without a delimiter each line is a record; with one, line ends inside quotes are part of a cell.
+    """
+    ends, breaks, lines, quoted = [], [0], 0, False
+    before = "start"
+    for at, byte in enumerate(text):
+        char = bytes([byte])
+        if char == b'"' and delimiter and (quoted or before in ("start", "closed")):
+            quoted = not quoted  # a doubled quote closes and opens again
+            before = "inside" if quoted else "closed"
+            continue
+        lines += char == b"\n"
+        if quoted:
+            continue
+        before = "start" if char in (b"\n", delimiter) else "plain"
+        if char == b"\n":
+            ends.append(at)
+            breaks.append(lines)
+    begin = ends[-1] + 1 if ends else 0
+    return ends, breaks, begin if begin < len(text) else None
 
 
 def whole(reader: formats.Reader, *chunks: bytes) -> formats.Parsed:
