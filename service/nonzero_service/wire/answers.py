@@ -99,14 +99,18 @@ def updated(model: str, applied: Applied) -> bytes:
 def prediction_lines(
     found: NDArray[np.float32], parsed: Parsed, uncertainty: NDArray[np.float32] | None = None
 ) -> bytes:
-    """Return a line for each line of a streamed body: a prediction, or why there is none."""
+    """Return a line for each line of a streamed body: a prediction, or why there is none.
+
+    A blank line has its line too, so that the n-th answer is always that of the n-th line.
+    """
     ids = parsed.batch.ids
-    if uncertainty is None and not parsed.errors:
+    if uncertainty is None and not parsed.errors and not parsed.skipped:
         lines_of_all = written(found, ids, b"\n")
         if lines_of_all is not None:
             return lines_of_all
     lines = list(zip(parsed.lines.tolist(), _rows(found, ids, uncertainty), strict=True))
-    lines += [(error.line, error_line(error)) for error in parsed.errors]
+    skipped = [LineError(line, "the line holds no example") for line in parsed.skipped]
+    lines += [(error.line, error_line(error)) for error in (*parsed.errors, *skipped)]
     lines.sort()
     return "".join([f"{line}\n" for _, line in lines]).encode()
 
