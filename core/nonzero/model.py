@@ -197,15 +197,12 @@ class LogisticRegression(Persistent):
         """
         from nonzero.formats.json_bodies import read_body  # here, because files of other formats need no JSON
 
-        found = read_body(body, self.schema)
+        found = read_body(body, self._schema)
         if found is None:
             return None
         rows, flags, largest_slot = found
-        counted = self.schema.known.of_thread()
         if flags & (NAMED | VALUED) or largest_slot >= 2**self.bits or not self._inputs.are_as_given:
-            counted.drop()
             return None
-        counted.take()
         out = np.empty(1, np.float32)
         self._loops.predict((rows.indptr[:2], rows.indices, NO_VALUES, 0), out)
         return float(self._mapped(out)[0])

@@ -8,11 +8,15 @@ from fuzz import parsers, stored
 
 __all__ = ["SEEDS", "TARGETS"]
 
+SAID = {"site": "category", "bid": "number", "tags": "category", "*x*": "ignore", "*": "category"}
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "vw": parsers.lines("vw"),
     "vw with older names": parsers.lines("vw", namespace_separator="^"),
     "libsvm": parsers.lines("libsvm"),
     "ndjson": parsers.lines("ndjson"),
+    "ndjson by a schema": parsers.lines("ndjson", schema=SAID),
+    "vw by a schema": parsers.lines("vw", schema=SAID),
     "csv": parsers.lines("csv"),
     "JSON body": parsers.json_body,
     "labels": parsers.labels,
@@ -34,6 +38,11 @@ SEEDS: dict[str, list[bytes]] = {
         b'{"features": {"site": "news", "bid": 0.5, "tags": ["a", "\\u00e9"], "x": true}, "label": 1}\n',
         b'{"indices": [1, 2147483648], "values": [1e3, -0.5], "weight": 2, "time": 1000, "label": null}\n',
     ],
+    "ndjson by a schema": [
+        b'{"features": {"site": 5.0, "bid": "0.5", "tags": ["a", 12345678901234567890, true], "x": [1]}}\n',
+        b'{"features": {"site": 1e3, "bid": true, "other": 0.10, "site": null}}\n',
+    ],
+    "vw by a schema": [b"1 |site:2 00501 |bid 0.5 x:2 |xx y |other 1e3\n-1 | site=a bid=0.5 x=1 word\n"],
     "csv": [b'click,site,bid\n1,"a, ""b""",0.5\n0,news,\r\n'],
     "JSON body": [
         b'{"examples": [{"features": {"a": "b"}, "label": true}, {"indices": [3]}]}',

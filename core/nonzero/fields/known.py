@@ -173,9 +173,11 @@ class Known:
                 self.words[lookup.FULL] = 1
             return
         said = kind + lookup.DECLARED * (name in self._declared)
-        at = lookup.put_entry(self.words, np.frombuffer(name + bytes(8), np.uint8), self._written(name), said)
+        padded = np.frombuffer(name + bytes(8), np.uint8)
+        at, key = lookup.put_entry(self.words, padded, self._written(name), said)
         if not at:
             return
+        self.words[at] = key
         self._places[name] = at
         self.changes += 1
         self._left -= 1
@@ -201,6 +203,8 @@ class Fields:
     ----------
     table
         What compiled parsers are given.
+    events
+        What they note: at EVENTS not 0 where they did.
     """
 
     def __init__(self, schema: Schema) -> None:
@@ -209,7 +213,7 @@ class Fields:
         noted = np.zeros(lookup.LOGGED + lookup.LOG + known.slots, np.int64)
         self.table = FieldTable(known.words, known.text, noted)
         self._counts = noted[lookup.LOGGED + lookup.LOG :]
-        self._view = memoryview(noted.data)
+        self.events = memoryview(noted.data)
         self._by_python: Counter[str] = Counter()
 
     def kind_of(self, name: bytes) -> int:
@@ -246,7 +250,7 @@ class Fields:
 
     def take(self) -> Mapping[str, int]:
         """Return the conflicts since they were last taken, by field; they are added to the schema's."""
-        if not self._view[lookup.TOTAL] and not self._by_python:
+        if not self.events[lookup.EVENTS] & lookup.COUNTED and not self._by_python:
             return NO_CONFLICTS
         found = self._by_python
         self._by_python = Counter()
@@ -256,16 +260,17 @@ class Fields:
         self._known.conflicts.add(found)
         return dict(found)
 
-    @property
     def left_new(self) -> bool:
-        """Whether the last call left lines alone for names that are new, and found no conflict before."""
-        return self._view[lookup.BUDGET] != lookup.NEW_LINES and not self._view[lookup.TOTAL]
+        """Return whether lines were left alone for names that are new, and no conflict counted; asks once."""
+        events = self.events[lookup.EVENTS]
+        self.events[lookup.EVENTS] = events & ~lookup.LEFT
+        return events == lookup.LEFT
 
     def drop(self) -> None:
         """Forget what compiled code counted: it is read again."""
-        if self._view[lookup.TOTAL]:
+        if self.events[lookup.EVENTS] & lookup.COUNTED:
             self._counts[:] = 0
-            self._view[lookup.TOTAL] = 0
+        self.events[lookup.EVENTS] = 0
 
 
 def _fits(pattern: bytes, name: bytes) -> bool:

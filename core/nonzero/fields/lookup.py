@@ -23,10 +23,12 @@ __all__ = [
     "BEGINNING",
     "BUDGET",
     "CATEGORY",
+    "COUNTED",
     "DECLARED",
     "DEFAULT",
     "ENTRY",
     "EQUALS",
+    "EVENTS",
     "FIELDS",
     "FULL",
     "HEAD",
@@ -34,6 +36,7 @@ __all__ = [
     "INDEX",
     "INFER",
     "KEY",
+    "LEFT",
     "LOG",
     "LOGGED",
     "MASK",
@@ -45,7 +48,6 @@ __all__ = [
     "REFUSE",
     "ROW",
     "TAIL",
-    "TOTAL",
     "TRACKED",
     "WHAT",
     "FieldTable",
@@ -96,9 +98,11 @@ EQUALS: Final = np.uint8(ord("="))
 NEW_LINES: Final = 8
 """In one call at most so many lines are left to the plain parser, which makes their new names known."""
 
-# What is counted: how many conflicts the row has so far, how many more lines with new names are left, how
-# many conflicts there were in all; those of the row, as places of entries; the counts by slot.
-ROW, BUDGET, TOTAL, LOGGED = range(4)
+# What is counted: how many conflicts the row has so far; how many more lines with new names are left alone;
+# LEFT or COUNTED, once a line was, or a conflict; the conflicts of the row, as places of entries; the counts
+# by slot.
+ROW, BUDGET, EVENTS, LOGGED = range(4)
+LEFT, COUNTED = 1, 2
 LOG: Final = 256
 """A row with more conflicts is left to the plain parser."""
 
@@ -119,7 +123,7 @@ FIELDS: Final = types.NamedTuple((types.uint64[::1], types.uint8[::1], types.int
 
 @inlined
 def name_words(name, start, length):
-    """Return the first eight bytes of a name, the last eight of a longer one (else 0), and a hash of them."""
+    """Return the first eight bytes of a name, the last eight of a longer one (else 0), and their hash."""
     head = low_bytes(word_at(name, start), min(length, 8))
     tail = word_at(name, start + length - 8) if length > 8 else np.uint64(0)
     h = (head ^ np.uint64(length)) * np.uint64(0x9E3779B97F4A7C15) ^ tail * np.uint64(0xC2B2AE3D27D4EB4F)
@@ -154,11 +158,12 @@ def _same(name, start, text, place, length):
     return alike
 
 
-@kernel(types.int64(types.uint64[::1], types.uint8.readonly, types.int64, types.int64))
+@kernel(types.UniTuple(types.uint64, 2)(types.uint64[::1], types.uint8.readonly, types.int64, types.int64))
 def put_entry(words, padded, place, kind):
-    """Add the entry of a name that has none, which is followed by eight bytes, its first word last.
+    """Write the entry of a name that has none, which is followed by eight bytes, but for its first word.
 
-    Returns where it is, or 0 where there is no room nearby: the names were chosen to be alike.
+    Returns where it is, or 0 where there is no room nearby: the names were chosen to be alike; and the first
+    word. Who reads at the same time finds the entry when that is written.
     """
     name, length = address_of(padded), padded.size - 8
     head, tail, h = name_words(name, 0, length)
@@ -169,7 +174,7 @@ def put_entry(words, padded, place, kind):
         at = np.uintp(words[BEGIN] + slot * np.uint64(ENTRY))
         looks += 1
         if looks == MOST_LOOKS and kind < DECLARED:
-            return 0
+            return np.uint64(0), np.uint64(0)
     whole = hash_name(name, 0, length)
     words[at + np.uintp(HEAD)] = head
     words[at + np.uintp(TAIL)] = tail
@@ -177,8 +182,7 @@ def put_entry(words, padded, place, kind):
     words[at + np.uintp(WHAT)] = np.uint64(kind & 255) | np.uint64(to_field(whole)) << np.uint64(16)
     words[at + np.uintp(BEGINNING)] = begin_name(name, 0, length, EQUALS)
     words[at + np.uintp(INDEX)] = np.uint64(to_index(whole))
-    words[at] = np.uint64(length + 1) | h & np.uint64(0xFFFFFFFF00000000)
-    return np.int64(at)
+    return np.uint64(at), np.uint64(length + 1) | h & np.uint64(0xFFFFFFFF00000000)
 
 
 @inlined
@@ -242,6 +246,7 @@ def leaves_new(table, length):
     if table.words[FULL] != np.uint64(0) or length > TRACKED or table.noted[BUDGET] == 0:
         return False
     table.noted[BUDGET] -= 1
+    table.noted[EVENTS] |= LEFT
     return True
 
 
@@ -293,5 +298,5 @@ def _count(table):
     for i in range(table.noted[ROW]):
         slot = (table.noted[LOGGED + i] - np.int64(table.words[BEGIN])) // ENTRY
         table.noted[LOGGED + LOG + slot] += 1
-    table.noted[TOTAL] += table.noted[ROW]
+    table.noted[EVENTS] |= COUNTED
     table.noted[ROW] = 0

@@ -221,7 +221,7 @@ class Delimited(Format):
 
     def _find_label(self) -> str | None:
         """Return the column that has one of the names of a label."""
-        spoken_for = {*self.numeric, *self.ignore}
+        spoken_for = {*self.numeric, *self.ignore, *self.schema.fields}
         for name in LABELS:
             for column in self.columns:
                 if column.lower() == name and column not in spoken_for:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from nonzero.batches.batch import Batch
 from nonzero.errors import FormatError, InputError, LineError
 from nonzero.fields.known import untracked
+from nonzero.fields.lookup import EVENTS
 from nonzero.fields.schema import Schema
 from nonzero.formats.json_plain import Members, decode, shown_value
 from nonzero.formats.json_workspace import ROWS_AT_ONCE, own_workspace
@@ -65,18 +66,20 @@ def parse_body(body: Buffer, schema: Schema = untracked) -> Batch:
 
 
 def read_body(body: Buffer, schema: Schema = untracked) -> tuple[Rows, int, int] | None:
-    """Read the body of one example where it is to be used at once: nothing is copied, no conflict counted.
-
-    Who uses it takes the conflicts of the thread, or drops them: see :func:`own_workspace`.
+    """Read the body of one example where it is to be used at once: nothing is copied.
 
     Returns
     -------
     tuple[Rows, int, int] | None
         Rows, of which the first is the example and belongs to the thread until it reads again; and what
-        :func:`~nonzero.formats.rows.summarize` says of it. None where :func:`parse_body` has to read it.
+        :func:`~nonzero.formats.rows.summarize` says of it. None where :func:`parse_body` has to read it: also
+        where there are conflicts, which that counts.
     """
     workspace = own_workspace(schema)
     summary = workspace.one(body)
+    if workspace.fields.events[EVENTS]:
+        workspace.fields.drop()
+        return None
     return None if summary is None else (workspace.rows, *summary)
 
 

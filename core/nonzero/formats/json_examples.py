@@ -92,63 +92,30 @@ def read_value(data, j):
 
 
 @outlined
-def _read_category(data, j, scratch, key, beginning, rows, nnz, kind, field):  # noqa: C901
-    """Read what a declared category is, or what is ignored: a text, number or truth, or a list of them.
+def _copy_word(data, j, scratch, listed):
+    """Copy the text that a number or a truth is as a category; of null, which no list holds, there is none.
 
-    The field's name has `key` bytes; `beginning` is how its features' names begin. Returns the number of
-    nonzeros too.
+    Returns the position after it, or -1 where it is none of them, and the end of the copy.
     """
-    listed = data[np.uintp(j)] == ord("[")
-    if listed:
-        j = past_space(data, j + 1)
-        if data[np.uintp(j)] == ord("]"):
-            return j + 1, nnz
-    while True:
-        c = data[np.uintp(j)]
-        w = word_at(data, j)
-        end = 0
-        if c == QUOTE:
-            j, end = copy_string(data, j + 1, scratch, end)
-        elif w & FOUR_BYTES == TRUE:
-            store_word(scratch, end, w)
-            j, end = j + 4, end + 4
-        elif w & FIVE_BYTES == FALSE:
-            store_word(scratch, end, w)
-            j, end = j + 5, end + 5
-        elif w & FOUR_BYTES == NULL and not listed:
-            j += 4
-        else:
-            j, end = copy_number(data, j, scratch, end)
-        if j < 0:
-            return -1, nnz
-        if kind == CATEGORY and end > 0:
-            rows.indices[nnz] = to_index(hash_rest(beginning, key + 1, address_of(scratch), 0, end))
-            rows.values[nnz] = np.float32(1)
-            rows.fields[nnz] = field
-            nnz += 1
-        if not listed:
-            return j, nnz
-        j = past_space(data, j)
-        c = data[np.uintp(j)]
-        j += 1
-        if c == ord("]"):
-            return j, nnz
-        if c != ord(","):
-            return -1, nnz
-        j = past_space(data, j)
+    w = word_at(data, j)
+    if w & FOUR_BYTES == TRUE:
+        store_word(scratch, 0, w)
+        return j + 4, 4
+    if w & FIVE_BYTES == FALSE:
+        store_word(scratch, 0, w)
+        return j + 5, 5
+    if w & FOUR_BYTES == NULL and not listed:
+        return j + 4, 0
+    return copy_number(data, j, scratch, 0)
 
 
 @outlined
-def _read_number_text(data, j, rows, nnz, field, index):
-    """Read a text that is a number, after its opening quote; returns the number of nonzeros too."""
+def _read_number_text(data, j):
+    """Read a text that is a number, after its opening quote."""
     number, j, read = scan_number(data, j)
     value = np.float32(number)
-    if not read or data[np.uintp(j)] != QUOTE or not value_within(value):
-        return -1, nnz
-    rows.indices[nnz] = index
-    rows.values[nnz] = value
-    rows.fields[nnz] = field
-    return j + 1, nnz + (value != 0)
+    read = read and data[np.uintp(j)] == QUOTE and value_within(value)
+    return (j + 1 if read else -1), value
 
 
 @inlined
@@ -186,36 +153,33 @@ def read_features(data, j, scratch, rows, nnz, table):  # noqa: C901
                 return -1, nnz
         elif not at and leaves_new(table, key):
             return -1, nnz
-        if kind > NUMBER or (kind == CATEGORY and c != QUOTE):
-            if kind > IGNORE:
-                return -1, nnz
-            j, nnz = _read_category(data, j, scratch, key, beginning, rows, nnz, kind, field)
-            if j < 0:
-                return -1, nnz
-        elif kind == NUMBER and c == QUOTE:
-            j, nnz = _read_number_text(data, j + 1, rows, nnz, field, index)
-            if j < 0:
-                return -1, nnz
-        elif c == QUOTE or c == ord("["):
+        if kind > IGNORE:
+            return -1, nnz
+        worded = kind in (CATEGORY, IGNORE)
+        if worded or c == ord("[") or (c == QUOTE and kind == INFER):
             listed = c == ord("[")
             if listed:
                 if kind == NUMBER:
                     return -1, nnz
                 j = past_space(data, j + 1)
                 c = data[np.uintp(j)]
-            if c == ord("]"):
+            if listed and c == ord("]"):
                 j += 1
             else:
                 while True:
-                    if data[np.uintp(j)] != QUOTE:
+                    if data[np.uintp(j)] == QUOTE:
+                        j, end = copy_string(data, j + 1, scratch, 0)
+                    elif worded:
+                        j, end = _copy_word(data, j, scratch, listed)
+                    else:
                         return -1, nnz
-                    j, end = copy_string(data, j + 1, scratch, 0)
                     if j < 0:
                         return -1, nnz
                     rows.indices[nnz] = to_index(hash_rest(beginning, key + 1, name, 0, end))
                     rows.values[nnz] = np.float32(1)
                     rows.fields[nnz] = field
-                    nnz += kind == INFER or end > 0  # an empty text in a declared field is none
+                    # An empty text in a declared field is none.
+                    nnz += kind == INFER or (kind == CATEGORY and end > 0)
                     if not listed:
                         break
                     j = past_space(data, j)
@@ -228,7 +192,11 @@ def read_features(data, j, scratch, rows, nnz, table):  # noqa: C901
                     j = past_space(data, j)
         else:
             value = np.float32(1)
-            if c == ord("t"):
+            if c == QUOTE:  # in a field of numbers
+                j, value = _read_number_text(data, j + 1)
+                if j < 0:
+                    return -1, nnz
+            elif c == ord("t"):
                 if word_at(data, j) & FOUR_BYTES != TRUE:
                     return -1, nnz
                 j += 4

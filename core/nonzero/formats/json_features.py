@@ -79,26 +79,34 @@ def _is_no_number(value: Any) -> bool:
 
 
 def _jsonable(features: Any) -> Any:
-    """Give every value of an example a form in JSON; most have it."""
-    if not isinstance(features, Mapping) or AS_THEY_ARE.issuperset(map(type, features.values())):
+    """Give every name and value of an example a form in JSON; most have it."""
+    if not isinstance(features, dict) or not AS_THEY_ARE.issuperset(map(type, features.values())):
+        return _converted(features)
+    try:
+        "".join(features)  # the quickest look at whether all names are text
+    except TypeError:
+        return _converted(features)
+    return features
+
+
+def _converted(features: Any) -> Any:
+    if not isinstance(features, Mapping):
         return features
-    return {name: _plain(value) for name, value in features.items()}
+    return {_plain(name): _plain(value) for name, value in features.items()}
 
 
 def _plain(value: Any) -> Any:
     """Return a value as JSON holds it; what is left is msgspec's."""
     if type(value) in AS_THEY_ARE:
         return value
-    if isinstance(value, np.datetime64):
-        return str(value)
+    if isinstance(value, (np.datetime64, *TIMES)):
+        return _time(value)
     if isinstance(value, np.generic | np.ndarray):
         return _plain((value.astype(str) if value.dtype.kind == "M" else value).tolist())
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value).decode()
-    if isinstance(value, TIMES):
-        return value.isoformat()
     if isinstance(value, set | frozenset):
         return sorted((_plain(item) for item in value), key=str)
     if isinstance(value, list | tuple):
@@ -106,6 +114,13 @@ def _plain(value: Any) -> Any:
             return value
         return [_plain(item) for item in value]
     return value
+
+
+def _time(value: Any) -> str:
+    """Return a date or a time as ISO 8601 writes it."""
+    if value != value:
+        raise ValueError(f"{value} is no time")
+    return str(value) if isinstance(value, np.datetime64) else str(value.isoformat())
 
 
 def _encodable(value: Any) -> Any:
@@ -127,20 +142,20 @@ def _refusal(piece: Sequence[Any], first: int, workspace: Workspace) -> BatchErr
         if not isinstance(features, Mapping):
             return BatchError(f"row {first + r}: {features!r:.40} is no mapping of features")
         for name, value in features.items():
-            if isinstance(value, float | np.floating) and not math.isfinite(value):
-                reason = f"the feature {name!r} is {value}, not a finite number; leave it out"
-            else:
-                try:
-                    row_of(_encoder.encode({"features": {name: _plain(value)}}), asked)
-                    continue
-                except UnicodeDecodeError as error:
-                    reason = f"the feature {name!r} is {value!r:.40}, not UTF-8 ({error.reason}); decode it"
-                except InputError as error:
-                    reason = str(error)
-                except ENCODING_ERRORS:
-                    reason = (
-                        f"the feature {name!r} is {value!r:.40}, of type {type(value).__name__}; "
-                        "it is a string, a number, True, False or a list of strings"
-                    )
+            try:
+                held = _plain(value)
+                if _is_no_number(held):
+                    raise InputError(f"the feature {name!r} is {held}, not a finite number; leave it out")
+                row_of(_encoder.encode({"features": {_plain(name): held}}), asked)
+                continue
+            except UnicodeDecodeError as error:
+                reason = f"the feature {name!r} is {value!r:.40}, not UTF-8 ({error.reason}); decode it"
+            except InputError as error:
+                reason = str(error)
+            except ENCODING_ERRORS:
+                reason = (
+                    f"the feature {name!r} is {value!r:.40}, of type {type(value).__name__}; "
+                    "it is a string, a number, True, False or a list of strings"
+                )
             return BatchError(f"row {first + r}: {reason}")
     raise AssertionError("the examples are right one by one")

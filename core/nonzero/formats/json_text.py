@@ -37,6 +37,10 @@ BACKSLASH: Final = ord("\\")
 SLASH: Final = ord("/")
 ZERO: Final = ord("0")
 NINE: Final = ord("9")
+ZEROS: Final = np.uint64(0x0101010101010101 * ZERO)
+OVER_NINE: Final = np.uint64(0x7676767676767676)
+"""What makes the high bit of a byte of 10 or more."""
+
 MINUS: Final = ord("-")
 POINT: Final = ord(".")
 ROUND_TRIP: Final = 15
@@ -306,12 +310,17 @@ def copy_number(data, j, scratch, p):
 
 @inlined
 def _copy_digits(data, j, scratch, p):
-    """Copy decimal digits; return where they end, here and there."""
-    while ZERO <= data[np.uintp(j)] <= NINE:
-        scratch[np.uintp(p)] = data[np.uintp(j)]
-        j += 1
-        p += 1
-    return j, p
+    """Copy decimal digits, eight bytes at a time; return where they end, here and there."""
+    while True:
+        w = word_at(data, j)
+        store_word(scratch, p, w)
+        above = w ^ ZEROS
+        others = ((above + OVER_NINE) | above) & HIGH_BITS  # exact up to the lowest byte that is no digit
+        if others != 0:
+            k = np.int64(trailing_zeros(others)) >> 3
+            return j + k, p + k
+        j += 8
+        p += 8
 
 
 @inlined

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nonzero.batches.batch import Batch
 from nonzero.errors import InputError
 from nonzero.fields.known import Fields, untracked
-from nonzero.fields.lookup import NEW_LINES
+from nonzero.fields.lookup import EVENTS, NEW_LINES
 from nonzero.fields.schema import Schema
 from nonzero.formats.json_examples import read_examples
 from nonzero.formats.json_plain import row_of
@@ -68,7 +68,7 @@ class Workspace:
     def _compiled(self, end: int) -> int:
         """Read what is in the buffer by compiled code; where it left names that are new, once more."""
         n: int = read_examples(self.array, end, self.scratch, self.rows, self.fields.table)
-        if self.fields.left_new:
+        if self.fields.events[EVENTS] and self.fields.left_new():
             asked = Fields(self.schema)
             for r in np.flatnonzero(self.rows.plain[:n]).tolist()[:NEW_LINES]:
                 start, stop = self.rows.spans[r].tolist()

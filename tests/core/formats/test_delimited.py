@@ -250,3 +250,32 @@ def test_click_log() -> None:
     assert float(parsed.batch.labels.mean()) == pytest.approx(0.361, abs=1e-3)
     (note,) = reader.format.notes
     assert "'index'" in note
+
+
+def test_what_the_schema_declares_is_what_a_column_is() -> None:
+    text = b"click,user,bid,when,site\n" + b"".join(
+        b"%d,u%d,0.5,%d,s%d\n" % (k % 2, k, k, k % 7) for k in range(1200)
+    )
+    left_out = formats.reader("csv").feed(text)
+    reader = formats.reader("csv", schema={"user": "category", "bid": "number", "w*": "ignore"})
+    batch = reader.feed(text).batch
+    assert batch.nnz == 3 * 1200 > left_out.batch.nnz
+    assert not reader.format.notes
+    assert batch.indices[:3].tolist() == [index_of("user=u0"), index_of("bid"), index_of("site=s0")]
+    assert batch.explicit_values()[:3].tolist() == [1, 0.5, 1]
+
+
+def test_a_declared_field_is_not_guessed_to_be_the_label() -> None:
+    said = {"target": "category"}
+    batch = formats.parse(b"target,y\nnews,1\n", "csv", schema=said)
+    assert batch.labels.tolist() == [1]
+    assert batch.indices.tolist() == [index_of("target=news")]
+    batch = formats.parse(b"target,y\n1,news\n", "csv", schema=said, label="target")
+    assert batch.indices.tolist() == [index_of("y=news")]
+
+
+@pytest.mark.parametrize("options", [{"numeric": ["site"]}, {"ignore": ["site"]}])
+def test_options_that_contradict_the_schema_are_refused(options: Any) -> None:
+    with pytest.raises(SettingsError, match=r"'site' is said to be .* and the schema says category"):
+        formats.reader("csv", schema={"site": "category"}, **options)
+    formats.reader("csv", schema={"site": "ignore", "bid": "number"}, numeric=["bid"], ignore=["site"])
