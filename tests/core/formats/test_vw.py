@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core.formats.plainly import assert_same, plain_reader, whole
+from core.formats.vw_texts import line_of
 from nonzero import formats
 from nonzero.batches.hashing import field_of, index_of
 from nonzero.errors import FormatError
@@ -32,7 +34,13 @@ PIECES = [
     *(b"f:1000001", b"f:0.1234567890123456789", b"f:.5", b"f:5.", b"f:+.5e+2", b"f:inf", b"f:1_0", b"f:0x1"),
     *("žluťoučký".encode(), b"\xff", b"\x00", b"abcdefgh", b"abcdefghijklmnopqrs", b"\xef\xbb\xbf"),
 ]
-TEXT = st.one_of(st.binary(max_size=200), st.lists(st.sampled_from(PIECES), max_size=60).map(b"".join))
+MADE = st.lists(st.integers(0, 2**32).map(lambda seed: line_of(random.Random(seed))[0].encode()), max_size=9)
+TEXT = st.one_of(
+    st.binary(max_size=200),
+    st.lists(st.sampled_from(PIECES), max_size=60).map(b"".join),
+    st.tuples(st.sampled_from([b"\n", b"\r\n", b"\n\n"]), MADE).map(lambda made: made[0].join(made[1])),
+)
+SCHEMA = {"a": "number", "bc": "ignore", "site": "category", "g": "number"}
 
 
 def read(text: bytes, **options: Any) -> formats.Parsed:
@@ -58,7 +66,8 @@ def test_line_with_everything() -> None:
 @example(b"1 |a=\x00 x\n1 | a=b\n")
 def test_compiled_parser_reads_as_python_does(text: bytes) -> None:
     assert_same(read(text), whole(plain_reader("vw"), text))
-    assert_same(read(text, namespace_separator="^"), whole(plain_reader("vw", namespace_separator="^"), text))
+    for options in ({"namespace_separator": "^"}, {"schema": SCHEMA}):
+        assert_same(read(text, **options), whole(plain_reader("vw", **options), text))
 
 
 @settings(deadline=None, max_examples=100)
