@@ -22,7 +22,7 @@ from nonzero.insight.weights import mean_weights
 from nonzero.persistence.persistent import Persistent
 from nonzero.persistence.settings import VERSION
 from nonzero.rules.optimizers import Rule
-from nonzero.validation.progressive import LOSS, RECENT, WEIGHT, describe
+from nonzero.validation.progressive import LOSS, POSITIVE, RECENT, WEIGHT, describe
 from nonzero.validation.recalibration import apply, describe_recalibration, learn_map, new_recalibration
 
 __all__ = ["LogisticRegression"]
@@ -238,6 +238,16 @@ class LogisticRegression(Persistent):
         return self._state.examples
 
     @property
+    def weight(self) -> float:
+        """The summed importance weight of the examples learned from."""
+        return float(self._state.progress.sums[WEIGHT])
+
+    @property
+    def clicks(self) -> float:
+        """The summed importance weight of the clicks among them."""
+        return float(self._state.progress.sums[POSITIVE])
+
+    @property
     def restarts(self) -> int:
         """How often lanes began anew after a change in what comes."""
         return int(self._state.evidence.counters[RESTARTS])
@@ -266,8 +276,7 @@ class LogisticRegression(Persistent):
     @property
     def log_loss(self) -> float | None:
         """The mean log loss of the whole stream, in nats, as in :meth:`metrics`; None before it begins."""
-        weight = float(self._state.progress.sums[WEIGHT])
-        return float(self._state.progress.sums[LOSS]) / weight if weight else None
+        return float(self._state.progress.sums[LOSS]) / self.weight if self.weight else None
 
     def metrics(self, recent: bool = True) -> dict[str, Any]:
         """Return the progressive validation so far: see :func:`nonzero.validation.progressive.describe`."""

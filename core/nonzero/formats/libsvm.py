@@ -4,7 +4,7 @@
 The label is 1 (``+1``, ``1.0``), or 0 or -1; a line that starts with ``index:value`` has none. An index is
 a slot of the table, taken as it is written, be the first 0 or 1; it is at most ``2**31``. Indices need not
 ascend, and one that is named twice counts twice. A value of 0 is no nonzero. ``qid:n`` before the features,
-which ranks, and what follows a ``#`` are passed over.
+which ranks, and what follows a ``#`` are passed over. A line that is blank, or only a comment, is no example.
 """
 
 from __future__ import annotations
@@ -72,11 +72,13 @@ class Libsvm(Format):
         """Parse whole lines by compiled code."""
         return int(_read(data, end, rows))
 
+    def skips(self, line: bytes) -> bool:
+        """Tell whether a line is blank or a comment."""
+        return not line.partition(b"#")[0].strip()
+
     def parse_line(self, line: bytes) -> Row:
         """Parse one line in Python."""
         words = [word for word in BLANKS.split(line.partition(b"#")[0]) if word]
-        if not words:
-            raise InputError("the line is only a comment")
         label = float("nan") if b":" in words[0] else label_of(words.pop(0))
         if words and words[0].startswith(b"qid:"):
             number_of(words.pop(0)[4:], "the qid")

@@ -31,6 +31,9 @@ NEWLINE: Final = np.uint8(ord("\n"))
 PADDING: Final = 64
 """So many bytes behind the last line may be read (not understood) by compiled code."""
 
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+"""What some programs write before text in UTF-8."""
+
 
 class Parsed(NamedTuple):
     """What some bytes held."""
@@ -42,9 +45,13 @@ class Parsed(NamedTuple):
     errors: tuple[LineError, ...]
     """The lines that could not be read."""
     lines_read: int
-    """How many lines were finished: rows and errors (and, in delimited text, line ends inside quotes)."""
+    """How many lines were finished: rows, errors and lines skipped (and, in delimited text, line ends inside
+    quotes)."""
     conflicts: Mapping[str, int] = NO_CONFLICTS
     """How many values came in another kind than their field's, by its name; those of refused lines too."""
+    skipped: tuple[int, ...] = ()
+    """The numbers of the lines that hold no example and are no error, where the format has such: blank lines,
+    and comments."""
 
 
 class Format(ABC):
@@ -88,6 +95,10 @@ class Format(ABC):
             Where it cannot be read; the message is the reason.
         """
 
+    def skips(self, line: bytes) -> bool:  # noqa: ARG002 - most formats have an example in every line
+        """Tell whether a line that the compiled parser left holds no example, and is no error."""
+        return False
+
     def alike(self) -> Format | None:
         """Return a new object that reads such lines too; None where a line's meaning rests on those before.
 
@@ -126,8 +137,9 @@ class Format(ABC):
 class Reader:
     r"""Reads a stream of lines, handed over in chunks that end anywhere.
 
-    Any chunking gives the same rows. Lines end in LF or CRLF; the last one may lack its end. A line that
-    cannot be read is an error that names its number and the reason, and the rest goes on.
+    Any chunking gives the same rows. Lines end in LF or CRLF; the last one may lack its end. A byte order
+    mark at the stream's start is passed over. A line that cannot be read is an error that names its number
+    and the reason, and the rest goes on.
 
     Parameters
     ----------
@@ -154,15 +166,24 @@ class Reader:
         self._header = form.header
         self._finished = False
         self._met = False
+        self._begun = False  # whether a byte order mark may no longer come
+        self._beginning = np.empty(0, np.uint8)  # what may be the start of one
         self._rows = Rows.allocate(0, 0)
         self._capacity = -1
         self._buffer = bytearray()
         self._reserve(0)
 
     def alike(self) -> Reader | None:
-        """Return a new reader for other parts of the stream; None where it must be read in its order."""
+        """Return a new reader for other parts of the stream; None where it must be read in its order.
+
+        It takes a byte order mark as any other bytes: the stream's start is for who cuts it into parts.
+        """
         form = self.format.alike()
-        return None if form is None else Reader(form, self.max_line)
+        if form is None:
+            return None
+        other = Reader(form, self.max_line)
+        other._begun = True
+        return other
 
     def feed(self, *data: Buffer) -> Parsed:
         """Read the lines that these bytes finish.
@@ -181,6 +202,8 @@ class Reader:
             view = np.frombuffer(one, np.uint8)
             for start in range(0, view.size, PIECE):
                 piece = view[start : start + PIECE]
+                if not self._begun:
+                    piece = self._past_mark(piece)
                 if self._held + piece.size > searched + PIECE:
                     parts += self._read(searched)
                     searched = self._held
@@ -193,6 +216,8 @@ class Reader:
         """Read the last line, where it lacks its end; the reader takes nothing after this."""
         self._finished = True
         parts: list[Parsed] = []
+        if self._beginning.size:  # it was no mark
+            self._hold(self._beginning)
         if self._held:
             if self._buffer[self._held - 1] != ord("\n"):  # whole lines may have been held back
                 self._buffer[self._held] = ord("\n")
@@ -214,6 +239,16 @@ class Reader:
         first, lines = self._line + 1, 1 + record.count(b"\n")
         self._line += lines
         return Parsed(Batch.empty(), np.empty(0, np.int64), (LineError(first, reason),), lines)
+
+    def _past_mark(self, piece: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return what follows a byte order mark at the stream's start; nothing while it may be one."""
+        piece = np.concatenate([self._beginning, piece])
+        beginning = piece[: len(BYTE_ORDER_MARK)].tobytes()
+        if len(beginning) < len(BYTE_ORDER_MARK) and BYTE_ORDER_MARK.startswith(beginning):
+            self._beginning = piece
+            return piece[:0]
+        self._begun, self._beginning = True, piece[:0]
+        return piece[len(BYTE_ORDER_MARK) :] if beginning == BYTE_ORDER_MARK else piece
 
     def _hold(self, piece: NDArray[np.uint8]) -> None:
         """Add bytes to what is held; without the rest of a line that is too long."""
@@ -278,6 +313,7 @@ class Reader:
         too_long = spans[:, 1] - spans[:, 0] > self.max_line
         read: dict[int, Row | None] = {}
         errors: list[LineError] = []
+        skipped: list[int] = []
         for r in np.flatnonzero(rows.plain[:n] | too_long).tolist():
             begin, stop = spans[r].tolist()
             number = int(lines[r])
@@ -286,16 +322,25 @@ class Reader:
                 errors.append(self._too_long(number))
                 continue
             line = _without_end(bytes(self._buffer[begin:stop]))
+            if self.format.skips(line):
+                skipped.append(number)
+                continue
             try:
                 if not line.strip():
                     raise InputError("the line is empty")
                 read[r] = self.format.parse_line(line)
             except InputError as error:
                 errors.append(LineError(number, str(error)))
-        if errors:
+        if errors or skipped:
             lines = np.delete(lines, [r for r, row in read.items() if row is None])
-        batch = assemble_with(rows, n, self._buffer, read)
-        return Parsed(batch, lines, tuple(errors), int(rows.lines[n])), behind + end
+        parsed = Parsed(
+            assemble_with(rows, n, self._buffer, read),
+            lines,
+            tuple(errors),
+            int(rows.lines[n]),
+            skipped=tuple(skipped),
+        )
+        return parsed, behind + end
 
     def _read_header(self, end: int) -> int:
         """Take the header out of ``buffer[:end]``, where it is still to come, and tell its length."""
@@ -347,6 +392,7 @@ class Reader:
             np.concatenate([np.empty(0, np.int64), *(part.lines for part in parts)]),
             tuple(error for part in parts for error in part.errors),
             sum(part.lines_read for part in parts),
+            skipped=tuple(line for part in parts for line in part.skipped),
         )
 
 

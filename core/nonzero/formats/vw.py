@@ -8,20 +8,27 @@ Lines are read as VW 9 reads them:
   ``|``.
 - Spaces and tabs stand between features. A feature without a value has 1; a namespace's weight multiplies its
   values; a value of 0 is no nonzero. A feature whose name is missing (``:0.5``) is named by its number in its
-  namespace, counted from 0 over such features. ``f:text`` is the feature ``f=text`` with value 1.
+  namespace, counted from 0 over such features.
+- ``f:text`` is the feature ``f=text`` with value 1, whatever the namespace's weight, and ``:text`` is
+  ``=text``. A text that is a number without its digits (``-``, ``.``, ``e5``) is the number 0.
+- A blank line is no example.
 
 A feature ``f`` of the namespace ``ns`` is named ``ns=f``, and its field is ``ns``: ``|site news`` is
 ``{"site": "news"}``. So ``|ns f:text`` is ``ns=f=text``. In the default namespace it is named ``f``; its
 field is ``site`` where it is called ``site=news``, else the field of the empty name: words would otherwise
-make as many fields as there are words. Where the namespace separator is ``^``, names are ``ns^f``, ``f^text``
-and ``ns^f^text``, as they always are in older models. Names are bytes, hashed as they are.
+make as many fields as there are words. Names are bytes, hashed as they are.
+
+Where the namespace separator is ``^``, names and text values are what they always are in older models. Names
+are ``ns^f``, ``f^text`` and ``ns^f^text``. A namespace's weight multiplies its text values too. A text that
+is a number without its digits is a text as any other, and ``:text`` is counted and numbered as ``:0.5`` is.
 
 A feature without a value or text of its own obeys the kind of its field, which is the namespace, or in the
 default one what stands before its ``=``. Of a number ``|bid 0.5`` is the feature ``bid`` with value 0.5
 (times the namespace's weight), and a word that is no number is an error; of what is ignored nothing is a
 feature. With a value, ``|bid x:2``, it is always the feature ``bid=x`` with that value.
 
-Where VW warns and guesses, the line is an error: a malformed value, a line without a ``|``.
+Where VW guesses, the line is an error: a malformed value, a line without a ``|``. All that is read otherwise
+than by VW stands in ``docs/vw.md``.
 """
 
 from __future__ import annotations
@@ -39,7 +46,7 @@ from nonzero.errors import InputError, SettingsError
 from nonzero.fields.known import CATEGORY, IGNORE, INFER, NUMBER, ContradictionError, Fields
 from nonzero.fields.schema import SEPARATORS, Schema
 from nonzero.formats.numbers import label_of, number_of, shown, value_of, weight_of
-from nonzero.formats.reading import Format
+from nonzero.formats.reading import BYTE_ORDER_MARK, Format
 from nonzero.formats.rows import Row, Rows
 from nonzero.formats.vw_lines import KNOWN_BITS, read_lines
 
@@ -49,6 +56,7 @@ NAME: Final = re.compile(rb"[^ \t|:]*")
 VALUE: Final = re.compile(rb"[^ \t|]*")
 STRING_VALUE: Final = re.compile(rb"[^ \t]*")
 NUMERIC: Final = re.compile(rb"[+-]?(\d|\.\d|inf|nan)", re.IGNORECASE)
+WITHOUT_DIGITS: Final = re.compile(rb"-?\.?([eE]-?\d*)?")
 
 
 class VowpalWabbit(Format):
@@ -100,6 +108,10 @@ class VowpalWabbit(Format):
             with suppress(InputError):
                 self.alike().parse_line(line)
 
+    def skips(self, line: bytes) -> bool:
+        """Tell whether a line is blank."""
+        return not line.removeprefix(BYTE_ORDER_MARK).strip()
+
     def parse_line(self, line: bytes) -> Row:
         """Parse one line in Python."""
         try:
@@ -109,7 +121,7 @@ class VowpalWabbit(Format):
             raise
 
     def _parse(self, line: bytes) -> Row:
-        head, bar, body = line.removeprefix(b"\xef\xbb\xbf").partition(b"|")
+        head, bar, body = line.removeprefix(BYTE_ORDER_MARK).partition(b"|")
         if not bar:
             raise InputError(f"there is no '|' before the features in {shown(line)}; write '1 | a b'")
         if b"\r" in line:
@@ -174,11 +186,12 @@ def _parse_head(head: bytes) -> tuple[float, float, str | None]:
 def _parse_body(  # noqa: C901
     body: bytes, separator: bytes
 ) -> list[tuple[bytes, bytes, float, float, bytes | None]]:
-    """Read what stands after the first ``|``: namespace, name, value, the namespace's weight, value as text.
+    """Read what stands after the first ``|``: namespace, name, value, what multiplies it, value as text.
 
     There is no text where there is only a name.
     """
     found: list[tuple[bytes, bytes, float, float, bytes | None]] = []
+    older = separator == b"^"
     j = 0
     while True:
         namespace = _match(NAME, body, j)
@@ -194,24 +207,31 @@ def _parse_body(  # noqa: C901
             j += 1
             name = _match(NAME, body, j)
             j += len(name)
-            number, value = 1.0, None
+            number, unit, value = 1.0, scale, None
             if body[j : j + 1] == b":":
                 value = _match(VALUE, body, j + 1)
                 if not value:
                     raise InputError(f"the feature {shown(name)} has no value after its ':'")
-                if not name:
-                    name, nameless = b"%d" % nameless, nameless + 1
-                if NUMERIC.match(value):
-                    number = number_of(value, f"the value of the feature {shown(name)}")
-                else:
+                is_number = NUMERIC.match(value) is not None
+                if not is_number:
                     value = _match(STRING_VALUE, body, j + 1)
-                    name += separator + value
                 j += 1 + len(value)
-                if not namespace and separator == b"=" and not NUMERIC.match(value):
-                    value = None  # it is the word f=text
+                is_zero = not (is_number or older) and WITHOUT_DIGITS.fullmatch(value) is not None
+                if not name and (is_number or is_zero or older):
+                    name, nameless = b"%d" % nameless, nameless + 1
+                if is_number:
+                    number = number_of(value, f"the value of the feature {shown(name)}")
+                elif is_zero:
+                    number = 0.0
+                else:
+                    name += separator + value
+                    if not older:
+                        unit = 1.0
+                        if not namespace:
+                            value = None  # it is the word f=text
             elif not name:
                 continue
-            found.append((namespace, name, number, scale, value))
+            found.append((namespace, name, number, unit, value))
         if j == len(body):
             return found
         j += 1

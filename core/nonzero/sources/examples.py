@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nonzero.batches.batch import Batch
 from nonzero.errors import LineError
 from nonzero.formats import Parsed, Reader
-from nonzero.formats.reading import Buffer
+from nonzero.formats.reading import BYTE_ORDER_MARK, Buffer
 from nonzero.sources.pipeline import ahead, in_turns
 
 __all__ = ["read_examples", "usable", "without"]
@@ -45,10 +45,10 @@ def read_examples(blocks: Iterable[bytes], reader: Reader) -> Generator[Parsed, 
     >>> [label for part in parts for label in part.batch.labels.tolist()]
     [1.0, 0.0]
     """
-    other = reader.alike()
-    if other is None:
+    first, second = reader.alike(), reader.alike()
+    if first is None or second is None:
         return ahead(_parsed(blocks, reader))
-    return _parsed_by_several(blocks, (reader, other))
+    return _parsed_by_several(blocks, (first, second))
 
 
 def _parsed(blocks: Iterable[bytes], reader: Reader) -> Generator[Parsed, None, None]:
@@ -59,7 +59,7 @@ def _parsed(blocks: Iterable[bytes], reader: Reader) -> Generator[Parsed, None, 
 
 def _parsed_by_several(blocks: Iterable[bytes], readers: Sequence[Reader]) -> Generator[Parsed, None, None]:
     """Parse with a thread for each of some readers that are alike."""
-    parts = _whole_lines(blocks, readers[0].max_line)
+    parts = _whole_lines(_past_mark(blocks), readers[0].max_line)
     line = 0
     with closing(in_turns(parts, [_Apart(reader) for reader in readers], _WAITING)) as found:
         for counted, parsed in found:
@@ -79,6 +79,18 @@ class _Apart:
         before = self._lines
         self._lines += parsed.lines_read
         return before, parsed
+
+
+def _past_mark(blocks: Iterable[bytes]) -> Generator[bytes, None, None]:
+    """Yield the stream without a byte order mark at its start: any reader may get its first part."""
+    rest = iter(blocks)
+    start = b""
+    for block in rest:
+        start += block
+        if len(start) >= len(BYTE_ORDER_MARK):
+            break
+    yield start.removeprefix(BYTE_ORDER_MARK)
+    yield from rest
 
 
 def _whole_lines(blocks: Iterable[bytes], max_line: int) -> Generator[tuple[Buffer, Buffer], None, None]:
@@ -101,7 +113,8 @@ def _whole_lines(blocks: Iterable[bytes], max_line: int) -> Generator[tuple[Buff
 def _moved(parsed: Parsed, lines: int) -> Parsed:
     """Add to the line numbers."""
     errors = tuple(LineError(error.line + lines, error.reason) for error in parsed.errors)
-    return parsed._replace(lines=parsed.lines + lines, errors=errors)
+    skipped = tuple(line + lines for line in parsed.skipped)
+    return parsed._replace(lines=parsed.lines + lines, errors=errors, skipped=skipped)
 
 
 def usable(parsed: Parsed, bits: int, *, labelled: bool) -> Parsed:

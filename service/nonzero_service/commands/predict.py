@@ -1,4 +1,4 @@
-"""``nonzero predict``: one probability a line."""
+"""``nonzero predict``: one probability an example."""
 
 from __future__ import annotations
 
@@ -53,11 +53,12 @@ def predict(
     reading: Reading,
     interactions: Sequence[str],
 ) -> None:
-    """Predict every example of a file: one probability a line, in order. Labels are not looked at.
+    """Predict every example of a file: one probability an example, in order. Labels are not looked at.
 
     The columns of a csv file are what train found them to be; nothing is written where one is missing. The
     model brings its interactions; where they are given here, they must be the same.
     A line that cannot be read answers nan in its place, the reason goes to stderr, and the exit status is 1.
+    Blank lines of VW text and libsvm, and libsvm's comments, are no examples, and answer nothing.
     """
     source = source_of(file)
     expected = {"interactions": interactions_of(interactions)} if interactions else {}

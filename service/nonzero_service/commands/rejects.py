@@ -7,7 +7,6 @@ from typing import Final
 
 from nonzero import LogisticRegression
 from nonzero.errors import LineError
-from nonzero.validation.progressive import POSITIVE, WEIGHT
 
 __all__ = ["Rejects", "label_trouble"]
 
@@ -57,8 +56,8 @@ def label_trouble(learner: LogisticRegression, rejects: Rejects) -> str | None:
     """
     way_out = "say which label is a click (for csv: --positive VALUE), or give 0 and 1"
     rows = learner.examples + rejects.count
-    weight, positive = (float(learner.state.progress.sums[place]) for place in (WEIGHT, POSITIVE))
-    alike = positive in (0, weight) and learner.examples >= (1 if rejects.of_labels else _TELLING)
+    positive = learner.clicks
+    alike = positive in (0, learner.weight) and learner.examples >= (1 if rejects.of_labels else _TELLING)
     if 2 * rejects.of_labels > rows or (alike and rejects.of_labels):
         which = f", and all others are {int(positive > 0)}" if alike else ""
         return f"{rejects.of_labels:,} of {rows:,} rows were refused for their label{which}; {way_out}"

@@ -108,15 +108,17 @@ def prediction_lines(
 ) -> bytes:
     """Return a line for each line of a streamed body: a prediction, or why there is none.
 
-    `kept`: whether what has an id is kept.
+    A blank line has its line too, so that the n-th answer is always that of the n-th line. `kept`: whether
+    what has an id is kept.
     """
     ids = parsed.batch.ids
-    if uncertainty is None and not parsed.errors:
+    if uncertainty is None and not parsed.errors and not parsed.skipped:
         lines_of_all = written(found, ids, b"\n", kept=kept)
         if lines_of_all is not None:
             return lines_of_all
     lines = list(zip(parsed.lines.tolist(), _rows(found, ids, uncertainty, kept=kept), strict=True))
-    lines += [(error.line, error_line(error)) for error in parsed.errors]
+    skipped = [LineError(line, "the line holds no example") for line in parsed.skipped]
+    lines += [(error.line, error_line(error)) for error in (*parsed.errors, *skipped)]
     lines.sort()
     return "".join([f"{line}\n" for _, line in lines]).encode()
 

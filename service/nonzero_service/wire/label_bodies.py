@@ -11,6 +11,7 @@ from starlette.types import Receive
 from nonzero import LineError
 from nonzero.formats.json_bodies import NOT_JSON
 from nonzero.formats.json_plain import MAX_ID
+from nonzero.formats.reading import BYTE_ORDER_MARK
 from nonzero_service.problems import Problem
 from nonzero_service.wire.bodies import Bodies
 from nonzero_service.wire.decoding import PIECE, decoder_of
@@ -131,8 +132,9 @@ def read_lines(lines: list[bytes], before: int) -> Labels:
     """Read labels, one a line, the first being line number `before` + 1."""
     found = Labels.none()
     for number, line in enumerate(lines, before + 1):
+        text = line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
         try:
-            found.add(number, _line.decode(line))
+            found.add(number, _line.decode(text))
         except NOT_JSON as error:
             found.errors.append(LineError(number, str(error) if line.strip() else "the line is empty"))
     return found

@@ -64,12 +64,14 @@ def whole(reader: formats.Reader, *chunks: bytes) -> formats.Parsed:
         np.concatenate([part.lines for part in parts]),
         tuple(error for part in parts for error in part.errors),
         sum(part.lines_read for part in parts),
+        skipped=tuple(line for part in parts for line in part.skipped),
     )
 
 
 def assert_same(ours: formats.Parsed, theirs: formats.Parsed) -> None:
     """Two ways to read the same bytes found the same, to the bit."""
     assert ours.errors == theirs.errors
+    assert ours.skipped == theirs.skipped
     assert ours.lines_read == theirs.lines_read
     np.testing.assert_array_equal(ours.lines, theirs.lines)
     np.testing.assert_array_equal(ours.batch.indptr, theirs.batch.indptr)

@@ -15,11 +15,44 @@ TEXT = "1 2 'x|a f:3 |b g\r\n\n-1 | s=t u:1e-30\nwrong\n'ý| é:0.12345678901234
 def test_chunks_that_end_anywhere_give_the_same_rows() -> None:
     expected = whole(formats.reader("vw"), TEXT)
     assert expected.lines.tolist() == [1, 3, 5, 6]
-    assert [error.line for error in expected.errors] == [2, 4]
+    assert [error.line for error in expected.errors] == [4]
+    assert expected.skipped == (2,)
     assert expected.lines_read == 6
     for cut in range(len(TEXT) + 1):
         assert_same(whole(formats.reader("vw"), TEXT[:cut], TEXT[cut:]), expected)
     assert_same(whole(formats.reader("vw"), *(TEXT[j : j + 1] for j in range(len(TEXT)))), expected)
+
+
+MARK = b"\xef\xbb\xbf"
+STREAMS = [
+    ("vw", b"1 | a\n-1 | b\n"),
+    ("libsvm", b"1 3:1\n-1 4:1\n"),
+    ("ndjson", b'{"indices":[3],"label":1}\n{"indices":[4],"label":0}\n'),
+    ("csv", b"click,site\n1,a\n0,b\n"),
+]
+
+
+@pytest.mark.parametrize(("name", "text"), STREAMS)
+def test_a_byte_order_mark_at_the_start_is_passed_over_in_any_chunks(name: str, text: bytes) -> None:
+    expected = whole(formats.reader(name), text)
+    assert not expected.errors
+    assert len(expected.batch) == 2
+    marked = MARK + text
+    for cut in range(len(marked) + 1):
+        assert_same(whole(formats.reader(name), marked[:cut], marked[cut:]), expected)
+    assert_same(whole(formats.reader(name), *(marked[j : j + 1] for j in range(len(marked)))), expected)
+    assert whole(formats.reader(name), MARK).lines_read == 0
+
+
+@pytest.mark.parametrize(("name", "text"), STREAMS[1:3])
+def test_a_byte_order_mark_is_passed_over_at_the_start_only(name: str, text: bytes) -> None:
+    first, second = text.splitlines(keepends=True)
+    for before in (MARK + MARK + first, first + MARK):
+        parsed = whole(formats.reader(name), before + second)
+        assert len(parsed.errors) == 1
+        assert len(parsed.batch) == 1
+    for part in (MARK[:1], MARK[:2]):
+        assert [error.line for error in whole(formats.reader(name), part).errors] == [1]
 
 
 def test_several_chunks_at_once_are_read_as_one() -> None:
@@ -53,7 +86,7 @@ def test_line_numbers_run_on_over_feeds() -> None:
     assert reader.feed(b"1 | a\n2 | b\n").lines.tolist() == [1]
     parsed = reader.feed(b"\n1 | c\n")
     assert parsed.lines.tolist() == [4]
-    assert [error.line for error in parsed.errors] == [3]
+    assert parsed.skipped == (3,)
 
 
 def test_anything_with_bytes_is_read() -> None:

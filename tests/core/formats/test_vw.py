@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core.formats.plainly import assert_same, plain_reader, whole
+from core.formats.vw_texts import line_of
 from nonzero import formats
 from nonzero.batches.hashing import field_of, index_of
 from nonzero.errors import FormatError
@@ -32,7 +34,13 @@ PIECES = [
     *(b"f:1000001", b"f:0.1234567890123456789", b"f:.5", b"f:5.", b"f:+.5e+2", b"f:inf", b"f:1_0", b"f:0x1"),
     *("žluťoučký".encode(), b"\xff", b"\x00", b"abcdefgh", b"abcdefghijklmnopqrs", b"\xef\xbb\xbf"),
 ]
-TEXT = st.one_of(st.binary(max_size=200), st.lists(st.sampled_from(PIECES), max_size=60).map(b"".join))
+MADE = st.lists(st.integers(0, 2**32).map(lambda seed: line_of(random.Random(seed))[0].encode()), max_size=9)
+TEXT = st.one_of(
+    st.binary(max_size=200),
+    st.lists(st.sampled_from(PIECES), max_size=60).map(b"".join),
+    st.tuples(st.sampled_from([b"\n", b"\r\n", b"\n\n"]), MADE).map(lambda made: made[0].join(made[1])),
+)
+SCHEMA = {"a": "number", "bc": "ignore", "site": "category", "g": "number"}
 
 
 def read(text: bytes, **options: Any) -> formats.Parsed:
@@ -58,7 +66,8 @@ def test_line_with_everything() -> None:
 @example(b"1 |a=\x00 x\n1 | a=b\n")
 def test_compiled_parser_reads_as_python_does(text: bytes) -> None:
     assert_same(read(text), whole(plain_reader("vw"), text))
-    assert_same(read(text, namespace_separator="^"), whole(plain_reader("vw", namespace_separator="^"), text))
+    for options in ({"namespace_separator": "^"}, {"schema": SCHEMA}):
+        assert_same(read(text, **options), whole(plain_reader("vw", **options), text))
 
 
 @settings(deadline=None, max_examples=100)
@@ -69,9 +78,42 @@ def test_any_chunking_gives_the_same_rows(text: bytes, data: st.DataObject) -> N
     assert_same(whole(formats.reader("vw"), *chunks), read(text))
 
 
+@pytest.mark.parametrize(
+    ("text", "features"),
+    [
+        (b"|a:2 x:foo y z:3", [("a=x=foo", 1), ("a=y", 2), ("a=z", 6)]),
+        (b"|a:0 x:foo y", [("a=x=foo", 1)]),
+        (b"| b:- c:. d:E e:e5 f:-.e-3 g:-x h:.x i:ex j:+ k:--", ["g=-x", "h=.x", "i=ex", "j=+", "k=--"]),
+        (b"|a b:-|c d", ["a=b=-|c", "a=d"]),
+        (b"|a :x :x :3 :y :4", ["a==x", "a==x", ("a=0", 3), "a==y", ("a=1", 4)]),
+        (b"|a :- :3", [("a=1", 3)]),
+        (b"| :x =x", ["=x", "=x"]),
+    ],
+)
+def test_values_that_are_texts(text: bytes, features: list[str | tuple[str, float]]) -> None:
+    wanted = [(one, 1.0) if isinstance(one, str) else one for one in features]
+    batch = formats.parse(text, "vw")
+    assert batch.indices.tolist() == [index_of(name) for name, _ in wanted]
+    assert batch.explicit_values().tolist() == [value for _, value in wanted]
+
+
+def test_older_names_have_text_values_as_they_were() -> None:
+    batch = formats.parse(b"|a:2 x:foo b:- :x :3", "vw", namespace_separator="^")
+    assert batch.indices.tolist() == [index_of(name) for name in ("a^x^foo", "a^b^-", "a^0^x", "a^1")]
+    assert batch.explicit_values().tolist() == [2, 2, 2, 6]
+
+
+def test_blank_lines_are_no_examples_and_count_as_lines() -> None:
+    parsed = read(b"\n1 | a\n\r\n \t\n\xef\xbb\xbf\n2 | a\n-1 | b\n\n")
+    assert parsed.lines.tolist() == [2, 7]
+    assert parsed.skipped == (1, 3, 4, 5, 8)
+    assert [error.line for error in parsed.errors] == [6]
+    assert parsed.lines_read == 8
+
+
 def test_errors_name_what_is_wrong() -> None:
     with pytest.raises(FormatError, match=r"line 2: the value '2e6' is beyond 1e\+06") as caught:
-        formats.parse(b"1 | a\n1 | b:2e6\n\n", "vw")
+        formats.parse(b"1 | a\n1 | b:2e6\n1\n", "vw")
     assert [error.line for error in caught.value.lines] == [2, 3]
 
 

@@ -24,7 +24,8 @@ def test_rows_without_a_label_are_predictable_and_not_learnable() -> None:
     assert usable(rows, 8, labelled=False) is rows
     kept = usable(rows, 8, labelled=True)
     assert kept.lines.tolist() == [1, 4]
-    assert [error.line for error in kept.errors] == [2, 3, 5, 6]
+    assert [error.line for error in kept.errors] == [2, 3, 6]
+    assert kept.skipped == (5,)
     assert "label" in kept.errors[0].reason
     assert kept.lines_read == 6
     assert kept.batch.labels.tolist() == [1, 0]
@@ -55,6 +56,22 @@ def test_a_stream_in_any_pieces_gives_the_same_rows() -> None:
         assert np.concatenate([part.lines for part in parts]).tolist() == list(range(1, 1001))
     expected = np.concatenate([part.batch.indices for part in whole])
     assert (np.concatenate([part.batch.indices for part in pieces]) == expected).all()
+
+
+def test_readers_that_take_turns_pass_over_a_mark_and_lines_without_an_example() -> None:
+    """Only the stream's own start may be a byte order mark, whichever reader gets it."""
+    mark = b"\xef\xbb\xbf"
+    lines = [b"# a comment" if k % 7 == 0 else b"" if k % 11 == 0 else b"1 %d:1" % k for k in range(2000)]
+    lines[300] = mark + b"1 3:1"
+    data = mark + b"\n".join(lines)
+    wanted = [k + 1 for k, line in enumerate(lines) if line.startswith(b"1")]
+    for size in (1, 64, 1000):
+        blocks = [data[j : j + size] for j in range(0, len(data), size)]
+        found = list(read_examples(blocks, formats.reader("libsvm")))
+        assert np.concatenate([part.lines for part in found]).tolist() == wanted
+        assert [error.line for part in found for error in part.errors] == [301]
+        skipped = [line for part in found for line in part.skipped]
+        assert sorted([*skipped, 301, *wanted]) == list(range(1, 2001))
 
 
 def test_readers_that_take_turns_count_lines_as_one() -> None:

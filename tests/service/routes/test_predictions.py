@@ -86,12 +86,21 @@ def test_a_streamed_body_is_answered_line_by_line(client: httpx.Client, model: s
     assert [line.get("line") for line in lines] == [None, 2, 3, None]
     assert lines[3] == {"probability": 0.5, "id": "imp-1"}
     assert lines[1]["reason"]
+    assert lines[2]["reason"] == "the line holds no example"
+    unsure = client.post(f"{model}/predict?uncertainty=true", content=body, headers=VW)
+    assert [json.loads(line).get("line") for line in unsure.text.splitlines()] == [None, 2, 3, None]
 
 
 def test_a_slot_outside_the_table_is_an_error_in_its_place(client: httpx.Client, model: str) -> None:
-    body = b"1 1:1\n1 5000:1\n1 2:1"
+    body = b"# a\n1 1:1\n\n1 5000:1\n1 2:1"
     answer = client.post(f"{model}/predict", content=body, headers={"content-type": "text/x-libsvm"})
-    assert ["line" in json.loads(line) for line in answer.text.splitlines()] == [False, True, False]
+    assert ["line" in json.loads(line) for line in answer.text.splitlines()] == [
+        True,
+        False,
+        True,
+        True,
+        False,
+    ]
 
 
 def test_an_empty_stream_has_an_empty_answer(client: httpx.Client, model: str) -> None:

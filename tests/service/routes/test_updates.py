@@ -90,8 +90,28 @@ def test_a_json_body_is_learned_as_a_whole_or_not_at_all(client: httpx.Client, m
 def test_a_stream_is_counted_line_by_line(client: httpx.Client, model: str) -> None:
     body = b"1 | a\nnonsense\n\n | a\n0 | b"
     answer = client.post(f"{model}/update", content=body, headers=VW).json()
-    assert (answer["accepted"], answer["rejected"], answer["sequence"]) == (2, 3, 2)
-    assert [error["line"] for error in answer["errors"]] == [2, 3, 4]
+    assert (answer["accepted"], answer["rejected"], answer["sequence"]) == (2, 2, 2)
+    assert [error["line"] for error in answer["errors"]] == [2, 4]
+
+
+def test_a_stream_of_lines_without_an_example_is_right_and_teaches_nothing(
+    client: httpx.Client, model: str
+) -> None:
+    svm = {"content-type": "text/x-libsvm"}
+    for headers, nothing in ((VW, b"\n\r\n \n"), (svm, b"\n# a comment\n\n")):
+        answer = client.post(f"{model}/update?strict=true", content=nothing, headers=headers)
+        assert answer.status_code == 200
+        assert (answer.json()["accepted"], answer.json()["rejected"]) == (0, 0)
+
+
+def test_a_byte_order_mark_costs_no_line(client: httpx.Client, model: str) -> None:
+    ndjson = {"content-type": "application/x-ndjson"}
+    svm = {"content-type": "text/x-libsvm"}
+    bodies = ((VW, b"1 | a\n"), (svm, b"1 3:1\n"), (ndjson, b'{"indices":[3],"label":1}\n'))
+    for n, (headers, body) in enumerate(bodies, 1):
+        answer = client.post(f"{model}/update", content=b"\xef\xbb\xbf" + body, headers=headers)
+        assert answer.json()["sequence"] == n
+        assert answer.json()["errors"] == []
 
 
 @pytest.mark.parametrize(
