@@ -16,7 +16,7 @@ from nonzero.formats import Parsed
 from nonzero_service.errors import KeyReusedError, KeyUnrecognisedError
 from nonzero_service.learning.committer import GROUP_BYTES
 from nonzero_service.learning.idempotency import Fingerprint
-from nonzero_service.learning.work import Applied, Pieces
+from nonzero_service.learning.work import Applied, Pieces, until_ended
 from nonzero_service.models.served import ServedModel
 from nonzero_service.problems import MAX_ERRORS, Problem, problem_of
 from nonzero_service.storage.keys import KeyRecord
@@ -211,7 +211,11 @@ class Flow:
         record = self._record(piece, self.tally.skipped + self._given)
         log_loss = self._progress is not None
         future = self._learner.submit(batch, record=record, log_loss=log_loss, pieces=self._pieces)
-        self._waiting.append((future, batch.nbytes))
+        try:
+            self._waiting.append((future, batch.nbytes))
+        except BaseException:
+            await until_ended(future, self._pieces)  # it is waited for here, or not at all
+            raise
         self._waiting_bytes += batch.nbytes
 
     def _new(self, parsed: Parsed) -> Batch:

@@ -58,13 +58,13 @@ class Pieces:
 
 
 async def until_ended(work: asyncio.Future[T], pieces: Pieces) -> T:
-    """Wait for what was submitted with these pieces to end, even where the request is given up.
+    """Wait for what was submitted with these pieces to end, even where the request is given up, or fails.
 
     Then it is given up too, unless it is being journalled: a repeat must not begin before that is known.
     """
     try:
         return await asyncio.shield(work)
-    except asyncio.CancelledError:
+    except BaseException:
         pieces.given_up = True
         await asyncio.wait([work])
         raise
