@@ -9,7 +9,6 @@ import json
 import sys
 from pathlib import Path
 
-
 OPTIONS = "--audit --testonly --hash all --bit_precision 24 --noconstant --quiet --loss_function logistic"
 
 
