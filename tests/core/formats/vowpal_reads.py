@@ -9,13 +9,13 @@ import json
 import sys
 from pathlib import Path
 
-import vowpalwabbit
-
 OPTIONS = "--audit --testonly --hash all --bit_precision 24 --noconstant --quiet --loss_function logistic"
 
 
 def main(lines: str, heads: str) -> None:
-    workspace = vowpalwabbit.Workspace(OPTIONS)
+    from vowpalwabbit import Workspace
+
+    workspace = Workspace(OPTIONS)
     found = []
     for line in Path(lines).read_bytes().split(b"\n")[:-1]:
         example = workspace.example(line.decode())
