@@ -13,9 +13,9 @@ OPTIONS = "--audit --testonly --hash all --bit_precision 24 --noconstant --quiet
 
 
 def main(lines: str, heads: str) -> None:
-    from vowpalwabbit import Workspace
+    import vowpalwabbit  # here, because only the environment of `make soak` has it
 
-    workspace = Workspace(OPTIONS)
+    workspace = vowpalwabbit.Workspace(OPTIONS)
     found = []
     for line in Path(lines).read_bytes().split(b"\n")[:-1]:
         example = workspace.example(line.decode())
