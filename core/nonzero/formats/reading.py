@@ -34,6 +34,11 @@ PADDING: Final = 64
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 """What some programs write before text in UTF-8."""
 
+NOTHING: Final = np.empty(0, np.uint8)
+
+MET: Final = 2**16
+"""A first line of more bytes is not looked at before it is read: in Python that takes a second a megabyte."""
+
 
 class Parsed(NamedTuple):
     """What some bytes held."""
@@ -167,7 +172,7 @@ class Reader:
         self._finished = False
         self._met = False
         self._begun = False  # whether a byte order mark may no longer come
-        self._beginning = np.empty(0, np.uint8)  # what may be the start of one
+        self._beginning = NOTHING  # what may be the start of one
         self._rows = Rows.allocate(0, 0)
         self._capacity = -1
         self._buffer = bytearray()
@@ -242,6 +247,9 @@ class Reader:
 
     def _past_mark(self, piece: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return what follows a byte order mark at the stream's start; nothing while it may be one."""
+        if piece.size >= len(BYTE_ORDER_MARK) and piece[0] != BYTE_ORDER_MARK[0] and not self._beginning.size:
+            self._begun = True
+            return piece
         piece = np.concatenate([self._beginning, piece])
         beginning = piece[: len(BYTE_ORDER_MARK)].tobytes()
         if len(beginning) < len(BYTE_ORDER_MARK) and BYTE_ORDER_MARK.startswith(beginning):
@@ -296,8 +304,7 @@ class Reader:
         behind = self._read_header(end)
         end -= behind
         if not self._met:
-            self._met = True
-            self.format.meet(_without_end(bytes(self._buffer[: self._buffer.find(b"\n")])))
+            self._meet()
         rows, first = self._rows, self._line
         n = self.format.read(self._array, end, rows)
         lines = rows.lines[:n] + (first + 1)
@@ -353,6 +360,13 @@ class Reader:
         if behind:
             self._array[: end - behind] = self._array[behind:end]
         return behind
+
+    def _meet(self) -> None:
+        """Let the format look at the first line."""
+        self._met = True
+        stop = self._buffer.find(b"\n")
+        if stop <= MET:
+            self.format.meet(_without_end(bytes(self._buffer[:stop])))
 
     def _too_long(self, line: int) -> LineError:
         return LineError(

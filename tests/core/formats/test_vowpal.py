@@ -20,6 +20,7 @@ from core.formats.vowpal import IS_THERE, compare, read_by_vowpal
 from core.formats.vw_texts import line_of
 from nonzero import formats
 from nonzero.batches.hashing import index_of
+from nonzero.errors import FormatError
 from reporting import Figure
 
 PAGE = Path(__file__).parents[3] / "docs/vw.md"
@@ -141,7 +142,7 @@ def listed(reason: str) -> bool:
 
 @needs_vowpal
 @pytest.mark.soak
-def test_label_0_is_half_a_click_to_vowpal_wabbit_and_whole_numbers_are_one_name() -> None:
+def test_labels_names_and_values_are_to_vowpal_wabbit_what_the_page_says() -> None:
     from vowpalwabbit import Workspace
 
     workspace = Workspace("--loss_function logistic --link logistic --quiet --noconstant")
@@ -151,10 +152,23 @@ def test_label_0_is_half_a_click_to_vowpal_wabbit_and_whole_numbers_are_one_name
     example = workspace.example("| 1 01")
     assert example.feature(" ", 0) == example.feature(" ", 1)
     workspace.finish_example(example)
+    numbers = [f"0.{digits}" for digits in range(123456789, 123456889)]
+    example = workspace.example("| " + " ".join(f"f{i}:{number}" for i, number in enumerate(numbers)))
+    values = [example.feature_weight(" ", i) for i in range(len(numbers))]
+    workspace.finish_example(example)
     workspace.finish()
+    exact = np.array(numbers, np.float64).astype(np.float32)
+    assert np.allclose(values, exact, rtol=1e-6)
+    assert (np.array(values, np.float32) != exact).any()
+    batch = formats.parse(
+        b"| " + " ".join(f"f{i}:{number}" for i, number in enumerate(numbers)).encode(), "vw"
+    )
+    assert (batch.explicit_values() == exact).all()
 
 
-def test_label_0_is_no_click_and_whole_numbers_are_names_as_others() -> None:
+def test_labels_names_and_tags_are_to_us_what_the_page_says() -> None:
     batch = formats.parse(b"0 | a\n-1 | a\n1 | 1 01\n", "vw")
     assert batch.labels.tolist() == [0, 0, 1]
     assert len(np.unique(batch.indices[2:])) == 2
+    with pytest.raises(FormatError, match=r"the tag .* is not UTF-8"):
+        formats.parse(b"1 '\xff| a\n", "vw")
