@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import numpy as np
 
 from nonzero import LogisticRegression
+from nonzero.fields.schema import KINDS
 from nonzero_service.commands.display import figures_table
 from nonzero_service.commands.extra import service_extra
 from nonzero_service.commands.options import as_json
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from nonzero_service.models.inspecting import Pause
 
 __all__ = ["inspect"]
+
+MOST_NAMES: Final = 20
+"""So many fields of a kind are shown; --json has all."""
 
 
 @click.command
@@ -131,6 +135,7 @@ def _text(report: dict[str, Any]) -> str:
         f"{2**bits:,} slots ({bits} bits), {report['bytes'] / 2**20:,.0f} MiB, digest {report['digest']}",
         "",
         *(f"interactions: {', '.join(pairs)}" for pairs in [interactions] if pairs),
+        *_schema_lines(report["settings"]),
         "share of the mixture   rule",
         *(f"{share:<20.4f}   {_rule(lane)}" for lane, share in zip(lanes, report["shares"], strict=True)),
         "",
@@ -148,6 +153,19 @@ def _text(report: dict[str, Any]) -> str:
             *(f"{row['slot']:>10}  {row['weight']:+.4f}" for row in report["weights"]),
         ]
     return "\n".join([*lines, "", diagnosis_text(report["diagnosis"])])
+
+
+def _schema_lines(settings: dict[str, Any]) -> Iterator[str]:
+    """Yield what fields are; older models say nothing of it, and name the features of VW text with ^."""
+    schema = settings.get("schema")
+    if schema is not None:
+        for kind in KINDS:
+            names = [name for name, said in schema["fields"].items() if said == kind]
+            if names:
+                more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+                yield f"{kind}: {', '.join(names[:MOST_NAMES])}{more}"
+        yield f"all other fields: {schema['default']}"
+    yield f"features of VW text: namespace{settings.get('namespace_separator', '^')}feature"
 
 
 def _rule(lane: dict[str, Any]) -> str:

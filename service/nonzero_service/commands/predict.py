@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from nonzero import LogisticRegression
 from nonzero.formats import Parsed
 from nonzero.sources.examples import read_examples, usable
+from nonzero_service.commands.conflicts import conflicts_said
 from nonzero_service.commands.display import Display
 from nonzero_service.commands.options import (
     FILE_HELP,
@@ -78,6 +79,8 @@ def predict(
             display.say(f"{source.name}: {note}")
         display.finish(source.position, f"{done:,} examples")
     rejects.finish(display.say)
+    for line in conflicts_said(learner.schema):
+        display.say(line)
     if rejects.count:
         raise click.exceptions.Exit(1)
 

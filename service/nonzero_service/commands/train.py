@@ -13,8 +13,10 @@ import click
 
 from nonzero import LogisticRegression
 from nonzero.errors import InputError
+from nonzero.fields.unseen import Unseen, fields_of
 from nonzero.sources.examples import read_examples, usable
 from nonzero.sources.files import Source
+from nonzero_service.commands.conflicts import conflicts_said, unseen_said
 from nonzero_service.commands.display import Display, figures_line, figures_table
 from nonzero_service.commands.options import (
     FILE_HELP,
@@ -64,6 +66,7 @@ def train(
     learner = learner_of(bits, learning_rate, optimizer, interactions)
     readers = [reading.reader(source, learner.schema) for source in sources]
     rejects = Rejects()
+    unseen = Unseen(fields_of(learner.interactions))
     sizes = [source.size for source in sources if source.size is not None]
 
     start = time.perf_counter()
@@ -74,6 +77,7 @@ def train(
                 for parsed in parts:
                     rows = usable(parsed, bits, labelled=True)
                     learner.learn_checked(rows.batch)
+                    unseen.look(rows.batch)
                     rejects.report(source.name, rows.errors, display.say)
                     display.show(_position(sources), lambda: figures_line(learner.metrics(recent=False)))
             remember(learner, reader)
@@ -82,6 +86,8 @@ def train(
         seconds = time.perf_counter() - start
         display.finish(_position(sources), figures_line(learner.metrics(recent=False)))
     rejects.finish(display.say)
+    for line in (*conflicts_said(learner.schema), *unseen_said(unseen.left, learner.schema.known.names())):
+        display.say(line)
     if not learner.examples:
         raise InputError(
             f"there is no example to learn from in {', '.join(source.name for source in sources)}"
