@@ -15,6 +15,7 @@ from nonzero.errors import InputError, SettingsError
 from nonzero.formats import Reader
 from nonzero.rules.optimizers import RULES, Rule, lanes_from_text
 from nonzero.sources.files import STDIN, Source, format_of
+from nonzero_service.schema_texts import read_schema
 
 __all__ = [
     "AUTO",
@@ -32,6 +33,7 @@ __all__ = [
     "optimizer",
     "optimizer_of",
     "reading",
+    "schema",
     "source_of",
 ]
 
@@ -67,6 +69,11 @@ interactions = click.option(
     "--interactions",
     multiple=True,
     help="Pairs of fields, such as 'site*hour,ad*user', whose products are features too. Repeatable.",
+)
+schema = click.option(
+    "--schema",
+    help="What each field is: the path of a JSON file, or JSON such as "
+    '{"fields": {"site": "category", "bid": "number"}, "default": "infer"}.',
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 data_directory = click.argument(
@@ -148,7 +155,7 @@ def interactions_of(given: Sequence[str]) -> list[str]:
 
 
 def learner_of(
-    bits: int, learning_rate: str, optimizer: str, interactions: Sequence[str]
+    bits: int, learning_rate: str, optimizer: str, interactions: Sequence[str], schema: str | None = None
 ) -> LogisticRegression:
     """Return the new model that options ask for.
 
@@ -168,7 +175,9 @@ def learner_of(
         except SettingsError as error:
             raise click.BadParameter(str(error), param_hint="--optimizer") from error
     try:
-        return LogisticRegression(bits, rule, interactions=interactions_of(interactions))
+        return LogisticRegression(
+            bits, rule, interactions=interactions_of(interactions), schema=read_schema(schema)
+        )
     except SettingsError as error:
         raise click.BadParameter(str(error)) from error
 

@@ -29,6 +29,7 @@ from nonzero_service.commands.options import (
     learning_rate,
     optimizer,
     reading,
+    schema,
     source_of,
 )
 from nonzero_service.commands.rejects import Rejects
@@ -45,6 +46,7 @@ __all__ = ["train"]
 @learning_rate
 @optimizer
 @interactions
+@schema
 @as_json
 def train(
     files: Sequence[str],
@@ -54,6 +56,7 @@ def train(
     learning_rate: str,
     optimizer: str,
     interactions: Sequence[str],
+    schema: str | None,
     as_json: bool,
 ) -> None:
     """Learn from files in one pass; every example is predicted before it is learned from.
@@ -63,7 +66,7 @@ def train(
     sources = [source_of(file) for file in files]
     if model is not None and not model.absolute().parent.is_dir():
         raise click.BadParameter(f"there is no directory {model.absolute().parent}", param_hint="--model")
-    learner = learner_of(bits, learning_rate, optimizer, interactions)
+    learner = learner_of(bits, learning_rate, optimizer, interactions, schema)
     readers = [reading.reader(source, learner.schema) for source in sources]
     rejects = Rejects()
     unseen = Unseen(fields_of(learner.interactions))

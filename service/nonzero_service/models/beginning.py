@@ -7,9 +7,9 @@ from pathlib import Path
 
 from nonzero import LogisticRegression
 from nonzero_service.learning.fold import settings_entry
-from nonzero_service.models.learning_rules import read_schema
 from nonzero_service.models.origin import Origin
 from nonzero_service.models.recovery import write_snapshot
+from nonzero_service.schema_texts import read_schema
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.snapshots import Snapshots
 

@@ -27,11 +27,12 @@ from nonzero_service.errors import ClosedError, ModelExistsError, NotReadyError,
 from nonzero_service.models.beginning import begin_model, begin_model_from
 from nonzero_service.models.data_directory import begin, check_model, look
 from nonzero_service.models.folder import ModelFolder
-from nonzero_service.models.learning_rules import AUTO, read_schema, that_differs
+from nonzero_service.models.learning_rules import AUTO
 from nonzero_service.models.memory import check_room
 from nonzero_service.models.opening import open_model
 from nonzero_service.models.origin import Origin
 from nonzero_service.models.served import ServedModel
+from nonzero_service.schema_texts import read_schema, that_differs
 from nonzero_service.settings import Settings
 from nonzero_service.storage.descriptors import named
 from nonzero_service.storage.files import keep_private

@@ -15,11 +15,11 @@ from starlette.responses import StreamingResponse
 from nonzero import Schema, SnapshotError
 from nonzero_service import schemas
 from nonzero_service.models.data_directory import NAME
-from nonzero_service.models.learning_rules import that_differs
 from nonzero_service.models.served import ServedModel
 from nonzero_service.openapi import answer, problems, reference
 from nonzero_service.problems import Problem
 from nonzero_service.routes.strict import StrictRoute
+from nonzero_service.schema_texts import that_differs
 from nonzero_service.service import Service
 from nonzero_service.wire.decoding import decoder_of
 from nonzero_service.wire.headers import JSON, Headers, headers_of, unknown_type
