@@ -117,8 +117,8 @@ class LogisticRegression(Persistent):
         version: int = VERSION,
     ) -> None:
         said = Schema.of(schema, default, namespace_separator)
-        check_declared(interactions, said)
         super().__init__(bits, optimizer, scaled, interactions, recalibrated, said, version)
+        check_declared(self.interactions, said)
         self.recalibrating = recalibrated
 
     # -- learning and predicting -----------------------------------------------------------------------

@@ -15,7 +15,7 @@ SAID = {"site": "category", "bid": "number", "*_id": "ignore"}
 
 
 def test_settings_of_older_models_have_no_schema_and_mean_the_older_names() -> None:
-    older = LogisticRegression(bits=4, namespace_separator="^")
+    older = LogisticRegression(bits=4, namespace_separator="^", version=1)
     assert set(older.settings) == {"bits", "lanes", "scaled"}
     again = LogisticRegression.from_settings(older.settings)
     assert again.schema == Schema(namespace_separator="^")
@@ -45,7 +45,7 @@ def test_a_saved_model_keeps_it(tmp_path: Path) -> None:
 
 
 def test_a_model_that_was_saved_before_loads_as_it_was(tmp_path: Path) -> None:
-    model = LogisticRegression(bits=8, namespace_separator="^")
+    model = LogisticRegression(bits=8, namespace_separator="^", version=1)
     model.learn(random_batch(3))
     digest = model.save(tmp_path / "m")
     _, metadata = snapshot.read(tmp_path / "m")
