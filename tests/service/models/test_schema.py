@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from command_line import nonzero
 from nonzero import LogisticRegression, formats
 from nonzero_service.learning import fold
 from nonzero_service.storage.journal import Journal
@@ -172,13 +173,19 @@ def test_the_service_says_what_fields_are_of_models_made_without_and_stored_sett
     file = tmp_path / "schema.json"
     said = {"fields": {"bid": "number", "site": "category"}, "default": "refuse"}
     file.write_text(json.dumps(said))
-    first = start(schema=str(file), namespace_separator="^", bits=4).until_ready()
+    said_so = {"schema": str(file), "namespace_separator": "^", "journal_retention": "all"}
+    first = start(bits=4, **said_so).until_ready()
     with first.client() as client:
         settings = client.get("/v1/models/default").json()["settings"]
         assert settings["schema"] == said
         own = {"schema": {"fields": {"ad": "category"}}, "namespace_separator": "="}
         assert client.put("/v1/models/own", json={"bits": 4, **own}).status_code == 201
     assert first.stop() == 0
+    shown = json.loads(nonzero("inspect", tmp_path / "data", "--json").stdout)
+    assert shown["default"]["settings"] == settings
+    folded = nonzero("refold", tmp_path / "data", "--bits", "5", "--output", tmp_path / "larger")
+    assert folded.returncode == 0
+    assert LogisticRegression.load(tmp_path / "larger").settings == settings | {"bits": 5}
     # The same, as JSON and with another order of names, is no difference.
     same = '{"default": "refuse", "fields": {"site": "category", "bid": "number"}}'
     again = start(schema=same, namespace_separator="^").until_ready()
