@@ -139,7 +139,8 @@ def test_a_model_that_was_trained_on_a_table_is_asked_in_json(client: httpx.Clie
     table_file, model, route = place / "clicks.csv", place / "clicks.model", "/v1/models/from-table"
     rows = "".join(f"{int(k % 5 == 1)},{k % 5},{'true' if k % 5 == 1 else 'false'}\n" for k in range(400))
     table_file.write_text("click,site,new\n" + rows)
-    said = '{"site": "category", "new": "category"}'
+    said = place / "two.json"
+    said.write_text('{"site": "category", "new": "category"}')
     done = nonzero("train", table_file, "--model", model, "--bits", "10", "--schema", said)
     assert done.returncode == 0, done.stderr
     assert client.put(route, content=model.read_bytes(), headers=SAFETENSORS).status_code == 201
