@@ -12,6 +12,7 @@ from nonzero.batches.batch import Batch, check_batch
 from nonzero.errors import BatchError
 from nonzero.evidence.arrays import RESTARTS, forget
 from nonzero.features.inputs import NO_VALUES
+from nonzero.features.interactions import check_declared
 from nonzero.fields.schema import Schema
 from nonzero.formats.rows import NAMED, VALUED
 from nonzero.insight.confidence import uncertainty
@@ -82,7 +83,8 @@ class LogisticRegression(Persistent):
     Raises
     ------
     SettingsError
-        For settings out of their range.
+        For settings out of their range, and for an interaction with a field that the schema ignores or
+        refuses.
 
     See Also
     --------
@@ -116,6 +118,7 @@ class LogisticRegression(Persistent):
     ) -> None:
         said = Schema.of(schema, default, namespace_separator)
         super().__init__(bits, optimizer, scaled, interactions, recalibrated, said, version)
+        check_declared(self.interactions, said)
         self.recalibrating = recalibrated
 
     # -- learning and predicting -----------------------------------------------------------------------

@@ -9,7 +9,15 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, cast
 
-from pydantic import AfterValidator, ByteSize, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    ByteSize,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -20,12 +28,14 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from nonzero import Schema
 from nonzero.batches.batch import MAX_WEIGHT
 from nonzero.errors import SettingsError
+from nonzero.features.interactions import check_declared
 from nonzero.state.table import MAX_BITS
 from nonzero_service.environment import service_links
 from nonzero_service.impressions.rules import Keeping
-from nonzero_service.models.learning_rules import InteractionNames, Optimizer
+from nonzero_service.models.learning_rules import InteractionNames, Optimizer, Said
 from nonzero_service.models.slicing import MAX_FIELDS
 from nonzero_service.storage.journal import Durability
 
@@ -105,6 +115,15 @@ class Settings(BaseSettings):
     interactions: Annotated[InteractionNames, NoDecode] = ()
     """Of models that are made without their own: pairs of fields, such as site*hour,ad*user, whose features'
     products are features too."""
+    # A model of pydantic has a method of the name that is meant.
+    schema_: Annotated[Said, NoDecode] = Field(
+        None, validation_alias=AliasChoices("schema", "schema_", f"{PREFIX}SCHEMA")
+    )
+    """Of models that are made without their own: what each field is, as the path of a JSON file, or as JSON
+    such as {"fields": {"site": "category", "bid": "number"}, "default": "infer"}."""
+    namespace_separator: Literal["=", "^"] = "="
+    """Of models that are made without their own: what stands between a namespace of VW text and a feature in
+    the feature's name."""
     durability: Durability = "full"
     """full: an acknowledged update survives a power cut. normal: a power cut can take the newest updates
     (kill -9 none)."""
@@ -207,6 +226,11 @@ class Settings(BaseSettings):
         """The fields that have slices."""
         return [field.strip() for field in self.slices.split(",") if field.strip()]
 
+    @property
+    def said(self) -> Schema:
+        """What the fields of models are that are made without their own schema."""
+        return Schema.of(self.schema_, None, self.namespace_separator)
+
     @field_validator("allowed_hosts")
     @classmethod
     def _are_hosts(cls, hosts: str) -> str:
@@ -244,6 +268,11 @@ class Settings(BaseSettings):
             raise ValueError("learning_rate: it is one lane of AdaGrad; give it or an optimizer, not both")
         return self
 
+    @model_validator(mode="after")
+    def _can_come(self) -> Self:
+        check_declared(self.interactions, self.said)
+        return self
+
     @classmethod
     def load(cls, **flags: Any) -> Self:
         """Read the settings; a flag that is None was not given.
@@ -264,7 +293,7 @@ class Settings(BaseSettings):
             return cls(**{name: value for name, value in flags.items() if value is not None})
         except ValidationError as error:
             faults = (
-                ": ".join([*map(str, fault["loc"][:1]), fault["msg"].removeprefix("Value error, ")])
+                ": ".join([*(str(name).strip("_") for name in fault["loc"][:1]), _told(fault["msg"])])
                 for fault in error.errors()
             )
             raise SettingsError("; ".join(dict.fromkeys(faults))) from error
@@ -286,8 +315,11 @@ class Settings(BaseSettings):
         """Put flags before the environment, and the environment before the file."""
         environment = cast(EnvSettingsSource, env_settings)
         links = {name.lower() for name in cls.passed_over()}
+        # Without another name in it: an alias has no prefix of its own.
         environment.env_vars = {
-            name: value for name, value in environment.env_vars.items() if name.lower() not in links
+            name: value
+            for name, value in environment.env_vars.items()
+            if name.lower() not in links and name.lower().startswith(PREFIX.lower())
         }
         named = cast(InitSettingsSource, init_settings).init_kwargs.get("config") or os.environ.get(
             f"{PREFIX}CONFIG"
@@ -295,6 +327,10 @@ class Settings(BaseSettings):
         if named is None:
             return init_settings, env_settings
         return init_settings, env_settings, _file_source(settings_cls, Path(named))
+
+
+def _told(message: str) -> str:
+    return message.removeprefix("Value error, ")
 
 
 def _file_source(settings_cls: type[BaseSettings], path: Path) -> TomlConfigSettingsSource:
@@ -311,4 +347,4 @@ def _with_nearest(variable: str) -> str:
     return f"{variable} (did you mean {nearest[0]}?)" if nearest else variable
 
 
-_VARIABLES: Final = frozenset(PREFIX + name.upper() for name in Settings.model_fields)
+_VARIABLES: Final = frozenset(PREFIX + name.strip("_").upper() for name in Settings.model_fields)

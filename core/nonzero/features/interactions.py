@@ -26,8 +26,9 @@ from nonzero.batches.batch import MAX_VALUE, Batch
 from nonzero.batches.hashing import field_of, finish, mix_word, to_index
 from nonzero.compiled import inlined, kernel, types
 from nonzero.errors import SettingsError
+from nonzero.fields.schema import Schema
 
-__all__ = ["MAX_NONZEROS", "MAX_PAIRS", "Interactions", "product_index"]
+__all__ = ["MAX_NONZEROS", "MAX_PAIRS", "Interactions", "check_declared", "product_index"]
 
 MAX_NONZEROS: Final = 65_536
 """How many nonzeros an example has at most, products included."""
@@ -133,6 +134,33 @@ def expand(
                             values[np.uintp(j & value_mask)], values[np.uintp(right & value_mask)]
                         )
                         i += 1
+
+
+def check_declared(names: Sequence[str], schema: Schema) -> None:
+    """Refuse interactions with a field of which a schema says that it never comes.
+
+    Parameters
+    ----------
+    names
+        The pairs, as :class:`Interactions` takes them.
+    schema
+        The model's.
+
+    Raises
+    ------
+    SettingsError
+        For a field that is ignored, or refused; of the latter it names the nearest that is declared.
+    """
+    for name in names:
+        for field in name.split("*"):
+            kind = schema.kind_of(field)
+            if kind == "refuse":
+                raise SettingsError(f"the interaction {name!r}: {schema.unknown_field(field)}")
+            if kind == "ignore":
+                raise SettingsError(
+                    f"the interaction {name!r}: the schema ignores the field {field!r}, so that it has no "
+                    "products; declare it otherwise, or leave the interaction out"
+                )
 
 
 class Interactions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -15,12 +15,21 @@ MAX_NAMED: Final = 100
 OTHER: Final = "other"
 """What they are called."""
 
+MAX_SHOWN: Final = 80
+"""Of a longer name only so many characters are told: names come from anywhere."""
+
 NO_CONFLICTS: Final[Mapping[str, int]] = MappingProxyType({})
 """What most streams have."""
 
 
 class Conflicts:
     """Counts by field, which may be added to from any thread.
+
+    Attributes
+    ----------
+    on_new
+        Called with the name of each field that is named for the first time, and with ``other``; by whoever
+        reads.
 
     Examples
     --------
@@ -32,6 +41,7 @@ class Conflicts:
     """
 
     def __init__(self) -> None:
+        self.on_new: Callable[[str], object] = lambda _: None
         self._counts: dict[str, int] = {}
         self._lock = threading.Lock()
 
@@ -39,19 +49,40 @@ class Conflicts:
         """Add what a stream had, such as :attr:`nonzero.formats.Parsed.conflicts`."""
         if not counts:
             return
+        new = []
         with self._lock:
-            for name, count in counts.items():
+            for whole, count in counts.items():
+                name = _shown(whole)
                 # A field of that very name, beyond the bound, is one of the others.
                 known = name in self._counts or len(self._counts) - (OTHER in self._counts) < MAX_NAMED
                 shown = name if known else OTHER
+                if shown not in self._counts:
+                    new.append(shown)
                 self._counts[shown] = self._counts.get(shown, 0) + count
+        for name in new:
+            self.on_new(name)
 
     def counts(self) -> dict[str, int]:
         """Return how many values of each field came in another kind: the first 100 fields, and ``other``."""
         with self._lock:
-            return dict(self._counts)
+            return {name: count for name, count in self._counts.items() if count}
+
+    def take(self) -> dict[str, int]:
+        """Return the counts, and begin to count anew; the fields that are named stay the same."""
+        with self._lock:
+            found = {name: count for name, count in self._counts.items() if count}
+            self._counts = dict.fromkeys(self._counts, 0)
+            return found
 
     @property
     def total(self) -> int:
         """How many values these are in all."""
         return sum(self.counts().values())
+
+
+def _shown(name: str) -> str:
+    """Return a name as it is told, in logs too: not too long, and nothing in it that a terminal obeys."""
+    cut = name if len(name) <= MAX_SHOWN else name[:MAX_SHOWN] + "..."
+    if cut.isprintable():
+        return cut
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)

@@ -145,6 +145,11 @@ class Known:
                 self.changes += 1
             return first not in (0, kind)
 
+    def names(self) -> list[str]:
+        """Return the declared names, and of the others those that were met."""
+        with self._lock:
+            return [name.decode(errors="replace") for name in self._places]
+
     def first_of(self, name: bytes) -> int:
         """Return the kind that a value of an undeclared field first came in; INFER where none did."""
         at = self._places.get(name)

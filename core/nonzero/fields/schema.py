@@ -139,6 +139,11 @@ class Schema:
                 raise SettingsError(f"a schema has no member {unknown[0]!r}; it has fields and default")
             fields, separator = given["fields"], "="
             default = given.get("default", "infer") if default in (None, "infer") else default
+        elif set(given) == {"default"}:
+            raise SettingsError(
+                'the schema has nothing but a "default": give {"fields": {}, "default": ...} for what all '
+                'fields are, or {"fields": {"default": ...}} for a field of that name'
+            )
         else:
             fields, separator = given, "="
         return cls(fields, default or "infer", namespace_separator or separator)

@@ -9,10 +9,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
-    from nonzero import Schema
     from nonzero_service.commands.bar import Bar
 
-__all__ = ["Display", "figures_line", "figures_table", "report_conflicts"]
+__all__ = ["Display", "figures_line", "figures_table"]
 
 _BAR_SECONDS: Final = 0.25
 _LINE_SECONDS: Final = 2.0
@@ -94,14 +93,6 @@ class Display:
         if line != self._line:
             self._line = line
             self.say(line)
-
-
-def report_conflicts(schema: Schema, say: Callable[[str], None]) -> None:
-    """Say which fields had values of another kind than theirs, where any had."""
-    counts = schema.conflicts.counts()
-    if counts:
-        named = ", ".join(f"{name} ({count:,})" for name, count in counts.items())
-        say(f"values of another kind than their field's: {named}")
 
 
 def figures_line(figures: Mapping[str, float | None]) -> str:

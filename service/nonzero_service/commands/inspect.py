@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import numpy as np
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from nonzero_service.models.inspecting import Pause
 
 __all__ = ["inspect"]
+
+MOST_NAMES: Final = 20
+"""So many fields of a kind are shown; --json has all."""
 
 
 @click.command
@@ -133,7 +136,7 @@ def _text(report: dict[str, Any]) -> str:
         f"{2**bits:,} slots ({bits} bits), {report['bytes'] / 2**20:,.0f} MiB, digest {report['digest']}",
         "",
         *(f"interactions: {', '.join(pairs)}" for pairs in [interactions] if pairs),
-        *(_schema_text(schema) for schema in [report["settings"].get("schema")] if schema),
+        *_schema_lines(report["settings"]),
         "share of the mixture   rule",
         *(f"{share:<20.4f}   {_rule(lane)}" for lane, share in zip(lanes, report["shares"], strict=True)),
         "",
@@ -153,11 +156,19 @@ def _text(report: dict[str, Any]) -> str:
     return "\n".join([*lines, "", diagnosis_text(report["diagnosis"])])
 
 
-def _schema_text(schema: dict[str, Any]) -> str:
-    """Return how many fields are of each kind; their names are in the JSON report."""
-    counts = Counter(schema["fields"].values())
-    kinds = ", ".join(f"{counts[kind]:,} {kind}" for kind in KINDS if counts[kind])
-    return f"schema: {kinds or 'nothing declared'}; all others: {schema['default']}"
+def _schema_lines(settings: dict[str, Any]) -> Iterator[str]:
+    """Yield what fields are; older models say nothing of it, and name the features of VW text with ^."""
+    schema = settings.get("schema")
+    if schema is not None:
+        counts = Counter(schema["fields"].values())
+        kinds = ", ".join(f"{counts[kind]:,} {kind}" for kind in KINDS if counts[kind])
+        yield f"schema: {kinds or 'nothing declared'}; all others: {schema['default']}"
+        for kind in KINDS:
+            names = [name for name, said in schema["fields"].items() if said == kind]
+            if names:
+                more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+                yield f"{kind}: {', '.join(names[:MOST_NAMES])}{more}"
+    yield f"features of VW text: namespace{settings.get('namespace_separator', '^')}feature"
 
 
 def _rule(lane: dict[str, Any]) -> str:

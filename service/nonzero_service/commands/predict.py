@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from nonzero import LogisticRegression
 from nonzero.formats import Parsed
 from nonzero.sources.examples import read_examples, usable
-from nonzero_service.commands.display import Display, report_conflicts
+from nonzero_service.commands.conflicts import conflicts_said
+from nonzero_service.commands.display import Display
 from nonzero_service.commands.options import (
     FILE_HELP,
     NEW_FILE,
@@ -82,8 +83,9 @@ def predict(
         for note in reader.format.notes:
             display.say(f"{source.name}: {note}")
         display.finish(source.position, f"{done:,} examples")
-        report_conflicts(learner.schema, display.say)
     rejects.finish(display.say)
+    for line in conflicts_said(learner.schema):
+        display.say(line)
     if rejects.count:
         raise click.exceptions.Exit(1)
 

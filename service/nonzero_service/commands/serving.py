@@ -49,7 +49,7 @@ def _flag(name: str) -> click.Option:
     field = Settings.model_fields[name]
     meaning = (field.description or "").replace("`", "")
     default = "" if field.default in (None, (), "") else f" [default: {_text(field.default)}]"
-    flags = (name, *_SHORTER.get(name, ()), "--" + name.replace("_", "-"))
+    flags = (name, *_SHORTER.get(name, ()), "--" + name.strip("_").replace("_", "-"))
     return click.Option(flags, help=meaning + default, metavar="")
 
 

@@ -14,9 +14,11 @@ import click
 from nonzero import LogisticRegression
 from nonzero.errors import InputError
 from nonzero.fields.schema import SEPARATORS
+from nonzero.fields.unseen import Unseen, fields_of
 from nonzero.sources.examples import read_examples, usable
 from nonzero.sources.files import Source
-from nonzero_service.commands.display import Display, figures_line, figures_table, report_conflicts
+from nonzero_service.commands.conflicts import conflicts_said, unseen_said
+from nonzero_service.commands.display import Display, figures_line, figures_table
 from nonzero_service.commands.options import (
     FILE_HELP,
     NEW_FILE,
@@ -83,6 +85,7 @@ def train(
     )
     readers = [reader_of(source, learner.schema, reading, tables) for source in sources]
     rejects = Rejects()
+    unseen = Unseen(fields_of(learner.interactions))
     sizes = [source.size for source in sources if source.size is not None]
 
     start = time.perf_counter() - judging
@@ -95,6 +98,7 @@ def train(
                 for parsed in parts:
                     rows = usable(parsed, bits, labelled=True)
                     learner.learn_checked(rows.batch)
+                    unseen.look(rows.batch)
                     rejects.report(source.name, rows.errors, display.say)
                     display.show(_position(sources), lambda: figures_line(learner.metrics(recent=False)))
             for note in reader.format.notes:
@@ -102,12 +106,10 @@ def train(
         seconds = time.perf_counter() - start
         display.finish(_position(sources), figures_line(learner.metrics(recent=False)))
     rejects.finish(display.say)
-    report_conflicts(learner.schema, display.say)
+    for line in (*conflicts_said(learner.schema), *unseen_said(unseen.left, learner.schema.known.names())):
+        display.say(line)
     trouble = label_trouble(learner, rejects)
-    if not learner.examples:
-        names = ", ".join(source.name for source in sources)
-        why = f": {trouble}" if trouble else ""
-        raise InputError(f"there is no example to learn from in {names}{why}")
+    _check_any(learner, sources, trouble)
     if tables is not None:
         remember(learner, tables)
     if model is not None:
@@ -116,6 +118,14 @@ def train(
     click.echo(json.dumps(summary) if as_json else figures_table(summary))
     if trouble:
         raise InputError(trouble)
+
+
+def _check_any(learner: LogisticRegression, sources: list[Source], trouble: str | None) -> None:
+    """Refuse files in which nothing could be learned from."""
+    if not learner.examples:
+        names = ", ".join(source.name for source in sources)
+        why = f": {trouble}" if trouble else ""
+        raise InputError(f"there is no example to learn from in {names}{why}")
 
 
 def _position(sources: list[Source]) -> int:

@@ -16,7 +16,7 @@ from nonzero.formats import Parsed
 from nonzero_service.errors import KeyReusedError, KeyUnrecognisedError
 from nonzero_service.learning.committer import GROUP_BYTES
 from nonzero_service.learning.idempotency import Fingerprint
-from nonzero_service.learning.work import Applied, Pieces, until_ended
+from nonzero_service.learning.work import Applied, Pieces
 from nonzero_service.models.served import ServedModel
 from nonzero_service.problems import MAX_ERRORS, Problem, problem_of
 from nonzero_service.storage.keys import KeyRecord
@@ -126,6 +126,8 @@ class Flow:
         Where a line goes after every commit, if anywhere.
     key, known, fingerprint
         The request's idempotency key, what is known of it, and what its bytes are held against.
+    pieces
+        What the stream's batches are pieces of.
     """
 
     def __init__(
@@ -135,6 +137,7 @@ class Flow:
         key: str | None = None,
         known: KeyRecord | None = None,
         fingerprint: Fingerprint | None = None,
+        pieces: Pieces | None = None,
     ) -> None:
         self.tally = Tally(served)
         self.fingerprint = fingerprint
@@ -142,7 +145,7 @@ class Flow:
         self._learner = served.learner
         self._progress = progress
         self._key = key
-        self._pieces = Pieces()
+        self._pieces = pieces or Pieces()
         self._given = 0
         self._waiting: deque[tuple[asyncio.Future[Applied], int]] = deque()
         self._waiting_bytes = 0
@@ -211,11 +214,7 @@ class Flow:
         record = self._record(piece, self.tally.skipped + self._given)
         log_loss = self._progress is not None
         future = self._learner.submit(batch, record=record, log_loss=log_loss, pieces=self._pieces)
-        try:
-            self._waiting.append((future, batch.nbytes))
-        except BaseException:
-            await until_ended(future, self._pieces)  # it is waited for here, or not at all
-            raise
+        self._waiting.append((future, batch.nbytes))
         self._waiting_bytes += batch.nbytes
 
     def _new(self, parsed: Parsed) -> Batch:

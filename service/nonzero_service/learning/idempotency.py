@@ -16,6 +16,7 @@ import numpy as np
 import xxhash
 
 from nonzero_service.errors import KeyInFlightError, KeyReusedError, KeyUnrecognisedError
+from nonzero_service.learning.work import Pieces
 from nonzero_service.storage.keys import MAX_KEY, KeyRecord
 
 __all__ = ["MAX_KEY", "Fingerprint", "Turns"]
@@ -135,8 +136,16 @@ class Turns:
         self._in_flight: dict[str, asyncio.Event] = {}
 
     @asynccontextmanager
-    async def turn(self, key: str) -> AsyncIterator[None]:
+    async def turn(self, key: str) -> AsyncIterator[Pieces]:
         """Wait until no other request with the key is in flight, and be the one.
+
+        It ends when all that was submitted as its pieces has ended, whatever fails: before the journal
+        knows of that, a repeat would learn from it again.
+
+        Yields
+        ------
+        Pieces
+            What all that is submitted for the request is a piece of.
 
         Raises
         ------
@@ -152,8 +161,12 @@ class Turns:
                 f"a request with the Idempotency-Key {key!r} is still being read; come again in a second"
             ) from None
         ended = self._in_flight[key] = asyncio.Event()
+        pieces = Pieces()
         try:
-            yield
+            try:
+                yield pieces
+            finally:
+                await pieces.ended()
         finally:
             del self._in_flight[key]
             ended.set()

@@ -297,6 +297,8 @@ class Learner:
     ) -> asyncio.Future[Any]:
         self._check_open()
         work = Work(what, nbytes, self._loop.create_future())
+        if isinstance(what, Learn):
+            what.pieces.last = work.future
         self.committer.put(work)
         self.queued_bytes += nbytes
         return work.future

@@ -55,6 +55,14 @@ class Pieces:
         """Why a piece was not journalled; only the committer reads and writes it."""
         self.given_up = False
         """Whether nobody waits for them any more: what is not journalled yet need not be."""
+        self.last: asyncio.Future[Any] | None = None
+        """What came of the last of them; it is known before it is queued."""
+
+    async def ended(self) -> None:
+        """Return when none can be journalled any more: they are journalled in the order they came in."""
+        if self.last is not None and not self.last.done():
+            self.given_up = True
+            await asyncio.wait([self.last])
 
 
 async def until_ended(work: asyncio.Future[T], pieces: Pieces) -> T:

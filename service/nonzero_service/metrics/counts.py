@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 from typing import Final, TypeVar
 
@@ -49,12 +49,18 @@ class Counted(msgspec.Struct):
     rejected: dict[str, int] = {}
     refused: dict[str, int] = {}
     lost_lines: int = 0
+    conflicts: dict[str, dict[str, int]] = {}
+    """Of each model, by field."""
 
 
 class Counts(Collector):
     """Counts requests, predictions and rejected lines; to be told on the event loop."""
 
     def __init__(self) -> None:
+        self.conflicts: Callable[[], dict[str, dict[str, int]]] = dict
+        """Takes the conflicts with the models' schemas that this process has counted, by model and field."""
+        self.conflicting: Callable[[str, dict[str, int]], object] = lambda _, __: None
+        """Told of those of another process, of a model, by field."""
         self._lines_taken = 0
         self._begin()
 
@@ -99,6 +105,11 @@ class Counts(Collector):
         parts += [Counted(predictions=some) for some in _parts(self._predictions)]
         parts += [Counted(rejected=some) for some in _parts(self._rejected)]
         parts += [Counted(refused=some) for some in _parts(self.refused_impressions)]
+        parts += [
+            Counted(conflicts={model: some})
+            for model, fields in self.conflicts().items()
+            for some in _parts(fields)
+        ]
         self._begin()
         self._lines_taken = lost
         return [msgspec.msgpack.encode(part) for part in parts]
@@ -119,6 +130,8 @@ class Counts(Collector):
         for model, predictions in counted.refused.items():
             self.refused_impressions[model] += predictions
         self._lines_elsewhere += counted.lost_lines
+        for model, conflicts in counted.conflicts.items():
+            self.conflicting(model, conflicts)
 
     def collect(self) -> Iterator[Metric]:
         """Return what was counted, as Prometheus names it."""

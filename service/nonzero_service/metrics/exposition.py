@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from nonzero import LogisticRegression
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.metrics.delayed import Delayed
+from nonzero_service.metrics.fields import Fields
 from nonzero_service.metrics.process import Process
 from nonzero_service.models.registry import Models
 from nonzero_service.workers.crew import Crew
@@ -36,6 +37,8 @@ class Metrics(Counts):
 
     def __init__(self, models: Models) -> None:
         super().__init__()
+        self._models = models
+        self.conflicting = self._conflicting
         self._registry = CollectorRegistry()
         self._registry.register(self)
         self._learned = _Learned(models)
@@ -43,12 +46,19 @@ class Metrics(Counts):
         self._registry.register(Delayed(models, self))
         self._registry.register(_Sliced(models))
         self._registry.register(_Workers(models.crew))
+        self._registry.register(Fields(models))
         self._registry.register(Process())
 
     def text(self) -> bytes:
         """Return everything in Prometheus' text format; that takes milliseconds, and any thread may ask."""
         self._learned.look()
         return generate_latest(self._registry)
+
+    def _conflicting(self, model: str, conflicts: dict[str, int]) -> None:
+        """Add what a worker has counted, unless the model was deleted meanwhile."""
+        served = self._models.find(model)
+        if served is not None:
+            served.fields.conflicting(conflicts)
 
 
 class _Recent(NamedTuple):

@@ -1,4 +1,4 @@
-"""How a model is to learn, as settings say it: its update rules, and its interactions."""
+"""How a model is to learn, as settings say it: its update rules, its interactions, and its schema."""
 
 from __future__ import annotations
 
@@ -10,8 +10,17 @@ from nonzero.errors import SettingsError
 from nonzero.features.interactions import Interactions
 from nonzero.rules.optimizers import Rule, lanes_from_text, lanes_to_text
 from nonzero.state.table import LANE_COUNTS
+from nonzero_service.schema_texts import read_schema
 
-__all__ = ["AUTO", "InteractionNames", "Optimizer", "optimizer_of", "read_interactions", "read_optimizer"]
+__all__ = [
+    "AUTO",
+    "InteractionNames",
+    "Optimizer",
+    "Said",
+    "optimizer_of",
+    "read_interactions",
+    "read_optimizer",
+]
 
 AUTO: Final = "auto"
 
@@ -59,3 +68,6 @@ Optimizer = Annotated[str, BeforeValidator(read_optimizer)]
 
 InteractionNames = Annotated[tuple[str, ...], BeforeValidator(read_interactions)]
 """Pairs of fields whose features' products are features too, such as ``site*hour``."""
+
+Said = Annotated[dict[str, Any] | None, BeforeValidator(read_schema)]
+"""What the fields are; None: nothing is declared."""

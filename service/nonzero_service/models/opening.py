@@ -8,6 +8,10 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from nonzero import Batch
 from nonzero_service.attribution import Attribution, rules_of
 from nonzero_service.impressions.store import Impressions
 from nonzero_service.learning.breaker import Bounds, Breaker
@@ -16,6 +20,7 @@ from nonzero_service.learning.holding import Gate
 from nonzero_service.learning.idempotency import Turns
 from nonzero_service.learning.learner import Learner
 from nonzero_service.models.clocks import ClockWatch
+from nonzero_service.models.field_watch import FieldWatch
 from nonzero_service.models.names import FieldNames
 from nonzero_service.models.origin import origin_of
 from nonzero_service.models.recovery import Kept, recover
@@ -89,9 +94,15 @@ async def open_model(
     opened.callback(attribution.release)
     opened.push_async_callback(attribution.close)
     slices = Slices(settings.sliced_fields)
-    if slices.fields:
-        learner.applier.learned = slices.learned
     names = FieldNames(kept.model.notes, slices, kept.model.schema)
+    fields = FieldWatch(name, kept.model, slices.fields, names.all)
+
+    def learned(batch: Batch, probabilities: NDArray[np.float32]) -> None:
+        if slices.fields:
+            slices.learned(batch, probabilities)
+        fields.learned(batch)
+
+    learner.applier.learned = learned
     clock = ClockWatch(name, kept.journal, learner, attribution)
     opened.push_async_callback(clock.close)
     return ServedModel(
@@ -106,6 +117,7 @@ async def open_model(
         names,
         slices,
         clock,
+        fields,
     )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
-from nonzero import AdaGrad, LogisticRegression, SnapshotError
+from nonzero import AdaGrad, LogisticRegression, Schema, SnapshotError
 from nonzero.rules.optimizers import Rule
 from nonzero_service.models.learning_rules import AUTO, optimizer_of
 from nonzero_service.storage.files import write_durably
@@ -28,6 +28,10 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     optimizer: str = AUTO
     """As :mod:`nonzero_service.models.learning_rules` has it; auto where there is a learning rate."""
     interactions: tuple[str, ...] = ()
+    schema: dict[str, Any] | None = None
+    """What the fields are, as :meth:`nonzero.Schema.to_dict` has it; None where nothing is declared."""
+    namespace_separator: str = "^"
+    """As for :class:`nonzero.Schema`. What was made before there was this setting goes by the older names."""
     own: frozenset[str] = frozenset()
     """The settings that were asked for when it was made; the others were the service's."""
 
@@ -35,7 +39,12 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
         """Make a model of these settings, which has learned nothing."""
         rate = self.learning_rate
         optimizer = AdaGrad(rate) if isinstance(rate, float) else optimizer_of(self.optimizer)
-        return LogisticRegression(self.bits, optimizer, interactions=self.interactions)
+        return LogisticRegression(self.bits, optimizer, interactions=self.interactions, schema=self.said)
+
+    @property
+    def said(self) -> Schema:
+        """What the fields are."""
+        return Schema.of(self.schema, None, self.namespace_separator)
 
     @property
     def lanes(self) -> int:

@@ -11,7 +11,7 @@ the model ``default``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -20,6 +20,7 @@ from typing import Any, Final, Literal, TypeVar
 
 import structlog
 
+from nonzero.features.interactions import check_declared
 from nonzero.persistence.settings import size_of
 from nonzero_service.budget import check_descriptors
 from nonzero_service.errors import ClosedError, ModelExistsError, NotReadyError, UnknownModelError
@@ -31,6 +32,7 @@ from nonzero_service.models.memory import check_room
 from nonzero_service.models.opening import open_model
 from nonzero_service.models.origin import Origin
 from nonzero_service.models.served import ServedModel
+from nonzero_service.schema_texts import read_schema, that_differs
 from nonzero_service.settings import Settings
 from nonzero_service.storage.descriptors import named
 from nonzero_service.storage.files import ensure_directory, keep_private
@@ -44,8 +46,8 @@ T = TypeVar("T")
 DEFAULT: Final = "default"
 """The model that exists from the first start."""
 
-LEARNING: Final = ("bits", "learning_rate", "optimizer", "interactions")
-"""The service's settings that a model is made with."""
+LEARNING: Final = ("bits", "learning_rate", "optimizer", "interactions", "namespace_separator")
+"""The service's settings that a model is made with, beside its schema."""
 
 
 class Models:
@@ -154,7 +156,10 @@ class Models:
         if not found.begun:
             if DEFAULT not in self._served:  # a kill may have come between it and the note
                 trained = settings.import_file
-                await (self.create(DEFAULT) if trained is None else self.create_from_file(DEFAULT, trained))
+                if trained is None:
+                    await self.create(DEFAULT)
+                else:
+                    self._warn_of_differences(DEFAULT, (await self.create_from_file(DEFAULT, trained)).origin)
             begin(settings.data_dir)
         elif settings.import_file is not None:
             self._log.info("not imported: this is not the first start", file=str(settings.import_file))
@@ -193,6 +198,8 @@ class Models:
         learning_rate: Literal["auto"] | float | None = None,
         optimizer: str | None = None,
         interactions: Sequence[str] | None = None,
+        schema: Mapping[str, Any] | None = None,
+        namespace_separator: str | None = None,
     ) -> ServedModel:
         """Make a model; the service's settings stand in for those that are None.
 
@@ -204,15 +211,25 @@ class Models:
             Where it does not fit into memory.
         NoDescriptorsError
             Where no more models may be open; it names the limit.
+        SettingsError
+            For an interaction with a field that the schema ignores or refuses.
         """
-        asked = {"bits": bits, "learning_rate": learning_rate, "optimizer": optimizer}
+        asked = {
+            "bits": bits,
+            "learning_rate": learning_rate,
+            "optimizer": optimizer,
+            "namespace_separator": namespace_separator,
+        }
         own: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
         if learning_rate is not None or optimizer is not None:  # each stands in the other's place
             own = {"learning_rate": AUTO, "optimizer": AUTO} | own
         if interactions is not None:
             own["interactions"] = tuple(interactions)
-        kept = {key: getattr(self.settings, key) for key in LEARNING}
+        if schema is not None:
+            own["schema"] = read_schema(schema)
+        kept = {key: getattr(self.settings, key) for key in LEARNING} | {"schema": self.settings.schema_}
         origin = Origin(created=datetime.now(UTC), own=frozenset(own), **(kept | own))
+        check_declared(origin.interactions, origin.said)
         check_room(origin.bits, origin.lanes)
         return await self._make(name, partial(begin_model, origin))
 
@@ -275,7 +292,10 @@ class Models:
                     raise
         finally:
             self._busy.discard(name)
-        self._log.info("created", model=name, **served.model.settings)
+        settings = served.model.settings
+        if "schema" in settings:  # it may be of thousands of fields
+            settings["schema"] = f"of {len(served.model.schema.fields)} names"
+        self._log.info("created", model=name, **settings)
         return served
 
     async def _end(self, served: ServedModel, gone: Path) -> None:
@@ -316,10 +336,12 @@ class Models:
 
     def _warn_of_differences(self, name: str, origin: Origin) -> None:
         """Warn where settings of the service that a model was made with have changed since."""
-        if origin.learning_rate is None:
+        pairs = {"schema": that_differs(origin.said, self.settings.said)}
+        if origin.learning_rate is not None:
+            pairs |= {key: (getattr(origin, key), getattr(self.settings, key)) for key in LEARNING}
+        elif self.settings.schema_ is None:  # a file brings its own, and another was not asked for
             return
-        for key in LEARNING:
-            stored, wanted = getattr(origin, key), getattr(self.settings, key)
+        for key, (stored, wanted) in pairs.items():
             if key not in origin.own and stored != wanted:
                 self._log.warning(
                     "a stored setting wins", model=name, setting=key, stored=stored, wanted=wanted

@@ -15,6 +15,7 @@ from nonzero_service.incidental import incidentally
 from nonzero_service.learning.idempotency import Turns
 from nonzero_service.learning.learner import Learner
 from nonzero_service.models.clocks import ClockWatch
+from nonzero_service.models.field_watch import FieldWatch
 from nonzero_service.models.names import FieldNames
 from nonzero_service.models.origin import Origin
 from nonzero_service.models.recovery import Kept
@@ -39,6 +40,7 @@ class ServedModel:
     names: FieldNames
     slices: Slices
     clock: ClockWatch
+    fields: FieldWatch
 
     @property
     def model(self) -> LogisticRegression:

@@ -27,7 +27,9 @@ def router(service: Service) -> APIRouter:
         found = await served.learner.run(
             lambda: served.model.diagnose(served.names.all(), served.kept.journal.time_ms)
         )
-        return schemas.Diagnosis(model=model, **found)
+        return schemas.Diagnosis.model_validate(
+            {"model": model, "schema": served.fields.described(), **found}
+        )
 
     @routes.post("/{model}/remedy", responses=problems(404, 409, 422, 503, 507))
     async def mend(model: ModelName, dry_run: bool = False) -> schemas.Remedied:

@@ -12,13 +12,14 @@ from fastapi import Path as PathParameter
 from pydantic import ValidationError
 from starlette.responses import StreamingResponse
 
-from nonzero import SnapshotError
+from nonzero import Schema, SnapshotError
 from nonzero_service import schemas
 from nonzero_service.models.data_directory import NAME
 from nonzero_service.models.served import ServedModel
 from nonzero_service.openapi import answer, problems, reference
 from nonzero_service.problems import Problem
 from nonzero_service.routes.strict import StrictRoute
+from nonzero_service.schema_texts import that_differs
 from nonzero_service.service import Service
 from nonzero_service.wire.decoding import decoder_of
 from nonzero_service.wire.headers import JSON, Headers, headers_of, unknown_type
@@ -91,6 +92,7 @@ def router(service: Service) -> APIRouter:
                 "sequence": metrics["examples"],
                 "slices": slices,
                 "recalibration": served.model.recalibration(),
+                "schema": served.fields.described(),
                 **metrics,
             }
         )
@@ -164,14 +166,32 @@ async def _make(service: Service, name: str, wanted: schemas.NewModel) -> tuple[
             f"{key} is {getattr(origin, key)!r}, not {value!r}"
             for key, value in asked.items()
             if value is not None and getattr(origin, key) != value
-        ]
+        ] + _other_fields(there.model.schema, wanted)
         if not differences:
             return there, False
         raise Problem(409, f"there is a model named {name!r} already: its {', its '.join(differences)}")
     made = await service.models.create(
-        name, wanted.bits, wanted.learning_rate, wanted.optimizer_text, wanted.interactions
+        name,
+        wanted.bits,
+        wanted.learning_rate,
+        wanted.optimizer_text,
+        wanted.interactions,
+        wanted.said,
+        wanted.namespace_separator,
     )
     return made, True
+
+
+def _other_fields(stored: Schema, wanted: schemas.NewModel) -> list[str]:
+    """Return what is wanted of fields and is not as a model has it."""
+    found = []
+    if wanted.said is not None:
+        have, want = that_differs(stored, Schema.of(wanted.said))
+        found += [f"schema has {have}, not {want}"] if have != want else []
+    separator = wanted.namespace_separator
+    if separator not in (None, stored.namespace_separator):
+        found.append(f"namespace_separator is {stored.namespace_separator!r}, not {separator!r}")
+    return found
 
 
 async def _upload(service: Service, name: str, headers: Headers, request: Request) -> ServedModel:

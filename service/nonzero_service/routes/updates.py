@@ -94,7 +94,7 @@ class Update:
         """Learn from all examples of a body, or from none; once, where it has a key."""
         if headers.key is None:
             return await self._learn_body(served, body, None)
-        async with served.turns.turn(headers.key):
+        async with served.turns.turn(headers.key) as pieces:
             known = await self._known(served, headers.key)
             fingerprint = Fingerprint(JSON, known)
             fingerprint.update(body)
@@ -107,20 +107,21 @@ class Update:
                     headers.key or "", fingerprint.digest(), fingerprint.offset, first, examples, True, answer
                 )
 
-            return await self._learn_body(served, body, record)
+            return await self._learn_body(served, body, record, pieces)
 
     async def _learn_body(
         self,
         served: ServedModel,
         body: bytes,
         record: Callable[[int, dict[str, Any], int], KeyRecord] | None,
+        pieces: Pieces | None = None,
     ) -> dict[str, Any]:
         batch = await self.service.bodies.json_batch(body, served.model.schema)
         served.names.look(JSON, body)
         most = self.service.settings.max_weight
         check_examples(batch, served.model.bits, labelled=True, max_weight=most)
         tally = Tally(served)
-        if record is None:
+        if record is None or pieces is None:
             if len(batch):
                 tally.accept(await served.learner.submit(batch))
             return tally.answer(keyed=False)
@@ -130,7 +131,6 @@ class Update:
             tally.accept(Applied(learned, first + learned, None, held))
             return record(first, tally.answer(keyed=True), len(batch))
 
-        pieces = Pieces()
         await until_ended(served.learner.submit(batch, record=make, pieces=pieces), pieces)
         return tally.answer(keyed=True)
 
@@ -163,10 +163,10 @@ class Update:
             await self._learn_stream(served, headers, receive, strict, flow)
             flow.tally.check_any()
             return flow.tally.answer(keyed=False)
-        async with served.turns.turn(headers.key):
+        async with served.turns.turn(headers.key) as pieces:
             known = await self._known(served, headers.key)
             fingerprint = Fingerprint(headers.media, known)
-            flow = Flow(served, progress, headers.key, known, fingerprint)
+            flow = Flow(served, progress, headers.key, known, fingerprint, pieces)
             await self._learn_stream(served, headers, receive, strict, flow)
             if known is not None and known.complete:
                 return known.answer | {"replayed": known.rows}
@@ -182,7 +182,6 @@ class Update:
                 return KeyRecord(key, digest, fingerprint.offset, first, rows, True, answer)
 
             await served.learner.room(Batch.empty())
-            pieces = Pieces()
             await until_ended(served.learner.submit(Batch.empty(), record=record, pieces=pieces), pieces)
             return answer
 

@@ -54,6 +54,24 @@ class Recalibration(Wire):
     gain_high: float | None
 
 
+class UnseenField(Wire):
+    """A field that settings name, and that no example has had since the process started."""
+
+    field: str
+    named_by: str = Field(description="The interaction, or the setting `slices`.")
+    nearest: str | None = Field(description="The field that came and is called most alike.")
+
+
+class FieldFigures(Wire):
+    """What came of fields that nobody meant."""
+
+    conflicts: dict[str, int] = Field(
+        description="Values of another kind than their field's since the process started, by field: the "
+        "first 100 fields, and `other`."
+    )
+    unseen: list[UnseenField] = Field(description="Told after 1,000 examples.")
+
+
 class Metrics(Window):
     """Over all examples of the model, and over the last 100,000."""
 
@@ -64,6 +82,7 @@ class Metrics(Window):
         description="By field, as the setting `slices` names them: the most frequent value first."
     )
     recalibration: Recalibration | None = Field(description="Null where no map is learned.")
+    schema_: FieldFigures = Field(alias="schema")
 
 
 class Diagnosis(Wire):
@@ -78,6 +97,7 @@ class Diagnosis(Wire):
         description="The same of each field, by name where it is known."
     )
     remedy: dict[str, Any] | None = Field(description="What POST .../remedy would do; null: nothing to mend.")
+    schema_: FieldFigures = Field(alias="schema")
 
 
 class RateChange(Wire):

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from nonzero import FTRL, AdaGrad, DualAveraging
+from nonzero import FTRL, AdaGrad, DualAveraging, Schema
 from nonzero.features.interactions import MAX_PAIRS
+from nonzero.fields.schema import MAX_FIELDS, MAX_NAME
 from nonzero.rules.optimizers import RULES, Rule, lanes_to_text
 from nonzero_service.models.learning_rules import read_interactions
 from nonzero_service.schemas.wire import Wire
@@ -55,6 +56,24 @@ Pair = Annotated[str, Field(pattern=r"^[^*]+\*[^*]+$")]
 GIVEN: Final[dict[str, Any]] = {"not": {"type": "null"}}
 
 
+Kind = Literal["category", "number", "ignore"]
+FieldName = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
+
+
+class Said(Wire):
+    """What each field is."""
+
+    fields: dict[FieldName, Kind] = Field(
+        default={},
+        max_length=MAX_FIELDS,
+        description="By name; a * stands for any text. A name has at most 255 bytes; 256 may be patterns.",
+        examples=[{"site": "category", "bid": "number", "*_id": "ignore"}],
+    )
+    default: Literal["infer", "category", "number", "refuse"] = Field(
+        default="infer", description="What all other fields are."
+    )
+
+
 class NewModel(Wire):
     """A new model's settings; the service's stand in for those that are missing."""
 
@@ -86,13 +105,28 @@ class NewModel(Wire):
         examples=[["site*hour"]],
     )
 
+    # A model of pydantic has a method of the name that is meant.
+    schema_: Said | None = Field(
+        default=None, alias="schema", description="What each field is, whatever the body's type."
+    )
+    namespace_separator: Literal["=", "^"] | None = Field(
+        default=None,
+        description="What stands between a namespace of VW text and a feature in the feature's name.",
+    )
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.learning_rate is not None and self.optimizer is not None:
             raise ValueError("learning_rate is one lane of AdaGrad: give it or an optimizer, not both")
         if self.interactions is not None:
             read_interactions(self.interactions)
+        Schema.of(self.said)
         return self
+
+    @property
+    def said(self) -> dict[str, Any] | None:
+        """What the fields are, as :meth:`nonzero.Schema.to_dict` has it; None where it was not given."""
+        return None if self.schema_ is None else self.schema_.model_dump()
 
     @property
     def optimizer_text(self) -> str | None:

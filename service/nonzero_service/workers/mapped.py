@@ -136,6 +136,11 @@ class MappedModels:
         for name in list(self._models):
             self.has(name)
 
+    def take_conflicts(self) -> dict[str, dict[str, int]]:
+        """Return what contradicted the models' schemas since it was last taken, by model and field."""
+        found = {name: model.schema.conflicts.take() for name, model in self._models.items()}
+        return {name: conflicts for name, conflicts in found.items() if conflicts}
+
     def get(self, name: str) -> MappedModel:
         """Return a model that :meth:`has` says is there."""
         return MappedModel(name, self._models[name], self._keep)

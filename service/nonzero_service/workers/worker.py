@@ -67,6 +67,7 @@ class Worker(Server):
         self.counts = Counts()
         settings = Settings(**begin.settings)
         self.models = MappedModels(self._keep, settings.recalibration == "on")
+        self.counts.conflicts = self.models.take_conflicts
         self._socket = channel
         self._to_writer = Forwarder(lambda sock: self._connect(sock, reports=False), self.counts)
         self._reporting = Forwarder(lambda sock: self._connect(sock, reports=True), self.counts)

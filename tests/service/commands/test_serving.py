@@ -23,7 +23,7 @@ def test_every_setting_is_a_flag_with_its_meaning(capsys: pytest.CaptureFixture[
     for name, field in Settings.model_fields.items():
         assert field.description
         meaning = " ".join(field.description.replace("`", "").split())
-        assert f"--{name.replace('_', '-')} {meaning}" in shown
+        assert f"--{name.strip('_').replace('_', '-')} {meaning}" in shown
 
 
 def test_flags_environment_and_file_reach_the_service(

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from command_line import nonzero
 from nonzero import LogisticRegression, formats
 from nonzero_service.learning import fold
 from nonzero_service.storage.journal import Journal
@@ -103,6 +104,131 @@ def test_a_model_that_is_older_keeps_its_names(client: httpx.Client, tmp_path: P
     unseen = client.post(f"{route}/predict", json={"features": {"site": "news"}}).json()
     assert older > unseen["predictions"][0]["probability"]
     client.delete(route)
+
+
+def test_a_model_is_made_with_a_schema_and_made_again_it_is_the_same(client: httpx.Client) -> None:
+    route = "/v1/models/made-with-schema"
+    said = {"fields": {"site": "category", "bid": "number", "*_id": "ignore"}, "default": "infer"}
+    made = client.put(route, json={"bits": 8, "schema": said})
+    assert made.status_code == 201
+    shown = client.get(route).json()["settings"]
+    assert shown["schema"] == {**said, "fields": dict(sorted(said["fields"].items()))}  # type: ignore[attr-defined]
+    assert shown["namespace_separator"] == "="
+    turned = {"fields": dict(reversed(list(said["fields"].items())))}  # type: ignore[attr-defined]
+    for same in ({"schema": said}, {"schema": turned}, {"namespace_separator": "="}, {}):
+        assert client.put(route, json=same).status_code == 200
+    other = {"fields": {"site": "category", "bid": "category"}, "default": "refuse"}
+    refused = client.put(route, json={"schema": other})
+    assert refused.status_code == 409
+    for part in ("'bid': 'number'", "'bid': 'category'", "'*_id': None", "'default': 'refuse'"):
+        assert part in refused.json()["detail"]
+    older = client.put(route, json={"namespace_separator": "^"})
+    assert older.status_code == 409
+    assert "namespace_separator is '=', not '^'" in older.json()["detail"]
+    # What a table's text said, JSON finds.
+    csv = "".join(f"{int(k % 5 == 1)} |site {k % 5} |bid 0.5 |r_id {k}\n" for k in range(200))
+    assert client.post(f"{route}/update", content=csv, headers=VW).json()["accepted"] == 200
+    found = {
+        client.post(f"{route}/predict", json={"features": {"site": site, "bid": bid}}).text
+        for site, bid in (("1", 0.5), (1, "0.5"), (1.0, 0.5))
+    }
+    assert len(found) == 1
+    assert json.loads(found.pop())["predictions"][0]["probability"] > 0.4
+    client.delete(route)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"schema": {"fields": {"site": "text"}}}, "schema"),
+        ({"schema": {"fields": {"": "number"}}}, "schema"),
+        ({"schema": {"fields": {"\u0159" * 200: "number"}}}, "a name of 400 bytes"),
+        ({"schema": {"site": "category"}}, "schema"),
+        ({"schema": {"fields": {}, "default": "ignore"}}, "schema"),
+        ({"namespace_separator": ":"}, "namespace_separator"),
+        (
+            {"schema": {"fields": {"site": "category", "hour": "number"}, "default": "refuse"},
+             "interactions": ["site*hours"]},
+            "the interaction 'site*hours': the field 'hours' is not in the model's schema, which refuses "
+            "others; did you mean 'hour'?",
+        ),
+        (
+            {"schema": {"fields": {"*_id": "ignore"}}, "interactions": ["site*ad_id"]},
+            "the schema ignores the field 'ad_id'",
+        ),
+    ],
+)  # fmt: skip
+def test_a_schema_that_says_nothing_clear_is_refused(
+    client: httpx.Client, settings: dict[str, Any], reason: str
+) -> None:
+    answer = client.put("/v1/models/refused-schema", json={"bits": 4, **settings})
+    assert answer.status_code == 422
+    assert reason in answer.json()["detail"]
+    assert client.get("/v1/models/refused-schema").status_code == 404
+
+
+def test_the_service_says_what_fields_are_of_models_made_without_and_stored_settings_win(
+    start: Callable[..., ServiceProcess], tmp_path: Path
+) -> None:
+    file = tmp_path / "schema.json"
+    said = {"fields": {"bid": "number", "site": "category"}, "default": "refuse"}
+    file.write_text(json.dumps(said))
+    said_so = {"schema": str(file), "namespace_separator": "^", "journal_retention": "all"}
+    first = start(bits=4, **said_so).until_ready()
+    with first.client() as client:
+        settings = client.get("/v1/models/default").json()["settings"]
+        assert settings["schema"] == said
+        own = {"schema": {"fields": {"ad": "category"}}, "namespace_separator": "="}
+        assert client.put("/v1/models/own", json={"bits": 4, **own}).status_code == 201
+    assert first.stop() == 0
+    shown = json.loads(nonzero("inspect", tmp_path / "data", "--json").stdout)
+    assert shown["default"]["settings"] == settings
+    folded = nonzero("refold", tmp_path / "data", "--bits", "5", "--output", tmp_path / "larger")
+    assert folded.returncode == 0
+    assert LogisticRegression.load(tmp_path / "larger").settings == settings | {"bits": 5}
+    # The same, as JSON and with another order of names, is no difference.
+    same = '{"default": "refuse", "fields": {"site": "category", "bid": "number"}}'
+    again = start(schema=same, namespace_separator="^").until_ready()
+    assert not warned(again, "schema", "namespace_separator")
+    assert again.stop() == 0
+    other = start(schema='{"site": "ignore"}').until_ready()
+    with other.client() as client:
+        assert client.get("/v1/models/default").json()["settings"] == settings
+    assert warned(other, "schema", "namespace_separator") == [
+        ("default", "namespace_separator", "^", "="),
+        (
+            "default",
+            "schema",
+            {"fields": {"bid": "number", "site": "category"}, "default": "refuse"},
+            {"fields": {"bid": None, "site": "ignore"}, "default": "infer"},
+        ),
+    ]
+    assert other.stop() == 0
+
+
+def warned(service: ServiceProcess, *settings: str) -> list[tuple[Any, ...]]:
+    """Return the differences that a start has warned of."""
+    found = [line for line in service.log if line["event"] == "a stored setting wins"]
+    return sorted(
+        (line["model"], line["setting"], line["stored"], line["wanted"])
+        for line in found
+        if line["setting"] in settings
+    )
+
+
+def test_a_trained_file_brings_its_schema(start: Callable[..., ServiceProcess], tmp_path: Path) -> None:
+    model = LogisticRegression(bits=6, schema={"site": "category"}, namespace_separator="^")
+    model.learn_one({"site": 1}, 1)
+    model.save(tmp_path / "trained")
+    running = start(import_file=str(tmp_path / "trained"), schema='{"bid": "number"}').until_ready()
+    with running.client() as client:
+        assert client.get("/v1/models/default").json()["settings"] == model.settings
+        assert client.put("/v1/models/default", json={"schema": {"fields": {"site": "category"}}}).is_success
+        assert client.put("/v1/models/default", json={"schema": {"fields": {}}}).status_code == 409
+    assert [line[1:] for line in warned(running, "schema")] == [
+        ("schema", {"fields": {"bid": None, "site": "category"}}, {"fields": {"bid": "number", "site": None}})
+    ]
+    assert running.stop() == 0
 
 
 def test_a_journal_from_before_there_were_schemas_is_folded_by_the_older_names(tmp_path: Path) -> None:

@@ -1,0 +1,57 @@
+"""What train and predict say at their end of fields that nobody meant; what inspect says of a schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from command_line import nonzero
+from nonzero import LogisticRegression
+
+AGES = b"".join(
+    b'{"features": {"age": %s, "hour": "9"}, "label": 1}\n' % age for age in (b"31", b'"31"', b'"x"')
+)
+
+
+def test_a_run_says_which_fields_came_in_two_kinds_and_which_never_came(tmp_path: Path) -> None:
+    (tmp_path / "ages.ndjson").write_bytes(AGES)
+    model = tmp_path / "model"
+    trained = nonzero(
+        "train", tmp_path / "ages.ndjson", "--bits", "4", "--model", model, "--interactions", "age*hours"
+    )
+    assert trained.returncode == 0
+    assert "2 values are of another kind than their field: age 2" in trained.stderr
+    assert (
+        "no example has the field 'hours' of the interaction age*hours; did you mean 'hour'?"
+        in trained.stderr
+    )
+    assert "'age'" not in trained.stderr.replace("'age*hours'", "")
+    asked = nonzero("predict", tmp_path / "ages.ndjson", "--model", model)
+    assert len(asked.stdout.splitlines()) == 3
+    assert "2 values are of another kind than their field: age 2" in asked.stderr
+    (tmp_path / "plain.ndjson").write_bytes(AGES[: AGES.index(b"\n") + 1])
+    quiet = nonzero("train", tmp_path / "plain.ndjson", "--bits", "4")
+    assert "kind" not in quiet.stderr
+    assert "no example" not in quiet.stderr
+
+
+def test_a_field_that_is_a_number_and_came_as_text_is_counted_and_refused(tmp_path: Path) -> None:
+    model = LogisticRegression(bits=4, schema={"age": "number", "*_id": "ignore"}, default="refuse")
+    model.save(tmp_path / "model")
+    asked = nonzero(
+        "predict",
+        "-",
+        "--format",
+        "ndjson",
+        "--model",
+        tmp_path / "model",
+        stdin=b'{"features": {"age": "x"}}\n',
+    )
+    assert asked.returncode == 1
+    assert "1 value is of another kind than their field: age 1" in asked.stderr
+    shown = nonzero("inspect", tmp_path / "model").stdout.splitlines()
+    assert [line for line in shown if line.startswith(("number", "ignore", "all other", "features of"))] == [
+        "number: age",
+        "ignore: *_id",
+        "all other fields: refuse",
+        "features of VW text: namespace=feature",
+    ]

@@ -1,0 +1,158 @@
+"""The doors agree: the same rows by command, HTTP and library, in any format, are one model."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from command_line import nonzero
+from core.fields.test_doors import FIELDS, ROWS, SAID, doors, table, vw
+from nonzero import AdaGrad, LogisticRegression, Schema
+
+SCHEMA: Final = {"fields": SAID, "default": "refuse"}
+BITS: Final = 6
+RATE: Final = 0.1
+BODIES: Final = {"NDJSON": "application/x-ndjson", "VW": "text/x-vw"}
+FILES: Final = {"NDJSON": "rows.ndjson", "CSV": "rows.csv", "TSV": "tabs.csv", "VW": "rows.vw"}
+SAFETENSORS: Final = {"content-type": "application/vnd.safetensors"}
+
+_names = itertools.count()
+
+Row = dict[str, Any]
+LOOK_ALIKE: Final[list[Row]] = [
+    {"site": value, "ad": ad, "n_ř": n, "bid": bid, "request_id": k}
+    for k, (value, ad, n, bid) in enumerate(
+        [
+            (5, "5", 5.0, 0.5),
+            ("00501", "1.10", 1.10, "0.5"),
+            (True, "true", False, True),
+            (None, "", "x", None),
+            (2**63, str(2**63), 10**30, -7),
+            (1e3, 1e15, 1e16, 1e-3),
+            (-0.0, 0, "-0", 0),
+            ("NaN", "1e3", "null", "00.50"),
+            ("é", "a=b", "žluť", 1e6),
+        ]
+    )
+]
+
+
+def written(rows: Sequence[Row], labels: Sequence[int]) -> dict[str, bytes]:
+    """The rows in each format."""
+    lines = [json.dumps({"features": row, "label": label}) for row, label in zip(rows, labels, strict=True)]
+    return {
+        "NDJSON": "\n".join(lines).encode(),
+        "CSV": table(rows, labels, ","),
+        "TSV": table(rows, labels, "\t"),
+        "VW": vw(rows, labels),
+    }
+
+
+def by_library(rows: Sequence[Row], labels: Sequence[int]) -> dict[str, str]:
+    digests = {}
+    for door, batch in doors(rows, labels, Schema.of(SCHEMA)).items():
+        model = LogisticRegression(BITS, AdaGrad(RATE), schema=SCHEMA)
+        model.learn(batch)
+        digests[f"library, {door}"] = model.digest()
+    return digests
+
+
+def by_command(texts: Mapping[str, bytes], place: Path) -> dict[str, str]:
+    """Train by ``nonzero train``, a process for each format, all at once."""
+    said = place / "schema.json"
+    said.write_text(json.dumps(SCHEMA))
+
+    def train(door: str) -> str:
+        file = place / FILES[door]
+        file.write_bytes(texts[door])
+        model = file.with_suffix(f".{door}.model")
+        model.unlink(missing_ok=True)
+        options: list[str | Path] = ["--bits", str(BITS), "--learning-rate", str(RATE), "--schema", said]
+        done = nonzero("train", file, "--model", model, *options)
+        assert done.returncode == 0, (door, done.stderr)
+        return LogisticRegression.load(model).digest()
+
+    with ThreadPoolExecutor() as threads:
+        digests = dict(zip(texts, threads.map(train, texts), strict=True))
+    return {f"command, {door}": digest for door, digest in digests.items()}
+
+
+def by_http(
+    client: httpx.Client, rows: Sequence[Row], labels: Sequence[int], texts: Mapping[str, bytes], place: Path
+) -> dict[str, str]:
+    examples = [{"features": row, "label": label} for row, label in zip(rows, labels, strict=True)]
+    sent: dict[str, list[dict[str, Any]]] = {
+        "JSON, one by one": [{"json": one} for one in examples],
+        "JSON": [{"json": {"examples": examples}}],
+        **{
+            door: [{"content": texts[door], "headers": {"content-type": media}}]
+            for door, media in BODIES.items()
+        },
+    }
+    digests = {}
+    for door, requests in sent.items():
+        route = f"/v1/models/door-{next(_names)}"
+        made = client.put(route, json={"bits": BITS, "learning_rate": RATE, "schema": SCHEMA})
+        assert made.status_code == 201
+        taught = [client.post(f"{route}/update", **request).json() for request in requests]
+        assert sum(one["accepted"] for one in taught) == len(rows), taught
+        assert client.get(f"{route}/metrics").json()["schema"]["conflicts"] == {}
+        assert client.post(f"{route}/snapshots").status_code == 201
+        (place / "snapshot").write_bytes(client.get(f"{route}/snapshots/latest").content)
+        digests[f"HTTP, {door}"] = LogisticRegression.load(place / "snapshot").digest()
+        assert client.delete(route).status_code == 204
+    return digests
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("doors")
+
+
+@settings(deadline=None, max_examples=2, suppress_health_check=list(HealthCheck))
+@given(st.lists(ROWS, min_size=3, max_size=6).map(lambda lists: list(itertools.chain(*lists))))
+@example(LOOK_ALIKE * 2)
+def test_the_same_rows_are_the_same_model(client: httpx.Client, place: Path, rows: list[Row]) -> None:
+    # A column of a table of nothing but True and False is one of booleans; a text "True" elsewhere is not.
+    rows = [{name: "Truth" if row[name] == "True" else row[name] for name in FIELDS} for row in rows]
+    labels = [k % 3 == 0 for k in range(len(rows))]
+    texts = written(rows, [int(label) for label in labels])
+    digests = {
+        **by_library(rows, [int(label) for label in labels]),
+        **by_command(texts, place),
+        **by_http(client, rows, [int(label) for label in labels], texts, place),
+    }
+    assert len(digests) == 16
+    assert len(set(digests.values())) == 1, digests
+
+
+def test_a_model_that_was_trained_on_a_table_is_asked_in_json(client: httpx.Client, place: Path) -> None:
+    table_file, model, route = place / "clicks.csv", place / "clicks.model", "/v1/models/from-table"
+    rows = "".join(f"{int(k % 5 == 1)},{k % 5},{'true' if k % 5 == 1 else 'false'}\n" for k in range(400))
+    table_file.write_text("click,site,new\n" + rows)
+    said = place / "two.json"
+    said.write_text('{"site": "category", "new": "category"}')
+    done = nonzero("train", table_file, "--model", model, "--bits", "10", "--schema", said)
+    assert done.returncode == 0, done.stderr
+    assert client.put(route, content=model.read_bytes(), headers=SAFETENSORS).status_code == 201
+    found = [
+        client.post(f"{route}/predict", json={"features": features}).json()["predictions"][0]["probability"]
+        for features in (
+            {"site": "1", "new": "true"},
+            {"site": 1, "new": True},
+            {"site": 1.0, "new": "true"},
+            {"site": [1], "new": [True]},
+        )
+    ]
+    assert set(found) == {found[0]}
+    assert found[0] > 0.8
+    client.delete(route)
