@@ -16,8 +16,9 @@ from nonzero import SnapshotError
 from nonzero_service import schemas
 from nonzero_service.models.data_directory import NAME
 from nonzero_service.models.served import ServedModel
-from nonzero_service.openapi import answer, problems, reference
+from nonzero_service.openapi import answer, problems
 from nonzero_service.problems import Problem
+from nonzero_service.request_bodies import NEW_MODEL, Body, request_body
 from nonzero_service.routes.strict import StrictRoute
 from nonzero_service.service import Service
 from nonzero_service.wire.decoding import decoder_of
@@ -58,9 +59,7 @@ def router(service: Service) -> APIRouter:
             **problems(400, 409, 413, 415, 422, 503, 507),
         },
         openapi_extra={
-            "requestBody": {
-                "content": {JSON: {"schema": reference(schemas.NewModel)}, SAFETENSORS: {"schema": BINARY}}
-            }
+            "requestBody": request_body(NEW_MODEL, Body(SAFETENSORS, BINARY, {})) | {"required": False},
         },
     )
     async def make_model(model: ModelName, request: Request, response: Response) -> schemas.ModelState:
