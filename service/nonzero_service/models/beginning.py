@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nonzero import LogisticRegression
 from nonzero_service.learning.fold import settings_entry
-from nonzero_service.models.origin import Origin
+from nonzero_service.models.origin import Origin, file_digest
 from nonzero_service.models.recovery import write_snapshot
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.snapshots import Snapshots
@@ -26,7 +26,7 @@ def begin_model_from(file: Path, directory: Path) -> None:
     Nothing of it stays in memory: it is read again, from its first snapshot, when the model is opened.
     """
     model = LogisticRegression.load(file)
-    _write(directory, Origin(created=datetime.now(UTC), bits=model.bits), model)
+    _write(directory, Origin(created=datetime.now(UTC), bits=model.bits, file=file_digest(file)), model)
 
 
 def _write(directory: Path, origin: Origin, model: LogisticRegression) -> None:
