@@ -89,7 +89,8 @@ def _sentence(place: str, faults: Sequence[Mapping[str, Any]], known: Collection
         said = str(faults[0]["ctx"]["error"])
         return f"{place}: {said}" if place else said
     if kind == "extra_forbidden":
-        return f"there is no {place!r} here; {_nearest(place, known)}"
+        inner = len(faults[0]["loc"]) > 1  # a member of a member: the names are those of the whole
+        return f"there is no {place!r} here; {_nearest(place, () if inner else known)}"
     if kind == "missing":
         return f"{place} is missing"
     takes = " or ".join(dict.fromkeys(_taken(fault) for fault in faults))

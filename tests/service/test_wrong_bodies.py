@@ -145,6 +145,7 @@ def test_nor_is_a_path(client: httpx.Client, path: str) -> None:
             {"optimizer": {"rule": "ftrl", "alpha": -1}},
             "optimizer.alpha is -1; give a number of at least",
         ),
+        ("", {"optimizer": {"rule": "ftrl", "beat": 1}}, "there is no 'optimizer.beat' here; leave it out"),
         ("", {"optimizer": 7}, "optimizer is 7; give 'auto' or an object or a list"),
         ("", {"interactions": ["a*b", "ab"]}, "interactions[1] is 'ab'; give text of the form"),
         ("", 7, "the body is 7; give an object"),
