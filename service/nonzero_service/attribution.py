@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -23,6 +24,7 @@ from nonzero import Batch
 from nonzero.errors import NonzeroError
 from nonzero_service.errors import LabelInFlightError
 from nonzero_service.impressions.claims import Claim
+from nonzero_service.impressions.meeting import Met, merged
 from nonzero_service.impressions.rules import Keeping, Rules
 from nonzero_service.impressions.store import Impressions
 from nonzero_service.impressions.verdicts import Verdict
@@ -31,6 +33,7 @@ from nonzero_service.learning.learner import Learner
 from nonzero_service.learning.work import Applied, Pieces, until_ended
 from nonzero_service.settings import Settings
 from nonzero_service.storage.errors import StorageError
+from nonzero_service.storage.keys import KeyRecord
 
 __all__ = ["Attribution", "Labelled", "rules_of"]
 
@@ -93,7 +96,10 @@ class Attribution:
         self._lost_said = False
         # Of its own, so that neither parsing nor a slow disk is in its way.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"impressions {name}")
+        self.updates: Counter[Verdict] = Counter()
+        """How many examples of updates were labels of impressions, by what they met, in this process."""
         learner.committer.settled = impressions.settle
+        learner.committer.met = impressions.met
         learner.applier.discarded = impressions.discarded
         self._task = asyncio.create_task(self._watch())
 
@@ -167,6 +173,68 @@ class Attribution:
         if not len(claim.references):
             return Labelled(claim.verdicts, None)
         return Labelled(claim.verdicts, await self._learn(claim, wait=wait))
+
+    # -- updates ---------------------------------------------------------------------------------------
+
+    async def meet(self, batch: Batch) -> Met:
+        """Take those of an update's examples whose id is an impression's for its label.
+
+        What is returned is for :meth:`submit`, or to be given back by :meth:`give_back`.
+
+        Raises
+        ------
+        LabelInFlightError
+            Where another label of one of the impressions is in flight for ten seconds.
+        """
+        names = batch.ids
+        if names is None:
+            return Met(batch)
+        few = len(batch) <= AT_ONCE
+        rows = self.impressions.met(names) if few else await self._aside(lambda: self.impressions.met(names))
+        if not rows.size:
+            return Met(batch)
+        ids = [names[row] or "" for row in rows.tolist()]
+        claim = await self._claimed(ids, batch.labels[rows].astype(np.int64).tolist())
+        try:
+            # One that turned out to be damaged is met no more: nothing will be learned from it.
+            unusable = np.ones(rows.size, np.bool_)
+            unusable[self.impressions.met(ids)] = False
+            return merged(batch, rows, claim, unusable)
+        except BaseException:
+            self.impressions.give_back(claim)
+            raise
+
+    def submit(
+        self,
+        met: Met,
+        *,
+        record: Callable[[int, int], KeyRecord] | None = None,
+        log_loss: bool = False,
+        pieces: Pieces | None = None,
+    ) -> asyncio.Future[Applied]:
+        """Queue an update, as :meth:`Learner.submit` does; its impressions are given back where it fails."""
+        if not len(met.batch) and record is None:
+            self.updates.update(met.verdicts)
+            nothing: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
+            nothing.set_result(Applied(0, self._learner.model.examples, None))
+            return nothing
+        try:
+            applied = self._learner.submit(
+                met.batch, record=record, log_loss=log_loss, pieces=pieces, references=met.references
+            )
+        except BaseException:
+            self.give_back(met)
+            raise
+        claim = met.claim
+        if claim is not None:
+            applied.add_done_callback(lambda future: self._ended(future, claim))
+        self.updates.update(met.verdicts)
+        return applied
+
+    def give_back(self, met: Met) -> None:
+        """Undo what :meth:`meet` claimed."""
+        if met.claim is not None:
+            self.impressions.give_back(met.claim)
 
     async def _claimed(self, ids: Sequence[str], labels: Sequence[int]) -> Claim:
         deadline = time.monotonic() + PATIENCE

@@ -16,13 +16,10 @@ from starlette.types import ASGIApp
 from nonzero_service import schemas
 from nonzero_service.front.access import Need, need_of
 from nonzero_service.models.data_directory import NAME
-from nonzero_service.wire.headers import JSON, NDJSON
+from nonzero_service.wire.headers import JSON
 
 __all__ = [
-    "EXAMPLES",
     "KEY",
-    "LABELS",
-    "ONE_EXAMPLE",
     "STRICT",
     "UNCERTAINTY",
     "PlainRoute",
@@ -33,6 +30,7 @@ __all__ = [
     "reference",
     "text",
 ]
+
 
 TEMPLATE: Final = "#/components/schemas/{model}"
 
@@ -102,34 +100,6 @@ def _content(schemas_by_type: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {media: {"schema": schema} for media, schema in schemas_by_type.items()}
 
 
-EXAMPLES: Final = {
-    "required": True,
-    "content": _content(
-        {
-            JSON: {"anyOf": [reference(schemas.Example), reference(schemas.Examples)]},
-            NDJSON: text("An Example a line, as many as you like."),
-            "text/x-vw": text("Vowpal Wabbit text: `1 2.0 imp-1| site=news bid:0.5`"),
-            "text/x-libsvm": text("libsvm or SVMlight: `1 3:0.5 17:1`"),
-        }
-    ),
-}
-"""The body of an update or a prediction."""
-
-LABELS: Final = {
-    "required": True,
-    "content": _content(
-        {
-            JSON: {"anyOf": [reference(schemas.Label), reference(schemas.Labels)]},
-            NDJSON: text("A Label a line, as many as you like."),
-        }
-    ),
-}
-"""The body of labels."""
-
-ONE_EXAMPLE: Final = {"required": True, "content": _content({JSON: reference(schemas.Example)})}
-"""The body of a request to explain."""
-
-
 def _flag(name: str, description: str) -> dict[str, Any]:
     """Describe a parameter of the query that is on or off."""
     schema = {"type": "boolean", "default": False}
@@ -153,6 +123,7 @@ MODEL: Final = {
     "required": True,
     "description": "The model's name.",
     "schema": {"type": "string", "pattern": f"^{NAME}$"},
+    "example": "default",
 }
 
 

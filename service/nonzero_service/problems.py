@@ -33,6 +33,7 @@ from nonzero_service.errors import (
     UnknownModelError,
     WriterLostError,
 )
+from nonzero_service.faults import explained
 from nonzero_service.storage.descriptors import SHORTAGE, without
 from nonzero_service.storage.errors import (
     DiskFullError,
@@ -203,8 +204,8 @@ def _invalid(error: RequestValidationError) -> Problem:
     faults = error.errors()
     if any(fault["type"] == "json_invalid" for fault in faults):
         return Problem(400, "the body is not JSON")
-    sentences = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
-    return Problem(422, "; ".join(dict.fromkeys(sentences)))
+    # The first part of a place says where the value stood: in the path, the query, the head or the body.
+    return Problem(422, explained({**fault, "loc": fault["loc"][1:]} for fault in faults))
 
 
 async def send_problem(scope: Scope, send: Send, problem: Problem) -> None:

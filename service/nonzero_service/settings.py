@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, Self, cast
 from pydantic import (
     AfterValidator,
     AliasChoices,
+    BeforeValidator,
     ByteSize,
     Field,
     ValidationError,
@@ -34,6 +35,7 @@ from nonzero.errors import SettingsError
 from nonzero.features.interactions import check_declared
 from nonzero.state.table import MAX_BITS
 from nonzero_service.environment import service_links
+from nonzero_service.faults import explained
 from nonzero_service.impressions.rules import Keeping
 from nonzero_service.models.learning_rules import InteractionNames, Optimizer, Said
 from nonzero_service.models.slicing import MAX_FIELDS
@@ -48,10 +50,20 @@ NOT_SETTINGS: Final = frozenset({"NONZERO_CACHE_DIR", "NONZERO_DATA"})
 
 HOST_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 
-Bits = Annotated[int, Field(ge=1, le=MAX_BITS)]
+
+def _no_truth(value: Any) -> Any:
+    """Refuse true and false, which are numbers to Python."""
+    if isinstance(value, bool):
+        raise ValueError(f"it is {str(value).lower()}; give a number")
+    return value
+
+
+NoTruth: Final = BeforeValidator(_no_truth)
+
+Bits = Annotated[int, NoTruth, Field(ge=1, le=MAX_BITS)]
 """log2 of the number of slots of a model's table."""
 
-LearningRate = Literal["auto"] | Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
+LearningRate = Literal["auto"] | Annotated[float, NoTruth, Field(gt=0, le=1000, allow_inf_nan=False)]
 """``"auto"`` is eight lanes, mixed; a number is one AdaGrad lane with that rate."""
 
 
@@ -292,11 +304,7 @@ class Settings(BaseSettings):
         try:
             return cls(**{name: value for name, value in flags.items() if value is not None})
         except ValidationError as error:
-            faults = (
-                ": ".join([*(str(name).strip("_") for name in fault["loc"][:1]), _told(fault["msg"])])
-                for fault in error.errors()
-            )
-            raise SettingsError("; ".join(dict.fromkeys(faults))) from error
+            raise SettingsError(explained(error.errors(), cls.model_fields)) from error
 
     @staticmethod
     def passed_over() -> frozenset[str]:
@@ -327,10 +335,6 @@ class Settings(BaseSettings):
         if named is None:
             return init_settings, env_settings
         return init_settings, env_settings, _file_source(settings_cls, Path(named))
-
-
-def _told(message: str) -> str:
-    return message.removeprefix("Value error, ")
 
 
 def _file_source(settings_cls: type[BaseSettings], path: Path) -> TomlConfigSettingsSource:

@@ -10,11 +10,16 @@ from typing import Any
 import pytest
 import structlog
 
+from nonzero import Batch
 from nonzero.formats.json_bodies import parse_body
 from nonzero_service import attribution
+from nonzero_service.errors import QueueFullError
+from nonzero_service.impressions.meeting import Met
 from nonzero_service.impressions.store import Impressions
 from nonzero_service.learning.learner import Learner
+from nonzero_service.learning.work import Pieces, until_ended
 from nonzero_service.models.registry import Models
+from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
 
 
@@ -41,6 +46,64 @@ def test_a_label_that_was_left_may_be_sent_again(tmp_path: Path) -> None:
                 again = await served.attribution.label([str(turns)], [1])
             assert again.verdicts[0] in ("joined", "duplicate")
         assert served.model.examples == 12
+        await models.close()
+
+    asyncio.run(run())
+
+
+def test_an_update_that_was_left_may_be_sent_again(tmp_path: Path) -> None:
+    """One that is a label gives its impression back, or has labelled it, wherever it was left."""
+
+    async def update(served: ServedModel, batch: Batch) -> Met:
+        pieces = Pieces()
+        met = await served.attribution.meet(batch)
+        await until_ended(served.attribution.submit(met, pieces=pieces), pieces)
+        return met
+
+    async def run() -> None:
+        models = Models(Settings.load(data_dir=tmp_path, bits=8), no_failure)
+        await models.open()
+        served = models.get("default")
+        for turns in range(12):
+            batch = parse_body(b'{"features": {"site": "news"}, "id": "%d", "label": 1}' % turns)
+            served.attribution.keep(batch, served.model.predict(batch))
+            left = asyncio.ensure_future(update(served, batch))
+            for _ in range(turns):
+                await asyncio.sleep(0 if turns < 6 else 0.0005)
+            left.cancel()
+            await asyncio.gather(left, return_exceptions=True)
+            async with asyncio.timeout(5):
+                again = await update(served, batch)
+            assert list(again.verdicts) in (["joined"], ["duplicate"])
+        assert served.model.examples == 12
+        assert served.attribution.impressions.pending == 0
+        await models.close()
+
+    asyncio.run(run())
+
+
+def test_an_update_for_which_there_is_no_room_may_be_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        models = Models(Settings.load(data_dir=tmp_path, bits=8), no_failure)
+        await models.open()
+        served = models.get("default")
+        batch = parse_body(b'{"features": {"site": "news"}, "id": "full", "label": 1}')
+        served.attribution.keep(batch, served.model.predict(batch))
+        with monkeypatch.context() as patch:
+            patch.setattr(served.learner, "queue_bytes", 1)
+            served.learner.queued_bytes += 1
+            met = await served.attribution.meet(batch)
+            with pytest.raises(QueueFullError):
+                served.attribution.submit(met)
+            served.learner.queued_bytes -= 1
+        assert served.attribution.impressions.pending == 1
+        assert not served.attribution.updates
+        again = await served.attribution.meet(batch)
+        await served.attribution.submit(again)
+        assert served.attribution.updates == {"joined": 1}
+        assert served.attribution.impressions.pending == 0
         await models.close()
 
     asyncio.run(run())

@@ -221,6 +221,15 @@ def test_predictions_with_ids_find_their_labels(clients: list[httpx.Client]) -> 
             assert labelled.json()["accepted"] == 1, labelled.text
 
 
+def test_updates_are_labels_whichever_process_predicted(clients: list[httpx.Client]) -> None:
+    for n, client in enumerate(clients):
+        named = EXAMPLE | {"id": f"updated-{n}"}
+        assert client.post(PREDICT, json=named).status_code == 200
+        for verdict in ("joined", "duplicate"):
+            answer = clients[n - 1].post("/v1/models/default/update", json=named | {"label": 1})
+            assert answer.json()["labels"] == {verdict: 1}, answer.text
+
+
 def test_metrics_are_those_of_all(clients: list[httpx.Client]) -> None:
     def counted() -> tuple[float, float, float]:
         text = clients[1].get("/metrics").text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, Final, NoReturn
 
 from nonzero.batches.batch import MAX_INDEX
@@ -114,7 +115,7 @@ def _row_of(members: dict[str, Any], fields: Fields) -> Row:
         label=_label(label),
         weight=1.0 if weight is None else weight_of(_number(weight, "the weight").encode()),
         id=_id(name),
-        time=-1 if time is None else _whole(time, "the time", MAX_TIME - 1),
+        time=-1 if time is None else _time(time),
     )
     fields.came(came)
     return row
@@ -289,6 +290,25 @@ def _whole(value: Any, what: str, largest: int) -> int:
     return int(text)
 
 
+def _time(value: Any) -> int:
+    """Read milliseconds since 1970."""
+    try:
+        return _whole(value, "the time", MAX_TIME - 1)
+    except InputError as error:
+        raise InputError(f"{error}; give milliseconds since 1970{_milliseconds(value)}") from error
+
+
+def _milliseconds(value: Any) -> str:
+    """Say what a time that was given as text is, where it says its offset from UTC (RFC 3339)."""
+    try:
+        moment = datetime.fromisoformat(value) if _is_text(value) else None
+        if moment is None or moment.tzinfo is None or moment.timestamp() < 0:
+            return ""
+    except (ValueError, OverflowError):
+        return ""
+    return f", here {round(1000 * moment.timestamp())}"
+
+
 def _label(value: Any) -> float:
     if value is None:
         return float("nan")
@@ -305,7 +325,8 @@ def _id(value: Any) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or isinstance(value, Number):
-        raise InputError(f"the id is {shown_value(value)}, not a string")
+        way_out = f'; write "{value}"' if isinstance(value, Number) and len(value) <= SHOWN else ""
+        raise InputError(f"the id is {shown_value(value)}, not a string{way_out}")
     if len(value) > MAX_ID:
         raise InputError(f"the id {shown_value(value)} is longer than {MAX_ID} characters")
     _check_text(value, "the id")

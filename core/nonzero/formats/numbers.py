@@ -30,6 +30,7 @@ __all__ = [
     "weight_of",
 ]
 
+WHOLE: Final = re.compile(rb"\d+")
 DECIMAL: Final = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 POWERS: Final = np.array([10.0**e for e in range(23)])
 MAX_DIGITS: Final = 19  # so many digits fit into 64 bits
@@ -134,9 +135,10 @@ def value_of(number: float, text: bytes) -> float:
     with np.errstate(over="ignore"):
         value = float(np.float32(number))
     if not abs(value) <= MAX_VALUE:
-        raise InputError(
-            f"the value {shown(text)} is beyond {MAX_VALUE:g} in magnitude; scale the feature down"
-        )
+        way_out = "scale the feature down"
+        if WHOLE.fullmatch(text):  # as ids are that were not meant as numbers
+            way_out = f"if it is an id, give it as text, or its field the kind category; else {way_out}"
+        raise InputError(f"the value {shown(text)} is beyond {MAX_VALUE:g} in magnitude; {way_out}")
     return value
 
 

@@ -33,6 +33,8 @@ class Claim:
     """uint8[n]: what they were."""
     delays: NDArray[np.int64]
     """int64[n]: milliseconds from prediction to label; none for an expiry."""
+    rows: NDArray[np.intp]
+    """intp[n]: which of the labels each is of; none for an expiry."""
 
 
 def labelled_batch(

@@ -5,7 +5,8 @@ Version 1, little-endian::
     count uint32, four zeros; states uint8[count], padded to 8; numbers uint64[count]; hashes uint64[count]
     a batch, as rows of the kind ``batch`` have it
 
-The batch is all that is learned from. The rest tells a start which impressions have had their example.
+The batch is all that is learned from. The rest tells a start which impressions have had their example: there
+may be fewer of them than rows, as examples of an update are journalled beside those that are labels.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class References:
     Parameters
     ----------
     numbers
-        int64[n]: their numbers.
+        int64[n]: their numbers; -1 of an example that is none, among others that are.
     hashes
         uint64[n]: of their ids; a number given anew, after a power cut took what had it, has another.
     states
@@ -52,6 +53,14 @@ class References:
         """Return some of them."""
         place = slice(start, stop)
         return References(self.numbers[place], self.hashes[place], self.states[place])
+
+    @property
+    def known(self) -> References:
+        """Those that are impressions."""
+        known = self.numbers >= 0
+        if known.all():
+            return self
+        return References(self.numbers[known], self.hashes[known], self.states[known])
 
     @staticmethod
     def none() -> References:
@@ -72,6 +81,7 @@ class References:
 
 def encode_joined(batch: Batch, references: References) -> bytes:
     """Return a body of version 1."""
+    references = references.known
     n = len(references)
     return b"".join(
         [

@@ -199,6 +199,28 @@ class Impressions:
 
     # -- labels ----------------------------------------------------------------------------------------
 
+    def met(self, names: Sequence[str | None]) -> NDArray[np.intp]:
+        """Return the rows, in order, whose id is that of an impression which can be used, as hashes tell.
+
+        That is quick, and reads nothing: for updates, of which most are no labels.
+
+        Parameters
+        ----------
+        names
+            Of each row its id; None or empty for none.
+        """
+        if not self._segments:
+            return np.empty(0, np.intp)
+        ids = Ids.of(names)
+        rows = (ids.ends[1:] > ids.ends[:-1]).nonzero()[0]
+        hashes = hashes_of(ids, rows)
+        with self._lock:
+            numbers = self._segments.find(hashes)
+            found = np.flatnonzero(numbers >= 0)
+            usable = self._segments.states(numbers[found]) != State.DAMAGED
+        those: NDArray[np.intp] = rows[found[usable]]
+        return those
+
     def claim(self, names: Sequence[str], labels: Sequence[int], now_ms: int) -> Claim | None:
         """Find the impressions of labels, and claim those from which there is something to learn.
 
@@ -247,7 +269,7 @@ class Impressions:
             references = References(known, hashes[learned], becomes[~thin])
             batch = labelled_batch(self.rules, records, learned, clicks[~thin], references, before)
             delays = np.maximum(ages, 0)
-            claim = Claim(decided, batch, references, before, delays[learned])
+            claim = Claim(decided, batch, references, before, delays[learned], learned)
             final = [verdict for verdict in decided if verdict not in ("joined", "corrected")]
             with self._lock:
                 self.delays.extend(delays[taken[thin]].tolist())
@@ -260,6 +282,7 @@ class Impressions:
 
     def settle(self, references: References) -> None:
         """Note that what was claimed is in the journal: that is true, whatever the disk says to the note."""
+        references = references.known
         with self._lock:
             self._segments.resolve(references)
             expired = int((references.states == State.EXPIRED).sum())
@@ -341,7 +364,7 @@ class Impressions:
             if known.size:
                 records = self._segments.records(segment, places[kept])
                 batch, damaged = negatives(self.rules, records, known), int((~records.whole).sum())
-            claim = Claim([], batch, references, before, np.empty(0, np.int64))
+            claim = Claim([], batch, references, before, np.empty(0, np.int64), np.empty(0, np.intp))
             with self._lock:
                 self.counts.update(thinned=int((~kept).sum()), ended=int((~kept).sum()), damaged=damaged)
         except BaseException:

@@ -41,6 +41,9 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nonzero import Batch, LogisticRegression
 from nonzero.validation.progressive import RECENT
 from nonzero_service.impressions.joined import References
@@ -133,7 +136,7 @@ class Breaker:
         batch
             The examples.
         references
-            Which impressions they were; None where they were none.
+            Which impressions they were, the number -1 for none; None where all were none.
 
         Returns
         -------
@@ -143,9 +146,25 @@ class Breaker:
         """
         if references is None or self._clicks is None:
             return self._examples.admit(batch)
+        was_impression = references.numbers >= 0
+        if not was_impression.all():
+            return self._admit_mixed(batch, references, was_impression)
         count, reason = self._features.admit(batch)
         fewer, jumped = self._clicks.admit(references.rows(0, count))
         return (count, reason) if jumped is None else (fewer, jumped)
+
+    def _admit_mixed(
+        self, batch: Batch, references: References, was_impression: NDArray[np.bool_]
+    ) -> tuple[int, dict[str, Any] | None]:
+        """Look at examples of which some were impressions, each kind by itself; the first jump counts."""
+        plain, reason = self._examples.admit(batch.select(~was_impression))
+        joined, other = self.admit(batch.select(was_impression), references.known)
+        jumps = [
+            (int(np.flatnonzero(kind)[count - 1]) + 1 if count else 0, why)
+            for kind, count, why in ((~was_impression, plain, reason), (was_impression, joined, other))
+            if why is not None
+        ]
+        return min(jumps, key=lambda jump: jump[0]) if jumps else (len(batch), None)
 
     def take_back(self, admitted: Iterable[References]) -> None:
         """Take note that what was admitted, some impressions among it, is not journalled: it comes again."""

@@ -7,12 +7,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
+import numpy as np
+
 from nonzero import Schema
 from nonzero_service.errors import GivenUpError, NotHeldError
 from nonzero_service.impressions.joined import References
 from nonzero_service.incidental import incidentally
 from nonzero_service.learning.committing import Group
-from nonzero_service.learning.gathering import Gathered
+from nonzero_service.learning.gathering import Gathered, Meets
 from nonzero_service.learning.holding import Gate, resume_entry
 from nonzero_service.learning.results import Results
 from nonzero_service.learning.work import Applied, Change, Durable, Learn, Outcome, Resume, Work
@@ -75,6 +77,8 @@ class Committer:
         """The bytes of all bodies that were appended, in this process."""
         self.settled: Callable[[References], object] = lambda _: None
         """Called with the impressions that the journal has taken."""
+        self.met: Meets = lambda _: np.empty(0, np.intp)
+        """Tells which ids of single examples are those of impressions."""
         self._bits = bits
         self._schema = schema
         self._journal = journal
@@ -276,7 +280,7 @@ class Committer:
         for work in works:
             if isinstance(work, Gathered):
                 try:
-                    work.close(self._bits, self._schema)
+                    work.close(self._bits, self._schema, self.met)
                 except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it
                     outcomes.append(Outcome(work, None, error))
                     continue

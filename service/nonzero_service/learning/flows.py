@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
@@ -61,6 +61,7 @@ class Tally:
         self.errors: list[LineError] = []
         self.sequence = served.model.examples
         self.skipped = 0
+        self.verdicts: Counter[str] = Counter()
 
     def accept(self, applied: Applied) -> None:
         """Count a piece that was applied."""
@@ -86,7 +87,7 @@ class Tally:
         Problem
             422 where lines were refused, and none was accepted or held, now or before.
         """
-        if self.errors and not self.accepted and not self.held:
+        if self.errors and not self.accepted and not self.held and not self.verdicts:
             raise Problem(
                 422,
                 f"nothing was learned, as every line was refused ({self.rejected}); "
@@ -108,6 +109,8 @@ class Tally:
         }
         if self.held:
             answer["held"] = self.held
+        if self.verdicts:
+            answer["labels"] = dict(self.verdicts)
         return answer | {"replayed": self.skipped} if keyed else answer
 
 
@@ -143,6 +146,7 @@ class Flow:
         self.fingerprint = fingerprint
         self._known = known
         self._learner = served.learner
+        self._attribution = served.attribution
         self._progress = progress
         self._key = key
         self._pieces = pieces or Pieces()
@@ -206,16 +210,26 @@ class Flow:
         batch = self._new(parsed)
         if not len(batch):
             return
+        met = await self._attribution.meet(batch)
+        try:
+            await self._wait_for_room(met.batch)
+        except BaseException:
+            self._attribution.give_back(met)
+            raise
+        self._given += len(batch)
+        self.tally.verdicts.update(met.verdicts)
+        record = self._record(piece, self.tally.skipped + self._given)
+        log_loss = self._progress is not None
+        future = self._attribution.submit(met, record=record, log_loss=log_loss, pieces=self._pieces)
+        self._waiting.append((future, met.batch.nbytes))
+        self._waiting_bytes += met.batch.nbytes
+
+    async def _wait_for_room(self, batch: Batch) -> None:
+        """Wait until the learner has few enough pieces of this stream, and room for one more."""
         window = BESIDE_WINDOW if self._learner.gathers else WINDOW
         await self._settle(window - batch.nbytes)
         if self._given:  # once begun it waits for room; until then it is refused, as any request is
             await self._learner.room(batch)
-        self._given += len(batch)
-        record = self._record(piece, self.tally.skipped + self._given)
-        log_loss = self._progress is not None
-        future = self._learner.submit(batch, record=record, log_loss=log_loss, pieces=self._pieces)
-        self._waiting.append((future, batch.nbytes))
-        self._waiting_bytes += batch.nbytes
 
     def _new(self, parsed: Parsed) -> Batch:
         """Return the examples of a piece but for those of the lines that are known with the key.

@@ -11,7 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from nonzero import Batch, Schema
 from nonzero.batches.batch import MAX_WEIGHT
@@ -19,10 +23,14 @@ from nonzero.formats.json_bodies import read_bodies
 from nonzero_service.learning.teachable import teachable
 from nonzero_service.learning.work import Applied, Learn, Pieces, Work
 
-__all__ = ["MOST", "Gathered", "Waiter"]
+__all__ = ["MOST", "Gathered", "Meets", "Waiter"]
 
 MOST: Final = 1 << 18
 """So many bytes of bodies gather at most."""
+
+
+Meets = Callable[[Sequence[str | None]], NDArray[np.intp]]
+"""Returns which of some ids, None where there is none, are those of impressions."""
 
 
 class Waiter(Protocol):
@@ -69,10 +77,10 @@ class Gathered(Work):
             self.nbytes += len(body)
         return True
 
-    def close(self, bits: int, schema: Schema) -> None:
+    def close(self, bits: int, schema: Schema, met: Meets) -> None:
         """Take no more, and read what there is by a model's schema, for a table of ``2**bits`` slots.
 
-        On the committer.
+        On the committer. What is the label of an impression, as `met` tells, is read by itself.
         """
         with self._lock:
             self._closed = True
@@ -80,6 +88,10 @@ class Gathered(Work):
         wanted = [place for place, (_, waiter) in enumerate(self._waiting) if not waiter.done()]
         bodies = [self._waiting[place][0] for place in wanted]
         parsed = teachable(read_bodies(bodies, schema), bits, self._max_weight, labelled=True)
+        if parsed.batch.ids is not None and (labels := met(parsed.batch.ids)).size:
+            kept = np.ones(len(parsed.batch), np.bool_)
+            kept[labels] = False
+            parsed = parsed._replace(batch=parsed.batch.select(kept), lines=parsed.lines[kept])
         self._taken = [wanted[line - 1] for line in parsed.lines.tolist()]
         self.what = self.what._replace(batch=parsed.batch)
 

@@ -9,12 +9,14 @@ import numpy as np
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from nonzero_service.impressions.verdicts import Verdict
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.models.registry import Models
 
 __all__ = ["Delayed"]
 
 LABELS: Final = ("joined", "corrected", "unknown", "early", "duplicate", "conflicting", "gone")
+UPDATES: Final[tuple[Verdict, ...]] = ("joined", "corrected", "duplicate", "conflicting", "gone")
 IMPRESSIONS: Final = ("kept", "repeated", "expired", "thinned", "damaged", "lost", "refused")
 QUANTILES: Final = (0.5, 0.9, 0.99)
 
@@ -52,6 +54,12 @@ class Delayed(Collector):
         labels = CounterMetricFamily(
             "nonzero_labels", "Labels, by what they met.", labels=("model", "verdict")
         )
+        updates = CounterMetricFamily(
+            "nonzero_update_labels",
+            "Examples of updates whose id is that of a prediction, and so its label, by what they met; they "
+            "are among nonzero_labels too.",
+            labels=("model", "verdict"),
+        )
         impressions = CounterMetricFamily(
             "nonzero_impressions",
             "Predictions with an id, by what became of them.",
@@ -83,6 +91,8 @@ class Delayed(Collector):
                 delay.add_metric((name, str(quantile)), float(np.quantile(delays, quantile)) / 1000)
             for verdict in LABELS:
                 labels.add_metric((name, verdict), counts.get(verdict, 0))
+            for verdict in UPDATES:
+                updates.add_metric((name, verdict), served.attribution.updates[verdict])
             for outcome in IMPRESSIONS:
                 impressions.add_metric((name, outcome), counts.get(outcome, 0))
             figure = str((gate.reason or {}).get("figure", "none"))
@@ -90,4 +100,4 @@ class Delayed(Collector):
             held.add_metric((name,), gate.examples)
             trips.add_metric((name,), gate.trips)
             ahead.add_metric((name,), served.kept.journal.clock.ahead_ms() / 1000)
-        yield from (pending, share, delay, labels, impressions, paused, held, trips, ahead)
+        yield from (pending, share, delay, labels, updates, impressions, paused, held, trips, ahead)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nonzero import LogisticRegression
 from nonzero_service.learning.fold import settings_entry
-from nonzero_service.models.origin import Origin
+from nonzero_service.models.origin import Origin, file_digest
 from nonzero_service.models.recovery import write_snapshot
 from nonzero_service.schema_texts import read_schema
 from nonzero_service.storage.journal import Journal
@@ -31,6 +31,7 @@ def begin_model_from(file: Path, directory: Path) -> None:
     origin = Origin(
         created=datetime.now(UTC),
         bits=model.bits,
+        file=file_digest(file),
         schema=read_schema(schema),
         namespace_separator=schema.namespace_separator,
     )

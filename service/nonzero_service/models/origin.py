@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -13,7 +14,7 @@ from nonzero.rules.optimizers import Rule
 from nonzero_service.models.learning_rules import AUTO, optimizer_of
 from nonzero_service.storage.files import write_durably
 
-__all__ = ["Origin", "origin_of"]
+__all__ = ["Origin", "file_digest", "origin_of"]
 
 FILE: Final = "model.json"
 
@@ -35,6 +36,10 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     own: frozenset[str] = frozenset()
     """The settings that were asked for when it was made; the others were the service's."""
 
+    file: str | None = None
+    """The :func:`file_digest` of the file that it came as; None of one without, or that an older release
+    made."""
+
     def new_model(self) -> LogisticRegression:
         """Make a model of these settings, which has learned nothing."""
         rate = self.learning_rate
@@ -55,6 +60,18 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     def write(self, directory: Path) -> None:
         """Write it into a model's directory."""
         write_durably(directory / FILE, msgspec.json.encode(self))
+
+
+def file_digest(file: Path) -> str:
+    """Return a digest of a file's bytes, in hex.
+
+    Raises
+    ------
+    OSError
+        Where it cannot be read.
+    """
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "blake2b").hexdigest()
 
 
 def origin_of(path: Path) -> Origin:

@@ -27,6 +27,7 @@ from nonzero_service.errors import ClosedError, ModelExistsError, NotReadyError,
 from nonzero_service.models.beginning import begin_model, begin_model_from
 from nonzero_service.models.data_directory import begin, check_model, look
 from nonzero_service.models.folder import ModelFolder
+from nonzero_service.models.importing import check_import
 from nonzero_service.models.learning_rules import AUTO
 from nonzero_service.models.memory import check_room
 from nonzero_service.models.opening import open_model
@@ -128,6 +129,8 @@ class Models:
             Where another process has the data directory; it names the process.
         SnapshotError, StorageError
             Where a stored model is damaged; the message names its file.
+        SettingsError
+            Where a file is to be imported, and there is another model already.
         NoDescriptorsError
             Where there are more models than may be open; it names the limit.
         OSError
@@ -150,6 +153,8 @@ class Models:
         await asyncio.to_thread(self._keep_private)
         for path in found.passed_over:
             self._log.warning("passed over: this is no model's name", path=str(path))
+        if settings.import_file is not None and (found.begun or DEFAULT in found.models):
+            await asyncio.to_thread(check_import, settings.import_file, DEFAULT, found.models.get(DEFAULT))
         for name, path in found.models.items():
             self._warn_of_differences(name, check_model(path))
             await self._serve(name, path)
@@ -161,8 +166,6 @@ class Models:
                 else:
                     self._warn_of_differences(DEFAULT, (await self.create_from_file(DEFAULT, trained)).origin)
             begin(settings.data_dir)
-        elif settings.import_file is not None:
-            self._log.info("not imported: this is not the first start", file=str(settings.import_file))
 
     def _keep_private(self) -> None:
         """Take from others what an older release let them do with files."""

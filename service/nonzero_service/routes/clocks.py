@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from nonzero_service import schemas
 from nonzero_service.openapi import problems
 from nonzero_service.routes.models import ModelName
+from nonzero_service.routes.strict import StrictRoute
 from nonzero_service.service import Service
 
 __all__ = ["router"]
@@ -14,7 +15,7 @@ __all__ = ["router"]
 
 def router(service: Service) -> APIRouter:
     """Return the route."""
-    routes = APIRouter(prefix="/v1/models", tags=["models"])
+    routes = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute)
 
     @routes.post("/{model}/clock", responses=problems(404, 409, 422, 503, 507))
     async def set_clock(model: ModelName) -> schemas.ClockSet:

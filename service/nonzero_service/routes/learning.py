@@ -7,10 +7,7 @@ from typing import Final
 from nonzero_service import schemas
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.openapi import (
-    EXAMPLES,
     KEY,
-    LABELS,
-    ONE_EXAMPLE,
     STRICT,
     UNCERTAINTY,
     PlainRoute,
@@ -20,6 +17,7 @@ from nonzero_service.openapi import (
     reference,
     text,
 )
+from nonzero_service.request_bodies import LABELS, ONE_EXAMPLE, PREDICTED, UPDATED
 from nonzero_service.routes.explanations import Explain
 from nonzero_service.routes.labels import Label
 from nonzero_service.routes.predictions import Predict
@@ -41,7 +39,7 @@ def prediction_route(service: Parts[Findable, Counts]) -> PlainRoute:
         summary="Predict clicks",
         description="The probability of each example in the body, in order. A streamed body is "
         "answered by exactly one line for each of its lines.",
-        body=EXAMPLES,
+        body=PREDICTED,
         parameters=(UNCERTAINTY,),
         responses=answer(
             "The probabilities.",
@@ -70,7 +68,7 @@ def routes(service: Service) -> list[PlainRoute]:
             "read are named and passed over; where no other is left, the answer is 422. "
             "With `Accept: application/x-ndjson` a stream is answered by "
             "a line after every commit.",
-            body=EXAMPLES,
+            body=UPDATED,
             parameters=(STRICT, KEY),
             responses=answer(
                 "What was learned.",

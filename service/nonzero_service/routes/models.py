@@ -7,17 +7,21 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import IO, Annotated, Final
 
+import msgspec
 from fastapi import APIRouter, Request, Response
 from fastapi import Path as PathParameter
 from pydantic import ValidationError
 from starlette.responses import StreamingResponse
 
 from nonzero import Schema, SnapshotError
+from nonzero.formats.json_bodies import NOT_JSON
 from nonzero_service import schemas
+from nonzero_service.faults import explained, why_not_json
 from nonzero_service.models.data_directory import NAME
 from nonzero_service.models.served import ServedModel
-from nonzero_service.openapi import answer, problems, reference
+from nonzero_service.openapi import answer, problems
 from nonzero_service.problems import Problem
+from nonzero_service.request_bodies import NEW_MODEL, Body, request_body
 from nonzero_service.routes.strict import StrictRoute
 from nonzero_service.schema_texts import that_differs
 from nonzero_service.service import Service
@@ -59,9 +63,7 @@ def router(service: Service) -> APIRouter:
             **problems(400, 409, 413, 415, 422, 503, 507),
         },
         openapi_extra={
-            "requestBody": {
-                "content": {JSON: {"schema": reference(schemas.NewModel)}, SAFETENSORS: {"schema": BINARY}}
-            }
+            "requestBody": request_body(NEW_MODEL, Body(SAFETENSORS, BINARY, {})) | {"required": False},
         },
     )
     async def make_model(model: ModelName, request: Request, response: Response) -> schemas.ModelState:
@@ -141,13 +143,11 @@ async def _settings(service: Service, headers: Headers, request: Request) -> sch
         raise unknown_type(headers.media, JSON, SAFETENSORS)
     body = await service.bodies.json(headers, request.receive)
     try:
-        return schemas.NewModel.model_validate_json(body)
+        return schemas.NewModel.model_validate(msgspec.json.decode(body))
     except ValidationError as error:
-        faults = error.errors()
-        if faults[0]["type"] == "json_invalid":
-            raise Problem(400, f"the body is not JSON: {faults[0]['msg']}") from error
-        reasons = (f"{'.'.join(str(part) for part in fault['loc'][:1])}: {fault['msg']}" for fault in faults)
-        raise Problem(422, "; ".join(reasons)) from error
+        raise Problem(422, explained(error.errors(), schemas.NewModel.model_fields)) from error
+    except NOT_JSON as error:
+        raise Problem(400, f"the body is not JSON: {why_not_json(body, error)}") from error
 
 
 async def _make(service: Service, name: str, wanted: schemas.NewModel) -> tuple[ServedModel, bool]:
@@ -197,7 +197,7 @@ def _other_fields(stored: Schema, wanted: schemas.NewModel) -> list[str]:
 async def _upload(service: Service, name: str, headers: Headers, request: Request) -> ServedModel:
     """Make a model of the file in a request's body."""
     limit = service.settings.max_upload_bytes
-    decoder = decoder_of(headers.encoding)
+    decoder = decoder_of(headers.encoding, text=False)
     size = 0
     service.models.check_free(name)
     with service.models.folder.workplace() as place:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any, Final
@@ -120,18 +121,21 @@ class Update:
         served.names.look(JSON, body)
         most = self.service.settings.max_weight
         check_examples(batch, served.model.bits, labelled=True, max_weight=most)
-        tally = Tally(served)
-        if record is None or pieces is None:
+        tally, pieces = Tally(served), pieces or Pieces()
+        met = await served.attribution.meet(batch)
+        tally.verdicts = Counter(met.verdicts)
+        if record is None:
             if len(batch):
-                tally.accept(await served.learner.submit(batch))
+                submitted = served.attribution.submit(met, pieces=pieces)
+                tally.accept(await until_ended(submitted, pieces))
             return tally.answer(keyed=False)
 
         def make(first: int, held: int) -> KeyRecord:
-            learned = len(batch) - held
+            learned = len(met.batch) - held
             tally.accept(Applied(learned, first + learned, None, held))
             return record(first, tally.answer(keyed=True), len(batch))
 
-        await until_ended(served.learner.submit(batch, record=make, pieces=pieces), pieces)
+        await until_ended(served.attribution.submit(met, record=make, pieces=pieces), pieces)
         return tally.answer(keyed=True)
 
     # -- streams ---------------------------------------------------------------------------------------

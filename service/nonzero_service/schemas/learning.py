@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
+from nonzero_service.impressions.verdicts import Verdict
 from nonzero_service.problems import MAX_ERRORS
 from nonzero_service.schemas.problems import LabelFault, LineFault
 from nonzero_service.schemas.wire import Wire
@@ -24,6 +27,11 @@ class Updated(Wire):
     )
     replayed: int | None = Field(
         default=None, ge=0, description="With an Idempotency-Key: examples that had been learned from before."
+    )
+    labels: dict[Verdict, Annotated[int, Field(ge=1)]] | None = Field(
+        default=None,
+        description="Examples whose id is that of an earlier prediction, and so its label, by what they met: "
+        "`joined` and `corrected` ones taught by the prediction's features, the others changed nothing.",
     )
 
 

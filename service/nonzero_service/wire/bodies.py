@@ -23,7 +23,7 @@ from nonzero_service.learning.teachable import teachable
 from nonzero_service.models.names import LOOK, Looker
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
-from nonzero_service.wire.decoding import PIECE, Decoder, decoder_of
+from nonzero_service.wire.decoding import PIECE, Decoder, check_text, decoder_of
 from nonzero_service.wire.headers import NDJSON, STREAMS, Headers
 from nonzero_service.wire.intake import Chunk, Intake, read_whole
 from nonzero_service.wire.json_bodies import bad_examples, batch_of
@@ -96,6 +96,8 @@ class Bodies:
             headers.hold(0 if body is None else len(body))
         if body is None:
             raise Problem(413, f"a JSON body has at most {limit} bytes; send a stream of lines as {NDJSON}")
+        if decoder is None:
+            check_text(body)
         return body
 
     async def json_batch(self, body: bytes, schema: Schema) -> Batch:

@@ -6,6 +6,7 @@ they stand for come out by pieces, between which the reader may give up.
 
 from __future__ import annotations
 
+import re
 import zlib
 from abc import ABC, abstractmethod
 from typing import Final
@@ -15,10 +16,23 @@ import zstandard
 from nonzero_service.problems import Problem
 from nonzero_service.wire.intake import Chunk
 
-__all__ = ["PIECE", "Decoder", "Gzip", "Plain", "Zstd", "decoder_of"]
+__all__ = ["PIECE", "Decoder", "Gzip", "Plain", "PlainText", "Zstd", "check_text", "decoder_of"]
 
 PIECE: Final = 1 << 20
 """About so many plain bytes come out of a compressed body at once; so many of any body become one batch."""
+
+
+STARTS: Final = re.compile(
+    rb"(?P<gzip>\x1f\x8b\x08)|(?P<zstd>\x28\xb5\x2f\xfd)|(?P<zip>PK\x03\x04)"
+    rb"|(?P<bzip2>BZh[1-9]1AY&SY)|(?P<xz>\xfd7zXZ\x00)"
+)
+"""How compressed bodies begin, and no text does."""
+
+LONGEST_START: Final = 10
+
+READ: Final = ("gzip", "zstd")
+
+TAKEN: Final = ((b"accept-encoding", b"gzip, zstd"),)
 
 
 class Decoder(ABC):
@@ -70,6 +84,28 @@ class Plain(Decoder):
 
     def finish(self) -> None:
         """Accept any end."""
+
+
+class PlainText(Plain):
+    """Text that is not encoded; what a client has compressed and not said so is refused, as no text is so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._start = b""
+
+    def offer(self, chunks: list[Chunk]) -> None:
+        """Take chunks, unless the body begins as a compressed one does.
+
+        Raises
+        ------
+        Problem
+            415 where it does.
+        """
+        if len(self._start) < LONGEST_START:
+            room = LONGEST_START - len(self._start)
+            self._start += b"".join([bytes(chunk[:room]) for chunk in chunks])[:room]
+            check_text(self._start)
+        super().offer(chunks)
 
 
 class Encoded(Decoder):
@@ -178,8 +214,33 @@ class Zstd(Encoded):
             raise _cut_short("zstd")
 
 
-def decoder_of(encoding: str) -> Decoder:
+def check_text(body: bytes) -> None:
+    """Refuse a body without a Content-Encoding that begins as a compressed one does.
+
+    Raises
+    ------
+    Problem
+        415 where it does.
+    """
+    found = STARTS.match(body)
+    if found is None:
+        return
+    name = found.lastgroup
+    way_out = f"say so, with Content-Encoding: {name}"
+    if name not in READ:
+        way_out = "that is not read: send it as gzip or zstd, with its Content-Encoding, or unpacked"
+    raise Problem(415, f"the body is {name}, and no Content-Encoding says so; {way_out}", headers=TAKEN)
+
+
+def decoder_of(encoding: str, *, text: bool = True) -> Decoder:
     """Return a decoder for a Content-Encoding.
+
+    Parameters
+    ----------
+    encoding
+        The header's value; empty where there is none.
+    text
+        Whether the body is text: so that one which is compressed is known although no header says so.
 
     Raises
     ------
@@ -188,7 +249,7 @@ def decoder_of(encoding: str) -> Decoder:
     """
     match encoding:
         case "" | "identity":
-            return Plain()
+            return PlainText() if text else Plain()
         case "gzip" | "x-gzip":
             return Gzip()
         case "zstd":
@@ -197,7 +258,7 @@ def decoder_of(encoding: str) -> Decoder:
             raise Problem(
                 415,
                 f"the Content-Encoding {encoding!r} is not read; send gzip, zstd or none",
-                headers=((b"accept-encoding", b"gzip, zstd"),),
+                headers=TAKEN,
             )
 
 

@@ -33,10 +33,10 @@ def batch_of(body: bytes, schema: Schema) -> Batch:
         raise Problem(422 if _is_json(body) else 400, str(error)) from error
 
 
-def bad_examples(errors: Sequence[LineError]) -> Problem:
+def bad_examples(errors: Sequence[LineError], one: str = "an example", many: str = "examples") -> Problem:
     """Return the problem that names every bad example of a body."""
     first = errors[0]
-    count = f"{len(errors)} examples cannot be used" if len(errors) > 1 else "an example cannot be used"
+    count = f"{len(errors)} {many} cannot be used" if len(errors) > 1 else f"{one} cannot be used"
     return Problem(422, f"{count}, and nothing was done; number {first.line}: {first.reason}", errors=errors)
 
 

@@ -12,6 +12,7 @@ from nonzero import LineError
 from nonzero.formats.json_bodies import NOT_JSON
 from nonzero.formats.json_plain import MAX_ID
 from nonzero.formats.reading import BYTE_ORDER_MARK
+from nonzero_service.faults import shown_value, why_not_json
 from nonzero_service.problems import Problem
 from nonzero_service.wire.bodies import Bodies
 from nonzero_service.wire.decoding import PIECE, decoder_of
@@ -29,7 +30,7 @@ class Label(msgspec.Struct, forbid_unknown_fields=True):
     """The label of a prediction."""
 
     id: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID)]
-    label: int | bool
+    label: int | bool | float
 
 
 class Labels(NamedTuple):
@@ -51,7 +52,7 @@ class Labels(NamedTuple):
     def add(self, line: int, label: Label) -> None:
         """Take one more."""
         if label.label not in (0, 1, -1):
-            self.errors.append(LineError(line, f"the label {label.label} is not 0 or 1 (or -1, true, false)"))
+            self.errors.append(LineError(line, _not_a_label(label.label)))
             return
         self.lines.append(line)
         self.ids.append(label.id)
@@ -59,6 +60,31 @@ class Labels(NamedTuple):
 
 
 _line: Final = msgspec.json.Decoder(Label)
+
+FORM: Final = '{"id": "imp-1", "label": 1}'
+
+
+def _not_a_label(value: Any) -> str:
+    return f"the label is {shown_value(value)}; it is 1, 0 or -1, true or false"
+
+
+def _reason(value: Any) -> str:
+    """Say why a value that is JSON is no label."""
+    if not isinstance(value, dict):
+        return f"a label is an object such as {FORM}, not {shown_value(value)}"
+    for name in value:
+        if name not in ("id", "label"):
+            return f"the member {shown_value(name)} is unknown; a label is an object such as {FORM}"
+    for name in ("id", "label"):
+        if name not in value:
+            return f'there is no "{name}"; a label is an object such as {FORM}'
+    name, label = value["id"], value["label"]
+    if not isinstance(name, str):
+        whole = isinstance(name, int) and not isinstance(name, bool)
+        return f"the id is {shown_value(name)}, not a string" + (f'; write "{name}"' if whole else "")
+    if not 1 <= len(name) <= MAX_ID:
+        return f"the id {shown_value(name)} has {len(name)} characters; it has 1 to {MAX_ID}"
+    return _not_a_label(label)
 
 
 def labels_of(body: bytes) -> tuple[Labels, bool]:
@@ -72,7 +98,7 @@ def labels_of(body: bytes) -> tuple[Labels, bool]:
     try:
         content: Any = msgspec.json.decode(body)
     except NOT_JSON as error:
-        raise Problem(400, f"the body is not JSON: {error}") from error
+        raise Problem(400, f"the body is not JSON: {why_not_json(body, error)}") from error
     many = content.get("labels") if isinstance(content, dict) and content.keys() == {"labels"} else None
     if many is not None and not isinstance(many, list):
         raise Problem(422, 'the body is {"id": ..., "label": ...}, or {"labels": [...]} with a list of such')
@@ -80,10 +106,10 @@ def labels_of(body: bytes) -> tuple[Labels, bool]:
     for number, each in enumerate([content] if many is None else many, 1):
         try:
             found.add(number, msgspec.convert(each, Label))
-        except msgspec.ValidationError as error:
-            found.errors.append(LineError(number, str(error)))
+        except msgspec.ValidationError:
+            found.errors.append(LineError(number, _reason(each)))
     if found.errors:
-        raise bad_examples(found.errors)
+        raise bad_examples(found.errors, "a label", "labels")
     return found, many is None
 
 
@@ -135,6 +161,16 @@ def read_lines(lines: list[bytes], before: int) -> Labels:
         text = line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
         try:
             found.add(number, _line.decode(text))
-        except NOT_JSON as error:
-            found.errors.append(LineError(number, str(error) if line.strip() else "the line is empty"))
+        except NOT_JSON:
+            found.errors.append(LineError(number, _reason_of_line(text)))
     return found
+
+
+def _reason_of_line(line: bytes) -> str:
+    """Say why a line is no label."""
+    if not line.strip():
+        return "the line is empty"
+    try:
+        return _reason(msgspec.json.decode(line))
+    except NOT_JSON as error:
+        return f"the line is not JSON: {why_not_json(line, error)}"

@@ -15,6 +15,10 @@ import pytest
 from command_line import nonzero
 from core.scenarios import Stream
 from nonzero import AdaGrad, Batch, LogisticRegression, formats
+from nonzero_service.impressions.joined import References
+from nonzero_service.impressions.rules import Rules
+from nonzero_service.impressions.segment import State
+from nonzero_service.impressions.store import Impressions
 from nonzero_service.learning.breaker import Bounds, Breaker
 from nonzero_service.learning.fold import apply
 from nonzero_service.models.inspecting import held_in
@@ -73,6 +77,33 @@ def test_a_jump_is_noticed_within_2000_examples(jump: Batch, figure: str, size: 
     assert reason is not None
     assert reason["figure"] == figure
     assert 15_000 < count <= 17_000
+
+
+@pytest.mark.parametrize("every", [2, 10])
+def test_a_jump_is_noticed_though_impressions_are_among_it(tmp_path: Path, every: int) -> None:
+    """An update whose id was predicted is an impression among other examples: these are watched as ever."""
+    impressions = Impressions(tmp_path / "impressions", Rules())
+    model = LogisticRegression(16, AdaGrad(0.1))
+    breaker = Breaker(model, Bounds(), impressions)
+
+    def admit(batch: Batch) -> int:
+        labels = batch.labels
+        numbers = np.where(np.arange(len(batch)) % every == 0, np.arange(len(batch)), -1)
+        states = np.where(labels == 1, State.CLICKED, State.NEGATIVE)
+        states = np.where(numbers < 0, State.PENDING, states).astype(np.uint8)
+        references = References(numbers, numbers.astype(np.uint64), states)
+        for start in range(0, len(batch), 97):
+            stop = min(start + 97, len(batch))
+            count, reason = breaker.admit(batch.rows(start, stop), references.rows(start, stop))
+            model.learn(batch.rows(start, start + count))
+            if reason is not None:
+                assert reason["figure"] == "click_rate"
+                return start + count
+        return len(batch)
+
+    assert admit(stream(12_000 * every // (every - 1))) == 12_000 * every // (every - 1)
+    assert admit(labelled_all(stream(6000, seed=2), 1)) <= 2000 * every // (every - 1) + 97
+    impressions.close()
 
 
 def test_labels_that_turn_round_are_noticed_by_the_loss() -> None:

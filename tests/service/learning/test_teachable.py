@@ -122,7 +122,7 @@ def test_of_bodies_that_have_gathered_the_heavy_one_is_given_back_alone() -> Non
         waiting: list[asyncio.Future[Applied | None]] = [loop.create_future() for _ in range(3)]
         for weight, waiter in zip((10, 10.5, 3), waiting, strict=True):
             gathered.add(json.dumps(example(weight, label=1)).encode(), waiter)
-        gathered.close(8, Schema())
+        gathered.close(8, Schema(), lambda _: np.empty(0, np.intp))
         assert gathered.what.batch.weights.tolist() == [10, 3]
         gathered.give_back(Applied(2, 2, None), None)
         return [await waiter for waiter in waiting]

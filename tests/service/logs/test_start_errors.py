@@ -9,12 +9,14 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from command_line import nonzero
+from nonzero_service.models.origin import Origin
 from service.faults.forked import Forking
 
 ADDRESS = "the address cannot be listened on"
@@ -89,6 +91,15 @@ def no_file_to_import(place: Path, _: ExitStack) -> Refused:
     return Refused(["--import-file", str(place / "none")], MODELS, str(place / "none"))
 
 
+def another_file_to_import(place: Path, _: ExitStack) -> Refused:
+    directory = place / "data" / "models" / "default"
+    directory.mkdir(parents=True)
+    origin = Origin(created=datetime.now(UTC), bits=4, file="of another")
+    origin.write(directory)
+    (place / "file").write_bytes(b"a model")
+    return Refused(["--import-file", str(place / "file")], MODELS, "file is not imported: ")
+
+
 def no_certificate(place: Path, _: ExitStack) -> Refused:
     return Refused(
         ["--ssl-certfile", str(place / "none")], START, f"{place / 'none'} cannot be read: No such"
@@ -124,6 +135,7 @@ CASES: list[Prepare] = [
     a_locked_data_dir,
     another_format,
     no_file_to_import,
+    another_file_to_import,
     no_certificate,
     a_bad_certificate,
     no_tokens,

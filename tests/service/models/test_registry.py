@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,9 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import structlog
 
-from nonzero import FTRL, AdaGrad, Batch, LogisticRegression
+from nonzero import FTRL, AdaGrad, Batch, LogisticRegression, SettingsError
 from nonzero.persistence import snapshot
 from nonzero_service.models.registry import Models
 from nonzero_service.settings import Settings
@@ -164,6 +167,70 @@ def test_a_first_start_that_failed_is_made_up_for(tmp_path: Path) -> None:
         asyncio.run(start(tmp_path / "missing"))
     LogisticRegression(5).save(tmp_path / "trained")
     assert asyncio.run(start(tmp_path / "trained")) == ["default"]
+
+
+def trained(place: Path, label: int) -> Path:
+    model = LogisticRegression(5)
+    model.learn_one({"a": "b"}, label)
+    model.save(place)
+    return place
+
+
+def starts_with(data_dir: Path, file: Path | None, *then: str) -> list[str]:
+    """Start once; return the models that there are, and end."""
+
+    async def run() -> list[str]:
+        models = Models(Settings.load(data_dir=data_dir, bits=4, import_file=file), failing)
+        try:
+            await models.open()
+            if "learn" in then:
+                await models.get("default").learner.submit(Batch.from_dicts([{"a": "c"}], [1]))
+            if "delete" in then:
+                await models.delete("default")
+            return [served.name for served in models.all()]
+        finally:
+            await models.close()
+
+    return asyncio.run(run())
+
+
+def test_a_file_is_imported_once_and_another_is_refused(tmp_path: Path) -> None:
+    """A container that is started anew has the same flags, and a model that has learned more since."""
+    data, first = tmp_path / "data", trained(tmp_path / "first", 1)
+    assert starts_with(data, first, "learn") == ["default"]
+    assert starts_with(data, first) == starts_with(data, None) == ["default"]
+    other = trained(tmp_path / "other", 0)
+    with pytest.raises(SettingsError, match=r"other is not imported: .*/default is a model already"):
+        starts_with(data, other)
+    with pytest.raises(FileNotFoundError):
+        starts_with(data, tmp_path / "missing")
+    shutil.copy(first, tmp_path / "copy")
+    assert starts_with(data, tmp_path / "copy") == ["default"]
+
+
+def test_a_file_is_not_imported_beside_a_model_of_settings(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    assert starts_with(data, None) == ["default"]
+    with pytest.raises(SettingsError, match="start without --import"):
+        starts_with(data, trained(tmp_path / "file", 1))
+    assert starts_with(data, None) == ["default"]
+
+
+def test_what_cannot_be_told_is_warned_of(tmp_path: Path) -> None:
+    """The model was deleted; or an older release has not noted where it came from."""
+    data, file = tmp_path / "data", trained(tmp_path / "file", 1)
+    starts_with(data, file)
+    kept = data / "models" / "default" / "model.json"
+    noted = json.loads(kept.read_bytes())
+    del noted["file"]
+    kept.write_text(json.dumps(noted))
+    with structlog.testing.capture_logs() as logged:
+        assert starts_with(data, file, "delete") == []
+        assert starts_with(data, file) == []
+    assert [line["event"].partition(":")[2] for line in logged if line["log_level"] == "warning"] == [
+        " it is not known of which file the model is",
+        " the model was deleted",
+    ]
 
 
 def test_a_second_service_is_refused_and_touches_nothing(tmp_path: Path) -> None:

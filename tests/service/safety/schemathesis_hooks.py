@@ -1,12 +1,18 @@
-"""Hooks of schemathesis: which requests it is not to make."""
+"""Hooks of schemathesis: which requests it is not to make, and how it sends a body of lines."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import schemathesis
-from schemathesis import Case, GenerationMode, HookContext
+from schemathesis import Case, GenerationMode, HookContext, SerializationContext
 from schemathesis.core.parameters import ParameterLocation
+
+
+@schemathesis.serializer("application/x-ndjson", "text/x-libsvm", "text/x-vw")
+def send_lines(context: SerializationContext, value: Any) -> bytes:  # noqa: ARG001 - it is called by name
+    """Send lines as they are: the description has them as text."""
+    return str(value).encode(errors="replace")
 
 
 @schemathesis.hook
@@ -17,7 +23,8 @@ def filter_case(context: HookContext, case: Case[Any]) -> bool:  # noqa: ARG001 
     """
     if isinstance(case.body, dict) and 20 < _number(case.body.get("bits")) < 29:
         return False
-    if case.meta is None or not (case.media_type or "").startswith("text/"):
+    lines = (case.media_type or "").startswith("text/") or case.media_type == "application/x-ndjson"
+    if case.meta is None or not lines:
         return True
     body = case.meta.components.get(ParameterLocation.BODY)
     return body is None or body.mode is not GenerationMode.NEGATIVE
