@@ -177,6 +177,7 @@ def test_values_of_another_kind_are_told_at_the_end(tmp_path: Path) -> None:
     ("options", "said"),
     [
         (["--category", "site", "--number", "site"], "'site' is named by --category too"),
+        (["--label", "click", "--ignore", "click"], "'click' is the label"),
         (["--number", "nope"], "there is no column 'nope'; there are request, site"),
         (["--ignore", "x*"], "there is no column 'x*'"),
         (["--schema", "bad.json"], "bad.json"),
