@@ -23,7 +23,6 @@ Names are bytes, hashed as they are.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -148,6 +147,7 @@ class Delimited(Format):
         self._conflicting: list[str] = []
         self._ends = 0
         self._header_bytes = 0
+        self._header_lines = 0
         self._open: LongRecord | None = None
         self._scanned = 0
 
@@ -184,6 +184,7 @@ class Delimited(Format):
             or it is not clear which one is the label, or what stands between them.
         """
         self._header_bytes += len(line) + 1
+        self._header_lines += 1
         line = line.removeprefix(b"\xef\xbb\xbf")
         check_header(line)
         if not line.strip():
@@ -218,10 +219,7 @@ class Delimited(Format):
 
     def read(self, data: NDArray[np.uint8], end: int, rows: Rows) -> int:
         """Parse whole lines by compiled code."""
-        if not self._sampled:
-            self._sampled = True
-            self._judge(data[: min(end, SAMPLE_BYTES)].tobytes())
-            self._note_categories()
+        self.judge(data, end)
         n, left = map(int, read_rows(data, end, rows, self._columns, self.delimiter[0]))
         self.left = None
         if left < end:
@@ -352,13 +350,18 @@ class Delimited(Format):
             if self.schema.known.came(column.encode(), known.CATEGORY)
         ]
 
-    def _judge(self, text: bytes) -> None:
-        """Leave out the columns that number the first rows, and find those of True and False."""
-        # Where the header's bytes are counted with them, any chunking finds the same rows.
-        text = text[: SAMPLE_BYTES - self._header_bytes]
+    def judge(self, data: NDArray[np.uint8], end: int) -> None:
+        """Leave out the columns that number the first rows, and find those of True and False; but once."""
+        if self._sampled:
+            return
+        self._sampled = True
+        # Where the header's lines and bytes are counted with them, any chunking finds the same rows.
+        text = data[: min(end, SAMPLE_BYTES - self._header_bytes)].tobytes()
+        lines = text.split(b"\n")[: SAMPLE_ROWS + 2 - self._header_lines]
+        text = b"\n".join(lines[:-1]) + b"\n"
         whole = (cells for cells in records(text, self.delimiter) if len(cells) == len(self.columns))
         judge = Judge()
-        judge.add(self.columns, islice(whole, SAMPLE_ROWS))
+        judge.add(self.columns, whole)
         kinds = self._columns.kinds
         booleans, numberings = judge.booleans(), judge.numberings()
         for place, column in enumerate(self.columns):
@@ -373,6 +376,7 @@ class Delimited(Format):
                     f"the column {column!r} is left out: its first {numberings[column]} values number the "
                     "rows; if they do not, name it numeric, or say in the schema what it is"
                 )
+        self._note_categories()
 
 
 def _check_delimiter(delimiter: str) -> None:
