@@ -18,6 +18,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "ndjson by a schema": parsers.lines("ndjson", schema=SAID),
     "vw by a schema": parsers.lines("vw", schema=SAID),
     "csv": parsers.lines("csv"),
+    "csv by a schema": parsers.lines("csv", schema={"bid": "number", "*": "category"}, positive="yes"),
     "JSON body": parsers.json_body,
     "labels": parsers.labels,
     "compressed body": parsers.decoding,
@@ -43,7 +44,7 @@ SEEDS: dict[str, list[bytes]] = {
         b'{"features": {"site": 1e3, "bid": true, "other": 0.10, "site": null}}\n',
     ],
     "vw by a schema": [b"1 |site:2 00501 |bid 0.5 x:2 |xx y |other 1e3\n-1 | site=a bid=0.5 x=1 word\n"],
-    "csv": [b'click,site,bid\n1,"a, ""b""",0.5\n0,news,\r\n'],
+    "csv": [b'click,site,bid\n1,"a, ""b""",0.5\n0,news,\r\n', b'sep=;\nclick;new\n1;True\n0;"a\nb"\n'],
     "JSON body": [
         b'{"examples": [{"features": {"a": "b"}, "label": true}, {"indices": [3]}]}',
         b'{"features": {"a": ["b", "c"], "d": 1.5e-7}, "label": -1}',

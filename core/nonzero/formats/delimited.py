@@ -23,7 +23,6 @@ Names are bytes, hashed as they are.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -34,6 +33,7 @@ from nonzero.errors import FormatError, InputError, SettingsError
 from nonzero.fields import known
 from nonzero.fields.known import INFER, ContradictionError, Fields
 from nonzero.fields.schema import Schema
+from nonzero.formats.delimited_labels import LABELS, find_label, label_of_cell
 from nonzero.formats.delimited_rows import (
     BOOLEAN,
     CATEGORY,
@@ -54,14 +54,11 @@ from nonzero.formats.delimited_text import (
     split_cells,
 )
 from nonzero.formats.judging import Judge
-from nonzero.formats.numbers import label_of, number_of, value_of
+from nonzero.formats.numbers import number_of, shown, value_of
 from nonzero.formats.reading import Format
 from nonzero.formats.rows import Row, Rows
 
-__all__ = ["LABELS", "Delimited"]
-
-LABELS: Final = ("label", "click", "clicked", "target", "y")
-"""Names of columns that hold the label where none is named."""
+__all__ = ["Delimited"]
 
 SAMPLE_ROWS: Final = 1000
 """Whether a column numbers the rows is decided by so many rows."""
@@ -69,7 +66,6 @@ SAMPLE_ROWS: Final = 1000
 SAMPLE_BYTES: Final = 2**20
 """They are waited for up to so many bytes."""
 
-_LABELS: Final = {b"True": 1.0, b"true": 1.0, b"False": 0.0, b"false": 0.0}
 _BOOLEANS: Final = {b"True": b"true", b"False": b"false"}
 
 
@@ -151,7 +147,9 @@ class Delimited(Format):
         self._conflicting: list[str] = []
         self._ends = 0
         self._header_bytes = 0
-        self._long: LongRecord | None = None
+        self._header_lines = 0
+        self._open: LongRecord | None = None
+        self._scanned = 0
 
     def whole(self, data: bytearray, start: int, end: int) -> int:
         """Return where the last whole line ends, once there are rows enough to judge the columns by."""
@@ -160,16 +158,21 @@ class Delimited(Format):
             if self._ends <= SAMPLE_ROWS and end < SAMPLE_BYTES:
                 return 0
             start = 0
-        if self.left is not None and data.find(b'"', start, end) < 0:
-            return 0  # what is held ends inside quotes
+        if self._open is not None:  # what is held ends inside quotes; each byte of it is looked at once
+            scanned, self._scanned = self._scanned, end
+            if not self._open.end_in(bytes(data[scanned:end])):
+                return 0
+            self._open = None
         return data.rfind(b"\n", start, end) + 1
 
     def pass_over(self, data: bytes, *, begins: bool) -> int:
         """Return where a record ends that is too long: quotes in it are closed then."""
-        if begins or self._long is None:
-            self._long = LongRecord(self.delimiter)
-            self.left = None
-        return self._long.end_in(data)
+        if begins or self._open is None:
+            self._open = LongRecord(self.delimiter)
+        behind = self._open.end_in(data)
+        if behind:
+            self._open = None
+        return behind
 
     def read_header(self, line: bytes) -> bool:
         """Take the columns' names, and give each column its part.
@@ -181,13 +184,17 @@ class Delimited(Format):
             or it is not clear which one is the label, or what stands between them.
         """
         self._header_bytes += len(line) + 1
+        self._header_lines += 1
         line = line.removeprefix(b"\xef\xbb\xbf")
         check_header(line)
         if not line.strip():
             return False
         named = named_delimiter(line)
         if named:
-            _check_delimiter(named.decode(errors="replace"))
+            try:
+                _check_delimiter(named.decode(errors="replace"))
+            except SettingsError as error:
+                raise FormatError(f"the line {shown(line)} before the header: {error}") from error
             self.delimiter = self.delimiter or named
             return False
         self.delimiter = self.delimiter or find_delimiter(line)
@@ -212,12 +219,13 @@ class Delimited(Format):
 
     def read(self, data: NDArray[np.uint8], end: int, rows: Rows) -> int:
         """Parse whole lines by compiled code."""
-        if not self._sampled:
-            self._sampled = True
-            self._judge(data[: min(end, SAMPLE_BYTES)].tobytes())
-            self._note_categories()
+        self.judge(data, end)
         n, left = map(int, read_rows(data, end, rows, self._columns, self.delimiter[0]))
-        self.left = None if left == end else left
+        self.left = None
+        if left < end:
+            self.left, self._scanned = left, end - left
+            self._open = LongRecord(self.delimiter)
+            self._open.end_in(data[left:end].tobytes())
         for column in self._conflicting:
             nonzeros = rows.fields[: rows.indptr[n]] == field_of(column)
             if nonzeros.any():
@@ -242,7 +250,7 @@ class Delimited(Format):
             if not cell or kind == LEFT_OUT:
                 continue
             if kind == LABEL:
-                label = self._label_of(cell)
+                label = label_of_cell(cell, self.positive)
             elif kind in (CATEGORY, BOOLEAN):
                 cell = _BOOLEANS.get(cell, cell) if kind == BOOLEAN else cell
                 features.append((index_of(column.encode() + b"=" + cell), 1.0, field_of(column)))
@@ -276,50 +284,26 @@ class Delimited(Format):
         return record_end(lines + b"\n", 0, self.delimiter) >= 0
 
     def _find_label(self) -> None:
-        """Find the column that has one of the names of a label.
-
-        Raises
-        ------
-        FormatError
-            Where several have.
-        """
+        """Find the label's column, and say what there is to say of it."""
         spoken_for = {*self.numeric, *self.ignore, *self.schema.fields}
-        found = [
+        free = [
             column
             for column in self.columns
-            if column.lower() in LABELS and column not in spoken_for
-            if self.schema.kind_of(column) != "ignore"
+            if column not in spoken_for and self.schema.kind_of(column) != "ignore"
         ]
-        if self.label is not None:
-            for column in found:
-                if column != self.label and self.labels:
-                    self.notes.append(
-                        f"the column {column!r} is a feature, and is called like a label; leave it out by "
-                        f"--ignore {column} if it tells of clicks too"
-                    )
-        elif not self.labels:
-            self.ignore += found
-        elif len(found) > 1:
-            raise FormatError(
-                f"the columns {' and '.join(map(repr, found))} are called like a label, and one of them "
-                "among the features would give it away; say which it is, and leave the others out: "
-                f"--label {found[0]} --ignore {','.join(found[1:])}"
+        called = [column for column in free if column.lower() in LABELS and column != self.label]
+        if not self.labels:
+            if self.label is None:
+                self.ignore += called
+        elif self.label is None:
+            self.label = find_label(free)
+            if self.label is None:
+                self.notes.append(f"no column is called {', '.join(LABELS)}: the rows have no labels")
+        elif called:
+            self.notes.append(
+                f"a feature is called like a label: {', '.join(called)}; leave it out by "
+                f"--ignore {','.join(called)} if it tells of clicks too"
             )
-        elif found:
-            self.label = found[0]
-        else:
-            self.notes.append(f"no column is called {', '.join(LABELS)}: the rows have no labels")
-
-    def _label_of(self, cell: bytes) -> float:
-        """Read a label."""
-        if self.positive:
-            return float(cell == self.positive)
-        if cell in _LABELS:
-            return _LABELS[cell]
-        try:
-            return label_of(cell)
-        except InputError as error:
-            raise InputError(f"{error}, nor true or false") from error
 
     def _number_of(self, column: str, cell: bytes) -> float:
         """Read a cell of a column of numbers."""
@@ -366,13 +350,18 @@ class Delimited(Format):
             if self.schema.known.came(column.encode(), known.CATEGORY)
         ]
 
-    def _judge(self, text: bytes) -> None:
-        """Leave out the columns that number the first rows, and find those of True and False."""
-        # Where the header's bytes are counted with them, any chunking finds the same rows.
-        text = text[: SAMPLE_BYTES - self._header_bytes]
+    def judge(self, data: NDArray[np.uint8], end: int) -> None:
+        """Leave out the columns that number the first rows, and find those of True and False; but once."""
+        if self._sampled:
+            return
+        self._sampled = True
+        # Where the header's lines and bytes are counted with them, any chunking finds the same rows.
+        text = data[: min(end, SAMPLE_BYTES - self._header_bytes)].tobytes()
+        lines = text.split(b"\n")[: SAMPLE_ROWS + 2 - self._header_lines]
+        text = b"\n".join(lines[:-1]) + b"\n"
         whole = (cells for cells in records(text, self.delimiter) if len(cells) == len(self.columns))
         judge = Judge()
-        judge.add(self.columns, islice(whole, SAMPLE_ROWS))
+        judge.add(self.columns, whole)
         kinds = self._columns.kinds
         booleans, numberings = judge.booleans(), judge.numberings()
         for place, column in enumerate(self.columns):
@@ -387,6 +376,7 @@ class Delimited(Format):
                     f"the column {column!r} is left out: its first {numberings[column]} values number the "
                     "rows; if they do not, name it numeric, or say in the schema what it is"
                 )
+        self._note_categories()
 
 
 def _check_delimiter(delimiter: str) -> None:

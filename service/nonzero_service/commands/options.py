@@ -155,6 +155,11 @@ class Reading:
                     raise click.BadParameter(
                         f"{name!r} is named by --{kinds[name]} too; say one", param_hint=f"--{kind}"
                     )
+        if self.label in kinds:
+            raise click.BadParameter(
+                f"{self.label!r} is the label, which is no feature; say one",
+                param_hint=f"--{kinds[self.label]}",
+            )
         return kinds
 
     def schema(self, namespace_separator: str | None = None) -> Schema:

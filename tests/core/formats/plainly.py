@@ -18,6 +18,8 @@ def plain_reader(name: str, **options: Any) -> formats.Reader:
     form: Any = reader.format
 
     def read(data: NDArray[np.uint8], end: int, rows: Rows) -> int:
+        if name == "csv":
+            form.judge(data, end)
         ends, breaks, form.left = record_ends(data[:end].tobytes(), getattr(form, "delimiter", b""))
         n = len(ends)
         rows.indptr[: n + 1] = 0

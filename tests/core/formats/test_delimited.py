@@ -151,6 +151,19 @@ def test_columns_are_judged_by_their_first_thousand_rows_in_any_chunking() -> No
     assert formats.parse(numbered(99), "csv").nnz == 2 * 99  # too few to tell
 
 
+def test_lines_that_are_no_rows_count_among_the_first_thousand_in_any_chunking() -> None:
+    rows = b"".join(b'%d,1,"a\nb"\nbad\n' % k for k in range(332))
+    begun = b"sep=,\n\nindex,click,note\n" + rows + b"bad\n"
+    assert begun.count(b"\n") == 1000
+    # The line after these is the last that is looked at: the first value comes again in it, or behind it.
+    for end, kept in ((b"0,1,a\n", True), (b"bad\n0,1,a\n", False)):
+        text = begun + end + rows
+        expected = read(text)
+        assert expected.batch.nnz == (1 + kept) * (2 * 332 + 1)
+        for size in (1, 500, 2000, 9000):
+            assert_same(read(*(text[j : j + size] for j in range(0, len(text), size))), expected)
+
+
 def test_long_rows_are_judged_by_the_first_mebibyte_in_any_chunking() -> None:
     text = b"index,click,site\n" + b"".join(b"%d,1,%s\n" % (k, b"x" * 5000) for k in range(400))
     text += b"0,1,x\n"

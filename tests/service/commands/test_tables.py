@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pytest
 
-from command_line import nonzero
+from command_line import nonzero, nonzero_here
 from nonzero import LogisticRegression, Schema
 from nonzero_service.demo.process import ServerProcess
 
@@ -83,19 +83,19 @@ def test_predict_reads_a_table_whatever_it_is_written_as_and_looks_at_no_label(
     trained: Path, table: str
 ) -> None:
     arguments = ("predict", "-", "--format=csv", "--model", trained.with_name("model"))
-    expected = nonzero("predict", trained, "--model", trained.with_name("model")).stdout
-    done = nonzero(*arguments, stdin=table.encode())
+    expected = nonzero_here("predict", trained, "--model", trained.with_name("model")).stdout
+    done = nonzero_here(*arguments, stdin=table.encode())
     assert (done.returncode, done.stdout) == (0, expected), done.stderr
 
 
 def test_predict_names_the_way_out_of_a_delimiter_that_it_does_not_look_for(trained: Path) -> None:
     arguments = ("predict", "-", "--format=csv", "--model", trained.with_name("model"))
     table = (HEADER.replace(",", "^") + rows("^")).encode()
-    done = nonzero(*arguments, stdin=table)
+    done = nonzero_here(*arguments, stdin=table)
     assert (done.returncode, done.stdout) == (1, "")
     assert "its header is one column" in done.stderr
-    expected = nonzero("predict", trained, "--model", trained.with_name("model")).stdout
-    assert nonzero(*arguments, "--delimiter", "^", stdin=table).stdout == expected
+    expected = nonzero_here("predict", trained, "--model", trained.with_name("model")).stdout
+    assert nonzero_here(*arguments, "--delimiter", "^", stdin=table).stdout == expected
 
 
 @pytest.mark.parametrize(
@@ -113,12 +113,12 @@ def test_predict_refuses_a_table_without_what_was_learned_and_writes_nothing(
     arguments = ["predict", "-", "--format=csv", "--model", str(trained.with_name("model"))]
     arguments += ["--output", str(output)]
     table = (header + rows()).encode()
-    done = nonzero(*arguments, stdin=table)
+    done = nonzero_here(*arguments, stdin=table)
     assert (done.returncode, done.stdout) == (1, "")
     assert said in done.stderr
     assert "--allow-missing" in done.stderr
     assert not output.exists()
-    assert nonzero(*arguments, "--allow-missing", stdin=table).returncode == 0
+    assert nonzero_here(*arguments, "--allow-missing", stdin=table).returncode == 0
     assert len(output.read_text().splitlines()) == 400
 
 
@@ -137,12 +137,12 @@ def test_labels_that_teach_nothing_are_a_failure_with_a_way_out(
 ) -> None:
     path = tmp_path / "clicks.csv"
     path.write_text(HEADER + rows(labels=labels))
-    done = nonzero("train", path, "--bits", "8")
+    done = nonzero_here("train", path, "--bits", "8")
     assert done.returncode == 1
     assert said in done.stderr.splitlines()[-1]
     assert "--positive" in done.stderr.splitlines()[-1]
     if positive is not None:
-        done = nonzero("train", path, "--bits", "8", "--positive", positive, "--json")
+        done = nonzero_here("train", path, "--bits", "8", "--positive", positive, "--json")
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["rejected"] == 0
 
@@ -155,21 +155,21 @@ def test_a_schema_is_options_or_a_file_for_every_format(tmp_path: Path) -> None:
     model = tmp_path / "model"
     files = [tmp_path / f"log.{name}" for name in ("ndjson", "vw", "csv")]
     options = ("--schema", tmp_path / "schema.json", "--number", "bid,price", "--ignore", "i*")
-    done = nonzero("train", *files, *options, "--bits", "8", "--model", model)
+    done = nonzero_here("train", *files, *options, "--bits", "8", "--model", model)
     assert done.returncode == 0, done.stderr
     expected = Schema({"s*": "category", "bid": "number", "price": "number", "i*": "ignore"}, "refuse")
     learned = LogisticRegression.load(model)
     assert (learned.schema, learned.examples) == (expected, 3)
-    shown = nonzero("inspect", model).stdout
+    shown = nonzero_here("inspect", model).stdout
     assert "schema: 1 category, 2 number, 1 ignore; all others: refuse" in shown
-    done = nonzero("train", files[1], "--namespace-separator", "^", "--bits", "8", "--model", model)
+    done = nonzero_here("train", files[1], "--namespace-separator", "^", "--bits", "8", "--model", model)
     assert LogisticRegression.load(model).schema.namespace_separator == "^"
 
 
 def test_values_of_another_kind_are_told_at_the_end(tmp_path: Path) -> None:
     log = tmp_path / "log.csv"
     log.write_text("site,bid,click\na,0.5,1\nb,cheap,0\nc,dear,0\n")
-    done = nonzero("train", log, "--number", "bid", "--bits", "8")
+    done = nonzero_here("train", log, "--number", "bid", "--bits", "8")
     assert "values of another kind than their field's: bid (2)" in done.stderr
 
 
@@ -177,6 +177,7 @@ def test_values_of_another_kind_are_told_at_the_end(tmp_path: Path) -> None:
     ("options", "said"),
     [
         (["--category", "site", "--number", "site"], "'site' is named by --category too"),
+        (["--label", "click", "--ignore", "click"], "'click' is the label"),
         (["--number", "nope"], "there is no column 'nope'; there are request, site"),
         (["--ignore", "x*"], "there is no column 'x*'"),
         (["--schema", "bad.json"], "bad.json"),
@@ -193,7 +194,7 @@ def test_options_that_cannot_be_are_refused(
     monkeypatch.chdir(tmp_path)
     Path("bad.json").write_text("[1]")
     Path("bid.json").write_text('{"bid": "ignore"}')
-    done = nonzero("train", trained, "--bits", "8", *options)
+    done = nonzero_here("train", trained, "--bits", "8", *options)
     assert done.returncode in (1, 2)
     assert said in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr

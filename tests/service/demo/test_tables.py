@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from nonzero import Batch, formats
+from nonzero.batches.hashing import index_of
 from nonzero_service.demo.tables import table_chunks
 
 
@@ -55,3 +56,13 @@ def test_a_table_of_wrong_lines_alone_is_reported() -> None:
     (chunk,) = table_chunks([b"site,click\na\nb\n"], formats.reader("csv"), 100)
     assert (chunk.lines.size, chunk.labelled) == (0, b"")
     assert [error.line for error in chunk.errors] == [2, 3]
+
+
+def test_records_of_several_lines_are_one_example_each() -> None:
+    text = b'note,new,click\n"a\nb",True,1\n"c\n,0\n",False\n"d\n\n""e""",False,0\nf,True,1\n'
+    chunks = list(table_chunks([text], formats.reader("csv"), 2))
+    assert np.concatenate([chunk.lines for chunk in chunks]).tolist() == [2, 7, 10]
+    assert [error.line for chunk in chunks for error in chunk.errors] == [4]
+    sent = Batch.concatenate([formats.parse(chunk.labelled, "ndjson") for chunk in chunks])
+    names = ["note=a\nb", "new=true", 'note=d\n\n"e"', "new=false", "note=f", "new=true"]
+    assert sent.indices.tolist() == [index_of(name) for name in names]
