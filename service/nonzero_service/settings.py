@@ -304,7 +304,9 @@ class Settings(BaseSettings):
         try:
             return cls(**{name: value for name, value in flags.items() if value is not None})
         except ValidationError as error:
-            raise SettingsError(explained(error.errors(), cls.model_fields)) from error
+            raise SettingsError(
+                explained(error.errors(), [name.strip("_") for name in cls.model_fields])
+            ) from error
 
     @staticmethod
     def passed_over() -> frozenset[str]:

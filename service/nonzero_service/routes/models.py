@@ -145,7 +145,8 @@ async def _settings(service: Service, headers: Headers, request: Request) -> sch
     try:
         return schemas.NewModel.model_validate(msgspec.json.decode(body))
     except ValidationError as error:
-        raise Problem(422, explained(error.errors(), schemas.NewModel.model_fields)) from error
+        known = [name.strip("_") for name in schemas.NewModel.model_fields]
+        raise Problem(422, explained(error.errors(), known)) from error
     except NOT_JSON as error:
         raise Problem(400, f"the body is not JSON: {why_not_json(body, error)}") from error
 

@@ -170,7 +170,7 @@ def test_values_of_another_kind_are_told_at_the_end(tmp_path: Path) -> None:
     log = tmp_path / "log.csv"
     log.write_text("site,bid,click\na,0.5,1\nb,cheap,0\nc,dear,0\n")
     done = nonzero_here("train", log, "--number", "bid", "--bits", "8")
-    assert "values of another kind than their field's: bid (2)" in done.stderr
+    assert "2 values are of another kind than their field: bid 2" in done.stderr
 
 
 @pytest.mark.parametrize(

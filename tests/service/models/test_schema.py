@@ -144,6 +144,7 @@ def test_a_model_is_made_with_a_schema_and_made_again_it_is_the_same(client: htt
         ({"schema": {"fields": {"": "number"}}}, "schema"),
         ({"schema": {"fields": {"\u0159" * 200: "number"}}}, "a name of 400 bytes"),
         ({"schema": {"site": "category"}}, "schema"),
+        ({"shema": {}}, "there is no 'shema' here; did you mean 'schema'?"),
         ({"schema": {"fields": {}, "default": "ignore"}}, "schema"),
         ({"namespace_separator": ":"}, "namespace_separator"),
         (
