@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import msgspec
+import xxhash
 from starlette.requests import ClientDisconnect
 
 from nonzero import Batch, LineError
@@ -151,6 +152,8 @@ class Flow:
         self._key = key
         self._pieces = pieces or Pieces()
         self._given = 0
+        self._accepted_lines = xxhash.xxh3_64()  # their numbers, of a request with a key
+        self._checked = known is None
         self._waiting: deque[tuple[asyncio.Future[Applied], int]] = deque()
         self._waiting_bytes = 0
 
@@ -236,16 +239,24 @@ class Flow:
 
         They are told by their lines, not counted off: which lines are acceptable may have changed since.
         """
-        known, fingerprint = self._known, self.fingerprint
-        if known is None or fingerprint is None:
+        known, fingerprint, lines = self._known, self.fingerprint, parsed.lines
+        if fingerprint is None:
             return parsed.batch
         n = len(parsed.batch)
-        old = n
-        if fingerprint.recognised:
-            old = int(parsed.lines.searchsorted(fingerprint.known_lines, "right"))
-        self.tally.skip(old)
-        if fingerprint.recognised and self.tally.skipped != known.rows:
-            raise fingerprint.unrecognised(self.tally.skipped)
+        old = 0
+        if known is not None:
+            old = n
+            if fingerprint.recognised:
+                old = int(lines.searchsorted(fingerprint.known_lines, "right"))
+            self.tally.skip(old)
+            self._accepted_lines.update(lines[:old].tobytes())
+            if fingerprint.recognised and not self._checked:
+                self._checked = True
+                accepted = self._accepted_lines.hexdigest()
+                # As many lines may be acceptable as before, and be others. Older records do not tell.
+                if self.tally.skipped != known.rows or known.answer.get("lines", accepted) != accepted:
+                    raise fingerprint.unrecognised(self.tally.skipped)
+        self._accepted_lines.update(lines[old:].tobytes())
         return parsed.batch.rows(old, n) if old else parsed.batch
 
     async def _settle(self, limit: int) -> None:
@@ -264,7 +275,8 @@ class Flow:
         key = self._key
         if key is None:
             return None
-        return lambda first, _: KeyRecord(key, piece.digest, piece.offset, first, rows, False, {})
+        answer = {"lines": self._accepted_lines.hexdigest()}
+        return lambda first, _: KeyRecord(key, piece.digest, piece.offset, first, rows, False, answer)
 
 
 def _progress_line(tally: Tally, applied: Applied) -> bytes:

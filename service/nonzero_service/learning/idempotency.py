@@ -95,9 +95,10 @@ class Fingerprint:
         """Return the error that says that other examples of what is known would be accepted now: `found`."""
         known = self._known
         assert known is not None  # noqa: S101 - else nothing could be other than before
+        other = found if found != known.rows else "as many of other lines"
         return KeyUnrecognisedError(
             f"of the first {known.offset} bytes of this body {known.rows} examples were accepted when it "
-            f"came first with the Idempotency-Key {known.key!r}, and {found} are acceptable now: settings "
+            f"came first with the Idempotency-Key {known.key!r}, and {other} are acceptable now: settings "
             "have changed since that decide which (max_features, max_line_bytes, max_weight), or the release "
             f"has. Nothing of this request was learned. Send what follows byte {known.offset} with a new "
             "key, or the whole again when the settings are as they were"

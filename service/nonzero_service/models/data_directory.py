@@ -60,10 +60,14 @@ def look(data_dir: Path) -> DataDirectory:
         raise SnapshotError(f"{folder} is gone with all models in it; restore the directory from a backup")
     if folder.exists() and not folder.is_dir():
         raise SnapshotError(f"{folder} is no directory; move it away, and restore it from a backup")
+    places: dict[Path, Path] = {}
     for path in sorted(folder.iterdir()) if folder.exists() else []:
         if re.fullmatch(NAME, path.name):
             if not path.is_dir():
                 raise SnapshotError(f"{path} is not the directory of a model; move it away")
+            other = places.setdefault(path.resolve(), path)
+            if other is not path:  # one process has a model at a time, and so has one name
+                raise SnapshotError(f"{path} and {other} are one directory; remove the symbolic link")
             found.models[path.name] = path
         else:
             ours = path.name.startswith(UNFINISHED) and path.is_dir() and not path.is_symlink()

@@ -46,8 +46,8 @@ class KeyRecord(msgspec.Struct, frozen=True, array_like=True):
     complete
         Whether the request was journalled to its end.
     answer
-        The answer as far as it is known (its counts and errors, for a stream that broke off); the whole one
-        where `complete`. Anything that JSON can say.
+        The whole answer where `complete`; of a stream that broke off `lines`, a digest of the numbers of the
+        lines that were accepted. Anything that JSON can say.
     """
 
     key: str

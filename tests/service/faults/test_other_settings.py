@@ -26,19 +26,19 @@ FEW = {"max_features": 20}
 SHORT = {"max_line_bytes": 1024}
 
 
-def post(client: httpx.Client, key: str = "k", **query: Any) -> httpx.Response:
-    headers = {"content-type": "text/x-vw", "idempotency-key": key}
-    return client.post(f"{PATH}/update", content=BODY, headers=headers, params=query)
+def post(client: httpx.Client, body: bytes = BODY, **query: Any) -> httpx.Response:
+    headers = {"content-type": "text/x-vw", "idempotency-key": "k"}
+    return client.post(f"{PATH}/update", content=body, headers=headers, params=query)
 
 
-def break_off(service: ForkedService) -> int:
+def break_off(service: ForkedService, body: bytes = BODY) -> int:
     """Send the first part of the body, and kill the service; return how many were learned."""
     with socket.create_connection((service.host, service.port)) as connection:
         head = (
             f"POST {PATH}/update HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/x-vw\r\n"
-            f"idempotency-key: k\r\ncontent-length: {len(BODY)}\r\n\r\n"
+            f"idempotency-key: k\r\ncontent-length: {len(body)}\r\n\r\n"
         )
-        connection.sendall(head.encode() + BODY[: len(BODY) * 2 // 3 + 5])
+        connection.sendall(head.encode() + body[: len(body) * 2 // 3 + 5])
         with service.client() as client:
             deadline = time.monotonic() + 60
             while (learned := int(client.get(PATH).json()["sequence"])) < GOOD // 2:
@@ -80,6 +80,27 @@ def test_a_stream_goes_on_where_what_is_accepted_is_the_same_and_else_is_refused
         assert post(client, strict="true").status_code == http.client.OK
         assert client.get(PATH).json()["sequence"] == answer["accepted"]
     again.end()
+
+
+def test_as_many_lines_that_are_others_are_not_taken_for_the_same(services: Forking, tmp_path: Path) -> None:
+    heavy, long = b"1 50 | a\n", f"1 | {LONG}\n".encode()
+    fine = f"-1 | {LONG[:500]}\n".encode()
+    body = (heavy + long) * 100 + fine * N
+    broken = services.serve(tmp_path / "data", **PLAIN, **FEW).until_ready()
+    break_off(broken, body)
+    other = services.serve(tmp_path / "data", **PLAIN, max_weight=10).until_ready()
+    with other.client() as client:
+        learned = client.get(PATH).json()["sequence"]
+        refused = post(client, body)
+        assert refused.status_code == 409, refused.text
+        assert "other lines" in refused.json()["detail"]
+        assert client.get(PATH).json()["sequence"] == learned
+    other.end()
+    same = services.serve(tmp_path / "data", **PLAIN, **FEW).until_ready()
+    with same.client() as client:
+        answer = post(client, body).json()
+        assert (answer["accepted"], answer["rejected"], answer["replayed"]) == (N + 100, 100, learned)
+    same.end()
 
 
 def test_the_way_out_that_is_named_loses_nothing(services: Forking, tmp_path: Path) -> None:

@@ -228,6 +228,21 @@ def test_a_file_with_a_models_name_is_refused_by_name(kept: dict[str, Path], tmp
     assert "another" in asyncio.run(comes_up(data_dir))
 
 
+def test_two_names_of_one_directory_are_refused_by_name(kept: dict[str, Path], tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    shutil.copytree(kept["stopped"], data_dir)
+    model = data_dir / "models" / "default"
+    link = data_dir / "models" / "linked"
+    link.symlink_to("default")
+    assert "are one directory" in verified(data_dir).text
+    assert "are one directory" in asyncio.run(comes_up(data_dir))
+    link.unlink()
+    model.rename(tmp_path / "on another disk")
+    model.symlink_to(tmp_path / "on another disk")
+    assert verified(data_dir).sound
+    assert asyncio.run(comes_up(data_dir)) == ""
+
+
 def test_no_model_is_sound_and_no_data_directory_is_not(kept: dict[str, Path], tmp_path: Path) -> None:
     async def empty() -> None:
         models = Models(settings_for(tmp_path / "data"), failing)
