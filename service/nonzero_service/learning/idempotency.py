@@ -161,8 +161,9 @@ class Turns:
             raise KeyInFlightError(
                 f"a request with the Idempotency-Key {key!r} is still being read; come again in a second"
             ) from None
-        ended = self._in_flight[key] = asyncio.Event()
-        pieces = Pieces()
+        pieces = Pieces()  # whatever fails here is to leave the key free
+        ended = asyncio.Event()
+        self._in_flight[key] = ended
         try:
             try:
                 yield pieces
