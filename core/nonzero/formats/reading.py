@@ -250,7 +250,8 @@ class Reader:
         if piece.size >= len(BYTE_ORDER_MARK) and piece[0] != BYTE_ORDER_MARK[0] and not self._beginning.size:
             self._begun = True
             return piece
-        piece = np.concatenate([self._beginning, piece])
+        if self._beginning.size:
+            piece = np.concatenate([self._beginning, piece])
         beginning = piece[: len(BYTE_ORDER_MARK)].tobytes()
         if len(beginning) < len(BYTE_ORDER_MARK) and BYTE_ORDER_MARK.startswith(beginning):
             self._beginning = piece

@@ -185,17 +185,17 @@ def _valued(what, value):
 
 
 @outlined
-def _number_at(text, start, end, scale):
-    """Return the value that a word is, and whether it is one."""
-    number, stop, read = scan_number(text, start)
-    value = np.float32(number * scale)
-    return value, read and stop == end and value_within(value)
+def _word(what, table, names, k, text, field, size, start, end, scale, value):
+    """Return the value of a word of a field that is no category, and whether it is taken.
 
-
-@outlined
-def _word(what, table, size, value):
-    """Return the value of a word of a field that is neither category nor number, and whether it is taken."""
+    One that is a number is named by its field alone, whose name is the `size` bytes at `field`.
+    """
     kind = what >> np.uint64(16) & np.uint64(255)
+    if kind == NUMBER:
+        put_name(names, k, np.uint64(0), 0, text, field, field + size)
+        number, stop, read = scan_number(text, start)
+        value = np.float32(number * scale)
+        return value, read and stop == end and value_within(value)
     if kind == UNSETTLED:
         return value, agrees(table, np.uintp(what >> np.uint64(24)), CATEGORY, size)
     return np.float32(0), kind == IGNORE
@@ -288,23 +288,20 @@ def read_lines(data, end, rows, separator, beginnings, names, table):  # noqa: C
                 i = np.uintp(nnz)  # unsigned: no negative index to look for
                 fields[i] = np.uint16(what)
                 value = unit
-                bare, word_end = byte != COLON, mark
                 if byte == COLON:
                     number, stop, read = scan_number(text, mark + 1)
                     mark, block, marks = _next_mark(text, block, marks)
                     byte = byte_at(text, mark)
                     value = np.float32(number * scale)
                     read = read and mark == stop and byte != COLON and value_within(value)
-                if what >= NO_CATEGORY:
-                    field = namespace if named else start - length
-                    if not bare:
+                    if what >= NO_CATEGORY:
                         value, taken = _valued(what, value)
-                    elif what >> np.uint64(16) == NUMBER:
-                        put_name(names, nnz - hashed, np.uint64(0), 0, text, field, field + length - 1)
-                        value, taken = _number_at(text, start, word_end, scale)
-                    else:
-                        value, taken = _word(what, table, length - 1, value)
-                    read = read and taken
+                        read = read and taken
+                elif what >= NO_CATEGORY:
+                    field = namespace if named else start - length
+                    value, read = _word(
+                        what, table, names, nnz - hashed, text, field, length - 1, start, mark, scale, value
+                    )
                 values[i] = value
                 nnz += value != 0
         if byte == RETURN and byte_at(text, mark + 1) == NEWLINE:

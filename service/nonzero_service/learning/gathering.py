@@ -46,6 +46,10 @@ class Waiter(Protocol):
         """Take an error, on the event loop."""
 
 
+NOTHING: Final = Batch.empty()
+"""Made once: checking what a batch holds takes longer than all else that is done here for one example."""
+
+
 class Gathered(Work):
     """The bodies of requests, each of which waits for its own result; made and added to on the event loop.
 
@@ -60,7 +64,7 @@ class Gathered(Work):
     what: Learn
 
     def __init__(self, loop: asyncio.AbstractEventLoop, max_weight: float = MAX_WEIGHT) -> None:
-        super().__init__(Learn(Batch.empty(), None, False, Pieces(), None), 0, loop.create_future())
+        super().__init__(Learn(NOTHING, None, False, Pieces(), None), 0, loop.create_future())
         self._loop = loop
         self._max_weight = max_weight
         self._lock = threading.Lock()
