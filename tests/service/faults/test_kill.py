@@ -125,6 +125,17 @@ def uninterrupted(services: Forking, directory: Path) -> tuple[str, list[Point]]
     return digest_of(directory / "whole"), points
 
 
+def has_thread(service: ForkedService, thread: int) -> bool:
+    """Wait a moment for a service to have so many threads."""
+    until = time.monotonic() + 0.5
+    tasks = Path(f"/proc/{service.pid}/task")
+    while len(list(tasks.iterdir())) <= thread:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.01)
+    return True
+
+
 def kill_at_writes(services: Forking, directory: Path, most: int) -> tuple[int, int]:
     """Kill the script at some of its writes, and run it again with the same keys; return how many killed it.
 
@@ -132,7 +143,7 @@ def kill_at_writes(services: Forking, directory: Path, most: int) -> tuple[int, 
     """
     expected, points = uninterrupted(services, directory)
     chosen = points if most >= len(points) else random.Random(most).sample(points, most)
-    killed = 0
+    killed = tried = 0
     for thread, call, n in chosen:
         where = f"{call} {n} of thread {thread}"
         data_dir = directory / "killed"
@@ -140,6 +151,11 @@ def kill_at_writes(services: Forking, directory: Path, most: int) -> tuple[int, 
         service = services.serve(data_dir, held=thread is None)
         if thread is not None:
             service.until_ready()
+            if not has_thread(service, thread):  # threads of pools are begun when they are needed
+                service.end()
+                shutil.rmtree(data_dir)
+                continue
+        tried += 1
         with traced(service, *options, thread=thread):
             if thread is None:
                 service.go()
@@ -154,7 +170,7 @@ def kill_at_writes(services: Forking, directory: Path, most: int) -> tuple[int, 
         found = verify(data_dir / "models" / "default", silent)
         assert found.faults == [], where
         shutil.rmtree(data_dir)
-    return killed, len(chosen)
+    return killed, tried
 
 
 @needs_strace
