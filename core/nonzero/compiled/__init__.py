@@ -13,6 +13,6 @@ small file. So what it made is kept, and a process that finds all its kernels ne
 """
 
 from nonzero.compiled import types
-from nonzero.compiled.declaring import inlined, instruction, kernel, outlined, wait_for_kernels
+from nonzero.compiled.declaring import cold, inlined, instruction, kernel, outlined, wait_for_kernels
 
-__all__ = ["inlined", "instruction", "kernel", "outlined", "types", "wait_for_kernels"]
+__all__ = ["cold", "inlined", "instruction", "kernel", "outlined", "types", "wait_for_kernels"]

@@ -74,6 +74,12 @@ class _Lower(Lower):
         self.library.is_kernel = True
         entries.add_entry(self.context, self.library, self.fndesc)
 
+    def lower_normal_function(self, fndesc):
+        super().lower_normal_function(fndesc)
+        if (fndesc.modname, fndesc.qualname) in _cold:
+            self.function.attributes.add("cold")
+            self.function.attributes.add("noinline")
+
     def create_cfunc_wrapper(self):
         """Make no entry for C: it would need Numba."""
 
@@ -241,10 +247,16 @@ def _type_of_called(called, _context):
     return cpu_target.typing_context.resolve_value_type(_made(called.function, called.how))
 
 
+_cold: Final[set[tuple[str, str]]] = set()
+"""The functions that are hardly ever called, by their modules and names: LLVM is told so."""
+
+
 @cache
 def _made(function: Callable[..., Any], how: How) -> Any:
     if how is How.INSTRUCTION:
         return instructions.BY_NAME[function.__name__]
     # Without entries for Python and C, which nobody would use: they were a quarter of the time that it takes.
     options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    if how is How.COLD:
+        _cold.add((function.__module__, function.__qualname__))
     return _Function(function, **options, forceinline=how is How.INLINED)

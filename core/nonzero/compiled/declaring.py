@@ -11,7 +11,7 @@ from typing import Any
 from nonzero.compiled import kept, loading
 from nonzero.compiled.types import Signature
 
-__all__ = ["Called", "How", "inlined", "instruction", "kernel", "outlined", "wait_for_kernels"]
+__all__ = ["Called", "How", "cold", "inlined", "instruction", "kernel", "outlined", "wait_for_kernels"]
 
 
 Collected = tuple[Callable[..., Any], Signature]
@@ -30,6 +30,7 @@ class How(Enum):
 
     INLINED = "inlined"
     OUTLINED = "outlined"
+    COLD = "cold"
     INSTRUCTION = "instruction"
 
 
@@ -138,6 +139,14 @@ def inlined(function: Callable[..., Any]) -> Any:
 def outlined(function: Callable[..., Any]) -> Any:
     """Let kernels call a function that is rarely needed without its code standing in their loops."""
     return Called(function, How.OUTLINED)
+
+
+def cold(function: Callable[..., Any]) -> Any:
+    """Let kernels call a function that is hardly ever needed: what a loop holds in registers stays there.
+
+    Around a call that LLVM takes for as likely as not, a loop keeps what it needs in memory.
+    """
+    return Called(function, How.COLD)
 
 
 def instruction(function: Callable[..., Any]) -> Any:

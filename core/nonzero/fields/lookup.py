@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from nonzero.arithmetic.intrinsics import address_of, byte_at, word_at
 from nonzero.batches.hashing import begin_name, hash_name, low_bytes, to_field, to_index
-from nonzero.compiled import inlined, kernel, outlined, types
+from nonzero.compiled import cold, inlined, kernel, types
 
 __all__ = [
     "BEGIN",
@@ -148,7 +148,7 @@ def find_field(table, name, start, length):
         slot = (slot + np.uint64(1)) & words[MASK]
 
 
-@outlined
+@cold
 def _same(name, start, text, place, length):
     """Whether two names are the same, of which the first and the last eight bytes are."""
     known = address_of(text)
@@ -195,7 +195,7 @@ def kind_at(table, at, name, start, length):
     return table.words[DEFAULT]
 
 
-@outlined
+@cold
 def _kind_by_pattern(table, name, start, length):
     """Return the kind of the first pattern that a name fits, else the default."""
     words = table.words
@@ -263,7 +263,7 @@ def agrees(table, at, came, length):
     return note_conflict(table, at)
 
 
-@outlined
+@cold
 def note_conflict(table, at):
     """Take note of a conflict in the row; False where there are too many."""
     n = table.noted[ROW]
@@ -293,7 +293,7 @@ def end_row(table):
         _count(table)
 
 
-@outlined
+@cold
 def _count(table):
     for i in range(table.noted[ROW]):
         slot = (table.noted[LOGGED + i] - np.int64(table.words[BEGIN])) // ENTRY

@@ -22,7 +22,7 @@ from nonzero.batches.hashing import (
     put_name,
     to_field,
 )
-from nonzero.compiled import inlined, kernel, outlined, types
+from nonzero.compiled import cold, inlined, kernel, types
 from nonzero.fields.lookup import (
     BEGINNING,
     CATEGORY,
@@ -177,14 +177,14 @@ def _recall(text, start, word, size, joint, known, table):
     return beginning, size + 1, what
 
 
-@outlined
+@cold
 def _valued(what, value):
     """Return the value of a feature that has one, of a field that is no category, and whether it is taken."""
     kind = what >> np.uint64(16) & np.uint64(255)
     return (np.float32(0) if kind == IGNORE else value), kind != REFUSE
 
 
-@outlined
+@cold
 def _word(what, table, names, k, text, field, size, start, end, scale, value):
     """Return the value of a word of a field that is no category, and whether it is taken.
 
