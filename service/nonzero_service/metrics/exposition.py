@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from nonzero import LogisticRegression
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.metrics.delayed import Delayed
-from nonzero_service.metrics.fields import Fields
+from nonzero_service.metrics.fields import FieldMetrics
 from nonzero_service.metrics.process import Process
 from nonzero_service.models.registry import Models
 from nonzero_service.workers.crew import Crew
@@ -46,7 +46,7 @@ class Metrics(Counts):
         self._registry.register(Delayed(models, self))
         self._registry.register(_Sliced(models))
         self._registry.register(_Workers(models.crew))
-        self._registry.register(Fields(models))
+        self._registry.register(FieldMetrics(models))
         self._registry.register(Process())
 
     def text(self) -> bytes:

@@ -9,10 +9,10 @@ from prometheus_client.registry import Collector
 
 from nonzero_service.models.registry import Models
 
-__all__ = ["Fields"]
+__all__ = ["FieldMetrics"]
 
 
-class Fields(Collector):
+class FieldMetrics(Collector):
     """The conflicts of at most 101 fields a model, and the fields that settings name in vain.
 
     Parameters
