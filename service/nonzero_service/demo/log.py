@@ -9,6 +9,7 @@ from nonzero.formats import Reader
 from nonzero.sources.files import Source
 from nonzero_service.demo.chunks import CONTENT_TYPES, Chunk, line_chunks, simulated_chunks
 from nonzero_service.demo.simulation import SimulatedLog
+from nonzero_service.demo.tables import table_chunks
 
 __all__ = ["Log", "file_log", "simulated_log"]
 
@@ -50,9 +51,5 @@ def file_log(source: Source, reader: Reader, size: int) -> Log:
     if form.name in CONTENT_TYPES:
         chunks = line_chunks(source, reader, CONTENT_TYPES[form.name], size)
     else:
-        from nonzero_service.demo.tables import (
-            table_chunks,
-        )  # compiles its parser, so only where it is needed
-
         chunks = table_chunks(source, reader, size)
     return Log(source.name, chunks, source.size, lambda: source.position, notes=form.notes)

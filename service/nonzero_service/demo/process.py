@@ -7,11 +7,11 @@ import socket
 import subprocess
 import sys
 import time
-from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
+
+import httpx
 
 from nonzero.errors import NonzeroError
 
@@ -105,14 +105,10 @@ class ServerProcess:
         raise ServerError(f"the service was not ready after {_START_SECONDS:.0f} seconds{self._last_words()}")
 
     def _is_ready(self) -> bool:
-        connection = HTTPConnection(self._host, self._port, timeout=5)
         try:
-            connection.request("GET", "/readyz")
-            return connection.getresponse().status == HTTPStatus.OK
-        except (OSError, HTTPException):
+            return httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False).is_success
+        except httpx.TransportError:
             return False  # it does not listen yet
-        finally:
-            connection.close()
 
     def _stop(self) -> None:
         self._process.terminate()

@@ -1,4 +1,4 @@
-"""``nonzero train``: one pass of progressive validation over files."""
+"""``nonzero train``: a model learned from files in one pass, each example predicted first."""
 
 from __future__ import annotations
 
@@ -17,30 +17,28 @@ from nonzero.fields.schema import SEPARATORS
 from nonzero.fields.unseen import Unseen, fields_of
 from nonzero.sources.examples import read_examples, usable
 from nonzero.sources.files import Source
-from nonzero_service.commands.conflicts import conflicts_said, unseen_said
-from nonzero_service.commands.display import Display, figures_line, figures_table
-from nonzero_service.commands.options import (
+from nonzero_service.cli.display import Display, figures_line, figures_table
+from nonzero_service.cli.notices import RejectedLines, conflict_lines, label_problem, unseen_lines
+from nonzero_service.cli.options import (
     FILE_HELP,
     NEW_FILE,
-    Reading,
     as_json,
     bits,
     interactions,
     learner_of,
     learning_rate,
     optimizer,
-    reading,
     source_of,
 )
-from nonzero_service.commands.rejects import Rejects, label_trouble
-from nonzero_service.commands.tables import reader_of, remember, tables_of
+from nonzero_service.cli.reading import Reading, reading
+from nonzero_service.cli.tables import reader_of, remember, tables_of
 
 __all__ = ["train"]
 
 
 @click.command
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, help=FILE_HELP)
-@click.option("--model", type=NEW_FILE, help="Save what was learned, as safetensors.")
+@click.option("--model", type=NEW_FILE, help="Save the learned model here, as safetensors.")
 @reading
 @bits
 @learning_rate
@@ -51,7 +49,7 @@ __all__ = ["train"]
     type=click.Choice(SEPARATORS),
     default="=",
     show_default=True,
-    help="vw: how the feature f of the namespace ns is named, ns=f or ns^f.",
+    help="vw: the name of the feature f in the namespace ns: ns=f, as in JSON, or ns^f, as in old models.",
 )
 @as_json
 def train(
@@ -65,13 +63,16 @@ def train(
     namespace_separator: str,
     as_json: bool,
 ) -> None:
-    """Learn from files in one pass; every example is predicted before it is learned from.
+    """Learn a model from files of labelled examples, in one pass and in order.
 
-    A line that cannot be read, or has no label, is counted, reported on stderr and not learned from.
-    What the columns of csv files are is decided once, over samples of all files, before the first row is
-    learned from. It is written into the model's schema, which binds whoever asks the model later.
-    Where more than half of the rows were refused for their label, or all labels are alike, the exit status
-    is 1.
+    Each example is predicted before the model learns from it. So the figures that are printed at the end are
+    honest without a test set.
+
+    A line that cannot be read, or has no label, is reported on stderr and not learned from. The exit status
+    is 1 where most labels cannot be read, or all are alike.
+
+    Before it learns, train looks at a sample of each csv file and decides what its columns are. It writes
+    that into the model's schema, so that predict and the service read the columns in the same way.
     """
     sources = [source_of(file) for file in files]
     if model is not None and not model.absolute().parent.is_dir():
@@ -84,7 +85,7 @@ def train(
         bits, learning_rate, optimizer, interactions, schema if tables is None else tables.schema
     )
     readers = [reader_of(source, learner.schema, reading, tables) for source in sources]
-    rejects = Rejects()
+    rejected = RejectedLines()
     unseen = Unseen(fields_of(learner.interactions))
     sizes = [source.size for source in sources if source.size is not None]
 
@@ -99,32 +100,32 @@ def train(
                     rows = usable(parsed, bits, labelled=True)
                     learner.learn_checked(rows.batch)
                     unseen.look(rows.batch)
-                    rejects.report(source.name, rows.errors, display.say)
+                    rejected.report(source.name, rows.errors, display.say)
                     display.show(_position(sources), lambda: figures_line(learner.metrics(recent=False)))
             for note in reader.format.notes:
                 display.say(f"{source.name}: {note}")
         seconds = time.perf_counter() - start
         display.finish(_position(sources), figures_line(learner.metrics(recent=False)))
-    rejects.finish(display.say)
-    for line in (*conflicts_said(learner.schema), *unseen_said(unseen.left, learner.schema.known.names())):
+    rejected.finish(display.say)
+    for line in (*conflict_lines(learner.schema), *unseen_lines(unseen.left, learner.schema.known.names())):
         display.say(line)
-    trouble = label_trouble(learner, rejects)
-    _check_any(learner, sources, trouble)
+    problem = label_problem(learner, rejected)
+    _check_any(learner, sources, problem)
     if tables is not None:
         remember(learner, tables)
     if model is not None:
         learner.save(model)
-    summary = _summary(learner, seconds, rejects.count)
+    summary = _summary(learner, seconds, rejected.count)
     click.echo(json.dumps(summary) if as_json else figures_table(summary))
-    if trouble:
-        raise InputError(trouble)
+    if problem:
+        raise InputError(problem)
 
 
-def _check_any(learner: LogisticRegression, sources: list[Source], trouble: str | None) -> None:
+def _check_any(learner: LogisticRegression, sources: list[Source], problem: str | None) -> None:
     """Refuse files in which nothing could be learned from."""
     if not learner.examples:
         names = ", ".join(source.name for source in sources)
-        why = f": {trouble}" if trouble else ""
+        why = f": {problem}" if problem else ""
         raise InputError(f"there is no example to learn from in {names}{why}")
 
 

@@ -1,4 +1,4 @@
-"""What the bare library lacks: a command that needs the service says how to get it."""
+"""Commands that need more than the library say which package is missing and how to install it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ __all__ = ["MissingExtraError", "service_extra"]
 
 
 class MissingExtraError(NonzeroError):
-    """The service's own requirements are not installed."""
+    """The packages that the service needs are not installed."""
 
 
 @contextmanager
 def service_extra(command: str) -> Iterator[None]:
-    """Import what only the service needs.
+    """Explain a failed import within the block.
+
+    Parameters
+    ----------
+    command
+        The command that needs what is imported.
 
     Raises
     ------

@@ -13,10 +13,10 @@ import numpy as np
 
 from nonzero import LogisticRegression
 from nonzero.fields.schema import KINDS
-from nonzero_service.commands.display import figures_table
-from nonzero_service.commands.extra import service_extra
-from nonzero_service.commands.options import as_json
-from nonzero_service.commands.verdicts import diagnosis_text
+from nonzero_service.cli.display import figures_table
+from nonzero_service.cli.extra import service_extra
+from nonzero_service.cli.options import as_json
+from nonzero_service.cli.verdicts import diagnosis_text
 
 if TYPE_CHECKING:
     from nonzero_service.models.inspecting import Pause
@@ -32,7 +32,7 @@ MOST_NAMES: Final = 20
     "model",
     metavar="MODEL_OR_DIR",
     type=click.Path(exists=True, path_type=Path),
-    help="A file that train saved, or a service's data directory.",
+    help="A model that train saved, or the data directory of a service.",
 )
 @click.option(
     "--top",
@@ -43,9 +43,10 @@ MOST_NAMES: Final = 20
 )
 @as_json
 def inspect(model: Path, top: int, as_json: bool) -> None:
-    """Show a saved model: settings, how well it predicted, the largest weights, whether it still learns.
+    """Show what a saved model holds, and whether it still learns.
 
-    Of a data directory it shows what is kept of each model, and its newest snapshot.
+    Of a model: its settings, how well it predicted, its largest weights, and the diagnosis. Of a data
+    directory: the journal and the snapshots of each model, and the model in the newest snapshot.
     """
     if model.is_dir():
         reports = _directory_reports(model, top)

@@ -1,4 +1,4 @@
-"""``nonzero serve``: the service, where what it needs is installed."""
+"""``nonzero serve``: starts the service, where the packages that it needs are installed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from nonzero_service.commands.extra import service_extra
+from nonzero_service.cli.extra import service_extra
 
 __all__ = ["serve"]
 
@@ -18,5 +18,5 @@ __all__ = ["serve"]
 def serve(context: click.Context, flags: Sequence[str]) -> None:
     """Serve over HTTP; pip install 'nonzero[service]' brings what it needs."""
     with service_extra("serve"):
-        from nonzero_service.commands.serving import serve as serving
+        from nonzero_service.cli.serving import serve as serving
     serving.main([*flags], prog_name=context.command_path)

@@ -1,4 +1,4 @@
-"""``nonzero demo``: a click log replayed through the service over HTTP."""
+"""``nonzero demo``: a click log replayed through a service over HTTP."""
 
 from __future__ import annotations
 
@@ -6,43 +6,47 @@ from pathlib import Path
 
 import click
 
-from nonzero_service.commands.extra import service_extra
-from nonzero_service.commands.options import (
-    DIRECTORY,
-    FILE_HELP,
-    Reading,
-    bits,
-    learning_rate,
-    optimizer_of,
-    reading,
-    source_of,
-)
-from nonzero_service.commands.tables import reader_of, tables_of
+from nonzero_service.cli.extra import service_extra
+from nonzero_service.cli.options import DIRECTORY, FILE_HELP, bits, learning_rate, optimizer_of, source_of
+from nonzero_service.cli.reading import Reading, reading
+from nonzero_service.cli.tables import reader_of, tables_of
 
 __all__ = ["demo"]
 
 
 @click.command
 @click.argument("file", required=False, help=FILE_HELP)
-@click.option("--once", is_flag=True, help="End after the summary.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to serve on.")
+@click.option("--once", is_flag=True, help="Stop after the summary instead of serving on.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="The address that the service listens on."
+)
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=8000,
     show_default=True,
-    help="The port; 0 takes a free one.",
+    help="The port that it listens on. 0 takes a free one.",
 )
-@click.option("--data-dir", type=DIRECTORY, help="Keep the model here; else it is gone at the end.")
+@click.option(
+    "--data-dir", type=DIRECTORY, help="Keep the model in this directory. Otherwise it is deleted at the end."
+)
 @click.option(
     "--examples",
     type=click.IntRange(1000),
     default=100_000,
     show_default=True,
-    help="Impressions of the simulated log.",
+    help="The length of the simulated log, in impressions.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the simulated log.")
-@click.option("--chunk", type=click.IntRange(1), default=100, show_default=True, help="Examples a request.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="The seed of the simulated log."
+)
+@click.option(
+    "--chunk",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="How many examples are sent in one request.",
+)
 @reading
 @bits
 @learning_rate
@@ -59,14 +63,15 @@ def demo(
     bits: int,
     learning_rate: str,
 ) -> None:
-    """Start the service, replay a click log through it (predict, then update, in order), and keep serving.
+    """Start a service, replay a click log through it, report how well it predicted, and keep serving.
 
-    Without FILE the log is simulated: its true click rates are known, and change half-way.
+    The log is sent in order. Each request's examples are first predicted, then learned from. Without FILE the
+    log is simulated. Its true click rates are known, and change half-way.
     """
     optimizer_of(learning_rate)  # a wrong rate is a wrong use, known before anything starts
     with service_extra("demo"):
+        from nonzero_service.cli.demonstration import run
         from nonzero_service.demo.log import file_log, simulated_log
-        from nonzero_service.demo.run import run
     if file is None:
         log = simulated_log(examples, seed, chunk)
     else:

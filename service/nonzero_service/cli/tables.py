@@ -12,7 +12,8 @@ from nonzero import FormatError, LogisticRegression, Schema
 from nonzero.formats import Reader
 from nonzero.sources.files import Source
 from nonzero.sources.tables import Tables, head_of, judge_tables
-from nonzero_service.commands.options import Reading, listed
+from nonzero_service.cli.options import listed
+from nonzero_service.cli.reading import Reading
 
 __all__ = ["reader_alike", "reader_of", "remember", "tables_of"]
 
@@ -33,7 +34,7 @@ def tables_of(sources: Sequence[Source], schema: Schema, reading: Reading) -> Ta
         if reading.keep:
             raise click.BadParameter("only csv files have columns to keep", param_hint="--keep")
         return None
-    found = judge_tables(tables, schema, listed(reading.keep), **reading.of_tables)
+    found = judge_tables(tables, schema, listed(reading.keep), **reading.table_options)
     if len(tables) == len(sources):
         for name, kind in reading.declared.items():
             if not any(fnmatchcase(column, _as_glob(name)) for column in found.columns):
@@ -72,7 +73,7 @@ def reader_alike(
         Where columns are missing that the model was trained on, unless that is allowed.
     """
     noted = model.notes.get(_NOTE, {})
-    options: dict[str, Any] = {"schema": model.schema, "labels": False, **reading.of_tables}
+    options: dict[str, Any] = {"schema": model.schema, "labels": False, **reading.table_options}
     columns = head_of(source, **(options | {"label": None}))[0].columns
     label = reading.label or noted.get("label")
     options |= {

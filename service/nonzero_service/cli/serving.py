@@ -1,4 +1,4 @@
-"""``nonzero serve`` itself: one flag for every setting of the service."""
+"""The command ``nonzero serve``, which has a flag for every setting of the service."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ _SHORTER: Final = {"import_file": ("--import",)}
 
 
 def _serve(**flags: str | None) -> None:
-    """Serve predictions and learn from updates over HTTP.
+    """Start the HTTP service, which answers predictions and learns from updates.
 
-    A flag wins over its variable in the environment, that over the file of --config.
+    A setting may be a flag, a variable of the environment or a line of the --config file. The flag wins over
+    the variable, and the variable over the file.
     """
     companion.add([f"nonzero_service.{name}" for name in KERNELS])
     from nonzero_service import server
@@ -63,5 +64,5 @@ serve = click.Command(
     callback=_serve,
     params=[_flag(name) for name in Settings.model_fields],
     help=_serve.__doc__,
-    epilog=f"Every flag is also a variable: --data-dir is {PREFIX}DATA_DIR.",
+    epilog=f"The variable of --data-dir is {PREFIX}DATA_DIR, and so for every flag.",
 )

@@ -1,8 +1,9 @@
-"""The command line.
+"""The command line, ``nonzero COMMAND``; each command is in the module of its name.
 
-``train | predict | inspect`` with the library, ``serve | demo | verify | refold`` with the service.
+``train``, ``predict`` and ``inspect`` need only the library. ``serve``, ``demo``, ``verify`` and ``refold``
+need the packages of the ``service`` extra too.
 
-Exit status: 0 fine; 1 a failure, with one line that says what and the way out; 2 a wrong use of the command.
+Exit status: 0 is success. 1 is a failure; one line says what failed and what to do. 2 is a wrong use.
 """
 
 from __future__ import annotations
@@ -19,20 +20,21 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import click
 
+from nonzero import __version__
 from nonzero.errors import NonzeroError
 
 __all__ = ["app", "main", "run"]
 
 COMMANDS: Final = {
-    "train": "Learn from files, predicting each example before.",
-    "predict": "Predict every example of a file.",
-    "inspect": "Show a saved model, and whether it still learns.",
-    "serve": "Serve predictions and learn from updates over HTTP.",
-    "demo": "Replay a click log through a service, which stays to be tried.",
-    "verify": "Check the journals and snapshots of a data directory.",
-    "refold": "Fold a kept journal anew into a larger or smaller table.",
+    "train": "Learn a model from files of labelled examples.",
+    "predict": "Predict the examples of a file with a saved model.",
+    "inspect": "Show what a saved model holds, and whether it still learns.",
+    "serve": "Start the HTTP service, which predicts and learns.",
+    "demo": "Start a service and replay a click log through it.",
+    "verify": "Check the files of a service's data directory.",
+    "refold": "Rebuild a served model with a larger or smaller table.",
 }
-"""What each does in a line; it is in a module of its name, imported when the command is run."""
+"""The commands and their summaries. A command's module is imported only when the command runs."""
 
 
 class _Commands(click.Group):
@@ -46,11 +48,17 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         if cmd_name not in COMMANDS:
             raise click.exceptions.NoSuchCommand(cmd_name, possibilities=[*COMMANDS], ctx=ctx)
-        command: click.Command = getattr(import_module(f"nonzero_service.commands.{cmd_name}"), cmd_name)
+        command: click.Command = getattr(import_module(f"nonzero_service.cli.{cmd_name}"), cmd_name)
         return command
 
 
-app = _Commands("nonzero", help="Click-through rates learned while they are served.")
+app = click.version_option(__version__, prog_name="nonzero", message="%(prog)s %(version)s")(
+    _Commands(
+        "nonzero",
+        help="Predict click-through rates, and learn from clicks as they come. `nonzero COMMAND --help` "
+        "explains a command.",
+    )
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -88,7 +96,3 @@ def _described(error: NonzeroError | OSError) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)
-
-
-if __name__ == "__main__":
-    run()

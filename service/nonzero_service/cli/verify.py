@@ -1,4 +1,4 @@
-"""``nonzero verify``: whether what is kept on disk is what was written, and the model its fold."""
+"""``nonzero verify``: checks that the files of a data directory are whole and agree with each other."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nonzero_service.commands.display import Display
-from nonzero_service.commands.extra import service_extra
-from nonzero_service.commands.options import as_json, data_directory
+from nonzero_service.cli.display import Display
+from nonzero_service.cli.extra import service_extra
+from nonzero_service.cli.options import as_json, data_directory
 
 if TYPE_CHECKING:
     from nonzero_service.models.verifying import Checked
@@ -20,14 +20,16 @@ __all__ = ["verify"]
 
 @click.command
 @data_directory
-@click.option("--model", help="The model's name; all unless given.")
+@click.option("--model", help="Check this model only.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @as_json
 def verify(data_dir: Path, model: str | None, quiet: bool, as_json: bool) -> None:
-    """Check the journal's chain and every snapshot, and fold the journal's rows against the newest.
+    """Check that the files of a data directory are as they were written, and agree with each other.
 
-    Nothing is changed; a service may be running. Exit status 1 where something is wrong, whether or not a
-    start would come up all the same, which is said too.
+    Every digest of the journal and of the snapshots is checked. Then the model is built anew from the journal
+    and compared with the newest snapshot. Nothing is changed, and the service may run meanwhile.
+
+    The exit status is 1 where something is wrong. The report says whether the service would still start.
     """
     with service_extra("verify"):
         from nonzero_service.models.data_directory import look_for

@@ -9,9 +9,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
-    from nonzero_service.commands.bar import Bar
+    from rich.progress import Progress
 
-__all__ = ["Display", "figures_line", "figures_table"]
+__all__ = ["Display", "figures_line", "figures_table", "number_text"]
 
 _BAR_SECONDS: Final = 0.25
 _LINE_SECONDS: Final = 2.0
@@ -23,11 +23,11 @@ class Display:
     Parameters
     ----------
     what
-        What is going on, in a word or two.
+        What the command does, in a word or two.
     total
-        How much there is to do, in any unit; None where nobody knows.
+        The amount of work, in any unit; None where nobody knows it.
     quiet
-        Only what is said is shown.
+        Show no progress, only the lines of :meth:`say`.
     """
 
     def __init__(self, what: str, total: int | None, quiet: bool = False) -> None:
@@ -36,11 +36,8 @@ class Display:
         self._total = total
         self._shown = time.monotonic()
         self._line = ""
-        self._bar: Bar | None = None
-        if not quiet and sys.stderr.isatty():
-            from nonzero_service.commands.bar import Bar  # rich takes 0.07 s to import
-
-            self._bar = Bar(what, total)
+        self._bar = _new_bar() if not quiet and sys.stderr.isatty() else None
+        self._task = self._bar.add_task(what, total=total, note="") if self._bar else None
         self._seconds = _BAR_SECONDS if self._bar else _LINE_SECONDS
 
     def __enter__(self) -> Self:
@@ -55,51 +52,81 @@ class Display:
             self._bar.stop()
 
     def show(self, done: int, note: Callable[[], str]) -> None:
-        """Show how far it has come, now and then.
+        """Show the progress, unless it was shown a moment ago.
 
         Parameters
         ----------
         done
             How much of the total is done.
         note
-            Says what to add; called only when something is shown, because figures take time to make.
+            Returns the text to show beside it. It is called only when something is shown, because figures
+            take time to compute.
         """
         now = time.monotonic()
-        if self._quiet or now - self._shown < self._seconds:
-            return
-        self._shown = now
-        self._update(done, note())
+        if now - self._shown >= self._seconds:
+            self._shown = now
+            self._update(done, note)
 
     def finish(self, done: int, note: str) -> None:
-        """Show the end."""
+        """Show that the work has ended.
+
+        Parameters
+        ----------
+        done
+            How much was done in all.
+        note
+            The text to show beside it.
+        """
         self._total = done if self._total is None else self._total
-        self._update(done, note)
+        self._update(done, lambda: note)
 
     def say(self, line: str) -> None:
-        """Print a line of its own, above the bar."""
+        """Print a line of its own, above the bar.
+
+        Parameters
+        ----------
+        line
+            The text, without an end of line.
+        """
         if self._bar:
-            self._bar.say(line)
+            self._bar.console.print(line, markup=False, soft_wrap=True)
         else:
             print(line, file=sys.stderr, flush=True)  # noqa: T201 - what a command says
 
-    def _update(self, done: int, note: str) -> None:
+    def _update(self, done: int, note: Callable[[], str]) -> None:
         if self._quiet:
             return
-        if self._bar:
-            self._bar.update(done, self._total, note)
+        if self._bar and self._task is not None:
+            self._bar.update(self._task, completed=done, total=self._total, note=note())
             return
         share = f"{done / self._total:4.0%}, " if self._total else ""
-        line = f"{self._what}: {share}{note}"
+        line = f"{self._what}: {share}{note()}"
         if line != self._line:
             self._line = line
             self.say(line)
 
 
+def _new_bar() -> Progress:
+    from rich.console import Console  # here: rich takes 0.07 s to import
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[note]}"),
+        console=Console(stderr=True, highlight=False),
+    )
+
+
 def figures_line(figures: Mapping[str, float | None]) -> str:
     """Return the figures of progressive validation in one line."""
     return (
-        f"{_number(figures['examples'], ',.0f')} examples, log loss {_number(figures['log_loss'], '.5f')}, "
-        f"AUC {_number(figures['auc'], '.4f')}, calibration {_number(figures['calibration'], '.3f')}"
+        f"{number_text(figures['examples'], ',.0f')} examples, "
+        f"log loss {number_text(figures['log_loss'], '.5f')}, "
+        f"AUC {number_text(figures['auc'], '.4f')}, "
+        f"calibration {number_text(figures['calibration'], '.3f')}"
     )
 
 
@@ -116,13 +143,14 @@ _ROWS: Final = {
 
 
 def figures_table(figures: Mapping[str, float | None]) -> str:
-    """Return the figures that are there, one a line, their names beside them."""
+    """Return the known figures that are given, one a line, each after its name."""
     return "\n".join(
-        f"{title:<22}{_number(figures[key], form):>14}"
+        f"{title:<22}{number_text(figures[key], form):>14}"
         for key, (title, form) in _ROWS.items()
         if key in figures
     )
 
 
-def _number(value: float | None, form: str) -> str:
+def number_text(value: float | None, form: str) -> str:
+    """Return a number in a format of :func:`format`; ``undefined`` for None."""
     return "undefined" if value is None else format(value, form)

@@ -15,19 +15,11 @@ from numpy.typing import NDArray
 from nonzero import LogisticRegression
 from nonzero.formats import Parsed
 from nonzero.sources.examples import read_examples, usable
-from nonzero_service.commands.conflicts import conflicts_said
-from nonzero_service.commands.display import Display
-from nonzero_service.commands.options import (
-    FILE_HELP,
-    NEW_FILE,
-    Reading,
-    interactions,
-    interactions_of,
-    reading_again,
-    source_of,
-)
-from nonzero_service.commands.rejects import Rejects
-from nonzero_service.commands.tables import reader_alike
+from nonzero_service.cli.display import Display
+from nonzero_service.cli.notices import RejectedLines, conflict_lines
+from nonzero_service.cli.options import FILE_HELP, NEW_FILE, interactions, listed, source_of
+from nonzero_service.cli.reading import Reading, reading_again
+from nonzero_service.cli.tables import reader_alike
 
 __all__ = ["predict"]
 
@@ -38,11 +30,13 @@ __all__ = ["predict"]
     "--model",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     required=True,
-    help="A file that train saved.",
+    help="The model: a file that train saved.",
 )
-@click.option("--output", type=NEW_FILE, help="Write here instead of to stdout.")
+@click.option("--output", type=NEW_FILE, help="Write the probabilities here, not to stdout.")
 @click.option(
-    "--allow-missing", is_flag=True, help="csv: predict though columns are missing that the model knows."
+    "--allow-missing",
+    is_flag=True,
+    help="csv: predict although columns are missing that the model was trained on.",
 )
 @reading_again
 @interactions
@@ -54,21 +48,23 @@ def predict(
     reading: Reading,
     interactions: Sequence[str],
 ) -> None:
-    """Predict every example of a file: one probability an example, in order. Labels are not looked at.
+    """Print the probability of a click for each example of a file, one a line, in order.
 
-    The columns of a csv file are what train found them to be; nothing is written where one is missing. The
-    model brings its interactions; where they are given here, they must be the same.
-    A line that cannot be read answers nan in its place, the reason goes to stderr, and the exit status is 1.
-    Blank lines of VW text and libsvm, and libsvm's comments, are no examples, and answer nothing.
+    Labels in the file are ignored. For a line that cannot be read, nan is printed, the reason goes to stderr,
+    and the exit status is 1. Blank lines of VW text and libsvm, and comments of libsvm, are no examples.
+
+    The columns of a csv file are read as train found them. Where one is missing, nothing is printed.
+
+    The model has its own interactions. Where --interactions is given, it must name the same.
     """
     source = source_of(file)
-    expected = {"interactions": interactions_of(interactions)} if interactions else {}
+    expected = {"interactions": listed(interactions)} if interactions else {}
     learner = LogisticRegression.load(model, **expected)
     if reading.format_of(source) == "csv":
         reader = reader_alike(learner, source, reading, allow_missing=allow_missing)
     else:
         reader = reading.reader(source, learner.schema)
-    rejects = Rejects()
+    rejected = RejectedLines()
     done = 0
     with ExitStack() as stack:
         out = sys.stdout if output is None else stack.enter_context(output.open("w"))
@@ -77,16 +73,16 @@ def predict(
         for parsed in stack.enter_context(closing(read_examples(source, reader))):
             rows = usable(parsed, learner.bits, labelled=False)
             out.write(_lines(rows, learner.predict(rows.batch)))
-            rejects.report(source.name, rows.errors, display.say)
+            rejected.report(source.name, rows.errors, display.say)
             done += len(rows.batch)
             display.show(source.position, partial("{:,} examples".format, done))
         for note in reader.format.notes:
             display.say(f"{source.name}: {note}")
         display.finish(source.position, f"{done:,} examples")
-    rejects.finish(display.say)
-    for line in conflicts_said(learner.schema):
+    rejected.finish(display.say)
+    for line in conflict_lines(learner.schema):
         display.say(line)
-    if rejects.count:
+    if rejected.count:
         raise click.exceptions.Exit(1)
 
 

@@ -1,4 +1,4 @@
-"""``nonzero refold``: the same clicks in a larger or smaller table."""
+"""``nonzero refold``: a served model rebuilt with a larger or smaller table."""
 
 from __future__ import annotations
 
@@ -6,23 +6,29 @@ from pathlib import Path
 
 import click
 
-from nonzero_service.commands.display import Display, figures_line
-from nonzero_service.commands.extra import service_extra
-from nonzero_service.commands.options import NEW_FILE, data_directory
+from nonzero_service.cli.display import Display, figures_line
+from nonzero_service.cli.extra import service_extra
+from nonzero_service.cli.options import NEW_FILE, data_directory
 
 __all__ = ["refold"]
 
 
 @click.command
 @data_directory
-@click.option("--bits", type=click.IntRange(1, 30), required=True, help="log2 of the number of slots.")
+@click.option(
+    "--bits", type=click.IntRange(1, 30), required=True, help="The new table's size: 2**bits slots."
+)
 @click.option("--model", default="default", show_default=True, help="The model's name.")
-@click.option("--output", type=NEW_FILE, help="Where to save it; else MODEL-BITS.safetensors, here.")
+@click.option(
+    "--output",
+    type=NEW_FILE,
+    help="Save the new model here. Otherwise in the working directory, as MODEL-BITS.safetensors.",
+)
 def refold(data_dir: Path, bits: int, model: str, output: Path | None) -> None:
-    """Fold a whole kept journal anew into a larger or smaller table, and save the model.
+    """Build a model with a table of another size from the journal of a served model, and save it.
 
-    Nothing in DATA_DIR is changed; a service may be running. It must have kept every row
-    (--journal-retention all). Serve the result with `serve --import`, or PUT it as a model.
+    The journal must be whole: the service must have run with --journal-retention all. Nothing in DATA_DIR is
+    changed, and the service may run meanwhile. `nonzero serve --import` serves the new model.
     """
     with service_extra("refold"):
         from nonzero_service.models.data_directory import models_in
