@@ -8,6 +8,8 @@ import pty
 import re
 import subprocess
 import sys
+from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 from typing import Protocol
 
@@ -16,7 +18,7 @@ import pytest
 import zstandard
 
 from command_line import COMMAND, nonzero
-from nonzero import FTRL, AdaGrad, LogisticRegression, formats
+from nonzero import FTRL, AdaGrad, LogisticRegression, __version__, formats
 from nonzero_service.cli import main
 from real_data import real_data
 
@@ -70,6 +72,19 @@ def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> R
         return subprocess.CompletedProcess(arguments, int(exited.value.code or 0), captured.out, captured.err)
 
     return run_here
+
+
+def test_the_version_is_that_of_the_package_and_takes_no_time(run: Run) -> None:
+    assert run("--version").stdout == f"nonzero {__version__}\n"
+    assert __version__ == version("nonzero")
+    look = "import sys, nonzero; print('importlib.metadata' in sys.modules)"  # it takes 30 ms to import
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("package", ["nonzero", "nonzero_service"])
+def test_type_checkers_are_told_of_types(package: str) -> None:
+    assert (files(package) / "py.typed").is_file()
 
 
 def test_train_learns_what_the_library_learns_and_reports_it(clicks: Path, trained: Path) -> None:

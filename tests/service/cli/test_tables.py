@@ -162,6 +162,9 @@ def test_a_schema_is_options_or_a_file_for_every_format(tmp_path: Path) -> None:
     assert (learned.schema, learned.examples) == (expected, 3)
     shown = nonzero_here("inspect", model).stdout
     assert "schema: 1 category, 2 number, 1 ignore; all others: refuse" in shown
+    said = ("--schema", '{"site": "category", "bid": "number"}')  # as JSON
+    done = nonzero_here("train", files[1], *said, "--bits", "8", "--model", model)
+    assert LogisticRegression.load(model).schema == Schema({"site": "category", "bid": "number"})
     done = nonzero_here("train", files[1], "--namespace-separator", "^", "--bits", "8", "--model", model)
     assert LogisticRegression.load(model).schema.namespace_separator == "^"
 
