@@ -8,7 +8,7 @@ import click
 
 from nonzero_service.cli.extra import service_extra
 from nonzero_service.cli.options import DIRECTORY, FILE_HELP, bits, learning_rate, optimizer_of, source_of
-from nonzero_service.cli.reading import Reading, reading
+from nonzero_service.cli.reading import ReadingOptions, reading
 from nonzero_service.cli.tables import reader_of, tables_of
 
 __all__ = ["demo"]
@@ -59,7 +59,7 @@ def demo(
     examples: int,
     seed: int,
     chunk: int,
-    reading: Reading,
+    reading: ReadingOptions,
     bits: int,
     learning_rate: str,
 ) -> None:

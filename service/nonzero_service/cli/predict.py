@@ -18,7 +18,7 @@ from nonzero.sources.examples import read_examples, usable
 from nonzero_service.cli.display import Display
 from nonzero_service.cli.notices import RejectedLines, conflict_lines
 from nonzero_service.cli.options import FILE_HELP, NEW_FILE, interactions, listed, source_of
-from nonzero_service.cli.reading import Reading, reading_again
+from nonzero_service.cli.reading import ReadingOptions, reading_again
 from nonzero_service.cli.tables import reader_alike
 
 __all__ = ["predict"]
@@ -45,7 +45,7 @@ def predict(
     model: Path,
     output: Path | None,
     allow_missing: bool,
-    reading: Reading,
+    reading: ReadingOptions,
     interactions: Sequence[str],
 ) -> None:
     """Print the probability of a click for each example of a file, one a line, in order.

@@ -16,7 +16,7 @@ from nonzero.sources.files import Source, format_of
 from nonzero_service.cli.options import listed
 from nonzero_service.schema_texts import read_schema
 
-__all__ = ["Reading", "reading", "reading_again"]
+__all__ = ["ReadingOptions", "reading", "reading_again"]
 
 _TABLE: Final = (
     click.option(
@@ -74,7 +74,7 @@ _DELIMITERS: Final = {"tab": "\t", "\\t": "\t"}
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadingOptions:
     """How a file is read, as the options say it. None, or nothing, where they do not."""
 
     format: str | None = None
@@ -201,8 +201,10 @@ def reading_again(command: Callable[..., None]) -> Callable[..., None]:
 def _with_options(command: Callable[..., None], options: Sequence[Any]) -> Callable[..., None]:
     @wraps(command)
     def read(*given: Any, format_: str | None, schema: str | None = None, **others: Any) -> None:
-        said = {name: others.pop(name) for name in tuple(others) if name in Reading.__dataclass_fields__}
-        command(*given, reading=Reading(format_, schema_text=schema, **said), **others)
+        said = {
+            name: others.pop(name) for name in tuple(others) if name in ReadingOptions.__dataclass_fields__
+        }
+        command(*given, reading=ReadingOptions(format_, schema_text=schema, **said), **others)
 
     for option in reversed(options):
         read = option(read)

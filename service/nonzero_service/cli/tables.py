@@ -13,7 +13,7 @@ from nonzero.formats import Reader
 from nonzero.sources.files import Source
 from nonzero.sources.tables import Tables, head_of, judge_tables
 from nonzero_service.cli.options import listed
-from nonzero_service.cli.reading import Reading
+from nonzero_service.cli.reading import ReadingOptions
 
 __all__ = ["reader_alike", "reader_of", "remember", "tables_of"]
 
@@ -21,7 +21,7 @@ _NOTE: Final = "csv"
 _FIELDS: Final = "fields"  # as the service notes them: for who is told of fields
 
 
-def tables_of(sources: Sequence[Source], schema: Schema, reading: Reading) -> Tables | None:
+def tables_of(sources: Sequence[Source], schema: Schema, reading: ReadingOptions) -> Tables | None:
     """Decide what the columns are of those files that are tables; None where none is.
 
     Raises
@@ -45,7 +45,7 @@ def tables_of(sources: Sequence[Source], schema: Schema, reading: Reading) -> Ta
     return found
 
 
-def reader_of(source: Source, schema: Schema, reading: Reading, tables: Tables | None) -> Reader:
+def reader_of(source: Source, schema: Schema, reading: ReadingOptions, tables: Tables | None) -> Reader:
     """Return a file's reader, which takes a table's columns for what was decided."""
     judged = reading.format_of(source) == _NOTE and tables is not None
     return reading.reader(source, schema, **({"boolean": tables.boolean} if judged and tables else {}))
@@ -63,7 +63,7 @@ def remember(model: LogisticRegression, tables: Tables) -> None:
 
 
 def reader_alike(
-    model: LogisticRegression, source: Source, reading: Reading, *, allow_missing: bool
+    model: LogisticRegression, source: Source, reading: ReadingOptions, *, allow_missing: bool
 ) -> Reader:
     """Return a reader that reads a table as those that a model was trained on, and looks at no label.
 

@@ -30,7 +30,7 @@ from nonzero_service.cli.options import (
     optimizer,
     source_of,
 )
-from nonzero_service.cli.reading import Reading, reading
+from nonzero_service.cli.reading import ReadingOptions, reading
 from nonzero_service.cli.tables import reader_of, remember, tables_of
 
 __all__ = ["train"]
@@ -55,7 +55,7 @@ __all__ = ["train"]
 def train(
     files: Sequence[str],
     model: Path | None,
-    reading: Reading,
+    reading: ReadingOptions,
     bits: int,
     learning_rate: str,
     optimizer: str,
