@@ -77,6 +77,16 @@ def test_every_page_is_reached_from_the_readme() -> None:
 
 
 @LATER
+@pytest.mark.parametrize("root", ["core/nonzero", "service/nonzero_service"])
+def test_the_architecture_names_every_folder(root: str) -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+    section = text[text.index(f"`{root}/` is ") :].partition("\n\n`")[0].partition("\n| elsewhere")[0]
+    named_there = re.findall(r"^\| `(\w+)/` \|", section, re.MULTILINE)
+    there = [path.name for path in (ROOT / root).iterdir() if (path / "__init__.py").exists()]
+    assert sorted(named_there) == sorted(there)
+
+
+@LATER
 def test_the_python_in_how_to_change_it_runs() -> None:
     blocks = re.findall(
         r"^```python\n(.*?)^```$", (ROOT / "docs/changing.md").read_text(), re.MULTILINE | re.DOTALL
