@@ -1,9 +1,9 @@
 """``python -m bench.builds ../before``: this checkout against another, row by row, by processor time.
 
 Each checkout runs our side of its own benchmarks in a process of its own, with its own environment, and the
-two take turns. A row that the clock tells is told by processor time here; what a row tells otherwise (requests
-for a second of the server's processor time, a percentile, memory) stays as it is. The ratio says how much
-dearer this checkout is, with the interval of its mean that Student's t gives.
+two take turns. A row that the clock tells is told by processor time here; what a row tells otherwise
+(requests for a second of processor time, a percentile, memory) stays as it is. The ratio says how much dearer
+this checkout is, with the interval of its mean that Student's t gives.
 """
 
 from __future__ import annotations
