@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.arithmetic.intrinsics import address_of, byte_at, word_at
-from nonzero.batches.hashing import begin_name, hash_name, low_bytes, to_field, to_index
 from nonzero.compiled import cold, inlined, kernel, types
+from nonzero.fields.hashing import begin_name, hash_name, low_bytes, to_field, to_index
 
 __all__ = [
     "BEGIN",
@@ -80,7 +80,7 @@ MASK, DEFAULT, FULL, PATTERNS, BEGIN, PATTERN_WORDS = range(6)
 # The words of an entry, a cache line: the length + 1 and, from bit 32 on, a part of the hash; the first
 # eight bytes of the name; the last eight of one that is longer; where it is in the text; the kind, from bit 8
 # on the kind that it first came in under INFER, from bit 16 on the field's number; how ``name=`` begins a
-# feature's name (:func:`nonzero.batches.hashing.begun`); the index of the name itself.
+# feature's name (:func:`nonzero.fields.hashing.begun`); the index of the name itself.
 ENTRY: Final = 8
 KEY, HEAD, TAIL, PLACE, WHAT, BEGINNING, INDEX = range(7)
 

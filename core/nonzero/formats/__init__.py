@@ -6,11 +6,13 @@ A format's module, and with it the compilation of its parser, is imported when t
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Final
 
-from nonzero.batches.batch import Batch
+from nonzero.batches.batch import Batch, Dicts
 from nonzero.errors import FormatError, SettingsError
+from nonzero.fields.schema import Schema
 from nonzero.formats.reading import MAX_LINE, Buffer, Format, Parsed, Reader
 
 __all__ = ["NAMES", "Format", "Parsed", "Reader", "parse", "reader"]
@@ -93,3 +95,12 @@ def parse(data: Buffer, format: str, **options: Any) -> Batch:
         more = f"; and {len(errors) - NAMED_LINES} more" if len(errors) > NAMED_LINES else ""
         raise FormatError(f"{len(errors)} lines cannot be read as {format}: {named}{more}", errors)
     return Batch.concatenate([part.batch for part in parts if len(part.batch)])
+
+
+def _hash_dicts(examples: Dicts, schema: Schema | Mapping[str, Any] | None) -> Batch:
+    from nonzero.formats.json_features import batch_of_features  # here: files of other formats need no JSON
+
+    return batch_of_features(examples, schema)
+
+
+Batch.hash_dicts = _hash_dicts

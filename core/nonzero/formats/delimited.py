@@ -28,10 +28,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.batches.hashing import field_of, index_of
 from nonzero.errors import FormatError, InputError, SettingsError
 from nonzero.fields import known
-from nonzero.fields.known import INFER, ContradictionError, Fields
+from nonzero.fields.counts import ContradictionError, Fields
+from nonzero.fields.hashing import field_of, index_of
+from nonzero.fields.known import INFER
 from nonzero.fields.schema import Schema
 from nonzero.formats.delimited_labels import LABELS, find_label, label_of_cell
 from nonzero.formats.delimited_rows import (

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from nonzero.batches.batch import Batch
 from nonzero.errors import FormatError, InputError, LineError
-from nonzero.fields.known import untracked
 from nonzero.fields.lookup import EVENTS
-from nonzero.fields.schema import Schema
+from nonzero.fields.schema import Schema, untracked
 from nonzero.formats.json_plain import Members, decode, shown_value
 from nonzero.formats.json_workspace import ROWS_AT_ONCE, own_workspace
 from nonzero.formats.reading import Buffer, Parsed

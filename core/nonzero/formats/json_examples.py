@@ -16,9 +16,9 @@ from typing import Final
 import numpy as np
 
 from nonzero.arithmetic.intrinsics import address_of, trailing_zeros
-from nonzero.batches.batch import MAX_INDEX, MAX_WEIGHT
-from nonzero.batches.hashing import NO_FIELD, begin_name, hash_rest, to_field, to_index
+from nonzero.batches.limits import MAX_ID, MAX_INDEX, MAX_WEIGHT
 from nonzero.compiled import inlined, kernel, outlined, types
+from nonzero.fields.hashing import NO_FIELD, begin_name, hash_rest, to_field, to_index
 from nonzero.fields.lookup import (
     BEGINNING,
     CATEGORY,
@@ -37,7 +37,6 @@ from nonzero.fields.lookup import (
     kind_at,
     leaves_new,
 )
-from nonzero.formats.json_plain import MAX_ID
 from nonzero.formats.json_text import (
     QUOTE,
     copy_number,

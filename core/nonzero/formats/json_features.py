@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 
-from nonzero.batches.batch import Batch
+from nonzero.batches.batch import Batch, Dicts
 from nonzero.errors import BatchError, InputError
-from nonzero.fields.known import Fields, untracked
-from nonzero.fields.schema import Schema
+from nonzero.fields.counts import Fields
+from nonzero.fields.schema import Schema, untracked
 from nonzero.formats.json_plain import row_of
 from nonzero.formats.json_workspace import ROWS_AT_ONCE, Workspace, own_workspace
 
@@ -28,9 +28,7 @@ AS_THEY_ARE: Final = frozenset({str, int, float, bool, type(None)})
 TIMES: Final = (datetime.date, datetime.time)  # a datetime, and so a Timestamp, is a date
 
 
-def batch_of_features(
-    examples: Iterable[Mapping[str, Any]], schema: Schema | Mapping[str, Any] | None = None
-) -> Batch:
+def batch_of_features(examples: Dicts, schema: Schema | Mapping[str, Any] | None = None) -> Batch:
     """Hash features given as mappings, an example each; see :meth:`nonzero.Batch.from_dicts`.
 
     The mappings are written as JSON, by msgspec, and read as it is; what JSON has no form for is given one
@@ -49,7 +47,7 @@ def batch_of_features(
         workspace.fields.take()
 
 
-def _read(examples: Iterable[Mapping[str, Any]], workspace: Workspace) -> Batch:
+def _read(examples: Dicts, workspace: Workspace) -> Batch:
     batches: list[Batch] = []
     first = 0
     rest = iter(examples)

@@ -8,21 +8,16 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final, NoReturn
 
-from nonzero.batches.batch import MAX_INDEX
-from nonzero.batches.hashing import NO_FIELD, field_of, index_of
+from nonzero.batches.limits import MAX_ID, MAX_INDEX, MAX_TIME
 from nonzero.errors import InputError
-from nonzero.fields.known import CATEGORY, IGNORE, INFER, NUMBER, ContradictionError, Fields
+from nonzero.fields.counts import ContradictionError, Fields
+from nonzero.fields.hashing import NO_FIELD, field_of, index_of
+from nonzero.fields.known import CATEGORY, IGNORE, INFER, NUMBER
 from nonzero.fields.texts import FALSE, TRUE, text_of_number
 from nonzero.formats.numbers import number_of, value_of, weight_of
 from nonzero.formats.rows import Row
 
-__all__ = ["MAX_ID", "Members", "decode", "named_features", "row_of", "shown_value"]
-
-MAX_ID: Final = 255
-"""The longest id, in characters."""
-
-MAX_TIME: Final = 10**18
-"""Times are below this, in milliseconds: 30 million years."""
+__all__ = ["Members", "decode", "named_features", "row_of", "shown_value"]
 
 MEMBERS: Final = ("features", "indices", "values", "label", "weight", "id", "time")
 

@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 
 from nonzero.arithmetic.intrinsics import trailing_zeros
-from nonzero.batches.hashing import finish, mix_word
 from nonzero.compiled import inlined, outlined
+from nonzero.fields.hashing import finish, mix_word
 from nonzero.formats.numbers import MAX_DIGITS, MAX_POWER, POWERS, scan_digits
 from nonzero.formats.words import HIGH_BITS, half_at, store_word, word_at, zero_bytes
 

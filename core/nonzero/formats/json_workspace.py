@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from nonzero.batches.batch import Batch
 from nonzero.errors import InputError
-from nonzero.fields.known import Fields, untracked
+from nonzero.fields.counts import Fields
 from nonzero.fields.lookup import EVENTS, NEW_LINES
-from nonzero.fields.schema import Schema
+from nonzero.fields.schema import Schema, untracked
 from nonzero.formats.json_examples import read_examples
 from nonzero.formats.json_plain import row_of
 from nonzero.formats.json_text import MARGIN
@@ -41,7 +41,7 @@ class Workspace:
     def use(self, schema: Schema) -> None:
         """Read by a schema from now on."""
         self.schema = schema
-        self.fields = schema.known.of_thread()
+        self.fields = Fields.of_thread(schema)
 
     def _reserve(self, size: int) -> None:
         self.size = size

@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.arithmetic.intrinsics import address_of, byte_at
-from nonzero.batches.batch import MAX_INDEX
-from nonzero.batches.hashing import NO_FIELD
+from nonzero.batches.limits import MAX_INDEX
 from nonzero.compiled import inlined, kernel, types
 from nonzero.errors import InputError
-from nonzero.fields.known import Fields, untracked
-from nonzero.fields.schema import Schema
+from nonzero.fields.counts import Fields
+from nonzero.fields.hashing import NO_FIELD
+from nonzero.fields.schema import Schema, untracked
 from nonzero.formats.numbers import (
     label_of,
     label_of_number,

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.errors import InputError
-from nonzero.fields.known import Fields
+from nonzero.fields.counts import Fields
 from nonzero.fields.schema import Schema
 from nonzero.formats.json_examples import read_examples
 from nonzero.formats.json_plain import row_of

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from nonzero.arithmetic.intrinsics import byte_at
-from nonzero.batches.batch import MAX_VALUE, MAX_WEIGHT
+from nonzero.batches.limits import MAX_VALUE, MAX_WEIGHT
 from nonzero.compiled import inlined
 from nonzero.errors import InputError
 

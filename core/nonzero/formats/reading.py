@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nonzero.batches.batch import Batch
 from nonzero.errors import FormatError, InputError, LineError
 from nonzero.fields.conflicts import NO_CONFLICTS
-from nonzero.fields.known import Fields
+from nonzero.fields.counts import Fields
 from nonzero.formats.rows import PLAIN, Row, Rows, assemble, assemble_with, summarize
 
 __all__ = ["MAX_LINE", "PADDING", "Buffer", "Format", "Parsed", "Reader"]

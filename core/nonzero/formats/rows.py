@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.batches.batch import Batch
-from nonzero.batches.hashing import NO_FIELD
 from nonzero.batches.ids import Ids
 from nonzero.compiled import kernel, types
+from nonzero.fields.hashing import NO_FIELD
 
 __all__ = [
     "BUFFER",

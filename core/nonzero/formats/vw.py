@@ -41,9 +41,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.batches.hashing import NAMES_AT_ONCE, field_of, index_of
 from nonzero.errors import InputError, SettingsError
-from nonzero.fields.known import CATEGORY, IGNORE, INFER, NUMBER, ContradictionError, Fields
+from nonzero.fields.counts import ContradictionError, Fields
+from nonzero.fields.hashing import NAMES_AT_ONCE, field_of, index_of
+from nonzero.fields.known import CATEGORY, IGNORE, INFER, NUMBER
 from nonzero.fields.schema import SEPARATORS, Schema
 from nonzero.formats.numbers import label_of, number_of, shown, value_of, weight_of
 from nonzero.formats.reading import BYTE_ORDER_MARK, Format

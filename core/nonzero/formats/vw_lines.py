@@ -12,8 +12,9 @@ from typing import Final
 import numpy as np
 
 from nonzero.arithmetic.intrinsics import address_of, byte_at, marks_at, put_word, trailing_zeros, word_at
-from nonzero.batches.batch import MAX_WEIGHT
-from nonzero.batches.hashing import (
+from nonzero.batches.limits import MAX_WEIGHT
+from nonzero.compiled import cold, inlined, kernel, types
+from nonzero.fields.hashing import (
     NAMES_AT_ONCE,
     begin_name,
     hash_name,
@@ -22,7 +23,6 @@ from nonzero.batches.hashing import (
     put_name,
     to_field,
 )
-from nonzero.compiled import cold, inlined, kernel, types
 from nonzero.fields.lookup import (
     BEGINNING,
     CATEGORY,

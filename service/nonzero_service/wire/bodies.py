@@ -15,7 +15,7 @@ import numpy as np
 from starlette.types import Receive
 
 from nonzero import Batch, Schema, formats
-from nonzero.batches.batch import MAX_WEIGHT
+from nonzero.batches.limits import MAX_WEIGHT
 from nonzero.formats import Parsed
 from nonzero.sources.examples import without
 from nonzero_service.learning.idempotency import Fingerprint

@@ -24,7 +24,7 @@ import numpy as np
 from nonzero.arithmetic.intrinsics import like, load, store, total
 from nonzero.arithmetic.lanes import log
 from nonzero.compiled import inlined, outlined
-from nonzero.evidence.arrays import AGED, AHEAD, ARMED, BEHIND, LAST_RESTART, ORDINARY, RESTARTS
+from nonzero.kernels.evidence.arrays import AGED, AHEAD, ARMED, BEHIND, LAST_RESTART, ORDINARY, RESTARTS
 
 __all__ = ["watch"]
 

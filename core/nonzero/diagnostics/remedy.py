@@ -6,16 +6,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nonzero.errors import SettingsError
 from nonzero.rules.optimizers import AdaGrad, Rule
-from nonzero.state.table import Table
 
 __all__ = ["rescale"]
 
 
-def rescale(table: Table, lanes: Sequence[Rule], remedy: Mapping[str, Any], dry_run: bool) -> dict[str, Any]:
+def rescale(
+    squares: NDArray[np.float32], lanes: Sequence[Rule], remedy: Mapping[str, Any], dry_run: bool
+) -> dict[str, Any]:
     """Apply a remedy, or say what it would do: see :meth:`nonzero.LogisticRegression.apply_remedy`.
+
+    Parameters
+    ----------
+    squares
+        float32[slots + 1, lanes]: the table's accumulators, changed in place.
+    lanes
+        Their rules.
+    remedy
+        ``{"action": "rescale", "factor": 0.01, "lanes": [0, 1]}``.
+    dry_run
+        Whether nothing is changed.
 
     Raises
     ------
@@ -23,7 +36,6 @@ def rescale(table: Table, lanes: Sequence[Rule], remedy: Mapping[str, Any], dry_
         For a remedy that is none, or of lanes that do not follow AdaGrad.
     """
     factor, chosen = _read(remedy, lanes)
-    squares = table.accumulators
     changes = [
         {
             "lane": k,

@@ -16,7 +16,7 @@ import numpy as np
 
 from nonzero.arithmetic.lanes import exp, log
 from nonzero.compiled import inlined, outlined
-from nonzero.evidence.arrays import (
+from nonzero.kernels.evidence.arrays import (
     AGED,
     BLOCKS,
     CHALLENGERS,
@@ -38,9 +38,9 @@ from nonzero.evidence.arrays import (
     RESIDUAL2,
     SUMS,
 )
-from nonzero.evidence.restarts import watch
-from nonzero.validation.progressive import LARGEST_WEIGHT, LEARNED, POSITIVE, PREDICTED
-from nonzero.validation.progressive import LOSS as LOSS_SUM
+from nonzero.kernels.evidence.restarts import watch
+from nonzero.kernels.progress import LARGEST_WEIGHT, LEARNED, POSITIVE, PREDICTED
+from nonzero.kernels.progress import LOSS as LOSS_SUM
 
 __all__ = ["put_away"]
 

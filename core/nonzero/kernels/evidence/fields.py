@@ -13,7 +13,7 @@ import numpy as np
 from nonzero.arithmetic.intrinsics import lane, load
 from nonzero.arithmetic.lanes import softplus
 from nonzero.compiled import inlined
-from nonzero.evidence.arrays import (
+from nonzero.kernels.evidence.arrays import (
     AGED,
     CHALLENGERS,
     FIELD_DIFFERENCE,
