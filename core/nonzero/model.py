@@ -18,7 +18,7 @@ from nonzero.errors import BatchError
 from nonzero.features.inputs import NO_VALUES
 from nonzero.features.interactions import check_declared
 from nonzero.fields.schema import Schema
-from nonzero.formats.rows import NAMED, VALUED
+from nonzero.formats.row_arrays import NAMED, VALUED
 from nonzero.kernels.evidence.arrays import RESTARTS, forget
 from nonzero.kernels.progress import LOSS, POSITIVE, RECENT, WEIGHT
 from nonzero.persistence.persistent import Persistent

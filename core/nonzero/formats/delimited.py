@@ -30,10 +30,11 @@ from numpy.typing import NDArray
 
 from nonzero.errors import FormatError, InputError, SettingsError
 from nonzero.fields import known
-from nonzero.fields.counts import ContradictionError, Fields
+from nonzero.fields.counts import ContradictionError
 from nonzero.fields.hashing import field_of, index_of
 from nonzero.fields.known import INFER
 from nonzero.fields.schema import Schema
+from nonzero.formats.assembly import PlainRow
 from nonzero.formats.delimited_labels import LABELS, find_label, label_of_cell
 from nonzero.formats.delimited_rows import (
     BOOLEAN,
@@ -54,10 +55,10 @@ from nonzero.formats.delimited_text import (
     records,
     split_cells,
 )
+from nonzero.formats.format import Format
 from nonzero.formats.judging import Judge
 from nonzero.formats.numbers import number_of, shown, value_of
-from nonzero.formats.reading import Format
-from nonzero.formats.rows import Row, Rows
+from nonzero.formats.row_arrays import RowArrays
 
 __all__ = ["Delimited"]
 
@@ -132,8 +133,7 @@ class Delimited(Format):
             raise SettingsError(
                 f"the column {twice!r} is named twice among label, numeric and ignore; name it once"
             )
-        self.schema = Schema() if schema is None else Schema.of(schema)
-        self.fields = Fields(self.schema)
+        super().__init__(schema)
         for column, kind in [*((c, "number") for c in self.numeric), *((c, "ignore") for c in self.ignore)]:
             declared = self.schema.fields.get(column, kind)
             if declared != kind:
@@ -218,7 +218,7 @@ class Delimited(Format):
             self._note_categories()
         return True
 
-    def read(self, data: NDArray[np.uint8], end: int, rows: Rows) -> int:
+    def read(self, data: NDArray[np.uint8], end: int, rows: RowArrays) -> int:
         """Parse whole lines by compiled code."""
         self.judge(data, end)
         n, left = map(int, read_rows(data, end, rows, self._columns, self.delimiter[0]))
@@ -233,40 +233,25 @@ class Delimited(Format):
                 self.fields.count(column, int(nonzeros.sum()))
         return n
 
-    def parse_line(self, line: bytes) -> Row:
+    def parse_line(self, line: bytes) -> PlainRow:
         """Parse one line in Python."""
-        try:
-            return self._parse(line)
-        except InputError as error:
-            self.fields.refused(error)
-            raise
-
-    def _parse(self, line: bytes) -> Row:
         cells = split_cells(line, self.delimiter)
         if len(cells) != len(self.columns):
             raise InputError(f"the line has {len(cells)} cells, the header {len(self.columns)}")
-        label = 0.0 if self._columns.positive.size else float("nan")
-        features: list[tuple[int, float, int]] = []
+        row = PlainRow(label=0.0 if self._columns.positive.size else float("nan"))
         for column, kind, cell in zip(self.columns, self._columns.kinds, cells, strict=True):
             if not cell or kind == LEFT_OUT:
                 continue
             if kind == LABEL:
-                label = label_of_cell(cell, self.positive)
+                row.label = label_of_cell(cell, self.positive)
             elif kind in (CATEGORY, BOOLEAN):
                 cell = _BOOLEANS.get(cell, cell) if kind == BOOLEAN else cell
-                features.append((index_of(column.encode() + b"=" + cell), 1.0, field_of(column)))
+                row.add(index_of(column.encode() + b"=" + cell), 1.0, field_of(column))
             else:
-                value = value_of(self._number_of(column, cell), cell)
-                if value:
-                    features.append((index_of(column), value, field_of(column)))
+                row.add(index_of(column), value_of(self._number_of(column, cell), cell), field_of(column))
         for column in self._conflicting:
-            self.fields.count(column, sum(field == field_of(column) for _, _, field in features))
-        return Row(
-            indices=[index for index, _, _ in features],
-            values=[value for _, value, _ in features],
-            fields=[field for _, _, field in features],
-            label=label,
-        )
+            self.fields.count(column, row.fields.count(field_of(column)))
+        return row
 
     def features(self, record: bytes) -> dict[str, str | float]:
         """Return the features of a record that can be read, by name, as an example in JSON has them."""

@@ -12,7 +12,7 @@ from nonzero.arithmetic.intrinsics import trailing_zeros
 from nonzero.compiled import inlined, kernel, types
 from nonzero.fields.hashing import BYTES, finish, mix_word, to_index
 from nonzero.formats.numbers import label_of_number, scan_number, value_within
-from nonzero.formats.rows import BUFFER, ROWS
+from nonzero.formats.row_arrays import BUFFER, ROWS
 from nonzero.formats.words import EVERY_BYTE, half_at, word_at, zero_bytes
 
 __all__ = ["BOOLEAN", "CATEGORY", "LABEL", "LEFT_OUT", "NUMBER", "Columns", "hash_start", "read_rows"]

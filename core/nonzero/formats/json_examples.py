@@ -48,7 +48,7 @@ from nonzero.formats.json_text import (
     special_bytes,
 )
 from nonzero.formats.numbers import scan_number, value_within
-from nonzero.formats.rows import BUFFER, ROWS
+from nonzero.formats.row_arrays import BUFFER, ROWS
 from nonzero.formats.words import store_word, word_at
 
 __all__ = ["read_examples"]

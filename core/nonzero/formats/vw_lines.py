@@ -42,7 +42,7 @@ from nonzero.fields.lookup import (
     leaves_new,
 )
 from nonzero.formats.numbers import label_of_number, scan_number, value_within
-from nonzero.formats.rows import BUFFER, ROWS
+from nonzero.formats.row_arrays import BUFFER, ROWS
 
 __all__ = ["KNOWN_BITS", "read_lines"]
 
@@ -220,7 +220,7 @@ def _find_equals(text, word, start, end):
 
 @kernel(types.int64(BUFFER, types.int64, ROWS, types.uint8, types.uint64[:, ::1], types.uint64[::1], FIELDS))
 def read_lines(data, end, rows, separator, beginnings, names, table):  # noqa: C901
-    """Parse whole lines of text; see :meth:`nonzero.formats.reading.Format.read`."""
+    """Parse whole lines of text; see :meth:`nonzero.formats.format.Format.read`."""
     text, known = address_of(data), address_of(beginnings)
     indptr, indices, values, fields, labels, weights, times, ids, spans, lines, plain = rows
     r = 0

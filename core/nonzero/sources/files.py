@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from typing import BinaryIO, Final
 
 from nonzero.errors import FormatError
+from nonzero.formats.registry import FORMATS
 from nonzero.sources.compression import DAMAGE, Decompressor, Gzip, Zstd
 
 __all__ = ["STDIN", "Source", "format_of"]
@@ -30,15 +31,7 @@ _COMPRESSED_BLOCK: Final = 1 << 16
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + n, 0x2A, 0x4D, 0x18]) for n in range(16)))
 
-_FORMATS: Final = {
-    ".vw": "vw",
-    ".svm": "libsvm",
-    ".libsvm": "libsvm",
-    ".svmlight": "libsvm",
-    ".ndjson": "ndjson",
-    ".jsonl": "ndjson",
-    ".csv": "csv",
-}
+_FORMATS: Final = {ending: name for name, entry in FORMATS.items() for ending in entry.endings}
 
 
 def format_of(name: str | PurePath) -> str:
@@ -64,10 +57,11 @@ def format_of(name: str | PurePath) -> str:
         path = path.with_suffix("")
     found = _FORMATS.get(path.suffix.lower())
     if found is None:
+        names = [*FORMATS]
         what = "standard input" if str(name) == STDIN else f"the name {str(name)!r}"
         raise FormatError(
             f"{what} does not tell its format (known endings: {', '.join(_FORMATS)}); "
-            "name it: vw, libsvm, ndjson or csv"
+            f"name it: {', '.join(names[:-1])} or {names[-1]}"
         )
     return found
 
