@@ -17,15 +17,16 @@ from typing import Final
 
 import numpy as np
 
-from nonzero.arithmetic.intrinsics import choose, word_at
+from nonzero.arithmetic.intrinsics import address_of, choose, word_at
 from nonzero.compiled import inlined, kernel, types
 
-__all__ = ["NO_FIELD", "field_of", "index_of", "name_hash"]
+__all__ = ["EQUALS", "NO_FIELD", "beginning_of", "field_of", "index_of", "name_hash"]
 
 NO_FIELD: Final = 0
 """The field of a feature that was given by its index."""
 
 BYTES = types.uint8.readonly
+EQUALS: Final = np.uint8(ord("="))
 
 
 NAMES_AT_ONCE: Final = 1024
@@ -223,6 +224,16 @@ def to_field(h):
 @kernel(types.uint32(BYTES))
 def _hash(data):
     return murmur3(data, 0, data.size)
+
+
+@kernel(types.uint64(BYTES))
+def _begin(padded):
+    return begin_name(address_of(padded), 0, padded.size - 8, EQUALS)
+
+
+def beginning_of(field: bytes) -> int:
+    """Return how the names of a field's categories begin: what is :func:`begun` of ``field=``."""
+    return int(_begin(np.frombuffer(field + bytes(8), np.uint8)))
 
 
 def name_hash(name: str | bytes) -> int:

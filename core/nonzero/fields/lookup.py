@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from nonzero.arithmetic.intrinsics import address_of, byte_at, word_at
 from nonzero.compiled import cold, inlined, kernel, types
-from nonzero.fields.hashing import begin_name, hash_name, low_bytes, to_field, to_index
+from nonzero.fields.hashing import EQUALS, begin_name, hash_name, low_bytes, to_field, to_index
 
 __all__ = [
     "BEGIN",
@@ -27,7 +27,6 @@ __all__ = [
     "DECLARED",
     "DEFAULT",
     "ENTRY",
-    "EQUALS",
     "EVENTS",
     "FIELDS",
     "FULL",
@@ -53,8 +52,8 @@ __all__ = [
     "FieldTable",
     "agrees",
     "allow_new",
-    "begin_row",
-    "end_row",
+    "begin_fields",
+    "count_fields",
     "field_at",
     "find_field",
     "first_kind",
@@ -92,8 +91,6 @@ MOST_LOOKS: Final = 32
 
 DECLARED: Final = 256
 """What is added to the kind of a declared name."""
-
-EQUALS: Final = np.uint8(ord("="))
 
 NEW_LINES: Final = 8
 """In one call at most so many lines are left to the plain parser, which makes their new names known."""
@@ -281,13 +278,13 @@ def allow_new(table):
 
 
 @inlined
-def begin_row(table):
+def begin_fields(table):
     """Begin a row: what was noted of one that was not read is forgotten."""
     table.noted[ROW] = 0
 
 
 @inlined
-def end_row(table):
+def count_fields(table):
     """Count what was noted of a row that was read."""
     if table.noted[ROW]:
         _count(table)

@@ -35,17 +35,9 @@ from nonzero.fields.hashing import field_of, index_of
 from nonzero.fields.known import INFER
 from nonzero.fields.schema import Schema
 from nonzero.formats.assembly import PlainRow
+from nonzero.formats.delimited_columns import BOOLEAN, CATEGORY, LABEL, LEFT_OUT, NUMBER, columns_of
 from nonzero.formats.delimited_labels import LABELS, find_label, label_of_cell
-from nonzero.formats.delimited_rows import (
-    BOOLEAN,
-    CATEGORY,
-    LABEL,
-    LEFT_OUT,
-    NUMBER,
-    Columns,
-    hash_start,
-    read_rows,
-)
+from nonzero.formats.delimited_rows import read_rows
 from nonzero.formats.delimited_text import (
     LongRecord,
     check_header,
@@ -213,7 +205,7 @@ class Delimited(Format):
         if "" in self.columns:
             self.notes.append("a column without a name in the header is left out")
         kinds = [self._kind_of(column) for column in self.columns]
-        self._columns = _columns(self.columns, kinds, self.positive if self.label is not None else b"")
+        self._columns = columns_of(self.columns, kinds, self.positive if self.label is not None else b"")
         if self._sampled:
             self._note_categories()
         return True
@@ -369,19 +361,3 @@ def _check_delimiter(delimiter: str) -> None:
     """Raise SettingsError for what can be part of a number, a quote or a line end."""
     if len(delimiter) != 1 or not delimiter.isascii() or delimiter.isalnum() or delimiter in '"\r\n+-._':
         raise SettingsError(f"the delimiter is {delimiter!r}; give one character, such as ',', ';' or a tab")
-
-
-def _columns(names: Sequence[str], kinds: Sequence[int], positive: bytes) -> Columns:
-    """Prepare the columns for compiled code."""
-    starts = [hash_start(np.frombuffer(name.encode() + b"=", np.uint8)) for name in names]
-    features = [name + "=true" if kind == BOOLEAN else name for name, kind in zip(names, kinds, strict=True)]
-    return Columns(
-        kinds=np.array(kinds, np.uint8),
-        hashes=np.array([h for h, _ in starts], np.uint32),
-        tails=np.array([tail for _, tail in starts], np.uint32),
-        lengths=np.array([len(name.encode()) + 1 for name in names], np.int64),
-        indices=np.array([index_of(name) for name in features], np.uint32),
-        falses=np.array([index_of(name + "=false") for name in names], np.uint32),
-        fields=np.array([field_of(name) for name in names], np.uint16),
-        positive=np.array([*positive], np.uint8),
-    )

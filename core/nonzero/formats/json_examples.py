@@ -15,14 +15,13 @@ from typing import Final
 
 import numpy as np
 
-from nonzero.arithmetic.intrinsics import address_of, trailing_zeros
+from nonzero.arithmetic.intrinsics import address_of, put_word, trailing_zeros, word_at
 from nonzero.batches.limits import MAX_ID, MAX_INDEX, MAX_WEIGHT
 from nonzero.compiled import inlined, kernel, outlined, types
-from nonzero.fields.hashing import NO_FIELD, begin_name, hash_rest, to_field, to_index
+from nonzero.fields.hashing import EQUALS, NO_FIELD, begin_name, hash_name, hash_rest, to_field, to_index
 from nonzero.fields.lookup import (
     BEGINNING,
     CATEGORY,
-    EQUALS,
     FIELDS,
     IGNORE,
     INDEX,
@@ -30,8 +29,8 @@ from nonzero.fields.lookup import (
     NUMBER,
     agrees,
     allow_new,
-    begin_row,
-    end_row,
+    begin_fields,
+    count_fields,
     field_at,
     find_field,
     kind_at,
@@ -41,15 +40,13 @@ from nonzero.formats.json_text import (
     QUOTE,
     copy_number,
     copy_string,
-    hash_name,
     past_space,
     read_number,
     read_whole,
     special_bytes,
 )
 from nonzero.formats.numbers import scan_number, value_within
-from nonzero.formats.row_arrays import BUFFER, ROWS
-from nonzero.formats.words import store_word, word_at
+from nonzero.formats.row_arrays import BUFFER, ROWS, begin_row, end_row, put_nonzero
 
 __all__ = ["read_examples"]
 
@@ -98,10 +95,10 @@ def _copy_word(data, j, scratch, listed):
     """
     w = word_at(data, j)
     if w & FOUR_BYTES == TRUE:
-        store_word(scratch, 0, w)
+        put_word(scratch, 0, w)
         return j + 4, 4
     if w & FIVE_BYTES == FALSE:
-        store_word(scratch, 0, w)
+        put_word(scratch, 0, w)
         return j + 5, 5
     if w & FOUR_BYTES == NULL and not listed:
         return j + 4, 0
@@ -141,7 +138,7 @@ def read_features(data, j, scratch, rows, nnz, table):  # noqa: C901
             field, index = field_at(table, at), np.uint32(table.words[at + np.uintp(INDEX)])
             beginning = table.words[at + np.uintp(BEGINNING)]
         else:
-            h = hash_name(scratch, key)
+            h = hash_name(name, 0, key)
             field, index = to_field(h), to_index(h)
             beginning = begin_name(name, 0, key, EQUALS)
         kind = kind_at(table, at, name, 0, key)
@@ -174,9 +171,8 @@ def read_features(data, j, scratch, rows, nnz, table):  # noqa: C901
                         return -1, nnz
                     if j < 0:
                         return -1, nnz
-                    rows.indices[nnz] = to_index(hash_rest(beginning, key + 1, name, 0, end))
-                    rows.values[nnz] = np.float32(1)
-                    rows.fields[nnz] = field
+                    whole = to_index(hash_rest(beginning, key + 1, name, 0, end))
+                    put_nonzero(rows, nnz, whole, np.float32(1), field)
                     # An empty text in a declared field is none.
                     nnz += kind == INFER or (kind == CATEGORY and end > 0)
                     if not listed:
@@ -214,9 +210,7 @@ def read_features(data, j, scratch, rows, nnz, table):  # noqa: C901
                 if j < 0:
                     return -1, nnz
             if value != 0:  # a value of 0 is no nonzero
-                rows.indices[nnz] = index
-                rows.values[nnz] = value
-                rows.fields[nnz] = field
+                put_nonzero(rows, nnz, index, value, field)
                 nnz += 1
         j = past_space(data, j)
         c = data[np.uintp(j)]
@@ -325,11 +319,6 @@ def read_example(data, j, scratch, rows, row, nnz, table):  # noqa: C901
     first = nnz
     values_end = nnz
     seen = 0
-    rows.labels[row] = np.nan
-    rows.weights[row] = 1
-    rows.times[row] = -1
-    rows.ids[row, 0] = -1
-    rows.ids[row, 1] = -1
     if data[np.uintp(j)] != ord("{"):
         return -1, nnz
     j = past_space(data, j + 1)
@@ -407,25 +396,22 @@ def read_examples(data, end, scratch, rows, table):
     allow_new(table)
     while j < end:
         start = j
-        rows.lines[row] = row
-        begin_row(table)
+        begin_row(rows, row, start, row)
+        begin_fields(table)
         j, after = read_example(data, past_space(data, j), scratch, rows, row, nnz, table)
         if j >= 0:
             j = past_space(data, j)
-        if j < 0 or data[np.uintp(j)] != NEWLINE:
-            rows.plain[row] = 1
+        read = j >= 0 and data[np.uintp(j)] == NEWLINE
+        if read:
+            nnz = after
+            count_fields(table)
+        else:
             rows.ids[row, 0] = -1
             j = start
             while data[np.uintp(j)] != NEWLINE:
                 j += 1
-        else:
-            rows.plain[row] = 0
-            nnz = after
-            end_row(table)
-        rows.spans[row, 0] = start
-        rows.spans[row, 1] = j
+        end_row(rows, row, j, nnz, read)
         row += 1
-        rows.indptr[row] = nnz
         j += 1
     rows.lines[row] = row
     return row

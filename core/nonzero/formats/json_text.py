@@ -12,17 +12,15 @@ from typing import Final
 
 import numpy as np
 
-from nonzero.arithmetic.intrinsics import trailing_zeros
+from nonzero.arithmetic.intrinsics import put_word, trailing_zeros, word_at
 from nonzero.compiled import inlined, outlined
-from nonzero.fields.hashing import finish, mix_word
 from nonzero.formats.numbers import MAX_DIGITS, MAX_POWER, POWERS, scan_digits
-from nonzero.formats.words import HIGH_BITS, half_at, store_word, word_at, zero_bytes
+from nonzero.formats.words import HIGH_BITS, zero_bytes
 
 __all__ = [
     "MARGIN",
     "copy_number",
     "copy_string",
-    "hash_name",
     "past_space",
     "read_number",
     "read_whole",
@@ -51,20 +49,6 @@ EXACT: Final = np.uint64(2**53)
 QUOTES: Final = np.uint64(0x0101010101010101 * QUOTE)
 BACKSLASHES: Final = np.uint64(0x0101010101010101 * BACKSLASH)
 SPACES: Final = np.uint64(0x2020202020202020)
-
-
-@inlined
-def hash_name(scratch, length):
-    """MurmurHash3 of ``scratch[:length]``, which is padded: whole words only, the last one masked."""
-    h = np.uint32(0)
-    i = np.uintp(0)
-    end = np.uintp(length)
-    while i + np.uintp(4) <= end:
-        h = mix_word(h, np.uint32(half_at(scratch, i)))
-        i += np.uintp(4)
-    mask = np.uint32((np.uint64(1) << np.uint64(np.uint64(8) * np.uint64(end - i))) - np.uint64(1))
-    k = np.uint32(np.uint32(half_at(scratch, i)) & mask)
-    return finish(h, k, length)
 
 
 @inlined
@@ -207,7 +191,7 @@ def copy_string(data, j, scratch, p):
     """
     while True:
         w = word_at(data, j)
-        store_word(scratch, p, w)
+        put_word(scratch, p, w)
         special = special_bytes(w)
         if special == 0:
             j += 8
@@ -313,7 +297,7 @@ def _copy_digits(data, j, scratch, p):
     """Copy decimal digits, eight bytes at a time; return where they end, here and there."""
     while True:
         w = word_at(data, j)
-        store_word(scratch, p, w)
+        put_word(scratch, p, w)
         above = w ^ ZEROS
         others = ((above + OVER_NINE) | above) & HIGH_BITS  # exact up to the lowest byte that is no digit
         if others != 0:

@@ -15,6 +15,7 @@ from nonzero.arithmetic.intrinsics import address_of, byte_at, marks_at, put_wor
 from nonzero.batches.limits import MAX_WEIGHT
 from nonzero.compiled import cold, inlined, kernel, types
 from nonzero.fields.hashing import (
+    EQUALS,
     NAMES_AT_ONCE,
     begin_name,
     hash_name,
@@ -33,8 +34,8 @@ from nonzero.fields.lookup import (
     REFUSE,
     agrees,
     allow_new,
-    begin_row,
-    end_row,
+    begin_fields,
+    count_fields,
     field_at,
     find_field,
     first_kind,
@@ -42,7 +43,8 @@ from nonzero.fields.lookup import (
     leaves_new,
 )
 from nonzero.formats.numbers import label_of_number, scan_number, value_within
-from nonzero.formats.row_arrays import BUFFER, ROWS
+from nonzero.formats.row_arrays import BUFFER, ROWS, begin_row, end_row
+from nonzero.formats.words import EVERY_BYTE, zero_bytes
 
 __all__ = ["KNOWN_BITS", "read_lines"]
 
@@ -54,7 +56,8 @@ TAB: Final = np.uint8(ord("\t"))
 BAR: Final = np.uint8(ord("|"))
 COLON: Final = np.uint8(ord(":"))
 QUOTE: Final = np.uint8(ord("'"))
-EQUALS: Final = np.uint8(ord("="))
+
+EQUALS_SIGNS: Final = EVERY_BYTE * np.uint64(EQUALS)
 
 UNSETTLED: Final = np.uint64(5)
 """No kind: how words came before is to be looked at."""
@@ -206,9 +209,7 @@ def _find_equals(text, word, start, end):
     """Return where the first ``=`` of ``text[start:end]`` is, or -1; `word` is the eight bytes at `start`."""
     j = start
     while True:
-        # A byte that is = has become 0, and the lowest such is found exactly.
-        other = word ^ np.uint64(0x3D3D3D3D3D3D3D3D)
-        found = (other - np.uint64(0x0101010101010101)) & ~other & np.uint64(0x8080808080808080)
+        found = zero_bytes(word ^ EQUALS_SIGNS)
         if found:
             j += trailing_zeros(found) >> 3
             return j if j < end else -1
@@ -222,20 +223,18 @@ def _find_equals(text, word, start, end):
 def read_lines(data, end, rows, separator, beginnings, names, table):  # noqa: C901
     """Parse whole lines of text; see :meth:`nonzero.formats.format.Format.read`."""
     text, known = address_of(data), address_of(beginnings)
-    indptr, indices, values, fields, labels, weights, times, ids, spans, lines, plain = rows
+    indices, values, fields = rows.indices, rows.values, rows.fields
     r = 0
     nnz = 0
     hashed = 0
     j = 0
-    indptr[0] = 0
+    rows.indptr[0] = 0
     allow_new(table)
     while j < end:
-        begin_row(table)
+        begin_fields(table)
+        begin_row(rows, r, j, r)
         first = nnz
-        spans[r, 0] = j
-        times[r] = -1
-        lines[r] = r
-        j, read, labels[r], weights[r], ids[r, 0], ids[r, 1] = _scan_head(text, j)
+        j, read, rows.labels[r], rows.weights[r], rows.ids[r, 0], rows.ids[r, 1] = _scan_head(text, j)
         mark, byte = j, BAR if read else NUL
         j += read
         block = j & -64
@@ -315,12 +314,10 @@ def read_lines(data, end, rows, separator, beginnings, names, table):  # noqa: C
                 mark, block, marks = _next_mark(text, block, marks)
                 byte = byte_at(text, mark)
         if read:
-            end_row(table)
-        plain[r] = not read
-        spans[r, 1] = mark
+            count_fields(table)
+        end_row(rows, r, mark, nnz, read)
         j = mark + 1
         r += 1
-        indptr[r] = nnz
     hash_names(names, nnz - hashed, indices, hashed)
-    lines[r] = r
+    rows.lines[r] = r
     return r
