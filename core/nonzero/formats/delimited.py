@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from nonzero.errors import FormatError, InputError, SettingsError
 from nonzero.fields import known
 from nonzero.fields.counts import ContradictionError
-from nonzero.fields.hashing import field_of, index_of
+from nonzero.fields.hashing import NAMES_AT_ONCE, field_of, index_of
 from nonzero.fields.known import INFER
 from nonzero.fields.schema import Schema
 from nonzero.formats.assembly import PlainRow
@@ -126,6 +126,7 @@ class Delimited(Format):
                 f"the column {twice!r} is named twice among label, numeric and ignore; name it once"
             )
         super().__init__(schema)
+        self._names = np.zeros(4 * NAMES_AT_ONCE, np.uint64)
         for column, kind in [*((c, "number") for c in self.numeric), *((c, "ignore") for c in self.ignore)]:
             declared = self.schema.fields.get(column, kind)
             if declared != kind:
@@ -213,7 +214,7 @@ class Delimited(Format):
     def read(self, data: NDArray[np.uint8], end: int, rows: RowArrays) -> int:
         """Parse whole lines by compiled code."""
         self.judge(data, end)
-        n, left = map(int, read_rows(data, end, rows, self._columns, self.delimiter[0]))
+        n, left = map(int, read_rows(data, end, rows, self._columns, self.delimiter[0], self._names))
         self.left = None
         if left < end:
             self.left, self._scanned = left, end - left

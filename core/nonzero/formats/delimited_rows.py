@@ -9,7 +9,7 @@ import numpy as np
 
 from nonzero.arithmetic.intrinsics import address_of, byte_at, trailing_zeros, word_at
 from nonzero.compiled import inlined, kernel, types
-from nonzero.fields.hashing import hash_rest, to_index
+from nonzero.fields.hashing import NAMES_AT_ONCE, hash_names, put_name
 from nonzero.formats.delimited_columns import BOOLEAN, CATEGORY, COLUMNS, LABEL, LEFT_OUT
 from nonzero.formats.numbers import label_of_number, scan_number, value_within
 from nonzero.formats.row_arrays import BUFFER, ROWS, begin_row, end_row, put_nonzero
@@ -132,33 +132,50 @@ def read_label(text, start, stop, positive):
 
 
 @inlined
-def read_cell(text, start, stop, column, columns, rows, row, nnz):
-    """Read a cell that is not empty; returns whether it was read, and the number of nonzeros."""
-    kind, field = columns.kinds[column], columns.fields[column]
-    if kind == CATEGORY:
-        h = hash_rest(columns.beginnings[column], columns.lengths[column], text, start, stop)
-        put_nonzero(rows, nnz, to_index(h), np.float32(1), field)
-        return True, nnz + 1
+def read_cell(text, start, stop, column, columns, rows, row, nnz, names, hashed):
+    """Read a cell that is not empty.
+
+    Returns
+    -------
+    read : bool
+        Whether it was read.
+    nnz : int64
+        The number of nonzeros.
+    hashed : int64
+        Up to which of them the indices are there: names of categories that follow each other are hashed
+        together.
+    """
+    kind = columns.kinds[column]
     if kind == LEFT_OUT:
-        return True, nnz
+        return True, nnz, hashed
     if kind == LABEL:
         rows.labels[row] = read_label(text, start, stop, columns.positive)
-        return not np.isnan(rows.labels[row]), nnz
+        return not np.isnan(rows.labels[row]), nnz, hashed
+    if kind == CATEGORY:
+        if nnz - hashed == NAMES_AT_ONCE:
+            hash_names(names, NAMES_AT_ONCE, rows.indices, hashed)
+            hashed = nnz
+        put_name(names, nnz - hashed, columns.beginnings[column], columns.lengths[column], text, start, stop)
+        rows.values[nnz] = np.float32(1)
+        rows.fields[nnz] = columns.fields[column]
+        return True, nnz + 1, hashed
+    hash_names(names, nnz - hashed, rows.indices, hashed)
+    index, value = columns.indices[column], np.float32(1)
     if kind == BOOLEAN:
-        true, false = is_true(text, start, stop), is_false(text, start, stop)
-        index = columns.indices[column] if true else columns.falses[column]
-        put_nonzero(rows, nnz, index, np.float32(1), field)
-        return true or false, nnz + 1
-    number, after, read = scan_number(text, start)
-    if not read or after != stop:
-        return False, nnz
-    value = np.float32(number)
-    put_nonzero(rows, nnz, columns.indices[column], value, field)
-    return value_within(value), nnz + (value != 0)
+        read = is_true(text, start, stop)
+        if is_false(text, start, stop):
+            index, read = columns.falses[column], True
+    else:
+        number, after, read = scan_number(text, start)
+        value = np.float32(number)
+        read = read and after == stop and value_within(value)
+    put_nonzero(rows, nnz, index, value, columns.fields[column])
+    nnz += value != 0
+    return read, nnz, nnz
 
 
-@kernel(types.UniTuple(types.int64, 2)(BUFFER, types.int64, ROWS, COLUMNS, types.uint8))
-def read_rows(data, end, rows, columns, delimiter):
+@kernel(types.UniTuple(types.int64, 2)(BUFFER, types.int64, ROWS, COLUMNS, types.uint8, types.uint64[::1]))
+def read_rows(data, end, rows, columns, delimiter, names):
     """Read the records of the whole lines ``data[:end]`` into `rows`.
 
     A line that is blank, unusual or wrong becomes a row without nonzeros, flagged plain.
@@ -177,6 +194,7 @@ def read_rows(data, end, rows, columns, delimiter):
     row = 0
     nnz = 0
     ends = 0
+    hashed = 0
     rows.indptr[0] = 0
     left = end
     while j < end:
@@ -194,7 +212,9 @@ def read_rows(data, end, rows, columns, delimiter):
                 read = False
                 break
             if stop > start:
-                read, nnz = read_cell(text, start, stop, column, columns, rows, row, nnz)
+                read, nnz, hashed = read_cell(
+                    text, start, stop, column, columns, rows, row, nnz, names, hashed
+                )
             column += 1
             inside += breaks
             if last:
@@ -203,6 +223,7 @@ def read_rows(data, end, rows, columns, delimiter):
         read = read and column == columns.kinds.size
         if not read:
             nnz = first
+            hashed = min(hashed, nnz)
             j, inside = end_of_record(text, line, end, delimiters)
             if j < 0:
                 left = line
@@ -211,5 +232,6 @@ def read_rows(data, end, rows, columns, delimiter):
         row += 1
         ends += inside + 1
         j += 1
+    hash_names(names, nnz - hashed, rows.indices, hashed)
     rows.lines[row] = ends
     return row, left

@@ -18,7 +18,7 @@ import numpy as np
 from nonzero.arithmetic.intrinsics import address_of, put_word, trailing_zeros, word_at
 from nonzero.batches.limits import MAX_ID, MAX_INDEX, MAX_WEIGHT
 from nonzero.compiled import inlined, kernel, outlined, types
-from nonzero.fields.hashing import EQUALS, NO_FIELD, begin_name, hash_name, hash_rest, to_field, to_index
+from nonzero.fields.hashing import EQUALS, NO_FIELD, begin_name, hash_rest, to_field, to_index
 from nonzero.fields.lookup import (
     BEGINNING,
     CATEGORY,
@@ -40,6 +40,7 @@ from nonzero.formats.json_text import (
     QUOTE,
     copy_number,
     copy_string,
+    hash_key,
     past_space,
     read_number,
     read_whole,
@@ -138,7 +139,7 @@ def read_features(data, j, scratch, rows, nnz, table):  # noqa: C901
             field, index = field_at(table, at), np.uint32(table.words[at + np.uintp(INDEX)])
             beginning = table.words[at + np.uintp(BEGINNING)]
         else:
-            h = hash_name(name, 0, key)
+            h = hash_key(scratch, key)
             field, index = to_field(h), to_index(h)
             beginning = begin_name(name, 0, key, EQUALS)
         kind = kind_at(table, at, name, 0, key)
