@@ -11,7 +11,18 @@ from numpy.typing import NDArray
 from nonzero.errors import SettingsError
 from nonzero.rules.optimizers import AdaGrad, Rule
 
-__all__ = ["rescale"]
+__all__ = ["remedy_for", "rescale"]
+
+
+def remedy_for(rates: Mapping[str, Any], lanes: Sequence[Rule], aged: NDArray[Any]) -> dict[str, Any]:
+    """Return what would mend a starved model: smaller accumulators, as large as the live rate's."""
+    factor = float(min(max((rates["now"] / rates["live"]) ** 2, 1e-6), 0.5))
+    return {
+        "action": "rescale",
+        "factor": factor,
+        "lanes": [k for k in range(len(lanes)) if aged[k]],
+        "why": f"accumulators {1 / factor:.3g} times smaller give the shrinking lanes the live lanes' rate",
+    }
 
 
 def rescale(

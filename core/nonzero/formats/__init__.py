@@ -94,7 +94,7 @@ def parse(data: Buffer, format: str, **options: Any) -> Batch:
 
 
 def _hash_dicts(examples: Dicts, schema: Schema | Mapping[str, Any] | None) -> Batch:
-    from nonzero.formats.json_features import batch_of_features  # here: files of other formats need no JSON
+    from nonzero.formats.json_dicts import batch_of_features  # here: files of other formats need no JSON
 
     return batch_of_features(examples, schema)
 
