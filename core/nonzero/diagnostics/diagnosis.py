@@ -47,9 +47,8 @@ from nonzero.fields.hashing import NO_FIELD, field_of
 from nonzero.kernels.evidence import arrays as ev
 from nonzero.rules.optimizers import AdaGrad, Rule
 
-__all__ = ["VERDICTS", "diagnose"]
+__all__ = ["diagnose"]
 
-VERDICTS: Final = ("learning", "converged", "starved", "idle", "unknown")
 FALL: Final = 0.03
 """The fall of the loss while the stream doubles below which a model counts as converged."""
 

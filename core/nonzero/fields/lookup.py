@@ -18,52 +18,6 @@ from nonzero.arithmetic.intrinsics import address_of, byte_at, word_at
 from nonzero.compiled import cold, inlined, kernel, types
 from nonzero.fields.hashing import EQUALS, begin_name, hash_name, low_bytes, to_field, to_index
 
-__all__ = [
-    "BEGIN",
-    "BEGINNING",
-    "BUDGET",
-    "CATEGORY",
-    "COUNTED",
-    "DECLARED",
-    "DEFAULT",
-    "ENTRY",
-    "EVENTS",
-    "FIELDS",
-    "FULL",
-    "HEAD",
-    "IGNORE",
-    "INDEX",
-    "INFER",
-    "KEY",
-    "LEFT",
-    "LOG",
-    "LOGGED",
-    "MASK",
-    "NEW_LINES",
-    "NUMBER",
-    "PATTERNS",
-    "PATTERN_WORDS",
-    "PLACE",
-    "REFUSE",
-    "ROW",
-    "TAIL",
-    "TRACKED",
-    "WHAT",
-    "FieldTable",
-    "agrees",
-    "allow_new",
-    "begin_fields",
-    "count_fields",
-    "field_at",
-    "find_field",
-    "first_kind",
-    "kind_at",
-    "leaves_new",
-    "name_words",
-    "note_conflict",
-    "put_entry",
-]
-
 # Kinds, as bytes. IGNORE and REFUSE are never what a value came as.
 INFER: Final = np.uint64(0)
 CATEGORY: Final = np.uint64(1)

@@ -44,7 +44,6 @@ from nonzero.formats.delimited_text import (
     check_header,
     find_delimiter,
     named_delimiter,
-    record_end,
     records,
     split_cells,
 )
@@ -240,7 +239,7 @@ class Delimited(Format):
 
     def is_whole(self, lines: bytes) -> bool:
         """Whether some lines are a whole record: none of its quotes is open at their end."""
-        return record_end(lines + b"\n", 0, self.delimiter) >= 0
+        return LongRecord(self.delimiter).end_in(lines + b"\n") > 0
 
     def _number_of(self, column: str, cell: bytes) -> float:
         """Read a cell of a column of numbers."""

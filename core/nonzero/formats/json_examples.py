@@ -18,13 +18,8 @@ import numpy as np
 from nonzero.arithmetic.intrinsics import trailing_zeros, word_at
 from nonzero.batches.limits import MAX_ID, MAX_INDEX, MAX_WEIGHT
 from nonzero.compiled import inlined, kernel, types
+from nonzero.fields import lookup
 from nonzero.fields.hashing import NO_FIELD
-from nonzero.fields.lookup import (
-    FIELDS,
-    allow_new,
-    begin_fields,
-    count_fields,
-)
 from nonzero.formats.json_features import read_features, read_value
 from nonzero.formats.json_numbers import read_whole
 from nonzero.formats.json_text import (
@@ -224,7 +219,7 @@ def read_example(data, j, scratch, rows, row, nnz, table):  # noqa: C901
     return j, nnz
 
 
-@kernel(types.int64(BUFFER, types.int64, BUFFER, ROWS, FIELDS))
+@kernel(types.int64(BUFFER, types.int64, BUFFER, ROWS, lookup.FIELDS))
 def read_examples(data, end, scratch, rows, table):
     """Read the whole lines ``data[:end]`` into `rows`; returns how many they are.
 
@@ -234,18 +229,18 @@ def read_examples(data, end, scratch, rows, table):
     row = 0
     nnz = 0
     rows.indptr[0] = 0
-    allow_new(table)
+    lookup.allow_new(table)
     while j < end:
         start = j
         begin_row(rows, row, start, row)
-        begin_fields(table)
+        lookup.begin_fields(table)
         j, after = read_example(data, past_space(data, j), scratch, rows, row, nnz, table)
         if j >= 0:
             j = past_space(data, j)
         read = j >= 0 and data[np.uintp(j)] == NEWLINE
         if read:
             nnz = after
-            count_fields(table)
+            lookup.count_fields(table)
         else:
             rows.ids[row, 0] = -1
             j = start

@@ -7,20 +7,8 @@ import numpy as np
 
 from nonzero.arithmetic.intrinsics import address_of, put_word, word_at
 from nonzero.compiled import inlined, outlined
+from nonzero.fields import lookup
 from nonzero.fields.hashing import EQUALS, begin_name, hash_rest, to_field, to_index
-from nonzero.fields.lookup import (
-    BEGINNING,
-    CATEGORY,
-    IGNORE,
-    INDEX,
-    INFER,
-    NUMBER,
-    agrees,
-    field_at,
-    find_field,
-    kind_at,
-    leaves_new,
-)
 from nonzero.formats.json_numbers import copy_number, read_number
 from nonzero.formats.json_text import (
     FALSE,
@@ -92,29 +80,29 @@ def read_features(data, j, scratch, rows, nnz, table):  # noqa: C901
             return -1, nnz
         j = past_space(data, j + 1)
         name = address_of(scratch)
-        at = find_field(table, name, 0, key)
+        at = lookup.find_field(table, name, 0, key)
         if at:
-            field, index = field_at(table, at), np.uint32(table.words[at + np.uintp(INDEX)])
-            beginning = table.words[at + np.uintp(BEGINNING)]
+            field, index = lookup.field_at(table, at), np.uint32(table.words[at + np.uintp(lookup.INDEX)])
+            beginning = table.words[at + np.uintp(lookup.BEGINNING)]
         else:
             h = hash_key(scratch, key)
             field, index = to_field(h), to_index(h)
             beginning = begin_name(name, 0, key, EQUALS)
-        kind = kind_at(table, at, name, 0, key)
+        kind = lookup.kind_at(table, at, name, 0, key)
         c = data[np.uintp(j)]
-        if kind == INFER:
-            came = CATEGORY if c == QUOTE or c == ord("[") else NUMBER
-            if c != ord("n") and not agrees(table, at, came, key):
+        if kind == lookup.INFER:
+            came = lookup.CATEGORY if c == QUOTE or c == ord("[") else lookup.NUMBER
+            if c != ord("n") and not lookup.agrees(table, at, came, key):
                 return -1, nnz
-        elif not at and leaves_new(table, key):
+        elif not at and lookup.leaves_new(table, key):
             return -1, nnz
-        if kind > IGNORE:
+        if kind > lookup.IGNORE:
             return -1, nnz
-        worded = kind in (CATEGORY, IGNORE)
-        if worded or c == ord("[") or (c == QUOTE and kind == INFER):
+        worded = kind in (lookup.CATEGORY, lookup.IGNORE)
+        if worded or c == ord("[") or (c == QUOTE and kind == lookup.INFER):
             listed = c == ord("[")
             if listed:
-                if kind == NUMBER:
+                if kind == lookup.NUMBER:
                     return -1, nnz
                 j = past_space(data, j + 1)
                 c = data[np.uintp(j)]
@@ -133,7 +121,7 @@ def read_features(data, j, scratch, rows, nnz, table):  # noqa: C901
                     whole = to_index(hash_rest(beginning, key + 1, name, 0, end))
                     put_nonzero(rows, nnz, whole, np.float32(1), field)
                     # An empty text in a declared field is none.
-                    nnz += kind == INFER or (kind == CATEGORY and end > 0)
+                    nnz += kind == lookup.INFER or (kind == lookup.CATEGORY and end > 0)
                     if not listed:
                         break
                     j = past_space(data, j)

@@ -14,6 +14,7 @@ import numpy as np
 from nonzero.arithmetic.intrinsics import address_of, byte_at, marks_at, put_word, trailing_zeros, word_at
 from nonzero.batches.limits import MAX_WEIGHT
 from nonzero.compiled import cold, inlined, kernel, types
+from nonzero.fields import lookup
 from nonzero.fields.hashing import (
     EQUALS,
     NAMES_AT_ONCE,
@@ -23,24 +24,6 @@ from nonzero.fields.hashing import (
     low_bytes,
     put_name,
     to_field,
-)
-from nonzero.fields.lookup import (
-    BEGINNING,
-    CATEGORY,
-    FIELDS,
-    IGNORE,
-    INFER,
-    NUMBER,
-    REFUSE,
-    agrees,
-    allow_new,
-    begin_fields,
-    count_fields,
-    field_at,
-    find_field,
-    first_kind,
-    kind_at,
-    leaves_new,
 )
 from nonzero.formats.numbers import label_of_number, scan_number, value_within
 from nonzero.formats.row_arrays import BUFFER, ROWS, begin_row, end_row
@@ -159,19 +142,19 @@ def _recall(text, start, word, size, joint, known, table):
         slot = np.intp(key * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(64 - KNOWN_BITS)) * 24
         if word_at(known, slot) == key:
             return word_at(known, slot + 8), size + 1, word_at(known, slot + 16)
-    at = find_field(table, text, start, size)
+    at = lookup.find_field(table, text, start, size)
     if at and joint == EQUALS:
-        beginning, field = table.words[at + np.uintp(BEGINNING)], field_at(table, at)
+        beginning, field = table.words[at + np.uintp(lookup.BEGINNING)], lookup.field_at(table, at)
     else:
         beginning = begin_name(text, start, start + size, joint)
         field = to_field(hash_name(text, start, start + size))
-    if not at and leaves_new(table, size):
-        return beginning, size + 1, np.uint64(field) | REFUSE << np.uint64(16)
-    kind = kind_at(table, at, text, start, size)
+    if not at and lookup.leaves_new(table, size):
+        return beginning, size + 1, np.uint64(field) | lookup.REFUSE << np.uint64(16)
+    kind = lookup.kind_at(table, at, text, start, size)
     what = np.uint64(field)
-    if kind == INFER and at and first_kind(table, at) != CATEGORY:
+    if kind == lookup.INFER and at and lookup.first_kind(table, at) != lookup.CATEGORY:
         what |= UNSETTLED << np.uint64(16) | np.uint64(at) << np.uint64(24)
-    elif kind != INFER and kind != CATEGORY:
+    elif kind != lookup.INFER and kind != lookup.CATEGORY:
         what |= kind << np.uint64(16)
     if size < 8:
         put_word(known, slot, key)
@@ -184,7 +167,7 @@ def _recall(text, start, word, size, joint, known, table):
 def _valued(what, value):
     """Return the value of a feature that has one, of a field that is no category, and whether it is taken."""
     kind = what >> np.uint64(16) & np.uint64(255)
-    return (np.float32(0) if kind == IGNORE else value), kind != REFUSE
+    return (np.float32(0) if kind == lookup.IGNORE else value), kind != lookup.REFUSE
 
 
 @cold
@@ -194,14 +177,14 @@ def _word(what, table, names, k, text, field, size, start, end, scale, value):
     One that is a number is named by its field alone, whose name is the `size` bytes at `field`.
     """
     kind = what >> np.uint64(16) & np.uint64(255)
-    if kind == NUMBER:
+    if kind == lookup.NUMBER:
         put_name(names, k, np.uint64(0), 0, text, field, field + size)
         number, stop, read = scan_number(text, start)
         value = np.float32(number * scale)
         return value, read and stop == end and value_within(value)
     if kind == UNSETTLED:
-        return value, agrees(table, np.uintp(what >> np.uint64(24)), CATEGORY, size)
-    return np.float32(0), kind == IGNORE
+        return value, lookup.agrees(table, np.uintp(what >> np.uint64(24)), lookup.CATEGORY, size)
+    return np.float32(0), kind == lookup.IGNORE
 
 
 @inlined
@@ -219,7 +202,11 @@ def _find_equals(text, word, start, end):
         word = word_at(text, j)
 
 
-@kernel(types.int64(BUFFER, types.int64, ROWS, types.uint8, types.uint64[:, ::1], types.uint64[::1], FIELDS))
+@kernel(
+    types.int64(
+        BUFFER, types.int64, ROWS, types.uint8, types.uint64[:, ::1], types.uint64[::1], lookup.FIELDS
+    )
+)
 def read_lines(data, end, rows, separator, beginnings, names, table):  # noqa: C901
     """Parse whole lines of text; see :meth:`nonzero.formats.format.Format.read`."""
     text, known = address_of(data), address_of(beginnings)
@@ -229,9 +216,9 @@ def read_lines(data, end, rows, separator, beginnings, names, table):  # noqa: C
     hashed = 0
     j = 0
     rows.indptr[0] = 0
-    allow_new(table)
+    lookup.allow_new(table)
     while j < end:
-        begin_fields(table)
+        lookup.begin_fields(table)
         begin_row(rows, r, j, r)
         first = nnz
         j, read, rows.labels[r], rows.weights[r], rows.ids[r, 0], rows.ids[r, 1] = _scan_head(text, j)
@@ -314,7 +301,7 @@ def read_lines(data, end, rows, separator, beginnings, names, table):  # noqa: C
                 mark, block, marks = _next_mark(text, block, marks)
                 byte = byte_at(text, mark)
         if read:
-            count_fields(table)
+            lookup.count_fields(table)
         end_row(rows, r, mark, nnz, read)
         j = mark + 1
         r += 1
