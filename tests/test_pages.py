@@ -86,7 +86,6 @@ def test_the_architecture_names_every_folder(root: str) -> None:
     assert sorted(named_there) == sorted(there)
 
 
-@LATER
 def test_the_python_in_how_to_change_it_runs() -> None:
     blocks = re.findall(
         r"^```python\n(.*?)^```$", (ROOT / "docs/changing.md").read_text(), re.MULTILINE | re.DOTALL

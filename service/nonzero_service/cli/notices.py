@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from nonzero import LogisticRegression, Schema
+from nonzero.diagnostics.unseen import nearest
 from nonzero.errors import LineError
-from nonzero.fields.unseen import nearest
 
 __all__ = ["RejectedLines", "conflict_lines", "label_problem", "unseen_lines"]
 
@@ -97,7 +97,7 @@ def unseen_lines(left: Mapping[str, str], known: list[str]) -> Iterator[str]:
     Parameters
     ----------
     left
-        The fields, and who names each, as :attr:`nonzero.fields.unseen.Unseen.left`.
+        The fields, and who names each, as :attr:`nonzero.diagnostics.unseen.Unseen.left`.
     known
         Names of fields that came.
     """
