@@ -86,6 +86,19 @@ def test_the_architecture_names_every_folder(root: str) -> None:
     assert sorted(named_there) == sorted(there)
 
 
+def test_the_architecture_names_every_kind_of_row() -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+    table = text[text.index("## The journal") : text.index("## A row of the table")]
+    [kinds] = [
+        found[1]
+        for path in (ROOT / "service/nonzero_service").rglob("*.py")
+        if (found := re.search(r"^KINDS: Final = \{(.*?)^\}", path.read_text(), re.MULTILINE | re.DOTALL))
+    ]
+    assert sorted(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == sorted(
+        re.findall(r'"(\w+)":', kinds)
+    )
+
+
 def test_the_python_in_how_to_change_it_runs() -> None:
     blocks = re.findall(
         r"^```python\n(.*?)^```$", (ROOT / "docs/changing.md").read_text(), re.MULTILINE | re.DOTALL
