@@ -1,4 +1,4 @@
-"""Converged, learning or starved: what the fold wrote down (:mod:`nonzero.evidence`), read.
+"""Converged, learning or starved: what the fold wrote down (:mod:`nonzero.kernels.evidence`), read.
 
 The verdict is on the ordinary lanes, whose rates shrink (after a new start: on the witness among them), for
 the model and for each field:
@@ -31,8 +31,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.batches.hashing import NO_FIELD, field_of
-from nonzero.evidence import arrays as ev
-from nonzero.rules.optimizers import AdaGrad, Rule
+from nonzero.kernels.evidence import arrays as ev
+from nonzero.kernels.rules.optimizers import AdaGrad, Rule
 
 __all__ = ["LEVEL", "VERDICTS", "diagnose", "verdict_of_fields"]
 

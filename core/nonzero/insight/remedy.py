@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nonzero.errors import SettingsError
-from nonzero.rules.optimizers import AdaGrad, Rule
-from nonzero.state.table import Table
+from nonzero.kernels.rules.optimizers import AdaGrad, Rule
 
 __all__ = ["rescale"]
 
 
-def rescale(table: Table, lanes: Sequence[Rule], remedy: Mapping[str, Any], dry_run: bool) -> dict[str, Any]:
+def rescale(
+    squares: NDArray[np.float32], lanes: Sequence[Rule], remedy: Mapping[str, Any], dry_run: bool
+) -> dict[str, Any]:
     """Apply a remedy, or say what it would do: see :meth:`nonzero.LogisticRegression.apply_remedy`.
 
     Raises
@@ -23,7 +25,6 @@ def rescale(table: Table, lanes: Sequence[Rule], remedy: Mapping[str, Any], dry_
         For a remedy that is none, or of lanes that do not follow AdaGrad.
     """
     factor, chosen = _read(remedy, lanes)
-    squares = table.accumulators
     changes = [
         {
             "lane": k,

@@ -14,7 +14,8 @@ import click
 from nonzero import AdaGrad, LogisticRegression, Schema, formats
 from nonzero.errors import InputError, SettingsError
 from nonzero.formats import Reader
-from nonzero.rules.optimizers import RULES, Rule, lanes_from_text
+from nonzero.kernels.rules.optimizers import RULES, Rule
+from nonzero.model.lanes import lanes_from_text
 from nonzero.sources.files import STDIN, Source, format_of
 
 __all__ = [

@@ -1,0 +1,159 @@
+# mypy: disable-error-code="no-untyped-def,no-untyped-call"
+"""Fields: one example in 64, drawn by a hash of its number, is asked what a live lane would make of each.
+
+The leading challenger's part of the margin in a field is put in the leading ordinary lane's place.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from nonzero.arithmetic.elementary import softplus
+from nonzero.arithmetic.intrinsics import lane, load
+from nonzero.compiled import inlined
+from nonzero.kernels.evidence.arrays import (
+    AGED,
+    CHALLENGERS,
+    FIELD_DIFFERENCE,
+    FIELD_DIFFERENCE2,
+    FIELD_RESIDUAL,
+    FIELD_VARIANCE,
+    FIELDS,
+    FIRST_EXAMPLE,
+    FIRST_TIME,
+    LAST_EXAMPLE,
+    LAST_TIME,
+    LIVE_RATE,
+    MAX_FIELDS,
+    MEASURED,
+    PARTS,
+    RATE,
+    SAMPLES,
+    SEEN,
+    STALLED,
+)
+from nonzero.kernels.rows import slot, value
+from nonzero.kernels.rules.interface import residual
+from nonzero.validation.progressive import LEARNED
+
+__all__ = ["SAMPLE_SHIFT", "drawn", "observe_fields"]
+
+SAMPLE_SHIFT: Final = 26  # of a 32-bit hash, its top 6 bits: one example in 64
+MEASURED_SHIFT: Final = 24  # its top 8 bits: the rates are measured on one example in 256
+MEMORY = 1 - 1 / 2048  # what is left of a field's sums at each sample
+ONE = np.float32(1.0)
+ZERO = np.float32(0.0)
+
+
+@inlined
+def drawn(number, shift):
+    """Whether an example's number is drawn, by a hash of it: one in 2^(32 - shift)."""
+    return np.uint32(np.uint32(number) * np.uint32(2654435769)) >> np.uint32(shift) == np.uint32(0)
+
+
+@inlined
+def leading(groups, group, shares):
+    """The lane of a group with the largest share."""
+    members = load(groups, group[0], group[1])
+    best = 0
+    for k in range(groups.rows.shape[1] // 2):
+        if lane(members, k) > ZERO and (lane(members, best) == ZERO or lane(shares, k) > lane(shares, best)):
+            best = k
+    return best
+
+
+@inlined
+def place_of(evidence, name, number, clock):
+    """Where the sums of a field stand; -1 where there is no room for another."""
+    place = np.intp(evidence.places[name])
+    if place < 0 and evidence.counters[FIELDS] < MAX_FIELDS:
+        place = np.intp(evidence.counters[FIELDS])
+        evidence.counters[FIELDS] += 1
+        evidence.places[name] = place
+        evidence.names[place] = name
+        evidence.fields[place, FIRST_EXAMPLE] = number
+        evidence.fields[place, FIRST_TIME] = clock
+    return place
+
+
+@inlined
+def rate_in(state, i, k):
+    """The effective learning rate of lane k at row i: eta / sqrt(G + epsilon)."""
+    table, hyperparameters = state.table, state.hyperparameters
+    n = np.uintp(table.rows.shape[1] // 2)
+    return hyperparameters.rows[0, k] / np.sqrt(table.rows[i, n + k] + hyperparameters.rows[0, n + k])
+
+
+@inlined
+def add_part(state, place, i, x, gradient, old, live, measuring):
+    """Add a nonzero to its field's part of the margin in two lanes, and to what their rates are there."""
+    part, table = state.evidence.partial[place], state.table
+    part[0] += np.float64(table.rows[i, old] * x)
+    part[1] += np.float64(table.rows[i, live] * x)
+    part[2] += 1.0
+    if measuring:
+        part[3] += np.float64(rate_in(state, i, old))
+        part[4] += np.float64(rate_in(state, i, live))
+        g2 = (gradient * x) * (gradient * x)
+        accumulator = table.rows[i, np.uintp(table.rows.shape[1] // 2) + old]
+        if g2 > ZERO and accumulator + g2 == accumulator:
+            part[5] += 1.0
+
+
+@inlined
+def count_field(part, sums, gained, residual, curvature, measuring, number, clock):
+    """Add to a field's sums what the live lane gained by it on an example, and forget its part."""
+    for k in range(SEEN, FIELD_VARIANCE + 1):
+        sums[np.uintp(k)] *= MEMORY
+    sums[SAMPLES] += 1.0
+    sums[SEEN] += 1.0
+    sums[FIELD_DIFFERENCE] += gained
+    sums[FIELD_DIFFERENCE2] += gained * gained
+    sums[FIELD_RESIDUAL] += np.float64(residual)
+    sums[FIELD_VARIANCE] += curvature
+    if measuring:
+        for k in range(MEASURED, STALLED + 1):
+            sums[np.uintp(k)] *= MEMORY
+        sums[MEASURED] += 1.0
+        sums[RATE] += part[3] / part[2]
+        sums[LIVE_RATE] += part[4] / part[2]
+        sums[STALLED] += part[5] / part[2]
+    sums[LAST_EXAMPLE] = number
+    sums[LAST_TIME] = clock
+    for k in range(PARTS):
+        part[np.uintp(k)] = 0.0
+
+
+@inlined
+def observe_fields(rows, state, call, example):
+    """Write down of each field of an example what the live lane would have made of it."""
+    evidence, shares, r = state.evidence, load(state.shares, 0, 0), example.row
+    number = state.progress.counts[LEARNED]
+    old = np.uintp(leading(state.groups, AGED, shares))
+    live = np.uintp(leading(state.groups, CHALLENGERS, shares))
+    lo, hi = rows.indptr[r], rows.indptr[r + 1]
+    measuring = drawn(number, MEASURED_SHIFT)
+    gradient = lane(residual(example), old)
+    for j in range(lo, hi):
+        place = place_of(evidence, rows.fields[np.uintp(j & rows.field_mask)], number, call.clock)
+        if place >= 0:
+            i = np.uintp(slot(rows, state.table, j))
+            add_part(state, np.uintp(place), i, value(rows, j), gradient, old, live, measuring)
+    sign, margin = -ONE if example.label > ZERO else ONE, lane(example.margin, old)
+    loss = np.float64(softplus(sign * margin))
+    curvature = np.float64(lane(example.click, old)) * np.float64(lane(example.none, old))
+    for j in range(lo, hi):
+        place = np.intp(evidence.places[rows.fields[np.uintp(j & rows.field_mask)]])
+        if place >= 0 and evidence.partial[np.uintp(place), 2] > 0.0:
+            part, sums = evidence.partial[np.uintp(place)], evidence.fields[np.uintp(place)]
+            move = part[1] - part[0]
+            if abs(move) < 0.5:
+                # The loss to the second order; the third is below move^3 / 60.
+                gained = -move * (np.float64(gradient) + 0.5 * move * curvature)
+            else:
+                moved = min(max(np.float64(margin) + move, -50.0), 50.0)
+                gained = loss - np.float64(softplus(sign * np.float32(moved)))
+            gained *= np.float64(example.weight)
+            count_field(part, sums, gained, gradient, curvature, measuring, number, call.clock)
