@@ -81,7 +81,7 @@ def predict_eight_mixed(rows, state, out):
 
 
 class Kernels(NamedTuple):
-    """The kernel that learns and the one that predicts: both take rows, a state, and what is the call's own."""
+    """The kernel that learns, and the one that predicts."""
 
     learn: Callable[..., None]
     predict: Callable[..., None]

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from nonzero.batches.batch import Batch
 from nonzero.kernels.scales import AT_ONCE, VALUES, count_ones, scale
-from nonzero.kernels.tuples import BatchRows
-from nonzero.model.batch_rows import rows_of
+from nonzero.model.batch_rows import RowsTuple, rows_of
 from nonzero.model.interactions import Interactions
 from nonzero.model.learned_state import LearnedState
 
@@ -51,7 +50,7 @@ class Inputs:
         """Yield a batch with its products, some rows at a time."""
         return (piece for piece, _ in self.pieces(batch, np.empty(len(batch), np.float32)))
 
-    def scaled(self, batch: Batch, learning: bool = False) -> BatchRows:
+    def scaled(self, batch: Batch, learning: bool = False) -> RowsTuple:
         """Return a piece as kernels take it: its values scaled where the model learns their scale."""
         rows, scales = rows_of(batch), self._state.scales
         if scales is None:
@@ -63,9 +62,10 @@ class Inputs:
         out = np.empty(batch.nnz, np.float32)
         known = np.empty((2, AT_ONCE))  # the call's own: several threads may predict
         scale(rows, batch.weights, learning, scales, known, out)
-        return rows._replace(values=out, value_mask=-1)
+        indptr, indices, _, _, fields, field_mask = rows
+        return indptr, indices, out, -1, fields, field_mask
 
     def values(self, batch: Batch) -> NDArray[np.float32]:
         """Return float32[nnz]: the values that weights multiply."""
-        rows = self.scaled(batch)
-        return rows.values if rows.value_mask else np.ones(batch.nnz, np.float32)
+        _, _, values, value_mask, _, _ = self.scaled(batch)
+        return values if value_mask else np.ones(batch.nnz, np.float32)

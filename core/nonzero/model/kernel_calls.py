@@ -11,7 +11,8 @@ from nonzero.batches.batch import Batch
 from nonzero.kernels.entry_points import kernels_for
 from nonzero.kernels.pending import MAX_PENDING, PENDING_ROWS
 from nonzero.kernels.rules.optimizers import Rule, hyperparameters_of
-from nonzero.kernels.tuples import BatchRows, LearnCall, LearnState, PredictState, as_lanes
+from nonzero.kernels.tuples import LearnState, PredictState, as_lanes
+from nonzero.model.batch_rows import RowsTuple
 from nonzero.model.learned_state import LearnedState
 from nonzero.persistence.pages import allocate, in_pages
 
@@ -43,11 +44,11 @@ class KernelCalls:
             table, hyperparameters, shares, as_lanes(state.groups), state.progress, state.evidence, pending
         )
 
-    def learn(self, rows: BatchRows, batch: Batch, time_ms: int | None, out: NDArray[np.float32]) -> None:
+    def learn(self, rows: RowsTuple, batch: Batch, time_ms: int | None, out: NDArray[np.float32]) -> None:
         """Learn from a batch, whose nonzeros are these, and write what was predicted just before."""
         clock = -1 if time_ms is None else time_ms
-        self._learn(rows, self._learn_state, LearnCall(batch.labels, batch.weights, clock, out))
+        self._learn(rows, self._learn_state, (batch.labels, batch.weights, clock, out))
 
-    def predict(self, rows: BatchRows, out: NDArray[np.float32]) -> None:
+    def predict(self, rows: RowsTuple, out: NDArray[np.float32]) -> None:
         """Write the probability of a click for each example."""
         self._predict(rows, self._predict_state, out)

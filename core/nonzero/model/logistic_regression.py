@@ -22,7 +22,6 @@ from nonzero.insight.remedy import rescale
 from nonzero.insight.weights import mean_weights
 from nonzero.kernels.evidence.arrays import RESTARTS, forget
 from nonzero.kernels.rules.optimizers import Rule
-from nonzero.kernels.tuples import BatchRows
 from nonzero.model.batch_rows import NO_FIELDS, NO_VALUES
 from nonzero.model.inputs import Inputs
 from nonzero.model.interactions import check_declared
@@ -294,7 +293,7 @@ class LogisticRegression:
         if flags & (NAMED | VALUED) or largest_slot >= 2**self.bits or not self._inputs.are_as_given:
             return None
         out = np.empty(1, np.float32)
-        self._kernels.predict(BatchRows(rows.indptr[:2], rows.indices, NO_VALUES, 0, NO_FIELDS, 0), out)
+        self._kernels.predict((rows.indptr[:2], rows.indices, NO_VALUES, 0, NO_FIELDS, 0), out)
         return float(self._mapped(out)[0])
 
     def slots_of(self, batch: Batch) -> Iterator[NDArray[np.uint32]]:

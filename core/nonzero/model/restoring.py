@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from nonzero.kernels.evidence import arrays as ev
 from nonzero.kernels.evidence.arrays import Evidence
-from nonzero.kernels.rules.bounds import MAX_SUM, MAX_WEIGHT
-from nonzero.kernels.rules.optimizers import AdaGrad, Rule
+from nonzero.kernels.rules.optimizers import Rule
 from nonzero.kernels.scales import Scales
 from nonzero.model.learned_state import LearnedState
 from nonzero.model.table import Table
@@ -72,7 +71,7 @@ def restore(state: LearnedState, tensors: Mapping[str, NDArray[Any]], lanes: Seq
 
 def _check_table(table: Table, lanes: Sequence[Rule]) -> None:
     """Weights are bounded, sums of squares are not below 0, and all are numbers: a NaN is neither."""
-    largest = np.array([MAX_WEIGHT if isinstance(lane, AdaGrad) else MAX_SUM for lane in lanes], np.float32)
+    largest = np.array([lane.largest for lane in lanes], np.float32)
     lowest = np.concatenate([-largest, np.zeros_like(largest)])
     highest = np.concatenate([largest, np.full_like(largest, np.finfo(np.float32).max)])
     side_by_side = min(table.slots, _ROWS)

@@ -7,6 +7,7 @@ import pytest
 
 from core.streams import random_batch
 from nonzero import AdaGrad, Batch, LogisticRegression
+from nonzero.kernels.tuples import BatchRows
 from nonzero.model.batch_rows import rows_of
 from oracles import ExactOracle, Float64Oracle, fold, weighted_step
 
@@ -220,6 +221,6 @@ def test_a_large_accumulator_stops_growing() -> None:
 def test_an_argument_of_another_type_is_refused() -> None:
     batch = random_batch(10)
     model = LogisticRegression(bits=6)
-    rows: Any = rows_of(batch)._replace(indices=batch.indices.astype(np.int64))
+    rows: Any = BatchRows(*rows_of(batch))._replace(indices=batch.indices.astype(np.int64))
     with pytest.raises(TypeError, match=r"rows\.indices"):
         model._kernels.predict(rows, np.empty(len(batch), np.float32))

@@ -13,27 +13,7 @@ import numpy as np
 from nonzero.arithmetic.elementary import softplus
 from nonzero.arithmetic.intrinsics import lane, load
 from nonzero.compiled import inlined
-from nonzero.kernels.evidence.arrays import (
-    AGED,
-    CHALLENGERS,
-    FIELD_DIFFERENCE,
-    FIELD_DIFFERENCE2,
-    FIELD_RESIDUAL,
-    FIELD_VARIANCE,
-    FIELDS,
-    FIRST_EXAMPLE,
-    FIRST_TIME,
-    LAST_EXAMPLE,
-    LAST_TIME,
-    LIVE_RATE,
-    MAX_FIELDS,
-    MEASURED,
-    PARTS,
-    RATE,
-    SAMPLES,
-    SEEN,
-    STALLED,
-)
+from nonzero.kernels.evidence import arrays as ev
 from nonzero.kernels.rows import slot, value
 from nonzero.kernels.rules.interface import residual
 from nonzero.validation.progressive import LEARNED
@@ -68,13 +48,13 @@ def leading(groups, group, shares):
 def place_of(evidence, name, number, clock):
     """Where the sums of a field stand; -1 where there is no room for another."""
     place = np.intp(evidence.places[name])
-    if place < 0 and evidence.counters[FIELDS] < MAX_FIELDS:
-        place = np.intp(evidence.counters[FIELDS])
-        evidence.counters[FIELDS] += 1
+    if place < 0 and evidence.counters[ev.FIELDS] < ev.MAX_FIELDS:
+        place = np.intp(evidence.counters[ev.FIELDS])
+        evidence.counters[ev.FIELDS] += 1
         evidence.places[name] = place
         evidence.names[place] = name
-        evidence.fields[place, FIRST_EXAMPLE] = number
-        evidence.fields[place, FIRST_TIME] = clock
+        evidence.fields[place, ev.FIRST_EXAMPLE] = number
+        evidence.fields[place, ev.FIRST_TIME] = clock
     return place
 
 
@@ -105,24 +85,24 @@ def add_part(state, place, i, x, gradient, old, live, measuring):
 @inlined
 def count_field(part, sums, gained, residual, curvature, measuring, number, clock):
     """Add to a field's sums what the live lane gained by it on an example, and forget its part."""
-    for k in range(SEEN, FIELD_VARIANCE + 1):
+    for k in range(ev.SEEN, ev.FIELD_VARIANCE + 1):
         sums[np.uintp(k)] *= MEMORY
-    sums[SAMPLES] += 1.0
-    sums[SEEN] += 1.0
-    sums[FIELD_DIFFERENCE] += gained
-    sums[FIELD_DIFFERENCE2] += gained * gained
-    sums[FIELD_RESIDUAL] += np.float64(residual)
-    sums[FIELD_VARIANCE] += curvature
+    sums[ev.SAMPLES] += 1.0
+    sums[ev.SEEN] += 1.0
+    sums[ev.FIELD_DIFFERENCE] += gained
+    sums[ev.FIELD_DIFFERENCE2] += gained * gained
+    sums[ev.FIELD_RESIDUAL] += np.float64(residual)
+    sums[ev.FIELD_VARIANCE] += curvature
     if measuring:
-        for k in range(MEASURED, STALLED + 1):
+        for k in range(ev.MEASURED, ev.STALLED + 1):
             sums[np.uintp(k)] *= MEMORY
-        sums[MEASURED] += 1.0
-        sums[RATE] += part[3] / part[2]
-        sums[LIVE_RATE] += part[4] / part[2]
-        sums[STALLED] += part[5] / part[2]
-    sums[LAST_EXAMPLE] = number
-    sums[LAST_TIME] = clock
-    for k in range(PARTS):
+        sums[ev.MEASURED] += 1.0
+        sums[ev.RATE] += part[3] / part[2]
+        sums[ev.LIVE_RATE] += part[4] / part[2]
+        sums[ev.STALLED] += part[5] / part[2]
+    sums[ev.LAST_EXAMPLE] = number
+    sums[ev.LAST_TIME] = clock
+    for k in range(ev.PARTS):
         part[np.uintp(k)] = 0.0
 
 
@@ -131,8 +111,8 @@ def observe_fields(rows, state, call, example):
     """Write down of each field of an example what the live lane would have made of it."""
     evidence, shares, r = state.evidence, load(state.shares, 0, 0), example.row
     number = state.progress.counts[LEARNED]
-    old = np.uintp(leading(state.groups, AGED, shares))
-    live = np.uintp(leading(state.groups, CHALLENGERS, shares))
+    old = np.uintp(leading(state.groups, ev.AGED, shares))
+    live = np.uintp(leading(state.groups, ev.CHALLENGERS, shares))
     lo, hi = rows.indptr[r], rows.indptr[r + 1]
     measuring = drawn(number, MEASURED_SHIFT)
     gradient = lane(residual(example), old)

@@ -24,7 +24,7 @@ import numpy as np
 from nonzero.arithmetic.elementary import log
 from nonzero.arithmetic.intrinsics import like, load, store, total
 from nonzero.compiled import inlined, outlined
-from nonzero.kernels.evidence.arrays import AGED, AHEAD, ARMED, BEHIND, LAST_RESTART, ORDINARY, RESTARTS
+from nonzero.kernels.evidence import arrays as ev
 from nonzero.kernels.rows import intercept_row
 from nonzero.validation.progressive import LEARNED
 
@@ -42,16 +42,16 @@ def watch(state, lead):
     """Follow how far the challengers are ahead; where that proves a change, start the ordinary lanes anew."""
     counters, running = state.evidence.counters, state.evidence.running
     learned = state.progress.counts[LEARNED]
-    if counters[ARMED]:
-        running[AHEAD] = max(running[AHEAD] + lead, 0.0)
-        if running[AHEAD] > np.float64(log(np.float32(8 * (learned + 1)))):
+    if counters[ev.ARMED]:
+        running[ev.AHEAD] = max(running[ev.AHEAD] + lead, 0.0)
+        if running[ev.AHEAD] > np.float64(log(np.float32(8 * (learned + 1)))):
             begin_anew(state)
     else:
-        running[BEHIND] = max(running[BEHIND] - lead, 0.0)
-        age = learned - counters[LAST_RESTART]
-        if age > LONGEST_YOUTH or (running[BEHIND] > CATCH_UP and age > SHORTEST_YOUTH):
-            counters[ARMED] = 1
-            running[AHEAD] = 0.0
+        running[ev.BEHIND] = max(running[ev.BEHIND] - lead, 0.0)
+        age = learned - counters[ev.LAST_RESTART]
+        if age > LONGEST_YOUTH or (running[ev.BEHIND] > CATCH_UP and age > SHORTEST_YOUTH):
+            counters[ev.ARMED] = 1
+            running[ev.AHEAD] = 0.0
 
 
 @inlined
@@ -72,12 +72,12 @@ def begin_anew(state):
     """Start every ordinary lane anew but the witness; the intercept's weight stays."""
     counters, running = state.evidence.counters, state.evidence.running
     groups, table, lane_losses = state.groups, state.table, state.progress.lane_losses
-    if counters[RESTARTS] == 0:
+    if counters[ev.RESTARTS] == 0:
         witness = second_best(groups, lane_losses)
         for k in range(lane_losses.size):
             groups.rows[1, k] = ONE if k == witness else ZERO
     one = like(load(groups, 0, 0), ONE)
-    kept = one - (load(groups, ORDINARY[0], ORDINARY[1]) - load(groups, AGED[0], AGED[1]))
+    kept = one - (load(groups, ev.ORDINARY[0], ev.ORDINARY[1]) - load(groups, ev.AGED[0], ev.AGED[1]))
     last = intercept_row(table)
     for i in range(last):
         accumulators = load(table, i, 1)
@@ -85,8 +85,8 @@ def begin_anew(state):
             store(table, i, 0, load(table, i, 0) * kept)
             store(table, i, 1, accumulators * kept)
     store(table, last, 1, load(table, last, 1) * kept)
-    counters[RESTARTS] += 1
-    counters[LAST_RESTART] = state.progress.counts[LEARNED]
-    counters[ARMED] = 0
-    running[AHEAD] = 0.0
-    running[BEHIND] = 0.0
+    counters[ev.RESTARTS] += 1
+    counters[ev.LAST_RESTART] = state.progress.counts[LEARNED]
+    counters[ev.ARMED] = 0
+    running[ev.AHEAD] = 0.0
+    running[ev.BEHIND] = 0.0

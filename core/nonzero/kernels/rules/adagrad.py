@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from nonzero.arithmetic.elementary import exp, expm1, log
-from nonzero.arithmetic.intrinsics import like, load, maximum, minimum, root, store
+from nonzero.arithmetic.intrinsics import like, load, maximum, minimum, root, store, where
 from nonzero.compiled import inlined
 from nonzero.kernels.rows import intercept_row, prefetch_distance, prefetch_row, slot, value
 from nonzero.kernels.rules import hyperparameters as places
@@ -23,18 +23,18 @@ ZERO = np.float32(0.0)
 MAX_PULL = np.float32(1e30)
 MAX_RATIO = np.float32(1e37)
 MAX_EXPONENT = np.float32(87.0)
+BELOW_ONE = np.nextafter(ONE, ZERO)
 LEAST_LOSS = np.float32(1e-9)  # what 1 - decay is taken for where it is 0; any other is 6e-8 or more
 NEWTON_STEPS = 6
 WEIGHTS, ACCUMULATORS = 0, 1
 
 
 class AdaGradParams(NamedTuple):
-    """The learning rate, what damps it, what is left of an accumulator, and 1 where that is all of it."""
+    """The learning rate, what damps it, and what is left of an accumulator at each touch."""
 
     eta: Any
     epsilon: Any
     decay: Any
-    undecayed: Any
 
 
 @inlined
@@ -44,7 +44,6 @@ def read_params(hyperparameters, learned):  # noqa: ARG001 - other rules need it
         hyperparameter(hyperparameters, places.RATE),
         hyperparameter(hyperparameters, places.DAMPING),
         hyperparameter(hyperparameters, places.DECAY),
-        hyperparameter(hyperparameters, places.UNDECAYED),
     )
 
 
@@ -77,7 +76,8 @@ def touches(s, params):
     decay = params.decay
     exponent = maximum(log(decay) * s, like(decay, -MAX_EXPONENT))
     lost = maximum(like(decay, ONE) - decay, like(decay, LEAST_LOSS))
-    return exp(exponent), expm1(exponent) * -ONE / lost + params.undecayed * s
+    undecayed = where(decay - BELOW_ONE, like(decay, ONE), like(decay, ZERO))
+    return exp(exponent), expm1(exponent) * -ONE / lost + undecayed * s
 
 
 @inlined

@@ -1,8 +1,11 @@
 """The update rules and their hyperparameters as a user names them: what one lane is.
 
-Each has the hyperparameters and their ranges, ``family`` (the compiled rule that it runs by), ``weights`` and
-``rates`` (what the two numbers of a coordinate stand for, outside of kernels), and ``hyperparameters`` (where
-kernels find them).
+Each has, beside the hyperparameters and their ranges,
+
+- ``family``: the compiled rule that it runs by;
+- ``places``: where kernels find the hyperparameters;
+- ``largest``: the bound of the first number that is kept of a coordinate;
+- ``weights`` and ``rates``: what the two numbers stand for, outside of kernels.
 """
 
 from __future__ import annotations
@@ -16,13 +19,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.errors import SettingsError
-from nonzero.kernels.rules import hyperparameters as places
+from nonzero.kernels.rules.bounds import MAX_SUM, MAX_WEIGHT
+from nonzero.kernels.rules.hyperparameters import (
+    ADAGRAD,
+    AVERAGED,
+    DAMPING,
+    DECAY,
+    L1,
+    L2,
+    PROXIMAL,
+    RATE,
+    ROWS,
+    Place,
+)
 
 __all__ = ["FTRL", "RULES", "AdaGrad", "DualAveraging", "Rule", "hyperparameters_of"]
 
 Floats: TypeAlias = NDArray[np.float32]
 Ranges: TypeAlias = Mapping[str, tuple[float, float]]
 """Of each hyperparameter: the least and the largest."""
+Places: TypeAlias = Mapping[str | None, Place]
+"""Where kernels find each hyperparameter, and under None, a 1 for a lane of the rule."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +86,8 @@ class AdaGrad:
 
     name: ClassVar[str] = "adagrad"
     family: ClassVar[str] = "adagrad"
+    largest: ClassVar[np.float32] = MAX_WEIGHT
+    places: ClassVar[Places] = {"learning_rate": RATE, "epsilon": DAMPING, "decay": DECAY, None: ADAGRAD}
     # Below 1e-12 an accumulator that is still 0 makes steps that float32 cannot hold.
     ranges: ClassVar[Ranges] = {"learning_rate": (1e-9, 1e3), "epsilon": (1e-12, 1e6), "decay": (0.5, 1.0)}
     learning_rate: float = 0.1
@@ -86,16 +105,6 @@ class AdaGrad:
         """Return the effective learning rates: how far a gradient of 1 moves a weight."""
         rates: Floats = np.float32(self.learning_rate) / np.sqrt(accumulators + np.float32(self.epsilon))
         return rates
-
-    def hyperparameters(self) -> dict[places.Place, float]:
-        """Return the hyperparameters by their places."""
-        return {
-            places.RATE: self.learning_rate,
-            places.DAMPING: self.epsilon,
-            places.DECAY: self.decay,
-            places.UNDECAYED: np.float32(self.decay) == 1,
-            places.ADAGRAD: 1,
-        }
 
 
 @dataclass(frozen=True)
@@ -140,6 +149,8 @@ class FTRL:
 
     name: ClassVar[str] = "ftrl"
     family: ClassVar[str] = "leader"
+    largest: ClassVar[np.float32] = MAX_SUM
+    places: ClassVar[Places] = {"alpha": RATE, "beta": DAMPING, "l1": L1, "l2": L2, None: PROXIMAL}
     ranges: ClassVar[Ranges] = {"alpha": (1e-9, 1e3), "beta": (1e-6, 1e6), "l1": (0.0, 1e6), "l2": (0.0, 1e6)}
     alpha: float = 0.1
     beta: float = 1.0
@@ -158,16 +169,6 @@ class FTRL:
         divisor = (np.float32(self.beta) + np.sqrt(squares)) / np.float32(self.alpha) + np.float32(self.l2)
         rates: Floats = np.float32(1) / divisor
         return rates
-
-    def hyperparameters(self) -> dict[places.Place, float]:
-        """Return the hyperparameters by their places."""
-        return {
-            places.RATE: self.alpha,
-            places.DAMPING: self.beta,
-            places.L1: self.l1,
-            places.L2: self.l2,
-            places.PROXIMAL: 1,
-        }
 
 
 @dataclass(frozen=True)
@@ -213,6 +214,8 @@ class DualAveraging:
 
     name: ClassVar[str] = "dual_averaging"
     family: ClassVar[str] = "leader"
+    largest: ClassVar[np.float32] = MAX_SUM
+    places: ClassVar[Places] = {"learning_rate": RATE, "epsilon": DAMPING, "l1": L1, None: AVERAGED}
     ranges: ClassVar[Ranges] = {"learning_rate": (1e-9, 1e3), "l1": (0.0, 1e6), "epsilon": (1e-6, 1e6)}
     learning_rate: float = 0.1
     l1: float = 1e-6
@@ -229,15 +232,6 @@ class DualAveraging:
         """Return the effective learning rates: how far a gradient of 1 moves a weight, to the first order."""
         rates: Floats = np.float32(self.learning_rate) / (np.float32(self.epsilon) + np.sqrt(squares))
         return rates
-
-    def hyperparameters(self) -> dict[places.Place, float]:
-        """Return the hyperparameters by their places."""
-        return {
-            places.RATE: self.learning_rate,
-            places.DAMPING: self.epsilon,
-            places.L1: self.l1,
-            places.AVERAGED: 1,
-        }
 
 
 Rule: TypeAlias = AdaGrad | FTRL | DualAveraging
@@ -264,10 +258,16 @@ def _leader(sums: Floats, rates: Floats, threshold: float | np.float32) -> Float
 
 
 def hyperparameters_of(lanes: Sequence[Rule]) -> Floats:
-    """Return float32[5, 2 * lanes]: the hyperparameters as kernels take them.
+    """Return the hyperparameters as kernels take them.
 
-    See Also
-    --------
-    nonzero.kernels.rules.hyperparameters : what stands where.
+    Returns
+    -------
+    float32[4, 2 * lanes]
+        What stands where, see :mod:`nonzero.kernels.rules.hyperparameters`.
     """
-    return places.hyperparameters_array([lane.hyperparameters() for lane in lanes])
+    array = np.zeros((ROWS, 2, len(lanes)), np.float32)
+    array[DECAY] = 1  # where rules are mixed each is worked out for all lanes: AdaGrad's numbers stay finite
+    for k, lane in enumerate(lanes):
+        for name, place in lane.places.items():
+            array[*place, k] = getattr(lane, name) if name else 1
+    return array.reshape(ROWS, -1)
