@@ -76,7 +76,7 @@ class PredictState(NamedTuple):
     table
         float32[slots + 1, 2 * lanes]: the two numbers of each lane and slot; the last row is the intercept's.
     hyperparameters
-        float32[4, 2 * lanes]: see :mod:`nonzero.kernels.rules.hyperparameters`.
+        float32[4, 2 * lanes]: see :mod:`nonzero.kernels.rules.optimizers`.
     shares
         float32[1, 2 * lanes]: how much each lane counts in the mixture; the second half is not used.
     counts

@@ -11,10 +11,9 @@ from nonzero.arithmetic.elementary import exp, expm1, log
 from nonzero.arithmetic.intrinsics import like, load, maximum, minimum, root, store, where
 from nonzero.compiled import inlined
 from nonzero.kernels.rows import intercept_row, prefetch_distance, prefetch_row, slot, value
-from nonzero.kernels.rules import hyperparameters as places
+from nonzero.kernels.rules import optimizers as places
 from nonzero.kernels.rules.bounds import MAX_ACCUMULATOR, bounded
-from nonzero.kernels.rules.hyperparameters import hyperparameter
-from nonzero.kernels.rules.interface import UpdateRule, residual
+from nonzero.kernels.rules.interface import UpdateRule, hyperparameter, residual
 
 __all__ = ["ADAGRAD", "AdaGradParams", "learn_lanes"]
 

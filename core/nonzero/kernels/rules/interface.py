@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nonzero.arithmetic.intrinsics import load
 from nonzero.compiled import inlined
 
-__all__ = ["Example", "UpdateRule", "residual"]
+__all__ = ["Example", "UpdateRule", "hyperparameter", "residual"]
 
 ONE = np.float32(1.0)
 ZERO = np.float32(0.0)
@@ -62,7 +63,7 @@ class UpdateRule(NamedTuple):
     ----------
     read_params
         ``(hyperparameters, learned) -> params``: what the other functions need beside the two numbers, for
-        one example. `hyperparameters` are the model's (:mod:`nonzero.kernels.rules.hyperparameters`),
+        one example. `hyperparameters` are the model's (:func:`hyperparameter`),
         `learned` is an int64, the number of examples learned from so far, without this one. `params` is a
         named tuple of numbers.
     weight
@@ -85,6 +86,12 @@ class UpdateRule(NamedTuple):
     weight: Callable[..., Any]
     update: Callable[..., Any]
     learn_weighted: Callable[..., Any]
+
+
+@inlined
+def hyperparameter(hyperparameters, place):
+    """Return the numbers of every lane that stand at a place of :mod:`nonzero.kernels.rules.optimizers`."""
+    return load(hyperparameters, place[0], place[1])
 
 
 @inlined

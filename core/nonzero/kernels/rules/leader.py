@@ -21,10 +21,9 @@ import numpy as np
 
 from nonzero.arithmetic.intrinsics import like, maximum, minimum, root, where
 from nonzero.compiled import inlined
-from nonzero.kernels.rules import hyperparameters as places
+from nonzero.kernels.rules import optimizers as places
 from nonzero.kernels.rules.bounds import MAX_ACCUMULATOR, MAX_SUM, bounded, clamped
-from nonzero.kernels.rules.hyperparameters import hyperparameter
-from nonzero.kernels.rules.interface import UpdateRule, residual
+from nonzero.kernels.rules.interface import UpdateRule, hyperparameter, residual
 
 __all__ = ["LEADER", "LeaderParams"]
 

@@ -7,10 +7,9 @@ from typing import Any, Final, NamedTuple
 
 from nonzero.arithmetic.intrinsics import load, store, where
 from nonzero.compiled import inlined
-from nonzero.kernels.rules import hyperparameters as places
+from nonzero.kernels.rules import optimizers as places
 from nonzero.kernels.rules.adagrad import ADAGRAD, learn_lanes
-from nonzero.kernels.rules.hyperparameters import hyperparameter
-from nonzero.kernels.rules.interface import UpdateRule, residual
+from nonzero.kernels.rules.interface import UpdateRule, hyperparameter, residual
 from nonzero.kernels.rules.leader import LEADER
 
 __all__ = ["MIXED", "MixedParams"]

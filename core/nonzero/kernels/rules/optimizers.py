@@ -20,26 +20,23 @@ from numpy.typing import NDArray
 
 from nonzero.errors import SettingsError
 from nonzero.kernels.rules.bounds import MAX_SUM, MAX_WEIGHT
-from nonzero.kernels.rules.hyperparameters import (
-    ADAGRAD,
-    AVERAGED,
-    DAMPING,
-    DECAY,
-    L1,
-    L2,
-    PROXIMAL,
-    RATE,
-    ROWS,
-    Place,
-)
 
 __all__ = ["FTRL", "RULES", "AdaGrad", "DualAveraging", "Rule", "hyperparameters_of"]
 
 Floats: TypeAlias = NDArray[np.float32]
 Ranges: TypeAlias = Mapping[str, tuple[float, float]]
 """Of each hyperparameter: the least and the largest."""
+Place: TypeAlias = tuple[int, int]
+"""Where a number of each lane stands in the array of hyperparameters: a row, and its left or right half."""
 Places: TypeAlias = Mapping[str | None, Place]
 """Where kernels find each hyperparameter, and under None, a 1 for a lane of the rule."""
+
+# A lane fills in the places of its own rule; the others are 0 there, and DECAY is 1.
+RATE, DAMPING = (0, 0), (0, 1)  # the learning rate or alpha; epsilon or beta; the diagnosis reads them too
+DECAY, ADAGRAD = (1, 0), (1, 1)
+L1, L2 = (2, 0), (2, 1)
+PROXIMAL, AVERAGED = (3, 0), (3, 1)  # FTRL; dual averaging
+PLACE_ROWS: Final = 4
 
 
 @dataclass(frozen=True)
@@ -263,11 +260,11 @@ def hyperparameters_of(lanes: Sequence[Rule]) -> Floats:
     Returns
     -------
     float32[4, 2 * lanes]
-        What stands where, see :mod:`nonzero.kernels.rules.hyperparameters`.
+        At each place the numbers of the lanes.
     """
-    array = np.zeros((ROWS, 2, len(lanes)), np.float32)
+    array = np.zeros((PLACE_ROWS, 2, len(lanes)), np.float32)
     array[DECAY] = 1  # where rules are mixed each is worked out for all lanes: AdaGrad's numbers stay finite
     for k, lane in enumerate(lanes):
         for name, place in lane.places.items():
             array[*place, k] = getattr(lane, name) if name else 1
-    return array.reshape(ROWS, -1)
+    return array.reshape(PLACE_ROWS, -1)
