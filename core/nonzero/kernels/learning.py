@@ -87,31 +87,31 @@ EIGHT_LANES: Final = Layout(margin, step, record)
 def learn(learner, rows, state, call):
     """Predict each example, then learn from it."""
     rule, layout, mixer = learner
-    table, evidence = state.table, state.evidence
-    read_clock(evidence, call.clock)
-    learned, first = state.progress.counts[LEARNED], 0
+    table, progress, pending = state.table, state.progress, state.pending
+    read_clock(state.evidence, call.clock)
+    learned, first = progress.counts[LEARNED], 0
     for r in range(call.labels.size):
         label, s = call.labels[r], call.weights[r]
         params = rule.read_params(state.hyperparameters, learned)
         m = layout.margin(rule.weight, rows, table, params, r, prefetching=False)
         click, none = chances(m)
         example = Example(r, m, click, none, label, s)
-        mixer.enqueue(state.pending, r - first, m, click, none)
+        mixer.enqueue(pending, r - first, m, click, none)
         sampled, full = False, False
         if s > ZERO:
             learned += 1
-            if count(m) > 1 and evidence.counters[COMPARING]:
+            if count(m) > 1 and state.evidence.counters[COMPARING]:
                 sampled, full = drawn(learned, SAMPLE_SHIFT), learned % PIECE == 0
         # What records evidence looks at the shares, and at the table before the example's own step.
         if sampled or full or r + 1 - first == MAX_PENDING:
-            mixer.flush(state, call, first, r + 1)
+            mixer.flush(pending, state.shares, progress, call, first, r + 1)
             first = r + 1
         layout.record(sampled, full, rows, state, call, example)
         if s == ONE:
             layout.step(rule.update, rows, table, r, residual(example), params)
         elif s > ZERO:
             rule.learn_weighted(layout.step, rows, table, example, params)
-    mixer.flush(state, call, first, call.labels.size)
+    mixer.flush(pending, state.shares, progress, call, first, call.labels.size)
 
 
 @inlined
