@@ -179,9 +179,7 @@ def scale_row(rows, r, scales, known, out):
                 out[np.uintp(start + k)] = scaled(ONE, known[0, np.uintp(k)], known[1, np.uintp(k)])
 
 
-SCALES = types.NamedTuple(
-    (types.float64[::1], types.float64[::1], types.int64[::1], types.float64[::1]), Scales
-)
+SCALES = types.like(new_scales(recovering=True))
 WEIGHTS = types.float32.readonly
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nonzero.compiled import types
 from nonzero.compiled.lanes import EightLanes, OneLane
 from nonzero.kernels.evidence.arrays import EVIDENCE, Evidence
-from nonzero.validation.progressive import Progress
+from nonzero.validation.progressive import Progress, new_progress
 
 __all__ = [
     "BATCH_ROWS",
@@ -141,8 +141,7 @@ LANES: Final[Mapping[int, types.Type]] = {
 """Rows of a table, by the number of lanes."""
 
 _COUNTS = types.int64[::1]
-_SUMS = types.float64[::1]
-_PROGRESS = types.NamedTuple((_COUNTS, _SUMS, _SUMS, types.float64[:, ::1], types.float32[:, ::1]), Progress)
+_PROGRESS = types.like(new_progress(8))
 
 BATCH_ROWS: Final = types.NamedTuple(
     (
