@@ -23,9 +23,9 @@ from nonzero.kernels.evidence.fields import SAMPLE_SHIFT, drawn, observe_fields
 from nonzero.kernels.evidence.pieces import record_piece
 from nonzero.kernels.margins import margin, margin_8rows
 from nonzero.kernels.pending import MAX_PENDING, Mixer
+from nonzero.kernels.progress import LEARNED
 from nonzero.kernels.rules.interface import Example, UpdateRule, residual
 from nonzero.kernels.steps import step, step_8rows
-from nonzero.validation.progressive import LEARNED
 
 __all__ = ["EIGHT_LANES", "ONE_LANE", "Layout", "Learner", "learn", "predict"]
 

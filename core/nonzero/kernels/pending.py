@@ -19,7 +19,7 @@ from nonzero.arithmetic.elementary import log, softplus
 from nonzero.arithmetic.intrinsics import count, load, store
 from nonzero.compiled import inlined, outlined
 from nonzero.kernels.mixture import mixed, rescaled, updated
-from nonzero.validation.progressive import LARGEST_WEIGHT, LEARNED, record
+from nonzero.kernels.progress import LARGEST_WEIGHT, LEARNED, record
 
 __all__ = ["MAX_PENDING", "PENDING_ROWS", "VOVK", "Mixer"]
 

@@ -8,9 +8,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.batches.batch import MAX_VALUE
-from nonzero.batches.hashing import finish, mix_word, to_index
+from nonzero.batches.limits import MAX_VALUE
 from nonzero.compiled import inlined, kernel, types
+from nonzero.fields.hashing import finish, mix_word, to_index
 from nonzero.kernels.tuples import BATCH_ROWS, FLOATS
 
 __all__ = ["MAX_NONZEROS", "ExpandedRows", "expand", "measure", "product_index"]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nonzero.compiled import types
 from nonzero.compiled.lanes import EightLanes, OneLane
 from nonzero.kernels.evidence.arrays import EVIDENCE, Evidence
-from nonzero.validation.progressive import Progress, new_progress
+from nonzero.kernels.progress import Progress, new_progress
 
 __all__ = [
     "BATCH_ROWS",
@@ -80,7 +80,7 @@ class PredictState(NamedTuple):
     shares
         float32[1, 2 * lanes]: how much each lane counts in the mixture; the second half is not used.
     counts
-        int64[2]: as in :class:`~nonzero.validation.progressive.Progress`.
+        int64[2]: as in :class:`~nonzero.kernels.progress.Progress`.
     """
 
     table: Lanes

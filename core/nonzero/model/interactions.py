@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.batches.batch import Batch
-from nonzero.batches.hashing import field_of
 from nonzero.errors import SettingsError
+from nonzero.fields.hashing import field_of
 from nonzero.fields.schema import Schema
 from nonzero.kernels.products import ExpandedRows, expand, measure
 from nonzero.model.batch_rows import rows_of

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from nonzero.kernels.evidence.arrays import Evidence, comparable, group_masks, new_evidence, without_clock
 from nonzero.kernels.mixture import new_shares
+from nonzero.kernels.progress import EXAMPLES, LEARNED, Progress, new_progress
 from nonzero.kernels.scales import Scales, new_scales
 from nonzero.model.settings import ModelSettings
 from nonzero.model.table import Table
 from nonzero.persistence.pages import in_pages
-from nonzero.validation.progressive import EXAMPLES, LEARNED, Progress, new_progress
-from nonzero.validation.recalibration import Recalibration, new_recalibration
+from nonzero.statistics.recalibration import Recalibration, new_recalibration
 
 __all__ = ["LearnedState"]
 

@@ -12,15 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.batches.batch import Batch, check_batch
+from nonzero.diagnostics.confidence import uncertainty
+from nonzero.diagnostics.diagnosis import diagnose
+from nonzero.diagnostics.explanation import Explanation, take_apart
+from nonzero.diagnostics.remedy import rescale
+from nonzero.diagnostics.weights import mean_weights
 from nonzero.errors import BatchError, ReadOnlyError, SettingsError, SnapshotError
 from nonzero.fields.schema import Schema
-from nonzero.formats.rows import NAMED, VALUED
-from nonzero.insight.confidence import uncertainty
-from nonzero.insight.diagnosis import diagnose
-from nonzero.insight.explanation import Explanation, take_apart
-from nonzero.insight.remedy import rescale
-from nonzero.insight.weights import mean_weights
+from nonzero.formats.row_arrays import NAMED, VALUED
 from nonzero.kernels.evidence.arrays import RESTARTS, forget
+from nonzero.kernels.progress import LOSS, POSITIVE, RECENT, WEIGHT
 from nonzero.kernels.rules.optimizers import Rule
 from nonzero.model.batch_rows import NO_FIELDS, NO_VALUES
 from nonzero.model.inputs import Inputs
@@ -40,8 +41,8 @@ from nonzero.model.settings import (
 from nonzero.model.table import Table
 from nonzero.persistence import snapshot
 from nonzero.persistence.shared import SharedState
-from nonzero.validation.progressive import LOSS, POSITIVE, RECENT, WEIGHT, describe
-from nonzero.validation.recalibration import apply, describe_recalibration, learn_map, new_recalibration
+from nonzero.statistics.progressive import describe
+from nonzero.statistics.recalibration import apply, describe_recalibration, learn_map, new_recalibration
 
 __all__ = ["LogisticRegression"]
 
@@ -75,7 +76,7 @@ class LogisticRegression:
         (:mod:`nonzero.model.interactions`).
     recalibrated
         Whether a monotone map of the predictions is learned from how they turned out, and :meth:`predict`
-        gives what it makes of them (:mod:`nonzero.validation.recalibration`). What :meth:`learn` returns, and
+        gives what it makes of them (:mod:`nonzero.statistics.recalibration`). What :meth:`learn` returns, and
         :meth:`metrics` tell, is without it.
     schema
         The kind of each field, ``"category"``, ``"number"`` or ``"ignore"``, by its name or a ``*`` pattern;
@@ -367,7 +368,7 @@ class LogisticRegression:
         return float(self._state.progress.sums[LOSS]) / self.weight if self.weight else None
 
     def metrics(self, recent: bool = True) -> dict[str, Any]:
-        """Return the progressive validation so far: see :func:`nonzero.validation.progressive.describe`."""
+        """Return the progressive validation so far: see :func:`nonzero.statistics.progressive.describe`."""
         return describe(self._state.progress, recent)
 
     def last(self, n: int) -> NDArray[np.float32]:
@@ -403,7 +404,7 @@ class LogisticRegression:
 
         See Also
         --------
-        nonzero.validation.recalibration.describe_recalibration : the figures.
+        nonzero.statistics.recalibration.describe_recalibration : the figures.
         """
         learned = self._state.recalibration
         return None if learned is None else describe_recalibration(learned)
@@ -452,7 +453,7 @@ class LogisticRegression:
 
         See Also
         --------
-        nonzero.insight.confidence.uncertainty : the formula and its source.
+        nonzero.diagnostics.confidence.uncertainty : the formula and its source.
         """
         batch.check_slots(self.bits)
         out = np.empty(len(batch), np.float32)
@@ -486,7 +487,7 @@ class LogisticRegression:
 
         See Also
         --------
-        nonzero.insight.diagnosis : what the verdicts mean, and how honest the intervals are.
+        nonzero.diagnostics.diagnosis : what the verdicts mean, and how honest the intervals are.
         """
         aged = self._state.groups[1, : len(self.lanes)]
         named = [*names, *self.interactions]

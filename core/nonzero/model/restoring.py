@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from nonzero.kernels.evidence import arrays as ev
 from nonzero.kernels.evidence.arrays import Evidence
+from nonzero.kernels.progress import LARGEST_WEIGHT
 from nonzero.kernels.rules.optimizers import Rule
 from nonzero.kernels.scales import Scales
 from nonzero.model.learned_state import LearnedState
 from nonzero.model.table import Table
-from nonzero.validation.progressive import LARGEST_WEIGHT
-from nonzero.validation.recalibration import check_map
+from nonzero.statistics.recalibration import check_map
 
 __all__ = ["restore"]
 

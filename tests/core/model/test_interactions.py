@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.utils import murmurhash3_32
 
 from nonzero import AdaGrad, Batch, LogisticRegression, SettingsError, formats
-from nonzero.batches.hashing import field_of, index_of
+from nonzero.fields.hashing import field_of, index_of
 from nonzero.kernels.products import MAX_NONZEROS, product_index
 from nonzero.model.interactions import Interactions
 

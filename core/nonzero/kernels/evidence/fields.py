@@ -14,9 +14,9 @@ from nonzero.arithmetic.elementary import softplus
 from nonzero.arithmetic.intrinsics import lane, load
 from nonzero.compiled import inlined
 from nonzero.kernels.evidence import arrays as ev
+from nonzero.kernels.progress import LEARNED
 from nonzero.kernels.rows import slot, value
 from nonzero.kernels.rules.interface import residual
-from nonzero.validation.progressive import LEARNED
 
 __all__ = ["SAMPLE_SHIFT", "drawn", "observe_fields"]
 

@@ -18,8 +18,8 @@ from nonzero.arithmetic.elementary import exp, log
 from nonzero.compiled import inlined, outlined
 from nonzero.kernels.evidence import arrays as ev
 from nonzero.kernels.evidence.restarts import watch
-from nonzero.validation.progressive import LARGEST_WEIGHT, POSITIVE, PREDICTED
-from nonzero.validation.progressive import LOSS as LOSS_SUM
+from nonzero.kernels.progress import LARGEST_WEIGHT, POSITIVE, PREDICTED
+from nonzero.kernels.progress import LOSS as LOSS_SUM
 
 __all__ = ["record_piece"]
 

@@ -25,8 +25,8 @@ from nonzero.arithmetic.elementary import log
 from nonzero.arithmetic.intrinsics import like, load, store, total
 from nonzero.compiled import inlined, outlined
 from nonzero.kernels.evidence import arrays as ev
+from nonzero.kernels.progress import LEARNED
 from nonzero.kernels.rows import intercept_row
-from nonzero.validation.progressive import LEARNED
 
 __all__ = ["watch"]
 

@@ -18,7 +18,7 @@ from nonzero.kernels.rules.leader import LEADER
 from nonzero.kernels.rules.mixed import MIXED
 from nonzero.kernels.rules.optimizers import RULES, hyperparameters_of
 
-ARGUMENTS = {
+ARGUMENTS: dict[str, list[Any]] = {
     "read_params": ["hyperparameters", "learned"],
     "weight": [..., ..., "params"],
     "update": [..., ..., "g", "params"],
@@ -35,7 +35,8 @@ def extremes(rule: Any) -> list[Any]:
 @pytest.mark.parametrize("compiled", [ADAGRAD, LEADER, MIXED], ids=["adagrad", "leader", "mixed"])
 def test_its_functions_take_what_kernels_give(compiled: UpdateRule) -> None:
     for name, function in compiled._asdict().items():
-        given = [*inspect.signature(getattr(function, "function", function)).parameters]
+        plain: Any = getattr(function, "function", function)
+        given = [*inspect.signature(plain).parameters]
         wanted = ARGUMENTS[name]
         assert len(given) == len(wanted)
         assert all(b in (..., a) for a, b in zip(given, wanted, strict=True)), (name, given)
