@@ -51,9 +51,9 @@ class UpdateRule(NamedTuple):
 
     A lane keeps two float32 of each coordinate, `first` and `second`, which both begin as 0. Every function
     is declared ``@inlined`` and gets *numbers*: a float32, or eight of them with the same operators, one of
-    each lane, or of eight rows of one lane. So a rule is written once and compiled for both; what is not
-    ``+ - * /`` is in :mod:`nonzero.arithmetic`, and ``np.float32`` constants stand on the right of an
-    operator or beside a float32.
+    each lane, or of eight rows of one lane. So a rule is written once and compiled for both. Numbers can be
+    added, subtracted, multiplied and divided, also with an ``np.float32``; all else that can be done with
+    them is in :mod:`nonzero.arithmetic` (there is no unary minus: ``-ONE * x``).
 
     A function must never branch on a number (use ``where``), allocate, raise, or let one lane's number reach
     another's. It must use nothing but IEEE arithmetic in a fixed order, so that the same stream gives the
@@ -63,9 +63,8 @@ class UpdateRule(NamedTuple):
     ----------
     read_params
         ``(hyperparameters, learned) -> params``: what the other functions need beside the two numbers, for
-        one example. `hyperparameters` are the model's (:func:`hyperparameter`),
-        `learned` is an int64, the number of examples learned from so far, without this one. `params` is a
-        named tuple of numbers.
+        one example, as a named tuple of numbers. `hyperparameters` are the model's, to be read by
+        :func:`hyperparameter`; `learned` is an int64, the number of examples learned from before this one.
     weight
         ``(first, second, params) -> weight``: the weight of a coordinate, in log-odds for a value of 1,
         within +-1e6; 0 where both numbers are 0.
