@@ -76,15 +76,11 @@ ORDER = {
         batches             checked rows
         formats             bytes -> batches
         sources             files -> bytes, read ahead
-        rules               how a lane steps
         kernels             learning and predicting, and what they write down
         statistics          how well it predicts; recalibration
         diagnostics         what a model can say of itself
-        state               what is learned
-        features            batches -> what kernels take
-        loops               the calls of kernels
-        persistence         saved, shared, restored
-        model               LogisticRegression
+        persistence         arrays in huge pages, in shared memory, in files
+        model               LogisticRegression: its settings, its state, the calls of its kernels
     """,
     "service": """
         errors faults environment version
@@ -136,15 +132,7 @@ def test_folders_import_one_way(root: str) -> None:
             here, there = (name.split(".")[1] if "." in name else "" for name in (module, other))
             if here and there and here != there and not ranks[there] < ranks[here]:
                 wrong.append(f"{module} imports {other}")
-    assert sorted(set(wrong) - STILL) == []
-
-
-# These are being ended; nothing may be added.
-STILL = {
-    "nonzero.compiled.instructions.rows imports nonzero.arithmetic.intrinsics",
-    "nonzero.persistence.copying imports nonzero.model",
-    "nonzero.state.learned imports nonzero.features.scales",
-}
+    assert sorted(set(wrong)) == []
 
 
 @pytest.mark.xfail(strict=False, reason="the service's are being renamed")

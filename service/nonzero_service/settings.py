@@ -32,8 +32,8 @@ from pydantic_settings import (
 from nonzero import Schema
 from nonzero.batches.limits import MAX_WEIGHT
 from nonzero.errors import SettingsError
-from nonzero.features.interactions import check_declared
-from nonzero.state.table import MAX_BITS
+from nonzero.model.interactions import check_declared
+from nonzero.model.table import MAX_BITS
 from nonzero_service.environment import service_links
 from nonzero_service.faults import explained
 from nonzero_service.impressions.rules import Keeping

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from nonzero import AdaGrad, LogisticRegression, Schema, SnapshotError
-from nonzero.rules.optimizers import Rule
+from nonzero.kernels.rules.optimizers import Rule
 from nonzero_service.models.learning_rules import AUTO, optimizer_of
 from nonzero_service.storage.files import write_durably
 

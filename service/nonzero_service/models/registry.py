@@ -20,8 +20,8 @@ from typing import Any, Final, Literal, TypeVar
 
 import structlog
 
-from nonzero.features.interactions import check_declared
-from nonzero.persistence.settings import size_of
+from nonzero.model.interactions import check_declared
+from nonzero.model.settings import size_of
 from nonzero_service.budget import check_descriptors
 from nonzero_service.errors import ClosedError, ModelExistsError, NotReadyError, UnknownModelError
 from nonzero_service.models.beginning import begin_model, begin_model_from
