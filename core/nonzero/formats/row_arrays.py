@@ -75,22 +75,7 @@ class RowArrays(NamedTuple):
 NEWLINE: Final = np.uint8(ord("\n"))
 
 BUFFER: Final = types.uint8[::1]
-ROWS: Final = types.NamedTuple(
-    (
-        types.int64[::1],
-        types.uint32[::1],
-        types.float32[::1],
-        types.uint16[::1],
-        types.float32[::1],
-        types.float32[::1],
-        types.int64[::1],
-        types.int64[:, ::1],
-        types.int64[:, ::1],
-        types.int64[::1],
-        types.uint8[::1],
-    ),
-    RowArrays,
-)
+ROWS: Final = types.of_arrays(RowArrays.allocate(0, 0))
 """The type of :class:`RowArrays` in a kernel's signature."""
 
 
