@@ -1,6 +1,7 @@
 """Bytes -> Batch: Vowpal Wabbit text, libsvm, NDJSON, delimited text; compiled code that releases the GIL.
 
-A format's module, and with it the compilation of its parser, is imported when the format is first used.
+A format's module is imported when the format is first used. :class:`~nonzero.formats.format.Format` says how to
+add one.
 """
 
 from __future__ import annotations
