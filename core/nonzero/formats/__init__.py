@@ -1,7 +1,7 @@
 """Bytes -> Batch: Vowpal Wabbit text, libsvm, NDJSON, delimited text; compiled code that releases the GIL.
 
-A format's module is imported when the format is first used. :class:`~nonzero.formats.format.Format` says how to
-add one.
+A format's module is imported when the format is first used. To add one, read the docstring of
+:class:`~nonzero.formats.format.Format`.
 """
 
 from __future__ import annotations
