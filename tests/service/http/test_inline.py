@@ -1,4 +1,4 @@
-"""A request whose body is there with its head is answered without a task, and as any other is."""
+"""What is answered inline is answered as by a task, and once, whatever fails."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def answer(service: Any, path: str, headers: list[str], body: bytes, *, whole: b
 def test_both_ways_answer_alike(service: Any, model: str, action: str) -> None:
     path = f"{model}/{action}"
     for name, (headers, body) in REQUESTS.items():
-        at_once, by_a_task = (answer(service, path, headers, body, whole=whole) for whole in (True, False))
-        assert at_once == by_a_task, name
+        inline, by_task = (answer(service, path, headers, body, whole=whole) for whole in (True, False))
+        assert inline == by_task, name
 
 
 def test_what_is_pipelined_is_answered_in_order(service: Any, model: str) -> None:
@@ -103,6 +103,7 @@ def test_clients_that_go_at_once_leave_their_room_to_others(
 
 
 BREAK_AFTER_QUEUEING = """
+from nonzero_service.errors import QueueFullError
 from nonzero_service.learning.learner import Learner
 
 queue = Learner.gather_for
@@ -111,6 +112,8 @@ def broken(learner, waiter, body):
     queue(learner, waiter, body)
     if b"broken" in body:
         raise RuntimeError("after queueing")
+    if b"full" in body:
+        raise QueueFullError("full after queueing")
 
 Learner.gather_for = broken
 """
@@ -148,17 +151,30 @@ def learned(client: httpx.Client) -> int:
 
 
 @pytest.mark.parametrize("broken", [BREAK_AFTER_QUEUEING], indirect=True)
-def test_what_fails_after_queueing_is_not_learned_twice(broken: Broken) -> None:
-    body = b'{"features": {"site": "broken"}, "label": 1}'
+def test_what_fails_after_queueing_is_answered_once_and_not_learned_twice(broken: Broken) -> None:
     with broken.client() as client:
-        for n in range(1, 4):
-            status, _, _, told = answer(broken, "/v1/models/default/update", [JSON], body, whole=True)
-            assert b"500" in status
-            assert told["status"] == 500
+        for n, (site, status) in enumerate([("broken", 500), ("full", 503), ("broken", 500)], 1):
+            body = b'{"features": {"site": "%b"}, "label": 1}' % site.encode()
+            line, names, _, told = answer(broken, "/v1/models/default/update", [JSON], body, whole=True)
+            assert int(line.split()[1]) == told["status"] == status
+            assert (b"retry-after" in names) == (status == 503)
             assert learned(client) <= n
         before = learned(client)
         assert b"200" in answer(broken, "/v1/models/default/update", [JSON], GOOD, whole=True)[0]
         assert learned(client) == before + 1
+
+
+@pytest.mark.parametrize("broken", [BREAK_AFTER_QUEUEING], indirect=True)
+def test_what_follows_a_failure_after_queueing_has_its_own_answer(broken: Broken) -> None:
+    bad = GOOD.replace(b"news", b"broken")
+    head = f"POST /v1/models/default/update HTTP/1.1\r\nhost: localhost\r\n{JSON}\r\ncontent-length: %d\r\n"
+    sent = b"".join((head % len(body)).encode() + b"\r\n" + body for body in (bad, GOOD, bad))
+    with socket.create_connection((broken.host, broken.port)) as connection:
+        connection.settimeout(30)
+        connection.sendall(sent + (head % len(GOOD) + "connection: close\r\n\r\n").encode() + GOOD)
+        received = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+    assert [int(part[1:4]) for part in received.split(b"HTTP/1.1")[1:]] == [500, 200, 500, 200]
+    assert len([line for line in broken.log if line.get("event") == "the service failed"]) == 2
 
 
 @pytest.mark.parametrize("broken", [BREAK_LOOKS], indirect=True)
