@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from nonzero_service.errors import WriterLostError
 from nonzero_service.http.accounting import Accounting
 from nonzero_service.http.guard import MAY_NOT_TEACH
+from nonzero_service.http.routing import UNKNOWN_TARGET
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.workers.writer_connection import HOP_BY_HOP, WriterConnection
 
@@ -107,7 +108,8 @@ class Forwarder:
         async def failing(*_: object) -> None:
             raise error
 
-        await self._accounting.answer(failing, scope, receive, send)
+        # The writer counts by route what it answers.
+        await self._accounting.answer(failing, {**scope, "target": UNKNOWN_TARGET}, receive, send)
 
     async def post(self, path: str, body: bytes) -> Answer:
         """Send a request of the worker's own.
