@@ -87,7 +87,7 @@ ORDER = {
         model               LogisticRegression
     """,
     "service": """
-        errors faults environment version
+        errors faults environment version media_types
         incidental          what may fail and keeps nobody waiting
         logs                events -> lines
         storage journal     rows of the journal, its keys, snapshots; all SQL
@@ -95,17 +95,14 @@ ORDER = {
         problems            what a client is told
         settings            what an operator sets
         budget schema_texts warming
-        wire bodies         bytes of bodies -> batches, answers -> bytes
         learning writer     what waits -> rows of the journal -> the model
         attribution         labels -> what is learned
         models              all models and each
         metrics             what Prometheus is told
-        front http          sockets -> requests
-        requests schemas
-        openapi             how requests and answers are described
-        request_bodies
+        http                sockets -> requests
+        bodies              bytes of bodies -> batches, answers -> bytes
         service             what routes share
-        routes api          requests -> answers
+        api                 requests -> answers, and how both are described
         app
         listening
         server              one process that serves
