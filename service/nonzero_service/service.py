@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression
+from nonzero_service.bodies.reading import Bodies
+from nonzero_service.bodies.spool import Spool
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.metrics.exposition import Metrics
 from nonzero_service.models.names import Looker
 from nonzero_service.models.registry import Models
 from nonzero_service.settings import Settings
-from nonzero_service.wire.bodies import Bodies
-from nonzero_service.wire.spool import Spool
 from nonzero_service.workers.crew import Crew
 
-__all__ = ["Parts", "Predictable", "Service"]
+__all__ = ["Predictable", "Service", "ServiceParts"]
 
 
 class Keeper(Protocol):
@@ -64,7 +64,7 @@ C = TypeVar("C", bound=Counts, covariant=True)
 
 
 @dataclass(frozen=True)
-class Parts(Generic[M, C]):
+class ServiceParts(Generic[M, C]):
     """What predicting needs, in whichever process.
 
     Its models are those of the service or, in a worker, those that it has mapped.
@@ -81,7 +81,7 @@ class Parts(Generic[M, C]):
 
 
 @dataclass(frozen=True)
-class Service(Parts[Models, Metrics]):
+class Service(ServiceParts[Models, Metrics]):
     """The parts of the application that learns."""
 
     @classmethod

@@ -17,7 +17,6 @@ from nonzero_service.impressions.store import Impressions
 from nonzero_service.learning.breaker import Bounds, Breaker
 from nonzero_service.learning.fold import recalibration_entry, start_of
 from nonzero_service.learning.holding import Gate
-from nonzero_service.learning.idempotency import Turns
 from nonzero_service.learning.learner import Learner
 from nonzero_service.models.clocks import ClockWatch
 from nonzero_service.models.field_watch import FieldWatch
@@ -112,7 +111,6 @@ async def open_model(
         kept,
         learner,
         snapshooter,
-        Turns(),
         attribution,
         names,
         slices,

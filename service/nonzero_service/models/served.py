@@ -12,7 +12,6 @@ import structlog
 from nonzero import LogisticRegression
 from nonzero_service.attribution import Attribution
 from nonzero_service.incidental import incidentally
-from nonzero_service.learning.idempotency import Turns
 from nonzero_service.learning.learner import Learner
 from nonzero_service.models.clocks import ClockWatch
 from nonzero_service.models.field_watch import FieldWatch
@@ -35,7 +34,6 @@ class ServedModel:
     kept: Kept
     learner: Learner
     snapshooter: Snapshooter
-    turns: Turns
     attribution: Attribution
     names: FieldNames
     slices: Slices

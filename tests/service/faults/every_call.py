@@ -29,7 +29,7 @@ import nonzero
 import nonzero_service
 from nonzero_service import attribution, logs
 from nonzero_service import server as serving
-from nonzero_service.learning import flows
+from nonzero_service.api import update_stream
 from nonzero_service.listening import listen
 from nonzero_service.models.verifying import verify
 from nonzero_service.server import Writer
@@ -42,8 +42,21 @@ CORE: Final = f"{Path(str(nonzero.__file__)).parent}{os.sep}"
 SERVICE: Final = f"{Path(str(nonzero_service.__file__)).parent}{os.sep}"
 LEARNING: Final = tuple(
     SERVICE + place
-    for place in ("learning/", "storage/", "impressions/", "models/", "routes/updates.py", "routes/labels.py")
-) + tuple(SERVICE + f"{name}.py" for name in ("attribution", "requests", "incidental"))
+    for place in (
+        "learning/",
+        "storage/",
+        "impressions/",
+        "models/",
+        "api/updates.py",
+        "api/update_stream.py",
+        "api/idempotency.py",
+        "api/labels.py",
+        "http/accounting.py",
+        "http/inline.py",
+        "attribution.py",
+        "incidental.py",
+    )
+)
 """What learns, in whichever thread."""
 
 WRITERS: Final = ("committer", "applier", "impressions")
@@ -261,8 +274,8 @@ def run() -> None:
     """Be the process from which lives are forked."""
     # So that little is enough, and soon.
     for module, name, value in (
-        (flows, "PIECE", 4096),
-        (flows, "LARGE_PIECE", 4096),
+        (update_stream, "PIECE", 4096),
+        (update_stream, "LARGE_PIECE", 4096),
         (attribution, "LOOK_SECONDS", 0.05),
         (attribution, "PATIENCE", 1.0),
         (serving, "LAST_WORDS", 0.03),
