@@ -23,7 +23,6 @@ from bench.workloads import ClickLog
 from rich.progress import Progress
 
 from nonzero import AdaGrad, LogisticRegression
-from nonzero_service.learning import fold
 from nonzero_service.models.recovery import replay
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.keys import KeyRecord
@@ -56,10 +55,11 @@ class Forgetful(Journal):
 def serve_forgetfully(arguments: list[str]) -> None:
     """Be the service's command line, with such a journal."""
     from nonzero_service import cli
-    from nonzero_service.models import recovery, registry
+    from nonzero_service.models import recovery
+    from nonzero_service.writer import group_rows
 
-    vars(registry)["Journal"] = vars(recovery)["Journal"] = Forgetful
-    fold.batch_entry = _without_body
+    vars(recovery)["Journal"] = Forgetful
+    vars(group_rows)["batch_entry"] = _without_body
     cli.main(arguments)
 
 

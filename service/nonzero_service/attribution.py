@@ -29,11 +29,11 @@ from nonzero_service.impressions.rules import Keeping, Rules
 from nonzero_service.impressions.store import Impressions
 from nonzero_service.impressions.verdicts import Verdict
 from nonzero_service.incidental import incidentally
-from nonzero_service.learning.learner import Learner
-from nonzero_service.learning.work import Applied, Pieces, until_ended
 from nonzero_service.settings import Settings
 from nonzero_service.storage.errors import StorageError
 from nonzero_service.storage.keys import KeyRecord
+from nonzero_service.writer.learner import Learner
+from nonzero_service.writer.work import Applied, StreamState, until_ended
 
 __all__ = ["Attribution", "Labelled", "rules_of"]
 
@@ -210,7 +210,7 @@ class Attribution:
         *,
         record: Callable[[int, int], KeyRecord] | None = None,
         log_loss: bool = False,
-        pieces: Pieces | None = None,
+        stream: StreamState | None = None,
     ) -> asyncio.Future[Applied]:
         """Queue an update, as :meth:`Learner.submit` does; its impressions are given back where it fails."""
         if not len(met.batch) and record is None:
@@ -220,7 +220,7 @@ class Attribution:
             return nothing
         try:
             applied = self._learner.submit(
-                met.batch, record=record, log_loss=log_loss, pieces=pieces, references=met.references
+                met.batch, record=record, log_loss=log_loss, stream=stream, references=met.references
             )
         except BaseException:
             self.give_back(met)
@@ -263,15 +263,15 @@ class Attribution:
     async def _learn(self, claim: Claim, *, wait: bool) -> Applied:
         """Hand a claim to the learner; give it back where it does not come into the journal."""
         try:
-            pieces = Pieces()
+            stream = StreamState()
             if wait:
                 await self._learner.room(claim.batch)
-            applied = self._learner.submit(claim.batch, references=claim.references, pieces=pieces)
+            applied = self._learner.submit(claim.batch, references=claim.references, stream=stream)
             applied.add_done_callback(lambda future: self._ended(future, claim))
         except BaseException:
             self.impressions.give_back(claim)
             raise
-        return await until_ended(applied, pieces)
+        return await until_ended(applied, stream)
 
     def _unclaimed(self, claiming: asyncio.Future[Claim | None]) -> None:
         """Give back what was claimed for nobody."""

@@ -16,11 +16,11 @@ from nonzero_service import attribution
 from nonzero_service.errors import QueueFullError
 from nonzero_service.impressions.meeting import Met
 from nonzero_service.impressions.store import Impressions
-from nonzero_service.learning.learner import Learner
-from nonzero_service.learning.work import Pieces, until_ended
 from nonzero_service.models.registry import Models
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
+from nonzero_service.writer.learner import Learner
+from nonzero_service.writer.work import StreamState, until_ended
 
 
 def no_failure(error: Exception) -> None:
@@ -55,9 +55,9 @@ def test_an_update_that_was_left_may_be_sent_again(tmp_path: Path) -> None:
     """One that is a label gives its impression back, or has labelled it, wherever it was left."""
 
     async def update(served: ServedModel, batch: Batch) -> Met:
-        pieces = Pieces()
+        stream = StreamState()
         met = await served.attribution.meet(batch)
-        await until_ended(served.attribution.submit(met, pieces=pieces), pieces)
+        await until_ended(served.attribution.submit(met, stream=stream), stream)
         return met
 
     async def run() -> None:

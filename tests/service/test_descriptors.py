@@ -150,7 +150,7 @@ def test_what_a_model_takes_is_within_its_budget(tmp_path: Path) -> None:
         before = len(list(own.iterdir()))
         for name in "abcdefgh":
             await models.create(name)
-            await models.get(name).snapshooter.take()
+            await models.get(name).snapshots.take()
         assert (len(list(own.iterdir())) - before) / 8 + 2 <= OF_A_MODEL  # two for impressions
         for name in "abcdefgh":
             await models.delete(name)

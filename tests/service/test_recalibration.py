@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from nonzero import AdaGrad, LogisticRegression
-from nonzero_service.learning.fold import apply
 from nonzero_service.storage.reader import JournalReader
 from nonzero_service.storage.snapshots import Snapshots
+from nonzero_service.writer.fold import apply
 
 Start = Callable[..., Any]
 PATH = "/v1/models/default"

@@ -7,23 +7,15 @@ when its bytes pass the offset that was journalled last, and only the rows after
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Final
 
 import numpy as np
 import xxhash
 
-from nonzero_service.errors import KeyInFlightError, KeyReusedError, KeyUnrecognisedError
-from nonzero_service.learning.work import Pieces
+from nonzero_service.errors import KeyReusedError, KeyUnrecognisedError
 from nonzero_service.storage.keys import MAX_KEY, KeyRecord
 
-__all__ = ["MAX_KEY", "Fingerprint", "Turns"]
-
-PATIENCE: Final = 10.0
-"""Seconds for which a repeat waits for the request that is in flight."""
-
+__all__ = ["MAX_KEY", "Fingerprint"]
 
 _NEWLINE: Final = 10
 
@@ -128,47 +120,3 @@ class Fingerprint:
         self.known_lines += int((np.frombuffer(data, np.uint8) == _NEWLINE).sum())
         if last and len(data) and data[-1] != _NEWLINE:
             self.known_lines += 1
-
-
-class Turns:
-    """Lets one request with a key go at a time."""
-
-    def __init__(self) -> None:
-        self._in_flight: dict[str, asyncio.Event] = {}
-
-    @asynccontextmanager
-    async def turn(self, key: str) -> AsyncIterator[Pieces]:
-        """Wait until no other request with the key is in flight, and be the one.
-
-        It ends when all that was submitted as its pieces has ended, whatever fails: before the journal
-        knows of that, a repeat would learn from it again.
-
-        Yields
-        ------
-        Pieces
-            What all that is submitted for the request is a piece of.
-
-        Raises
-        ------
-        KeyInFlightError
-            Where the other one takes more than ten seconds.
-        """
-        try:
-            async with asyncio.timeout(PATIENCE):
-                while (other := self._in_flight.get(key)) is not None:
-                    await other.wait()
-        except TimeoutError:
-            raise KeyInFlightError(
-                f"a request with the Idempotency-Key {key!r} is still being read; come again in a second"
-            ) from None
-        pieces = Pieces()  # whatever fails here is to leave the key free
-        ended = asyncio.Event()
-        self._in_flight[key] = ended
-        try:
-            try:
-                yield pieces
-            finally:
-                await pieces.ended()
-        finally:
-            del self._in_flight[key]
-            ended.set()

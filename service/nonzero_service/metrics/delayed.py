@@ -80,7 +80,7 @@ class Delayed(Collector):
             labels=("model",),
         )
         for served in self._models.all():
-            name, store, gate = served.name, served.attribution.impressions, served.learner.gate
+            name, store, gate = served.name, served.attribution.impressions, served.learner.pause
             counts = {**store.counts, "refused": self._counts.refused_impressions.get(name, 0)}
             pending.add_metric((name,), store.pending)
             ended = counts.get("joined", 0) + counts.get("ended", 0)
@@ -99,5 +99,5 @@ class Delayed(Collector):
             paused.add_metric((name, figure), int(gate.since is not None))
             held.add_metric((name,), gate.examples)
             trips.add_metric((name,), gate.trips)
-            ahead.add_metric((name,), served.kept.journal.clock.ahead_ms() / 1000)
+            ahead.add_metric((name,), served.stored.journal.clock.ahead_ms() / 1000)
         yield from (pending, share, delay, labels, updates, impressions, paused, held, trips, ahead)

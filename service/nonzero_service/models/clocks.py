@@ -15,10 +15,10 @@ import structlog
 
 from nonzero_service.attribution import Attribution
 from nonzero_service.errors import ClockRightError
-from nonzero_service.learning.fold import clock_entry
-from nonzero_service.learning.learner import Learner
 from nonzero_service.storage.clock import SLACK_MS, wall_ms
 from nonzero_service.storage.journal import Journal
+from nonzero_service.writer.entries import clock_entry
+from nonzero_service.writer.learner import Learner
 
 __all__ = ["ClockSet", "ClockWatch"]
 

@@ -9,28 +9,15 @@ from typing import Any
 
 from nonzero import LogisticRegression, SnapshotError
 from nonzero_service.impressions.segment import pending_in
-from nonzero_service.learning import fold
-from nonzero_service.learning.holding import held_batches, reason_of
 from nonzero_service.storage.reader import JournalReader
 from nonzero_service.storage.snapshots import kept_in
+from nonzero_service.writer.entries import Pause, pause_since, start_of
 
-__all__ = ["Held", "Pause", "held_in"]
-
-
-@dataclass(frozen=True)
-class Pause:
-    """A pause of the circuit breaker that nobody has ended."""
-
-    since: datetime
-    """The journal's clock when it began."""
-    reason: dict[str, Any]
-    """Why: the figure that jumped, and what it was compared with."""
-    examples: int
-    """How many are held."""
+__all__ = ["Inspected", "inspect_model"]
 
 
 @dataclass(frozen=True)
-class Held:
+class Inspected:
     """What is kept of one model."""
 
     first: int
@@ -55,7 +42,7 @@ class Held:
     """The newest snapshot that can be read; None before the first."""
 
 
-def held_in(directory: Path) -> Held:
+def inspect_model(directory: Path) -> Inspected:
     """Look at a model's directory.
 
     Raises
@@ -75,14 +62,14 @@ def held_in(directory: Path) -> Held:
         base, tip = reader.base, reader.tip
         opening = next(reader.read(1), None) if base.position == 0 else None
         paused = _pause(reader)
-    return Held(
+    return Inspected(
         base.position + 1,
         tip.position,
         tip.sequence,
         _moment(tip.time_ms),
         [snapshot.position for snapshot in snapshots],
         sorted(path.name for path in (directory / "snapshots").glob("*.damaged")),
-        None if opening is None else fold.start_of(opening).settings,
+        None if opening is None else start_of(opening).settings,
         paused,
         pending_in(directory / "impressions"),
         model,
@@ -91,10 +78,7 @@ def held_in(directory: Path) -> Held:
 
 def _pause(reader: JournalReader) -> Pause | None:
     last = reader.last_of("trip", "resume")
-    if last is None or last.kind == "resume":
-        return None
-    held = sum(map(len, held_batches(reader.read, last.position)))
-    return Pause(_moment(last.time_ms), reason_of(reader.read, last.position), held)
+    return None if last is None or last.kind == "resume" else pause_since(reader.read, last.position)
 
 
 def _moment(time_ms: int) -> datetime:

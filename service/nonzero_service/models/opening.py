@@ -14,21 +14,21 @@ from numpy.typing import NDArray
 from nonzero import Batch
 from nonzero_service.attribution import Attribution, rules_of
 from nonzero_service.impressions.store import Impressions
-from nonzero_service.learning.breaker import Bounds, Breaker
-from nonzero_service.learning.fold import recalibration_entry, start_of
-from nonzero_service.learning.holding import Gate
-from nonzero_service.learning.idempotency import Turns
-from nonzero_service.learning.learner import Learner
 from nonzero_service.models.clocks import ClockWatch
 from nonzero_service.models.field_watch import FieldWatch
+from nonzero_service.models.model_config import config_of
 from nonzero_service.models.names import FieldNames
-from nonzero_service.models.origin import origin_of
-from nonzero_service.models.recovery import Kept, recover
+from nonzero_service.models.recovery import StoredModel, recover
 from nonzero_service.models.replaying import ReplayProgress
 from nonzero_service.models.served import ServedModel
 from nonzero_service.models.slicing import Slices
-from nonzero_service.models.snapshotting import Snapshooter
+from nonzero_service.models.snapshot_scheduler import SnapshotScheduler
 from nonzero_service.settings import Recalibrating, Settings
+from nonzero_service.writer.breaker import Bounds, Breaker
+from nonzero_service.writer.entries import recalibration_entry, start_of
+from nonzero_service.writer.key_locks import KeyLocks
+from nonzero_service.writer.learner import Learner
+from nonzero_service.writer.pause import PauseState
 
 __all__ = ["open_model"]
 
@@ -67,35 +67,35 @@ async def open_model(
     impressions = await asyncio.to_thread(Impressions, path / "impressions", rules_of(settings))
     opened.callback(impressions.close)
     with ReplayProgress(name) as progress:
-        kept = await asyncio.to_thread(
+        stored = await asyncio.to_thread(
             recover, path, settings.durability, progress, impressions.seen, impressions.discarded
         )
-    opened.push_async_callback(asyncio.to_thread, kept.journal.close)
-    impressions.not_after(kept.journal.clock.now_ms())
-    await asyncio.to_thread(_recalibrate, kept, settings.recalibration)
-    await asyncio.to_thread(kept.model.share if shared else kept.model.table.take)
-    breaker = await asyncio.to_thread(_breaker_of, kept, settings, impressions)
-    gate = Gate(breaker, kept.held_since, kept.held, kept.held_reason)
+    opened.push_async_callback(asyncio.to_thread, stored.journal.close)
+    impressions.not_after(stored.journal.clock.now_ms())
+    await asyncio.to_thread(_recalibrate, stored, settings.recalibration)
+    await asyncio.to_thread(stored.model.share if shared else stored.model.table.take)
+    breaker = await asyncio.to_thread(_breaker_of, stored, settings, impressions)
+    pause = PauseState(breaker, stored.pause)
     learner = Learner(
-        name, kept.model, kept.journal, settings.queue_bytes, on_failure, gate, settings.max_weight
+        name, stored.model, stored.journal, settings.queue_bytes, on_failure, pause, settings.max_weight
     )
     opened.push_async_callback(learner.close)
-    snapshooter = Snapshooter(
+    snapshots = SnapshotScheduler(
         name,
-        kept,
+        stored,
         learner,
         settings.journal_retention,
         settings.snapshot_bytes,
         settings.snapshot_seconds,
         impressions.sync_states,
     )
-    opened.push_async_callback(snapshooter.close)
+    opened.push_async_callback(snapshots.close)
     attribution = Attribution(name, impressions, learner, settings.impressions)
     opened.callback(attribution.release)
     opened.push_async_callback(attribution.close)
     slices = Slices(settings.sliced_fields)
-    names = FieldNames(kept.model.notes, slices, kept.model.schema)
-    fields = FieldWatch(name, kept.model, slices.fields, names.all)
+    names = FieldNames(stored.model.notes, slices, stored.model.schema)
+    fields = FieldWatch(name, stored.model, slices.fields, names.all)
 
     def learned(batch: Batch, probabilities: NDArray[np.float32]) -> None:
         if slices.fields:
@@ -103,16 +103,16 @@ async def open_model(
         fields.learned(batch)
 
     learner.applier.learned = learned
-    clock = ClockWatch(name, kept.journal, learner, attribution)
+    clock = ClockWatch(name, stored.journal, learner, attribution)
     opened.push_async_callback(clock.close)
     return ServedModel(
         name,
         path,
-        origin_of(path),
-        kept,
+        config_of(path),
+        stored,
         learner,
-        snapshooter,
-        Turns(),
+        snapshots,
+        KeyLocks(),
         attribution,
         names,
         slices,
@@ -121,21 +121,21 @@ async def open_model(
     )
 
 
-def _breaker_of(kept: Kept, settings: Settings, impressions: Impressions) -> Breaker | None:
+def _breaker_of(stored: StoredModel, settings: Settings, impressions: Impressions) -> Breaker | None:
     """Return the circuit breaker of a model; None where it is switched off."""
     if settings.breaker == "off":
         return None
     bounds = Bounds(settings.breaker_click_odds, settings.breaker_unseen, settings.breaker_loss)
     # What a model that came as a file has learned from elsewhere need not be like what comes here.
-    whole = kept.journal.first_position == 1
-    since = start_of(next(kept.journal.read(1))).examples if whole else 0
-    now_ms = max(time.time_ns() // 1_000_000, kept.journal.time_ms)
-    return Breaker(kept.model, bounds, impressions, now_ms, since)
+    whole = stored.journal.first_position == 1
+    since = start_of(next(stored.journal.read(1))).examples if whole else 0
+    now_ms = max(time.time_ns() // 1_000_000, stored.journal.time_ms)
+    return Breaker(stored.model, bounds, impressions, now_ms, since)
 
 
-def _recalibrate(kept: Kept, wanted: Recalibrating) -> None:
+def _recalibrate(stored: StoredModel, wanted: Recalibrating) -> None:
     """Begin to learn a map of the predictions, where one is wanted and there is none; serve by it, or not."""
-    if wanted != "off" and kept.model.recalibration() is None:
-        kept.journal.append([recalibration_entry()])
-        kept.model.begin_recalibration()
-    kept.model.recalibrating = wanted == "on"
+    if wanted != "off" and stored.model.recalibration() is None:
+        stored.journal.append([recalibration_entry()])
+        stored.model.begin_recalibration()
+    stored.model.recalibrating = wanted == "on"

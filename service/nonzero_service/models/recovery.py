@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import structlog
 
@@ -15,16 +15,16 @@ from nonzero import LogisticRegression
 from nonzero.errors import NonzeroError, SnapshotError
 from nonzero.persistence.snapshot import read_metadata
 from nonzero_service.impressions.joined import References, decode_joined
-from nonzero_service.learning import fold
-from nonzero_service.learning.holding import held_batches, held_references, reason_of, resume_of
 from nonzero_service.storage.errors import PrunedError
 from nonzero_service.storage.journal import Durability, Journal
 from nonzero_service.storage.reader import JournalReader
 from nonzero_service.storage.rows import Row
 from nonzero_service.storage.snapshots import Snapshot, Snapshots
+from nonzero_service.writer import fold
+from nonzero_service.writer.entries import Pause, held_examples, pause_since, resumption_of, start_of
 
 __all__ = [
-    "Kept",
+    "StoredModel",
     "Replayed",
     "Tail",
     "check_snapshot",
@@ -46,18 +46,14 @@ EVERY = 64
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredModel:
     """A model with what is kept of it on disk."""
 
     model: LogisticRegression
     journal: Journal
     snapshots: Snapshots
-    held_since: int | None = None
-    """The position since which examples are held; None where they are learned from."""
-    held: int = 0
-    """How many are held."""
-    held_reason: dict[str, Any] | None = None
-    """Why."""
+    pause: Pause | None = None
+    """None where examples are learned from."""
     tail_bytes: int = 0
     """The bytes of the bodies of all rows after the newest snapshot."""
     tail_seconds: float = 0.0
@@ -102,7 +98,7 @@ def recover(
     replayed: Replayed,
     joined: Joined = lambda _: None,
     discarded: Joined = lambda _: None,
-) -> Kept:
+) -> StoredModel:
     """Open what is kept of a model and bring it to where it was.
 
     Parameters
@@ -134,15 +130,13 @@ def recover(
         with JournalReader(directory) as reader:
             model, start = found(reader, held)
             tail = replay(model, reader, start, replayed, joined, discarded)
-            since = tail.held_since
-            count = 0 if since is None else sum(map(len, held_batches(reader.read, since)))
-            reason = None if since is None else reason_of(reader.read, since)
+            pause = None if tail.held_since is None else pause_since(reader.read, tail.held_since)
     except BaseException:
         journal.close()
         raise
     begun = tail.first_ms / 1000 if held is None else held[0].path.stat().st_mtime
     seconds = max(time.time() - begun, 0.0)
-    return Kept(model, journal, snapshots, since, count, reason, tail.nbytes, seconds)
+    return StoredModel(model, journal, snapshots, pause, tail.nbytes, seconds)
 
 
 def found(
@@ -171,7 +165,7 @@ def found(
         raise SnapshotError(
             f"{reader.path} has no rows, and there is no snapshot; restore both from a backup"
         )
-    start = fold.start_of(opening)
+    start = start_of(opening)
     if start.examples:
         raise SnapshotError(
             f"no snapshot can be read, and {reader.path} starts from a trained file; restore its snapshot "
@@ -241,12 +235,12 @@ def replay(
 
 def _discard(row: Row, reader: JournalReader, discarded: Joined) -> None:
     """Tell of what a resumption discards."""
-    resume = resume_of(row)
+    resume = resumption_of(row)
     if resume.discard:
         with suppress(
             PrunedError
         ):  # given up by an earlier release; of a late click only the weight is another
-            for references in held_references(reader.read, resume.since, row.position):
+            for _, references in held_examples(reader.read, resume.since, row.position):
                 discarded(references)
 
 

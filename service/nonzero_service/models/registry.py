@@ -1,6 +1,6 @@
 """Named models: open, create, delete, save, close. Each has a directory and a learner of its own.
 
-``data_dir/models/<name>/`` holds ``model.json`` (:mod:`nonzero_service.models.origin`), journal and snapshots
+``data_dir/models/<name>/`` holds ``model.json`` (:mod:`nonzero_service.models.model_config`), journal and snapshots
 (:mod:`nonzero_service.storage`) and the impressions (:mod:`nonzero_service.impressions`). A directory is made
 whole under another name, and then renamed; to be deleted, it is renamed first
 (:mod:`nonzero_service.models.folder`): so a kill leaves a model there or not there, and what fails is undone.
@@ -30,8 +30,8 @@ from nonzero_service.models.folder import ModelFolder
 from nonzero_service.models.importing import check_import
 from nonzero_service.models.learning_rules import AUTO
 from nonzero_service.models.memory import check_room
+from nonzero_service.models.model_config import ModelConfig
 from nonzero_service.models.opening import open_model
-from nonzero_service.models.origin import Origin
 from nonzero_service.models.served import ServedModel
 from nonzero_service.schema_texts import read_schema, that_differs
 from nonzero_service.settings import Settings
@@ -164,7 +164,7 @@ class Models:
                 if trained is None:
                     await self.create(DEFAULT)
                 else:
-                    self._warn_of_differences(DEFAULT, (await self.create_from_file(DEFAULT, trained)).origin)
+                    self._warn_of_differences(DEFAULT, (await self.create_from_file(DEFAULT, trained)).config)
             begin(settings.data_dir)
 
     def _keep_private(self) -> None:
@@ -231,7 +231,7 @@ class Models:
         if schema is not None:
             own["schema"] = read_schema(schema)
         kept = {key: getattr(self.settings, key) for key in LEARNING} | {"schema": self.settings.schema_}
-        origin = Origin(created=datetime.now(UTC), own=frozenset(own), **(kept | own))
+        origin = ModelConfig(created=datetime.now(UTC), own=frozenset(own), **(kept | own))
         check_declared(origin.interactions, origin.said)
         check_room(origin.bits, origin.lanes)
         return await self._make(name, partial(begin_model, origin))
@@ -337,7 +337,7 @@ class Models:
             opened.pop_all()
             return served
 
-    def _warn_of_differences(self, name: str, origin: Origin) -> None:
+    def _warn_of_differences(self, name: str, origin: ModelConfig) -> None:
         """Warn where settings of the service that a model was made with have changed since."""
         pairs = {"schema": that_differs(origin.said, self.settings.said)}
         if origin.learning_rate is not None:

@@ -12,15 +12,15 @@ import structlog
 from nonzero import LogisticRegression
 from nonzero_service.attribution import Attribution
 from nonzero_service.incidental import incidentally
-from nonzero_service.learning.idempotency import Turns
-from nonzero_service.learning.learner import Learner
 from nonzero_service.models.clocks import ClockWatch
 from nonzero_service.models.field_watch import FieldWatch
+from nonzero_service.models.model_config import ModelConfig
 from nonzero_service.models.names import FieldNames
-from nonzero_service.models.origin import Origin
-from nonzero_service.models.recovery import Kept
+from nonzero_service.models.recovery import StoredModel
 from nonzero_service.models.slicing import Slices
-from nonzero_service.models.snapshotting import Snapshooter
+from nonzero_service.models.snapshot_scheduler import SnapshotScheduler
+from nonzero_service.writer.key_locks import KeyLocks
+from nonzero_service.writer.learner import Learner
 
 __all__ = ["ServedModel"]
 
@@ -31,11 +31,11 @@ class ServedModel:
 
     name: str
     directory: Path
-    origin: Origin
-    kept: Kept
+    config: ModelConfig
+    stored: StoredModel
     learner: Learner
-    snapshooter: Snapshooter
-    turns: Turns
+    snapshots: SnapshotScheduler
+    key_locks: KeyLocks
     attribution: Attribution
     names: FieldNames
     slices: Slices
@@ -45,13 +45,13 @@ class ServedModel:
     @property
     def model(self) -> LogisticRegression:
         """The model itself, for those who only read it."""
-        return self.kept.model
+        return self.stored.model
 
     async def save_at_end(self) -> None:
         """Apply all that is queued, and take a last snapshot; the journal has every row without it too."""
         log = structlog.get_logger("models")
         try:
-            taken = await self.snapshooter.take()
+            taken = await self.snapshots.take()
             log.info("saved", model=self.name, sequence=taken.sequence)
         except Exception:  # noqa: BLE001 - whatever it is, the journal has all, and the others are to be saved
             incidentally(log.exception, "no snapshot was taken", model=self.name)
@@ -62,10 +62,10 @@ class ServedModel:
         for step in (
             self.clock.close,
             self.attribution.close,
-            self.snapshooter.close,
+            self.snapshots.close,
             self.learner.close,
             partial(asyncio.to_thread, self.attribution.release),
-            partial(asyncio.to_thread, self.kept.journal.close),
+            partial(asyncio.to_thread, self.stored.journal.close),
         ):
             try:
                 await step()

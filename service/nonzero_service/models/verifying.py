@@ -21,7 +21,6 @@ import numpy as np
 from nonzero import LogisticRegression, SnapshotError
 from nonzero.errors import NonzeroError
 from nonzero_service.impressions.segment import pending_in
-from nonzero_service.learning import fold
 from nonzero_service.models.data_directory import check_model
 from nonzero_service.models.recovery import check_snapshot, found, replay
 from nonzero_service.storage.descriptors import named
@@ -30,6 +29,7 @@ from nonzero_service.storage.keys import KeyIndex
 from nonzero_service.storage.opening import check
 from nonzero_service.storage.reader import JournalReader, Verified
 from nonzero_service.storage.snapshots import Snapshot, kept_in
+from nonzero_service.writer import fold
 
 __all__ = ["Checked", "verify"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from nonzero_service import schemas
-from nonzero_service.learning.fold import remedy_entry
 from nonzero_service.openapi import problems
 from nonzero_service.problems import Problem
 from nonzero_service.routes.models import ModelName
 from nonzero_service.routes.strict import StrictRoute
 from nonzero_service.service import Service
+from nonzero_service.writer.entries import remedy_entry
 
 __all__ = ["router"]
 
@@ -25,7 +25,7 @@ def router(service: Service) -> APIRouter:
         """Say whether the model and each field is learning, converged, starved, idle or unknown, and why."""
         served = models.get(model)
         found = await served.learner.run(
-            lambda: served.model.diagnose(served.names.all(), served.kept.journal.time_ms)
+            lambda: served.model.diagnose(served.names.all(), served.stored.journal.time_ms)
         )
         return schemas.Diagnosis.model_validate(
             {"model": model, "schema": served.fields.described(), **found}

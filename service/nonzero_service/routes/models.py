@@ -102,7 +102,7 @@ def router(service: Service) -> APIRouter:
     @routes.post("/{model}/snapshots", status_code=201, responses=problems(404, 422, 503, 507))
     async def take_snapshot(model: ModelName) -> schemas.Snapshot:
         """Take a snapshot of all that was acknowledged before."""
-        taken = await models.get(model).snapshooter.take()
+        taken = await models.get(model).snapshots.take()
         size = taken.snapshot.path.stat().st_size
         return schemas.Snapshot(model=model, sequence=taken.sequence, bytes=size)
 
@@ -114,7 +114,7 @@ def router(service: Service) -> APIRouter:
     )
     async def download_snapshot(model: ModelName, request: Request) -> Response:
         """Download the newest snapshot."""
-        newest = models.get(model).snapshooter.newest
+        newest = models.get(model).snapshots.newest
         if newest is None:
             raise Problem(404, f"{model!r} has no snapshot yet; POST /v1/models/{model}/snapshots takes one")
         return _download(newest.path, model, bodiless=request.method == "HEAD")
@@ -129,7 +129,7 @@ def _state(served: ServedModel) -> schemas.ModelState:
         settings=model.settings,
         sequence=model.examples,
         bytes=model.nbytes,
-        created=served.origin.created,
+        created=served.config.created,
     )
 
 
@@ -155,7 +155,7 @@ async def _make(service: Service, name: str, wanted: schemas.NewModel) -> tuple[
     """Make a model, or find that it is there already as it was wanted."""
     there = service.models.find(name)
     if there is not None:
-        origin = there.origin
+        origin = there.config
         interactions = None if wanted.interactions is None else tuple(wanted.interactions)
         asked = {
             "bits": wanted.bits,

@@ -17,7 +17,6 @@ from nonzero.batches.batch import MAX_WEIGHT
 from nonzero.errors import BatchError
 from nonzero.formats import Parsed
 from nonzero_service.front.access import MAY_NOT_TEACH
-from nonzero_service.learning.teachable import heavy, named, teachable
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.models.names import Looker
 from nonzero_service.problems import Problem
@@ -35,6 +34,7 @@ from nonzero_service.wire.headers import (
 )
 from nonzero_service.wire.queries import flag_of
 from nonzero_service.wire.spool import Spool
+from nonzero_service.writer.teachable import heavy, named, teachable
 
 __all__ = ["Predict"]
 

@@ -15,8 +15,6 @@ from nonzero import Batch, LineError
 from nonzero.formats.json_bodies import is_list
 from nonzero_service.learning.flows import Flow, Tally
 from nonzero_service.learning.idempotency import Fingerprint
-from nonzero_service.learning.teachable import teachable
-from nonzero_service.learning.work import Applied, Pieces, until_ended
 from nonzero_service.models.served import ServedModel
 from nonzero_service.problems import MAX_ERRORS, Problem, problem_of
 from nonzero_service.requests import Quick
@@ -34,6 +32,8 @@ from nonzero_service.wire.headers import (
 )
 from nonzero_service.wire.queries import flag_of
 from nonzero_service.wire.spool import Spool
+from nonzero_service.writer.teachable import teachable
+from nonzero_service.writer.work import Applied, StreamState, until_ended
 
 __all__ = ["Update"]
 
@@ -95,7 +95,7 @@ class Update:
         """Learn from all examples of a body, or from none; once, where it has a key."""
         if headers.key is None:
             return await self._learn_body(served, body, None)
-        async with served.turns.turn(headers.key) as pieces:
+        async with served.key_locks.hold(headers.key) as pieces:
             known = await self._known(served, headers.key)
             fingerprint = Fingerprint(JSON, known)
             fingerprint.update(body)
@@ -115,18 +115,18 @@ class Update:
         served: ServedModel,
         body: bytes,
         record: Callable[[int, dict[str, Any], int], KeyRecord] | None,
-        pieces: Pieces | None = None,
+        pieces: StreamState | None = None,
     ) -> dict[str, Any]:
         batch = await self.service.bodies.json_batch(body, served.model.schema)
         served.names.look(JSON, body)
         most = self.service.settings.max_weight
         check_examples(batch, served.model.bits, labelled=True, max_weight=most)
-        tally, pieces = Tally(served), pieces or Pieces()
+        tally, pieces = Tally(served), pieces or StreamState()
         met = await served.attribution.meet(batch)
         tally.verdicts = Counter(met.verdicts)
         if record is None:
             if len(batch):
-                submitted = served.attribution.submit(met, pieces=pieces)
+                submitted = served.attribution.submit(met, stream=pieces)
                 tally.accept(await until_ended(submitted, pieces))
             return tally.answer(keyed=False)
 
@@ -135,7 +135,7 @@ class Update:
             tally.accept(Applied(learned, first + learned, None, held))
             return record(first, tally.answer(keyed=True), len(batch))
 
-        await until_ended(served.attribution.submit(met, record=make, pieces=pieces), pieces)
+        await until_ended(served.attribution.submit(met, record=make, stream=pieces), pieces)
         return tally.answer(keyed=True)
 
     # -- streams ---------------------------------------------------------------------------------------
@@ -167,7 +167,7 @@ class Update:
             await self._learn_stream(served, headers, receive, strict, flow)
             flow.tally.check_any()
             return flow.tally.answer(keyed=False)
-        async with served.turns.turn(headers.key) as pieces:
+        async with served.key_locks.hold(headers.key) as pieces:
             known = await self._known(served, headers.key)
             fingerprint = Fingerprint(headers.media, known)
             flow = Flow(served, progress, headers.key, known, fingerprint, pieces)
@@ -186,7 +186,7 @@ class Update:
                 return KeyRecord(key, digest, fingerprint.offset, first, rows, True, answer)
 
             await served.learner.room(Batch.empty())
-            await until_ended(served.learner.submit(Batch.empty(), record=record, pieces=pieces), pieces)
+            await until_ended(served.learner.submit(Batch.empty(), record=record, stream=pieces), pieces)
             return answer
 
     async def _learn_stream(
@@ -215,7 +215,7 @@ class Update:
 
     async def _known(self, served: ServedModel, key: str) -> KeyRecord | None:
         """Return what the journal knows of a key."""
-        return await self.service.bodies.aside(lambda: served.kept.journal.lookup(key))
+        return await self.service.bodies.aside(lambda: served.stored.journal.lookup(key))
 
 
 class _Single:

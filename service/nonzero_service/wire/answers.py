@@ -19,10 +19,10 @@ from starlette.types import Send
 
 from nonzero import LineError
 from nonzero.formats import Parsed
-from nonzero_service.learning.work import Applied
 from nonzero_service.wire.headers import JSON, NDJSON
 from nonzero_service.wire.prediction_text import written
 from nonzero_service.wire.spool import Spool
+from nonzero_service.writer.work import Applied
 
 __all__ = ["prediction", "prediction_lines", "predictions", "send_json", "send_stream", "updated"]
 

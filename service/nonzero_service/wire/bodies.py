@@ -19,7 +19,6 @@ from nonzero.batches.batch import MAX_WEIGHT
 from nonzero.formats import Parsed
 from nonzero.sources.examples import without
 from nonzero_service.learning.idempotency import Fingerprint
-from nonzero_service.learning.teachable import teachable
 from nonzero_service.models.names import LOOK, Looker
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
@@ -27,6 +26,7 @@ from nonzero_service.wire.decoding import PIECE, Decoder, check_text, decoder_of
 from nonzero_service.wire.headers import NDJSON, STREAMS, Headers
 from nonzero_service.wire.intake import Chunk, Intake, read_whole
 from nonzero_service.wire.json_bodies import bad_examples, batch_of
+from nonzero_service.writer.teachable import teachable
 
 __all__ = ["Bodies", "Piece", "check_examples", "within"]
 

@@ -11,11 +11,11 @@ from structlog.testing import capture_logs
 
 from nonzero import AdaGrad, Batch, LogisticRegression
 from nonzero.errors import NonzeroError
-from nonzero_service.learning.fold import batch_entry, settings_entry
 from nonzero_service.models.recovery import recover, write_snapshot
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.storage.snapshots import Snapshots
+from nonzero_service.writer.entries import batch_entry, settings_entry
 from reporting import Figure
 from service.faults.invariants import silent
 from service.storage.flipping import flip

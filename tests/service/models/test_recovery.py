@@ -9,14 +9,14 @@ import pytest
 
 from nonzero import AdaGrad, LogisticRegression, SnapshotError
 from nonzero_service.impressions.joined import References
-from nonzero_service.learning.fold import apply
-from nonzero_service.learning.holding import held_entry, resume_entry, trip_entry
 from nonzero_service.models.recovery import needed_from, recover
 from nonzero_service.models.verifying import verify
 from nonzero_service.storage.errors import BodyError, PrunedError
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.rows import Entry
 from nonzero_service.storage.snapshots import Snapshots, kept_in
+from nonzero_service.writer.entries import held_entry, resume_entry, trip_entry
+from nonzero_service.writer.fold import apply
 from service.history import History, batch, flip
 
 

@@ -12,8 +12,8 @@ import pytest
 from command_line import nonzero
 from nonzero import AdaGrad, Batch, LogisticRegression, SnapshotError
 from nonzero_service.models.data_directory import models_in
-from nonzero_service.models.inspecting import held_in
-from nonzero_service.models.refolding import refold
+from nonzero_service.models.inspecting import inspect_model
+from nonzero_service.models.rebuilding import refold
 from nonzero_service.models.verifying import Checked, verify
 from nonzero_service.storage.errors import BodyError, PrunedError
 from service.history import History, batch, flip, silent
@@ -133,14 +133,14 @@ def test_refolding_after_a_trained_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_is_held(history: History) -> None:
-    held = held_in(history.directory)
+    held = inspect_model(history.directory)
     assert (held.first, held.last, held.sequence, held.snapshots) == (1, 9, 320, [7, 4])
     assert held.model is not None
     assert held.settings == held.model.settings == history.model.settings
     assert (held.paused, held.pending) == (None, 0)
     history.prune()
     flip(history.directory / "snapshots" / f"{7:020d}.safetensors")
-    held = held_in(history.directory)
+    held = inspect_model(history.directory)
     assert (held.first, held.settings) == (5, None)
     assert held.model is not None
     assert held.model.examples == 120

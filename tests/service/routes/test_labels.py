@@ -15,9 +15,10 @@ import pytest
 
 from nonzero import Batch, LogisticRegression, formats
 from nonzero_service.impressions.joined import decode_joined
-from nonzero_service.learning.fold import apply, start_of
 from nonzero_service.storage.reader import JournalReader
 from nonzero_service.storage.snapshots import Snapshots
+from nonzero_service.writer.entries import start_of
+from nonzero_service.writer.fold import apply
 from real_data import unpacked
 
 Start = Callable[..., Any]

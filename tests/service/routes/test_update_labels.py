@@ -15,9 +15,9 @@ import pytest
 
 from command_line import nonzero
 from nonzero import AdaGrad, Batch, LogisticRegression
-from nonzero_service.learning.fold import apply
 from nonzero_service.storage.reader import JournalReader
 from nonzero_service.storage.snapshots import Snapshots
+from nonzero_service.writer.fold import apply
 
 Start = Callable[..., Any]
 PATH = "/v1/models/default"

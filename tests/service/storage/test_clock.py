@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from nonzero_service.learning.fold import clock_entry
 from nonzero_service.storage.clock import LEAP_MS, SLACK_MS, Clock
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.storage.reader import JournalReader
 from nonzero_service.storage.rows import Entry
+from nonzero_service.writer.entries import clock_entry
 
 SECOND = 1000
 DAY = 24 * 3600 * SECOND

@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from nonzero import AdaGrad, Batch, LogisticRegression
-from nonzero_service.learning.breaker import Bounds, Breaker
-from nonzero_service.learning.committing import Group
-from nonzero_service.learning.holding import Gate
-from nonzero_service.learning.work import Learn, Pieces
+from nonzero_service.writer.breaker import Bounds, Breaker
+from nonzero_service.writer.group_rows import GroupRows
+from nonzero_service.writer.pause import PauseState
+from nonzero_service.writer.work import Learn, StreamState
 
 Array = NDArray[Any]
 CALM = 20_000
@@ -202,13 +202,13 @@ def test_one_heavy_example_does_not_hide_that_all_others_are_predicted_wrongly(h
 
 
 def test_what_could_not_be_journalled_leaves_the_usual_as_it_was() -> None:
-    gate = Gate(new())
+    pause = PauseState(new())
     for part in (stream(clicks(CALM, 0.05)), *[stream(np.ones(JUMP))] * 5):
-        learn = Learn(part, None, False, Pieces(), None)
-        group = Group([learn], gate, 0)
+        learn = Learn(part, None, False, StreamState(), None)
+        group = GroupRows([learn], pause, 0)
         group.failed()
     assert group.learned[0] <= 2000
-    kinds = [entry.kind for entry in Group([learn], gate, 0).entries()]
+    kinds = [entry.kind for entry in GroupRows([learn], pause, 0).entries()]
     assert kinds == ["batch", "trip", "held"]
 
 

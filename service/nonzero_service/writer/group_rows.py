@@ -1,4 +1,4 @@
-"""Committing: which rows of the journal a group of batches becomes.
+"""Which rows of the journal a group of batches becomes.
 
 Large batches are a row each, so that nothing is copied for a group's sake; neighbours of one kind that are
 small become one row.
@@ -13,12 +13,12 @@ from typing import Any, Final, Protocol
 
 from nonzero import Batch
 from nonzero_service.impressions.joined import References
-from nonzero_service.learning import fold
-from nonzero_service.learning.holding import Gate, held_entry, trip_entry
 from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.storage.rows import Entry
+from nonzero_service.writer.entries import batch_entry, held_entry, joined_entry, trip_entry
+from nonzero_service.writer.pause import PauseState
 
-__all__ = ["Group", "Submitted"]
+__all__ = ["GroupRows", "Submitted"]
 
 LARGE: Final = 1 << 16
 """From so many bytes on a batch is a row of its own."""
@@ -69,37 +69,37 @@ class _Part:
         if self.reason is not None:
             return trip_entry(self.reason)
         if self.kind == "batch":
-            return fold.batch_entry(self.batch, self.keys)
+            return batch_entry(self.batch, self.keys)
         references = References.concatenate(self.references) if self.references else References.none()
         if self.kind == "joined":
-            return fold.joined_entry(self.batch, references, self.keys)
+            return joined_entry(self.batch, references, self.keys)
         return held_entry(self.batch, references, self.keys)
 
 
-class Group:
+class GroupRows:
     """Batches that are committed at once, sorted into what is learned from and what is held.
 
     Parameters
     ----------
     submitted
         The batches, in order.
-    gate
-        Which decides.
+    pause
+        Decides which examples are held.
     first
         The sequence of the first example.
     """
 
-    def __init__(self, submitted: list[Submitted], gate: Gate, first: int) -> None:
+    def __init__(self, submitted: list[Submitted], pause: PauseState, first: int) -> None:
         self.learned: list[int] = []
         """How many examples of each batch are learned from: the first ones."""
         self.held = 0
         """How many examples are held, of all batches."""
-        self._gate = gate
+        self._pause = pause
         self._parts: list[_Part] = []
         closed = False
         for one in submitted:
             batch, n = one.batch, len(one.batch)
-            count, reason = (0, None) if closed else gate.admit(batch, one.references)
+            count, reason = (0, None) if closed else pause.admit(batch, one.references)
             references = one.references
             if count or not n:
                 kind = "batch" if references is None else "joined"
@@ -125,16 +125,16 @@ class Group:
         return [part.entry() for part in self._parts]
 
     def committed(self, position: int) -> None:
-        """Tell the gate that the rows are in the journal, of which the last is at `position`."""
+        """Take note that the rows are in the journal, of which the last is at `position`."""
         first = position - len(self._parts) + 1
         for place, part in enumerate(self._parts):
             if part.reason is not None:
-                self._gate.tripped(first + place, part.reason)
-        self._gate.examples += self.held
+                self._pause.tripped(first + place, part.reason)
+        self._pause.examples += self.held
 
     def failed(self) -> None:
-        """Tell the gate that they are not."""
-        self._gate.failed([one for part in self._parts if part.is_learned for one in part.references])
+        """Take note that they are not in the journal."""
+        self._pause.failed([one for part in self._parts if part.is_learned for one in part.references])
 
     def _add(self, kind: str, batch: Batch, references: References | None, start: int) -> None:
         last = self._parts[-1] if self._parts else None

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from nonzero.compiled import inlined, kernel, types
-from nonzero_service.learning.jumps import (
+from nonzero_service.writer.jumps import (
     ADDED,
     BLOCK,
     BLOCKS,
@@ -38,7 +38,7 @@ from nonzero_service.learning.jumps import (
     WEIGHT_OF_1,
     WINDOW,
     WITH_FEATURES,
-    Watch,
+    BlockStatistics,
     judged,
 )
 
@@ -46,7 +46,7 @@ __all__ = ["advance", "count_unseen"]
 
 
 @inlined
-def sample(block, p, label, features, new):
+def add_sample(block, p, label, features, new):
     """Add an example that was predicted: its loss, and what the prediction promised it would be.
 
     Each counts once, whatever it weighs and however many features it has: one that counted a thousand times
@@ -66,10 +66,10 @@ def sample(block, p, label, features, new):
 
 
 @inlined
-def take_in(watch, sums):
+def update_means(stats, sums):
     """Take the sums over a block into the means."""
-    counters, mean = watch.counters, watch.mean
-    watch.odds[counters[MEANT] % MEMORY] = sums[BY_WEIGHT]
+    counters, mean = stats.counters, stats.mean
+    stats.odds[counters[MEANT] % MEMORY] = sums[BY_WEIGHT]
     counters[MEANT] += 1
     share = 1.0 / min(counters[MEANT], MEMORY)
     for k in (CLICKS, ADDED):
@@ -86,15 +86,15 @@ def take_in(watch, sums):
 
 
 @inlined
-def put_away(watch, stride):
+def record_block(stats, stride):
     """Take the full block into the window, and what falls out of it into the means."""
-    counters, window, block = watch.counters, watch.window, watch.block
+    counters, window, block = stats.counters, stats.window, stats.block
     # Half an example is added to both sides, of the geometric mean weight: few heavy ones do not move it.
     clicks, half = block[CLICKS], 0.5 * math.exp(block[LOG_WEIGHTS] / BLOCK)
     block[BY_WEIGHT] = math.log((block[WEIGHT_OF_1] + half) / (block[WEIGHT_OF_0] + half))
     block[ADDED] = block[BY_WEIGHT] - math.log((clicks + 0.5) / (BLOCK - clicks + 0.5))
     if counters[BLOCKS] == WINDOW:
-        take_in(watch, window[0])
+        update_means(stats, window[0])
     for b in range(WINDOW):
         for k in range(SUMS):
             window[b, k] = window[b + 1, k] if b + 1 < WINDOW else block[k]
@@ -103,7 +103,7 @@ def put_away(watch, stride):
     if counters[UNSETTLED] > 0:
         counters[UNSETTLED] -= 1
         if counters[UNSETTLED] == 0:  # it has not come back: that is how this model predicts now
-            watch.mean[SAMPLES:WITH_FEATURES] = 0.0
+            stats.mean[SAMPLES:WITH_FEATURES] = 0.0
     counters[BLOCKS] = min(counters[BLOCKS] + 1, WINDOW)
     counters[DENSE] = min(counters[DENSE] + 1, WINDOW) if stride == 1 else 0
 
@@ -117,7 +117,7 @@ _STATE = types.NamedTuple(
         types.float64[::1],
         types.float64[::1],
     ),
-    Watch,
+    BlockStatistics,
 )
 
 
@@ -137,14 +137,14 @@ _STATE = types.NamedTuple(
         types.float64[::1],
     )
 )
-def advance(labels, weights, start, stop, first, stride, p, features, new, watch, bounds, now):
+def advance(labels, weights, start, stop, first, stride, p, features, new, stats, bounds, now):
     """Look at the examples from `start` to `stop`, up to the end of a block that is not calm.
 
     The k-th that is predicted is row ``first + k * stride``: with the probability ``p[k]``, and `new` ones of
     its `features` unseen. `bounds` are those of the click odds, the unseen share and the loss. No weight is
     0. Returns where the look ended, and what the last block is.
     """
-    counters, block = watch.counters, watch.block
+    counters, block = stats.counters, stats.block
     k = 0
     for r in range(start, stop):
         weight, label = np.float64(weights[r]), np.float64(labels[r])
@@ -153,14 +153,14 @@ def advance(labels, weights, start, stop, first, stride, p, features, new, watch
         block[WEIGHT_OF_0] += weight * (1 - label)
         block[LOG_WEIGHTS] += math.log(weight)
         if r == first + k * stride and k < p.size:
-            sample(block, p[k], label, features[k], new[k])
+            add_sample(block, p[k], label, features[k], new[k])
             k += 1
         counters[FILLED] += 1
         counters[SEEN] += 1
         if counters[FILLED] == BLOCK:
-            put_away(watch, stride)
+            record_block(stats, stride)
             if counters[BLOCKS] == WINDOW and counters[MEANT] >= WARM:
-                what = judged(watch, bounds, now)
+                what = judged(stats, bounds, now)
                 if what != CALM:
                     return r + 1, what
     return stop, CALM

@@ -14,9 +14,9 @@ import pytest
 
 from nonzero import Batch, Schema
 from nonzero.formats import Parsed
-from nonzero_service.learning.gathering import Gathered
-from nonzero_service.learning.teachable import named, teachable
-from nonzero_service.learning.work import Applied
+from nonzero_service.writer.micro_batch import MicroBatch
+from nonzero_service.writer.teachable import named, teachable
+from nonzero_service.writer.work import Applied
 
 MOST = 1000  # as the setting is by default
 NDJSON = {"content-type": "application/x-ndjson"}
@@ -118,7 +118,7 @@ def test_a_smaller_one_changes_nothing_that_is_in_the_journal(start: Callable[..
 def test_of_bodies_that_have_gathered_the_heavy_one_is_given_back_alone() -> None:
     async def learn() -> list[Any]:
         loop = asyncio.get_running_loop()
-        gathered = Gathered(loop, 10)
+        gathered = MicroBatch(loop, 10)
         waiting: list[asyncio.Future[Applied | None]] = [loop.create_future() for _ in range(3)]
         for weight, waiter in zip((10, 10.5, 3), waiting, strict=True):
             gathered.add(json.dumps(example(weight, label=1)).encode(), waiter)

@@ -9,10 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from nonzero import LogisticRegression, SnapshotError
-from nonzero_service.learning import fold
 from nonzero_service.models.recovery import Replayed
 from nonzero_service.storage.errors import PrunedError
 from nonzero_service.storage.reader import JournalReader
+from nonzero_service.writer import fold
+from nonzero_service.writer.entries import start_of
 
 __all__ = ["refold"]
 
@@ -48,7 +49,7 @@ def refold(directory: Path, bits: int, replayed: Replayed) -> LogisticRegression
             )
         end = reader.tip.position
         rows = reader.read(1)
-        start = fold.start_of(next(rows))
+        start = start_of(next(rows))
         if start.examples:
             raise SnapshotError(
                 f"{reader.path} begins after a trained file of {start.examples} examples, which it does not "

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from nonzero_service.impressions.joined import References
 from nonzero_service.impressions.segment import State
 from nonzero_service.impressions.store import Impressions
-from nonzero_service.learning.jumps import BLOCK, CLICK_ERRORS, MEMORY, WARM, WINDOW, rate_jumped
+from nonzero_service.writer.jumps import BLOCK, CLICK_ERRORS, MEMORY, WARM, WINDOW, rate_jumped
 
 __all__ = ["CohortWatch"]
 
@@ -76,7 +76,7 @@ class CohortWatch:
         Returns
         -------
         tuple[int, dict | None]
-            As of :meth:`~nonzero_service.learning.block_watch.BlockWatch.admit`.
+            As of :meth:`~nonzero_service.writer.block_watch.BlockWatch.admit`.
         """
         self._end()
         for start in range(0, len(references), LOOK):

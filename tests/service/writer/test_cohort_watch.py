@@ -13,7 +13,7 @@ import pytest
 from nonzero import Batch, LogisticRegression
 from nonzero_service.impressions.rules import Rules
 from nonzero_service.impressions.store import Claim, Impressions
-from nonzero_service.learning.breaker import Bounds, Breaker
+from nonzero_service.writer.breaker import Bounds, Breaker
 
 TICK_MS = 1000
 A_TICK = 500

@@ -13,14 +13,15 @@ from nonzero import Schema
 from nonzero_service.errors import GivenUpError, NotHeldError
 from nonzero_service.impressions.joined import References
 from nonzero_service.incidental import incidentally
-from nonzero_service.learning.committing import Group
-from nonzero_service.learning.gathering import Gathered, Meets
-from nonzero_service.learning.holding import Gate, resume_entry
-from nonzero_service.learning.results import Results
-from nonzero_service.learning.work import Applied, Change, Durable, Learn, Outcome, Resume, Work
 from nonzero_service.storage.errors import DiskFullError, JournalBusyError
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.rows import Entry
+from nonzero_service.writer.entries import resume_entry
+from nonzero_service.writer.group_rows import GroupRows
+from nonzero_service.writer.micro_batch import Meets, MicroBatch
+from nonzero_service.writer.pause import PauseState
+from nonzero_service.writer.results import Results
+from nonzero_service.writer.work import Applied, Change, CommittedGroup, Learn, Outcome, Resume, Work
 
 __all__ = ["GROUP_BYTES", "Committer"]
 
@@ -56,7 +57,7 @@ class Committer:
         What the model's fields are.
     journal
         Where the rows go.
-    gate
+    pause
         Whether examples are learned from or held.
     durable
         Takes what is durable, and None at the end.
@@ -69,8 +70,8 @@ class Committer:
         bits: int,
         schema: Schema,
         journal: Journal,
-        gate: Gate,
-        durable: queue.Queue[Durable | None],
+        pause: PauseState,
+        durable: queue.Queue[CommittedGroup | None],
         results: Results,
     ) -> None:
         self.appended_bytes = 0
@@ -82,7 +83,7 @@ class Committer:
         self._bits = bits
         self._schema = schema
         self._journal = journal
-        self._gate = gate
+        self._pause = pause
         self._durable = durable
         self._results = results
         self._queue: queue.SimpleQueue[Work | object | None] = queue.SimpleQueue()
@@ -100,7 +101,7 @@ class Committer:
         """Whether single examples are to be expected beside pieces of streams; asked by any thread."""
         return self._since_single < BESIDE
 
-    def applied(self, group: Durable) -> None:
+    def applied(self, group: CommittedGroup) -> None:
         """Take note that a group has been applied; on the applier."""
         if _learns_pieces(group):
             self._queue.put(_APPLIED)
@@ -126,7 +127,7 @@ class Committer:
         elif isinstance(what, Learn):
             self._commit(works)
         else:
-            self._durable.put(Durable(works))
+            self._durable.put(CommittedGroup(works))
 
     def _refuse_rest(self) -> None:
         """Refuse what waits, and what still comes, until the end."""
@@ -147,14 +148,14 @@ class Committer:
         size = most if self._had_pieces and self._single_waits() else 0
         while waiting and (work := waiting[0]) is not None and isinstance(work.what, Learn):
             waiting.popleft()
-            if size < most or isinstance(work, Gathered):
+            if size < most or isinstance(work, MicroBatch):
                 works.append(work)
                 size += work.nbytes
             else:
                 left.append(work)
         waiting.extendleft(reversed(left))
         self._had_pieces = _has_pieces(works)
-        has_singles = any(isinstance(work, Gathered) for work in works)
+        has_singles = any(isinstance(work, MicroBatch) for work in works)
         self._since_single = 0 if has_singles else min(self._since_single + 1, BESIDE)
         if not works and waiting[0] is not None:
             works.append(waiting[0])
@@ -182,59 +183,61 @@ class Committer:
         for work in self._waiting:
             if work is None or not isinstance(work.what, Learn):
                 return False
-            if isinstance(work, Gathered):
+            if isinstance(work, MicroBatch):
                 return True
         return False
 
     def _commit(self, works: list[Work]) -> None:
         """Append a group of examples to the journal: a few rows, of one kind or several."""
-        works = self._unbroken(self._read(works))
+        works = self._ready(works)
         learns = [work.what for work in works if isinstance(work.what, Learn)]
         if not learns:
             return
         try:
-            group = Group(list(learns), self._gate, self._journal.next_sequence)
-            entries, batches = group.entries(), group.batches
+            rows = GroupRows(list(learns), self._pause, self._journal.next_sequence)
+            entries, batches = rows.entries(), rows.batches
         except Exception as raised:  # noqa: BLE001 - whoever waits for the work gets it
             error: Exception | None = raised
             self._refuse(works, raised)
         else:
 
-            def book(position: int) -> Durable:
-                group.committed(position)
+            def book(position: int) -> CommittedGroup:
+                rows.committed(position)
                 for learn in learns:
                     if learn.references is not None:
                         self.settled(learn.references)
                 place = (position, self._journal.time_ms)
-                return Durable(works, batches, *place, group.learned, self._gate.since)
+                return CommittedGroup(works, batches, *place, rows.learned, self._pause.since)
 
             error = self._write(works, entries, book)
             if error is not None:
-                group.failed()
+                rows.failed()
         for learn in learns if error is not None else ():
-            learn.pieces.failure = error
+            learn.stream.failure = error
 
     def _change(self, works: list[Work], entry: Entry) -> None:
         """Append a row that is no batch."""
-        self._write(works, [entry], lambda position: Durable(works, None, position, self._journal.time_ms))
+        self._write(
+            works, [entry], lambda position: CommittedGroup(works, None, position, self._journal.time_ms)
+        )
 
     def _resume(self, works: list[Work], discard: bool) -> None:
         """Append the end of a pause to the journal."""
-        since, held = self._gate.since, self._gate.examples
+        since, held = self._pause.since, self._pause.examples
         if since is None:
             self._refuse(works, NotHeldError("learning is not paused: there is nothing to resume"))
             return
         entry = resume_entry(since, discard=discard, examples=held)
         counts = (0, held) if discard else (held, 0)
 
-        def book(position: int) -> Durable:
-            self._gate.resumed(position, discard=discard)
-            return Durable(works, None, position, self._journal.time_ms, (), None, since, *counts)
+        def book(position: int) -> CommittedGroup:
+            self._pause.resumed(position, discard=discard)
+            return CommittedGroup(works, None, position, self._journal.time_ms, (), None, since, *counts)
 
         self._write(works, [entry], book)
 
     def _write(
-        self, works: list[Work], entries: list[Entry], book: Callable[[int], Durable]
+        self, works: list[Work], entries: list[Entry], book: Callable[[int], CommittedGroup]
     ) -> Exception | None:
         """Write a group's rows and hand it on; or return the error, which is given to those who wait.
 
@@ -266,52 +269,45 @@ class Committer:
         except BaseException as error:  # noqa: BLE001 - whatever it is
             results.end(error, works)
             return results.failure
-        if self._gate.unsaid:
-            incidentally(self._gate.say)
+        if self._pause.unsaid:
+            incidentally(self._pause.say)
         return None
 
     def _refuse(self, works: Sequence[Work], error: Exception | None) -> None:
         """Give an error to those who wait for what has not been written."""
         self._results.give([Outcome(work, None, error) for work in works])
 
-    def _read(self, works: list[Work]) -> list[Work]:
-        """Read what has gathered; give back what holds nothing to learn from."""
-        kept, outcomes = [], []
-        for work in works:
-            if isinstance(work, Gathered):
-                try:
-                    work.close(self._bits, self._schema, self.met)
-                except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it
-                    outcomes.append(Outcome(work, None, error))
-                    continue
-                if not len(work.what.batch):
-                    outcomes.append(Outcome(work, Applied(0, 0, None), None))
-                    continue
-            kept.append(work)
-        if outcomes:
-            self._results.give(outcomes)
-        return kept
+    def _ready(self, works: list[Work]) -> list[Work]:
+        """Read what has gathered, and return what is to be journalled; give back all else.
 
-    def _unbroken(self, works: list[Work]) -> list[Work]:
-        """Refuse the pieces that come after one that was not journalled; return the others."""
-        kept, outcomes = [], []
+        Given back is what cannot be read, what holds nothing to learn from, and the batches of a stream after
+        one that was not journalled.
+        """
+        ready, outcomes = [], []
         for work in works:
-            failure = _failure_of(work)
-            if failure is None:
-                kept.append(work)
-            else:
+            try:
+                if isinstance(work, MicroBatch):
+                    work.close(self._bits, self._schema, self.met)
+            except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it
+                outcomes.append(Outcome(work, None, error))
+                continue
+            if (failure := _failure_of(work)) is not None:
                 outcomes.append(Outcome(work, None, failure))
+            elif isinstance(work, MicroBatch) and not len(work.what.batch):
+                outcomes.append(Outcome(work, Applied(0, 0, None), None))
+            else:
+                ready.append(work)
         if outcomes:
             self._results.give(outcomes)
-        return kept
+        return ready
 
 
 def _has_pieces(works: Sequence[Work]) -> bool:
     """Whether a group holds more than single examples."""
-    return any(not isinstance(work, Gathered) for work in works)
+    return any(not isinstance(work, MicroBatch) for work in works)
 
 
-def _learns_pieces(group: Durable) -> bool:
+def _learns_pieces(group: CommittedGroup) -> bool:
     """Whether a group is one that the applier is waited for: what is counted is counted off again."""
     return group.batches is not None and _has_pieces(group.works)
 
@@ -320,7 +316,7 @@ def _failure_of(work: Work) -> Exception | None:
     """Return why a batch cannot be journalled, or need not be: then nothing after it of its stream is."""
     if not isinstance(work.what, Learn):
         return None
-    pieces = work.what.pieces
-    if pieces.failure is None and (pieces.given_up or work.future.cancelled()):
-        pieces.failure = GivenUpError("whoever asked for it has gone")
-    return pieces.failure
+    stream = work.what.stream
+    if stream.failure is None and (stream.given_up or work.future.cancelled()):
+        stream.failure = GivenUpError("whoever asked for it has gone")
+    return stream.failure

@@ -17,12 +17,12 @@ __all__ = [
     "Change",
     "Copied",
     "Copy",
-    "Durable",
+    "CommittedGroup",
     "Learn",
     "Outcome",
-    "Pieces",
+    "StreamState",
     "Resume",
-    "Resumed",
+    "ResumeResult",
     "Work",
     "until_ended",
 ]
@@ -43,37 +43,37 @@ class Applied(NamedTuple):
     """How many were journalled to be held, because learning is paused: the last of the batch."""
 
 
-class Pieces:
-    """The pieces of one stream, of which none is learned from after one that was not.
+class StreamState:
+    """The state that the batches of one stream share: after one that fails, none is learned from.
 
-    Without it a piece that found no space, followed by one that did, would leave a hole that a repeat of the
+    Without it a batch that found no space, followed by one that did, would leave a hole that a repeat of the
     request takes for learned.
     """
 
     def __init__(self) -> None:
         self.failure: Exception | None = None
-        """Why a piece was not journalled; only the committer reads and writes it."""
+        """Why a batch was not journalled; only the committer reads and writes it."""
         self.given_up = False
-        """Whether nobody waits for them any more: what is not journalled yet need not be."""
+        """Whether nobody waits for the stream any more: what is not journalled yet need not be."""
         self.last: asyncio.Future[Any] | None = None
-        """What came of the last of them; it is known before it is queued."""
+        """The future of the last batch; it is known before the batch is queued."""
 
     async def ended(self) -> None:
-        """Return when none can be journalled any more: they are journalled in the order they came in."""
+        """Return when no batch can be journalled any more: they are journalled in the order they came in."""
         if self.last is not None and not self.last.done():
             self.given_up = True
             await asyncio.wait([self.last])
 
 
-async def until_ended(work: asyncio.Future[T], pieces: Pieces) -> T:
-    """Wait for what was submitted with these pieces to end, even where the request is given up, or fails.
+async def until_ended(work: asyncio.Future[T], stream: StreamState) -> T:
+    """Wait for what was submitted of this stream to end, even where the request is given up, or fails.
 
     Then it is given up too, unless it is being journalled: a repeat must not begin before that is known.
     """
     try:
         return await asyncio.shield(work)
     except BaseException:
-        pieces.given_up = True
+        stream.given_up = True
         await asyncio.wait([work])
         raise
 
@@ -84,7 +84,7 @@ class Learn(NamedTuple):
     batch: Batch
     record: Callable[[int, int], KeyRecord] | None
     log_loss: bool
-    pieces: Pieces
+    stream: StreamState
     references: References | None
 
 
@@ -95,7 +95,7 @@ class Change(NamedTuple):
     apply: Callable[[], Any]
 
 
-class Resumed(NamedTuple):
+class ResumeResult(NamedTuple):
     """What came of a resumption."""
 
     applied: int
@@ -145,8 +145,8 @@ class Work:
             self.future.set_exception(error)
 
 
-class Durable(NamedTuple):
-    """Work that is done at once: the batches of one transaction of the journal, one change, or one task."""
+class CommittedGroup(NamedTuple):
+    """Work that the applier does at once: the batches of one transaction of the journal, one change, or one task."""
 
     works: Sequence[Work]
     batches: Sequence[Batch] | None = None

@@ -1,4 +1,4 @@
-"""Gathering: single examples that wait for the same commit, read and learned from at once.
+"""Micro-batches: single examples that wait for the same commit, read and learned from at once.
 
 With many clients that send an example each, what a request costs is what is done for it alone: a batch, a
 row of its own and a call of each kernel would cost several times the learning. So the bodies wait as they
@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from nonzero import Batch, Schema
 from nonzero.batches.batch import MAX_WEIGHT
 from nonzero.formats.json_bodies import read_bodies
-from nonzero_service.learning.teachable import teachable
-from nonzero_service.learning.work import Applied, Learn, Pieces, Work
+from nonzero_service.writer.teachable import teachable
+from nonzero_service.writer.work import Applied, Learn, StreamState, Work
 
-__all__ = ["MOST", "Gathered", "Meets", "Waiter"]
+__all__ = ["MOST", "MicroBatch", "Meets", "Waiter"]
 
 MOST: Final = 1 << 18
 """So many bytes of bodies gather at most."""
@@ -50,7 +50,7 @@ NOTHING: Final = Batch.empty()
 """Made once: checking what a batch holds takes longer than all else that is done here for one example."""
 
 
-class Gathered(Work):
+class MicroBatch(Work):
     """The bodies of requests, each of which waits for its own result; made and added to on the event loop.
 
     Parameters
@@ -64,7 +64,7 @@ class Gathered(Work):
     what: Learn
 
     def __init__(self, loop: asyncio.AbstractEventLoop, max_weight: float = MAX_WEIGHT) -> None:
-        super().__init__(Learn(NOTHING, None, False, Pieces(), None), 0, loop.create_future())
+        super().__init__(Learn(NOTHING, None, False, StreamState(), None), 0, loop.create_future())
         self._loop = loop
         self._max_weight = max_weight
         self._lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""Where a model comes from: when it was made, and with which settings; kept beside its journal."""
+"""The configuration of a model: when it was made, and with which settings; a file beside its journal."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from nonzero.rules.optimizers import Rule
 from nonzero_service.models.learning_rules import AUTO, optimizer_of
 from nonzero_service.storage.files import write_durably
 
-__all__ = ["Origin", "file_digest", "origin_of"]
+__all__ = ["ModelConfig", "file_digest", "config_of"]
 
 FILE: Final = "model.json"
 
 
-class Origin(msgspec.Struct, frozen=True, kw_only=True):
+class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     """When a model was made, and with which settings."""
 
     created: datetime
@@ -74,7 +74,7 @@ def file_digest(file: Path) -> str:
         return hashlib.file_digest(opened, "blake2b").hexdigest()
 
 
-def origin_of(path: Path) -> Origin:
+def config_of(path: Path) -> ModelConfig:
     """Read when and how the model of a directory was made.
 
     Raises
@@ -85,6 +85,6 @@ def origin_of(path: Path) -> Origin:
         Where it cannot be read.
     """
     try:
-        return msgspec.json.decode((path / FILE).read_bytes(), type=Origin)
+        return msgspec.json.decode((path / FILE).read_bytes(), type=ModelConfig)
     except (FileNotFoundError, IsADirectoryError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SnapshotError(f"{path} is not the directory of a model: {error}; move it away") from error

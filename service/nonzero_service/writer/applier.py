@@ -13,23 +13,23 @@ from nonzero import Batch, LogisticRegression
 from nonzero.persistence.copying import GradualCopy
 from nonzero_service.impressions.joined import References
 from nonzero_service.incidental import incidentally
-from nonzero_service.learning.holding import held_batches, held_references
-from nonzero_service.learning.results import Results
-from nonzero_service.learning.work import (
-    Applied,
-    Change,
-    Copied,
-    Copy,
-    Durable,
-    Learn,
-    Outcome,
-    Resume,
-    Resumed,
-    Work,
-)
 from nonzero_service.logs import described
 from nonzero_service.storage.errors import OutcomeUnknownError
 from nonzero_service.storage.journal import Journal
+from nonzero_service.writer.entries import held_examples
+from nonzero_service.writer.results import Results
+from nonzero_service.writer.work import (
+    Applied,
+    Change,
+    CommittedGroup,
+    Copied,
+    Copy,
+    Learn,
+    Outcome,
+    Resume,
+    ResumeResult,
+    Work,
+)
 
 __all__ = ["Applier"]
 
@@ -60,7 +60,7 @@ class Applier:
         model: LogisticRegression,
         journal: Journal,
         held_since: int | None,
-        durable: queue.Queue[Durable | None],
+        durable: queue.Queue[CommittedGroup | None],
         results: Results,
     ) -> None:
         self.held_since = held_since
@@ -69,7 +69,7 @@ class Applier:
         """The last position that was applied."""
         self.learned: Callable[[Batch, NDArray[np.float32]], object] | None = None
         """Called with what was learned from, and what was predicted just before."""
-        self.applied: Callable[[Durable], object] = lambda _: None
+        self.applied: Callable[[CommittedGroup], object] = lambda _: None
         """Called with each group when it has been applied, or could not be."""
         self.discarded: Callable[[References], object] = lambda _: None
         """Called with the impressions of which a resumption discards what was held."""
@@ -81,7 +81,7 @@ class Applier:
 
     def run(self) -> None:
         """Apply group after group, until the end."""
-        group: Durable | None = None
+        group: CommittedGroup | None = None
         try:
             while (group := self._next()) is not None:
                 self._take(group)
@@ -94,7 +94,7 @@ class Applier:
             while (group := self._durable.get()) is not None:
                 self._take(group)  # nothing is applied any more: all are refused
 
-    def _next(self) -> Durable | None:
+    def _next(self) -> CommittedGroup | None:
         """Wait for the next group; a copy is gone on with meanwhile."""
         while self._copying is not None:
             try:
@@ -103,7 +103,7 @@ class Applier:
                 self._copy_on()
         return self._durable.get()
 
-    def _take(self, group: Durable) -> None:
+    def _take(self, group: CommittedGroup) -> None:
         """Apply a group and give its results back."""
         results = self._results
         if results.failure is not None:
@@ -119,13 +119,13 @@ class Applier:
                 results.give(outcomes)
         self.applied(group)
 
-    def _refuse(self, group: Durable) -> None:
+    def _refuse(self, group: CommittedGroup) -> None:
         """Tell those who wait, and who waits for a copy, that nothing more is applied."""
         failure = self._results.failure
         self._results.give([Outcome(work, None, failure) for work in group.works])
         self._fail_copy(failure)
 
-    def _apply(self, group: Durable) -> list[Outcome]:
+    def _apply(self, group: CommittedGroup) -> list[Outcome]:
         if group.resumed_since is not None:
             return [self._resume(group, group.resumed_since)]
         if group.batches is not None:
@@ -137,7 +137,7 @@ class Applier:
             return self._begin_copy(work, work.what)
         return [self._run(work)]
 
-    def _learn_group(self, group: Durable, batches: Sequence[Batch]) -> list[Outcome]:
+    def _learn_group(self, group: CommittedGroup, batches: Sequence[Batch]) -> list[Outcome]:
         """Learn from a group; each batch's sequence is that after its own examples."""
         sequence = self._model.examples
         for batch in batches:
@@ -152,18 +152,18 @@ class Applier:
             outcomes.append(Outcome(work, Applied(examples, sequence, loss, held), None))
         return outcomes
 
-    def _resume(self, group: Durable, since: int) -> Outcome:
+    def _resume(self, group: CommittedGroup, since: int) -> Outcome:
         """Learn from what was held, or take note that it is discarded."""
         before = self._model.examples
         if group.held:
-            for batch in held_batches(self._journal.read, since, group.position):
+            for batch, _ in held_examples(self._journal.read, since, group.position):
                 self._learn(batch, group.time_ms)
         else:
-            for references in held_references(self._journal.read, since, group.position):
+            for _, references in held_examples(self._journal.read, since, group.position):
                 self.discarded(references)
         self.held_since = None
         applied = self._model.examples - before
-        return Outcome(group.works[0], Resumed(applied, group.discarded, self._model.examples), None)
+        return Outcome(group.works[0], ResumeResult(applied, group.discarded, self._model.examples), None)
 
     def _learn(self, batch: Batch, time_ms: int) -> None:
         if self._copying is not None:

@@ -17,12 +17,12 @@ import structlog
 
 from nonzero import LogisticRegression, SnapshotError
 from nonzero_service.incidental import incidentally
-from nonzero_service.learning.learner import Learner
-from nonzero_service.models.recovery import Kept, needed_from, write_snapshot
+from nonzero_service.models.recovery import StoredModel, needed_from, write_snapshot
 from nonzero_service.settings import Retention
 from nonzero_service.storage.snapshots import Snapshot
+from nonzero_service.writer.learner import Learner
 
-__all__ = ["Snapshooter", "Taken"]
+__all__ = ["SnapshotScheduler", "Taken"]
 
 LOOK_SECONDS: Final = 1.0
 
@@ -38,15 +38,15 @@ class Taken(NamedTuple):
     """The examples that it holds."""
 
 
-class Snapshooter:
+class SnapshotScheduler:
     """Takes the snapshots of one model, one at a time.
 
     Parameters
     ----------
     name
         The model's, for the log.
-    kept
-        The model and what is kept of it.
+    stored
+        The model and what is kept of it on disk.
     learner
         Whose applier copies the model.
     retention
@@ -63,22 +63,22 @@ class Snapshooter:
     def __init__(
         self,
         name: str,
-        kept: Kept,
+        stored: StoredModel,
         learner: Learner,
         retention: Retention,
         tail_bytes: int,
         seconds: float,
         before: Callable[[], object] = lambda: None,
     ) -> None:
-        self.kept = kept
+        self.stored = stored
         self._name = name
         self._learner = learner
         self._retention = retention
         self._tail_bytes = tail_bytes
         self._seconds = seconds
         self._before = before
-        self._since = time.monotonic() - kept.tail_seconds
-        self._bytes_then = -kept.tail_bytes
+        self._since = time.monotonic() - stored.tail_seconds
+        self._bytes_then = -stored.tail_bytes
         self._not_before = 0.0
         self._taking = asyncio.Lock()
         self._log = structlog.get_logger("snapshots")
@@ -87,7 +87,7 @@ class Snapshooter:
     @property
     def newest(self) -> Snapshot | None:
         """The newest snapshot; None before the first."""
-        return next(iter(self.kept.snapshots.all()), None)
+        return next(iter(self.stored.snapshots.all()), None)
 
     async def take(self) -> Taken:
         """Take a snapshot of all that was queued before; the last one, where nothing has come since.
@@ -101,7 +101,7 @@ class Snapshooter:
             newest = self.newest
             position = await self._learner.run(lambda: self._learner.position)
             if newest is not None and newest.position == position:
-                return Taken(newest, self.kept.model.examples)
+                return Taken(newest, self.stored.model.examples)
             spare = await asyncio.to_thread(self._make_spare)
             begun, bytes_then = time.monotonic(), self._learner.appended_bytes
             copied = await self._learner.copy(spare)
@@ -147,15 +147,15 @@ class Snapshooter:
                 reason=str(error),
             )
         else:
-            self.kept.journal.truncate(first)
+            self.stored.journal.truncate(first)
 
     def _make_spare(self) -> LogisticRegression:
-        spare = LogisticRegression.from_settings(self.kept.model.settings)
+        spare = LogisticRegression.from_settings(self.stored.model.settings)
         spare.table.take()
         return spare
 
     def _write(self, position: int, spare: LogisticRegression, held_since: int | None) -> Snapshot:
-        journal, snapshots = self.kept.journal, self.kept.snapshots
+        journal, snapshots = self.stored.journal, self.stored.snapshots
         self._before()
         journal.sync()  # a snapshot must not know of rows that a power cut could take
         digest = journal.digest_at(position)

@@ -24,7 +24,7 @@ is noticed within 2,000 examples of its start, if it is large enough.
 
 Examples that were impressions come in no order that says anything of a click rate: clicks when they are
 clicked, negatives when their windows end. Their click rate is watched by the thousand impressions that were
-predicted together (:mod:`~nonzero_service.learning.cohort_watch`), and of the others only unseen features.
+predicted together (:mod:`~nonzero_service.writer.cohort_watch`), and of the others only unseen features.
 
 What is usual is known again after a start, from what the model has learned from and what the impressions
 became. Where there is too little of that, the first 10,000 examples only make the means. So it is after a
@@ -48,8 +48,8 @@ from nonzero import Batch, LogisticRegression
 from nonzero.validation.progressive import RECENT
 from nonzero_service.impressions.joined import References
 from nonzero_service.impressions.store import Impressions
-from nonzero_service.learning.block_watch import BlockWatch
-from nonzero_service.learning.cohort_watch import CohortWatch
+from nonzero_service.writer.block_watch import BlockWatch
+from nonzero_service.writer.cohort_watch import CohortWatch
 
 __all__ = ["Bounds", "Breaker"]
 

@@ -1,6 +1,6 @@
 """The watch over examples in the order in which they come: blocks of them, held against those before.
 
-What is compared, and by which bounds, is said in :mod:`nonzero_service.learning.breaker`.
+What is compared, and by which bounds, is said in :mod:`nonzero_service.writer.breaker`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression
 from nonzero_service.impressions.selecting import ordered
-from nonzero_service.learning.blocks import advance, count_unseen
-from nonzero_service.learning.jumps import (
+from nonzero_service.writer.block_sums import advance, count_unseen
+from nonzero_service.writer.jumps import (
     BLOCK,
     BLOCKS,
     CLICK_RATE,
@@ -29,7 +29,7 @@ from nonzero_service.learning.jumps import (
     UNSETTLED,
     WARM,
     WINDOW,
-    new_watch,
+    new_statistics,
 )
 
 __all__ = ["BlockWatch"]
@@ -60,19 +60,19 @@ class BlockWatch:
     model
         Whose predictions and table are looked at, beside its learner.
     click_odds, unseen, loss
-        The bounds, as of :class:`~nonzero_service.learning.breaker.Bounds`; infinite for a figure that is not
+        The bounds, as of :class:`~nonzero_service.writer.breaker.Bounds`; infinite for a figure that is not
         watched.
     """
 
     def __init__(self, model: LogisticRegression, click_odds: float, unseen: float, loss: float) -> None:
         self._model = model
         self._bounds = np.array([click_odds, unseen, loss])
-        self._now = np.zeros_like(new_watch().block)
+        self._now = np.zeros_like(new_statistics().block)
         self.reset()
 
     def reset(self) -> None:
         """Forget all that was seen: the means begin anew."""
-        self._watch = new_watch()
+        self._stats = new_statistics()
         self._alert = 0
 
     def forget(self, *, learned: bool = False) -> None:
@@ -85,10 +85,10 @@ class BlockWatch:
             loss. What comes as usual then looks wrong to it, and only learning mends that: the loss is
             compared again when it has come back, or, where it does not within 10,000 examples, anew.
         """
-        self._watch.block[:] = 0.0
-        self._watch.counters[[FILLED, BLOCKS, DENSE]] = 0
+        self._stats.block[:] = 0.0
+        self._stats.counters[[FILLED, BLOCKS, DENSE]] = 0
         if learned:
-            self._watch.counters[UNSETTLED] = WARM
+            self._stats.counters[UNSETTLED] = WARM
         self._alert = 0
 
     def warm(self, learned: NDArray[np.float32]) -> None:
@@ -106,7 +106,7 @@ class BlockWatch:
         while start < n:
             stop, what = advance(
                 labels, weights, start, n, start, 1,
-                p[start:], none, none, self._watch, self._bounds, self._now,
+                p[start:], none, none, self._stats, self._bounds, self._now,
             )  # fmt: skip
             start = int(stop)
             if what not in FIGURES:
@@ -155,7 +155,7 @@ class BlockWatch:
 
     def _look(self, batch: Batch, start: int, stop: int, stride: int) -> tuple[int, int]:
         """Look at some rows, of which one in `stride` is predicted; return where that ended, and at what."""
-        first = start + -int(self._watch.counters[SEEN]) % stride
+        first = start + -int(self._stats.counters[SEEN]) % stride
         chosen = np.arange(first, stop, stride)
         new = np.empty(chosen.size, np.int64)
         if chosen.size:
@@ -167,7 +167,7 @@ class BlockWatch:
             p, features = NOTHING, new
         ended, what = advance(
             batch.labels, batch.weights, start, stop, first, stride,
-            p, features, new, self._watch, self._bounds, self._now,
+            p, features, new, self._stats, self._bounds, self._now,
         )  # fmt: skip
         return int(ended), int(what)
 
@@ -176,16 +176,16 @@ class BlockWatch:
 
         Where a field has few values, new ones are known as soon as the batch with them is learned.
         """
-        if len(rows) < BLOCK or self._watch.counters[KNOWN] < WARM:
+        if len(rows) < BLOCK or self._stats.counters[KNOWN] < WARM:
             return False
         new, features = np.empty(BLOCK, np.int64), np.diff(rows.indptr)
         count_unseen(rows.indptr, rows.indices, self._model.table.rows, new)
-        figures = self._watch.figures
-        figures[:] = (new / np.maximum(features, 1)).mean(), self._watch.mean[UNSEEN_SHARE]
+        figures = self._stats.figures
+        figures[:] = (new / np.maximum(features, 1)).mean(), self._stats.mean[UNSEEN_SHARE]
         return bool(figures[0] - figures[1] > 2 * self._bounds[1])
 
     def _reason(self, what: int) -> dict[str, Any]:
-        now, before = self._watch.figures.tolist()
+        now, before = self._stats.figures.tolist()
         bound = float(self._bounds[{UNSEEN: 1, LOSS: 2}.get(what, 0)])
         return {
             "figure": FIGURES[what],

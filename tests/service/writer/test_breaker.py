@@ -19,11 +19,11 @@ from nonzero_service.impressions.joined import References
 from nonzero_service.impressions.rules import Rules
 from nonzero_service.impressions.segment import State
 from nonzero_service.impressions.store import Impressions
-from nonzero_service.learning.breaker import Bounds, Breaker
-from nonzero_service.learning.fold import apply
-from nonzero_service.models.inspecting import held_in
+from nonzero_service.models.inspecting import inspect_model
 from nonzero_service.storage.reader import JournalReader
 from nonzero_service.storage.snapshots import Snapshots
+from nonzero_service.writer.breaker import Bounds, Breaker
+from nonzero_service.writer.fold import apply
 from real_data import unpacked
 
 Start = Callable[..., Any]
@@ -216,7 +216,7 @@ def test_what_comes_of_a_pause(start: Start, tmp_path: Path, discard: bool) -> N
         client.post(f"{PATH}/predict", json={"indices": [1, 60, 301], "id": "another"})
     assert any(line.get("event") == "learning is paused" for line in running.log)
     running.stop(signal.SIGKILL)
-    kept = held_in(directory)
+    kept = inspect_model(directory)
     assert kept.paused is not None
     assert (kept.paused.reason["figure"], kept.paused.examples, kept.pending) == ("click_rate", held + 2, 1)
     shown = nonzero("inspect", tmp_path / "data").stdout

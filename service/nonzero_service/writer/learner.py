@@ -1,7 +1,7 @@
 """The learner: one writer for a model, as two threads in a line.
 
-The :mod:`committer <nonzero_service.learning.committer>` takes all that is queued and makes it durable in one
-transaction of the journal. The :mod:`applier <nonzero_service.learning.applier>` learns from it, and gives
+The :mod:`committer <nonzero_service.writer.committer>` takes all that is queued and makes it durable in one
+transaction of the journal. The :mod:`applier <nonzero_service.writer.applier>` learns from it, and gives
 the results back. So while one group is applied the next is committed; nothing is applied before it is
 durable, and nothing is acknowledged before it is applied.
 
@@ -22,27 +22,27 @@ from nonzero import Batch, BatchError, LogisticRegression
 from nonzero.batches.batch import MAX_WEIGHT
 from nonzero_service.errors import ClosedError, QueueFullError
 from nonzero_service.impressions.joined import References
-from nonzero_service.learning.applier import Applier
-from nonzero_service.learning.committer import GROUP_BYTES, Committer
-from nonzero_service.learning.gathering import Gathered, Waiter
-from nonzero_service.learning.holding import Gate
-from nonzero_service.learning.results import Results
-from nonzero_service.learning.work import (
-    Applied,
-    Change,
-    Copied,
-    Copy,
-    Durable,
-    Learn,
-    Outcome,
-    Pieces,
-    Resume,
-    Resumed,
-    Work,
-)
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.storage.rows import MAX_BODY, Entry
+from nonzero_service.writer.applier import Applier
+from nonzero_service.writer.committer import GROUP_BYTES, Committer
+from nonzero_service.writer.micro_batch import MicroBatch, Waiter
+from nonzero_service.writer.pause import PauseState
+from nonzero_service.writer.results import Results
+from nonzero_service.writer.work import (
+    Applied,
+    Change,
+    CommittedGroup,
+    Copied,
+    Copy,
+    Learn,
+    Outcome,
+    Resume,
+    ResumeResult,
+    StreamState,
+    Work,
+)
 
 __all__ = ["MAX_BATCH", "Learner"]
 
@@ -74,7 +74,7 @@ class Learner:
     on_failure
         Told when a commit's outcome is unknown, or what is durable cannot be applied or answered: the process
         must end. On the event loop, or, where that cannot be had, on the thread that failed.
-    gate
+    pause
         Whether examples are learned from or held; None: they are learned from.
     max_weight
         The largest importance weight of an example that comes as a body of its own; whoever submits a batch
@@ -88,7 +88,7 @@ class Learner:
         journal: Journal,
         queue_bytes: int,
         on_failure: Callable[[Exception], None],
-        gate: Gate | None = None,
+        pause: PauseState | None = None,
         max_weight: float = MAX_WEIGHT,
     ) -> None:
         self.model = model
@@ -96,15 +96,15 @@ class Learner:
         self.queue_bytes = queue_bytes
         self.queued_bytes = 0
         self.max_weight = max_weight
-        self.gate = gate or Gate()
+        self.pause = pause or PauseState()
         self._loop = asyncio.get_running_loop()
-        durable: queue.Queue[Durable | None] = queue.Queue(LEAD)
+        durable: queue.Queue[CommittedGroup | None] = queue.Queue(LEAD)
         self._results = results = Results(self._deliver, on_failure)
-        self.committer = Committer(model.bits, model.schema, journal, self.gate, durable, results)
-        self.applier = Applier(model, journal, self.gate.since, durable, results)
+        self.committer = Committer(model.bits, model.schema, journal, self.pause, durable, results)
+        self.applier = Applier(model, journal, self.pause.since, durable, results)
         self.applier.applied = self.committer.applied
         self._room = asyncio.Event()
-        self._gathered: Gathered | None = None
+        self._micro_batch: MicroBatch | None = None
         self._closed = False
         # Daemons: a process that is told to end at once must not wait for a disk that does not answer.
         self._threads = [
@@ -145,7 +145,7 @@ class Learner:
         *,
         record: Callable[[int, int], KeyRecord] | None = None,
         log_loss: bool = False,
-        pieces: Pieces | None = None,
+        stream: StreamState | None = None,
         references: References | None = None,
     ) -> asyncio.Future[Applied]:
         """Queue a batch; the future is done when it is durable and applied.
@@ -160,8 +160,8 @@ class Learner:
             transaction of the batch's row.
         log_loss
             Whether the progressive log loss after the batch is wanted too.
-        pieces
-            The stream that the batch is a piece of; None for one that stands alone.
+        stream
+            The state of the stream that the batch belongs to; None for one that stands alone.
         references
             Which impressions the examples were; :attr:`settled` is told when they are durable.
 
@@ -184,7 +184,7 @@ class Learner:
             )
         if not self._fits(batch.nbytes):
             raise self._full()
-        return self._put(Learn(batch, record, log_loss, pieces or Pieces(), references), batch.nbytes)
+        return self._put(Learn(batch, record, log_loss, stream or StreamState(), references), batch.nbytes)
 
     def gather(self, body: bytes) -> asyncio.Future[Applied | None]:
         """Queue a JSON body as it came; the future is done when its one example is durable and applied.
@@ -211,11 +211,11 @@ class Learner:
         self._check_open()
         if not self._fits(len(body)):
             raise self._full()
-        if self._gathered is None or not self._gathered.add(body, waiter):
-            gathered = Gathered(self._loop, self.max_weight)
+        if self._micro_batch is None or not self._micro_batch.add(body, waiter):
+            gathered = MicroBatch(self._loop, self.max_weight)
             gathered.add(body, waiter)
             self.committer.put(gathered)
-            self._gathered = gathered  # only now: what is added to it must be committed some day
+            self._micro_batch = gathered  # only now: what is added to it must be committed some day
         self.queued_bytes += len(body)
 
     def check_room(self) -> None:
@@ -241,7 +241,7 @@ class Learner:
         Parameters
         ----------
         entry
-            The row; :func:`nonzero_service.learning.fold.apply` must do with it what `apply` does.
+            The row; :func:`nonzero_service.writer.fold.apply` must do with it what `apply` does.
         apply
             Changes the model; it is run on the applier.
 
@@ -260,7 +260,7 @@ class Learner:
         """Copy the model as it is after all that is queued, or a little later, while it learns on."""
         return self._put(Copy(into), 0)
 
-    def resume(self, *, discard: bool) -> asyncio.Future[Resumed]:
+    def resume(self, *, discard: bool) -> asyncio.Future[ResumeResult]:
         """End a pause, after all that is queued: apply what is held, in order, or discard it.
 
         Raises
@@ -298,7 +298,7 @@ class Learner:
         self._check_open()
         work = Work(what, nbytes, self._loop.create_future())
         if isinstance(what, Learn):
-            what.pieces.last = work.future
+            what.stream.last = work.future
         self.committer.put(work)
         self.queued_bytes += nbytes
         return work.future

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import TypeGuard
 
-from nonzero_service.learning.work import Outcome, Work
 from nonzero_service.storage.errors import JournalBusyError, JournalError, OutcomeUnknownError
+from nonzero_service.writer.work import Outcome, Work
 
 __all__ = ["Results"]
 

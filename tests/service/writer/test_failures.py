@@ -16,16 +16,16 @@ import structlog
 from nonzero import AdaGrad, Batch, LogisticRegression
 from nonzero.persistence.copying import GradualCopy
 from nonzero_service.impressions.joined import References
-from nonzero_service.learning.applier import Applier
-from nonzero_service.learning.breaker import Bounds, Breaker
-from nonzero_service.learning.committer import Committer
-from nonzero_service.learning.fold import settings_entry
-from nonzero_service.learning.learner import Learner
-from nonzero_service.learning.results import Results
-from nonzero_service.learning.work import Applied
 from nonzero_service.storage.errors import OutcomeUnknownError
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.keys import KeyRecord
+from nonzero_service.writer.applier import Applier
+from nonzero_service.writer.breaker import Bounds, Breaker
+from nonzero_service.writer.committer import Committer
+from nonzero_service.writer.entries import settings_entry
+from nonzero_service.writer.learner import Learner
+from nonzero_service.writer.results import Results
+from nonzero_service.writer.work import Applied
 
 BITS = 18
 """So many slots are copied in eight steps."""
@@ -125,7 +125,7 @@ def test_what_fails_before_the_append_fails_its_group_alone(learning: Learning) 
 
 @each_error
 @pytest.mark.parametrize(
-    ("thread", "method"), [(Committer, "_next"), (Committer, "_read"), (Applier, "_next"), (Applier, "_take")]
+    ("thread", "method"), [(Committer, "_next"), (Committer, "_ready"), (Applier, "_next"), (Applier, "_take")]
 )
 def test_a_thread_that_fails_leaves_nobody_waiting(
     learning: Learning,
@@ -260,10 +260,10 @@ def test_what_is_counted_beside_the_model_fails_no_update(learning: Learning) ->
 
 def test_a_pause_that_cannot_be_logged_is_one(learning: Learning, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither it nor its end fails anybody, and their counts are those of the journal."""
-    monkeypatch.setattr("nonzero_service.learning.holding.structlog.get_logger", raising(OSError))
+    monkeypatch.setattr("nonzero_service.writer.pause.structlog.get_logger", raising(OSError))
 
     async def use(learner: Learner) -> None:
-        learner.gate._breaker = Breaker(learning.model, Bounds())
+        learner.pause._breaker = Breaker(learning.model, Bounds())
         rng = np.random.default_rng(1)
 
         def examples(n: int, rate: float) -> Batch:
@@ -272,7 +272,7 @@ def test_a_pause_that_cannot_be_logged_is_one(learning: Learning, monkeypatch: p
         await learner.submit(examples(12_000, 0.1))
         applied = await learner.submit(examples(2_500, 1))
         assert applied.held > 0
-        assert learner.gate.examples == applied.held
+        assert learner.pause.examples == applied.held
         assert (await learner.submit(examples(7, 0.1))).held == 7
         resumed = await learner.resume(discard=False)
         assert resumed == (applied.held + 7, 0, 14_507)

@@ -1,8 +1,8 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
 """Whether what is to be learned from has jumped: sums over blocks of examples, and how they are compared.
 
-What the figures and their bounds are is said in :mod:`nonzero_service.learning.breaker`; the sums are made in
-:mod:`nonzero_service.learning.blocks`.
+What the figures and their bounds are is said in :mod:`nonzero_service.writer.breaker`; the sums are made in
+:mod:`nonzero_service.writer.block_sums`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = [
     "ADDED", "BLOCK", "BLOCKS", "BY_WEIGHT", "CALM", "CLICKS", "CLICK_ERRORS", "CLICK_RATE",
     "CLICK_WEIGHT", "DENSE", "FILLED", "KNOWN", "LOG_WEIGHTS", "LOSS", "LOSSES", "LOSSES2", "MEANT", "MEMORY",
     "PROMISED", "PROMISED2", "SAMPLES", "SEEN", "SUMS", "SUSPICIOUS", "UNSEEN", "UNSEEN_SHARE", "UNSETTLED",
-    "WARM", "WEIGHT_OF_0", "WEIGHT_OF_1", "WINDOW", "WITH_FEATURES", "Watch", "judged", "new_watch",
+    "WARM", "WEIGHT_OF_0", "WEIGHT_OF_1", "WINDOW", "WITH_FEATURES", "BlockStatistics", "judged", "new_statistics",
     "rate_jumped",
 ]  # fmt: skip
 
@@ -62,7 +62,7 @@ PROMISED, PROMISED2, WITH_FEATURES, UNSEEN_SHARE = range(9, 13)
 SUMS: Final = 13
 
 
-class Watch(NamedTuple):
+class BlockStatistics(NamedTuple):
     """What was seen.
 
     Parameters
@@ -90,10 +90,10 @@ class Watch(NamedTuple):
     figures: NDArray[np.float64]
 
 
-def new_watch() -> Watch:
+def new_statistics() -> BlockStatistics:
     """Return what is known when nothing was seen."""
     window = np.zeros((WINDOW, SUMS))
-    return Watch(
+    return BlockStatistics(
         np.zeros(COUNTERS, np.int64), np.zeros(SUMS), window, np.zeros(SUMS), np.zeros(MEMORY), np.zeros(2)
     )
 
@@ -133,16 +133,16 @@ differs = inlined(rate_jumped)
 
 
 @inlined
-def click_rate(watch, now, odds):
+def click_rate(stats, now, odds):
     """Whether the click rate has jumped, each example counted once."""
-    n, m = np.float64(WINDOW * BLOCK), np.float64(BLOCK * min(watch.counters[MEANT], MEMORY))
-    usual = watch.mean[CLICKS] / BLOCK
-    watch.figures[0], watch.figures[1] = now[CLICKS] / n, usual
+    n, m = np.float64(WINDOW * BLOCK), np.float64(BLOCK * min(stats.counters[MEANT], MEMORY))
+    usual = stats.mean[CLICKS] / BLOCK
+    stats.figures[0], stats.figures[1] = now[CLICKS] / n, usual
     return differs(now[CLICKS], n, usual, m, odds)
 
 
 @inlined
-def click_weight(watch, now, odds):
+def click_weight(stats, now, odds):
     """Whether the odds of a click by weight have jumped, and weights have a part in that.
 
     What teaches is weight. No standard error can be told of it that weights could not inflate. So the blocks
@@ -151,74 +151,74 @@ def click_weight(watch, now, odds):
     whatever the tail of its weights, are not all as far as the farthest of hundreds. A quarter of the bound
     must be the weights' doing: the rest is for the click rate to notice.
     """
-    blocks = min(watch.counters[MEANT], MEMORY)
-    low = high = usual = watch.odds[0]
+    blocks = min(stats.counters[MEANT], MEMORY)
+    low = high = usual = stats.odds[0]
     for b in range(1, blocks):
-        low, high, usual = min(low, watch.odds[b]), max(high, watch.odds[b]), usual + watch.odds[b]
+        low, high, usual = min(low, stats.odds[b]), max(high, stats.odds[b]), usual + stats.odds[b]
     usual, mean, bound = usual / blocks, now[BY_WEIGHT] / WINDOW, math.log(odds)
-    watch.figures[0], watch.figures[1] = 1 / (1 + math.exp(-mean)), 1 / (1 + math.exp(-usual))
-    added = abs(now[ADDED] / WINDOW - watch.mean[ADDED])
+    stats.figures[0], stats.figures[1] = 1 / (1 + math.exp(-mean)), 1 / (1 + math.exp(-usual))
+    added = abs(now[ADDED] / WINDOW - stats.mean[ADDED])
     return abs(mean - usual) > bound and max(mean - high, low - mean) > bound / 2 and added > bound / 4
 
 
 @inlined
-def unseen_share(watch, now, growth):
+def unseen_share(stats, now, growth):
     """Whether the share of unseen features has grown by more than that."""
-    if now[WITH_FEATURES] == 0 or watch.counters[KNOWN] < WARM:
+    if now[WITH_FEATURES] == 0 or stats.counters[KNOWN] < WARM:
         return False
-    share, usual = now[UNSEEN_SHARE] / now[WITH_FEATURES], watch.mean[UNSEEN_SHARE]
-    watch.figures[0], watch.figures[1] = share, usual
+    share, usual = now[UNSEEN_SHARE] / now[WITH_FEATURES], stats.mean[UNSEEN_SHARE]
+    stats.figures[0], stats.figures[1] = share, usual
     return share - usual > growth
 
 
 @inlined
-def loss(watch, now, multiple, errors):
+def loss(stats, now, multiple, errors):
     """Whether the loss is more than that multiple of what it was, or was promised, and beyond chance.
 
     What it was may rest on a sample without a click, where clicks are rare: so the predictions' own promise
     counts too, for the mean and for the spread.
     """
-    if now[SAMPLES] == 0 or watch.mean[SAMPLES] < WARM:
+    if now[SAMPLES] == 0 or stats.mean[SAMPLES] < WARM:
         return False
-    mean, usual, promised = now[LOSSES] / now[SAMPLES], watch.mean[LOSSES], now[PROMISED] / now[SAMPLES]
+    mean, usual, promised = now[LOSSES] / now[SAMPLES], stats.mean[LOSSES], now[PROMISED] / now[SAMPLES]
     spread2 = max(
-        watch.mean[LOSSES2] - usual * usual,
+        stats.mean[LOSSES2] - usual * usual,
         now[PROMISED2] / now[SAMPLES] - promised * promised,
         SMALLEST,
     )
     usual = max(usual, promised)
-    watch.figures[0], watch.figures[1] = mean, usual
+    stats.figures[0], stats.figures[1] = mean, usual
     return mean > multiple * usual and (mean - usual) * math.sqrt(now[SAMPLES]) > errors * math.sqrt(spread2)
 
 
 @inlined
-def settled_loss(watch, now, multiple, errors):
+def settled_loss(stats, now, multiple, errors):
     """As :func:`loss`, where it is not put down to the model; it is no more once it has come back."""
-    counters = watch.counters
-    if counters[UNSETTLED] > 0 and loss(watch, now, 1 + (multiple - 1) / 2, 0.0):
+    counters = stats.counters
+    if counters[UNSETTLED] > 0 and loss(stats, now, 1 + (multiple - 1) / 2, 0.0):
         return False
     counters[UNSETTLED] = 0
-    return loss(watch, now, multiple, errors)
+    return loss(stats, now, multiple, errors)
 
 
 @inlined
-def judged(watch, bounds, now):
+def judged(stats, bounds, now):
     """What the window is, of which `now` gets the sums."""
-    dense = watch.counters[DENSE]
+    dense = stats.counters[DENSE]
     now[:] = 0.0
     for b in range(WINDOW):
         for k in range(SUMS):
             if k < SAMPLES or dense < DENSE_ENOUGH or b >= WINDOW - dense:
-                now[k] += watch.window[b, k]
-    if click_rate(watch, now, bounds[0]):
+                now[k] += stats.window[b, k]
+    if click_rate(stats, now, bounds[0]):
         return CLICK_RATE
-    if click_weight(watch, now, bounds[0]):
+    if click_weight(stats, now, bounds[0]):
         return CLICK_WEIGHT
     if dense >= DENSE_ENOUGH:
-        if unseen_share(watch, now, bounds[1]):
+        if unseen_share(stats, now, bounds[1]):
             return UNSEEN
-        if settled_loss(watch, now, bounds[2], LOSS_ERRORS):
+        if settled_loss(stats, now, bounds[2], LOSS_ERRORS):
             return LOSS
-    if unseen_share(watch, now, bounds[1] / 2) or settled_loss(watch, now, (1 + bounds[2]) / 2, DOUBTS):
+    if unseen_share(stats, now, bounds[1] / 2) or settled_loss(stats, now, (1 + bounds[2]) / 2, DOUBTS):
         return SUSPICIOUS
     return CALM

@@ -15,17 +15,18 @@ from nonzero import AdaGrad, Batch, BatchError, LogisticRegression, Schema
 from nonzero.formats.json_bodies import parse_body
 from nonzero_service.errors import ClosedError, GivenUpError, QueueFullError
 from nonzero_service.impressions.joined import References
-from nonzero_service.learning.committer import GROUP_BYTES, Committer
-from nonzero_service.learning.fold import apply, settings_entry
-from nonzero_service.learning.gathering import Gathered
-from nonzero_service.learning.holding import Gate, trip_entry
-from nonzero_service.learning.learner import MAX_BATCH, Learner
-from nonzero_service.learning.results import Results
-from nonzero_service.learning.work import Applied, Durable, Learn, Pieces, Work, until_ended
 from nonzero_service.storage.errors import DiskFullError, OutcomeUnknownError
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.storage.reader import JournalReader
+from nonzero_service.writer.committer import GROUP_BYTES, Committer
+from nonzero_service.writer.entries import settings_entry, trip_entry
+from nonzero_service.writer.fold import apply
+from nonzero_service.writer.learner import MAX_BATCH, Learner
+from nonzero_service.writer.micro_batch import MicroBatch
+from nonzero_service.writer.pause import PauseState
+from nonzero_service.writer.results import Results
+from nonzero_service.writer.work import Applied, CommittedGroup, Learn, StreamState, Work, until_ended
 
 
 def batches(count: int, rows: int = 20) -> list[Batch]:
@@ -136,11 +137,11 @@ def test_what_cannot_be_read_with_others_is_given_back(with_learner: Learning) -
 def test_single_examples_are_held_from_the_trip_on(with_learner: Learning) -> None:
     async def use(learner: Learner) -> None:
         await learner.submit(batches(1)[0])
-        learner.gate.tripped(learner.journal.append([trip_entry({})]), {})
+        learner.pause.tripped(learner.journal.append([trip_entry({})]), {})
         body = b'{"features": {}, "label": 1}'
         applied = await asyncio.gather(*map(learner.gather, [body, body]))
         assert applied == [Applied(0, 20, None, 1)] * 2
-        assert learner.gate.examples == 2
+        assert learner.pause.examples == 2
 
     assert with_learner(use).examples == 20
 
@@ -148,17 +149,17 @@ def test_single_examples_are_held_from_the_trip_on(with_learner: Learning) -> No
 def test_a_single_example_does_not_wait_for_the_pieces_of_a_stream(tmp_path: Path) -> None:
     async def run() -> None:
         with Journal(tmp_path) as journal:
-            durable: queue.Queue[Durable | None] = queue.Queue()
+            durable: queue.Queue[CommittedGroup | None] = queue.Queue()
             results = Results(lambda _: None, no_failure)
-            committer = Committer(10, Schema(), journal, Gate(), durable, results)
-            loop, pieces = asyncio.get_running_loop(), Pieces()
+            committer = Committer(10, Schema(), journal, PauseState(), durable, results)
+            loop, stream = asyncio.get_running_loop(), StreamState()
             large = [
-                Work(Learn(one, None, False, pieces, None), one.nbytes, loop.create_future())
+                Work(Learn(one, None, False, stream, None), one.nbytes, loop.create_future())
                 for one in batches(4, rows=GROUP_BYTES // 16)
             ]
-            single, task = Gathered(loop), Work(lambda: None, 0, loop.create_future())
+            single, task = MicroBatch(loop), Work(lambda: None, 0, loop.create_future())
             single.add(b'{"features": {}, "label": 1}', loop.create_future())
-            late = Gathered(loop)
+            late = MicroBatch(loop)
             late.add(b'{"features": {}, "label": 0}', loop.create_future())
             for work in (*large[:3], single, task, large[3], late, None):
                 committer.put(work)
@@ -172,7 +173,7 @@ def test_a_single_example_does_not_wait_for_the_pieces_of_a_stream(tmp_path: Pat
 
 
 def test_beside_a_stream_every_second_group_is_of_single_examples(tmp_path: Path) -> None:
-    class Slow(Gate):
+    class Slow(PauseState):
         """Looks at nothing before all is queued."""
 
         queued = threading.Event()
@@ -183,14 +184,14 @@ def test_beside_a_stream_every_second_group_is_of_single_examples(tmp_path: Path
 
     async def run() -> None:
         with Journal(tmp_path) as journal:
-            durable: queue.Queue[Durable | None] = queue.Queue()
+            durable: queue.Queue[CommittedGroup | None] = queue.Queue()
             committer = Committer(10, Schema(), journal, Slow(), durable, Results(lambda _: None, no_failure))
-            loop, pieces = asyncio.get_running_loop(), Pieces()
+            loop, stream = asyncio.get_running_loop(), StreamState()
             large = [
-                Work(Learn(one, None, False, pieces, None), one.nbytes, loop.create_future())
+                Work(Learn(one, None, False, stream, None), one.nbytes, loop.create_future())
                 for one in batches(3, rows=GROUP_BYTES // 16)
             ]
-            single = Gathered(loop)
+            single = MicroBatch(loop)
             single.add(b'{"features": {}, "label": 1}', loop.create_future())
             committer.put(large[0])
             committing = asyncio.create_task(asyncio.to_thread(committer.run))
@@ -208,14 +209,16 @@ def test_beside_a_stream_every_second_group_is_of_single_examples(tmp_path: Path
 def test_a_single_example_waits_for_one_group_of_pieces_at_most(tmp_path: Path) -> None:
     async def run() -> None:
         with Journal(tmp_path) as journal:
-            durable: queue.Queue[Durable | None] = queue.Queue()
-            committer = Committer(10, Schema(), journal, Gate(), durable, Results(lambda _: None, no_failure))
-            loop, pieces = asyncio.get_running_loop(), Pieces()
+            durable: queue.Queue[CommittedGroup | None] = queue.Queue()
+            committer = Committer(
+                10, Schema(), journal, PauseState(), durable, Results(lambda _: None, no_failure)
+            )
+            loop, stream = asyncio.get_running_loop(), StreamState()
             large = [
-                Work(Learn(one, None, False, pieces, None), one.nbytes, loop.create_future())
+                Work(Learn(one, None, False, stream, None), one.nbytes, loop.create_future())
                 for one in batches(3, rows=GROUP_BYTES // 16)
             ]
-            singles = [Gathered(loop), Gathered(loop)]
+            singles = [MicroBatch(loop), MicroBatch(loop)]
             for single in singles:
                 single.add(b'{"features": {}, "label": 1}', loop.create_future())
             for work in (singles[0], *large):
@@ -238,7 +241,7 @@ def test_a_single_example_waits_for_one_group_of_pieces_at_most(tmp_path: Path) 
     asyncio.run(run())
 
 
-def taken_up(durable: queue.Queue[Durable | None], committer: Committer) -> list[list[Work]]:
+def taken_up(durable: queue.Queue[CommittedGroup | None], committer: Committer) -> list[list[Work]]:
     """Take up all groups, as an applier does; return what was in each."""
     groups = []
     for group in iter(durable.get, None):
@@ -374,13 +377,13 @@ def test_no_piece_of_a_stream_is_learned_after_one_that_found_no_space(small_dis
     async def run() -> None:
         with Journal(small_disk) as journal:
             learner = Learner("test", model, journal, 2**30, no_failure)
-            pieces = Pieces()
-            gone = [learner.submit(one, pieces=pieces) for one in (large, small, small)]
+            state = StreamState()
+            gone = [learner.submit(one, stream=state) for one in (large, small, small)]
             for future in gone:
                 with pytest.raises(DiskFullError):
                     await future
             with pytest.raises(DiskFullError):
-                await learner.submit(small, pieces=pieces)
+                await learner.submit(small, stream=state)
             assert (await learner.submit(small)).sequence == 20
             await learner.close()
 
@@ -394,15 +397,15 @@ def test_what_nobody_waits_for_is_not_journalled(tmp_path: Path) -> None:
 
     async def use(learner: Learner) -> None:
         waiting = [learner.run(free.wait) for _ in range(4)]  # so that the committer has to wait
-        pieces = Pieces()
-        pieces.given_up = True
-        stream = [learner.submit(batch, pieces=pieces) for batch in (gone, other)]
+        state = StreamState()
+        state.given_up = True
+        submitted = [learner.submit(batch, stream=state) for batch in (gone, other)]
         learner.submit(cancelled).cancel()
         applied = learner.submit(alone)
         free.set()
         await asyncio.gather(*waiting)
         assert (await applied).sequence == len(alone)
-        outcomes = await asyncio.gather(*stream, return_exceptions=True)
+        outcomes = await asyncio.gather(*submitted, return_exceptions=True)
         assert [type(outcome) for outcome in outcomes] == [GivenUpError, GivenUpError]
         assert not learner.queued_bytes
 
@@ -415,12 +418,12 @@ def test_what_a_client_has_left_is_given_up_until_it_is_journalled(tmp_path: Pat
     free = threading.Event()
 
     async def use(learner: Learner) -> None:
-        pieces = [Pieces() for _ in given]
+        streams = [StreamState() for _ in given]
         asked = []
 
         def ask(n: int) -> None:
-            work = learner.submit(given[n], pieces=pieces[n])
-            asked.append(asyncio.ensure_future(until_ended(work, pieces[n])))
+            work = learner.submit(given[n], stream=streams[n])
+            asked.append(asyncio.ensure_future(until_ended(work, streams[n])))
 
         waiting = [learner.run(free.wait)]
         ask(0)
