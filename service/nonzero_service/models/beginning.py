@@ -8,7 +8,7 @@ from pathlib import Path
 from nonzero import LogisticRegression
 from nonzero_service.models.model_config import ModelConfig, file_digest
 from nonzero_service.models.recovery import write_snapshot
-from nonzero_service.schema_texts import read_schema
+from nonzero_service.settings.schema_text import read_schema
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.snapshots import Snapshots
 from nonzero_service.writer.entries import settings_entry
@@ -39,7 +39,7 @@ def begin_model_from(file: Path, directory: Path) -> None:
 
 
 def _write(directory: Path, config: ModelConfig, model: LogisticRegression) -> None:
-    """Write a new model's configuration, its journal's first row, and the snapshot of one that was trained."""
+    """Write a new model's configuration and its journal's first row; of a trained one, a snapshot too."""
     config.write(directory)
     with Journal(directory, sequence=model.examples) as journal:
         position = journal.append([settings_entry(model)])

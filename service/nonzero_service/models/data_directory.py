@@ -76,7 +76,12 @@ def look(data_dir: Path) -> DataDirectory:
 
 
 def check_model(directory: Path) -> ModelConfig:
-    """Look at what a start needs of a model's directory beside its journal and snapshots; return its configuration.
+    """Check what a start needs of a model's directory beside its journal and snapshots.
+
+    Returns
+    -------
+    ModelConfig
+        The model's configuration.
 
     Raises
     ------

@@ -11,10 +11,10 @@ import msgspec
 
 from nonzero import AdaGrad, LogisticRegression, Schema, SnapshotError
 from nonzero.rules.optimizers import Rule
-from nonzero_service.models.learning_rules import AUTO, optimizer_of
+from nonzero_service.settings.learning_rules import AUTO, optimizer_of
 from nonzero_service.storage.files import write_durably
 
-__all__ = ["ModelConfig", "file_digest", "config_of"]
+__all__ = ["ModelConfig", "config_of", "file_digest"]
 
 FILE: Final = "model.json"
 
@@ -27,7 +27,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     learning_rate: Literal["auto"] | float | None = None
     """None for a model that came as a file: it brings the settings of its lanes."""
     optimizer: str = AUTO
-    """As :mod:`nonzero_service.models.learning_rules` has it; auto where there is a learning rate."""
+    """As :mod:`nonzero_service.settings.learning_rules` has it; auto where there is a learning rate."""
     interactions: tuple[str, ...] = ()
     schema: dict[str, Any] | None = None
     """What the fields are, as :meth:`nonzero.Schema.to_dict` has it; None where nothing is declared."""

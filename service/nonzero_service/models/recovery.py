@@ -24,8 +24,8 @@ from nonzero_service.writer import fold
 from nonzero_service.writer.entries import Pause, held_examples, pause_since, resumption_of, start_of
 
 __all__ = [
-    "StoredModel",
     "Replayed",
+    "StoredModel",
     "Tail",
     "check_snapshot",
     "found",

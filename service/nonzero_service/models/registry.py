@@ -28,13 +28,13 @@ from nonzero_service.models.beginning import begin_model, begin_model_from
 from nonzero_service.models.data_directory import begin, check_model, look
 from nonzero_service.models.folder import ModelFolder
 from nonzero_service.models.importing import check_import
-from nonzero_service.models.learning_rules import AUTO
 from nonzero_service.models.memory import check_room
 from nonzero_service.models.model_config import ModelConfig
 from nonzero_service.models.opening import open_model
 from nonzero_service.models.served import ServedModel
-from nonzero_service.schema_texts import read_schema, that_differs
 from nonzero_service.settings import Settings
+from nonzero_service.settings.learning_rules import AUTO
+from nonzero_service.settings.schema_text import read_schema, that_differs
 from nonzero_service.storage.descriptors import named
 from nonzero_service.storage.files import ensure_directory, keep_private
 from nonzero_service.storage.lock import DirectoryLock

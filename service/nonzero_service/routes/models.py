@@ -23,8 +23,8 @@ from nonzero_service.openapi import answer, problems
 from nonzero_service.problems import Problem
 from nonzero_service.request_bodies import NEW_MODEL, Body, request_body
 from nonzero_service.routes.strict import StrictRoute
-from nonzero_service.schema_texts import that_differs
 from nonzero_service.service import Service
+from nonzero_service.settings.schema_text import that_differs
 from nonzero_service.wire.decoding import decoder_of
 from nonzero_service.wire.headers import JSON, Headers, headers_of, unknown_type
 from nonzero_service.wire.intake import Intake, read_whole

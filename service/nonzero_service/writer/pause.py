@@ -1,4 +1,4 @@
-"""Whether learning is paused: examples are then journalled as held, until somebody says what becomes of them."""
+"""Whether learning is paused. Then examples are held until somebody says what becomes of them."""
 
 from __future__ import annotations
 

@@ -15,14 +15,14 @@ from nonzero_service.storage.rows import Entry
 __all__ = [
     "Applied",
     "Change",
+    "CommittedGroup",
     "Copied",
     "Copy",
-    "CommittedGroup",
     "Learn",
     "Outcome",
-    "StreamState",
     "Resume",
     "ResumeResult",
+    "StreamState",
     "Work",
     "until_ended",
 ]
@@ -146,7 +146,7 @@ class Work:
 
 
 class CommittedGroup(NamedTuple):
-    """Work that the applier does at once: the batches of one transaction of the journal, one change, or one task."""
+    """What the applier does at once: the batches of one transaction of the journal, a change, or a task."""
 
     works: Sequence[Work]
     batches: Sequence[Batch] | None = None

@@ -125,7 +125,8 @@ def test_what_fails_before_the_append_fails_its_group_alone(learning: Learning) 
 
 @each_error
 @pytest.mark.parametrize(
-    ("thread", "method"), [(Committer, "_next"), (Committer, "_ready"), (Applier, "_next"), (Applier, "_take")]
+    ("thread", "method"),
+    [(Committer, "_next"), (Committer, "_ready"), (Applier, "_next"), (Applier, "_take")],
 )
 def test_a_thread_that_fails_leaves_nobody_waiting(
     learning: Learning,

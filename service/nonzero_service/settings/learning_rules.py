@@ -10,7 +10,7 @@ from nonzero.errors import SettingsError
 from nonzero.features.interactions import Interactions
 from nonzero.rules.optimizers import Rule, lanes_from_text, lanes_to_text
 from nonzero.state.table import LANE_COUNTS
-from nonzero_service.schema_texts import read_schema
+from nonzero_service.settings.schema_text import read_schema
 
 __all__ = [
     "AUTO",

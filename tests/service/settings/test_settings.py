@@ -74,7 +74,7 @@ def test_the_documented_settings_and_their_defaults() -> None:
 
 
 def test_every_setting_is_documented() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "http.md").read_text()
     for name in Settings.model_fields.keys() - {"config"}:
         assert f"`{name.strip('_')}`" in text
 
