@@ -13,11 +13,12 @@ from starlette.types import Receive, Scope, Send
 
 from nonzero_service import logs
 from nonzero_service.front import connections
-from nonzero_service.metrics.exposition import Metrics
+from nonzero_service.models.metrics import ServiceMetrics
 from nonzero_service.models.registry import Models
 from nonzero_service.requests import Requests
 from nonzero_service.settings import Settings
 from nonzero_service.wire.answers import send_json
+from nonzero_service.workers.crew import Crew
 
 ANSWER = b'{"model":"default","predictions":[{"probability":0.0340000018}],"sequence":4711}'
 
@@ -33,7 +34,7 @@ async def answer(_: Scope, receive: Receive, send: Send) -> None:
 def main() -> None:
     logs.configure("info", "json")  # as the service does: requests that go well are not logged
     settings = Settings.load(data_dir=tempfile.gettempdir())
-    metrics = Metrics(Models(settings, lambda _: None))  # it has none
+    metrics = ServiceMetrics(Models(settings, lambda _: None), Crew(settings))  # it has none
     app = Requests(answer, metrics)
     uvicorn.run(
         app,

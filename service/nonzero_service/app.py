@@ -67,7 +67,7 @@ def create_app(
     async def open_models() -> None:
         try:
             await asyncio.to_thread(warm_up)
-            service.models.crew.warm.set()
+            service.pool.warm.set()
             await service.models.open()
         except Exception as error:  # noqa: BLE001 - whatever it is
             reason, expected = described(error), isinstance(error, NonzeroError | OSError | MemoryError)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression
 from nonzero_service.metrics.counts import Counts
-from nonzero_service.metrics.exposition import Metrics
+from nonzero_service.models.metrics import ServiceMetrics
 from nonzero_service.models.names import Looker
 from nonzero_service.models.registry import Models
 from nonzero_service.settings import Settings
@@ -81,13 +81,17 @@ class Parts(Generic[M, C]):
 
 
 @dataclass(frozen=True)
-class Service(Parts[Models, Metrics]):
+class Service(Parts[Models, ServiceMetrics]):
     """The parts of the application that learns."""
+
+    pool: Crew
+    """The workers."""
 
     @classmethod
     def of(
         cls, settings: Settings, on_failure: Callable[[Exception], None], crew: Crew | None = None
     ) -> Service:
         """Make the parts; `on_failure` is told when the process must be started anew."""
-        models = Models(settings, on_failure, crew)
-        return cls(settings, models, Bodies(settings), Metrics(models))
+        pool = crew or Crew(settings.model_copy(update={"workers": 1}))
+        models = Models(settings, on_failure, pool if pool.sharing else None)
+        return cls(settings, models, Bodies(settings), ServiceMetrics(models, pool), pool)

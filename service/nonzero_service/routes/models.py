@@ -173,12 +173,12 @@ async def _make(service: Service, name: str, wanted: schemas.NewModel) -> tuple[
         raise Problem(409, f"there is a model named {name!r} already: its {', its '.join(differences)}")
     made = await service.models.create(
         name,
-        wanted.bits,
-        wanted.learning_rate,
-        wanted.optimizer_text,
-        wanted.interactions,
-        wanted.said,
-        wanted.namespace_separator,
+        bits=wanted.bits,
+        learning_rate=wanted.learning_rate,
+        optimizer=wanted.optimizer_text,
+        interactions=wanted.interactions,
+        schema=wanted.said,
+        namespace_separator=wanted.namespace_separator,
     )
     return made, True
 

@@ -19,8 +19,8 @@ __all__ = [
     "ADDED", "BLOCK", "BLOCKS", "BY_WEIGHT", "CALM", "CLICKS", "CLICK_ERRORS", "CLICK_RATE",
     "CLICK_WEIGHT", "DENSE", "FILLED", "KNOWN", "LOG_WEIGHTS", "LOSS", "LOSSES", "LOSSES2", "MEANT", "MEMORY",
     "PROMISED", "PROMISED2", "SAMPLES", "SEEN", "SUMS", "SUSPICIOUS", "UNSEEN", "UNSEEN_SHARE", "UNSETTLED",
-    "WARM", "WEIGHT_OF_0", "WEIGHT_OF_1", "WINDOW", "WITH_FEATURES", "BlockStatistics", "judged", "new_statistics",
-    "rate_jumped",
+    "WARM", "WEIGHT_OF_0", "WEIGHT_OF_1", "WINDOW", "WITH_FEATURES", "BlockStatistics", "judged",
+    "new_statistics", "rate_jumped",
 ]  # fmt: skip
 
 BLOCK: Final = 250
