@@ -17,7 +17,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.registry import Collector
 
 from nonzero_service import logs
-from nonzero_service.metrics.families import counter
+from nonzero_service.metrics.families import family
 
 __all__ = ["Counts"]
 
@@ -130,12 +130,8 @@ class Counts(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Return what was counted, as Prometheus names it."""
-        yield counter(
-            "nonzero_requests",
-            "Requests answered.",
-            ("route", "method", "status"),
-            list(self._requests.items()),
-        )
+        labels, requests = ("route", "method", "status"), list(self._requests.items())
+        yield family(CounterMetricFamily, "nonzero_requests", "Requests answered.", labels, requests)
         seconds = HistogramMetricFamily(
             "nonzero_request_seconds",
             "Seconds from a request's head to its answer's end.",
@@ -149,7 +145,8 @@ class Counts(Collector):
             ("nonzero_predictions", "Examples predicted.", self._predictions),
             ("nonzero_rejected_lines", "Lines of updates that could not be learned.", self._rejected),
         ):
-            yield counter(name, text, ("model",), [((model,), n) for model, n in list(counts.items())])
+            samples = [((model,), n) for model, n in list(counts.items())]
+            yield family(CounterMetricFamily, name, text, ("model",), samples)
         yield CounterMetricFamily(
             "nonzero_log_lines_dropped",
             "Lines of the log that were lost, because nobody took them or they could not be written.",

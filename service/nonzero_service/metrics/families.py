@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-__all__ = ["Samples", "counter", "gauge"]
+__all__ = ["Samples", "family"]
 
 F = TypeVar("F", CounterMetricFamily, GaugeMetricFamily)
 
@@ -15,11 +15,13 @@ Samples = Iterable[tuple[tuple[str, ...], float | None]]
 """Values of the labels, and the metric's value; None for one that is not told."""
 
 
-def counter(name: str, text: str, labels: tuple[str, ...], samples: Samples) -> CounterMetricFamily:
-    """Return a metric that only grows.
+def family(kind: type[F], name: str, text: str, labels: tuple[str, ...], samples: Samples) -> F:
+    """Return a family of metrics.
 
     Parameters
     ----------
+    kind
+        The class of prometheus_client for counters or gauges.
     name
         Its name, without ``_total``.
     text
@@ -29,16 +31,8 @@ def counter(name: str, text: str, labels: tuple[str, ...], samples: Samples) -> 
     samples
         Its values.
     """
-    return _filled(CounterMetricFamily(name, text, labels=labels), samples)
-
-
-def gauge(name: str, text: str, labels: tuple[str, ...], samples: Samples) -> GaugeMetricFamily:
-    """Return a metric that goes up and down; the parameters are those of :func:`counter`."""
-    return _filled(GaugeMetricFamily(name, text, labels=labels), samples)
-
-
-def _filled(family: F, samples: Samples) -> F:
-    for labels, value in samples:
+    made = kind(name, text, labels=labels)
+    for values, value in samples:
         if value is not None:
-            family.add_metric(labels, value)
-    return family
+            made.add_metric(values, value)
+    return made

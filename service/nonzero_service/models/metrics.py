@@ -10,12 +10,12 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from prometheus_client import generate_latest
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from nonzero import LogisticRegression
 from nonzero_service.impressions.verdicts import Verdict
 from nonzero_service.metrics.counts import Counts
-from nonzero_service.metrics.families import Samples, counter, gauge
+from nonzero_service.metrics.families import Samples, family
 from nonzero_service.metrics.process import Process
 from nonzero_service.models.registry import Models
 from nonzero_service.models.served import ServedModel
@@ -29,6 +29,9 @@ LABELS: Final = ("joined", "corrected", "unknown", "early", "duplicate", "confli
 UPDATES: Final[tuple[Verdict, ...]] = ("joined", "corrected", "duplicate", "conflicting", "gone")
 IMPRESSIONS: Final = ("kept", "repeated", "expired", "thinned", "damaged", "lost", "refused")
 QUANTILES: Final = (0.5, 0.9, 0.99)
+
+Values = Callable[[ServedModel], Mapping[Any, float]]
+"""Returns values of a model by another label."""
 
 
 class WorkerStates(Protocol):
@@ -127,137 +130,106 @@ class RecentFigures:
         return 0.0 if known is None else known.at
 
 
-def _each(models: list[ServedModel], value: Callable[[ServedModel], float | None]) -> Samples:
-    """Yield one value of each model."""
-    return (((served.name,), value(served)) for served in models)
+class _Families:
+    """Makes a family of metrics of a function that tells one model's value, or its values by another label."""
 
+    def __init__(self, models: list[ServedModel]) -> None:
+        self._models = models
 
-def _by_label(models: list[ServedModel], values: Callable[[ServedModel], Mapping[Any, float]]) -> Samples:
-    """Yield several values of each model, by another label."""
-    return (
-        ((served.name, str(label)), value) for served in models for label, value in values(served).items()
-    )
+    def gauge(self, name: str, text: str, value: Callable[[ServedModel], float | None]) -> Metric:
+        samples = (((one.name,), value(one)) for one in self._models)
+        return family(GaugeMetricFamily, f"nonzero_{name}", text, ("model",), samples)
+
+    def gauges(self, name: str, label: str, text: str, values: Values) -> Metric:
+        return family(GaugeMetricFamily, f"nonzero_{name}", text, ("model", label), self._samples(values))
+
+    def counters(self, name: str, label: str, text: str, values: Values) -> Metric:
+        return family(CounterMetricFamily, f"nonzero_{name}", text, ("model", label), self._samples(values))
+
+    def _samples(self, values: Values) -> Samples:
+        return (((one.name, str(label)), n) for one in self._models for label, n in values(one).items())
 
 
 def _learned(models: list[ServedModel], recent: RecentFigures) -> Iterator[Metric]:
     """Yield how much every model has learned, and how well it predicts."""
+    gauge = _Families(models).gauge
 
-    def gain(served: ServedModel, figure: str) -> float | None:
-        return (served.model.recalibration() or {}).get(figure)
+    def gain(figure: str) -> Callable[[ServedModel], float | None]:
+        return lambda one: (one.model.recalibration() or {}).get(figure)
 
-    told: tuple[tuple[str, str, Callable[[ServedModel], float | None]], ...] = (
-        ("examples", "Examples applied since the model was made.", lambda one: one.model.examples),
-        ("bytes", "The memory of the table, in bytes.", lambda one: one.model.nbytes),
-        ("queued_bytes", "What waits for the learner, in bytes.", lambda one: one.learner.queued_bytes),
-        (
-            "recent_log_loss",
-            "Mean log loss over the last 100,000 examples, in nats.",
-            lambda one: recent.of(one.model, "log_loss"),
-        ),
+    def lately(figure: str) -> Callable[[ServedModel], float | None]:
+        return lambda one: recent.of(one.model, figure)
+
+    yield gauge(
+        "model_examples", "Examples applied since the model was made.", lambda one: one.model.examples
+    )
+    yield gauge("model_bytes", "The memory of the table, in bytes.", lambda one: one.model.nbytes)
+    waits = "What waits for the learner, in bytes."
+    yield gauge("model_queued_bytes", waits, lambda one: one.learner.queued_bytes)
+    for name, text, value in (
+        ("recent_log_loss", "Mean log loss over the last 100,000 examples, in nats.", lately("log_loss")),
         (
             "recent_calibration",
             "Mean predicted over mean observed rate, over the last 100,000 examples.",
-            lambda one: recent.of(one.model, "calibration"),
+            lately("calibration"),
         ),
-        (
-            "recent_auc",
-            "Area under the ROC curve over the last 100,000 examples.",
-            lambda one: recent.of(one.model, "auc"),
-        ),
+        ("recent_auc", "Area under the ROC curve over the last 100,000 examples.", lately("auc")),
         (
             "recalibration_gain",
             "Mean log loss that the map of the predictions saves, in nats.",
-            lambda one: gain(one, "gain"),
+            gain("gain"),
         ),
-        (
-            "recalibration_gain_low",
-            "1.96 standard errors below that.",
-            lambda one: gain(one, "gain_low"),
-        ),
-    )
-    for name, text, value in told:
-        yield gauge(f"nonzero_model_{name}", text, ("model",), _each(models, value))
+        ("recalibration_gain_low", "1.96 standard errors below that.", gain("gain_low")),
+    ):
+        yield gauge(f"model_{name}", text, value)
 
 
 def _delayed(models: list[ServedModel], refused: Mapping[str, int]) -> Iterator[Metric]:
     """Yield what has become of impressions and labels, and whether learning is paused."""
+    of = _Families(models)
 
-    def counts(served: ServedModel) -> dict[str, int]:
-        return {**served.attribution.impressions.counts, "refused": refused.get(served.name, 0)}
+    def counted(names: Iterable[str]) -> Values:
+        return lambda one: {
+            name: {**one.attribution.impressions.counts, "refused": refused.get(one.name, 0)}.get(name, 0)
+            for name in names
+        }
 
-    def share(served: ServedModel) -> float | None:
-        joined, ended = (counts(served).get(name, 0) for name in ("joined", "ended"))
+    def share(one: ServedModel) -> float | None:
+        joined, ended = counted(("joined", "ended"))(one).values()
         return joined / (joined + ended) if joined + ended else None
 
-    def delays(served: ServedModel) -> dict[float, float]:
-        found = list(served.attribution.impressions.delays)
+    def delays(one: ServedModel) -> dict[float, float]:
+        found = list(one.attribution.impressions.delays)
         return {q: float(np.quantile(found, q)) / 1000 for q in QUANTILES} if found else {}
 
-    def paused(served: ServedModel) -> dict[str, int]:
-        pause = served.learner.pause
+    def paused(one: ServedModel) -> dict[str, int]:
+        pause = one.learner.pause
         return {(pause.reason or {}).get("figure", "none"): int(pause.since is not None)}
 
-    yield gauge(
-        "nonzero_pending_labels",
-        "Predictions with an id that wait for their label.",
-        ("model",),
-        _each(models, lambda served: served.attribution.impressions.pending),
-    )
-    yield gauge(
-        "nonzero_joined_share",
-        "Of the predictions that were labelled or whose window ended: the share that was labelled.",
-        ("model",),
-        _each(models, share),
-    )
-    yield gauge(
-        "nonzero_label_delay_seconds",
-        "From prediction to label, of the last 10,000 labels that were learned from.",
-        ("model", "quantile"),
-        _by_label(models, delays),
-    )
-    yield counter(
-        "nonzero_labels",
-        "Labels, by what they met.",
-        ("model", "verdict"),
-        _by_label(models, lambda served: {one: counts(served).get(one, 0) for one in LABELS}),
-    )
-    yield counter(
-        "nonzero_update_labels",
+    text = "Predictions with an id that wait for their label."
+    yield of.gauge("pending_labels", text, lambda one: one.attribution.impressions.pending)
+    text = "Of the predictions that were labelled or whose window ended: the share that was labelled."
+    yield of.gauge("joined_share", text, share)
+    text = "From prediction to label, of the last 10,000 labels that were learned from."
+    yield of.gauges("label_delay_seconds", "quantile", text, delays)
+    yield of.counters("labels", "verdict", "Labels, by what they met.", counted(LABELS))
+    text = (
         "Examples of updates whose id is that of a prediction, and so its label, by what they met; they "
-        "are among nonzero_labels too.",
-        ("model", "verdict"),
-        _by_label(models, lambda served: {one: served.attribution.updates[one] for one in UPDATES}),
+        "are among nonzero_labels too."
     )
-    yield counter(
-        "nonzero_impressions",
-        "Predictions with an id, by what became of them.",
-        ("model", "outcome"),
-        _by_label(models, lambda served: {one: counts(served).get(one, 0) for one in IMPRESSIONS}),
-    )
-    yield gauge(
-        "nonzero_learning_paused",
-        "1 while the circuit breaker holds examples, by the figure that jumped.",
-        ("model", "figure"),
-        _by_label(models, paused),
-    )
-    yield gauge(
-        "nonzero_held_examples",
-        "Examples that are held.",
-        ("model",),
-        _each(models, lambda served: served.learner.pause.examples),
-    )
-    yield counter(
-        "nonzero_breaker_trips",
-        "How often learning was paused.",
-        ("model",),
-        _each(models, lambda served: served.learner.pause.trips),
-    )
-    yield gauge(
-        "nonzero_journal_clock_ahead_seconds",
-        "The journal's clock less the machine's.",
-        ("model",),
-        _each(models, lambda served: served.stored.journal.clock.ahead_ms() / 1000),
-    )
+    verdicts: Values = lambda one: {name: one.attribution.updates[name] for name in UPDATES}  # noqa: E731
+    yield of.counters("update_labels", "verdict", text, verdicts)
+    text = "Predictions with an id, by what became of them."
+    yield of.counters("impressions", "outcome", text, counted(IMPRESSIONS))
+    text = "1 while the circuit breaker holds examples, by the figure that jumped."
+    yield of.gauges("learning_paused", "figure", text, paused)
+    yield of.gauge("held_examples", "Examples that are held.", lambda one: one.learner.pause.examples)
+    trips = (((one.name,), one.learner.pause.trips) for one in models)
+    text = "How often learning was paused."
+    yield family(CounterMetricFamily, "nonzero_breaker_trips", text, ("model",), trips)
+    text = "The journal's clock less the machine's."
+    ahead: Callable[[ServedModel], float] = lambda one: one.stored.journal.clock.ahead_ms() / 1000  # noqa: E731
+    yield of.gauge("journal_clock_ahead_seconds", text, ahead)
 
 
 def _sliced(models: list[ServedModel]) -> Iterator[Metric]:
@@ -274,31 +246,24 @@ def _sliced(models: list[ServedModel]) -> Iterator[Metric]:
         ("predicted_clicks", "Clicks predicted just before, by importance weight.", "predicted"),
     ):
         samples = ((labels, float(getattr(one, attribute))) for labels, one in found)
-        yield counter(f"nonzero_slice_{name}", text, ("model", "field", "value"), samples)
+        labels = ("model", "field", "value")
+        yield family(CounterMetricFamily, f"nonzero_slice_{name}", text, labels, samples)
 
 
 def _worker_metrics(workers: WorkerStates) -> Iterator[Metric]:
     """Yield how the further processes of the service are."""
     states = (((state,), count) for state, count in workers.states().items())
-    yield gauge("nonzero_workers", "Workers, by how they are.", ("state",), states)
-    yield CounterMetricFamily(
-        "nonzero_workers_replaced",
-        "Workers that ended, or could not be started, and are tried again.",
-        workers.replaced,
-    )
+    yield family(GaugeMetricFamily, "nonzero_workers", "Workers, by how they are.", ("state",), states)
+    text = "Workers that ended, or could not be started, and are tried again."
+    yield CounterMetricFamily("nonzero_workers_replaced", text, workers.replaced)
 
 
 def _fields(models: list[ServedModel]) -> Iterator[Metric]:
     """Yield the conflicts of at most 101 fields a model, and the fields that settings name in vain."""
-    yield counter(
-        "nonzero_schema_conflicts",
-        "Values of another kind than their field's, by field.",
-        ("model", "field"),
-        _by_label(models, lambda served: served.fields.conflicts()),
-    )
-    yield gauge(
-        "nonzero_schema_unseen",
-        "1 for each field that interactions or slices name, and that has not come.",
-        ("model", "field"),
-        _by_label(models, lambda served: {one.field: 1 for one in served.fields.unseen()}),
+    of = _Families(models)
+    text = "Values of another kind than their field's, by field."
+    yield of.counters("schema_conflicts", "field", text, lambda one: one.fields.conflicts())
+    text = "1 for each field that interactions or slices name, and that has not come."
+    yield of.gauges(
+        "schema_unseen", "field", text, lambda one: {field.field: 1 for field in one.fields.unseen()}
     )
