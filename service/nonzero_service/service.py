@@ -23,7 +23,7 @@ __all__ = ["Parts", "Predictable", "Service"]
 
 
 class Keeper(Protocol):
-    """What keeps predictions that have ids: :class:`nonzero_service.attribution.Attribution` says how."""
+    """Keeps predictions that have ids: :mod:`nonzero_service.models.impression_keeper` says how."""
 
     def keep(self, batch: Batch, probabilities: NDArray[np.float32]) -> None:
         """Keep what was predicted with an id; from any thread."""
@@ -44,7 +44,7 @@ class Predictable(Protocol):
         """The model itself, to be read."""
 
     @property
-    def attribution(self) -> Keeper:
+    def keeper(self) -> Keeper:
         """What keeps predictions that have ids."""
 
     @property

@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from nonzero_service.attribution import Attribution
 from nonzero_service.errors import ClockRightError
+from nonzero_service.models.attribution import Attribution
 from nonzero_service.storage.clock import SLACK_MS, wall_ms
 from nonzero_service.storage.journal import Journal
 from nonzero_service.writer.entries import clock_entry

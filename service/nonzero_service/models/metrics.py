@@ -131,7 +131,7 @@ class RecentFigures:
 
 
 class _Families:
-    """Makes a family of metrics of a function that tells one model's value, or its values by another label."""
+    """Makes a family of metrics of a function that returns a model's value, or values by another label."""
 
     def __init__(self, models: list[ServedModel]) -> None:
         self._models = models

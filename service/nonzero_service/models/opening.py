@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch
-from nonzero_service.attribution import Attribution, rules_of
 from nonzero_service.impressions.store import Impressions
+from nonzero_service.models.attribution import Attribution, rules_of
 from nonzero_service.models.clocks import ClockWatch
 from nonzero_service.models.field_watch import FieldWatch
+from nonzero_service.models.impression_keeper import ImpressionKeeper
 from nonzero_service.models.model_config import config_of
 from nonzero_service.models.names import FieldNames
 from nonzero_service.models.recovery import StoredModel, recover
@@ -23,6 +24,7 @@ from nonzero_service.models.replaying import ReplayProgress
 from nonzero_service.models.served import ServedModel
 from nonzero_service.models.slicing import Slices
 from nonzero_service.models.snapshot_scheduler import SnapshotScheduler
+from nonzero_service.models.window_watch import WindowWatch
 from nonzero_service.settings import Recalibrating, Settings
 from nonzero_service.writer.breaker import Bounds, Breaker
 from nonzero_service.writer.entries import recalibration_entry, start_of
@@ -80,19 +82,12 @@ async def open_model(
         name, stored.model, stored.journal, settings.queue_bytes, on_failure, pause, settings.max_weight
     )
     opened.push_async_callback(learner.close)
-    snapshots = SnapshotScheduler(
-        name,
-        stored,
-        learner,
-        settings.journal_retention,
-        settings.snapshot_bytes,
-        settings.snapshot_seconds,
-        impressions.sync_states,
-    )
+    snapshots = SnapshotScheduler(name, stored, learner, settings, impressions.sync_states)
     opened.push_async_callback(snapshots.close)
-    attribution = Attribution(name, impressions, learner, settings.impressions)
+    attribution = Attribution(name, impressions, learner)
     opened.callback(attribution.release)
-    opened.push_async_callback(attribution.close)
+    windows = WindowWatch(name, attribution)
+    opened.push_async_callback(windows.close)
     slices = Slices(settings.sliced_fields)
     names = FieldNames(stored.model.notes, slices, stored.model.schema)
     fields = FieldWatch(name, stored.model, slices.fields, names.all)
@@ -106,18 +101,19 @@ async def open_model(
     clock = ClockWatch(name, stored.journal, learner, attribution)
     opened.push_async_callback(clock.close)
     return ServedModel(
-        name,
-        path,
-        config_of(path),
-        stored,
-        learner,
-        snapshots,
-        KeyLocks(),
-        attribution,
-        names,
-        slices,
-        clock,
-        fields,
+        name=name,
+        config=config_of(path),
+        stored=stored,
+        learner=learner,
+        snapshots=snapshots,
+        key_locks=KeyLocks(),
+        keeper=ImpressionKeeper(name, impressions, stored.journal.clock, settings.impressions),
+        attribution=attribution,
+        windows=windows,
+        names=names,
+        slices=slices,
+        clock=clock,
+        fields=fields,
     )
 
 

@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import structlog
 
 from nonzero import LogisticRegression
-from nonzero_service.attribution import Attribution
 from nonzero_service.incidental import incidentally
+from nonzero_service.models.attribution import Attribution
 from nonzero_service.models.clocks import ClockWatch
 from nonzero_service.models.field_watch import FieldWatch
+from nonzero_service.models.impression_keeper import ImpressionKeeper
 from nonzero_service.models.model_config import ModelConfig
 from nonzero_service.models.names import FieldNames
 from nonzero_service.models.recovery import StoredModel
 from nonzero_service.models.slicing import Slices
 from nonzero_service.models.snapshot_scheduler import SnapshotScheduler
+from nonzero_service.models.window_watch import WindowWatch
 from nonzero_service.writer.key_locks import KeyLocks
 from nonzero_service.writer.learner import Learner
 
@@ -30,13 +31,14 @@ class ServedModel:
     """A model that is being served."""
 
     name: str
-    directory: Path
     config: ModelConfig
     stored: StoredModel
     learner: Learner
     snapshots: SnapshotScheduler
     key_locks: KeyLocks
+    keeper: ImpressionKeeper
     attribution: Attribution
+    windows: WindowWatch
     names: FieldNames
     slices: Slices
     clock: ClockWatch
@@ -61,7 +63,7 @@ class ServedModel:
         log = structlog.get_logger("models")
         for step in (
             self.clock.close,
-            self.attribution.close,
+            self.windows.close,
             self.snapshots.close,
             self.learner.close,
             partial(asyncio.to_thread, self.attribution.release),

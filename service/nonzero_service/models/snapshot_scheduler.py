@@ -18,7 +18,7 @@ import structlog
 from nonzero import LogisticRegression, SnapshotError
 from nonzero_service.incidental import incidentally
 from nonzero_service.models.recovery import StoredModel, needed_from, write_snapshot
-from nonzero_service.settings import Retention
+from nonzero_service.settings import Settings
 from nonzero_service.storage.snapshots import Snapshot
 from nonzero_service.writer.learner import Learner
 
@@ -49,12 +49,8 @@ class SnapshotScheduler:
         The model and what is kept of it on disk.
     learner
         Whose applier copies the model.
-    retention
-        Which rows of the journal stay.
-    tail_bytes
-        A snapshot is due when so much was journalled after the last one.
-    seconds
-        A snapshot is due when there are new rows and the last one is so old.
+    settings
+        They say when a snapshot is due, and which rows of the journal stay.
     before
         Called before each snapshot, on the thread that writes it: what the rows to be pruned said of others
         must be durable elsewhere.
@@ -65,17 +61,13 @@ class SnapshotScheduler:
         name: str,
         stored: StoredModel,
         learner: Learner,
-        retention: Retention,
-        tail_bytes: int,
-        seconds: float,
+        settings: Settings,
         before: Callable[[], object] = lambda: None,
     ) -> None:
         self.stored = stored
         self._name = name
         self._learner = learner
-        self._retention = retention
-        self._tail_bytes = tail_bytes
-        self._seconds = seconds
+        self._settings = settings
         self._before = before
         self._since = time.monotonic() - stored.tail_seconds
         self._bytes_then = -stored.tail_bytes
@@ -133,8 +125,8 @@ class SnapshotScheduler:
         newest = self.newest
         if self._learner.position == (newest.position if newest is not None else 1):
             return False
-        grown = self._learner.appended_bytes - self._bytes_then
-        return grown >= self._tail_bytes or time.monotonic() - self._since >= self._seconds
+        grown, age = self._learner.appended_bytes - self._bytes_then, time.monotonic() - self._since
+        return grown >= self._settings.snapshot_bytes or age >= self._settings.snapshot_seconds
 
     def _truncate(self, kept: Sequence[Snapshot]) -> None:
         """Give up the rows that a start from any of these snapshots does not need."""
@@ -160,7 +152,7 @@ class SnapshotScheduler:
         journal.sync()  # a snapshot must not know of rows that a power cut could take
         digest = journal.digest_at(position)
         snapshot = write_snapshot(snapshots, position, digest, spare, held_since)
-        if snapshots.prune() is not None and self._retention == "snapshots":
+        if snapshots.prune() is not None and self._settings.journal_retention == "snapshots":
             self._truncate(snapshots.all())
         journal.expire_keys()
         incidentally(

@@ -8,8 +8,8 @@ from typing import Any, Final
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from nonzero_service.attribution import Labelled
 from nonzero_service.impressions.verdicts import Verdict
+from nonzero_service.models.attribution import LabelResult
 from nonzero_service.models.served import ServedModel
 from nonzero_service.problems import MAX_ERRORS, Problem
 from nonzero_service.service import Service
@@ -41,7 +41,7 @@ class _Tally:
         self.errors: list[dict[str, Any]] = []
         self.sequence = served.model.examples
 
-    def add(self, labels: Labels, labelled: Labelled) -> None:
+    def add(self, labels: Labels, labelled: LabelResult) -> None:
         """Count labels that were looked at."""
         errors: list[dict[str, Any]] = [
             {"line": line, "reason": reason, "status": 422} for line, reason in labels.errors

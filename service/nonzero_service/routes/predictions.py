@@ -126,7 +126,7 @@ class Predict:
         unsure = flag_of(scope, "uncertainty")
         token: str | None = scope.get(MAY_NOT_TEACH)
         if token is None:
-            return _Asked(unsure, served.attribution, True, served.names)
+            return _Asked(unsure, served.keeper, True, served.names)
         return _Asked(unsure, _Refusing(partial(self._refused, served.name, token)), False, None)
 
     def _refused(self, model: str, token: str, count: int) -> None:

@@ -51,7 +51,8 @@ NOT_SETTINGS: Final = frozenset({"NONZERO_CACHE_DIR", "NONZERO_DATA"})
 class Settings(BaseSettings):
     """The settings of the service. A size is a number of bytes, or text such as ``64MiB``. Read them with
     :meth:`load`, whose error is one sentence a setting. The sentences below are the help of the flags of
-    ``nonzero serve``."""
+    ``nonzero serve``.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, extra="forbid", frozen=True, use_attribute_docstrings=True

@@ -55,7 +55,7 @@ class Reports:
             impressions = msgspec.msgpack.decode(body, type=Impressions)
             if impressions.shown:
                 served.names.look(impressions.media, impressions.shown)
-            served.attribution.keep(*impressions.decoded())
+            served.keeper.keep(*impressions.decoded())
 
         await self.service.bodies.offload(len(body), keep)
-        await served.attribution.synced()
+        await served.keeper.synced()

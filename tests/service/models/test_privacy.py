@@ -44,7 +44,7 @@ async def use(data_dir: Path) -> None:
     if models.find("x") is None:
         await models.create("x")
     served = models.get("x")
-    served.attribution.keep(Batch([0, 1], [1], ids=["imp-1"]), np.array([0.5], np.float32))
+    served.keeper.keep(Batch([0, 1], [1], ids=["imp-1"]), np.array([0.5], np.float32))
     await served.learner.submit(Batch([0, 1], [3], labels=[1]))
     await served.snapshots.take()
     with models.folder.workplace() as place:

@@ -1,8 +1,8 @@
-"""Attribution: impressions become examples, by their label or at the end of their window.
+"""Attribution: impressions become examples by their labels.
 
-Labels are joined where their request is; windows end in a task of their own, a thousand impressions at a
-time, in the order in which they were predicted. What comes of either goes through the learner as any update
-does, so that it is in the journal, with its features, before it is learned from.
+What comes of it goes through the learner as any update does, so that it is in the journal, with its features,
+before it is learned from. Impressions whose window ends go the same way
+(:mod:`nonzero_service.models.window_watch`).
 """
 
 from __future__ import annotations
@@ -13,34 +13,26 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
-import structlog
-from numpy.typing import NDArray
 
 from nonzero import Batch
-from nonzero.errors import NonzeroError
 from nonzero_service.errors import LabelInFlightError
 from nonzero_service.impressions.claims import Claim
 from nonzero_service.impressions.meeting import Met, merged
-from nonzero_service.impressions.rules import Keeping, Rules
+from nonzero_service.impressions.rules import Rules
 from nonzero_service.impressions.store import Impressions
 from nonzero_service.impressions.verdicts import Verdict
-from nonzero_service.incidental import incidentally
 from nonzero_service.settings import Settings
 from nonzero_service.storage.errors import StorageError
 from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.writer.learner import Learner
 from nonzero_service.writer.work import Applied, StreamState, until_ended
 
-__all__ = ["Attribution", "Labelled", "rules_of"]
+__all__ = ["Attribution", "LabelResult", "rules_of"]
 
 T = TypeVar("T")
-
-LOOK_SECONDS: Final = 0.5
-"""How often windows are looked at."""
 
 AT_ONCE: Final = 1024
 """So many impressions expire, or are labelled, at once."""
@@ -60,7 +52,7 @@ def rules_of(settings: Settings) -> Rules:
     )
 
 
-class Labelled(NamedTuple):
+class LabelResult(NamedTuple):
     """What became of labels."""
 
     verdicts: list[Verdict]
@@ -70,7 +62,7 @@ class Labelled(NamedTuple):
 
 
 class Attribution:
-    """Keeps the impressions of one model, and makes examples of them. Used on the event loop.
+    """Makes examples of the impressions of one model. Used on the event loop.
 
     Parameters
     ----------
@@ -80,20 +72,12 @@ class Attribution:
         The store.
     learner
         The model's.
-    keeping
-        ``"durable"``: a prediction with an id is answered when its features would survive a power cut.
-        ``"buffered"``: when they would survive ``kill -9``.
     """
 
-    def __init__(self, name: str, impressions: Impressions, learner: Learner, keeping: Keeping) -> None:
+    def __init__(self, name: str, impressions: Impressions, learner: Learner) -> None:
         self.impressions = impressions
-        self._durable = keeping == "durable"
-        self._unsynced = False
         self._learner = learner
         self._name = name
-        self._syncing: asyncio.Future[None] | None = None
-        self._log = structlog.get_logger("impressions")
-        self._lost_said = False
         # Of its own, so that neither parsing nor a slow disk is in its way.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"impressions {name}")
         self.updates: Counter[Verdict] = Counter()
@@ -101,58 +85,13 @@ class Attribution:
         learner.committer.settled = impressions.settle
         learner.committer.met = impressions.met
         learner.applier.discarded = impressions.discarded
-        self._task = asyncio.create_task(self._watch())
 
     @property
     def now_ms(self) -> int:
         """The journal's clock."""
         return self._learner.journal.clock.now_ms()
 
-    # -- predictions -----------------------------------------------------------------------------------
-
-    def keep(self, batch: Batch, probabilities: NDArray[np.float32]) -> None:
-        """Keep what was predicted with an id; from any thread.
-
-        A disk that refuses does not keep a prediction from being answered, unless it was promised: the loss
-        is counted.
-
-        Raises
-        ------
-        OSError
-            Where the disk refuses, and impressions are durable.
-        """
-        try:
-            self.impressions.keep(batch, probabilities, self.now_ms)
-            self._unsynced = True
-        except OSError:
-            self.impressions.counts["lost"] += sum(name is not None for name in batch.ids or ())
-            if self._durable:
-                raise
-            if not self._lost_said:
-                self._lost_said = True
-                incidentally(self._log.exception, "impressions cannot be kept", model=self._name)
-
-    async def synced(self) -> None:
-        """Return when all that was kept before is as durable as was asked for; syncs are shared."""
-        if not self._durable:
-            return
-        while self._unsynced or self._syncing is not None:
-            if self._syncing is None:
-                self._unsynced = False
-                loop = asyncio.get_running_loop()
-                self._syncing = loop.run_in_executor(None, self.impressions.sync_rows)
-            mine, late = self._syncing, self._unsynced
-            try:
-                await asyncio.shield(mine)
-            finally:
-                if self._syncing is mine:
-                    self._syncing = None
-            if not late:  # it was begun after what we wait for had been written
-                return
-
-    # -- labels ----------------------------------------------------------------------------------------
-
-    async def label(self, ids: Sequence[str], labels: Sequence[int], *, wait: bool = False) -> Labelled:
+    async def label(self, ids: Sequence[str], labels: Sequence[int], *, wait: bool = False) -> LabelResult:
         """Join labels with their impressions, and learn from them.
 
         Parameters
@@ -171,10 +110,8 @@ class Attribution:
         """
         claim = await self._claimed(ids, labels)
         if not len(claim.references):
-            return Labelled(claim.verdicts, None)
-        return Labelled(claim.verdicts, await self._learn(claim, wait=wait))
-
-    # -- updates ---------------------------------------------------------------------------------------
+            return LabelResult(claim.verdicts, None)
+        return LabelResult(claim.verdicts, await self.learn(claim, wait=wait))
 
     async def meet(self, batch: Batch) -> Met:
         """Take those of an update's examples whose id is an impression's for its label.
@@ -190,7 +127,7 @@ class Attribution:
         if names is None:
             return Met(batch)
         few = len(batch) <= AT_ONCE
-        rows = self.impressions.met(names) if few else await self._aside(lambda: self.impressions.met(names))
+        rows = self.impressions.met(names) if few else await self.aside(lambda: self.impressions.met(names))
         if not rows.size:
             return Met(batch)
         ids = [names[row] or "" for row in rows.tolist()]
@@ -240,7 +177,7 @@ class Attribution:
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
-                claim = await self._claim(lambda: self.impressions.claim(ids, labels, self.now_ms))
+                claim = await self.claim(lambda: self.impressions.claim(ids, labels, self.now_ms))
             except OSError as error:
                 if error.errno in (errno.ENOSPC, errno.EDQUOT):
                     raise
@@ -251,16 +188,16 @@ class Attribution:
                 raise LabelInFlightError("another label of the same impression is in flight; come again")
             await asyncio.sleep(BREATH)
 
-    async def _claim(self, task: Callable[[], Claim | None]) -> Claim | None:
+    async def claim(self, task: Callable[[], Claim | None]) -> Claim | None:
         """Claim impressions on the thread that does so."""
-        claiming = asyncio.ensure_future(self._aside(task))
+        claiming = asyncio.ensure_future(self.aside(task))
         try:
             return await asyncio.shield(claiming)
         except asyncio.CancelledError:  # nobody waits for it any more: it is to be claimed anew
             claiming.add_done_callback(self._unclaimed)
             raise
 
-    async def _learn(self, claim: Claim, *, wait: bool) -> Applied:
+    async def learn(self, claim: Claim, *, wait: bool) -> Applied:
         """Hand a claim to the learner; give it back where it does not come into the journal."""
         try:
             stream = StreamState()
@@ -285,42 +222,9 @@ class Attribution:
         else:
             self.impressions.learned(claim)
 
-    async def _aside(self, task: Callable[[], T]) -> T:
+    async def aside(self, task: Callable[[], T]) -> T:
+        """Do something on the thread that touches the impressions' files."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, task)
-
-    # -- the end of windows ----------------------------------------------------------------------------
-
-    async def _watch(self) -> None:
-        with suppress(asyncio.CancelledError):  # one that is kept would keep what the task was of
-            while True:
-                await asyncio.sleep(LOOK_SECONDS)
-                try:
-                    self.impressions.not_after(self.now_ms)
-                    while await self._expire():
-                        pass
-                    await self._aside(lambda: self.impressions.forget(self.now_ms))
-                except Exception as error:  # noqa: BLE001 - whatever it is, the next look is the next try
-                    self._say_failed(error)
-
-    async def _expire(self) -> bool:
-        """Learn from the next impressions whose window has ended; return whether there were any."""
-        claim = await self._claim(lambda: self.impressions.expire(AT_ONCE, self.now_ms))
-        if claim is None:
-            return False
-        if len(claim.references):
-            await self._learn(claim, wait=True)
-        return True
-
-    def _say_failed(self, error: Exception) -> None:
-        # The disk is full, or the model is closing; anything else is a defect of ours.
-        expected = isinstance(error, NonzeroError | OSError)
-        say = self._log.warning if expected else self._log.error
-        incidentally(say, "windows could not be ended", model=self._name, exc_info=error)
-
-    async def close(self) -> None:
-        """Stop; what is in flight is for the learner to end."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
 
     def release(self) -> None:
         """Close the files, once the learner has ended."""

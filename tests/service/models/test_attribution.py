@@ -12,10 +12,10 @@ import structlog
 
 from nonzero import Batch
 from nonzero.formats.json_bodies import parse_body
-from nonzero_service import attribution
 from nonzero_service.errors import QueueFullError
 from nonzero_service.impressions.meeting import Met
 from nonzero_service.impressions.store import Impressions
+from nonzero_service.models import window_watch
 from nonzero_service.models.registry import Models
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
@@ -36,7 +36,7 @@ def test_a_label_that_was_left_may_be_sent_again(tmp_path: Path) -> None:
         served = models.get("default")
         for turns in range(12):
             batch = parse_body(b'{"features": {"site": "news"}, "id": "%d"}' % turns)
-            served.attribution.keep(batch, served.model.predict(batch))
+            served.keeper.keep(batch, served.model.predict(batch))
             left = asyncio.ensure_future(served.attribution.label([str(turns)], [1]))
             for _ in range(turns):
                 await asyncio.sleep(0 if turns < 6 else 0.0005)
@@ -66,7 +66,7 @@ def test_an_update_that_was_left_may_be_sent_again(tmp_path: Path) -> None:
         served = models.get("default")
         for turns in range(12):
             batch = parse_body(b'{"features": {"site": "news"}, "id": "%d", "label": 1}' % turns)
-            served.attribution.keep(batch, served.model.predict(batch))
+            served.keeper.keep(batch, served.model.predict(batch))
             left = asyncio.ensure_future(update(served, batch))
             for _ in range(turns):
                 await asyncio.sleep(0 if turns < 6 else 0.0005)
@@ -90,7 +90,7 @@ def test_an_update_for_which_there_is_no_room_may_be_sent_again(
         await models.open()
         served = models.get("default")
         batch = parse_body(b'{"features": {"site": "news"}, "id": "full", "label": 1}')
-        served.attribution.keep(batch, served.model.predict(batch))
+        served.keeper.keep(batch, served.model.predict(batch))
         with monkeypatch.context() as patch:
             patch.setattr(served.learner, "queue_bytes", 1)
             served.learner.queued_bytes += 1
@@ -135,7 +135,7 @@ def test_windows_end_though_a_look_at_them_failed(
             raise error()
         return usual(*given, **named)
 
-    monkeypatch.setattr(attribution, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(window_watch, "LOOK_SECONDS", 0.02)
     settings = Settings.load(data_dir=tmp_path, bits=8, attribution_seconds=0.05, breaker="off")
 
     async def run() -> None:
@@ -143,7 +143,7 @@ def test_windows_end_though_a_look_at_them_failed(
         await models.open()
         served = models.get("default")
         batch = parse_body(b'{"examples": [{"features": {}, "id": "a"}, {"features": {}, "id": "b"}]}')
-        served.attribution.keep(batch, served.model.predict(batch))
+        served.keeper.keep(batch, served.model.predict(batch))
         with monkeypatch.context() as patched:
             patched.setattr(kind, method, lambda self, *args, **named: once(self, *args, **named))
             async with asyncio.timeout(5):
@@ -173,14 +173,14 @@ def test_what_fails_before_the_learner_has_it_is_given_back(
         served = models.get("default")
         store = served.attribution.impressions
         batch = parse_body(b'{"features": {"site": "news"}, "id": "late"}')
-        served.attribution.keep(batch, served.model.predict(batch))
+        served.keeper.keep(batch, served.model.predict(batch))
         failed = asyncio.Event()
 
         def fail(*_: Any, **__: Any) -> Any:
             failed.set()
             raise RuntimeError("not expected")
 
-        await served.attribution.close()  # its own task: here windows end when they are told to
+        await served.windows.close()  # its own task: here windows end when they are told to
         with monkeypatch.context() as patch:
             patch.setattr(served.learner, where, fail)
             if where == "submit":
@@ -188,10 +188,10 @@ def test_what_fails_before_the_learner_has_it_is_given_back(
                     await served.attribution.label(["late"], [1])
             await asyncio.sleep(1.1)
             with pytest.raises(RuntimeError):
-                await served.attribution._expire()
+                await served.windows.expire()
             assert failed.is_set()
             assert (store.pending, store.counts["expired"], store.counts["joined"]) == (1, 0, 0)
-        assert await served.attribution._expire()
+        assert await served.windows.expire()
         assert (store.pending, store.counts["expired"], served.model.examples) == (0, 1, 1)
         await models.close()
 
