@@ -49,9 +49,10 @@ NOT_SETTINGS: Final = frozenset({"NONZERO_CACHE_DIR", "NONZERO_DATA"})
 
 
 class Settings(BaseSettings):
-    """The settings of the service. A size is a number of bytes, or text such as ``64MiB``. Read them with
-    :meth:`load`, whose error is one sentence a setting. The sentences below are the help of the flags of
-    ``nonzero serve``.
+    """The settings of the service. A size is a number of bytes, or text such as ``64MiB``.
+
+    Read them with :meth:`load`, whose error is one sentence a setting. The docstrings below are the help of the
+    flags of ``nonzero serve``.
     """
 
     model_config = SettingsConfigDict(

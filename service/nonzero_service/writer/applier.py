@@ -91,6 +91,7 @@ class Applier:
                 self._copy_on()
         except BaseException as error:  # noqa: BLE001 - a thread that ended so would leave everybody waiting
             self._results.end(error, () if group is None else group.works)
+            self._fail_copy(self._results.failure)
             while (group := self._durable.get()) is not None:
                 self._take(group)  # nothing is applied any more: all are refused
 

@@ -248,6 +248,26 @@ def test_a_copy_that_fails_fails_alone(
     assert learning.failures == []
 
 
+@pytest.mark.parametrize("method", ["step", "is_lost"])
+def test_an_applier_that_ends_while_it_copies_leaves_nobody_waiting(
+    learning: Learning, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits for the copy is told at once: nothing else need come after it."""
+    into = LogisticRegression(BITS, AdaGrad(0.1))
+
+    async def use(learner: Learner) -> None:
+        await learner.submit(batch())
+        failing = property(raising(TornError)) if method == "is_lost" else raising(TornError)
+        with monkeypatch.context() as patched:
+            patched.setattr(GradualCopy, method, failing)
+            await unknown(learner.copy(into))
+        await unknown(learner.copy(into), learner.submit(batch()), learner.run(lambda: None))
+
+    learning(use)
+    assert [type(failure.__cause__) for failure in learning.failures] == [TornError]
+    assert learning.model.examples == 20
+
+
 def test_what_is_counted_beside_the_model_fails_no_update(learning: Learning) -> None:
     async def use(learner: Learner) -> None:
         learner.applier.learned = raising(IndexError)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import resource
 import signal
 import socket
@@ -14,7 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from nonzero import LogisticRegression
+from nonzero import Batch, LogisticRegression
+from nonzero.errors import NonzeroError
 from nonzero_service.budget import OF_A_MODEL
 from nonzero_service.models.registry import Models
 from nonzero_service.settings import Settings
