@@ -162,6 +162,40 @@ def test_what_a_model_takes_is_within_its_budget(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_a_service_without_a_free_descriptor_goes_on(tmp_path: Path) -> None:
+    """What needs a descriptor fails and changes nothing; all else is done, and afterwards that too."""
+
+    async def run() -> None:
+        models = Models(Settings.load(data_dir=tmp_path, bits=4, learning_rate=0.1), failing)
+        await models.open()
+        await models.create("a")
+        served = models.get("a")
+        example = Batch([0, 1], [3], None, [1])
+        await served.learner.submit(example)
+        free = os.dup(0)
+        os.close(free)
+        with limits(free):
+            with pytest.raises(NoDescriptorsError, match=r"'b' cannot be made.*RLIMIT_NOFILE"):
+                await models.create("b")
+            for change in (models.delete("a"), served.snapshots.take()):
+                with pytest.raises((OSError, NonzeroError)):
+                    await change
+            assert (await served.learner.submit(example)).sequence == 2
+            assert [one.name for one in models.all()] == ["a", "default"]
+        # What was begun of b cannot be removed for want of a descriptor either: the next start does it.
+        assert {path.name for path in (tmp_path / "models").glob("[!.]*")} == {"a", "default"}
+        assert (await served.snapshots.take()).sequence == 2
+        await models.create("b")
+        await models.delete("a")
+        await models.close()
+        again = Models(Settings.load(data_dir=tmp_path, bits=4, learning_rate=0.1), failing)
+        await again.open()
+        assert {path.name for path in (tmp_path / "models").iterdir()} == {"b", "default"}
+        await again.close()
+
+    asyncio.run(run())
+
+
 def test_a_start_that_runs_out_names_the_limit_and_harms_no_model(tmp_path: Path) -> None:
     """A snapshot that could not be opened for want of descriptors is not taken for a damaged one."""
     settings = Settings.load(data_dir=tmp_path, bits=4, learning_rate=0.1)

@@ -51,8 +51,8 @@ NOT_SETTINGS: Final = frozenset({"NONZERO_CACHE_DIR", "NONZERO_DATA"})
 class Settings(BaseSettings):
     """The settings of the service. A size is a number of bytes, or text such as ``64MiB``.
 
-    Read them with :meth:`load`, whose error is one sentence a setting. The docstrings below are the help of the
-    flags of ``nonzero serve``.
+    Read them with :meth:`load`, whose error is one sentence a setting. The docstrings below are the help of
+    the flags of ``nonzero serve``.
     """
 
     model_config = SettingsConfigDict(
@@ -152,8 +152,8 @@ class Settings(BaseSettings):
     max_upload_bytes: Size = ByteSize(16 << 30)
     """The largest file of a trained model that may be uploaded."""
     token_file: Path | None = None
-    """A file that says which token allows what, one token a line: `SCOPES TOKEN`. Without it the service can
-    only listen on an address of this machine (see allow_open)."""
+    """A file that says which token allows what, one token a line: `SCOPES TOKEN`. Without it the service
+    only listens on a loopback address such as 127.0.0.1 (but see allow_open)."""
     allow_open: Switch = "off"
     """on: the service may listen on any address without a token file. Use it only where something else, such
     as a proxy, decides who may send requests."""
