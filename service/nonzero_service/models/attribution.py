@@ -12,7 +12,7 @@ import errno
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
@@ -72,14 +72,15 @@ class Attribution:
         The store.
     learner
         The model's.
+    thread
+        Touches the impressions' files: one thread, so that claims come one after another.
     """
 
-    def __init__(self, name: str, impressions: Impressions, learner: Learner) -> None:
+    def __init__(self, name: str, impressions: Impressions, learner: Learner, thread: Executor) -> None:
         self.impressions = impressions
         self._learner = learner
         self._name = name
-        # Of its own, so that neither parsing nor a slow disk is in its way.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"impressions {name}")
+        self._thread = thread
         self.updates: Counter[Verdict] = Counter()
         """How many examples of updates were labels of impressions, by what they met, in this process."""
         learner.committer.settled = impressions.settle
@@ -225,8 +226,3 @@ class Attribution:
     async def aside(self, task: Callable[[], T]) -> T:
         """Do something on the thread that touches the impressions' files."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, task)
-
-    def release(self) -> None:
-        """Close the files, once the learner has ended."""
-        self._thread.shutdown()
-        self.impressions.close()

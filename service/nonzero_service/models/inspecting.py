@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nonzero import LogisticRegression, SnapshotError
+from nonzero import LogisticRegression
 from nonzero_service.impressions.segment import pending_in
+from nonzero_service.models.recovery import newest_readable
 from nonzero_service.storage.reader import JournalReader
 from nonzero_service.storage.snapshots import kept_in
 from nonzero_service.writer.entries import Pause, pause_since, start_of
@@ -51,13 +52,7 @@ def inspect_model(directory: Path) -> Inspected:
         Where there is no journal, or it cannot be read.
     """
     snapshots = kept_in(directory / "snapshots")
-    model = None
-    for snapshot in snapshots:
-        try:
-            model = LogisticRegression.load(snapshot.path)
-            break
-        except (SnapshotError, FileNotFoundError):  # damaged, which verify names; or just now pruned
-            continue
+    newest = newest_readable(snapshots)
     with JournalReader(directory) as reader:
         base, tip = reader.base, reader.tip
         opening = next(reader.read(1), None) if base.position == 0 else None
@@ -72,7 +67,7 @@ def inspect_model(directory: Path) -> Inspected:
         None if opening is None else start_of(opening).settings,
         paused,
         pending_in(directory / "impressions"),
-        model,
+        None if newest is None else newest[1],
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -40,7 +41,6 @@ async def open_model(
     path: Path,
     settings: Settings,
     on_failure: Callable[[Exception], None],
-    opened: AsyncExitStack,
     *,
     shared: bool,
 ) -> ServedModel:
@@ -54,8 +54,6 @@ async def open_model(
         The service's.
     on_failure
         Told when it can learn no more until the process is started anew.
-    opened
-        What closes what was opened is pushed on it, one by one: for the case that something fails.
     shared
         Whether its memory is to be such as other processes can read.
 
@@ -66,55 +64,59 @@ async def open_model(
     OSError
         Where the disk refuses, or descriptors or memory are wanting.
     """
-    impressions = await asyncio.to_thread(Impressions, path / "impressions", rules_of(settings))
-    opened.callback(impressions.close)
-    with ReplayProgress(name) as progress:
-        stored = await asyncio.to_thread(
-            recover, path, settings.durability, progress, impressions.seen, impressions.discarded
+    async with AsyncExitStack() as opened:
+        impressions = await asyncio.to_thread(Impressions, path / "impressions", rules_of(settings))
+        opened.push_async_callback(asyncio.to_thread, impressions.close)
+        # Of its own, so that neither parsing nor a slow disk is in its way.
+        thread = ThreadPoolExecutor(1, thread_name_prefix=f"impressions {name}")
+        opened.push_async_callback(asyncio.to_thread, thread.shutdown)
+        with ReplayProgress(name) as progress:
+            stored = await asyncio.to_thread(
+                recover, path, settings.durability, progress, impressions.seen, impressions.discarded
+            )
+        opened.push_async_callback(asyncio.to_thread, stored.journal.close)
+        impressions.not_after(stored.journal.clock.now_ms())
+        await asyncio.to_thread(_recalibrate, stored, settings.recalibration)
+        await asyncio.to_thread(stored.model.share if shared else stored.model.table.take)
+        breaker = await asyncio.to_thread(_breaker_of, stored, settings, impressions)
+        pause = PauseState(breaker, stored.pause)
+        learner = Learner(
+            name, stored.model, stored.journal, settings.queue_bytes, on_failure, pause, settings.max_weight
         )
-    opened.push_async_callback(asyncio.to_thread, stored.journal.close)
-    impressions.not_after(stored.journal.clock.now_ms())
-    await asyncio.to_thread(_recalibrate, stored, settings.recalibration)
-    await asyncio.to_thread(stored.model.share if shared else stored.model.table.take)
-    breaker = await asyncio.to_thread(_breaker_of, stored, settings, impressions)
-    pause = PauseState(breaker, stored.pause)
-    learner = Learner(
-        name, stored.model, stored.journal, settings.queue_bytes, on_failure, pause, settings.max_weight
-    )
-    opened.push_async_callback(learner.close)
-    snapshots = SnapshotScheduler(name, stored, learner, settings, impressions.sync_states)
-    opened.push_async_callback(snapshots.close)
-    attribution = Attribution(name, impressions, learner)
-    opened.callback(attribution.release)
-    windows = WindowWatch(name, attribution)
-    opened.push_async_callback(windows.close)
-    slices = Slices(settings.sliced_fields)
-    names = FieldNames(stored.model.notes, slices, stored.model.schema)
-    fields = FieldWatch(name, stored.model, slices.fields, names.all)
+        opened.push_async_callback(learner.close)
+        snapshots = SnapshotScheduler(name, stored, learner, settings, impressions.sync_states)
+        opened.push_async_callback(snapshots.close)
+        attribution = Attribution(name, impressions, learner, thread)
+        windows = WindowWatch(name, attribution)
+        opened.push_async_callback(windows.close)
+        slices = Slices(settings.sliced_fields)
+        names = FieldNames(stored.model.notes, slices, stored.model.schema)
+        fields = FieldWatch(name, stored.model, slices.fields, names.all)
 
-    def learned(batch: Batch, probabilities: NDArray[np.float32]) -> None:
-        if slices.fields:
-            slices.learned(batch, probabilities)
-        fields.learned(batch)
+        def learned(batch: Batch, probabilities: NDArray[np.float32]) -> None:
+            if slices.fields:
+                slices.learned(batch, probabilities)
+            fields.learned(batch)
 
-    learner.applier.learned = learned
-    clock = ClockWatch(name, stored.journal, learner, attribution)
-    opened.push_async_callback(clock.close)
-    return ServedModel(
-        name=name,
-        config=config_of(path),
-        stored=stored,
-        learner=learner,
-        snapshots=snapshots,
-        key_locks=KeyLocks(),
-        keeper=ImpressionKeeper(name, impressions, stored.journal.clock, settings.impressions),
-        attribution=attribution,
-        windows=windows,
-        names=names,
-        slices=slices,
-        clock=clock,
-        fields=fields,
-    )
+        learner.applier.learned = learned
+        clock = ClockWatch(name, stored.journal, learner, attribution)
+        opened.push_async_callback(clock.close)
+        return ServedModel(
+            name=name,
+            config=config_of(path),
+            stored=stored,
+            learner=learner,
+            snapshots=snapshots,
+            key_locks=KeyLocks(),
+            keeper=ImpressionKeeper(name, impressions, stored.journal.clock, settings.impressions),
+            attribution=attribution,
+            windows=windows,
+            names=names,
+            slices=slices,
+            clock=clock,
+            fields=fields,
+            resources=opened.pop_all(),
+        )
 
 
 def _breaker_of(stored: StoredModel, settings: Settings, impressions: Impressions) -> Breaker | None:

@@ -1,7 +1,7 @@
-"""Refolding: the same clicks, folded into a table of another size.
+"""Rebuilding a model from its journal, with a table of another size.
 
 Neither a batch nor the journal depends on the size of the table, so the journal's rows give the model that
-there would be had it been made with other bits.
+there would be if it had been made with other bits.
 """
 
 from __future__ import annotations
@@ -9,16 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from nonzero import LogisticRegression, SnapshotError
-from nonzero_service.models.recovery import Replayed
+from nonzero_service.models.recovery import Replayed, replay
 from nonzero_service.storage.errors import PrunedError
 from nonzero_service.storage.reader import JournalReader
-from nonzero_service.writer import fold
 from nonzero_service.writer.entries import start_of
 
-__all__ = ["refold"]
+__all__ = ["rebuild"]
 
 
-def refold(directory: Path, bits: int, replayed: Replayed) -> LogisticRegression:
+def rebuild(directory: Path, bits: int, replayed: Replayed) -> LogisticRegression:
     """Fold a whole kept journal into a table of ``2**bits`` slots; nothing on disk is changed.
 
     Parameters
@@ -47,16 +46,12 @@ def refold(directory: Path, bits: int, replayed: Replayed) -> LogisticRegression
                 "position 1: serve with --journal-retention all to keep them",
                 held,
             )
-        end = reader.tip.position
-        rows = reader.read(1)
-        start = start_of(next(rows))
+        start = start_of(next(reader.read(1)))
         if start.examples:
             raise SnapshotError(
                 f"{reader.path} begins after a trained file of {start.examples} examples, which it does not "
                 "hold: fold from the files that it was trained on"
             )
         model = LogisticRegression.from_settings({**start.settings, "bits": bits})
-        for row in rows:
-            fold.apply(model, row, reader.read)
-            replayed(row.position, max(row.position, end))
+        replay(model, reader, 2, replayed)
         return model

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ __all__ = [
     "check_snapshot",
     "found",
     "needed_from",
+    "newest_readable",
     "recover",
     "replay",
     "write_snapshot",
@@ -172,6 +173,14 @@ def found(
             "from a backup"
         )
     return LogisticRegression.from_settings(start.settings), 1
+
+
+def newest_readable(snapshots: Iterable[Snapshot]) -> tuple[Snapshot, LogisticRegression] | None:
+    """Return the first of some snapshots that can be read, and its model; None where none can."""
+    for snapshot in snapshots:
+        with suppress(SnapshotError, FileNotFoundError):  # damaged; or removed just now by a service
+            return snapshot, LogisticRegression.load(snapshot.path)
+    return None
 
 
 def check_snapshot(reader: JournalReader, snapshot: Snapshot, model: LogisticRegression) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol, Unpack
@@ -298,18 +297,19 @@ class Models:
 
     async def _serve(self, name: str, path: Path) -> ServedModel:
         """Bring a model to where it was, and serve it; where that fails, nothing stays open."""
-        async with AsyncExitStack() as opened:
-            with named(f"the model {name!r} cannot be opened"):
-                served = await open_model(
-                    name, path, self.settings, self._on_failure, opened, shared=self._sharing is not None
-                )
-            if self._sharing is not None:
-                opened.callback(self._sharing.withdraw, name)
+        sharing = self._sharing
+        with named(f"the model {name!r} cannot be opened"):
+            served = await open_model(name, path, self.settings, self._on_failure, shared=sharing is not None)
+        if sharing is not None:
+            try:
                 with named(f"the workers cannot be told of the model {name!r}"):
-                    self._sharing.offer(name, served.model)
-            self._served[name] = served
-            opened.pop_all()
-            return served
+                    sharing.offer(name, served.model)
+            except BaseException:
+                sharing.withdraw(name)
+                await served.let_go()
+                raise
+        self._served[name] = served
+        return served
 
     def _warn_of_differences(self, name: str, config: ModelConfig) -> None:
         """Warn where settings of the service that a model was made with have changed since."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from functools import partial
 
 import structlog
 
@@ -43,6 +42,8 @@ class ServedModel:
     slices: Slices
     clock: ClockWatch
     fields: FieldWatch
+    resources: AsyncExitStack
+    """Closes all of these, what was opened last first."""
 
     @property
     def model(self) -> LogisticRegression:
@@ -61,15 +62,7 @@ class ServedModel:
     async def let_go(self) -> None:
         """End the threads and close the files; what fails is logged, and the rest is closed all the same."""
         log = structlog.get_logger("models")
-        for step in (
-            self.clock.close,
-            self.windows.close,
-            self.snapshots.close,
-            self.learner.close,
-            partial(asyncio.to_thread, self.attribution.release),
-            partial(asyncio.to_thread, self.stored.journal.close),
-        ):
-            try:
-                await step()
-            except Exception:  # noqa: BLE001 - whatever it is, the rest is to be closed
-                incidentally(log.exception, "a model was not closed well", model=self.name)
+        try:
+            await self.resources.aclose()
+        except Exception:  # noqa: BLE001 - whatever it is, all has been closed that could be
+            incidentally(log.exception, "a model was not closed well", model=self.name)

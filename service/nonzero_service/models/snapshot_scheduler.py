@@ -91,11 +91,11 @@ class SnapshotScheduler:
         """
         async with self._taking:
             newest = self.newest
-            position = await self._learner.run(lambda: self._learner.position)
+            position = await self._learner.run(lambda: self._learner.applier.position)
             if newest is not None and newest.position == position:
                 return Taken(newest, self.stored.model.examples)
             spare = await asyncio.to_thread(self._make_spare)
-            begun, bytes_then = time.monotonic(), self._learner.appended_bytes
+            begun, bytes_then = time.monotonic(), self._learner.committer.appended_bytes
             copied = await self._learner.copy(spare)
             snapshot = await asyncio.to_thread(self._write, copied.position, spare, copied.held_since)
             self._since, self._bytes_then = begun, bytes_then
@@ -123,9 +123,9 @@ class SnapshotScheduler:
 
     def _due(self) -> bool:
         newest = self.newest
-        if self._learner.position == (newest.position if newest is not None else 1):
+        if self._learner.applier.position == (newest.position if newest is not None else 1):
             return False
-        grown, age = self._learner.appended_bytes - self._bytes_then, time.monotonic() - self._since
+        grown, age = self._learner.committer.appended_bytes - self._bytes_then, time.monotonic() - self._since
         return grown >= self._settings.snapshot_bytes or age >= self._settings.snapshot_seconds
 
     def _truncate(self, kept: Sequence[Snapshot]) -> None:

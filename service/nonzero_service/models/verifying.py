@@ -11,7 +11,6 @@ before that. So where something is wrong, what a start does is done, as far as i
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -22,7 +21,7 @@ from nonzero import LogisticRegression, SnapshotError
 from nonzero.errors import NonzeroError
 from nonzero_service.impressions.segment import pending_in
 from nonzero_service.models.data_directory import check_model
-from nonzero_service.models.recovery import check_snapshot, found, replay
+from nonzero_service.models.recovery import check_snapshot, found, newest_readable, replay
 from nonzero_service.storage.descriptors import named
 from nonzero_service.storage.errors import NoDescriptorsError, PrunedError
 from nonzero_service.storage.keys import KeyIndex
@@ -104,18 +103,10 @@ def _refusal(directory: Path, told: Told) -> str | None:
         with JournalReader(directory) as reader:
             reached = snapshots[0].position if snapshots else 0
             check(reader, directory / "mark", reached, KeyIndex())
-            model, start = found(reader, _newest(snapshots))
+            model, start = found(reader, newest_readable(snapshots))
             replay(model, reader, start, lambda done, end: told("trying a start", done, end))
     except (NonzeroError, OSError) as error:
         return str(error)
-    return None
-
-
-def _newest(snapshots: list[Snapshot]) -> tuple[Snapshot, LogisticRegression] | None:
-    """Return the newest snapshot that can be read."""
-    for snapshot in snapshots:
-        with suppress(SnapshotError):
-            return snapshot, LogisticRegression.load(snapshot.path)
     return None
 
 

@@ -194,7 +194,7 @@ class Committer:
         if not learns:
             return
         try:
-            rows = GroupRows(list(learns), self._pause, self._journal.next_sequence)
+            rows = GroupRows(learns, self._pause, self._journal.next_sequence)
             entries, batches = rows.entries(), rows.batches
         except Exception as raised:  # noqa: BLE001 - whoever waits for the work gets it
             error: Exception | None = raised

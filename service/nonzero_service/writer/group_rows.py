@@ -6,10 +6,10 @@ small become one row.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from nonzero import Batch
 from nonzero_service.impressions.joined import References
@@ -17,27 +17,12 @@ from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.storage.rows import Entry
 from nonzero_service.writer.entries import batch_entry, held_entry, joined_entry, trip_entry
 from nonzero_service.writer.pause import PauseState
+from nonzero_service.writer.work import Learn
 
-__all__ = ["GroupRows", "Submitted"]
+__all__ = ["GroupRows"]
 
 LARGE: Final = 1 << 16
 """From so many bytes on a batch is a row of its own."""
-
-
-class Submitted(Protocol):
-    """What a learner is given."""
-
-    @property
-    def batch(self) -> Batch:
-        """The examples."""
-
-    @property
-    def record(self) -> Callable[[int, int], KeyRecord] | None:
-        """Makes the key's record of the sequence of the first example and the number that are held."""
-
-    @property
-    def references(self) -> References | None:
-        """Which impressions they were; None where they were none."""
 
 
 @dataclass(eq=False)
@@ -89,7 +74,7 @@ class GroupRows:
         The sequence of the first example.
     """
 
-    def __init__(self, submitted: list[Submitted], pause: PauseState, first: int) -> None:
+    def __init__(self, submitted: Sequence[Learn], pause: PauseState, first: int) -> None:
         self.learned: list[int] = []
         """How many examples of each batch are learned from: the first ones."""
         self.held = 0

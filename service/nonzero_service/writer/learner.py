@@ -120,21 +120,6 @@ class Learner:
             raise
 
     @property
-    def position(self) -> int:
-        """The last position that was applied."""
-        return self.applier.position
-
-    @property
-    def held_since(self) -> int | None:
-        """Since when examples are held, as of what was applied."""
-        return self.applier.held_since
-
-    @property
-    def appended_bytes(self) -> int:
-        """The bytes of all bodies that were appended, in this process."""
-        return self.committer.appended_bytes
-
-    @property
     def gathers(self) -> bool:
         """Whether single examples have come of late."""
         return self.committer.beside_singles

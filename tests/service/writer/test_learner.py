@@ -312,7 +312,7 @@ def test_batches_that_wait_together_are_one_row(with_learner: Learning) -> None:
         applied = await asyncio.gather(*waiting)
         assert [one.sequence for one in applied] == list(range(20, 601, 20))
         assert learner.journal.position - before < 30
-        assert learner.position == learner.journal.position
+        assert learner.applier.position == learner.journal.position
 
     assert with_learner(use).digest() == with_learner.folded().digest()
 
@@ -358,7 +358,7 @@ def test_nothing_is_applied_after_a_row_that_cannot_be(tmp_path: Path) -> None:
             outcomes: list[object] = []
             for work in (
                 lambda: learner.submit(batches(1, rows=13)[0]),
-                lambda: learner.run(lambda: learner.position),
+                lambda: learner.run(lambda: learner.applier.position),
                 lambda: learner.submit(batches(1)[0]),
             ):
                 outcomes += await asyncio.gather(work(), return_exceptions=True)
