@@ -22,8 +22,8 @@ from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.wire.bodies import Piece
 from nonzero_service.wire.decoding import PIECE
 from nonzero_service.wire.spool import Spool
-from nonzero_service.writer.committer import GROUP_BYTES
 from nonzero_service.writer.work import Applied, StreamState
+from nonzero_service.writer.work_queue import GROUP_BYTES
 
 __all__ = ["Flow", "Tally"]
 

@@ -1,11 +1,9 @@
-"""The committer: takes what is queued for a model, group by group, and makes it durable."""
+"""The committer: takes work from the queue of a model, group by group, and makes it durable."""
 
 from __future__ import annotations
 
 import queue
-from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final
 
 import numpy as np
 
@@ -22,29 +20,13 @@ from nonzero_service.writer.micro_batch import Meets, MicroBatch
 from nonzero_service.writer.pause import PauseState
 from nonzero_service.writer.results import Results
 from nonzero_service.writer.work import Applied, Change, CommittedGroup, Learn, Outcome, Resume, Work
+from nonzero_service.writer.work_queue import WorkQueue
 
-__all__ = ["GROUP_BYTES", "Committer"]
-
-GROUP_BYTES: Final = 1 << 20
-"""A group is all that is queued, up to this: whoever is in it waits for the whole of it."""
-
-BESIDE_BYTES: Final = GROUP_BYTES // 2
-"""A group of pieces of streams is so large where single examples come beside them."""
-
-BESIDE: Final = 8
-"""So many groups after one with single examples, more of them are to be expected."""
-
-_APPLIED: Final = object()
+__all__ = ["Committer"]
 
 
 class Committer:
-    """Makes work durable and hands it on, in the order in which it was put in.
-
-    Single examples alone may be committed before pieces of streams that were put in earlier: nobody can tell,
-    and they need not wait for a bulk update. Where both wait, every second group is of single examples only:
-    it is durable, and learned from, in a part of the time. While single examples keep coming, groups of
-    pieces are smaller, and one is not committed before the one before is applied: a single example, which
-    cannot be applied before what is durable already, then waits for one of them at most.
+    """Makes work durable and hands it on, in the order in which the queue gives it.
 
     What fails before the journal is given a group fails that group. What fails after, whatever it is, ends
     the process: the rows may be there, and nobody must be told otherwise, nor learn past them.
@@ -74,6 +56,8 @@ class Committer:
         durable: queue.Queue[CommittedGroup | None],
         results: Results,
     ) -> None:
+        self.queue = WorkQueue(results)
+        """What is put in here is committed."""
         self.appended_bytes = 0
         """The bytes of all bodies that were appended, in this process."""
         self.settled: Callable[[References], object] = lambda _: None
@@ -86,36 +70,18 @@ class Committer:
         self._pause = pause
         self._durable = durable
         self._results = results
-        self._queue: queue.SimpleQueue[Work | object | None] = queue.SimpleQueue()
-        self._waiting: deque[Work | None] = deque()
-        self._had_pieces = False  # whether the last group held more than single examples
-        self._since_single = BESIDE  # groups since the last one that held any
-        self._unapplied = 0  # groups that held more, and are not applied yet
-
-    def put(self, work: Work | None) -> None:
-        """Queue work, from any thread; None is the end."""
-        self._queue.put(work)
-
-    @property
-    def beside_singles(self) -> bool:
-        """Whether single examples are to be expected beside pieces of streams; asked by any thread."""
-        return self._since_single < BESIDE
-
-    def applied(self, group: CommittedGroup) -> None:
-        """Take note that a group has been applied; on the applier."""
-        if _learns_pieces(group):
-            self._queue.put(_APPLIED)
 
     def run(self) -> None:
         """Commit group after group, until the end."""
         works: list[Work] = []
         try:
-            while works := self._next():
+            while works := self.queue.next():
                 self._do(works)
                 works = []  # it may hold much: not until there is more to do
         except BaseException as error:  # noqa: BLE001 - a thread that ended so would leave everybody waiting
             self._results.end(error, works)
-            self._refuse_rest()
+            for work in self.queue.rest():
+                self._refuse([work], self._results.failure)
         self._durable.put(None)
 
     def _do(self, works: list[Work]) -> None:
@@ -128,64 +94,6 @@ class Committer:
             self._commit(works)
         else:
             self._durable.put(CommittedGroup(works))
-
-    def _refuse_rest(self) -> None:
-        """Refuse what waits, and what still comes, until the end."""
-        while (item := self._waiting.popleft() if self._waiting else self._queue.get()) is not None:
-            if isinstance(item, Work):
-                self._refuse([item], self._results.failure)
-
-    def _next(self) -> list[Work]:
-        """Take what is to be done next: a group of examples, or one other piece of work; nothing at last."""
-        waiting = self._waiting
-        self._receive()
-        beside = self.beside_singles
-        while beside and self._unapplied and self._only_pieces_wait() and self._results.failure is None:
-            self._receive(wait=True)
-        most = BESIDE_BYTES if beside else GROUP_BYTES
-        works: list[Work] = []
-        left: list[Work | None] = []
-        size = most if self._had_pieces and self._single_waits() else 0
-        while waiting and (work := waiting[0]) is not None and isinstance(work.what, Learn):
-            waiting.popleft()
-            if size < most or isinstance(work, MicroBatch):
-                works.append(work)
-                size += work.nbytes
-            else:
-                left.append(work)
-        waiting.extendleft(reversed(left))
-        self._had_pieces = _has_pieces(works)
-        has_singles = any(isinstance(work, MicroBatch) for work in works)
-        self._since_single = 0 if has_singles else min(self._since_single + 1, BESIDE)
-        if not works and waiting[0] is not None:
-            works.append(waiting[0])
-            waiting.popleft()
-        return works
-
-    def _receive(self, *, wait: bool = False) -> None:
-        """Take what has been queued; wait for it where nothing else is to be done, or where told to."""
-        while wait or not self._waiting or not self._queue.empty():
-            item = self._queue.get()
-            wait = False
-            if item is _APPLIED:
-                self._unapplied -= 1
-            else:
-                assert item is None or isinstance(item, Work)  # noqa: S101 - there is nothing else
-                self._waiting.append(item)
-
-    def _only_pieces_wait(self) -> bool:
-        """Whether what is to be done next is a group without single examples."""
-        work = self._waiting[0]
-        return work is not None and isinstance(work.what, Learn) and not self._single_waits()
-
-    def _single_waits(self) -> bool:
-        """Whether single examples are among what may be in the next group."""
-        for work in self._waiting:
-            if work is None or not isinstance(work.what, Learn):
-                return False
-            if isinstance(work, MicroBatch):
-                return True
-        return False
 
     def _commit(self, works: list[Work]) -> None:
         """Append a group of examples to the journal: a few rows, of one kind or several."""
@@ -264,7 +172,7 @@ class Committer:
             # From here on they are durable: the process knows of them, or ends.
             group = book(position)
             self.appended_bytes += nbytes
-            self._unapplied += _learns_pieces(group)
+            self.queue.committed(group)
             self._durable.put(group)
         except BaseException as error:  # noqa: BLE001 - whatever it is
             results.end(error, works)
@@ -300,16 +208,6 @@ class Committer:
         if outcomes:
             self._results.give(outcomes)
         return ready
-
-
-def _has_pieces(works: Sequence[Work]) -> bool:
-    """Whether a group holds more than single examples."""
-    return any(not isinstance(work, MicroBatch) for work in works)
-
-
-def _learns_pieces(group: CommittedGroup) -> bool:
-    """Whether a group is one that the applier is waited for: what is counted is counted off again."""
-    return group.batches is not None and _has_pieces(group.works)
 
 
 def _failure_of(work: Work) -> Exception | None:

@@ -26,7 +26,7 @@ from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.storage.rows import MAX_BODY, Entry
 from nonzero_service.writer.applier import Applier
-from nonzero_service.writer.committer import GROUP_BYTES, Committer
+from nonzero_service.writer.committer import Committer
 from nonzero_service.writer.micro_batch import MicroBatch, Waiter
 from nonzero_service.writer.pause import PauseState
 from nonzero_service.writer.results import Results
@@ -43,6 +43,7 @@ from nonzero_service.writer.work import (
     StreamState,
     Work,
 )
+from nonzero_service.writer.work_queue import GROUP_BYTES
 
 __all__ = ["MAX_BATCH", "Learner"]
 
@@ -102,7 +103,7 @@ class Learner:
         self._results = results = Results(self._deliver, on_failure)
         self.committer = Committer(model.bits, model.schema, journal, self.pause, durable, results)
         self.applier = Applier(model, journal, self.pause.since, durable, results)
-        self.applier.applied = self.committer.applied
+        self.applier.applied = self.committer.queue.applied
         self._room = asyncio.Event()
         self._micro_batch: MicroBatch | None = None
         self._closed = False
@@ -115,14 +116,14 @@ class Learner:
         try:
             self._threads[1].start()
         except BaseException:
-            self.committer.put(None)
+            self.committer.queue.put(None)
             self._threads[0].join()
             raise
 
     @property
     def gathers(self) -> bool:
         """Whether single examples have come of late."""
-        return self.committer.beside_singles
+        return self.committer.queue.beside_singles
 
     def submit(
         self,
@@ -199,7 +200,7 @@ class Learner:
         if self._micro_batch is None or not self._micro_batch.add(body, waiter):
             gathered = MicroBatch(self._loop, self.max_weight)
             gathered.add(body, waiter)
-            self.committer.put(gathered)
+            self.committer.queue.put(gathered)
             self._micro_batch = gathered  # only now: what is added to it must be committed some day
         self.queued_bytes += len(body)
 
@@ -259,7 +260,7 @@ class Learner:
         """Refuse more, commit and apply all that is queued, end the threads. May be called again."""
         if not self._closed:
             self._closed = True
-            self.committer.put(None)
+            self.committer.queue.put(None)
         for thread in self._threads:
             await asyncio.to_thread(thread.join)
         self._results.close()
@@ -284,7 +285,7 @@ class Learner:
         work = Work(what, nbytes, self._loop.create_future())
         if isinstance(what, Learn):
             what.stream.last = work.future
-        self.committer.put(work)
+        self.committer.queue.put(work)
         self.queued_bytes += nbytes
         return work.future
 

@@ -26,6 +26,7 @@ from nonzero_service.writer.entries import settings_entry
 from nonzero_service.writer.learner import Learner
 from nonzero_service.writer.results import Results
 from nonzero_service.writer.work import Applied
+from nonzero_service.writer.work_queue import WorkQueue
 
 BITS = 18
 """So many slots are copied in eight steps."""
@@ -126,7 +127,7 @@ def test_what_fails_before_the_append_fails_its_group_alone(learning: Learning) 
 @each_error
 @pytest.mark.parametrize(
     ("thread", "method"),
-    [(Committer, "_next"), (Committer, "_ready"), (Applier, "_next"), (Applier, "_take")],
+    [(WorkQueue, "next"), (Committer, "_ready"), (Applier, "_next"), (Applier, "_take")],
 )
 def test_a_thread_that_fails_leaves_nobody_waiting(
     learning: Learning,
@@ -196,7 +197,7 @@ def test_a_loop_that_is_closed_is_no_failure(learning: Learning) -> None:
 
     with Journal(learning.directory) as journal:
         learner = asyncio.run(run())
-        learner.committer.put(None)
+        learner.committer.queue.put(None)
         for thread in learner._threads:
             thread.join(10)
             assert not thread.is_alive()
@@ -307,7 +308,7 @@ def test_a_pause_that_cannot_be_logged_is_one(learning: Learning, monkeypatch: p
 def test_what_was_not_queued_takes_no_room(learning: Learning, monkeypatch: pytest.MonkeyPatch) -> None:
     async def use(learner: Learner) -> None:
         with monkeypatch.context() as patched:
-            patched.setattr(learner.committer, "put", raising(MemoryError))
+            patched.setattr(learner.committer.queue, "put", raising(MemoryError))
             for put in (lambda: learner.submit(batch()), lambda: learner.gather(BODY)):
                 with pytest.raises(MemoryError):
                     put()

@@ -19,7 +19,7 @@ from nonzero_service.storage.errors import DiskFullError, OutcomeUnknownError
 from nonzero_service.storage.journal import Journal
 from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.storage.reader import JournalReader
-from nonzero_service.writer.committer import GROUP_BYTES, Committer
+from nonzero_service.writer.committer import Committer
 from nonzero_service.writer.entries import settings_entry, trip_entry
 from nonzero_service.writer.fold import apply
 from nonzero_service.writer.learner import MAX_BATCH, Learner
@@ -27,6 +27,7 @@ from nonzero_service.writer.micro_batch import MicroBatch
 from nonzero_service.writer.pause import PauseState
 from nonzero_service.writer.results import Results
 from nonzero_service.writer.work import Applied, CommittedGroup, Learn, StreamState, Work, until_ended
+from nonzero_service.writer.work_queue import GROUP_BYTES
 
 
 def batches(count: int, rows: int = 20) -> list[Batch]:
@@ -162,7 +163,7 @@ def test_a_single_example_does_not_wait_for_the_pieces_of_a_stream(tmp_path: Pat
             late = MicroBatch(loop)
             late.add(b'{"features": {}, "label": 0}', loop.create_future())
             for work in (*large[:3], single, task, large[3], late, None):
-                committer.put(work)
+                committer.queue.put(work)
             committing = asyncio.create_task(asyncio.to_thread(committer.run))
             groups = await asyncio.to_thread(taken_up, durable, committer)
             await committing
@@ -193,11 +194,11 @@ def test_beside_a_stream_every_second_group_is_of_single_examples(tmp_path: Path
             ]
             single = MicroBatch(loop)
             single.add(b'{"features": {}, "label": 1}', loop.create_future())
-            committer.put(large[0])
+            committer.queue.put(large[0])
             committing = asyncio.create_task(asyncio.to_thread(committer.run))
             await asyncio.sleep(0.05)  # it is at the first
             for work in (large[1], single, large[2], None):
-                committer.put(work)
+                committer.queue.put(work)
             Slow.queued.set()
             groups = await asyncio.to_thread(taken_up, durable, committer)
             await committing
@@ -222,18 +223,18 @@ def test_a_single_example_waits_for_one_group_of_pieces_at_most(tmp_path: Path) 
             for single in singles:
                 single.add(b'{"features": {}, "label": 1}', loop.create_future())
             for work in (singles[0], *large):
-                committer.put(work)
+                committer.queue.put(work)
             committing = asyncio.create_task(asyncio.to_thread(committer.run))
             first = await asyncio.to_thread(durable.get, timeout=10)
             assert first is not None
             assert list(first.works) == [singles[0], large[0]]
             await asyncio.sleep(0.05)  # while the first is not applied, no more pieces are committed
-            committer.put(singles[1])
-            committer.put(None)
+            committer.queue.put(singles[1])
+            committer.queue.put(None)
             second = await asyncio.to_thread(durable.get, timeout=10)
             assert second is not None
             assert list(second.works) == [singles[1]]
-            committer.applied(first)
+            committer.queue.applied(first)
             groups = await asyncio.to_thread(taken_up, durable, committer)
             await committing
             assert groups == [[large[1]], [large[2]]]
@@ -246,7 +247,7 @@ def taken_up(durable: queue.Queue[CommittedGroup | None], committer: Committer) 
     groups = []
     for group in iter(durable.get, None):
         groups.append(list(group.works))
-        committer.applied(group)
+        committer.queue.applied(group)
     return groups
 
 
