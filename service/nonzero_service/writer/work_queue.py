@@ -30,9 +30,9 @@ class WorkQueue:
 
     Single examples alone may be taken before pieces of streams that were put in earlier: nobody can tell, and
     they need not wait for a bulk update. Where both wait, every second group is of single examples only: it
-    is durable, and learned from, in a part of the time. While single examples keep coming, groups of pieces are
-    smaller, and one is not taken before the one before is applied: a single example, which cannot be applied
-    before what is durable already, then waits for one of them at most.
+    is durable, and learned from, in a part of the time. While single examples keep coming, groups of pieces
+    are smaller, and one is not taken before the one before is applied: a single example, which cannot be
+    applied before what is durable already, then waits for one of them at most.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class WorkQueue:
             self._queue.put(_APPLIED)
 
     def next(self) -> list[Work]:
-        """Return what is to be done next: a group of examples, or one other piece of work; nothing at last."""
+        """Return what is to be done next: a group of examples, or one other work; nothing at the end."""
         waiting = self._waiting
         self._receive()
         beside = self.beside_singles
