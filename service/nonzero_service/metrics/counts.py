@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from itertools import accumulate
+from operator import add
 from typing import Any, Final
 
 import msgspec
@@ -33,10 +34,8 @@ class Counted(msgspec.Struct):
 
     requests: dict[tuple[str, str, str], int] = {}
     """By route, method and status."""
-    durations: dict[tuple[str, int], int] = {}
-    """Requests, by route and by the first of :data:`BOUNDS` that they did not exceed."""
-    seconds: dict[str, float] = {}
-    """How long requests took in all, by route."""
+    durations: dict[str, list[float]] = {}
+    """By route: how many requests fell up to each of :data:`BOUNDS`, and the sum of their seconds."""
     predictions: dict[str, int] = {}
     """By model, as the two below."""
     rejected: dict[str, int] = {}
@@ -58,9 +57,8 @@ class Counts(Collector):
         self._begin()
 
     def _begin(self) -> None:
-        self._requests: Counter[tuple[str, str, str]] = Counter()
-        self._durations: Counter[tuple[str, int]] = Counter()
-        self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._requests: defaultdict[tuple[str, str, str], int] = defaultdict(int)
+        self._durations: defaultdict[str, list[float]] = defaultdict(lambda: [0.0] * (len(BOUNDS) + 1))
         self._predictions: Counter[str] = Counter()
         self._rejected: Counter[str] = Counter()
         self.refused_impressions: Counter[str] = Counter()
@@ -68,11 +66,9 @@ class Counts(Collector):
         self._lines_elsewhere = 0
 
     def _parts(self) -> dict[str, dict[Any, Any]]:
-        """Return what is counted here, by the names of :class:`Counted`."""
+        """Return what is counted here one by one, by the names of :class:`Counted`."""
         return {
             "requests": self._requests,
-            "durations": self._durations,
-            "seconds": self._seconds,
             "predictions": self._predictions,
             "rejected": self._rejected,
             "refused": self.refused_impressions,
@@ -81,8 +77,9 @@ class Counts(Collector):
     def observe(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one request; `route` is its path's pattern, not its path."""
         self._requests[route, method, str(status)] += 1
-        self._durations[route, bisect_left(SECONDS, seconds)] += 1
-        self._seconds[route] += seconds
+        durations = self._durations[route]
+        durations[bisect_left(SECONDS, seconds)] += 1
+        durations[-1] += seconds
 
     def predicted(self, model: str, examples: int) -> None:
         """Count predictions."""
@@ -109,7 +106,7 @@ class Counts(Collector):
             for field, count in fields.items()
         }
         parts = [Counted(lost_lines=lines)] if lines else []
-        for name, counts in {**self._parts(), "conflicts": conflicts}.items():
+        for name, counts in {**self._parts(), "durations": self._durations, "conflicts": conflicts}.items():
             items = list(counts.items())
             for i in range(0, len(items), MOST_ITEMS):
                 some: Any = {name: dict(items[i : i + MOST_ITEMS])}
@@ -124,6 +121,8 @@ class Counts(Collector):
         for name, counts in self._parts().items():
             for labels, count in getattr(counted, name).items():
                 counts[labels] += count
+        for route, durations in counted.durations.items():
+            self._durations[route] = list(map(add, self._durations[route], durations))
         for (model, field), count in counted.conflicts.items():
             self.conflicting(model, {field: count})
         self._lines_elsewhere += counted.lost_lines
@@ -137,15 +136,14 @@ class Counts(Collector):
             "Seconds from a request's head to its answer's end.",
             labels=("route",),
         )
-        for route, total in list(self._seconds.items()):
-            upto = accumulate(self._durations[route, at] for at in range(len(BOUNDS)))
-            seconds.add_metric((route,), list(zip(BOUNDS, upto, strict=True)), total)
+        for route, (*counts, total) in list(self._durations.items()):
+            seconds.add_metric((route,), list(zip(BOUNDS, accumulate(counts), strict=True)), total)
         yield seconds
-        for name, text, counts in (
+        for name, text, models in (
             ("nonzero_predictions", "Examples predicted.", self._predictions),
             ("nonzero_rejected_lines", "Lines of updates that could not be learned.", self._rejected),
         ):
-            samples = [((model,), n) for model, n in list(counts.items())]
+            samples = [((model,), n) for model, n in list(models.items())]
             yield family(CounterMetricFamily, name, text, ("model",), samples)
         yield CounterMetricFamily(
             "nonzero_log_lines_dropped",
