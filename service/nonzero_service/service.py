@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression
+from nonzero_service.bodies.reading import Bodies
+from nonzero_service.bodies.spool import Spool
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.models.metrics import ServiceMetrics
 from nonzero_service.models.names import Looker
 from nonzero_service.models.registry import Models
 from nonzero_service.settings import Settings
-from nonzero_service.wire.bodies import Bodies
-from nonzero_service.wire.spool import Spool
 from nonzero_service.workers.crew import Crew
 
 __all__ = ["Parts", "Predictable", "Service"]

@@ -29,7 +29,6 @@ from nonzero_service.models.window_watch import WindowWatch
 from nonzero_service.settings import Recalibrating, Settings
 from nonzero_service.writer.breaker import Bounds, Breaker
 from nonzero_service.writer.entries import recalibration_entry, start_of
-from nonzero_service.writer.key_locks import KeyLocks
 from nonzero_service.writer.learner import Learner
 from nonzero_service.writer.pause import PauseState
 
@@ -107,7 +106,6 @@ async def open_model(
             stored=stored,
             learner=learner,
             snapshots=snapshots,
-            key_locks=KeyLocks(),
             keeper=ImpressionKeeper(name, impressions, stored.journal.clock, settings.impressions),
             attribution=attribution,
             windows=windows,

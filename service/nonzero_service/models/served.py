@@ -19,7 +19,6 @@ from nonzero_service.models.recovery import StoredModel
 from nonzero_service.models.slicing import Slices
 from nonzero_service.models.snapshot_scheduler import SnapshotScheduler
 from nonzero_service.models.window_watch import WindowWatch
-from nonzero_service.writer.key_locks import KeyLocks
 from nonzero_service.writer.learner import Learner
 
 __all__ = ["ServedModel"]
@@ -34,7 +33,6 @@ class ServedModel:
     stored: StoredModel
     learner: Learner
     snapshots: SnapshotScheduler
-    key_locks: KeyLocks
     keeper: ImpressionKeeper
     attribution: Attribution
     windows: WindowWatch

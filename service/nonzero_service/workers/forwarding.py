@@ -16,9 +16,9 @@ from typing import Final, NamedTuple
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nonzero_service.errors import WriterLostError
-from nonzero_service.front.access import MAY_NOT_TEACH
+from nonzero_service.http.accounting import Accounting
+from nonzero_service.http.guard import MAY_NOT_TEACH
 from nonzero_service.metrics.counts import Counts
-from nonzero_service.requests import Requests
 from nonzero_service.workers.writer_connection import HOP_BY_HOP, WriterConnection
 
 __all__ = ["Answer", "Forwarder", "PassedOn"]
@@ -62,7 +62,7 @@ class Forwarder:
 
     def __init__(self, hand_over: Callable[[socket.socket], object], counts: Counts) -> None:
         self._hand_over = hand_over
-        self._counts = counts
+        self._accounting = Accounting(counts)
         self._idle: list[WriterConnection] = []
         self._busy: set[WriterConnection] = set()
         self._refusing = False
@@ -107,7 +107,7 @@ class Forwarder:
         async def failing(*_: object) -> None:
             raise error
 
-        await Requests(failing, self._counts)(scope, receive, send)
+        await self._accounting.answer(failing, scope, receive, send)
 
     async def post(self, path: str, body: bytes) -> Answer:
         """Send a request of the worker's own.

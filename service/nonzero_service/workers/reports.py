@@ -9,10 +9,10 @@ import msgspec
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
+from nonzero_service.bodies.answers import send_json
+from nonzero_service.bodies.body_reader import read_whole
 from nonzero_service.problems import problem_of
 from nonzero_service.service import Service
-from nonzero_service.wire.answers import send_json
-from nonzero_service.wire.intake import read_whole
 from nonzero_service.workers.mapped import Impressions
 
 __all__ = ["Reports"]

@@ -28,10 +28,10 @@ from typing import Any, Final, TypeAlias
 import nonzero
 import nonzero_service
 from nonzero_service import logs
-from nonzero_service import server as serving
-from nonzero_service.learning import flows
-from nonzero_service.listening import listen
 from nonzero_service.models import attribution, window_watch
+from nonzero_service import server as serving
+from nonzero_service.api import update_stream
+from nonzero_service.listening import listen
 from nonzero_service.models.verifying import verify
 from nonzero_service.server import Writer
 from nonzero_service.settings import Settings
@@ -45,14 +45,18 @@ LEARNING: Final = tuple(
     SERVICE + place
     for place in (
         "writer/",
-        "learning/",
         "storage/",
         "impressions/",
         "models/",
-        "routes/updates.py",
-        "routes/labels.py",
+        "api/updates.py",
+        "api/update_stream.py",
+        "api/idempotency.py",
+        "api/labels.py",
+        "http/accounting.py",
+        "http/inline.py",
+        "incidental.py",
     )
-) + tuple(SERVICE + f"{name}.py" for name in ("requests", "incidental"))
+)
 """What learns, in whichever thread."""
 
 WRITERS: Final = ("committer", "applier", "impressions")
@@ -270,8 +274,8 @@ def run() -> None:
     """Be the process from which lives are forked."""
     # So that little is enough, and soon.
     for module, name, value in (
-        (flows, "PIECE", 4096),
-        (flows, "LARGE_PIECE", 4096),
+        (update_stream, "PIECE", 4096),
+        (update_stream, "LARGE_PIECE", 4096),
         (window_watch, "LOOK_SECONDS", 0.05),
         (attribution, "PATIENCE", 1.0),
         (serving, "LAST_WORDS", 0.03),

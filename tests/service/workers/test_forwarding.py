@@ -10,7 +10,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from nonzero_service.front.access import MAY_NOT_TEACH
+from nonzero_service.http.guard import MAY_NOT_TEACH
 from nonzero_service.listening import inner_config_of
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.workers.forwarding import GUARDS_OWN, Forwarder, PassedOn

@@ -1,1 +1,0 @@
-"""Learning while serving: from a batch that waits to rows of the journal, and from these to the model."""
