@@ -9,12 +9,12 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from nonzero_service.api.queries import check_query
-from nonzero_service.models.attribution import LabelResult
 from nonzero_service.bodies.answers import send_json
 from nonzero_service.bodies.content import Content, content_of, unknown_type
 from nonzero_service.bodies.label_bodies import LabelBatch, labels_of, stream_labels
 from nonzero_service.impressions.verdicts import Verdict
 from nonzero_service.media_types import JSON, NDJSON
+from nonzero_service.models.attribution import LabelResult
 from nonzero_service.models.served import ServedModel
 from nonzero_service.problems import MAX_ERRORS, Problem
 from nonzero_service.service import Service

@@ -14,13 +14,13 @@ from nonzero_service.api.snapshots import upload
 from nonzero_service.bodies.body_reader import read_whole
 from nonzero_service.bodies.content import Content, content_of, unknown_type
 from nonzero_service.faults import explained, why_not_json
-from nonzero_service.writer.entries import remedy_entry
 from nonzero_service.media_types import JSON, SAFETENSORS
 from nonzero_service.models.model_config import ModelSettings
 from nonzero_service.models.served import ServedModel
 from nonzero_service.problems import Problem
-from nonzero_service.settings.schema_text import that_differs
 from nonzero_service.service import Service
+from nonzero_service.settings.schema_text import that_differs
+from nonzero_service.writer.entries import remedy_entry
 
 __all__ = [
     "delete_model",

@@ -24,12 +24,12 @@ from nonzero_service.bodies.spool import Spool
 from nonzero_service.http.dispatch import InlineEndpoint
 from nonzero_service.http.guard import MAY_NOT_TEACH
 from nonzero_service.http.inline import InlineRequest
-from nonzero_service.writer.teachable import heavy, named, teachable
 from nonzero_service.media_types import JSON, STREAMS
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.models.names import Looker
 from nonzero_service.problems import Problem
 from nonzero_service.service import Findable, Keeper, Parts, Predictable
+from nonzero_service.writer.teachable import heavy, named, teachable
 
 __all__ = ["Predict"]
 

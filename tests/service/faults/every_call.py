@@ -28,10 +28,10 @@ from typing import Any, Final, TypeAlias
 import nonzero
 import nonzero_service
 from nonzero_service import logs
-from nonzero_service.models import attribution, window_watch
 from nonzero_service import server as serving
 from nonzero_service.api import update_stream
 from nonzero_service.listening import listen
+from nonzero_service.models import attribution, window_watch
 from nonzero_service.models.verifying import verify
 from nonzero_service.server import Writer
 from nonzero_service.settings import Settings

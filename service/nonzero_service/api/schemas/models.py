@@ -12,8 +12,8 @@ from nonzero.features.interactions import MAX_PAIRS
 from nonzero.fields.schema import MAX_FIELDS, MAX_NAME
 from nonzero.rules.optimizers import RULES, Rule, lanes_to_text
 from nonzero_service.api.schemas.wire import Wire
-from nonzero_service.settings.learning_rules import read_interactions
 from nonzero_service.settings import Bits, LearningRate
+from nonzero_service.settings.learning_rules import read_interactions
 
 __all__ = ["ModelList", "ModelState", "NewModel", "Snapshot"]
 
