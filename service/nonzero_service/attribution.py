@@ -29,11 +29,11 @@ from nonzero_service.impressions.rules import Keeping, Rules
 from nonzero_service.impressions.store import Impressions
 from nonzero_service.impressions.verdicts import Verdict
 from nonzero_service.incidental import incidentally
+from nonzero_service.journal.errors import StorageError
+from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.learning.learner import Learner
 from nonzero_service.learning.work import Applied, Pieces, until_ended
 from nonzero_service.settings import Settings
-from nonzero_service.storage.errors import StorageError
-from nonzero_service.storage.keys import KeyRecord
 
 __all__ = ["Attribution", "Labelled", "rules_of"]
 

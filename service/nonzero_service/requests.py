@@ -20,9 +20,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nonzero_service.incidental import incidentally
-from nonzero_service.metrics.counts import Counts
-from nonzero_service.problems import problem_of, send_problem
-from nonzero_service.storage.errors import (
+from nonzero_service.journal.errors import (
     DiskFullError,
     JournalBusyError,
     JournalClosedError,
@@ -30,6 +28,8 @@ from nonzero_service.storage.errors import (
     NoDescriptorsError,
     StorageError,
 )
+from nonzero_service.metrics.counts import Counts
+from nonzero_service.problems import problem_of, send_problem
 
 if TYPE_CHECKING:
     from nonzero_service.front.exchange import Exchange

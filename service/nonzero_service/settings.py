@@ -37,9 +37,9 @@ from nonzero.state.table import MAX_BITS
 from nonzero_service.environment import service_links
 from nonzero_service.faults import explained
 from nonzero_service.impressions.rules import Keeping
+from nonzero_service.journal.journal import Durability
 from nonzero_service.models.learning_rules import InteractionNames, Optimizer, Said
 from nonzero_service.models.slicing import MAX_FIELDS
-from nonzero_service.storage.journal import Durability
 
 __all__ = ["Bits", "LearningRate", "Retention", "Settings"]
 

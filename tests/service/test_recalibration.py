@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from nonzero import AdaGrad, LogisticRegression
+from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.snapshots import SnapshotFolder
 from nonzero_service.learning.fold import apply
-from nonzero_service.storage.reader import JournalReader
-from nonzero_service.storage.snapshots import Snapshots
 
 Start = Callable[..., Any]
 PATH = "/v1/models/default"
@@ -67,5 +67,6 @@ def test_a_map_is_begun_learned_in_shadow_and_used(start: Start, tmp_path: Path)
             apply(model, row, reader.read)
     assert kinds.count("recalibration") == 1
     assert (
-        LogisticRegression.load(Snapshots(directory / "snapshots").all()[0].path).digest() == model.digest()
+        LogisticRegression.load(SnapshotFolder(directory / "snapshots").all()[0].path).digest()
+        == model.digest()
     )

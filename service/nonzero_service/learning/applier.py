@@ -13,6 +13,8 @@ from nonzero import Batch, LogisticRegression
 from nonzero.persistence.copying import GradualCopy
 from nonzero_service.impressions.joined import References
 from nonzero_service.incidental import incidentally
+from nonzero_service.journal.errors import OutcomeUnknownError
+from nonzero_service.journal.journal import Journal
 from nonzero_service.learning.holding import held_batches, held_references
 from nonzero_service.learning.results import Results
 from nonzero_service.learning.work import (
@@ -28,8 +30,6 @@ from nonzero_service.learning.work import (
     Work,
 )
 from nonzero_service.logs import described
-from nonzero_service.storage.errors import OutcomeUnknownError
-from nonzero_service.storage.journal import Journal
 
 __all__ = ["Applier"]
 

@@ -13,14 +13,14 @@ from nonzero import Schema
 from nonzero_service.errors import GivenUpError, NotHeldError
 from nonzero_service.impressions.joined import References
 from nonzero_service.incidental import incidentally
+from nonzero_service.journal.chain import Entry
+from nonzero_service.journal.errors import DiskFullError, JournalBusyError
+from nonzero_service.journal.journal import Journal
 from nonzero_service.learning.committing import Group
 from nonzero_service.learning.gathering import Gathered, Meets
 from nonzero_service.learning.holding import Gate, resume_entry
 from nonzero_service.learning.results import Results
 from nonzero_service.learning.work import Applied, Change, Durable, Learn, Outcome, Resume, Work
-from nonzero_service.storage.errors import DiskFullError, JournalBusyError
-from nonzero_service.storage.journal import Journal
-from nonzero_service.storage.rows import Entry
 
 __all__ = ["GROUP_BYTES", "Committer"]
 

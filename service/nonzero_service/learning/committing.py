@@ -13,10 +13,10 @@ from typing import Any, Final, Protocol
 
 from nonzero import Batch
 from nonzero_service.impressions.joined import References
+from nonzero_service.journal.chain import Entry
+from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.learning import fold
 from nonzero_service.learning.holding import Gate, held_entry, trip_entry
-from nonzero_service.storage.keys import KeyRecord
-from nonzero_service.storage.rows import Entry
 
 __all__ = ["Group", "Submitted"]
 

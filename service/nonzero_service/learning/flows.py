@@ -15,12 +15,12 @@ from starlette.requests import ClientDisconnect
 from nonzero import Batch, LineError
 from nonzero.formats import Parsed
 from nonzero_service.errors import KeyReusedError, KeyUnrecognisedError
+from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.learning.committer import GROUP_BYTES
 from nonzero_service.learning.idempotency import Fingerprint
 from nonzero_service.learning.work import Applied, Pieces
 from nonzero_service.models.served import ServedModel
 from nonzero_service.problems import MAX_ERRORS, Problem, problem_of
-from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.wire.bodies import Piece
 from nonzero_service.wire.decoding import PIECE
 from nonzero_service.wire.spool import Spool

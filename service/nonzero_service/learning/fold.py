@@ -17,11 +17,11 @@ import msgspec
 from nonzero import Batch, BatchError, LogisticRegression, SettingsError
 from nonzero_service.impressions import joined
 from nonzero_service.impressions.joined import References, decode_joined, encode_joined
+from nonzero_service.journal.chain import Entry, JournalRow
+from nonzero_service.journal.codec import VERSION, decode_batch, encode_batch
+from nonzero_service.journal.errors import BodyError, PrunedError
+from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.learning.holding import Rows, held_batches, resume_of
-from nonzero_service.storage.codec import VERSION, decode_batch, encode_batch
-from nonzero_service.storage.errors import BodyError, PrunedError
-from nonzero_service.storage.keys import KeyRecord
-from nonzero_service.storage.rows import Entry, Row
 
 __all__ = [
     "Start",
@@ -79,7 +79,7 @@ def clock_entry(before_ms: int, after_ms: int) -> Entry:
     return Entry("clock", 1, body, time_ms=after_ms)
 
 
-def start_of(row: Row) -> Start:
+def start_of(row: JournalRow) -> Start:
     """Read a ``settings`` row.
 
     Raises
@@ -99,7 +99,7 @@ def start_of(row: Row) -> Start:
         ) from error
 
 
-def apply(model: LogisticRegression, row: Row, rows: Rows | None = None) -> None:
+def apply(model: LogisticRegression, row: JournalRow, rows: Rows | None = None) -> None:
     """Apply one row to the model that the rows before it gave.
 
     Parameters
@@ -134,7 +134,7 @@ def apply(model: LogisticRegression, row: Row, rows: Rows | None = None) -> None
             _resume(model, row, rows)
 
 
-def _learn(model: LogisticRegression, row: Row) -> None:
+def _learn(model: LogisticRegression, row: JournalRow) -> None:
     try:
         batch = decode_batch(row.body) if row.kind == "batch" else decode_joined(row.body)[0]
         if len(batch) != row.count:
@@ -144,14 +144,14 @@ def _learn(model: LogisticRegression, row: Row) -> None:
         raise BodyError(f"position {row.position} cannot be learned from: {error}") from error
 
 
-def _remedy(model: LogisticRegression, row: Row) -> None:
+def _remedy(model: LogisticRegression, row: JournalRow) -> None:
     try:
         model.apply_remedy(msgspec.json.decode(row.body, type=dict[str, Any]))
     except (msgspec.DecodeError, UnicodeDecodeError, SettingsError) as error:
         raise BodyError(f"position {row.position} is no remedy of this model: {error}") from error
 
 
-def _resume(model: LogisticRegression, row: Row, rows: Rows | None) -> None:
+def _resume(model: LogisticRegression, row: JournalRow, rows: Rows | None) -> None:
     resume, before = resume_of(row), model.examples
     if resume.discard:
         return
@@ -177,7 +177,7 @@ def _resume(model: LogisticRegression, row: Row, rows: Rows | None) -> None:
         )
 
 
-def _check_start(model: LogisticRegression, row: Row) -> None:
+def _check_start(model: LogisticRegression, row: JournalRow) -> None:
     start = start_of(row)
     if start.settings != model.settings or start.digest != model.digest():
         raise BodyError(

@@ -16,10 +16,10 @@ import structlog
 from nonzero import Batch
 from nonzero_service.impressions import joined
 from nonzero_service.impressions.joined import References, decode_joined, encode_joined
+from nonzero_service.journal.chain import Entry, JournalRow
+from nonzero_service.journal.errors import BodyError
+from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.learning.breaker import Breaker
-from nonzero_service.storage.errors import BodyError
-from nonzero_service.storage.keys import KeyRecord
-from nonzero_service.storage.rows import Entry, Row
 
 __all__ = [
     "Gate",
@@ -34,7 +34,7 @@ __all__ = [
     "trip_entry",
 ]
 
-Rows = Callable[[int], Iterator[Row]]
+Rows = Callable[[int], Iterator[JournalRow]]
 """Reads the journal's rows from a position on."""
 
 
@@ -71,7 +71,7 @@ def resume_entry(since: int, *, discard: bool, examples: int) -> Entry:
     return Entry("resume", 1, msgspec.json.encode(Resume(since, discard)), 0 if discard else examples)
 
 
-def resume_of(row: Row) -> Resume:
+def resume_of(row: JournalRow) -> Resume:
     """Read a ``resume`` row.
 
     Raises

@@ -16,8 +16,8 @@ import numpy as np
 import xxhash
 
 from nonzero_service.errors import KeyInFlightError, KeyReusedError, KeyUnrecognisedError
+from nonzero_service.journal.keys import MAX_KEY, KeyRecord
 from nonzero_service.learning.work import Pieces
-from nonzero_service.storage.keys import MAX_KEY, KeyRecord
 
 __all__ = ["MAX_KEY", "Fingerprint", "Turns"]
 

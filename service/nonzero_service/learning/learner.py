@@ -22,6 +22,9 @@ from nonzero import Batch, BatchError, LogisticRegression
 from nonzero.batches.batch import MAX_WEIGHT
 from nonzero_service.errors import ClosedError, QueueFullError
 from nonzero_service.impressions.joined import References
+from nonzero_service.journal.chain import MAX_BODY, Entry
+from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.learning.applier import Applier
 from nonzero_service.learning.committer import GROUP_BYTES, Committer
 from nonzero_service.learning.gathering import Gathered, Waiter
@@ -40,9 +43,6 @@ from nonzero_service.learning.work import (
     Resumed,
     Work,
 )
-from nonzero_service.storage.journal import Journal
-from nonzero_service.storage.keys import KeyRecord
-from nonzero_service.storage.rows import MAX_BODY, Entry
 
 __all__ = ["MAX_BATCH", "Learner"]
 

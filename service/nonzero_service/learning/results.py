@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import TypeGuard
 
+from nonzero_service.journal.errors import JournalBusyError, JournalError, OutcomeUnknownError
 from nonzero_service.learning.work import Outcome, Work
-from nonzero_service.storage.errors import JournalBusyError, JournalError, OutcomeUnknownError
 
 __all__ = ["Results"]
 
@@ -53,7 +53,7 @@ class Results:
         ----------
         error
             What was raised: what is not the journal's own becomes the cause of an
-            :class:`~nonzero_service.storage.errors.OutcomeUnknownError`, whatever it says of itself.
+            :class:`~nonzero_service.journal.errors.OutcomeUnknownError`, whatever it says of itself.
         works
             What is told of it.
         """

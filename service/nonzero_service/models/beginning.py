@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from nonzero import LogisticRegression
+from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.snapshots import SnapshotFolder
 from nonzero_service.learning.fold import settings_entry
 from nonzero_service.models.origin import Origin, file_digest
 from nonzero_service.models.recovery import write_snapshot
 from nonzero_service.schema_texts import read_schema
-from nonzero_service.storage.journal import Journal
-from nonzero_service.storage.snapshots import Snapshots
 
 __all__ = ["begin_model", "begin_model_from"]
 
@@ -43,6 +43,6 @@ def _write(directory: Path, origin: Origin, model: LogisticRegression) -> None:
     origin.write(directory)
     with Journal(directory, sequence=model.examples) as journal:
         position = journal.append([settings_entry(model)])
-        snapshots = Snapshots(directory / "snapshots")
+        snapshots = SnapshotFolder(directory / "snapshots")
         if model.examples:
             write_snapshot(snapshots, position, journal.digest_at(position), model)

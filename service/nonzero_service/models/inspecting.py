@@ -9,10 +9,10 @@ from typing import Any
 
 from nonzero import LogisticRegression, SnapshotError
 from nonzero_service.impressions.segment import pending_in
+from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.snapshots import snapshots_in
 from nonzero_service.learning import fold
 from nonzero_service.learning.holding import held_batches, reason_of
-from nonzero_service.storage.reader import JournalReader
-from nonzero_service.storage.snapshots import kept_in
 
 __all__ = ["Held", "Pause", "held_in"]
 
@@ -63,7 +63,7 @@ def held_in(directory: Path) -> Held:
     JournalError
         Where there is no journal, or it cannot be read.
     """
-    snapshots = kept_in(directory / "snapshots")
+    snapshots = snapshots_in(directory / "snapshots")
     model = None
     for snapshot in snapshots:
         try:

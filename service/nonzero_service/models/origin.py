@@ -11,8 +11,8 @@ import msgspec
 
 from nonzero import AdaGrad, LogisticRegression, Schema, SnapshotError
 from nonzero.rules.optimizers import Rule
+from nonzero_service.journal.files import write_durably
 from nonzero_service.models.learning_rules import AUTO, optimizer_of
-from nonzero_service.storage.files import write_durably
 
 __all__ = ["Origin", "file_digest", "origin_of"]
 

@@ -15,13 +15,13 @@ from nonzero import LogisticRegression
 from nonzero.errors import NonzeroError, SnapshotError
 from nonzero.persistence.snapshot import read_metadata
 from nonzero_service.impressions.joined import References, decode_joined
+from nonzero_service.journal.chain import JournalRow
+from nonzero_service.journal.errors import PrunedError
+from nonzero_service.journal.journal import Durability, Journal
+from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.snapshots import SnapshotFile, SnapshotFolder
 from nonzero_service.learning import fold
 from nonzero_service.learning.holding import held_batches, held_references, reason_of, resume_of
-from nonzero_service.storage.errors import PrunedError
-from nonzero_service.storage.journal import Durability, Journal
-from nonzero_service.storage.reader import JournalReader
-from nonzero_service.storage.rows import Row
-from nonzero_service.storage.snapshots import Snapshot, Snapshots
 
 __all__ = [
     "Kept",
@@ -51,7 +51,7 @@ class Kept:
 
     model: LogisticRegression
     journal: Journal
-    snapshots: Snapshots
+    snapshots: SnapshotFolder
     held_since: int | None = None
     """The position since which examples are held; None where they are learned from."""
     held: int = 0
@@ -65,12 +65,12 @@ class Kept:
 
 
 def write_snapshot(
-    snapshots: Snapshots,
+    snapshots: SnapshotFolder,
     position: int,
     digest: bytes,
     model: LogisticRegression,
     held_since: int | None = None,
-) -> Snapshot:
+) -> SnapshotFile:
     """Write a snapshot of a model after `position`, where the journal's chain has `digest`.
 
     `held_since` is the position of the trip after which examples are held there, if any.
@@ -79,7 +79,7 @@ def write_snapshot(
     return snapshots.write(position, model.save)
 
 
-def needed_from(snapshot: Snapshot) -> int:
+def needed_from(snapshot: SnapshotFile) -> int:
     """Return the first position that a start from a snapshot needs: what was held there is read again.
 
     Raises
@@ -125,7 +125,7 @@ def recover(
     StorageError
         Where the journal ends too early or is damaged; nothing on disk is changed.
     """
-    snapshots = Snapshots(directory / "snapshots")
+    snapshots = SnapshotFolder(directory / "snapshots")
     newest = snapshots.all()
     journal = Journal(directory, durability=durability, reached=newest[0].position if newest else 0)
     try:
@@ -146,7 +146,7 @@ def recover(
 
 
 def found(
-    reader: JournalReader, held: tuple[Snapshot, LogisticRegression] | None
+    reader: JournalReader, held: tuple[SnapshotFile, LogisticRegression] | None
 ) -> tuple[LogisticRegression, int]:
     """Return the model that a replay starts from, and the first position to apply.
 
@@ -180,7 +180,7 @@ def found(
     return LogisticRegression.from_settings(start.settings), 1
 
 
-def check_snapshot(reader: JournalReader, snapshot: Snapshot, model: LogisticRegression) -> None:
+def check_snapshot(reader: JournalReader, snapshot: SnapshotFile, model: LogisticRegression) -> None:
     """Refuse a snapshot that is not of the journal's history.
 
     Raises
@@ -239,7 +239,7 @@ def replay(
     return Tail(since, nbytes, first_ms)
 
 
-def _discard(row: Row, reader: JournalReader, discarded: Joined) -> None:
+def _discard(row: JournalRow, reader: JournalReader, discarded: Joined) -> None:
     """Tell of what a resumption discards."""
     resume = resume_of(row)
     if resume.discard:
@@ -250,7 +250,7 @@ def _discard(row: Row, reader: JournalReader, discarded: Joined) -> None:
                 discarded(references)
 
 
-def _say_damaged(snapshot: Snapshot, error: NonzeroError) -> None:
+def _say_damaged(snapshot: SnapshotFile, error: NonzeroError) -> None:
     structlog.get_logger("recovery").error(
         "a snapshot is damaged; the one before it takes over", path=str(snapshot.path), reason=str(error)
     )

@@ -9,10 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from nonzero import LogisticRegression, SnapshotError
+from nonzero_service.journal.errors import PrunedError
+from nonzero_service.journal.reader import JournalReader
 from nonzero_service.learning import fold
 from nonzero_service.models.recovery import Replayed
-from nonzero_service.storage.errors import PrunedError
-from nonzero_service.storage.reader import JournalReader
 
 __all__ = ["refold"]
 

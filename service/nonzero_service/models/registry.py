@@ -1,7 +1,7 @@
 """Named models: open, create, delete, save, close. Each has a directory and a learner of its own.
 
 ``data_dir/models/<name>/`` holds ``model.json`` (:mod:`nonzero_service.models.origin`), journal and snapshots
-(:mod:`nonzero_service.storage`) and the impressions (:mod:`nonzero_service.impressions`). A directory is made
+(:mod:`nonzero_service.journal`) and the impressions (:mod:`nonzero_service.impressions`). A directory is made
 whole under another name, and then renamed; to be deleted, it is renamed first
 (:mod:`nonzero_service.models.folder`): so a kill leaves a model there or not there, and what fails is undone.
 ``data_dir/lock`` keeps a second service away; ``data_dir/format`` is written when the first start has made
@@ -24,6 +24,9 @@ from nonzero.features.interactions import check_declared
 from nonzero.persistence.settings import size_of
 from nonzero_service.budget import check_descriptors
 from nonzero_service.errors import ClosedError, ModelExistsError, NotReadyError, UnknownModelError
+from nonzero_service.journal.descriptors import explain_shortage
+from nonzero_service.journal.files import ensure_directory, keep_private
+from nonzero_service.journal.lock import DirectoryLock
 from nonzero_service.models.beginning import begin_model, begin_model_from
 from nonzero_service.models.data_directory import begin, check_model, look
 from nonzero_service.models.folder import ModelFolder
@@ -35,9 +38,6 @@ from nonzero_service.models.origin import Origin
 from nonzero_service.models.served import ServedModel
 from nonzero_service.schema_texts import read_schema, that_differs
 from nonzero_service.settings import Settings
-from nonzero_service.storage.descriptors import named
-from nonzero_service.storage.files import ensure_directory, keep_private
-from nonzero_service.storage.lock import DirectoryLock
 from nonzero_service.workers.crew import Crew
 
 __all__ = ["DEFAULT", "Models"]
@@ -284,7 +284,7 @@ class Models:
 
     async def _made(self, name: str, begin_in: Callable[[Path], object]) -> ServedModel:
         try:
-            with named(f"the model {name!r} cannot be made"), self.folder.workplace() as made:
+            with explain_shortage(f"the model {name!r} cannot be made"), self.folder.workplace() as made:
                 # The first model of a rule other than AdaGrad compiles its kernels, which takes some seconds.
                 await asyncio.to_thread(begin_in, made)
                 path = self.folder.install(made, name)
@@ -326,12 +326,12 @@ class Models:
     async def _serve(self, name: str, path: Path) -> ServedModel:
         """Bring a model to where it was, and serve it; where that fails, nothing stays open."""
         async with AsyncExitStack() as opened:
-            with named(f"the model {name!r} cannot be opened"):
+            with explain_shortage(f"the model {name!r} cannot be opened"):
                 served = await open_model(
                     name, path, self.settings, self._on_failure, opened, shared=self.crew.sharing
                 )
             opened.callback(self.crew.withdraw, name)
-            with named(f"the workers cannot be told of the model {name!r}"):
+            with explain_shortage(f"the workers cannot be told of the model {name!r}"):
                 self.crew.offer(name, served.model)
             self._served[name] = served
             opened.pop_all()

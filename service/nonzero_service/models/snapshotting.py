@@ -17,10 +17,10 @@ import structlog
 
 from nonzero import LogisticRegression, SnapshotError
 from nonzero_service.incidental import incidentally
+from nonzero_service.journal.snapshots import SnapshotFile
 from nonzero_service.learning.learner import Learner
 from nonzero_service.models.recovery import Kept, needed_from, write_snapshot
 from nonzero_service.settings import Retention
-from nonzero_service.storage.snapshots import Snapshot
 
 __all__ = ["Snapshooter", "Taken"]
 
@@ -33,7 +33,7 @@ RETRY_SECONDS: Final = 60.0
 class Taken(NamedTuple):
     """A snapshot that was taken."""
 
-    snapshot: Snapshot
+    snapshot: SnapshotFile
     sequence: int
     """The examples that it holds."""
 
@@ -85,7 +85,7 @@ class Snapshooter:
         self._task = asyncio.create_task(self._watch())
 
     @property
-    def newest(self) -> Snapshot | None:
+    def newest(self) -> SnapshotFile | None:
         """The newest snapshot; None before the first."""
         return next(iter(self.kept.snapshots.all()), None)
 
@@ -136,7 +136,7 @@ class Snapshooter:
         grown = self._learner.appended_bytes - self._bytes_then
         return grown >= self._tail_bytes or time.monotonic() - self._since >= self._seconds
 
-    def _truncate(self, kept: Sequence[Snapshot]) -> None:
+    def _truncate(self, kept: Sequence[SnapshotFile]) -> None:
         """Give up the rows that a start from any of these snapshots does not need."""
         try:
             first = min(map(needed_from, kept))
@@ -154,7 +154,7 @@ class Snapshooter:
         spare.table.take()
         return spare
 
-    def _write(self, position: int, spare: LogisticRegression, held_since: int | None) -> Snapshot:
+    def _write(self, position: int, spare: LogisticRegression, held_since: int | None) -> SnapshotFile:
         journal, snapshots = self.kept.journal, self.kept.snapshots
         self._before()
         journal.sync()  # a snapshot must not know of rows that a power cut could take

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from nonzero import Batch, LineError
 from nonzero.formats.json_bodies import is_list
+from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.learning.flows import Flow, Tally
 from nonzero_service.learning.idempotency import Fingerprint
 from nonzero_service.learning.teachable import teachable
@@ -21,7 +22,6 @@ from nonzero_service.models.served import ServedModel
 from nonzero_service.problems import MAX_ERRORS, Problem, problem_of
 from nonzero_service.requests import Quick
 from nonzero_service.service import Service
-from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.wire.answers import send_json, send_stream, updated
 from nonzero_service.wire.bodies import check_examples
 from nonzero_service.wire.headers import (

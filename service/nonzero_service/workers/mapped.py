@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression
 from nonzero.batches.ids import Ids
+from nonzero_service.journal.codec import decode_batch, encode_batch
 from nonzero_service.models.names import LOOK
-from nonzero_service.storage.codec import decode_batch, encode_batch
 
 __all__ = ["Impressions", "Keep", "MappedModel", "MappedModels"]
 

@@ -42,7 +42,7 @@ CORE: Final = f"{Path(str(nonzero.__file__)).parent}{os.sep}"
 SERVICE: Final = f"{Path(str(nonzero_service.__file__)).parent}{os.sep}"
 LEARNING: Final = tuple(
     SERVICE + place
-    for place in ("learning/", "storage/", "impressions/", "models/", "routes/updates.py", "routes/labels.py")
+    for place in ("learning/", "journal/", "impressions/", "models/", "routes/updates.py", "routes/labels.py")
 ) + tuple(SERVICE + f"{name}.py" for name in ("attribution", "requests", "incidental"))
 """What learns, in whichever thread."""
 

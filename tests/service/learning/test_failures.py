@@ -16,6 +16,9 @@ import structlog
 from nonzero import AdaGrad, Batch, LogisticRegression
 from nonzero.persistence.copying import GradualCopy
 from nonzero_service.impressions.joined import References
+from nonzero_service.journal.errors import OutcomeUnknownError
+from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.learning.applier import Applier
 from nonzero_service.learning.breaker import Bounds, Breaker
 from nonzero_service.learning.committer import Committer
@@ -23,9 +26,6 @@ from nonzero_service.learning.fold import settings_entry
 from nonzero_service.learning.learner import Learner
 from nonzero_service.learning.results import Results
 from nonzero_service.learning.work import Applied
-from nonzero_service.storage.errors import OutcomeUnknownError
-from nonzero_service.storage.journal import Journal
-from nonzero_service.storage.keys import KeyRecord
 
 BITS = 18
 """So many slots are copied in eight steps."""

@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from nonzero_service.errors import KeyReusedError
+from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.learning.idempotency import Fingerprint
-from nonzero_service.storage.keys import KeyRecord
 
 JSON = {"examples": [{"features": {"site": f"s{j % 5}"}, "label": j % 2} for j in range(30)]}
 

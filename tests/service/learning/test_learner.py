@@ -15,6 +15,10 @@ from nonzero import AdaGrad, Batch, BatchError, LogisticRegression, Schema
 from nonzero.formats.json_bodies import parse_body
 from nonzero_service.errors import ClosedError, GivenUpError, QueueFullError
 from nonzero_service.impressions.joined import References
+from nonzero_service.journal.errors import DiskFullError, OutcomeUnknownError
+from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.keys import KeyRecord
+from nonzero_service.journal.reader import JournalReader
 from nonzero_service.learning.committer import GROUP_BYTES, Committer
 from nonzero_service.learning.fold import apply, settings_entry
 from nonzero_service.learning.gathering import Gathered
@@ -22,10 +26,6 @@ from nonzero_service.learning.holding import Gate, trip_entry
 from nonzero_service.learning.learner import MAX_BATCH, Learner
 from nonzero_service.learning.results import Results
 from nonzero_service.learning.work import Applied, Durable, Learn, Pieces, Work, until_ended
-from nonzero_service.storage.errors import DiskFullError, OutcomeUnknownError
-from nonzero_service.storage.journal import Journal
-from nonzero_service.storage.keys import KeyRecord
-from nonzero_service.storage.reader import JournalReader
 
 
 def batches(count: int, rows: int = 20) -> list[Batch]:

@@ -12,9 +12,9 @@ import pytest
 
 from command_line import nonzero
 from nonzero import LogisticRegression, formats
+from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.reader import JournalReader
 from nonzero_service.learning import fold
-from nonzero_service.storage.journal import Journal
-from nonzero_service.storage.reader import JournalReader
 from service.conftest import ServiceProcess
 
 SAID = {"site": "category", "bid": "number", "request_id": "ignore"}
