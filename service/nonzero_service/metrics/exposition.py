@@ -18,7 +18,6 @@ from nonzero_service.metrics.delayed import Delayed
 from nonzero_service.metrics.fields import FieldMetrics
 from nonzero_service.metrics.process import Process
 from nonzero_service.models.registry import Models
-from nonzero_service.workers.crew import Crew
 
 __all__ = ["Metrics"]
 
@@ -33,9 +32,11 @@ class Metrics(Counts):
     ----------
     models
         The models whose state is told.
+    *others
+        What else is told.
     """
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: Models, *others: Collector) -> None:
         super().__init__()
         self._models = models
         self.conflicting = self._conflicting
@@ -45,7 +46,8 @@ class Metrics(Counts):
         self._registry.register(self._learned)
         self._registry.register(Delayed(models, self))
         self._registry.register(_Sliced(models))
-        self._registry.register(_Workers(models.crew))
+        for collector in others:
+            self._registry.register(collector)
         self._registry.register(FieldMetrics(models))
         self._registry.register(Process())
 
@@ -166,21 +168,3 @@ class _Sliced(Collector):
                     clicks.add_metric(name, one.clicks)
                     predicted.add_metric(name, one.predicted)
         yield from (examples, clicks, predicted)
-
-
-class _Workers(Collector):
-    """The further processes of the service."""
-
-    def __init__(self, crew: Crew) -> None:
-        self._crew = crew
-
-    def collect(self) -> Iterator[Metric]:
-        workers = GaugeMetricFamily("nonzero_workers", "Workers, by how they are.", labels=("state",))
-        for state, count in self._crew.states().items():
-            workers.add_metric((state,), count)
-        yield workers
-        yield CounterMetricFamily(
-            "nonzero_workers_replaced",
-            "Workers that ended, or could not be started, and are tried again.",
-            self._crew.replaced,
-        )

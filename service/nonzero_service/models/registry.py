@@ -35,10 +35,10 @@ from nonzero_service.models.learning_rules import AUTO
 from nonzero_service.models.memory import check_room
 from nonzero_service.models.opening import open_model
 from nonzero_service.models.origin import Origin
+from nonzero_service.models.publishing import Publisher, Unpublished
 from nonzero_service.models.served import ServedModel
 from nonzero_service.schema_texts import read_schema, that_differs
 from nonzero_service.settings import Settings
-from nonzero_service.workers.crew import Crew
 
 __all__ = ["DEFAULT", "Models"]
 
@@ -60,15 +60,18 @@ class Models:
         Where they are kept, and the settings of models that are made without their own.
     on_failure
         Told when a model can learn no more until the process is started anew.
-    crew
-        The workers, which are told of each model; None: there are none.
+    publisher
+        Lets other processes predict with each model; None: there are none.
     """
 
     def __init__(
-        self, settings: Settings, on_failure: Callable[[Exception], None], crew: Crew | None = None
+        self,
+        settings: Settings,
+        on_failure: Callable[[Exception], None],
+        publisher: Publisher | None = None,
     ) -> None:
         self.settings = settings
-        self.crew = crew or Crew(settings.model_copy(update={"workers": 1}))
+        self._publisher = publisher or Unpublished()
         self._on_failure = on_failure
         self.folder = ModelFolder(settings.data_dir / "models")
         self.ready = False
@@ -304,7 +307,7 @@ class Models:
     async def _end(self, served: ServedModel, gone: Path) -> None:
         """End what works for a model whose directory is one no longer, and remove that."""
         try:
-            self.crew.withdraw(served.name)
+            self._publisher.withdraw(served.name)
             await served.let_go()
             await asyncio.to_thread(self.folder.remove, [gone])
         finally:
@@ -328,11 +331,11 @@ class Models:
         async with AsyncExitStack() as opened:
             with explain_shortage(f"the model {name!r} cannot be opened"):
                 served = await open_model(
-                    name, path, self.settings, self._on_failure, opened, shared=self.crew.sharing
+                    name, path, self.settings, self._on_failure, opened, shared=self._publisher.sharing
                 )
-            opened.callback(self.crew.withdraw, name)
+            opened.callback(self._publisher.withdraw, name)
             with explain_shortage(f"the workers cannot be told of the model {name!r}"):
-                self.crew.offer(name, served.model)
+                self._publisher.offer(name, served.model)
             self._served[name] = served
             opened.pop_all()
             return served

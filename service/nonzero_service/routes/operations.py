@@ -59,7 +59,7 @@ def router(service: Service) -> APIRouter:
     async def ready() -> schemas.Health:
         """Say whether the service is ready: its models are open, and nothing is left to compile."""
         service.models.check_ready()
-        service.models.crew.check_ready()
+        service.pool.check_ready()
         return schemas.Health(status="ready")
 
     @routes.get(
@@ -69,7 +69,7 @@ def router(service: Service) -> APIRouter:
     )
     async def metrics() -> Response:
         """Read metrics of requests and models, as Prometheus reads them."""
-        await service.models.crew.gather_counts()
+        await service.pool.gather_counts()
         return Response(await service.bodies.aside(service.metrics.text), media_type=EXPOSITION)
 
     @routes.get("/openapi.json", include_in_schema=False)

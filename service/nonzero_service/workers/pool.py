@@ -1,4 +1,4 @@
-"""The crew: the writer's side of its workers. It keeps them running, and tells them what there is."""
+"""The pool of workers, as the writer has it: it keeps them running, and tells them which models there are."""
 
 from __future__ import annotations
 
@@ -9,21 +9,19 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final
 
+import msgspec
 import structlog
 import uvicorn
-from starlette.types import ASGIApp
-from uvicorn.server import ServerState
 
 from nonzero import LogisticRegression
 from nonzero_service.errors import ChannelError, NotReadyError
-from nonzero_service.listening import inner_config_of, listen
+from nonzero_service.listening import listen
 from nonzero_service.logs import described
 from nonzero_service.settings import Settings
-from nonzero_service.workers.child import Child
-from nonzero_service.workers.forwarding import PassedOn
-from nonzero_service.workers.messages import Connect, FromWorker, Offer, Pong, Ready, Stop, Sweep
+from nonzero_service.workers.messages import Connect, FromWorker, MapModel, Pong, Ready, Stop, UnmapModels
+from nonzero_service.workers.worker_process import WorkerProcess
 
-__all__ = ["Crew"]
+__all__ = ["WorkerPool"]
 
 COUNT_SECONDS: Final = 1.0
 """How long the metrics wait for what workers have counted."""
@@ -40,7 +38,7 @@ REAP_SECONDS: Final = 0.5
 """How long the end of what was killed is waited for."""
 
 
-class Crew:
+class WorkerPool:
     """The workers of a service; with one process there are none. Used on the event loop.
 
     Parameters
@@ -55,7 +53,7 @@ class Crew:
         """How many have ended and were replaced, or are to be."""
         self._listeners: list[socket.socket] = []
         self._models: dict[str, LogisticRegression] = {}
-        self._children: dict[int, Child] = {}
+        self._processes: dict[int, WorkerProcess] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending = asyncio.Event()
         self._complete = not self.sharing
@@ -81,25 +79,26 @@ class Crew:
         self._listeners = listen(self.settings.host, self.settings.port, self.sharing)
         return self._listeners
 
-    async def begin(self, server: uvicorn.Server, reports: ASGIApp, count: Callable[[bytes], object]) -> None:
+    async def begin(
+        self,
+        server: uvicorn.Server,
+        answer: Callable[[socket.socket], Coroutine[Any, Any, None]],
+        count: Callable[[bytes], object],
+    ) -> None:
         """Start every worker, once this process is warm.
 
         Parameters
         ----------
         server
-            The writer's: its application answers what workers pass on.
-        reports
-            The application that takes what workers report.
+            The writer's: when it is told to stop at once, workers are not waited for.
+        answer
+            Answers what comes over a worker's connection.
         count
             Told what workers have counted.
         """
         self._server = server
-        self._passed_on = inner_config_of(PassedOn(server.config.loaded_app))
-        self._reports = inner_config_of(reports)
+        self._answer = answer
         self._count = count
-        # Not among the connections of the service, whose number is bounded; a stop waits for their requests.
-        self._state = ServerState()
-        self._state.tasks = server.server_state.tasks
         for number in range(1, self.settings.workers):
             self._spawn(self._keep(number))
 
@@ -107,10 +106,10 @@ class Crew:
         """Tell every worker to end its requests and then itself."""
         self._ending.set()
         self.warm.set()
-        for child in self._children.values():
-            child.send(Stop())
-            if not child.spoke:  # it has no requests
-                child.kill()
+        for process in self._processes.values():
+            process.send(Stop())
+            if not process.spoke:  # it has no requests
+                process.kill()
 
     async def end(self, seconds: float) -> float:
         """Stop every worker and wait for their end, but so long at most; return the seconds that are left."""
@@ -119,9 +118,9 @@ class Crew:
         last = deadline - min(LAST_SECOND, seconds / 4)
         while self._tasks and time.monotonic() < last and not self._server.force_exit:
             await asyncio.wait(self._tasks, timeout=0.1)
-        for child in self._children.values():
-            self._log.error("a worker has not ended in time; it is killed", worker=child.number)
-            child.kill()
+        for process in self._processes.values():
+            self._log.error("a worker has not ended in time; it is killed", worker=process.number)
+            process.kill()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=REAP_SECONDS)
         return deadline - time.monotonic()
@@ -132,7 +131,7 @@ class Crew:
         respite = FIRST_RESPITE
         while not self._ending.is_set():
             try:
-                child = await Child.start(
+                process = await WorkerProcess.start(
                     number, self.settings.model_dump(mode="json"), self._listeners, self._heard
                 )
             except Exception as error:  # noqa: BLE001 - whatever it is may pass, and the service goes on
@@ -143,22 +142,22 @@ class Crew:
                     seconds=respite,
                 )
             else:
-                self._children[number] = child
+                self._processes[number] = process
                 for name, model in self._models.items():
-                    child.send(Offer(name), model.share().descriptor)
+                    process.send(MapModel(name), model.share().descriptor)
                 if self._ending.is_set():
-                    child.kill()
-                status = await child.attend()
-                del self._children[number]
+                    process.kill()
+                status = await process.attend()
+                del self._processes[number]
                 if self._ending.is_set():
                     return
-                since = child.ready_since
+                since = process.ready_since
                 if since is not None and time.monotonic() - since > WELL_SECONDS:
                     respite = FIRST_RESPITE
                 self._log.error(
                     "a worker has ended; another takes its place",
                     worker=number,
-                    pid=child.process.pid,
+                    pid=process.process.pid,
                     status=status,
                     ready=since is not None,
                     seconds=respite,
@@ -174,16 +173,16 @@ class Crew:
         """Let workers predict with a model, whose memory is shared."""
         if self.sharing:
             self._models[name] = model
-            for child in self._children.values():
-                child.send(Offer(name), model.share().descriptor)
+            for process in self._processes.values():
+                process.send(MapModel(name), model.share().descriptor)
 
     def withdraw(self, name: str) -> None:
         """Let no worker begin another prediction with a model: when this returns, none does."""
         model = self._models.pop(name, None)
         if model is not None:
             model.share().withdraw()
-            for child in self._children.values():
-                child.send(Sweep())
+            for process in self._processes.values():
+                process.send(UnmapModels())
 
     # -- how they are ----------------------------------------------------------------------------------
 
@@ -197,19 +196,21 @@ class Crew:
             raise NotReadyError(f"{missing} of {self.settings.workers} processes are still starting")
 
     def _begun(self) -> int:
-        return sum(child.ready_since is not None for child in self._children.values())
+        return sum(process.ready_since is not None for process in self._processes.values())
 
     def states(self) -> dict[str, int]:
         """Return how many workers are ready, starting, silent (they do not answer) and missing."""
         found = {"ready": 0, "starting": 0, "silent": 0, "missing": 0}
-        for child in self._children.values():
-            found["ready" if child.ready else "starting" if child.ready_since is None else "silent"] += 1
-        found["missing"] = self.settings.workers - 1 - len(self._children)
+        for process in self._processes.values():
+            found["ready" if process.ready else "starting" if process.ready_since is None else "silent"] += 1
+        found["missing"] = self.settings.workers - 1 - len(self._processes)
         return found
 
     async def gather_counts(self) -> None:
         """Return when what all workers have counted was added to the writer's."""
-        asked = [asyncio.ensure_future(child.report()) for child in self._children.values() if child.ready]
+        asked = [
+            asyncio.ensure_future(process.report()) for process in self._processes.values() if process.ready
+        ]
         if asked:
             _, late = await asyncio.wait(asked, timeout=COUNT_SECONDS)
             for one in late:
@@ -226,25 +227,12 @@ class Crew:
             case Ready():
                 self._complete = self._complete or self._begun() == self.settings.workers - 1
             case Pong(_, counted) if counted is not None:
-                self._count(counted)
-            case Connect(reports):
-                self._spawn(self._adopt(descriptors[0], self._reports if reports else self._passed_on))
-
-    async def _adopt(self, descriptor: int, config: uvicorn.Config) -> None:
-        """Answer the requests that come over a connection."""
-
-        def protocol() -> asyncio.Protocol:
-            made: asyncio.Protocol = config.http_protocol_class(  # type: ignore[call-arg]
-                config=config, server_state=self._state, app_state=self._server.lifespan.state
-            )
-            return made
-
-        try:
-            sock = socket.socket(fileno=descriptor)
-            sock.setblocking(False)
-            await asyncio.get_running_loop().connect_accepted_socket(protocol, sock)
-        except OSError:  # the worker has gone meanwhile
-            self._log.debug("a connection of a worker was lost", exc_info=True)
+                try:
+                    self._count(counted)
+                except (msgspec.DecodeError, ValueError) as error:
+                    raise ChannelError(f"what it has counted cannot be added: {error}") from error
+            case Connect():
+                self._spawn(self._answer(socket.socket(fileno=descriptors[0])))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -1,4 +1,4 @@
-"""A child: one worker process as the writer has it. Begun, asked each second whether it lives, and ended."""
+"""One worker process as the writer has it: started, asked each second whether it lives, and ended."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ import structlog
 from nonzero_service.errors import ChannelError
 from nonzero_service.listening import beside
 from nonzero_service.workers.channel import Channel
-from nonzero_service.workers.messages import Begin, FromWorker, Ping, Pong, Ready
+from nonzero_service.workers.messages import FromWorker, Ping, Pong, Ready, StartWorker
 
-__all__ = ["Child"]
+__all__ = ["WorkerProcess"]
 
 TICK_SECONDS: Final = 1.0
 """How often it is asked."""
@@ -31,7 +31,7 @@ START_TICKS: Final = 60
 """So many it has to say its first word: it imports all before."""
 
 
-class Child:
+class WorkerProcess:
     """One worker process. Made by :meth:`start`.
 
     Parameters
@@ -104,10 +104,10 @@ class Child:
                 start_new_session=True,
             )
             unused.pop_all()  # from here on the channel closes it
-            child = cls(number, process, heard)
-            child._channel = Channel(ours, FromWorker, child._hear, child._end)
-            child.send(Begin(number, settings), *listeners)
-        return child
+            made = cls(number, process, heard)
+            made._channel = Channel(ours, FromWorker, made._hear, made._end)
+            made.send(StartWorker(number, settings), *listeners)
+        return made
 
     @property
     def ready(self) -> bool:
