@@ -81,7 +81,6 @@ if "nonzero_service.workers" in sys.orig_argv:
 
     def say(message, *descriptors):
         with socket.socket(fileno=os.dup(0)) as channel:
-            channel.setblocking(True)
             socket.send_fds(channel, [message], descriptors)
 
     def request(sent):

@@ -1,4 +1,4 @@
-"""What a worker forwards reaches the application as it came; its answer reaches the client as it was given."""
+"""What a worker forwards reaches the application as it came; the client gets its answer as it was given."""
 
 from __future__ import annotations
 
