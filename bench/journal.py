@@ -23,11 +23,11 @@ from bench.workloads import ClickLog
 from rich.progress import Progress
 
 from nonzero import AdaGrad, LogisticRegression
+from nonzero_service.journal.chain import Entry
+from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.keys import KeyRecord
+from nonzero_service.journal.reader import JournalReader
 from nonzero_service.models.recovery import replay
-from nonzero_service.storage.journal import Journal
-from nonzero_service.storage.keys import KeyRecord
-from nonzero_service.storage.reader import JournalReader
-from nonzero_service.storage.rows import Entry
 
 PATH = "/v1/models/default"
 CHUNK = 1 << 18

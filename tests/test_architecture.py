@@ -15,7 +15,7 @@ import nonzero
 ROOT = Path(__file__).parent.parent
 CORE = sorted((ROOT / "core").rglob("*.py"))
 SERVICE = sorted((ROOT / "service").rglob("*.py"))
-STORAGE = ROOT / "service/nonzero_service/storage"
+JOURNAL = ROOT / "service/nonzero_service/journal"
 SQL = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|PRAGMA|BEGIN|COMMIT|VACUUM)\s+\w")
 
 
@@ -60,7 +60,7 @@ def test_llvm_and_numba_stand_in_one_folder() -> None:
 
 
 def test_sql_stands_in_one_folder() -> None:
-    elsewhere = [path for path in CORE + SERVICE if STORAGE not in path.parents]
+    elsewhere = [path for path in CORE + SERVICE if JOURNAL not in path.parents]
     assert importers("apsw", elsewhere) | importers("sqlite3", elsewhere) == set()
     statements = [
         (str(path.relative_to(ROOT)), node.value)

@@ -17,7 +17,8 @@ from nonzero_service.models.metrics import ServiceMetrics
 from nonzero_service.models.names import Looker
 from nonzero_service.models.registry import Models
 from nonzero_service.settings import Settings
-from nonzero_service.workers.crew import Crew
+from nonzero_service.workers.metrics import WorkerMetrics
+from nonzero_service.workers.pool import WorkerPool
 
 __all__ = ["Parts", "Predictable", "Service"]
 
@@ -84,14 +85,14 @@ class Parts(Generic[M, C]):
 class Service(Parts[Models, ServiceMetrics]):
     """The parts of the application that learns."""
 
-    pool: Crew
+    pool: WorkerPool
     """The workers."""
 
     @classmethod
     def of(
-        cls, settings: Settings, on_failure: Callable[[Exception], None], crew: Crew | None = None
+        cls, settings: Settings, on_failure: Callable[[Exception], None], pool: WorkerPool | None = None
     ) -> Service:
         """Make the parts; `on_failure` is told when the process must be started anew."""
-        pool = crew or Crew(settings.model_copy(update={"workers": 1}))
-        models = Models(settings, on_failure, pool if pool.sharing else None)
-        return cls(settings, models, Bodies(settings), ServiceMetrics(models, pool), pool)
+        pool = pool or WorkerPool(settings.model_copy(update={"workers": 1}))
+        models = Models(settings, on_failure, pool)
+        return cls(settings, models, Bodies(settings), ServiceMetrics(models, WorkerMetrics(pool)), pool)

@@ -21,12 +21,13 @@ from nonzero_service.impressions.joined import References, decode_joined, encode
 from nonzero_service.impressions.packing import Offered, packed
 from nonzero_service.impressions.records import HEAD
 from nonzero_service.impressions.segment import Segment
-from nonzero_service.storage.codec import decode_batch, encode_batch
-from nonzero_service.storage.errors import BodyError, StorageError
-from nonzero_service.storage.journal import Journal
-from nonzero_service.storage.keys import KeyRecord
-from nonzero_service.storage.reader import JournalReader
-from nonzero_service.storage.rows import KINDS, Row
+from nonzero_service.journal.chain import KINDS, JournalRow
+from nonzero_service.journal.codec import decode_batch, encode_batch
+from nonzero_service.journal.errors import BodyError, StorageError
+from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.keys import KeyRecord
+from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.verification import verify_journal
 from nonzero_service.writer import fold
 from nonzero_service.writer.entries import Start, batch_entry, settings_entry, start_of
 
@@ -213,8 +214,8 @@ def row(data: bytes) -> None:
     body = choices.changed(bodies()[kind]) if choices.below(4) else choices.rest
     count, first = choices.one_of([9, 0, 1, 2**40]), choices.one_of([0, 1])
     model = LogisticRegression(2, AdaGrad(0.1))
-    made = Row(2, first, count, kind, 1, 10**12, bytes(16), body, bytes(16))
-    held = Row(1, 0, 0, "held", 1, 10**12, bytes(16), bodies()["held"], bytes(16))
+    made = JournalRow(2, first, count, kind, 1, 10**12, bytes(16), body, bytes(16))
+    held = JournalRow(1, 0, 0, "held", 1, 10**12, bytes(16), bodies()["held"], bytes(16))
     try:
         if kind == "settings":
             LogisticRegression.from_settings(start_of(made).settings)
@@ -280,7 +281,7 @@ def _read_all(directory: Path) -> list[bytes] | None:
     """Return all that a journal says, its keys too, by a reader and by a writer; None where it is refused."""
     try:
         with JournalReader(directory) as reader:
-            reader.verify()
+            verify_journal(reader)
             reader.check_structure()
             rows = [one.body for one in reader.read()]
         with Journal(directory) as opened:

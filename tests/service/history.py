@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from nonzero import AdaGrad, Batch, LogisticRegression
+from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.snapshots import SnapshotFolder
 from nonzero_service.models.model_config import ModelConfig
 from nonzero_service.models.recovery import StoredModel, recover, write_snapshot
-from nonzero_service.storage.journal import Journal
-from nonzero_service.storage.snapshots import Snapshots
 from nonzero_service.writer.entries import batch_entry, settings_entry
 
 
@@ -45,13 +45,13 @@ class History:
     def snapshot(self, held_since: int | None = None) -> Path:
         with Journal(self.directory) as journal:
             position = journal.position
-            snapshots = Snapshots(self.directory / "snapshots")
+            snapshots = SnapshotFolder(self.directory / "snapshots")
             return write_snapshot(
                 snapshots, position, journal.digest_at(position), self.model, held_since
             ).path
 
     def prune(self) -> None:
-        oldest = Snapshots(self.directory / "snapshots").prune()
+        oldest = SnapshotFolder(self.directory / "snapshots").prune()
         assert oldest is not None
         with Journal(self.directory) as journal:
             journal.truncate(oldest + 1)

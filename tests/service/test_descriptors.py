@@ -18,9 +18,9 @@ import pytest
 from nonzero import Batch, LogisticRegression
 from nonzero.errors import NonzeroError
 from nonzero_service.budget import OF_A_MODEL
+from nonzero_service.journal.errors import NoDescriptorsError
 from nonzero_service.models.registry import Models
 from nonzero_service.settings import Settings
-from nonzero_service.storage.errors import NoDescriptorsError
 from reporting import Figure
 from service.conftest import ServiceProcess
 from service.faults.forked import Forking, forking

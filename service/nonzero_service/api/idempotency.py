@@ -16,7 +16,7 @@ import numpy as np
 import xxhash
 
 from nonzero_service.errors import KeyInFlightError, KeyReusedError, KeyUnrecognisedError
-from nonzero_service.storage.keys import KeyRecord
+from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.writer.work import StreamState
 
 __all__ = ["Fingerprint", "KeyLocks"]

@@ -19,9 +19,9 @@ from nonzero_service.bodies.decoding import PIECE
 from nonzero_service.bodies.reading import Piece
 from nonzero_service.bodies.spool import Spool
 from nonzero_service.errors import KeyReusedError, KeyUnrecognisedError
+from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.models.served import ServedModel
 from nonzero_service.problems import MAX_ERRORS, Problem, problem_of
-from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.writer.work import Applied, StreamState
 from nonzero_service.writer.work_queue import GROUP_BYTES
 

@@ -23,11 +23,11 @@ from nonzero_service.bodies.content import Content, content_of, is_plain_json, u
 from nonzero_service.bodies.spool import Spool
 from nonzero_service.http.dispatch import InlineEndpoint
 from nonzero_service.http.inline import InlineRequest
+from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.media_types import JSON, STREAMS
 from nonzero_service.models.served import ServedModel
 from nonzero_service.problems import MAX_ERRORS, Problem, problem_of
 from nonzero_service.service import Service
-from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.writer.teachable import teachable
 from nonzero_service.writer.work import Applied, StreamState, until_ended
 

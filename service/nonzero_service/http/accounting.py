@@ -14,9 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nonzero_service.http.head import Head
 from nonzero_service.incidental import incidentally
-from nonzero_service.metrics.counts import Counts
-from nonzero_service.problems import Problem, problem_of, send_problem
-from nonzero_service.storage.errors import (
+from nonzero_service.journal.errors import (
     DiskFullError,
     JournalBusyError,
     JournalClosedError,
@@ -24,6 +22,8 @@ from nonzero_service.storage.errors import (
     NoDescriptorsError,
     StorageError,
 )
+from nonzero_service.metrics.counts import Counts
+from nonzero_service.problems import Problem, problem_of, send_problem
 
 __all__ = ["GONE", "Accounting", "name_request"]
 

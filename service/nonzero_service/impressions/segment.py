@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nonzero_service.impressions.index import enter, find, leave
 from nonzero_service.impressions.packing import Offered, packed
 from nonzero_service.impressions.unpacking import Records, unpacked, walk
-from nonzero_service.storage.files import FILE_MODE
+from nonzero_service.journal.files import FILE_MODE
 
 __all__ = ["CAPACITY", "Segment", "State", "firsts_in", "pending_in"]
 

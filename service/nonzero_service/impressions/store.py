@@ -23,7 +23,7 @@ from nonzero_service.impressions.rules import Rules
 from nonzero_service.impressions.segment import Segment, State, firsts_in
 from nonzero_service.impressions.segments import Found, Segments
 from nonzero_service.impressions.verdicts import decide
-from nonzero_service.storage.files import make_directory, sync_directory
+from nonzero_service.journal.files import make_directory, sync_directory
 
 __all__ = ["Claim", "Impressions"]
 

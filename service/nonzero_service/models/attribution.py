@@ -24,9 +24,9 @@ from nonzero_service.impressions.meeting import Met, merged
 from nonzero_service.impressions.rules import Rules
 from nonzero_service.impressions.store import Impressions
 from nonzero_service.impressions.verdicts import Verdict
+from nonzero_service.journal.errors import StorageError
+from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.settings import Settings
-from nonzero_service.storage.errors import StorageError
-from nonzero_service.storage.keys import KeyRecord
 from nonzero_service.writer.learner import Learner
 from nonzero_service.writer.work import Applied, StreamState, until_ended
 

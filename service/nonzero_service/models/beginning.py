@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from nonzero import LogisticRegression
+from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.snapshots import SnapshotFolder
 from nonzero_service.models.model_config import ModelConfig, file_digest
 from nonzero_service.models.recovery import write_snapshot
 from nonzero_service.settings.schema_text import read_schema
-from nonzero_service.storage.journal import Journal
-from nonzero_service.storage.snapshots import Snapshots
 from nonzero_service.writer.entries import settings_entry
 
 __all__ = ["begin_model", "begin_model_from"]
@@ -43,6 +43,6 @@ def _write(directory: Path, config: ModelConfig, model: LogisticRegression) -> N
     config.write(directory)
     with Journal(directory, sequence=model.examples) as journal:
         position = journal.append([settings_entry(model)])
-        snapshots = Snapshots(directory / "snapshots")
+        snapshots = SnapshotFolder(directory / "snapshots")
         if model.examples:
             write_snapshot(snapshots, position, journal.digest_at(position), model)

@@ -1,6 +1,6 @@
 """Clocks: says when the machine's clock and that of a model's journal are apart, and sets the latter right.
 
-:mod:`nonzero_service.storage.clock` says what goes on meanwhile. Which of the two is wrong only a person can
+:mod:`nonzero_service.journal.clock` says what goes on meanwhile. Which of the two is wrong only a person can
 tell, so nothing is set without one.
 """
 
@@ -14,9 +14,9 @@ from typing import Final, NamedTuple
 import structlog
 
 from nonzero_service.errors import ClockRightError
+from nonzero_service.journal.clock import SLACK_MS, wall_ms
+from nonzero_service.journal.journal import Journal
 from nonzero_service.models.attribution import Attribution
-from nonzero_service.storage.clock import SLACK_MS, wall_ms
-from nonzero_service.storage.journal import Journal
 from nonzero_service.writer.entries import clock_entry
 from nonzero_service.writer.learner import Learner
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from nonzero import SnapshotError
+from nonzero_service.journal.files import check_usable, sync_directory, write_durably
+from nonzero_service.journal.lock import check_lock
 from nonzero_service.models.folder import UNFINISHED
 from nonzero_service.models.model_config import ModelConfig, config_of
-from nonzero_service.storage.files import check_usable, sync_directory, write_durably
-from nonzero_service.storage.lock import check_lock
 
 __all__ = ["NAME", "DataDirectory", "begin", "check_model", "look", "look_for", "models_in"]
 

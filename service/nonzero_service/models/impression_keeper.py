@@ -12,7 +12,7 @@ from nonzero import Batch
 from nonzero_service.impressions.rules import Keeping
 from nonzero_service.impressions.store import Impressions
 from nonzero_service.incidental import incidentally
-from nonzero_service.storage.clock import Clock
+from nonzero_service.journal.clock import Clock
 
 __all__ = ["ImpressionKeeper"]
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from nonzero import LogisticRegression
 from nonzero_service.impressions.segment import pending_in
+from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.snapshots import snapshots_in
 from nonzero_service.models.recovery import newest_readable
-from nonzero_service.storage.reader import JournalReader
-from nonzero_service.storage.snapshots import kept_in
 from nonzero_service.writer.entries import Pause, pause_since, start_of
 
 __all__ = ["Inspected", "inspect_model"]
@@ -51,7 +51,7 @@ def inspect_model(directory: Path) -> Inspected:
     JournalError
         Where there is no journal, or it cannot be read.
     """
-    snapshots = kept_in(directory / "snapshots")
+    snapshots = snapshots_in(directory / "snapshots")
     newest = newest_readable(snapshots)
     with JournalReader(directory) as reader:
         base, tip = reader.base, reader.tip

@@ -13,10 +13,10 @@ import msgspec
 from nonzero import AdaGrad, LogisticRegression, Schema, SnapshotError
 from nonzero.features.interactions import check_declared
 from nonzero.rules.optimizers import Rule
+from nonzero_service.journal.files import write_durably
 from nonzero_service.settings import Settings
 from nonzero_service.settings.learning_rules import AUTO, optimizer_of
 from nonzero_service.settings.schema_text import read_schema, that_differs
-from nonzero_service.storage.files import write_durably
 
 __all__ = ["ModelConfig", "ModelSettings", "config_of", "file_digest"]
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from nonzero import LogisticRegression, SnapshotError
+from nonzero_service.journal.errors import PrunedError
+from nonzero_service.journal.reader import JournalReader
 from nonzero_service.models.recovery import Replayed, replay
-from nonzero_service.storage.errors import PrunedError
-from nonzero_service.storage.reader import JournalReader
 from nonzero_service.writer.entries import start_of
 
 __all__ = ["rebuild"]

@@ -15,11 +15,11 @@ from nonzero import LogisticRegression
 from nonzero.errors import NonzeroError, SnapshotError
 from nonzero.persistence.snapshot import read_metadata
 from nonzero_service.impressions.joined import References, decode_joined
-from nonzero_service.storage.errors import PrunedError
-from nonzero_service.storage.journal import Durability, Journal
-from nonzero_service.storage.reader import JournalReader
-from nonzero_service.storage.rows import Row
-from nonzero_service.storage.snapshots import Snapshot, Snapshots
+from nonzero_service.journal.chain import JournalRow
+from nonzero_service.journal.errors import PrunedError
+from nonzero_service.journal.journal import Durability, Journal
+from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.snapshots import SnapshotFile, SnapshotFolder
 from nonzero_service.writer import fold
 from nonzero_service.writer.entries import Pause, held_examples, pause_since, resumption_of, start_of
 
@@ -52,7 +52,7 @@ class StoredModel:
 
     model: LogisticRegression
     journal: Journal
-    snapshots: Snapshots
+    snapshots: SnapshotFolder
     pause: Pause | None = None
     """None where examples are learned from."""
     tail_bytes: int = 0
@@ -62,12 +62,12 @@ class StoredModel:
 
 
 def write_snapshot(
-    snapshots: Snapshots,
+    snapshots: SnapshotFolder,
     position: int,
     digest: bytes,
     model: LogisticRegression,
     held_since: int | None = None,
-) -> Snapshot:
+) -> SnapshotFile:
     """Write a snapshot of a model after `position`, where the journal's chain has `digest`.
 
     `held_since` is the position of the trip after which examples are held there, if any.
@@ -76,7 +76,7 @@ def write_snapshot(
     return snapshots.write(position, model.save)
 
 
-def needed_from(snapshot: Snapshot) -> int:
+def needed_from(snapshot: SnapshotFile) -> int:
     """Return the first position that a start from a snapshot needs: what was held there is read again.
 
     Raises
@@ -122,7 +122,7 @@ def recover(
     StorageError
         Where the journal ends too early or is damaged; nothing on disk is changed.
     """
-    snapshots = Snapshots(directory / "snapshots")
+    snapshots = SnapshotFolder(directory / "snapshots")
     newest = snapshots.all()
     journal = Journal(directory, durability=durability, reached=newest[0].position if newest else 0)
     try:
@@ -141,7 +141,7 @@ def recover(
 
 
 def found(
-    reader: JournalReader, held: tuple[Snapshot, LogisticRegression] | None
+    reader: JournalReader, held: tuple[SnapshotFile, LogisticRegression] | None
 ) -> tuple[LogisticRegression, int]:
     """Return the model that a replay starts from, and the first position to apply.
 
@@ -175,7 +175,7 @@ def found(
     return LogisticRegression.from_settings(start.settings), 1
 
 
-def newest_readable(snapshots: Iterable[Snapshot]) -> tuple[Snapshot, LogisticRegression] | None:
+def newest_readable(snapshots: Iterable[SnapshotFile]) -> tuple[SnapshotFile, LogisticRegression] | None:
     """Return the first of some snapshots that can be read, and its model; None where none can."""
     for snapshot in snapshots:
         with suppress(SnapshotError, FileNotFoundError):  # damaged; or removed just now by a service
@@ -183,7 +183,7 @@ def newest_readable(snapshots: Iterable[Snapshot]) -> tuple[Snapshot, LogisticRe
     return None
 
 
-def check_snapshot(reader: JournalReader, snapshot: Snapshot, model: LogisticRegression) -> None:
+def check_snapshot(reader: JournalReader, snapshot: SnapshotFile, model: LogisticRegression) -> None:
     """Refuse a snapshot that is not of the journal's history.
 
     Raises
@@ -242,7 +242,7 @@ def replay(
     return Tail(since, nbytes, first_ms)
 
 
-def _discard(row: Row, reader: JournalReader, discarded: Joined) -> None:
+def _discard(row: JournalRow, reader: JournalReader, discarded: Joined) -> None:
     """Tell of what a resumption discards."""
     resume = resumption_of(row)
     if resume.discard:
@@ -253,7 +253,7 @@ def _discard(row: Row, reader: JournalReader, discarded: Joined) -> None:
                 discarded(references)
 
 
-def _say_damaged(snapshot: Snapshot, error: NonzeroError) -> None:
+def _say_damaged(snapshot: SnapshotFile, error: NonzeroError) -> None:
     structlog.get_logger("recovery").error(
         "a snapshot is damaged; the one before it takes over", path=str(snapshot.path), reason=str(error)
     )

@@ -1,7 +1,7 @@
 """Named models: open, create, delete, save, close. Each has a directory and a learner of its own.
 
 ``data_dir/models/<name>/`` holds ``model.json`` (:mod:`nonzero_service.models.model_config`), journal and
-snapshots (:mod:`nonzero_service.storage`) and the impressions (:mod:`nonzero_service.impressions`). A
+snapshots (:mod:`nonzero_service.journal`) and the impressions (:mod:`nonzero_service.impressions`). A
 directory is made whole under another name, and then renamed; to be deleted, it is renamed first
 (:mod:`nonzero_service.models.folder`): so a kill leaves a model there or not there, and what fails is undone.
 ``data_dir/lock`` keeps a second service away; ``data_dir/format`` is written when the first start has made
@@ -14,14 +14,16 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol, Unpack
+from typing import Final, Unpack
 
 import structlog
 
-from nonzero import LogisticRegression
 from nonzero.persistence.settings import size_of
 from nonzero_service.budget import check_descriptors
 from nonzero_service.errors import ClosedError, ModelExistsError, NotReadyError, UnknownModelError
+from nonzero_service.journal.descriptors import explain_shortage
+from nonzero_service.journal.files import ensure_directory, keep_private
+from nonzero_service.journal.lock import DirectoryLock
 from nonzero_service.models.beginning import begin_model, begin_model_from
 from nonzero_service.models.changes import Changes
 from nonzero_service.models.data_directory import begin, check_model, look
@@ -30,26 +32,14 @@ from nonzero_service.models.importing import check_import
 from nonzero_service.models.memory import check_room
 from nonzero_service.models.model_config import ModelConfig, ModelSettings
 from nonzero_service.models.opening import open_model
+from nonzero_service.models.publishing import Publisher, Unpublished
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
-from nonzero_service.storage.descriptors import named
-from nonzero_service.storage.files import ensure_directory, keep_private
-from nonzero_service.storage.lock import DirectoryLock
 
 __all__ = ["DEFAULT", "Models"]
 
 DEFAULT: Final = "default"
 """The model that exists from the first start."""
-
-
-class ModelSharing(Protocol):
-    """Lets other processes predict with models, whose memory they read."""
-
-    def offer(self, name: str, model: LogisticRegression) -> None:
-        """Let them predict with a model."""
-
-    def withdraw(self, name: str) -> None:
-        """Let them begin no other prediction with a model."""
 
 
 class Models:
@@ -61,15 +51,18 @@ class Models:
         Where they are kept, and the settings of models that are made without their own.
     on_failure
         Told when a model can learn no more until the process is started anew.
-    sharing
-        Is told of each model; None where no other process predicts.
+    publisher
+        Lets other processes predict with each model; None: there are none.
     """
 
     def __init__(
-        self, settings: Settings, on_failure: Callable[[Exception], None], sharing: ModelSharing | None = None
+        self,
+        settings: Settings,
+        on_failure: Callable[[Exception], None],
+        publisher: Publisher | None = None,
     ) -> None:
         self.settings = settings
-        self._sharing = sharing
+        self._publisher = publisher or Unpublished()
         self._on_failure = on_failure
         self.folder = ModelFolder(settings.data_dir / "models")
         self.ready = False
@@ -267,7 +260,7 @@ class Models:
 
     async def _made(self, name: str, begin_in: Callable[[Path], object]) -> ServedModel:
         try:
-            with named(f"the model {name!r} cannot be made"), self.folder.workplace() as made:
+            with explain_shortage(f"the model {name!r} cannot be made"), self.folder.workplace() as made:
                 # The first model of a rule other than AdaGrad compiles its kernels, which takes some seconds.
                 await asyncio.to_thread(begin_in, made)
                 path = self.folder.install(made, name)
@@ -287,8 +280,7 @@ class Models:
     async def _end(self, served: ServedModel, gone: Path) -> None:
         """End what works for a model whose directory is one no longer, and remove that."""
         try:
-            if self._sharing is not None:
-                self._sharing.withdraw(served.name)
+            self._publisher.withdraw(served.name)
             await served.let_go()
             await asyncio.to_thread(self.folder.remove, [gone])
         finally:
@@ -297,17 +289,16 @@ class Models:
 
     async def _serve(self, name: str, path: Path) -> ServedModel:
         """Bring a model to where it was, and serve it; where that fails, nothing stays open."""
-        sharing = self._sharing
-        with named(f"the model {name!r} cannot be opened"):
-            served = await open_model(name, path, self.settings, self._on_failure, shared=sharing is not None)
-        if sharing is not None:
-            try:
-                with named(f"the workers cannot be told of the model {name!r}"):
-                    sharing.offer(name, served.model)
-            except BaseException:
-                sharing.withdraw(name)
-                await served.let_go()
-                raise
+        publisher = self._publisher
+        with explain_shortage(f"the model {name!r} cannot be opened"):
+            served = await open_model(name, path, self.settings, self._on_failure, shared=publisher.sharing)
+        try:
+            with explain_shortage(f"the workers cannot be told of the model {name!r}"):
+                publisher.offer(name, served.model)
+        except BaseException:
+            publisher.withdraw(name)
+            await served.let_go()
+            raise
         self._served[name] = served
         return served
 

@@ -17,9 +17,9 @@ import structlog
 
 from nonzero import LogisticRegression, SnapshotError
 from nonzero_service.incidental import incidentally
+from nonzero_service.journal.snapshots import SnapshotFile
 from nonzero_service.models.recovery import StoredModel, needed_from, write_snapshot
 from nonzero_service.settings import Settings
-from nonzero_service.storage.snapshots import Snapshot
 from nonzero_service.writer.learner import Learner
 
 __all__ = ["SnapshotScheduler", "Taken"]
@@ -33,7 +33,7 @@ RETRY_SECONDS: Final = 60.0
 class Taken(NamedTuple):
     """A snapshot that was taken."""
 
-    snapshot: Snapshot
+    snapshot: SnapshotFile
     sequence: int
     """The examples that it holds."""
 
@@ -77,7 +77,7 @@ class SnapshotScheduler:
         self._task = asyncio.create_task(self._watch())
 
     @property
-    def newest(self) -> Snapshot | None:
+    def newest(self) -> SnapshotFile | None:
         """The newest snapshot; None before the first."""
         return next(iter(self.stored.snapshots.all()), None)
 
@@ -128,7 +128,7 @@ class SnapshotScheduler:
         grown, age = self._learner.committer.appended_bytes - self._bytes_then, time.monotonic() - self._since
         return grown >= self._settings.snapshot_bytes or age >= self._settings.snapshot_seconds
 
-    def _truncate(self, kept: Sequence[Snapshot]) -> None:
+    def _truncate(self, kept: Sequence[SnapshotFile]) -> None:
         """Give up the rows that a start from any of these snapshots does not need."""
         try:
             first = min(map(needed_from, kept))
@@ -146,7 +146,7 @@ class SnapshotScheduler:
         spare.table.take()
         return spare
 
-    def _write(self, position: int, spare: LogisticRegression, held_since: int | None) -> Snapshot:
+    def _write(self, position: int, spare: LogisticRegression, held_since: int | None) -> SnapshotFile:
         journal, snapshots = self.stored.journal, self.stored.snapshots
         self._before()
         journal.sync()  # a snapshot must not know of rows that a power cut could take

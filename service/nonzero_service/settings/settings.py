@@ -24,6 +24,7 @@ from nonzero.errors import SettingsError
 from nonzero.features.interactions import check_declared
 from nonzero_service.faults import explained
 from nonzero_service.impressions.rules import Keeping
+from nonzero_service.journal.journal import Durability
 from nonzero_service.settings.kubernetes import service_links
 from nonzero_service.settings.learning_rules import InteractionNames, Optimizer, Said
 from nonzero_service.settings.types import (
@@ -38,7 +39,6 @@ from nonzero_service.settings.types import (
     is_loopback,
     split,
 )
-from nonzero_service.storage.journal import Durability
 
 __all__ = ["PREFIX", "Settings"]
 

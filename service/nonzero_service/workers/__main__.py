@@ -5,7 +5,7 @@ PID is the writer's.
 
 import sys
 
-from nonzero_service.workers.bond import wake_with_end_of
+from nonzero_service.workers.parent_death import wake_with_end_of
 
 wake_with_end_of(int(sys.argv[1]))
 

@@ -1,8 +1,13 @@
-"""Forwarding: a request goes to the writer as it came, and its answer back as it was given.
+"""Forwarding: the worker's side of requests that the writer answers.
 
-Bodies pass through piece by piece in both directions, each at the pace of who takes it, so that streams of
-any length do, and answers that begin before their request has ended. A connection carries one request at a
-time, and waits for the next in a pool. Where either side goes before the end, the other sees it go.
+A request goes to the writer as a message, and its answer comes back as messages: what ASGI says of either.
+Bodies pass part by part in both directions, each at the pace of who takes it, so that streams of any length
+do, and answers that begin before their request has ended. A connection carries one request at a time, and
+waits for the next in a pool. Where either side goes before the end, the other sees the connection closed.
+
+Two shorter ways were looked at. A connection of a client cannot be handed to the writer itself: the keys of
+its TLS stay behind, and all later predictions over it would be the writer's to make. An HTTP client (httpx)
+sends a request whole before it reads the answer, and knows no ``100 Continue``.
 """
 
 from __future__ import annotations
@@ -11,23 +16,32 @@ import asyncio
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Final
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
-from nonzero_service.errors import WriterLostError
+from nonzero_service.errors import ChannelError, WriterLostError
 from nonzero_service.http.accounting import Accounting
 from nonzero_service.http.guard import MAY_NOT_TEACH
 from nonzero_service.metrics.counts import Counts
-from nonzero_service.workers.writer_connection import HOP_BY_HOP, WriterConnection
+from nonzero_service.problems import Problem
+from nonzero_service.workers.message_stream import MessageStream
+from nonzero_service.workers.messages import (
+    AnswerPart,
+    AnswerStart,
+    BodyPart,
+    BodyWanted,
+    ForwardedRequest,
+    ImpressionsKept,
+    KeepImpressions,
+    ToForwarder,
+)
 
-__all__ = ["Answer", "Forwarder", "PassedOn"]
+__all__ = ["Forwarder"]
 
-MOST_IDLE: Final = 64
+MAX_IDLE: Final = 64
 """Connections kept for later."""
-
-GUARDS_OWN: Final = b"nonzero-may-not-teach"
-"""In the head of what is passed on: what the worker's guard has noted of the request; never a client's."""
 
 SAFE: Final = frozenset(("GET", "HEAD", "OPTIONS"))
 """Methods by which nothing is changed."""
@@ -42,15 +56,8 @@ UNKNOWN: Final = (
 )
 
 
-class Answer(NamedTuple):
-    """A whole answer of the writer."""
-
-    status: int
-    body: bytes
-
-
 class Forwarder:
-    """Passes requests on: an ASGI application, and a client of its own.
+    """Has the writer answer: requests, as an ASGI application, and impressions that it is to keep.
 
     Parameters
     ----------
@@ -63,43 +70,39 @@ class Forwarder:
     def __init__(self, hand_over: Callable[[socket.socket], object], counts: Counts) -> None:
         self._hand_over = hand_over
         self._accounting = Accounting(counts)
-        self._idle: list[WriterConnection] = []
-        self._busy: set[WriterConnection] = set()
+        self._idle: list[MessageStream[ToForwarder]] = []
+        self._busy: set[MessageStream[ToForwarder]] = set()
         self._refusing = False
 
     def refuse(self, refusing: bool) -> None:
         """Wait for the writer no longer, because it does not answer; or, with False, again."""
         self._refusing = refusing
         if refusing:
-            for connection in self._busy:
-                connection.abort()
+            for stream in self._busy:
+                stream.abort()
+
+    def close(self) -> None:
+        """Close the connections that wait for a request."""
+        while self._idle:
+            self._idle.pop().abort()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass one request on."""
+        """Have the writer answer one request."""
         try:
-            connection = await self._connection(scope["method"] == "HEAD")
+            stream = await self._take()
         except WriterLostError as error:
             await self._fail(error, scope, receive, send)
             return
-        begun = False
-        send_request = connection.send_when_wanted if _expects(scope) else connection.send
-        sending = asyncio.create_task(send_request(_head(scope), _chunked(scope), receive))
+        relay = _Relay(stream, scope, receive)
         try:
-            status, headers = await connection.head()
-            begun = True
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            more = True
-            while more:
-                body, more = await connection.body()
-                await send({"type": "http.response.body", "body": body, "more_body": more})
-        except ConnectionError:
+            await relay.answer(send)
+        except (ConnectionError, ChannelError):
             # Where the client went first nobody waits for an answer; one that has begun it sees cut off.
-            if not connection.left and not begun:
+            if not relay.left and not relay.begun:
                 lost = WriterLostError(NOT_TAKEN if scope["method"] in SAFE else UNKNOWN)
-                await self._fail(connection.refusal or lost, scope, receive, send)
+                await self._fail(relay.refusal or lost, scope, receive, send)
         finally:
-            await _end(sending)
-            self._put_back(connection)
+            self._put_back(stream, reusable=relay.complete)
 
     async def _fail(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that the writer does not."""
@@ -109,117 +112,150 @@ class Forwarder:
 
         await self._accounting.answer(failing, scope, receive, send)
 
-    async def post(self, path: str, body: bytes) -> Answer:
-        """Send a request of the worker's own.
+    async def keep(self, impressions: KeepImpressions) -> ImpressionsKept:
+        """Have the writer keep impressions; return what came of it.
 
         Raises
         ------
         WriterLostError
             Where the writer has ended, or does not answer.
         """
-
-        async def receive() -> Message:
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        connection = await self._connection()
-        head = b"POST %s HTTP/1.1\r\nhost: writer\r\ncontent-length: %d\r\n\r\n" % (path.encode(), len(body))
-        sending = asyncio.create_task(connection.send(head, False, receive, watch=False))
+        stream = await self._take()
+        kept = None
         try:
-            status, _ = await connection.head()
-            pieces, more = [], True
-            while more:
-                piece, more = await connection.body()
-                pieces.append(piece)
-            return Answer(status, b"".join(pieces))
-        except ConnectionError as error:
+            await stream.write(impressions)
+            answer = await stream.read()
+            if not isinstance(answer, ImpressionsKept):
+                raise ChannelError(f"{type(answer).__name__} is no answer to impressions")
+            kept = answer
+            return kept
+        except (ConnectionError, ChannelError) as error:
             raise WriterLostError(UNKNOWN) from error
         finally:
-            await _end(sending)
-            self._put_back(connection)
+            self._put_back(stream, reusable=kept is not None)
 
-    async def _connection(self, bodiless: bool = False) -> WriterConnection:
-        """Return a connection for one request; `bodiless`: its answer has a length and no body."""
+    async def _take(self) -> MessageStream[ToForwarder]:
+        """Return a connection for one request."""
         if self._refusing:
             raise WriterLostError(NOT_TAKEN)
-        connection = None
-        while self._idle and (connection is None or connection.lost):
-            connection = self._idle.pop()
-        if connection is None or connection.lost:
+        while self._idle:
+            stream = self._idle.pop()
+            if not stream.lost:
+                break
+        else:
             try:
-                connection = await self._new_connection()
+                stream = await self._connect()
             except OSError as error:
                 raise WriterLostError(NOT_CONNECTED) from error
-        self._busy.add(connection)
-        connection.begin(bodiless)
-        return connection
+        self._busy.add(stream)
+        return stream
 
-    async def _new_connection(self) -> WriterConnection:
+    async def _connect(self) -> MessageStream[ToForwarder]:
         ours, theirs = socket.socketpair()
         try:
             with theirs:
                 self._hand_over(theirs)
-            ours.setblocking(False)
-            loop = asyncio.get_running_loop()
-            _, connection = await loop.create_unix_connection(WriterConnection, sock=ours)
         except BaseException:
             ours.close()
             raise
-        return connection
+        return await MessageStream.open(ours, ToForwarder)
 
-    def _put_back(self, connection: WriterConnection) -> None:
-        self._busy.discard(connection)
-        if connection.reusable and len(self._idle) < MOST_IDLE:
-            self._idle.append(connection)
+    def _put_back(self, stream: MessageStream[ToForwarder], *, reusable: bool) -> None:
+        self._busy.discard(stream)
+        if reusable and not stream.lost and len(self._idle) < MAX_IDLE:
+            self._idle.append(stream)
         else:
-            connection.abort()
+            stream.abort()
 
 
-class PassedOn:
-    """ASGI middleware of the writer: notes of what was passed on what the worker's guard has noted.
+class _Relay:
+    """One request on its way to the writer, and its answer on the way back."""
 
-    Parameters
-    ----------
-    app
-        What answers.
-    """
+    def __init__(self, stream: MessageStream[ToForwarder], scope: Scope, receive: Receive) -> None:
+        self._stream = stream
+        self._scope = scope
+        self._receive = receive
+        self._wanted = asyncio.Event()
+        self._sent = self._answered = False
+        self.begun = False
+        """Whether the answer has begun."""
+        self.left = False
+        """Whether the client went before its answer had ended."""
+        self.refusal: Problem | None = None
+        """Why the rest of the request's body was not read."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    @property
+    def complete(self) -> bool:
+        """Whether request and answer have passed to their end."""
+        return self._sent and self._answered
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        for name, value in scope["headers"]:
-            if name == GUARDS_OWN:
-                scope[MAY_NOT_TEACH] = value.decode()
-        await self.app(scope, receive, send)
+    async def answer(self, send: Send) -> None:
+        """Send the request as it is received, and the answer as it comes.
+
+        Raises
+        ------
+        ConnectionError, ChannelError
+            Where the connection ended before the answer.
+        """
+        sending = asyncio.create_task(self._send_request())
+        try:
+            while not self._answered:
+                match await self._stream.read():
+                    case BodyWanted():
+                        self._wanted.set()
+                    case AnswerStart(status, headers):
+                        self.begun = True
+                        await send({"type": "http.response.start", "status": status, "headers": headers})
+                    case AnswerPart(body, more):
+                        self._answered = not more
+                        await send({"type": "http.response.body", "body": body, "more_body": more})
+        finally:
+            sending.cancel()
+            with suppress(asyncio.CancelledError):
+                await sending
+
+    async def _send_request(self) -> None:
+        """Send the request; then see whether the client goes."""
+        try:
+            await self._send_parts()
+            self._sent = True
+            await self._receive()  # the client's going, or the answer's end
+            raise ClientDisconnect
+        except ClientDisconnect:
+            if not self._answered:
+                self.left = True
+                self._stream.abort()
+        except Problem as problem:  # the rest of the body is not to be read
+            self.refusal = problem
+            self._stream.abort()
+        except ConnectionError:  # who waits for the answer meets it too
+            pass
+
+    async def _send_parts(self) -> None:
+        request = _forwarded(self._scope)
+        head = [request]
+        if request.expects_continue:  # the client is told to send its body when the writer wants it
+            await self._stream.write(request)
+            await self._wanted.wait()
+            head = []
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            body, more = memoryview(message.get("body", b"")), message.get("more_body", False)
+            await self._stream.write(*head, BodyPart(body, more))
+            head = []
 
 
-def _head(scope: Scope) -> bytes:
-    """Return a request's head as it is passed on."""
-    target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
-    lines = [b"%b %b HTTP/1.1" % (scope["method"].encode(), target)]
-    lines += [
-        b"%b: %b" % header
-        for header in scope["headers"]
-        if header[0] not in HOP_BY_HOP and header[0] != GUARDS_OWN
-    ]
-    if MAY_NOT_TEACH in scope:
-        lines.append(b"%b: %b" % (GUARDS_OWN, scope[MAY_NOT_TEACH].encode()))
-    if _chunked(scope):
-        lines.append(b"transfer-encoding: chunked")
-    return b"\r\n".join([*lines, b"", b""])
-
-
-def _expects(scope: Scope) -> bool:
-    return any(name == b"expect" and value.lower() == b"100-continue" for name, value in scope["headers"])
-
-
-def _chunked(scope: Scope) -> bool:
-    return any(name == b"transfer-encoding" for name, _ in scope["headers"])
-
-
-async def _end(sending: asyncio.Task[None]) -> None:
-    if not sending.done():
-        sending.cancel()
-    with suppress(asyncio.CancelledError):
-        await sending
+def _forwarded(scope: Scope) -> ForwardedRequest:
+    return ForwardedRequest(
+        scope["method"],
+        scope["path"],
+        scope["raw_path"],
+        scope["query_string"],
+        scope["http_version"],
+        scope["scheme"],
+        scope["headers"],
+        scope.get(MAY_NOT_TEACH),
+    )

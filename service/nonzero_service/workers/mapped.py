@@ -6,42 +6,30 @@ import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression
 from nonzero.batches.ids import Ids
+from nonzero_service.journal.codec import decode_batch, encode_batch
 from nonzero_service.models.names import LOOK
-from nonzero_service.storage.codec import decode_batch, encode_batch
+from nonzero_service.workers.messages import KeepImpressions
 
-__all__ = ["Impressions", "Keep", "MappedModel", "MappedModels"]
+__all__ = ["Keep", "MappedModel", "MappedModels", "decoded_impressions"]
 
-Keep = Callable[[str, bytes], Awaitable[None]]
-"""Sends impressions of a model to the writer, and returns when they are kept."""
+Keep = Callable[[KeepImpressions], Awaitable[None]]
+"""Sends impressions to the writer, and returns when they are kept."""
 
 
-class Impressions(msgspec.Struct):
-    """What was predicted with ids, on its way to the writer."""
-
-    batch: bytes
-    """As the journal encodes batches."""
-    text: bytes
-    ends: bytes
-    """int64[n + 1]: where in `text` the ids are."""
-    given: bytes
-    """bool[n]: which examples have one."""
-    probabilities: bytes
-    """float32[n]."""
-    media: str
-    shown: bytes
-    """The beginning of the body, for the names in it."""
-
-    def decoded(self) -> tuple[Batch, NDArray[np.float32]]:
-        """Return the batch, with its ids, and its probabilities."""
-        ids = Ids(self.text, np.frombuffer(self.ends, np.int64), np.frombuffer(self.given, np.bool_))
-        batch = replace(decode_batch(self.batch), ids=ids)
-        return batch, np.frombuffer(self.probabilities, np.float32)
+def decoded_impressions(impressions: KeepImpressions) -> tuple[Batch, NDArray[np.float32]]:
+    """Return the batch, with its ids, and what was predicted."""
+    ids = Ids(
+        impressions.text,
+        np.frombuffer(impressions.ends, np.int64),
+        np.frombuffer(impressions.given, np.bool_),
+    )
+    batch = replace(decode_batch(impressions.batch), ids=ids)
+    return batch, np.frombuffer(impressions.probabilities, np.float32)
 
 
 class MappedModel:
@@ -51,7 +39,7 @@ class MappedModel:
         self.name = name
         self.model = model
         self._keep = keep
-        self._kept: list[Impressions] = []
+        self._kept: list[KeepImpressions] = []
         self._media, self._shown = "", b""
 
     @property
@@ -72,7 +60,8 @@ class MappedModel:
         """Note what was predicted with ids; from any thread."""
         ids = Ids.of(batch.ids or ())
         self._kept.append(
-            Impressions(
+            KeepImpressions(
+                self.name,
                 encode_batch(batch),
                 ids.text,
                 ids.ends.tobytes(),
@@ -87,7 +76,7 @@ class MappedModel:
     async def synced(self) -> None:
         """Return when the writer has kept what was noted."""
         while self._kept:
-            await self._keep(self.name, msgspec.msgpack.encode(self._kept.pop(0)))
+            await self._keep(self._kept.pop(0))
 
 
 class MappedModels:
@@ -131,7 +120,7 @@ class MappedModels:
         del self._models[name]
         return False
 
-    def sweep(self) -> None:
+    def unmap_withdrawn(self) -> None:
         """Let go of the models that were withdrawn."""
         for name in list(self._models):
             self.has(name)

@@ -24,21 +24,22 @@ from nonzero_service.server import LAST_SECONDS, Server, end_now
 from nonzero_service.service import Parts
 from nonzero_service.settings import Settings
 from nonzero_service.warming import warm_up
-from nonzero_service.workers.bond import end_with_writer
 from nonzero_service.workers.channel import Channel, receive
 from nonzero_service.workers.forwarding import Forwarder
 from nonzero_service.workers.mapped import MappedModels
 from nonzero_service.workers.messages import (
-    Begin,
     Connect,
     FromWriter,
-    Offer,
+    KeepImpressions,
+    MapModel,
     Ping,
     Pong,
     Ready,
+    StartWorker,
     Stop,
-    Sweep,
+    UnmapModels,
 )
+from nonzero_service.workers.parent_death import end_with_writer
 
 __all__ = ["main"]
 
@@ -56,21 +57,20 @@ class Worker(Server):
 
     Parameters
     ----------
-    begin
+    start
         What the writer says first.
     channel
         The socket to the writer.
     """
 
-    def __init__(self, begin: Begin, channel: socket.socket) -> None:
-        self.number = begin.number
+    def __init__(self, start: StartWorker, channel: socket.socket) -> None:
+        self.number = start.number
         self.counts = Counts()
-        settings = Settings(**begin.settings)
+        settings = Settings(**start.settings)
         self.models = MappedModels(self._keep, settings.recalibration == "on")
         self.counts.conflicts = self.models.take_conflicts
         self._socket = channel
-        self._to_writer = Forwarder(lambda sock: self._connect(sock, reports=False), self.counts)
-        self._reporting = Forwarder(lambda sock: self._connect(sock, reports=True), self.counts)
+        self._to_writer = Forwarder(lambda sock: self._channel.send(Connect(), sock.fileno()), self.counts)
         self._silent = 0
         self._log = structlog.get_logger("workers")
         dispatcher = self._dispatcher(settings)
@@ -85,7 +85,7 @@ class Worker(Server):
     # -- beginning and ending --------------------------------------------------------------------------
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to listen, when everything that a prediction runs was run once."""
+        """Start to listen, when everything that a prediction runs was run once."""
         self._channel: Channel[FromWriter] = Channel(self._socket, FromWriter, self._heard, self._alone)
         self._watching = asyncio.create_task(self._watch())
         await asyncio.to_thread(warm_up)
@@ -99,6 +99,7 @@ class Worker(Server):
         await uvicorn.Server.shutdown(self, sockets)
         self._watching.cancel()
         self._tell_counts(0)
+        self._to_writer.close()
         self._channel.close()
         self._bodies.close()
 
@@ -115,21 +116,17 @@ class Worker(Server):
                     "the writer does not answer; what needs it is refused",
                     seconds=round(SILENT_TICKS * TICK_SECONDS),
                 )
-                self._refuse(True)
-
-    def _refuse(self, refusing: bool) -> None:
-        self._to_writer.refuse(refusing)
-        self._reporting.refuse(refusing)
+                self._to_writer.refuse(True)
 
     # -- what the writer says --------------------------------------------------------------------------
 
     def _heard(self, message: FromWriter, descriptors: list[int]) -> None:
-        if len(descriptors) != isinstance(message, Offer):
+        if len(descriptors) != isinstance(message, MapModel):
             for one in descriptors:
                 os.close(one)
             raise ChannelError(f"{type(message).__name__} came with {len(descriptors)} descriptors")
         match message:
-            case Offer(name):
+            case MapModel(name):
                 try:
                     self.models.map(name, descriptors[0])
                 except OSError as error:
@@ -138,12 +135,12 @@ class Worker(Server):
                         model=name,
                         reason=logs.described(error),
                     )
-            case Sweep():
-                self.models.sweep()
+            case UnmapModels():
+                self.models.unmap_withdrawn()
             case Ping(number):
                 if self._silent >= SILENT_TICKS:
                     self._log.info("the writer answers again")
-                    self._refuse(False)
+                    self._to_writer.refuse(False)
                 self._silent = 0
                 self._tell_counts(number)
             case Stop():
@@ -151,10 +148,7 @@ class Worker(Server):
 
     # -- what it is told -------------------------------------------------------------------------------
 
-    def _connect(self, sock: socket.socket, reports: bool) -> None:
-        self._channel.send(Connect(reports), sock.fileno())
-
-    async def _keep(self, model: str, impressions: bytes) -> None:
+    async def _keep(self, impressions: KeepImpressions) -> None:
         """Have the writer keep what was predicted with ids.
 
         Raises
@@ -162,11 +156,9 @@ class Worker(Server):
         Problem
             What the writer answers where it cannot; but a model that was deleted meanwhile keeps nothing.
         """
-        status, answer = await self._reporting.post(f"/impressions/{model}", impressions)
-        if status not in (200, 404):
-            raise Problem(
-                status, msgspec.json.decode(answer, type=str), headers=RETRY if status == 503 else ()
-            )
+        kept = await self._to_writer.keep(impressions)
+        if kept.status not in (200, 404):
+            raise Problem(kept.status, kept.detail, headers=RETRY if kept.status == 503 else ())
 
     def _tell_counts(self, number: int) -> None:
         """Answer a ping; what cannot go at once is kept for the next."""
@@ -183,9 +175,9 @@ def main() -> None:
     received = receive(channel)
     if not received.message or not received.whole:  # the writer has ended; or there is no descriptor free
         sys.exit(1)
-    begin = msgspec.msgpack.decode(received.message, type=Begin)
-    settings = Settings(**begin.settings)
-    logs.configure(settings.log_level, settings.log_format, worker=begin.number)
-    worker = Worker(begin, channel)
+    start = msgspec.msgpack.decode(received.message, type=StartWorker)
+    settings = Settings(**start.settings)
+    logs.configure(settings.log_level, settings.log_format, worker=start.number)
+    worker = Worker(start, channel)
     worker.run(sockets=[socket.socket(fileno=descriptor) for descriptor in received.descriptors])
     sys.exit(0 if worker.failure is None else 1)

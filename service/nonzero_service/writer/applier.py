@@ -13,9 +13,9 @@ from nonzero import Batch, LogisticRegression
 from nonzero.persistence.copying import GradualCopy
 from nonzero_service.impressions.joined import References
 from nonzero_service.incidental import incidentally
+from nonzero_service.journal.errors import OutcomeUnknownError
+from nonzero_service.journal.journal import Journal
 from nonzero_service.logs import described
-from nonzero_service.storage.errors import OutcomeUnknownError
-from nonzero_service.storage.journal import Journal
 from nonzero_service.writer.entries import held_examples
 from nonzero_service.writer.results import Results
 from nonzero_service.writer.work import (

@@ -11,9 +11,9 @@ from nonzero import Schema
 from nonzero_service.errors import GivenUpError, NotHeldError
 from nonzero_service.impressions.joined import References
 from nonzero_service.incidental import incidentally
-from nonzero_service.storage.errors import DiskFullError, JournalBusyError
-from nonzero_service.storage.journal import Journal
-from nonzero_service.storage.rows import Entry
+from nonzero_service.journal.chain import Entry
+from nonzero_service.journal.errors import DiskFullError, JournalBusyError
+from nonzero_service.journal.journal import Journal
 from nonzero_service.writer.entries import resume_entry
 from nonzero_service.writer.group_rows import GroupRows
 from nonzero_service.writer.micro_batch import Meets, MicroBatch

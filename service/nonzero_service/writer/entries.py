@@ -25,10 +25,10 @@ import msgspec
 from nonzero import Batch, LogisticRegression
 from nonzero_service.impressions import joined
 from nonzero_service.impressions.joined import References, decode_joined, encode_joined
-from nonzero_service.storage.codec import VERSION, encode_batch
-from nonzero_service.storage.errors import BodyError
-from nonzero_service.storage.keys import KeyRecord
-from nonzero_service.storage.rows import Entry, Row
+from nonzero_service.journal.chain import Entry, JournalRow
+from nonzero_service.journal.codec import VERSION, encode_batch
+from nonzero_service.journal.errors import BodyError
+from nonzero_service.journal.keys import KeyRecord
 
 __all__ = [
     "Pause",
@@ -53,7 +53,7 @@ __all__ = [
 
 S = TypeVar("S")
 
-RowReader = Callable[[int], Iterator[Row]]
+RowReader = Callable[[int], Iterator[JournalRow]]
 """Reads the journal's rows from a position on."""
 
 
@@ -133,7 +133,7 @@ def resume_entry(since: int, *, discard: bool, examples: int) -> Entry:
     return Entry("resume", 1, msgspec.json.encode(Resumption(since, discard)), 0 if discard else examples)
 
 
-def start_of(row: Row) -> Start:
+def start_of(row: JournalRow) -> Start:
     """Read a ``settings`` row.
 
     Raises
@@ -148,7 +148,7 @@ def start_of(row: Row) -> Start:
     return _decode(row, Start, "does not say what the model starts from")
 
 
-def resumption_of(row: Row) -> Resumption:
+def resumption_of(row: JournalRow) -> Resumption:
     """Read a ``resume`` row.
 
     Raises
@@ -159,7 +159,7 @@ def resumption_of(row: Row) -> Resumption:
     return _decode(row, Resumption, "does not say what is resumed")
 
 
-def remedy_of(row: Row) -> dict[str, Any]:
+def remedy_of(row: JournalRow) -> dict[str, Any]:
     """Read a ``remedy`` row.
 
     Raises
@@ -170,7 +170,7 @@ def remedy_of(row: Row) -> dict[str, Any]:
     return _decode(row, dict[str, Any], "is no remedy of this model")
 
 
-def _decode(row: Row, kind: type[S], fault: str) -> S:
+def _decode(row: JournalRow, kind: type[S], fault: str) -> S:
     try:
         return msgspec.json.decode(row.body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

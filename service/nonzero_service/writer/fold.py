@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from nonzero import BatchError, LogisticRegression, SettingsError
 from nonzero_service.impressions.joined import decode_joined
-from nonzero_service.storage.codec import decode_batch
-from nonzero_service.storage.errors import BodyError, PrunedError
-from nonzero_service.storage.rows import Row
+from nonzero_service.journal.chain import JournalRow
+from nonzero_service.journal.codec import decode_batch
+from nonzero_service.journal.errors import BodyError, PrunedError
 from nonzero_service.writer.entries import RowReader, held_examples, remedy_of, resumption_of, start_of
 
 __all__ = ["apply"]
 
 
-def apply(model: LogisticRegression, row: Row, rows: RowReader | None = None) -> None:
+def apply(model: LogisticRegression, row: JournalRow, rows: RowReader | None = None) -> None:
     """Apply one row to the model that the rows before it gave.
 
     Parameters
@@ -54,7 +54,7 @@ def apply(model: LogisticRegression, row: Row, rows: RowReader | None = None) ->
             _resume(model, row, rows)
 
 
-def _learn(model: LogisticRegression, row: Row) -> None:
+def _learn(model: LogisticRegression, row: JournalRow) -> None:
     try:
         batch = decode_batch(row.body) if row.kind == "batch" else decode_joined(row.body)[0]
         if len(batch) != row.count:
@@ -64,14 +64,14 @@ def _learn(model: LogisticRegression, row: Row) -> None:
         raise BodyError(f"position {row.position} cannot be learned from: {error}") from error
 
 
-def _remedy(model: LogisticRegression, row: Row) -> None:
+def _remedy(model: LogisticRegression, row: JournalRow) -> None:
     try:
         model.apply_remedy(remedy_of(row))
     except SettingsError as error:
         raise BodyError(f"position {row.position} is no remedy of this model: {error}") from error
 
 
-def _resume(model: LogisticRegression, row: Row, rows: RowReader | None) -> None:
+def _resume(model: LogisticRegression, row: JournalRow, rows: RowReader | None) -> None:
     resume, before = resumption_of(row), model.examples
     if resume.discard:
         return
@@ -97,7 +97,7 @@ def _resume(model: LogisticRegression, row: Row, rows: RowReader | None) -> None
         )
 
 
-def _check_start(model: LogisticRegression, row: Row) -> None:
+def _check_start(model: LogisticRegression, row: JournalRow) -> None:
     start = start_of(row)
     if start.settings != model.settings or start.digest != model.digest():
         raise BodyError(

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from nonzero import Batch
 from nonzero_service.impressions.joined import References
-from nonzero_service.storage.keys import KeyRecord
-from nonzero_service.storage.rows import Entry
+from nonzero_service.journal.chain import Entry
+from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.writer.entries import batch_entry, held_entry, joined_entry, trip_entry
 from nonzero_service.writer.pause import PauseState
 from nonzero_service.writer.work import Learn

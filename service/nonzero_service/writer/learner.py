@@ -22,9 +22,9 @@ from nonzero import Batch, BatchError, LogisticRegression
 from nonzero.batches.batch import MAX_WEIGHT
 from nonzero_service.errors import ClosedError, QueueFullError
 from nonzero_service.impressions.joined import References
-from nonzero_service.storage.journal import Journal
-from nonzero_service.storage.keys import KeyRecord
-from nonzero_service.storage.rows import MAX_BODY, Entry
+from nonzero_service.journal.chain import MAX_BODY, Entry
+from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.writer.applier import Applier
 from nonzero_service.writer.committer import Committer
 from nonzero_service.writer.micro_batch import MicroBatch, Waiter

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import TypeGuard
 
-from nonzero_service.storage.errors import JournalBusyError, JournalError, OutcomeUnknownError
+from nonzero_service.journal.errors import JournalBusyError, JournalError, OutcomeUnknownError
 from nonzero_service.writer.work import Outcome, Work
 
 __all__ = ["Results"]
@@ -53,7 +53,7 @@ class Results:
         ----------
         error
             What was raised: what is not the journal's own becomes the cause of an
-            :class:`~nonzero_service.storage.errors.OutcomeUnknownError`, whatever it says of itself.
+            :class:`~nonzero_service.journal.errors.OutcomeUnknownError`, whatever it says of itself.
         works
             What is told of it.
         """

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from nonzero import Batch, LogisticRegression
 from nonzero_service.impressions.joined import References
-from nonzero_service.storage.keys import KeyRecord
-from nonzero_service.storage.rows import Entry
+from nonzero_service.journal.chain import Entry
+from nonzero_service.journal.keys import KeyRecord
 
 __all__ = [
     "Applied",

@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 
 from nonzero import LogisticRegression
-from nonzero_service.storage.reader import JournalReader
+from nonzero_service.journal.reader import JournalReader
 from nonzero_service.writer.fold import apply
 
 Start = Callable[..., Any]

@@ -45,7 +45,7 @@ LEARNING: Final = tuple(
     SERVICE + place
     for place in (
         "writer/",
-        "storage/",
+        "journal/",
         "impressions/",
         "models/",
         "api/updates.py",

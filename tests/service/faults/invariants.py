@@ -12,9 +12,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from nonzero import LogisticRegression
+from nonzero_service.journal.keys import KeyRecord
+from nonzero_service.journal.reader import JournalReader
 from nonzero_service.models.recovery import recover
-from nonzero_service.storage.keys import KeyRecord
-from nonzero_service.storage.reader import JournalReader
 from nonzero_service.writer import fold
 from nonzero_service.writer.entries import start_of
 from service.faults.clients import Clients

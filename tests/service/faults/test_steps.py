@@ -21,10 +21,10 @@ import pytest
 from nonzero import AdaGrad, Batch, LogisticRegression
 from nonzero_service.impressions.rules import Rules
 from nonzero_service.impressions.store import Impressions
+from nonzero_service.journal.errors import OutcomeUnknownError
 from nonzero_service.models.registry import Models
 from nonzero_service.problems import problem_of
 from nonzero_service.settings import Settings
-from nonzero_service.storage.errors import OutcomeUnknownError
 from reporting import Figure
 from service.faults.steps import WANTS, failing
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from nonzero import Batch, LogisticRegression
-from nonzero_service.storage.journal import Journal
-from nonzero_service.storage.reader import JournalReader
+from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.reader import JournalReader
 from nonzero_service.writer.entries import remedy_entry, settings_entry
 from nonzero_service.writer.fold import apply
 from nonzero_service.writer.learner import Learner

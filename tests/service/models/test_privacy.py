@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from nonzero import Batch
+from nonzero_service.journal.files import keep_private
 from nonzero_service.models.registry import Models
 from nonzero_service.settings import Settings
-from nonzero_service.storage.files import keep_private
 
 
 @pytest.fixture

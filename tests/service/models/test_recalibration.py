@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from nonzero import AdaGrad, LogisticRegression
-from nonzero_service.storage.reader import JournalReader
-from nonzero_service.storage.snapshots import Snapshots
+from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.snapshots import SnapshotFolder
 from nonzero_service.writer.fold import apply
 
 Start = Callable[..., Any]
@@ -66,6 +66,5 @@ def test_a_map_is_begun_learned_in_shadow_and_used(start: Start, tmp_path: Path)
             kinds.append(row.kind)
             apply(model, row, reader.read)
     assert kinds.count("recalibration") == 1
-    assert (
-        LogisticRegression.load(Snapshots(directory / "snapshots").all()[0].path).digest() == model.digest()
-    )
+    [newest, *_] = SnapshotFolder(directory / "snapshots").all()
+    assert LogisticRegression.load(newest.path).digest() == model.digest()

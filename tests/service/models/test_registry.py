@@ -15,9 +15,9 @@ import structlog
 
 from nonzero import FTRL, AdaGrad, Batch, LogisticRegression, SettingsError
 from nonzero.persistence import snapshot
+from nonzero_service.journal.errors import JournalDamagedError, LockedError
 from nonzero_service.models.registry import Models
 from nonzero_service.settings import Settings
-from nonzero_service.storage.errors import JournalDamagedError, LockedError
 
 FILE = {"content-type": "application/vnd.safetensors"}
 

@@ -12,8 +12,8 @@ import pytest
 
 from command_line import nonzero
 from nonzero import LogisticRegression, formats
-from nonzero_service.storage.journal import Journal
-from nonzero_service.storage.reader import JournalReader
+from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.reader import JournalReader
 from nonzero_service.writer import fold
 from nonzero_service.writer.entries import batch_entry, settings_entry
 from service.conftest import ServiceProcess

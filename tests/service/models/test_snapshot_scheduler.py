@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from nonzero import LogisticRegression
-from nonzero_service.storage.reader import JournalReader
-from nonzero_service.storage.snapshots import Snapshots
+from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.snapshots import SnapshotFolder
 
 Start = Callable[..., Any]
 PATH = "/v1/models/default"
@@ -32,7 +32,7 @@ def until(true: Callable[[], bool], seconds: float = 60) -> None:
 
 
 def has_snapshot(directory: Path, position: int) -> bool:
-    return any(snapshot.position == position for snapshot in Snapshots(directory / "snapshots").all())
+    return any(snapshot.position == position for snapshot in SnapshotFolder(directory / "snapshots").all())
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_they_are_taken_when_due_and_the_journal_is_pruned(
             until(partial(has_snapshot, directory, 2 + seed))
         with JournalReader(directory) as reader:
             until(lambda: reader.base.position > 1)
-            assert reader.base.position <= Snapshots(directory / "snapshots").all()[1].position
+            assert reader.base.position <= SnapshotFolder(directory / "snapshots").all()[1].position
         examples = client.get(PATH).json()["sequence"]
     running.process.kill()
     running.process.wait()
@@ -65,7 +65,7 @@ def test_all_rows_are_kept_where_asked_for(start: Start, tmp_path: Path) -> None
             update(client, 50, seed)
             client.post(f"{PATH}/snapshots")
     assert running.stop() == 0
-    snapshots = Snapshots(directory / "snapshots")
+    snapshots = SnapshotFolder(directory / "snapshots")
     assert len(snapshots.all()) == 2
     before = LogisticRegression.load(snapshots.all()[0].path).digest()
     for snapshot in snapshots.all():

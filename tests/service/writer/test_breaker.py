@@ -19,9 +19,9 @@ from nonzero_service.impressions.joined import References
 from nonzero_service.impressions.rules import Rules
 from nonzero_service.impressions.segment import State
 from nonzero_service.impressions.store import Impressions
+from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.snapshots import SnapshotFolder
 from nonzero_service.models.inspecting import inspect_model
-from nonzero_service.storage.reader import JournalReader
-from nonzero_service.storage.snapshots import Snapshots
 from nonzero_service.writer.breaker import Bounds, Breaker
 from nonzero_service.writer.fold import apply
 from real_data import unpacked
@@ -246,7 +246,7 @@ def test_what_comes_of_a_pause(start: Start, tmp_path: Path, discard: bool) -> N
     parts = [calm, jump.rows(0, accepted)] if discard else [calm, jump, last, last]
     for part in [*parts, after]:
         expected.learn(part)
-    saved = LogisticRegression.load(Snapshots(directory / "snapshots").all()[0].path)
+    saved = LogisticRegression.load(SnapshotFolder(directory / "snapshots").all()[0].path)
     assert saved.digest() == folded(directory).digest() == expected.digest()
 
 
@@ -263,7 +263,7 @@ def test_a_start_folds_a_pause_and_its_end_as_they_were(start: Start, tmp_path: 
     assert start(**settings).until_ready().stop() == 0
     expected = LogisticRegression(12, AdaGrad(0.1))
     expected.learn(Batch.concatenate([calm, jump]))
-    saved = LogisticRegression.load(Snapshots(directory / "snapshots").all()[0].path)
+    saved = LogisticRegression.load(SnapshotFolder(directory / "snapshots").all()[0].path)
     assert saved.digest() == expected.digest()
 
 

@@ -16,9 +16,9 @@ import structlog
 from nonzero import AdaGrad, Batch, LogisticRegression
 from nonzero.persistence.copying import GradualCopy
 from nonzero_service.impressions.joined import References
-from nonzero_service.storage.errors import OutcomeUnknownError
-from nonzero_service.storage.journal import Journal
-from nonzero_service.storage.keys import KeyRecord
+from nonzero_service.journal.errors import OutcomeUnknownError
+from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.writer.applier import Applier
 from nonzero_service.writer.breaker import Bounds, Breaker
 from nonzero_service.writer.committer import Committer

@@ -15,10 +15,10 @@ from nonzero import AdaGrad, Batch, BatchError, LogisticRegression, Schema
 from nonzero.formats.json_bodies import parse_body
 from nonzero_service.errors import ClosedError, GivenUpError, QueueFullError
 from nonzero_service.impressions.joined import References
-from nonzero_service.storage.errors import DiskFullError, OutcomeUnknownError
-from nonzero_service.storage.journal import Journal
-from nonzero_service.storage.keys import KeyRecord
-from nonzero_service.storage.reader import JournalReader
+from nonzero_service.journal.errors import DiskFullError, OutcomeUnknownError
+from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.keys import KeyRecord
+from nonzero_service.journal.reader import JournalReader
 from nonzero_service.writer.committer import Committer
 from nonzero_service.writer.entries import settings_entry, trip_entry
 from nonzero_service.writer.fold import apply
