@@ -32,21 +32,6 @@ __all__ = [
 
 TEMPLATE: Final = "#/components/schemas/{model}"
 
-BY_HAND: Final[tuple[type[BaseModel], ...]] = (
-    schemas.Example,
-    schemas.Examples,
-    schemas.Explanation,
-    schemas.Label,
-    schemas.Labelled,
-    schemas.Labels,
-    schemas.NewModel,
-    schemas.Predictions,
-    schemas.Problem,
-    schemas.ProgressLine,
-    schemas.Updated,
-)
-"""Wire types that only what is written here refers to."""
-
 REASONS: Final = {
     400: "The body cannot be read.",
     401: "There is no token, or one that is not known.",
@@ -183,10 +168,12 @@ def describe(app: FastAPI, table: RouteTable, *, guarded: bool) -> Callable[[], 
                 schema = get_openapi(
                     title=app.title, version=app.version, description=app.description, routes=app.routes
                 )
+            # Of most wire types only what is written by hand here knows, and the framework nothing.
+            types = [one for one in vars(schemas).values() if isinstance(one, type)]
             _, definitions = models_json_schema(
-                [(model, "validation") for model in BY_HAND], ref_template=TEMPLATE
+                [(one, "validation") for one in types if issubclass(one, BaseModel)], ref_template=TEMPLATE
             )
-            schema["components"]["schemas"].update(definitions["$defs"])
+            schema["components"]["schemas"] = definitions["$defs"] | schema["components"]["schemas"]
             if guarded:
                 schema["components"]["securitySchemes"] = {"token": BEARER}
             for path, methods in schema["paths"].items():

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import zlib
-from abc import ABC, abstractmethod
 from typing import Final
 
 import zstandard
@@ -35,23 +34,29 @@ READ: Final = ("gzip", "zstd")
 TAKEN: Final = ((b"accept-encoding", b"gzip, zstd"),)
 
 
-class Decoder(ABC):
-    """Decodes one body: :meth:`offer` its bytes, :meth:`read` while :attr:`more`, and :meth:`finish`."""
+class Decoder:
+    """Decodes one body: :meth:`offer` its bytes, :meth:`read` while :attr:`more`, and :meth:`finish`.
 
-    @abstractmethod
+    This one, of a body that is not encoded, hands its chunks on and never copies them.
+    """
+
+    def __init__(self) -> None:
+        self._chunks: list[Chunk] = []
+
     def offer(self, chunks: list[Chunk]) -> None:
         """Take more of the body; all that was offered before must have been read."""
+        self._chunks = chunks
 
     @property
-    @abstractmethod
     def more(self) -> bool:
         """Whether there may be something to read."""
+        return bool(self._chunks)
 
-    @abstractmethod
     def read(self) -> list[Chunk]:
         """Return the next plain bytes, in chunks as they are there."""
+        chunks, self._chunks = self._chunks, []
+        return chunks
 
-    @abstractmethod
     def finish(self) -> None:
         """Check that the body ended where it may.
 
@@ -62,31 +67,7 @@ class Decoder(ABC):
         """
 
 
-class Plain(Decoder):
-    """A body that is not encoded: its chunks are handed on, never copied."""
-
-    def __init__(self) -> None:
-        self._chunks: list[Chunk] = []
-
-    def offer(self, chunks: list[Chunk]) -> None:
-        """Take chunks."""
-        self._chunks = chunks
-
-    @property
-    def more(self) -> bool:
-        """Whether there are chunks."""
-        return bool(self._chunks)
-
-    def read(self) -> list[Chunk]:
-        """Return the chunks as they are."""
-        chunks, self._chunks = self._chunks, []
-        return chunks
-
-    def finish(self) -> None:
-        """Accept any end."""
-
-
-class PlainText(Plain):
+class PlainText(Decoder):
     """Text that is not encoded; what a client has compressed and not said so is refused, as no text is so."""
 
     def __init__(self) -> None:
@@ -249,7 +230,7 @@ def decoder_of(encoding: str, *, text: bool = True) -> Decoder:
     """
     match encoding:
         case "" | "identity":
-            return PlainText() if text else Plain()
+            return PlainText() if text else Decoder()
         case "gzip" | "x-gzip":
             return Gzip()
         case "zstd":

@@ -115,7 +115,7 @@ class RequestPipeline:
         admission = cycle.admission
         assert admission is not None  # noqa: S101 - it was let in
         task = self._loop.create_task(cycle.run(self._context.dispatcher))
-        self._task = task if admission.work in ("predict", "update") else None
+        self._task = task if cycle.scope["target"].need.work in ("predict", "update") else None
         tasks = self._server.tasks
         tasks.add(task)
 

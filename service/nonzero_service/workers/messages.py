@@ -92,7 +92,7 @@ class ForwardedRequest(msgspec.Struct, tag=True):
     scheme: str
     headers: list[tuple[bytes, bytes]]
     may_not_teach: str | None
-    """What the worker's guard has noted under :data:`~nonzero_service.front.access.MAY_NOT_TEACH`."""
+    """What the worker's guard has noted under :data:`~nonzero_service.http.guard.MAY_NOT_TEACH`."""
 
     @property
     def expects_continue(self) -> bool:
