@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nonzero import Batch
-from nonzero.batches.batch import MAX_WEIGHT
+from nonzero.batches.limits import MAX_WEIGHT
 from nonzero.formats import Parsed
 from nonzero_service.bodies.body_reader import Chunk
 from nonzero_service.bodies.json_bodies import bad_examples

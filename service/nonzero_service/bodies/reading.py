@@ -17,7 +17,6 @@ from starlette.types import Receive
 
 from nonzero import Batch, Schema, formats
 from nonzero.formats import Parsed
-from nonzero.sources.examples import without
 from nonzero_service.bodies.body_reader import BodyReader, Chunk, read_whole
 from nonzero_service.bodies.content import Content
 from nonzero_service.bodies.decoding import PIECE, Decoder, check_text, decoder_of
@@ -253,13 +252,9 @@ def _decoded(decoder: Decoder, body: bytes, limit: int) -> bytes | None:
 
 def within(parsed: Parsed, most: int) -> Parsed:
     """Make errors of the rows with too many features."""
-    batch = parsed.batch
-    if batch.nnz <= most:
+    if parsed.batch.nnz <= most:
         return parsed
-    counts = np.diff(batch.indptr)
-    refused = counts > most
-    if not refused.any():
-        return parsed
-    return without(
-        parsed, refused, lambda row: f"it has {counts[row]} features; an example has at most {most}"
+    counts = np.diff(parsed.batch.indptr)
+    return parsed.without(
+        counts > most, lambda row: f"it has {counts[row]} features; an example has at most {most}"
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from nonzero import Schema
-from nonzero.fields.unseen import nearest
+from nonzero.diagnostics.unseen import nearest
 
 __all__ = ["conflicts_said", "unseen_said"]
 
@@ -33,7 +33,7 @@ def unseen_said(left: Mapping[str, str], known: list[str]) -> Iterator[str]:
     Parameters
     ----------
     left
-        The fields, and who names each, as :attr:`nonzero.fields.unseen.Unseen.left`.
+        The fields, and who names each, as :attr:`nonzero.diagnostics.unseen.Unseen.left`.
     known
         Names of fields that came.
     """

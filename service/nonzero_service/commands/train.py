@@ -12,9 +12,9 @@ from typing import Any
 import click
 
 from nonzero import LogisticRegression
+from nonzero.diagnostics.unseen import Unseen, fields_of
 from nonzero.errors import InputError
 from nonzero.fields.schema import SEPARATORS
-from nonzero.fields.unseen import Unseen, fields_of
 from nonzero.sources.examples import read_examples, usable
 from nonzero.sources.files import Source
 from nonzero_service.commands.conflicts import conflicts_said, unseen_said

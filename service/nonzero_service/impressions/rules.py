@@ -8,7 +8,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.batches.batch import MAX_WEIGHT
+from nonzero.batches.limits import MAX_WEIGHT
 
 __all__ = ["COLD", "Keeping", "Rules"]
 

@@ -13,27 +13,7 @@ import numpy as np
 from nonzero.arithmetic.intrinsics import lane, load
 from nonzero.arithmetic.lanes import softplus
 from nonzero.compiled import inlined
-from nonzero.evidence.arrays import (
-    AGED,
-    CHALLENGERS,
-    FIELD_DIFFERENCE,
-    FIELD_DIFFERENCE2,
-    FIELD_RESIDUAL,
-    FIELD_VARIANCE,
-    FIELDS,
-    FIRST_EXAMPLE,
-    FIRST_TIME,
-    LAST_EXAMPLE,
-    LAST_TIME,
-    LIVE_RATE,
-    MAX_FIELDS,
-    MEASURED,
-    PARTS,
-    RATE,
-    SAMPLES,
-    SEEN,
-    STALLED,
-)
+from nonzero.kernels.evidence import arrays as ev
 from nonzero.rules.rows import slot, value
 
 __all__ = ["SAMPLE_SHIFT", "drawn", "observe_fields"]
@@ -66,13 +46,13 @@ def leading(groups, group, shares):
 def place_of(evidence, name, number, clock):
     """Where the sums of a field stand; -1 where there is no room for another."""
     place = np.intp(evidence.places[name])
-    if place < 0 and evidence.counters[FIELDS] < MAX_FIELDS:
-        place = np.intp(evidence.counters[FIELDS])
-        evidence.counters[FIELDS] += 1
+    if place < 0 and evidence.counters[ev.FIELDS] < ev.MAX_FIELDS:
+        place = np.intp(evidence.counters[ev.FIELDS])
+        evidence.counters[ev.FIELDS] += 1
         evidence.places[name] = place
         evidence.names[place] = name
-        evidence.fields[place, FIRST_EXAMPLE] = number
-        evidence.fields[place, FIRST_TIME] = clock
+        evidence.fields[place, ev.FIRST_EXAMPLE] = number
+        evidence.fields[place, ev.FIRST_TIME] = clock
     return place
 
 
@@ -102,24 +82,24 @@ def add_part(evidence, place, table, rates, i, x, residual, old, live, measuring
 @inlined
 def count_field(part, sums, gained, residual, curvature, measuring, number, clock):
     """Add to a field's sums what the live lane gained by it on an example, and forget its part."""
-    for k in range(SEEN, FIELD_VARIANCE + 1):
+    for k in range(ev.SEEN, ev.FIELD_VARIANCE + 1):
         sums[np.uintp(k)] *= MEMORY
-    sums[SAMPLES] += 1.0
-    sums[SEEN] += 1.0
-    sums[FIELD_DIFFERENCE] += gained
-    sums[FIELD_DIFFERENCE2] += gained * gained
-    sums[FIELD_RESIDUAL] += np.float64(residual)
-    sums[FIELD_VARIANCE] += curvature
+    sums[ev.SAMPLES] += 1.0
+    sums[ev.SEEN] += 1.0
+    sums[ev.FIELD_DIFFERENCE] += gained
+    sums[ev.FIELD_DIFFERENCE2] += gained * gained
+    sums[ev.FIELD_RESIDUAL] += np.float64(residual)
+    sums[ev.FIELD_VARIANCE] += curvature
     if measuring:
-        for k in range(MEASURED, STALLED + 1):
+        for k in range(ev.MEASURED, ev.STALLED + 1):
             sums[np.uintp(k)] *= MEMORY
-        sums[MEASURED] += 1.0
-        sums[RATE] += part[3] / part[2]
-        sums[LIVE_RATE] += part[4] / part[2]
-        sums[STALLED] += part[5] / part[2]
-    sums[LAST_EXAMPLE] = number
-    sums[LAST_TIME] = clock
-    for k in range(PARTS):
+        sums[ev.MEASURED] += 1.0
+        sums[ev.RATE] += part[3] / part[2]
+        sums[ev.LIVE_RATE] += part[4] / part[2]
+        sums[ev.STALLED] += part[5] / part[2]
+    sums[ev.LAST_EXAMPLE] = number
+    sums[ev.LAST_TIME] = clock
+    for k in range(ev.PARTS):
         part[np.uintp(k)] = 0.0
 
 
@@ -129,7 +109,7 @@ def observe_fields(
     r, m, p, complement, label, s, number, clock,
 ):  # fmt: skip
     """Write down of each field of an example what the live lane would have made of it."""
-    old, live = np.uintp(leading(groups, AGED, shares)), np.uintp(leading(groups, CHALLENGERS, shares))
+    old, live = np.uintp(leading(groups, ev.AGED, shares)), np.uintp(leading(groups, ev.CHALLENGERS, shares))
     lo, hi = rows.indptr[r], rows.indptr[r + 1]
     measuring = drawn(number, MEASURED_SHIFT)
     residual = -lane(complement, old) if label > ZERO else lane(p, old)

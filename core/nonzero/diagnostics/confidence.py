@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.insight.weights import mean_rates
+from nonzero.diagnostics.weights import mean_rates
 from nonzero.rules.optimizers import Rule
 
 __all__ = ["uncertainty"]

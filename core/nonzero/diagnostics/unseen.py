@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from nonzero.batches.batch import Batch
-from nonzero.batches.hashing import field_of
+from nonzero.fields.hashing import field_of
 
 __all__ = ["ENOUGH", "Unseen", "fields_of", "nearest"]
 

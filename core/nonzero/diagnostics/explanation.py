@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.insight.weights import mean_rates, mean_weights
+from nonzero.diagnostics.weights import mean_rates, mean_weights
 from nonzero.rules.optimizers import Rule
 
 __all__ = ["Explanation", "take_apart"]

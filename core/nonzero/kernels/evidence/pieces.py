@@ -16,31 +16,10 @@ import numpy as np
 
 from nonzero.arithmetic.lanes import exp, log
 from nonzero.compiled import inlined, outlined
-from nonzero.evidence.arrays import (
-    AGED,
-    BLOCKS,
-    CHALLENGERS,
-    CLICKS,
-    CLICKS2,
-    COUNT,
-    DIFFERENCE,
-    DIFFERENCE2,
-    GAINED,
-    LOSS,
-    LOSS2,
-    LOSS_CLICKS,
-    ORDINARY,
-    PIECE,
-    PIECES,
-    PIECES_A_BLOCK,
-    RECENT_PIECES,
-    RESIDUAL,
-    RESIDUAL2,
-    SUMS,
-)
-from nonzero.evidence.restarts import watch
-from nonzero.validation.progressive import LARGEST_WEIGHT, LEARNED, POSITIVE, PREDICTED
-from nonzero.validation.progressive import LOSS as LOSS_SUM
+from nonzero.kernels.evidence import arrays as ev
+from nonzero.kernels.evidence.restarts import watch
+from nonzero.kernels.progress import LARGEST_WEIGHT, LEARNED, POSITIVE, PREDICTED
+from nonzero.kernels.progress import LOSS as LOSS_SUM
 
 __all__ = ["put_away"]
 
@@ -71,20 +50,20 @@ def put_away(evidence, groups, shares, table, progress):
     """Write down a piece that is full, and follow whether the challengers are ahead."""
     piece, sums, lane_losses = evidence.piece, progress.sums, progress.lane_losses
     largest = sums[LARGEST_WEIGHT]
-    aged = group_loss(groups, AGED, evidence, lane_losses, largest)
-    challengers = group_loss(groups, CHALLENGERS, evidence, lane_losses, largest)
-    ordinary = group_loss(groups, ORDINARY, evidence, lane_losses, largest)
-    piece[COUNT] = np.float64(PIECE)
-    piece[LOSS] = sums[LOSS_SUM] - evidence.before[LOSS_SUM]
-    piece[CLICKS] = sums[POSITIVE] - evidence.before[POSITIVE]
-    piece[RESIDUAL] = sums[PREDICTED] - evidence.before[PREDICTED] - piece[CLICKS]
-    piece[DIFFERENCE] = aged - challengers
-    piece[GAINED] = aged - piece[LOSS]
-    piece[LOSS2] = piece[LOSS] * piece[LOSS]
-    piece[CLICKS2] = piece[CLICKS] * piece[CLICKS]
-    piece[LOSS_CLICKS] = piece[LOSS] * piece[CLICKS]
-    piece[RESIDUAL2] = piece[RESIDUAL] * piece[RESIDUAL]
-    piece[DIFFERENCE2] = piece[DIFFERENCE] * piece[DIFFERENCE]
+    aged = group_loss(groups, ev.AGED, evidence, lane_losses, largest)
+    challengers = group_loss(groups, ev.CHALLENGERS, evidence, lane_losses, largest)
+    ordinary = group_loss(groups, ev.ORDINARY, evidence, lane_losses, largest)
+    piece[ev.COUNT] = np.float64(ev.PIECE)
+    piece[ev.LOSS] = sums[LOSS_SUM] - evidence.before[LOSS_SUM]
+    piece[ev.CLICKS] = sums[POSITIVE] - evidence.before[POSITIVE]
+    piece[ev.RESIDUAL] = sums[PREDICTED] - evidence.before[PREDICTED] - piece[ev.CLICKS]
+    piece[ev.DIFFERENCE] = aged - challengers
+    piece[ev.GAINED] = aged - piece[ev.LOSS]
+    piece[ev.LOSS2] = piece[ev.LOSS] * piece[ev.LOSS]
+    piece[ev.CLICKS2] = piece[ev.CLICKS] * piece[ev.CLICKS]
+    piece[ev.LOSS_CLICKS] = piece[ev.LOSS] * piece[ev.CLICKS]
+    piece[ev.RESIDUAL2] = piece[ev.RESIDUAL] * piece[ev.RESIDUAL]
+    piece[ev.DIFFERENCE2] = piece[ev.DIFFERENCE] * piece[ev.DIFFERENCE]
     for k in range(sums.size):
         evidence.before[k] = sums[k]
     for k in range(lane_losses.size):
@@ -98,19 +77,19 @@ def put_away(evidence, groups, shares, table, progress):
 def add_to_blocks(evidence):
     """Add the piece to the ring and to the history."""
     counters, piece = evidence.counters, evidence.piece
-    pieces = counters[PIECES]
-    block = np.intp(pieces // RECENT_PIECES % BLOCKS)
-    if pieces % RECENT_PIECES == 0:
+    pieces = counters[ev.PIECES]
+    block = np.intp(pieces // ev.RECENT_PIECES % ev.BLOCKS)
+    if pieces % ev.RECENT_PIECES == 0:
         evidence.recent[block, :] = 0.0
-    long = pieces // counters[PIECES_A_BLOCK]
-    if long == BLOCKS:
-        for b in range(BLOCKS // 2):
-            for k in range(SUMS):
+    long = pieces // counters[ev.PIECES_A_BLOCK]
+    if long == ev.BLOCKS:
+        for b in range(ev.BLOCKS // 2):
+            for k in range(ev.SUMS):
                 evidence.history[b, k] = evidence.history[2 * b, k] + evidence.history[2 * b + 1, k]
-        evidence.history[BLOCKS // 2 :, :] = 0.0
-        counters[PIECES_A_BLOCK] *= 2
-        long = BLOCKS // 2
-    for k in range(SUMS):
+        evidence.history[ev.BLOCKS // 2 :, :] = 0.0
+        counters[ev.PIECES_A_BLOCK] *= 2
+        long = ev.BLOCKS // 2
+    for k in range(ev.SUMS):
         evidence.recent[block, k] += piece[k]
         evidence.history[np.intp(long), k] += piece[k]
-    counters[PIECES] += 1
+    counters[ev.PIECES] += 1

@@ -2,5 +2,5 @@
 
 ``arrays`` says what is written down, ``pieces`` compares the lanes every 64 examples, ``fields`` asks one
 example in 64 about each of its fields, ``restarts`` watches for a change. Kernels call these while they
-learn; :mod:`nonzero.insight.diagnosis` reads what they leave.
+learn; :mod:`nonzero.diagnostics.diagnosis` reads what they leave.
 """

@@ -8,7 +8,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from core.streams import random_batch
 from nonzero import AdaGrad, Batch, LogisticRegression
-from nonzero.validation.progressive import RECENT
+from nonzero.kernels.progress import RECENT
 
 
 def running_rate_loss(labels: Any, weights: Any, pieces: int) -> float:

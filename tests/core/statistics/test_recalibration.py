@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from core.streams import random_batch
 from nonzero import AdaGrad, LogisticRegression, SettingsError, SnapshotError
-from nonzero.validation.recalibration import (
+from nonzero.statistics.recalibration import (
     Recalibration,
     apply,
     describe_recalibration,

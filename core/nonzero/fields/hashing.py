@@ -16,16 +16,18 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from nonzero.arithmetic.intrinsics import choose, word_at
+from nonzero.arithmetic.intrinsics import address_of, choose, word_at
 from nonzero.compiled import inlined, kernel, types
 
-__all__ = ["NO_FIELD", "field_of", "index_of", "name_hash"]
+__all__ = ["EQUALS", "NO_FIELD", "beginning_of", "field_of", "index_of", "name_hash"]
 
 NO_FIELD: Final = 0
 """The field of a feature that was given by its index."""
 
 BYTES = types.uint8.readonly
+EQUALS: Final = np.uint8(ord("="))
 
 
 NAMES_AT_ONCE: Final = 1024
@@ -59,26 +61,6 @@ def finish(h, k, length):
     h = np.uint32(np.uint32(h ^ np.uint32(h >> np.uint32(16))) * np.uint32(0x85EBCA6B))
     h = np.uint32(np.uint32(h ^ np.uint32(h >> np.uint32(13))) * np.uint32(0xC2B2AE35))
     return np.uint32(h ^ np.uint32(h >> np.uint32(16)))
-
-
-@inlined
-def murmur3(data, start, end):
-    """MurmurHash3_x86_32 with seed 0 of ``data[start:end]``, as uint32."""
-    h = np.uint32(0)
-    j = start
-    while j + 4 <= end:
-        k = np.uint32(
-            np.uint32(data[j])
-            | np.uint32(data[j + 1]) << np.uint32(8)
-            | np.uint32(data[j + 2]) << np.uint32(16)
-            | np.uint32(data[j + 3]) << np.uint32(24)
-        )
-        h = mix_word(h, k)
-        j += 4
-    k = np.uint32(0)
-    for i in range(end - 1, j - 1, -1):
-        k = np.uint32(np.uint32(k << np.uint32(8)) | np.uint32(data[i]))
-    return finish(h, k, end - start)
 
 
 @inlined
@@ -221,14 +203,29 @@ def to_field(h):
 
 
 @kernel(types.uint32(BYTES))
-def _hash(data):
-    return murmur3(data, 0, data.size)
+def _hash(padded):
+    return hash_name(address_of(padded), 0, padded.size - 8)
+
+
+@kernel(types.uint64(BYTES))
+def _begin(padded):
+    return begin_name(address_of(padded), 0, padded.size - 8, EQUALS)
+
+
+def beginning_of(field: bytes) -> int:
+    """Return how the names of a field's categories begin: what is :func:`begun` of ``field=``."""
+    return int(_begin(_padded(field)))
+
+
+def _padded(name: bytes) -> NDArray[np.uint8]:
+    """Return a name and the eight bytes behind it that may be read."""
+    return np.frombuffer(name + bytes(8), np.uint8)
 
 
 def name_hash(name: str | bytes) -> int:
     """Return MurmurHash3 of a name, as an unsigned number of 32 bits; text is hashed as UTF-8."""
     data = name.encode() if isinstance(name, str) else name
-    return int(_hash(np.frombuffer(data, np.uint8)))
+    return int(_hash(_padded(data)))
 
 
 def index_of(name: str | bytes) -> int:

@@ -13,9 +13,9 @@ from scipy.sparse import csr_array
 
 from nonzero import LogisticRegression
 from nonzero.batches.batch import Batch
-from nonzero.batches.hashing import index_of
 from nonzero.errors import BatchError
-from nonzero.formats.json_features import batch_of_features
+from nonzero.fields.hashing import index_of
+from nonzero.formats.json_dicts import batch_of_features
 
 
 def test_dicts_hold_what_json_cannot() -> None:

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.feature_extraction import FeatureHasher
 
-from nonzero.batches.hashing import NO_FIELD, field_of, index_of
+from nonzero.fields.hashing import NO_FIELD, field_of, index_of
 
 BITS = 22
 

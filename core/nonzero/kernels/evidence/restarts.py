@@ -24,7 +24,7 @@ import numpy as np
 from nonzero.arithmetic.intrinsics import like, load, store, total
 from nonzero.arithmetic.lanes import log
 from nonzero.compiled import inlined, outlined
-from nonzero.evidence.arrays import AGED, AHEAD, ARMED, BEHIND, LAST_RESTART, ORDINARY, RESTARTS
+from nonzero.kernels.evidence import arrays as ev
 
 __all__ = ["watch"]
 
@@ -39,16 +39,16 @@ ZERO = np.float32(0.0)
 def watch(evidence, groups, table, lane_losses, lead, learned):
     """Follow how far the challengers are ahead; where that proves a change, start the ordinary lanes anew."""
     counters, running = evidence.counters, evidence.running
-    if counters[ARMED]:
-        running[AHEAD] = max(running[AHEAD] + lead, 0.0)
-        if running[AHEAD] > np.float64(log(np.float32(8 * (learned + 1)))):
+    if counters[ev.ARMED]:
+        running[ev.AHEAD] = max(running[ev.AHEAD] + lead, 0.0)
+        if running[ev.AHEAD] > np.float64(log(np.float32(8 * (learned + 1)))):
             begin_anew(evidence, groups, table, lane_losses, learned)
     else:
-        running[BEHIND] = max(running[BEHIND] - lead, 0.0)
-        age = learned - counters[LAST_RESTART]
-        if age > LONGEST_YOUTH or (running[BEHIND] > CATCH_UP and age > SHORTEST_YOUTH):
-            counters[ARMED] = 1
-            running[AHEAD] = 0.0
+        running[ev.BEHIND] = max(running[ev.BEHIND] - lead, 0.0)
+        age = learned - counters[ev.LAST_RESTART]
+        if age > LONGEST_YOUTH or (running[ev.BEHIND] > CATCH_UP and age > SHORTEST_YOUTH):
+            counters[ev.ARMED] = 1
+            running[ev.AHEAD] = 0.0
 
 
 @inlined
@@ -68,12 +68,12 @@ def second_best(groups, lane_losses):
 def begin_anew(evidence, groups, table, lane_losses, learned):
     """Start every ordinary lane anew but the witness; the intercept's weight stays."""
     counters, running = evidence.counters, evidence.running
-    if counters[RESTARTS] == 0:
+    if counters[ev.RESTARTS] == 0:
         witness = second_best(groups, lane_losses)
         for k in range(lane_losses.size):
             groups.rows[1, k] = ONE if k == witness else ZERO
     one = like(load(groups, 0, 0), ONE)
-    kept = one - (load(groups, ORDINARY[0], ORDINARY[1]) - load(groups, AGED[0], AGED[1]))
+    kept = one - (load(groups, ev.ORDINARY[0], ev.ORDINARY[1]) - load(groups, ev.AGED[0], ev.AGED[1]))
     last = table.rows.shape[0] - 1
     for i in range(last):
         accumulators = load(table, i, 1)
@@ -81,8 +81,8 @@ def begin_anew(evidence, groups, table, lane_losses, learned):
             store(table, i, 0, load(table, i, 0) * kept)
             store(table, i, 1, accumulators * kept)
     store(table, last, 1, load(table, last, 1) * kept)
-    counters[RESTARTS] += 1
-    counters[LAST_RESTART] = learned
-    counters[ARMED] = 0
-    running[AHEAD] = 0.0
-    running[BEHIND] = 0.0
+    counters[ev.RESTARTS] += 1
+    counters[ev.LAST_RESTART] = learned
+    counters[ev.ARMED] = 0
+    running[ev.AHEAD] = 0.0
+    running[ev.BEHIND] = 0.0

@@ -6,16 +6,40 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nonzero.errors import SettingsError
 from nonzero.rules.optimizers import AdaGrad, Rule
-from nonzero.state.table import Table
 
-__all__ = ["rescale"]
+__all__ = ["remedy_for", "rescale"]
 
 
-def rescale(table: Table, lanes: Sequence[Rule], remedy: Mapping[str, Any], dry_run: bool) -> dict[str, Any]:
+def remedy_for(rates: Mapping[str, Any], lanes: Sequence[Rule], aged: NDArray[Any]) -> dict[str, Any]:
+    """Return what would mend a starved model: smaller accumulators, as large as the live rate's."""
+    factor = float(min(max((rates["now"] / rates["live"]) ** 2, 1e-6), 0.5))
+    return {
+        "action": "rescale",
+        "factor": factor,
+        "lanes": [k for k in range(len(lanes)) if aged[k]],
+        "why": f"accumulators {1 / factor:.3g} times smaller give the shrinking lanes the live lanes' rate",
+    }
+
+
+def rescale(
+    squares: NDArray[np.float32], lanes: Sequence[Rule], remedy: Mapping[str, Any], dry_run: bool
+) -> dict[str, Any]:
     """Apply a remedy, or say what it would do: see :meth:`nonzero.LogisticRegression.apply_remedy`.
+
+    Parameters
+    ----------
+    squares
+        float32[slots + 1, lanes]: the table's accumulators, changed in place.
+    lanes
+        Their rules.
+    remedy
+        ``{"action": "rescale", "factor": 0.01, "lanes": [0, 1]}``.
+    dry_run
+        Whether nothing is changed.
 
     Raises
     ------
@@ -23,7 +47,6 @@ def rescale(table: Table, lanes: Sequence[Rule], remedy: Mapping[str, Any], dry_
         For a remedy that is none, or of lanes that do not follow AdaGrad.
     """
     factor, chosen = _read(remedy, lanes)
-    squares = table.accumulators
     changes = [
         {
             "lane": k,
