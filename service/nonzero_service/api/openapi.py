@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
@@ -75,7 +76,7 @@ def held(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Describe the errors of a route."""
-    problem = _content({PROBLEM: reference(schemas.Problem)})
+    problem = _content({PROBLEM: reference(schemas.ProblemWire)})
     return {status: {"description": REASONS[status], "content": problem} for status in statuses}
 
 
@@ -182,7 +183,8 @@ def describe(app: FastAPI, table: RouteTable, *, guarded: bool) -> Callable[[], 
                     _guard(operation, target.need, guarded=guarded)
                 if "head" in methods:
                     methods["head"] = _bodiless(methods["get"])
-            app.openapi_schema = schema
+            # The types of the wire are called so where the domain has the plain name.
+            app.openapi_schema = msgspec.json.decode(msgspec.json.encode(schema).replace(b'Wire"', b'"'))
         return app.openapi_schema
 
     return openapi

@@ -141,8 +141,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         description="Joins labels with predictions that were made with an `id`, and learns from them. A "
         "single label that changes nothing is answered with its status; of several it is named under "
         "`errors`, and where none was joined, now or before, the answer is 422.",
-        responses=answer("What became of the labels.", {JSON: reference(schemas.Labelled)})
-        | held(schemas.Labelled)
+        responses=answer("What became of the labels.", {JSON: reference(schemas.LabelledWire)})
+        | held(schemas.LabelledWire)
         | problems(400, 404, 409, 410, 413, 415, 422, 503, 507),
     ),
     _direct(
@@ -154,7 +154,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         description="Each feature's share of the log-odds, its weight and learning rate, averaged over "
         "the lanes, and the verdict on its field; with `intercept` and `mixing` the shares add up to "
         "logit(probability).",
-        responses=answer("The prediction, taken apart.", {JSON: reference(schemas.Explanation)})
+        responses=answer("The prediction, taken apart.", {JSON: reference(schemas.ExplanationWire)})
         | problems(400, 404, 413, 415, 422, 503),
     ),
     _model("GET", "", Need.READ, models.list_models, 422, 503),

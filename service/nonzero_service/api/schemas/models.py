@@ -15,7 +15,7 @@ from nonzero_service.api.schemas.wire import Wire
 from nonzero_service.settings import Bits, LearningRate
 from nonzero_service.settings.learning_rules import read_interactions
 
-__all__ = ["ModelList", "ModelState", "NewModel", "Snapshot"]
+__all__ = ["ModelList", "ModelState", "NewModel", "SnapshotWire"]
 
 
 def _hyperparameter(rule: type[Rule], name: str) -> Any:
@@ -154,7 +154,7 @@ class ModelList(Wire):
     models: list[ModelState]
 
 
-class Snapshot(Wire):
+class SnapshotWire(Wire):
     """A snapshot that was taken."""
 
     model: str
