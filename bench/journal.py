@@ -27,7 +27,6 @@ from nonzero_service.journal.chain import Entry
 from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.journal.reader import JournalReader
-from nonzero_service.learning import fold
 from nonzero_service.models.recovery import replay
 
 PATH = "/v1/models/default"
@@ -56,10 +55,11 @@ class Forgetful(Journal):
 def serve_forgetfully(arguments: list[str]) -> None:
     """Be the service's command line, with such a journal."""
     from nonzero_service import cli
-    from nonzero_service.models import recovery, registry
+    from nonzero_service.models import recovery
+    from nonzero_service.writer import group_rows
 
-    vars(registry)["Journal"] = vars(recovery)["Journal"] = Forgetful
-    fold.batch_entry = _without_body
+    vars(recovery)["Journal"] = Forgetful
+    vars(group_rows)["batch_entry"] = _without_body
     cli.main(arguments)
 
 

@@ -90,7 +90,7 @@ ORDER = {
         errors faults environment version
         incidental          what may fail and keeps nobody waiting
         logs                events -> lines
-        storage journal     rows of the journal, its keys, snapshots; all SQL
+        journal             rows of the journal, its keys, snapshots; all SQL
         impressions         predictions that wait for their label
         problems            what a client is told
         settings            what an operator sets

@@ -6,7 +6,7 @@ from typing import Final
 
 import structlog
 
-from nonzero_service.front.limits import EXTRA
+from nonzero_service.http.limits import EXTRA
 from nonzero_service.journal.descriptors import NAMED, WAYS, limit, raise_limit
 from nonzero_service.journal.errors import NoDescriptorsError
 from nonzero_service.settings import Settings

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from nonzero.errors import SettingsError
 from nonzero_service.errors import AddressError
-from nonzero_service.front import connections
+from nonzero_service.http.connection import Connection
+from nonzero_service.http.context import ServerContext
+from nonzero_service.http.dispatch import Dispatcher
 from nonzero_service.metrics.counts import Counts
-from nonzero_service.requests import AtOnce
 from nonzero_service.settings import Settings
 
 __all__ = ["beside", "config_of", "listen", "load_certificate"]
@@ -23,15 +26,29 @@ Lifespan = Literal["auto", "on", "off"]
 
 
 def config_of(
-    app: ASGIApp, at_once: AtOnce, settings: Settings, counts: Counts, lifespan: Lifespan = "auto"
+    app: ASGIApp, dispatcher: Dispatcher, settings: Settings, counts: Counts, lifespan: Lifespan = "auto"
 ) -> uvicorn.Config:
-    """Return how an application is served to everyone; `counts` is told of what was no request."""
+    """Return how requests are served to everyone.
+
+    Parameters
+    ----------
+    app
+        What lives as long as the server.
+    dispatcher
+        What has requests answered.
+    settings
+        Where, and within which bounds.
+    counts
+        Told of what was no request.
+    lifespan
+        As uvicorn has it.
+    """
     return uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=connections(settings, counts, at_once),
+        http=cast(type[asyncio.Protocol], partial(Connection, ServerContext(settings, counts, dispatcher))),
         ws="none",
         lifespan=lifespan,
         log_config=None,

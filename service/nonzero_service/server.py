@@ -20,7 +20,7 @@ from nonzero_service import logs
 from nonzero_service.app import create_app
 from nonzero_service.budget import fitted
 from nonzero_service.errors import AddressError, StartError
-from nonzero_service.front.accepting import Accepting
+from nonzero_service.http.accepting import Acceptor
 from nonzero_service.incidental import incidentally
 from nonzero_service.listening import config_of, load_certificate
 from nonzero_service.service import Service
@@ -88,7 +88,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop."""
-        await self._accepting.close()
+        await self._acceptor.close()
         await super().shutdown(sockets)
 
     def accept(self) -> None:
@@ -102,7 +102,7 @@ class Server(uvicorn.Server):
             return made
 
         listening = [one for server in self.servers for one in server.sockets]
-        self._accepting = Accepting(listening, connection, self.config.ssl, HANDSHAKE_SECONDS)
+        self._acceptor = Acceptor(listening, connection, self.config.ssl, HANDSHAKE_SECONDS)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Stop when the requests in flight have ended; a second Ctrl-C does not wait for them."""
@@ -131,7 +131,7 @@ class Writer(Server):
         self.pool = WorkerPool(settings)
         self.app = create_app(settings, self.fail, self.pool)
         service: Service = self.app.state.service
-        super().__init__(config_of(self.app, self.app.at_once, settings, service.metrics))
+        super().__init__(config_of(self.app, self.app.dispatcher, settings, service.metrics))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen, and have the workers begin."""

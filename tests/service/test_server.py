@@ -171,7 +171,7 @@ def test_unused_libraries_are_not_loaded(start: Start) -> None:
 
 FAILING = """
 import threading
-from nonzero_service.learning.applier import Applier
+from nonzero_service.writer.applier import Applier
 
 apply = Applier._apply
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import structlog
 
 from nonzero import SettingsError
-from nonzero_service.models.origin import file_digest, origin_of
+from nonzero_service.models.model_config import config_of, file_digest
 
 __all__ = ["check_import"]
 
@@ -37,10 +37,10 @@ def check_import(file: Path, name: str, stored: Path | None) -> None:
     if stored is None:
         log.warning("not imported: the model was deleted", model=name, file=str(file))
         return
-    origin = origin_of(stored)
-    if origin.file == file_digest(file):  # the same start again, as of a container
+    config = config_of(stored)
+    if config.file == file_digest(file):  # the same start again, as of a container
         return
-    if origin.file is None and origin.learning_rate is None:  # an older release did not note it
+    if config.file is None and config.learning_rate is None:  # an older release did not note it
         log.warning("not imported: it is not known of which file the model is", model=name, file=str(file))
         return
     raise SettingsError(

@@ -11,7 +11,6 @@ before that. So where something is wrong, what a start does is done, as far as i
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -28,9 +27,9 @@ from nonzero_service.journal.opening import check_journal
 from nonzero_service.journal.reader import JournalReader
 from nonzero_service.journal.snapshots import SnapshotFile, snapshots_in
 from nonzero_service.journal.verification import Verified, verify_journal
-from nonzero_service.learning import fold
 from nonzero_service.models.data_directory import check_model
-from nonzero_service.models.recovery import check_snapshot, found, replay
+from nonzero_service.models.recovery import check_snapshot, found, newest_readable, replay
+from nonzero_service.writer import fold
 
 __all__ = ["Checked", "verify"]
 
@@ -107,18 +106,10 @@ def _refusal(directory: Path, told: Told) -> str | None:
         with JournalReader(directory) as reader:
             reached = snapshots[0].position if snapshots else 0
             check_journal(reader, directory / "mark", reached, KeyIndex())
-            model, start = found(reader, _newest(snapshots))
+            model, start = found(reader, newest_readable(snapshots))
             replay(model, reader, start, lambda done, end: told("trying a start", done, end))
     except (NonzeroError, OSError) as error:
         return str(error)
-    return None
-
-
-def _newest(snapshots: list[SnapshotFile]) -> tuple[SnapshotFile, LogisticRegression] | None:
-    """Return the newest snapshot that can be read."""
-    for snapshot in snapshots:
-        with suppress(SnapshotError):
-            return snapshot, LogisticRegression.load(snapshot.path)
     return None
 
 

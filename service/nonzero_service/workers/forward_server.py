@@ -14,7 +14,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Scope
 
 from nonzero_service.errors import ChannelError
-from nonzero_service.front.access import MAY_NOT_TEACH
+from nonzero_service.http.guard import MAY_NOT_TEACH
 from nonzero_service.problems import problem_of
 from nonzero_service.service import Service
 from nonzero_service.workers.mapped import decoded_impressions
@@ -92,12 +92,12 @@ class ForwardServer:
         def keep() -> None:
             if impressions.shown:
                 served.names.look(impressions.media, impressions.shown)
-            served.attribution.keep(*decoded_impressions(impressions))
+            served.keeper.keep(*decoded_impressions(impressions))
 
         try:
             served = self._service.models.get(impressions.model)
             await self._service.bodies.offload(len(impressions.batch), keep)
-            await served.attribution.synced()
+            await served.keeper.synced()
         except Exception as error:  # noqa: BLE001 - the worker's client gets it
             problem = problem_of(error)
             return ImpressionsKept(problem.status, problem.detail)

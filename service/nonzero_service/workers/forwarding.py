@@ -22,10 +22,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from nonzero_service.errors import ChannelError, WriterLostError
-from nonzero_service.front.access import MAY_NOT_TEACH
+from nonzero_service.http.accounting import Accounting
+from nonzero_service.http.guard import MAY_NOT_TEACH
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.problems import Problem
-from nonzero_service.requests import Requests
 from nonzero_service.workers.message_stream import MessageStream
 from nonzero_service.workers.messages import (
     AnswerPart,
@@ -69,7 +69,7 @@ class Forwarder:
 
     def __init__(self, hand_over: Callable[[socket.socket], object], counts: Counts) -> None:
         self._hand_over = hand_over
-        self._counts = counts
+        self._accounting = Accounting(counts)
         self._idle: list[MessageStream[ToForwarder]] = []
         self._busy: set[MessageStream[ToForwarder]] = set()
         self._refusing = False
@@ -110,7 +110,7 @@ class Forwarder:
         async def failing(*_: object) -> None:
             raise error
 
-        await Requests(failing, self._counts)(scope, receive, send)
+        await self._accounting.answer(failing, scope, receive, send)
 
     async def keep(self, impressions: KeepImpressions) -> ImpressionsKept:
         """Have the writer keep impressions; return what came of it.

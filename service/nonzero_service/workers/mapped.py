@@ -43,7 +43,7 @@ class MappedModel:
         self._media, self._shown = "", b""
 
     @property
-    def attribution(self) -> MappedModel:
+    def keeper(self) -> MappedModel:
         """What keeps predictions that have ids: this object itself."""
         return self
 

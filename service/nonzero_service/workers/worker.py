@@ -13,17 +13,17 @@ import structlog
 import uvicorn
 
 from nonzero_service import logs
+from nonzero_service.api.table import PREDICTION, TABLE
+from nonzero_service.bodies.reading import Bodies
 from nonzero_service.errors import ChannelError, WorkerError
+from nonzero_service.http.dispatch import Dispatcher
 from nonzero_service.listening import config_of
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.problems import RETRY, Problem
-from nonzero_service.routes.learning import prediction_route
-from nonzero_service.routes.shortcut import Shortcut
 from nonzero_service.server import LAST_SECONDS, Server, end_now
 from nonzero_service.service import Parts
 from nonzero_service.settings import Settings
 from nonzero_service.warming import warm_up
-from nonzero_service.wire.bodies import Bodies
 from nonzero_service.workers.channel import Channel, receive
 from nonzero_service.workers.forwarding import Forwarder
 from nonzero_service.workers.mapped import MappedModels
@@ -73,13 +73,14 @@ class Worker(Server):
         self._to_writer = Forwarder(lambda sock: self._channel.send(Connect(), sock.fileno()), self.counts)
         self._silent = 0
         self._log = structlog.get_logger("workers")
-        app = self._application(settings)
-        super().__init__(config_of(app, app.at_once, settings, self.counts, "off"))
+        dispatcher = self._dispatcher(settings)
+        super().__init__(config_of(dispatcher, dispatcher, settings, self.counts, "off"))
 
-    def _application(self, settings: Settings) -> Shortcut:
+    def _dispatcher(self, settings: Settings) -> Dispatcher:
         self._bodies = Bodies(settings)
         parts = Parts(settings, self.models, self._bodies, self.counts)
-        return Shortcut(self._to_writer, [prediction_route(parts)], self.counts, self.models.has)
+        predict = {PREDICTION.route: PREDICTION.endpoint(parts)}
+        return Dispatcher(TABLE, predict, self.counts, self._to_writer, self.models.has)
 
     # -- beginning and ending --------------------------------------------------------------------------
 
@@ -94,7 +95,7 @@ class Worker(Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the requests in flight."""
-        await self._accepting.close()
+        await self._acceptor.close()
         await uvicorn.Server.shutdown(self, sockets)
         self._watching.cancel()
         self._tell_counts(0)

@@ -13,7 +13,7 @@ from nonzero_service.journal.reader import JournalReader
 from service.faults.clients import PATH
 from service.faults.forked import Forking
 from service.faults.test_pauses import jump
-from service.learning.test_breaker import told
+from service.writer.test_breaker import told
 
 SETTINGS = {"bits": 12, "learning_rate": 0.1, "attribution_seconds": 1}
 

@@ -19,7 +19,7 @@ from service.faults.clients import PATH
 from service.faults.forked import Forking
 from service.faults.invariants import Oracle, silent
 from service.history import flip
-from service.learning.test_breaker import NDJSON, body, labelled_all, stream
+from service.writer.test_breaker import NDJSON, body, labelled_all, stream
 
 SETTINGS = {"bits": 12, "learning_rate": 0.1}
 

@@ -76,7 +76,7 @@ class Bench:
         for name in ("a", "b"):
             await self.models.create(name)
             await self.models.get(name).learner.submit(BATCH)
-            await self.models.get(name).snapshooter.take()
+            await self.models.get(name).snapshots.take()
         await self.restart()
 
     def left_open(self) -> list[str]:
@@ -128,7 +128,7 @@ async def delete(bench: Bench) -> None:
 
 
 async def snapshot(bench: Bench) -> None:
-    await bench.models.get("a").snapshooter.take()
+    await bench.models.get("a").snapshots.take()
 
 
 async def nothing(bench: Bench) -> None:
@@ -143,7 +143,7 @@ async def delete_x(bench: Bench) -> None:
 async def put_b(bench: Bench) -> None:
     await bench.models.create("b")
     await bench.models.get("b").learner.submit(BATCH)
-    await bench.models.get("b").snapshooter.take()
+    await bench.models.get("b").snapshots.take()
 
 
 async def learn(bench: Bench) -> None:

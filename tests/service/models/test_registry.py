@@ -329,8 +329,7 @@ def test_a_client_that_goes_leaves_nothing_half_done(tmp_path: Path, change: str
                 await asyncio.sleep(0)
             request.cancel()
             await asyncio.gather(request, return_exceptions=True)
-            while models._changes:
-                await asyncio.wait(models._changes)
+            await models._changes.ended()
             served, there = models.find("x") is not None, (tmp_path / "models" / "x").exists()
             assert served == there
             assert (

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from nonzero_service.front.access import MAY_NOT_TEACH
+from nonzero_service.http.guard import MAY_NOT_TEACH
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.service import Service
 from nonzero_service.workers.forward_server import ForwardServer
