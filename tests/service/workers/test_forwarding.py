@@ -11,12 +11,13 @@ import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nonzero_service.http.guard import MAY_NOT_TEACH
+from nonzero_service.http.head import Head
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.service import Service
 from nonzero_service.workers.forward_server import ForwardServer
 from nonzero_service.workers.forwarding import Forwarder
 
-SCOPE = {
+SCOPE: dict[str, Any] = {
     "type": "http",
     "method": "POST",
     "path": "/v1/models/new/predict",
@@ -48,7 +49,8 @@ class Served:
         async def send(message: Message) -> None:
             self.answer.append(message)
 
-        await self.forwarder(SCOPE | noted, receive, send)
+        scope = SCOPE | noted
+        await self.forwarder(scope | {"head": Head(scope["headers"])}, receive, send)
         return b"".join(message.get("body", b"") for message in self.answer)
 
 
