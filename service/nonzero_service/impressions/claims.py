@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from nonzero import Batch
 from nonzero_service.impressions.joined import References
 from nonzero_service.impressions.rules import Rules
-from nonzero_service.impressions.segment import State
+from nonzero_service.impressions.segment import ImpressionState
 from nonzero_service.impressions.segments import Found
 from nonzero_service.impressions.selecting import labelled
 from nonzero_service.impressions.unpacking import Records
@@ -41,17 +41,17 @@ def labelled_batch(
     rules: Rules,
     records: Found,
     rows: NDArray[np.intp],
-    clicks: NDArray[np.bool_],
     references: References,
     before: NDArray[np.uint8],
 ) -> Batch:
     """Return the examples of some rows' records that were labelled, and were `before`."""
     batch, probabilities = records.chosen(rows)
     known = references.numbers
+    clicks = references.states != ImpressionState.NEGATIVE
     weights = np.where(clicks, batch.weights, rules.weight_of_negatives(known, batch.weights))
-    late = references.states == State.CORRECTED
+    late = references.states == ImpressionState.CORRECTED
     weights[late] = rules.weight_of_corrections(
-        known[late], batch.weights[late], probabilities[late], before[late] == State.EXPIRED
+        known[late], batch.weights[late], probabilities[late], before[late] == ImpressionState.EXPIRED
     )
     return labelled(batch, clicks.astype(np.float32), weights.astype(np.float32))
 

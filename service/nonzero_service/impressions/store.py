@@ -20,12 +20,12 @@ from nonzero_service.impressions.hashes import hashes_of
 from nonzero_service.impressions.joined import References
 from nonzero_service.impressions.packing import Offered
 from nonzero_service.impressions.rules import Rules
-from nonzero_service.impressions.segment import Segment, State, firsts_in
+from nonzero_service.impressions.segment import ImpressionState, Segment
 from nonzero_service.impressions.segments import Found, Segments
-from nonzero_service.impressions.verdicts import decide
+from nonzero_service.impressions.verdicts import Labels, decide
 from nonzero_service.journal.files import make_directory, sync_directory
 
-__all__ = ["Claim", "Impressions"]
+__all__ = ["Claim", "ImpressionStore"]
 
 DELAYS: Final = 10_000
 """Of so many labels the delays are remembered."""
@@ -37,7 +37,7 @@ _NO_NUMBERS: Final = np.empty(0, np.int64)
 _NO_STATES: Final = np.empty(0, np.uint8)
 
 
-class Impressions:
+class ImpressionStore:
     """The impressions of one model.
 
     Methods may be called from any thread. Times are the journal's clock, in milliseconds since 1970.
@@ -66,24 +66,16 @@ class Impressions:
         self._early = Early()
         if not directory.is_dir():
             make_directory(directory)
-        firsts = firsts_in(directory)
-        with ExitStack() as opened:
-            found = []
-            for first in firsts:
-                found.append(Segment(directory, first, new=False))
-                opened.callback(found[-1].close)
-            opened.pop_all()
-        for empty in [one for one in found if not one.used]:  # begun, and nothing came of it before a crash
-            empty.remove()
-        self._segments = Segments(one for one in found if one.used)
+        self._segments = Segments.stored(directory)
         self._open: Segment | None = None
         self._next = self._segments[-1].next if self._segments else 0
         self._last_ms = int(self._segments[-1].times[-1]) if self._segments else 0
         self._segments.mend_times(self._last_ms)
-        self._expired = firsts[0] if firsts else 0  # every number before it has had its window
+        # Every number before it has had its window.
+        self._expired = self._segments[0].first if self._segments else 0
         self._unsynced: list[Segment] = []
         self._named = True
-        self.pending = self._segments.number_of(State.PENDING)
+        self.pending = self._segments.number_of(ImpressionState.PENDING)
         """How many wait for their label."""
 
     @property
@@ -112,16 +104,7 @@ class Impressions:
             Of each group that is whole, in the order in which they were predicted.
         """
         with self._lock:
-            first = self._segments[0].first // size if self._segments else 0
-            groups = self._next // size + 1 - first
-            clicks, many = np.zeros(groups, np.int64), np.zeros(groups, np.int64)
-            for one in self._segments:
-                due = int(np.searchsorted(one.times[: one.used], now_ms - self.rules.attribution_ms, "right"))
-                group = (one.first + np.arange(due)) // size - first
-                many += np.bincount(group, minlength=groups)
-                clicks += np.bincount(group[one.states[:due] == State.CLICKED], minlength=groups)
-        whole: NDArray[np.int64] = clicks[many == size]
-        return whole
+            return self._segments.clicks(size, now_ms - self.rules.attribution_ms)
 
     def not_after(self, now_ms: int, by_ms: int = 0) -> None:
         """Take back the times of impressions that are after the journal's clock: it has been set back.
@@ -217,7 +200,7 @@ class Impressions:
         with self._lock:
             numbers = self._segments.find(hashes)
             found = np.flatnonzero(numbers >= 0)
-            usable = self._segments.states(numbers[found]) != State.DAMAGED
+            usable = self._segments.states(numbers[found]) != ImpressionState.DAMAGED
         those: NDArray[np.intp] = rows[found[usable]]
         return those
 
@@ -238,7 +221,7 @@ class Impressions:
         hashes = hashes_of(ids, np.arange(len(ids)))
         with self._lock:
             numbers = self._find(hashes)
-            if (self._segments.states(numbers) == State.CLAIMED).any():
+            if (self._segments.states(numbers) == ImpressionState.CLAIMED).any():
                 return None
         # Their ids are compared before anything is decided: a hash may be of another id.
         records = self._read(np.flatnonzero(numbers >= 0), numbers)
@@ -251,30 +234,25 @@ class Impressions:
                     elif name != ids.pieces[row]:
                         numbers[row] = -1
                 states, times = self._segments.states(numbers), self._segments.times(numbers)
-                if (states == State.CLAIMED).any():
+                if (states == ImpressionState.CLAIMED).any():
                     return None
-                ages = now_ms - times
-                decided = decide(self.rules, numbers.tolist(), labels, states.tolist(), ages.tolist())
-                taken = np.flatnonzero([verdict in ("joined", "corrected") for verdict in decided])
-                clicks = np.array(labels, np.int64)[taken] == 1
-                thin = ~self.rules.keeps(numbers[taken], hashes[taken]) & ~clicks
-                becomes = np.where(clicks, State.CLICKED, State.NEGATIVE).astype(np.uint8)
-                becomes[[decided[row] == "corrected" for row in taken.tolist()]] = State.CORRECTED
-                waited = int((states[taken] == State.PENDING).sum())
-                self._segments.persist(numbers[taken[thin]], becomes[thin])  # first: the disk may refuse
-                learned = taken[~thin]
+                decision = decide(self.rules, Labels(numbers, hashes, labels, states, now_ms - times))
+                thinned = decision.taken[decision.thin]
+                becomes = decision.becomes[decision.thin]
+                self._segments.persist(numbers[thinned], becomes)  # first: the disk may refuse
+                learned = decision.taken[~decision.thin]
                 known, before = numbers[learned], states[learned]
-                self._segments.set(numbers[taken], np.where(thin, becomes, State.CLAIMED).astype(np.uint8))
-                self.pending -= waited
-            references = References(known, hashes[learned], becomes[~thin])
-            batch = labelled_batch(self.rules, records, learned, clicks[~thin], references, before)
-            delays = np.maximum(ages, 0)
-            claim = Claim(decided, batch, references, before, delays[learned], learned)
-            final = [verdict for verdict in decided if verdict not in ("joined", "corrected")]
+                self._segments.set(numbers[thinned], becomes)
+                self._segments.set(known, np.full(known.size, ImpressionState.CLAIMED, np.uint8))
+                self.pending -= int((states[decision.taken] == ImpressionState.PENDING).sum())
+            references = References(known, hashes[learned], decision.becomes[~decision.thin])
+            batch = labelled_batch(self.rules, records, learned, references, before)
+            delays = np.maximum(now_ms - times, 0)
+            claim = Claim(decision.verdicts, batch, references, before, delays[learned], learned)
             with self._lock:
-                self.delays.extend(delays[taken[thin]].tolist())
-                self.counts.update(final)
-                self.counts.update(thinned=int(thin.sum()), joined=int(thin.sum()))
+                self.delays.extend(delays[thinned].tolist())
+                self.counts.update(decision.unlearned)
+                self.counts.update(thinned=thinned.size, joined=thinned.size)
         except BaseException:
             self._put_back(known, before)
             raise
@@ -285,8 +263,8 @@ class Impressions:
         references = references.known
         with self._lock:
             self._segments.resolve(references)
-            expired = int((references.states == State.EXPIRED).sum())
-            corrected = int((references.states == State.CORRECTED).sum())
+            expired = int((references.states == ImpressionState.EXPIRED).sum())
+            corrected = int((references.states == ImpressionState.CORRECTED).sum())
             self.counts["expired"] += expired
             self.counts["ended"] += expired
             self.counts["corrected"] += corrected
@@ -305,9 +283,11 @@ class Impressions:
         """Note that a row that was held is never learned from: a click has no negative of it to take back."""
         with self._lock:
             numbers, hashes = references.numbers, references.hashes
-            undone = (references.states == State.EXPIRED) & (self._segments.hashes_of(numbers) == hashes)
-            undone &= self._segments.states(numbers) == State.EXPIRED
-            thinned = np.full(int(undone.sum()), State.THINNED, np.uint8)
+            undone = (references.states == ImpressionState.EXPIRED) & (
+                self._segments.hashes_of(numbers) == hashes
+            )
+            undone &= self._segments.states(numbers) == ImpressionState.EXPIRED
+            thinned = np.full(int(undone.sum()), ImpressionState.THINNED, np.uint8)
             self._segments.resolve(References(numbers[undone], hashes[undone], thinned))
 
     def seen(self, references: References) -> None:
@@ -320,7 +300,7 @@ class Impressions:
             before = self._segments.states(numbers[same])
             self._segments.set(numbers[same], states[same])
             self._segments.persist(numbers[same], states[same])
-            self.pending -= int((before == State.PENDING).sum())
+            self.pending -= int((before == ImpressionState.PENDING).sum())
 
     # -- expiry ----------------------------------------------------------------------------------------
 
@@ -350,16 +330,20 @@ class Impressions:
                 due = int(np.searchsorted(times, now_ms - self.rules.attribution_ms, "right"))
                 if not due:
                     return None
-                places = np.flatnonzero(segment.states[start : start + due] == State.PENDING) + start
+                places = (
+                    np.flatnonzero(segment.states[start : start + due] == ImpressionState.PENDING) + start
+                )
                 numbers, hashes = places + segment.first, segment.hashes[places]
                 kept = self.rules.keeps(numbers, hashes)
-                becomes = np.where(kept, State.CLAIMED, State.THINNED).astype(np.uint8)
+                becomes = np.where(kept, ImpressionState.CLAIMED, ImpressionState.THINNED).astype(np.uint8)
                 segment.settle_on_disk(places[~kept], becomes[~kept])  # first: the disk may refuse
-                known, before = numbers[kept], np.full(int(kept.sum()), State.PENDING, np.uint8)
+                known, before = numbers[kept], np.full(int(kept.sum()), ImpressionState.PENDING, np.uint8)
                 segment.states[places] = becomes
                 self.pending -= places.size
                 self._expired = segment.first + start + due
-            references = References(known, hashes[kept], np.full(known.size, State.EXPIRED, np.uint8))
+            references = References(
+                known, hashes[kept], np.full(known.size, ImpressionState.EXPIRED, np.uint8)
+            )
             batch, damaged = Batch.empty(), 0
             if known.size:
                 records = self._segments.records(segment, places[kept])
@@ -381,7 +365,7 @@ class Impressions:
                 for one in self._segments
                 if one.next <= self._expired
                 and (not one.used or int(one.times[one.used - 1]) < last)
-                and not (one.states[: one.used] == State.CLAIMED).any()
+                and not (one.states[: one.used] == ImpressionState.CLAIMED).any()
             ]
             for one in gone:
                 self._segments.remove(one)
@@ -463,15 +447,15 @@ class Impressions:
     def _damaged(self, numbers: NDArray[np.int64]) -> None:
         """Note that records are not what was written."""
         states = self._segments.states(numbers)
-        self.pending -= int((states == State.PENDING).sum())
-        self._segments.set(numbers, np.full(numbers.size, State.DAMAGED, np.uint8))
-        self.counts["damaged"] += int((states != State.DAMAGED).sum())
+        self.pending -= int((states == ImpressionState.PENDING).sum())
+        self._segments.set(numbers, np.full(numbers.size, ImpressionState.DAMAGED, np.uint8))
+        self.counts["damaged"] += int((states != ImpressionState.DAMAGED).sum())
 
     def _put_back(self, numbers: NDArray[np.int64], before: NDArray[np.uint8]) -> None:
         """Let impressions that are still claimed be what they were; windows of theirs are to end again."""
         with self._lock:
-            claimed = self._segments.states(numbers) == State.CLAIMED
-            waiting = numbers[claimed & (before == State.PENDING)]
+            claimed = self._segments.states(numbers) == ImpressionState.CLAIMED
+            waiting = numbers[claimed & (before == ImpressionState.PENDING)]
             self._segments.set(numbers[claimed], before[claimed])
-            self.pending = self._segments.number_of(State.PENDING)
+            self.pending = self._segments.number_of(ImpressionState.PENDING)
             self._expired = min([self._expired, *waiting.tolist()])

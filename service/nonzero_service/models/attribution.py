@@ -22,7 +22,7 @@ from nonzero_service.errors import LabelInFlightError
 from nonzero_service.impressions.claims import Claim
 from nonzero_service.impressions.meeting import Met, merged
 from nonzero_service.impressions.rules import Rules
-from nonzero_service.impressions.store import Impressions
+from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.impressions.verdicts import Verdict
 from nonzero_service.journal.errors import StorageError
 from nonzero_service.journal.keys import KeyRecord
@@ -76,7 +76,7 @@ class Attribution:
         Touches the impressions' files: one thread, so that claims come one after another.
     """
 
-    def __init__(self, name: str, impressions: Impressions, learner: Learner, thread: Executor) -> None:
+    def __init__(self, name: str, impressions: ImpressionStore, learner: Learner, thread: Executor) -> None:
         self.impressions = impressions
         self._learner = learner
         self._name = name

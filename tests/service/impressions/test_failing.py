@@ -17,8 +17,8 @@ import pytest
 from nonzero_service import impressions
 from nonzero_service.impressions.claims import Claim
 from nonzero_service.impressions.rules import Rules
-from nonzero_service.impressions.segment import State
-from nonzero_service.impressions.store import Impressions
+from nonzero_service.impressions.segment import ImpressionState
+from nonzero_service.impressions.store import ImpressionStore
 from service.impressions.test_store import HOUR, RULES, batch, probabilities
 
 HERE = str(Path(impressions.__file__).parent)
@@ -59,23 +59,23 @@ def _is_no_call(frame: FrameType | None) -> bool:
     return False
 
 
-def made(directory: Path, rules: Rules = RULES) -> Impressions:
-    store = Impressions(directory, rules)
+def made(directory: Path, rules: Rules = RULES) -> ImpressionStore:
+    store = ImpressionStore(directory, rules)
     store.keep(batch(N), probabilities(N), 0)
     return store
 
 
-def expire(store: Impressions) -> Claim | None:
+def expire(store: ImpressionStore) -> Claim | None:
     return store.expire(99, 2 * HOUR)
 
 
-def label(store: Impressions) -> Claim | None:
+def label(store: ImpressionStore) -> Claim | None:
     return store.claim([f"imp-{j}" for j in range(N)], [j % 2 for j in range(N)], 1)
 
 
 @pytest.mark.parametrize("what", [expire, label])
 def test_an_exception_at_every_call_of_a_claim_leaves_it_to_be_made(
-    tmp_path: Path, what: Callable[[Impressions], Claim | None]
+    tmp_path: Path, what: Callable[[ImpressionStore], Claim | None]
 ) -> None:
     count = seen = 0
     while True:
@@ -124,7 +124,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch, name: str, error: int, times: int = 
 
 @pytest.mark.parametrize("what", [expire, label])
 def test_a_read_error_that_passes_costs_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: Callable[[Impressions], Claim | None]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: Callable[[ImpressionStore], Claim | None]
 ) -> None:
     store = made(tmp_path / "impressions")
     refuse(monkeypatch, "pread", errno.EIO, 1 + N)
@@ -176,7 +176,7 @@ def test_what_the_disk_does_not_take_is_settled_and_written_before_rows_go(
             store.sync_states()
     store.sync_states()
     store.close()
-    again = Impressions(tmp_path / "impressions", RULES)
+    again = ImpressionStore(tmp_path / "impressions", RULES)
     assert again.pending == 0
     found = label(again)
     assert found is not None
@@ -221,7 +221,7 @@ def test_a_discarded_negative_is_not_taken_back(tmp_path: Path) -> None:
     for _ in range(2):  # once as it happens, once more by a start
         store.discarded(held)
         store.close()
-        store = Impressions(tmp_path / "impressions", RULES)
+        store = ImpressionStore(tmp_path / "impressions", RULES)
     late = store.claim(["imp-0", "imp-1", "imp-7"], [1, 1, 1], HOUR + 2)
     assert late is not None
     assert late.verdicts == ["duplicate", "corrected", "corrected"]
@@ -229,4 +229,4 @@ def test_a_discarded_negative_is_not_taken_back(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         late.batch.weights, [given.weights[1], given.weights[7] / (1 - p[7])], rtol=1e-6
     )
-    assert late.before.tolist() == [State.THINNED, State.EXPIRED]
+    assert late.before.tolist() == [ImpressionState.THINNED, ImpressionState.EXPIRED]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nonzero_service.impressions.store import Impressions
+from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.impressions.times import mend
 from service.impressions.test_store import HOUR, RULES, batch, probabilities
 
@@ -37,12 +37,12 @@ def test_times_are_mended(times: list[int], latest: int, by: int, expected: list
 
 @pytest.mark.parametrize("again", [False, True], ids=["in one life", "after a start"])
 def test_windows_end_when_they_are_due_after_the_clock_was_set_back(tmp_path: Path, again: bool) -> None:
-    store = Impressions(tmp_path / "impressions", RULES)
+    store = ImpressionStore(tmp_path / "impressions", RULES)
     for step in range(3):
         store.keep(batch(1, step), probabilities(1), NOON + AHEAD + step)
     if again:
         store.close()
-        store = Impressions(tmp_path / "impressions", RULES)
+        store = ImpressionStore(tmp_path / "impressions", RULES)
     store.not_after(NOON + 2, AHEAD)
     assert store.expire(9, NOON + HOUR - 1) is None
     ended = store.expire(9, NOON + HOUR + 1)
@@ -55,13 +55,13 @@ def test_windows_end_when_they_are_due_after_the_clock_was_set_back(tmp_path: Pa
 
 
 def test_a_start_finds_right_what_was_kept_before_and_after(tmp_path: Path) -> None:
-    store = Impressions(tmp_path / "impressions", RULES)
+    store = ImpressionStore(tmp_path / "impressions", RULES)
     store.keep(batch(1, 0), probabilities(1), NOON)
     store.keep(batch(1, 1), probabilities(1), NOON + AHEAD)
     store.not_after(NOON + 10, AHEAD)
     store.keep(batch(1, 2), probabilities(1), NOON + 20)
     store.close()
-    again = Impressions(tmp_path / "impressions", RULES)
+    again = ImpressionStore(tmp_path / "impressions", RULES)
     ended = again.expire(9, NOON + HOUR)
     assert ended is not None
     assert ended.references.numbers.tolist() == [0]

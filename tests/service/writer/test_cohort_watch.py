@@ -12,7 +12,7 @@ import pytest
 
 from nonzero import Batch, LogisticRegression
 from nonzero_service.impressions.rules import Rules
-from nonzero_service.impressions.store import Claim, Impressions
+from nonzero_service.impressions.store import Claim, ImpressionStore
 from nonzero_service.writer.breaker import Bounds, Breaker
 
 TICK_MS = 1000
@@ -41,7 +41,7 @@ class Traffic:
 
     def start(self) -> None:
         """Start the process anew."""
-        self._store = Impressions(self._directory, self._rules)
+        self._store = ImpressionStore(self._directory, self._rules)
         model = LogisticRegression(8)
         self.breaker = Breaker(model, Bounds(), self._store, self.tick * TICK_MS)
 
