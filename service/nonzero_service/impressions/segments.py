@@ -93,7 +93,7 @@ class Segments(list[Segment]):
         return sum(int((one.states[: one.used] == state).sum()) for one in self)
 
     def clicks(self, size: int, until_ms: int) -> NDArray[np.int64]:
-        """Count the clicks of each `size` impressions in a row that were made until a time, of whole groups."""
+        """Count the clicks of each whole group of `size` impressions that were made until a time."""
         first = self[0].first // size if self else 0
         groups = self[-1].next // size + 1 - first if self else 0
         clicks, many = np.zeros(groups, np.int64), np.zeros(groups, np.int64)

@@ -1,4 +1,4 @@
-"""The store of a model's impressions: keep, claim, settle, expire, forget."""
+"""The store of a model's impressions: what was predicted with an id, on disk and found again."""
 
 from __future__ import annotations
 
@@ -14,27 +14,22 @@ from numpy.typing import NDArray
 
 from nonzero import Batch
 from nonzero.batches.ids import Ids
-from nonzero_service.impressions.claims import Claim, labelled_batch, negatives
 from nonzero_service.impressions.early import Early
 from nonzero_service.impressions.hashes import hashes_of
 from nonzero_service.impressions.joined import References
 from nonzero_service.impressions.packing import Offered
 from nonzero_service.impressions.rules import Rules
 from nonzero_service.impressions.segment import ImpressionState, Segment
-from nonzero_service.impressions.segments import Found, Segments
-from nonzero_service.impressions.verdicts import Labels, decide
+from nonzero_service.impressions.segments import Segments
 from nonzero_service.journal.files import make_directory, sync_directory
 
-__all__ = ["Claim", "ImpressionStore"]
+__all__ = ["ImpressionStore"]
 
 DELAYS: Final = 10_000
 """Of so many labels the delays are remembered."""
 
 PASSING: Final = 1000
 """By so many milliseconds one thread's reading of the clock may be later than another's."""
-
-_NO_NUMBERS: Final = np.empty(0, np.int64)
-_NO_STATES: Final = np.empty(0, np.uint8)
 
 
 class ImpressionStore:
@@ -62,31 +57,26 @@ class ImpressionStore:
         self.delays: deque[int] = deque(maxlen=DELAYS)
         """Milliseconds from prediction to label, of the last labels that were learned from."""
         self._directory = directory
-        self._lock = threading.RLock()
-        self._early = Early()
+        self.lock = threading.RLock()
+        self.early = Early()
         if not directory.is_dir():
             make_directory(directory)
-        self._segments = Segments.stored(directory)
+        self.segments = Segments.stored(directory)
         self._open: Segment | None = None
-        self._next = self._segments[-1].next if self._segments else 0
-        self._last_ms = int(self._segments[-1].times[-1]) if self._segments else 0
-        self._segments.mend_times(self._last_ms)
-        # Every number before it has had its window.
-        self._expired = self._segments[0].first if self._segments else 0
+        self._next = self.segments[-1].next if self.segments else 0
+        self._last_ms = int(self.segments[-1].times[-1]) if self.segments else 0
+        self.segments.mend_times(self._last_ms)
+        self.ended = self.segments[0].first if self.segments else 0
+        """The windows of all impressions before this number have been ended, in this process or before."""
         self._unsynced: list[Segment] = []
         self._named = True
-        self.pending = self._segments.number_of(ImpressionState.PENDING)
+        self.pending = self.segments.number_of(ImpressionState.PENDING)
         """How many wait for their label."""
 
     @property
     def next_number(self) -> int:
         """The number of the next impression that is kept."""
         return self._next
-
-    @property
-    def ended(self) -> int:
-        """The windows of all impressions before this number have been ended, in this process or before."""
-        return self._expired
 
     def clicks_of_ended(self, size: int, now_ms: int) -> NDArray[np.int64]:
         """Count the clicks, in their windows, of each `size` impressions in a row whose windows have ended.
@@ -103,8 +93,8 @@ class ImpressionStore:
         int64[n]
             Of each group that is whole, in the order in which they were predicted.
         """
-        with self._lock:
-            return self._segments.clicks(size, now_ms - self.rules.attribution_ms)
+        with self.lock:
+            return self.segments.clicks(size, now_ms - self.rules.attribution_ms)
 
     def not_after(self, now_ms: int, by_ms: int = 0) -> None:
         """Take back the times of impressions that are after the journal's clock: it has been set back.
@@ -116,9 +106,9 @@ class ImpressionStore:
         by_ms
             By how much it was set back, where that is known.
         """
-        with self._lock:
+        with self.lock:
             if self._last_ms > now_ms + PASSING:
-                self._segments.mend_times(now_ms, by_ms)
+                self.segments.mend_times(now_ms, by_ms)
                 self._last_ms = now_ms
 
     # -- keeping ---------------------------------------------------------------------------------------
@@ -145,11 +135,11 @@ class ImpressionStore:
         if not rows.size:
             return 0
         hashes, kept, start = hashes_of(ids, rows), 0, 0
-        with self._lock:
+        with self.lock:
             self._last_ms = now_ms = max(self._last_ms, now_ms)
             fresh = np.ones(rows.size, np.uint8)
             offered = Offered(batch, ids, probabilities, rows, hashes, fresh, now_ms)
-            for segment in self._segments:
+            for segment in self.segments:
                 if segment is not self._open:
                     fresh[segment.find(hashes) >= 0] = 0
             while start < rows.size:
@@ -163,7 +153,7 @@ class ImpressionStore:
                 self.pending += count
                 self._next = segment.next
                 kept, start = kept + count, stop
-            self.counts["early"] += self._early.take(hashes)
+            self.counts["early"] += self.early.take(hashes)
             self.counts["kept"] += kept
             self.counts["repeated"] += rows.size - kept
         return kept
@@ -176,7 +166,7 @@ class ImpressionStore:
             if not segment.used or now_ms - int(segment.times[0]) <= quarter:
                 return segment
         segment = self._open = Segment(self._directory, self._next, new=True)
-        self._segments.append(segment)
+        self.segments.append(segment)
         self._named = False
         return segment
 
@@ -192,183 +182,43 @@ class ImpressionStore:
         names
             Of each row its id; None or empty for none.
         """
-        if not self._segments:
+        if not self.segments:
             return np.empty(0, np.intp)
         ids = Ids.of(names)
         rows = (ids.ends[1:] > ids.ends[:-1]).nonzero()[0]
         hashes = hashes_of(ids, rows)
-        with self._lock:
-            numbers = self._segments.find(hashes)
+        with self.lock:
+            numbers = self.segments.find(hashes)
             found = np.flatnonzero(numbers >= 0)
-            usable = self._segments.states(numbers[found]) != ImpressionState.DAMAGED
+            usable = self.segments.states(numbers[found]) != ImpressionState.DAMAGED
         those: NDArray[np.intp] = rows[found[usable]]
         return those
 
-    def claim(self, names: Sequence[str], labels: Sequence[int], now_ms: int) -> Claim | None:
-        """Find the impressions of labels, and claim those from which there is something to learn.
-
-        Returns
-        -------
-        Claim | None
-            None where one of them is claimed already: ask again when it is settled.
-
-        Raises
-        ------
-        OSError
-            Where the disk refuses: nothing is claimed then.
-        """
-        ids = Ids.of(names)
-        hashes = hashes_of(ids, np.arange(len(ids)))
-        with self._lock:
-            numbers = self._find(hashes)
-            if (self._segments.states(numbers) == ImpressionState.CLAIMED).any():
-                return None
-        # Their ids are compared before anything is decided: a hash may be of another id.
-        records = self._read(np.flatnonzero(numbers >= 0), numbers)
-        known, before = _NO_NUMBERS, _NO_STATES
-        try:
-            with self._lock:
-                for row, name in records.names.items():
-                    if not name:
-                        self._damaged(numbers[row : row + 1])
-                    elif name != ids.pieces[row]:
-                        numbers[row] = -1
-                states, times = self._segments.states(numbers), self._segments.times(numbers)
-                if (states == ImpressionState.CLAIMED).any():
-                    return None
-                decision = decide(self.rules, Labels(numbers, hashes, labels, states, now_ms - times))
-                thinned = decision.taken[decision.thin]
-                becomes = decision.becomes[decision.thin]
-                self._segments.persist(numbers[thinned], becomes)  # first: the disk may refuse
-                learned = decision.taken[~decision.thin]
-                known, before = numbers[learned], states[learned]
-                self._segments.set(numbers[thinned], becomes)
-                self._segments.set(known, np.full(known.size, ImpressionState.CLAIMED, np.uint8))
-                self.pending -= int((states[decision.taken] == ImpressionState.PENDING).sum())
-            references = References(known, hashes[learned], decision.becomes[~decision.thin])
-            batch = labelled_batch(self.rules, records, learned, references, before)
-            delays = np.maximum(now_ms - times, 0)
-            claim = Claim(decision.verdicts, batch, references, before, delays[learned], learned)
-            with self._lock:
-                self.delays.extend(delays[thinned].tolist())
-                self.counts.update(decision.unlearned)
-                self.counts.update(thinned=thinned.size, joined=thinned.size)
-        except BaseException:
-            self._put_back(known, before)
-            raise
-        return claim
-
-    def settle(self, references: References) -> None:
-        """Note that what was claimed is in the journal: that is true, whatever the disk says to the note."""
-        references = references.known
-        with self._lock:
-            self._segments.resolve(references)
-            expired = int((references.states == ImpressionState.EXPIRED).sum())
-            corrected = int((references.states == ImpressionState.CORRECTED).sum())
-            self.counts["expired"] += expired
-            self.counts["ended"] += expired
-            self.counts["corrected"] += corrected
-            self.counts["joined"] += len(references) - expired - corrected
-
-    def learned(self, claim: Claim) -> None:
-        """Note that what was claimed has been learned from: how late its labels were."""
-        with self._lock:
-            self.delays.extend(claim.delays.tolist())
-
-    def give_back(self, claim: Claim) -> None:
-        """Undo a claim of which nothing came into the journal; one that was settled stays so."""
-        self._put_back(claim.references.numbers, claim.before)
-
-    def discarded(self, references: References) -> None:
-        """Note that a row that was held is never learned from: a click has no negative of it to take back."""
-        with self._lock:
-            numbers, hashes = references.numbers, references.hashes
-            undone = (references.states == ImpressionState.EXPIRED) & (
-                self._segments.hashes_of(numbers) == hashes
-            )
-            undone &= self._segments.states(numbers) == ImpressionState.EXPIRED
-            thinned = np.full(int(undone.sum()), ImpressionState.THINNED, np.uint8)
-            self._segments.resolve(References(numbers[undone], hashes[undone], thinned))
-
     def seen(self, references: References) -> None:
         """Take over from a row of the journal what has become of impressions: a crash may have lost it."""
-        with self._lock:
+        with self.lock:
             numbers, states = references.numbers, references.states
             if numbers.size:
                 self._next = max(self._next, int(numbers.max()) + 1)
-            same = self._segments.hashes_of(numbers) == references.hashes
-            before = self._segments.states(numbers[same])
-            self._segments.set(numbers[same], states[same])
-            self._segments.persist(numbers[same], states[same])
+            same = self.segments.hashes_of(numbers) == references.hashes
+            before = self.segments.states(numbers[same])
+            self.segments.set(numbers[same], states[same])
+            self.segments.persist(numbers[same], states[same])
             self.pending -= int((before == ImpressionState.PENDING).sum())
-
-    # -- expiry ----------------------------------------------------------------------------------------
-
-    def expire(self, limit: int, now_ms: int) -> Claim | None:
-        """Claim the next impressions whose window has ended without a label, in order, at most `limit`.
-
-        Those that are thinned away are settled here. The claim may be of none.
-
-        Returns
-        -------
-        Claim | None
-            None where no more windows have ended.
-
-        Raises
-        ------
-        OSError
-            Where the disk refuses: nothing is claimed then.
-        """
-        known, before = _NO_NUMBERS, _NO_STATES
-        try:
-            with self._lock:
-                segment = next((one for one in self._segments if one.next > self._expired), None)
-                if segment is None:
-                    return None
-                start = max(self._expired - segment.first, 0)
-                times = segment.times[start : min(start + limit, segment.used)]
-                due = int(np.searchsorted(times, now_ms - self.rules.attribution_ms, "right"))
-                if not due:
-                    return None
-                places = (
-                    np.flatnonzero(segment.states[start : start + due] == ImpressionState.PENDING) + start
-                )
-                numbers, hashes = places + segment.first, segment.hashes[places]
-                kept = self.rules.keeps(numbers, hashes)
-                becomes = np.where(kept, ImpressionState.CLAIMED, ImpressionState.THINNED).astype(np.uint8)
-                segment.settle_on_disk(places[~kept], becomes[~kept])  # first: the disk may refuse
-                known, before = numbers[kept], np.full(int(kept.sum()), ImpressionState.PENDING, np.uint8)
-                segment.states[places] = becomes
-                self.pending -= places.size
-                self._expired = segment.first + start + due
-            references = References(
-                known, hashes[kept], np.full(known.size, ImpressionState.EXPIRED, np.uint8)
-            )
-            batch, damaged = Batch.empty(), 0
-            if known.size:
-                records = self._segments.records(segment, places[kept])
-                batch, damaged = negatives(self.rules, records, known), int((~records.whole).sum())
-            claim = Claim([], batch, references, before, np.empty(0, np.int64), np.empty(0, np.intp))
-            with self._lock:
-                self.counts.update(thinned=int((~kept).sum()), ended=int((~kept).sum()), damaged=damaged)
-        except BaseException:
-            self._put_back(known, before)
-            raise
-        return claim
 
     def forget(self, now_ms: int) -> int:
         """Delete the segments that are of no more use; return how many."""
         last = now_ms - self.rules.attribution_ms - 2 * self.rules.correction_ms
-        with self._lock:
+        with self.lock:
             gone = [
                 one
-                for one in self._segments
-                if one.next <= self._expired
+                for one in self.segments
+                if one.next <= self.ended
                 and (not one.used or int(one.times[one.used - 1]) < last)
                 and not (one.states[: one.used] == ImpressionState.CLAIMED).any()
             ]
             for one in gone:
-                self._segments.remove(one)
+                self.segments.remove(one)
             self._unsynced = [one for one in self._unsynced if one not in gone]
             if self._open in gone:
                 self._open = None
@@ -386,7 +236,7 @@ class ImpressionStore:
         OSError
             Where the disk refuses.
         """
-        with self._lock:
+        with self.lock:
             segments, self._unsynced = self._unsynced, []
             named, self._named = self._named, True
         try:
@@ -395,7 +245,7 @@ class ImpressionStore:
             if not named:
                 sync_directory(self._directory)
         except OSError:
-            with self._lock:
+            with self.lock:
                 self._unsynced += segments
                 self._named = False
             raise
@@ -408,54 +258,17 @@ class ImpressionStore:
         OSError
             Where the disk refuses.
         """
-        with self._lock:
-            self._segments.write_rest()
-            segments = list(self._segments)
+        with self.lock:
+            self.segments.write_rest()
+            segments = list(self.segments)
         for segment in segments:
             segment.sync_states()
         sync_directory(self._directory)
 
     def close(self) -> None:
         """Close the files; a second call does nothing."""
-        with self._lock:
-            segments, self._segments, self._open = self._segments, Segments(), None
+        with self.lock:
+            segments, self.segments, self._open = self.segments, Segments(), None
         with ExitStack() as closing:
             for segment in segments:
                 closing.callback(segment.close)
-
-    # -- finding, under the lock -----------------------------------------------------------------------
-
-    def _find(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Return int64[n]: the number of each hash, -1 for an unknown one, which is remembered."""
-        numbers = self._segments.find(hashes)
-        self._early.remember(hashes[numbers < 0])
-        return numbers
-
-    def _read(self, rows: NDArray[np.intp], numbers: NDArray[np.int64]) -> Found:
-        """Read the records of some rows' numbers."""
-        with self._lock:
-            parts = list(self._segments.parts(numbers[rows]))
-        return Found(
-            [
-                (rows[which], self._segments.records(one, numbers[rows[which]] - one.first))
-                for one, which in parts
-            ]
-        )
-
-    # -- changing --------------------------------------------------------------------------------------
-
-    def _damaged(self, numbers: NDArray[np.int64]) -> None:
-        """Note that records are not what was written."""
-        states = self._segments.states(numbers)
-        self.pending -= int((states == ImpressionState.PENDING).sum())
-        self._segments.set(numbers, np.full(numbers.size, ImpressionState.DAMAGED, np.uint8))
-        self.counts["damaged"] += int((states != ImpressionState.DAMAGED).sum())
-
-    def _put_back(self, numbers: NDArray[np.int64], before: NDArray[np.uint8]) -> None:
-        """Let impressions that are still claimed be what they were; windows of theirs are to end again."""
-        with self._lock:
-            claimed = self._segments.states(numbers) == ImpressionState.CLAIMED
-            waiting = numbers[claimed & (before == ImpressionState.PENDING)]
-            self._segments.set(numbers[claimed], before[claimed])
-            self.pending = self._segments.number_of(ImpressionState.PENDING)
-            self._expired = min([self._expired, *waiting.tolist()])

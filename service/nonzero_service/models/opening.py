@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch
+from nonzero_service.impressions.claims import Claims
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.models.attribution import Attribution, rules_of
 from nonzero_service.models.clocks import ClockWatch
@@ -71,7 +72,7 @@ async def open_model(
         opened.push_async_callback(asyncio.to_thread, thread.shutdown)
         with ReplayProgress(name) as progress:
             stored = await asyncio.to_thread(
-                recover, path, settings.durability, progress, impressions.seen, impressions.discarded
+                recover, path, settings.durability, progress, impressions.seen, Claims(impressions).discarded
             )
         opened.push_async_callback(asyncio.to_thread, stored.journal.close)
         impressions.not_after(stored.journal.clock.now_ms())

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from nonzero_service import impressions
-from nonzero_service.impressions.claims import Claim
+from nonzero_service.impressions.claims import Claim, Claims
 from nonzero_service.impressions.rules import Rules
 from nonzero_service.impressions.segment import ImpressionState
 from nonzero_service.impressions.store import ImpressionStore
@@ -66,11 +66,11 @@ def made(directory: Path, rules: Rules = RULES) -> ImpressionStore:
 
 
 def expire(store: ImpressionStore) -> Claim | None:
-    return store.expire(99, 2 * HOUR)
+    return Claims(store).expire(99, 2 * HOUR)
 
 
 def label(store: ImpressionStore) -> Claim | None:
-    return store.claim([f"imp-{j}" for j in range(N)], [j % 2 for j in range(N)], 1)
+    return Claims(store).claim([f"imp-{j}" for j in range(N)], [j % 2 for j in range(N)], 1)
 
 
 @pytest.mark.parametrize("what", [expire, label])
@@ -101,7 +101,7 @@ def test_an_exception_at_every_call_of_a_claim_leaves_it_to_be_made(
         claim = what(store)
         assert claim is not None, count
         assert len(claim.references) == len(claim.batch) == N, count
-        store.settle(claim.references)
+        Claims(store).settle(claim.references)
         assert store.pending == 0
         assert store.counts["expired"] + store.counts["joined"] == N
         store.close()
@@ -141,7 +141,7 @@ def test_a_record_that_cannot_be_read_does_not_hold_up_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = made(tmp_path / "impressions")
-    real, start = os.pread, int(store._segments[0]._ends[4]) * 4
+    real, start = os.pread, int(store.segments[0]._ends[4]) * 4
 
     def pread(descriptor: int, size: int, offset: int) -> bytes:
         if offset <= start < offset + size:
@@ -150,15 +150,15 @@ def test_a_record_that_cannot_be_read_does_not_hold_up_the_others(
 
     monkeypatch.setattr(os, "pread", pread)
     with pytest.raises(OSError, match="Input/output"):
-        store.claim(["imp-5"], [1], 1)
-    again = store.claim(["imp-5"], [1], 1)
+        Claims(store).claim(["imp-5"], [1], 1)
+    again = Claims(store).claim(["imp-5"], [1], 1)
     assert again is not None
     assert again.verdicts == ["gone"]
     ended = expire(store)
     assert ended is not None
     assert sorted(ended.references.numbers.tolist()) == [j for j in range(N) if j != 5]
     assert store.counts["damaged"] == 1
-    store.settle(ended.references)
+    Claims(store).settle(ended.references)
     assert store.pending == 0
 
 
@@ -170,7 +170,7 @@ def test_what_the_disk_does_not_take_is_settled_and_written_before_rows_go(
     assert claim is not None
     with monkeypatch.context() as patch:
         refuse(patch, "pwrite", errno.EIO)
-        store.settle(claim.references)
+        Claims(store).settle(claim.references)
         assert store.pending == 0
         with pytest.raises(OSError, match="Input/output"):
             store.sync_states()
@@ -185,13 +185,13 @@ def test_what_the_disk_does_not_take_is_settled_and_written_before_rows_go(
 
 def test_a_label_given_back_after_its_windows_end_is_not_forgotten(tmp_path: Path) -> None:
     store = made(tmp_path / "impressions")
-    claim = store.claim(["imp-3"], [1], 1)
+    claim = Claims(store).claim(["imp-3"], [1], 1)
     assert claim is not None
     ended = expire(store)
     assert ended is not None
     assert len(ended.references) == N - 1
-    store.settle(ended.references)
-    store.give_back(claim)
+    Claims(store).settle(ended.references)
+    Claims(store).give_back(claim)
     last = expire(store)
     assert last is not None
     assert last.references.numbers.tolist() == [3]
@@ -213,16 +213,16 @@ def test_a_discarded_negative_is_not_taken_back(tmp_path: Path) -> None:
     store = made(tmp_path / "impressions")
     ended = expire(store)
     assert ended is not None
-    store.settle(ended.references)
+    Claims(store).settle(ended.references)
     held = ended.references.rows(0, 6)
-    first = store.claim(["imp-0"], [1], HOUR + 1)
+    first = Claims(store).claim(["imp-0"], [1], HOUR + 1)
     assert first is not None
-    store.settle(first.references)
+    Claims(store).settle(first.references)
     for _ in range(2):  # once as it happens, once more by a start
-        store.discarded(held)
+        Claims(store).discarded(held)
         store.close()
         store = ImpressionStore(tmp_path / "impressions", RULES)
-    late = store.claim(["imp-0", "imp-1", "imp-7"], [1, 1, 1], HOUR + 2)
+    late = Claims(store).claim(["imp-0", "imp-1", "imp-7"], [1, 1, 1], HOUR + 2)
     assert late is not None
     assert late.verdicts == ["duplicate", "corrected", "corrected"]
     given, p = batch(N), probabilities(N).astype(np.float64)

@@ -9,6 +9,7 @@ import pytest
 
 from nonzero import Batch
 from nonzero_service.impressions import rules
+from nonzero_service.impressions.claims import Claims
 from nonzero_service.impressions.meeting import Met, merged
 from nonzero_service.impressions.rules import Rules
 from nonzero_service.impressions.segment import ImpressionState
@@ -26,7 +27,9 @@ def named(n: int, slot: int, every: int = 1, label: float | None = None) -> Batc
 
 def met_by(store: ImpressionStore, batch: Batch) -> Met:
     rows = store.met(batch.ids or ())
-    claim = store.claim([f"imp-{row}" for row in rows.tolist()], batch.labels[rows].astype(int).tolist(), 1)
+    claim = Claims(store).claim(
+        [f"imp-{row}" for row in rows.tolist()], batch.labels[rows].astype(int).tolist(), 1
+    )
     assert claim is not None
     unusable = np.ones(rows.size, np.bool_)
     unusable[store.met([f"imp-{row}" for row in rows.tolist()])] = False

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nonzero_service.impressions.claims import Claims
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.impressions.times import mend
 from service.impressions.test_store import HOUR, RULES, batch, probabilities
@@ -44,12 +45,12 @@ def test_windows_end_when_they_are_due_after_the_clock_was_set_back(tmp_path: Pa
         store.close()
         store = ImpressionStore(tmp_path / "impressions", RULES)
     store.not_after(NOON + 2, AHEAD)
-    assert store.expire(9, NOON + HOUR - 1) is None
-    ended = store.expire(9, NOON + HOUR + 1)
+    assert Claims(store).expire(9, NOON + HOUR - 1) is None
+    ended = Claims(store).expire(9, NOON + HOUR + 1)
     assert ended is not None
     assert ended.references.numbers.tolist() == [0, 1]
     store.keep(batch(1, 7), probabilities(1), NOON + HOUR + 2)
-    late = store.claim(["imp-7"], [1], NOON + HOUR + 3)
+    late = Claims(store).claim(["imp-7"], [1], NOON + HOUR + 3)
     assert late is not None
     assert late.delays.tolist() == [1]
 
@@ -62,9 +63,9 @@ def test_a_start_finds_right_what_was_kept_before_and_after(tmp_path: Path) -> N
     store.keep(batch(1, 2), probabilities(1), NOON + 20)
     store.close()
     again = ImpressionStore(tmp_path / "impressions", RULES)
-    ended = again.expire(9, NOON + HOUR)
+    ended = Claims(again).expire(9, NOON + HOUR)
     assert ended is not None
     assert ended.references.numbers.tolist() == [0]
-    rest = again.expire(9, NOON + HOUR + 20)
+    rest = Claims(again).expire(9, NOON + HOUR + 20)
     assert rest is not None
     assert rest.references.numbers.tolist() == [1, 2]

@@ -13,6 +13,7 @@ import structlog
 from nonzero import Batch
 from nonzero.formats.json_bodies import parse_body
 from nonzero_service.errors import QueueFullError
+from nonzero_service.impressions.claims import Claims
 from nonzero_service.impressions.meeting import Met
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.models import window_watch
@@ -113,7 +114,7 @@ def test_an_update_for_which_there_is_no_room_may_be_sent_again(
 @pytest.mark.parametrize(
     ("kind", "method"),
     [
-        (ImpressionStore, "expire"),
+        (Claims, "expire"),
         (ImpressionStore, "forget"),
         (Learner, "submit"),
         (Learner, "room"),
