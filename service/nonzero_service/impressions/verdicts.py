@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nonzero_service.impressions.rules import Rules
 from nonzero_service.impressions.segment import ImpressionState
 
-__all__ = ["Decision", "Labels", "Verdict", "decide"]
+__all__ = ["Decision", "GivenLabels", "Verdict", "decide"]
 
 Verdict = Literal["joined", "corrected", "unknown", "duplicate", "conflicting", "gone"]
 """What a label meets; the last four change nothing."""
@@ -29,7 +29,7 @@ LABEL_OF: Final = {
 """The label that an impression has had, or stands for."""
 
 
-class Labels(NamedTuple):
+class GivenLabels(NamedTuple):
     """Labels, and what is known of the impressions that they are of."""
 
     numbers: NDArray[np.int64]
@@ -62,7 +62,7 @@ class Decision(NamedTuple):
         return [verdict for verdict in self.verdicts if verdict not in TAKEN]
 
 
-def decide(rules: Rules, given: Labels) -> Decision:
+def decide(rules: Rules, given: GivenLabels) -> Decision:
     """Decide what each label meets; one given earlier among them counts."""
     labels, earlier = given.labels, dict[int, int]()
     verdicts = [
