@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import structlog
@@ -13,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from starlette.types import Receive, Scope, Send
 
+from nonzero import __version__
 from nonzero.errors import NonzeroError
 from nonzero_service.api.openapi import describe
 from nonzero_service.api.table import OPERATIONS, TABLE, add_routes
@@ -84,7 +84,7 @@ def create_app(
 
     app = Application(
         title="Nonzero",
-        version=_version(),
+        version=__version__,
         description=DESCRIPTION,
         openapi_url=None,
         docs_url=None,
@@ -132,10 +132,3 @@ class Application(FastAPI):
             await self.dispatcher(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
-
-
-def _version() -> str:
-    try:
-        return version("nonzero")
-    except PackageNotFoundError:  # run from a source tree
-        return "0"
