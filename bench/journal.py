@@ -23,7 +23,7 @@ from bench.workloads import ClickLog
 from rich.progress import Progress
 
 from nonzero import AdaGrad, LogisticRegression
-from nonzero_service.journal.chain import Entry
+from nonzero_service.journal.chain import JournalEntry
 from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.journal.reader import JournalReader
@@ -40,7 +40,7 @@ class Forgetful(Journal):
 
     _more = (0, 0)
 
-    def append(self, entries: Sequence[Entry]) -> int:
+    def append(self, entries: Sequence[JournalEntry]) -> int:
         if not self.position:
             return super().append(entries)
         rows, examples = self._more
@@ -63,8 +63,8 @@ def serve_forgetfully(arguments: list[str]) -> None:
     cli.main(arguments)
 
 
-def _without_body(batch: Any, keys: Sequence[KeyRecord] = ()) -> Entry:
-    return Entry("batch", 1, b"", len(batch), tuple(keys))
+def _without_body(batch: Any, keys: Sequence[KeyRecord] = ()) -> JournalEntry:
+    return JournalEntry("batch", 1, b"", len(batch), tuple(keys))
 
 
 @contextmanager

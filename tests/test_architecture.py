@@ -90,26 +90,28 @@ ORDER = {
         errors faults environment version
         incidental          what may fail and keeps nobody waiting
         logs                events -> lines
-        storage journal     rows of the journal, its keys, snapshots; all SQL
+        journal             rows of the journal, its keys, snapshots; all SQL
         impressions         predictions that wait for their label
         problems            what a client is told
         settings            what an operator sets
         budget schema_texts warming
-        wire bodies         bytes of bodies -> batches, answers -> bytes
+        media_types
+        bodies              bytes of bodies -> batches, answers -> bytes
         learning writer     what waits -> rows of the journal -> the model
         attribution         labels -> what is learned
         models              all models and each
         metrics             what Prometheus is told
         front http          sockets -> requests
+        listening           sockets that processes share
+        workers             the further processes, as the writer has them
         requests schemas
         openapi             how requests and answers are described
         request_bodies
         service             what routes share
         routes api          requests -> answers
         app
-        listening
         server              one process that serves
-        workers             further processes that predict
+        predictor           a further process, which predicts
         demo
         commands
         cli

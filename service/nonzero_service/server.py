@@ -138,7 +138,9 @@ class Writer(Server):
         await super().startup(sockets)
         if self.pool.sharing:
             service: Service = self.app.state.service
-            forwarded = ForwardServer(self.config.loaded_app, service, self.server_state.tasks)
+            forwarded = ForwardServer(
+                self.config.loaded_app, service.models, service.bodies, self.server_state.tasks
+            )
             await self.pool.begin(self, forwarded.serve, service.metrics.add)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -17,7 +17,6 @@ from nonzero_service.models.metrics import ServiceMetrics
 from nonzero_service.models.names import Looker
 from nonzero_service.models.registry import Models
 from nonzero_service.settings import Settings
-from nonzero_service.workers.metrics import WorkerMetrics
 from nonzero_service.workers.pool import WorkerPool
 
 __all__ = ["Predictable", "Service", "ServiceParts"]
@@ -94,5 +93,5 @@ class Service(ServiceParts[Models, ServiceMetrics]):
     ) -> Service:
         """Make the parts; `on_failure` is told when the process must be started anew."""
         pool = pool or WorkerPool(settings.model_copy(update={"workers": 1}))
-        models = Models(settings, on_failure, pool)
-        return cls(settings, models, Bodies(settings), ServiceMetrics(models, WorkerMetrics(pool)), pool)
+        models = Models(settings, on_failure, pool if pool.sharing else None)
+        return cls(settings, models, Bodies(settings), ServiceMetrics(models, pool), pool)

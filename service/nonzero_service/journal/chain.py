@@ -26,7 +26,7 @@ __all__ = [
     "KINDS",
     "MAX_BODY",
     "Base",
-    "Entry",
+    "JournalEntry",
     "JournalRow",
     "Tip",
     "chain_entries",
@@ -54,7 +54,7 @@ _NUMBERS: Final = struct.Struct("<6q")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
     """What is handed to the journal: a row without its place.
 
     Parameters
@@ -188,7 +188,7 @@ def row_digest(
 
 
 def chain_entries(
-    entries: Sequence[Entry], tip: Tip, now_ms: int
+    entries: Sequence[JournalEntry], tip: Tip, now_ms: int
 ) -> tuple[Tip, list[tuple[object, ...]], list[tuple[object, ...]]]:
     """Chain entries to the tip: positions, sequences, times and digests follow from what stands before them.
 

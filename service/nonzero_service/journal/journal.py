@@ -17,7 +17,7 @@ from typing import Final, Literal, Self
 
 import apsw
 
-from nonzero_service.journal.chain import Entry, JournalRow, Tip, chain_entries
+from nonzero_service.journal.chain import JournalEntry, JournalRow, Tip, chain_entries
 from nonzero_service.journal.checkpoint import Checkpointer
 from nonzero_service.journal.clock import Clock
 from nonzero_service.journal.database import connect, translated
@@ -128,7 +128,7 @@ class Journal:
             self._connection.set_wal_hook(self._committed)
             opened.pop_all()
 
-    def append(self, entries: Sequence[Entry]) -> int:
+    def append(self, entries: Sequence[JournalEntry]) -> int:
         """Write rows, and what is known of their keys, in one transaction; return the last row's position.
 
         Parameters

@@ -19,10 +19,10 @@ import numpy as np
 
 from nonzero import Batch
 from nonzero_service.errors import LabelInFlightError
-from nonzero_service.impressions.claims import Claim
+from nonzero_service.impressions.claims import Claim, Claims
 from nonzero_service.impressions.meeting import Met, merged
 from nonzero_service.impressions.rules import Rules
-from nonzero_service.impressions.store import Impressions
+from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.impressions.verdicts import Verdict
 from nonzero_service.journal.errors import StorageError
 from nonzero_service.journal.keys import KeyRecord
@@ -76,16 +76,17 @@ class Attribution:
         Touches the impressions' files: one thread, so that claims come one after another.
     """
 
-    def __init__(self, name: str, impressions: Impressions, learner: Learner, thread: Executor) -> None:
+    def __init__(self, name: str, impressions: ImpressionStore, learner: Learner, thread: Executor) -> None:
         self.impressions = impressions
+        self.claims = Claims(impressions)
         self._learner = learner
         self._name = name
         self._thread = thread
         self.updates: Counter[Verdict] = Counter()
         """How many examples of updates were labels of impressions, by what they met, in this process."""
-        learner.committer.settled = impressions.settle
+        learner.committer.settled = self.claims.settle
         learner.committer.met = impressions.met
-        learner.applier.discarded = impressions.discarded
+        learner.applier.discarded = self.claims.discarded
 
     @property
     def now_ms(self) -> int:
@@ -139,7 +140,7 @@ class Attribution:
             unusable[self.impressions.met(ids)] = False
             return merged(batch, rows, claim, unusable)
         except BaseException:
-            self.impressions.give_back(claim)
+            self.claims.give_back(claim)
             raise
 
     def submit(
@@ -172,13 +173,13 @@ class Attribution:
     def give_back(self, met: Met) -> None:
         """Undo what :meth:`meet` claimed."""
         if met.claim is not None:
-            self.impressions.give_back(met.claim)
+            self.claims.give_back(met.claim)
 
     async def _claimed(self, ids: Sequence[str], labels: Sequence[int]) -> Claim:
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
-                claim = await self.claim(lambda: self.impressions.claim(ids, labels, self.now_ms))
+                claim = await self.claim(lambda: self.claims.claim(ids, labels, self.now_ms))
             except OSError as error:
                 if error.errno in (errno.ENOSPC, errno.EDQUOT):
                     raise
@@ -207,7 +208,7 @@ class Attribution:
             applied = self._learner.submit(claim.batch, references=claim.references, stream=stream)
             applied.add_done_callback(lambda future: self._ended(future, claim))
         except BaseException:
-            self.impressions.give_back(claim)
+            self.claims.give_back(claim)
             raise
         return await until_ended(applied, stream)
 
@@ -215,13 +216,13 @@ class Attribution:
         """Give back what was claimed for nobody."""
         claim = None if claiming.cancelled() or claiming.exception() else claiming.result()
         if claim is not None:
-            self.impressions.give_back(claim)
+            self.claims.give_back(claim)
 
     def _ended(self, future: asyncio.Future[Applied], claim: Claim) -> None:
         if future.cancelled() or future.exception() is not None:
-            self.impressions.give_back(claim)
+            self.claims.give_back(claim)
         else:
-            self.impressions.learned(claim)
+            self.claims.learned(claim)
 
     async def aside(self, task: Callable[[], T]) -> T:
         """Do something on the thread that touches the impressions' files."""

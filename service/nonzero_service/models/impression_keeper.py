@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nonzero import Batch
 from nonzero_service.impressions.rules import Keeping
-from nonzero_service.impressions.store import Impressions
+from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.clock import Clock
 
@@ -33,7 +33,7 @@ class ImpressionKeeper:
         ``"buffered"``: when they would survive ``kill -9``.
     """
 
-    def __init__(self, name: str, impressions: Impressions, clock: Clock, keeping: Keeping) -> None:
+    def __init__(self, name: str, impressions: ImpressionStore, clock: Clock, keeping: Keeping) -> None:
         self._impressions = impressions
         self._clock = clock
         self._name = name

@@ -1,17 +1,16 @@
-"""Prometheus metrics: of requests as they end, of models as they are asked for."""
+"""Prometheus metrics: of requests as they end, of models and workers as they are asked for."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from nonzero import LogisticRegression
 from nonzero_service.impressions.verdicts import Verdict
@@ -21,7 +20,7 @@ from nonzero_service.metrics.process import Process
 from nonzero_service.models.registry import Models
 from nonzero_service.models.served import ServedModel
 
-__all__ = ["RecentFigures", "ServiceMetrics"]
+__all__ = ["RecentFigures", "ServiceMetrics", "WorkerStates"]
 
 LOOK_SECONDS: Final = 0.03
 """For so long recent figures are worked out before metrics are told."""
@@ -35,22 +34,32 @@ Values = Callable[[ServedModel], Mapping[Any, float]]
 """Returns values of a model by another label."""
 
 
+class WorkerStates(Protocol):
+    """What is told of the workers."""
+
+    replaced: int
+    """How many have ended and were replaced, or are to be."""
+
+    def states(self) -> dict[str, int]:
+        """Return how many workers are in each state."""
+
+
 class ServiceMetrics(Counts):
-    """What one application counts, and the state of its models.
+    """What one application counts, and the state of its models and workers.
 
     Parameters
     ----------
     models
         The models whose state is told.
-    *others
-        What else is told.
+    workers
+        The further processes of the service.
     """
 
-    def __init__(self, models: Models, *others: Collector) -> None:
+    def __init__(self, models: Models, workers: WorkerStates) -> None:
         super().__init__()
         self.conflicting = self._conflicting
         self._models = models
-        self._others = others
+        self._workers = workers
         self._recent = RecentFigures()
         self._process = Process()
 
@@ -66,8 +75,7 @@ class ServiceMetrics(Counts):
         yield from _learned(models, self._recent)
         yield from _delayed(models, self.refused_impressions)
         yield from _sliced(models)
-        for other in self._others:
-            yield from other.collect()
+        yield from _worker_metrics(self._workers)
         yield from _fields(models)
         yield from self._process.collect()
 
@@ -240,6 +248,14 @@ def _sliced(models: list[ServedModel]) -> Iterator[Metric]:
         samples = ((labels, float(getattr(one, attribute))) for labels, one in found)
         labels = ("model", "field", "value")
         yield family(CounterMetricFamily, f"nonzero_slice_{name}", text, labels, samples)
+
+
+def _worker_metrics(workers: WorkerStates) -> Iterator[Metric]:
+    """Yield how the further processes of the service are."""
+    states = (((state,), count) for state, count in workers.states().items())
+    yield family(GaugeMetricFamily, "nonzero_workers", "Workers, by how they are.", ("state",), states)
+    text = "Workers that ended, or could not be started, and are tried again."
+    yield CounterMetricFamily("nonzero_workers_replaced", text, workers.replaced)
 
 
 def _fields(models: list[ServedModel]) -> Iterator[Metric]:

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch
-from nonzero_service.impressions.store import Impressions
+from nonzero_service.impressions.claims import Claims
+from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.models.attribution import Attribution, rules_of
 from nonzero_service.models.clocks import ClockWatch
 from nonzero_service.models.field_watch import FieldWatch
@@ -64,14 +65,14 @@ async def open_model(
         Where the disk refuses, or descriptors or memory are wanting.
     """
     async with AsyncExitStack() as opened:
-        impressions = await asyncio.to_thread(Impressions, path / "impressions", rules_of(settings))
+        impressions = await asyncio.to_thread(ImpressionStore, path / "impressions", rules_of(settings))
         opened.push_async_callback(asyncio.to_thread, impressions.close)
         # Of its own, so that neither parsing nor a slow disk is in its way.
         thread = ThreadPoolExecutor(1, thread_name_prefix=f"impressions {name}")
         opened.push_async_callback(asyncio.to_thread, thread.shutdown)
         with ReplayProgress(name) as progress:
             stored = await asyncio.to_thread(
-                recover, path, settings.durability, progress, impressions.seen, impressions.discarded
+                recover, path, settings.durability, progress, impressions.seen, Claims(impressions).discarded
             )
         opened.push_async_callback(asyncio.to_thread, stored.journal.close)
         impressions.not_after(stored.journal.clock.now_ms())
@@ -117,7 +118,7 @@ async def open_model(
         )
 
 
-def _breaker_of(stored: StoredModel, settings: Settings, impressions: Impressions) -> Breaker | None:
+def _breaker_of(stored: StoredModel, settings: Settings, impressions: ImpressionStore) -> Breaker | None:
     """Return the circuit breaker of a model; None where it is switched off."""
     if settings.breaker == "off":
         return None

@@ -14,10 +14,11 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Final, Unpack
+from typing import Final, Protocol, Unpack
 
 import structlog
 
+from nonzero import LogisticRegression
 from nonzero.persistence.settings import size_of
 from nonzero_service.budget import check_descriptors
 from nonzero_service.errors import ClosedError, ModelExistsError, NotReadyError, UnknownModelError
@@ -31,7 +32,6 @@ from nonzero_service.models.folder import ModelFolder
 from nonzero_service.models.memory import check_room
 from nonzero_service.models.model_config import ModelConfig, ModelSettings
 from nonzero_service.models.opening import open_model
-from nonzero_service.models.publishing import Publisher, Unpublished
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
 
@@ -39,6 +39,16 @@ __all__ = ["DEFAULT", "Models"]
 
 DEFAULT: Final = "default"
 """The model that exists from the first start."""
+
+
+class ModelSharing(Protocol):
+    """Lets other processes predict with models, whose memory they read."""
+
+    def offer(self, name: str, model: LogisticRegression) -> None:
+        """Let them predict with a model."""
+
+    def withdraw(self, name: str) -> None:
+        """Let them begin no other prediction with a model."""
 
 
 class Models:
@@ -50,18 +60,15 @@ class Models:
         Where they are kept, and the settings of models that are made without their own.
     on_failure
         Told when a model can learn no more until the process is started anew.
-    publisher
-        Lets other processes predict with each model; None: there are none.
+    sharing
+        Is told of each model; None where no other process predicts.
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        on_failure: Callable[[Exception], None],
-        publisher: Publisher | None = None,
+        self, settings: Settings, on_failure: Callable[[Exception], None], sharing: ModelSharing | None = None
     ) -> None:
         self.settings = settings
-        self._publisher = publisher or Unpublished()
+        self._sharing = sharing
         self._on_failure = on_failure
         self.folder = ModelFolder(settings.data_dir / "models")
         self.ready = False
@@ -279,7 +286,8 @@ class Models:
     async def _end(self, served: ServedModel, gone: Path) -> None:
         """End what works for a model whose directory is one no longer, and remove that."""
         try:
-            self._publisher.withdraw(served.name)
+            if self._sharing is not None:
+                self._sharing.withdraw(served.name)
             await served.let_go()
             await asyncio.to_thread(self.folder.remove, [gone])
         finally:
@@ -288,16 +296,17 @@ class Models:
 
     async def _serve(self, name: str, path: Path) -> ServedModel:
         """Bring a model to where it was, and serve it; where that fails, nothing stays open."""
-        publisher = self._publisher
+        sharing = self._sharing
         with explain_shortage(f"the model {name!r} cannot be opened"):
-            served = await open_model(name, path, self.settings, self._on_failure, shared=publisher.sharing)
-        try:
-            with explain_shortage(f"the workers cannot be told of the model {name!r}"):
-                publisher.offer(name, served.model)
-        except BaseException:
-            publisher.withdraw(name)
-            await served.let_go()
-            raise
+            served = await open_model(name, path, self.settings, self._on_failure, shared=sharing is not None)
+        if sharing is not None:
+            try:
+                with explain_shortage(f"the workers cannot be told of the model {name!r}"):
+                    sharing.offer(name, served.model)
+            except BaseException:
+                sharing.withdraw(name)
+                await served.let_go()
+                raise
         self._served[name] = served
         return served
 

@@ -46,7 +46,7 @@ class WindowWatch:
     async def expire(self) -> bool:
         """Learn from the next impressions whose window has ended; return whether there were any."""
         attribution = self._attribution
-        claim = await attribution.claim(lambda: attribution.impressions.expire(AT_ONCE, attribution.now_ms))
+        claim = await attribution.claim(lambda: attribution.claims.expire(AT_ONCE, attribution.now_ms))
         if claim is None:
             return False
         if len(claim.references):

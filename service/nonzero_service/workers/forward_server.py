@@ -8,16 +8,22 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final, cast
 
+import numpy as np
 import structlog
+from numpy.typing import NDArray
 from starlette.types import ASGIApp, Message, Scope
 
+from nonzero import Batch
+from nonzero.batches.ids import Ids
+from nonzero_service.bodies.reading import Bodies
 from nonzero_service.errors import ChannelError
 from nonzero_service.http.guard import MAY_NOT_TEACH
+from nonzero_service.journal.codec import decode_batch
+from nonzero_service.models.registry import Models
 from nonzero_service.problems import problem_of
-from nonzero_service.service import Service
-from nonzero_service.workers.mapped import decoded_impressions
 from nonzero_service.workers.message_stream import MessageStream
 from nonzero_service.workers.messages import (
     AnswerPart,
@@ -43,15 +49,18 @@ class ForwardServer:
     ----------
     app
         The application.
-    service
-        The writer's parts, which keep impressions.
+    models
+        The writer's, whose impressions workers predict with an id.
+    bodies
+        Runs what takes long beside the event loop.
     tasks
         Has the tasks of requests in flight: a stop waits for them.
     """
 
-    def __init__(self, app: ASGIApp, service: Service, tasks: set[asyncio.Task[None]]) -> None:
+    def __init__(self, app: ASGIApp, models: Models, bodies: Bodies, tasks: set[asyncio.Task[None]]) -> None:
         self._app = app
-        self._service = service
+        self._models = models
+        self._bodies = bodies
         self._tasks = tasks
         self._log = structlog.get_logger("workers")
 
@@ -92,11 +101,11 @@ class ForwardServer:
         def keep() -> None:
             if impressions.shown:
                 served.names.look(impressions.media, impressions.shown)
-            served.keeper.keep(*decoded_impressions(impressions))
+            served.keeper.keep(*_decoded(impressions))
 
         try:
-            served = self._service.models.get(impressions.model)
-            await self._service.bodies.offload(len(impressions.batch), keep)
+            served = self._models.get(impressions.model)
+            await self._bodies.offload(len(impressions.batch), keep)
             await served.keeper.synced()
         except Exception as error:  # noqa: BLE001 - the worker's client gets it
             problem = problem_of(error)
@@ -174,3 +183,14 @@ class _ForwardedCycle:
         self._answered = not part.more
         with suppress(ConnectionError):  # nobody waits for it any more
             await (self._stream.write(part) if start is None else self._stream.write(start, part))
+
+
+def _decoded(impressions: KeepImpressions) -> tuple[Batch, NDArray[np.float32]]:
+    """Return the batch, with its ids, and what was predicted."""
+    ids = Ids(
+        impressions.text,
+        np.frombuffer(impressions.ends, np.int64),
+        np.frombuffer(impressions.given, np.bool_),
+    )
+    batch = replace(decode_batch(impressions.batch), ids=ids)
+    return batch, np.frombuffer(impressions.probabilities, np.float32)

@@ -98,7 +98,7 @@ class WorkerProcess:
                 sys.executable,
                 "-P",
                 "-m",
-                "nonzero_service.workers",
+                "nonzero_service.predictor",
                 str(os.getpid()),
                 stdin=theirs.fileno(),
                 start_new_session=True,

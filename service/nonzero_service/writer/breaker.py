@@ -47,7 +47,7 @@ from numpy.typing import NDArray
 from nonzero import Batch, LogisticRegression
 from nonzero.kernels.progress import RECENT
 from nonzero_service.impressions.joined import References
-from nonzero_service.impressions.store import Impressions
+from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.writer.block_watch import BlockWatch
 from nonzero_service.writer.cohort_watch import CohortWatch
 
@@ -97,7 +97,7 @@ class Breaker:
         self,
         model: LogisticRegression,
         bounds: Bounds,
-        impressions: Impressions | None = None,
+        impressions: ImpressionStore | None = None,
         now_ms: int = 0,
         since: int = 0,
     ) -> None:

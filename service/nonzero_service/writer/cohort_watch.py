@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero_service.impressions.joined import References
-from nonzero_service.impressions.segment import State
-from nonzero_service.impressions.store import Impressions
+from nonzero_service.impressions.segment import ImpressionState
+from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.writer.jumps import BLOCK, CLICK_ERRORS, MEMORY, WARM, WINDOW, rate_jumped
 
 __all__ = ["CohortWatch"]
@@ -46,7 +46,7 @@ class CohortWatch:
         The journal's clock.
     """
 
-    def __init__(self, impressions: Impressions, odds: float, now_ms: int) -> None:
+    def __init__(self, impressions: ImpressionStore, odds: float, now_ms: int) -> None:
         self._impressions = impressions
         self._odds = odds
         self.reset()
@@ -97,7 +97,10 @@ class CohortWatch:
         """Return the cohorts of the clicks and of the labels 0, and what counts them."""
         return [
             (counts, (references.numbers[references.states == state] // COHORT).tolist())
-            for counts, state in ((self._clicked, State.CLICKED), (self._denied, State.NEGATIVE))
+            for counts, state in (
+                (self._clicked, ImpressionState.CLICKED),
+                (self._denied, ImpressionState.NEGATIVE),
+            )
         ]
 
     def _judged(self, counts: Counter[int], count: int) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from nonzero import Schema
 from nonzero_service.errors import GivenUpError, NotHeldError
 from nonzero_service.impressions.joined import References
 from nonzero_service.incidental import incidentally
-from nonzero_service.journal.chain import Entry
+from nonzero_service.journal.chain import JournalEntry
 from nonzero_service.journal.errors import DiskFullError, JournalBusyError
 from nonzero_service.journal.journal import Journal
 from nonzero_service.writer.entries import resume_entry
@@ -123,7 +123,7 @@ class Committer:
         for learn in learns if error is not None else ():
             learn.stream.failure = error
 
-    def _change(self, works: list[Work], entry: Entry) -> None:
+    def _change(self, works: list[Work], entry: JournalEntry) -> None:
         """Append a row that is no batch."""
         self._write(
             works, [entry], lambda position: CommittedGroup(works, None, position, self._journal.time_ms)
@@ -145,7 +145,7 @@ class Committer:
         self._write(works, [entry], book)
 
     def _write(
-        self, works: list[Work], entries: list[Entry], book: Callable[[int], CommittedGroup]
+        self, works: list[Work], entries: list[JournalEntry], book: Callable[[int], CommittedGroup]
     ) -> Exception | None:
         """Write a group's rows and hand it on; or return the error, which is given to those who wait.
 

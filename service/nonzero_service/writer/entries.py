@@ -25,7 +25,7 @@ import msgspec
 from nonzero import Batch, LogisticRegression
 from nonzero_service.impressions import joined
 from nonzero_service.impressions.joined import References, decode_joined, encode_joined
-from nonzero_service.journal.chain import Entry, JournalRow
+from nonzero_service.journal.chain import JournalEntry, JournalRow
 from nonzero_service.journal.codec import VERSION, encode_batch
 from nonzero_service.journal.errors import BodyError
 from nonzero_service.journal.keys import KeyRecord
@@ -76,49 +76,49 @@ class Resumption(msgspec.Struct, frozen=True):
     discard: bool
 
 
-def settings_entry(model: LogisticRegression) -> Entry:
+def settings_entry(model: LogisticRegression) -> JournalEntry:
     """Return the first entry of a model's journal."""
     start = Start(model.settings, model.digest(), model.examples)
-    return Entry("settings", 1, msgspec.json.encode(start))
+    return JournalEntry("settings", 1, msgspec.json.encode(start))
 
 
-def batch_entry(batch: Batch, keys: Sequence[KeyRecord] = ()) -> Entry:
+def batch_entry(batch: Batch, keys: Sequence[KeyRecord] = ()) -> JournalEntry:
     """Return the entry of examples that are learned from, and what it makes known of idempotency keys."""
-    return Entry("batch", VERSION, encode_batch(batch), len(batch), tuple(keys))
+    return JournalEntry("batch", VERSION, encode_batch(batch), len(batch), tuple(keys))
 
 
-def joined_entry(batch: Batch, references: References, keys: Sequence[KeyRecord] = ()) -> Entry:
+def joined_entry(batch: Batch, references: References, keys: Sequence[KeyRecord] = ()) -> JournalEntry:
     """Return the entry of examples that were impressions, and of which ones."""
-    return Entry("joined", joined.VERSION, encode_joined(batch, references), len(batch), tuple(keys))
+    return JournalEntry("joined", joined.VERSION, encode_joined(batch, references), len(batch), tuple(keys))
 
 
-def remedy_entry(remedy: Mapping[str, Any]) -> Entry:
+def remedy_entry(remedy: Mapping[str, Any]) -> JournalEntry:
     """Return the entry of a remedy, as :meth:`nonzero.LogisticRegression.apply_remedy` takes it."""
-    return Entry("remedy", 1, msgspec.json.encode(remedy))
+    return JournalEntry("remedy", 1, msgspec.json.encode(remedy))
 
 
-def recalibration_entry() -> Entry:
+def recalibration_entry() -> JournalEntry:
     """Return the entry from which on a map of the predictions is learned."""
-    return Entry("recalibration", 1, b"")
+    return JournalEntry("recalibration", 1, b"")
 
 
-def clock_entry(before_ms: int, after_ms: int) -> Entry:
+def clock_entry(before_ms: int, after_ms: int) -> JournalEntry:
     """Return the entry that sets the journal's clock, in milliseconds since 1970. The fold passes over it."""
     body = msgspec.json.encode({"before_ms": before_ms, "after_ms": after_ms})
-    return Entry("clock", 1, body, time_ms=after_ms)
+    return JournalEntry("clock", 1, body, time_ms=after_ms)
 
 
-def trip_entry(reason: dict[str, Any]) -> Entry:
+def trip_entry(reason: dict[str, Any]) -> JournalEntry:
     """Return the entry that says that learning pauses, and why."""
-    return Entry("trip", 1, msgspec.json.encode(reason))
+    return JournalEntry("trip", 1, msgspec.json.encode(reason))
 
 
-def held_entry(batch: Batch, references: References, keys: list[KeyRecord]) -> Entry:
+def held_entry(batch: Batch, references: References, keys: list[KeyRecord]) -> JournalEntry:
     """Return the entry of examples that are not learned from for now."""
-    return Entry("held", joined.VERSION, encode_joined(batch, references), 0, tuple(keys))
+    return JournalEntry("held", joined.VERSION, encode_joined(batch, references), 0, tuple(keys))
 
 
-def resume_entry(since: int, *, discard: bool, examples: int) -> Entry:
+def resume_entry(since: int, *, discard: bool, examples: int) -> JournalEntry:
     """Return the entry that ends a pause.
 
     Parameters
@@ -130,7 +130,9 @@ def resume_entry(since: int, *, discard: bool, examples: int) -> Entry:
     examples
         How many are held.
     """
-    return Entry("resume", 1, msgspec.json.encode(Resumption(since, discard)), 0 if discard else examples)
+    return JournalEntry(
+        "resume", 1, msgspec.json.encode(Resumption(since, discard)), 0 if discard else examples
+    )
 
 
 def start_of(row: JournalRow) -> Start:

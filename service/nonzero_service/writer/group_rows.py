@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from nonzero import Batch
 from nonzero_service.impressions.joined import References
-from nonzero_service.journal.chain import Entry
+from nonzero_service.journal.chain import JournalEntry
 from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.writer.entries import batch_entry, held_entry, joined_entry, trip_entry
 from nonzero_service.writer.pause import PauseState
@@ -49,7 +49,7 @@ class _Part:
         """Whether another batch may be joined to it."""
         return self.kind == kind and nbytes < LARGE and self.batches[0].nbytes < LARGE
 
-    def entry(self) -> Entry:
+    def entry(self) -> JournalEntry:
         """Return it as an entry."""
         if self.reason is not None:
             return trip_entry(self.reason)
@@ -105,7 +105,7 @@ class GroupRows:
         """What is learned from, row by row."""
         return [part.batch for part in self._parts if part.is_learned]
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[JournalEntry]:
         """Return the rows that the group becomes."""
         return [part.entry() for part in self._parts]
 

@@ -22,7 +22,7 @@ from nonzero import Batch, BatchError, LogisticRegression
 from nonzero.batches.limits import MAX_WEIGHT
 from nonzero_service.errors import ClosedError, QueueFullError
 from nonzero_service.impressions.joined import References
-from nonzero_service.journal.chain import MAX_BODY, Entry
+from nonzero_service.journal.chain import MAX_BODY, JournalEntry
 from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.writer.applier import Applier
@@ -221,7 +221,7 @@ class Learner:
             self._room.clear()
             await self._room.wait()
 
-    def change(self, entry: Entry, apply: Callable[[], T]) -> asyncio.Future[T]:
+    def change(self, entry: JournalEntry, apply: Callable[[], T]) -> asyncio.Future[T]:
         """Queue a row that is no batch; the future is done when it is durable and applied.
 
         Parameters

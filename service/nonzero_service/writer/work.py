@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from nonzero import Batch, LogisticRegression
 from nonzero_service.impressions.joined import References
-from nonzero_service.journal.chain import Entry
+from nonzero_service.journal.chain import JournalEntry
 from nonzero_service.journal.keys import KeyRecord
 
 __all__ = [
@@ -91,7 +91,7 @@ class Learn(NamedTuple):
 class Change(NamedTuple):
     """A row that is no batch, and what it does to the model."""
 
-    entry: Entry
+    entry: JournalEntry
     apply: Callable[[], Any]
 
 

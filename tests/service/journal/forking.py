@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from nonzero_service.journal.chain import Entry
+from nonzero_service.journal.chain import JournalEntry
 from nonzero_service.journal.errors import JournalFailedError, OutcomeUnknownError
 from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.keys import KeyRecord
@@ -74,7 +74,7 @@ def concurrent(directory: Path) -> None:
         while True:
             text = f"{thread}-{n}"
             body = text.encode().ljust(1000 * (n % 5) + len(text), b" ")
-            journal.append([Entry("batch", 1, body, 1, (KeyRecord(text, b"", 0, 0, 1, True, {}),))])
+            journal.append([JournalEntry("batch", 1, body, 1, (KeyRecord(text, b"", 0, 0, 1, True, {}),))])
             acknowledge(n)
             n += 1
 

@@ -9,27 +9,27 @@ import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from nonzero_service.journal.chain import Entry, JournalRow
+from nonzero_service.journal.chain import JournalEntry, JournalRow
 from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.keys import KeyRecord
 
 SIZES = (0, 10, 3_000, 70_000, 200_000)
 
 
-def entry(i: int) -> Entry:
+def entry(i: int) -> JournalEntry:
     chance = random.Random(i)
     count = chance.randrange(50)
     record = KeyRecord(f"key-{i}", i.to_bytes(16, "little"), 100 * i, 0, count, True, answer(i))
     if i % 7 == 3:
-        return Entry("settings", 1, b'{"bits": %d}' % i)
-    return Entry("batch", 1, chance.randbytes(chance.choice(SIZES)), count, (record,))
+        return JournalEntry("settings", 1, b'{"bits": %d}' % i)
+    return JournalEntry("batch", 1, chance.randbytes(chance.choice(SIZES)), count, (record,))
 
 
 def answer(i: int) -> dict[str, int]:
     return {"accepted": i}
 
 
-def groups(start: int, stop: int) -> Iterator[list[Entry]]:
+def groups(start: int, stop: int) -> Iterator[list[JournalEntry]]:
     """Entries ``start`` to ``stop`` in the groups of one to three in which they are committed."""
     i = start
     while i < stop:

@@ -8,7 +8,7 @@ from unittest.mock import patch
 import apsw
 import pytest
 
-from nonzero_service.journal.chain import Entry
+from nonzero_service.journal.chain import JournalEntry
 from nonzero_service.journal.checkpoint import Checkpointer
 from nonzero_service.journal.errors import JournalFailedError
 from nonzero_service.journal.journal import Journal
@@ -21,7 +21,7 @@ def largest_wal(journal: Journal, appends: int) -> int:
     wal = journal.path.with_name("journal.sqlite-wal")
     largest = 0
     for _ in range(appends):
-        journal.append([Entry("batch", 1, BODY, 1)])
+        journal.append([JournalEntry("batch", 1, BODY, 1)])
         largest = max(largest, wal.stat().st_size)
     return largest
 
@@ -64,7 +64,7 @@ def test_a_writer_is_not_kept_waiting_by_readers_and_pruning(memory_path: Path) 
         longest = 0.0
         for _ in range(200):
             begun = time.monotonic()
-            journal.append([Entry("batch", 1, BODY, 1)])
+            journal.append([JournalEntry("batch", 1, BODY, 1)])
             longest = max(longest, time.monotonic() - begun)
         stop.set()
         thread.join()

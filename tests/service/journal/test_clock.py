@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nonzero_service.journal.chain import Entry
+from nonzero_service.journal.chain import JournalEntry
 from nonzero_service.journal.clock import LEAP_MS, SLACK_MS, Clock
 from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.keys import KeyRecord
@@ -99,8 +99,8 @@ def test_a_machine_that_sleeps_for_days_is_followed(machine: Machine) -> None:
 # -- in a journal -------------------------------------------------------------------------------------------
 
 
-def keyed(name: str) -> Entry:
-    return Entry("batch", 1, b"", 0, (KeyRecord(name, b"d" * 16, 10, 0, 3, True, {}),))
+def keyed(name: str) -> JournalEntry:
+    return JournalEntry("batch", 1, b"", 0, (KeyRecord(name, b"d" * 16, 10, 0, 3, True, {}),))
 
 
 def known(journal: Journal) -> set[str]:
@@ -144,10 +144,10 @@ def test_keys_of_the_wrong_time_expire_without_new_ones(machine: Machine, tmp_pa
         machine.wall -= 400 * DAY
         journal.append([clock_entry(journal.clock.now_ms(), machine.wall)])
         machine.passes(DAY - SECOND)
-        journal.append([Entry("batch", 1, b"", 0)])
+        journal.append([JournalEntry("batch", 1, b"", 0)])
         assert known(journal) == {"wrong"}
         machine.passes(2 * SECOND)
-        journal.append([Entry("batch", 1, b"", 0)])
+        journal.append([JournalEntry("batch", 1, b"", 0)])
         assert known(journal) == set()
         assert journal.expire_keys() == 1
         assert journal.position == 4

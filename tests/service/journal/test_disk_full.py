@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nonzero import LogisticRegression
-from nonzero_service.journal.chain import Entry
+from nonzero_service.journal.chain import JournalEntry
 from nonzero_service.journal.errors import DiskFullError
 from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.snapshots import SnapshotFolder
@@ -17,7 +17,7 @@ BODY = os.urandom(100_000)
 
 def write_for_ever(journal: Journal) -> None:
     while True:
-        journal.append([Entry("batch", 1, BODY, 1)])
+        journal.append([JournalEntry("batch", 1, BODY, 1)])
 
 
 def fill(path: Path) -> None:
@@ -42,9 +42,9 @@ def test_the_journal_goes_on_when_there_is_space_again(small_disk: Path) -> None
             written = journal.position
             assert [row.position for row in journal.read()] == list(range(1, written + 1))
             with pytest.raises(DiskFullError):
-                journal.append([Entry("batch", 1, BODY, 1)])
+                journal.append([JournalEntry("batch", 1, BODY, 1)])
             ballast.write_bytes(bytes(max(0, ballast.stat().st_size - 1_000_000)))
-            assert journal.append([Entry("batch", 1, b"fits", 1)]) == written + 1
+            assert journal.append([JournalEntry("batch", 1, b"fits", 1)]) == written + 1
     ballast.unlink()
     with Journal(small_disk, reached=written + 1) as journal:
         assert len(list(journal.read())) == written + 1
@@ -52,13 +52,13 @@ def test_the_journal_goes_on_when_there_is_space_again(small_disk: Path) -> None
 
 def test_a_start_without_space_is_refused_and_changes_nothing(small_disk: Path) -> None:
     with Journal(small_disk) as journal:
-        journal.append([Entry("batch", 1, BODY, 1)])
+        journal.append([JournalEntry("batch", 1, BODY, 1)])
     fill(small_disk / "ballast")
     with pytest.raises(DiskFullError):
         Journal(small_disk)
     (small_disk / "ballast").unlink()
     with Journal(small_disk) as journal:
-        assert journal.append([Entry("batch", 1, BODY, 1)]) == 2
+        assert journal.append([JournalEntry("batch", 1, BODY, 1)]) == 2
         assert len(list(journal.read())) == 2
 
 

@@ -10,7 +10,7 @@ from unittest.mock import patch
 import apsw
 import pytest
 
-from nonzero_service.journal.chain import Entry
+from nonzero_service.journal.chain import JournalEntry
 from nonzero_service.journal.errors import (
     JournalClosedError,
     JournalDamagedError,
@@ -35,8 +35,8 @@ def journal(memory_path: Path) -> Iterator[Journal]:
         yield opened
 
 
-def batch(count: int = 1, body: bytes = b"body", key: KeyRecord | None = None) -> Entry:
-    return Entry("batch", 1, body, count, () if key is None else (key,))
+def batch(count: int = 1, body: bytes = b"body", key: KeyRecord | None = None) -> JournalEntry:
+    return JournalEntry("batch", 1, body, count, () if key is None else (key,))
 
 
 def record(key: str, offset: int = 10, complete: bool = True) -> KeyRecord:
@@ -54,7 +54,7 @@ def change(directory: Path, statement: str) -> None:
 
 def test_rows_get_positions_and_sequences_without_holes(journal: Journal) -> None:
     assert (journal.position, journal.next_sequence, journal.first_position) == (0, 0, 1)
-    assert journal.append([Entry("settings", 1, b"{}"), batch(5)]) == 2
+    assert journal.append([JournalEntry("settings", 1, b"{}"), batch(5)]) == 2
     assert journal.append([batch(0), batch(7)]) == 4
     rows = list(journal.read())
     assert [row.position for row in rows] == [1, 2, 3, 4]
@@ -104,7 +104,7 @@ def test_an_empty_append_and_an_unknown_kind_are_refused(journal: Journal) -> No
     with pytest.raises(ValueError, match="at least one"):
         journal.append([])
     with pytest.raises(UnknownKindError, match="'holiday'"):
-        journal.append([batch(), Entry("holiday", 1, b"")])
+        journal.append([batch(), JournalEntry("holiday", 1, b"")])
     assert journal.position == 0
 
 
@@ -112,7 +112,7 @@ def test_an_empty_append_and_an_unknown_kind_are_refused(journal: Journal) -> No
 def test_an_unknown_kind_or_version_is_named_when_read(memory_path: Path, kind: str, version: int) -> None:
     known = {"batch": frozenset({1}), kind: frozenset({1, version})}
     with patch.dict("nonzero_service.journal.chain.KINDS", known), Journal(memory_path) as journal:
-        journal.append([batch(), Entry(kind, version, b"")])
+        journal.append([batch(), JournalEntry(kind, version, b"")])
     with pytest.raises(UnknownKindError, match=f"position 2.*{version if kind == 'batch' else kind}"):
         Journal(memory_path)
     with JournalReader(memory_path) as reader, pytest.raises(UnknownKindError, match="position 2"):
@@ -159,7 +159,7 @@ class TestKeys:
 
     def test_several_keys_in_one_row(self, journal: Journal) -> None:
         records = tuple(record(f"key-{i}", i) for i in range(20))
-        journal.append([Entry("batch", 1, b"", 20, records)])
+        journal.append([JournalEntry("batch", 1, b"", 20, records)])
         assert [journal.lookup(f"key-{i}") for i in range(20)] == list(records)
 
     def test_they_survive_their_rows_and_a_restart(self, memory_path: Path) -> None:

@@ -13,8 +13,9 @@ import structlog
 from nonzero import Batch
 from nonzero.formats.json_bodies import parse_body
 from nonzero_service.errors import QueueFullError
+from nonzero_service.impressions.claims import Claims
 from nonzero_service.impressions.meeting import Met
-from nonzero_service.impressions.store import Impressions
+from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.models import window_watch
 from nonzero_service.models.registry import Models
 from nonzero_service.models.served import ServedModel
@@ -113,8 +114,8 @@ def test_an_update_for_which_there_is_no_room_may_be_sent_again(
 @pytest.mark.parametrize(
     ("kind", "method"),
     [
-        (Impressions, "expire"),
-        (Impressions, "forget"),
+        (Claims, "expire"),
+        (ImpressionStore, "forget"),
         (Learner, "submit"),
         (Learner, "room"),
     ],

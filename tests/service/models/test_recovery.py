@@ -9,7 +9,7 @@ import pytest
 
 from nonzero import AdaGrad, LogisticRegression, SnapshotError
 from nonzero_service.impressions.joined import References
-from nonzero_service.journal.chain import Entry
+from nonzero_service.journal.chain import JournalEntry
 from nonzero_service.journal.errors import BodyError, PrunedError
 from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.snapshots import SnapshotFolder, snapshots_in
@@ -97,7 +97,7 @@ def test_a_trained_model_is_its_first_snapshot(tmp_path: Path) -> None:
 
 def test_a_row_that_does_not_fit_the_model_is_named(history: History) -> None:
     with Journal(history.directory) as journal:
-        journal.append([Entry("settings", 1, b"{}")])
+        journal.append([JournalEntry("settings", 1, b"{}")])
     with pytest.raises(BodyError, match="position 2"):
         history.recovered()
 

@@ -42,7 +42,7 @@ import os, signal, socket, sys
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 
-if "nonzero_service.workers" in sys.orig_argv:
+if "nonzero_service.predictor" in sys.orig_argv:
     stage = event = None
     for path in sorted(Path(os.environ["WHAT_HAPPENS"]).iterdir()):
         try:
@@ -95,13 +95,13 @@ if "nonzero_service.workers" in sys.orig_argv:
     if stage == "importing":
         class AtImport(MetaPathFinder):
             def find_spec(self, name, *_):
-                if name == "nonzero_service.workers.worker":
+                if name == "nonzero_service.predictor.server":
                     happen()
 
         sys.meta_path.insert(0, AtImport())
     else:
         import msgspec
-        from nonzero_service.workers import worker
+        from nonzero_service.predictor import server as worker
         from nonzero_service.workers.messages import BodyPart, Connect, Pong
 
         worker.TICK_SECONDS, worker.SILENT_TICKS = 0.1, int(os.environ["TICKS"])

@@ -10,13 +10,15 @@ from typing import Any, cast
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from nonzero_service.bodies.reading import Bodies
 from nonzero_service.http.guard import MAY_NOT_TEACH
+from nonzero_service.http.head import Head
 from nonzero_service.metrics.counts import Counts
-from nonzero_service.service import Service
+from nonzero_service.models.registry import Models
+from nonzero_service.predictor.forwarding import Forwarder
 from nonzero_service.workers.forward_server import ForwardServer
-from nonzero_service.workers.forwarding import Forwarder
 
-SCOPE = {
+SCOPE: dict[str, Any] = {
     "type": "http",
     "method": "POST",
     "path": "/v1/models/new/predict",
@@ -34,7 +36,7 @@ class Served:
     def __init__(self, app: ASGIApp) -> None:
         self.tasks: set[asyncio.Task[None]] = set()
         self.in_flight: set[asyncio.Task[None]] = set()
-        self.server = ForwardServer(app, cast(Service, None), self.in_flight)
+        self.server = ForwardServer(app, cast(Models, None), cast(Bodies, None), self.in_flight)
         self.forwarder = Forwarder(self._hand_over, Counts())
         self.answer: list[Message] = []
 
@@ -48,7 +50,8 @@ class Served:
         async def send(message: Message) -> None:
             self.answer.append(message)
 
-        await self.forwarder(SCOPE | noted, receive, send)
+        scope = SCOPE | noted
+        await self.forwarder(scope | {"head": Head(scope["headers"])}, receive, send)
         return b"".join(message.get("body", b"") for message in self.answer)
 
 

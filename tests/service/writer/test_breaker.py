@@ -17,8 +17,8 @@ from core.scenarios import Stream
 from nonzero import AdaGrad, Batch, LogisticRegression, formats
 from nonzero_service.impressions.joined import References
 from nonzero_service.impressions.rules import Rules
-from nonzero_service.impressions.segment import State
-from nonzero_service.impressions.store import Impressions
+from nonzero_service.impressions.segment import ImpressionState
+from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.journal.reader import JournalReader
 from nonzero_service.journal.snapshots import SnapshotFolder
 from nonzero_service.models.inspecting import inspect_model
@@ -82,15 +82,15 @@ def test_a_jump_is_noticed_within_2000_examples(jump: Batch, figure: str, size: 
 @pytest.mark.parametrize("every", [2, 10])
 def test_a_jump_is_noticed_though_impressions_are_among_it(tmp_path: Path, every: int) -> None:
     """An update whose id was predicted is an impression among other examples: these are watched as ever."""
-    impressions = Impressions(tmp_path / "impressions", Rules())
+    impressions = ImpressionStore(tmp_path / "impressions", Rules())
     model = LogisticRegression(16, AdaGrad(0.1))
     breaker = Breaker(model, Bounds(), impressions)
 
     def admit(batch: Batch) -> int:
         labels = batch.labels
         numbers = np.where(np.arange(len(batch)) % every == 0, np.arange(len(batch)), -1)
-        states = np.where(labels == 1, State.CLICKED, State.NEGATIVE)
-        states = np.where(numbers < 0, State.PENDING, states).astype(np.uint8)
+        states = np.where(labels == 1, ImpressionState.CLICKED, ImpressionState.NEGATIVE)
+        states = np.where(numbers < 0, ImpressionState.PENDING, states).astype(np.uint8)
         references = References(numbers, numbers.astype(np.uint64), states)
         for start in range(0, len(batch), 97):
             stop = min(start + 97, len(batch))

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from nonzero import Batch, LogisticRegression
+from nonzero_service.impressions.claims import Claim, Claims
 from nonzero_service.impressions.rules import Rules
-from nonzero_service.impressions.store import Claim, Impressions
+from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.writer.breaker import Bounds, Breaker
 
 TICK_MS = 1000
@@ -41,7 +42,7 @@ class Traffic:
 
     def start(self) -> None:
         """Start the process anew."""
-        self._store = Impressions(self._directory, self._rules)
+        self._store = ImpressionStore(self._directory, self._rules)
         model = LogisticRegression(8)
         self.breaker = Breaker(model, Bounds(), self._store, self.tick * TICK_MS)
 
@@ -57,7 +58,11 @@ class Traffic:
             self._delivering += self._clicks.pop(self.tick, [])
             if labels and self._delivering:
                 self.take(self.claim(label))
-            while ends and self.reason is None and (claim := self._store.expire(1024, self._now)) is not None:
+            while (
+                ends
+                and self.reason is None
+                and (claim := Claims(self._store).expire(1024, self._now)) is not None
+            ):
                 self.take(claim)
             self.tick += 1
             if self.reason is not None:
@@ -79,7 +84,7 @@ class Traffic:
 
     def claim(self, label: int = 1) -> Claim:
         """Claim what waits to be delivered."""
-        claim = self._store.claim(self._delivering, [label] * len(self._delivering), self._now)
+        claim = Claims(self._store).claim(self._delivering, [label] * len(self._delivering), self._now)
         assert claim is not None
         self._delivering = []
         return claim
@@ -90,7 +95,7 @@ class Traffic:
             return
         count, self.reason = self.breaker.admit(claim.batch, claim.references)
         self.clicked += int(claim.batch.labels[:count].sum())
-        self._store.settle(claim.references)
+        Claims(self._store).settle(claim.references)
 
     def close(self) -> None:
         self._store.close()

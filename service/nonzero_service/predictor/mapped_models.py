@@ -4,32 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression
 from nonzero.batches.ids import Ids
-from nonzero_service.journal.codec import decode_batch, encode_batch
+from nonzero_service.journal.codec import encode_batch
 from nonzero_service.models.names import LOOK
 from nonzero_service.workers.messages import KeepImpressions
 
-__all__ = ["Keep", "MappedModel", "MappedModels", "decoded_impressions"]
+__all__ = ["Keep", "MappedModel", "MappedModels"]
 
 Keep = Callable[[KeepImpressions], Awaitable[None]]
 """Sends impressions to the writer, and returns when they are kept."""
-
-
-def decoded_impressions(impressions: KeepImpressions) -> tuple[Batch, NDArray[np.float32]]:
-    """Return the batch, with its ids, and what was predicted."""
-    ids = Ids(
-        impressions.text,
-        np.frombuffer(impressions.ends, np.int64),
-        np.frombuffer(impressions.given, np.bool_),
-    )
-    batch = replace(decode_batch(impressions.batch), ids=ids)
-    return batch, np.frombuffer(impressions.probabilities, np.float32)
 
 
 class MappedModel:

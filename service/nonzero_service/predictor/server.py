@@ -19,14 +19,15 @@ from nonzero_service.errors import ChannelError, WorkerError
 from nonzero_service.http.dispatch import Dispatcher
 from nonzero_service.listening import config_of
 from nonzero_service.metrics.counts import Counts
+from nonzero_service.predictor.forwarding import Forwarder
+from nonzero_service.predictor.mapped_models import MappedModels
+from nonzero_service.predictor.parent_death import end_with_writer
 from nonzero_service.problems import RETRY, Problem
 from nonzero_service.server import LAST_SECONDS, Server, end_now
 from nonzero_service.service import ServiceParts
 from nonzero_service.settings import Settings
 from nonzero_service.warming import warm_up
 from nonzero_service.workers.channel import Channel, receive
-from nonzero_service.workers.forwarding import Forwarder
-from nonzero_service.workers.mapped import MappedModels
 from nonzero_service.workers.messages import (
     Connect,
     FromWriter,
@@ -39,7 +40,6 @@ from nonzero_service.workers.messages import (
     Stop,
     UnmapModels,
 )
-from nonzero_service.workers.parent_death import end_with_writer
 
 __all__ = ["main"]
 
