@@ -17,18 +17,7 @@ from nonzero_service.http.routing import Need, RouteTable
 from nonzero_service.media_types import JSON, PROBLEM
 from nonzero_service.models.data_directory import NAME
 
-__all__ = [
-    "KEY",
-    "MODEL",
-    "STRICT",
-    "UNCERTAINTY",
-    "answer",
-    "describe",
-    "held",
-    "problems",
-    "reference",
-    "text",
-]
+__all__ = ["KEY", "MODEL", "STRICT", "UNSURE", "answer", "describe", "held", "problems", "reference", "text"]
 
 
 TEMPLATE: Final = "#/components/schemas/{model}"
@@ -91,7 +80,7 @@ def _flag(name: str, description: str) -> dict[str, Any]:
 
 
 STRICT: Final = _flag("strict", "Stop a stream at its first bad line.")
-UNCERTAINTY: Final = _flag("uncertainty", "Say of each prediction how far one more example could move it.")
+UNSURE: Final = _flag("uncertainty", "Say of each prediction how far one more example could move it.")
 
 KEY: Final = {
     "name": "Idempotency-Key",

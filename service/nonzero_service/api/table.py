@@ -12,17 +12,7 @@ from nonzero_service.api import models, operations, schemas, snapshots
 from nonzero_service.api.explanations import Explain
 from nonzero_service.api.framework import FrameworkRoute, StrictRoute
 from nonzero_service.api.labels import Join
-from nonzero_service.api.openapi import (
-    KEY,
-    MODEL,
-    STRICT,
-    UNCERTAINTY,
-    answer,
-    held,
-    problems,
-    reference,
-    text,
-)
+from nonzero_service.api.openapi import KEY, MODEL, STRICT, UNSURE, answer, held, problems, reference, text
 from nonzero_service.api.predictions import Predict
 from nonzero_service.api.request_bodies import BINARY, LABELS, NEW_MODEL, ONE_EXAMPLE, PREDICTED, UPDATED
 from nonzero_service.api.updates import Update
@@ -86,7 +76,7 @@ PREDICTION: Final = _direct(
     Need.PREDICT,
     Predict,
     PREDICTED,
-    UNCERTAINTY,
+    UNSURE,
     summary="Predict clicks",
     description="The probability of each example in the body, in order. A streamed body is "
     "answered by exactly one line for each of its lines.",

@@ -175,7 +175,5 @@ def decoder_of(encoding: str, *, text: bool = True) -> Decoder:
             return Compressed(Zstd(PIECE, WINDOW))
         case _:
             raise Problem(
-                415,
-                f"the Content-Encoding {encoding!r} is not read; send gzip, zstd or none",
-                headers=TAKEN,
+                415, f"the Content-Encoding {encoding!r} is not read; send gzip, zstd or none", headers=TAKEN
             )

@@ -71,12 +71,12 @@ class InlineRequest:
     def defer(self) -> None:
         """Have a task answer after all."""
         if not self.over:
-            self._cycle.on_leave = None
             self._end(0, self._run, self._cycle)
 
     def _end(self, status: int, send: Callable[..., object], *arguments: object) -> None:
         """Answer, and count that unless the status is 0; where it fails, end the connection."""
         self._answered = True
+        self._cycle.on_leave = None  # they would hold each other
         try:
             send(*arguments)
         except Exception:  # noqa: BLE001 - those who are answered after it must be

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from nonzero_service.api.table import OPERATIONS, TABLE
+from nonzero_service.api.table import OPERATIONS, TABLE, Operation
 from nonzero_service.http.routing import Need, Route, RouteTable
 from nonzero_service.server import Writer
 from nonzero_service.settings import Settings
@@ -159,8 +159,8 @@ def test_routes_of_the_framework_are_answered_by_tasks(served: Served) -> None:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: f"{one.route.method} {one.route.path}")
-def test_every_route_is_found_by_its_path(operation: object) -> None:
-    route: Route = operation.route  # type: ignore[attr-defined]
+def test_every_route_is_found_by_its_path(operation: Operation) -> None:
+    route = operation.route
     path = route.path.replace("{model}", "x y").replace("{asset}", "start.js")
     target, parameters = TABLE.find(route.method, path)
     assert target.route is route
