@@ -137,7 +137,6 @@ STILL = {
 }
 
 
-@pytest.mark.xfail(strict=False, reason="the service's are being renamed")
 def test_no_class_name_stands_twice() -> None:
     named = [node.name for path in CORE + SERVICE for node in nodes(path) if isinstance(node, ast.ClassDef)]
     assert sorted(name for name, times in Counter(named).items() if times > 1) == []
