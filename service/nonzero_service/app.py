@@ -23,7 +23,7 @@ from nonzero_service.logs import described
 from nonzero_service.service import Service
 from nonzero_service.settings import Settings
 from nonzero_service.warming import warm_up
-from nonzero_service.workers.crew import Crew
+from nonzero_service.workers.pool import WorkerPool
 
 __all__ = ["Application", "create_app"]
 
@@ -31,7 +31,9 @@ DESCRIPTION = "Click-through rates, learned while they are served. Every error i
 
 
 def create_app(
-    settings: Settings, on_failure: Callable[[Exception], None] | None = None, crew: Crew | None = None
+    settings: Settings,
+    on_failure: Callable[[Exception], None] | None = None,
+    pool: WorkerPool | None = None,
 ) -> Application:
     """Make the application of one data directory.
 
@@ -45,7 +47,7 @@ def create_app(
     on_failure
         Called, on the event loop, where the models cannot be opened or can learn no more: the process should
         end.
-    crew
+    pool
         The workers of this process, to be told of the models; None: there are none.
     """
     log = structlog.get_logger("service")
@@ -55,12 +57,12 @@ def create_app(
         if on_failure is not None:
             on_failure(error)
 
-    service = Service.of(settings, fail, crew)
+    service = Service.of(settings, fail, pool)
 
     async def open_models() -> None:
         try:
             await asyncio.to_thread(warm_up)
-            service.models.crew.warm.set()
+            service.pool.warm.set()
             await service.models.open()
         except Exception as error:  # noqa: BLE001 - whatever it is
             reason, expected = described(error), isinstance(error, NonzeroError | OSError | MemoryError)

@@ -7,7 +7,7 @@ import socket
 import ssl
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal, cast
+from typing import Literal, cast
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -20,13 +20,9 @@ from nonzero_service.http.dispatch import Dispatcher
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.settings import Settings
 
-__all__ = ["beside", "config_of", "inner_config_of", "listen", "load_certificate"]
+__all__ = ["beside", "config_of", "listen", "load_certificate"]
 
 Lifespan = Literal["auto", "on", "off"]
-
-
-FOR_EVER: Final = 10**6
-"""Seconds for which a connection within the service may be idle: whoever began it ends it."""
 
 
 def config_of(
@@ -63,18 +59,6 @@ def config_of(
         ssl_keyfile=settings.ssl_keyfile,
         timeout_graceful_shutdown=round(settings.grace_seconds),
     )
-
-
-def inner_config_of(app: ASGIApp) -> uvicorn.Config:
-    """Return how an application is served to another process of the service, which has checked requests.
-
-    What everyone's answers say beside the application's own headers is added where they leave the service.
-    """
-    config = uvicorn.Config(
-        app, http="httptools", ws="none", log_config=None, access_log=False, timeout_keep_alive=FOR_EVER
-    )
-    config.load()
-    return config
 
 
 def load_certificate(config: uvicorn.Config) -> None:

@@ -9,8 +9,8 @@ from nonzero.batches.limits import MAX_WEIGHT
 from nonzero.formats import Parsed
 from nonzero_service.bodies.body_reader import Chunk
 from nonzero_service.bodies.json_bodies import bad_examples
-from nonzero_service.learning.teachable import teachable
 from nonzero_service.models.names import LOOK, Looker
+from nonzero_service.writer.teachable import teachable
 
 __all__ = ["check_examples", "look_at"]
 

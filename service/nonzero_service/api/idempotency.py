@@ -16,8 +16,8 @@ import numpy as np
 import xxhash
 
 from nonzero_service.errors import KeyInFlightError, KeyReusedError, KeyUnrecognisedError
-from nonzero_service.learning.work import Pieces
-from nonzero_service.storage.keys import KeyRecord
+from nonzero_service.journal.keys import KeyRecord
+from nonzero_service.writer.work import StreamState
 
 __all__ = ["Fingerprint", "KeyLocks"]
 
@@ -137,7 +137,7 @@ class KeyLocks:
         self._in_flight: dict[tuple[int, str], asyncio.Event] = {}
 
     @asynccontextmanager
-    async def hold(self, model: object, key: str) -> AsyncIterator[Pieces]:
+    async def hold(self, model: object, key: str) -> AsyncIterator[StreamState]:
         """Wait until no other request of a model with the key is in flight, and be the one.
 
         It ends when all that was submitted as its pieces has ended, whatever fails: before the journal
@@ -145,7 +145,7 @@ class KeyLocks:
 
         Yields
         ------
-        Pieces
+        StreamState
             What all that is submitted for the request is a piece of.
 
         Raises
@@ -162,7 +162,7 @@ class KeyLocks:
             raise KeyInFlightError(
                 f"a request with the Idempotency-Key {key!r} is still being read; come again in a second"
             ) from None
-        pieces = Pieces()  # whatever fails here is to leave the key free
+        pieces = StreamState()  # whatever fails here is to leave the key free
         ended = asyncio.Event()
         self._in_flight[lock] = ended
         try:

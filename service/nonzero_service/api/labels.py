@@ -10,12 +10,12 @@ from starlette.types import Receive, Scope, Send
 
 from nonzero_service.api.queries import check_query
 from nonzero_service.api.tally import Tally
-from nonzero_service.attribution import Labelled
 from nonzero_service.bodies.answers import send_json
 from nonzero_service.bodies.content import Content, content_of, unknown_type
 from nonzero_service.bodies.label_bodies import LabelBatch, labels_of, stream_labels
 from nonzero_service.impressions.verdicts import Verdict
 from nonzero_service.media_types import JSON, NDJSON
+from nonzero_service.models.attribution import LabelResult
 from nonzero_service.models.served import ServedModel
 from nonzero_service.problems import MAX_ERRORS, Problem
 from nonzero_service.service import Service
@@ -42,7 +42,7 @@ class LabelTally(Tally):
         self.corrected = self.repeated = 0
         self.errors: list[dict[str, Any]] = []
 
-    def add(self, labels: LabelBatch, labelled: Labelled) -> None:
+    def add(self, labels: LabelBatch, labelled: LabelResult) -> None:
         """Count labels that were looked at."""
         errors: list[dict[str, Any]] = [
             {"line": line, "reason": reason, "status": 422} for line, reason in labels.errors

@@ -14,12 +14,13 @@ from nonzero_service.api.snapshots import upload
 from nonzero_service.bodies.body_reader import read_whole
 from nonzero_service.bodies.content import Content, content_of, unknown_type
 from nonzero_service.faults import explained, why_not_json
-from nonzero_service.learning.fold import remedy_entry
 from nonzero_service.media_types import JSON, SAFETENSORS
+from nonzero_service.models.model_config import ModelSettings
 from nonzero_service.models.served import ServedModel
 from nonzero_service.problems import Problem
-from nonzero_service.schema_texts import that_differs
 from nonzero_service.service import Service
+from nonzero_service.settings.schema_text import that_differs
+from nonzero_service.writer.entries import remedy_entry
 
 __all__ = [
     "delete_model",
@@ -85,7 +86,7 @@ async def diagnose(model: ModelName, service: CurrentService) -> schemas.Diagnos
     """Say whether the model and each field is learning, converged, starved, idle or unknown, and why."""
     served = service.models.get(model)
     found = await served.learner.run(
-        lambda: served.model.diagnose(served.names.all(), served.kept.journal.time_ms)
+        lambda: served.model.diagnose(served.names.all(), served.stored.journal.time_ms)
     )
     return schemas.Diagnosis.model_validate({"model": model, "schema": served.fields.described(), **found})
 
@@ -127,7 +128,7 @@ def _state(served: ServedModel) -> schemas.ModelState:
         settings=model.settings,
         sequence=model.examples,
         bytes=model.nbytes,
-        created=served.origin.created,
+        created=served.config.created,
     )
 
 
@@ -151,34 +152,24 @@ async def _settings(service: Service, content: Content, request: Request) -> sch
 
 async def _make(service: Service, name: str, wanted: schemas.NewModel) -> tuple[ServedModel, bool]:
     """Make a model, or find that it is there already as it was wanted."""
+    own: ModelSettings = {
+        "bits": wanted.bits,
+        "learning_rate": wanted.learning_rate,
+        "optimizer": wanted.optimizer_text,
+        "interactions": None if wanted.interactions is None else tuple(wanted.interactions),
+    }
     there = service.models.find(name)
     if there is not None:
-        origin = there.origin
-        interactions = None if wanted.interactions is None else tuple(wanted.interactions)
-        asked = {
-            "bits": wanted.bits,
-            "learning_rate": wanted.learning_rate,
-            "optimizer": wanted.optimizer_text,
-            "interactions": interactions,
-        }
         differences = [
-            f"{key} is {getattr(origin, key)!r}, not {value!r}"
-            for key, value in asked.items()
-            if value is not None and getattr(origin, key) != value
+            f"{key} is {getattr(there.config, key)!r}, not {value!r}"
+            for key, value in own.items()
+            if value is not None and getattr(there.config, key) != value
         ] + _other_fields(there.model.schema, wanted)
         if not differences:
             return there, False
         raise Problem(409, f"there is a model named {name!r} already: its {', its '.join(differences)}")
-    made = await service.models.create(
-        name,
-        wanted.bits,
-        wanted.learning_rate,
-        wanted.optimizer_text,
-        wanted.interactions,
-        wanted.said,
-        wanted.namespace_separator,
-    )
-    return made, True
+    own |= {"schema": wanted.said, "namespace_separator": wanted.namespace_separator}
+    return await service.models.create(name, **own), True
 
 
 def _other_fields(stored: Schema, wanted: schemas.NewModel) -> list[str]:

@@ -55,13 +55,13 @@ async def alive() -> schemas.Health:
 async def ready(service: CurrentService) -> schemas.Health:
     """Say whether the service is ready: its models are open, and nothing is left to compile."""
     service.models.check_ready()
-    service.models.crew.check_ready()
+    service.pool.check_ready()
     return schemas.Health(status="ready")
 
 
 async def metrics(service: CurrentService) -> Response:
     """Read metrics of requests and models, as Prometheus reads them."""
-    await service.models.crew.gather_counts()
+    await service.pool.gather_counts()
     return Response(await service.bodies.aside(service.metrics.text), media_type=EXPOSITION)
 
 

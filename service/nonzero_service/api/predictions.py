@@ -24,12 +24,12 @@ from nonzero_service.bodies.spool import Spool
 from nonzero_service.http.dispatch import InlineEndpoint
 from nonzero_service.http.guard import MAY_NOT_TEACH
 from nonzero_service.http.inline import InlineRequest
-from nonzero_service.learning.teachable import heavy, named, teachable
 from nonzero_service.media_types import JSON, STREAMS
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.models.names import Looker
 from nonzero_service.problems import Problem
 from nonzero_service.service import Findable, Keeper, Predictable, ServiceParts
+from nonzero_service.writer.teachable import heavy, named, teachable
 
 __all__ = ["Predict"]
 
@@ -128,7 +128,7 @@ class Predict(InlineEndpoint):
         unsure = flag_of(scope, "uncertainty")
         token: str | None = scope.get(MAY_NOT_TEACH)
         if token is None:
-            return _Asked(unsure, served.attribution, True, served.names)
+            return _Asked(unsure, served.keeper, True, served.names)
         return _Asked(unsure, _Refusing(partial(self._refused, served.name, token)), False, None)
 
     def _refused(self, model: str, token: str, count: int) -> None:

@@ -20,11 +20,11 @@ from nonzero_service.bodies.decoding import PIECE
 from nonzero_service.bodies.reading import Piece
 from nonzero_service.bodies.spool import Spool
 from nonzero_service.errors import KeyReusedError, KeyUnrecognisedError
-from nonzero_service.learning.committer import GROUP_BYTES
-from nonzero_service.learning.work import Applied, Pieces
+from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.models.served import ServedModel
 from nonzero_service.problems import MAX_ERRORS, problem_of
-from nonzero_service.storage.keys import KeyRecord
+from nonzero_service.writer.work import Applied, StreamState
+from nonzero_service.writer.work_queue import GROUP_BYTES
 
 __all__ = ["UpdateStream", "UpdateTally"]
 
@@ -126,7 +126,7 @@ class UpdateStream:
         key: str | None = None,
         known: KeyRecord | None = None,
         fingerprint: Fingerprint | None = None,
-        pieces: Pieces | None = None,
+        pieces: StreamState | None = None,
     ) -> None:
         self.tally = UpdateTally(served)
         self.fingerprint = fingerprint
@@ -135,7 +135,7 @@ class UpdateStream:
         self._attribution = served.attribution
         self._progress = progress
         self._key = key
-        self._pieces = pieces or Pieces()
+        self._pieces = pieces or StreamState()
         self._given = 0
         self._accepted_lines = xxhash.xxh3_64()  # their numbers, of a request with a key
         self._checked = known is None
@@ -207,7 +207,7 @@ class UpdateStream:
         self.tally.verdicts.update(met.verdicts)
         record = self._record(piece, self.tally.skipped + self._given)
         log_loss = self._progress is not None
-        future = self._attribution.submit(met, record=record, log_loss=log_loss, pieces=self._pieces)
+        future = self._attribution.submit(met, record=record, log_loss=log_loss, stream=self._pieces)
         self._waiting.append((future, met.batch.nbytes))
         self._waiting_bytes += met.batch.nbytes
 

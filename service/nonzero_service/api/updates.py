@@ -23,13 +23,13 @@ from nonzero_service.bodies.content import Content, content_of, is_plain_json, u
 from nonzero_service.bodies.spool import Spool
 from nonzero_service.http.dispatch import InlineEndpoint
 from nonzero_service.http.inline import InlineRequest
-from nonzero_service.learning.teachable import teachable
-from nonzero_service.learning.work import Applied, Pieces, until_ended
+from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.media_types import JSON, STREAMS
 from nonzero_service.models.served import ServedModel
 from nonzero_service.problems import MAX_ERRORS, Problem, problem_of
 from nonzero_service.service import Service
-from nonzero_service.storage.keys import KeyRecord
+from nonzero_service.writer.teachable import teachable
+from nonzero_service.writer.work import Applied, StreamState, until_ended
 
 __all__ = ["Update"]
 
@@ -95,7 +95,7 @@ class Update(InlineEndpoint):
                 await send_json(send, _updated(served.name, applied), 202 if applied.held else 200)
                 return
         if content.key is None:
-            answer = await self._learn_body(served, body, None, Pieces())
+            answer = await self._learn_body(served, body, None, StreamState())
         else:
             answer = await self._learn_keyed_body(served, body, content.key)
         await _send(send, answer)
@@ -120,7 +120,7 @@ class Update(InlineEndpoint):
         served: ServedModel,
         body: bytes,
         record: Callable[[int, dict[str, Any], int], KeyRecord] | None,
-        pieces: Pieces,
+        pieces: StreamState,
     ) -> dict[str, Any]:
         bodies = self.service.bodies
         batch = await bodies.offload(len(body), bodies.batch_of, body, served.model.schema)
@@ -132,7 +132,7 @@ class Update(InlineEndpoint):
         tally.verdicts = Counter(met.verdicts)
         if record is None:
             if len(batch):
-                submitted = served.attribution.submit(met, pieces=pieces)
+                submitted = served.attribution.submit(met, stream=pieces)
                 tally.accept(await until_ended(submitted, pieces))
             return tally.answer(keyed=False)
 
@@ -141,7 +141,7 @@ class Update(InlineEndpoint):
             tally.accept(Applied(learned, first + learned, None, held))
             return record(first, tally.answer(keyed=True), len(batch))
 
-        await until_ended(served.attribution.submit(met, record=make, pieces=pieces), pieces)
+        await until_ended(served.attribution.submit(met, record=make, stream=pieces), pieces)
         return tally.answer(keyed=True)
 
     # -- streams ---------------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ class Update(InlineEndpoint):
                 return KeyRecord(key, fingerprint.digest(), fingerprint.offset, first, rows, True, answer)
 
             await served.learner.room(Batch.empty())
-            await until_ended(served.learner.submit(Batch.empty(), record=record, pieces=pieces), pieces)
+            await until_ended(served.learner.submit(Batch.empty(), record=record, stream=pieces), pieces)
             return answer
 
     async def _learn_stream(self, request: _Request, stream: UpdateStream) -> None:
@@ -207,7 +207,7 @@ class Update(InlineEndpoint):
 
     async def _known(self, served: ServedModel, key: str) -> KeyRecord | None:
         """Return what the journal knows of a key."""
-        return await self.service.bodies.aside(lambda: served.kept.journal.lookup(key))
+        return await self.service.bodies.aside(lambda: served.stored.journal.lookup(key))
 
 
 async def _send(send: Send, answer: dict[str, Any]) -> None:

@@ -10,9 +10,9 @@ from typing import Final, NamedTuple
 from starlette.types import Scope
 
 from nonzero_service.http.head import Head
+from nonzero_service.journal.keys import MAX_KEY
 from nonzero_service.media_types import JSON, NDJSON
 from nonzero_service.problems import Problem
-from nonzero_service.storage.keys import MAX_KEY
 
 __all__ = ["Content", "content_of", "is_plain_json", "unknown_type"]
 

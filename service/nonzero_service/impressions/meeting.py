@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nonzero import Batch
 from nonzero_service.impressions.claims import Claim
 from nonzero_service.impressions.joined import References
-from nonzero_service.impressions.segment import State
+from nonzero_service.impressions.segment import ImpressionState
 from nonzero_service.impressions.selecting import ordered
 from nonzero_service.impressions.verdicts import Verdict
 
@@ -62,6 +62,6 @@ def merged(batch: Batch, rows: NDArray[np.intp], claim: Claim, unusable: NDArray
     references = References(
         np.concatenate([np.full(count, -1, np.int64), known.numbers])[order],
         np.concatenate([np.zeros(count, np.uint64), known.hashes])[order],
-        np.concatenate([np.full(count, State.PENDING, np.uint8), known.states])[order],
+        np.concatenate([np.full(count, ImpressionState.PENDING, np.uint8), known.states])[order],
     )
     return Met(learned, references, claim, verdicts)

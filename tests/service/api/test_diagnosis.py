@@ -10,8 +10,8 @@ import httpx
 import numpy as np
 
 from nonzero import LogisticRegression
-from nonzero_service.learning.fold import apply
-from nonzero_service.storage.reader import JournalReader
+from nonzero_service.journal.reader import JournalReader
+from nonzero_service.writer.fold import apply
 
 Start = Callable[..., Any]
 PATH = "/v1/models/default"

@@ -15,7 +15,7 @@ import pytest
 
 from nonzero_service.api.idempotency import Fingerprint
 from nonzero_service.errors import KeyReusedError
-from nonzero_service.storage.keys import KeyRecord
+from nonzero_service.journal.keys import KeyRecord
 
 JSON = {"examples": [{"features": {"site": f"s{j % 5}"}, "label": j % 2} for j in range(30)]}
 

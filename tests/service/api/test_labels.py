@@ -15,9 +15,10 @@ import pytest
 
 from nonzero import Batch, LogisticRegression, formats
 from nonzero_service.impressions.joined import decode_joined
-from nonzero_service.learning.fold import apply, start_of
-from nonzero_service.storage.reader import JournalReader
-from nonzero_service.storage.snapshots import Snapshots
+from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.snapshots import SnapshotFolder
+from nonzero_service.writer.entries import start_of
+from nonzero_service.writer.fold import apply
 from real_data import unpacked
 
 Start = Callable[..., Any]
@@ -274,5 +275,5 @@ def test_a_replay_with_a_kill_between_gives_what_an_offline_join_does(
     assert (found.fields == expected.fields).all()
     offline = LogisticRegression.from_settings(model.settings)
     offline.learn(Batch(expected.indptr, expected.indices, None, labels, None, expected.fields))
-    saved = LogisticRegression.load(Snapshots(directory / "snapshots").all()[0].path)
+    saved = LogisticRegression.load(SnapshotFolder(directory / "snapshots").all()[0].path)
     assert saved.digest() == model.digest() == offline.digest()

@@ -15,9 +15,9 @@ import pytest
 
 from command_line import nonzero
 from nonzero import AdaGrad, Batch, LogisticRegression
-from nonzero_service.learning.fold import apply
-from nonzero_service.storage.reader import JournalReader
-from nonzero_service.storage.snapshots import Snapshots
+from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.snapshots import SnapshotFolder
+from nonzero_service.writer.fold import apply
 
 Start = Callable[..., Any]
 PATH = "/v1/models/default"
@@ -235,7 +235,7 @@ def test_kills_and_a_pause_change_nothing(start: Start, tmp_path: Path) -> None:
         for entry in reader.read():
             apply(folded, entry, reader.read)
     rows = [({"site": each["id"]} if "id" in each else each["features"], each["label"]) for each in sent]
-    saved = LogisticRegression.load(Snapshots(directory / "snapshots").all()[0].path)
+    saved = LogisticRegression.load(SnapshotFolder(directory / "snapshots").all()[0].path)
     assert saved.digest() == folded.digest() == learned(*rows)
     assert nonzero("verify", tmp_path / "data").returncode == 0
 

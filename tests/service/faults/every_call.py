@@ -27,10 +27,11 @@ from typing import Any, Final, TypeAlias
 
 import nonzero
 import nonzero_service
-from nonzero_service import attribution, logs
+from nonzero_service import logs
 from nonzero_service import server as serving
 from nonzero_service.api import update_stream
 from nonzero_service.listening import listen
+from nonzero_service.models import attribution, window_watch
 from nonzero_service.models.verifying import verify
 from nonzero_service.server import Writer
 from nonzero_service.settings import Settings
@@ -43,8 +44,8 @@ SERVICE: Final = f"{Path(str(nonzero_service.__file__)).parent}{os.sep}"
 LEARNING: Final = tuple(
     SERVICE + place
     for place in (
-        "learning/",
-        "storage/",
+        "writer/",
+        "journal/",
         "impressions/",
         "models/",
         "api/updates.py",
@@ -53,7 +54,6 @@ LEARNING: Final = tuple(
         "api/labels.py",
         "http/accounting.py",
         "http/inline.py",
-        "attribution.py",
         "incidental.py",
     )
 )
@@ -276,7 +276,7 @@ def run() -> None:
     for module, name, value in (
         (update_stream, "PIECE", 4096),
         (update_stream, "LARGE_PIECE", 4096),
-        (attribution, "LOOK_SECONDS", 0.05),
+        (window_watch, "LOOK_SECONDS", 0.05),
         (attribution, "PATIENCE", 1.0),
         (serving, "LAST_WORDS", 0.03),
         (serving, "LAST_SECONDS", 0.3),

@@ -31,7 +31,7 @@ class Served:
     def __init__(self, settings: Settings) -> None:
         self.server = Writer(settings)
         self.server.config.load()
-        sockets = self.server.crew.listen()
+        sockets = self.server.pool.listen()
         self.port = sockets[0].getsockname()[1]
         self.thread = threading.Thread(target=self.server.run, args=(sockets,))
         self.thread.start()

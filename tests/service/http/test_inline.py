@@ -105,7 +105,7 @@ def test_clients_that_go_at_once_leave_their_room_to_others(
 
 BREAK_AFTER_QUEUEING = """
 from nonzero_service.errors import QueueFullError
-from nonzero_service.learning.learner import Learner
+from nonzero_service.writer.learner import Learner
 
 queue = Learner.gather_for
 

@@ -9,10 +9,11 @@ import pytest
 
 from nonzero import Batch
 from nonzero_service.impressions import rules
+from nonzero_service.impressions.claims import Claims
 from nonzero_service.impressions.meeting import Met, merged
 from nonzero_service.impressions.rules import Rules
-from nonzero_service.impressions.segment import State
-from nonzero_service.impressions.store import Impressions
+from nonzero_service.impressions.segment import ImpressionState
+from nonzero_service.impressions.store import ImpressionStore
 
 N = 2000
 
@@ -24,9 +25,11 @@ def named(n: int, slot: int, every: int = 1, label: float | None = None) -> Batc
     return Batch(np.arange(n + 1), np.arange(n) + slot, None, labels, None, None, ids)
 
 
-def met_by(store: Impressions, batch: Batch) -> Met:
+def met_by(store: ImpressionStore, batch: Batch) -> Met:
     rows = store.met(batch.ids or ())
-    claim = store.claim([f"imp-{row}" for row in rows.tolist()], batch.labels[rows].astype(int).tolist(), 1)
+    claim = Claims(store).claim(
+        [f"imp-{row}" for row in rows.tolist()], batch.labels[rows].astype(int).tolist(), 1
+    )
     assert claim is not None
     unusable = np.ones(rows.size, np.bool_)
     unusable[store.met([f"imp-{row}" for row in rows.tolist()])] = False
@@ -37,7 +40,7 @@ def test_thinned_negatives_are_left_out_and_the_others_weigh_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rules, "COLD", 0)
-    store = Impressions(tmp_path / "impressions", Rules(negative_rate=0.1))
+    store = ImpressionStore(tmp_path / "impressions", Rules(negative_rate=0.1))
     store.keep(named(N, 0), np.full(N, 0.1, np.float32), 0)
     update = named(N, N, every=2, label=0)
     met = met_by(store, update)
@@ -50,14 +53,14 @@ def test_thinned_negatives_are_left_out_and_the_others_weigh_more(
     assert (np.diff(met.batch.indices % N) > 0).all()
     assert met.references is not None
     assert met.references.numbers.tolist() == np.where(own, -1, met.batch.indices.astype(np.int64)).tolist()
-    assert (met.references.states == np.where(own, State.PENDING, State.NEGATIVE)).all()
+    assert (met.references.states == np.where(own, ImpressionState.PENDING, ImpressionState.NEGATIVE)).all()
     assert store.pending == N // 2
     store.close()
 
 
 def test_the_label_of_a_damaged_impression_is_learned_from_as_it_came(tmp_path: Path) -> None:
     """Nothing else will ever be learned of it."""
-    store = Impressions(tmp_path / "impressions", Rules())
+    store = ImpressionStore(tmp_path / "impressions", Rules())
     store.keep(named(4, 0), np.full(4, 0.1, np.float32), 0)
     (file,) = (tmp_path / "impressions").glob("*.rows")
     with file.open("r+b") as records:
@@ -76,7 +79,7 @@ def test_the_label_of_a_damaged_impression_is_learned_from_as_it_came(tmp_path: 
 
 
 def test_ids_that_are_not_known_cost_no_claim(tmp_path: Path) -> None:
-    store = Impressions(tmp_path / "impressions", Rules())
+    store = ImpressionStore(tmp_path / "impressions", Rules())
     assert store.met(["imp-1", None]).size == 0
     store.keep(named(1, 0), np.full(1, 0.1, np.float32), 0)
     assert store.met(["x", None, "", "imp-0", "imp-0"]).tolist() == [3, 4]

@@ -13,8 +13,8 @@ from nonzero.kernels.rules.optimizers import RULES, Rule
 from nonzero.model.interactions import MAX_PAIRS
 from nonzero.model.lanes import lanes_to_text
 from nonzero_service.api.schemas.wire import Wire
-from nonzero_service.models.learning_rules import read_interactions
 from nonzero_service.settings import Bits, LearningRate
+from nonzero_service.settings.learning_rules import read_interactions
 
 __all__ = ["ModelList", "ModelState", "NewModel", "SnapshotWire"]
 
