@@ -41,3 +41,6 @@ __all__ = [
     "SnapshotError",
     "formats",
 ]
+
+__version__ = "0.2.0"
+"""The version of both packages; the build reads it here."""

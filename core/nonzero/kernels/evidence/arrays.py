@@ -151,9 +151,9 @@ def forget(evidence: Evidence) -> None:
 def group_masks(lanes: Sequence[Rule]) -> NDArray[np.float32]:
     """Return float32[2, 2 * lanes], 1 for a member: the ordinary lanes, their challengers; the diagnosed.
 
-    Ordinary lanes shrink. Those of more than twice the shrinking lanes' median rate take so much longer to
-    choke that they challenge the others, beside the lanes whose rates live. Lanes of other rules than AdaGrad
-    are in neither group.
+    Ordinary lanes are lanes whose rates shrink. Their challengers are the lanes whose rates stay alive, and
+    shrinking lanes of more than twice the median rate: their rates take much longer to become too small.
+    Lanes of other rules than AdaGrad are in neither group.
     """
     adagrad = np.array([isinstance(lane, AdaGrad) for lane in lanes])
     live = np.array([isinstance(lane, AdaGrad) and lane.decay < 1 for lane in lanes])
