@@ -10,7 +10,7 @@ import pytest
 from nonzero import Batch
 from nonzero_service.impressions import rules
 from nonzero_service.impressions.claims import Claims
-from nonzero_service.impressions.meeting import Met, merged
+from nonzero_service.impressions.matching import MatchedUpdate, merge_labels
 from nonzero_service.impressions.rules import Rules
 from nonzero_service.impressions.segment import ImpressionState
 from nonzero_service.impressions.store import ImpressionStore
@@ -25,7 +25,7 @@ def named(n: int, slot: int, every: int = 1, label: float | None = None) -> Batc
     return Batch(np.arange(n + 1), np.arange(n) + slot, None, labels, None, None, ids)
 
 
-def met_by(store: ImpressionStore, batch: Batch) -> Met:
+def met_by(store: ImpressionStore, batch: Batch) -> MatchedUpdate:
     rows = store.met(batch.ids or ())
     claim = Claims(store).claim(
         [f"imp-{row}" for row in rows.tolist()], batch.labels[rows].astype(int).tolist(), 1
@@ -33,7 +33,7 @@ def met_by(store: ImpressionStore, batch: Batch) -> Met:
     assert claim is not None
     unusable = np.ones(rows.size, np.bool_)
     unusable[store.met([f"imp-{row}" for row in rows.tolist()])] = False
-    return merged(batch, rows, claim, unusable)
+    return merge_labels(batch, rows, claim, unusable)
 
 
 def test_thinned_negatives_are_left_out_and_the_others_weigh_more(

@@ -15,11 +15,11 @@ from nonzero_service.impressions.segment import ImpressionState
 from nonzero_service.impressions.selecting import ordered
 from nonzero_service.impressions.verdicts import Verdict
 
-__all__ = ["Met", "merged"]
+__all__ = ["MatchedUpdate", "merge_labels"]
 
 
 @dataclass(frozen=True, eq=False)
-class Met:
+class MatchedUpdate:
     """Examples of an update, with those that are labels of impressions in the place of their own."""
 
     batch: Batch
@@ -32,7 +32,9 @@ class Met:
     """How many examples were labels of impressions, by what these met."""
 
 
-def merged(batch: Batch, rows: NDArray[np.intp], claim: Claim, unusable: NDArray[np.bool_]) -> Met:
+def merge_labels(
+    batch: Batch, rows: NDArray[np.intp], claim: Claim, unusable: NDArray[np.bool_]
+) -> MatchedUpdate:
     """Put what is learned from impressions in the place of the examples that are their labels.
 
     Parameters
@@ -51,10 +53,10 @@ def merged(batch: Batch, rows: NDArray[np.intp], claim: Claim, unusable: NDArray
     plain = np.ones(len(batch), np.bool_)
     plain[rows[labels]] = False
     if plain.all():
-        return Met(batch)
+        return MatchedUpdate(batch)
     places = np.concatenate([np.flatnonzero(plain), rows[claim.rows]])
     if not claim.rows.size:
-        return Met(batch.select(plain), None, None, verdicts)
+        return MatchedUpdate(batch.select(plain), None, None, verdicts)
     order = np.argsort(places, kind="stable")
     count = int(plain.sum())
     learned = ordered(Batch.concatenate([batch.select(plain), claim.batch]), order)
@@ -64,4 +66,4 @@ def merged(batch: Batch, rows: NDArray[np.intp], claim: Claim, unusable: NDArray
         np.concatenate([np.zeros(count, np.uint64), known.hashes])[order],
         np.concatenate([np.full(count, ImpressionState.PENDING, np.uint8), known.states])[order],
     )
-    return Met(learned, references, claim, verdicts)
+    return MatchedUpdate(learned, references, claim, verdicts)
