@@ -44,7 +44,7 @@ def _examples(clicks: Form, *lines: str, vw: str) -> dict[str, Any]:
     )
 
 
-_ONE_OR_MORE: Final = {"anyOf": [reference(schemas.Example), reference(schemas.Examples)]}
+_ONE_OR_MORE: Final = {"anyOf": [reference(schemas.ExampleWire), reference(schemas.Examples)]}
 _NEWS: Final = {"site": "news", "bid": 0.5, "tags": ["a", "b"]}
 _SPORT: Final = {"site": "sport", "bid": 1.5}
 
@@ -95,7 +95,7 @@ LABELS: Final = request_body(
 )
 """The body of labels."""
 
-ONE_EXAMPLE: Final = request_body(Form(JSON, reference(schemas.Example), {"one": {"features": _NEWS}}))
+ONE_EXAMPLE: Final = request_body(Form(JSON, reference(schemas.ExampleWire), {"one": {"features": _NEWS}}))
 """The body of a request to explain."""
 
 BINARY: Final = {"type": "string", "format": "binary", "description": "A saved model."}

@@ -1,7 +1,7 @@
 """Wire types: what the OpenAPI description says of bodies and answers."""
 
-from nonzero_service.api.schemas.examples import Example as Example
 from nonzero_service.api.schemas.examples import Examples as Examples
+from nonzero_service.api.schemas.examples import ExampleWire as ExampleWire
 from nonzero_service.api.schemas.examples import Label as Label
 from nonzero_service.api.schemas.examples import Labels as Labels
 from nonzero_service.api.schemas.figures import Diagnosis as Diagnosis

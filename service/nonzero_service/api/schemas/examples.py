@@ -9,13 +9,13 @@ from pydantic import ConfigDict, Field
 from nonzero.batches.limits import MAX_ID, MAX_INDEX, MAX_TIME, MAX_VALUE, MAX_WEIGHT
 from nonzero_service.api.schemas.wire import Wire
 
-__all__ = ["Example", "Examples", "Label", "Labels"]
+__all__ = ["ExampleWire", "Examples", "Label", "Labels"]
 
 FeatureValue = Annotated[float, Field(ge=-MAX_VALUE, le=MAX_VALUE)] | bool | str | list[str] | None
 Click = Literal[0, 1, -1] | bool
 
 
-class Example(Wire):
+class ExampleWire(Wire):
     """An impression: features by name, or slots given directly; with a label once it is known."""
 
     model_config = ConfigDict(
@@ -49,7 +49,7 @@ class Example(Wire):
 class Examples(Wire):
     """Examples in order."""
 
-    examples: list[Example]
+    examples: list[ExampleWire]
 
 
 class Label(Wire):
