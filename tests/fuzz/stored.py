@@ -18,7 +18,7 @@ from nonzero.batches.ids import Ids
 from nonzero.errors import SettingsError, SnapshotError
 from nonzero.persistence import snapshot
 from nonzero_service.impressions.joined import References, decode_joined, encode_joined
-from nonzero_service.impressions.packing import Offered, packed
+from nonzero_service.impressions.packing import PredictedRows, packed
 from nonzero_service.impressions.records import HEAD
 from nonzero_service.impressions.segment import Segment
 from nonzero_service.journal.chain import KINDS, JournalRow
@@ -302,7 +302,7 @@ def records() -> bytes:
     names = [f"id-{n}" for n in range(20)]
     hashes = np.arange(20).astype(np.uint64) * np.uint64(2**40)
     fresh, answered, stops = np.ones(20, np.uint8), np.full(20, 0.25, np.float32), np.empty(20, np.int64)
-    offered = Offered(batch, Ids.of(names), answered, np.arange(20), hashes, fresh, 10**12)
+    offered = PredictedRows(batch, Ids.of(names), answered, np.arange(20), hashes, fresh, 10**12)
     words = packed(offered, 0, stops)
     assert words.size == stops[-1]
     return words.tobytes()

@@ -18,7 +18,7 @@ from nonzero_service.impressions.examples import labelled_batch, negatives
 from nonzero_service.impressions.hashes import hashes_of
 from nonzero_service.impressions.joined import References
 from nonzero_service.impressions.segment import ImpressionState
-from nonzero_service.impressions.segments import Found
+from nonzero_service.impressions.segments import FoundRecords
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.impressions.verdicts import GivenLabels, Verdict, decide
 
@@ -208,12 +208,12 @@ class Claims:
         store.early.remember(hashes[numbers < 0])
         return numbers
 
-    def _read(self, rows: NDArray[np.intp], numbers: NDArray[np.int64]) -> Found:
+    def _read(self, rows: NDArray[np.intp], numbers: NDArray[np.int64]) -> FoundRecords:
         """Read the records of some rows' numbers."""
         store = self._store
         with store.lock:
             parts = list(store.segments.parts(numbers[rows]))
-        return Found(
+        return FoundRecords(
             [
                 (rows[which], store.segments.records(one, numbers[rows[which]] - one.first))
                 for one, which in parts

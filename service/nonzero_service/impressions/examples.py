@@ -9,7 +9,7 @@ from nonzero import Batch
 from nonzero_service.impressions.joined import References
 from nonzero_service.impressions.rules import Rules
 from nonzero_service.impressions.segment import ImpressionState
-from nonzero_service.impressions.segments import Found
+from nonzero_service.impressions.segments import FoundRecords
 from nonzero_service.impressions.selecting import labelled
 from nonzero_service.impressions.unpacking import Records
 
@@ -18,7 +18,7 @@ __all__ = ["labelled_batch", "negatives"]
 
 def labelled_batch(
     rules: Rules,
-    records: Found,
+    records: FoundRecords,
     rows: NDArray[np.intp],
     references: References,
     before: NDArray[np.uint8],

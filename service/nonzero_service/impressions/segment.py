@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero_service.impressions.index import enter, find, leave
-from nonzero_service.impressions.packing import Offered, packed
+from nonzero_service.impressions.packing import PredictedRows, packed
 from nonzero_service.impressions.unpacking import Records, unpacked, walk
 from nonzero_service.journal.files import FILE_MODE
 
@@ -145,7 +145,7 @@ class Segment:
         find(hashes, self.hashes, self._index, places)
         return places
 
-    def keep(self, offered: Offered) -> int:
+    def keep(self, predictions: PredictedRows) -> int:
         """Keep predictions whose ids are not here yet; the others are not `fresh` then. Return how many.
 
         Raises
@@ -154,15 +154,15 @@ class Segment:
             Where the disk refuses; nothing is changed then.
         """
         start, used = self.words, self.used
-        stop = int(enter(offered.hashes, self.hashes, self._index, used, offered.fresh))
+        stop = int(enter(predictions.hashes, self.hashes, self._index, used, predictions.fresh))
         if stop > used:
             try:
-                words = packed(offered, start, self._ends[used:stop])
+                words = packed(predictions, start, self._ends[used:stop])
                 _write(self._rows, words.view(np.uint8).data, 4 * start)
             except BaseException:
                 leave(self.hashes, self._index, used, stop)
                 raise
-            self.times[used:stop] = offered.time_ms
+            self.times[used:stop] = predictions.time_ms
             self.used = stop
         return stop - used
 

@@ -17,7 +17,7 @@ from nonzero_service.impressions.selecting import ordered
 from nonzero_service.impressions.times import mend
 from nonzero_service.impressions.unpacking import Records
 
-__all__ = ["Found", "Segments"]
+__all__ = ["FoundRecords", "Segments"]
 
 
 class Segments(list[Segment]):
@@ -157,7 +157,7 @@ class Segments(list[Segment]):
             segment.settle_on_disk(numbers[rows] - segment.first, states[rows])
 
 
-class Found:
+class FoundRecords:
     """Records that were read, by the row that asked for them."""
 
     def __init__(self, parts: list[tuple[NDArray[np.intp], Records]]) -> None:

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from nonzero import Batch
 from nonzero.batches.ids import Ids
-from nonzero_service.impressions.early import Early
+from nonzero_service.impressions.early import EarlyLabels
 from nonzero_service.impressions.hashes import hashes_of
 from nonzero_service.impressions.joined import References
-from nonzero_service.impressions.packing import Offered
+from nonzero_service.impressions.packing import PredictedRows
 from nonzero_service.impressions.rules import Rules
 from nonzero_service.impressions.segment import ImpressionState, Segment
 from nonzero_service.impressions.segments import Segments
@@ -58,7 +58,7 @@ class ImpressionStore:
         """Milliseconds from prediction to label, of the last labels that were learned from."""
         self._directory = directory
         self.lock = threading.RLock()
-        self.early = Early()
+        self.early = EarlyLabels()
         if not directory.is_dir():
             make_directory(directory)
         self.segments = Segments.stored(directory)
@@ -138,14 +138,14 @@ class ImpressionStore:
         with self.lock:
             self._last_ms = now_ms = max(self._last_ms, now_ms)
             fresh = np.ones(rows.size, np.uint8)
-            offered = Offered(batch, ids, probabilities, rows, hashes, fresh, now_ms)
+            predictions = PredictedRows(batch, ids, probabilities, rows, hashes, fresh, now_ms)
             for segment in self.segments:
                 if segment is not self._open:
                     fresh[segment.find(hashes) >= 0] = 0
             while start < rows.size:
                 segment = self._room(now_ms)
                 stop = min(start + segment.hashes.size - segment.used, rows.size)
-                count = segment.keep(offered.part(start, stop))
+                count = segment.keep(predictions.part(start, stop))
                 if segment not in self._unsynced:
                     self._unsynced.append(segment)
                 if stop < rows.size:  # it is full, and knows what the next one must not take

@@ -5,7 +5,7 @@
     NonzeroError
     └── StorageError
         ├── DiskFullError                no space left: nothing was written, all that was there still holds
-    ├── NoDescriptorsError           this process may open no more files: nothing was written
+        ├── NoDescriptorsError           this process may open no more files: nothing was written
         ├── LockedError                  another process has the directory
         ├── BodyError                    a body that does not decode to what its row says
         └── JournalError

@@ -20,7 +20,7 @@ import numpy as np
 from nonzero import Batch
 from nonzero_service.errors import LabelInFlightError
 from nonzero_service.impressions.claims import Claim, Claims
-from nonzero_service.impressions.meeting import Met, merged
+from nonzero_service.impressions.matching import MatchedUpdate, merge_labels
 from nonzero_service.impressions.rules import Rules
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.impressions.verdicts import Verdict
@@ -115,7 +115,7 @@ class Attribution:
             return LabelResult(claim.verdicts, None)
         return LabelResult(claim.verdicts, await self.learn(claim, wait=wait))
 
-    async def meet(self, batch: Batch) -> Met:
+    async def meet(self, batch: Batch) -> MatchedUpdate:
         """Take those of an update's examples whose id is an impression's for its label.
 
         What is returned is for :meth:`submit`, or to be given back by :meth:`give_back`.
@@ -127,25 +127,25 @@ class Attribution:
         """
         names = batch.ids
         if names is None:
-            return Met(batch)
+            return MatchedUpdate(batch)
         few = len(batch) <= AT_ONCE
         rows = self.impressions.met(names) if few else await self.aside(lambda: self.impressions.met(names))
         if not rows.size:
-            return Met(batch)
+            return MatchedUpdate(batch)
         ids = [names[row] or "" for row in rows.tolist()]
         claim = await self._claimed(ids, batch.labels[rows].astype(np.int64).tolist())
         try:
             # One that turned out to be damaged is met no more: nothing will be learned from it.
             unusable = np.ones(rows.size, np.bool_)
             unusable[self.impressions.met(ids)] = False
-            return merged(batch, rows, claim, unusable)
+            return merge_labels(batch, rows, claim, unusable)
         except BaseException:
             self.claims.give_back(claim)
             raise
 
     def submit(
         self,
-        met: Met,
+        met: MatchedUpdate,
         *,
         record: Callable[[int, int], KeyRecord] | None = None,
         log_loss: bool = False,
@@ -170,7 +170,7 @@ class Attribution:
         self.updates.update(met.verdicts)
         return applied
 
-    def give_back(self, met: Met) -> None:
+    def give_back(self, met: MatchedUpdate) -> None:
         """Undo what :meth:`meet` claimed."""
         if met.claim is not None:
             self.claims.give_back(met.claim)

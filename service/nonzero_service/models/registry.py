@@ -19,7 +19,7 @@ from typing import Final, Protocol, Unpack
 import structlog
 
 from nonzero import LogisticRegression
-from nonzero.persistence.settings import size_of
+from nonzero.model.settings import size_of
 from nonzero_service.budget import check_descriptors
 from nonzero_service.errors import ClosedError, ModelExistsError, NotReadyError, UnknownModelError
 from nonzero_service.journal.descriptors import explain_shortage

@@ -14,7 +14,7 @@ from nonzero import Batch
 from nonzero.formats.json_bodies import parse_body
 from nonzero_service.errors import QueueFullError
 from nonzero_service.impressions.claims import Claims
-from nonzero_service.impressions.meeting import Met
+from nonzero_service.impressions.matching import MatchedUpdate
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.models import window_watch
 from nonzero_service.models.registry import Models
@@ -55,7 +55,7 @@ def test_a_label_that_was_left_may_be_sent_again(tmp_path: Path) -> None:
 def test_an_update_that_was_left_may_be_sent_again(tmp_path: Path) -> None:
     """One that is a label gives its impression back, or has labelled it, wherever it was left."""
 
-    async def update(served: ServedModel, batch: Batch) -> Met:
+    async def update(served: ServedModel, batch: Batch) -> MatchedUpdate:
         stream = StreamState()
         met = await served.attribution.meet(batch)
         await until_ended(served.attribution.submit(met, stream=stream), stream)
