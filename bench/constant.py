@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from nonzero_service import logs
 from nonzero_service.bodies.answers import send_json
 from nonzero_service.http.dispatch import Dispatcher
-from nonzero_service.http.routing import PREDICTING, Route, RouteTable
+from nonzero_service.http.routing import Need, Route, RouteTable
 from nonzero_service.listening import config_of
 from nonzero_service.models.metrics import ServiceMetrics
 from nonzero_service.models.registry import Models
@@ -36,7 +36,9 @@ def main() -> None:
     logs.configure("info", "json")  # as the service does: requests that go well are not logged
     settings = Settings.load(data_dir=tempfile.gettempdir())
     metrics = ServiceMetrics(Models(settings, lambda _: None), WorkerPool(settings))  # it has none
-    routes = [Route("POST", f"/v1/models/{{model}}/{action}", PREDICTING) for action in ("predict", "update")]
+    routes = [
+        Route("POST", f"/v1/models/{{model}}/{action}", Need.PREDICT) for action in ("predict", "update")
+    ]
     dispatcher = Dispatcher(RouteTable(routes), dict.fromkeys(routes, answer), metrics)
     config = config_of(dispatcher, dispatcher, settings, metrics, "off")
     config.port = int(sys.argv[1])

@@ -129,6 +129,11 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
         self.headers = headers
         self.members = members
 
+    @property
+    def says_all(self) -> bool:
+        """Whether it says all that there is to say, so that the log need not have a cause."""
+        return self.status in (503, 507) and self.detail not in (UNKNOWN, DAMAGED)
+
     def body(self, scope: Scope) -> bytes:
         """Return the JSON of the answer to one request."""
         content: dict[str, Any] = {

@@ -19,7 +19,7 @@ from nonzero_service.models.registry import Models
 from nonzero_service.settings import Settings
 from nonzero_service.workers.pool import WorkerPool
 
-__all__ = ["Parts", "Predictable", "Service"]
+__all__ = ["Predictable", "Service", "ServiceParts"]
 
 
 class Keeper(Protocol):
@@ -64,7 +64,7 @@ C = TypeVar("C", bound=Counts, covariant=True)
 
 
 @dataclass(frozen=True)
-class Parts(Generic[M, C]):
+class ServiceParts(Generic[M, C]):
     """What predicting needs, in whichever process.
 
     Its models are those of the service or, in a worker, those that it has mapped.
@@ -81,7 +81,7 @@ class Parts(Generic[M, C]):
 
 
 @dataclass(frozen=True)
-class Service(Parts[Models, ServiceMetrics]):
+class Service(ServiceParts[Models, ServiceMetrics]):
     """The parts of the application that learns."""
 
     pool: WorkerPool

@@ -9,6 +9,7 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from nonzero_service.api.queries import check_query
+from nonzero_service.api.tally import Tally
 from nonzero_service.bodies.answers import send_json
 from nonzero_service.bodies.content import Content, content_of, unknown_type
 from nonzero_service.bodies.label_bodies import LabelBatch, labels_of, stream_labels
@@ -33,14 +34,13 @@ REFUSALS: Final[dict[Verdict, tuple[int, str]]] = {
 """How a label is answered that changes nothing."""
 
 
-class LabelTally:
+class LabelTally(Tally):
     """What has become of a body's labels so far."""
 
     def __init__(self, served: ServedModel) -> None:
-        self.model = served.name
-        self.accepted = self.corrected = self.rejected = self.held = self.repeated = 0
+        super().__init__(served)
+        self.corrected = self.repeated = 0
         self.errors: list[dict[str, Any]] = []
-        self.sequence = served.model.examples
 
     def add(self, labels: LabelBatch, labelled: LabelResult) -> None:
         """Count labels that were looked at."""
@@ -71,14 +71,8 @@ class LabelTally:
             422 where labels were refused, and none was accepted, now or before.
         """
         if self.rejected and not (self.accepted or self.repeated):
-            problem = Problem(
-                422,
-                f"nothing was learned, as every label was refused ({self.rejected}); "
-                f"line {self.errors[0]['line']}: {self.errors[0]['reason']}",
-                accepted=0,
-                rejected=self.rejected,
-                sequence=self.sequence,
-            )
+            first = self.errors[0]
+            problem = self.nothing_learned("label", first["line"], first["reason"])
             problem.members["errors"] = self.errors
             raise problem
 
@@ -134,5 +128,5 @@ class Join:
                     begun = bool(tally.accepted or tally.rejected)
                     tally.add(labels, await served.attribution.label(labels.ids, labels.labels, wait=begun))
         except Problem as problem:
-            problem.members.update(accepted=tally.accepted, rejected=tally.rejected, sequence=tally.sequence)
+            problem.members.update(tally.counts())
             raise

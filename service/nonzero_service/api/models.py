@@ -65,12 +65,12 @@ async def delete_model(model: ModelName, service: CurrentService) -> None:
     await service.models.delete(model)
 
 
-async def read_metrics(model: ModelName, service: CurrentService) -> schemas.Metrics:
+async def read_metrics(model: ModelName, service: CurrentService) -> schemas.MetricsWire:
     """Read how good the predictions were, each made just before its example was learned from."""
     served = service.models.get(model)
     metrics = await service.bodies.aside(served.model.metrics)
     slices = {field: [one.described() for one in found] for field, found in served.slices.all().items()}
-    return schemas.Metrics.model_validate(
+    return schemas.MetricsWire.model_validate(
         {
             "model": model,
             "sequence": metrics["examples"],
@@ -109,16 +109,16 @@ async def mend(model: ModelName, service: CurrentService, dry_run: bool = False)
 
 async def resume_learning(
     model: ModelName, service: CurrentService, *, discard: bool = False
-) -> schemas.Resumed:
+) -> schemas.ResumedWire:
     """Go on learning after the circuit breaker: apply what was held, in order, or discard it."""
     resumed = await service.models.get(model).learner.resume(discard=discard)
-    return schemas.Resumed(model=model, **resumed._asdict())
+    return schemas.ResumedWire(model=model, **resumed._asdict())
 
 
-async def set_clock(model: ModelName, service: CurrentService) -> schemas.ClockSet:
+async def set_clock(model: ModelName, service: CurrentService) -> schemas.ClockSetWire:
     """Set the clock of the model's journal by the machine's, where they are apart: that must be right."""
     done = await service.models.get(model).clock.set()
-    return schemas.ClockSet(model=model, **done._asdict())
+    return schemas.ClockSetWire(model=model, **done._asdict())
 
 
 def _state(served: ServedModel) -> schemas.ModelState:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
@@ -16,36 +17,10 @@ from nonzero_service.http.routing import Need, RouteTable
 from nonzero_service.media_types import JSON, PROBLEM
 from nonzero_service.models.data_directory import NAME
 
-__all__ = [
-    "KEY",
-    "MODEL",
-    "STRICT",
-    "UNCERTAINTY",
-    "answer",
-    "describe",
-    "held",
-    "problems",
-    "reference",
-    "text",
-]
+__all__ = ["KEY", "MODEL", "STRICT", "UNSURE", "answer", "describe", "held", "problems", "reference", "text"]
 
 
 TEMPLATE: Final = "#/components/schemas/{model}"
-
-BY_HAND: Final[tuple[type[BaseModel], ...]] = (
-    schemas.Example,
-    schemas.Examples,
-    schemas.Explanation,
-    schemas.Label,
-    schemas.Labelled,
-    schemas.Labels,
-    schemas.NewModel,
-    schemas.Predictions,
-    schemas.Problem,
-    schemas.ProgressLine,
-    schemas.Updated,
-)
-"""Wire types that only what is written here refers to."""
 
 REASONS: Final = {
     400: "The body cannot be read.",
@@ -90,7 +65,7 @@ def held(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Describe the errors of a route."""
-    problem = _content({PROBLEM: reference(schemas.Problem)})
+    problem = _content({PROBLEM: reference(schemas.ProblemWire)})
     return {status: {"description": REASONS[status], "content": problem} for status in statuses}
 
 
@@ -105,7 +80,7 @@ def _flag(name: str, description: str) -> dict[str, Any]:
 
 
 STRICT: Final = _flag("strict", "Stop a stream at its first bad line.")
-UNCERTAINTY: Final = _flag("uncertainty", "Say of each prediction how far one more example could move it.")
+UNSURE: Final = _flag("uncertainty", "Say of each prediction how far one more example could move it.")
 
 KEY: Final = {
     "name": "Idempotency-Key",
@@ -183,10 +158,12 @@ def describe(app: FastAPI, table: RouteTable, *, guarded: bool) -> Callable[[], 
                 schema = get_openapi(
                     title=app.title, version=app.version, description=app.description, routes=app.routes
                 )
+            # Of most wire types only what is written by hand here knows, and the framework nothing.
+            types = [one for one in vars(schemas).values() if isinstance(one, type)]
             _, definitions = models_json_schema(
-                [(model, "validation") for model in BY_HAND], ref_template=TEMPLATE
+                [(one, "validation") for one in types if issubclass(one, BaseModel)], ref_template=TEMPLATE
             )
-            schema["components"]["schemas"].update(definitions["$defs"])
+            schema["components"]["schemas"] = definitions["$defs"] | schema["components"]["schemas"]
             if guarded:
                 schema["components"]["securitySchemes"] = {"token": BEARER}
             for path, methods in schema["paths"].items():
@@ -195,7 +172,8 @@ def describe(app: FastAPI, table: RouteTable, *, guarded: bool) -> Callable[[], 
                     _guard(operation, target.need, guarded=guarded)
                 if "head" in methods:
                     methods["head"] = _bodiless(methods["get"])
-            app.openapi_schema = schema
+            # The types of the wire are called so where the domain has the plain name.
+            app.openapi_schema = msgspec.json.decode(msgspec.json.encode(schema).replace(b'Wire"', b'"'))
         return app.openapi_schema
 
     return openapi

@@ -28,7 +28,7 @@ from nonzero_service.media_types import JSON, STREAMS
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.models.names import Looker
 from nonzero_service.problems import Problem
-from nonzero_service.service import Findable, Keeper, Parts, Predictable
+from nonzero_service.service import Findable, Keeper, Predictable, ServiceParts
 from nonzero_service.writer.teachable import heavy, named, teachable
 
 __all__ = ["Predict"]
@@ -78,7 +78,7 @@ class Predict(InlineEndpoint):
     are answered and not kept, and no names are taken from it.
     """
 
-    def __init__(self, service: Parts[Findable, Counts]) -> None:
+    def __init__(self, service: ServiceParts[Findable, Counts]) -> None:
         self.service = service
         self._told: set[str] = set()
         """The tokens of which the log has said that their predictions are not kept."""

@@ -28,11 +28,11 @@ FILE_PIECE: Final = 1 << 18
 """So many bytes of a file are read or written at once."""
 
 
-async def take_snapshot(model: ModelName, service: CurrentService) -> schemas.Snapshot:
+async def take_snapshot(model: ModelName, service: CurrentService) -> schemas.SnapshotWire:
     """Take a snapshot of all that was acknowledged before."""
     taken = await service.models.get(model).snapshots.take()
     size = taken.snapshot.path.stat().st_size
-    return schemas.Snapshot(model=model, sequence=taken.sequence, bytes=size)
+    return schemas.SnapshotWire(model=model, sequence=taken.sequence, bytes=size)
 
 
 async def download_snapshot(model: ModelName, request: Request, service: CurrentService) -> Response:

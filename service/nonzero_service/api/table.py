@@ -12,31 +12,11 @@ from nonzero_service.api import models, operations, schemas, snapshots
 from nonzero_service.api.explanations import Explain
 from nonzero_service.api.framework import FrameworkRoute, StrictRoute
 from nonzero_service.api.labels import Join
-from nonzero_service.api.openapi import (
-    KEY,
-    MODEL,
-    STRICT,
-    UNCERTAINTY,
-    answer,
-    held,
-    problems,
-    reference,
-    text,
-)
+from nonzero_service.api.openapi import KEY, MODEL, STRICT, UNSURE, answer, held, problems, reference, text
 from nonzero_service.api.predictions import Predict
 from nonzero_service.api.request_bodies import BINARY, LABELS, NEW_MODEL, ONE_EXAMPLE, PREDICTED, UPDATED
 from nonzero_service.api.updates import Update
-from nonzero_service.http.routing import (
-    ANY,
-    MANAGING,
-    METRICS,
-    NOBODY,
-    PREDICTING,
-    UPDATING,
-    Need,
-    Route,
-    RouteTable,
-)
+from nonzero_service.http.routing import Need, Route, RouteTable
 from nonzero_service.media_types import JSON, NDJSON, SAFETENSORS
 
 __all__ = ["OPERATIONS", "PREDICTION", "TABLE", "Operation", "add_routes"]
@@ -55,7 +35,7 @@ class Operation(NamedTuple):
 
 
 def _direct(
-    path: str,
+    action: str,
     need: Need,
     endpoint: Callable[..., Any],
     body: dict[str, Any],
@@ -64,18 +44,25 @@ def _direct(
 ) -> Operation:
     """Return a POST that an ASGI application of ours answers."""
     described |= {
-        "operation_id": path.rpartition("/")[2],
+        "operation_id": action,
         "tags": ["examples"],
         "openapi_extra": {"requestBody": body, "parameters": [MODEL, *parameters]},
     }
-    return Operation(Route("POST", path, need, tuple(body["content"])), endpoint, described, direct=True)
+    route = Route("POST", f"/v1/models/{{model}}/{action}", need, tuple(body["content"]))
+    return Operation(route, endpoint, described, direct=True)
 
 
-def _model(method: str, path: str, need: Need, endpoint: Callable[..., Any], **described: Any) -> Operation:
-    """Return an operation on models that FastAPI answers."""
+def _model(
+    method: str, path: str, need: Need, endpoint: Callable[..., Any], *statuses: int, **described: Any
+) -> Operation:
+    """Return an operation on models that FastAPI answers, with these statuses of its problems."""
     body = described.get("openapi_extra", {}).get("requestBody", {"content": ()})
-    route = Route(method, f"/v1/models{path}", need, tuple(body["content"]))
-    return Operation(route, endpoint, {"tags": ["models"], "route_class_override": StrictRoute} | described)
+    described |= {
+        "tags": ["models"],
+        "route_class_override": StrictRoute,
+        "responses": described.get("responses", {}) | problems(*statuses),
+    }
+    return Operation(Route(method, f"/v1/models{path}", need, tuple(body["content"])), endpoint, described)
 
 
 def _probe(path: str, need: Need, endpoint: Callable[..., Any], **described: Any) -> Operation:
@@ -85,11 +72,11 @@ def _probe(path: str, need: Need, endpoint: Callable[..., Any], **described: Any
 
 
 PREDICTION: Final = _direct(
-    "/v1/models/{model}/predict",
-    PREDICTING,
+    "predict",
+    Need.PREDICT,
     Predict,
     PREDICTED,
-    UNCERTAINTY,
+    UNSURE,
     summary="Predict clicks",
     description="The probability of each example in the body, in order. A streamed body is "
     "answered by exactly one line for each of its lines.",
@@ -110,8 +97,8 @@ PREDICTION: Final = _direct(
 OPERATIONS: Final[tuple[Operation, ...]] = (
     PREDICTION,
     _direct(
-        "/v1/models/{model}/update",
-        UPDATING,
+        "update",
+        Need.UPDATE,
         Update,
         UPDATED,
         STRICT,
@@ -136,93 +123,80 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         | problems(400, 404, 409, 413, 415, 422, 503, 507),
     ),
     _direct(
-        "/v1/models/{model}/labels",
-        UPDATING,
+        "labels",
+        Need.UPDATE,
         Join,
         LABELS,
         summary="Label predictions",
         description="Joins labels with predictions that were made with an `id`, and learns from them. A "
         "single label that changes nothing is answered with its status; of several it is named under "
         "`errors`, and where none was joined, now or before, the answer is 422.",
-        responses=answer("What became of the labels.", {JSON: reference(schemas.Labelled)})
-        | held(schemas.Labelled)
+        responses=answer("What became of the labels.", {JSON: reference(schemas.LabelledWire)})
+        | held(schemas.LabelledWire)
         | problems(400, 404, 409, 410, 413, 415, 422, 503, 507),
     ),
     _direct(
-        "/v1/models/{model}/explain",
-        PREDICTING,
+        "explain",
+        Need.PREDICT,
         Explain,
         ONE_EXAMPLE,
         summary="Explain a prediction",
         description="Each feature's share of the log-odds, its weight and learning rate, averaged over "
         "the lanes, and the verdict on its field; with `intercept` and `mixing` the shares add up to "
         "logit(probability).",
-        responses=answer("The prediction, taken apart.", {JSON: reference(schemas.Explanation)})
+        responses=answer("The prediction, taken apart.", {JSON: reference(schemas.ExplanationWire)})
         | problems(400, 404, 413, 415, 422, 503),
     ),
-    _model("GET", "", ANY, models.list_models, responses=problems(422, 503)),
-    _model("GET", "/{model}", ANY, models.read_model, responses=problems(404, 422, 503)),
+    _model("GET", "", Need.READ, models.list_models, 422, 503),
+    _model("GET", "/{model}", Need.READ, models.read_model, 404, 422, 503),
     _model(
         "PUT",
         "/{model}",
-        MANAGING,
+        Need.MANAGE,
         models.make_model,
+        *(400, 409, 413, 415, 422, 503, 507),
         response_model=schemas.ModelState,
         responses={
             200: {"description": "There is such a model with these settings already."},
             201: {"description": "The model was made.", "model": schemas.ModelState},
-            **problems(400, 409, 413, 415, 422, 503, 507),
         },
         openapi_extra={"requestBody": NEW_MODEL},
     ),
-    _model(
-        "DELETE",
-        "/{model}",
-        MANAGING,
-        models.delete_model,
-        status_code=204,
-        responses=problems(404, 409, 422, 503, 507),
-    ),
-    _model("GET", "/{model}/metrics", ANY, models.read_metrics, responses=problems(404, 422, 503)),
+    _model("DELETE", "/{model}", Need.MANAGE, models.delete_model, 404, 409, 422, 503, 507, status_code=204),
+    _model("GET", "/{model}/metrics", Need.READ, models.read_metrics, 404, 422, 503),
     _model(
         "POST",
         "/{model}/snapshots",
-        MANAGING,
+        Need.MANAGE,
         snapshots.take_snapshot,
+        *(404, 422, 503, 507),
         status_code=201,
-        responses=problems(404, 422, 503, 507),
     ),
     _model(
         "GET",
         "/{model}/snapshots/latest",
-        MANAGING,  # the whole model is more than to predict by it
+        Need.MANAGE,  # the whole model is more than to predict by it
         snapshots.download_snapshot,
+        *(404, 422, 503),
         response_class=Response,
-        responses=answer("The model, to be loaded or uploaded elsewhere.", {SAFETENSORS: BINARY})
-        | problems(404, 422, 503),
+        responses=answer("The model, to be loaded or uploaded elsewhere.", {SAFETENSORS: BINARY}),
     ),
-    _model("GET", "/{model}/diagnosis", ANY, models.diagnose, responses=problems(404, 422, 503)),
-    _model("POST", "/{model}/remedy", MANAGING, models.mend, responses=problems(404, 409, 422, 503, 507)),
-    _probe("/healthz", NOBODY, operations.alive),
-    _probe("/readyz", NOBODY, operations.ready, responses=problems(503)),
+    _model("GET", "/{model}/diagnosis", Need.READ, models.diagnose, 404, 422, 503),
+    _model("POST", "/{model}/remedy", Need.MANAGE, models.mend, 404, 409, 422, 503, 507),
+    _probe("/healthz", Need.NOTHING, operations.alive),
+    _probe("/readyz", Need.NOTHING, operations.ready, responses=problems(503)),
     _probe(
         "/metrics",
-        METRICS,
+        Need.METRICS,
         operations.metrics,
         response_class=PlainTextResponse,
         responses=answer("Metrics.", {"text/plain": text("Prometheus text.")}),
     ),
-    _probe("/openapi.json", NOBODY, operations.description, include_in_schema=False),
-    _probe("/docs", NOBODY, operations.docs, include_in_schema=False),
-    _probe("/docs/{asset}", NOBODY, operations.docs_asset, include_in_schema=False),
-    _model(
-        "POST",
-        "/{model}/resume",
-        MANAGING,
-        models.resume_learning,
-        responses=problems(404, 409, 422, 503, 507),
-    ),
-    _model("POST", "/{model}/clock", MANAGING, models.set_clock, responses=problems(404, 409, 422, 503, 507)),
+    _probe("/openapi.json", Need.NOTHING, operations.description, include_in_schema=False),
+    _probe("/docs", Need.NOTHING, operations.docs, include_in_schema=False),
+    _probe("/docs/{asset}", Need.NOTHING, operations.docs_asset, include_in_schema=False),
+    _model("POST", "/{model}/resume", Need.MANAGE, models.resume_learning, 404, 409, 422, 503, 507),
+    _model("POST", "/{model}/clock", Need.MANAGE, models.set_clock, 404, 409, 422, 503, 507),
 )
 
 TABLE: Final = RouteTable(operation.route for operation in OPERATIONS)

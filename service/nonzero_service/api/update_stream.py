@@ -15,13 +15,14 @@ from starlette.requests import ClientDisconnect
 from nonzero import Batch, LineError
 from nonzero.formats import Parsed
 from nonzero_service.api.idempotency import Fingerprint
+from nonzero_service.api.tally import Tally
 from nonzero_service.bodies.decoding import PIECE
 from nonzero_service.bodies.reading import Piece
 from nonzero_service.bodies.spool import Spool
 from nonzero_service.errors import KeyReusedError, KeyUnrecognisedError
 from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.models.served import ServedModel
-from nonzero_service.problems import MAX_ERRORS, Problem, problem_of
+from nonzero_service.problems import MAX_ERRORS, problem_of
 from nonzero_service.writer.work import Applied, StreamState
 from nonzero_service.writer.work_queue import GROUP_BYTES
 
@@ -45,22 +46,12 @@ examples a second instead of 1.01.
 """
 
 
-class UpdateTally:
-    """What has become of a request's examples so far.
-
-    Parameters
-    ----------
-    served
-        The model.
-    """
+class UpdateTally(Tally):
+    """What has become of a request's examples so far."""
 
     def __init__(self, served: ServedModel) -> None:
-        self.model = served.name
-        self.accepted = 0
-        self.held = 0
-        self.rejected = 0
+        super().__init__(served)
         self.errors: list[LineError] = []
-        self.sequence = served.model.examples
         self.skipped = 0
         self.verdicts: Counter[str] = Counter()
 
@@ -89,15 +80,9 @@ class UpdateTally:
             422 where lines were refused, and none was accepted or held, now or before.
         """
         if self.errors and not self.accepted and not self.held and not self.verdicts:
-            raise Problem(
-                422,
-                f"nothing was learned, as every line was refused ({self.rejected}); "
-                f"line {self.errors[0].line}: {self.errors[0].reason}",
-                errors=self.errors,
-                accepted=0,
-                rejected=self.rejected,
-                sequence=self.sequence,
-            )
+            problem = self.nothing_learned("line", *self.errors[0])
+            problem.errors = self.errors
+            raise problem
 
     def answer(self, *, keyed: bool) -> dict[str, Any]:
         """Return the answer to the whole body."""
@@ -179,8 +164,7 @@ class UpdateStream:
             if isinstance(applied, Applied):
                 self.tally.accept(applied)
         problem = problem_of(error)
-        counts = {name: getattr(self.tally, name) for name in ("accepted", "rejected", "sequence")}
-        problem.members.update(counts)
+        problem.members.update(self.tally.counts())
         raise problem from error
 
     def piece_bytes(self) -> int:
@@ -280,10 +264,4 @@ class UpdateStream:
 
 
 def _progress_line(tally: UpdateTally, applied: Applied) -> bytes:
-    line = {
-        "accepted": tally.accepted,
-        "rejected": tally.rejected,
-        "sequence": tally.sequence,
-        "log_loss": applied.log_loss,
-    }
-    return msgspec.json.encode(line) + b"\n"
+    return msgspec.json.encode(tally.counts() | {"log_loss": applied.log_loss}) + b"\n"

@@ -7,14 +7,13 @@ they stand for come out by pieces, between which the reader may give up.
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
 from typing import Final
 
 from nonzero.sources.compression import DAMAGE, Decompressor, Gzip, Zstd
 from nonzero_service.bodies.body_reader import Chunk
 from nonzero_service.problems import Problem
 
-__all__ = ["PIECE", "Compressed", "Decoder", "check_text", "decoder_of"]
+__all__ = ["PIECE", "Decoder", "check_text", "decoder_of"]
 
 PIECE: Final = 1 << 20
 """About so many plain bytes come out of a compressed body at once; so many of any body become one batch."""
@@ -36,23 +35,29 @@ READ: Final = ("gzip", "zstd")
 TAKEN: Final = ((b"accept-encoding", b"gzip, zstd"),)
 
 
-class Decoder(ABC):
-    """Decodes one body: :meth:`offer` its bytes, :meth:`read` while :attr:`more`, and :meth:`finish`."""
+class Decoder:
+    """Decodes one body: :meth:`offer` its bytes, :meth:`read` while :attr:`more`, and :meth:`finish`.
 
-    @abstractmethod
+    This one, of a body that is not encoded, hands its chunks on and never copies them.
+    """
+
+    def __init__(self) -> None:
+        self._chunks: list[Chunk] = []
+
     def offer(self, chunks: list[Chunk]) -> None:
         """Take more of the body; all that was offered before must have been read."""
+        self._chunks = chunks
 
     @property
-    @abstractmethod
     def more(self) -> bool:
         """Whether there may be something to read."""
+        return bool(self._chunks)
 
-    @abstractmethod
     def read(self) -> list[Chunk]:
         """Return the next plain bytes, in chunks as they are there."""
+        chunks, self._chunks = self._chunks, []
+        return chunks
 
-    @abstractmethod
     def finish(self) -> None:
         """Check that the body ended where it may.
 
@@ -63,31 +68,7 @@ class Decoder(ABC):
         """
 
 
-class Plain(Decoder):
-    """A body that is not encoded: its chunks are handed on, never copied."""
-
-    def __init__(self) -> None:
-        self._chunks: list[Chunk] = []
-
-    def offer(self, chunks: list[Chunk]) -> None:
-        """Take chunks."""
-        self._chunks = chunks
-
-    @property
-    def more(self) -> bool:
-        """Whether there are chunks."""
-        return bool(self._chunks)
-
-    def read(self) -> list[Chunk]:
-        """Return the chunks as they are."""
-        chunks, self._chunks = self._chunks, []
-        return chunks
-
-    def finish(self) -> None:
-        """Accept any end."""
-
-
-class PlainText(Plain):
+class PlainText(Decoder):
     """Text that is not encoded; what a client has compressed and not said so is refused, as no text is so."""
 
     def __init__(self) -> None:
@@ -187,14 +168,12 @@ def decoder_of(encoding: str, *, text: bool = True) -> Decoder:
     """
     match encoding:
         case "" | "identity":
-            return PlainText() if text else Plain()
+            return PlainText() if text else Decoder()
         case "gzip" | "x-gzip":
             return Compressed(Gzip(PIECE))
         case "zstd":
             return Compressed(Zstd(PIECE, WINDOW))
         case _:
             raise Problem(
-                415,
-                f"the Content-Encoding {encoding!r} is not read; send gzip, zstd or none",
-                headers=TAKEN,
+                415, f"the Content-Encoding {encoding!r} is not read; send gzip, zstd or none", headers=TAKEN
             )

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from nonzero import Batch, FormatError, LineError, Schema
-from nonzero.features.interactions import product_index
 from nonzero.fields.counts import Fields
 from nonzero.fields.hashing import NO_FIELD, field_of, index_of
 from nonzero.formats.json_bodies import NOT_JSON, parse_body, skim
 from nonzero.formats.json_plain import decode, named_features
+from nonzero.kernels.products import product_index
 from nonzero_service.problems import Problem
 
 __all__ = ["Feature", "bad_examples", "batch_of", "features_of"]

@@ -14,14 +14,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nonzero_service.http.head import Head
 from nonzero_service.incidental import incidentally
-from nonzero_service.journal.errors import (
-    DiskFullError,
-    JournalBusyError,
-    JournalClosedError,
-    JournalFailedError,
-    NoDescriptorsError,
-    StorageError,
-)
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.problems import Problem, problem_of, send_problem
 
@@ -29,15 +21,6 @@ __all__ = ["GONE", "Accounting", "name_request"]
 
 GONE: Final = 499
 """The status in log and metrics of a request whose client went before its answer."""
-
-EXPECTED: Final = (
-    DiskFullError,
-    JournalBusyError,
-    JournalFailedError,
-    JournalClosedError,
-    NoDescriptorsError,
-)
-"""Errors of the storage that say all that there is to say."""
 
 
 class Accounting:
@@ -84,7 +67,7 @@ class Accounting:
     def problem_of(self, scope: Scope, error: Exception) -> Problem:
         """Return how an error is answered; one that nobody expects is logged."""
         problem = problem_of(error)
-        if problem.status >= 500 and not _is_expected(error, problem):
+        if problem.status >= 500 and not problem.says_all:
             incidentally(
                 self._log.error,
                 "the service failed",
@@ -134,10 +117,3 @@ def name_request(scope: Scope) -> bytes:
     request_id = head.request_id()
     scope["request_id"] = request_id.decode("ascii")
     return request_id
-
-
-def _is_expected(error: Exception, problem: Problem) -> bool:
-    """Whether an error that is answered 5xx says all that there is to say: no disk space, not now."""
-    if isinstance(error, StorageError):
-        return isinstance(error, EXPECTED)
-    return problem.status in (503, 507)

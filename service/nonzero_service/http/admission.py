@@ -107,17 +107,14 @@ class Admission:
         Whose it is.
     nbytes
         What it holds.
-    work
-        What it counts as.
     """
 
-    __slots__ = ("_capacity", "_client", "nbytes", "work")
+    __slots__ = ("_capacity", "_client", "nbytes")
 
-    def __init__(self, capacity: Capacity | None, client: object, nbytes: int, work: str) -> None:
+    def __init__(self, capacity: Capacity | None, client: object, nbytes: int) -> None:
         self._capacity = capacity
         self._client = client
         self.nbytes = nbytes
-        self.work = work
 
     def hold(self, nbytes: int) -> None:
         """Hold so many bytes in all, if it holds fewer.

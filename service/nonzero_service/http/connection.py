@@ -22,12 +22,13 @@ from nonzero_service.http.parser import RequestParser
 from nonzero_service.http.phases import ANSWER, BODY, HEAD, IDLE, LEAVING
 from nonzero_service.http.pipeline import RequestPipeline
 from nonzero_service.http.receiving import LONG, LongBodyReceiver
+from nonzero_service.http.timeouts import Monitored
 from nonzero_service.problems import Problem
 
 __all__ = ["Connection"]
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.Protocol, Monitored):
     """One client's connection.
 
     Parameters
@@ -50,26 +51,13 @@ class Connection(asyncio.Protocol):
         self._loop = _loop or asyncio.get_running_loop()
         self._server = server_state
         self._app_state = app_state
-        self._parser: RequestParser | None = RequestParser(self, context.limits)
+        self._parser: RequestParser | None = RequestParser(self, context.settings)
         self._transport: asyncio.Transport = None  # type: ignore[assignment]
         self._pipeline: RequestPipeline = None  # type: ignore[assignment]
-        self._reading = True
         self._room: asyncio.Future[None] | None = None  # until the client has taken what was written
         self._passed_over = 0
         self._ended = False  # whether the client sends no more
         self._arriving: RequestCycle | None = None  # the request that is arriving, or arrived last
-        self.phase = IDLE
-        self.since = 0.0
-        """When the phase began, or what it waits for last went on."""
-        self.received = 0
-        """Bytes of the body that is arriving."""
-        self.waited = 0.0
-        """Seconds for which it was waited for: the timeout monitor counts them."""
-        self.written = 0
-        self.flushed = 0
-        """Bytes that the client had taken, when the timeout monitor last looked."""
-        self.served = 0
-        """Requests that were answered."""
 
     # -- from the transport ----------------------------------------------------------------------------
 
@@ -81,9 +69,9 @@ class Connection(asyncio.Protocol):
         connections.add(self)
         self._context.timeouts.add(self, self._loop)
         self.since = self._loop.time()
-        self._extra = count >= self._context.limits.connections
+        self._extra = count >= self._context.settings.max_connections
         self._pipeline = RequestPipeline(self._context, self._server, self._loop, extra=self._extra)
-        if count >= self._context.limits.connections + EXTRA:
+        if count >= self._context.settings.max_connections + EXTRA:
             self.cut()
         self._facts = {
             "type": "http",
@@ -202,7 +190,7 @@ class Connection(asyncio.Protocol):
         Problem
             Where it is none, or one too many.
         """
-        head = head_of(version, url, headers, self._context.limits)
+        head = head_of(version, url, headers, self._context.settings)
         if method == b"CONNECT":
             raise Problem(400, "CONNECT asks for a tunnel; none is made here")
         location = location_of(url)
@@ -277,8 +265,8 @@ class Connection(asyncio.Protocol):
 
     def resume_reading(self) -> None:
         """Read on."""
-        if not self._reading and not self._transport.is_closing():
-            self._reading = True
+        if not self.reading and not self._transport.is_closing():
+            self.reading = True
             self.since = self._loop.time()
             self._transport.resume_reading()
 
@@ -353,11 +341,6 @@ class Connection(asyncio.Protocol):
         return self._transport.get_write_buffer_size()
 
     @property
-    def is_reading(self) -> bool:
-        """Whether the client is read from."""
-        return self._reading
-
-    @property
     def is_running(self) -> bool:
         """Whether a request is being answered."""
         return self._pipeline.running is not None
@@ -371,11 +354,11 @@ class Connection(asyncio.Protocol):
     def is_waiting(self) -> bool:
         """Whether it is the client's turn: it is read from, and the application waits for more."""
         cycle = self._arriving
-        return self._reading and cycle is not None and (cycle.answered or cycle.is_read)
+        return self.reading and cycle is not None and (cycle.answered or cycle.is_read)
 
     def _pause_reading(self) -> None:
-        if self._reading and not self._transport.is_closing():
-            self._reading = False
+        if self.reading and not self._transport.is_closing():
+            self.reading = False
             self._transport.pause_reading()
 
     def _stop_parsing(self) -> None:

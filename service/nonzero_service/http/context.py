@@ -14,7 +14,6 @@ from nonzero_service.http.default_headers import DefaultHeaders
 from nonzero_service.http.dispatch import Dispatcher
 from nonzero_service.http.guard import Guard
 from nonzero_service.http.head import made_request_id
-from nonzero_service.http.limits import Limits
 from nonzero_service.http.rejections import DelayedRejections
 from nonzero_service.http.start_queue import StartQueue
 from nonzero_service.http.timeouts import TimeoutMonitor
@@ -43,8 +42,8 @@ class ServerContext:
 
     def __init__(self, settings: Settings, counts: Counts, dispatcher: Dispatcher) -> None:
         self.dispatcher = dispatcher
-        self.limits = Limits.of(settings)
-        self.timeouts = TimeoutMonitor(self.limits)
+        self.settings = settings
+        self.timeouts = TimeoutMonitor(settings)
         self.default_headers = DefaultHeaders(encrypted=settings.ssl_certfile is not None)
         self.guard = Guard(settings)
         self.start_queue = StartQueue()
@@ -72,14 +71,6 @@ class ServerContext:
             "refused", request_id=request_id.decode(), status=problem.status, reason=problem.detail
         )
         body = problem.body({"path": "", "request_id": request_id.decode()})
-        return (
-            b"%bcontent-type: application/problem+json\r\ncontent-length: %d\r\n%bx-request-id: %b\r\n%b%b"
-            % (
-                STATUS_LINES[problem.status],
-                len(body),
-                b"connection: close\r\n",
-                request_id,
-                self.default_headers(),
-                body,
-            )
-        )
+        head = STATUS_LINES[problem.status] + b"content-type: application/problem+json\r\n"
+        head += b"content-length: %d\r\nconnection: close\r\nx-request-id: %b\r\n" % (len(body), request_id)
+        return head + self.default_headers() + body

@@ -85,29 +85,6 @@ class RequestCycle:
         Whether another request may follow.
     """
 
-    __slots__ = (
-        "_client",
-        "_continue",
-        "_default_headers",
-        "_form",
-        "_head_bytes",
-        "_held",
-        "_pieces",
-        "_rest",
-        "_told",
-        "_waiter",
-        "admission",
-        "answered",
-        "begun",
-        "gone",
-        "head",
-        "keep_alive",
-        "on_leave",
-        "refusal",
-        "scope",
-        "whole",
-    )
-
     def __init__(
         self, client: Client, scope: Scope, head: Head, default_headers: DefaultHeaders, *, keep_alive: bool
     ) -> None:

@@ -52,7 +52,7 @@ class Dispatcher:
     elsewhere
         What answers all else, and counts it; None: there is nothing else.
     knows
-        Whether the endpoints are there for a model of that name.
+        Whether the endpoints are there for a model of that name; None: they are for all.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Dispatcher:
         endpoints: Mapping[Route, ASGIApp],
         counts: Counts,
         elsewhere: ASGIApp | None = None,
-        knows: Callable[[str], bool] = lambda _: True,
+        knows: Callable[[str], bool] | None = None,
     ) -> None:
         self.table = table
         self._endpoints: dict[Route | None, ASGIApp] = dict(endpoints.items())
@@ -78,6 +78,7 @@ class Dispatcher:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        self.begun_by_task += 1
         if "target" not in scope:  # it came by another way than our connections
             scope["head"] = Head(scope["headers"])
             scope["target"], scope["path_params"] = self.table.find(scope["method"], scope["path"])
@@ -97,14 +98,9 @@ class Dispatcher:
         run
             Has a task answer it, by calling this object.
         """
-
-        def by_task(cycle: RequestCycle) -> None:
-            self.begun_by_task += 1
-            run(cycle)
-
         endpoint = self._inline.get(cycle.scope["target"].route) if cycle.whole else None
         if endpoint is not None and self._is_here(cycle.scope):
-            request = InlineRequest(cycle, self._accounting, by_task)
+            request = InlineRequest(cycle, self._accounting, run)
             try:
                 begun = endpoint.answer_inline(request)
             except Exception as error:  # noqa: BLE001 - it is the answer
@@ -113,11 +109,10 @@ class Dispatcher:
             if begun:
                 self.begun_inline += 1
                 return
-        by_task(cycle)
+        run(cycle)
 
     def _is_here(self, scope: Scope) -> bool:
-        model = scope["path_params"].get("model")
-        return model is None or self._knows(model)
+        return self._knows is None or self._knows(scope["path_params"].get("model", ""))
 
 
 async def refuse(scope: Scope, _receive: Receive, _send: Send) -> None:

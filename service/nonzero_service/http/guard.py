@@ -63,7 +63,7 @@ class Guard:
         if need.scope is not None:
             client = self._client(scope, head.get(b"authorization"), need.scope)
         if need.work == "operate":
-            return Admission(None, None, 0, need.work)
+            return Admission(None, None, 0)
         if head.get(b"origin") is not None or head.get(b"host") not in self._origins.passed:
             self._origins.check(scope, head)
         if extra:
@@ -72,7 +72,7 @@ class Guard:
             )
         nbytes = self._size(head)
         self._capacity.enter(client, nbytes, preferred=need.work == "predict")
-        return Admission(self._capacity, client, nbytes, need.work)
+        return Admission(self._capacity, client, nbytes)
 
     def _client(self, scope: Scope, authorization: bytes | None, needed: str) -> object:
         """Return whose request it is: a token, or an address of another machine.

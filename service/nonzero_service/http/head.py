@@ -16,8 +16,8 @@ from urllib.parse import unquote
 
 import httptools
 
-from nonzero_service.http.limits import Limits
 from nonzero_service.problems import Problem
+from nonzero_service.settings import Settings
 
 __all__ = [
     "Head",
@@ -123,7 +123,7 @@ class Location(NamedTuple):
     query: bytes
 
 
-def head_of(version: str, url: bytes, headers: list[tuple[bytes, bytes]], limits: Limits) -> Head:
+def head_of(version: str, url: bytes, headers: list[tuple[bytes, bytes]], settings: Settings) -> Head:
     """Read and check a head; the names are lower case.
 
     Raises
@@ -133,11 +133,11 @@ def head_of(version: str, url: bytes, headers: list[tuple[bytes, bytes]], limits
     """
     if version not in ("1.1", "1.0"):
         raise Problem(505, f"HTTP/{version} is not spoken here; HTTP/1.1 is")
-    if len(headers) > limits.headers:
-        raise Problem(431, f"there are {len(headers)} header lines; at most {limits.headers} are read")
+    if len(headers) > settings.max_headers:
+        raise Problem(431, f"there are {len(headers)} header lines; at most {settings.max_headers} are read")
     head = Head(headers)
-    if len(url) + head.size > limits.header_bytes:
-        raise too_large(limits)
+    if len(url) + head.size > settings.max_header_bytes:
+        raise too_large(settings)
     _check_host(head.get(b"host"), version)
     if head.length is None:
         _check_coding(head.get(b"transfer-encoding", b""), version)
@@ -195,9 +195,9 @@ def location_of(url: bytes) -> Location:
     return Location(path, raw_path, parsed.query or b"")
 
 
-def too_large(limits: Limits) -> Problem:
+def too_large(settings: Settings) -> Problem:
     """Return the problem of a head that is too long."""
-    return Problem(431, f"the head of a request has at most {limits.header_bytes} bytes")
+    return Problem(431, f"the head of a request has at most {settings.max_header_bytes} bytes")
 
 
 def unreadable(error: httptools.HttpParserError) -> Problem:

@@ -54,51 +54,38 @@ class InlineRequest:
 
     def answer(self, status: int, body: bytes) -> None:
         """Answer with JSON."""
-        if self.over:
-            return
-        self._answered = True
-        try:
-            self._cycle.answer_json(status, body, name_request(self.scope))
-        except Exception:  # noqa: BLE001 - those who are answered after it must be
-            self._cut()
-        else:
-            self._accounting.ended(self.scope, status, self._started)
+        if not self.over:
+            self._end(status, self._cycle.answer_json, status, body, name_request(self.scope))
 
     def fail(self, error: BaseException) -> None:
         """Answer with the problem that an error is; where it is to end the process, with none."""
         if not isinstance(error, Exception):
-            self._answered = True
-            self._cycle.cut()
+            self._end(0, self._cycle.cut)
             return
         if not self._answered:
             name_request(self.scope)
         problem = self._accounting.problem_of(self.scope, error)
-        if self.over:
-            return
-        self._answered = True
-        try:
-            self._cycle.answer_problem(problem)
-        except Exception:  # noqa: BLE001 - as above
-            self._cut()
-        else:
-            self._accounting.ended(self.scope, problem.status, self._started)
+        if not self.over:
+            self._end(problem.status, self._cycle.answer_problem, problem)
 
     def defer(self) -> None:
         """Have a task answer after all."""
-        if self.over:
-            return
-        self._answered = True
-        self._cycle.on_leave = None
-        try:
-            self._run(self._cycle)
-        except Exception:  # noqa: BLE001 - as above
-            self._cut()
+        if not self.over:
+            self._end(0, self._run, self._cycle)
 
-    def _cut(self) -> None:
-        """End the connection, because the answer failed."""
-        self._cycle.cut()
-        log = structlog.get_logger("requests")
-        incidentally(log.exception, "the service failed", path=self.scope["path"])
+    def _end(self, status: int, send: Callable[..., object], *arguments: object) -> None:
+        """Answer, and count that unless the status is 0; where it fails, end the connection."""
+        self._answered = True
+        self._cycle.on_leave = None  # they would hold each other
+        try:
+            send(*arguments)
+        except Exception:  # noqa: BLE001 - those who are answered after it must be
+            self._cycle.cut()
+            log = structlog.get_logger("requests")
+            incidentally(log.exception, "the service failed", path=self.scope["path"])
+        else:
+            if status:
+                self._accounting.ended(self.scope, status, self._started)
 
     def _leave(self) -> None:
         """Count a request whose client has gone before its answer."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, Self
+from typing import Final
 
-from nonzero_service.settings import Settings
-
-__all__ = ["ASK_SECONDS", "BUFFER", "EXTRA", "LINGER_BYTES", "LINGER_SECONDS", "PIPELINED", "Limits"]
+__all__ = ["ASK_SECONDS", "BUFFER", "EXTRA", "LINGER_BYTES", "LINGER_SECONDS", "PIPELINED"]
 
 BUFFER: Final = 1 << 16
 """Bytes of a body that wait where no room was given to it; beyond that the client waits."""
@@ -26,30 +24,3 @@ LINGER_SECONDS: Final = 2.0
 
 LINGER_BYTES: Final = 1 << 20
 """So much of a body is passed over after its request was answered; then the connection ends."""
-
-
-class Limits(NamedTuple):
-    """What one connection may take; all seconds, bytes or counts."""
-
-    connections: int
-    header_bytes: int
-    headers: int
-    header_seconds: float
-    body_idle_seconds: float
-    min_body_rate: float
-    keep_alive_seconds: float
-    answer_idle_seconds: float
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """Take them from the settings."""
-        return cls(
-            settings.max_connections,
-            settings.max_header_bytes,
-            settings.max_headers,
-            settings.header_seconds,
-            settings.body_idle_seconds,
-            settings.min_body_rate,
-            settings.keep_alive_seconds,
-            settings.answer_idle_seconds,
-        )

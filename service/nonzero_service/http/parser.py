@@ -11,8 +11,8 @@ from typing import Protocol
 import httptools
 
 from nonzero_service.http.head import framing_of, too_large, unreadable
-from nonzero_service.http.limits import Limits
 from nonzero_service.problems import Problem
+from nonzero_service.settings import Settings
 
 __all__ = ["RequestParser", "RequestSink"]
 
@@ -60,13 +60,13 @@ class RequestParser:
     ----------
     sink
         What is told of them.
-    limits
+    settings
         How large a head may be.
     """
 
-    def __init__(self, sink: RequestSink, limits: Limits) -> None:
+    def __init__(self, sink: RequestSink, settings: Settings) -> None:
         self._sink = sink
-        self._limits = limits
+        self._settings = settings
         self._in_head = False
         self._offered = False  # whether another protocol is offered, and the parser reads no further
         self._lasting = True
@@ -111,8 +111,8 @@ class RequestParser:
         except httptools.HttpParserError as error:
             cause = error.__context__
             raise cause if isinstance(cause, Problem) else unreadable(error) from None
-        if self._unframed > self._limits.header_bytes:
-            raise too_large(self._limits)
+        if self._unframed > self._settings.max_header_bytes:
+            raise too_large(self._settings)
 
     def _pass_over_offer(self) -> None:
         """Go on behind the last head as if it had offered no other protocol.

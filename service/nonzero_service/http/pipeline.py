@@ -37,7 +37,7 @@ class RequestPipeline:
         self._server = server
         self._loop = loop
         self._extra = extra
-        self._task: asyncio.Task[None] | None = None  # what answers the first, where that may be given up
+        self._task: asyncio.Task[None] | None = None  # what answers the first
         self.running: RequestCycle | None = None
         """The request that is being answered."""
         self.waiting: deque[RequestCycle] = deque()
@@ -76,10 +76,11 @@ class RequestPipeline:
         if cycle is None:
             return
         cycle.leave()
-        if self._task is not None:  # nobody waits for it: it need not be done
+        if self._task is None:
+            if cycle.admission is not None:
+                cycle.admission.end()
+        elif cycle.scope["target"].need.work in ("predict", "update"):  # nobody waits: it need not be done
             self._task.cancel()
-        elif cycle.on_leave is not None and cycle.admission is not None:
-            cycle.admission.end()
 
     def _begin(self, cycle: RequestCycle) -> None:
         """Let a request in, and have it begin in its turn."""
@@ -107,15 +108,13 @@ class RequestPipeline:
     def _start(self, cycle: RequestCycle) -> None:
         if not cycle.gone:
             self._context.dispatcher.start(cycle, self._run)
-        elif cycle.admission is not None:
-            cycle.admission.end()
 
     def _run(self, cycle: RequestCycle) -> None:
         """Have a task answer a request."""
         admission = cycle.admission
         assert admission is not None  # noqa: S101 - it was let in
         task = self._loop.create_task(cycle.run(self._context.dispatcher))
-        self._task = task if admission.work in ("predict", "update") else None
+        self._task = task
         tasks = self._server.tasks
         tasks.add(task)
 

@@ -4,41 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final, Literal, NamedTuple
+from enum import Enum
+from typing import Final, NamedTuple
 
 from nonzero_service.http.tokens import ADMIN, PREDICT, UPDATE
 
-__all__ = [
-    "ANY",
-    "MANAGING",
-    "METRICS",
-    "NOBODY",
-    "PREDICTING",
-    "READING",
-    "UPDATING",
-    "Need",
-    "Route",
-    "RouteTable",
-    "Target",
-]
+__all__ = ["READING", "UNKNOWN_TARGET", "Need", "Route", "RouteTable", "Target"]
 
 
-class Need(NamedTuple):
-    """What a request needs."""
+class Need(Enum):
+    """What a request needs.
 
-    scope: str | None
-    """The scope of its token; empty where any token will do, None where none is needed."""
-    work: Literal["predict", "update", "manage", "operate"]
-    """What it counts as. ``predict`` and ``update`` may be refused where there is too much to do, and are
-    given up with their clients; ``manage`` may be refused; ``operate`` never is."""
+    Attributes
+    ----------
+    scope
+        The scope of its token; empty where any token will do, None where none is needed.
+    work
+        What it counts as. ``predict`` and ``update`` may be refused where there is too much to do, and are
+        given up with their clients; ``manage`` may be refused; ``operate`` never is.
+    """
 
+    NOTHING = (None, "operate")
+    METRICS = ("", "operate")
+    READ = ("", "manage")
+    MANAGE = (ADMIN, "manage")
+    PREDICT = (PREDICT, "predict")
+    UPDATE = (UPDATE, "update")
 
-NOBODY: Final = Need(None, "operate")
-METRICS: Final = Need("", "operate")
-ANY: Final = Need("", "manage")
-MANAGING: Final = Need(ADMIN, "manage")
-PREDICTING: Final = Need(PREDICT, "predict")
-UPDATING: Final = Need(UPDATE, "update")
+    def __init__(self, scope: str | None, work: str) -> None:
+        self.scope = scope
+        self.work = work
+
 
 READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods by which nothing is changed."""
@@ -82,6 +78,10 @@ class Target(NamedTuple):
     """The methods that the path has."""
 
 
+UNKNOWN_TARGET: Final = Target(None, Need.MANAGE, "none", ())
+"""Of a request that is counted without its route."""
+
+
 @dataclass
 class _Node:
     """The routes behind some segments of a path."""
@@ -102,9 +102,9 @@ class _Node:
         if route is not None:
             need = route.need
         elif method in READING:
-            need = self.routes["GET"].need if "GET" in self.routes else ANY
+            need = self.routes["GET"].need if "GET" in self.routes else Need.READ
         else:
-            need = MANAGING
+            need = Need.MANAGE
         methods = tuple(method for method in METHODS if method in self.routes)
         return Target(route, need, self.path or "none", methods)
 

@@ -9,8 +9,9 @@ import asyncio
 from typing import Final, Protocol
 
 from nonzero_service.http import phases
-from nonzero_service.http.limits import LINGER_SECONDS, Limits
+from nonzero_service.http.limits import LINGER_SECONDS
 from nonzero_service.problems import Problem
+from nonzero_service.settings import Settings
 
 __all__ = ["Monitored", "TimeoutMonitor"]
 
@@ -21,25 +22,23 @@ CROWDED: Final = 0.75
 
 
 class Monitored(Protocol):
-    """A connection, as this looks at it."""
+    """A connection, as it is looked at."""
 
-    phase: int
-    since: float
+    phase: int = phases.IDLE
+    reading: bool = True
+    """Whether the client is read from."""
+    since: float = 0.0
     """When the phase began, or what it waits for last went on."""
-    received: int
+    received: int = 0
     """Bytes of the body that is arriving."""
-    waited: float
+    waited: float = 0.0
     """Seconds for which the body was waited for: counted here."""
-    written: int
+    written: int = 0
     """Bytes that were written to the client."""
-    flushed: int
-    """Bytes that the client had taken, when this last looked."""
-    served: int
+    flushed: int = 0
+    """Bytes that the client had taken at the last look."""
+    served: int = 0
     """Requests that were answered."""
-
-    @property
-    def is_reading(self) -> bool:
-        """Whether the client is read from."""
 
     @property
     def is_running(self) -> bool:
@@ -71,12 +70,12 @@ class TimeoutMonitor:
 
     Parameters
     ----------
-    limits
+    settings
         How long they may take.
     """
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._connections: set[Monitored] = set()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -92,13 +91,13 @@ class TimeoutMonitor:
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
-        crowded = len(self._connections) > CROWDED * self._limits.connections
+        crowded = len(self._connections) > CROWDED * self._settings.max_connections
         for connection in list(self._connections):
             self._judge(connection, now, crowded=crowded)
         self._timer = loop.call_later(LOOK_SECONDS, self._look, loop) if self._connections else None
 
     def _judge(self, connection: Monitored, now: float, *, crowded: bool) -> None:
-        limits = self._limits
+        limits = self._settings
         unsent = connection.unsent()
         moved = connection.written - unsent > connection.flushed
         connection.flushed = connection.written - unsent
@@ -108,7 +107,7 @@ class TimeoutMonitor:
                 patience = limits.keep_alive_seconds if connection.served else limits.header_seconds
                 if idle > (min(patience, 1) if crowded else patience):
                     connection.cut()
-            case phases.HEAD if connection.is_reading:
+            case phases.HEAD if connection.reading:
                 if idle > limits.header_seconds:
                     connection.refuse(
                         Problem(408, f"the head took longer than {limits.header_seconds:g} seconds")
@@ -125,7 +124,7 @@ class TimeoutMonitor:
                     connection.cut()
 
     def _judge_body(self, connection: Monitored, idle: float) -> None:
-        limits = self._limits
+        limits = self._settings
         connection.waited += LOOK_SECONDS
         if connection.is_passing_over:
             if connection.waited > LINGER_SECONDS:

@@ -11,8 +11,8 @@ from typing import Any, Final, Literal, TypedDict
 import msgspec
 
 from nonzero import AdaGrad, LogisticRegression, Schema, SnapshotError
-from nonzero.features.interactions import check_declared
-from nonzero.rules.optimizers import Rule
+from nonzero.kernels.rules.optimizers import Rule
+from nonzero.model.interactions import check_declared
 from nonzero_service.journal.files import write_durably
 from nonzero_service.settings import Settings
 from nonzero_service.settings.learning_rules import AUTO, optimizer_of

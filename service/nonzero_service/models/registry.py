@@ -19,17 +19,16 @@ from typing import Final, Protocol, Unpack
 import structlog
 
 from nonzero import LogisticRegression
-from nonzero.persistence.settings import size_of
+from nonzero.model.settings import size_of
 from nonzero_service.budget import check_descriptors
 from nonzero_service.errors import ClosedError, ModelExistsError, NotReadyError, UnknownModelError
 from nonzero_service.journal.descriptors import explain_shortage
 from nonzero_service.journal.files import ensure_directory, keep_private
 from nonzero_service.journal.lock import DirectoryLock
-from nonzero_service.models.beginning import begin_model, begin_model_from
+from nonzero_service.models.beginning import begin_model, begin_model_from, check_import
 from nonzero_service.models.changes import Changes
 from nonzero_service.models.data_directory import begin, check_model, look
 from nonzero_service.models.folder import ModelFolder
-from nonzero_service.models.importing import check_import
 from nonzero_service.models.memory import check_room
 from nonzero_service.models.model_config import ModelConfig, ModelSettings
 from nonzero_service.models.opening import open_model

@@ -1,6 +1,6 @@
 """Snapshots while serving: when they are due, and how they are taken without holding up an update for long.
 
-The applier copies the model, a part after each group of updates (:mod:`nonzero.persistence.copying`), into a
+The applier copies the model, a part after each group of updates (:mod:`nonzero.model.gradual_copy`), into a
 spare one whose memory is there already; the spare is then written by another thread. So one further table's
 memory is in use for as long as that takes.
 """

@@ -24,6 +24,7 @@ from starlette.types import Receive, Scope, Send
 from nonzero_service.errors import ChannelError, WriterLostError
 from nonzero_service.http.accounting import Accounting
 from nonzero_service.http.guard import MAY_NOT_TEACH
+from nonzero_service.http.routing import UNKNOWN_TARGET
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.problems import Problem
 from nonzero_service.workers import request_messages as messages
@@ -108,7 +109,8 @@ class Forwarder:
         async def failing(*_: object) -> None:
             raise error
 
-        await self._accounting.answer(failing, scope, receive, send)
+        # The writer counts by route what it answers.
+        await self._accounting.answer(failing, {**scope, "target": UNKNOWN_TARGET}, receive, send)
 
     async def keep(self, impressions: messages.KeepImpressions) -> messages.ImpressionsKept:
         """Have the writer keep impressions; return what came of it.

@@ -24,7 +24,7 @@ from nonzero_service.predictor.mapped_models import MappedModels
 from nonzero_service.predictor.parent_death import end_with_writer
 from nonzero_service.problems import RETRY, Problem
 from nonzero_service.server import LAST_SECONDS, Server, end_now
-from nonzero_service.service import Parts
+from nonzero_service.service import ServiceParts
 from nonzero_service.settings import Settings
 from nonzero_service.warming import warm_up
 from nonzero_service.workers import messages
@@ -70,7 +70,7 @@ class Worker(Server):
 
     def _dispatcher(self, settings: Settings) -> Dispatcher:
         self._bodies = Bodies(settings)
-        parts = Parts(settings, self.models, self._bodies, self.counts)
+        parts = ServiceParts(settings, self.models, self._bodies, self.counts)
         predict = {PREDICTION.route: PREDICTION.endpoint(parts)}
         return Dispatcher(TABLE, predict, self.counts, self._to_writer, self.models.has)
 

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator
 
 from nonzero.errors import SettingsError
-from nonzero.features.interactions import Interactions
-from nonzero.rules.optimizers import Rule, lanes_from_text, lanes_to_text
-from nonzero.state.table import LANE_COUNTS
+from nonzero.kernels.rules.optimizers import Rule
+from nonzero.model.interactions import Interactions
+from nonzero.model.lanes import lanes_from_text, lanes_to_text
+from nonzero.model.table import LANE_COUNTS
 from nonzero_service.settings.schema_text import read_schema
 
 __all__ = [

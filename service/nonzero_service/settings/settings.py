@@ -21,7 +21,7 @@ from pydantic_settings import (
 from nonzero import Schema
 from nonzero.batches.limits import MAX_WEIGHT
 from nonzero.errors import SettingsError
-from nonzero.features.interactions import check_declared
+from nonzero.model.interactions import check_declared
 from nonzero_service.faults import explained
 from nonzero_service.impressions.rules import Keeping
 from nonzero_service.journal.journal import Durability

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field
 
-from nonzero.state.table import MAX_BITS
+from nonzero.model.table import MAX_BITS
 
 __all__ = [
     "MAX_SLICED_FIELDS",

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression
-from nonzero.persistence.copying import GradualCopy
+from nonzero.model.gradual_copy import GradualCopy
 from nonzero_service.impressions.joined import References
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.errors import OutcomeUnknownError

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from nonzero_service.api.table import OPERATIONS, TABLE
-from nonzero_service.http.routing import ANY, MANAGING, NOBODY, PREDICTING, UPDATING, Need, Route, RouteTable
+from nonzero_service.api.table import OPERATIONS, TABLE, Operation
+from nonzero_service.http.routing import Need, Route, RouteTable
 from nonzero_service.server import Writer
 from nonzero_service.settings import Settings
 
@@ -159,8 +159,8 @@ def test_routes_of_the_framework_are_answered_by_tasks(served: Served) -> None:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: f"{one.route.method} {one.route.path}")
-def test_every_route_is_found_by_its_path(operation: object) -> None:
-    route: Route = operation.route  # type: ignore[attr-defined]
+def test_every_route_is_found_by_its_path(operation: Operation) -> None:
+    route = operation.route
     path = route.path.replace("{model}", "x y").replace("{asset}", "start.js")
     target, parameters = TABLE.find(route.method, path)
     assert target.route is route
@@ -172,21 +172,27 @@ def test_every_route_is_found_by_its_path(operation: object) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "need", "pattern", "methods"),
     [
-        ("GET", "/v1/models/a/predict", ANY, "/v1/models/{model}/predict", ("POST",)),
-        ("PATCH", "/v1/models/a", MANAGING, "/v1/models/{model}", ("GET", "HEAD", "PUT", "DELETE")),
-        ("OPTIONS", "/healthz", NOBODY, "/healthz", ("GET", "HEAD")),
-        ("OPTIONS", "/v1/models/a/snapshots/latest", MANAGING, "/v1/models/{model}/snapshots/latest", None),
-        ("POST", "/healthz", MANAGING, "/healthz", ("GET", "HEAD")),
-        ("GET", "/", ANY, "none", ()),
-        ("GET", "/healthz/", ANY, "none", ()),
-        ("GET", "/healthz\n", ANY, "none", ()),
-        ("GET", "/v1/models/a/snapshots/latest\n", ANY, "none", ()),
-        ("GET", "//healthz", ANY, "none", ()),
-        ("POST", "/nowhere", MANAGING, "none", ()),
-        ("POST", "/v1/models//predict", PREDICTING, "none", ()),
-        ("POST", "/v1/models/a/b/update", UPDATING, "none", ()),
-        ("DELETE", "/v1/models", MANAGING, "/v1/models", ("GET", "HEAD")),
-        ("OPTIONS", "*", ANY, "none", ()),
+        ("GET", "/v1/models/a/predict", Need.READ, "/v1/models/{model}/predict", ("POST",)),
+        ("PATCH", "/v1/models/a", Need.MANAGE, "/v1/models/{model}", ("GET", "HEAD", "PUT", "DELETE")),
+        ("OPTIONS", "/healthz", Need.NOTHING, "/healthz", ("GET", "HEAD")),
+        (
+            "OPTIONS",
+            "/v1/models/a/snapshots/latest",
+            Need.MANAGE,
+            "/v1/models/{model}/snapshots/latest",
+            None,
+        ),
+        ("POST", "/healthz", Need.MANAGE, "/healthz", ("GET", "HEAD")),
+        ("GET", "/", Need.READ, "none", ()),
+        ("GET", "/healthz/", Need.READ, "none", ()),
+        ("GET", "/healthz\n", Need.READ, "none", ()),
+        ("GET", "/v1/models/a/snapshots/latest\n", Need.READ, "none", ()),
+        ("GET", "//healthz", Need.READ, "none", ()),
+        ("POST", "/nowhere", Need.MANAGE, "none", ()),
+        ("POST", "/v1/models//predict", Need.PREDICT, "none", ()),
+        ("POST", "/v1/models/a/b/update", Need.UPDATE, "none", ()),
+        ("DELETE", "/v1/models", Need.MANAGE, "/v1/models", ("GET", "HEAD")),
+        ("OPTIONS", "*", Need.READ, "none", ()),
     ],
 )
 def test_what_no_route_answers(
@@ -199,7 +205,7 @@ def test_what_no_route_answers(
 
 
 def test_a_parameter_gives_way_to_a_word() -> None:
-    routes = [Route("GET", "/a/{b}/c", ANY), Route("GET", "/a/b/d", ANY)]
+    routes = [Route("GET", "/a/{b}/c", Need.READ), Route("GET", "/a/b/d", Need.READ)]
     table = RouteTable(routes)
     assert table.find("GET", "/a/x/c") == (table.find("GET", "/a/y/c")[0], {"b": "x"})
     assert table.find("GET", "/a/b/d")[0].route is routes[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import socket
@@ -118,6 +119,19 @@ def broken(learner, waiter, body):
 Learner.gather_for = broken
 """
 
+BREAK_ANSWERS = """
+from nonzero_service.http.cycle import RequestCycle
+
+answer = RequestCycle.answer_json
+
+def broken(cycle, status, body, request_id):
+    if b"broken" in cycle.body:
+        raise RuntimeError("no answer")
+    answer(cycle, status, body, request_id)
+
+RequestCycle.answer_json = broken
+"""
+
 BREAK_LOOKS = """
 from nonzero_service.models.names import FieldNames
 
@@ -133,7 +147,7 @@ class Broken(ServiceProcess):
 
     def __init__(self, data_dir: Path, change: str) -> None:
         self.program = change + SERVE
-        super().__init__(data_dir, bits=10)
+        super().__init__(data_dir, bits=10, max_requests=8)
 
 
 @pytest.fixture
@@ -186,3 +200,18 @@ def test_a_look_that_fails_changes_no_answer(broken: Broken) -> None:
             assert told["accepted"] == 1
             assert learned(client) == n
     assert any(line.get("event") == "something incidental failed" for line in broken.log)
+
+
+@pytest.mark.parametrize("broken", [BREAK_ANSWERS], indirect=True)
+@pytest.mark.parametrize("action", ["predict", "update"])
+def test_an_answer_that_fails_leaves_its_room_to_others(broken: Broken, action: str) -> None:
+    body = GOOD.replace(b"news", b"broken")
+    path = f"/v1/models/default/{action}"
+    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\n{JSON}\r\ncontent-length: {len(body)}\r\n\r\n"
+    for _ in range(9):
+        with socket.create_connection((broken.host, broken.port)) as connection:
+            connection.settimeout(30)
+            connection.sendall(head.encode() + body)
+            with contextlib.suppress(ConnectionResetError):
+                assert connection.recv(1 << 16) == b""
+    assert b"200" in answer(broken, path, [JSON], GOOD, whole=True)[0]

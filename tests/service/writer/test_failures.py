@@ -14,7 +14,7 @@ import pytest
 import structlog
 
 from nonzero import AdaGrad, Batch, LogisticRegression
-from nonzero.persistence.copying import GradualCopy
+from nonzero.model.gradual_copy import GradualCopy
 from nonzero_service.impressions.joined import References
 from nonzero_service.journal.errors import OutcomeUnknownError
 from nonzero_service.journal.journal import Journal

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from nonzero_service.api.schemas.wire import Verdict, Wire
 
-__all__ = ["Diagnosis", "Metrics", "RateChange", "Recalibration", "Remedied", "Slice", "Window"]
+__all__ = ["Diagnosis", "MetricsWire", "RateChange", "RecalibrationWire", "Remedied", "SliceWire", "Window"]
 
 
 class Window(Wire):
@@ -23,7 +23,7 @@ class Window(Wire):
     calibration: float | None
 
 
-class Slice(Wire):
+class SliceWire(Wire):
     """The examples of one value of a field, since the process started."""
 
     value: str | None = Field(
@@ -36,7 +36,7 @@ class Slice(Wire):
     calibration: float | None = Field(description="Predicted over observed; null: no click yet.")
 
 
-class Recalibration(Wire):
+class RecalibrationWire(Wire):
     """A map of the predictions, sigmoid(slope * logit(p) + offset), and what it gains. Null: not defined."""
 
     slope: float
@@ -54,7 +54,7 @@ class Recalibration(Wire):
     gain_high: float | None
 
 
-class UnseenField(Wire):
+class UnseenFieldWire(Wire):
     """A field that settings name, and that no example has had since the process started."""
 
     field: str
@@ -69,19 +69,19 @@ class FieldFigures(Wire):
         description="Values of another kind than their field's since the process started, by field: the "
         "first 100 fields, and `other`."
     )
-    unseen: list[UnseenField] = Field(description="Told after 1,000 examples.")
+    unseen: list[UnseenFieldWire] = Field(description="Told after 1,000 examples.")
 
 
-class Metrics(Window):
+class MetricsWire(Window):
     """Over all examples of the model, and over the last 100,000."""
 
     model: str
     sequence: int = Field(ge=0)
     recent: Window
-    slices: dict[str, list[Slice]] = Field(
+    slices: dict[str, list[SliceWire]] = Field(
         description="By field, as the setting `slices` names them: the most frequent value first."
     )
-    recalibration: Recalibration | None = Field(description="Null where no map is learned.")
+    recalibration: RecalibrationWire | None = Field(description="Null where no map is learned.")
     schema_: FieldFigures = Field(alias="schema")
 
 

@@ -11,7 +11,7 @@ from nonzero_service.api.schemas.wire import Wire
 from nonzero_service.impressions.verdicts import Verdict
 from nonzero_service.problems import MAX_ERRORS
 
-__all__ = ["ClockSet", "Labelled", "ProgressLine", "Resumed", "Updated"]
+__all__ = ["ClockSetWire", "LabelledWire", "ProgressLine", "ResumedWire", "Updated"]
 
 
 class Updated(Wire):
@@ -44,7 +44,7 @@ class ProgressLine(Wire):
     log_loss: float | None = Field(description="Progressive, over all examples of the model.")
 
 
-class Labelled(Wire):
+class LabelledWire(Wire):
     """What became of labels."""
 
     model: str
@@ -58,7 +58,7 @@ class Labelled(Wire):
     )
 
 
-class Resumed(Wire):
+class ResumedWire(Wire):
     """What came of the end of a pause."""
 
     model: str
@@ -67,7 +67,7 @@ class Resumed(Wire):
     sequence: int = Field(ge=0, description="Examples applied since the model was made.")
 
 
-class ClockSet(Wire):
+class ClockSetWire(Wire):
     """What the clock of a model's journal was set to, in milliseconds since 1970."""
 
     model: str

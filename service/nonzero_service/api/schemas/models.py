@@ -8,14 +8,15 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from nonzero import FTRL, AdaGrad, DualAveraging, Schema
-from nonzero.features.interactions import MAX_PAIRS
 from nonzero.fields.schema import MAX_FIELDS, MAX_NAME
-from nonzero.rules.optimizers import RULES, Rule, lanes_to_text
+from nonzero.kernels.rules.optimizers import RULES, Rule
+from nonzero.model.interactions import MAX_PAIRS
+from nonzero.model.lanes import lanes_to_text
 from nonzero_service.api.schemas.wire import Wire
 from nonzero_service.settings import Bits, LearningRate
 from nonzero_service.settings.learning_rules import read_interactions
 
-__all__ = ["ModelList", "ModelState", "NewModel", "Snapshot"]
+__all__ = ["ModelList", "ModelState", "NewModel", "SnapshotWire"]
 
 
 def _hyperparameter(rule: type[Rule], name: str) -> Any:
@@ -154,7 +155,7 @@ class ModelList(Wire):
     models: list[ModelState]
 
 
-class Snapshot(Wire):
+class SnapshotWire(Wire):
     """A snapshot that was taken."""
 
     model: str

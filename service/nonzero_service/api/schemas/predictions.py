@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from nonzero_service.api.schemas.problems import LineFault, Problem
+from nonzero_service.api.schemas.problems import LineFault, ProblemWire
 from nonzero_service.api.schemas.wire import Verdict, Wire
 
-__all__ = ["AnswerLine", "Explanation", "Prediction", "Predictions"]
+__all__ = ["AnswerLine", "ExplanationWire", "Prediction", "Predictions"]
 
 
 class Prediction(BaseModel):
@@ -35,7 +35,7 @@ class Predictions(Wire):
     sequence: int = Field(ge=0)
 
 
-AnswerLine = Prediction | LineFault | Problem
+AnswerLine = Prediction | LineFault | ProblemWire
 """A line of a streamed answer to a prediction; a problem only as the last."""
 
 
@@ -51,7 +51,7 @@ class Contribution(Wire):
     verdict: Verdict = Field(description="What the diagnosis says of the field.")
 
 
-class Explanation(Wire):
+class ExplanationWire(Wire):
     """contributions + intercept + mixing = log_odds = logit(probability)."""
 
     model: str

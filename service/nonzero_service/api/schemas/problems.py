@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from nonzero_service.api.schemas.wire import Wire
 
-__all__ = ["LabelFault", "LineFault", "Problem"]
+__all__ = ["LabelFault", "LineFault", "ProblemWire"]
 
 
 class LineFault(Wire):
@@ -24,7 +24,7 @@ class LabelFault(LineFault):
     status: Literal[404, 409, 410, 422]
 
 
-class Problem(BaseModel):
+class ProblemWire(BaseModel):
     """Any error (RFC 9457)."""
 
     type: str
