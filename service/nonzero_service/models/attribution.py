@@ -153,7 +153,7 @@ class Attribution:
         log_loss: bool = False,
         stream: StreamState | None = None,
     ) -> asyncio.Future[Applied]:
-        """Queue an update, as :meth:`ModelLearner.submit` does; its impressions are given back where it fails."""
+        """Queue an update, as :meth:`ModelLearner.submit` does; give its impressions back where it fails."""
         if not len(met.batch) and record is None:
             self.updates.update(met.verdicts)
             nothing: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
