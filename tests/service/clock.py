@@ -1,0 +1,83 @@
+"""The clocks of a service's machine, as a test turns them; and looks that come fifty times as often.
+
+A test that waits for windows to end, or for a clock to be wrong, lets no time pass: it turns the clock, and
+waits until that has been looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+__all__ = ["Clock", "follow"]
+
+LOOK_SECONDS = 0.02
+
+
+class Clock:
+    """What a test turns; the service that :func:`follow` s its file goes by it.
+
+    Parameters
+    ----------
+    path
+        The file.
+    ahead
+        By how many seconds the machine's clock is wrong at first.
+    """
+
+    def __init__(self, path: Path, ahead: int = 0) -> None:
+        self.path = path
+        self._wall, self._steady = ahead, 0
+        self._write()
+
+    def turn(self, ahead: int) -> None:
+        """Let the machine's clock be wrong by so many seconds; no time passes."""
+        self._wall = ahead + self._steady
+        self._write()
+
+    def pass_by(self, seconds: int) -> None:
+        """Let time pass, by the machine's clock and by the one that nobody can turn."""
+        self._wall += seconds
+        self._steady += seconds
+        self._write()
+
+    def looks(self) -> int:
+        """Return how often the ends of windows have been looked for."""
+        return self._looks().stat().st_size if self._looks().exists() else 0
+
+    def _looks(self) -> Path:
+        return self.path.with_suffix(".looks")
+
+    def _write(self) -> None:
+        new = self.path.with_suffix(".new")
+        new.write_text(f"{self._wall} {self._steady}")
+        new.replace(self.path)
+
+
+def follow(path: Path) -> None:
+    """Have this process, a service to be, go by a test's clock."""
+    from nonzero_service import attribution
+    from nonzero_service.impressions.store import Impressions
+    from nonzero_service.models import clocks, snapshotting
+
+    attribution.LOOK_SECONDS = LOOK_SECONDS  # type: ignore[misc]
+    clocks.LOOK_SECONDS = LOOK_SECONDS  # type: ignore[misc]
+    snapshotting.LOOK_SECONDS = LOOK_SECONDS  # type: ignore[misc]
+    wall, wall_ns, steady_ns = time.time, time.time_ns, time.clock_gettime_ns
+
+    def turned(which: int) -> int:
+        return int(path.read_text().split()[which])
+
+    time.time = lambda: wall() + turned(0)
+    time.time_ns = lambda: wall_ns() + turned(0) * 10**9
+    time.clock_gettime_ns = lambda clock: steady_ns(clock) + turned(1) * 10**9
+
+    forget = Impressions.forget
+    looks = os.open(path.with_suffix(".looks"), os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+
+    def counted(impressions: Impressions, now_ms: int) -> int:
+        os.write(looks, b".")
+        return forget(impressions, now_ms)
+
+    Impressions.forget = counted  # type: ignore[method-assign]
