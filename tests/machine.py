@@ -5,7 +5,16 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-__all__ = ["children", "computed", "free_port", "has_ended", "is_stopped", "open_files", "resident"]
+__all__ = [
+    "children",
+    "computed",
+    "free_port",
+    "has_ended",
+    "is_stopped",
+    "listening_port",
+    "open_files",
+    "resident",
+]
 
 
 def free_port() -> int:
@@ -13,6 +22,16 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
         return port
+
+
+def listening_port(pid: int) -> int:
+    """Return the port that a process listens at, where its log cannot say it; 0 while it does not."""
+    sockets = {str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()}
+    for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:
+            return int(fields[1].rpartition(":")[2], 16)
+    return 0
 
 
 def children(pid: int) -> list[int]:

@@ -42,9 +42,9 @@ class Clock:
         self._steady += seconds
         self._write()
 
-    def looks(self) -> int:
-        """Return how often the ends of windows have been looked for."""
-        return self._looks().stat().st_size if self._looks().exists() else 0
+    def looks(self, what: str) -> int:
+        """Return how often it was looked for windows that have ended, or whether a snapshot is due."""
+        return self._looks().read_text().count(what[0]) if self._looks().exists() else 0
 
     def _looks(self) -> Path:
         return self.path.with_suffix(".looks")
@@ -60,6 +60,7 @@ def follow(path: Path) -> None:
     from nonzero_service import attribution
     from nonzero_service.impressions.store import Impressions
     from nonzero_service.models import clocks, snapshotting
+    from nonzero_service.models.snapshotting import Snapshooter
 
     attribution.LOOK_SECONDS = LOOK_SECONDS  # type: ignore[misc]
     clocks.LOOK_SECONDS = LOOK_SECONDS  # type: ignore[misc]
@@ -76,8 +77,15 @@ def follow(path: Path) -> None:
     forget = Impressions.forget
     looks = os.open(path.with_suffix(".looks"), os.O_CREAT | os.O_WRONLY | os.O_APPEND)
 
-    def counted(impressions: Impressions, now_ms: int) -> int:
-        os.write(looks, b".")
+    due = Snapshooter._due
+
+    def looked_for_windows(impressions: Impressions, now_ms: int) -> int:
+        os.write(looks, b"w")
         return forget(impressions, now_ms)
 
-    Impressions.forget = counted  # type: ignore[method-assign]
+    def looked_whether_due(snapshooter: Snapshooter) -> bool:
+        os.write(looks, b"s")
+        return due(snapshooter)
+
+    Impressions.forget = looked_for_windows  # type: ignore[method-assign]
+    Snapshooter._due = looked_whether_due  # type: ignore[method-assign]

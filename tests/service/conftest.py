@@ -12,6 +12,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -181,10 +182,10 @@ class Clocked(ServiceProcess):
         self.environment = {"CLOCK": str(self.clock.path)}
         super().__init__(place / "data", **settings)
 
-    def until_looked(self) -> None:
-        """Wait until the windows that have ended by now would have been found."""
-        seen = self.clock.looks()
-        until(lambda: self.clock.looks() > seen + 1)
+    def until_looked(self, what: str = "windows", times: int = 1) -> None:
+        """Wait until what is due by now would have been found: windows that have ended, or snapshots."""
+        seen = self.clock.looks(what)
+        until(lambda: self.clock.looks(what) > seen + times)
 
 
 @pytest.fixture(scope="session")
@@ -209,6 +210,12 @@ def start(tmp_path: Path) -> Iterator[Callable[..., ServiceProcess]]:
     yield start_service
     for running in started:
         running.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def serve(start: Start) -> Start:
+    """Start services of small models."""
+    return partial(start, bits=8)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import errno
 import resource
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -20,8 +20,7 @@ from nonzero_service.models.registry import Models
 from nonzero_service.settings import Settings
 from nonzero_service.storage.errors import NoDescriptorsError
 from reporting import Figure
-from service.conftest import ServiceProcess
-from service.faults.forked import Forking, forking
+from service.conftest import ServiceProcess, Start
 
 PROMISED = 2048
 
@@ -35,9 +34,6 @@ serve(Settings.load(**flags))
 """
 
 
-Start = Callable[..., ServiceProcess]
-
-
 @contextmanager
 def limits(soft: int) -> Iterator[None]:
     """Give this process a soft limit of its own for a while."""
@@ -47,12 +43,6 @@ def limits(soft: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (usual, hard))
-
-
-@pytest.fixture(scope="module")
-def services() -> Iterator[Forking]:
-    with forking() as server:
-        yield server
 
 
 class Limited(ServiceProcess):
@@ -244,28 +234,28 @@ def damaged(tmp_path: Path) -> bytes:
     return bytes(content)
 
 
-def test_failures_leave_nothing_open(services: Forking, tmp_path: Path, damaged: bytes) -> None:
-    service = services.serve(tmp_path / "data", bits=4).until_ready()
+def test_failures_leave_nothing_open(serve: Start, tmp_path: Path, damaged: bytes) -> None:
+    service = serve(tmp_path / "data", bits=4).until_ready()
     with service.client() as client:
         fail(client, service.pid, 20, damaged)
-    assert service.end() == -9
+    assert service.kill() == -9
 
 
 @pytest.mark.soak
 def test_a_thousand_failures_of_each_kind_leave_nothing_open(
-    services: Forking, tmp_path: Path, damaged: bytes, figure: Figure
+    serve: Start, tmp_path: Path, damaged: bytes, figure: Figure
 ) -> None:
-    service = services.serve(tmp_path / "data", bits=4).until_ready()
+    service = serve(tmp_path / "data", bits=4).until_ready()
     with service.client() as client:
         fail(client, service.pid, 1000, damaged)
     figure("1,000 failures of each kind", "as many descriptors as before", f"{len(KINDS)} kinds, as many")
-    assert service.end() == -9
+    assert service.kill() == -9
 
 
 @pytest.mark.soak
-def test_a_thousand_models(services: Forking, tmp_path: Path, figure: Figure) -> None:
+def test_a_thousand_models(serve: Start, tmp_path: Path, figure: Figure) -> None:
     raised(PROMISED + 512 + 1001 * OF_A_MODEL)
-    service = services.serve(tmp_path / "data", bits=4, learning_rate=0.1).until_ready()
+    service = serve(tmp_path / "data", bits=4, learning_rate=0.1).until_ready()
     with service.client() as client:
         before = open_files(service.pid)
         for j in range(1000):
@@ -273,8 +263,8 @@ def test_a_thousand_models(services: Forking, tmp_path: Path, figure: Figure) ->
         taken = open_files(service.pid) - before
         assert client.get("/healthz").status_code == 200
         assert client.post("/v1/models/m999/predict", json={"features": {}}).status_code == 200
-    assert service.end() == -9
-    again = services.serve(tmp_path / "data").until_ready()
+    assert service.kill() == -9
+    again = serve(tmp_path / "data").until_ready()
     with again.client() as client:
         assert len(client.get("/v1/models").json()["models"]) == 1001
     figure(
@@ -282,4 +272,4 @@ def test_a_thousand_models(services: Forking, tmp_path: Path, figure: Figure) ->
         f"made, served and found again; {OF_A_MODEL} descriptors each at most",
         f"{taken / 1000:g}",
     )
-    assert again.end() == -9
+    assert again.kill() == -9
