@@ -19,8 +19,8 @@ from typing import IO, Any, Self
 import httpx
 import pytest
 
+from fork_server import Child, fork_server
 from service.clock import Clock
-from service.fork_server import Child, fork_server
 from waiting import SECONDS, until
 
 SERVE = """
@@ -74,7 +74,11 @@ class ServiceProcess:
             os.mkfifo(pipe)
             reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
             self.process = fork_server().fork(
-                "service.fork_server:run_program", pipe, environment, program=self.program, argument=argument
+                "fork_server:run_program",
+                ["/dev/null", "/dev/null", pipe],
+                environment,
+                program=self.program,
+                argument=argument,
             )
         os.set_blocking(reading, True)
         return os.fdopen(reading, "rb")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from service.fork_server import Child
+from fork_server import Child
 from waiting import until
 
 __all__ = ["needs_strace", "traced"]

@@ -16,11 +16,11 @@ import httpx
 import pytest
 
 from command_line import COMMAND
+from fork_server import fork_server
 from machine import listening_port
 from nonzero_service.models.verifying import verify
 from service.conftest import SERVE
 from service.faults.invariants import silent
-from service.fork_server import fork_server
 from service.learning.test_breaker import NDJSON, body, labelled_all, stream
 from waiting import SECONDS, until
 
@@ -34,7 +34,10 @@ class LoggingTo:
     def __init__(self, log: Path, data_dir: Path, **settings: object) -> None:
         flags = {"data_dir": str(data_dir), "port": 0, **SETTINGS, **settings}
         self.process = fork_server().fork(
-            "service.fork_server:run_program", log, program=SERVE, argument=json.dumps(flags)
+            "fork_server:run_program",
+            ["/dev/null", "/dev/null", log],
+            program=SERVE,
+            argument=json.dumps(flags),
         )
         self.process.go()
         self.url = f"http://127.0.0.1:{until(lambda: listening_port(self.process.pid))}"

@@ -17,10 +17,12 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from waiting import SECONDS
 
 __all__ = ["Child", "ForkServer", "fork_server", "run_program"]
 
@@ -37,6 +39,11 @@ class Child:
     def go(self) -> None:
         """Let it run."""
         self._forks.ask(do="go", pid=self.pid)
+
+    def run(self) -> int:
+        """Let it run, and wait for its end; return its exit status."""
+        self.go()
+        return self.wait(SECONDS)
 
     def poll(self) -> int | None:
         """Return its exit status; None while it runs."""
@@ -79,7 +86,11 @@ class ForkServer:
         )
 
     def fork(
-        self, call: str, log: Path | None = None, environment: Mapping[str, str] | None = None, **given: Any
+        self,
+        call: str,
+        streams: Sequence[Path | str] = (),
+        environment: Mapping[str, str] | None = None,
+        **given: Any,
     ) -> Child:
         """Fork a child; it waits to be let go.
 
@@ -87,15 +98,17 @@ class ForkServer:
         ----------
         call
             What it is to call, as ``module:function``.
-        log
-            The file that becomes its standard error.
+        streams
+            The files that become its standard input, output and error: nothing, nothing, and that of this
+            process, unless they are named.
         environment
             All of its variables; otherwise those of this process when the first was forked.
         given
             The arguments of the call.
         """
         variables = None if environment is None else dict(environment)
-        command = {"call": call, "log": str(log or ""), "environment": variables, "given": given}
+        files = list(map(str, streams))
+        command = {"call": call, "streams": files, "environment": variables, "given": given}
         return Child(self, self.ask(do="fork", **command))
 
     def ask(self, **command: Any) -> int:
@@ -148,31 +161,31 @@ def _run() -> None:
 
 
 def _fork(command: dict[str, Any], gates: dict[int, int]) -> int:
-    log = os.open(command["log"], os.O_WRONLY | os.O_APPEND) if command["log"] else 2
+    names = [*command["streams"], os.devnull, os.devnull, ""][:3]
+    modes = (os.O_RDONLY, *[os.O_WRONLY | os.O_APPEND] * 2)
+    streams = [os.open(name, mode) if name else 2 for name, mode in zip(names, modes, strict=True)]
     reading, writing = os.pipe()
     if not (pid := os.fork()):
         for gate in (writing, *gates.values()):
             os.close(gate)
-        _be_child(reading, log, command)
-    os.close(reading)
-    if log != 2:
-        os.close(log)
+        _be_child(reading, streams, command)
+    for descriptor in (reading, *streams):
+        if descriptor != 2:
+            os.close(descriptor)
     gates[pid] = writing
     return pid
 
 
-def _be_child(gate: int, log: int, command: dict[str, Any]) -> None:
+def _be_child(gate: int, streams: list[int], command: dict[str, Any]) -> None:
     # Where only a parent may trace (yama), let any process do so.
     ctypes.CDLL(None).prctl(0x59616D61, ctypes.c_ulong(-1), 0, 0, 0)
     status = 1
     try:
-        nothing = os.open(os.devnull, os.O_RDWR)
-        os.dup2(nothing, 0)
-        os.dup2(nothing, 1)
-        os.close(nothing)
-        if log != 2:
-            os.dup2(log, 2)
-            os.close(log)
+        for standard, descriptor in enumerate(streams):
+            if descriptor != standard:
+                os.dup2(descriptor, standard)
+                os.close(descriptor)
+        sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)  # noqa: SIM115
         if command["environment"] is not None:
             os.environ.clear()
             os.environ.update(command["environment"])
@@ -186,6 +199,7 @@ def _be_child(gate: int, log: int, command: dict[str, Any]) -> None:
     except BaseException:  # noqa: BLE001 - as the interpreter does at the end of a program
         sys.excepthook(*sys.exc_info())
     finally:
+        sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
 
