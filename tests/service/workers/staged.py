@@ -16,14 +16,18 @@ from typing import Any, Final
 import httpx
 
 from service.conftest import SERVE, ServiceProcess
-from service.workers.processes import until, workers
+from service.workers.processes import workers
+from waiting import SECONDS, until
 
-__all__ = ["EVENTS", "STAGES", "WORDS", "Staged"]
+__all__ = ["EVENTS", "PATIENT", "STAGES", "WORDS", "Staged"]
 
 STAGES: Final = ("importing", "ordered", "warming", "mapping", "listening", "serving")
 EVENTS: Final = ("killed", "stopped", "failed")
 WORDS: Final = ("garbled", "oversized", "bare")
 """What a worker that serves may say that cannot be understood."""
+
+PATIENT: Final = 100 * round(SECONDS)
+"""More ticks than a test waits for."""
 
 STATE: Final = re.compile(r'^nonzero_workers\{state="(\w+)"\} (\S+)$', re.MULTILINE)
 
@@ -160,7 +164,7 @@ class Staged(ServiceProcess):
     def states(self) -> dict[str, float]:
         """How many workers the metrics say to be in each state."""
         with suppress(httpx.TransportError), self.client() as client:
-            return {
-                state: float(count) for state, count in STATE.findall(client.get("/metrics", timeout=5).text)
-            }
-        return {"ready": -1}  # who had the connection has ended
+            answer = client.get("/metrics", timeout=5)
+            if answer.status_code == 200:
+                return {state: float(count) for state, count in STATE.findall(answer.text)}
+        return {"ready": -1}  # who had the connection has ended, or could not ask the others
