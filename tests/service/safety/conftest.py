@@ -38,9 +38,8 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]
     running = ServiceProcess(place / "data", **settings).until_ready()
     yield running
     assert running.stop() == 0
-    failures = [line for line in running.log if line.get("level") in ("error", "critical")]
-    failures += [line for line in running.log if "Traceback" in line.get("text", "")]
-    assert not failures, failures
+    assert not running.failures()
+    assert not [line for line in running.log if "Traceback" in line.get("text", "")]
     assert not [line for line in running.log if any(token in str(line) for token in TOKENS.values())]
 
 
