@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, Self
@@ -202,18 +202,32 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
     assert not running.failures()
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., ServiceProcess]]:
-    """Start services of a test's own."""
+@contextmanager
+def starting(kind: type[ServiceProcess], place: Path) -> Iterator[Start]:
+    """Start services, and end them."""
     started: list[ServiceProcess] = []
 
     def start_service(data_dir: Path | None = None, **settings: Any) -> ServiceProcess:
-        started.append(ServiceProcess(data_dir or tmp_path / "data", **settings))
+        started.append(kind(data_dir or place / "data", **settings))
         return started[-1]
 
     yield start_service
     for running in started:
-        running.stop(signal.SIGKILL)
+        running.kill()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start services of a test's own."""
+    with starting(ServiceProcess, tmp_path) as start_service:
+        yield start_service
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Start]:
+    """Start such for which Python is started: what they have loaded, and what memory they take, is theirs."""
+    with starting(FreshService, tmp_path) as start_service:
+        yield start_service
 
 
 @pytest.fixture

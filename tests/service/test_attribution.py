@@ -21,6 +21,7 @@ from nonzero_service.learning.work import Pieces, until_ended
 from nonzero_service.models.registry import Models
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
+from waiting import SECONDS, until_in_loop
 
 
 def no_failure(error: Exception) -> None:
@@ -42,7 +43,7 @@ def test_a_label_that_was_left_may_be_sent_again(tmp_path: Path) -> None:
                 await asyncio.sleep(0 if turns < 6 else 0.0005)
             left.cancel()
             await asyncio.gather(left, return_exceptions=True)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(SECONDS):
                 again = await served.attribution.label([str(turns)], [1])
             assert again.verdicts[0] in ("joined", "duplicate")
         assert served.model.examples == 12
@@ -72,7 +73,7 @@ def test_an_update_that_was_left_may_be_sent_again(tmp_path: Path) -> None:
                 await asyncio.sleep(0 if turns < 6 else 0.0005)
             left.cancel()
             await asyncio.gather(left, return_exceptions=True)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(SECONDS):
                 again = await update(served, batch)
             assert list(again.verdicts) in (["joined"], ["duplicate"])
         assert served.model.examples == 12
@@ -146,9 +147,8 @@ def test_windows_end_though_a_look_at_them_failed(
         served.attribution.keep(batch, served.model.predict(batch))
         with monkeypatch.context() as patched:
             patched.setattr(kind, method, lambda self, *args, **named: once(self, *args, **named))
-            async with asyncio.timeout(5):
-                while not failed or served.model.examples < 2:
-                    await asyncio.sleep(0.005)
+            async with asyncio.timeout(SECONDS):
+                await until_in_loop(lambda: failed and served.model.examples == 2)
         assert served.attribution.impressions.pending == 0
         await models.close()
         assert served.model.examples == 2

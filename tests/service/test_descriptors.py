@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from machine import children, open_files
 from nonzero import LogisticRegression
 from nonzero_service.budget import OF_A_MODEL
 from nonzero_service.models.registry import Models
@@ -63,10 +64,6 @@ def limited(tmp_path: Path) -> Iterator[Start]:
     yield start
     for running in started:
         running.stop(signal.SIGKILL)
-
-
-def open_files(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
 def raised(least: int) -> int:
@@ -120,8 +117,7 @@ def test_a_limit_that_is_too_small_is_named(limited: Start) -> None:
 
 def test_workers_have_the_limit_too(limited: Start) -> None:
     running = limited(soft=256, hard=raised(4096), bits=4, workers=2).until_ready()
-    children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text().split()
-    processes = [running.process.pid, *map(int, children)]
+    processes = [running.pid, *children(running.pid)]
     assert len(processes) > 1
     for pid in processes:
         assert resource.prlimit(pid, resource.RLIMIT_NOFILE)[0] >= 4096
@@ -136,15 +132,14 @@ def test_what_a_model_takes_is_within_its_budget(tmp_path: Path) -> None:
     async def run() -> None:
         models = Models(Settings.load(data_dir=tmp_path, bits=4, learning_rate=0.1), failing)
         await models.open()
-        own = Path("/proc/self/fd")
-        before = len(list(own.iterdir()))
+        before = open_files()
         for name in "abcdefgh":
             await models.create(name)
             await models.get(name).snapshooter.take()
-        assert (len(list(own.iterdir())) - before) / 8 + 2 <= OF_A_MODEL  # two for impressions
+        assert (open_files() - before) / 8 + 2 <= OF_A_MODEL  # two for impressions
         for name in "abcdefgh":
             await models.delete(name)
-        assert len(list(own.iterdir())) <= before
+        assert open_files() <= before
         await models.close()
 
     asyncio.run(run())
@@ -173,7 +168,7 @@ def test_a_start_that_runs_out_names_the_limit_and_harms_no_model(tmp_path: Path
     asyncio.run(begin())
     kept = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.safetensors*"))
     assert len(kept) == 3
-    refused, tight = 0, len(list(Path("/proc/self/fd").iterdir())) + 4
+    refused, tight = 0, open_files() + 4
     for room in range(34):
         with limits(tight + room):
             try:

@@ -6,15 +6,12 @@ from pathlib import Path
 
 import httpx
 
-from service.conftest import ServiceProcess, Start
+from machine import open_files
+from service.conftest import Start
 from service.faults.test_disk_full import fill
 
 X = "/v1/models/x"
 UPDATE = {"features": {"site": "news"}, "label": 1}
-
-
-def open_files(service: ServiceProcess) -> int:
-    return len(list(Path(f"/proc/{service.pid}/fd").iterdir()))
 
 
 def names(client: httpx.Client) -> list[str]:
@@ -29,12 +26,12 @@ def test_a_full_disk(serve: Start, small_disk: Path) -> None:
         assert client.put(X, json={"bits": 4}).status_code == 201
         assert client.post(f"{X}/update", json=UPDATE).status_code == 200
         fill(ballast)
-        usual = open_files(service)
+        usual = open_files(service.pid)
         for j in range(300):
             body = {"features": {"site": "news"}, "id": f"imp-{j}"}
             assert client.post(f"{X}/predict", json=body).status_code == 200
         assert client.put("/v1/models/y", json={"bits": 4}).status_code == 507
-        assert open_files(service) <= usual + 2
+        assert open_files(service.pid) <= usual + 2
         assert not list((data_dir / "models" / "x" / "impressions").iterdir())
         ballast.unlink()
         assert client.put("/v1/models/y", json={"bits": 4}).status_code == 201

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from nonzero_service.app import create_app
 from nonzero_service.settings import Settings
+from waiting import until_in_loop
 
 JSON = {"content-type": "application/json"}
 BODY = b'{"features": {"site": "news"}, "label": 1}'
@@ -45,8 +46,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[httpx.Respon
     async def ask() -> list[tuple[httpx.Response, httpx.Response]]:
         app = create_app(Settings.load(data_dir=tmp_path_factory.mktemp("front"), bits=8))
         async with app.router.lifespan_context(app):
-            while not app.state.service.models.ready:
-                await asyncio.sleep(0.01)
+            await until_in_loop(lambda: app.state.service.models.ready)
             front, behind = client_of(app), client_of(partial(FastAPI.__call__, app))
             return [
                 (
