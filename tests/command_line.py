@@ -34,7 +34,7 @@ def nonzero(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedP
 def run(arguments: list[str]) -> None:
     """Be ``nonzero`` in the process that was forked for it."""
     sys.argv = ["nonzero", *arguments]
-    sys.exit(cli.run())
+    cli.run()
 
 
 def nonzero_here(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:

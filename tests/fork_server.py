@@ -133,9 +133,9 @@ def fork_server() -> ForkServer:
     return begun
 
 
-def run_program(program: str, argument: str) -> None:
-    """Do in a child what ``python -c program argument`` does."""
-    sys.argv = ["-c", argument]
+def run_program(program: str, arguments: list[str]) -> None:
+    """Do in a child what ``python -c program arguments`` does."""
+    sys.argv = ["-c", *arguments]
     exec(compile(program, "<program>", "exec"), {"__name__": "__main__"})
 
 

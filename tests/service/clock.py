@@ -87,5 +87,5 @@ def follow(path: Path) -> None:
         os.write(looks, b"s")
         return due(snapshooter)
 
-    Impressions.forget = looked_for_windows  # type: ignore[method-assign]
-    Snapshooter._due = looked_whether_due  # type: ignore[method-assign]
+    Impressions.forget = looked_for_windows  # type: ignore[assignment, method-assign]
+    Snapshooter._due = looked_whether_due  # type: ignore[assignment, method-assign]

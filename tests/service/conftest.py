@@ -38,10 +38,8 @@ class ServiceProcess:
     ----------
     data_dir
         Where its data are.
-    held
-        Whether it waits for :meth:`Child.go` before it begins.
     settings
-        The service's.
+        The service's; ``held``: whether it waits for :meth:`Child.go` before it begins.
     """
 
     program = SERVE
@@ -51,7 +49,8 @@ class ServiceProcess:
 
     process: subprocess.Popen[bytes] | Child
 
-    def __init__(self, data_dir: Path, held: bool = False, **settings: Any) -> None:
+    def __init__(self, data_dir: Path, **settings: Any) -> None:
+        held = settings.pop("held", False)
         flags = {"data_dir": str(data_dir), "port": 0, "bits": 18, **settings}
         self.log: list[dict[str, Any]] = []
         self._listening = threading.Event()
@@ -59,8 +58,8 @@ class ServiceProcess:
         stderr = self._begin(json.dumps(flags), {**os.environ, "PYTHONPATH": path, **self.environment})
         self._reader = threading.Thread(target=self._read_log, args=(stderr,), daemon=True)
         self._reader.start()
-        if not held and isinstance(self.process, Child):
-            self.process.go()
+        if not held and not self.fresh:
+            self.child.go()
 
     def _begin(self, argument: str, environment: dict[str, str]) -> IO[bytes]:
         """Begin the process; return what it writes to its standard error."""
@@ -78,7 +77,7 @@ class ServiceProcess:
                 ["/dev/null", "/dev/null", pipe],
                 environment,
                 program=self.program,
-                argument=argument,
+                arguments=[argument],
             )
         os.set_blocking(reading, True)
         return os.fdopen(reading, "rb")
@@ -86,6 +85,12 @@ class ServiceProcess:
     @property
     def pid(self) -> int:
         return self.process.pid
+
+    @property
+    def child(self) -> Child:
+        """The process, where it was forked."""
+        assert isinstance(self.process, Child)
+        return self.process
 
     def _read_log(self, stderr: IO[bytes]) -> None:
         with stderr as lines:

@@ -30,7 +30,7 @@ def test_the_outcome_is_unknown_and_the_process_ends(
             slow.sendall(head.encode() + b"content-length: 99\r\n\r\n" + BODY)
             until(lambda: client.get(PATH).json()["sequence"] == 2)
         known = client.get(PATH).json()["sequence"]
-        with traced(service.process, "-e", "inject=fdatasync:error=EIO", "-e", "trace=fdatasync"):
+        with traced(service.child, "-e", "inject=fdatasync:error=EIO", "-e", "trace=fdatasync"):
             answer = client.post(f"{PATH}/update", content=BODY, headers=HEADERS)
             service.until_ended()  # which does not wait for clients, whose grace would be far longer
     assert LAST_SECONDS < 1

@@ -102,8 +102,8 @@ def uninterrupted(serve: Start, directory: Path) -> tuple[str, list[Point]]:
     points: list[Point] = []
     options = "-e", f"trace={','.join(WRITES)}"
     service = serve(directory / "whole", held=True)
-    with traced(service.process, *options, "-o", str(directory / "strace")):
-        service.process.go()
+    with traced(service.child, *options, "-o", str(directory / "strace")):
+        service.child.go()
         assert script(service)
         threads = len(list(Path(f"/proc/{service.pid}/task").iterdir()))
         assert service.stop() == 0
@@ -116,7 +116,7 @@ def uninterrupted(serve: Start, directory: Path) -> tuple[str, list[Point]]:
         if len(list(Path(f"/proc/{service.pid}/task").iterdir())) <= thread:
             service.kill()
             continue
-        with traced(service.process, *options, "-o", str(directory / "strace"), thread=thread):
+        with traced(service.child, *options, "-o", str(directory / "strace"), thread=thread):
             assert script(service)
             assert service.stop() == 0
         counts = Counter(re.findall(r"^(\w+)\(", (directory / "strace").read_text(), re.MULTILINE))
@@ -154,9 +154,9 @@ def kill_at_writes(serve: Start, directory: Path, most: int) -> tuple[int, int]:
                 shutil.rmtree(data_dir)
                 continue
         tried += 1
-        with traced(service.process, *options, thread=thread):
+        with traced(service.child, *options, thread=thread):
             if thread is None:
-                service.process.go()
+                service.child.go()
             if script(service):
                 service.stop()
         killed += service.until_ended() == -9

@@ -71,10 +71,10 @@ class Scheduled(NamedTuple):
 
 
 @pytest.mark.parametrize("n", [20_000, pytest.param(1_000_000, marks=pytest.mark.soak)])
-def test_they_fit_into_memory_and_their_end_holds_no_prediction_up(start: Start, n: int) -> None:
+def test_they_fit_into_memory_and_their_end_holds_no_prediction_up(fresh: Start, n: int) -> None:
     long = n == 1_000_000
     bits = 22 if long else 16
-    running = start(bits=bits).until_ready()
+    running = fresh(bits=bits).until_ready()
     with running.client() as client:
         for content in bodies(n, 0, True):
             seconds_for(client, [content])
@@ -86,7 +86,7 @@ def test_they_fit_into_memory_and_their_end_holds_no_prediction_up(start: Start,
             assert ratios["clock"] >= 0.7 or not alone
         kept = pending(client)
     running.stop()
-    running = start(bits=bits, attribution_seconds=0.001).until_ready()
+    running = fresh(bits=bits, attribution_seconds=0.001).until_ready()
     one = json.dumps({"features": {"f1": "v1"}})
     before = Scheduled.of(running.process.pid)
     slowest, looked = 0.0, time.perf_counter()

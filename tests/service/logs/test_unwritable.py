@@ -37,7 +37,7 @@ class LoggingTo:
             "fork_server:run_program",
             ["/dev/null", "/dev/null", log],
             program=SERVE,
-            argument=json.dumps(flags),
+            arguments=[json.dumps(flags)],
         )
         self.process.go()
         self.url = f"http://127.0.0.1:{until(lambda: listening_port(self.process.pid))}"

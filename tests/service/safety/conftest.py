@@ -10,11 +10,12 @@ import pytest
 from service.conftest import ServiceProcess
 from service.safety.raw import TOKENS
 
+BODY_IDLE_SECONDS = 1
 LIMITS = {
     "max_header_bytes": "16KiB",
     "max_headers": 50,
     "header_seconds": 1,
-    "body_idle_seconds": 1,
+    "body_idle_seconds": BODY_IDLE_SECONDS,
     "keep_alive_seconds": 1,
     "answer_idle_seconds": 1,
     "max_body_bytes": "1MiB",

@@ -18,7 +18,7 @@ import pytest
 
 from machine import computed
 from service.conftest import ServiceProcess
-from service.safety.conftest import LIMITS
+from service.safety.conftest import BODY_IDLE_SECONDS
 from service.safety.raw import AUTHORIZED, TOKENS, Answer, answers, ask, connect, read_all
 
 STREAM = b"POST /v1/models/default/update HTTP/1.1\r\ncontent-type: text/x-vw\r\n" + AUTHORIZED
@@ -117,7 +117,7 @@ def test_slow_clients_are_ended_and_others_do_not_notice(narrow: ServiceProcess)
         assert [answer.status for answer in slow.answers] == [slow.status] * (slow.status is not None), name
         if slow.status == 408:
             slow.answers[0].problem()
-    assert beside.waited < LIMITS["body_idle_seconds"] / 2, (beside, quiet)  # for none of them
+    assert beside.waited < BODY_IDLE_SECONDS / 2, (beside, quiet)  # for none of them
     assert beside.computed < 2 * quiet.computed + 0.002, (beside, quiet)
 
 
