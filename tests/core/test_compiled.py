@@ -188,7 +188,7 @@ def test_what_the_companion_compiles_the_first_process_does_not(beside: dict[str
 
 
 def test_the_companion_goes_on_with_modules_that_it_is_told_of(beside: dict[str, Any]) -> None:
-    told = BESIDE.replace('["small"]', '["nonzero.batches.hashing"]') + "companion.add(['small'])\n"
+    told = BESIDE.replace('["small"]', '["nonzero.fields.hashing"]') + "companion.add(['small'])\n"
     wait = (
         "until = time.monotonic() + 30\nwhile not (where / 'small.at').exists() and time.monotonic() < until:"
     )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nonzero import LogisticRegression, Schema, SettingsError
 from nonzero.compiled import kernel, types
-from nonzero.fields.known import Fields
+from nonzero.fields.counts import Fields
 from nonzero.fields.lookup import FIELDS, find_field, kind_at
 from nonzero.fields.schema import KINDS, MAX_FIELDS
 
