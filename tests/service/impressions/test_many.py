@@ -102,7 +102,7 @@ def test_they_fit_into_memory_and_their_end_holds_no_prediction_up(fresh: Start,
         assert client.get("/v1/models/default").json()["sequence"] == kept
         assert anonymous_bytes(running.process.pid) < (64 << bits) + 300e6
         had = Scheduled.of(running.process.pid).since(before)
-    assert slowest < (0.02 if long and had.alone else 2)
+    assert slowest < (0.02 if long else 2) or not had.alone
 
 
 def ratios_of_throughputs(client: httpx.Client, pid: int) -> tuple[dict[str, float], bool]:
