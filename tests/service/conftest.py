@@ -174,7 +174,7 @@ follow(Path(os.environ["CLOCK"]))
 
 
 class Clocked(ServiceProcess):
-    """Such a service.
+    """One on a machine whose clock a test turns.
 
     Parameters
     ----------
