@@ -145,7 +145,7 @@ def test_an_edit_leaves_the_machine_code_of_what_does_not_import_it(tmp_path: Pa
     shutil.copytree(Path(nonzero.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
     program = PREPARED.replace(str(Path(nonzero.__file__).parent), str(package)) + (
         "from nonzero.compiled import kept\n"
-        "for name in ('nonzero.loops.kernels', 'nonzero.formats.vw_lines'):\n"
+        "for name in ('nonzero.kernels.entry_points', 'nonzero.formats.vw_lines'):\n"
         "    one = lambda: 0\n"
         "    one.__module__ = name\n"
         "    print(kept.place_of(one)[0])\n"

@@ -57,14 +57,12 @@ class Clock:
 
 def follow(path: Path) -> None:
     """Have this process, a service to be, go by a test's clock."""
-    from nonzero_service import attribution
-    from nonzero_service.impressions.store import Impressions
-    from nonzero_service.models import clocks, snapshotting
-    from nonzero_service.models.snapshotting import Snapshooter
+    from nonzero_service.impressions.store import ImpressionStore
+    from nonzero_service.models import clocks, snapshot_scheduler, window_watch
+    from nonzero_service.models.snapshot_scheduler import SnapshotScheduler
 
-    attribution.LOOK_SECONDS = LOOK_SECONDS  # type: ignore[misc]
-    clocks.LOOK_SECONDS = LOOK_SECONDS  # type: ignore[misc]
-    snapshotting.LOOK_SECONDS = LOOK_SECONDS  # type: ignore[misc]
+    for module in (clocks, snapshot_scheduler, window_watch):
+        module.LOOK_SECONDS = LOOK_SECONDS  # type: ignore[attr-defined]
     wall, wall_ns, steady_ns = time.time, time.time_ns, time.clock_gettime_ns
 
     def turned(which: int) -> int:
@@ -74,18 +72,16 @@ def follow(path: Path) -> None:
     time.time_ns = lambda: wall_ns() + turned(0) * 10**9
     time.clock_gettime_ns = lambda clock: steady_ns(clock) + turned(1) * 10**9
 
-    forget = Impressions.forget
+    forget, due = ImpressionStore.forget, SnapshotScheduler._due
     looks = os.open(path.with_suffix(".looks"), os.O_CREAT | os.O_WRONLY | os.O_APPEND)
 
-    due = Snapshooter._due
-
-    def looked_for_windows(impressions: Impressions, now_ms: int) -> int:
+    def looked_for_windows(store: ImpressionStore, now_ms: int) -> int:
         os.write(looks, b"w")
-        return forget(impressions, now_ms)
+        return forget(store, now_ms)
 
-    def looked_whether_due(snapshooter: Snapshooter) -> bool:
+    def looked_whether_due(scheduler: SnapshotScheduler) -> bool:
         os.write(looks, b"s")
-        return due(snapshooter)
+        return due(scheduler)
 
-    Impressions.forget = looked_for_windows  # type: ignore[assignment, method-assign]
-    Snapshooter._due = looked_whether_due  # type: ignore[assignment, method-assign]
+    ImpressionStore.forget = looked_for_windows  # type: ignore[assignment, method-assign]
+    SnapshotScheduler._due = looked_whether_due  # type: ignore[assignment, method-assign]

@@ -30,7 +30,7 @@ from nonzero.compiled import declaring, kept
 __all__ = ["MODULES", "add", "claimed", "is_at", "run", "start"]
 
 MODULES: Final = (
-    "nonzero.loops.kernels",
+    "nonzero.kernels.entry_points",
     "nonzero.formats.json_examples",
     "nonzero.formats.vw_lines",
     "nonzero.formats.libsvm",

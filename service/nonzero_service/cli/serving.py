@@ -15,7 +15,7 @@ __all__ = ["serve"]
 
 KERNELS: Final = (
     "wire.prediction_text",
-    "learning.blocks",
+    "writer.block_sums",
     "impressions.unpacking",
     "impressions.packing",
     "impressions.index",

@@ -21,7 +21,7 @@ from machine import listening_port
 from nonzero_service.models.verifying import verify
 from service.conftest import SERVE
 from service.faults.invariants import silent
-from service.learning.test_breaker import NDJSON, body, labelled_all, stream
+from service.writer.test_breaker import NDJSON, body, labelled_all, stream
 from waiting import SECONDS, until
 
 MODEL = "/v1/models/default"

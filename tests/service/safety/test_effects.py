@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from machine import open_files
-from nonzero_service.schemas.predictions import Predictions
+from nonzero_service.api.schemas.predictions import Predictions
 from service.conftest import Clocked
 from service.safety.raw import TOKENS
 from service.series import series

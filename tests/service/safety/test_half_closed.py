@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from machine import open_files
-from nonzero_service.front.receiving import LONG
+from nonzero_service.http.receiving import LONG
 from nonzero_service.settings import Settings
 from service.conftest import ServiceProcess
 from service.safety.raw import Answer, answers, connect, read_all
