@@ -181,6 +181,7 @@ class Staged(ServiceProcess):
         self.until_listening()
         until(lambda: not list(self.happening.iterdir()))
         until(lambda: self.states()["ready"] >= self.expected)
+        until(lambda: len(workers(self)) >= self.expected)  # what metrics say may come before the log's line
         return list(workers(self).values())
 
     def states(self) -> dict[str, float]:
