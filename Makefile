@@ -20,7 +20,7 @@ run: .venv/run
 	@$(BIN)/nonzero demo $(if $(DATA),"$$DATA") $(if $(filter-out 0,$(ONCE)),--once) $(ARGS)
 
 test: .venv/test
-	@$(BIN)/python -m pytest --numprocesses 2 $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)
 
 bench: .venv/bench
 	@$(BIN)/python -m bench $(if $(filter-out 0,$(QUICK)),--quick) $(ARGS)

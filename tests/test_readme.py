@@ -2,17 +2,18 @@
 
 import json
 import re
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from command_line import COMMAND, nonzero
+from machine import listening_port
 from real_data import real_data
+from waiting import until
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -27,26 +28,15 @@ ELSEWHERE = {
 
 
 @pytest.fixture
-def port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        number = probe.getsockname()[1]
-        assert isinstance(number, int)
-        return number
-
-
-@pytest.fixture
-def service(port: int, tmp_path: Path) -> Iterator[None]:
-    """The README's service, on a free port."""
+def port(tmp_path: Path) -> Iterator[int]:
+    """Where the README's service is: at a port that is free."""
     assert ("sh", SERVE) in BLOCKS
-    command = [sys.executable, "-m", "nonzero_service.cli", "serve", "--port", str(port)]
+    command = [*COMMAND, "serve", "--port", "0"]
     with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, cwd=tmp_path, stderr=log) as process:
         try:
-            deadline = time.monotonic() + 120  # a first start compiles
-            while not is_ready(port):
-                assert process.poll() is None, (tmp_path / "log").read_text()
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-            yield
+            until(lambda: process.poll() is not None or is_ready(listening_port(process.pid)))
+            assert process.poll() is None, (tmp_path / "log").read_text()
+            yield listening_port(process.pid)
         finally:
             process.terminate()
 
@@ -58,7 +48,6 @@ def is_ready(port: int) -> bool:
         return False
 
 
-@pytest.mark.usefixtures("service")
 def test_every_block_does_what_the_readme_shows(port: int, tmp_path: Path) -> None:
     printed = ""
     for language, text in BLOCKS:
@@ -87,14 +76,8 @@ def run(language: str, text: str, port: int, directory: Path) -> str:
 def test_the_figures_are_what_training_prints(
     name: str, examples: str, log_loss: str, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-m", "nonzero_service.cli", "train", str(real_data(name)), "--json"]
-    done = subprocess.run(
-        [*command, "--model", str(tmp_path / "model")],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
+    done = nonzero("train", real_data(name), "--json", "--model", tmp_path / "model")
+    assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     assert f"{summary['examples']:,}" == examples
     assert f"{summary['log_loss']:.5f}" == log_loss

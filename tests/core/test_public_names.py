@@ -6,22 +6,21 @@ one. What it did is then followed by learning, predicting, explaining, saving an
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fork_server import fork_server
 from nonzero import Batch
 
 CHILD = """
-import copy, os, sys, tempfile
+import copy, os, sys, tempfile, warnings
 import numpy as np
 from core.streams import random_batch
 from nonzero import AdaGrad, Batch, LogisticRegression
 
+warnings.simplefilter("ignore")
 KINDS = {"eight": {}, "one": {"optimizer": AdaGrad(0.2)}, "crossed": {"interactions": ["a*b"]}}
 
 def made(kind):
@@ -111,13 +110,14 @@ print("alive")
     ],
 )
 def test_the_process_lives(tmp_path: Path, how: str, kind: str, part: str) -> None:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    result = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", CHILD, how, kind, part],
-        env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr[-2000:]
-    assert result.stdout.splitlines()[-1] == "alive"
+    printed, said = tmp_path / "stdout", tmp_path / "stderr"
+    for stream in (printed, said):
+        stream.touch()
+    child = fork_server().fork(
+        "fork_server:run_program", ["/dev/null", printed, said], program=CHILD, arguments=[how, kind, part]
+    )
+    assert child.run() == 0, said.read_text()[-2000:]
+    assert printed.read_text().splitlines()[-1] == "alive"
 
 
 def test_a_batch_stays_what_was_checked() -> None:

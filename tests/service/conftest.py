@@ -10,13 +10,18 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Self
 
 import httpx
 import pytest
+
+from fork_server import Child, fork_server
+from service.clock import Clock
+from waiting import SECONDS, until
 
 SERVE = """
 import json, sys
@@ -25,29 +30,70 @@ from nonzero_service.settings import Settings
 serve(Settings.load(**json.loads(sys.argv[1])))
 """
 
-SECONDS = 120  # a machine without a cache of machine code compiles first
-
 
 class ServiceProcess:
-    """A running service: its address, its log, its end."""
+    """A running service: its address, its log, its end.
+
+    Parameters
+    ----------
+    data_dir
+        Where its data are.
+    settings
+        The service's; ``held``: whether it waits for :meth:`Child.go` before it begins.
+    """
 
     program = SERVE
     environment: Mapping[str, str] = {}
+    fresh = False
+    """Whether Python is started for it; otherwise it is forked, and has imported all when it begins."""
+
+    process: subprocess.Popen[bytes] | Child
 
     def __init__(self, data_dir: Path, **settings: Any) -> None:
+        held = settings.pop("held", False)
         flags = {"data_dir": str(data_dir), "port": 0, "bits": 18, **settings}
         self.log: list[dict[str, Any]] = []
         self._listening = threading.Event()
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", self.program, json.dumps(flags)],
-            stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **self.environment},
-        )
-        threading.Thread(target=self._read_log, daemon=True).start()
+        path = os.pathsep.join(filter(None, sys.path))
+        stderr = self._begin(json.dumps(flags), {**os.environ, "PYTHONPATH": path, **self.environment})
+        self._reader = threading.Thread(target=self._read_log, args=(stderr,), daemon=True)
+        self._reader.start()
+        if not held and not self.fresh:
+            self.child.go()
 
-    def _read_log(self) -> None:
-        assert self.process.stderr is not None
-        with self.process.stderr as lines:
+    def _begin(self, argument: str, environment: dict[str, str]) -> IO[bytes]:
+        """Begin the process; return what it writes to its standard error."""
+        if self.fresh:
+            command = [sys.executable, "-c", self.program, argument]
+            self.process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
+            assert self.process.stderr is not None
+            return self.process.stderr
+        with tempfile.TemporaryDirectory() as place:
+            pipe = Path(place, "stderr")
+            os.mkfifo(pipe)
+            reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+            self.process = fork_server().fork(
+                "fork_server:run_program",
+                ["/dev/null", "/dev/null", pipe],
+                environment,
+                program=self.program,
+                arguments=[argument],
+            )
+        os.set_blocking(reading, True)
+        return os.fdopen(reading, "rb")
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def child(self) -> Child:
+        """The process, where it was forked."""
+        assert isinstance(self.process, Child)
+        return self.process
+
+    def _read_log(self, stderr: IO[bytes]) -> None:
+        with stderr as lines:
             for line in lines:
                 try:
                     self.log.append(json.loads(line))
@@ -57,7 +103,7 @@ class ServiceProcess:
                     self._listening.set()
         self._listening.set()
 
-    def until_listening(self) -> ServiceProcess:
+    def until_listening(self) -> Self:
         self._listening.wait(SECONDS)
         address = next((line for line in self.log if line.get("event") == "listening"), None)
         assert address is not None, self.log
@@ -68,40 +114,140 @@ class ServiceProcess:
     def client(self) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=SECONDS)
 
-    def until_ready(self) -> ServiceProcess:
-        self.until_listening()
-        with self.client() as client:
-            while client.get("/readyz").status_code != 200:
-                assert self.process.poll() is None, self.log
-                time.sleep(0.05)
+    def until_ready(self) -> Self:
+        assert self.is_ready(), self.log
         return self
+
+    def is_ready(self) -> bool:
+        """Wait until it is ready, or has ended; tell which."""
+        self._listening.wait(SECONDS)
+        if not self.lines("listening"):
+            self.until_ended()
+            return False
+        self.until_listening()
+        with self.client() as client, suppress(httpx.TransportError):
+            until(lambda: self.has_ended() or client.get("/readyz").status_code == 200)
+        return not self.has_ended()
+
+    def has_ended(self) -> bool:
+        return self.process.poll() is not None
 
     def stop(self, sig: signal.Signals = signal.SIGTERM) -> int:
         """End it; return its exit status."""
-        if self.process.poll() is None:
+        if not self.has_ended():
             self.process.send_signal(sig)
-        return self.process.wait(SECONDS)
+        return self.until_ended() if sig != signal.SIGKILL else self.process.wait(SECONDS)
+
+    def kill(self) -> int:
+        """End it at once, as a power cut would; return its exit status."""
+        return self.stop(signal.SIGKILL)
+
+    def until_ended(self) -> int:
+        """Wait until it has ended by itself, and its log is read; return its exit status."""
+        status = self.process.wait(SECONDS)
+        self._reader.join(SECONDS)
+        return status
+
+    def lines(self, event: str) -> list[dict[str, Any]]:
+        """Return what the log says of an event so far."""
+        return [line for line in list(self.log) if line.get("event") == event]
+
+    def failures(self) -> list[dict[str, Any]]:
+        """Return the log's errors so far."""
+        return [line for line in list(self.log) if line.get("level") in ("error", "critical")]
+
+
+class FreshService(ServiceProcess):
+    """One for which Python is started, as users do."""
+
+    fresh = True
+
+
+Start = Callable[..., ServiceProcess]
+
+FOLLOW = """
+import os
+from pathlib import Path
+from service.clock import follow
+follow(Path(os.environ["CLOCK"]))
+"""
+
+
+class Clocked(ServiceProcess):
+    """One on a machine whose clock a test turns.
+
+    Parameters
+    ----------
+    place
+        An empty directory, or that of a service before it.
+    ahead
+        By how many seconds the machine's clock is wrong.
+    """
+
+    program = FOLLOW + SERVE
+
+    def __init__(self, place: Path, ahead: int = 0, **settings: Any) -> None:
+        self.clock = Clock(place / "clock", ahead)
+        self.environment = {"CLOCK": str(self.clock.path)}
+        super().__init__(place / "data", **settings)
+
+    def until_looked(self, what: str = "windows", times: int = 1) -> None:
+        """Wait until what is due by now would have been found: windows that have ended, or snapshots."""
+        seen = self.clock.looks(what)
+        until(lambda: self.clock.looks(what) > seen + times)
 
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     """One service for all tests that do not need their own."""
-    running = ServiceProcess(
-        tmp_path_factory.mktemp("service"), log_level="debug", slices="site"
-    ).until_ready()
+    place = tmp_path_factory.mktemp("service")
+    running = FreshService(place, log_level="debug", slices="site").until_ready()
     yield running
     assert running.stop() == 0
-    failures = [line for line in running.log if line.get("level") in ("error", "critical")]
-    assert not failures, failures
+    assert not running.failures()
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., ServiceProcess]]:
-    """Start services of a test's own."""
+@contextmanager
+def starting(kind: type[ServiceProcess], place: Path) -> Iterator[Start]:
+    """Start services, and end them."""
     started: list[ServiceProcess] = []
 
     def start_service(data_dir: Path | None = None, **settings: Any) -> ServiceProcess:
-        started.append(ServiceProcess(data_dir or tmp_path / "data", **settings))
+        started.append(kind(data_dir or place / "data", **settings))
+        return started[-1]
+
+    yield start_service
+    for running in started:
+        running.kill()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start services of a test's own."""
+    with starting(ServiceProcess, tmp_path) as start_service:
+        yield start_service
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Start]:
+    """Start such for which Python is started: what they have loaded, and what memory they take, is theirs."""
+    with starting(FreshService, tmp_path) as start_service:
+        yield start_service
+
+
+@pytest.fixture
+def serve(start: Start) -> Start:
+    """Start services of small models."""
+    return partial(start, bits=8)
+
+
+@pytest.fixture
+def clocked(tmp_path: Path) -> Iterator[Callable[..., Clocked]]:
+    """Start services of a test's own, on a machine whose clock it turns."""
+    started: list[Clocked] = []
+
+    def start_service(ahead: int = 0, **settings: Any) -> Clocked:
+        started.append(Clocked(tmp_path, ahead, **settings))
         return started[-1]
 
     yield start_service

@@ -8,13 +8,14 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
+from machine import children, open_files
 from nonzero import Batch, LogisticRegression
 from nonzero.errors import NonzeroError
 from nonzero_service.budget import OF_A_MODEL
@@ -22,8 +23,7 @@ from nonzero_service.journal.errors import NoDescriptorsError
 from nonzero_service.models.registry import Models
 from nonzero_service.settings import Settings
 from reporting import Figure
-from service.conftest import ServiceProcess
-from service.faults.forked import Forking, forking
+from service.conftest import ServiceProcess, Start
 
 PROMISED = 2048
 
@@ -37,9 +37,6 @@ serve(Settings.load(**flags))
 """
 
 
-Start = Callable[..., ServiceProcess]
-
-
 @contextmanager
 def limits(soft: int) -> Iterator[None]:
     """Give this process a soft limit of its own for a while."""
@@ -49,12 +46,6 @@ def limits(soft: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (usual, hard))
-
-
-@pytest.fixture(scope="module")
-def services() -> Iterator[Forking]:
-    with forking() as server:
-        yield server
 
 
 class Limited(ServiceProcess):
@@ -75,10 +66,6 @@ def limited(tmp_path: Path) -> Iterator[Start]:
     yield start
     for running in started:
         running.stop(signal.SIGKILL)
-
-
-def open_files(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
 def raised(least: int) -> int:
@@ -132,8 +119,7 @@ def test_a_limit_that_is_too_small_is_named(limited: Start) -> None:
 
 def test_workers_have_the_limit_too(limited: Start) -> None:
     running = limited(soft=256, hard=raised(4096), bits=4, workers=2).until_ready()
-    children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text().split()
-    processes = [running.process.pid, *map(int, children)]
+    processes = [running.pid, *children(running.pid)]
     assert len(processes) > 1
     for pid in processes:
         assert resource.prlimit(pid, resource.RLIMIT_NOFILE)[0] >= 4096
@@ -148,15 +134,14 @@ def test_what_a_model_takes_is_within_its_budget(tmp_path: Path) -> None:
     async def run() -> None:
         models = Models(Settings.load(data_dir=tmp_path, bits=4, learning_rate=0.1), failing)
         await models.open()
-        own = Path("/proc/self/fd")
-        before = len(list(own.iterdir()))
+        before = open_files()
         for name in "abcdefgh":
             await models.create(name)
             await models.get(name).snapshots.take()
-        assert (len(list(own.iterdir())) - before) / 8 + 2 <= OF_A_MODEL  # two for impressions
+        assert (open_files() - before) / 8 + 2 <= OF_A_MODEL  # two for impressions
         for name in "abcdefgh":
             await models.delete(name)
-        assert len(list(own.iterdir())) <= before
+        assert open_files() <= before
         await models.close()
 
     asyncio.run(run())
@@ -219,7 +204,7 @@ def test_a_start_that_runs_out_names_the_limit_and_harms_no_model(tmp_path: Path
     asyncio.run(begin())
     kept = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.safetensors*"))
     assert len(kept) == 3
-    refused, tight = 0, len(list(Path("/proc/self/fd").iterdir())) + 4
+    refused, tight = 0, open_files() + 4
     for room in range(34):
         with limits(tight + room):
             try:
@@ -280,28 +265,28 @@ def damaged(tmp_path: Path) -> bytes:
     return bytes(content)
 
 
-def test_failures_leave_nothing_open(services: Forking, tmp_path: Path, damaged: bytes) -> None:
-    service = services.serve(tmp_path / "data", bits=4).until_ready()
+def test_failures_leave_nothing_open(serve: Start, tmp_path: Path, damaged: bytes) -> None:
+    service = serve(tmp_path / "data", bits=4).until_ready()
     with service.client() as client:
         fail(client, service.pid, 20, damaged)
-    assert service.end() == -9
+    assert service.kill() == -9
 
 
 @pytest.mark.soak
 def test_a_thousand_failures_of_each_kind_leave_nothing_open(
-    services: Forking, tmp_path: Path, damaged: bytes, figure: Figure
+    serve: Start, tmp_path: Path, damaged: bytes, figure: Figure
 ) -> None:
-    service = services.serve(tmp_path / "data", bits=4).until_ready()
+    service = serve(tmp_path / "data", bits=4).until_ready()
     with service.client() as client:
         fail(client, service.pid, 1000, damaged)
     figure("1,000 failures of each kind", "as many descriptors as before", f"{len(KINDS)} kinds, as many")
-    assert service.end() == -9
+    assert service.kill() == -9
 
 
 @pytest.mark.soak
-def test_a_thousand_models(services: Forking, tmp_path: Path, figure: Figure) -> None:
+def test_a_thousand_models(serve: Start, tmp_path: Path, figure: Figure) -> None:
     raised(PROMISED + 512 + 1001 * OF_A_MODEL)
-    service = services.serve(tmp_path / "data", bits=4, learning_rate=0.1).until_ready()
+    service = serve(tmp_path / "data", bits=4, learning_rate=0.1).until_ready()
     with service.client() as client:
         before = open_files(service.pid)
         for j in range(1000):
@@ -309,8 +294,8 @@ def test_a_thousand_models(services: Forking, tmp_path: Path, figure: Figure) ->
         taken = open_files(service.pid) - before
         assert client.get("/healthz").status_code == 200
         assert client.post("/v1/models/m999/predict", json={"features": {}}).status_code == 200
-    assert service.end() == -9
-    again = services.serve(tmp_path / "data").until_ready()
+    assert service.kill() == -9
+    again = serve(tmp_path / "data").until_ready()
     with again.client() as client:
         assert len(client.get("/v1/models").json()["models"]) == 1001
     figure(
@@ -318,4 +303,4 @@ def test_a_thousand_models(services: Forking, tmp_path: Path, figure: Figure) ->
         f"made, served and found again; {OF_A_MODEL} descriptors each at most",
         f"{taken / 1000:g}",
     )
-    assert again.end() == -9
+    assert again.kill() == -9

@@ -5,7 +5,6 @@ import json
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,13 @@ from typing import Any
 import httpx
 import pytest
 
+from machine import resident
 from nonzero import AdaGrad, LogisticRegression
 from nonzero_service.app import create_app
 from nonzero_service.journal.snapshots import SnapshotFolder
 from nonzero_service.settings import Settings
 from service.conftest import SERVE, ServiceProcess
+from waiting import SECONDS, until
 
 Start = Callable[..., Any]
 
@@ -75,14 +76,14 @@ def test_a_lost_journal_is_named_and_ends_the_start(start: Start, tmp_path: Path
     journal = tmp_path / "data" / "models" / "default" / "journal.sqlite"
     journal.unlink()
     running = start()
-    assert running.process.wait(120) != 0
+    assert running.until_ended() != 0
     assert any(str(journal) in json.dumps(line) for line in running.log)
 
 
 def test_an_address_in_use_ends_the_start(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         running = start(port=taken.getsockname()[1])
-        assert running.process.wait(120) != 0
+        assert running.until_ended() != 0
 
 
 def test_requests_in_flight_at_a_stop_are_answered(start: Start, tmp_path: Path) -> None:
@@ -112,8 +113,7 @@ def test_requests_in_flight_at_a_stop_are_answered(start: Start, tmp_path: Path)
     for thread in threads:
         thread.start()
     begun.wait()
-    while not answered:
-        pass
+    until(lambda: answered)
     assert running.stop() == 0
     for thread in threads:
         thread.join()
@@ -124,11 +124,9 @@ def test_requests_in_flight_at_a_stop_are_answered(start: Start, tmp_path: Path)
 
 
 def test_it_listens_before_it_is_ready(start: Start) -> None:
-    log = start().until_ready().log
-    end = time.monotonic() + 10
-    while "ready" not in (events := [line.get("event") for line in log]):
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    running = start().until_ready()
+    until(lambda: running.lines("ready"))
+    events = [line.get("event") for line in running.log]
     assert events.index("listening") < events.index("ready")
 
 
@@ -145,24 +143,19 @@ def test_until_it_is_ready_it_says_so(tmp_path: Path) -> None:
         assert answer.headers["retry-after"] == "1"
 
 
-def test_the_memory_of_an_idle_service(start: Start) -> None:
+def test_the_memory_of_an_idle_service(fresh: Start) -> None:
     """One lane of 2**22 slots is 32 MB; everything else is within 250 MB."""
-    running = start(bits=22, learning_rate=0.1).until_ready()
+    running = fresh(bits=22, learning_rate=0.1).until_ready()
     with running.client() as client:
         client.post("/v1/models/default/update", json={"examples": examples(10)})
         state = client.get("/v1/models/default").json()
-    [line] = [
-        line
-        for line in Path(f"/proc/{running.process.pid}/status").read_text().splitlines()
-        if line.startswith("VmRSS:")
-    ]
     assert state["bytes"] <= (32 << 20) + 1024
     # Pages of the table that were never written to take no memory yet: as if all of them were.
-    assert int(line.split()[1]) * 1024 + state["bytes"] <= (32 << 20) + (250 << 20)
+    assert resident(running.pid) + state["bytes"] <= (32 << 20) + (250 << 20)
 
 
-def test_unused_libraries_are_not_loaded(start: Start) -> None:
-    running = start().until_ready()
+def test_unused_libraries_are_not_loaded(fresh: Start) -> None:
+    running = fresh().until_ready()
     mapped = Path(f"/proc/{running.process.pid}/maps").read_text()
     assert "sklearn" not in mapped
     assert "scipy/sparse" not in mapped
@@ -211,7 +204,7 @@ class Failing(ServiceProcess):
 
     def __init__(self, data_dir: Path, change: str) -> None:
         self.program = FAILING + change + SERVE
-        super().__init__(data_dir, bits=10)
+        super().__init__(data_dir, bits=10, grace_seconds=10 * SECONDS)  # which it does not take
 
 
 @pytest.mark.parametrize("change", ["", NO_LOG, NO_THREAD], ids=["", "no log", "no thread"])
@@ -223,7 +216,6 @@ def test_a_failure_ends_the_process_whatever_else_fails(tmp_path: Path, change: 
     running = Failing(tmp_path / "data", change).until_ready()
     with running.client() as client:
         assert update(client, "a").status_code == 200
-        begun = time.monotonic()
         try:
             answer = update(client, "b")
         except httpx.TransportError:
@@ -231,8 +223,7 @@ def test_a_failure_ends_the_process_whatever_else_fails(tmp_path: Path, change: 
         else:
             assert answer.status_code == 503
             assert "outcome is unknown" in answer.json()["detail"]
-    assert running.process.wait(5) == 1
-    assert time.monotonic() - begun < 2
+    assert running.until_ended() == 1
     with start(bits=10).until_ready().client() as client:
         for key in ("a", "b"):
             answer = update(client, key)

@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import struct
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,14 @@ from typing import Any
 import httpx
 import pytest
 
+from machine import has_ended
 from nonzero_service.models.verifying import verify
 from service.conftest import ServiceProcess
 from service.faults.invariants import silent
+from service.safety.raw import read_until
+from service.series import series_of
 from service.workers.processes import EXAMPLE, PREDICT, UPDATE, Connections, Load, until_replaced, workers
+from waiting import SECONDS, until
 
 Start = Callable[..., Any]
 LINES = {"content-type": "text/x-vw"}
@@ -36,8 +39,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
         assert running.stop() == 0
     assert not load.refused
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
-    failures = [line for line in running.log if line.get("level") in ("error", "critical")]
-    assert not failures, failures
+    assert not running.failures()
 
 
 @pytest.fixture(scope="module")
@@ -77,17 +79,11 @@ def test_memory_of_deleted_models_is_given_back(three: ServiceProcess, clients: 
         maps = [Path(f"/proc/{pid}/maps").read_text() for pid in workers(three).values()]
         return [text.count("memfd:nonzero") for text in maps]
 
-    def until(count: int) -> None:
-        deadline = time.monotonic() + 10
-        while mapped() != [count] * 2:
-            assert time.monotonic() < deadline, mapped()
-            time.sleep(0.01)
-
-    until(1)
+    until(lambda: mapped() == [1] * 2)
     assert clients[0].put("/v1/models/brief", json={"bits": 12}).status_code == 201
-    until(2)
+    until(lambda: mapped() == [2] * 2)
     assert clients[1].delete("/v1/models/brief").status_code == 204
-    until(1)
+    until(lambda: mapped() == [1] * 2)
 
 
 def test_what_a_worker_maps_it_cannot_write_to(three: ServiceProcess) -> None:
@@ -176,12 +172,12 @@ def test_a_body_is_asked_for_where_it_is_wanted(
     body = b"1 |f x\n"
     for _ in range(12):
         with socket.create_connection((three.host, three.port)) as connection:
-            connection.settimeout(10)
+            connection.settimeout(SECONDS)
             connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode())
-            received = connection.recv(65536)
+            received = read_until(connection, b"\r\n\r\n")
             if b" 100 " in received:
                 connection.sendall(body)
-                received += connection.recv(65536)
+                received += read_until(connection, b"\r\n\r\n")
         assert [int(one) for one in re.findall(rb"^HTTP/1.1 (\d+)", received, re.MULTILINE)] == statuses
 
 
@@ -191,7 +187,7 @@ def test_who_ends_only_its_own_side_is_answered_by_every_process(three: ServiceP
         head = f"POST {path} HTTP/1.0\r\nhost: localhost\r\ncontent-type: text/x-vw\r\n"
         for _ in range(12):
             with socket.create_connection((three.host, three.port)) as connection:
-                connection.settimeout(10)
+                connection.settimeout(SECONDS)
                 connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
                 connection.shutdown(socket.SHUT_WR)
                 received = b"".join(iter(lambda: connection.recv(65536), b""))
@@ -234,11 +230,11 @@ def test_metrics_are_those_of_all(clients: list[httpx.Client]) -> None:
     def counted() -> tuple[float, float, float]:
         text = clients[1].get("/metrics").text
         return (
-            value(
+            series_of(
                 text, 'nonzero_requests_total{method="POST",route="/v1/models/{model}/predict",status="200"}'
             ),
-            value(text, 'nonzero_request_seconds_count{route="/v1/models/{model}/predict"}'),
-            value(text, 'nonzero_predictions_total{model="default"}'),
+            series_of(text, 'nonzero_request_seconds_count{route="/v1/models/{model}/predict"}'),
+            series_of(text, 'nonzero_predictions_total{model="default"}'),
         )
 
     before = counted()
@@ -246,11 +242,6 @@ def test_metrics_are_those_of_all(clients: list[httpx.Client]) -> None:
         for _ in range(5):
             client.post(PREDICT, json={"examples": [EXAMPLE] * 2})
     assert [after - then for after, then in zip(counted(), before, strict=True)] == [15, 15, 30]
-
-
-def value(text: str, name: str) -> float:
-    found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
-    return float(found[1]) if found else 0.0
 
 
 def test_a_client_that_goes_in_the_middle_leaves_nothing_behind(
@@ -291,11 +282,8 @@ def test_what_is_killed_comes_back_with_what_was_acknowledged(start: Start, tmp_
     with Load(service) as load:  # the writer: all end
         [pid] = workers(service).values()
         service.stop(signal.SIGKILL)
-        deadline = time.monotonic() + 20
-        while Path(f"/proc/{pid}").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-    assert any(line.get("event") == "stopping" for line in service.log)
+        until(lambda: has_ended(pid))
+    until(lambda: service.lines("stopping"))
 
     again = start(journal_retention="all").until_ready()
     with again.client() as client:

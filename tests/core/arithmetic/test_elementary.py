@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-def,no-untyped-call"
 """Our own exp, log and kin: accurate against float64, and the same bits for one number and for eight."""
 
 from typing import Any
@@ -23,12 +22,12 @@ POSITIVE = np.concatenate([np.exp(RNG.uniform(-80, 80, 8000)), 1 + RNG.normal(0,
 
 def compiled_for_both(function: Any) -> Any:
     @kernel(types.void(ONE, ONE))
-    def one(x, out):
+    def one(x: Any, out: Any) -> None:
         for i in range(x.size):
             out[i] = function(x[i])
 
     @kernel(types.void(EIGHT, EIGHT))
-    def eight(x, out):
+    def eight(x: Any, out: Any) -> None:
         for i in range(x.rows.shape[0]):
             for half in range(2):
                 store(out, i, half, function(load(x, i, half)))
@@ -62,7 +61,7 @@ def test_accuracy_and_equal_bits(function: Any, exact: Any, inputs: Any) -> None
 
 def test_arithmetic_is_that_of_float32_lane_by_lane() -> None:
     @kernel(types.float32(EIGHT, EIGHT))
-    def run(x, out):
+    def run(x: Any, out: Any) -> Any:
         a, b = load(x, 0, 0), load(x, 0, 1)
         store(out, 0, 0, (a + b) * b - a / b)
         store(out, 0, 1, minimum(a, b) + maximum(a, b) * root(b))

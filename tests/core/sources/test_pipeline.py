@@ -1,5 +1,6 @@
 """Working ahead keeps order and errors, in bounded memory, and stops when nobody wants more."""
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from nonzero.sources.pipeline import ahead, in_turns
+from waiting import SECONDS, until
 
 
 def workers() -> int:
@@ -14,10 +16,14 @@ def workers() -> int:
 
 
 def wait_until_no_worker_is_left() -> None:
-    deadline = time.monotonic() + 5
-    while workers() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    assert workers() == 0
+    until(lambda: workers() == 0)
+
+
+def waits(thread: threading.Thread) -> bool:
+    """Whether a thread is at a lock or a queue, and not at making anything."""
+    assert thread.ident is not None
+    frame = sys._current_frames()[thread.ident]
+    return frame.f_globals["__name__"] in ("threading", "queue", "nonzero.sources.pipeline")
 
 
 @pytest.mark.parametrize("depth", [1, 2, 7])
@@ -38,8 +44,10 @@ def test_items_are_made_in_another_thread_and_only_so_far_ahead() -> None:
 
     items = ahead(count(), depth=3)
     assert next(items) == 0
-    time.sleep(0.05)
-    assert len(made) <= 1 + 3 + 1  # used, waiting, and the one in hand
+    until(lambda: len(made) >= 1 + 3 + 1)  # used, waiting, and the one in hand
+    [thread] = threads
+    until(lambda: waits(thread))
+    assert len(made) == 1 + 3 + 1
     items.close()
     assert threading.current_thread() not in threads
 
@@ -70,7 +78,7 @@ def test_closing_stops_a_whole_chain_of_threads(depth: int) -> None:
     items = ahead(ahead(ahead(endless(), depth), depth), depth)
     next(items)
     items.close()
-    assert closed.wait(5)
+    assert closed.wait(SECONDS)
     wait_until_no_worker_is_left()
 
 
@@ -79,7 +87,7 @@ def test_functions_that_take_turns_run_at_once_and_keep_the_order() -> None:
 
     def first(k: int) -> int:
         if k < 2:
-            together.wait(5)  # only both can pass
+            together.wait(SECONDS)  # only both can pass
         time.sleep(0.0001 * (k % 3))
         return k
 

@@ -59,8 +59,7 @@ def test_a_starved_model_is_mended_and_recovers_to_the_same_bits(start: Start, t
         assert all(lane["rate_after"] > lane["rate_before"] for lane in done["lanes"])
         learn(client, lines(1_000, seed=3, turned=True))
         predicted = client.post(f"{PATH}/predict", json={"features": {"site": "news"}}).json()
-    running.process.kill()
-    running.process.wait()
+    running.kill()
     with start(tmp_path / "data", bits=8).until_ready().client() as client:
         assert client.post(f"{PATH}/predict", json={"features": {"site": "news"}}).json() == predicted
     folded = LogisticRegression(8)

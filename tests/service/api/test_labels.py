@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from nonzero_service.journal.snapshots import SnapshotFolder
 from nonzero_service.writer.entries import start_of
 from nonzero_service.writer.fold import apply
 from real_data import unpacked
+from waiting import until
 
 Start = Callable[..., Any]
 PATH = "/v1/models/default"
@@ -145,11 +145,12 @@ def test_other_types_are_not_read(client: httpx.Client, model: str) -> None:
 
 
 @pytest.mark.parametrize("impressions", ["durable", "buffered"])
-def test_the_window_ends_once_and_then_a_click_corrects(start: Start, impressions: str) -> None:
-    settings = {"attribution_seconds": 0.4, "correction_seconds": 1.5, "impressions": impressions}
-    with start(**settings).until_ready().client() as client:
+def test_the_window_ends_once_and_then_a_click_corrects(clocked: Start, impressions: str) -> None:
+    running = clocked(attribution_seconds=100, correction_seconds=1000, impressions=impressions)
+    with running.until_ready().client() as client:
         predict(client, PATH, *(f"i{j}" for j in range(100)))
         assert client.post(f"{PATH}/labels", json={"id": "i7", "label": 1}).json()["sequence"] == 1
+        running.clock.pass_by(101)
         until(lambda: sequence(client) == 100)
         late = client.post(f"{PATH}/labels", json={"id": "i8", "label": 1}).json()
         assert (late["accepted"], late["corrected"], late["sequence"]) == (1, 1, 101)
@@ -164,16 +165,9 @@ def test_the_window_ends_once_and_then_a_click_corrects(start: Start, impression
             'nonzero_held_examples{model="default"} 0.0',
         ):
             assert line in told
-        time.sleep(1.6)
+        running.clock.pass_by(1000)
         assert client.post(f"{PATH}/labels", json={"id": "i9", "label": 1}).status_code == 410
         assert sequence(client) == 101
-
-
-def until(true: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def sequence(client: httpx.Client) -> int:

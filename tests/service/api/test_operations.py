@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import re
-import time
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+
+from service.conftest import ServiceProcess
+from waiting import until
 
 
 def test_alive_and_ready(client: httpx.Client) -> None:
@@ -124,18 +126,15 @@ def test_metrics_count_requests_and_tell_of_models(client: httpx.Client, model: 
     assert samples["process_resident_memory_bytes",] > 0
 
 
-def test_a_request_id_is_echoed_and_logged(client: httpx.Client, service: object) -> None:
+def test_a_request_id_is_echoed_and_logged(client: httpx.Client, service: ServiceProcess) -> None:
     answer = client.get("/healthz", headers={"x-request-id": "click-17"})
     assert answer.headers["x-request-id"] == "click-17"
     made = client.get("/healthz").headers["x-request-id"]
     assert re.fullmatch("[0-9a-f]{16}", made)
     strange = client.get("/healthz", headers={"x-request-id": "a b" * 90}).headers["x-request-id"]
     assert re.fullmatch("[0-9a-f]{16}", strange)
-    told: set[str] = set()
-    deadline = time.monotonic() + 10  # the line is written after the answer, and read by another thread
-    while not {"click-17", made, strange} <= told:
-        assert time.monotonic() < deadline, told
-        told = {line["request_id"] for line in service.log if line.get("event") == "request"}  # type: ignore[attr-defined]
+    # The line is written after the answer, and read by another thread.
+    until(lambda: {"click-17", made, strange} <= {line["request_id"] for line in service.lines("request")})
 
 
 def test_the_docs_need_no_other_server(client: httpx.Client) -> None:

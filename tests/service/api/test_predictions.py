@@ -11,7 +11,9 @@ import httpx
 import numpy as np
 import pytest
 
+from machine import computed
 from nonzero import AdaGrad, Batch, LogisticRegression
+from service.conftest import ServiceProcess
 
 VW = {"content-type": "text/x-vw"}
 MANY = 2_000_000
@@ -184,13 +186,17 @@ def test_a_body_that_is_too_large(start: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-def test_the_service_stays_quick_beside_a_large_stream(client: httpx.Client, model: str, path: str) -> None:
+def test_the_service_stays_quick_beside_a_large_stream(
+    service: ServiceProcess, client: httpx.Client, model: str, path: str
+) -> None:
+    """By its own time, which others' work beside it does not change: all that is left takes far more."""
     block = b"".join(b"1 | site=%d user=%d\n" % (j % 1000, j % 77) for j in range(10_000))
 
     def body() -> Iterator[bytes]:
         for j in range(40):
             yield block
             if j % 10 == 5:
-                assert client.get(path).elapsed.total_seconds() < 1
+                before = computed(service.pid)
+                assert client.get(path).elapsed.total_seconds() < 0.2 or computed(service.pid) - before < 0.2
 
     assert client.post(f"{model}/update", content=body(), headers=VW).json()["accepted"] == 400_000

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +17,7 @@ from nonzero import AdaGrad, Batch, LogisticRegression
 from nonzero_service.journal.reader import JournalReader
 from nonzero_service.journal.snapshots import SnapshotFolder
 from nonzero_service.writer.fold import apply
+from waiting import until
 
 Start = Callable[..., Any]
 PATH = "/v1/models/default"
@@ -163,22 +163,16 @@ def test_a_list_with_a_bad_example_labels_nothing(client: httpx.Client, model: s
     assert update(client, model, one(an_update("a"))).json()["labels"] == {"joined": 1}
 
 
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def told(client: httpx.Client, line: str) -> bool:
     return line in client.get("/metrics").text
 
 
-def test_a_window_that_has_ended_is_corrected_by_a_click(start: Start) -> None:
-    settings = {"attribution_seconds": 0.4, "correction_seconds": 1.5}
-    with start(**settings).until_ready().client() as client:
+def test_a_window_that_has_ended_is_corrected_by_a_click(clocked: Start) -> None:
+    running = clocked(attribution_seconds=100, correction_seconds=1000)
+    with running.until_ready().client() as client:
         predict(client, PATH, "a", "b", "c", "d")
         assert update(client, PATH, one(an_update("a", 0))).json()["labels"] == {"joined": 1}
+        running.clock.pass_by(101)
         until(lambda: client.get(PATH).json()["sequence"] == 4)
         answer = update(client, PATH, tagged(an_update("b", 1), an_update("c", 0))).json()
         assert (answer["accepted"], answer["sequence"]) == (1, 5)
@@ -191,7 +185,7 @@ def test_a_window_that_has_ended_is_corrected_by_a_click(start: Start) -> None:
             'nonzero_pending_labels{model="default"} 0.0',
         ):
             assert told(client, line), line
-        time.sleep(1.6)
+        running.clock.pass_by(1000)
         gone = update(client, PATH, one(an_update("d", 1))).json()
         assert (gone["accepted"], gone["labels"]) == (0, {"gone": 1})
         assert client.get(PATH).json()["sequence"] == 5

@@ -8,10 +8,12 @@ import pty
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 import numpy as np
 import pytest
@@ -300,14 +302,24 @@ def test_inspect_of_something_else_is_a_failure_in_one_line(run: Run, clicks: Pa
     assert str(clicks) in done.stderr
 
 
+def read_terminal(screen: IO[bytes]) -> bytes:
+    """Return all that comes until nobody can write to it any more."""
+    shown = b""
+    with suppress(OSError):  # so it ends
+        while piece := screen.read(1 << 16):
+            shown += piece
+    return shown
+
+
 def test_progress_is_a_bar_on_a_terminal_and_stdout_stays_clean(clicks: Path) -> None:
     terminal, stderr = pty.openpty()
     command = [*COMMAND, "train", str(clicks), "--bits", "12", "--json"]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "200"}
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=stderr, env=environment, timeout=60)
-    os.close(stderr)
-    shown = os.read(terminal, 1 << 16).decode()
-    os.close(terminal)
+    with os.fdopen(terminal, "rb", buffering=0) as screen, ThreadPoolExecutor() as threads:
+        reading = threads.submit(read_terminal, screen)
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=stderr, env=environment)
+        os.close(stderr)
+        shown = reading.result().decode()
     assert json.loads(done.stdout)["examples"] == 3000
     assert "━" in shown
     assert "\x1b[" in shown

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 from command_line import COMMAND, nonzero
+from machine import children
 from nonzero import Batch, LogisticRegression
 from nonzero_service.demo.simulation import SimulatedLog
 from real_data import real_data
+from waiting import SECONDS
 
 FIGURES = re.compile(r"^(log loss|AUC|calibration) +(\S+) +(\S+)$", re.MULTILINE)
 
@@ -76,7 +78,7 @@ def test_it_keeps_serving_until_it_is_told_to_stop(number: signal.Signals) -> No
         assert answer.json()["sequence"] == 1000
         directory = data_directory(process.pid)
         process.send_signal(number)
-        assert process.wait(30) == 0
+        assert process.wait(SECONDS) == 0
         with pytest.raises(httpx.ConnectError):
             httpx.get(url, trust_env=False)
         assert not directory.exists()
@@ -86,11 +88,7 @@ def test_a_service_that_ends_by_itself_is_a_failure() -> None:
     with demo() as (process, _):
         (child,) = children(process.pid)
         os.kill(child, signal.SIGKILL)
-        assert process.wait(30) == 1
-
-
-def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        assert process.wait(SECONDS) == 1
 
 
 def data_directory(pid: int) -> Path:

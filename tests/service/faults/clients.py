@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from service.faults.forked import ForkedService
+from service.conftest import ServiceProcess
 
 PATH = "/v1/models/default"
 EXPECTED = {200, 409, 503, 507}
@@ -52,7 +52,7 @@ class Client:
     problems: list[str] = field(default_factory=list)
     """What broke the contract of errors."""
 
-    def run(self, service: ForkedService, until: threading.Event) -> None:
+    def run(self, service: ServiceProcess, until: threading.Event) -> None:
         connection = http.client.HTTPConnection(service.host, service.port, timeout=30)
         try:
             while not until.is_set():
@@ -82,7 +82,7 @@ class Client:
         time.sleep(0.01)
 
 
-def snapshots(service: ForkedService, until: threading.Event) -> None:
+def snapshots(service: ServiceProcess, until: threading.Event) -> None:
     """Ask for one snapshot after another."""
     connection = http.client.HTTPConnection(service.host, service.port, timeout=30)
     try:
@@ -103,7 +103,7 @@ class Clients:
         self._until = threading.Event()
         self._threads: list[threading.Thread] = []
 
-    def start(self, service: ForkedService) -> None:
+    def start(self, service: ServiceProcess) -> None:
         self._until.clear()
         self._threads = [
             threading.Thread(target=client.run, args=(service, self._until)) for client in self.all

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -10,12 +10,16 @@ import pytest
 
 from nonzero_service.impressions.joined import decode_joined
 from nonzero_service.journal.reader import JournalReader
+from service.conftest import Clocked
 from service.faults.clients import PATH
-from service.faults.forked import Forking
 from service.faults.test_pauses import jump
-from service.writer.test_breaker import told
+from service.series import series
+from waiting import until
 
-SETTINGS = {"bits": 12, "learning_rate": 0.1, "attribution_seconds": 1}
+Start = Callable[..., Clocked]
+HOUR = 3600
+"""A window."""
+SETTINGS = {"bits": 12, "learning_rate": 0.1}
 
 
 def predict(client: httpx.Client, name: str) -> float:
@@ -25,34 +29,32 @@ def predict(client: httpx.Client, name: str) -> float:
 
 @pytest.mark.parametrize("lost", [False, True], ids=["in one life", "killed, and the states lost"])
 @pytest.mark.parametrize("discard", [True, False], ids=["discarded", "applied"])
-def test_the_weight_of_a_late_click(services: Forking, tmp_path: Path, discard: bool, lost: bool) -> None:
+def test_the_weight_of_a_late_click(clocked: Start, tmp_path: Path, discard: bool, lost: bool) -> None:
     directory = tmp_path / "data" / "models" / "default"
-    service = services.serve(tmp_path / "data", **SETTINGS).until_ready()
+    service = clocked(**SETTINGS).until_ready()
     client = service.client()
     jump(client)
     p = predict(client, "late")
     predict(client, "early")
-    held = told(client, "nonzero_held_examples")
+    held = series(client, "nonzero_held_examples")
     assert client.post(f"{PATH}/labels", json={"id": "early", "label": 0}).status_code == 202
-    end = time.monotonic() + 20
-    while told(client, "nonzero_held_examples") < held + 2:
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    service.clock.pass_by(HOUR)
+    until(lambda: series(client, "nonzero_held_examples") == held + 2)
     states = next((directory / "impressions").glob("*.states"))
     before = states.read_bytes()
     assert client.post(f"{PATH}/resume", params={"discard": discard}).status_code == 200
     if lost:
         client.close()
-        service.end()
+        service.kill()
         states.write_bytes(before)
-        service = services.serve(tmp_path / "data", **SETTINGS).until_ready()
+        service = clocked(HOUR, **SETTINGS).until_ready()
         client = service.client()
     late = client.post(f"{PATH}/labels", json={"id": "late", "label": 1})
     assert (late.status_code, late.json()["corrected"]) == (200, 1)
     assert client.post(f"{PATH}/labels", json={"id": "late", "label": 1}).status_code == 409
     assert client.post(f"{PATH}/labels", json={"id": "early", "label": 1}).status_code == 409
     client.close()
-    service.end()
+    service.kill()
     with JournalReader(directory) as reader:
         last = reader.last_of("joined")
     assert last is not None

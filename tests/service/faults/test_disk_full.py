@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
+from service.conftest import Start
 from service.faults.clients import PATH, Clients
-from service.faults.forked import Forking
 from service.faults.invariants import Oracle, check
 
 STREAM = b"".join(b"%d |f site%d user%d\n" % (1 if j % 3 else -1, j % 11, j % 1013) for j in range(120_000))
@@ -42,10 +42,10 @@ def assert_full(answer: httpx.Response) -> None:
     assert "Traceback" not in answer.text
 
 
-def test_it_says_so_and_goes_on(services: Forking, small_disk: Path) -> None:
+def test_it_says_so_and_goes_on(serve: Start, small_disk: Path) -> None:
     """A stream that found no space half-way is sent again whole, and each example counts once."""
     data_dir = small_disk / "data"
-    service = services.serve(data_dir, journal_retention="all", learning_rate=0.1).until_ready()
+    service = serve(data_dir, journal_retention="all", learning_rate=0.1).until_ready()
     oracle = Oracle(data_dir / "models" / "default")
     with service.client() as client:
         assert send(client, "0-0", STREAM[:1000]).status_code == 200
@@ -73,17 +73,17 @@ def test_it_says_so_and_goes_on(services: Forking, small_disk: Path) -> None:
         assert client.post(f"{PATH}/snapshots").status_code == 201
     records = oracle.records()
     assert oracle.fold().examples == sum(record.rows for record in records.values())
-    assert service.end() == -9
+    assert service.kill() == -9
     folded = oracle.fold()
-    again_served = services.serve(data_dir, journal_retention="all").until_ready()
+    again_served = serve(data_dir, journal_retention="all").until_ready()
     with again_served.client() as client:
         assert client.get(PATH).json()["sequence"] == folded.examples
-    assert again_served.end() == -9
+    assert again_served.kill() == -9
 
 
-def test_clients_that_try_on_lose_nothing(services: Forking, small_disk: Path) -> None:
+def test_clients_that_try_on_lose_nothing(serve: Start, small_disk: Path) -> None:
     data_dir = small_disk / "data"
-    service = services.serve(data_dir, journal_retention="all", learning_rate=0.1).until_ready()
+    service = serve(data_dir, journal_retention="all", learning_rate=0.1).until_ready()
     clients = Clients(4)
     ballast = small_disk / "ballast"
     clients.start(service)
@@ -97,6 +97,6 @@ def test_clients_that_try_on_lose_nothing(services: Forking, small_disk: Path) -
                 assert client.get(PATH).json()["sequence"] > before
             ballast.unlink()
     clients.stop()
-    assert service.end() == -9
+    assert service.kill() == -9
     assert len(clients.acknowledged()) > 0
     check(Oracle(data_dir / "models" / "default"), clients, keyless)

@@ -6,35 +6,32 @@ from pathlib import Path
 
 import httpx
 
-from service.faults.forked import ForkedService, Forking
+from machine import open_files
+from service.conftest import Start
 from service.faults.test_disk_full import fill
 
 X = "/v1/models/x"
 UPDATE = {"features": {"site": "news"}, "label": 1}
 
 
-def open_files(service: ForkedService) -> int:
-    return len(list(Path(f"/proc/{service.pid}/fd").iterdir()))
-
-
 def names(client: httpx.Client) -> list[str]:
     return [one["model"] for one in client.get("/v1/models").json()["models"]]
 
 
-def test_a_full_disk(services: Forking, small_disk: Path) -> None:
+def test_a_full_disk(serve: Start, small_disk: Path) -> None:
     """DELETE frees room there; PUT leaves nothing; ids are kept again when there is room."""
     data_dir, ballast = small_disk / "data", small_disk / "ballast"
-    service = services.serve(data_dir, learning_rate=0.1, attribution_seconds=1000).until_ready()
+    service = serve(data_dir, learning_rate=0.1, attribution_seconds=1000).until_ready()
     with service.client() as client:
         assert client.put(X, json={"bits": 4}).status_code == 201
         assert client.post(f"{X}/update", json=UPDATE).status_code == 200
         fill(ballast)
-        usual = open_files(service)
+        usual = open_files(service.pid)
         for j in range(300):
             body = {"features": {"site": "news"}, "id": f"imp-{j}"}
             assert client.post(f"{X}/predict", json=body).status_code == 200
         assert client.put("/v1/models/y", json={"bits": 4}).status_code == 507
-        assert open_files(service) <= usual + 2
+        assert open_files(service.pid) <= usual + 2
         assert not list((data_dir / "models" / "x" / "impressions").iterdir())
         ballast.unlink()
         assert client.put("/v1/models/y", json={"bits": 4}).status_code == 201
@@ -44,10 +41,10 @@ def test_a_full_disk(services: Forking, small_disk: Path) -> None:
         fill(ballast)
         assert client.delete(X).status_code == 204
         assert names(client) == ["default", "y"]
-    assert service.end() == -9
+    assert service.kill() == -9
     ballast.unlink()
     assert sorted(path.name for path in (data_dir / "models").iterdir()) == ["default", "y"]
-    again = services.serve(data_dir).until_ready()
+    again = serve(data_dir).until_ready()
     with again.client() as client:
         assert names(client) == ["default", "y"]
-    assert again.end() == -9
+    assert again.kill() == -9

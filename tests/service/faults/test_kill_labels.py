@@ -6,7 +6,6 @@ import http.client
 import json
 import random
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,10 @@ from nonzero_service.impressions.hashes import hashes_of
 from nonzero_service.impressions.joined import decode_joined
 from nonzero_service.journal.reader import JournalReader
 from nonzero_service.models.verifying import verify
+from service.conftest import ServiceProcess, Start
 from service.faults.clients import PATH
-from service.faults.forked import ForkedService, Forking
 from service.faults.invariants import silent
+from waiting import until
 
 AT_ONCE = 40
 
@@ -34,7 +34,7 @@ class Labeller:
         self.predicted = self.labelled = 0
         self.refused: list[Any] = []
 
-    def run(self, service: ForkedService, until: threading.Event) -> None:
+    def run(self, service: ServiceProcess, until: threading.Event) -> None:
         connection = http.client.HTTPConnection(service.host, service.port, timeout=30)
         try:
             while not until.is_set():
@@ -78,24 +78,25 @@ def posted(connection: http.client.HTTPConnection, route: str, body: dict[str, A
     return found
 
 
-def test_every_label_is_joined_once(services: Forking, tmp_path: Path) -> None:
+def test_every_label_is_joined_once(serve: Start, tmp_path: Path) -> None:
     chance, client = random.Random(5), Labeller()
     data_dir = tmp_path / "data"
     for _ in range(6):
-        service = services.serve(data_dir, journal_retention="all").until_ready()
+        service = serve(data_dir, journal_retention="all").until_ready()
         stopping = threading.Event()
         thread = threading.Thread(target=client.run, args=(service, stopping))
         thread.start()
-        time.sleep(chance.uniform(0.05, 0.3))
-        assert service.end() == -9
+        done = client.predicted + client.labelled + chance.randrange(1, 25)
+        until(lambda done=done: client.predicted + client.labelled >= done)  # type: ignore[misc]
+        assert service.kill() == -9
         stopping.set()
         thread.join()
-    service = services.serve(data_dir, journal_retention="all").until_ready()
+    service = serve(data_dir, journal_retention="all").until_ready()
     connection = http.client.HTTPConnection(service.host, service.port, timeout=30)
     while client.labelled < client.predicted:
         client.label(connection)
     connection.close()
-    assert service.end() == -9
+    assert service.kill() == -9
     assert client.labelled > 20
     assert client.refused == []
 

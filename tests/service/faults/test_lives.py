@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from nonzero_service.journal.snapshots import snapshots_in
+from service.conftest import Clocked
 from service.faults.clients import PATH
-from service.faults.forked import Forking
 
 
 def grow(client: httpx.Client, nbytes: int) -> None:
@@ -21,18 +21,18 @@ def grow(client: httpx.Client, nbytes: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("due", "lives"), [({"snapshot_bytes": "1MiB"}, {3, 4}), ({"snapshot_seconds": 4}, {2, 3, 4})]
+    ("due", "lives"), [({"snapshot_bytes": "1MiB"}, {3, 4}), ({"snapshot_seconds": 1000}, {4})]
 )
 def test_bounds_count_over_many_lives(
-    services: Forking, tmp_path: Path, due: dict[str, Any], lives: set[int]
+    clocked: Callable[..., Clocked], tmp_path: Path, due: dict[str, Any], lives: set[int]
 ) -> None:
     snapshots = tmp_path / "data" / "models" / "default" / "snapshots"
     for life in range(1, 7):
-        service = services.serve(tmp_path / "data", breaker="off", **due).until_ready()
+        service = clocked(400 * life, bits=8, breaker="off", **due).until_ready()
         with service.client() as client:
             grow(client, 400_000)
-            time.sleep(1.5)  # it is looked once a second
-        service.end()
+            service.until_looked("snapshots")
+        service.kill()
         if snapshots_in(snapshots):
             assert life in lives
             return

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import http.client
 import socket
-import time
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from service.conftest import ServiceProcess, Start
 from service.faults.clients import PATH
-from service.faults.forked import ForkedService, Forking
+from waiting import until
 
 N = 6000
 LONG = " ".join(f"feature{j:030}" for j in range(40))
@@ -31,8 +31,8 @@ def post(client: httpx.Client, body: bytes = BODY, **query: Any) -> httpx.Respon
     return client.post(f"{PATH}/update", content=body, headers=headers, params=query)
 
 
-def break_off(service: ForkedService, body: bytes = BODY) -> int:
-    """Send the first part of the body, and kill the service; return how many were learned."""
+def break_off(service: ServiceProcess, body: bytes = BODY) -> None:
+    """Send the first part of the body, and kill the service."""
     with socket.create_connection((service.host, service.port)) as connection:
         head = (
             f"POST {PATH}/update HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/x-vw\r\n"
@@ -40,11 +40,8 @@ def break_off(service: ForkedService, body: bytes = BODY) -> int:
         )
         connection.sendall(head.encode() + body[: len(body) * 2 // 3 + 5])
         with service.client() as client:
-            deadline = time.monotonic() + 60
-            while (learned := int(client.get(PATH).json()["sequence"])) < GOOD // 2:
-                assert time.monotonic() < deadline
-    service.end()
-    return learned
+            until(lambda: client.get(PATH).json()["sequence"] >= GOOD // 2)
+    service.kill()
 
 
 @pytest.mark.parametrize(
@@ -53,11 +50,11 @@ def break_off(service: ForkedService, body: bytes = BODY) -> int:
     ids=["fewer", "shorter", "more", "longer"],
 )
 def test_a_stream_goes_on_where_what_is_accepted_is_the_same_and_else_is_refused(
-    services: Forking, tmp_path: Path, first: dict[str, Any], then: dict[str, Any]
+    serve: Start, tmp_path: Path, first: dict[str, Any], then: dict[str, Any]
 ) -> None:
     data_dir = tmp_path / "data"
-    break_off(services.serve(data_dir, **PLAIN, **first).until_ready())
-    other = services.serve(data_dir, **PLAIN, **then).until_ready()
+    break_off(serve(data_dir, **PLAIN, **first).until_ready())
+    other = serve(data_dir, **PLAIN, **then).until_ready()
     with other.client() as client:
         learned = client.get(PATH).json()["sequence"]
         refused = post(client)
@@ -65,48 +62,48 @@ def test_a_stream_goes_on_where_what_is_accepted_is_the_same_and_else_is_refused
         assert "max_features" in refused.json()["detail"]
         assert "Retry-After" not in refused.headers
         assert client.get(PATH).json()["sequence"] == learned
-    other.end()
-    same = services.serve(data_dir, **PLAIN, **first).until_ready()
+    other.kill()
+    same = serve(data_dir, **PLAIN, **first).until_ready()
     with same.client() as client:
         answer = post(client).json()
         assert answer["accepted"] == (GOOD if first else N)
         assert answer["accepted"] + answer["rejected"] == N
         assert client.get(PATH).json()["sequence"] == answer["accepted"]
-    same.end()
+    same.kill()
     # What was answered is answered so again, whatever is accepted now.
-    again = services.serve(data_dir, **PLAIN, **then).until_ready()
+    again = serve(data_dir, **PLAIN, **then).until_ready()
     with again.client() as client:
         assert post(client).json() == answer | {"replayed": answer["accepted"]}
         assert post(client, strict="true").status_code == http.client.OK
         assert client.get(PATH).json()["sequence"] == answer["accepted"]
-    again.end()
+    again.kill()
 
 
-def test_as_many_lines_that_are_others_are_not_taken_for_the_same(services: Forking, tmp_path: Path) -> None:
+def test_as_many_lines_that_are_others_are_not_taken_for_the_same(serve: Start, tmp_path: Path) -> None:
     heavy, long = b"1 50 | a\n", f"1 | {LONG}\n".encode()
     fine = f"-1 | {LONG[:500]}\n".encode()
     body = (heavy + long) * 100 + fine * N
-    broken = services.serve(tmp_path / "data", **PLAIN, **FEW).until_ready()
+    broken = serve(tmp_path / "data", **PLAIN, **FEW).until_ready()
     break_off(broken, body)
-    other = services.serve(tmp_path / "data", **PLAIN, max_weight=10).until_ready()
+    other = serve(tmp_path / "data", **PLAIN, max_weight=10).until_ready()
     with other.client() as client:
         learned = client.get(PATH).json()["sequence"]
         refused = post(client, body)
         assert refused.status_code == 409, refused.text
         assert "other lines" in refused.json()["detail"]
         assert client.get(PATH).json()["sequence"] == learned
-    other.end()
-    same = services.serve(tmp_path / "data", **PLAIN, **FEW).until_ready()
+    other.kill()
+    same = serve(tmp_path / "data", **PLAIN, **FEW).until_ready()
     with same.client() as client:
         answer = post(client, body).json()
         assert (answer["accepted"], answer["rejected"], answer["replayed"]) == (N + 100, 100, learned)
-    same.end()
+    same.kill()
 
 
-def test_the_way_out_that_is_named_loses_nothing(services: Forking, tmp_path: Path) -> None:
+def test_the_way_out_that_is_named_loses_nothing(serve: Start, tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
-    break_off(services.serve(data_dir, **PLAIN).until_ready())
-    service = services.serve(data_dir, **PLAIN, **FEW).until_ready()
+    break_off(serve(data_dir, **PLAIN).until_ready())
+    service = serve(data_dir, **PLAIN, **FEW).until_ready()
     with service.client() as client:
         learned = client.get(PATH).json()["sequence"]
         detail = post(client).json()["detail"]
@@ -115,4 +112,4 @@ def test_the_way_out_that_is_named_loses_nothing(services: Forking, tmp_path: Pa
         answer = client.post(f"{PATH}/update", content=BODY[offset:], headers=headers).json()
         assert BODY[:offset].count(b"\n") + answer["accepted"] + answer["rejected"] == N
         assert client.get(PATH).json()["sequence"] == learned + answer["accepted"]
-    service.end()
+    service.kill()

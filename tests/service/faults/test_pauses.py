@@ -15,8 +15,8 @@ from nonzero_service.journal.snapshots import snapshots_in
 from nonzero_service.models.recovery import recover
 from nonzero_service.models.verifying import verify
 from reporting import Figure
+from service.conftest import ServiceProcess, Start
 from service.faults.clients import PATH
-from service.faults.forked import Forking
 from service.faults.invariants import Oracle, silent
 from service.history import flip
 from service.writer.test_breaker import NDJSON, body, labelled_all, stream
@@ -62,14 +62,14 @@ def steps_of(discard: bool) -> dict[str, Step]:
 
 
 @pytest.fixture(scope="module")
-def calm(services: Forking, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory with a snapshot."""
     data_dir = tmp_path_factory.mktemp("calm") / "data"
-    service = services.serve(data_dir, **SETTINGS).until_ready()
+    service = ServiceProcess(data_dir, **SETTINGS).until_ready()
     with service.client() as client:
         update(1000, 0)(client)
         snapshot(client)
-    service.end()
+    service.kill()
     return data_dir
 
 
@@ -88,46 +88,43 @@ def check(directory: Path, oracle: Oracle, copy: Path) -> None:
         assert kept.model.digest() == digest
 
 
-def interrupted(services: Forking, calm: Path, place: Path, discard: bool, killed: set[str]) -> None:
+def interrupted(serve: Start, calm: Path, place: Path, discard: bool, killed: set[str]) -> None:
     """Go through a pause and kill the service after some of its steps."""
     data_dir = place / "data"
     shutil.copytree(calm, data_dir)
     directory = data_dir / "models" / "default"
     oracle = Oracle(directory)
     oracle.fold()
-    service = services.serve(data_dir, **SETTINGS).until_ready()
+    service = serve(data_dir, **SETTINGS).until_ready()
     for name, step in steps_of(discard).items():
         with service.client() as client:
             oracle.fold()  # as long as all rows are there
             step(client)
             assert verify(directory, silent).faults == [], name
         if name in killed or name == "end":
-            service.end()
+            service.kill()
             check(directory, oracle, place / "copy")
-            service = services.serve(data_dir, **SETTINGS).until_ready()
-            assert not service.ended(), service.log()
-    service.end()
+            service = serve(data_dir, **SETTINGS).until_ready()
+    service.kill()
     assert oracle.pruned()
     shutil.rmtree(place)
 
 
 @pytest.mark.parametrize("discard", [True, False], ids=["discarded", "applied"])
 @pytest.mark.parametrize("killed", ["each", "resume"])
-def test_a_kill_after_a_step(
-    services: Forking, calm: Path, tmp_path: Path, discard: bool, killed: str
-) -> None:
+def test_a_kill_after_a_step(serve: Start, calm: Path, tmp_path: Path, discard: bool, killed: str) -> None:
     names = set(steps_of(discard))
-    interrupted(services, calm, tmp_path / "place", discard, names if killed == "each" else {killed})
+    interrupted(serve, calm, tmp_path / "place", discard, names if killed == "each" else {killed})
 
 
 @pytest.mark.soak
-def test_kills_after_any_steps(services: Forking, calm: Path, tmp_path: Path, figure: Figure) -> None:
+def test_kills_after_any_steps(serve: Start, calm: Path, tmp_path: Path, figure: Figure) -> None:
     names = list(steps_of(True))[:-1]
     every = [set(some) for n in range(len(names)) for some in itertools.combinations(names, n)]
     chosen = [(some, discard) for some in every for discard in (True, False)]
     random.Random(3).shuffle(chosen)
     for some, discard in chosen[:60]:
-        interrupted(services, calm, tmp_path / "place", discard, some)
+        interrupted(serve, calm, tmp_path / "place", discard, some)
     figure(
         "a pause, killed after any of its steps: soundness, starts without the newest snapshot",
         "60 of 60 right",

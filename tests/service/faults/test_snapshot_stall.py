@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from reporting import Figure
+from service.conftest import ServiceProcess, Start
 from service.faults.clients import PATH
-from service.faults.forked import ForkedService, Forking
 
 SNAPSHOTS = 9
 BODY = json.dumps({"features": {"site": "news", "user": "u1", "hour": "12"}, "label": 1})
 HEADERS = {"content-type": "application/json"}
 
 
-def waits(service: ForkedService, until: threading.Event, found: list[tuple[float, float]]) -> None:
+def waits(service: ServiceProcess, until: threading.Event, found: list[tuple[float, float]]) -> None:
     """Send one example after another; note when each was sent, and how long it took."""
     connection = http.client.HTTPConnection(service.host, service.port)
     while not until.is_set():
@@ -32,9 +32,9 @@ def waits(service: ForkedService, until: threading.Event, found: list[tuple[floa
 
 
 @pytest.mark.soak
-def test_no_update_waits_long(services: Forking, tmp_path: Path, figure: Figure) -> None:
+def test_no_update_waits_long(serve: Start, tmp_path: Path, figure: Figure) -> None:
     """The median, over snapshots, of the worst wait: what else the machine does now and then is not ours."""
-    service = services.serve(tmp_path / "data", bits=22).until_ready()
+    service = serve(tmp_path / "data", bits=22).until_ready()
     until, found = threading.Event(), list[tuple[float, float]]()
     client = threading.Thread(target=waits, args=(service, until, found))
     client.start()
@@ -48,7 +48,7 @@ def test_no_update_waits_long(services: Forking, tmp_path: Path, figure: Figure)
             spans.append((begun, time.perf_counter()))
     until.set()
     client.join()
-    assert service.end() == -9
+    assert service.kill() == -9
     worst = [max(wait for at, wait in found if begun <= at <= end) for begun, end in spans]
     between = [wait for at, wait in found if not any(begun <= at <= end for begun, end in spans)]
     figures = {

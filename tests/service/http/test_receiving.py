@@ -11,7 +11,10 @@ import httpx
 import pytest
 
 from nonzero_service.http.receiving import LONG
+from service.series import series
+from waiting import until
 
+GONE = 'nonzero_requests_total{method="POST",route="/v1/models/{model}/update",status="499"}'
 TAGS = [b"tag%d" % k for k in range(200)]
 LINE = b"1 |tags " + b" ".join(TAGS) + b"\n"
 STREAM = LINE * (8 * LONG // len(LINE))
@@ -56,9 +59,10 @@ def test_one_who_goes_within_a_long_body_leaves_nothing_behind(
     service: Any, client: httpx.Client, model: str
 ) -> None:
     head, body = request(f"{model}/update", "application/json", LIST)
+    before = series(client, GONE)
     with socket.create_connection((service.host, service.port)) as connection:
         connection.sendall(head + body[:-1])
-    time.sleep(0.1)
+    until(lambda: series(client, GONE) == before + 1)
     assert client.get(model).json()["sequence"] == 0
 
 

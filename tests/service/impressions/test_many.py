@@ -73,10 +73,10 @@ class Scheduled(NamedTuple):
 
 
 @pytest.mark.parametrize("n", [20_000, pytest.param(1_000_000, marks=pytest.mark.soak)])
-def test_they_fit_into_memory_and_their_end_holds_no_prediction_up(start: Start, n: int) -> None:
+def test_they_fit_into_memory_and_their_end_holds_no_prediction_up(fresh: Start, n: int) -> None:
     long = n == 1_000_000
     bits = 22 if long else 16
-    running = start(bits=bits).until_ready()
+    running = fresh(bits=bits).until_ready()
     with running.client() as client:
         for content in bodies(n, 0, True):
             seconds_for(client, [content])
@@ -88,7 +88,7 @@ def test_they_fit_into_memory_and_their_end_holds_no_prediction_up(start: Start,
             assert ratios["clock"] >= 0.7 or not alone
         kept = pending(client)
     running.stop()
-    running = start(bits=bits, attribution_seconds=0.001).until_ready()
+    running = fresh(bits=bits, attribution_seconds=0.001).until_ready()
     one = json.dumps({"features": {"f1": "v1"}})
     before = Scheduled.of(running.process.pid)
     slowest, looked = 0.0, time.perf_counter()
@@ -105,7 +105,7 @@ def test_they_fit_into_memory_and_their_end_holds_no_prediction_up(start: Start,
         until(lambda: client.get("/v1/models/default").json()["sequence"] == kept)
         assert anonymous_bytes(running.process.pid) < (64 << bits) + 300e6
         had = Scheduled.of(running.process.pid).since(before)
-    assert slowest < (0.02 if long and had.alone else 2)
+    assert slowest < (0.02 if long else 2) or not had.alone
 
 
 def ratios_of_throughputs(client: httpx.Client, pid: int) -> tuple[dict[str, float], bool]:

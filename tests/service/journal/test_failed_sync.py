@@ -1,6 +1,5 @@
 """An fsync that fails: the outcome is unknown, no more is taken, and a new start tells what is there."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,10 +9,9 @@ import pytest
 
 from nonzero_service.journal.errors import JournalError, JournalFailedError, OutcomeUnknownError
 from nonzero_service.journal.journal import Journal
-from service.journal.forking import STOP, Forking, acknowledged, traced
+from service.journal.forking import STOP, acknowledged, careful, forked
 from service.journal.history import assert_recovers, entry, write
-
-needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+from service.tracing import needs_strace, traced
 
 
 class FailingFile(apsw.VFSFile):
@@ -74,12 +72,12 @@ def test_a_failed_commit_in_process(failing: set[str], memory_path: Path) -> Non
 
 
 @needs_strace
-def test_the_outcome_is_unknown_until_a_new_start(forks: Forking, memory_path: Path) -> None:
+def test_the_outcome_is_unknown_until_a_new_start(memory_path: Path) -> None:
     unknown = 0
     for n in range(1, 9):
         place = memory_path / str(n)
         place.mkdir()
-        child = forks.child("careful", place)
+        child = forked(careful, place)
         with traced(child, "-e", f"inject=fdatasync:error=EIO:when={n}", "-e", "trace=fdatasync"):
             assert child.run() == 0
         if (place / "unknown").exists():

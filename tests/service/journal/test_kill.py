@@ -3,7 +3,6 @@
 import random
 import re
 import shutil
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -12,27 +11,34 @@ import pytest
 from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.reader import JournalReader
 from reporting import Figure
-from service.journal.forking import STOP, THREADS, Forking, acknowledged, traced
+from service.journal.forking import STOP, THREADS, acknowledged, concurrent, forked, scripted
 from service.journal.history import assert_recovers
+from service.tracing import needs_strace, traced
+from waiting import SECONDS, until
 
 WRITES = ("pwrite64", "fsync", "fdatasync", "ftruncate", "rename", "unlink")
 
-needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 
-
-def kill_at_random(forks: Forking, directory: Path, kills: int) -> int:
+def kill_at_random(directory: Path, kills: int) -> int:
     """Kill a busy writer again and again; return how many rows it wrote in all."""
     chance = random.Random(kills)
     for _ in range(kills):
-        child = forks.child("concurrent", directory)
-        child.start()
-        time.sleep(chance.uniform(0.02, 0.2))
+        child = forked(concurrent, directory)
+        written = count(directory) + chance.randrange(200)
+        child.go()
+        until(lambda written=written: count(directory) >= written)  # type: ignore[misc]
         child.kill()
+        assert child.wait(SECONDS) == -9
         assert_nothing_lost_or_twice(directory, 50)
     assert_nothing_lost_or_twice(directory, 10**9)
     with JournalReader(directory) as reader:
         assert reader.tip.position > 2 * kills  # it was at work, on however busy a machine
         return reader.tip.position
+
+
+def count(directory: Path) -> int:
+    """How many rows were acknowledged."""
+    return sum(path.read_bytes().count(b"\n") for path in directory.glob("acknowledged-*"))
 
 
 def assert_nothing_lost_or_twice(directory: Path, newest: int) -> None:
@@ -52,13 +58,13 @@ def assert_nothing_lost_or_twice(directory: Path, newest: int) -> None:
         assert journal.position == present
 
 
-def test_random_moments(forks: Forking, memory_path: Path) -> None:
-    kill_at_random(forks, memory_path, 12)
+def test_random_moments(memory_path: Path) -> None:
+    kill_at_random(memory_path, 12)
 
 
 @pytest.mark.soak
-def test_random_moments_long(forks: Forking, memory_path: Path, figure: Figure) -> None:
-    written = kill_at_random(forks, memory_path, 200)
+def test_random_moments_long(memory_path: Path, figure: Figure) -> None:
+    written = kill_at_random(memory_path, 200)
     figure(
         "`kill -9` of a bare journal's writer at random moments",
         "200 kills: no row lost, none twice",
@@ -66,25 +72,25 @@ def test_random_moments_long(forks: Forking, memory_path: Path, figure: Figure) 
     )
 
 
-def writes_of_script(forks: Forking, directory: Path) -> Counter[str]:
+def writes_of_script(directory: Path) -> Counter[str]:
     """How often the script makes each system call that changes a file, when nothing stops it."""
     directory.mkdir()
     log = directory / "strace"
-    child = forks.child("scripted", directory)
+    child = forked(scripted, directory)
     with traced(child, "-o", str(log), "-e", f"trace={','.join(WRITES)}"):
         assert child.run() == 0
     return Counter(re.findall(r"^\d+ +(\w+)\(", log.read_text(), re.MULTILINE))
 
 
-def kill_at_writes(forks: Forking, directory: Path, share: int) -> int:
+def kill_at_writes(directory: Path, share: int) -> int:
     """Kill the script at every `share`-th of its writes, and return at how many."""
-    writes = writes_of_script(forks, directory / "whole")
+    writes = writes_of_script(directory / "whole")
     assert_recovers(directory / "whole", STOP, STOP)
     points = [(call, n) for call in WRITES for n in range(1, writes[call] + 1)]
     for call, n in points[::share]:
         place = directory / f"{call}-{n}"
         place.mkdir()
-        child = forks.child("scripted", place)
+        child = forked(scripted, place)
         with traced(child, "-e", f"inject={call}:signal=SIGKILL:when={n}", "-e", f"trace={call}"):
             assert child.run() == -9
         assert_recovers(place, acknowledged(place), STOP)
@@ -93,14 +99,14 @@ def kill_at_writes(forks: Forking, directory: Path, share: int) -> int:
 
 
 @needs_strace
-def test_every_write(forks: Forking, memory_path: Path) -> None:
-    assert kill_at_writes(forks, memory_path, 8) > 20
+def test_every_write(memory_path: Path) -> None:
+    assert kill_at_writes(memory_path, 8) > 20
 
 
 @needs_strace
 @pytest.mark.soak
-def test_every_write_long(forks: Forking, memory_path: Path, figure: Figure) -> None:
-    points = kill_at_writes(forks, memory_path, 1)
+def test_every_write_long(memory_path: Path, figure: Figure) -> None:
+    points = kill_at_writes(memory_path, 1)
     figure(
         "`kill -9` of a bare journal's writer at each system call that writes",
         "every point recovers",

@@ -1,14 +1,14 @@
 """One process a directory."""
 
 import os
-import time
 from pathlib import Path
 
 import pytest
 
 from nonzero_service.journal.errors import LockedError
 from nonzero_service.journal.lock import DirectoryLock
-from service.journal.forking import Forking
+from service.journal.forking import forked, holding
+from waiting import until
 
 
 def test_a_second_lock_is_refused_and_names_the_holder(tmp_path: Path) -> None:
@@ -22,15 +22,15 @@ def test_a_second_lock_is_refused_and_names_the_holder(tmp_path: Path) -> None:
         DirectoryLock(tmp_path).release()
 
 
-def test_a_killed_holder_gives_the_directory_back(forks: Forking, tmp_path: Path) -> None:
-    holder = forks.child("holding", tmp_path)
-    holder.start()
-    while not (tmp_path / "held").exists():
-        time.sleep(0.001)
+def test_a_killed_holder_gives_the_directory_back(tmp_path: Path) -> None:
+    holder = forked(holding, tmp_path)
+    holder.go()
+    until(lambda: (tmp_path / "held").exists())
     with pytest.raises(LockedError) as caught:
         DirectoryLock(tmp_path)
     assert caught.value.pid == holder.pid
     holder.kill()
+    holder.wait()
     DirectoryLock(tmp_path).release()
 
 

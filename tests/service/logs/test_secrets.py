@@ -16,8 +16,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.conftest import SECONDS, ServiceProcess
+from service.conftest import FreshService
 from service.workers.processes import Connections, until_replaced, workers
+from waiting import SECONDS, until
 
 TOKEN = "Zq7-token-that-nobody-may-read"
 UNKNOWN = "Zq7-token-that-nobody-knows"
@@ -65,8 +66,8 @@ if "nonzero_service" in " ".join(sys.orig_argv):
 """
 
 
-class Guarded(ServiceProcess):
-    """A service that knows one token, and whose processes have defects."""
+class Guarded(FreshService):
+    """A service that knows one token, and whose processes have defects, from their start."""
 
     def client(self) -> httpx.Client:
         headers = {"authorization": f"Bearer {TOKEN}"}
@@ -184,10 +185,7 @@ def text_of(service: Guarded) -> str:
 def check(service: Guarded, *events: str) -> None:
     """The log has these events, and no mark."""
     service.process.wait(SECONDS)
-    end = time.monotonic() + 10
-    while not all(event in text_of(service) for event in events):
-        assert time.monotonic() < end, text_of(service)
-        time.sleep(0.02)
+    until(lambda: all(event in text_of(service) for event in events), lambda: text_of(service))
     text = text_of(service)
     for mark in MARKS:
         assert mark not in text, text[max(0, text.find(mark) - 2000) :][:2500]

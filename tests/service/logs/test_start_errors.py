@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -17,7 +16,7 @@ import pytest
 
 from command_line import nonzero
 from nonzero_service.models.model_config import ModelConfig
-from service.faults.forked import Forking
+from service.conftest import Start
 
 ADDRESS = "the address cannot be listened on"
 MODELS = "the models cannot be opened"
@@ -159,27 +158,25 @@ def check(refused: Refused, lines: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize("prepare", CASES, ids=lambda case: case.__name__)
-def test_the_last_line_says_why(
-    services: Forking, tmp_path: Path, stack: ExitStack, prepare: Prepare
-) -> None:
+def test_the_last_line_says_why(serve: Start, tmp_path: Path, stack: ExitStack, prepare: Prepare) -> None:
     refused = prepare(tmp_path, stack)
     flags = iter(refused.flags)
     settings = {name.lstrip("-").replace("-", "_"): next(flags) for name in flags}
-    service = services.serve(Path(settings.pop("data_dir", tmp_path / "data")), **settings)
-    assert service.end(None) == 1
-    check(refused, service.log())
+    service = serve(Path(settings.pop("data_dir", tmp_path / "data")), **settings)
+    assert service.until_ended() == 1
+    check(refused, service.log)
 
 
-def test_a_lost_journal_is_named(services: Forking, tmp_path: Path) -> None:
-    first = services.serve(tmp_path / "data").until_ready()
+def test_a_lost_journal_is_named(serve: Start, tmp_path: Path) -> None:
+    first = serve(tmp_path / "data").until_ready()
     with first.client() as client:
         client.post("/v1/models/default/update", json={"features": {"a": 1}, "label": 1})
-    assert first.end(signal.SIGTERM) == 0
+    assert first.stop() == 0
     journal = tmp_path / "data/models/default/journal.sqlite"
     journal.unlink()
-    second = services.serve(tmp_path / "data")
-    assert second.end(None) == 1
-    check(Refused([], MODELS, f"{journal} is gone"), second.log())
+    second = serve(tmp_path / "data")
+    assert second.until_ended() == 1
+    check(Refused([], MODELS, f"{journal} is gone"), second.log)
 
 
 @pytest.mark.parametrize("form", ["json", "text"])

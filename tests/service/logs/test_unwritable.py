@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-import signal
-import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -18,10 +16,13 @@ import httpx
 import pytest
 
 from command_line import COMMAND
+from fork_server import fork_server
+from machine import listening_port
 from nonzero_service.models.verifying import verify
-from service.faults.forked import SECONDS, Forking
+from service.conftest import SERVE
 from service.faults.invariants import silent
 from service.writer.test_breaker import NDJSON, body, labelled_all, stream
+from waiting import SECONDS, until
 
 MODEL = "/v1/models/default"
 SETTINGS = {"bits": 12, "learning_rate": 0.1, "journal_retention": "all", "log_level": "debug"}
@@ -30,30 +31,21 @@ SETTINGS = {"bits": 12, "learning_rate": 0.1, "journal_retention": "all", "log_l
 class LoggingTo:
     """A service whose standard error is a file of that name, whatever that is."""
 
-    def __init__(self, services: Forking, log: Path, data_dir: Path, **settings: object) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
-        self._services = services
-        flags = {"data_dir": str(data_dir), "port": port, **SETTINGS, **settings}
-        self.pid = services.ask(do="fork", log=str(log), settings=flags)
-        services.ask(do="go", pid=self.pid)
-        self.ended = False
-        self.url = f"http://127.0.0.1:{port}"
+    def __init__(self, log: Path, data_dir: Path, **settings: object) -> None:
+        flags = {"data_dir": str(data_dir), "port": 0, **SETTINGS, **settings}
+        self.process = fork_server().fork(
+            "fork_server:run_program",
+            ["/dev/null", "/dev/null", log],
+            program=SERVE,
+            arguments=[json.dumps(flags)],
+        )
+        self.process.go()
+        self.url = f"http://127.0.0.1:{until(lambda: listening_port(self.process.pid))}"
         with self.client() as client:
-            end = time.monotonic() + SECONDS
-            while not _is_ready(client):
-                assert time.monotonic() < end
-                time.sleep(0.02)
+            until(lambda: _is_ready(client))
 
     def client(self) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=SECONDS, trust_env=False)
-
-    def end(self, sig: signal.Signals) -> int:
-        if self.ended:
-            return 0
-        self.ended = True
-        os.kill(self.pid, sig)
-        return self._services.ask(do="wait", pid=self.pid)
 
 
 def _is_ready(client: httpx.Client) -> bool:
@@ -66,16 +58,17 @@ Serve = Callable[..., LoggingTo]
 
 
 @pytest.fixture
-def serve(services: Forking, tmp_path: Path) -> Iterator[Serve]:
+def serve(tmp_path: Path) -> Iterator[Serve]:
     started: list[LoggingTo] = []
 
     def begin(log: Path, **settings: object) -> LoggingTo:
-        started.append(LoggingTo(services, log, tmp_path / "data", **settings))
+        started.append(LoggingTo(log, tmp_path / "data", **settings))
         return started[-1]
 
     yield begin
     for service in started:
-        service.end(signal.SIGKILL)
+        service.process.kill()
+        service.process.wait()
 
 
 class Log(NamedTuple):
@@ -125,19 +118,14 @@ def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Log]:
 
 def test_a_closed_standard_error_is_no_place_to_log_to(tmp_path: Path) -> None:
     """What is opened next has its number: lines of the log must not come into a file of the data."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    flags = ["--data-dir", str(tmp_path / "data"), "--bits", "8", "--log-level", "debug", "--port", str(port)]
+    flags = ["--data-dir", str(tmp_path / "data"), "--bits", "8", "--log-level", "debug", "--port", "0"]
     command = ["bash", "-c", 'exec "$@" 2>&-', "bash", *COMMAND, "serve", *flags]
     with ExitStack() as stack:
         process = stack.enter_context(subprocess.Popen(command))
         stack.callback(process.kill)
+        port = until(lambda: listening_port(process.pid))
         client = stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False))
-        end = time.monotonic() + SECONDS
-        while not _is_ready(client):
-            assert process.poll() is None
-            assert time.monotonic() < end
-            time.sleep(0.02)
+        until(lambda: process.poll() is not None or _is_ready(client))
         assert client.get("/nowhere").status_code == 404
         assert client.post(f"{MODEL}/update", json={"indices": [1], "label": 1}).status_code == 200
         process.terminate()
@@ -173,17 +161,14 @@ def test_what_is_answered_goes_on(serve: Serve, log: Log, tmp_path: Path, worker
         again = client.post(f"{MODEL}/update", content=trip, headers=keyed)
         assert again.status_code == 202
         assert again.json() == first.json() | {"replayed": 3000}
-        begun = time.monotonic()
         assert client.get("/healthz").status_code == 200
-        assert time.monotonic() - begun < 1
         resumed = client.post(f"{MODEL}/resume").json()
         assert (resumed["applied"], resumed["sequence"]) == (held, 15_000)
         lost = re.search(r"^nonzero_log_lines_dropped_total (\S+)$", client.get("/metrics").text, re.M)
         assert lost is not None
         assert (float(lost[1]) > 100) is log.loses
-    begun = time.monotonic()
-    assert service.end(signal.SIGTERM) == 0
-    assert time.monotonic() - begun < 5
+    service.process.terminate()
+    assert service.process.wait(SECONDS) == 0
     assert verify(tmp_path / "data/models/default", silent).faults == []
 
     (tmp_path / "log").touch()
@@ -191,5 +176,6 @@ def test_what_is_answered_goes_on(serve: Serve, log: Log, tmp_path: Path, worker
     with service.client() as client:
         assert client.get(MODEL).json()["sequence"] == 15_000
         assert client.post(f"{MODEL}/update", content=trip, headers=keyed).json()["replayed"] == 3000
-    assert service.end(signal.SIGTERM) == 0
+    service.process.terminate()
+    assert service.process.wait(SECONDS) == 0
     assert "ready" in (tmp_path / "log").read_text()

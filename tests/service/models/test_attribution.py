@@ -22,6 +22,7 @@ from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
 from nonzero_service.writer.learner import ModelLearner
 from nonzero_service.writer.work import StreamState, until_ended
+from waiting import SECONDS, until_in_loop
 
 
 def no_failure(error: Exception) -> None:
@@ -43,7 +44,7 @@ def test_a_label_that_was_left_may_be_sent_again(tmp_path: Path) -> None:
                 await asyncio.sleep(0 if turns < 6 else 0.0005)
             left.cancel()
             await asyncio.gather(left, return_exceptions=True)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(SECONDS):
                 again = await served.attribution.label([str(turns)], [1])
             assert again.verdicts[0] in ("joined", "duplicate")
         assert served.model.examples == 12
@@ -73,7 +74,7 @@ def test_an_update_that_was_left_may_be_sent_again(tmp_path: Path) -> None:
                 await asyncio.sleep(0 if turns < 6 else 0.0005)
             left.cancel()
             await asyncio.gather(left, return_exceptions=True)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(SECONDS):
                 again = await update(served, batch)
             assert list(again.verdicts) in (["joined"], ["duplicate"])
         assert served.model.examples == 12
@@ -147,9 +148,8 @@ def test_windows_end_though_a_look_at_them_failed(
         served.keeper.keep(batch, served.model.predict(batch))
         with monkeypatch.context() as patched:
             patched.setattr(kind, method, lambda self, *args, **named: once(self, *args, **named))
-            async with asyncio.timeout(5):
-                while not failed or served.model.examples < 2:
-                    await asyncio.sleep(0.005)
+            async with asyncio.timeout(SECONDS):
+                await until_in_loop(lambda: failed and served.model.examples == 2)
         assert served.attribution.impressions.pending == 0
         await models.close()
         assert served.model.examples == 2
@@ -169,7 +169,7 @@ def test_what_fails_before_the_learner_has_it_is_given_back(
     """Whatever it is, and for labels as for windows that have ended."""
 
     async def run() -> None:
-        models = Models(Settings.load(data_dir=tmp_path, bits=8, attribution_seconds=1), no_failure)
+        models = Models(Settings.load(data_dir=tmp_path, bits=8), no_failure)
         await models.open()
         served = models.get("default")
         store = served.attribution.impressions
@@ -187,7 +187,8 @@ def test_what_fails_before_the_learner_has_it_is_given_back(
             if where == "submit":
                 with pytest.raises(RuntimeError):
                     await served.attribution.label(["late"], [1])
-            await asyncio.sleep(1.1)
+            clock = served.learner.journal.clock
+            clock.set(clock.now_ms() + 3_600_000)
             with pytest.raises(RuntimeError):
                 await served.windows.expire()
             assert failed.is_set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,67 +17,19 @@ from nonzero_service.journal.reader import JournalReader
 from nonzero_service.models.registry import Models
 from nonzero_service.models.verifying import verify
 from nonzero_service.settings import Settings
-from service.conftest import SERVE, ServiceProcess
+from service.conftest import Clocked
+from service.series import series
+from waiting import until
 
+Start = Callable[..., Clocked]
 PATH = "/v1/models/default"
-DAY = 24 * 3600
+HOUR = 3600
+DAY = 24 * HOUR
 APART = "the journal's clock and the machine's are apart"
-
-SKEWED = (
-    """
-import os, time
-from pathlib import Path
-right, place = time.time_ns, Path(os.environ["SKEW"])
-time.time_ns = lambda: right() + int(place.read_text()) * 10**9
-"""
-    + SERVE
-)
-
-
-class Skewed(ServiceProcess):
-    """A service on a machine whose clock is wrong by as many seconds as a file says."""
-
-    program = SKEWED
-
-    def __init__(self, place: Path, **settings: Any) -> None:
-        self.place = place
-        self.environment = {"SKEW": str(place / "skew")}
-        super().__init__(place / "data", bits=8, **settings)
-
-    def skew(self, seconds: int) -> None:
-        skew(self.place, seconds)
-
-    def alarms(self) -> list[dict[str, Any]]:
-        return [line for line in self.log if line.get("event") == APART]
-
-
-def skew(place: Path, seconds: int) -> None:
-    (place / "new").write_text(str(seconds))
-    (place / "new").replace(place / "skew")
-
-
-@pytest.fixture
-def running() -> Iterator[list[ServiceProcess]]:
-    started: list[ServiceProcess] = []
-    yield started
-    for one in started:
-        one.stop(signal.SIGKILL)
-
-
-def told(client: httpx.Client, name: str) -> float:
-    lines = client.get("/metrics").text.splitlines()
-    return float(next(line for line in lines if line.startswith(name + "{")).split()[-1])
 
 
 def ahead(client: httpx.Client) -> float:
-    return told(client, "nonzero_journal_clock_ahead_seconds")
-
-
-def until(true: Any, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    return series(client, "nonzero_journal_clock_ahead_seconds")
 
 
 def update(client: httpx.Client) -> None:
@@ -94,80 +46,76 @@ def last_ms(place: Path) -> int:
         return reader.tip.time_ms
 
 
-def test_rows_from_the_future(tmp_path: Path, running: list[ServiceProcess]) -> None:
-    skew(tmp_path, 400 * DAY)
-    wrong = Skewed(tmp_path, attribution_seconds=2)
-    running.append(wrong.until_ready())
+def test_rows_from_the_future(clocked: Start, tmp_path: Path) -> None:
+    wrong = clocked(400 * DAY, bits=8).until_ready()
     with wrong.client() as client:
         update(client)
         predict(client, "a")
     wrong.stop(signal.SIGKILL)
-    skew(tmp_path, 0)
 
-    right = Skewed(tmp_path, attribution_seconds=2)
-    running.append(right.until_ready())
+    right = clocked(bits=8).until_ready()
     with right.client() as client:
-        until(right.alarms)
-        assert right.alarms()[0]["level"] == "error"
-        assert right.alarms()[0]["ahead_seconds"] == pytest.approx(400 * DAY, abs=100)
-        assert f"POST {PATH}/clock" in right.alarms()[0]["way_out"]
+        alarm, *_ = until(lambda: right.lines(APART))
+        assert alarm["level"] == "error"
+        assert alarm["ahead_seconds"] == pytest.approx(400 * DAY, abs=100)
+        assert f"POST {PATH}/clock" in alarm["way_out"]
         assert ahead(client) == pytest.approx(400 * DAY, abs=100)
         predict(client, "b")
-        until(lambda: told(client, "nonzero_pending_labels") == 0)  # windows end all the same
+        right.clock.pass_by(HOUR)
+        until(lambda: series(client, "nonzero_pending_labels") == 0)  # windows end all the same
         predict(client, "c")
         done = client.post(f"{PATH}/clock")
         assert done.status_code == 200, done.text
-        assert done.json()["after_ms"] == pytest.approx(1000 * time.time(), abs=10_000)
+        assert done.json()["after_ms"] == pytest.approx(1000 * (time.time() + HOUR), abs=10_000)
         assert done.json()["before_ms"] - done.json()["after_ms"] == pytest.approx(400 * DAY * 1000, abs=1e5)
         assert ahead(client) == pytest.approx(0, abs=1)
         assert client.post(f"{PATH}/clock").status_code == 409
         predict(client, "d")
         assert client.post(f"{PATH}/labels", json={"id": "d", "label": 1}).status_code == 200
-        until(lambda: told(client, "nonzero_pending_labels") == 0)
+        right.clock.pass_by(HOUR)
+        until(lambda: series(client, "nonzero_pending_labels") == 0)
         late = client.post(f"{PATH}/labels", json={"id": "c", "label": 1})
         assert (late.status_code, late.json()["corrected"]) == (200, 1)
         assert client.get(PATH).json()["sequence"] == 1 + 2 + 1 + 1 + 1
-    assert len(right.alarms()) == 1
+    assert len(right.lines(APART)) == 1
     right.stop(signal.SIGKILL)
-    assert last_ms(tmp_path) == pytest.approx(1000 * time.time(), abs=20_000)
+    assert last_ms(tmp_path) == pytest.approx(1000 * (time.time() + 2 * HOUR), abs=20_000)
     assert verify(tmp_path / "data" / "models" / "default", lambda *_: None).faults == []
 
-    again = Skewed(tmp_path, attribution_seconds=2)
-    running.append(again.until_ready())
+    again = clocked(2 * HOUR, bits=8).until_ready()
     with again.client() as client:
         predict(client, "e")
-        until(lambda: told(client, "nonzero_pending_labels") == 0)
-    assert not again.alarms()
+        again.clock.pass_by(HOUR)
+        until(lambda: series(client, "nonzero_pending_labels") == 0)
+    assert not again.lines(APART)
 
 
-def test_a_clock_that_leaps_and_goes_back(tmp_path: Path, running: list[ServiceProcess]) -> None:
-    skew(tmp_path, 0)
-    service = Skewed(tmp_path)
-    running.append(service.until_ready())
+def test_a_clock_that_leaps_and_goes_back(clocked: Start, tmp_path: Path) -> None:
+    service = clocked(bits=8).until_ready()
     with service.client() as client:
         predict(client, "a")
         update(client)
-        service.skew(5)
+        service.clock.turn(40)
         update(client)
-        assert ahead(client) == pytest.approx(0, abs=0.5), "a step of seconds is followed"
-        service.skew(0)
-        assert ahead(client) == pytest.approx(5, abs=2), "and waited for"
-        service.skew(400 * DAY)
-        until(service.alarms)
+        assert ahead(client) == pytest.approx(0, abs=0.5), "a step of less than a minute is followed"
+        service.clock.turn(0)
+        assert ahead(client) == pytest.approx(40, abs=20), "and waited for"
+        service.clock.turn(400 * DAY)
+        until(lambda: service.lines(APART))
         update(client)
-        assert ahead(client) == pytest.approx(-400 * DAY, abs=20)
-        assert last_ms(tmp_path) == pytest.approx(1000 * time.time(), abs=20_000)
-        time.sleep(1.2)
-        assert told(client, "nonzero_pending_labels") == 1, "no window ended"
-        service.skew(-3 * DAY)
+        assert ahead(client) == pytest.approx(-400 * DAY, abs=60)
+        assert last_ms(tmp_path) == pytest.approx(1000 * time.time(), abs=60_000)
+        service.until_looked()
+        assert series(client, "nonzero_pending_labels") == 1, "no window ended"
+        service.clock.turn(-3 * DAY)
         update(client)
-        assert ahead(client) == pytest.approx(3 * DAY, abs=20)
+        assert ahead(client) == pytest.approx(3 * DAY, abs=60)
         assert client.post(f"{PATH}/clock").status_code == 200
         assert last_ms(tmp_path) == pytest.approx(1000 * (time.time() - 3 * DAY), abs=20_000)
-        service.skew(400 * DAY)
+        service.clock.turn(400 * DAY)
         done = client.post(f"{PATH}/clock").json()  # somebody says that it is right
         assert done["after_ms"] - done["before_ms"] == pytest.approx(403 * DAY * 1000, abs=1e5)
-        until(lambda: told(client, "nonzero_pending_labels") == 0)
+        until(lambda: series(client, "nonzero_pending_labels") == 0)
 
 
 def test_a_start_long_after_the_last_row_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from nonzero import Batch, LogisticRegression
 from nonzero_service.models.field_watch import FieldWatch
 from service.conftest import ServiceProcess
+from waiting import until
 
 NDJSON = {"content-type": "application/x-ndjson"}
 VW = {"content-type": "text/x-vw"}
@@ -30,12 +30,12 @@ def route(client: httpx.Client) -> Iterator[str]:
 
 def of_model(service: ServiceProcess, model: str, event: str, lines: int) -> list[dict[str, Any]]:
     """Return the lines of the log, once there are so many: a thread writes them, another reads them."""
-    deadline = time.monotonic() + 20
-    while True:
-        found = [one for one in list(service.log) if one.get("event") == event and one.get("model") == model]
-        if len(found) >= lines or time.monotonic() > deadline:
-            return found
-        time.sleep(0.02)
+
+    def found() -> list[dict[str, Any]]:
+        return [one for one in service.lines(event) if one.get("model") == model]
+
+    until(lambda: len(found()) >= lines)
+    return found()
 
 
 def exposed(client: httpx.Client, name: str, model: str) -> dict[str, float]:
@@ -132,9 +132,7 @@ def test_a_workers_conflicts_come_to_the_writer(start: Callable[..., ServiceProc
         with running.client() as client:
             assert client.post(f"{route}/predict", json={"features": {"bid": "x"}}).status_code == 422
     with running.client() as client:
-        end = time.monotonic() + 20
-        while exposed(client, "nonzero_schema_conflicts_total", "default") != {"bid": 60}:
-            assert time.monotonic() < end
+        until(lambda: exposed(client, "nonzero_schema_conflicts_total", "default") == {"bid": 60})
         assert client.get(f"{route}/metrics").json()["schema"]["conflicts"] == {"bid": 60}
     assert len(of_model(running, "default", CONFLICT, 1)) == 1
     assert running.stop() == 0

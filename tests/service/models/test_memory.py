@@ -4,33 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import time
 from pathlib import Path
 
+from machine import resident
 from nonzero import Batch
 from nonzero_service.models.registry import Models
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
+from waiting import until_in_loop
 
 MEGABYTES = 64
 """Of a table of eight lanes and 20 bits."""
 
 
-def resident() -> float:
+def held() -> float:
     """Return the memory of this process, in MiB."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+    return resident() / 2**20
 
 
 def no_failure(error: Exception) -> None:
     raise AssertionError(error)
 
 
-async def falls_to(megabytes: float) -> bool:
-    """Wait a moment, until the threads have let go too."""
-    end = time.monotonic() + 2
-    while resident() > megabytes and time.monotonic() < end:
-        await asyncio.sleep(0.02)
-    return resident() <= megabytes
+async def until_it_falls_to(megabytes: float) -> None:
+    """Wait until the threads have let go too."""
+    await until_in_loop(lambda: held() <= megabytes, held)
 
 
 async def learn(served: ServedModel, name: str) -> None:
@@ -43,17 +41,17 @@ def test_of_a_model_and_of_a_snapshot(tmp_path: Path) -> None:
     async def run() -> None:
         models = Models(Settings.load(data_dir=tmp_path, bits=8), no_failure)
         await models.open()
-        before = resident()
+        before = held()
         served = await models.create("large", bits=20)
-        with_it = resident()
+        with_it = held()
         assert with_it > before + 0.95 * MEGABYTES
         for name in ("b", "c"):
             await learn(served, name)
             await served.snapshots.take()
-        assert await falls_to(with_it + 0.25 * MEGABYTES)
+        await until_it_falls_to(with_it + 0.25 * MEGABYTES)
         del served
         await models.delete("large")
-        assert await falls_to(before + 0.25 * MEGABYTES)
+        await until_it_falls_to(before + 0.25 * MEGABYTES)
         await models.close()
 
     gc.collect()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from nonzero import LogisticRegression
 from nonzero_service.journal.reader import JournalReader
 from nonzero_service.journal.snapshots import SnapshotFolder
+from waiting import until
 
 Start = Callable[..., Any]
 PATH = "/v1/models/default"
@@ -24,13 +24,6 @@ def update(client: httpx.Client, n: int, seed: int = 0) -> None:
     assert client.post(f"{PATH}/update", json={"examples": rows}).status_code == 200
 
 
-def until(true: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 def has_snapshot(directory: Path, position: int) -> bool:
     return any(snapshot.position == position for snapshot in SnapshotFolder(directory / "snapshots").all())
 
@@ -39,10 +32,10 @@ def has_snapshot(directory: Path, position: int) -> bool:
     "due", [{"snapshot_seconds": 0.5}, {"snapshot_bytes": 1024}], ids=["by time", "by size"]
 )
 def test_they_are_taken_when_due_and_the_journal_is_pruned(
-    start: Start, tmp_path: Path, due: dict[str, Any]
+    clocked: Start, start: Start, tmp_path: Path, due: dict[str, Any]
 ) -> None:
     directory = tmp_path / "data" / "models" / "default"
-    running = start(bits=8, **due).until_ready()
+    running = clocked(bits=8, **due).until_ready()
     with running.client() as client:
         for seed in range(3):
             update(client, 300, seed)
@@ -51,8 +44,7 @@ def test_they_are_taken_when_due_and_the_journal_is_pruned(
             until(lambda: reader.base.position > 1)
             assert reader.base.position <= SnapshotFolder(directory / "snapshots").all()[1].position
         examples = client.get(PATH).json()["sequence"]
-    running.process.kill()
-    running.process.wait()
+    running.kill()
     with start(tmp_path / "data", bits=8).until_ready().client() as client:
         assert client.get(PATH).json()["sequence"] == examples == 900
 
@@ -94,19 +86,19 @@ def test_a_trained_file_starts_the_default_model(start: Start, tmp_path: Path) -
     with first.client() as client:
         assert client.get(PATH).json()["sequence"] == 1
         update(client, 5)
-    first.process.kill()
-    first.process.wait()
+    first.kill()
     with start(tmp_path / "data", import_file=str(tmp_path / "trained")).until_ready().client() as client:
         assert client.get(PATH).json()["sequence"] == 6
 
 
-def test_one_that_fails_is_not_tried_again_at_once(start: Start, tmp_path: Path) -> None:
+def test_one_that_fails_is_not_tried_again_at_once(clocked: Start, tmp_path: Path) -> None:
     directory = tmp_path / "data" / "models" / "default"
-    running = start(bits=8, snapshot_bytes=1024).until_ready()
+    running = clocked(bits=8, snapshot_bytes=1024).until_ready()
     (directory / "snapshots").rmdir()
     (directory / "snapshots").write_text("in the way")
     with running.client() as client:
         update(client, 300)
-        until(lambda: any(line.get("event") == "no snapshot could be taken" for line in running.log))
-        time.sleep(3)
-    assert sum(line.get("event") == "no snapshot could be taken" for line in running.log) == 1
+        until(lambda: running.lines("no snapshot could be taken"))
+        running.until_looked(times=20)  # as often, and by the same event loop
+    assert running.stop() == 0
+    assert len(running.lines("no snapshot could be taken")) == 1

@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from waiting import SECONDS
+
 TOKENS = {
     "predict": "a-token-for-predict",
     "impress": "a-token-for-impress",
@@ -18,9 +20,6 @@ TOKENS = {
 
 AUTHORIZED = f"host: x\r\nauthorization: Bearer {TOKENS['predict,update']}\r\n".encode()
 """Lines that nearly every request has."""
-
-SECONDS = 10.0
-"""So long a hostile client may hold a connection."""
 
 
 @dataclass
@@ -47,7 +46,7 @@ def connect(port: int) -> socket.socket:
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """Return what comes until the other side ends, within ten seconds; a reset is an end too."""
+    """Return what comes until the other side ends, a reset is an end too."""
     received = b""
     end = time.monotonic() + SECONDS
     try:
@@ -56,6 +55,16 @@ def read_all(connection: socket.socket) -> bytes:
             assert time.monotonic() < end, f"still open after {SECONDS} seconds: {received!r}"
     except ConnectionError:
         pass
+    return received
+
+
+def read_until(connection: socket.socket, end: bytes) -> bytes:
+    """Return what comes up to and with some bytes; what comes with them may follow."""
+    received = b""
+    while end not in received:
+        data = connection.recv(65536)
+        assert data, received
+        received += data
     return received
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from machine import free_port, listening_port
 from service.conftest import ServiceProcess
-from service.safety.raw import AUTHORIZED, ask, connect, read_all
+from service.safety.raw import AUTHORIZED, ask, connect, read_all, read_until
 from service.safety.test_heads import BODY, CHUNKED, CHUNKS, GET, POST, REFUSED, SIZED
+from waiting import until
 
 CONFIGURATION = """
 daemon off;
@@ -47,11 +47,6 @@ http {{
 """
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
 def install() -> str | None:
     """Return where nginx is; put it there where that is possible."""
     found = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
@@ -76,23 +71,11 @@ def nginx(narrow: ServiceProcess, tmp_path_factory: pytest.TempPathFactory) -> I
     configuration.write_text(CONFIGURATION.format(place=place, service=narrow.port, port=port))
     with subprocess.Popen([program, "-p", str(place), "-c", str(configuration)]) as process:
         try:
-            wait_until_open(port, process, place)
+            until(lambda: process.poll() is not None or listening_port(process.pid))
+            assert process.poll() is None, (place / "error.log").read_text()
             yield port
         finally:
             process.terminate()
-
-
-def wait_until_open(port: int, process: subprocess.Popen[bytes], place: Path) -> None:
-    end = time.monotonic() + 10
-    while time.monotonic() < end:
-        assert process.poll() is None, (place / "error.log").read_text()
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise AssertionError("nginx does not listen")
 
 
 def stranger(port: int, number: int) -> None:
@@ -132,7 +115,7 @@ def test_a_refused_body_is_not_read_as_a_request(nginx: int, framing: bytes) -> 
             connection.sendall(head + smuggled)
             time.sleep(0.05)
             connection.sendall(smuggled)
-            assert b" 404 " in connection.recv(65536).partition(b"\r\n")[0]
+            assert b" 404 " in read_until(connection, b"\r\n").partition(b"\r\n")[0]
         stranger(nginx, number)
     [answer] = ask(nginx, POST + b"connection: close\r\n" + framing)
     assert answer.status == 200
@@ -145,8 +128,7 @@ def test_an_offer_that_it_passes_on_is_not_taken_up(nginx: int, framing: bytes) 
     for number in range(5):
         with connect(nginx) as connection:
             connection.sendall(POST + offer + framing)
-            received = connection.recv(65536)
-            assert b" 200 " in received.partition(b"\r\n")[0]
+            assert b" 200 " in read_until(connection, b"\r\n").partition(b"\r\n")[0]
         stranger(nginx, number)
 
 
@@ -171,9 +153,7 @@ def test_streams_go_through_it_as_they_come(nginx: int) -> None:
     chunk = b"%x\r\n%b\r\n" % (len(line), line)
     with connect(nginx) as connection:
         connection.sendall(head + chunk)
-        received = connection.recv(65536)
-        while b"probability" not in received:
-            received += connection.recv(65536)
+        received = read_until(connection, b"probability")
         connection.sendall(chunk + b"0\r\n\r\n")
         received += read_all(connection)
     assert received.count(b"probability") == 2

@@ -5,20 +5,21 @@ from __future__ import annotations
 import itertools
 import json
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
 
+from machine import open_files
 from nonzero_service.api.schemas.predictions import Predictions
-from service.conftest import ServiceProcess
+from service.conftest import Clocked
 from service.safety.raw import TOKENS
-from service.test_workers import value
+from service.series import series
 from service.workers.processes import Connections
+from waiting import SECONDS, until
 
 ROOT = Path(__file__).parent.parent.parent.parent
 PAGE = (ROOT / "docs/access.md").read_text()
@@ -30,8 +31,8 @@ PREDICTS = {"predict", "impress", "predict,update", "admin"}
 IMPRESSES = {"impress", "admin"}
 """The tokens that may."""
 
-WAIT = 1.2
-"""Windows are looked at twice a second."""
+HOUR = 3600
+"""A window."""
 
 Send = Callable[[httpx.Client, dict[str, str], dict[str, Any]], list[dict[str, Any]]]
 
@@ -40,27 +41,26 @@ def bearer(scope: str) -> dict[str, str]:
     return {"authorization": f"Bearer {TOKENS[scope]}"}
 
 
-class Guarded(ServiceProcess):
+class Guarded(Clocked):
     """A service with tokens, whose clients are the administrator's unless they say otherwise."""
 
     def __init__(self, place: Path, **settings: Any) -> None:
         tokens = place / "tokens"
         tokens.write_text("".join(f"{scope} {token}\n" for scope, token in TOKENS.items()))
         tokens.chmod(0o600)
-        super().__init__(place / "data", token_file=str(tokens), breaker="off", **settings)
+        super().__init__(place, token_file=str(tokens), breaker="off", **settings)
 
     def client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.url, headers=bearer("admin"), timeout=60, trust_env=False)
+        return httpx.Client(base_url=self.url, headers=bearer("admin"), timeout=SECONDS, trust_env=False)
 
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     """Two processes, so that a worker answers too."""
     running = Guarded(tmp_path_factory.mktemp("guarded"), workers=2, log_level="debug")
-    yield running.until_ready()  # type: ignore[misc]
+    yield running.until_ready()
     assert running.stop() == 0
-    failures = [line for line in running.log if line.get("level") in ("error", "critical")]
-    assert not failures, failures
+    assert not running.failures()
     assert not [line for line in running.log if any(token in str(line) for token in TOKENS.values())]
 
 
@@ -71,12 +71,23 @@ def processes(guarded: Guarded) -> Iterator[dict[str, httpx.Client]]:
 
 
 @pytest.fixture(scope="module")
-def ending(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """A client of a service whose windows end within WAIT seconds."""
-    running = Guarded(tmp_path_factory.mktemp("ending"), attribution_seconds=0.1).until_ready()
+def ending(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ending]:
+    """A service of which the ends of windows are waited for."""
+    running = Guarded(tmp_path_factory.mktemp("ending")).until_ready()
     with running.client() as client:
-        yield client
+        yield Ending(running, client)
     assert running.stop() == 0
+
+
+class Ending(NamedTuple):
+    """A service, and a client of it."""
+
+    service: Guarded
+    client: httpx.Client
+
+    def end_windows(self) -> None:
+        self.service.clock.pass_by(HOUR)
+        self.service.until_looked()
 
 
 @pytest.fixture(params=["writer", "worker"])
@@ -165,9 +176,10 @@ def test_what_a_worker_passes_on_teaches_no_more(
 ) -> None:
     """A worker passes on what it has no model for: here one that is made before the body comes."""
     path, mark = f"/v1/models/late-{scope.replace(',', '-')}", fresh()
+    before = open_files(guarded.pid)
 
     def body() -> Iterator[bytes]:
-        time.sleep(0.2)
+        until(lambda: open_files(guarded.pid) > before)  # the worker has handed it over
         made = processes["writer"].put(path, json={"bits": 8, "learning_rate": 0.1})
         assert made.status_code == 201
         yield json.dumps({"features": {"a": 1}, "id": mark}).encode()
@@ -179,7 +191,7 @@ def test_what_a_worker_passes_on_teaches_no_more(
     labelled = processes["writer"].post(f"{path}/labels", json={"id": mark, "label": 1})
     assert labelled.status_code == (200 if scope in IMPRESSES else 404)
     assert processes["writer"].delete(path).status_code == 204
-    [said] = [line for line in guarded.log if line.get("request_id") == mark]
+    [said] = until(lambda: [line for line in guarded.log if line.get("request_id") == mark])
     assert "worker" not in said
 
 
@@ -224,21 +236,19 @@ def takes_ids(client: httpx.Client, scope: str) -> bool:
     return bool(explained["contributions"][0]["weight"] == 0)
 
 
-def grows(client: httpx.Client, act: Callable[[], object], seconds: float = 0) -> bool:
-    """Whether the model learns from something; `seconds`: whether it does by and by."""
+def grows(client: httpx.Client, act: Callable[[], object]) -> bool:
+    """Whether the model learns from something."""
     before = client.get(MODEL).json()["sequence"]
     act()
-    until = time.monotonic() + seconds
-    while client.get(MODEL).json()["sequence"] == before:
-        if time.monotonic() >= until:
-            return False
-        time.sleep(0.02)
-    return True
+    return bool(client.get(MODEL).json()["sequence"] > before)
 
 
-def teaches_negatives(client: httpx.Client, scope: str) -> bool:
-    example = {"features": {"site": "news"}, "id": fresh()}
-    return grows(client, lambda: predict(client, scope, example), WAIT)
+def teaches_negatives(ending: Ending, scope: str) -> bool:
+    def act() -> None:
+        predict(ending.client, scope, {"features": {"site": "news"}, "id": fresh()})
+        ending.end_windows()
+
+    return grows(ending.client, act)
 
 
 def update(client: httpx.Client, scope: str, example: dict[str, Any]) -> None:
@@ -268,8 +278,9 @@ def gives_weights(client: httpx.Client, scope: str) -> bool:
     return bool(after > before)
 
 
-def shows_names(client: httpx.Client, scope: str) -> bool:
+def shows_names(ending: Ending, scope: str) -> bool:
     """Names are saved with the model; each of its first requests shows some."""
+    client = ending.client
     name = f"field-{scope}-{fresh()}"
     for send in DOORS:
         with suppress(AssertionError):  # that it is refused
@@ -300,7 +311,7 @@ def saves(client: httpx.Client, scope: str) -> bool:
     return asks(client, scope, ("POST", f"{MODEL}/snapshots"), ("GET", f"{MODEL}/snapshots/latest"))
 
 
-PROBES: dict[str, Callable[[httpx.Client, str], bool]] = {
+PROBES: dict[str, Callable[[Any, str], bool]] = {
     "reads probabilities and how sure they are": reads_probabilities,
     "reads what a prediction is made of (`explain`)": reads_parts,
     "reads models, metrics and the diagnosis": reads_figures,
@@ -343,9 +354,7 @@ def test_a_scope_has_the_effects_that_the_table_gives_it(
 
 @pytest.mark.parametrize("scope", TOKENS)
 @pytest.mark.parametrize("effect", [effect for effect, probe in PROBES.items() if probe in IN_THE_END])
-def test_a_scope_has_the_effects_of_the_table_that_come_late(
-    ending: httpx.Client, scope: str, effect: str
-) -> None:
+def test_a_scope_has_the_effects_of_the_table_that_come_late(ending: Ending, scope: str, effect: str) -> None:
     assert PROBES[effect](ending, scope) == expected(effect, scope)
 
 
@@ -355,12 +364,12 @@ def test_what_is_refused_is_counted_and_said_once_of_each_token(
     """The counts of all processes are told together; the log names the token without giving it away."""
     name = 'nonzero_impressions_total{model="default",outcome="refused"}'
     client = processes["writer"]
-    before = value(client.get("/metrics").text, name)
+    before = series(client, name)
     for one_client in processes.values():
         for _ in range(3):
             one(one_client, bearer("predict"), {"features": {"site": "news"}, "id": fresh()})
-    assert value(client.get("/metrics").text, name) == before + 6
-    said = [line for line in guarded.log if line["event"] == "predictions with an id were not kept"]
+    assert series(client, name) == before + 6
+    said = guarded.lines("predictions with an id were not kept")
     line = [*TOKENS].index("predict") + 1
     mine = [each for each in said if each["token"].startswith(f"line {line},")]
     assert sorted(each.get("worker", 0) for each in mine) == [0, 1]
@@ -370,24 +379,25 @@ def test_what_is_refused_is_counted_and_said_once_of_each_token(
 # -- what is left behind by all that a token for predict may send ------------------------------------------
 
 
-def test_a_token_for_predict_changes_nothing(ending: httpx.Client) -> None:
+def test_a_token_for_predict_changes_nothing(ending: Ending) -> None:
     """Neither at once nor when windows end: what is saved of the model stays as it was, to the bit."""
-    update(ending, "admin", {"features": {"site": "news"}})
-    time.sleep(WAIT)  # until the windows of other tests' impressions have ended
+    client = ending.client
+    update(client, "admin", {"features": {"site": "news"}})
+    ending.end_windows()  # those of other tests' impressions
 
     def state() -> tuple[bytes, object, object]:
-        ending.post(f"{MODEL}/snapshots")
-        figures, diagnosis = (ending.get(f"{MODEL}/{what}").json() for what in ("metrics", "diagnosis"))
+        client.post(f"{MODEL}/snapshots")
+        figures, diagnosis = (client.get(f"{MODEL}/{what}").json() for what in ("metrics", "diagnosis"))
         for told in (figures, diagnosis):
             told.pop("schema")  # what came in another kind than its field is counted, whoever sent it
-        return ending.get(f"{MODEL}/snapshots/latest").content, figures, diagnosis
+        return client.get(f"{MODEL}/snapshots/latest").content, figures, diagnosis
 
     before = state()
     for send in DOORS:
         example = {"features": {"site": "news", send.__name__: "x"}, "id": fresh(), "weight": 1e6}
-        send(ending, bearer("predict"), example)
-    reads_parts(ending, "predict")
-    time.sleep(WAIT)
+        send(client, bearer("predict"), example)
+    reads_parts(client, "predict")
+    ending.end_windows()
     assert state() == before
     assert teaches_negatives(ending, "impress")
     assert state() != before

@@ -11,18 +11,22 @@ import socket
 import struct
 import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import httpx
 import pytest
 
+from machine import computed, resident
 from nonzero_service.http.admission import Capacity
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
 from service.conftest import ServiceProcess
-from service.safety.raw import AUTHORIZED, Answer, answers, ask, connect, read_all
+from service.safety.raw import AUTHORIZED, Answer, answers, ask, connect, read_all, read_until
+from service.series import series
+from waiting import until
 
 BODY = b'{"features": {"site": "news", "bid": 0.5}, "label": 1}'
 HEAD = b"content-type: application/json\r\ncontent-length: %d\r\n" % len(BODY) + AUTHORIZED
@@ -31,23 +35,13 @@ HOW_IT_IS = [
     for path in (b"healthz", b"metrics")
 ]
 STREAM = b"POST /v1/models/default/update HTTP/1.1\r\ncontent-type: text/x-vw\r\n" + AUTHORIZED
-OPEN = STREAM + b"content-length: 600\r\n\r\n"
+CHUNKED = b"transfer-encoding: chunked\r\n\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
+GONE = 'nonzero_requests_total{method="POST",route="/v1/models/{model}/update",status="499"}'
 
 
 def request(action: str) -> bytes:
     return f"POST /v1/models/default/{action} HTTP/1.1\r\n".encode() + HEAD + b"\r\n" + BODY
-
-
-def cpu(service: ServiceProcess) -> float:
-    """Return the seconds that the service has computed, by all its threads."""
-    tasks = Path(f"/proc/{service.process.pid}/task").glob("*/schedstat")
-    return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
-
-
-def memory(service: ServiceProcess) -> float:
-    """Return the memory that the service holds, in MB."""
-    lines = Path(f"/proc/{service.process.pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
 
 
 @dataclass
@@ -64,9 +58,9 @@ class Load:
 
     def run(self, seconds: float) -> float:
         """Load the service for a while; return how many requests were done in a second of computing."""
-        begun = cpu(self.service)
+        begun = computed(self.service.pid)
         asyncio.run(self._run(seconds))
-        self.computed = cpu(self.service) - begun
+        self.computed = computed(self.service.pid) - begun
         return self.done / self.computed
 
     async def _run(self, seconds: float) -> None:
@@ -100,13 +94,13 @@ def test_three_times_the_capacity(narrow: ServiceProcess, action: str) -> None:
             waits.append(tuple(map(waited, HOW_IT_IS)))
 
     def waited(question: bytes) -> float:
-        at, begun = time.perf_counter(), cpu(narrow)
+        at, begun = time.perf_counter(), computed(narrow.pid)
         [answer] = ask(narrow.port, question)
         assert answer.status == 200
-        return min(time.perf_counter() - at, cpu(narrow) - begun)
+        return min(time.perf_counter() - at, computed(narrow.pid) - begun)
 
     Load(narrow, action, 12).run(0.2)
-    held = memory(narrow)
+    held = resident(narrow.pid)
     asking = threading.Thread(target=ask_how_it_is)
     asking.start()
     capacities, goodputs = [], []
@@ -123,7 +117,7 @@ def test_three_times_the_capacity(narrow: ServiceProcess, action: str) -> None:
     assert max(goodputs) > 0.8 * sorted(capacities)[1], (goodputs, capacities)
     for each in zip(*waits, strict=True):
         assert sorted(each)[int(0.9 * len(each))] < 0.1, waits
-    assert memory(narrow) < held + 16
+    assert resident(narrow.pid) < held + (16 << 20)
 
 
 def test_updates_leave_room_for_predictions(narrow: ServiceProcess) -> None:
@@ -131,8 +125,9 @@ def test_updates_leave_room_for_predictions(narrow: ServiceProcess) -> None:
     with ExitStack() as stack:
         updates = [stack.enter_context(connect(narrow.port)) for _ in range(12)]
         for update in updates:
-            update.sendall(OPEN)
-        wait_for(narrow, 12)
+            update.sendall(STREAM + CHUNKED)
+        stack.enter_context(dripping(updates))
+        until(lambda: are_too_many(narrow))
         [refused] = ask(narrow.port, STREAM + b"content-length: 2000000\r\n\r\n")
         assert refused.problem()["status"] == 503
         assert refused.headers["retry-after"] == "1"
@@ -141,20 +136,35 @@ def test_updates_leave_room_for_predictions(narrow: ServiceProcess) -> None:
         )
         assert predicted.status == 200
         for update in updates:
-            update.sendall(b"1 | a\n" * 100)
+            update.sendall(LAST_CHUNK)
         for update in updates:
             assert update.recv(4096).startswith(b"HTTP/1.1 200")
 
 
-def wait_for(service: ServiceProcess, updates: int) -> None:
-    """Wait until so many updates are in flight."""
-    end = time.monotonic() + 0.8
-    while time.monotonic() < end:
-        time.sleep(0.05)
-        refused = ask(service.port, STREAM + b"connection: close\r\ncontent-length: 6\r\n\r\n1 | a\n")
-        if refused[0].status == 503:
-            return
-    raise AssertionError(f"{updates} updates are not in flight")
+@contextmanager
+def dripping(updates: list[socket.socket], lines: bytes = b"1 | a\n" * 100) -> Iterator[None]:
+    """Keep streams going, so that none is given up for its silence."""
+    chunk = b"%x\r\n%b\r\n" % (len(lines), lines)
+    ended = threading.Event()
+
+    def drip() -> None:
+        while not ended.wait(0.1):
+            for update in updates:
+                update.sendall(chunk)
+
+    with ThreadPoolExecutor() as threads:
+        dripped = threads.submit(drip)
+        try:
+            yield
+        finally:
+            ended.set()
+        dripped.result()
+
+
+def are_too_many(service: ServiceProcess) -> bool:
+    """Whether one more update is refused."""
+    [answer] = ask(service.port, STREAM + b"connection: close\r\ncontent-length: 6\r\n\r\n1 | a\n")
+    return answer.status == 503
 
 
 @pytest.mark.parametrize("reset", [True, False])
@@ -165,42 +175,50 @@ def test_who_has_gone_costs_nothing_more(narrow: ServiceProcess, reset: bool) ->
         client.headers["authorization"] = "Bearer a-token-for-both"
 
         def gone() -> float:
-            lines = client.get("/metrics").text.splitlines()
-            return sum(float(line.split()[-1]) for line in lines if 'update",status="499"' in line)
+            return series(client, GONE)
 
-        before = gone()
-        with connect(narrow.port) as first:
-            first.sendall(STREAM + key + b"content-length: 60000\r\n\r\n")
-            time.sleep(0.1)
+        def learned() -> int:
+            return int(client.get("/v1/models/default").json()["sequence"])
+
+        def leave() -> bool:
+            """Send an update with the same key, and go. A reset may come before it was read."""
             with connect(narrow.port) as second:
                 if reset:
                     second.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 second.sendall(STREAM + key + b"content-length: 6\r\n\r\n1 | a\n")
-                time.sleep(0.1)
-            end = time.monotonic() + (1 if reset else 5)
-            while gone() == before:
-                assert time.monotonic() < end, "it still waits"
-                first.sendall(b"1 | a\n" * 20)  # it goes on, and so the key is not free
-                time.sleep(0.1)
+                learned()  # in the meantime
+            return False
+
+        before, known = gone(), learned()
+        with connect(narrow.port) as first:
+            first.sendall(STREAM + key + CHUNKED)
+            with dripping([first]):  # it goes on, and so the key is not free
+                until(lambda: learned() > known)
+                leave()
+                until(lambda: gone() > before or (leave() if reset else False))
+            first.sendall(LAST_CHUNK)
+            assert read_until(first, b"\r\n\r\n").startswith(b"HTTP/1.1 200")
 
 
 def test_who_waits_and_has_not_gone_is_answered(narrow: ServiceProcess) -> None:
     """It has ended its own side, and is asked whether it is there; it need not know what that says."""
-    key, body = b"idempotency-key: there\r\n", b"1 | a\n" * 1000
+    key, line = b"idempotency-key: there\r\n", b"1 | %b\n" % (b"a" * 200)
+    body = line * 200  # more than the first has sent when it goes
     head = STREAM + key + b"content-length: %d\r\n\r\n" % len(body)
     with connect(narrow.port) as second:
-        with connect(narrow.port) as first:
-            first.sendall(head)
-            time.sleep(0.1)
-            second.sendall(head + body)
-            second.shutdown(socket.SHUT_WR)
-            for n in range(13):  # longer than it takes to be asked twice
-                first.sendall(body[n * 60 : n * 60 + 60])
-                time.sleep(0.2)
+        with connect(narrow.port) as first, httpx.Client(base_url=narrow.url, trust_env=False) as client:
+            client.headers["authorization"] = "Bearer a-token-for-both"
+            known = client.get("/v1/models/default").json()["sequence"]
+            first.sendall(STREAM + key + CHUNKED)
+            with dripping([first], line):
+                until(lambda: client.get("/v1/models/default").json()["sequence"] > known)
+                second.sendall(head + body)
+                second.shutdown(socket.SHUT_WR)
+                asked = [read_until(second, b"\r\n\r\n") for _ in range(2)]
         received = read_all(second)
-    assert received.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 ")
+    assert asked == [b"HTTP/1.1 100 Continue\r\n\r\n"] * 2
     [answer] = answers(received)
-    assert (answer.status, json.loads(answer.body)["accepted"]) == (200, 1000)
+    assert (answer.status, json.loads(answer.body)["accepted"]) == (200, 200)
 
 
 def capacity_of(**settings: object) -> Capacity:

@@ -16,11 +16,13 @@ from typing import Any, Self
 
 import pytest
 
+from machine import has_ended
 from nonzero_service.models.verifying import verify
 from reporting import Figure
 from service.faults.invariants import silent
-from service.workers.processes import EXAMPLE, PREDICT, UPDATE, has_ended, until, workers
+from service.workers.processes import EXAMPLE, PREDICT, UPDATE, workers
 from service.workers.staged import Staged
+from waiting import until
 
 CLIENTS = 6
 BLOWS = 150

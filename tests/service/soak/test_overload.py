@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from machine import computed, resident
 from reporting import Figure
 from service.conftest import ServiceProcess
 from service.safety.raw import TOKENS, ask
-from service.safety.test_overload import HOW_IT_IS, cpu, memory
+from service.safety.test_overload import HOW_IT_IS
 
 WRK = Path(__file__).parents[3] / "bench" / "one_example.lua"
 MOST = 256
@@ -29,12 +30,12 @@ QUESTIONS = ("/healthz", "/metrics")
 
 
 @pytest.fixture
-def service(start: Callable[..., ServiceProcess], tmp_path: Path) -> ServiceProcess:
+def service(fresh: Callable[..., ServiceProcess], tmp_path: Path) -> ServiceProcess:
     tokens = tmp_path / "tokens"
     tokens.write_text("".join(f"{scope} {token}\n" for scope, token in TOKENS.items()))
     tokens.chmod(0o600)
     bounds = {"max_requests": MOST, "max_requests_per_client": MOST, "breaker": "off"}
-    return start(token_file=str(tokens), bits=22, **bounds).until_ready()
+    return fresh(token_file=str(tokens), bits=22, **bounds).until_ready()
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ class Load:
     def __init__(self, service: ServiceProcess, action: str, bodies: Path, connections: int) -> None:
         url = f"{service.url}/v1/models/default/{action}"
         command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}s", "--timeout", "30s", "-s", str(WRK)]
-        before = cpu(service)
+        before = computed(service.pid)
         said = subprocess.run(
             [*command, url, "--", str(bodies), TOKENS["admin"]], check=True, capture_output=True
         ).stdout
@@ -64,7 +65,7 @@ class Load:
         self.refused = found["refused"]
         done = found["requests"] - found["refused"]
         self.a_second = done / SECONDS
-        self.a_computed_second = done / (cpu(service) - before)
+        self.a_computed_second = done / (computed(service.pid) - before)
 
 
 @pytest.mark.soak
@@ -77,14 +78,14 @@ def test_three_times_the_capacity(service: ServiceProcess, bodies: Path, action:
     def ask_how_it_is() -> None:
         while not ended.wait(0.03):
             for found, question in zip(waits, HOW_IT_IS, strict=True):
-                at, begun = time.perf_counter(), cpu(service)
+                at, begun = time.perf_counter(), computed(service.pid)
                 [answer] = ask(service.port, question)
                 assert answer.status == 200
-                found.append((time.perf_counter() - at, cpu(service) - begun))
+                found.append((time.perf_counter() - at, computed(service.pid) - begun))
 
     most = MOST if action == "predict" else MOST * 3 // 4
     Load(service, action, bodies, most)
-    held = memory(service)
+    held = resident(service.pid)
     asking = threading.Thread(target=ask_how_it_is)
     peaks, loads = [], []
     for round_ in range(ROUNDS):
@@ -94,7 +95,7 @@ def test_three_times_the_capacity(service: ServiceProcess, bodies: Path, action:
         loads.append(Load(service, action, bodies, 3 * most))
     ended.set()
     asking.join()
-    grown = memory(service) - held
+    grown = (resident(service.pid) - held) / 2**20
     goodput = statistics.median(
         load.a_computed_second / peak.a_computed_second for peak, load in zip(peaks, loads, strict=True)
     )

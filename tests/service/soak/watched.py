@@ -45,6 +45,7 @@ class Watched(ServiceProcess):
     """Such a service; `in_use` is the file that it writes."""
 
     program = TELL + SERVE
+    fresh = True
 
     def __init__(self, data_dir: Path, in_use: Path, **settings: Any) -> None:
         self._in_use = in_use

@@ -5,15 +5,13 @@ from __future__ import annotations
 import http.client
 import json
 import threading
-import time
-from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Self
 
 import httpx
 
-from service.conftest import SECONDS, ServiceProcess
+from service.conftest import ServiceProcess
+from waiting import until
 
 __all__ = [
     "EXAMPLE",
@@ -21,30 +19,12 @@ __all__ = [
     "UPDATE",
     "Connections",
     "Load",
-    "has_ended",
-    "until",
     "until_replaced",
     "workers",
 ]
 
 PREDICT, UPDATE = "/v1/models/default/predict", "/v1/models/default/update"
 EXAMPLE = {"features": {"site": "news", "bid": 0.5}}
-
-
-def until(condition: Callable[[], object], seconds: float = SECONDS) -> None:
-    """Wait until something is so."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
-def has_ended(pid: int) -> bool:
-    """Whether a process is gone, or left only its exit status."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 def until_replaced(service: ServiceProcess, *pids: int) -> None:
@@ -54,8 +34,7 @@ def until_replaced(service: ServiceProcess, *pids: int) -> None:
 
 def workers(service: ServiceProcess) -> dict[int, int]:
     """The processes of a service's workers, the newest of each number."""
-    ready = [line for line in service.log if line.get("event") == "a worker is ready"]
-    return {line["worker"]: line["pid"] for line in ready}
+    return {line["worker"]: line["pid"] for line in service.lines("a worker is ready")}
 
 
 class Connections:
@@ -79,14 +58,9 @@ class Connections:
 
     def _answered(self, mark: str) -> int | None:
         """Which worker answered a request; None for the writer."""
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            for line in reversed(self.service.log):
-                if line.get("request_id") == mark:
-                    number: int | None = line.get("worker")
-                    return number
-            time.sleep(0.001)
-        raise AssertionError(f"no log line of the request {mark}")
+        line, *_ = until(lambda: [one for one in self.service.log if one.get("request_id") == mark])
+        number: int | None = line.get("worker")
+        return number
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
@@ -105,8 +79,7 @@ class Load:
     def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
-        while len(self.sequences) < 100:
-            time.sleep(0.01)
+        until(lambda: len(self.sequences) >= 100)
         return self
 
     def __exit__(self, *_: object) -> None:

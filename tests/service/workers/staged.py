@@ -16,9 +16,10 @@ from typing import Any, Final
 import httpx
 
 from service.conftest import SERVE, ServiceProcess
-from service.workers.processes import until, workers
+from service.workers.processes import workers
+from waiting import SECONDS, until
 
-__all__ = ["EVENTS", "REQUESTS", "STAGES", "WORDS", "Staged"]
+__all__ = ["EVENTS", "PATIENT", "REQUESTS", "STAGES", "WORDS", "Staged"]
 
 STAGES: Final = ("importing", "ordered", "warming", "mapping", "listening", "serving")
 EVENTS: Final = ("killed", "stopped", "failed")
@@ -26,6 +27,9 @@ WORDS: Final = ("garbled", "truncated", "oversized", "bare", "miscounted")
 """What a worker that serves may say that cannot be understood."""
 REQUESTS: Final = ("unreadable", "torn", "headless")
 """What a worker that serves may send over a connection of requests: it ends that connection alone."""
+
+PATIENT: Final = 100 * round(SECONDS)
+"""More ticks than a test waits for."""
 
 STATE: Final = re.compile(r'^nonzero_workers\{state="(\w+)"\} (\S+)$', re.MULTILINE)
 
@@ -178,12 +182,13 @@ class Staged(ServiceProcess):
         self.until_listening()
         until(lambda: not list(self.happening.iterdir()))
         until(lambda: self.states()["ready"] >= self.expected)
+        until(lambda: len(workers(self)) >= self.expected)  # what metrics say may come before the log's line
         return list(workers(self).values())
 
     def states(self) -> dict[str, float]:
         """How many workers the metrics say to be in each state."""
         with suppress(httpx.TransportError), self.client() as client:
-            return {
-                state: float(count) for state, count in STATE.findall(client.get("/metrics", timeout=5).text)
-            }
-        return {"ready": -1}  # who had the connection has ended
+            answer = client.get("/metrics", timeout=5)
+            if answer.status_code == 200:
+                return {state: float(count) for state, count in STATE.findall(answer.text)}
+        return {"ready": -1}  # who had the connection has ended, or could not ask the others

@@ -8,14 +8,15 @@ import resource
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from pathlib import Path
 
 import msgspec
 import pytest
 
+from machine import open_files
 from nonzero_service.errors import ChannelError
 from nonzero_service.workers.channel import LARGEST, Channel
 from nonzero_service.workers.messages import Connect, FromWorker, Pong, Ready
+from waiting import until_in_loop
 
 Check = Callable[["End"], Awaitable[None]]
 
@@ -31,32 +32,21 @@ class End:
             ours, FromWorker, lambda *heard: self.heard.append(heard), self.ended.append
         )
 
-    async def until(self, condition: Callable[[], object]) -> None:
-        for _ in range(1000):
-            if condition():
-                return
-            await asyncio.sleep(0.001)
-        raise AssertionError(self.heard, self.ended)
-
 
 def run(check: Check) -> None:
     """Check one end, and that as many descriptors are open afterwards as before."""
 
     async def checked() -> None:
-        before = descriptors()
+        before = open_files()
         end = End()
         try:
             await check(end)
         finally:
             end.channel.close()
             end.other.close()
-        assert descriptors() <= before  # those of earlier tests may be closed meanwhile
+        assert open_files() <= before  # those of earlier tests may be closed meanwhile
 
     asyncio.run(checked())
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def encoded(message: FromWorker) -> bytes:
@@ -71,7 +61,7 @@ def test_what_cannot_be_understood_ends_it(message: bytes, handed: int) -> None:
     async def check(end: End) -> None:
         end.other.send(encoded(Ready()))
         socket.send_fds(end.other, [message], [end.other.fileno()] * handed)
-        await end.until(lambda: end.ended)
+        await until_in_loop(lambda: end.ended)
         assert [type(message) for message, _ in end.heard] == [Ready]
         [error] = end.ended
         assert ("more than 65536" if len(message) > LARGEST else "understood") in str(error)

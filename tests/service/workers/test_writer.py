@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 
-from service.workers.processes import EXAMPLE, PREDICT, UPDATE, Connections, has_ended, until, workers
+from machine import has_ended, is_stopped
+from service.workers.processes import EXAMPLE, PREDICT, UPDATE, Connections, workers
 from service.workers.staged import Staged
+from waiting import until
 
 Start = Callable[..., Staged]
 LABELLED = EXAMPLE | {"label": 1}
@@ -44,27 +46,25 @@ def test_while_the_writer_is_stopped_workers_predict_and_refuse_the_rest(staged:
     with Connections(service) as [_, worker], Connections(service) as [_, other]:
         for pid in (service.process.pid, *pids.values()):  # a short stop is not noticed
             os.kill(pid, signal.SIGSTOP)
-            time.sleep(0.5)
+            until(lambda pid=pid: is_stopped(pid))  # type: ignore[misc]
             os.kill(pid, signal.SIGCONT)
             assert worker.post(UPDATE, json=LABELLED).status_code == 200
         assert not service.events("error", "warning")
         learned = worker.post(UPDATE, json=LABELLED).json()["sequence"]
         os.kill(service.process.pid, signal.SIGSTOP)
         # What was passed on waits until the writer has been silent for too long.
-        unknown = worker.post(UPDATE, json=LABELLED, headers={"idempotency-key": "k"}, timeout=60)
+        unknown = worker.post(UPDATE, json=LABELLED, headers={"idempotency-key": "k"})
         assert unknown.status_code == 503
         assert unknown.headers["retry-after"] == "1"
         assert unknown.headers["content-type"] == "application/problem+json"
         assert "Idempotency-Key" in unknown.json()["detail"]
         for n in range(10):
             assert other.post(PREDICT, json=EXAMPLE).json()["sequence"] == learned
-            started = time.monotonic()
             refused = [
                 worker.get("/v1/models"),
                 worker.post(PREDICT, json=EXAMPLE | {"id": f"{n}"}),
                 worker.post(UPDATE, json=LABELLED),
             ]
-            assert time.monotonic() - started < 1
             assert {answer.status_code for answer in refused} == {503}
             assert {answer.headers["retry-after"] for answer in refused} == {"1"}
         os.kill(service.process.pid, signal.SIGCONT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import time
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from nonzero_service.writer.learner import ModelLearner
 from nonzero_service.writer.results import Results
 from nonzero_service.writer.work import Applied
 from nonzero_service.writer.work_queue import WorkQueue
+from waiting import SECONDS, until_in_loop
 
 BITS = 18
 """So many slots are copied in eight steps."""
@@ -65,7 +66,7 @@ class Learning:
             with Journal(self.directory) as journal:
                 journal.append([settings_entry(self.model)])
                 learner = ModelLearner("test", self.model, journal, 2**20, self.failures.append)
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(SECONDS):
                     await use(learner)
                     await learner.close()
 
@@ -140,20 +141,19 @@ def test_a_thread_that_fails_leaves_nobody_waiting(
 
     async def use(learner: ModelLearner) -> None:
         await learner.submit(batch())
-        begun = asyncio.Event()
-        loop = asyncio.get_running_loop()
+        begun, let_go = threading.Event(), threading.Event()
 
         def hold() -> None:
-            loop.call_soon_threadsafe(begun.set)
-            time.sleep(0.05)
+            begun.set()
+            let_go.wait()
 
         holding = learner.run(hold)
-        await begun.wait()
+        await until_in_loop(begun.is_set)
         monkeypatch.setattr(thread, method, raising(error))
         waiting: list[Awaitable[object]] = [learner.submit(batch()), learner.gather(BODY)]
+        let_go.set()
         await holding
-        while not learning.failures:
-            await asyncio.sleep(0.001)
+        await until_in_loop(lambda: learning.failures)
         monkeypatch.setattr(thread, method, usual)
         await unknown(*waiting, learner.submit(batch()), learner.run(lambda: None))
 
@@ -175,8 +175,7 @@ def test_results_that_cannot_be_given_end_the_process(
 
         monkeypatch.setattr(learner._results, "_loop", Full)
         learner.submit(batch())
-        while not learning.failures:
-            await asyncio.sleep(0.001)
+        await until_in_loop(lambda: learning.failures)
         monkeypatch.setattr(learner._results, "_loop", loop)
         await unknown(learner.submit(batch()))
 
@@ -191,15 +190,17 @@ def test_a_loop_that_is_closed_is_no_failure(learning: Learning) -> None:
     async def run() -> ModelLearner:
         journal.append([settings_entry(learning.model)])
         learner = ModelLearner("test", learning.model, journal, 2**20, learning.failures.append)
-        learner.run(lambda: time.sleep(0.1))
+        learner.run(closed.wait)
         learner.submit(batch())
         return learner
 
+    closed = threading.Event()
     with Journal(learning.directory) as journal:
         learner = asyncio.run(run())
+        closed.set()
         learner.committer.queue.put(None)
         for thread in learner._threads:
-            thread.join(10)
+            thread.join(SECONDS)
             assert not thread.is_alive()
     assert learning.failures == []
 
@@ -212,10 +213,12 @@ def test_one_answer_that_fails_keeps_nobody_else_from_theirs(learning: Learning)
         set_result = set_exception = staticmethod(raising(RuntimeError))
 
     async def use(learner: ModelLearner) -> None:
-        held = learner.run(lambda: time.sleep(0.05))  # so that they gather
+        let_go = threading.Event()
+        held = learner.run(let_go.wait)  # so that they gather
         before = learner.gather(BODY)
         learner.gather_for(Broken(), BODY)
         after = learner.gather(BODY)
+        let_go.set()
         await held
         assert [(await one).examples for one in (before, after)] == [1, 1]  # type: ignore[union-attr]
         assert learner.queued_bytes == 0

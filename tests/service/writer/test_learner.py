@@ -28,6 +28,7 @@ from nonzero_service.writer.pause import PauseState
 from nonzero_service.writer.results import Results
 from nonzero_service.writer.work import Applied, CommittedGroup, Learn, StreamState, Work, until_ended
 from nonzero_service.writer.work_queue import GROUP_BYTES
+from waiting import SECONDS, until_in_loop
 
 
 def batches(count: int, rows: int = 20) -> list[Batch]:
@@ -177,9 +178,10 @@ def test_beside_a_stream_every_second_group_is_of_single_examples(tmp_path: Path
     class Slow(PauseState):
         """Looks at nothing before all is queued."""
 
-        queued = threading.Event()
+        asked, queued = threading.Event(), threading.Event()
 
         def admit(self, batch: Batch, references: References | None) -> tuple[int, dict[str, Any] | None]:
+            self.asked.set()
             self.queued.wait()
             return super().admit(batch, references)
 
@@ -196,7 +198,7 @@ def test_beside_a_stream_every_second_group_is_of_single_examples(tmp_path: Path
             single.add(b'{"features": {}, "label": 1}', loop.create_future())
             committer.queue.put(large[0])
             committing = asyncio.create_task(asyncio.to_thread(committer.run))
-            await asyncio.sleep(0.05)  # it is at the first
+            await until_in_loop(Slow.asked.is_set)  # it is at the first
             for work in (large[1], single, large[2], None):
                 committer.queue.put(work)
             Slow.queued.set()
@@ -214,6 +216,17 @@ def test_a_single_example_waits_for_one_group_of_pieces_at_most(tmp_path: Path) 
             committer = Committer(
                 10, Schema(), journal, PauseState(), durable, Results(lambda _: None, no_failure)
             )
+            emptied = threading.Event()
+
+            class Queue(queue.SimpleQueue[Work | object | None]):
+                """Tells when who takes from it is about to wait, and has something to do beside."""
+
+                def get(self, block: bool = True, timeout: float | None = None) -> Work | object | None:
+                    if self.empty() and committer.queue._waiting:
+                        emptied.set()
+                    return super().get(block, timeout)
+
+            committer.queue._queue = Queue()
             loop, stream = asyncio.get_running_loop(), StreamState()
             large = [
                 Work(Learn(one, None, False, stream, None), one.nbytes, loop.create_future())
@@ -225,13 +238,13 @@ def test_a_single_example_waits_for_one_group_of_pieces_at_most(tmp_path: Path) 
             for work in (singles[0], *large):
                 committer.queue.put(work)
             committing = asyncio.create_task(asyncio.to_thread(committer.run))
-            first = await asyncio.to_thread(durable.get, timeout=10)
+            first = await asyncio.to_thread(durable.get, timeout=SECONDS)
             assert first is not None
             assert list(first.works) == [singles[0], large[0]]
-            await asyncio.sleep(0.05)  # while the first is not applied, no more pieces are committed
+            await until_in_loop(emptied.is_set)  # while the first is not applied, no more are committed
             committer.queue.put(singles[1])
             committer.queue.put(None)
-            second = await asyncio.to_thread(durable.get, timeout=10)
+            second = await asyncio.to_thread(durable.get, timeout=SECONDS)
             assert second is not None
             assert list(second.works) == [singles[1]]
             committer.queue.applied(first)
@@ -261,7 +274,8 @@ def test_a_full_queue_refuses_and_room_is_waited_for(with_learner: Learning) -> 
         with pytest.raises(QueueFullError):
             learner.submit(given[1])
         waiting = asyncio.create_task(learner.room(given[1]))
-        await asyncio.sleep(0.01)
+        for _ in range(20):  # turns of the loop: with each it may look
+            await asyncio.sleep(0)
         assert not waiting.done()
         gate.set()
         await waiting
@@ -428,8 +442,7 @@ def test_what_a_client_has_left_is_given_up_until_it_is_journalled(tmp_path: Pat
 
         waiting = [learner.run(free.wait)]
         ask(0)
-        while learner.journal.position < 2:  # it is durable, and waits for the applier
-            await asyncio.sleep(0.001)
+        await until_in_loop(lambda: learner.journal.position == 2)  # it is durable, and waits for the applier
         waiting += [learner.run(free.wait) for _ in range(4)]  # so that the committer has to wait
         ask(1)
         ask(2)

@@ -11,6 +11,8 @@ import httpx
 import numpy as np
 import pytest
 
+from waiting import until
+
 PATH = "/v1/models/default"
 NDJSON = {"content-type": "application/x-ndjson"}
 SETTINGS = {"bits": 12, "learning_rate": 0.1}
@@ -89,7 +91,7 @@ def test_what_was_applied_is_usual_from_then_on(start: Start) -> None:
         trips(client, calm(6000, 0.02))
 
 
-def test_clicks_that_come_late_are_learned_and_clicks_of_too_many_are_held(start: Start) -> None:
+def test_clicks_that_come_late_are_learned_and_clicks_of_too_many_are_held(clocked: Start) -> None:
     def predict(first: int, n: int) -> None:
         examples = [{"indices": [j % 50], "id": f"{j}"} for j in range(first, first + n)]
         for at in range(0, n, 1000):
@@ -101,12 +103,13 @@ def test_clicks_that_come_late_are_learned_and_clicks_of_too_many_are_held(start
         answer: httpx.Response = client.post(f"{PATH}/labels", json={"labels": labels})
         return answer
 
-    with start(attribution_seconds=4, **SETTINGS).until_ready().client() as client:
+    running = clocked(**SETTINGS).until_ready()
+    with running.client() as client:
         for first in range(0, 15_000, 5000):
             predict(first, 5000)
             assert label(range(first, first + 5000, 20)).json()["accepted"] == 250
-        while client.get(PATH).json()["sequence"] < 15_000:  # the windows end
-            pass
+        running.clock.pass_by(3600)
+        until(lambda: client.get(PATH).json()["sequence"] == 15_000)  # the windows end
         predict(15_000, 15_000)
         answer = label(range(15_000, 30_000, 20))  # all clicks of fifteen thousand at once
         assert (answer.status_code, answer.json()["accepted"]) == (200, 750)

@@ -1,0 +1,87 @@
+"""The clocks of a service's machine, as a test turns them; and looks that come fifty times as often.
+
+A test that waits for windows to end, or for a clock to be wrong, lets no time pass: it turns the clock, and
+waits until that has been looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+__all__ = ["Clock", "follow"]
+
+LOOK_SECONDS = 0.02
+
+
+class Clock:
+    """What a test turns; the service that :func:`follow` s its file goes by it.
+
+    Parameters
+    ----------
+    path
+        The file.
+    ahead
+        By how many seconds the machine's clock is wrong at first.
+    """
+
+    def __init__(self, path: Path, ahead: int = 0) -> None:
+        self.path = path
+        self._wall, self._steady = ahead, 0
+        self._write()
+
+    def turn(self, ahead: int) -> None:
+        """Let the machine's clock be wrong by so many seconds; no time passes."""
+        self._wall = ahead + self._steady
+        self._write()
+
+    def pass_by(self, seconds: int) -> None:
+        """Let time pass, by the machine's clock and by the one that nobody can turn."""
+        self._wall += seconds
+        self._steady += seconds
+        self._write()
+
+    def looks(self, what: str) -> int:
+        """Return how often it was looked for windows that have ended, or whether a snapshot is due."""
+        return self._looks().read_text().count(what[0]) if self._looks().exists() else 0
+
+    def _looks(self) -> Path:
+        return self.path.with_suffix(".looks")
+
+    def _write(self) -> None:
+        new = self.path.with_suffix(".new")
+        new.write_text(f"{self._wall} {self._steady}")
+        new.replace(self.path)
+
+
+def follow(path: Path) -> None:
+    """Have this process, a service to be, go by a test's clock."""
+    from nonzero_service.impressions.store import ImpressionStore
+    from nonzero_service.models import clocks, snapshot_scheduler, window_watch
+    from nonzero_service.models.snapshot_scheduler import SnapshotScheduler
+
+    for module in (clocks, snapshot_scheduler, window_watch):
+        module.LOOK_SECONDS = LOOK_SECONDS  # type: ignore[attr-defined]
+    wall, wall_ns, steady_ns = time.time, time.time_ns, time.clock_gettime_ns
+
+    def turned(which: int) -> int:
+        return int(path.read_text().split()[which])
+
+    time.time = lambda: wall() + turned(0)
+    time.time_ns = lambda: wall_ns() + turned(0) * 10**9
+    time.clock_gettime_ns = lambda clock: steady_ns(clock) + turned(1) * 10**9
+
+    forget, due = ImpressionStore.forget, SnapshotScheduler._due
+    looks = os.open(path.with_suffix(".looks"), os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+
+    def looked_for_windows(store: ImpressionStore, now_ms: int) -> int:
+        os.write(looks, b"w")
+        return forget(store, now_ms)
+
+    def looked_whether_due(scheduler: SnapshotScheduler) -> bool:
+        os.write(looks, b"s")
+        return due(scheduler)
+
+    ImpressionStore.forget = looked_for_windows  # type: ignore[assignment, method-assign]
+    SnapshotScheduler._due = looked_whether_due  # type: ignore[assignment, method-assign]

@@ -1,0 +1,49 @@
+"""Wait until something is so, however busy the machine is: no test sleeps and hopes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+__all__ = ["SECONDS", "until", "until_in_loop"]
+
+SECONDS = 120.0
+"""What has not come by then does not come."""
+
+T = TypeVar("T")
+
+
+def until(condition: Callable[[], T], said: Callable[[], object] | None = None) -> T:
+    """Wait until a condition is true, and return what it gave.
+
+    Parameters
+    ----------
+    condition
+        Asked again and again, at first every millisecond, later fifty times a second.
+    said
+        Returns what a failure is to say.
+    """
+    for pause in _pauses(condition, said):
+        time.sleep(pause)
+        if found := condition():
+            return found
+    raise AssertionError
+
+
+async def until_in_loop(condition: Callable[[], T], said: Callable[[], object] | None = None) -> T:
+    """Do the same on an event loop, which goes on meanwhile."""
+    for pause in _pauses(condition, said):
+        await asyncio.sleep(pause)
+        if found := condition():
+            return found
+    raise AssertionError
+
+
+def _pauses(condition: Callable[[], object], said: Callable[[], object] | None) -> Iterator[float]:
+    end, pause = time.monotonic() + SECONDS, 0.0
+    while time.monotonic() < end:
+        yield pause
+        pause = min(2 * pause or 0.001, 0.02)
+    raise AssertionError(said() if said else f"{SECONDS:g} seconds were not enough", condition)
