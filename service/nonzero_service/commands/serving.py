@@ -6,23 +6,10 @@ from typing import Any, Final
 
 import click
 
-from nonzero.compiled import companion
 from nonzero.errors import SettingsError
 from nonzero_service.settings import PREFIX, Settings
 
 __all__ = ["serve"]
-
-
-KERNELS: Final = (
-    "wire.prediction_text",
-    "learning.blocks",
-    "impressions.unpacking",
-    "impressions.packing",
-    "impressions.index",
-    "impressions.hashes",
-)
-"""Modules with compiled code of the service's own: what is imported last comes first, so that the two
-processes that compile it, where it is not there yet, meet in the middle."""
 
 
 _SHORTER: Final = {"import_file": ("--import",)}
@@ -34,7 +21,6 @@ def _serve(**flags: str | None) -> None:
 
     A flag wins over its variable in the environment, that over the file of --config.
     """
-    companion.add([f"nonzero_service.{name}" for name in KERNELS])
     from nonzero_service import server
 
     try:

@@ -10,7 +10,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from nonzero.arithmetic.intrinsics import EightLanes, OneLane
-from nonzero.compiled.instructions.values import BYTE, FLOAT, INT, VECTOR, lanes8
+from nonzero.compiled.build.instructions.values import BYTE, FLOAT, INT, VECTOR, lanes8
 
 __all__ = ["load", "prefetch", "store"]
 

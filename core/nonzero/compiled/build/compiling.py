@@ -1,16 +1,16 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,misc,attr-defined"
-"""A function -> machine code, by Numba. Imported only where a kernel is not there yet."""
+"""A function -> position-independent machine code, by Numba and LLVM."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import gc
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any, Final
 
+import llvmlite.binding as llvm
 import numba
 from numba.core import config as numba_config
 from numba.core import typed_passes, untyped_passes
@@ -23,8 +23,10 @@ from numba.core.registry import CPUDispatcher, cpu_target
 from numba.core.types import unliteral
 from numba.extending import typeof_impl
 
-from nonzero.compiled import entries, instructions, types
-from nonzero.compiled.declaring import Called, How
+from nonzero.compiled import types
+from nonzero.compiled.build import entries, instructions
+from nonzero.compiled.declaring import Helper, How
+from nonzero.compiled.loading import entry_of
 
 __all__ = ["compiled"]
 
@@ -32,7 +34,6 @@ OPTIONS: Final[dict[str, Any]] = {"nopython": True, "nogil": True, "error_model"
 """Kernels do not allocate, and so need no run time that counts references: it would count every array that is
 handed to an inlined function, atomically. Without it a reader of short cells runs six times as fast."""
 
-_log = logging.getLogger(__name__)
 _config: Any = numba_config  # its settings are made at run time, out of the type checker's sight
 
 
@@ -166,8 +167,11 @@ class _Resolving:
         return self._known[call]
 
 
-def compiled(function: Callable[..., Any], signature: types.Signature) -> bytes:
-    """Return the machine code of a kernel: an object file with an entry.
+def compiled(function: Callable[..., Any], signature: types.Signature, cpus: Iterable[str]) -> list[bytes]:
+    """Return the machine code of a kernel for each of some CPUs: object files with one entry.
+
+    Numba and LLVM optimize it once, for the CPU that is named by ``NUMBA_CPU_NAME``; only the choice of
+    instructions differs.
 
     Parameters
     ----------
@@ -175,6 +179,8 @@ def compiled(function: Callable[..., Any], signature: types.Signature) -> bytes:
         What it shall do.
     signature
         The types of its arguments, and what it returns.
+    cpus
+        The CPUs by LLVM's names.
 
     Raises
     ------
@@ -183,18 +189,31 @@ def compiled(function: Callable[..., Any], signature: types.Signature) -> bytes:
     TypeError
         Where an argument is of a type that no kernel takes, or the machine code needs Numba when it runs.
     """
-    _announce()
     with _set_up():
         arguments = [_numba_type(argument) for argument in signature.arguments]
         types_of_it = _numba_type(signature.returned)(*arguments)
         dispatcher = _Function(function)
         dispatcher.compile(types_of_it)
     [made] = dispatcher.overloads.values()
-    _, _, (code, bitcode) = made.library.serialize_using_object_code()
-    for name in entries.needed(bitcode):
-        if not hasattr(ctypes.pythonapi, name):
-            raise TypeError(f"{function.__qualname__} needs {name}, which neither CPython nor libc has")
-    return bytes(code)
+    _, _, (_, bitcode) = made.library.serialize_using_object_code()
+    module = llvm.parse_bitcode(bitcode)
+    entry = entry_of(function)
+    for symbol in (*module.functions, *module.global_variables):
+        if not symbol.is_declaration:
+            # Names are Numba's, and not the same each time; only the entry's is needed.
+            symbol.linkage = "external" if symbol.name == entry else "internal"
+        elif not symbol.name.startswith("llvm.") and not hasattr(ctypes.pythonapi, symbol.name):
+            raise TypeError(
+                f"{function.__qualname__} needs {symbol.name}, which neither CPython nor libc has"
+            )
+    return [_machine(cpu).emit_object(module) for cpu in cpus]
+
+
+@cache
+def _machine(cpu: str) -> Any:
+    """Return LLVM's maker of machine code for a CPU."""
+    target = llvm.Target.from_default_triple()
+    return target.create_target_machine(cpu=cpu, opt=3, reloc="pic", codemodel="default")
 
 
 @contextlib.contextmanager
@@ -223,11 +242,6 @@ def _resolving() -> _Resolving:
     return _Resolving(cpu_target.typing_context)
 
 
-@cache
-def _announce() -> None:
-    _log.warning("Nonzero compiles its kernels for this CPU, once: 10 to 30 seconds.")
-
-
 def _numba_type(described: types.Type) -> Any:
     match described:
         case types.Scalar():
@@ -241,10 +255,10 @@ def _numba_type(described: types.Type) -> Any:
     raise TypeError(f"{described} is no type of a kernel's argument")
 
 
-@typeof_impl.register(Called)
-def _type_of_called(called, _context):
+@typeof_impl.register(Helper)
+def _type_of_helper(helper, _context):
     """Let Numba know what a kernel calls by what was declared of it."""
-    return cpu_target.typing_context.resolve_value_type(_made(called.function, called.how))
+    return cpu_target.typing_context.resolve_value_type(_made(helper.function, helper.how))
 
 
 _cold: Final[set[tuple[str, str]]] = set()
