@@ -54,12 +54,12 @@ check: .venv/test
 	@touch $@
 
 .venv/kernels-for-tests: .venv/kernels tests/kernels.py bench/roofline.py
-	@$(BUILD) --checked tests:kernels .:bench.roofline
+	@$(BUILD) --all --checked tests:kernels .:bench.roofline
 	@touch $@
 
 # What running needs, and what working on it needs too. The project itself is installed as a path, so that an edit needs no
 # second installation; only new metadata does.
-EDITABLE = rm -rf .venv/wheel && .venv/build/bin/python -m hatchling -q build --target wheel:editable --directory .venv/wheel && \
+EDITABLE = rm -rf .venv/wheel && .venv/build/bin/python -m hatchling build --target wheel:editable --directory .venv/wheel >/dev/null && \
   $(call PIP,.venv) install --no-deps --force-reinstall .venv/wheel/*.whl
 
 .venv/run: .venv/place pyproject.toml | .venv/kernels

@@ -31,9 +31,10 @@ class KernelsHook(BuildHookInterface[Any]):
         project = tomllib.loads(Path(self.root, "pyproject.toml").read_text())
         return [*project["dependency-groups"]["linker"]]
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - hatchling's
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Build the kernels, and have them in the wheel."""
-        subprocess.run([sys.executable, f"{COMPILED}/build"], cwd=self.root, check=True)  # noqa: S603
+        cpus = [] if version == "editable" else ["--all"]
+        subprocess.run([sys.executable, f"{COMPILED}/build", *cpus], cwd=self.root, check=True)  # noqa: S603
         libraries = [path for path in Path(self.root, COMPILED, "lib").glob("*.so") if path.stem != "checked"]
         versions = [self.linking["glibc_needed"](path) for path in libraries]
         system = "linux" if None in versions else f"manylinux_2_{max(17, *versions)}"

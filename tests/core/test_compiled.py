@@ -68,9 +68,10 @@ def test_every_library_gives_the_same_bits() -> None:
 def test_a_cpu_is_given_what_it_can_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     if os.uname().machine != "x86_64":
         pytest.skip("one library serves all of these")
-    every = loading.V3 | {"sse2"}
+    every = loading.V4 | {"sse2"}
     for flags, targets in (
-        (every, ["x86-64-v3", "x86-64-v2"]),
+        (every, ["x86-64-v4", "x86-64-v3", "x86-64-v2"]),
+        (every - {"avx512vl"}, ["x86-64-v3", "x86-64-v2"]),
         (every - {"fma"}, ["x86-64-v2"]),
         (every - {"popcnt"}, []),
     ):

@@ -40,7 +40,8 @@ VARIABLE: Final = "NONZERO_KERNELS"
 
 V2: Final = frozenset(["cx16", "lahf_lm", "pni", "popcnt", "sse4_1", "sse4_2", "ssse3"])
 V3: Final = V2 | frozenset(["abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "xsave"])
-TARGETS: Final = {"x86_64": {"x86-64-v3": V3, "x86-64-v2": V2}}
+V4: Final = V3 | frozenset(["avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl"])
+TARGETS: Final = {"x86_64": {"x86-64-v4": V4, "x86-64-v3": V3, "x86-64-v2": V2}}
 """By machine: the CPUs that libraries are made for, the best first, and the flags of Linux's that tell them.
 
 They are the levels of the x86-64 psABI. Linux names LZCNT `abm`, SSE3 `pni`, and tells of AVX only where the
@@ -153,7 +154,7 @@ def _target() -> str:
     named = os.environ.get(VARIABLE)
     targets = [named] if named else usable_targets()
     if not targets:
-        raise ImportError("Nonzero needs a CPU of x86-64-v2: with SSE4.2 and POPCNT, as all since 2009 are")
+        raise ImportError("Nonzero needs a CPU of x86-64-v2, which has SSE4.2 and POPCNT")
     return targets[0]
 
 

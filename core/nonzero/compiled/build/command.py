@@ -73,6 +73,9 @@ def main(arguments: list[str]) -> None:
     """Build what is not there yet, and say how long it took."""
     parser = argparse.ArgumentParser(prog="python core/nonzero/compiled/build", description=main.__doc__)
     parser.add_argument(
+        "--all", action="store_true", help="for every CPU of this architecture, not only this"
+    )
+    parser.add_argument(
         "--checked", action="store_true", help="also a library that checks indices, for tests"
     )
     parser.add_argument(
@@ -80,7 +83,7 @@ def main(arguments: list[str]) -> None:
     )
     asked = parser.parse_args(arguments)
     homes = _homes([named.split(":") for named in asked.modules])
-    build(homes, _targets())
+    build(homes, _targets() if asked.all else loading.usable_targets()[:1])
     if asked.checked:
         build(homes, [CHECKED])
 
@@ -198,10 +201,8 @@ def _set_numba_up(*, checked: bool) -> None:
     """Have Numba compile alike wherever it runs, whatever the environment says."""
     for name in [name for name in os.environ if name.startswith("NUMBA_")]:
         del os.environ[name]
-    settings = {"CPU_NAME": _cpu(_targets()[0]), "CPU_FEATURES": ""} | (
-        {"BOUNDSCHECK": "1"} if checked else {}
-    )
-    os.environ.update({f"NUMBA_{name}": value for name, value in settings.items()})
+    if checked:
+        os.environ["NUMBA_BOUNDSCHECK"] = "1"
     config: Any = import_module("numba.core.config")
     config.reload_config()
 
