@@ -18,7 +18,7 @@ from bench.measure import Comparison, Work
 from bench.workloads import FIELDS, ClickLog, text_with_values
 
 from nonzero import AdaGrad, Batch, LogisticRegression, formats
-from nonzero.batches.hashing import index_of
+from nonzero.fields.hashing import index_of
 from nonzero_service.storage import codec
 
 __all__ = ["VW", "VW_FLAGS", "comparisons"]

@@ -6,6 +6,7 @@ none need be chosen.
 
 from nonzero import formats
 from nonzero.batches.batch import Batch
+from nonzero.diagnostics.explanation import Explanation
 from nonzero.errors import (
     BatchError,
     FormatError,
@@ -18,7 +19,6 @@ from nonzero.errors import (
 )
 from nonzero.fields.conflicts import Conflicts
 from nonzero.fields.schema import Schema
-from nonzero.insight.explanation import Explanation
 from nonzero.model import LogisticRegression
 from nonzero.rules.optimizers import FTRL, AdaGrad, DualAveraging
 
@@ -41,3 +41,6 @@ __all__ = [
     "SnapshotError",
     "formats",
 ]
+
+__version__ = "0.2.0"
+"""The version of both packages; the build reads it here."""

@@ -9,22 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.batches.batch import Batch, check_batch
+from nonzero.diagnostics.confidence import uncertainty
+from nonzero.diagnostics.diagnosis import diagnose
+from nonzero.diagnostics.explanation import Explanation, take_apart
+from nonzero.diagnostics.remedy import rescale
+from nonzero.diagnostics.weights import mean_weights
 from nonzero.errors import BatchError
-from nonzero.evidence.arrays import RESTARTS, forget
 from nonzero.features.inputs import NO_VALUES
 from nonzero.features.interactions import check_declared
 from nonzero.fields.schema import Schema
-from nonzero.formats.rows import NAMED, VALUED
-from nonzero.insight.confidence import uncertainty
-from nonzero.insight.diagnosis import diagnose
-from nonzero.insight.explanation import Explanation, take_apart
-from nonzero.insight.remedy import rescale
-from nonzero.insight.weights import mean_weights
+from nonzero.formats.row_arrays import NAMED, VALUED
+from nonzero.kernels.evidence.arrays import RESTARTS, forget
+from nonzero.kernels.progress import LOSS, POSITIVE, RECENT, WEIGHT
 from nonzero.persistence.persistent import Persistent
 from nonzero.persistence.settings import VERSION
 from nonzero.rules.optimizers import Rule
-from nonzero.validation.progressive import LOSS, POSITIVE, RECENT, WEIGHT, describe
-from nonzero.validation.recalibration import apply, describe_recalibration, learn_map, new_recalibration
+from nonzero.statistics.progressive import describe
+from nonzero.statistics.recalibration import apply, describe_recalibration, learn_map, new_recalibration
 
 __all__ = ["LogisticRegression"]
 
@@ -58,7 +59,7 @@ class LogisticRegression(Persistent):
         (:mod:`nonzero.features.interactions`).
     recalibrated
         Whether a monotone map of the predictions is learned from how they turned out, and :meth:`predict`
-        gives what it makes of them (:mod:`nonzero.validation.recalibration`). What :meth:`learn` returns, and
+        gives what it makes of them (:mod:`nonzero.statistics.recalibration`). What :meth:`learn` returns, and
         :meth:`metrics` tell, is without it.
     schema
         The kind of each field, ``"category"``, ``"number"`` or ``"ignore"``, by its name or a ``*`` pattern;
@@ -282,7 +283,7 @@ class LogisticRegression(Persistent):
         return float(self._state.progress.sums[LOSS]) / self.weight if self.weight else None
 
     def metrics(self, recent: bool = True) -> dict[str, Any]:
-        """Return the progressive validation so far: see :func:`nonzero.validation.progressive.describe`."""
+        """Return the progressive validation so far: see :func:`nonzero.statistics.progressive.describe`."""
         return describe(self._state.progress, recent)
 
     def last(self, n: int) -> NDArray[np.float32]:
@@ -317,7 +318,7 @@ class LogisticRegression(Persistent):
 
         See Also
         --------
-        nonzero.validation.recalibration.describe_recalibration : the figures.
+        nonzero.statistics.recalibration.describe_recalibration : the figures.
         """
         return (
             None if self._state.recalibration is None else describe_recalibration(self._state.recalibration)
@@ -367,7 +368,7 @@ class LogisticRegression(Persistent):
 
         See Also
         --------
-        nonzero.insight.confidence.uncertainty : the formula and its source.
+        nonzero.diagnostics.confidence.uncertainty : the formula and its source.
         """
         batch.check_slots(self.bits)
         out = np.empty(len(batch), np.float32)
@@ -401,7 +402,7 @@ class LogisticRegression(Persistent):
 
         See Also
         --------
-        nonzero.insight.diagnosis : what the verdicts mean, and how honest the intervals are.
+        nonzero.diagnostics.diagnosis : what the verdicts mean, and how honest the intervals are.
         """
         aged = self._state.groups.rows[1, : len(self.lanes)]
         named = [*names, *self.interactions]
@@ -435,7 +436,7 @@ class LogisticRegression(Persistent):
         """
         if not dry_run:
             self._check_writable()
-        effect = rescale(self.table, self.lanes, remedy, dry_run)
+        effect = rescale(self.table.accumulators, self.lanes, remedy, dry_run)
         if not dry_run:
             forget(self._state.evidence)
         return effect

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import structlog
@@ -16,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from nonzero import __version__
 from nonzero.errors import NonzeroError
 from nonzero_service.errors import StartError
 from nonzero_service.incidental import incidentally
@@ -89,7 +89,7 @@ def create_app(
 
     app = Application(
         title="Nonzero",
-        version=_version(),
+        version=__version__,
         description=DESCRIPTION,
         openapi_url=None,
         docs_url=None,
@@ -152,10 +152,3 @@ def _methods(request: Request) -> list[str]:
             for route in request.app.routes
         )
     ]
-
-
-def _version() -> str:
-    try:
-        return version("nonzero")
-    except PackageNotFoundError:  # run from a source tree
-        return "0"

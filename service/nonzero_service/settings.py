@@ -30,7 +30,7 @@ from pydantic_settings import (
 )
 
 from nonzero import Schema
-from nonzero.batches.batch import MAX_WEIGHT
+from nonzero.batches.limits import MAX_WEIGHT
 from nonzero.errors import SettingsError
 from nonzero.features.interactions import check_declared
 from nonzero.state.table import MAX_BITS

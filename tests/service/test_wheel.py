@@ -83,3 +83,9 @@ def test_what_needs_the_service_says_how_to_get_it(bare: Path, arguments: list[s
     assert (done.returncode, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 1
     assert "pip install 'nonzero[service]'" in done.stderr
+
+
+def test_it_tells_type_checkers_of_its_types(bare: Path) -> None:
+    packages = Path(sysconfig.get_path("purelib", vars={"base": str(bare)}))
+    for name in ("nonzero", "nonzero_service"):
+        assert (packages / name / "py.typed").is_file()

@@ -1,1 +1,1 @@
-"""The batch, the one currency: its columns and ids, checked where they are made; names hashed to indices."""
+"""The batch, the one currency: its columns and ids, checked where they are made, and their limits."""

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nonzero.batches.columns import (
-    MAX_INDEX,
-    MAX_VALUE,
-    MAX_WEIGHT,
     check_size,
     checked_indices,
     checked_indptr,
@@ -22,16 +19,17 @@ from nonzero.batches.columns import (
     checked_weights,
     sealed,
 )
-from nonzero.batches.hashing import NO_FIELD
 from nonzero.batches.ids import Ids
 from nonzero.errors import BatchError
+from nonzero.fields.hashing import NO_FIELD
+from nonzero.fields.schema import Schema
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-    from nonzero.fields.schema import Schema
+__all__ = ["Batch", "check_batch"]
 
-__all__ = ["MAX_INDEX", "MAX_VALUE", "MAX_WEIGHT", "Batch", "check_batch"]
+Dicts: TypeAlias = Iterable[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +46,7 @@ class Batch:
         has the intercept.
     indices
         uint32[nnz], at most ``2**31``: the whole hash of a feature's name, of which a table takes the low
-        bits, or a slot given directly (its field is :data:`~nonzero.batches.hashing.NO_FIELD`). An index
+        bits, or a slot given directly (its field is :data:`~nonzero.fields.hashing.NO_FIELD`). An index
         named twice in a row counts twice.
     values
         float32[nnz], finite, at most 1e6 in magnitude; None where every value is 1.
@@ -74,6 +72,9 @@ class Batch:
     >>> len(batch), batch.nnz, batch.indptr.tolist()
     (2, 2, [0, 2, 2])
     """
+
+    hash_dicts: ClassVar[Callable[[Dicts, Schema | Mapping[str, Any] | None], Batch]]
+    """What :meth:`from_dicts` hashes with: :mod:`nonzero.formats` puts it here, for formats make batches."""
 
     indptr: NDArray[np.int64]
     indices: NDArray[np.uint32]
@@ -200,7 +201,7 @@ class Batch:
 
     @staticmethod
     def from_dicts(
-        examples: Iterable[Mapping[str, Any]],
+        examples: Dicts,
         labels: ArrayLike | None = None,
         weights: ArrayLike | None = None,
         schema: Schema | Mapping[str, Any] | None = None,
@@ -236,9 +237,7 @@ class Batch:
         >>> bool((batch.indices == same.indices).all()), batch.values.tolist()
         (True, [1.0, 0.5])
         """
-        from nonzero.formats.json_features import batch_of_features  # here, because formats make batches
-
-        batch = batch_of_features(examples, schema)
+        batch = Batch.hash_dicts(examples, schema)
         given = {}
         if labels is not None:
             given["labels"] = checked_labels(labels, len(batch))
@@ -312,30 +311,33 @@ class Batch:
     def rows(self, start: int, stop: int) -> Batch:
         """Return rows ``start`` to ``stop`` as a batch that shares this one's memory."""
         lo, hi = int(self.indptr[start]), int(self.indptr[stop])
-        return Batch.trusted(
-            self.indptr[start : stop + 1] - lo,
-            self.indices[lo:hi],
-            None if self.values is None else self.values[lo:hi],
-            self.labels[start:stop],
-            self.weights[start:stop],
-            None if self.fields is None else self.fields[lo:hi],
-            None if self.ids is None else self.ids[start:stop],
-            None if self.times is None else self.times[start:stop],
-        )
+        ids = None if self.ids is None else self.ids[start:stop]
+        return self._part(self.indptr[start : stop + 1] - lo, slice(lo, hi), slice(start, stop), ids)
 
     def select(self, kept: NDArray[np.bool_]) -> Batch:
         """Return the rows that ``kept``, bool[n], names, as a batch of its own."""
         lengths = np.diff(self.indptr)
-        nonzeros = np.repeat(kept, lengths)
+        indptr = np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths[kept])))
+        ids = None if self.ids is None else [self.ids[row] for row in np.flatnonzero(kept).tolist()]
+        return self._part(indptr, np.repeat(kept, lengths), kept, ids)
+
+    def _part(
+        self,
+        indptr: NDArray[np.int64],
+        nonzeros: slice | NDArray[np.bool_],
+        rows: slice | NDArray[np.bool_],
+        ids: Sequence[str | None] | None,
+    ) -> Batch:
+        """Return some rows and their nonzeros."""
         return Batch.trusted(
-            np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths[kept]))),
+            indptr,
             self.indices[nonzeros],
             None if self.values is None else self.values[nonzeros],
-            self.labels[kept],
-            self.weights[kept],
+            self.labels[rows],
+            self.weights[rows],
             None if self.fields is None else self.fields[nonzeros],
-            None if self.ids is None else [self.ids[row] for row in np.flatnonzero(kept).tolist()],
-            None if self.times is None else self.times[kept],
+            ids,
+            None if self.times is None else self.times[rows],
         )
 
     @staticmethod

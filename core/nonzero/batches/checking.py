@@ -3,16 +3,12 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 
+from nonzero.batches.limits import MAX_WEIGHT
 from nonzero.compiled import kernel, types
 
-__all__ = ["MAX_WEIGHT", "read_labels", "read_weights"]
-
-MAX_WEIGHT: Final = 1e6
-"""The largest importance weight; 0 is counted and not learned from."""
+__all__ = ["read_labels", "read_weights"]
 
 
 @kernel(types.int64(types.float32[::1]))

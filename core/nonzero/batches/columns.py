@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nonzero.batches.checking import MAX_WEIGHT, read_labels, read_weights
+from nonzero.batches.checking import read_labels, read_weights
+from nonzero.batches.limits import MAX_INDEX, MAX_VALUE, MAX_WEIGHT
 from nonzero.errors import BatchError
 
 __all__ = [
-    "MAX_INDEX",
-    "MAX_VALUE",
-    "MAX_WEIGHT",
     "check_size",
     "checked_indices",
     "checked_indptr",
@@ -22,12 +20,6 @@ __all__ = [
     "checked_weights",
     "sealed",
 ]
-
-MAX_VALUE: Final = 1e6
-"""The largest magnitude of a feature's value."""
-
-MAX_INDEX: Final = 2**31
-"""The largest index: abs() of a signed 32-bit hash."""
 
 
 def checked_indptr(indptr: ArrayLike) -> NDArray[np.int64]:

@@ -22,10 +22,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.batches.batch import MAX_VALUE, Batch
-from nonzero.batches.hashing import field_of, finish, mix_word, to_index
+from nonzero.batches.batch import Batch
+from nonzero.batches.limits import MAX_VALUE
 from nonzero.compiled import inlined, kernel, types
 from nonzero.errors import SettingsError
+from nonzero.fields.hashing import field_of, finish, mix_word, to_index
 from nonzero.fields.schema import Schema
 
 __all__ = ["MAX_NONZEROS", "MAX_PAIRS", "Interactions", "check_declared", "product_index"]

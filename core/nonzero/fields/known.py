@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
 
-from nonzero.errors import InputError
 from nonzero.fields import lookup
-from nonzero.fields.conflicts import NO_CONFLICTS, Conflicts
-from nonzero.fields.lookup import FieldTable
-from nonzero.fields.schema import Schema
+from nonzero.fields.conflicts import Conflicts
 
-__all__ = [
-    "CATEGORY",
-    "IGNORE",
-    "INFER",
-    "NUMBER",
-    "REFUSE",
-    "ContradictionError",
-    "Fields",
-    "Known",
-    "untracked",
-]
+__all__ = ["CATEGORY", "IGNORE", "INFER", "NUMBER", "REFUSE", "Known"]
 
 INFER, CATEGORY, NUMBER, IGNORE, REFUSE = range(5)
 
@@ -41,22 +27,6 @@ TEXT: Final = 64
 PADDING: Final = 16
 
 
-class ContradictionError(InputError):
-    """A value that contradicts the schema.
-
-    Parameters
-    ----------
-    message
-        What is wrong.
-    field
-        The field's name.
-    """
-
-    def __init__(self, message: str, field: str) -> None:
-        super().__init__(message)
-        self.field = field
-
-
 class Known:
     """The table of a schema's names, shared by all readers with this schema object.
 
@@ -65,25 +35,33 @@ class Known:
 
     Parameters
     ----------
-    schema
-        What is declared.
+    fields
+        The declared kinds by name.
+    patterns
+        Those of them whose names are patterns, the one that wins first.
+    default
+        The kind of all other fields.
     more
         So many other names are taken note of.
     """
 
-    def __init__(self, schema: Schema, more: int = MORE) -> None:
+    def __init__(
+        self,
+        fields: Mapping[str, str],
+        patterns: Sequence[tuple[str, str]],
+        default: str,
+        more: int = MORE,
+    ) -> None:
         self.conflicts = Conflicts()
+        self.own = threading.local()
+        """What each thread has counted; see :meth:`nonzero.fields.counts.Fields.of_thread`."""
         self.changes = 0
         """How often names, or the kinds that they came in, were added."""
-        self._schema = schema
         self._asked = False
-        self._declared = {
-            name.encode(): _CODES[kind] for name, kind in schema.fields.items() if "*" not in name
-        }
-        self._patterns = [(name.encode(), _CODES[kind]) for name, kind in schema.patterns]
-        self._default = _CODES[schema.default]
+        self._declared = {name.encode(): _CODES[kind] for name, kind in fields.items() if "*" not in name}
+        self._patterns = [(name.encode(), _CODES[kind]) for name, kind in patterns]
+        self._default = _CODES[default]
         self._lock = threading.Lock()
-        self._own = threading.local()
         self._places: dict[bytes, int] = {}
         self._left = len(self._declared) + more
         slots = 1 << (2 * max(self._left, 1) - 1).bit_length()
@@ -161,13 +139,6 @@ class Known:
         length, start = (int(self.words[at]) & 0xFFFFFFFF) - 1, int(self.words[at + lookup.PLACE])
         return self.text[start : start + length].tobytes().decode(errors="replace")
 
-    def of_thread(self) -> Fields:
-        """Return this thread's own counts."""
-        own: Fields | None = getattr(self._own, "fields", None)
-        if own is None:
-            own = self._own.fields = Fields(self._schema)
-        return own
-
     # -- making it known -------------------------------------------------------------------------------
 
     def _add(self, name: bytes, kind: int) -> None:
@@ -196,88 +167,6 @@ class Known:
         return start
 
 
-class Fields:
-    """What one reader, or one thread, asks of a schema, and what it has counted.
-
-    Parameters
-    ----------
-    schema
-        The schema.
-
-    Attributes
-    ----------
-    table
-        What compiled parsers are given.
-    events
-        What they note: at EVENTS not 0 where they did.
-    """
-
-    def __init__(self, schema: Schema) -> None:
-        self.schema = schema
-        self._known = known = schema.known
-        noted = np.zeros(lookup.LOGGED + lookup.LOG + known.slots, np.int64)
-        self.table = FieldTable(known.words, known.text, noted)
-        self._counts = noted[lookup.LOGGED + lookup.LOG :]
-        self.events = memoryview(noted.data)
-        self._by_python: Counter[str] = Counter()
-
-    def kind_of(self, name: bytes) -> int:
-        """Return the kind of a name; a plain parser's way to ask, which makes the name known.
-
-        Raises
-        ------
-        InputError
-            For a name that the schema refuses.
-        """
-        kind = self._known.meet(name)
-        if kind == REFUSE:
-            raise InputError(self.schema.unknown_field(name.decode(errors="replace")))
-        return kind
-
-    def first_of(self, name: bytes) -> int:
-        """Return the kind that a value of an undeclared field first came in; INFER where none did."""
-        return self._known.first_of(name)
-
-    def came(self, values: Iterable[tuple[bytes, int]]) -> None:
-        """Take note of values of undeclared fields, of a row that was read: name and kind of each."""
-        for name, kind in values:
-            if self._known.came(name, kind):
-                self._by_python[name.decode(errors="replace")] += 1
-
-    def count(self, name: str, values: int = 1) -> None:
-        """Count conflicts of a field."""
-        self._by_python[name] += values
-
-    def refused(self, error: InputError) -> None:
-        """Count what a line was refused for, if it is a value that contradicts the schema."""
-        if isinstance(error, ContradictionError):
-            self.count(error.field)
-
-    def take(self) -> Mapping[str, int]:
-        """Return the conflicts since they were last taken, by field; they are added to the schema's."""
-        if not self.events[lookup.EVENTS] & lookup.COUNTED and not self._by_python:
-            return NO_CONFLICTS
-        found = self._by_python
-        self._by_python = Counter()
-        for slot in np.flatnonzero(self._counts).tolist():
-            found[self._known.name_at(slot)] += int(self._counts[slot])
-        self.drop()
-        self._known.conflicts.add(found)
-        return dict(found)
-
-    def left_new(self) -> bool:
-        """Return whether lines were left alone for names that are new, and no conflict counted; asks once."""
-        events = self.events[lookup.EVENTS]
-        self.events[lookup.EVENTS] = events & ~lookup.LEFT
-        return events == lookup.LEFT
-
-    def drop(self) -> None:
-        """Forget what compiled code counted: it is read again."""
-        if self.events[lookup.EVENTS] & lookup.COUNTED:
-            self._counts[:] = 0
-        self.events[lookup.EVENTS] = 0
-
-
 def _fits(pattern: bytes, name: bytes) -> bool:
     """Whether a name fits a pattern: its parts stand in it, in order, the first and last at its ends."""
     first, *middle = pattern.split(b"*")
@@ -291,17 +180,3 @@ def _fits(pattern: bytes, name: bytes) -> bool:
             return False
         j += len(part)
     return True
-
-
-class _Untracked(Schema):
-    """A schema that declares nothing and takes note of nothing."""
-
-    @property
-    def known(self) -> Known:
-        return _nothing_known
-
-
-untracked: Final = _Untracked()
-"""For who hands over no schema: values are judged one by one, and nobody asks what came."""
-
-_nothing_known: Final = Known(untracked, more=0)

@@ -15,55 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.arithmetic.intrinsics import address_of, byte_at, word_at
-from nonzero.batches.hashing import begin_name, hash_name, low_bytes, to_field, to_index
 from nonzero.compiled import cold, inlined, kernel, types
-
-__all__ = [
-    "BEGIN",
-    "BEGINNING",
-    "BUDGET",
-    "CATEGORY",
-    "COUNTED",
-    "DECLARED",
-    "DEFAULT",
-    "ENTRY",
-    "EQUALS",
-    "EVENTS",
-    "FIELDS",
-    "FULL",
-    "HEAD",
-    "IGNORE",
-    "INDEX",
-    "INFER",
-    "KEY",
-    "LEFT",
-    "LOG",
-    "LOGGED",
-    "MASK",
-    "NEW_LINES",
-    "NUMBER",
-    "PATTERNS",
-    "PATTERN_WORDS",
-    "PLACE",
-    "REFUSE",
-    "ROW",
-    "TAIL",
-    "TRACKED",
-    "WHAT",
-    "FieldTable",
-    "agrees",
-    "allow_new",
-    "begin_row",
-    "end_row",
-    "field_at",
-    "find_field",
-    "first_kind",
-    "kind_at",
-    "leaves_new",
-    "name_words",
-    "note_conflict",
-    "put_entry",
-]
+from nonzero.fields.hashing import EQUALS, begin_name, hash_name, low_bytes, to_field, to_index
 
 # Kinds, as bytes. IGNORE and REFUSE are never what a value came as.
 INFER: Final = np.uint64(0)
@@ -80,7 +33,7 @@ MASK, DEFAULT, FULL, PATTERNS, BEGIN, PATTERN_WORDS = range(6)
 # The words of an entry, a cache line: the length + 1 and, from bit 32 on, a part of the hash; the first
 # eight bytes of the name; the last eight of one that is longer; where it is in the text; the kind, from bit 8
 # on the kind that it first came in under INFER, from bit 16 on the field's number; how ``name=`` begins a
-# feature's name (:func:`nonzero.batches.hashing.begun`); the index of the name itself.
+# feature's name (:func:`nonzero.fields.hashing.begun`); the index of the name itself.
 ENTRY: Final = 8
 KEY, HEAD, TAIL, PLACE, WHAT, BEGINNING, INDEX = range(7)
 
@@ -92,8 +45,6 @@ MOST_LOOKS: Final = 32
 
 DECLARED: Final = 256
 """What is added to the kind of a declared name."""
-
-EQUALS: Final = np.uint8(ord("="))
 
 NEW_LINES: Final = 8
 """In one call at most so many lines are left to the plain parser, which makes their new names known."""
@@ -281,13 +232,13 @@ def allow_new(table):
 
 
 @inlined
-def begin_row(table):
+def begin_fields(table):
     """Begin a row: what was noted of one that was not read is forgotten."""
     table.noted[ROW] = 0
 
 
 @inlined
-def end_row(table):
+def count_fields(table):
     """Count what was noted of a row that was read."""
     if table.noted[ROW]:
         _count(table)

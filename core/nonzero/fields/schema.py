@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from nonzero.errors import SettingsError
+from nonzero.fields.conflicts import Conflicts
+from nonzero.fields.known import Known
 
-if TYPE_CHECKING:
-    from nonzero.fields.conflicts import Conflicts
-    from nonzero.fields.known import Known
-
-__all__ = ["DEFAULTS", "KINDS", "MAX_FIELDS", "MAX_NAME", "MAX_PATTERNS", "SEPARATORS", "Schema"]
+__all__ = ["DEFAULTS", "KINDS", "MAX_FIELDS", "MAX_NAME", "MAX_PATTERNS", "SEPARATORS", "Schema", "untracked"]
 
 KINDS: Final = ("category", "number", "ignore")
 """What a field can be declared as."""
@@ -189,9 +187,7 @@ class Schema:
     @cached_property
     def known(self) -> Known:
         """What compiled parsers ask, and what they have met."""
-        from nonzero.fields.known import Known  # here: settings are looked at where nothing is parsed
-
-        return Known(self)
+        return Known(self.fields, self.patterns, self.default)
 
     @property
     def conflicts(self) -> Conflicts:
@@ -245,3 +241,15 @@ def _checked(fields: Mapping[str, str]) -> dict[str, str]:
     if patterns > MAX_PATTERNS:
         raise SettingsError(f"the schema has {patterns} patterns; it has at most {MAX_PATTERNS}")
     return dict(sorted(fields.items()))
+
+
+class _Untracked(Schema):
+    """A schema that declares nothing and takes note of nothing."""
+
+    @cached_property
+    def known(self) -> Known:
+        return Known({}, [], "infer", more=0)
+
+
+untracked: Final = _Untracked()
+"""For who hands over no schema: values are judged one by one, and nobody asks what came."""

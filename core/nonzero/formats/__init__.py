@@ -6,23 +6,21 @@ A format's module, and with it the compilation of its parser, is imported when t
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Final
 
-from nonzero.batches.batch import Batch
+from nonzero.batches.batch import Batch, Dicts
 from nonzero.errors import FormatError, SettingsError
-from nonzero.formats.reading import MAX_LINE, Buffer, Format, Parsed, Reader
+from nonzero.fields.schema import Schema
+from nonzero.formats.format import Format
+from nonzero.formats.parsed import Buffer, Parsed
+from nonzero.formats.reading import MAX_LINE, Reader
+from nonzero.formats.registry import FORMATS
 
 __all__ = ["NAMES", "Format", "Parsed", "Reader", "parse", "reader"]
 
-_FORMATS: Final = {
-    "vw": ("nonzero.formats.vw", "VowpalWabbit"),
-    "libsvm": ("nonzero.formats.libsvm", "Libsvm"),
-    "ndjson": ("nonzero.formats.ndjson", "NDJSON"),
-    "csv": ("nonzero.formats.delimited", "Delimited"),
-}
-
-NAMES: Final = tuple(_FORMATS)
+NAMES: Final = tuple(FORMATS)
 """The formats that :func:`parse` and :func:`reader` know."""
 
 NAMED_LINES: Final = 5
@@ -46,12 +44,12 @@ def reader(format: str, *, max_line: int = MAX_LINE, **options: Any) -> Reader:
     SettingsError
         For a format or an option that is unknown.
     """
-    if format not in _FORMATS:
+    if format not in FORMATS:
         raise SettingsError(f"the format {format!r} is unknown; give one of {', '.join(NAMES)}")
     if max_line < 1:
         raise SettingsError(f"max_line is {max_line}; a line needs at least 1 byte")
-    module, name = _FORMATS[format]
-    form: type[Format] = getattr(import_module(module), name)
+    entry = FORMATS[format]
+    form: type[Format] = getattr(import_module(entry.module), entry.class_name)
     known = inspect.signature(form).parameters
     for option in options:
         if option not in known:
@@ -93,3 +91,12 @@ def parse(data: Buffer, format: str, **options: Any) -> Batch:
         more = f"; and {len(errors) - NAMED_LINES} more" if len(errors) > NAMED_LINES else ""
         raise FormatError(f"{len(errors)} lines cannot be read as {format}: {named}{more}", errors)
     return Batch.concatenate([part.batch for part in parts if len(part.batch)])
+
+
+def _hash_dicts(examples: Dicts, schema: Schema | Mapping[str, Any] | None) -> Batch:
+    from nonzero.formats.json_dicts import batch_of_features  # here: files of other formats need no JSON
+
+    return batch_of_features(examples, schema)
+
+
+Batch.hash_dicts = _hash_dicts

@@ -28,35 +28,28 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.batches.hashing import field_of, index_of
 from nonzero.errors import FormatError, InputError, SettingsError
 from nonzero.fields import known
-from nonzero.fields.known import INFER, ContradictionError, Fields
+from nonzero.fields.counts import ContradictionError
+from nonzero.fields.hashing import NAMES_AT_ONCE, field_of, index_of
+from nonzero.fields.known import INFER
 from nonzero.fields.schema import Schema
-from nonzero.formats.delimited_labels import LABELS, find_label, label_of_cell
-from nonzero.formats.delimited_rows import (
-    BOOLEAN,
-    CATEGORY,
-    LABEL,
-    LEFT_OUT,
-    NUMBER,
-    Columns,
-    hash_start,
-    read_rows,
-)
+from nonzero.formats.assembly import PlainRow
+from nonzero.formats.delimited_columns import BOOLEAN, CATEGORY, LABEL, LEFT_OUT, NUMBER, columns_of
+from nonzero.formats.delimited_labels import label_of_cell
+from nonzero.formats.delimited_parts import Parts
+from nonzero.formats.delimited_rows import read_rows
 from nonzero.formats.delimited_text import (
     LongRecord,
     check_header,
     find_delimiter,
     named_delimiter,
-    record_end,
     records,
     split_cells,
 )
-from nonzero.formats.judging import Judge
+from nonzero.formats.format import Format
 from nonzero.formats.numbers import number_of, shown, value_of
-from nonzero.formats.reading import Format
-from nonzero.formats.rows import Row, Rows
+from nonzero.formats.row_arrays import RowArrays
 
 __all__ = ["Delimited"]
 
@@ -119,28 +112,12 @@ class Delimited(Format):
             _check_delimiter(delimiter)
         if positive is not None and not positive:
             raise SettingsError("positive is empty; give the label that is a click")
-        self.label = label
+        super().__init__(schema)
+        self._parts = Parts(self.schema, label, numeric, ignore, labels=labels, boolean=boolean)
         self.positive = b"" if positive is None else positive.encode()
-        self.labels = labels
-        self.boolean = boolean
-        self.numeric = [numeric] if isinstance(numeric, str) else list(numeric)
-        self.ignore = [ignore] if isinstance(ignore, str) else list(ignore)
-        given = [*self.numeric, *self.ignore, *([] if label is None else [label])]
-        twice = next((column for column in given if given.count(column) > 1), None)
-        if twice is not None:
-            raise SettingsError(
-                f"the column {twice!r} is named twice among label, numeric and ignore; name it once"
-            )
-        self.schema = Schema() if schema is None else Schema.of(schema)
-        self.fields = Fields(self.schema)
-        for column, kind in [*((c, "number") for c in self.numeric), *((c, "ignore") for c in self.ignore)]:
-            declared = self.schema.fields.get(column, kind)
-            if declared != kind:
-                raise SettingsError(
-                    f"the column {column!r} is said to be {kind}, and the schema says {declared}: it binds"
-                )
+        self._names = np.zeros(4 * NAMES_AT_ONCE, np.uint64)
         self.delimiter = delimiter.encode() if delimiter else b""
-        self.notes: list[str] = []
+        self.notes = self._parts.notes
         self.columns: list[str] = []
         self._sampled = boolean is not None
         self.holds = 0 if self._sampled else SAMPLE_BYTES
@@ -150,6 +127,11 @@ class Delimited(Format):
         self._header_lines = 0
         self._open: LongRecord | None = None
         self._scanned = 0
+
+    @property
+    def label(self) -> str | None:
+        """The column that holds the label, once the header is read; None for none."""
+        return self._parts.label
 
     def whole(self, data: bytearray, start: int, end: int) -> int:
         """Return where the last whole line ends, once there are rows enough to judge the columns by."""
@@ -202,25 +184,16 @@ class Delimited(Format):
             self.columns = [cell.decode() for cell in split_cells(line, self.delimiter)]
         except (InputError, UnicodeDecodeError) as error:
             raise FormatError(f"the header cannot be read: {error}") from error
-        twice = next((column for column in self.columns if column and self.columns.count(column) > 1), None)
-        if twice is not None:
-            raise FormatError(f"the header has the column {twice!r} twice; rename one")
-        for column in [*self.numeric, *self.ignore, *([] if self.label is None else [self.label])]:
-            if column not in self.columns:
-                raise FormatError(f"there is no column {column!r}; the header has {', '.join(self.columns)}")
-        self._find_label()
-        if "" in self.columns:
-            self.notes.append("a column without a name in the header is left out")
-        kinds = [self._kind_of(column) for column in self.columns]
-        self._columns = _columns(self.columns, kinds, self.positive if self.label is not None else b"")
+        kinds = self._parts.decide(self.columns)
+        self._columns = columns_of(self.columns, kinds, self.positive if self.label is not None else b"")
         if self._sampled:
             self._note_categories()
         return True
 
-    def read(self, data: NDArray[np.uint8], end: int, rows: Rows) -> int:
+    def read(self, data: NDArray[np.uint8], end: int, rows: RowArrays) -> int:
         """Parse whole lines by compiled code."""
         self.judge(data, end)
-        n, left = map(int, read_rows(data, end, rows, self._columns, self.delimiter[0]))
+        n, left = map(int, read_rows(data, end, rows, self._columns, self.delimiter[0], self._names))
         self.left = None
         if left < end:
             self.left, self._scanned = left, end - left
@@ -232,40 +205,25 @@ class Delimited(Format):
                 self.fields.count(column, int(nonzeros.sum()))
         return n
 
-    def parse_line(self, line: bytes) -> Row:
+    def parse_line(self, line: bytes) -> PlainRow:
         """Parse one line in Python."""
-        try:
-            return self._parse(line)
-        except InputError as error:
-            self.fields.refused(error)
-            raise
-
-    def _parse(self, line: bytes) -> Row:
         cells = split_cells(line, self.delimiter)
         if len(cells) != len(self.columns):
             raise InputError(f"the line has {len(cells)} cells, the header {len(self.columns)}")
-        label = 0.0 if self._columns.positive.size else float("nan")
-        features: list[tuple[int, float, int]] = []
+        row = PlainRow(label=0.0 if self._columns.positive.size else float("nan"))
         for column, kind, cell in zip(self.columns, self._columns.kinds, cells, strict=True):
             if not cell or kind == LEFT_OUT:
                 continue
             if kind == LABEL:
-                label = label_of_cell(cell, self.positive)
+                row.label = label_of_cell(cell, self.positive)
             elif kind in (CATEGORY, BOOLEAN):
                 cell = _BOOLEANS.get(cell, cell) if kind == BOOLEAN else cell
-                features.append((index_of(column.encode() + b"=" + cell), 1.0, field_of(column)))
+                row.add(index_of(column.encode() + b"=" + cell), 1.0, field_of(column))
             else:
-                value = value_of(self._number_of(column, cell), cell)
-                if value:
-                    features.append((index_of(column), value, field_of(column)))
+                row.add(index_of(column), value_of(self._number_of(column, cell), cell), field_of(column))
         for column in self._conflicting:
-            self.fields.count(column, sum(field == field_of(column) for _, _, field in features))
-        return Row(
-            indices=[index for index, _, _ in features],
-            values=[value for _, value, _ in features],
-            fields=[field for _, _, field in features],
-            label=label,
-        )
+            self.fields.count(column, row.fields.count(field_of(column)))
+        return row
 
     def features(self, record: bytes) -> dict[str, str | float]:
         """Return the features of a record that can be read, by name, as an example in JSON has them."""
@@ -281,29 +239,7 @@ class Delimited(Format):
 
     def is_whole(self, lines: bytes) -> bool:
         """Whether some lines are a whole record: none of its quotes is open at their end."""
-        return record_end(lines + b"\n", 0, self.delimiter) >= 0
-
-    def _find_label(self) -> None:
-        """Find the label's column, and say what there is to say of it."""
-        spoken_for = {*self.numeric, *self.ignore, *self.schema.fields}
-        free = [
-            column
-            for column in self.columns
-            if column not in spoken_for and self.schema.kind_of(column) != "ignore"
-        ]
-        called = [column for column in free if column.lower() in LABELS and column != self.label]
-        if not self.labels:
-            if self.label is None:
-                self.ignore += called
-        elif self.label is None:
-            self.label = find_label(free)
-            if self.label is None:
-                self.notes.append(f"no column is called {', '.join(LABELS)}: the rows have no labels")
-        elif called:
-            self.notes.append(
-                f"a feature is called like a label: {', '.join(called)}; leave it out by "
-                f"--ignore {','.join(called)} if it tells of clicks too"
-            )
+        return LongRecord(self.delimiter).end_in(lines + b"\n") > 0
 
     def _number_of(self, column: str, cell: bytes) -> float:
         """Read a cell of a column of numbers."""
@@ -312,41 +248,12 @@ class Delimited(Format):
         except InputError as error:
             raise ContradictionError(str(error), column) from error
 
-    def _kind_of(self, column: str) -> int:
-        """Return the part of a column.
-
-        Raises
-        ------
-        FormatError
-            Where the schema refuses it.
-        """
-        if column == self.label:
-            return LABEL if self.labels else LEFT_OUT
-        if not column:
-            return LEFT_OUT
-        if column in self.numeric:
-            return NUMBER
-        if column in self.ignore:
-            return LEFT_OUT
-        match self._said_of(column):
-            case known.REFUSE:
-                raise FormatError(self.schema.unknown_field(column))
-            case known.NUMBER:
-                return NUMBER
-            case known.IGNORE:
-                return LEFT_OUT
-        return BOOLEAN if column in (self.boolean or ()) else CATEGORY
-
-    def _said_of(self, column: str) -> int:
-        """Return what the schema says of a column."""
-        return self.schema.known.meet(column.encode())
-
     def _note_categories(self) -> None:
         """Take note that the columns of which the schema says nothing came as categories."""
         self._conflicting = [
             column
             for column, kind in zip(self.columns, self._columns.kinds, strict=True)
-            if kind in (CATEGORY, BOOLEAN) and self._said_of(column) == INFER
+            if kind in (CATEGORY, BOOLEAN) and self._parts.said_of(column) == INFER
             if self.schema.known.came(column.encode(), known.CATEGORY)
         ]
 
@@ -360,22 +267,9 @@ class Delimited(Format):
         lines = text.split(b"\n")[: SAMPLE_ROWS + 2 - self._header_lines]
         text = b"\n".join(lines[:-1]) + b"\n"
         whole = (cells for cells in records(text, self.delimiter) if len(cells) == len(self.columns))
-        judge = Judge()
-        judge.add(self.columns, whole)
-        kinds = self._columns.kinds
-        booleans, numberings = judge.booleans(), judge.numberings()
-        for place, column in enumerate(self.columns):
-            if kinds[place] != CATEGORY:
-                continue
-            if column in booleans:
-                kinds[place] = BOOLEAN
-                self._columns.indices[place] = index_of(column + "=true")
-            elif column in numberings and self._said_of(column) == INFER:
-                kinds[place] = LEFT_OUT
-                self.notes.append(
-                    f"the column {column!r} is left out: its first {numberings[column]} values number the "
-                    "rows; if they do not, name it numeric, or say in the schema what it is"
-                )
+        kinds = self._columns.kinds.tolist()
+        self._parts.judge(self.columns, kinds, whole)
+        self._columns = columns_of(self.columns, kinds, self._columns.positive.tobytes())
         self._note_categories()
 
 
@@ -383,19 +277,3 @@ def _check_delimiter(delimiter: str) -> None:
     """Raise SettingsError for what can be part of a number, a quote or a line end."""
     if len(delimiter) != 1 or not delimiter.isascii() or delimiter.isalnum() or delimiter in '"\r\n+-._':
         raise SettingsError(f"the delimiter is {delimiter!r}; give one character, such as ',', ';' or a tab")
-
-
-def _columns(names: Sequence[str], kinds: Sequence[int], positive: bytes) -> Columns:
-    """Prepare the columns for compiled code."""
-    starts = [hash_start(np.frombuffer(name.encode() + b"=", np.uint8)) for name in names]
-    features = [name + "=true" if kind == BOOLEAN else name for name, kind in zip(names, kinds, strict=True)]
-    return Columns(
-        kinds=np.array(kinds, np.uint8),
-        hashes=np.array([h for h, _ in starts], np.uint32),
-        tails=np.array([tail for _, tail in starts], np.uint32),
-        lengths=np.array([len(name.encode()) + 1 for name in names], np.int64),
-        indices=np.array([index_of(name) for name in features], np.uint32),
-        falses=np.array([index_of(name + "=false") for name in names], np.uint32),
-        fields=np.array([field_of(name) for name in names], np.uint16),
-        positive=np.array([*positive], np.uint8),
-    )

@@ -15,7 +15,6 @@ __all__ = [
     "check_header",
     "find_delimiter",
     "named_delimiter",
-    "record_end",
     "records",
     "split_cells",
 ]
@@ -74,27 +73,6 @@ def find_delimiter(header: bytes) -> bytes:
         named = " and ".join(_NAMES[delimiter] for delimiter in found)
         raise FormatError(f"the header has {named} in it; say which stands between columns (--delimiter)")
     return found[0] if found else b","
-
-
-def record_end(text: bytes, start: int, delimiter: bytes) -> int:
-    r"""Return where the record that starts at `start` ends, at its newline; -1 where it does not end.
-
-    Examples
-    --------
-    >>> record_end(b'1,"a\nb"\n0,c\n', 0, b","), record_end(b'1,"a\n', 0, b",")
-    (7, -1)
-    """
-    j = start
-    while True:
-        if text.startswith(b'"', j):
-            j = _closing(text, j + 1) + 1
-            if not j:
-                return -1
-        end = text.find(b"\n", j)
-        after = text.find(delimiter, j, end if end >= 0 else len(text))
-        if after < 0:
-            return end
-        j = after + 1
 
 
 def records(text: bytes, delimiter: bytes) -> Iterator[list[bytes]]:

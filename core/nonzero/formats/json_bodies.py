@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from nonzero.batches.batch import Batch
 from nonzero.errors import FormatError, InputError, LineError
-from nonzero.fields.known import untracked
 from nonzero.fields.lookup import EVENTS
-from nonzero.fields.schema import Schema
+from nonzero.fields.schema import Schema, untracked
+from nonzero.formats.assembly import assemble
 from nonzero.formats.json_plain import Members, decode, shown_value
 from nonzero.formats.json_workspace import ROWS_AT_ONCE, own_workspace
-from nonzero.formats.reading import Buffer, Parsed
-from nonzero.formats.rows import Rows, assemble
+from nonzero.formats.parsed import Buffer, Parsed
+from nonzero.formats.row_arrays import RowArrays
 
 __all__ = ["NOT_JSON", "is_list", "parse_body", "read_bodies", "read_body", "skim"]
 
@@ -65,15 +65,15 @@ def parse_body(body: Buffer, schema: Schema = untracked) -> Batch:
     return assemble(workspace.rows, 1, workspace.buffer, summary)
 
 
-def read_body(body: Buffer, schema: Schema = untracked) -> tuple[Rows, int, int] | None:
+def read_body(body: Buffer, schema: Schema = untracked) -> tuple[RowArrays, int, int] | None:
     """Read the body of one example where it is to be used at once: nothing is copied.
 
     Returns
     -------
-    tuple[Rows, int, int] | None
+    tuple[RowArrays, int, int] | None
         Rows, of which the first is the example and belongs to the thread until it reads again; and what
-        :func:`~nonzero.formats.rows.summarize` says of it. None where :func:`parse_body` has to read it: also
-        where there are conflicts, which that counts.
+        :func:`~nonzero.formats.row_arrays.summarize` says of it. None where :func:`parse_body` has to read
+        it: also where there are conflicts, which that counts.
     """
     workspace = own_workspace(schema)
     summary = workspace.one(body)

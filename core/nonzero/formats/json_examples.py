@@ -15,62 +15,36 @@ from typing import Final
 
 import numpy as np
 
-from nonzero.arithmetic.intrinsics import address_of, trailing_zeros
-from nonzero.batches.batch import MAX_INDEX, MAX_WEIGHT
-from nonzero.batches.hashing import NO_FIELD, begin_name, hash_rest, to_field, to_index
-from nonzero.compiled import inlined, kernel, outlined, types
-from nonzero.fields.lookup import (
-    BEGINNING,
-    CATEGORY,
-    EQUALS,
-    FIELDS,
-    IGNORE,
-    INDEX,
-    INFER,
-    NUMBER,
-    agrees,
-    allow_new,
-    begin_row,
-    end_row,
-    field_at,
-    find_field,
-    kind_at,
-    leaves_new,
-)
-from nonzero.formats.json_plain import MAX_ID
+from nonzero.arithmetic.intrinsics import trailing_zeros, word_at
+from nonzero.batches.limits import MAX_ID, MAX_INDEX, MAX_WEIGHT
+from nonzero.compiled import inlined, kernel, types
+from nonzero.fields import lookup
+from nonzero.fields.hashing import NO_FIELD
+from nonzero.formats.json_features import read_features, read_value
+from nonzero.formats.json_numbers import read_whole
 from nonzero.formats.json_text import (
+    FALSE,
+    FIVE_BYTES,
+    FOUR_BYTES,
+    NULL,
     QUOTE,
-    copy_number,
-    copy_string,
-    hash_name,
+    TRUE,
     past_space,
-    read_number,
-    read_whole,
     special_bytes,
+    word_of,
 )
-from nonzero.formats.numbers import scan_number, value_within
-from nonzero.formats.rows import BUFFER, ROWS
-from nonzero.formats.words import store_word, word_at
+from nonzero.formats.row_arrays import BUFFER, ROWS, begin_row, end_row
 
 __all__ = ["read_examples"]
 
 
-def _word(text: bytes) -> np.uint64:
-    return np.uint64(int.from_bytes(text, "little"))
-
-
-FEATURES: Final = _word(b"features")
-INDICES: Final = _word(b"indices")
-VALUES: Final = _word(b"values")
-LABEL: Final = _word(b"label")
-WEIGHT: Final = _word(b"weight")
-ID: Final = _word(b"id")
-TIME: Final = _word(b"time")
-TRUE: Final = _word(b"true")
-NULL: Final = _word(b"null")
-FALSE: Final = _word(b"false")
-FOUR_BYTES: Final = np.uint64(2**32 - 1)
-FIVE_BYTES: Final = np.uint64(2**40 - 1)
+FEATURES: Final = word_of(b"features")
+INDICES: Final = word_of(b"indices")
+VALUES: Final = word_of(b"values")
+LABEL: Final = word_of(b"label")
+WEIGHT: Final = word_of(b"weight")
+ID: Final = word_of(b"id")
+TIME: Final = word_of(b"time")
 
 # Which members an example has been seen to have.
 HAS_FEATURES: Final = 1
@@ -82,151 +56,6 @@ HAS_ID: Final = 32
 HAS_TIME: Final = 64
 
 NEWLINE: Final = ord("\n")
-
-
-@inlined
-def read_value(data, j):
-    """Read a feature's value."""
-    j, value = read_number(data, j)
-    return (j if value_within(value) else -1), value
-
-
-@outlined
-def _copy_word(data, j, scratch, listed):
-    """Copy the text that a number or a truth is as a category; of null, which no list holds, there is none.
-
-    Returns the position after it, or -1 where it is none of them, and the end of the copy.
-    """
-    w = word_at(data, j)
-    if w & FOUR_BYTES == TRUE:
-        store_word(scratch, 0, w)
-        return j + 4, 4
-    if w & FIVE_BYTES == FALSE:
-        store_word(scratch, 0, w)
-        return j + 5, 5
-    if w & FOUR_BYTES == NULL and not listed:
-        return j + 4, 0
-    return copy_number(data, j, scratch, 0)
-
-
-@outlined
-def _read_number_text(data, j):
-    """Read a text that is a number, after its opening quote."""
-    number, j, read = scan_number(data, j)
-    value = np.float32(number)
-    read = read and data[np.uintp(j)] == QUOTE and value_within(value)
-    return (j + 1 if read else -1), value
-
-
-@inlined
-def read_features(data, j, scratch, rows, nnz, table):  # noqa: C901
-    """Read the object of features; returns the number of nonzeros too."""
-    if data[np.uintp(j)] != ord("{"):
-        return -1, nnz
-    j = past_space(data, j + 1)
-    if data[np.uintp(j)] == ord("}"):
-        return j + 1, nnz
-    while True:
-        if data[np.uintp(j)] != QUOTE:
-            return -1, nnz
-        j, key = copy_string(data, j + 1, scratch, 0)
-        if j < 0:
-            return -1, nnz
-        j = past_space(data, j)
-        if data[np.uintp(j)] != ord(":"):
-            return -1, nnz
-        j = past_space(data, j + 1)
-        name = address_of(scratch)
-        at = find_field(table, name, 0, key)
-        if at:
-            field, index = field_at(table, at), np.uint32(table.words[at + np.uintp(INDEX)])
-            beginning = table.words[at + np.uintp(BEGINNING)]
-        else:
-            h = hash_name(scratch, key)
-            field, index = to_field(h), to_index(h)
-            beginning = begin_name(name, 0, key, EQUALS)
-        kind = kind_at(table, at, name, 0, key)
-        c = data[np.uintp(j)]
-        if kind == INFER:
-            came = CATEGORY if c == QUOTE or c == ord("[") else NUMBER
-            if c != ord("n") and not agrees(table, at, came, key):
-                return -1, nnz
-        elif not at and leaves_new(table, key):
-            return -1, nnz
-        if kind > IGNORE:
-            return -1, nnz
-        worded = kind in (CATEGORY, IGNORE)
-        if worded or c == ord("[") or (c == QUOTE and kind == INFER):
-            listed = c == ord("[")
-            if listed:
-                if kind == NUMBER:
-                    return -1, nnz
-                j = past_space(data, j + 1)
-                c = data[np.uintp(j)]
-            if listed and c == ord("]"):
-                j += 1
-            else:
-                while True:
-                    if data[np.uintp(j)] == QUOTE:
-                        j, end = copy_string(data, j + 1, scratch, 0)
-                    elif worded:
-                        j, end = _copy_word(data, j, scratch, listed)
-                    else:
-                        return -1, nnz
-                    if j < 0:
-                        return -1, nnz
-                    rows.indices[nnz] = to_index(hash_rest(beginning, key + 1, name, 0, end))
-                    rows.values[nnz] = np.float32(1)
-                    rows.fields[nnz] = field
-                    # An empty text in a declared field is none.
-                    nnz += kind == INFER or (kind == CATEGORY and end > 0)
-                    if not listed:
-                        break
-                    j = past_space(data, j)
-                    c = data[np.uintp(j)]
-                    j += 1
-                    if c == ord("]"):
-                        break
-                    if c != ord(","):
-                        return -1, nnz
-                    j = past_space(data, j)
-        else:
-            value = np.float32(1)
-            if c == QUOTE:  # in a field of numbers
-                j, value = _read_number_text(data, j + 1)
-                if j < 0:
-                    return -1, nnz
-            elif c == ord("t"):
-                if word_at(data, j) & FOUR_BYTES != TRUE:
-                    return -1, nnz
-                j += 4
-            elif c == ord("f"):
-                if word_at(data, j) & FIVE_BYTES != FALSE:
-                    return -1, nnz
-                j += 5
-                value = np.float32(0)
-            elif c == ord("n"):
-                if word_at(data, j) & FOUR_BYTES != NULL:
-                    return -1, nnz
-                j += 4
-                value = np.float32(0)
-            else:
-                j, value = read_value(data, j)
-                if j < 0:
-                    return -1, nnz
-            if value != 0:  # a value of 0 is no nonzero
-                rows.indices[nnz] = index
-                rows.values[nnz] = value
-                rows.fields[nnz] = field
-                nnz += 1
-        j = past_space(data, j)
-        c = data[np.uintp(j)]
-        j += 1
-        if c == ord("}"):
-            return j, nnz
-        if c != ord(","):
-            return -1, nnz
-        j = past_space(data, j)
 
 
 @inlined
@@ -326,11 +155,6 @@ def read_example(data, j, scratch, rows, row, nnz, table):  # noqa: C901
     first = nnz
     values_end = nnz
     seen = 0
-    rows.labels[row] = np.nan
-    rows.weights[row] = 1
-    rows.times[row] = -1
-    rows.ids[row, 0] = -1
-    rows.ids[row, 1] = -1
     if data[np.uintp(j)] != ord("{"):
         return -1, nnz
     j = past_space(data, j + 1)
@@ -395,7 +219,7 @@ def read_example(data, j, scratch, rows, row, nnz, table):  # noqa: C901
     return j, nnz
 
 
-@kernel(types.int64(BUFFER, types.int64, BUFFER, ROWS, FIELDS))
+@kernel(types.int64(BUFFER, types.int64, BUFFER, ROWS, lookup.FIELDS))
 def read_examples(data, end, scratch, rows, table):
     """Read the whole lines ``data[:end]`` into `rows`; returns how many they are.
 
@@ -405,28 +229,25 @@ def read_examples(data, end, scratch, rows, table):
     row = 0
     nnz = 0
     rows.indptr[0] = 0
-    allow_new(table)
+    lookup.allow_new(table)
     while j < end:
         start = j
-        rows.lines[row] = row
-        begin_row(table)
+        begin_row(rows, row, start, row)
+        lookup.begin_fields(table)
         j, after = read_example(data, past_space(data, j), scratch, rows, row, nnz, table)
         if j >= 0:
             j = past_space(data, j)
-        if j < 0 or data[np.uintp(j)] != NEWLINE:
-            rows.plain[row] = 1
+        read = j >= 0 and data[np.uintp(j)] == NEWLINE
+        if read:
+            nnz = after
+            lookup.count_fields(table)
+        else:
             rows.ids[row, 0] = -1
             j = start
             while data[np.uintp(j)] != NEWLINE:
                 j += 1
-        else:
-            rows.plain[row] = 0
-            nnz = after
-            end_row(table)
-        rows.spans[row, 0] = start
-        rows.spans[row, 1] = j
+        end_row(rows, row, j, nnz, read)
         row += 1
-        rows.indptr[row] = nnz
         j += 1
     rows.lines[row] = row
     return row

@@ -1,161 +1,169 @@
-"""Features given as Python dicts, an example each: written as JSON, and read as it is."""
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,type-arg,assignment,call-arg"
+"""The compiled reader of an example's features: the object of names and values, of any kind."""
 
 from __future__ import annotations
 
-import datetime
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
-from typing import Any, Final
-
-import msgspec
 import numpy as np
 
-from nonzero.batches.batch import Batch
-from nonzero.errors import BatchError, InputError
-from nonzero.fields.known import Fields, untracked
-from nonzero.fields.schema import Schema
-from nonzero.formats.json_plain import row_of
-from nonzero.formats.json_workspace import ROWS_AT_ONCE, Workspace, own_workspace
+from nonzero.arithmetic.intrinsics import address_of, put_word, word_at
+from nonzero.compiled import inlined, outlined
+from nonzero.fields import lookup
+from nonzero.fields.hashing import EQUALS, begin_name, hash_rest, to_field, to_index
+from nonzero.formats.json_numbers import copy_number, read_number
+from nonzero.formats.json_text import (
+    FALSE,
+    FIVE_BYTES,
+    FOUR_BYTES,
+    NULL,
+    QUOTE,
+    TRUE,
+    copy_string,
+    hash_key,
+    past_space,
+)
+from nonzero.formats.numbers import scan_number, value_within
+from nonzero.formats.row_arrays import put_nonzero
 
-__all__ = ["batch_of_features"]
-
-ENCODING_ERRORS: Final = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
-
-AS_THEY_ARE: Final = frozenset({str, int, float, bool, type(None)})
-"""What JSON holds as Python does."""
-
-TIMES: Final = (datetime.date, datetime.time)  # a datetime, and so a Timestamp, is a date
+__all__ = ["read_features", "read_value"]
 
 
-def batch_of_features(
-    examples: Iterable[Mapping[str, Any]], schema: Schema | Mapping[str, Any] | None = None
-) -> Batch:
-    """Hash features given as mappings, an example each; see :meth:`nonzero.Batch.from_dicts`.
+@inlined
+def read_value(data, j):
+    """Read a feature's value."""
+    j, value = read_number(data, j)
+    return (j if value_within(value) else -1), value
 
-    The mappings are written as JSON, by msgspec, and read as it is; what JSON has no form for is given one
-    before: NumPy's scalars and arrays are what they hold, bytes are text, sets are sorted, dates and times
-    are text, UUIDs and enumerations what msgspec makes of them. What has no form is an error.
 
-    Raises
-    ------
-    BatchError
-        For a value that is no feature, naming its row and its name.
+@outlined
+def _copy_word(data, j, scratch, listed):
+    """Copy the text that a number or a truth is as a category; of null, which no list holds, there is none.
+
+    Returns the position after it, or -1 where it is none of them, and the end of the copy.
     """
-    workspace = own_workspace(untracked if schema is None else Schema.of(schema))
-    try:
-        return _read(examples, workspace)
-    finally:
-        workspace.fields.take()
+    w = word_at(data, j)
+    if w & FOUR_BYTES == TRUE:
+        put_word(scratch, 0, w)
+        return j + 4, 4
+    if w & FIVE_BYTES == FALSE:
+        put_word(scratch, 0, w)
+        return j + 5, 5
+    if w & FOUR_BYTES == NULL and not listed:
+        return j + 4, 0
+    return copy_number(data, j, scratch, 0)
 
 
-def _read(examples: Iterable[Mapping[str, Any]], workspace: Workspace) -> Batch:
-    batches: list[Batch] = []
-    first = 0
-    rest = iter(examples)
-    while piece := list(islice(rest, ROWS_AT_ONCE)):
-        try:
-            lines = _encoder.encode_lines([{"features": _jsonable(features)} for features in piece])
-        except ENCODING_ERRORS as error:
-            raise _refusal(piece, first, workspace) from error
-        # msgspec writes NaN and infinities as null.
-        if b"null" in lines and any(map(_has_no_number, piece)):
-            raise _refusal(piece, first, workspace)
-        n, wrong = workspace.read(lines)
-        if wrong:
-            raise _refusal(piece, first, workspace)
-        batches.append(workspace.batch(n))
-        first += n
-    return Batch.concatenate(batches)
+@outlined
+def _read_number_text(data, j):
+    """Read a text that is a number, after its opening quote."""
+    number, j, read = scan_number(data, j)
+    value = np.float32(number)
+    read = read and data[np.uintp(j)] == QUOTE and value_within(value)
+    return (j + 1 if read else -1), value
 
 
-def _has_no_number(features: Mapping[str, Any]) -> bool:
-    """Whether a feature is a float that is no finite number."""
-    return any(_is_no_number(_plain(value)) for value in features.values())
-
-
-def _is_no_number(value: Any) -> bool:
-    return isinstance(value, float) and not math.isfinite(value)
-
-
-def _jsonable(features: Any) -> Any:
-    """Give every name and value of an example a form in JSON; most have it."""
-    if not isinstance(features, dict) or not AS_THEY_ARE.issuperset(map(type, features.values())):
-        return _converted(features)
-    try:
-        "".join(features)  # the quickest look at whether all names are text
-    except TypeError:
-        return _converted(features)
-    return features
-
-
-def _converted(features: Any) -> Any:
-    if not isinstance(features, Mapping):
-        return features
-    return {_plain(name): _plain(value) for name, value in features.items()}
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as JSON holds it; what is left is msgspec's."""
-    if type(value) in AS_THEY_ARE:
-        return value
-    if isinstance(value, (np.datetime64, *TIMES)):
-        return _time(value)
-    if isinstance(value, np.generic | np.ndarray):
-        return _plain((value.astype(str) if value.dtype.kind == "M" else value).tolist())
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, bytes | bytearray | memoryview):
-        return bytes(value).decode()
-    if isinstance(value, set | frozenset):
-        return sorted((_plain(item) for item in value), key=str)
-    if isinstance(value, list | tuple):
-        if AS_THEY_ARE.issuperset(map(type, value)):
-            return value
-        return [_plain(item) for item in value]
-    return value
-
-
-def _time(value: Any) -> str:
-    """Return a date or a time as ISO 8601 writes it."""
-    if value != value:
-        raise ValueError(f"{value} is no time")
-    return str(value) if isinstance(value, np.datetime64) else str(value.isoformat())
-
-
-def _encodable(value: Any) -> Any:
-    """Give msgspec something that it knows in place of what it does not."""
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"{type(value).__name__} is no feature")
-
-
-_encoder: Final = msgspec.json.Encoder(enc_hook=_encodable, decimal_format="number")
-
-
-def _refusal(piece: Sequence[Any], first: int, workspace: Workspace) -> BatchError:
-    """Say which feature of these examples, of which the first is row `first`, is the first bad one."""
-    asked = Fields(workspace.schema)  # what is counted here was counted before
-    for r, features in enumerate(piece):
-        if not isinstance(features, Mapping):
-            return BatchError(f"row {first + r}: {features!r:.40} is no mapping of features")
-        for name, value in features.items():
-            try:
-                held = _plain(value)
-                if _is_no_number(held):
-                    raise InputError(f"the feature {name!r} is {held}, not a finite number; leave it out")
-                row_of(_encoder.encode({"features": {_plain(name): held}}), asked)
-                continue
-            except UnicodeDecodeError as error:
-                reason = f"the feature {name!r} is {value!r:.40}, not UTF-8 ({error.reason}); decode it"
-            except InputError as error:
-                reason = str(error)
-            except ENCODING_ERRORS:
-                reason = (
-                    f"the feature {name!r} is {value!r:.40}, of type {type(value).__name__}; "
-                    "it is a string, a number, True, False or a list of strings"
-                )
-            return BatchError(f"row {first + r}: {reason}")
-    raise AssertionError("the examples are right one by one")
+@inlined
+def read_features(data, j, scratch, rows, nnz, table):  # noqa: C901
+    """Read the object of features; returns the number of nonzeros too."""
+    if data[np.uintp(j)] != ord("{"):
+        return -1, nnz
+    j = past_space(data, j + 1)
+    if data[np.uintp(j)] == ord("}"):
+        return j + 1, nnz
+    while True:
+        if data[np.uintp(j)] != QUOTE:
+            return -1, nnz
+        j, key = copy_string(data, j + 1, scratch, 0)
+        if j < 0:
+            return -1, nnz
+        j = past_space(data, j)
+        if data[np.uintp(j)] != ord(":"):
+            return -1, nnz
+        j = past_space(data, j + 1)
+        name = address_of(scratch)
+        at = lookup.find_field(table, name, 0, key)
+        if at:
+            field, index = lookup.field_at(table, at), np.uint32(table.words[at + np.uintp(lookup.INDEX)])
+            beginning = table.words[at + np.uintp(lookup.BEGINNING)]
+        else:
+            h = hash_key(scratch, key)
+            field, index = to_field(h), to_index(h)
+            beginning = begin_name(name, 0, key, EQUALS)
+        kind = lookup.kind_at(table, at, name, 0, key)
+        c = data[np.uintp(j)]
+        if kind == lookup.INFER:
+            came = lookup.CATEGORY if c == QUOTE or c == ord("[") else lookup.NUMBER
+            if c != ord("n") and not lookup.agrees(table, at, came, key):
+                return -1, nnz
+        elif not at and lookup.leaves_new(table, key):
+            return -1, nnz
+        if kind > lookup.IGNORE:
+            return -1, nnz
+        worded = kind in (lookup.CATEGORY, lookup.IGNORE)
+        if worded or c == ord("[") or (c == QUOTE and kind == lookup.INFER):
+            listed = c == ord("[")
+            if listed:
+                if kind == lookup.NUMBER:
+                    return -1, nnz
+                j = past_space(data, j + 1)
+                c = data[np.uintp(j)]
+            if listed and c == ord("]"):
+                j += 1
+            else:
+                while True:
+                    if data[np.uintp(j)] == QUOTE:
+                        j, end = copy_string(data, j + 1, scratch, 0)
+                    elif worded:
+                        j, end = _copy_word(data, j, scratch, listed)
+                    else:
+                        return -1, nnz
+                    if j < 0:
+                        return -1, nnz
+                    whole = to_index(hash_rest(beginning, key + 1, name, 0, end))
+                    put_nonzero(rows, nnz, whole, np.float32(1), field)
+                    # An empty text in a declared field is none.
+                    nnz += kind == lookup.INFER or (kind == lookup.CATEGORY and end > 0)
+                    if not listed:
+                        break
+                    j = past_space(data, j)
+                    c = data[np.uintp(j)]
+                    j += 1
+                    if c == ord("]"):
+                        break
+                    if c != ord(","):
+                        return -1, nnz
+                    j = past_space(data, j)
+        else:
+            value = np.float32(1)
+            if c == QUOTE:  # in a field of numbers
+                j, value = _read_number_text(data, j + 1)
+                if j < 0:
+                    return -1, nnz
+            elif c == ord("t"):
+                if word_at(data, j) & FOUR_BYTES != TRUE:
+                    return -1, nnz
+                j += 4
+            elif c == ord("f"):
+                if word_at(data, j) & FIVE_BYTES != FALSE:
+                    return -1, nnz
+                j += 5
+                value = np.float32(0)
+            elif c == ord("n"):
+                if word_at(data, j) & FOUR_BYTES != NULL:
+                    return -1, nnz
+                j += 4
+                value = np.float32(0)
+            else:
+                j, value = read_value(data, j)
+                if j < 0:
+                    return -1, nnz
+            if value != 0:  # a value of 0 is no nonzero
+                put_nonzero(rows, nnz, index, value, field)
+                nnz += 1
+        j = past_space(data, j)
+        c = data[np.uintp(j)]
+        j += 1
+        if c == ord("}"):
+            return j, nnz
+        if c != ord(","):
+            return -1, nnz
+        j = past_space(data, j)

@@ -8,21 +8,16 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final, NoReturn
 
-from nonzero.batches.batch import MAX_INDEX
-from nonzero.batches.hashing import NO_FIELD, field_of, index_of
+from nonzero.batches.limits import MAX_ID, MAX_INDEX, MAX_TIME
 from nonzero.errors import InputError
-from nonzero.fields.known import CATEGORY, IGNORE, INFER, NUMBER, ContradictionError, Fields
+from nonzero.fields.counts import ContradictionError, Fields
+from nonzero.fields.hashing import NO_FIELD, field_of, index_of
+from nonzero.fields.known import CATEGORY, IGNORE, INFER, NUMBER
 from nonzero.fields.texts import FALSE, TRUE, text_of_number
+from nonzero.formats.assembly import PlainRow
 from nonzero.formats.numbers import number_of, value_of, weight_of
-from nonzero.formats.rows import Row
 
-__all__ = ["MAX_ID", "Members", "decode", "named_features", "row_of", "shown_value"]
-
-MAX_ID: Final = 255
-"""The longest id, in characters."""
-
-MAX_TIME: Final = 10**18
-"""Times are below this, in milliseconds: 30 million years."""
+__all__ = ["Members", "decode", "named_features", "row_of", "shown_value"]
 
 MEMBERS: Final = ("features", "indices", "values", "label", "weight", "id", "time")
 
@@ -70,7 +65,7 @@ def decode(text: bytes) -> Any:
         ) from error
 
 
-def row_of(text: bytes, fields: Fields) -> Row:
+def row_of(text: bytes, fields: Fields) -> PlainRow:
     """Read one example.
 
     Parameters
@@ -85,21 +80,7 @@ def row_of(text: bytes, fields: Fields) -> Row:
     InputError
         Where it breaks a rule; the message says which.
     """
-    try:
-        return _row_of(_members(decode(text)), fields)
-    except InputError as error:
-        fields.refused(error)
-        raise
-
-
-def named_features(example: Members, fields: Fields) -> list[tuple[str, str, float]]:
-    """Return the features of a decoded example that can be read: (field, name, value) of each nonzero."""
-    return [
-        feature for name, value in example if name == "features" for feature in _features(value, fields, [])
-    ]
-
-
-def _row_of(members: dict[str, Any], fields: Fields) -> Row:
+    members = _members(decode(text))
     features: list[tuple[str, str, float]] = []
     came: list[tuple[bytes, int]] = []
     if "features" in members:
@@ -108,17 +89,27 @@ def _row_of(members: dict[str, Any], fields: Fields) -> Row:
         raise InputError('the example has neither "features" nor "indices"; give "features": {} for none')
     slots = _slots(members)
     label, weight, name, time = (members.get(member) for member in ("label", "weight", "id", "time"))
-    row = Row(
-        indices=[index_of(feature) for _, feature, _ in features] + [slot for slot, _ in slots],
-        values=[value for _, _, value in features] + [value for _, value in slots],
-        fields=[field_of(key) for key, _, _ in features] + [NO_FIELD] * len(slots),
+    row = PlainRow(
         label=_label(label),
         weight=1.0 if weight is None else weight_of(_number(weight, "the weight").encode()),
         id=_id(name),
         time=-1 if time is None else _time(time),
     )
+    for key, feature, value in features:
+        row.add(index_of(feature), value, field_of(key))
+    for slot, value in slots:
+        row.indices.append(slot)
+        row.values.append(value)
+        row.fields.append(NO_FIELD)
     fields.came(came)
     return row
+
+
+def named_features(example: Members, fields: Fields) -> list[tuple[str, str, float]]:
+    """Return the features of a decoded example that can be read: (field, name, value) of each nonzero."""
+    return [
+        feature for name, value in example if name == "features" for feature in _features(value, fields, [])
+    ]
 
 
 def shown_value(value: Any) -> str:

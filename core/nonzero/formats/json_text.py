@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,type-arg,assignment,call-arg"
-"""The words of JSON as compiled code: strings copied out decoded, numbers delimited, white space skipped.
+"""The words of JSON as compiled code: strings copied out decoded, white space skipped.
 
 Everything here is as strict as RFC 8259, or stricter: what it refuses (by -1) is left to the plain decoder,
 which says why or takes it after all. The bytes end in a newline, with padding behind it; a newline is part of
@@ -12,21 +12,24 @@ from typing import Final
 
 import numpy as np
 
-from nonzero.arithmetic.intrinsics import trailing_zeros
-from nonzero.batches.hashing import finish, mix_word
+from nonzero.arithmetic.intrinsics import put_word, trailing_zeros, word_at
 from nonzero.compiled import inlined, outlined
-from nonzero.formats.numbers import MAX_DIGITS, MAX_POWER, POWERS, scan_digits
-from nonzero.formats.words import HIGH_BITS, half_at, store_word, word_at, zero_bytes
+from nonzero.fields.hashing import finish, mix_word
+from nonzero.formats.words import HIGH_BITS, zero_bytes
 
 __all__ = [
+    "FALSE",
+    "FIVE_BYTES",
+    "FOUR_BYTES",
     "MARGIN",
-    "copy_number",
+    "NULL",
+    "QUOTE",
+    "TRUE",
     "copy_string",
-    "hash_name",
+    "hash_key",
     "past_space",
-    "read_number",
-    "read_whole",
     "special_bytes",
+    "word_of",
 ]
 
 MARGIN: Final = 16
@@ -37,34 +40,35 @@ BACKSLASH: Final = ord("\\")
 SLASH: Final = ord("/")
 ZERO: Final = ord("0")
 NINE: Final = ord("9")
-ZEROS: Final = np.uint64(0x0101010101010101 * ZERO)
-OVER_NINE: Final = np.uint64(0x7676767676767676)
-"""What makes the high bit of a byte of 10 or more."""
 
-MINUS: Final = ord("-")
-POINT: Final = ord(".")
-ROUND_TRIP: Final = 15
-"""Decimals of so many digits are different float64 each."""
-
-EXACT: Final = np.uint64(2**53)
 
 QUOTES: Final = np.uint64(0x0101010101010101 * QUOTE)
 BACKSLASHES: Final = np.uint64(0x0101010101010101 * BACKSLASH)
 SPACES: Final = np.uint64(0x2020202020202020)
 
 
+def word_of(text: bytes) -> np.uint64:
+    """Return up to eight bytes as a word, the first the lowest."""
+    return np.uint64(int.from_bytes(text, "little"))
+
+
+TRUE: Final = word_of(b"true")
+NULL: Final = word_of(b"null")
+FALSE: Final = word_of(b"false")
+FOUR_BYTES: Final = np.uint64(2**32 - 1)
+FIVE_BYTES: Final = np.uint64(2**40 - 1)
+
+
 @inlined
-def hash_name(scratch, length):
-    """MurmurHash3 of ``scratch[:length]``, which is padded: whole words only, the last one masked."""
+def hash_key(scratch, length):
+    """MurmurHash3 of ``scratch[:length]``, which is padded: quicker than hash_name where names are short."""
     h = np.uint32(0)
-    i = np.uintp(0)
-    end = np.uintp(length)
-    while i + np.uintp(4) <= end:
-        h = mix_word(h, np.uint32(half_at(scratch, i)))
-        i += np.uintp(4)
-    mask = np.uint32((np.uint64(1) << np.uint64(np.uint64(8) * np.uint64(end - i))) - np.uint64(1))
-    k = np.uint32(np.uint32(half_at(scratch, i)) & mask)
-    return finish(h, k, length)
+    j = 0
+    while j + 4 <= length:
+        h = mix_word(h, np.uint32(word_at(scratch, j)))
+        j += 4
+    rest = word_at(scratch, j) & ((np.uint64(1) << np.uint64(8 * (length - j))) - np.uint64(1))
+    return finish(h, np.uint32(rest), length)
 
 
 @inlined
@@ -207,7 +211,7 @@ def copy_string(data, j, scratch, p):
     """
     while True:
         w = word_at(data, j)
-        store_word(scratch, p, w)
+        put_word(scratch, p, w)
         special = special_bytes(w)
         if special == 0:
             j += 8
@@ -227,112 +231,3 @@ def copy_string(data, j, scratch, p):
             return -1, p
         if j < 0:
             return -1, p
-
-
-@inlined
-def read_number(data, j):  # noqa: C901
-    """Read the JSON number that starts at `j`: no ``+1``, ``01``, ``.5`` or ``1.``.
-
-    Returns the position after it and ``float32(float64(text))``, or -1 where it is none or no easy one.
-    Up to 19 digits are taken. Below 2**53 they are exact in float64, and one multiplication or division
-    rounds correctly. From there on two roundings are wrong by at most 2**-52 in all, which seldom matters to
-    a float32: where both ends of an interval wider than that round to one float32, so does what is between.
-    """
-    negative = data[np.uintp(j)] == ord("-")
-    j += negative
-    start = j
-    mantissa, j = scan_digits(data, start, np.uint64(0))
-    digits = j - start
-    power = 0
-    if digits == 0 or (digits > 1 and data[np.uintp(start)] == ZERO):
-        return -1, np.float32(0)
-    if data[np.uintp(j)] == ord("."):
-        j += 1
-        start = j
-        if mantissa == 0:
-            while data[np.uintp(j)] == ZERO:
-                j += 1
-            digits = start - j
-        mantissa, j = scan_digits(data, j, mantissa)
-        if j == start:
-            return -1, np.float32(0)
-        power = start - j
-        digits += j - start
-    if data[np.uintp(j)] | 32 == ord("e"):
-        j += 1
-        down = data[np.uintp(j)] == ord("-")
-        if down or data[np.uintp(j)] == ord("+"):
-            j += 1
-        start = j
-        exponent, j = scan_digits(data, start, np.uint64(0))
-        if j == start or j - start > 4:
-            return -1, np.float32(0)
-        power += -np.int64(exponent) if down else np.int64(exponent)
-    if digits > MAX_DIGITS or power < -MAX_POWER or power > MAX_POWER:
-        return -1, np.float32(0)
-    number = np.float64(mantissa)
-    number = number / POWERS[np.uintp(-power)] if power < 0 else number * POWERS[np.uintp(power)]
-    value = np.float32(number)
-    if mantissa >= EXACT and np.float32(number * (1 - 2.0**-50)) != np.float32(number * (1 + 2.0**-50)):
-        return -1, np.float32(0)
-    return j, (-value if negative else value)
-
-
-@inlined
-def copy_number(data, j, scratch, p):
-    """Copy the JSON number that starts at `j` to ``scratch[p:]``, as the text that it is as a category.
-
-    That is an integer as it is written. Of up to 15 digits the shortest text of the float64 is what is
-    written, without zeros at the end of the fraction. Returns the position after it, or -1 where it is none
-    or no easy one, and the end of the copy.
-    """
-    if data[np.uintp(j)] == MINUS:
-        scratch[np.uintp(p)] = MINUS
-        j += 1
-        p += 1
-    start = j
-    j, p = _copy_digits(data, j, scratch, p)
-    digits = j - start
-    if digits == 0 or (digits > 1 and data[np.uintp(start)] == ZERO):
-        return -1, p
-    if data[np.uintp(j)] == POINT:
-        whole = p
-        scratch[np.uintp(p)] = POINT
-        start = j + 1
-        j, p = _copy_digits(data, start, scratch, p + 1)
-        if j == start or digits + (j - start) > ROUND_TRIP:
-            return -1, p
-        while scratch[np.uintp(p - 1)] == ZERO and p - 1 > whole:
-            p -= 1
-        p -= p - 1 == whole
-    return (-1 if data[np.uintp(j)] | 32 == ord("e") else j), p
-
-
-@inlined
-def _copy_digits(data, j, scratch, p):
-    """Copy decimal digits, eight bytes at a time; return where they end, here and there."""
-    while True:
-        w = word_at(data, j)
-        store_word(scratch, p, w)
-        above = w ^ ZEROS
-        others = ((above + OVER_NINE) | above) & HIGH_BITS  # exact up to the lowest byte that is no digit
-        if others != 0:
-            k = np.int64(trailing_zeros(others)) >> 3
-            return j + k, p + k
-        j += 8
-        p += 8
-
-
-@inlined
-def read_whole(data, j):
-    """Read a whole number below 10**18."""
-    start = j
-    number = 0
-    c = data[np.uintp(j)]
-    while ZERO <= c <= NINE:
-        number = number * 10 + (np.int64(c) - ZERO)
-        j += 1
-        c = data[np.uintp(j)]
-    if j == start or j > start + 18 or (j > start + 1 and data[np.uintp(start)] == ZERO):
-        return -1, 0
-    return j, number

@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 
 from nonzero.batches.batch import Batch
 from nonzero.errors import InputError
-from nonzero.fields.known import Fields, untracked
+from nonzero.fields.counts import Fields
 from nonzero.fields.lookup import EVENTS, NEW_LINES
-from nonzero.fields.schema import Schema
+from nonzero.fields.schema import Schema, untracked
+from nonzero.formats.assembly import PlainRow, assemble, assemble_with
 from nonzero.formats.json_examples import read_examples
 from nonzero.formats.json_plain import row_of
 from nonzero.formats.json_text import MARGIN
-from nonzero.formats.reading import PADDING, Buffer
-from nonzero.formats.rows import PLAIN, Row, Rows, assemble, assemble_with, summarize
+from nonzero.formats.parsed import Buffer
+from nonzero.formats.reading import PADDING
+from nonzero.formats.row_arrays import PLAIN, RowArrays, summarize
 
 __all__ = ["ROWS_AT_ONCE", "Workspace", "own_workspace"]
 
@@ -41,14 +43,14 @@ class Workspace:
     def use(self, schema: Schema) -> None:
         """Read by a schema from now on."""
         self.schema = schema
-        self.fields = schema.known.of_thread()
+        self.fields = Fields.of_thread(schema)
 
     def _reserve(self, size: int) -> None:
         self.size = size
         self.buffer = bytearray(size + PADDING)
         self.array = np.frombuffer(self.buffer, np.uint8)
         self.scratch = np.empty(size + MARGIN, np.uint8)
-        self.rows = Rows.allocate(ROWS_AT_ONCE, size // 2 + 1)
+        self.rows = RowArrays.allocate(ROWS_AT_ONCE, size // 2 + 1)
 
     def one(self, line: Buffer) -> tuple[int, int] | None:
         """Read a single line without its end, into the first row; return what :func:`summarize` says of it.
@@ -89,7 +91,7 @@ class Workspace:
     def read(self, lines: bytes) -> tuple[int, dict[int, str]]:
         """Read at most ROWS_AT_ONCE whole lines; return how many, and the reasons of those that are wrong."""
         n, self.summary = self._read(lines)
-        self.by_python: dict[int, Row | None] = {}
+        self.by_python: dict[int, PlainRow | None] = {}
         wrong: dict[int, str] = {}
         if self.summary[0] & PLAIN:
             for r in np.flatnonzero(self.rows.plain[:n]).tolist():
@@ -97,6 +99,7 @@ class Workspace:
                 try:
                     self.by_python[r] = row_of(lines[start:end], self.fields)
                 except InputError as error:
+                    self.fields.refused(error)
                     wrong[r] = str(error)
         return n, wrong
 
@@ -106,7 +109,7 @@ class Workspace:
         read = self.rows.plain[:n] == 0
         if not summary[0] & PLAIN:
             return assemble(self.rows, n, self.buffer, summary), read
-        left: dict[int, Row | None] = dict.fromkeys(np.flatnonzero(~read).tolist())
+        left: dict[int, PlainRow | None] = dict.fromkeys(np.flatnonzero(~read).tolist())
         return assemble_with(self.rows, n, self.buffer, left), read
 
     def batch(self, n: int) -> Batch:

@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.arithmetic.intrinsics import address_of, byte_at
-from nonzero.batches.batch import MAX_INDEX
-from nonzero.batches.hashing import NO_FIELD
+from nonzero.batches.limits import MAX_INDEX
 from nonzero.compiled import inlined, kernel, types
 from nonzero.errors import InputError
-from nonzero.fields.known import Fields, untracked
-from nonzero.fields.schema import Schema
+from nonzero.fields.hashing import NO_FIELD
+from nonzero.fields.schema import Schema, untracked
+from nonzero.formats.assembly import PlainRow
+from nonzero.formats.format import Format
 from nonzero.formats.numbers import (
     label_of,
     label_of_number,
@@ -33,8 +34,7 @@ from nonzero.formats.numbers import (
     value_of,
     value_within,
 )
-from nonzero.formats.reading import Format
-from nonzero.formats.rows import BUFFER, ROWS, Row, Rows
+from nonzero.formats.row_arrays import BUFFER, ROWS, RowArrays, begin_row, end_row, put_nonzero
 
 __all__ = ["Libsvm"]
 
@@ -62,13 +62,13 @@ class Libsvm(Format):
     name = "libsvm"
 
     def __init__(self, schema: Schema | Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
-        self.fields = Fields(untracked)  # there are none
+        super().__init__(untracked)  # there are no fields
 
     def alike(self) -> Libsvm:
         """Return another."""
         return Libsvm()
 
-    def read(self, data: NDArray[np.uint8], end: int, rows: Rows) -> int:
+    def read(self, data: NDArray[np.uint8], end: int, rows: RowArrays) -> int:
         """Parse whole lines by compiled code."""
         return int(_read(data, end, rows))
 
@@ -76,14 +76,12 @@ class Libsvm(Format):
         """Tell whether a line is blank or a comment."""
         return not line.partition(b"#")[0].strip()
 
-    def parse_line(self, line: bytes) -> Row:
+    def parse_line(self, line: bytes) -> PlainRow:
         """Parse one line in Python."""
         words = [word for word in BLANKS.split(line.partition(b"#")[0]) if word]
-        label = float("nan") if b":" in words[0] else label_of(words.pop(0))
+        row = PlainRow(label=float("nan") if b":" in words[0] else label_of(words.pop(0)))
         if words and words[0].startswith(b"qid:"):
             number_of(words.pop(0)[4:], "the qid")
-        indices: list[int] = []
-        values: list[float] = []
         for word in words:
             index, colon, text = word.partition(b":")
             if not colon:
@@ -92,11 +90,9 @@ class Libsvm(Format):
                 raise InputError(
                     f"the index {shown(index)} is not a whole number from 0 to 2**31 = {MAX_INDEX}"
                 )
-            value = value_of(number_of(text, f"the value of the index {shown(index)}"), text)
-            if value:
-                indices.append(int(index))
-                values.append(value)
-        return Row(indices, values, [NO_FIELD] * len(indices), label)
+            number = number_of(text, f"the value of the index {shown(index)}")
+            row.add(int(index), value_of(number, text), NO_FIELD)
+        return row
 
 
 @inlined
@@ -125,19 +121,14 @@ def _scan_label(text, j):
 @kernel(types.int64(BUFFER, types.int64, ROWS))
 def _read(data, end, rows):
     text = address_of(data)
-    indptr, indices, values, fields, labels, weights, times, ids, spans, lines, plain = rows
     r = 0
     nnz = 0
     j = 0
-    indptr[0] = 0
+    rows.indptr[0] = 0
     while j < end:
         first = nnz
-        spans[r, 0] = j
-        lines[r] = r
-        weights[r] = 1
-        times[r] = -1
-        ids[r, 0] = ids[r, 1] = -1
-        labels[r], j, read = _scan_label(data, _skip_blanks(text, j))
+        begin_row(rows, r, j, r)
+        rows.labels[r], j, read = _scan_label(data, _skip_blanks(text, j))
         j = _skip_blanks(text, j)
         while read and not _ends_word(byte_at(text, j)):
             start = j
@@ -152,9 +143,7 @@ def _read(data, end, rows):
                 number, j, read = scan_number(text, j + 1)
                 value = np.float32(number)
                 read = read and value_within(value) and _ends_word(byte_at(text, j))
-                indices[nnz] = np.uint32(index)
-                values[nnz] = value
-                fields[nnz] = NO_FIELD
+                put_nonzero(rows, nnz, np.uint32(index), value, NO_FIELD)
                 nnz += value != 0
                 j = _skip_blanks(text, j)
         # A comment is passed over; a return that ends no line, or anything else, is for Python.
@@ -163,10 +152,8 @@ def _read(data, end, rows):
             nnz = first
         while byte_at(text, j) != NEWLINE:
             j += 1
-        plain[r] = not read
-        spans[r, 1] = j
+        end_row(rows, r, j, nnz, read)
         j += 1
         r += 1
-        indptr[r] = nnz
-    lines[r] = r
+    rows.lines[r] = r
     return r

@@ -22,20 +22,18 @@ is one that stands twice.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.errors import InputError
-from nonzero.fields.known import Fields
 from nonzero.fields.schema import Schema
+from nonzero.formats.assembly import PlainRow
+from nonzero.formats.format import Format
 from nonzero.formats.json_examples import read_examples
 from nonzero.formats.json_plain import row_of
 from nonzero.formats.json_text import MARGIN
-from nonzero.formats.reading import Format
-from nonzero.formats.rows import Row, Rows
+from nonzero.formats.row_arrays import RowArrays
 
 __all__ = ["NDJSON"]
 
@@ -52,26 +50,19 @@ class NDJSON(Format):
     name = "ndjson"
 
     def __init__(self, schema: Schema | Mapping[str, Any] | None = None) -> None:
-        self.schema = Schema() if schema is None else Schema.of(schema)
-        self.fields = Fields(self.schema)
+        super().__init__(schema)
         self._scratch = np.empty(0, np.uint8)
 
     def alike(self) -> NDJSON:
         """Return another, with a scratch of its own."""
         return NDJSON(self.schema)
 
-    def read(self, data: NDArray[np.uint8], end: int, rows: Rows) -> int:
+    def read(self, data: NDArray[np.uint8], end: int, rows: RowArrays) -> int:
         """Parse whole lines by compiled code."""
         if self._scratch.size < end + MARGIN:
             self._scratch = np.empty(data.size + MARGIN, np.uint8)
         return int(read_examples(data, end, self._scratch, rows, self.fields.table))
 
-    def meet(self, line: bytes) -> None:
-        """Make the fields of the first line known, where no line was read by this schema yet."""
-        if self.schema.known.is_new():
-            with suppress(InputError):
-                row_of(line, Fields(self.schema))
-
-    def parse_line(self, line: bytes) -> Row:
+    def parse_line(self, line: bytes) -> PlainRow:
         """Parse one line in Python."""
         return row_of(line, self.fields)

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from nonzero.arithmetic.intrinsics import byte_at
-from nonzero.batches.batch import MAX_VALUE, MAX_WEIGHT
+from nonzero.batches.limits import MAX_VALUE, MAX_WEIGHT
 from nonzero.compiled import inlined
 from nonzero.errors import InputError
 
@@ -50,6 +50,20 @@ def scan_digits(data, j, mantissa):
 
 
 @inlined
+def scan_exponent(data, j):
+    """Read the exponent that may stand at ``data[j]``; return it, where it ends, and whether it was read."""
+    if byte_at(data, j) | np.uint8(32) != np.uint8(101):
+        return np.intp(0), j, True
+    j += 1
+    down = byte_at(data, j) == np.uint8(45)
+    if down or byte_at(data, j) == np.uint8(43):
+        j += 1
+    start = j
+    power, j = scan_digits(data, j, np.uint64(0))
+    return -np.intp(power) if down else np.intp(power), j, j > start and j - start <= 4
+
+
+@inlined
 def scan_number(data, j):
     """Read the decimal number that starts at ``data[j]``.
 
@@ -76,15 +90,9 @@ def scan_number(data, j):
         power = np.intp(point - j)
         digits += j - point
     read = digits > 0 and digits <= MAX_DIGITS and mantissa < np.uint64(EXACT)
-    if byte_at(data, j) | np.uint8(32) == np.uint8(101):
-        j += 1
-        down = byte_at(data, j) == np.uint8(45)
-        if down or byte_at(data, j) == np.uint8(43):
-            j += 1
-        start = j
-        exponent, j = scan_digits(data, j, np.uint64(0))
-        read = read and j > start and j - start <= 4
-        power += -np.intp(exponent) if down else np.intp(exponent)
+    exponent, j, in_range = scan_exponent(data, j)
+    read = read and in_range
+    power += exponent
     read = read and power >= -MAX_POWER and power <= MAX_POWER
     value = np.float64(mantissa)
     if read:

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.batches.batch import Batch
 from nonzero.errors import FormatError, InputError, LineError
-from nonzero.fields.conflicts import NO_CONFLICTS
-from nonzero.fields.known import Fields
-from nonzero.formats.rows import PLAIN, Row, Rows, assemble, assemble_with, summarize
+from nonzero.formats.assembly import PlainRow, assemble, assemble_with
+from nonzero.formats.format import Format
+from nonzero.formats.parsed import Buffer, Parsed
+from nonzero.formats.row_arrays import PLAIN, RowArrays, summarize
 
-__all__ = ["MAX_LINE", "PADDING", "Buffer", "Format", "Parsed", "Reader"]
-
-Buffer: TypeAlias = bytes | bytearray | memoryview | NDArray[np.uint8]
-"""Bytes, or what shows itself as bytes."""
+__all__ = ["BYTE_ORDER_MARK", "MAX_LINE", "PADDING", "Reader"]
 
 MAX_LINE: Final = 16 * 2**20
 """The longest line that is read unless said otherwise, in bytes."""
 
-PIECE: Final = 2**20
+PARSED_AT_ONCE: Final = 2**20
 """At most so many bytes are parsed at once: they and what is found in them stay in the cache."""
 
 NEWLINE: Final = np.uint8(ord("\n"))
@@ -34,109 +29,8 @@ PADDING: Final = 64
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 """What some programs write before text in UTF-8."""
 
-NOTHING: Final = np.empty(0, np.uint8)
-
-MET: Final = 2**16
+LONGEST_MET: Final = 2**16
 """A first line of more bytes is not looked at before it is read: in Python that takes a second a megabyte."""
-
-
-class Parsed(NamedTuple):
-    """What some bytes held."""
-
-    batch: Batch
-    """The rows of the lines that could be read."""
-    lines: NDArray[np.int64]
-    """int64[n]: the line number of each row, counted from 1 over all that the reader was fed."""
-    errors: tuple[LineError, ...]
-    """The lines that could not be read."""
-    lines_read: int
-    """How many lines were finished: rows, errors and lines skipped (and, in delimited text, line ends inside
-    quotes)."""
-    conflicts: Mapping[str, int] = NO_CONFLICTS
-    """How many values came in another kind than their field's, by its name; those of refused lines too."""
-    skipped: tuple[int, ...] = ()
-    """The numbers of the lines that hold no example and are no error, where the format has such: blank lines,
-    and comments."""
-
-
-class Format(ABC):
-    """What a reader needs to know of a format; one object reads one stream.
-
-    A compiled parser takes all whole lines at once; the lines that it marks as plain are read one by one by
-    :meth:`parse_line`, which must read every line as the compiled parser does.
-    """
-
-    name: str
-
-    header: bool = False
-    """Whether the first line names columns: it goes to :meth:`read_header`."""
-
-    notes: Sequence[str] = ()
-    """What there is to say about the stream, in sentences: of columns left out, of labels missing."""
-
-    fields: Fields
-    """What the fields are, and what came of them."""
-
-    holds: int = 0
-    """Up to so many bytes of whole lines may be held back by :meth:`whole` before the first row is read."""
-
-    @abstractmethod
-    def read(self, data: NDArray[np.uint8], end: int, rows: Rows) -> int:
-        """Parse the whole lines ``data[:end]``, the last byte a newline, into `rows`.
-
-        64 bytes behind `end` may be read. Returns the number of rows.
-        """
-
-    left: int | None = None
-    """Where the last :meth:`read` found lines that are no row yet: their record goes on. None for nowhere."""
-
-    @abstractmethod
-    def parse_line(self, line: bytes) -> Row:
-        """Parse one line, without its end.
-
-        Raises
-        ------
-        InputError
-            Where it cannot be read; the message is the reason.
-        """
-
-    def skips(self, line: bytes) -> bool:  # noqa: ARG002 - most formats have an example in every line
-        """Tell whether a line that the compiled parser left holds no example, and is no error."""
-        return False
-
-    def alike(self) -> Format | None:
-        """Return a new object that reads such lines too; None where a line's meaning rests on those before.
-
-        Parts of a stream that end with a line may be read by either, and at the same time.
-        """
-        return None
-
-    def meet(self, line: bytes) -> None:  # noqa: ARG002 - most formats have no fields in their lines
-        """Look at the first line of a stream, without its end: its fields are known then."""
-        return
-
-    def read_header(self, line: bytes) -> bool:
-        """Take one of the first lines, without its end, where there is a header; tell whether it was that."""
-        raise NotImplementedError
-
-    def pass_over(self, data: bytes, *, begins: bool) -> int:  # noqa: ARG002 - a line ends at its newline
-        """Return where a line ends that is too long, after its newline; 0 where these bytes do not end it.
-
-        Parameters
-        ----------
-        data
-            Its beginning, or what follows on what was given before.
-        begins
-            Whether it is its beginning.
-        """
-        return data.find(b"\n") + 1
-
-    def whole(self, data: bytearray, start: int, end: int) -> int:
-        """Return where the last whole line of ``data[:end]`` ends, 0 where there is none.
-
-        Bytes before `start` were searched before, in vain.
-        """
-        return data.rfind(b"\n", start, end) + 1
 
 
 class Reader:
@@ -172,8 +66,7 @@ class Reader:
         self._finished = False
         self._met = False
         self._begun = False  # whether a byte order mark may no longer come
-        self._beginning = NOTHING  # what may be the start of one
-        self._rows = Rows.allocate(0, 0)
+        self._rows = RowArrays.allocate(0, 0)
         self._capacity = -1
         self._buffer = bytearray()
         self._reserve(0)
@@ -205,24 +98,20 @@ class Reader:
         searched = self._held
         for one in data:
             view = np.frombuffer(one, np.uint8)
-            for start in range(0, view.size, PIECE):
-                piece = view[start : start + PIECE]
-                if not self._begun:
-                    piece = self._past_mark(piece)
-                if self._held + piece.size > searched + PIECE:
+            for start in range(0, view.size, PARSED_AT_ONCE):
+                piece = view[start : start + PARSED_AT_ONCE]
+                if self._held + piece.size > searched + PARSED_AT_ONCE:
                     parts += self._read(searched)
                     searched = self._held
                 self._hold(piece)
         if self._held > searched:
             parts += self._read(searched)
-        return self._counted(self._joined(parts))
+        return self._counted(Parsed.concatenate(parts))
 
     def finish(self) -> Parsed:
         """Read the last line, where it lacks its end; the reader takes nothing after this."""
         self._finished = True
         parts: list[Parsed] = []
-        if self._beginning.size:  # it was no mark
-            self._hold(self._beginning)
         if self._held:
             if self._buffer[self._held - 1] != ord("\n"):  # whole lines may have been held back
                 self._buffer[self._held] = ord("\n")
@@ -232,32 +121,26 @@ class Reader:
             if whole < self._held:
                 parts.append(self._unfinished(bytes(self._buffer[whole : self._held - 1])))
             self._held = 0
-        return self._counted(self._joined(parts))
+        return self._counted(Parsed.concatenate(parts))
 
     def _unfinished(self, record: bytes) -> Parsed:
         """Refuse a last record that does not end."""
         try:
-            self.format.parse_line(record)
+            self.format.read_line(record)
             reason = "the record does not end"
         except InputError as error:
             reason = str(error)
         first, lines = self._line + 1, 1 + record.count(b"\n")
         self._line += lines
-        return Parsed(Batch.empty(), np.empty(0, np.int64), (LineError(first, reason),), lines)
+        return Parsed.of_error(LineError(first, reason), lines)
 
-    def _past_mark(self, piece: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return what follows a byte order mark at the stream's start; nothing while it may be one."""
-        if piece.size >= len(BYTE_ORDER_MARK) and piece[0] != BYTE_ORDER_MARK[0] and not self._beginning.size:
-            self._begun = True
-            return piece
-        if self._beginning.size:
-            piece = np.concatenate([self._beginning, piece])
-        beginning = piece[: len(BYTE_ORDER_MARK)].tobytes()
-        if len(beginning) < len(BYTE_ORDER_MARK) and BYTE_ORDER_MARK.startswith(beginning):
-            self._beginning = piece
-            return piece[:0]
-        self._begun, self._beginning = True, piece[:0]
-        return piece[len(BYTE_ORDER_MARK) :] if beginning == BYTE_ORDER_MARK else piece
+    def _pass_mark(self) -> None:
+        """Let go of a byte order mark at the stream's start, once enough bytes are there to tell."""
+        start = bytes(self._buffer[: min(self._held, len(BYTE_ORDER_MARK))])
+        self._begun = start == BYTE_ORDER_MARK or not BYTE_ORDER_MARK.startswith(start)
+        if start == BYTE_ORDER_MARK:
+            self._held -= len(start)
+            self._array[: self._held] = self._array[len(start) : len(start) + self._held]
 
     def _hold(self, piece: NDArray[np.uint8]) -> None:
         """Add bytes to what is held; without the rest of a line that is too long."""
@@ -274,7 +157,10 @@ class Reader:
         self._held = end
 
     def _read(self, searched: int) -> list[Parsed]:
-        """Parse what is whole of what is held: at most PIECE bytes after those that were searched in vain."""
+        """Parse what is whole of what is held; the first `searched` bytes were searched in vain."""
+        if not self._begun:
+            self._pass_mark()
+            searched = 0
         end = self._held
         parts: list[Parsed] = []
         whole = self.format.whole(self._buffer, searched, end)
@@ -283,7 +169,7 @@ class Reader:
             parts.append(parsed)
             self._array[: end - whole] = self._array[whole:end]
         self._held = end - whole
-        if self._held > max(self.max_line, self.format.holds):
+        if self._begun and self._held > max(self.max_line, self.format.holds):
             parts.append(self._give_up())
         return parts
 
@@ -298,7 +184,7 @@ class Reader:
         error = self._too_long(self._line + 1)
         lines = 1 + begun.count(b"\n")
         self._line += lines
-        return Parsed(Batch.empty(), np.empty(0, np.int64), (error,), lines)
+        return Parsed.of_error(error, lines)
 
     def _parse(self, end: int) -> tuple[Parsed, int]:
         """Parse the whole lines ``buffer[:end]``; returns where those begin that are no row yet, or `end`."""
@@ -319,7 +205,7 @@ class Reader:
             return parsed, behind + end
         spans = rows.spans[:n]
         too_long = spans[:, 1] - spans[:, 0] > self.max_line
-        read: dict[int, Row | None] = {}
+        read: dict[int, PlainRow | None] = {}
         errors: list[LineError] = []
         skipped: list[int] = []
         for r in np.flatnonzero(rows.plain[:n] | too_long).tolist():
@@ -336,7 +222,7 @@ class Reader:
             try:
                 if not line.strip():
                     raise InputError("the line is empty")
-                read[r] = self.format.parse_line(line)
+                read[r] = self.format.read_line(line)
             except InputError as error:
                 errors.append(LineError(number, str(error)))
         if errors or skipped:
@@ -366,7 +252,7 @@ class Reader:
         """Let the format look at the first line."""
         self._met = True
         stop = self._buffer.find(b"\n")
-        if stop <= MET:
+        if stop <= LONGEST_MET:
             self.format.meet(_without_end(bytes(self._buffer[:stop])))
 
     def _too_long(self, line: int) -> LineError:
@@ -379,7 +265,7 @@ class Reader:
 
         A reader of a few lines takes little: room for a whole piece takes a millisecond to make.
         """
-        if size <= self._capacity <= 4 * max(size, PIECE):
+        if size <= self._capacity <= 4 * max(size, PARSED_AT_ONCE):
             return
         held, old = self._held, self._buffer
         self._capacity = size + size // 2
@@ -388,7 +274,7 @@ class Reader:
         self._array: NDArray[np.uint8] = np.frombuffer(self._buffer, np.uint8)
         # What is held has no line end, so that a piece adds at most as many lines as bytes. A nonzero
         # takes at least two bytes.
-        self._rows = Rows.allocate(min(self._capacity, PIECE) + 2, self._capacity // 2 + 2)
+        self._rows = RowArrays.allocate(min(self._capacity, PARSED_AT_ONCE) + 2, self._capacity // 2 + 2)
 
     def _counted(self, parsed: Parsed) -> Parsed:
         """Tell the conflicts of what was read, and count the line ends inside of what was passed over."""
@@ -397,18 +283,6 @@ class Reader:
             self._passed = 0
         conflicts = self.format.fields.take()
         return parsed._replace(conflicts=conflicts) if conflicts else parsed
-
-    def _joined(self, parts: list[Parsed]) -> Parsed:
-        """Join what the pieces of one call held."""
-        if len(parts) == 1:
-            return parts[0]
-        return Parsed(
-            Batch.concatenate([part.batch for part in parts if len(part.batch)]),
-            np.concatenate([np.empty(0, np.int64), *(part.lines for part in parts)]),
-            tuple(error for part in parts for error in part.errors),
-            sum(part.lines_read for part in parts),
-            skipped=tuple(line for part in parts for line in part.skipped),
-        )
 
 
 def _without_end(line: bytes) -> bytes:

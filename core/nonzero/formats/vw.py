@@ -35,19 +35,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.batches.hashing import NAMES_AT_ONCE, field_of, index_of
 from nonzero.errors import InputError, SettingsError
-from nonzero.fields.known import CATEGORY, IGNORE, INFER, NUMBER, ContradictionError, Fields
+from nonzero.fields.counts import ContradictionError
+from nonzero.fields.hashing import NAMES_AT_ONCE, field_of, index_of
+from nonzero.fields.known import CATEGORY, IGNORE, INFER, NUMBER
 from nonzero.fields.schema import SEPARATORS, Schema
+from nonzero.formats.assembly import PlainRow
+from nonzero.formats.format import Format
 from nonzero.formats.numbers import label_of, number_of, shown, value_of, weight_of
-from nonzero.formats.reading import BYTE_ORDER_MARK, Format
-from nonzero.formats.rows import Row, Rows
+from nonzero.formats.reading import BYTE_ORDER_MARK
+from nonzero.formats.row_arrays import RowArrays
 from nonzero.formats.vw_lines import KNOWN_BITS, read_lines
 
 __all__ = ["VowpalWabbit"]
@@ -78,8 +80,7 @@ class VowpalWabbit(Format):
         schema: Schema | Mapping[str, Any] | None = None,
         namespace_separator: str | None = None,
     ) -> None:
-        self.schema = Schema() if schema is None else Schema.of(schema)
-        self.fields = Fields(self.schema)
+        super().__init__(schema)
         separator = self.schema.namespace_separator if namespace_separator is None else namespace_separator
         if separator not in SEPARATORS:
             raise SettingsError(f"namespace_separator is {separator!r}; it is '=' or '^'")
@@ -92,7 +93,7 @@ class VowpalWabbit(Format):
         """Return another; it learns beginnings of names of its own."""
         return VowpalWabbit(self.schema, self.separator.decode())
 
-    def read(self, data: NDArray[np.uint8], end: int, rows: Rows) -> int:
+    def read(self, data: NDArray[np.uint8], end: int, rows: RowArrays) -> int:
         """Parse whole lines by compiled code."""
         changes = self.schema.known.changes
         if changes != self._changes:  # what is kept of beginnings says what was known of their fields
@@ -102,34 +103,19 @@ class VowpalWabbit(Format):
             read_lines(data, end, rows, self.separator[0], self._known, self._names, self.fields.table)
         )
 
-    def meet(self, line: bytes) -> None:
-        """Make the fields of the first line known, where no line was read by this schema yet."""
-        if self.schema.known.is_new():
-            with suppress(InputError):
-                self.alike().parse_line(line)
-
     def skips(self, line: bytes) -> bool:
         """Tell whether a line is blank."""
         return not line.removeprefix(BYTE_ORDER_MARK).strip()
 
-    def parse_line(self, line: bytes) -> Row:
+    def parse_line(self, line: bytes) -> PlainRow:
         """Parse one line in Python."""
-        try:
-            return self._parse(line)
-        except InputError as error:
-            self.fields.refused(error)
-            raise
-
-    def _parse(self, line: bytes) -> Row:
         head, bar, body = line.removeprefix(BYTE_ORDER_MARK).partition(b"|")
         if not bar:
             raise InputError(f"there is no '|' before the features in {shown(line)}; write '1 | a b'")
         if b"\r" in line:
             raise InputError("a carriage return stands inside the line")
         label, weight, tag = _parse_head(head)
-        indices: list[int] = []
-        values: list[float] = []
-        fields: list[int] = []
+        row = PlainRow(label=label, weight=weight, id=tag)
         came: list[tuple[bytes, int]] = []
         for namespace, name, number, scale, text in _parse_body(body, self.separator):
             field = namespace or name[: max(name.find(b"="), 0)]
@@ -143,13 +129,9 @@ class VowpalWabbit(Format):
                     number, text, whole = _number_of(word, field), word, field
                 elif kind == INFER and field:
                     came.append((field, CATEGORY))
-            value = value_of(number * scale, text or b"1")
-            if value:
-                indices.append(index_of(whole))
-                values.append(value)
-                fields.append(field_of(field))
+            row.add(index_of(whole), value_of(number * scale, text or b"1"), field_of(field))
         self.fields.came(came)
-        return Row(indices, values, fields, label, weight, tag)
+        return row
 
 
 def _number_of(word: bytes, field: bytes) -> float:

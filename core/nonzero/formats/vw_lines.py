@@ -12,8 +12,11 @@ from typing import Final
 import numpy as np
 
 from nonzero.arithmetic.intrinsics import address_of, byte_at, marks_at, put_word, trailing_zeros, word_at
-from nonzero.batches.batch import MAX_WEIGHT
-from nonzero.batches.hashing import (
+from nonzero.batches.limits import MAX_WEIGHT
+from nonzero.compiled import cold, inlined, kernel, types
+from nonzero.fields import lookup
+from nonzero.fields.hashing import (
+    EQUALS,
     NAMES_AT_ONCE,
     begin_name,
     hash_name,
@@ -22,27 +25,9 @@ from nonzero.batches.hashing import (
     put_name,
     to_field,
 )
-from nonzero.compiled import cold, inlined, kernel, types
-from nonzero.fields.lookup import (
-    BEGINNING,
-    CATEGORY,
-    FIELDS,
-    IGNORE,
-    INFER,
-    NUMBER,
-    REFUSE,
-    agrees,
-    allow_new,
-    begin_row,
-    end_row,
-    field_at,
-    find_field,
-    first_kind,
-    kind_at,
-    leaves_new,
-)
 from nonzero.formats.numbers import label_of_number, scan_number, value_within
-from nonzero.formats.rows import BUFFER, ROWS
+from nonzero.formats.row_arrays import BUFFER, ROWS, begin_row, end_row
+from nonzero.formats.words import EVERY_BYTE, zero_bytes
 
 __all__ = ["KNOWN_BITS", "read_lines"]
 
@@ -54,7 +39,8 @@ TAB: Final = np.uint8(ord("\t"))
 BAR: Final = np.uint8(ord("|"))
 COLON: Final = np.uint8(ord(":"))
 QUOTE: Final = np.uint8(ord("'"))
-EQUALS: Final = np.uint8(ord("="))
+
+EQUALS_SIGNS: Final = EVERY_BYTE * np.uint64(EQUALS)
 
 UNSETTLED: Final = np.uint64(5)
 """No kind: how words came before is to be looked at."""
@@ -156,19 +142,19 @@ def _recall(text, start, word, size, joint, known, table):
         slot = np.intp(key * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(64 - KNOWN_BITS)) * 24
         if word_at(known, slot) == key:
             return word_at(known, slot + 8), size + 1, word_at(known, slot + 16)
-    at = find_field(table, text, start, size)
+    at = lookup.find_field(table, text, start, size)
     if at and joint == EQUALS:
-        beginning, field = table.words[at + np.uintp(BEGINNING)], field_at(table, at)
+        beginning, field = table.words[at + np.uintp(lookup.BEGINNING)], lookup.field_at(table, at)
     else:
         beginning = begin_name(text, start, start + size, joint)
         field = to_field(hash_name(text, start, start + size))
-    if not at and leaves_new(table, size):
-        return beginning, size + 1, np.uint64(field) | REFUSE << np.uint64(16)
-    kind = kind_at(table, at, text, start, size)
+    if not at and lookup.leaves_new(table, size):
+        return beginning, size + 1, np.uint64(field) | lookup.REFUSE << np.uint64(16)
+    kind = lookup.kind_at(table, at, text, start, size)
     what = np.uint64(field)
-    if kind == INFER and at and first_kind(table, at) != CATEGORY:
+    if kind == lookup.INFER and at and lookup.first_kind(table, at) != lookup.CATEGORY:
         what |= UNSETTLED << np.uint64(16) | np.uint64(at) << np.uint64(24)
-    elif kind != INFER and kind != CATEGORY:
+    elif kind != lookup.INFER and kind != lookup.CATEGORY:
         what |= kind << np.uint64(16)
     if size < 8:
         put_word(known, slot, key)
@@ -181,7 +167,7 @@ def _recall(text, start, word, size, joint, known, table):
 def _valued(what, value):
     """Return the value of a feature that has one, of a field that is no category, and whether it is taken."""
     kind = what >> np.uint64(16) & np.uint64(255)
-    return (np.float32(0) if kind == IGNORE else value), kind != REFUSE
+    return (np.float32(0) if kind == lookup.IGNORE else value), kind != lookup.REFUSE
 
 
 @cold
@@ -191,14 +177,14 @@ def _word(what, table, names, k, text, field, size, start, end, scale, value):
     One that is a number is named by its field alone, whose name is the `size` bytes at `field`.
     """
     kind = what >> np.uint64(16) & np.uint64(255)
-    if kind == NUMBER:
+    if kind == lookup.NUMBER:
         put_name(names, k, np.uint64(0), 0, text, field, field + size)
         number, stop, read = scan_number(text, start)
         value = np.float32(number * scale)
         return value, read and stop == end and value_within(value)
     if kind == UNSETTLED:
-        return value, agrees(table, np.uintp(what >> np.uint64(24)), CATEGORY, size)
-    return np.float32(0), kind == IGNORE
+        return value, lookup.agrees(table, np.uintp(what >> np.uint64(24)), lookup.CATEGORY, size)
+    return np.float32(0), kind == lookup.IGNORE
 
 
 @inlined
@@ -206,9 +192,7 @@ def _find_equals(text, word, start, end):
     """Return where the first ``=`` of ``text[start:end]`` is, or -1; `word` is the eight bytes at `start`."""
     j = start
     while True:
-        # A byte that is = has become 0, and the lowest such is found exactly.
-        other = word ^ np.uint64(0x3D3D3D3D3D3D3D3D)
-        found = (other - np.uint64(0x0101010101010101)) & ~other & np.uint64(0x8080808080808080)
+        found = zero_bytes(word ^ EQUALS_SIGNS)
         if found:
             j += trailing_zeros(found) >> 3
             return j if j < end else -1
@@ -218,24 +202,26 @@ def _find_equals(text, word, start, end):
         word = word_at(text, j)
 
 
-@kernel(types.int64(BUFFER, types.int64, ROWS, types.uint8, types.uint64[:, ::1], types.uint64[::1], FIELDS))
+@kernel(
+    types.int64(
+        BUFFER, types.int64, ROWS, types.uint8, types.uint64[:, ::1], types.uint64[::1], lookup.FIELDS
+    )
+)
 def read_lines(data, end, rows, separator, beginnings, names, table):  # noqa: C901
-    """Parse whole lines of text; see :meth:`nonzero.formats.reading.Format.read`."""
+    """Parse whole lines of text; see :meth:`nonzero.formats.format.Format.read`."""
     text, known = address_of(data), address_of(beginnings)
-    indptr, indices, values, fields, labels, weights, times, ids, spans, lines, plain = rows
+    indices, values, fields = rows.indices, rows.values, rows.fields
     r = 0
     nnz = 0
     hashed = 0
     j = 0
-    indptr[0] = 0
-    allow_new(table)
+    rows.indptr[0] = 0
+    lookup.allow_new(table)
     while j < end:
-        begin_row(table)
+        lookup.begin_fields(table)
+        begin_row(rows, r, j, r)
         first = nnz
-        spans[r, 0] = j
-        times[r] = -1
-        lines[r] = r
-        j, read, labels[r], weights[r], ids[r, 0], ids[r, 1] = _scan_head(text, j)
+        j, read, rows.labels[r], rows.weights[r], rows.ids[r, 0], rows.ids[r, 1] = _scan_head(text, j)
         mark, byte = j, BAR if read else NUL
         j += read
         block = j & -64
@@ -315,12 +301,10 @@ def read_lines(data, end, rows, separator, beginnings, names, table):  # noqa: C
                 mark, block, marks = _next_mark(text, block, marks)
                 byte = byte_at(text, mark)
         if read:
-            end_row(table)
-        plain[r] = not read
-        spans[r, 1] = mark
+            lookup.count_fields(table)
+        end_row(rows, r, mark, nnz, read)
         j = mark + 1
         r += 1
-        indptr[r] = nnz
     hash_names(names, nnz - hashed, indices, hashed)
-    lines[r] = r
+    rows.lines[r] = r
     return r

@@ -15,15 +15,15 @@ import numpy as np
 from nonzero.arithmetic.intrinsics import EightLanes, OneLane, count, load
 from nonzero.arithmetic.lanes import chances
 from nonzero.compiled import inlined, kernel, outlined, types
-from nonzero.evidence.arrays import COMPARING, EVIDENCE, PIECE, read_clock
-from nonzero.evidence.fields import SAMPLE_SHIFT, drawn, observe_fields
-from nonzero.evidence.pieces import put_away
+from nonzero.kernels.evidence.arrays import COMPARING, EVIDENCE, PIECE, read_clock
+from nonzero.kernels.evidence.fields import SAMPLE_SHIFT, drawn, observe_fields
+from nonzero.kernels.evidence.pieces import put_away
+from nonzero.kernels.progress import LEARNED, Progress
 from nonzero.loops.mixture import mixed
 from nonzero.loops.settling import MOST, defer, settle
 from nonzero.rules import adagrad
 from nonzero.rules.margins import margin, margin_abreast
 from nonzero.rules.rows import Rows
-from nonzero.validation.progressive import LEARNED, Progress
 
 __all__ = ["learn", "learn_eight", "learn_one", "predict", "predict_eight", "predict_one"]
 

@@ -8,7 +8,8 @@ the first such model is made.
 from __future__ import annotations
 
 from nonzero.compiled import kernel, types
-from nonzero.evidence.arrays import EVIDENCE
+from nonzero.kernels.evidence.arrays import EVIDENCE
+from nonzero.kernels.progress import LEARNED
 from nonzero.loops.kernels import (
     BATCH,
     EIGHT_LANES,
@@ -24,7 +25,6 @@ from nonzero.loops.kernels import (
 )
 from nonzero.rules import leader
 from nonzero.rules.margins import margin, margin_abreast
-from nonzero.validation.progressive import LEARNED
 
 __all__ = ["learn_eight", "learn_one", "predict_eight", "predict_one"]
 

@@ -15,9 +15,9 @@ import numpy as np
 from nonzero.arithmetic.intrinsics import EightLanes, OneLane, count, load, store
 from nonzero.arithmetic.lanes import log, softplus
 from nonzero.compiled import inlined, outlined
+from nonzero.kernels.progress import LARGEST_WEIGHT, LEARNED, record
 from nonzero.loops.mixture import mixed, rescaled, updated
 from nonzero.state.pages import allocate
-from nonzero.validation.progressive import LARGEST_WEIGHT, LEARNED, record
 
 __all__ = ["MOST", "defer", "new_pending", "settle"]
 

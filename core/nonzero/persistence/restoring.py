@@ -12,16 +12,16 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.evidence import arrays as ev
-from nonzero.evidence.arrays import Evidence
 from nonzero.features.scales import Scales
+from nonzero.kernels.evidence import arrays as ev
+from nonzero.kernels.evidence.arrays import Evidence
+from nonzero.kernels.progress import LARGEST_WEIGHT
 from nonzero.rules.bounds import MAX_WEIGHT
 from nonzero.rules.leader import MAX_SUM
 from nonzero.rules.optimizers import AdaGrad, Rule
 from nonzero.state.learned import State
 from nonzero.state.table import Table
-from nonzero.validation.progressive import LARGEST_WEIGHT
-from nonzero.validation.recalibration import check_map
+from nonzero.statistics.recalibration import check_map
 
 __all__ = ["restore"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from typing import Final
 
@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from nonzero.batches.batch import Batch
 from nonzero.errors import LineError
 from nonzero.formats import Parsed, Reader
-from nonzero.formats.reading import BYTE_ORDER_MARK, Buffer
+from nonzero.formats.parsed import Buffer
+from nonzero.formats.reading import BYTE_ORDER_MARK
 from nonzero.sources.pipeline import ahead, in_turns
 
-__all__ = ["read_examples", "usable", "without"]
+__all__ = ["read_examples", "usable"]
 
 _WAITING: Final = 4
 """So many blocks are parsed or wait for who uses them: each parser has one to begin while one waits."""
@@ -132,30 +133,7 @@ def usable(parsed: Parsed, bits: int, *, labelled: bool) -> Parsed:
     batch = parsed.batch
     outside = batch.rows_outside(bits) if batch.largest_slot >= 2**bits else np.zeros(len(batch), np.bool_)
     refused = outside | np.isnan(batch.labels) if labelled else outside
-    if not refused.any():
-        return parsed
-    return without(parsed, refused, lambda row: _reason(batch, row, bits, outside))
-
-
-def without(parsed: Parsed, refused: NDArray[np.bool_], reason: Callable[[int], str]) -> Parsed:
-    """Make errors of some rows.
-
-    Parameters
-    ----------
-    parsed
-        What a reader found.
-    refused
-        bool[n]: which of its rows.
-    reason
-        Returns what is wrong with a row, by its number.
-    """
-    rows = np.flatnonzero(refused).tolist()
-    errors = [LineError(int(parsed.lines[row]), reason(row)) for row in rows]
-    return parsed._replace(
-        batch=parsed.batch.select(~refused),
-        lines=parsed.lines[~refused],
-        errors=tuple(sorted((*parsed.errors, *errors))),
-    )
+    return parsed.without(refused, lambda row: _reason(batch, row, bits, outside))
 
 
 def _reason(batch: Batch, row: int, bits: int, outside: NDArray[np.bool_]) -> str:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sys
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path, PurePath
 from typing import BinaryIO, Final
 
-import zstandard
-
 from nonzero.errors import FormatError
+from nonzero.formats.registry import FORMATS
+from nonzero.sources.compression import DAMAGE, Decompressor, Gzip, Zstd
 
 __all__ = ["STDIN", "Source", "format_of"]
 
@@ -26,21 +25,13 @@ SAMPLE: Final = 1 << 20
 
 _SAMPLE_OF_A_PIPE: Final = 8 * SAMPLE
 
-_ZSTD_PIECE: Final = 1 << 12
-"""The library takes no bound on what comes out; so much goes in at once, 128 MiB of text at worst."""
+_COMPRESSED_BLOCK: Final = 1 << 16
+"""So much is read of a compressed file at once, in bytes."""
 
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + n, 0x2A, 0x4D, 0x18]) for n in range(16)))
 
-_FORMATS: Final = {
-    ".vw": "vw",
-    ".svm": "libsvm",
-    ".libsvm": "libsvm",
-    ".svmlight": "libsvm",
-    ".ndjson": "ndjson",
-    ".jsonl": "ndjson",
-    ".csv": "csv",
-}
+_FORMATS: Final = {ending: name for name, entry in FORMATS.items() for ending in entry.endings}
 
 
 def format_of(name: str | PurePath) -> str:
@@ -66,10 +57,11 @@ def format_of(name: str | PurePath) -> str:
         path = path.with_suffix("")
     found = _FORMATS.get(path.suffix.lower())
     if found is None:
+        names = [*FORMATS]
         what = "standard input" if str(name) == STDIN else f"the name {str(name)!r}"
         raise FormatError(
             f"{what} does not tell its format (known endings: {', '.join(_FORMATS)}); "
-            "name it: vw, libsvm, ndjson or csv"
+            f"name it: {', '.join(names[:-1])} or {names[-1]}"
         )
     return found
 
@@ -166,14 +158,11 @@ class Source:
         with self._open() as file:
             start = self._read(file, 4)
             self._packed = start.startswith((_GZIP, *_ZSTD))
-            if start.startswith(_GZIP):
-                pieces = self._pieces(start, file, self.block // 16)
-                yield from self._checked(_gunzip(pieces, self.block), zlib.error)
-            elif start.startswith(_ZSTD):
-                pieces = self._pieces(start, file, _ZSTD_PIECE)
-                yield from self._checked(_unzstd(pieces, self.block), zstandard.ZstdError)
+            if self._packed:
+                engine = Gzip(self.block, padded=True) if start.startswith(_GZIP) else Zstd(self.block)
+                yield from self._decompressed(engine, self._blocks_of(start, file, _COMPRESSED_BLOCK))
             else:
-                yield from self._pieces(start, file, self.block)
+                yield from self._blocks_of(start, file, self.block)
 
     def _open(self) -> AbstractContextManager[BinaryIO]:
         return nullcontext(sys.stdin.buffer) if self.is_stdin else Path(self.path).open("rb")
@@ -183,56 +172,22 @@ class Source:
         self.position += len(data)
         return data
 
-    def _pieces(self, start: bytes, file: BinaryIO, size: int) -> Iterator[bytes]:
-        piece = start + self._read(file, size - len(start))
-        while piece:
-            yield piece
-            piece = self._read(file, size)
+    def _blocks_of(self, start: bytes, file: BinaryIO, size: int) -> Iterator[bytes]:
+        block = start + self._read(file, size - len(start))
+        while block:
+            yield block
+            block = self._read(file, size)
 
-    def _checked(self, blocks: Iterable[bytes], damage: type[Exception]) -> Iterator[bytes]:
+    def _decompressed(self, engine: Decompressor, blocks: Iterator[bytes]) -> Iterator[bytes]:
         try:
-            yield from blocks
-        except (damage, EOFError) as error:
+            for block in blocks:
+                engine.offer(block)
+                while engine.more:
+                    if text := b"".join(engine.read()):
+                        yield text
+            engine.finish()
+        except DAMAGE as error:
             raise FormatError(
                 f"{self.name} is damaged, or not whole, after {self.position} compressed bytes: {error}; "
                 "fetch or compress it again"
             ) from error
-
-
-def _gunzip(pieces: Iterable[bytes], block_size: int) -> Iterator[bytes]:
-    engine = zlib.decompressobj(wbits=31)
-    for piece in pieces:
-        rest = piece
-        while rest:
-            if engine.eof:
-                rest = rest.lstrip(b"\0")  # padding after a member, as gzip itself allows
-                if not rest:
-                    break
-                engine = zlib.decompressobj(wbits=31)
-            block = engine.decompress(rest, block_size)
-            if block:
-                yield block
-            rest = engine.unused_data if engine.eof else engine.unconsumed_tail
-    if not engine.eof:
-        raise EOFError("the gzip stream ends before its end mark")
-
-
-def _unzstd(pieces: Iterable[bytes], block_size: int) -> Iterator[bytes]:
-    decompressor = zstandard.ZstdDecompressor()
-    engine = decompressor.decompressobj()
-    texts: list[bytes] = []
-    size = 0
-    for piece in pieces:
-        rest = piece
-        while rest:
-            if engine.eof:
-                engine = decompressor.decompressobj()
-            texts.append(engine.decompress(rest))
-            size += len(texts[-1])
-            rest = engine.unused_data
-        if size >= block_size:
-            yield b"".join(texts)
-            texts, size = [], 0
-    if not engine.eof:
-        raise EOFError("the zstd stream ends before its end mark")
-    yield b"".join(texts)

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.arithmetic.intrinsics import EightLanes, OneLane
-from nonzero.evidence.arrays import Evidence, comparable, group_masks, new_evidence, without_clock
 from nonzero.features.scales import Scales, new_scales
+from nonzero.kernels.evidence.arrays import Evidence, comparable, group_masks, new_evidence, without_clock
+from nonzero.kernels.progress import EXAMPLES, LEARNED, Progress, new_progress
 from nonzero.rules.optimizers import Rule
 from nonzero.state.pages import allocate
 from nonzero.state.table import Table, as_lanes
-from nonzero.validation.progressive import EXAMPLES, LEARNED, Progress, new_progress
-from nonzero.validation.recalibration import Recalibration, new_recalibration
+from nonzero.statistics.recalibration import Recalibration, new_recalibration
 
 __all__ = ["State"]
 

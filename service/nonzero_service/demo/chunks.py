@@ -14,12 +14,9 @@ from nonzero.errors import LineError
 from nonzero.formats import Reader
 from nonzero_service.demo.simulation import SimulatedLog
 
-__all__ = ["CONTENT_TYPES", "Chunk", "json_chunk", "line_chunks", "lines_of", "simulated_chunks"]
+__all__ = ["Chunk", "json_chunk", "line_chunks", "lines_of", "simulated_chunks"]
 
 _NDJSON: Final = "application/x-ndjson"
-
-CONTENT_TYPES: Final = {"vw": "text/x-vw", "libsvm": "text/x-libsvm", "ndjson": _NDJSON}
-"""The formats of files whose lines go to the service as they are."""
 
 _encode: Final = msgspec.json.Encoder().encode_lines
 

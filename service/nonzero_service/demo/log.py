@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from nonzero.formats import Reader
+from nonzero.formats.registry import FORMATS
 from nonzero.sources.files import Source
-from nonzero_service.demo.chunks import CONTENT_TYPES, Chunk, line_chunks, simulated_chunks
+from nonzero_service.demo.chunks import Chunk, line_chunks, simulated_chunks
 from nonzero_service.demo.simulation import SimulatedLog
+from nonzero_service.demo.tables import table_chunks
 
 __all__ = ["Log", "file_log", "simulated_log"]
 
@@ -47,12 +49,9 @@ def simulated_log(examples: int, seed: int, size: int) -> Log:
 def file_log(source: Source, reader: Reader, size: int) -> Log:
     """Return a file's log, `size` lines a chunk."""
     form = reader.format
-    if form.name in CONTENT_TYPES:
-        chunks = line_chunks(source, reader, CONTENT_TYPES[form.name], size)
+    media_type = FORMATS[form.name].media_type
+    if media_type:  # its lines go to the service as they are
+        chunks = line_chunks(source, reader, media_type, size)
     else:
-        from nonzero_service.demo.tables import (
-            table_chunks,
-        )  # compiles its parser, so only where it is needed
-
         chunks = table_chunks(source, reader, size)
     return Log(source.name, chunks, source.size, lambda: source.position, notes=form.notes)

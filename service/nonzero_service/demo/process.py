@@ -7,11 +7,11 @@ import socket
 import subprocess
 import sys
 import time
-from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
+
+import httpx
 
 from nonzero.errors import NonzeroError
 
@@ -105,14 +105,10 @@ class ServerProcess:
         raise ServerError(f"the service was not ready after {_START_SECONDS:.0f} seconds{self._last_words()}")
 
     def _is_ready(self) -> bool:
-        connection = HTTPConnection(self._host, self._port, timeout=5)
         try:
-            connection.request("GET", "/readyz")
-            return connection.getresponse().status == HTTPStatus.OK
-        except (OSError, HTTPException):
+            return httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False).is_success
+        except httpx.TransportError:
             return False  # it does not listen yet
-        finally:
-            connection.close()
 
     def _stop(self) -> None:
         self._process.terminate()
@@ -130,10 +126,8 @@ class ServerProcess:
 def _free_port(host: str, port: int) -> int:
     """Return the port where it is free, a free one for 0."""
     try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.create_server((host, port), family=family) as probe:
             return int(probe.getsockname()[1])
     except OSError as error:
         if error.errno == errno.EADDRINUSE:

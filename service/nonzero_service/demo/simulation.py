@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Field", "Impressions", "SimulatedLog"]
+__all__ = ["Field", "SimulatedImpressions", "SimulatedLog"]
 
 _BLOCK: Final = 10_000
 _SAMPLE: Final = 200_000
@@ -64,7 +64,7 @@ FIELDS: Final = (
 
 
 @dataclass(frozen=True)
-class Impressions:
+class SimulatedImpressions:
     """Consecutive impressions of the log.
 
     Attributes
@@ -119,7 +119,7 @@ class SimulatedLog:
             (effects, _intercept(_sum(effects, sample), base_rate)) for effects in (before, after)
         ]
 
-    def blocks(self) -> Iterator[Impressions]:
+    def blocks(self) -> Iterator[SimulatedImpressions]:
         """Yield the log in order, up to 10,000 impressions at a time."""
         for start in range(0, self.examples, _BLOCK):
             n = min(_BLOCK, self.examples - start)
@@ -127,7 +127,7 @@ class SimulatedLog:
             values = self._draw(generator, n)
             first, second = (_rate(intercept + _sum(effects, values)) for effects, intercept in self._tastes)
             rates = np.where(np.arange(start, start + n) < self.change, first, second)
-            yield Impressions(values, rates, generator.random(n) < rates)
+            yield SimulatedImpressions(values, rates, generator.random(n) < rates)
 
     def features(self, values: NDArray[np.int64]) -> dict[str, str]:
         """Return one impression's features by name, as the service takes them.

@@ -15,7 +15,8 @@ PIPELINED: Final = 64
 """Requests that may be sent ahead of the answers to earlier ones."""
 
 EXTRA: Final = 256
-"""Connections beyond the limit that are told so, and may ask for ``/healthz``; further ones are cut."""
+"""So many connections beyond the limit are answered that there are too many, and may ask for ``/healthz``.
+Further ones are cut."""
 
 ASK_SECONDS: Final = 1.0
 """A client that has ended its side and waits is asked so often whether it is still there."""

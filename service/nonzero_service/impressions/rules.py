@@ -8,7 +8,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.batches.batch import MAX_WEIGHT
+from nonzero.batches.limits import MAX_WEIGHT
 
 __all__ = ["COLD", "Keeping", "Rules"]
 
@@ -22,8 +22,8 @@ MOST_LIKELY: Final = 0.9
 COLD: Final = 10_000
 """Of a model's first impressions, so many, no negative is thinned away.
 
-There is nothing to save yet, and who knows nothing predicts far too many clicks until negatives have taught
-better, which takes ten times as long where a tenth of them does.
+There is nothing to save yet. A new model predicts far too many clicks until it has learned from enough
+negatives, and with a tenth of them that takes ten times as long.
 """
 
 

@@ -98,7 +98,7 @@ class BlockWatch:
         ----------
         learned
             float32[n, 4]: probability, log loss, label and weight of its last examples, as
-            :class:`~nonzero.validation.progressive.Progress` has them, the oldest first.
+            :class:`~nonzero.kernels.progress.Progress` has them, the oldest first.
         """
         p, _, labels, weights = np.ascontiguousarray(learned[learned[:, 3] > 0].T)
         none = np.zeros(p.size, np.int64)

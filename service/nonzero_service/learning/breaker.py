@@ -45,7 +45,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression
-from nonzero.validation.progressive import RECENT
+from nonzero.kernels.progress import RECENT
 from nonzero_service.impressions.joined import References
 from nonzero_service.impressions.store import Impressions
 from nonzero_service.learning.block_watch import BlockWatch

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch, Schema
-from nonzero.batches.batch import MAX_WEIGHT
+from nonzero.batches.limits import MAX_WEIGHT
 from nonzero.formats.json_bodies import read_bodies
 from nonzero_service.learning.teachable import teachable
 from nonzero_service.learning.work import Applied, Learn, Pieces, Work

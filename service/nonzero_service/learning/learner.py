@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from nonzero import Batch, BatchError, LogisticRegression
-from nonzero.batches.batch import MAX_WEIGHT
+from nonzero.batches.limits import MAX_WEIGHT
 from nonzero_service.errors import ClosedError, QueueFullError
 from nonzero_service.impressions.joined import References
 from nonzero_service.learning.applier import Applier

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from nonzero import Batch
 from nonzero.batches.ids import Ids
 from nonzero.formats import Parsed
-from nonzero.sources.examples import usable, without
+from nonzero.sources.examples import usable
 
 __all__ = ["heavy", "named", "teachable"]
 
@@ -35,9 +35,7 @@ def teachable(parsed: Parsed, bits: int, max_weight: float, *, labelled: bool) -
     refused = weights > np.float32(max_weight)
     if not labelled:
         refused &= named(parsed.batch)
-    if not refused.any():
-        return parsed
-    return without(parsed, refused, lambda row: _too_heavy(weights[row], max_weight))
+    return parsed.without(refused, lambda row: _too_heavy(weights[row], max_weight))
 
 
 def heavy(batch: Batch, max_weight: float) -> bool:

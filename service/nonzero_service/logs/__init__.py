@@ -69,8 +69,8 @@ def configure(
     sink.say_lost = lambda count: line("warning", {"event": "log lines were lost", "lines": count})
     structlog.configure(
         processors=processors,
-        wrapper_class=_careful(threshold, sink),
-        logger_factory=lambda *_: _Lines(sink),
+        wrapper_class=_never_raising(threshold, sink),
+        logger_factory=lambda *_: _SinkLogger(sink),
         cache_logger_on_first_use=True,
     )
     install(sink, line, max(threshold, logging.WARNING))
@@ -102,7 +102,7 @@ def _sink() -> Sink:
     return _sinks[0]
 
 
-class _Lines:
+class _SinkLogger:
     """What structlog hands rendered events to."""
 
     def __init__(self, sink: Sink) -> None:
@@ -114,18 +114,18 @@ class _Lines:
     debug = info = warning = error = critical = exception = msg
 
 
-def _careful(threshold: int, sink: Sink) -> type[Any]:
+def _never_raising(threshold: int, sink: Sink) -> type[Any]:
     """Return structlog's logger of a threshold, except that it does not raise."""
     filtering: Any = structlog.make_filtering_bound_logger(threshold)
 
-    class Careful(filtering):  # type: ignore[misc]
+    class NeverRaising(filtering):  # type: ignore[misc]
         def _proxy_to_logger(self, method_name: str, event: str | None = None, **about: Any) -> Any:
             try:
                 return super()._proxy_to_logger(method_name, event, **about)
             except Exception:  # noqa: BLE001 - what is logged may come between a write and its answer
                 sink.drop(1)
 
-    return Careful
+    return NeverRaising
 
 
 def _json(_: Any, __: str, event: EventDict) -> bytes:

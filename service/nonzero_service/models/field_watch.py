@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import structlog
 
 from nonzero import Batch, LogisticRegression
+from nonzero.diagnostics.unseen import ENOUGH, Unseen, fields_of, nearest
 from nonzero.fields.conflicts import OTHER
-from nonzero.fields.unseen import ENOUGH, Unseen, fields_of, nearest
 from nonzero_service.incidental import incidentally
 
 __all__ = ["FieldWatch", "UnseenField"]

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from nonzero import InputError, Schema
+from nonzero.fields.counts import Fields
 from nonzero.formats.json_bodies import NOT_JSON
 from nonzero.formats.json_plain import Members, decode, named_features
 from nonzero_service.incidental import incidentally
@@ -126,5 +127,5 @@ def _json_features(body: bytes, schema: Schema) -> Iterator[tuple[str, str, str]
         listed = dict(whole).get("examples", []) if isinstance(whole, Members) else []
         for example in (whole, *listed[:LINES]):
             if isinstance(example, Members):
-                for field, name, _ in named_features(example, schema.known.of_thread()):
+                for field, name, _ in named_features(example, Fields.of_thread(schema)):
                     yield field, name.removeprefix(f"{field}="), name

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch
-from nonzero.batches.hashing import field_of, index_of
 from nonzero.compiled import kernel, types
+from nonzero.fields.hashing import field_of, index_of
 
 __all__ = ["MAX_FIELDS", "VALUES", "Slice", "Slices"]
 

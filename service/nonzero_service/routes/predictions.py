@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from starlette.types import Receive, Scope, Send
 
 from nonzero import Batch
-from nonzero.batches.batch import MAX_WEIGHT
+from nonzero.batches.limits import MAX_WEIGHT
 from nonzero.errors import BatchError
 from nonzero.formats import Parsed
 from nonzero_service.front.access import MAY_NOT_TEACH

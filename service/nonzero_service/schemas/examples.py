@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from nonzero.batches.batch import MAX_INDEX, MAX_VALUE, MAX_WEIGHT
-from nonzero.formats.json_plain import MAX_ID, MAX_TIME
+from nonzero.batches.limits import MAX_ID, MAX_INDEX, MAX_TIME, MAX_VALUE, MAX_WEIGHT
 from nonzero_service.schemas.wire import Wire
 
 __all__ = ["Example", "Examples", "Label", "Labels"]

@@ -33,7 +33,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.batches.batch import MAX_INDEX, MAX_VALUE, MAX_WEIGHT, Batch
+from nonzero.batches.batch import Batch
+from nonzero.batches.limits import MAX_INDEX, MAX_VALUE, MAX_WEIGHT
 from nonzero.compiled import kernel, types
 from nonzero_service.storage.errors import BodyError
 

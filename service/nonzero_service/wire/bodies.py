@@ -15,9 +15,8 @@ import numpy as np
 from starlette.types import Receive
 
 from nonzero import Batch, Schema, formats
-from nonzero.batches.batch import MAX_WEIGHT
+from nonzero.batches.limits import MAX_WEIGHT
 from nonzero.formats import Parsed
-from nonzero.sources.examples import without
 from nonzero_service.learning.idempotency import Fingerprint
 from nonzero_service.learning.teachable import teachable
 from nonzero_service.models.names import LOOK, Looker
@@ -225,15 +224,11 @@ def _decoded(decoder: Decoder, body: bytes, limit: int) -> bytes | None:
 
 def within(parsed: Parsed, most: int) -> Parsed:
     """Make errors of the rows with too many features."""
-    batch = parsed.batch
-    if batch.nnz <= most:
+    if parsed.batch.nnz <= most:
         return parsed
-    counts = np.diff(batch.indptr)
-    refused = counts > most
-    if not refused.any():
-        return parsed
-    return without(
-        parsed, refused, lambda row: f"it has {counts[row]} features; an example has at most {most}"
+    counts = np.diff(parsed.batch.indptr)
+    return parsed.without(
+        counts > most, lambda row: f"it has {counts[row]} features; an example has at most {most}"
     )
 
 

@@ -7,20 +7,21 @@ they stand for come out by pieces, between which the reader may give up.
 from __future__ import annotations
 
 import re
-import zlib
 from abc import ABC, abstractmethod
 from typing import Final
 
-import zstandard
-
+from nonzero.sources.compression import DAMAGE, Decompressor, Gzip, Zstd
 from nonzero_service.problems import Problem
 from nonzero_service.wire.intake import Chunk
 
-__all__ = ["PIECE", "Decoder", "Gzip", "Plain", "PlainText", "Zstd", "check_text", "decoder_of"]
+__all__ = ["PIECE", "Compressed", "Decoder", "Plain", "PlainText", "check_text", "decoder_of"]
 
 PIECE: Final = 1 << 20
 """About so many plain bytes come out of a compressed body at once; so many of any body become one batch."""
 
+
+WINDOW: Final = 8 << 20
+"""zstd's largest window, as RFC 9659 has it for HTTP."""
 
 STARTS: Final = re.compile(
     rb"(?P<gzip>\x1f\x8b\x08)|(?P<zstd>\x28\xb5\x2f\xfd)|(?P<zip>PK\x03\x04)"
@@ -108,110 +109,47 @@ class PlainText(Plain):
         super().offer(chunks)
 
 
-class Encoded(Decoder):
-    """What the decoders of compressed bodies have in common: compressed bytes go in by slices."""
+class Compressed(Decoder):
+    """A body that is compressed.
 
-    def __init__(self) -> None:
-        self._input = b""
-        self._position = 0
+    Parameters
+    ----------
+    engine
+        What decompresses it.
+    """
+
+    def __init__(self, engine: Decompressor) -> None:
+        self._engine = engine
 
     def offer(self, chunks: list[Chunk]) -> None:
         """Take compressed bytes."""
-        self._input, self._position = b"".join(chunks), 0
+        self._engine.offer(b"".join(chunks))
 
     @property
     def more(self) -> bool:
-        """Whether not all of them have gone in."""
-        return self._position < len(self._input)
-
-    def _slice(self, size: int) -> bytes:
-        taken = self._input[self._position : self._position + size]
-        self._position += len(taken)
-        return taken
-
-
-class Gzip(Encoded):
-    """gzip: one member or several, one after another."""
-
-    SLICE: Final = 1 << 14
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._member = zlib.decompressobj(wbits=31)
-        self._begun = False
-        self._waiting = b""  # compressed bytes that the member has not looked at yet
-        self._holds = False  # whether the member may hold plain bytes back
-
-    @property
-    def more(self) -> bool:
-        """Whether the member holds bytes back, or not all have gone in."""
-        return self._holds or bool(self._waiting) or super().more
+        """Whether not all of them have gone in, or come out."""
+        return self._engine.more
 
     def read(self) -> list[Chunk]:
-        """Return up to a piece."""
-        while True:
-            data = self._waiting or self._slice(self.SLICE)
-            if not data and not self._holds:
-                return []
-            self._begun = self._begun or bool(data)
-            try:
-                plain = self._member.decompress(data, PIECE)
-            except zlib.error as error:
-                raise _damaged("gzip", error) from error
-            self._holds = len(plain) == PIECE
-            self._waiting = self._member.unconsumed_tail
-            if self._member.eof:
-                self._waiting = self._member.unused_data
-                self._member = zlib.decompressobj(wbits=31)
-                self._begun = self._holds = False
-            if plain:
-                return [plain]
+        """Return about a piece.
+
+        Raises
+        ------
+        Problem
+            400, where the body is damaged.
+        """
+        try:
+            return [*self._engine.read()]
+        except DAMAGE as error:
+            raise Problem(400, f"the body is not whole {self._engine.name}: {error}") from error
 
     def finish(self) -> None:
-        """Refuse an end within a member."""
-        if self._begun:
-            raise _cut_short("gzip")
-
-
-class Zstd(Encoded):
-    """zstd: one frame or several; windows up to 8 MiB, as RFC 9659 has it for HTTP."""
-
-    # The library takes no bound on what comes out, but a block of 4 bytes gives 128 KiB at most: so this, 32
-    # MiB.
-    SLICE: Final = 1 << 10
-    LEAST: Final = 1 << 6
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._step = self.LEAST
-        self._library = zstandard.ZstdDecompressor(max_window_size=8 << 20)
-        self._frame = self._library.decompressobj()
-        self._begun = False
-
-    def read(self) -> list[Chunk]:
-        """Return a piece, made of whole slices."""
-        pieces: list[Chunk] = []
-        size = 0
-        while size < PIECE and (data := self._slice(self._step)):
-            self._begun = True
-            try:
-                plain = self._frame.decompress(data)
-            except zstandard.ZstdError as error:
-                raise _damaged("zstd", error) from error
-            # What expands much goes in by smaller slices: a bomb takes megabytes, not dozens of them.
-            self._step = min(max(len(data) * PIECE // (len(plain) + 1), self.LEAST), self.SLICE)
-            if self._frame.eof:
-                self._position -= len(self._frame.unused_data)
-                self._frame = self._library.decompressobj()
-                self._begun = False
-            pieces.append(plain)
-            size += len(plain)
-        return pieces
-
-    def finish(self) -> None:
-        """Refuse an end within a frame."""
-        if self._begun:
-            raise _cut_short("zstd")
+        """Refuse an end within a member or a frame."""
+        try:
+            self._engine.finish()
+        except EOFError as error:
+            name = self._engine.name
+            raise Problem(400, f"the body ends in the middle of its {name}; was it cut short?") from error
 
 
 def check_text(body: bytes) -> None:
@@ -251,20 +189,12 @@ def decoder_of(encoding: str, *, text: bool = True) -> Decoder:
         case "" | "identity":
             return PlainText() if text else Plain()
         case "gzip" | "x-gzip":
-            return Gzip()
+            return Compressed(Gzip(PIECE))
         case "zstd":
-            return Zstd()
+            return Compressed(Zstd(PIECE, WINDOW))
         case _:
             raise Problem(
                 415,
                 f"the Content-Encoding {encoding!r} is not read; send gzip, zstd or none",
                 headers=TAKEN,
             )
-
-
-def _damaged(name: str, error: Exception) -> Problem:
-    return Problem(400, f"the body is not whole {name}: {error}")
-
-
-def _cut_short(name: str) -> Problem:
-    return Problem(400, f"the body ends in the middle of its {name}; was it cut short?")

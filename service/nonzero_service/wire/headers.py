@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from starlette.types import Scope
 
+from nonzero.formats.registry import FORMATS
 from nonzero_service.learning.idempotency import MAX_KEY
 from nonzero_service.problems import Problem
 
@@ -17,7 +18,7 @@ __all__ = ["JSON", "NDJSON", "STREAMS", "Headers", "headers_of", "is_plain_json"
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 
-STREAMS: Final = {NDJSON: "ndjson", "text/x-vw": "vw", "text/x-libsvm": "libsvm"}
+STREAMS: Final = {entry.media_type: name for name, entry in FORMATS.items() if entry.media_type}
 """Content-Type -> format, of the bodies that are streams of lines."""
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from nonzero import Batch, FormatError, LineError, Schema
-from nonzero.batches.hashing import NO_FIELD, field_of, index_of
 from nonzero.features.interactions import product_index
-from nonzero.fields.known import Fields
+from nonzero.fields.counts import Fields
+from nonzero.fields.hashing import NO_FIELD, field_of, index_of
 from nonzero.formats.json_bodies import NOT_JSON, parse_body, skim
 from nonzero.formats.json_plain import decode, named_features
 from nonzero_service.problems import Problem

@@ -9,8 +9,8 @@ import msgspec
 from starlette.types import Receive
 
 from nonzero import LineError
+from nonzero.batches.limits import MAX_ID
 from nonzero.formats.json_bodies import NOT_JSON
-from nonzero.formats.json_plain import MAX_ID
 from nonzero.formats.reading import BYTE_ORDER_MARK
 from nonzero_service.faults import shown_value, why_not_json
 from nonzero_service.problems import Problem

@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 from sklearn.feature_extraction import FeatureHasher
 
 from nonzero import Batch, BatchError
-from nonzero.batches.hashing import field_of, index_of
+from nonzero.fields.hashing import field_of, index_of
 
 
 def listed(array: Any) -> list[Any]:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sklearn.utils import murmurhash3_32
 
 from nonzero import AdaGrad, Batch, LogisticRegression, SettingsError, formats
-from nonzero.batches.hashing import field_of, index_of
 from nonzero.features.interactions import MAX_NONZEROS, Interactions, product_index
+from nonzero.fields.hashing import field_of, index_of
 
 FIELDS = ("site", "hour", "tags")
 NUMBERS = [field_of(name) for name in FIELDS]

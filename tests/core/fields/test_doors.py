@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from core.formats.plainly import assert_same, plain_reader, whole
 from nonzero import Batch, FormatError, LogisticRegression, Schema, formats
-from nonzero.batches.hashing import index_of
+from nonzero.fields.hashing import index_of
 from nonzero.fields.texts import text_of_float
 from nonzero.formats.json_bodies import parse_body, read_bodies
 

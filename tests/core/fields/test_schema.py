@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kernels import kind_of
 from nonzero import LogisticRegression, Schema, SettingsError
-from nonzero.fields.known import Fields
+from nonzero.fields.counts import Fields
 from nonzero.fields.schema import KINDS, MAX_FIELDS
 
 NAMES = st.text("ab_", min_size=1, max_size=30)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from nonzero import formats
 from nonzero.batches.batch import Batch
-from nonzero.formats.rows import Rows
+from nonzero.formats.row_arrays import RowArrays
 
 
 def plain_reader(name: str, **options: Any) -> formats.Reader:
@@ -17,7 +17,7 @@ def plain_reader(name: str, **options: Any) -> formats.Reader:
     reader = formats.reader(name, **options)
     form: Any = reader.format
 
-    def read(data: NDArray[np.uint8], end: int, rows: Rows) -> int:
+    def read(data: NDArray[np.uint8], end: int, rows: RowArrays) -> int:
         if name == "csv":
             form.judge(data, end)
         ends, breaks, form.left = record_ends(data[:end].tobytes(), getattr(form, "delimiter", b""))

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from core.formats.plainly import assert_same, plain_reader, whole
 from nonzero import formats
-from nonzero.batches.hashing import field_of, index_of
 from nonzero.errors import FormatError, SettingsError
+from nonzero.fields.hashing import field_of, index_of
 
 DATA = Path(os.environ.get("NONZERO_DATA") or Path(__file__).parents[3] / "../shared/data")
 

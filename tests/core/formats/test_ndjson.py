@@ -14,8 +14,8 @@ from sklearn.feature_extraction import FeatureHasher
 from core.formats.json_texts import FEATURES, LINES, NUMBERS, STRINGS
 from core.formats.plainly import assert_same, plain_reader, whole
 from nonzero import formats
-from nonzero.batches.hashing import NO_FIELD, field_of, index_of
-from nonzero.formats.json_features import batch_of_features
+from nonzero.fields.hashing import NO_FIELD, field_of, index_of
+from nonzero.formats.json_dicts import batch_of_features
 
 
 def read(*chunks: bytes) -> formats.Parsed:

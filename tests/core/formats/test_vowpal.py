@@ -19,8 +19,8 @@ from core.formats.plainly import assert_same, plain_reader, whole
 from core.formats.vowpal import IS_THERE, compare, read_by_vowpal
 from core.formats.vw_texts import line_of
 from nonzero import formats
-from nonzero.batches.hashing import index_of
 from nonzero.errors import FormatError
+from nonzero.fields.hashing import index_of
 from reporting import Figure
 
 PAGE = Path(__file__).parents[3] / "docs/vw.md"

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from core.formats.plainly import assert_same, plain_reader, whole
 from core.formats.vw_texts import line_of
 from nonzero import formats
-from nonzero.batches.hashing import field_of, index_of
 from nonzero.errors import FormatError
+from nonzero.fields.hashing import field_of, index_of
 from real_data import unpacked
 
 PIECES = [

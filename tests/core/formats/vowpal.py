@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.utils import murmurhash3_32
 
 from nonzero import formats
-from nonzero.batches.hashing import index_of
+from nonzero.fields.hashing import index_of
 
 IS_THERE = importlib.util.find_spec("vowpalwabbit") is not None
 NO_LABEL = float(np.finfo(np.float32).max)

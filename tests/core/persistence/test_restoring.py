@@ -11,7 +11,7 @@ import pytest
 
 from core.streams import random_batch
 from nonzero import LogisticRegression, SnapshotError
-from nonzero.evidence.arrays import FIELDS, PIECES, PIECES_A_BLOCK
+from nonzero.kernels.evidence.arrays import FIELDS, PIECES, PIECES_A_BLOCK
 from nonzero.persistence import snapshot
 
 Change = Callable[[dict[str, Any], dict[str, Any]], None]

@@ -4,12 +4,12 @@ import tracemalloc
 
 import numpy as np
 
-from nonzero_service.demo.simulation import Impressions, SimulatedLog
+from nonzero_service.demo.simulation import SimulatedImpressions, SimulatedLog
 
 
-def whole(log: SimulatedLog) -> Impressions:
+def whole(log: SimulatedLog) -> SimulatedImpressions:
     blocks = list(log.blocks())
-    return Impressions(
+    return SimulatedImpressions(
         np.concatenate([block.values for block in blocks]),
         np.concatenate([block.rates for block in blocks]),
         np.concatenate([block.clicks for block in blocks]),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nonzero import Batch, formats
-from nonzero.batches.hashing import index_of
+from nonzero.fields.hashing import index_of
 from nonzero_service.demo.tables import table_chunks
 
 

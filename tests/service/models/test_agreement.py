@@ -21,7 +21,7 @@ from click.testing import CliRunner
 
 from nonzero import Batch
 from nonzero.errors import NonzeroError
-from nonzero_service.commands.verify import verify
+from nonzero_service.cli.verify import verify
 from nonzero_service.models.registry import Models
 from nonzero_service.settings import Settings
 

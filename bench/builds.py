@@ -1,0 +1,175 @@
+"""``python -m bench.builds ../before``: this checkout against another, row by row, by processor time.
+
+Each checkout runs our side of its own benchmarks in a process of its own, with its own environment, and the
+two take turns. A row that the clock tells is told by processor time here; what a row tells otherwise
+(requests for a second of processor time, a percentile, memory) stays as it is. The ratio says how much dearer
+this checkout is, with the interval of its mean that Student's t gives.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any, Self
+
+from bench.measure import cpu_seconds
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = 300_000
+T_95 = {4: 2.776, 9: 2.262, 14: 2.145, 19: 2.093, 29: 2.045}
+"""Two-sided 95 % quantiles of Student's t, by degrees of freedom."""
+TOLD = ("requests/CPU s", "1/s", "bytes")
+"""Units of rows that are taken as they are told."""
+
+
+class Build:
+    """A checkout whose rows can be run one by one."""
+
+    def __init__(self, checkout: Path, only: str) -> None:
+        self.place = tempfile.TemporaryDirectory()
+        python = checkout.resolve() / ".venv/bin/python"
+        environment = os.environ | {
+            "PYTHONPATH": str(checkout.resolve()),
+            "TMPDIR": self.place.name,
+            # A run must not pay for the memory that another gave back.
+            "MALLOC_MMAP_THRESHOLD_": "4000000000",
+            "MALLOC_TRIM_THRESHOLD_": "4000000000",
+        }
+        self.process = subprocess.Popen(
+            [python, str(Path(__file__)), "--side", "--only", only],
+            cwd=checkout,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.communicate()
+        self.place.cleanup()
+
+    def ask(self, what: str) -> Any:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(what, file=self.process.stdin, flush=True)
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{self.process.args!r} ended at {what!r}")
+        return json.loads(line)
+
+
+def side(only: str) -> None:
+    """Answer ``next`` with the next row's name, and ``run`` with its cost, until there is none."""
+    from bench import footprint, library, service
+    from bench.workloads import ClickLog
+
+    time.perf_counter = processor_time  # by which the rows of the library tell their rates
+    answers, sys.stdout = sys.stdout, sys.stderr
+    log = ClickLog(EXAMPLES)
+    data = Path(os.environ.get("NONZERO_DATA", "../shared/data"))
+    rows = chain(library.comparisons(log, data), service.comparisons(log, 1), footprint.comparisons(log))
+    chosen = (row for row in rows if only in row.name)
+    row: Any = None
+    for line in sys.stdin:
+        if line.strip() == "next":
+            row = next(chosen, None)
+            answer = row and row.name
+        else:
+            answer = cost(row)
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+def cost(row: Any) -> float:
+    """Do the work of a row once; return its cost: the inverse of its rate, or what it says."""
+    before = of_servers()
+    start = time.perf_counter()
+    figure = row.ours() or row.amount / (time.perf_counter() - start)
+    after = of_servers()
+    if row.unit not in TOLD and (
+        served := sum(after[pid] - before[pid] for pid in after.keys() & before.keys())
+    ):
+        return served
+    return float(figure if row.cost else 1 / figure)
+
+
+def processor_time() -> float:
+    """Return the seconds that this process has computed, and those that it has waited for."""
+    waited = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + waited.ru_utime + waited.ru_stime
+
+
+def of_servers() -> dict[int, float]:
+    """Return the processor time of each server beneath this process."""
+    return {
+        pid: cpu_seconds(pid)
+        for pid in descendants(os.getpid())
+        if b"\0serve\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    }
+
+
+def descendants(pid: int) -> Iterator[int]:
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in map(int, (task / "children").read_text().split()):
+            yield child
+            yield from descendants(child)
+
+
+def interval(costs: list[tuple[float, float]]) -> tuple[float, float, float]:
+    """Return the mean ratio of pairs (before, now) and the ends of its 95 % interval, by logarithms."""
+    logs = [math.log(now / before) for before, now in costs]
+    mean = statistics.fmean(logs)
+    half = T_95[len(logs) - 1] * statistics.stdev(logs) / math.sqrt(len(logs))
+    return math.exp(mean), math.exp(mean - half), math.exp(mean + half)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.builds", description=__doc__)
+    parser.add_argument("before", nargs="?", type=Path, help="a checkout with an environment in .venv")
+    parser.add_argument("--pairs", type=int, default=15, choices=[n + 1 for n in T_95])
+    parser.add_argument("--only", default="", help="rows whose name holds this")
+    parser.add_argument(
+        "--bound", type=float, default=1.03, help="the ratio that a row may not lie wholly beyond"
+    )
+    parser.add_argument("--side", action="store_true", help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.side:
+        side(chosen.only)
+        return
+    if chosen.before is None:
+        parser.error("name the checkout to compare with")
+    print("| row | ratio of cost | 95 % | |\n|---|---|---|---|")
+    beyond = 0
+    with Build(chosen.before, chosen.only) as before, Build(ROOT, chosen.only) as now:
+        while name := before.ask("next"):
+            while (other := now.ask("next")) != name:
+                if other is None:
+                    raise SystemExit(f"this checkout has no row {name!r}")
+            before.ask("run"), now.ask("run")  # what a first run alone pays counts for neither
+            costs = []
+            for pair in range(chosen.pairs):
+                order = (before, now) if pair % 2 else (now, before)
+                found = {build: build.ask("run") for build in order}
+                costs.append((found[before], found[now]))
+            ratio, low, high = interval(costs)
+            beyond += low > chosen.bound
+            mark = "**beyond**" if low > chosen.bound else ""
+            print(f"| {name} | {ratio:.3f} | {low:.3f} to {high:.3f} | {mark} |", flush=True)
+    sys.exit(bool(beyond))
+
+
+if __name__ == "__main__":
+    main()

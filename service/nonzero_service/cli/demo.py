@@ -1,0 +1,92 @@
+"""``nonzero demo``: a click log replayed through a service over HTTP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from nonzero_service.cli.extra import service_extra
+from nonzero_service.cli.options import DIRECTORY, FILE_HELP, bits, learning_rate, optimizer_of, source_of
+from nonzero_service.cli.reading import ReadingOptions, reading
+from nonzero_service.cli.tables import reader_of, tables_of
+
+__all__ = ["demo"]
+
+
+@click.command
+@click.argument("file", required=False, help=FILE_HELP)
+@click.option("--once", is_flag=True, help="Stop after the summary instead of serving on.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="The address that the service listens on."
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="The port that it listens on. 0 takes a free one.",
+)
+@click.option(
+    "--data-dir", type=DIRECTORY, help="Keep the model in this directory. Otherwise it is deleted at the end."
+)
+@click.option(
+    "--examples",
+    type=click.IntRange(1000),
+    default=100_000,
+    show_default=True,
+    help="The length of the simulated log, in impressions.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="The seed of the simulated log."
+)
+@click.option(
+    "--chunk",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="How many examples are sent in one request.",
+)
+@reading
+@bits
+@learning_rate
+def demo(
+    file: str | None,
+    once: bool,
+    host: str,
+    port: int,
+    data_dir: Path | None,
+    examples: int,
+    seed: int,
+    chunk: int,
+    reading: ReadingOptions,
+    bits: int,
+    learning_rate: str,
+) -> None:
+    """Start a service, replay a click log through it, report how well it predicted, and keep serving.
+
+    The log is sent in order. Each request's examples are first predicted, then learned from. Without FILE the
+    log is simulated. Its true click rates are known, and change half-way.
+    """
+    optimizer_of(learning_rate)  # a wrong rate is a wrong use, known before anything starts
+    with service_extra("demo"):
+        from nonzero_service.cli.demonstration import run
+        from nonzero_service.demo.log import file_log, simulated_log
+    if file is None:
+        log = simulated_log(examples, seed, chunk)
+    else:
+        source = source_of(file)
+        schema = reading.schema()
+        tables = tables_of([source], schema, reading)
+        for note in [] if tables is None else tables.notes:
+            click.echo(f"{source.name}: {note}", err=True)
+        reader = reader_of(source, schema if tables is None else tables.schema, reading, tables)
+        log = file_log(source, reader, chunk)
+    run(
+        log,
+        host=host,
+        port=port,
+        data_dir=data_dir,
+        options=["--bits", str(bits), "--learning-rate", learning_rate],
+        once=once,
+    )

@@ -1,0 +1,177 @@
+"""``nonzero inspect``: what a saved model, or a data directory, holds."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+import numpy as np
+
+from nonzero import LogisticRegression
+from nonzero.fields.schema import KINDS
+from nonzero_service.cli.display import figures_table
+from nonzero_service.cli.extra import service_extra
+from nonzero_service.cli.options import as_json
+from nonzero_service.cli.verdicts import diagnosis_text
+
+if TYPE_CHECKING:
+    from nonzero_service.models.inspecting import Pause
+
+__all__ = ["inspect"]
+
+MOST_NAMES: Final = 20
+"""So many fields of a kind are shown; --json has all."""
+
+
+@click.command
+@click.argument(
+    "model",
+    metavar="MODEL_OR_DIR",
+    type=click.Path(exists=True, path_type=Path),
+    help="A model that train saved, or the data directory of a service.",
+)
+@click.option(
+    "--top",
+    type=click.IntRange(0),
+    default=10,
+    show_default=True,
+    help="How many of the largest weights to show.",
+)
+@as_json
+def inspect(model: Path, top: int, as_json: bool) -> None:
+    """Show what a saved model holds, and whether it still learns.
+
+    Of a model: its settings, how well it predicted, its largest weights, and the diagnosis. Of a data
+    directory: the journal and the snapshots of each model, and the model in the newest snapshot.
+    """
+    if model.is_dir():
+        reports = _directory_reports(model, top)
+        texts = (_directory_text(name, report) for name, report in reports.items())
+        click.echo(json.dumps(reports) if as_json else "\n\n".join(texts))
+        return
+    report = _report(LogisticRegression.load(model), top)
+    click.echo(json.dumps(report) if as_json else _text(report))
+
+
+def _directory_reports(directory: Path, top: int) -> dict[str, dict[str, Any]]:
+    with service_extra("inspect"):
+        from nonzero_service.models.data_directory import models_in
+        from nonzero_service.models.inspecting import held_in
+    reports: dict[str, dict[str, Any]] = {}
+    for name, path in models_in(directory).items():
+        held = held_in(path)
+        reports[name] = {
+            "first_position": held.first,
+            "last_position": held.last,
+            "sequence": held.sequence,
+            "newest": held.newest.isoformat(timespec="milliseconds"),
+            "snapshots": held.snapshots,
+            "put_aside": held.put_aside,
+            "paused": None if held.paused is None else _pause(held.paused),
+            "pending": held.pending,
+            "settings": held.settings if held.model is None else held.model.settings,
+            "model": None if held.model is None else _report(held.model, top),
+        }
+    return reports
+
+
+def _directory_text(name: str, report: dict[str, Any]) -> str:
+    positions = ", ".join(f"{position:,}" for position in report["snapshots"]) or "none yet"
+    lines = [
+        f"{name}: {report['sequence']:,} examples",
+        f"journal: positions {report['first_position']:,} to {report['last_position']:,}, "
+        f"the last of {report['newest']}",
+        f"snapshots at: {positions}",
+        *(f"damaged and put aside: {file}" for file in report["put_aside"]),
+        *(_pause_text(name, report["paused"]) if report["paused"] else ()),
+        *(f"predictions that wait for their label: {count:,}" for count in [report["pending"]] if count),
+    ]
+    if report["model"] is not None:
+        lines += ["", "the newest snapshot:", _text(report["model"])]
+    return "\n".join(lines)
+
+
+def _pause(pause: Pause) -> dict[str, Any]:
+    since = pause.since.isoformat(timespec="milliseconds")
+    return {"since": since, "reason": pause.reason, "held": pause.examples}
+
+
+def _pause_text(name: str, pause: dict[str, Any]) -> Iterator[str]:
+    reason = pause["reason"]
+    yield (
+        f"learning is paused since {pause['since']}: {reason['figure']} is {reason['now']:.4g} "
+        f"and was {reason['before']:.4g}"
+    )
+    yield (
+        f"{pause['held']:,} examples are held: POST /v1/models/{name}/resume learns from them, "
+        "or, with ?discard=true, does not"
+    )
+
+
+def _report(model: LogisticRegression, top: int) -> dict[str, Any]:
+    weights = model.weights
+    slots = weights[:-1]
+    largest = np.argsort(-np.abs(slots), kind="stable")[:top]
+    return {
+        "settings": model.settings,
+        "examples": model.examples,
+        "metrics": model.metrics(),
+        "shares": model.shares.tolist(),
+        "bytes": model.nbytes,
+        "diagnosis": model.diagnose(model.notes.get("fields", ())),
+        "digest": model.digest(),
+        "intercept": float(weights[-1]),
+        "nonzero_weights": int(np.count_nonzero(slots)),
+        "weights": [{"slot": int(slot), "weight": float(slots[slot])} for slot in largest if slots[slot]],
+    }
+
+
+def _text(report: dict[str, Any]) -> str:
+    bits = report["settings"]["bits"]
+    lanes, interactions = report["settings"]["lanes"], report["settings"].get("interactions")
+    lines = [
+        f"{2**bits:,} slots ({bits} bits), {report['bytes'] / 2**20:,.0f} MiB, digest {report['digest']}",
+        "",
+        *(f"interactions: {', '.join(pairs)}" for pairs in [interactions] if pairs),
+        *_schema_lines(report["settings"]),
+        "share of the mixture   rule",
+        *(f"{share:<20.4f}   {_rule(lane)}" for lane, share in zip(lanes, report["shares"], strict=True)),
+        "",
+        "over the whole stream",
+        figures_table(report["metrics"]),
+    ]
+    recent = report["metrics"]["recent"]
+    if recent["examples"] < report["examples"]:
+        lines += ["", f"over the last {recent['examples']:,} examples", figures_table(recent)]
+    lines += ["", f"intercept {report['intercept']:+.4f}; {report['nonzero_weights']:,} slots have a weight"]
+    if report["weights"]:
+        lines += [
+            "",
+            "      slot    weight",
+            *(f"{row['slot']:>10}  {row['weight']:+.4f}" for row in report["weights"]),
+        ]
+    return "\n".join([*lines, "", diagnosis_text(report["diagnosis"])])
+
+
+def _schema_lines(settings: dict[str, Any]) -> Iterator[str]:
+    """Yield what fields are; older models say nothing of it, and name the features of VW text with ^."""
+    schema = settings.get("schema")
+    if schema is not None:
+        counts = Counter(schema["fields"].values())
+        kinds = ", ".join(f"{counts[kind]:,} {kind}" for kind in KINDS if counts[kind])
+        yield f"schema: {kinds or 'nothing declared'}; all others: {schema['default']}"
+        for kind in KINDS:
+            names = [name for name, said in schema["fields"].items() if said == kind]
+            if names:
+                more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+                yield f"{kind}: {', '.join(names[:MOST_NAMES])}{more}"
+    yield f"features of VW text: namespace{settings.get('namespace_separator', '^')}feature"
+
+
+def _rule(lane: dict[str, Any]) -> str:
+    """Return a lane's rule and hyperparameters as ``--optimizer`` takes them."""
+    return f"{lane['rule']}:{','.join(f'{name}={value:g}' for name, value in lane.items() if name != 'rule')}"

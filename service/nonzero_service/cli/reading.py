@@ -1,0 +1,211 @@
+"""How a file of examples is read: the options that say so, and the readers that they ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Final
+
+import click
+
+from nonzero import Schema, formats
+from nonzero.errors import InputError, SettingsError
+from nonzero.formats import Reader
+from nonzero.sources.files import Source, format_of
+from nonzero_service.cli.options import listed
+from nonzero_service.schema_texts import read_schema
+
+__all__ = ["ReadingOptions", "reading", "reading_again"]
+
+_TABLE: Final = (
+    click.option(
+        "--format",
+        "format_",
+        help=f"The format: {', '.join(formats.NAMES)}. Otherwise the file's name tells it.",
+    ),
+    click.option(
+        "--label",
+        help="csv: the column with the label. Otherwise the one named label, click, clicked, target or y.",
+    ),
+    click.option(
+        "--number",
+        "--numeric",
+        "number",
+        multiple=True,
+        help="Fields whose values are numbers, such as 'bid,price_*'. May be repeated.",
+    ),
+    click.option(
+        "--ignore",
+        multiple=True,
+        help="Fields that are left out, such as 'request_id,*_time'. May be repeated.",
+    ),
+    click.option(
+        "--delimiter",
+        help="csv: the character between columns, or the word tab. Otherwise the header tells it.",
+    ),
+)
+
+_DECLARING: Final = (
+    click.option(
+        "--category",
+        multiple=True,
+        help="Fields whose values are categories, such as 'site,*_id'. * stands for any text. "
+        "May be repeated.",
+    ),
+    click.option(
+        "--schema",
+        metavar="FILE|JSON",
+        help="The kind of each field (category, number or ignore): a JSON file, or JSON such as "
+        '\'{"bid": "number"}\'.',
+    ),
+    click.option(
+        "--keep",
+        multiple=True,
+        help="csv: columns that are kept though they look like row numbers or ids. May be repeated.",
+    ),
+    click.option(
+        "--positive", help="csv: the label that means a click. Any other label means that there was none."
+    ),
+)
+
+_DELIMITERS: Final = {"tab": "\t", "\\t": "\t"}
+"""What stands for a tab, which is hard to type in a shell."""
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """How a file is read, as the options say it. None, or nothing, where they do not."""
+
+    format: str | None = None
+    label: str | None = None
+    number: Sequence[str] = ()
+    ignore: Sequence[str] = ()
+    delimiter: str | None = None
+    category: Sequence[str] = ()
+    schema_text: str | None = None
+    keep: Sequence[str] = ()
+    positive: str | None = None
+
+    @property
+    def table_options(self) -> dict[str, Any]:
+        """The options that only a reader of tables has."""
+        given = {
+            "label": self.label,
+            "delimiter": _DELIMITERS.get(self.delimiter or "", self.delimiter),
+            "positive": self.positive,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+    @property
+    def declared(self) -> dict[str, str]:
+        """The kinds of the fields that options name.
+
+        Raises
+        ------
+        click.BadParameter
+            Where a name has two kinds, or is that of the label.
+        """
+        kinds: dict[str, str] = {}
+        for kind, given in (("category", self.category), ("number", self.number), ("ignore", self.ignore)):
+            for name in listed(given):
+                if kinds.setdefault(name, kind) != kind:
+                    raise click.BadParameter(
+                        f"{name!r} is named by --{kinds[name]} too; say one", param_hint=f"--{kind}"
+                    )
+        if self.label in kinds:
+            raise click.BadParameter(
+                f"{self.label!r} is the label, which is no feature; say one",
+                param_hint=f"--{kinds[self.label]}",
+            )
+        return kinds
+
+    def schema(self, namespace_separator: str | None = None) -> Schema:
+        """Return the schema that the options declare.
+
+        Parameters
+        ----------
+        namespace_separator
+            What stands between a namespace of VW text and a feature; None is the schema's own.
+
+        Raises
+        ------
+        click.BadParameter
+            Where ``--schema`` is none, and where a field has two kinds.
+        """
+        try:
+            base = Schema.of(read_schema(self.schema_text), namespace_separator=namespace_separator)
+        except SettingsError as error:
+            hint = "--schema" if self.schema_text else "--namespace-separator"
+            where = f"{self.schema_text}: " if (self.schema_text or "") not in str(error) else ""
+            raise click.BadParameter(f"{where}{error}", param_hint=hint) from error
+        declared = self.declared
+        for name, kind in declared.items():
+            if base.fields.get(name, kind) != kind:
+                raise click.BadParameter(
+                    f"{name!r} is {base.fields[name]} in {self.schema_text}; say one", param_hint=f"--{kind}"
+                )
+        try:
+            return Schema({**base.fields, **declared}, base.default, base.namespace_separator)
+        except SettingsError as error:
+            raise click.BadParameter(str(error)) from error
+
+    def format_of(self, source: Source) -> str:
+        """Return the format that the options, or the file's name, tell.
+
+        Raises
+        ------
+        click.BadParameter
+            Where neither does.
+        """
+        try:
+            return self.format or format_of(source.path)
+        except InputError as error:
+            raise click.BadParameter(str(error), param_hint="--format") from error
+
+    def reader(self, source: Source, schema: Schema, **more: Any) -> Reader:
+        """Return the reader that a file's name and the options ask for.
+
+        Parameters
+        ----------
+        source
+            The file.
+        schema
+            The model's, by which the reader reads.
+        **more
+            Further options of the reader, which win over those of the command line.
+
+        Raises
+        ------
+        click.BadParameter
+            Where the format is unknown or cannot be told, and for an option that it does not have.
+        """
+        format_ = self.format_of(source)
+        try:
+            return formats.reader(format_, schema=schema, **(self.table_options | more))
+        except InputError as error:
+            hint = None if self.format in formats.NAMES else "--format"
+            raise click.BadParameter(str(error), param_hint=hint) from error
+
+
+def reading(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say how a file is read and what its fields are, given as ``reading``."""
+    return _with_options(command, (*_TABLE, *_DECLARING))
+
+
+def reading_again(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say how a file is read for a model that knows its fields, given as ``reading``."""
+    return _with_options(command, _TABLE)
+
+
+def _with_options(command: Callable[..., None], options: Sequence[Any]) -> Callable[..., None]:
+    @wraps(command)
+    def read(*given: Any, format_: str | None, schema: str | None = None, **others: Any) -> None:
+        said = {
+            name: others.pop(name) for name in tuple(others) if name in ReadingOptions.__dataclass_fields__
+        }
+        command(*given, reading=ReadingOptions(format_, schema_text=schema, **said), **others)
+
+    for option in reversed(options):
+        read = option(read)
+    return read

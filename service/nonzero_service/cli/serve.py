@@ -1,0 +1,22 @@
+"""``nonzero serve``: starts the service, where the packages that it needs are installed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from nonzero_service.cli.extra import service_extra
+
+__all__ = ["serve"]
+
+
+# What follows the command is parsed by the settings themselves, which only the extra knows.
+@click.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("flags", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def serve(context: click.Context, flags: Sequence[str]) -> None:
+    """Serve over HTTP; pip install 'nonzero[service]' brings what it needs."""
+    with service_extra("serve"):
+        from nonzero_service.cli.serving import serve as serving
+    serving.main([*flags], prog_name=context.command_path)

@@ -1,0 +1,121 @@
+"""What a model remembers of the tables that it was trained on, so that others are read alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+import click
+
+from nonzero import FormatError, LogisticRegression, Schema
+from nonzero.formats import Reader
+from nonzero.sources.files import Source
+from nonzero.sources.tables import Tables, head_of, judge_tables
+from nonzero_service.cli.options import listed
+from nonzero_service.cli.reading import ReadingOptions
+
+__all__ = ["reader_alike", "reader_of", "remember", "tables_of"]
+
+_NOTE: Final = "csv"
+_FIELDS: Final = "fields"  # as the service notes them: for who is told of fields
+
+
+def tables_of(sources: Sequence[Source], schema: Schema, reading: ReadingOptions) -> Tables | None:
+    """Decide what the columns are of those files that are tables; None where none is.
+
+    Raises
+    ------
+    click.BadParameter
+        For options that name what is not there.
+    """
+    tables = [source for source in sources if reading.format_of(source) == _NOTE]
+    if not tables:
+        if reading.keep:
+            raise click.BadParameter("only csv files have columns to keep", param_hint="--keep")
+        return None
+    found = judge_tables(tables, schema, listed(reading.keep), **reading.table_options)
+    if len(tables) == len(sources):
+        for name, kind in reading.declared.items():
+            if not any(fnmatchcase(column, _as_glob(name)) for column in found.columns):
+                raise click.BadParameter(
+                    f"there is no column {name!r}; there are {', '.join(found.columns)}",
+                    param_hint=f"--{kind}",
+                )
+    return found
+
+
+def reader_of(source: Source, schema: Schema, reading: ReadingOptions, tables: Tables | None) -> Reader:
+    """Return a file's reader, which takes a table's columns for what was decided."""
+    judged = reading.format_of(source) == _NOTE and tables is not None
+    return reading.reader(source, schema, **({"boolean": tables.boolean} if judged and tables else {}))
+
+
+def _as_glob(name: str) -> str:
+    """Write a schema's pattern, in which only * stands for other text, as fnmatch takes it."""
+    return name.replace("[", "[[]").replace("?", "[?]")
+
+
+def remember(model: LogisticRegression, tables: Tables) -> None:
+    """Note in a model the columns that it was trained on, beside what its schema says of them."""
+    model.notes[_NOTE] = {"label": tables.label, "columns": tables.needed, "boolean": tables.boolean}
+    model.notes[_FIELDS] = tables.columns
+
+
+def reader_alike(
+    model: LogisticRegression, source: Source, reading: ReadingOptions, *, allow_missing: bool
+) -> Reader:
+    """Return a reader that reads a table as those that a model was trained on, and looks at no label.
+
+    Raises
+    ------
+    FormatError
+        Where columns are missing that the model was trained on, unless that is allowed.
+    """
+    noted = model.notes.get(_NOTE, {})
+    options: dict[str, Any] = {"schema": model.schema, "labels": False, **reading.table_options}
+    columns = head_of(source, **(options | {"label": None}))[0].columns
+    label = reading.label or noted.get("label")
+    options |= {
+        "label": label if label in columns else None,
+        # What models have noted that were trained before they had a schema.
+        "numeric": [*listed(reading.number), *(c for c in noted.get("numeric", ()) if c in columns)],
+        "ignore": [
+            *listed(reading.ignore),
+            *(column for column in noted.get("ignore", ()) if column in columns),
+        ],
+    }
+    missing = [column for column in _needed(model, noted) if column not in columns]
+    if missing and not allow_missing:
+        raise FormatError(f"{source.name}: {_missing_text(missing, columns)}")
+    return reading.reader(source, boolean=noted.get("boolean", ()), **options)
+
+
+def _needed(model: LogisticRegression, noted: dict[str, Any]) -> list[str]:
+    """Return the columns that a table must have."""
+    if "columns" in noted:
+        return list(noted["columns"])
+    if noted:
+        left_out = {noted["label"], *noted["ignore"]}
+        return [column for column in model.notes.get(_FIELDS, ()) if column not in left_out]
+    return [name for name, kind in model.schema.fields.items() if kind != "ignore" and "*" not in name]
+
+
+def _missing_text(missing: Sequence[str], columns: Sequence[str]) -> str:
+    """Say which columns are missing, and what they may be called here."""
+    alike = {column.strip().casefold(): column for column in columns}
+    named = [
+        f"{column!r} (there is {alike[key]!r})"
+        if (key := column.strip().casefold()) in alike
+        else repr(column)
+        for column in missing
+    ]
+    others = (
+        "its header is one column: name what stands between columns by --delimiter; "
+        if len(columns) == 1
+        else ""
+    )
+    return (
+        f"columns are missing that the model was trained on: {', '.join(named)}; {others}"
+        "rename them, or predict without them by --allow-missing"
+    )
