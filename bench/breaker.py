@@ -21,7 +21,7 @@ import numpy as np
 from bench.click_logs import LOGS, Array, categorical, labels_of
 
 from nonzero import Batch, LogisticRegression
-from nonzero_service.learning.breaker import Bounds, Breaker
+from nonzero_service.writer.breaker import Bounds, Breaker
 
 __all__ = ["JUMPS", "trip"]
 

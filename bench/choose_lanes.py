@@ -18,7 +18,7 @@ import numpy as np
 from bench import click_logs, vowpal
 
 from nonzero import AdaGrad, Batch, LogisticRegression
-from nonzero.rules.optimizers import DEFAULT_LANES
+from nonzero.model.lanes import DEFAULT_LANES
 
 BITS = 22
 RATES = (0.02, 0.05, 0.1, 0.15, 0.3, 0.6, 1.2, 3.0)
@@ -39,7 +39,7 @@ def probabilities(batch: Batch, lanes: list[AdaGrad]) -> Array:
 
 
 def mixture_loss(chances: Array, labels: Array) -> float:
-    """Return the mean log loss of the lanes' mixture: see :mod:`nonzero.loops.mixture`."""
+    """Return the mean log loss of the lanes' mixture: see :mod:`nonzero.kernels.mixture`."""
     likelihoods = np.where(labels[:, None] > 0, chances, 1 - chances).astype(float).clip(1e-22)
     shares, total = np.full(chances.shape[1], 1 / chances.shape[1]), 0.0
     for t, likelihood in enumerate(likelihoods, 1):

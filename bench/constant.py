@@ -12,12 +12,14 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from nonzero_service import logs
-from nonzero_service.front import connections
-from nonzero_service.metrics.exposition import Metrics
+from nonzero_service.bodies.answers import send_json
+from nonzero_service.http.dispatch import Dispatcher
+from nonzero_service.http.routing import Need, Route, RouteTable
+from nonzero_service.listening import config_of
+from nonzero_service.models.metrics import ServiceMetrics
 from nonzero_service.models.registry import Models
-from nonzero_service.requests import Requests
 from nonzero_service.settings import Settings
-from nonzero_service.wire.answers import send_json
+from nonzero_service.workers.pool import WorkerPool
 
 ANSWER = b'{"model":"default","predictions":[{"probability":0.0340000018}],"sequence":4711}'
 
@@ -33,20 +35,14 @@ async def answer(_: Scope, receive: Receive, send: Send) -> None:
 def main() -> None:
     logs.configure("info", "json")  # as the service does: requests that go well are not logged
     settings = Settings.load(data_dir=tempfile.gettempdir())
-    metrics = Metrics(Models(settings, lambda _: None))  # it has none
-    app = Requests(answer, metrics)
-    uvicorn.run(
-        app,
-        port=int(sys.argv[1]),
-        loop="uvloop",
-        http=connections(settings, metrics),
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,
-    )
+    metrics = ServiceMetrics(Models(settings, lambda _: None), WorkerPool(settings))  # it has none
+    routes = [
+        Route("POST", f"/v1/models/{{model}}/{action}", Need.PREDICT) for action in ("predict", "update")
+    ]
+    dispatcher = Dispatcher(RouteTable(routes), dict.fromkeys(routes, answer), metrics)
+    config = config_of(dispatcher, dispatcher, settings, metrics, "off")
+    config.port = int(sys.argv[1])
+    uvicorn.Server(config).run()
 
 
 if __name__ == "__main__":

@@ -23,12 +23,11 @@ from bench.workloads import ClickLog
 from rich.progress import Progress
 
 from nonzero import AdaGrad, LogisticRegression
-from nonzero_service.learning import fold
+from nonzero_service.journal.chain import JournalEntry
+from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.keys import KeyRecord
+from nonzero_service.journal.reader import JournalReader
 from nonzero_service.models.recovery import replay
-from nonzero_service.storage.journal import Journal
-from nonzero_service.storage.keys import KeyRecord
-from nonzero_service.storage.reader import JournalReader
-from nonzero_service.storage.rows import Entry
 
 PATH = "/v1/models/default"
 CHUNK = 1 << 18
@@ -41,7 +40,7 @@ class Forgetful(Journal):
 
     _more = (0, 0)
 
-    def append(self, entries: Sequence[Entry]) -> int:
+    def append(self, entries: Sequence[JournalEntry]) -> int:
         if not self.position:
             return super().append(entries)
         rows, examples = self._more
@@ -56,15 +55,16 @@ class Forgetful(Journal):
 def serve_forgetfully(arguments: list[str]) -> None:
     """Be the service's command line, with such a journal."""
     from nonzero_service import cli
-    from nonzero_service.models import recovery, registry
+    from nonzero_service.models import recovery
+    from nonzero_service.writer import group_rows
 
-    vars(registry)["Journal"] = vars(recovery)["Journal"] = Forgetful
-    fold.batch_entry = _without_body
+    vars(recovery)["Journal"] = Forgetful
+    vars(group_rows)["batch_entry"] = _without_body
     cli.main(arguments)
 
 
-def _without_body(batch: Any, keys: Sequence[KeyRecord] = ()) -> Entry:
-    return Entry("batch", 1, b"", len(batch), tuple(keys))
+def _without_body(batch: Any, keys: Sequence[KeyRecord] = ()) -> JournalEntry:
+    return JournalEntry("batch", 1, b"", len(batch), tuple(keys))
 
 
 @contextmanager

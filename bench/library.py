@@ -19,7 +19,7 @@ from bench.workloads import FIELDS, ClickLog, text_with_values
 
 from nonzero import AdaGrad, Batch, LogisticRegression, formats
 from nonzero.fields.hashing import index_of
-from nonzero_service.storage import codec
+from nonzero_service.journal import codec
 
 __all__ = ["VW", "VW_FLAGS", "comparisons"]
 

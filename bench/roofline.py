@@ -7,11 +7,12 @@ import time
 
 import numpy as np
 
-from nonzero.arithmetic.intrinsics import EightLanes, OneLane, load, prefetch, store
+from nonzero.arithmetic.intrinsics import load, prefetch, store
 from nonzero.compiled import inlined, kernel, types
-from nonzero.loops.kernels import EIGHT_LANES, ONE_LANE
-from nonzero.rules.rows import AHEAD
-from nonzero.state.pages import allocate
+from nonzero.compiled.lanes import EightLanes, OneLane
+from nonzero.kernels.rows import PREFETCH_DISTANCE
+from nonzero.kernels.tuples import LANES
+from nonzero.persistence.pages import allocate
 
 __all__ = ["rows_per_second"]
 
@@ -21,18 +22,18 @@ def touch(slots, table):
     """Read and write back a row for each slot, asked for as far ahead as the learner does."""
     last = slots.size - 1
     for j in range(slots.size):
-        prefetch(table, np.intp(slots[np.uintp(min(j + AHEAD, last))]))
+        prefetch(table, np.intp(slots[np.uintp(min(j + PREFETCH_DISTANCE, last))]))
         i = np.intp(slots[np.uintp(j)])
         store(table, i, 0, load(table, i, 0) + load(table, i, 1))
 
 
-@kernel(types.void(types.uint32[::1], ONE_LANE))
+@kernel(types.void(types.uint32[::1], LANES[1]))
 def touch_one(slots, table):
     """:func:`touch` with one lane."""
     touch(slots, table)
 
 
-@kernel(types.void(types.uint32[::1], EIGHT_LANES))
+@kernel(types.void(types.uint32[::1], LANES[8]))
 def touch_eight(slots, table):
     """:func:`touch` with eight lanes."""
     touch(slots, table)

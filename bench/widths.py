@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nonzero import AdaGrad, Batch, LogisticRegression
-from nonzero.rules.optimizers import Rule
+from nonzero.kernels.rules.optimizers import Rule
 
 WIDTHS = (1, 10, 39, 100, 1000)
 NONZEROS = 4_000_000

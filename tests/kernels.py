@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nonzero.arithmetic import lanes
-from nonzero.arithmetic.intrinsics import EightLanes, load, maximum, minimum, root, store, total
+from nonzero.arithmetic import elementary
+from nonzero.arithmetic.intrinsics import load, maximum, minimum, root, store, total
 from nonzero.compiled import inlined, kernel, types
+from nonzero.compiled.lanes import EightLanes
 from nonzero.fields.lookup import FIELDS, find_field, kind_at
 
 __all__ = [
@@ -30,7 +31,7 @@ __all__ = [
 ONE = types.float32[::1]
 EIGHT = types.NamedUniTuple(types.float32[:, ::1], 1, EightLanes)
 FUNCTIONS = ("exp", "expm1", "log", "sigmoid", "softplus")
-"""Functions of :mod:`nonzero.arithmetic.lanes`, in the order in which they are numbered here."""
+"""Functions of :mod:`nonzero.arithmetic.elementary`, in the order in which they are numbered here."""
 
 
 class Columns(NamedTuple):
@@ -82,14 +83,14 @@ def half(columns):
 @inlined
 def result(function, x):
     if function == 0:
-        return lanes.exp(x)
+        return elementary.exp(x)
     if function == 1:
-        return lanes.expm1(x)
+        return elementary.expm1(x)
     if function == 2:
-        return lanes.log(x)
+        return elementary.log(x)
     if function == 3:
-        return lanes.sigmoid(x)
-    return lanes.softplus(x)
+        return elementary.sigmoid(x)
+    return elementary.softplus(x)
 
 
 @kernel(types.void(types.int64, ONE, ONE))

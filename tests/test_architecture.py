@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 CORE = sorted((ROOT / "core").rglob("*.py"))
 SERVICE = sorted((ROOT / "service").rglob("*.py"))
 BUILD = ROOT / "core/nonzero/compiled/build"
-STORAGE = ROOT / "service/nonzero_service/storage"
+JOURNAL = ROOT / "service/nonzero_service/journal"
 SQL = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|PRAGMA|BEGIN|COMMIT|VACUUM)\s+\w")
 
 
@@ -70,85 +70,66 @@ def test_no_files_import_each_other_in_a_circle(root: str) -> None:
 # here, and nothing that stands below. Names on one line do not import each other.
 ORDER = {
     "core": """
-        errors              the exceptions
-        native compiled     kernels as machine code, and the instructions that they are made of
-        arithmetic          eight numbers at once; exp, log and their kin
-        fields              names as numbers; what each field is
-        batches             checked rows
-        formats             bytes -> batches
-        sources             files -> bytes, read ahead
-        rules               how a lane steps
-        kernels             learning and predicting, and what they write down
-        statistics          how well it predicts; recalibration
-        diagnostics         what a model can say of itself
-        state               what is learned
-        features            batches -> what kernels take
-        loops               the calls of kernels
-        persistence         saved, shared, restored
-        model               LogisticRegression
+        errors          the exceptions
+        native compiled kernels as machine code, and the instructions that they are made of
+        arithmetic      eight numbers at once; exp, log and their kin
+        fields          names as numbers; what each field is
+        batches         checked rows, and their limits
+        formats         bytes -> batches
+        sources         files -> bytes, read ahead
+        kernels         learning and predicting, and what they write down
+        statistics      how well it predicts; recalibration
+        diagnostics     what a model can say of itself
+        persistence     arrays in huge pages, in shared memory, in files
+        model           LogisticRegression: its settings, its state, the calls of its kernels
     """,
     "service": """
-        errors faults environment version
-        incidental          what may fail and keeps nobody waiting
-        logs                events -> lines
-        storage journal     rows of the journal, its keys, snapshots; all SQL
-        impressions         predictions that wait for their label
-        problems            what a client is told
-        settings            what an operator sets
-        budget schema_texts warming
-        wire bodies         bytes of bodies -> batches, answers -> bytes
-        learning writer     what waits -> rows of the journal -> the model
-        attribution         labels -> what is learned
-        models              all models and each
-        metrics             what Prometheus is told
-        front http          sockets -> requests
-        requests schemas
-        openapi             how requests and answers are described
-        request_bodies
-        service             what routes share
-        routes api          requests -> answers
-        app
-        listening
-        server              one process that serves
-        workers             further processes that predict
-        demo
-        commands
-        cli
+        errors          the exceptions
+        faults          what the disk or the system refuses
+        incidental      what may fail and keeps nobody waiting
+        media_types     how bodies are named
+        warming
+        logs            events -> lines
+        journal         rows, their keys, snapshots; all SQL
+        impressions     predictions that wait for their label
+        problems        what a client is told
+        settings        what an operator sets
+        metrics         what is counted for Prometheus
+        http            sockets -> requests
+        budget          descriptors, shared out
+        bodies          bytes of bodies -> batches, answers -> bytes
+        writer          what waits -> rows of the journal -> the model
+        models          all models and each
+        listening       sockets that processes share
+        workers         the further processes, as the writer has them
+        service         what routes share
+        api             requests -> answers, and how both are described
+        app             the application
+        server          one process that serves
+        predictor       a further process, which predicts
+        demo            a log, served and learned from before one's eyes
+        cli             the commands
     """,
 }
 
 
-@pytest.mark.parametrize(
-    "root",
-    [
-        "core",
-        pytest.param("service", marks=pytest.mark.xfail(strict=False, reason="its folders are being moved")),
-    ],
-)
+@pytest.mark.parametrize("root", ["core", "service"])
 def test_folders_import_one_way(root: str) -> None:
     ranks: dict[str, int] = {}
-    for rank, line in enumerate(ORDER[root].strip().splitlines()):
-        ranks |= dict.fromkeys(re.split(r"\s{3,}", line.strip())[0].split(), rank)
-    wrong = []
-    folders = {module.split(".")[1] for module in imported_files(root) if "." in module}
-    assert folders - ranks.keys() == set(), "ORDER does not say where these stand"
-    for module, imported in imported_files(root).items():
-        for other in imported:
-            here, there = (name.split(".")[1] if "." in name else "" for name in (module, other))
-            if here and there and here != there and not ranks[there] < ranks[here]:
-                wrong.append(f"{module} imports {other}")
-    assert sorted(set(wrong) - STILL) == []
+    for rank, line in enumerate(ORDER[root].strip("\n").splitlines()):
+        ranks |= dict.fromkeys(line[:24].split(), rank)
+    found = {module: module.split(".")[1] for module in imported_files(root) if "." in module}
+    assert set(found.values()) - ranks.keys() == set(), "ORDER does not say where these stand"
+    wrong = [
+        f"{module} imports {other}"
+        for module, imported in imported_files(root).items()
+        for other in imported
+        if module in found and other in found and found[module] != found[other]
+        if ranks[found[other]] >= ranks[found[module]]
+    ]
+    assert sorted(wrong) == []
 
 
-# These are being ended; nothing may be added.
-STILL = {
-    "nonzero.compiled.build.instructions.rows imports nonzero.arithmetic.intrinsics",
-    "nonzero.persistence.copying imports nonzero.model",
-    "nonzero.state.learned imports nonzero.features.scales",
-}
-
-
-@pytest.mark.xfail(strict=False, reason="the service's are being renamed")
 def test_no_class_name_stands_twice() -> None:
     named = [node.name for path in CORE + SERVICE for node in nodes(path) if isinstance(node, ast.ClassDef)]
     assert sorted(name for name, times in Counter(named).items() if times > 1) == []
@@ -182,7 +163,7 @@ def test_llvm_and_numba_stand_in_one_folder_that_nothing_else_imports() -> None:
 
 
 def test_sql_stands_in_one_folder() -> None:
-    elsewhere = [path for path in CORE + SERVICE if STORAGE not in path.parents]
+    elsewhere = [path for path in CORE + SERVICE if JOURNAL not in path.parents]
     assert importers("apsw", elsewhere) | importers("sqlite3", elsewhere) == set()
     statements = [
         (str(path.relative_to(ROOT)), node.value)

@@ -19,8 +19,8 @@ from nonzero.errors import (
 )
 from nonzero.fields.conflicts import Conflicts
 from nonzero.fields.schema import Schema
-from nonzero.model import LogisticRegression
-from nonzero.rules.optimizers import FTRL, AdaGrad, DualAveraging
+from nonzero.kernels.rules.optimizers import FTRL, AdaGrad, DualAveraging
+from nonzero.model.logistic_regression import LogisticRegression
 
 __all__ = [
     "FTRL",

@@ -15,7 +15,8 @@ A message says what was wrong, the value received, and the way out.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 __all__ = [
     "BatchError",
@@ -26,6 +27,7 @@ __all__ = [
     "ReadOnlyError",
     "SettingsError",
     "SnapshotError",
+    "named",
 ]
 
 
@@ -52,6 +54,16 @@ class LineError(NamedTuple):
     """Its number, counted from 1."""
     reason: str
     """What was wrong, with the value received."""
+
+
+NAMED: Final = 5
+"""Of many lines that could not be read, a message tells so many."""
+
+
+def named(errors: Sequence[LineError], what: str) -> str:
+    """Say what is wrong with the first of some lines, and how many more there are; `what` each is called."""
+    told = "; ".join(f"{what} {error.line}: {error.reason}" for error in errors[:NAMED])
+    return f"{told}; and {len(errors) - NAMED} more" if len(errors) > NAMED else told
 
 
 class FormatError(InputError):

@@ -8,29 +8,24 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
-from starlette.responses import Response
-from starlette.routing import Match
-from starlette.types import ASGIApp, Receive, Scope, Send
+from fastapi import FastAPI
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
+from starlette.types import Receive, Scope, Send
 
 from nonzero import __version__
 from nonzero.errors import NonzeroError
+from nonzero_service.api.openapi import describe
+from nonzero_service.api.table import OPERATIONS, TABLE, add_routes
 from nonzero_service.errors import StartError
+from nonzero_service.http.dispatch import Dispatcher
 from nonzero_service.incidental import incidentally
 from nonzero_service.logs import described
-from nonzero_service.openapi import describe
-from nonzero_service.problems import problem_of
-from nonzero_service.requests import AtOnce, Requests
-from nonzero_service.routes import clocks, diagnosis, learning, models, operations, resumption
-from nonzero_service.routes.shortcut import Shortcut
 from nonzero_service.service import Service
 from nonzero_service.settings import Settings
 from nonzero_service.warming import warm_up
-from nonzero_service.workers.crew import Crew
+from nonzero_service.workers.pool import WorkerPool
 
-__all__ = ["create_app"]
+__all__ = ["Application", "create_app"]
 
 DESCRIPTION = "Click-through rates, learned while they are served. Every error is a problem+json (RFC 9457)."
 
@@ -38,7 +33,7 @@ DESCRIPTION = "Click-through rates, learned while they are served. Every error i
 def create_app(
     settings: Settings,
     on_failure: Callable[[Exception], None] | None = None,
-    crew: Crew | None = None,
+    pool: WorkerPool | None = None,
 ) -> Application:
     """Make the application of one data directory.
 
@@ -52,7 +47,7 @@ def create_app(
     on_failure
         Called, on the event loop, where the models cannot be opened or can learn no more: the process should
         end.
-    crew
+    pool
         The workers of this process, to be told of the models; None: there are none.
     """
     log = structlog.get_logger("service")
@@ -62,12 +57,12 @@ def create_app(
         if on_failure is not None:
             on_failure(error)
 
-    service = Service.of(settings, fail, crew)
+    service = Service.of(settings, fail, pool)
 
     async def open_models() -> None:
         try:
             await asyncio.to_thread(warm_up)
-            service.models.crew.warm.set()
+            service.pool.warm.set()
             await service.models.open()
         except Exception as error:  # noqa: BLE001 - whatever it is
             reason, expected = described(error), isinstance(error, NonzeroError | OSError | MemoryError)
@@ -97,58 +92,43 @@ def create_app(
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    hot = learning.routes(service)
-    app.router.routes.extend(hot)
-    app.include_router(models.router(service))
-    app.include_router(diagnosis.router(service))
-    app.include_router(operations.router(service))
-    app.include_router(resumption.router(service))
-    app.include_router(clocks.router(service))
-    app.add_middleware(Requests, counts=service.metrics)
-    shortcut = Shortcut(app.front, hot, service.metrics)
-    app.front, app.at_once = shortcut, shortcut.at_once
-    app.add_exception_handler(HTTPException, _refuse)
-    app.add_exception_handler(RequestValidationError, _refuse)
-    app.openapi = describe(app, guarded=settings.token_file is not None)  # type: ignore[method-assign]
+    add_routes(app.router)
+    app.dispatcher = Dispatcher(
+        TABLE,
+        {
+            operation.route: operation.endpoint(service) if operation.direct else app.framework
+            for operation in OPERATIONS
+        },
+        service.metrics,
+    )
+    app.openapi = describe(app, TABLE, guarded=settings.token_file is not None)  # type: ignore[method-assign]
     app.state.service = service
     return app
 
 
 class Application(FastAPI):
-    """FastAPI, with room for what answers before its own layers do: they take longer than a prediction.
+    """FastAPI behind a dispatcher, which answers the hottest requests and every error itself.
 
     Attributes
     ----------
-    front
-        What takes every request; at first FastAPI itself.
-    at_once
-        What answers the hottest requests without a task, where they are whole.
+    dispatcher
+        What takes every request.
     """
+
+    dispatcher: Dispatcher
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.front: ASGIApp = super().__call__
-        self.at_once: AtOnce = lambda _: False
+        self._routes = AsyncExitStackMiddleware(self.router)
+
+    async def framework(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have FastAPI's router answer, without the layers around it: they answer errors in another shape."""
+        scope["app"] = self
+        await self._routes(scope, receive, send)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        await self.front(scope, receive, send)
-
-
-async def _refuse(request: Request, error: Exception) -> Response:
-    """Hand what the framework refuses on to the middleware, which answers every error in one shape."""
-    if isinstance(error, HTTPException) and error.status_code == 405:
-        error.headers = {"Allow": ", ".join(_methods(request))}
-    raise problem_of(error)
-
-
-def _methods(request: Request) -> list[str]:
-    """Return the methods that a path takes: the framework names only those of the first route of its path."""
-    return [
-        method
-        for method in ("GET", "HEAD", "PUT", "POST", "DELETE")
-        if any(
-            route.matches({**request.scope, "method": method})[0] is Match.FULL
-            for route in request.app.routes
-        )
-    ]
+        """Answer one request, or live through the application's life."""
+        if scope["type"] == "http":
+            await self.dispatcher(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)

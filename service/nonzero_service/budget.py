@@ -6,10 +6,10 @@ from typing import Final
 
 import structlog
 
-from nonzero_service.front.limits import EXTRA
+from nonzero_service.http.limits import EXTRA
+from nonzero_service.journal.descriptors import NAMED, WAYS, limit, raise_limit
+from nonzero_service.journal.errors import NoDescriptorsError
 from nonzero_service.settings import Settings
-from nonzero_service.storage.descriptors import NAMED, WAYS, limit, raise_limit
-from nonzero_service.storage.errors import NoDescriptorsError
 
 __all__ = ["OF_A_MODEL", "check_descriptors", "fitted"]
 

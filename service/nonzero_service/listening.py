@@ -2,40 +2,53 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
+from functools import partial
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal, cast
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from nonzero.errors import SettingsError
 from nonzero_service.errors import AddressError
-from nonzero_service.front import connections
+from nonzero_service.http.connection import Connection
+from nonzero_service.http.context import ServerContext
+from nonzero_service.http.dispatch import Dispatcher
 from nonzero_service.metrics.counts import Counts
-from nonzero_service.requests import AtOnce
 from nonzero_service.settings import Settings
 
-__all__ = ["beside", "config_of", "inner_config_of", "listen", "load_certificate"]
+__all__ = ["beside", "config_of", "listen", "load_certificate"]
 
 Lifespan = Literal["auto", "on", "off"]
 
 
-FOR_EVER: Final = 10**6
-"""Seconds for which a connection within the service may be idle: whoever began it ends it."""
-
-
 def config_of(
-    app: ASGIApp, at_once: AtOnce, settings: Settings, counts: Counts, lifespan: Lifespan = "auto"
+    app: ASGIApp, dispatcher: Dispatcher, settings: Settings, counts: Counts, lifespan: Lifespan = "auto"
 ) -> uvicorn.Config:
-    """Return how an application is served to everyone; `counts` is told of what was no request."""
+    """Return how requests are served to everyone.
+
+    Parameters
+    ----------
+    app
+        What lives as long as the server.
+    dispatcher
+        What has requests answered.
+    settings
+        Where, and within which bounds.
+    counts
+        Told of what was no request.
+    lifespan
+        As uvicorn has it.
+    """
     return uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=connections(settings, counts, at_once),
+        http=cast(type[asyncio.Protocol], partial(Connection, ServerContext(settings, counts, dispatcher))),
         ws="none",
         lifespan=lifespan,
         log_config=None,
@@ -46,18 +59,6 @@ def config_of(
         ssl_keyfile=settings.ssl_keyfile,
         timeout_graceful_shutdown=round(settings.grace_seconds),
     )
-
-
-def inner_config_of(app: ASGIApp) -> uvicorn.Config:
-    """Return how an application is served to another process of the service, which has checked requests.
-
-    What everyone's answers say beside the application's own headers is added where they leave the service.
-    """
-    config = uvicorn.Config(
-        app, http="httptools", ws="none", log_config=None, access_log=False, timeout_keep_alive=FOR_EVER
-    )
-    config.load()
-    return config
 
 
 def load_certificate(config: uvicorn.Config) -> None:

@@ -34,8 +34,8 @@ from nonzero_service.errors import (
     WriterLostError,
 )
 from nonzero_service.faults import explained
-from nonzero_service.storage.descriptors import SHORTAGE, without
-from nonzero_service.storage.errors import (
+from nonzero_service.journal.descriptors import SHORTAGE, shortage_message
+from nonzero_service.journal.errors import (
     DiskFullError,
     JournalBusyError,
     JournalClosedError,
@@ -129,6 +129,11 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
         self.headers = headers
         self.members = members
 
+    @property
+    def says_all(self) -> bool:
+        """Whether it says all that there is to say, so that the log need not have a cause."""
+        return self.status in (503, 507) and self.detail not in (UNKNOWN, DAMAGED)
+
     def body(self, scope: Scope) -> bytes:
         """Return the JSON of the answer to one request."""
         content: dict[str, Any] = {
@@ -174,7 +179,7 @@ def _of_want(error: Exception) -> Problem | None:
         case OSError(errno=errno.EROFS):
             return Problem(507, READ_ONLY)
         case OSError() if error.errno in SHORTAGE:
-            return Problem(503, without("this cannot be done now"), headers=RETRY)
+            return Problem(503, shortage_message("this cannot be done now"), headers=RETRY)
         case RuntimeError(args=(str(said),)) if said == NO_THREADS:
             return Problem(507, "the system gives this service no more threads; have fewer models")
     return None

@@ -20,13 +20,13 @@ from nonzero_service import logs
 from nonzero_service.app import create_app
 from nonzero_service.budget import fitted
 from nonzero_service.errors import AddressError, StartError
-from nonzero_service.front.accepting import Accepting
+from nonzero_service.http.accepting import Acceptor
 from nonzero_service.incidental import incidentally
 from nonzero_service.listening import config_of, load_certificate
 from nonzero_service.service import Service
 from nonzero_service.settings import Settings
-from nonzero_service.workers.crew import Crew
-from nonzero_service.workers.reports import Reports
+from nonzero_service.workers.forward_server import ForwardServer
+from nonzero_service.workers.pool import WorkerPool
 
 __all__ = ["LAST_SECONDS", "Server", "end_now", "serve"]
 
@@ -88,7 +88,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop."""
-        await self._accepting.close()
+        await self._acceptor.close()
         await super().shutdown(sockets)
 
     def accept(self) -> None:
@@ -102,7 +102,7 @@ class Server(uvicorn.Server):
             return made
 
         listening = [one for server in self.servers for one in server.sockets]
-        self._accepting = Accepting(listening, connection, self.config.ssl, HANDSHAKE_SECONDS)
+        self._acceptor = Acceptor(listening, connection, self.config.ssl, HANDSHAKE_SECONDS)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Stop when the requests in flight have ended; a second Ctrl-C does not wait for them."""
@@ -128,24 +128,27 @@ class Writer(Server):
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.crew = Crew(settings)
-        self.app = create_app(settings, self.fail, self.crew)
+        self.pool = WorkerPool(settings)
+        self.app = create_app(settings, self.fail, self.pool)
         service: Service = self.app.state.service
-        super().__init__(config_of(self.app, self.app.at_once, settings, service.metrics))
+        super().__init__(config_of(self.app, self.app.dispatcher, settings, service.metrics))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen, and have the workers begin."""
         await super().startup(sockets)
-        if self.crew.sharing:
+        if self.pool.sharing:
             service: Service = self.app.state.service
-            await self.crew.begin(self, Reports(service), service.metrics.add)
+            forwarded = ForwardServer(
+                self.config.loaded_app, service.models, service.bodies, self.server_state.tasks
+            )
+            await self.pool.begin(self, forwarded.serve, service.metrics.add)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop, after the workers: what they have in flight is answered here."""
         if self.failure is not None:
-            self.crew.stop()
+            self.pool.stop()
         else:
-            left = await self.crew.end(self.settings.grace_seconds)
+            left = await self.pool.end(self.settings.grace_seconds)
             # Any number of seconds, and the workers' are of the same time.
             self.config.timeout_graceful_shutdown = max(0.1, left)  # type: ignore[assignment]
         await super().shutdown(sockets)
@@ -173,7 +176,7 @@ def serve(settings: Settings, passed_over: Iterable[str] = ()) -> None:
         try:
             server = Writer(fitted(settings))
             load_certificate(server.config)
-            sockets = server.crew.listen()
+            sockets = server.pool.listen()
         except AddressError as error:
             _refuse("the address cannot be listened on", error)
         except (NonzeroError, OSError) as error:

@@ -10,20 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression
+from nonzero_service.bodies.reading import Bodies
+from nonzero_service.bodies.spool import Spool
 from nonzero_service.metrics.counts import Counts
-from nonzero_service.metrics.exposition import Metrics
+from nonzero_service.models.metrics import ServiceMetrics
 from nonzero_service.models.names import Looker
 from nonzero_service.models.registry import Models
 from nonzero_service.settings import Settings
-from nonzero_service.wire.bodies import Bodies
-from nonzero_service.wire.spool import Spool
-from nonzero_service.workers.crew import Crew
+from nonzero_service.workers.pool import WorkerPool
 
-__all__ = ["Parts", "Predictable", "Service"]
+__all__ = ["Predictable", "Service", "ServiceParts"]
 
 
 class Keeper(Protocol):
-    """What keeps predictions that have ids: :class:`nonzero_service.attribution.Attribution` says how."""
+    """Keeps predictions that have ids: :mod:`nonzero_service.models.impression_keeper` says how."""
 
     def keep(self, batch: Batch, probabilities: NDArray[np.float32]) -> None:
         """Keep what was predicted with an id; from any thread."""
@@ -44,7 +44,7 @@ class Predictable(Protocol):
         """The model itself, to be read."""
 
     @property
-    def attribution(self) -> Keeper:
+    def keeper(self) -> Keeper:
         """What keeps predictions that have ids."""
 
     @property
@@ -64,7 +64,7 @@ C = TypeVar("C", bound=Counts, covariant=True)
 
 
 @dataclass(frozen=True)
-class Parts(Generic[M, C]):
+class ServiceParts(Generic[M, C]):
     """What predicting needs, in whichever process.
 
     Its models are those of the service or, in a worker, those that it has mapped.
@@ -81,13 +81,17 @@ class Parts(Generic[M, C]):
 
 
 @dataclass(frozen=True)
-class Service(Parts[Models, Metrics]):
+class Service(ServiceParts[Models, ServiceMetrics]):
     """The parts of the application that learns."""
+
+    pool: WorkerPool
+    """The workers."""
 
     @classmethod
     def of(
-        cls, settings: Settings, on_failure: Callable[[Exception], None], crew: Crew | None = None
+        cls, settings: Settings, on_failure: Callable[[Exception], None], pool: WorkerPool | None = None
     ) -> Service:
         """Make the parts; `on_failure` is told when the process must be started anew."""
-        models = Models(settings, on_failure, crew)
-        return cls(settings, models, Bodies(settings), Metrics(models))
+        pool = pool or WorkerPool(settings.model_copy(update={"workers": 1}))
+        models = Models(settings, on_failure, pool if pool.sharing else None)
+        return cls(settings, models, Bodies(settings), ServiceMetrics(models, pool), pool)

@@ -100,7 +100,7 @@ def import_error(of: Path, module: str = "nonzero") -> str:
 @pytest.mark.parametrize(
     ("file", "module"),
     [
-        ("loops/kernels.py", "nonzero.loops.kernels"),
+        ("kernels/entry_points.py", "nonzero.kernels.entry_points"),
         ("formats/libsvm.py", "nonzero.formats.libsvm"),
         ("formats/numbers.py", "nonzero.formats.libsvm"),
         ("compiled/build/instructions/text.py", "nonzero.batches.checking"),

@@ -17,9 +17,9 @@ from fuzz.choices import Choices
 from nonzero import Batch, FormatError, formats
 from nonzero.formats.json_bodies import parse_body
 from nonzero.sources.files import Source
+from nonzero_service.bodies.decoding import decoder_of
+from nonzero_service.bodies.label_bodies import LabelBatch, labels_of, read_lines
 from nonzero_service.problems import Problem
-from nonzero_service.wire.decoding import decoder_of
-from nonzero_service.wire.label_bodies import Labels, labels_of, read_lines
 
 __all__ = ["decoding", "file", "json_body", "labels", "lines"]
 
@@ -95,7 +95,7 @@ def refused(problem: Problem, *statuses: int) -> None:
     assert problem.status in statuses, problem
 
 
-def check_labels(found: Labels) -> None:
+def check_labels(found: LabelBatch) -> None:
     assert all(0 < len(name) <= 255 and name.encode() for name in found.ids)
     assert set(found.labels) <= {0, 1}
 

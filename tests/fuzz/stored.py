@@ -18,16 +18,18 @@ from nonzero.batches.ids import Ids
 from nonzero.errors import SettingsError, SnapshotError
 from nonzero.persistence import snapshot
 from nonzero_service.impressions.joined import References, decode_joined, encode_joined
-from nonzero_service.impressions.packing import Offered, packed
+from nonzero_service.impressions.packing import PredictedRows, packed
 from nonzero_service.impressions.records import HEAD
 from nonzero_service.impressions.segment import Segment
-from nonzero_service.learning import fold
-from nonzero_service.storage.codec import decode_batch, encode_batch
-from nonzero_service.storage.errors import BodyError, StorageError
-from nonzero_service.storage.journal import Journal
-from nonzero_service.storage.keys import KeyRecord
-from nonzero_service.storage.reader import JournalReader
-from nonzero_service.storage.rows import KINDS, Row
+from nonzero_service.journal.chain import KINDS, JournalRow
+from nonzero_service.journal.codec import decode_batch, encode_batch
+from nonzero_service.journal.errors import BodyError, StorageError
+from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.keys import KeyRecord
+from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.verification import verify_journal
+from nonzero_service.writer import fold
+from nonzero_service.writer.entries import Start, batch_entry, settings_entry, start_of
 
 __all__ = ["batch_body", "impressions", "journal", "model_file", "row", "snapshot_file"]
 
@@ -167,7 +169,7 @@ def bodies() -> dict[str, bytes]:
     start = LogisticRegression(2, AdaGrad(0.1))
     remedy = {"action": "rescale", "rate": 0.1}
     return {
-        "settings": msgspec.json.encode(fold.Start(start.settings, start.digest(), 0)),
+        "settings": msgspec.json.encode(Start(start.settings, start.digest(), 0)),
         "batch": encode_batch(batch),
         "joined": joined,
         "held": joined,
@@ -212,11 +214,11 @@ def row(data: bytes) -> None:
     body = choices.changed(bodies()[kind]) if choices.below(4) else choices.rest
     count, first = choices.one_of([9, 0, 1, 2**40]), choices.one_of([0, 1])
     model = LogisticRegression(2, AdaGrad(0.1))
-    made = Row(2, first, count, kind, 1, 10**12, bytes(16), body, bytes(16))
-    held = Row(1, 0, 0, "held", 1, 10**12, bytes(16), bodies()["held"], bytes(16))
+    made = JournalRow(2, first, count, kind, 1, 10**12, bytes(16), body, bytes(16))
+    held = JournalRow(1, 0, 0, "held", 1, 10**12, bytes(16), bodies()["held"], bytes(16))
     try:
         if kind == "settings":
-            LogisticRegression.from_settings(fold.start_of(made).settings)
+            LogisticRegression.from_settings(start_of(made).settings)
         if kind == "held":
             decode_joined(body)
         fold.apply(model, made, lambda since: iter([held] if since <= 1 else []))
@@ -229,10 +231,10 @@ def row(data: bytes) -> None:
 def journal_files() -> dict[str, bytes]:
     with place() as directory, Journal(directory) as journal:
         model = LogisticRegression(2, AdaGrad(0.1))
-        journal.append([fold.settings_entry(model)])
+        journal.append([settings_entry(model)])
         for n in range(6):
             record = KeyRecord(f"key-{n}", b"", 0, 9 * n, 9, True, {"accepted": 9})
-            journal.append([fold.batch_entry(examples(9), [record])])
+            journal.append([batch_entry(examples(9), [record])])
             if n == 3:
                 journal.checkpoint()
         return {
@@ -279,12 +281,12 @@ def _read_all(directory: Path) -> list[bytes] | None:
     """Return all that a journal says, its keys too, by a reader and by a writer; None where it is refused."""
     try:
         with JournalReader(directory) as reader:
-            reader.verify()
+            verify_journal(reader)
             reader.check_structure()
             rows = [one.body for one in reader.read()]
         with Journal(directory) as opened:
             keys = [msgspec.json.encode(opened.lookup(f"key-{n}")) for n in range(6)]
-            opened.append([fold.batch_entry(examples(9))])
+            opened.append([batch_entry(examples(9))])
             assert [one.body for one in opened.read()][:-1] == rows
     except StorageError:
         return None
@@ -300,7 +302,7 @@ def records() -> bytes:
     names = [f"id-{n}" for n in range(20)]
     hashes = np.arange(20).astype(np.uint64) * np.uint64(2**40)
     fresh, answered, stops = np.ones(20, np.uint8), np.full(20, 0.25, np.float32), np.empty(20, np.int64)
-    offered = Offered(batch, Ids.of(names), answered, np.arange(20), hashes, fresh, 10**12)
+    offered = PredictedRows(batch, Ids.of(names), answered, np.arange(20), hashes, fresh, 10**12)
     words = packed(offered, 0, stops)
     assert words.size == stops[-1]
     return words.tobytes()

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from nonzero import AdaGrad, Batch, LogisticRegression
-from nonzero_service.learning.fold import batch_entry, settings_entry
-from nonzero_service.models.origin import Origin
-from nonzero_service.models.recovery import Kept, recover, write_snapshot
-from nonzero_service.storage.journal import Journal
-from nonzero_service.storage.snapshots import Snapshots
+from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.snapshots import SnapshotFolder
+from nonzero_service.models.model_config import ModelConfig
+from nonzero_service.models.recovery import StoredModel, recover, write_snapshot
+from nonzero_service.writer.entries import batch_entry, settings_entry
 
 
 def batch(seed: int) -> Batch:
@@ -31,7 +31,7 @@ class History:
         self.directory = directory
         self.model = model or LogisticRegression(10, AdaGrad(0.1))
         self.seed = 0
-        Origin(created=datetime.now(UTC), bits=self.model.bits).write(directory)
+        ModelConfig(created=datetime.now(UTC), bits=self.model.bits).write(directory)
         with Journal(directory, sequence=self.model.examples) as journal:
             journal.append([settings_entry(self.model)])
 
@@ -45,18 +45,18 @@ class History:
     def snapshot(self, held_since: int | None = None) -> Path:
         with Journal(self.directory) as journal:
             position = journal.position
-            snapshots = Snapshots(self.directory / "snapshots")
+            snapshots = SnapshotFolder(self.directory / "snapshots")
             return write_snapshot(
                 snapshots, position, journal.digest_at(position), self.model, held_since
             ).path
 
     def prune(self) -> None:
-        oldest = Snapshots(self.directory / "snapshots").prune()
+        oldest = SnapshotFolder(self.directory / "snapshots").prune()
         assert oldest is not None
         with Journal(self.directory) as journal:
             journal.truncate(oldest + 1)
 
-    def recovered(self) -> Kept:
+    def recovered(self) -> StoredModel:
         kept = recover(self.directory, "full", silent)
         kept.journal.close()
         return kept

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import resource
 import signal
 import socket
@@ -14,11 +15,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from nonzero import LogisticRegression
+from nonzero import Batch, LogisticRegression
+from nonzero.errors import NonzeroError
 from nonzero_service.budget import OF_A_MODEL
+from nonzero_service.journal.errors import NoDescriptorsError
 from nonzero_service.models.registry import Models
 from nonzero_service.settings import Settings
-from nonzero_service.storage.errors import NoDescriptorsError
 from reporting import Figure
 from service.conftest import ServiceProcess
 from service.faults.forked import Forking, forking
@@ -150,12 +152,46 @@ def test_what_a_model_takes_is_within_its_budget(tmp_path: Path) -> None:
         before = len(list(own.iterdir()))
         for name in "abcdefgh":
             await models.create(name)
-            await models.get(name).snapshooter.take()
+            await models.get(name).snapshots.take()
         assert (len(list(own.iterdir())) - before) / 8 + 2 <= OF_A_MODEL  # two for impressions
         for name in "abcdefgh":
             await models.delete(name)
         assert len(list(own.iterdir())) <= before
         await models.close()
+
+    asyncio.run(run())
+
+
+def test_a_service_without_a_free_descriptor_goes_on(tmp_path: Path) -> None:
+    """What needs a descriptor fails and changes nothing; all else is done, and afterwards that too."""
+
+    async def run() -> None:
+        models = Models(Settings.load(data_dir=tmp_path, bits=4, learning_rate=0.1), failing)
+        await models.open()
+        await models.create("a")
+        served = models.get("a")
+        example = Batch([0, 1], [3], None, [1])
+        await served.learner.submit(example)
+        free = os.dup(0)
+        os.close(free)
+        with limits(free):
+            with pytest.raises(NoDescriptorsError, match=r"'b' cannot be made.*RLIMIT_NOFILE"):
+                await models.create("b")
+            for change in (models.delete("a"), served.snapshots.take()):
+                with pytest.raises((OSError, NonzeroError)):
+                    await change
+            assert (await served.learner.submit(example)).sequence == 2
+            assert [one.name for one in models.all()] == ["a", "default"]
+        # What was begun of b cannot be removed for want of a descriptor either: the next start does it.
+        assert {path.name for path in (tmp_path / "models").glob("[!.]*")} == {"a", "default"}
+        assert (await served.snapshots.take()).sequence == 2
+        await models.create("b")
+        await models.delete("a")
+        await models.close()
+        again = Models(Settings.load(data_dir=tmp_path, bits=4, learning_rate=0.1), failing)
+        await again.open()
+        assert {path.name for path in (tmp_path / "models").iterdir()} == {"b", "default"}
+        await again.close()
 
     asyncio.run(run())
 

@@ -56,7 +56,8 @@ def test_its_commands_run(start: Start, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", ["*.py", "front/*.py", "models/*.py", "storage/*.py", "routes/*.py", "workers/*.py"]
+    "place",
+    ["*.py", "http/*.py", "models/*.py", "journal/*.py", "api/*.py", "workers/*.py", "predictor/*.py"],
 )
 def test_it_names_every_alarm(place: str) -> None:
     events = [

@@ -15,8 +15,8 @@ import pytest
 
 from nonzero import AdaGrad, LogisticRegression
 from nonzero_service.app import create_app
+from nonzero_service.journal.snapshots import SnapshotFolder
 from nonzero_service.settings import Settings
-from nonzero_service.storage.snapshots import Snapshots
 from service.conftest import SERVE, ServiceProcess
 
 Start = Callable[..., Any]
@@ -118,7 +118,7 @@ def test_requests_in_flight_at_a_stop_are_answered(start: Start, tmp_path: Path)
     for thread in threads:
         thread.join()
     assert not problems
-    newest = Snapshots(tmp_path / "data/models/default/snapshots").all()[0]
+    newest = SnapshotFolder(tmp_path / "data/models/default/snapshots").all()[0]
     saved = LogisticRegression.load(newest.path)
     assert saved.examples >= answered > 0
 
@@ -171,7 +171,7 @@ def test_unused_libraries_are_not_loaded(start: Start) -> None:
 
 FAILING = """
 import threading
-from nonzero_service.learning.applier import Applier
+from nonzero_service.writer.applier import Applier
 
 apply = Applier._apply
 

@@ -4,24 +4,17 @@
 Two things: a value of eight float32 (LLVM's ``<8 x float>``) with its loads, stores and arithmetic, and
 prefetching. Everything here is strict IEEE 754: no flag lets LLVM reorder or fuse.
 
-A kernel is written once for one lane and for eight. It holds its rows as :class:`OneLane` or
-:class:`EightLanes`; what `load` returns is a float32 from the one and eight of them from the other, and the
-functions on numbers (`minimum`, `maximum`, `where`, `root`, `power_of_two`, `split`, `total`, `count`) take
-either.
+A kernel is written once for one lane and for eight. It holds its rows as one of the two classes of
+:mod:`nonzero.compiled.lanes`. What `load` returns is a float32 from the one and eight of them from the
+other; the functions on numbers (`minimum`, `maximum`, `where`, `root`, `power_of_two`, `split`, `total`,
+`count`) take either.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
-
 from nonzero.compiled import instruction
 
 __all__ = [
-    "EightLanes",
-    "OneLane",
     "add_in_fours",
     "address_of",
     "byte_at",
@@ -53,18 +46,6 @@ __all__ = [
 
 
 # -- memory ------------------------------------------------------------------------------------------------
-
-
-class OneLane(NamedTuple):
-    """Rows of one learner: float32[n, 2], a weight and its accumulator."""
-
-    rows: NDArray[np.float32]
-
-
-class EightLanes(NamedTuple):
-    """Rows of eight learners: float32[n, 16] aligned to 64 bytes, the weights, then the accumulators."""
-
-    rows: NDArray[np.float32]
 
 
 @instruction
@@ -117,7 +98,7 @@ def store_eight(lanes, slots, weights, accumulators):
 
 @instruction
 def add_in_fours(sums, terms):
-    """Four sums, twice, and to each the two of eight terms whose places are its own modulo four, in order."""
+    """Add eight terms to four sums, which are held twice: to sum j the term j, and then the term j + 4."""
 
 
 # -- one number or eight -----------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ __all__ = [
     "int16",
     "int64",
     "intp",
+    "like",
     "uint8",
     "uint16",
     "uint32",
@@ -90,6 +91,11 @@ class NamedTuple(Tuple):
 def NamedUniTuple(part: Type, n: int, of: type[Any]) -> NamedTuple:  # noqa: N802 - Numba's name
     """The `n` members of a :class:`typing.NamedTuple`, all of one type."""
     return NamedTuple((part,) * n, of)
+
+
+def like(arrays: Any) -> NamedTuple:
+    """Return the type of a named tuple of arrays that may all be written to, such as these."""
+    return NamedTuple(tuple(Array(Scalar(a.dtype.name), a.ndim) for a in arrays), type(arrays))
 
 
 def UniTuple(part: Type, n: int) -> Tuple:  # noqa: N802 - Numba's name

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.diagnostics.weights import mean_rates
-from nonzero.rules.optimizers import Rule
+from nonzero.kernels.rules.optimizers import Rule
 
 __all__ = ["uncertainty"]
 

@@ -45,7 +45,7 @@ from nonzero.diagnostics.figures import (
 from nonzero.diagnostics.remedy import remedy_for
 from nonzero.fields.hashing import NO_FIELD, field_of
 from nonzero.kernels.evidence import arrays as ev
-from nonzero.rules.optimizers import AdaGrad, Rule
+from nonzero.kernels.rules.optimizers import AdaGrad, Rule
 
 __all__ = ["diagnose"]
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.kernels.evidence import arrays as ev
-from nonzero.rules.optimizers import Rule
+from nonzero.kernels.rules.optimizers import Rule
 
 __all__ = [
     "AN_HOUR",

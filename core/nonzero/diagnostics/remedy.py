@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.errors import SettingsError
-from nonzero.rules.optimizers import AdaGrad, Rule
+from nonzero.kernels.rules.optimizers import AdaGrad, Rule
 
 __all__ = ["remedy_for", "rescale"]
 

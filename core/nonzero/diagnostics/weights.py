@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.rules.optimizers import AdaGrad, Rule
+from nonzero.kernels.rules.optimizers import AdaGrad, Rule
 
 __all__ = ["mean_rates", "mean_weights"]
 

@@ -1,6 +1,7 @@
 """Bytes -> Batch: Vowpal Wabbit text, libsvm, NDJSON, delimited text; compiled code that releases the GIL.
 
-A format's module, and with it the compilation of its parser, is imported when the format is first used.
+A format's module is imported when the format is first used. To add one, read the docstring of
+:class:`~nonzero.formats.format.Format`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from importlib import import_module
 from typing import Any, Final
 
 from nonzero.batches.batch import Batch, Dicts
-from nonzero.errors import FormatError, SettingsError
+from nonzero.errors import FormatError, SettingsError, named
 from nonzero.fields.schema import Schema
 from nonzero.formats.format import Format
 from nonzero.formats.parsed import Buffer, Parsed
@@ -22,8 +23,6 @@ __all__ = ["NAMES", "Format", "Parsed", "Reader", "parse", "reader"]
 
 NAMES: Final = tuple(FORMATS)
 """The formats that :func:`parse` and :func:`reader` know."""
-
-NAMED_LINES: Final = 5
 
 
 def reader(format: str, *, max_line: int = MAX_LINE, **options: Any) -> Reader:
@@ -87,9 +86,7 @@ def parse(data: Buffer, format: str, **options: Any) -> Batch:
     parts = [lines.feed(data), lines.finish()]
     errors = tuple(error for part in parts for error in part.errors)
     if errors:
-        named = "; ".join(f"line {error.line}: {error.reason}" for error in errors[:NAMED_LINES])
-        more = f"; and {len(errors) - NAMED_LINES} more" if len(errors) > NAMED_LINES else ""
-        raise FormatError(f"{len(errors)} lines cannot be read as {format}: {named}{more}", errors)
+        raise FormatError(f"{len(errors)} lines cannot be read as {format}: {named(errors, 'line')}", errors)
     return Batch.concatenate([part.batch for part in parts if len(part.batch)])
 
 

@@ -39,20 +39,6 @@ class Columns(NamedTuple):
     """uint8[n]: the label that is a click, where all others are none; nothing where labels are 0 and 1."""
 
 
-COLUMNS: Final = types.NamedTuple(
-    (
-        types.uint8[::1],
-        types.uint64[::1],
-        types.int64[::1],
-        types.uint32[::1],
-        types.uint32[::1],
-        types.uint16[::1],
-        types.uint8[::1],
-    ),
-    Columns,
-)
-
-
 def columns_of(names: Sequence[str], kinds: Sequence[int], positive: bytes) -> Columns:
     """Prepare the columns for compiled code."""
     features = [name + "=true" if kind == BOOLEAN else name for name, kind in zip(names, kinds, strict=True)]
@@ -65,3 +51,6 @@ def columns_of(names: Sequence[str], kinds: Sequence[int], positive: bytes) -> C
         fields=np.array([field_of(name) for name in names], np.uint16),
         positive=np.array([*positive], np.uint8),
     )
+
+
+COLUMNS: Final = types.like(columns_of([], [], b""))

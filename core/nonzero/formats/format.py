@@ -14,7 +14,7 @@ from nonzero.errors import InputError
 from nonzero.fields.counts import Fields
 from nonzero.fields.schema import Schema
 from nonzero.formats.assembly import PlainRow
-from nonzero.formats.row_arrays import RowArrays
+from nonzero.formats.row_arrays import RowArrays, leave_lines
 
 __all__ = ["Format"]
 
@@ -22,16 +22,16 @@ __all__ = ["Format"]
 class Format(ABC):
     """A text format: how its lines become rows. One object reads one stream.
 
-    A format has two parsers of the same lines. A **compiled** one, :meth:`read`, takes many whole lines at
-    once and reads what is ordinary and right. Any other line it leaves alone, marked as plain. A **plain**
-    one, :meth:`parse_line`, reads one line in Python. It must read every line as the compiled parser does; it
-    alone says what is wrong with a line.
+    A format has two parsers of the same lines. A **plain** one, :meth:`parse_line`, reads one line in Python
+    and says what is wrong with it. A **compiled** one, :meth:`read`, takes many whole lines at once and reads
+    what is ordinary and right, as the plain one does, some hundred times as fast. Any other line it leaves
+    alone, marked as plain.
 
     To add a format:
 
-    1. Write a class with :attr:`name`, :meth:`read` and :meth:`parse_line`. :mod:`nonzero.formats.libsvm` is
-       the shortest example. A format may begin without a kernel: a :meth:`read` that marks every line as
-       plain is right, and slow.
+    1. Write a class with :attr:`name` and :meth:`parse_line`, and :meth:`alike` and :meth:`skips` where their
+       defaults do not suit. That is a format: without a :meth:`read` of its own every line is plain. Then
+       write :meth:`read` and its kernel. :mod:`nonzero.formats.libsvm` is the shortest example.
     2. Register it: one line in :mod:`nonzero.formats.registry`. From then on :func:`nonzero.formats.reader`,
        the command line and, where it has a media type, the HTTP API know it.
     3. Hold the two parsers against each other, as ``tests/core/formats/test_libsvm.py`` does with
@@ -82,9 +82,8 @@ class Format(ABC):
 
     # -- what every format has -------------------------------------------------------------------------
 
-    @abstractmethod
     def read(self, data: NDArray[np.uint8], end: int, rows: RowArrays) -> int:
-        """Parse the whole lines ``data[:end]`` by compiled code.
+        """Parse the whole lines ``data[:end]`` by compiled code; the default leaves all of them to Python.
 
         Parameters
         ----------
@@ -100,6 +99,7 @@ class Format(ABC):
         int
             The number of rows, one a line.
         """
+        return int(leave_lines(data, end, rows))
 
     @abstractmethod
     def parse_line(self, line: bytes) -> PlainRow:

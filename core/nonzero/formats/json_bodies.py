@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.batches.batch import Batch
-from nonzero.errors import FormatError, InputError, LineError
+from nonzero.errors import FormatError, InputError, LineError, named
 from nonzero.fields.lookup import EVENTS
 from nonzero.fields.schema import Schema, untracked
 from nonzero.formats.assembly import assemble
@@ -23,8 +23,6 @@ from nonzero.formats.row_arrays import RowArrays
 __all__ = ["NOT_JSON", "is_list", "parse_body", "read_bodies", "read_body", "skim"]
 
 ENVELOPE: Final = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"examples"[ \t\r\n]*:')
-
-NAMED: Final = 5
 
 LONG: Final = 1 << 16
 """So long a body that is wrong is skimmed first: decoding it stops every other thread, 25 ms for 1 MB."""
@@ -135,9 +133,7 @@ def _parse_any(body: bytes, schema: Schema) -> Batch:
     if errors:
         if start is None:
             _decoded(line)
-        named = "; ".join(f"example {error.line}: {error.reason}" for error in errors[:NAMED])
-        more = f"; and {len(errors) - NAMED} more" if len(errors) > NAMED else ""
-        raise FormatError(named + more, tuple(errors))
+        raise FormatError(named(errors, "example"), tuple(errors))
     return Batch.concatenate(batches)
 
 

@@ -20,15 +20,10 @@ from nonzero.batches.limits import MAX_ID, MAX_INDEX, MAX_WEIGHT
 from nonzero.compiled import inlined, kernel, types
 from nonzero.fields import lookup
 from nonzero.fields.hashing import NO_FIELD
-from nonzero.formats.json_features import read_features, read_value
+from nonzero.formats.json_features import read_features, read_literal, read_value
 from nonzero.formats.json_numbers import read_whole
 from nonzero.formats.json_text import (
-    FALSE,
-    FIVE_BYTES,
-    FOUR_BYTES,
-    NULL,
     QUOTE,
-    TRUE,
     past_space,
     special_bytes,
     word_of,
@@ -105,20 +100,13 @@ def read_array(read_one, data, j, rows, nnz):
 def read_label(data, j):
     """Read 0, 1, -1, true, false or null."""
     c = data[np.uintp(j)]
-    w = word_at(data, j)
     if c == ord("0"):
         return j + 1, np.float32(0)
     if c == ord("1"):
         return j + 1, np.float32(1)
     if c == ord("-") and data[np.uintp(j + 1)] == ord("1"):
         return j + 2, np.float32(0)
-    if w & FOUR_BYTES == TRUE:
-        return j + 4, np.float32(1)
-    if w & FIVE_BYTES == FALSE:
-        return j + 5, np.float32(0)
-    if w & FOUR_BYTES == NULL:
-        return j + 4, np.float32(np.nan)
-    return -1, np.float32(np.nan)
+    return read_literal(data, j)
 
 
 @inlined

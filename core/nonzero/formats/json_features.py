@@ -24,7 +24,7 @@ from nonzero.formats.json_text import (
 from nonzero.formats.numbers import scan_number, value_within
 from nonzero.formats.row_arrays import put_nonzero
 
-__all__ = ["read_features", "read_value"]
+__all__ = ["read_features", "read_literal", "read_value"]
 
 
 @inlined
@@ -62,6 +62,62 @@ def _read_number_text(data, j):
 
 
 @inlined
+def read_literal(data, j):
+    """Read true, false or null: 1, 0 or NaN."""
+    w = word_at(data, j)
+    if w & FOUR_BYTES == TRUE:
+        return j + 4, np.float32(1)
+    if w & FIVE_BYTES == FALSE:
+        return j + 5, np.float32(0)
+    return (j + 4 if w & FOUR_BYTES == NULL else -1), np.float32(np.nan)
+
+
+@inlined
+def _read_amount(data, j):
+    """Read the value of a field that is no category; NaN for null."""
+    c = data[np.uintp(j)]
+    if c == QUOTE:  # in a field of numbers
+        return _read_number_text(data, j + 1)
+    if c == ord("t") or c == ord("f") or c == ord("n"):
+        return read_literal(data, j)
+    return read_value(data, j)
+
+
+@inlined
+def _read_categories(data, j, scratch, key, beginning, kind, field, rows, nnz):
+    """Read a category, or a list of them; `key` is the length of the field's name."""
+    worded = kind != lookup.INFER
+    listed = data[np.uintp(j)] == ord("[")
+    if listed:
+        j = past_space(data, j + 1)
+        if data[np.uintp(j)] == ord("]"):
+            return j + 1, nnz
+    while True:
+        if data[np.uintp(j)] == QUOTE:
+            j, end = copy_string(data, j + 1, scratch, 0)
+        elif worded:
+            j, end = _copy_word(data, j, scratch, listed)
+        else:
+            return -1, nnz
+        if j < 0:
+            return -1, nnz
+        index = to_index(hash_rest(beginning, key + 1, address_of(scratch), 0, end))
+        put_nonzero(rows, nnz, index, np.float32(1), field)
+        # An empty text in a declared field is none.
+        nnz += kind == lookup.INFER or (kind == lookup.CATEGORY and end > 0)
+        if not listed:
+            return j, nnz
+        j = past_space(data, j)
+        c = data[np.uintp(j)]
+        j += 1
+        if c == ord("]"):
+            return j, nnz
+        if c != ord(","):
+            return -1, nnz
+        j = past_space(data, j)
+
+
+@inlined
 def read_features(data, j, scratch, rows, nnz, table):  # noqa: C901
     """Read the object of features; returns the number of nonzeros too."""
     if data[np.uintp(j)] != ord("{"):
@@ -90,75 +146,24 @@ def read_features(data, j, scratch, rows, nnz, table):  # noqa: C901
             beginning = begin_name(name, 0, key, EQUALS)
         kind = lookup.kind_at(table, at, name, 0, key)
         c = data[np.uintp(j)]
+        textual = c == QUOTE or c == ord("[")
         if kind == lookup.INFER:
-            came = lookup.CATEGORY if c == QUOTE or c == ord("[") else lookup.NUMBER
+            came = lookup.CATEGORY if textual else lookup.NUMBER
             if c != ord("n") and not lookup.agrees(table, at, came, key):
                 return -1, nnz
         elif not at and lookup.leaves_new(table, key):
             return -1, nnz
-        if kind > lookup.IGNORE:
+        if kind > lookup.IGNORE or (kind == lookup.NUMBER and c == ord("[")):
             return -1, nnz
-        worded = kind in (lookup.CATEGORY, lookup.IGNORE)
-        if worded or c == ord("[") or (c == QUOTE and kind == lookup.INFER):
-            listed = c == ord("[")
-            if listed:
-                if kind == lookup.NUMBER:
-                    return -1, nnz
-                j = past_space(data, j + 1)
-                c = data[np.uintp(j)]
-            if listed and c == ord("]"):
-                j += 1
-            else:
-                while True:
-                    if data[np.uintp(j)] == QUOTE:
-                        j, end = copy_string(data, j + 1, scratch, 0)
-                    elif worded:
-                        j, end = _copy_word(data, j, scratch, listed)
-                    else:
-                        return -1, nnz
-                    if j < 0:
-                        return -1, nnz
-                    whole = to_index(hash_rest(beginning, key + 1, name, 0, end))
-                    put_nonzero(rows, nnz, whole, np.float32(1), field)
-                    # An empty text in a declared field is none.
-                    nnz += kind == lookup.INFER or (kind == lookup.CATEGORY and end > 0)
-                    if not listed:
-                        break
-                    j = past_space(data, j)
-                    c = data[np.uintp(j)]
-                    j += 1
-                    if c == ord("]"):
-                        break
-                    if c != ord(","):
-                        return -1, nnz
-                    j = past_space(data, j)
+        if kind in (lookup.CATEGORY, lookup.IGNORE) or (kind == lookup.INFER and textual):
+            j, nnz = _read_categories(data, j, scratch, key, beginning, kind, field, rows, nnz)
         else:
-            value = np.float32(1)
-            if c == QUOTE:  # in a field of numbers
-                j, value = _read_number_text(data, j + 1)
-                if j < 0:
-                    return -1, nnz
-            elif c == ord("t"):
-                if word_at(data, j) & FOUR_BYTES != TRUE:
-                    return -1, nnz
-                j += 4
-            elif c == ord("f"):
-                if word_at(data, j) & FIVE_BYTES != FALSE:
-                    return -1, nnz
-                j += 5
-                value = np.float32(0)
-            elif c == ord("n"):
-                if word_at(data, j) & FOUR_BYTES != NULL:
-                    return -1, nnz
-                j += 4
-                value = np.float32(0)
-            else:
-                j, value = read_value(data, j)
-                if j < 0:
-                    return -1, nnz
-            if value != 0:  # a value of 0 is no nonzero
+            j, value = _read_amount(data, j)
+            if j >= 0 and abs(value) > 0:  # a value of 0 is no nonzero, and null is none
                 put_nonzero(rows, nnz, index, value, field)
                 nnz += 1
+        if j < 0:
+            return -1, nnz
         j = past_space(data, j)
         c = data[np.uintp(j)]
         j += 1

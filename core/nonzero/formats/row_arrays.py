@@ -22,6 +22,7 @@ __all__ = [
     "RowArrays",
     "begin_row",
     "end_row",
+    "leave_lines",
     "put_nonzero",
     "summarize",
 ]
@@ -71,23 +72,10 @@ class RowArrays(NamedTuple):
         )
 
 
+NEWLINE: Final = np.uint8(ord("\n"))
+
 BUFFER: Final = types.uint8[::1]
-ROWS: Final = types.NamedTuple(
-    (
-        types.int64[::1],
-        types.uint32[::1],
-        types.float32[::1],
-        types.uint16[::1],
-        types.float32[::1],
-        types.float32[::1],
-        types.int64[::1],
-        types.int64[:, ::1],
-        types.int64[:, ::1],
-        types.int64[::1],
-        types.uint8[::1],
-    ),
-    RowArrays,
-)
+ROWS: Final = types.like(RowArrays.allocate(0, 0))
 """The type of :class:`RowArrays` in a kernel's signature."""
 
 
@@ -117,6 +105,20 @@ def put_nonzero(rows, nnz, index, value, field):
     rows.indices[nnz] = index
     rows.values[nnz] = value
     rows.fields[nnz] = field
+
+
+@kernel(types.int64(BUFFER, types.int64, ROWS))
+def leave_lines(data, end, rows):
+    """Leave every one of the whole lines ``data[:end]`` to Python; return how many they are."""
+    r, start = 0, 0
+    rows.indptr[0] = 0
+    for j in range(end):
+        if data[j] == NEWLINE:
+            begin_row(rows, r, start, r)
+            end_row(rows, r, j, 0, False)
+            r, start = r + 1, j + 1
+    rows.lines[r] = r
+    return r
 
 
 # What rows have among them: the bits of a summary.

@@ -28,7 +28,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.state.pages import HUGE_PAGE, ask_for_huge, take
+from nonzero.persistence.pages import HUGE_PAGE, ask_for_huge, take
 
 __all__ = ["SharedState"]
 

@@ -32,7 +32,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.arithmetic.lanes import log, sigmoid, softplus
+from nonzero.arithmetic.elementary import log, sigmoid, softplus
 from nonzero.compiled import inlined, kernel, types
 
 __all__ = ["Recalibration", "apply", "check_map", "describe_recalibration", "learn_map", "new_recalibration"]

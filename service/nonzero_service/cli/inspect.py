@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +20,7 @@ from nonzero_service.cli.options import as_json
 from nonzero_service.cli.verdicts import diagnosis_text
 
 if TYPE_CHECKING:
-    from nonzero_service.models.inspecting import Pause
+    from nonzero_service.writer.entries import Pause
 
 __all__ = ["inspect"]
 
@@ -60,10 +61,10 @@ def inspect(model: Path, top: int, as_json: bool) -> None:
 def _directory_reports(directory: Path, top: int) -> dict[str, dict[str, Any]]:
     with service_extra("inspect"):
         from nonzero_service.models.data_directory import models_in
-        from nonzero_service.models.inspecting import held_in
+        from nonzero_service.models.inspecting import inspect_model
     reports: dict[str, dict[str, Any]] = {}
     for name, path in models_in(directory).items():
-        held = held_in(path)
+        held = inspect_model(path)
         reports[name] = {
             "first_position": held.first,
             "last_position": held.last,
@@ -96,7 +97,7 @@ def _directory_text(name: str, report: dict[str, Any]) -> str:
 
 
 def _pause(pause: Pause) -> dict[str, Any]:
-    since = pause.since.isoformat(timespec="milliseconds")
+    since = datetime.fromtimestamp(pause.time_ms / 1000, UTC).isoformat(timespec="milliseconds")
     return {"since": since, "reason": pause.reason, "held": pause.examples}
 
 

@@ -10,7 +10,8 @@ import click
 
 from nonzero import AdaGrad, LogisticRegression, Schema
 from nonzero.errors import SettingsError
-from nonzero.rules.optimizers import RULES, Rule, lanes_from_text
+from nonzero.kernels.rules.optimizers import RULES, Rule
+from nonzero.model.lanes import lanes_from_text
 from nonzero.sources.files import STDIN, Source
 
 __all__ = [

@@ -32,13 +32,13 @@ def refold(data_dir: Path, bits: int, model: str, output: Path | None) -> None:
     """
     with service_extra("refold"):
         from nonzero_service.models.data_directory import models_in
-        from nonzero_service.models.refolding import refold as fold
+        from nonzero_service.models.rebuilding import rebuild
     path = output or Path(f"{model}-{bits}.safetensors")
     if not path.absolute().parent.is_dir():
         raise click.BadParameter(f"there is no directory {path.absolute().parent}", param_hint="--output")
     (directory,) = models_in(data_dir, model).values()
     with Display("refolding", None) as display:
-        made = fold(
+        made = rebuild(
             directory,
             bits,
             lambda done, end: display.show(done, lambda: f"position {done:,} of {end:,}"),

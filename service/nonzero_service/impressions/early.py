@@ -7,13 +7,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Early"]
+__all__ = ["EarlyLabels"]
 
 REMEMBERED: Final = 1 << 16
 """So many of them; then the oldest is forgotten."""
 
 
-class Early:
+class EarlyLabels:
     """The hashes of the ids of such labels."""
 
     def __init__(self) -> None:

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch
-from nonzero_service.storage.codec import decode_batch, encode_batch
-from nonzero_service.storage.errors import BodyError
+from nonzero_service.journal.codec import decode_batch, encode_batch
+from nonzero_service.journal.errors import BodyError
 
 __all__ = ["VERSION", "References", "decode_joined", "encode_joined"]
 

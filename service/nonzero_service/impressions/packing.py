@@ -15,13 +15,13 @@ from nonzero.compiled import kernel, types
 from nonzero.formats.words import copied
 from nonzero_service.impressions.records import FIELDS, HALF, HEAD, LOW, VALUES, checksum
 
-__all__ = ["Offered", "packed"]
+__all__ = ["PredictedRows", "packed"]
 
 _NOTHING: Final = np.zeros(1, np.uint32)
 _NO_FIELDS: Final = np.zeros(1, np.uint16)
 
 
-class Offered(NamedTuple):
+class PredictedRows(NamedTuple):
     """Predictions that are to be kept: rows of a batch."""
 
     batch: Batch
@@ -38,7 +38,7 @@ class Offered(NamedTuple):
     time_ms: int
     """The journal's clock."""
 
-    def part(self, start: int, stop: int) -> Offered:
+    def part(self, start: int, stop: int) -> PredictedRows:
         """Return some of them, which share their memory."""
         place = slice(start, stop)
         return self._replace(rows=self.rows[place], hashes=self.hashes[place], fresh=self.fresh[place])
@@ -143,33 +143,33 @@ def _room(size: int) -> NDArray[np.uint32]:
     return words
 
 
-def packed(offered: Offered, before: int, stops: NDArray[np.int64]) -> NDArray[np.uint32]:
+def packed(predictions: PredictedRows, before: int, stops: NDArray[np.int64]) -> NDArray[np.uint32]:
     """Return the records of what is fresh, one after another, as words: this thread's until it packs again.
 
     Parameters
     ----------
-    offered
+    predictions
         What is to be kept.
     before
         How many words there are before these.
     stops
         int64[k]: gets where each record ends, counted from the first word of all.
     """
-    batch, ids = offered.batch, offered.ids
+    batch, ids = predictions.batch, predictions.ids
     flags = (0 if batch.values is None else VALUES) | (0 if batch.fields is None else FIELDS)
     words = 1 + (batch.values is not None) + (batch.fields is not None)
-    out = _room(offered.rows.size * (HEAD + 2) + words * batch.nnz + len(ids.text) // 4)
+    out = _room(predictions.rows.size * (HEAD + 2) + words * batch.nnz + len(ids.text) // 4)
     size = _pack(
-        offered.rows,
-        offered.fresh,
+        predictions.rows,
+        predictions.fresh,
         batch.indptr,
         batch.indices,
         _NOTHING if batch.values is None else batch.values.view(np.uint32),
         _NO_FIELDS if batch.fields is None else batch.fields,
         np.uint32(flags),
-        offered.hashes,
-        offered.time_ms,
-        offered.probabilities.view(np.uint32),
+        predictions.hashes,
+        predictions.time_ms,
+        predictions.probabilities.view(np.uint32),
         np.ascontiguousarray(batch.weights).view(np.uint32),
         np.frombuffer(ids.text, np.uint8),
         ids.ends,

@@ -20,10 +20,10 @@ MOST_LIKELY: Final = 0.9
 
 
 COLD: Final = 10_000
-"""Of a model's first impressions, so many, no negative is thinned away.
+"""Of so many of a model's first impressions every negative is learned from, however few are later.
 
-There is nothing to save yet. A new model predicts far too many clicks until it has learned from enough
-negatives, and with a tenth of them that takes ten times as long.
+There is nothing to save yet. An untrained model predicts far too many clicks, and corrects that by negatives:
+from a tenth of them it would learn it ten times as slowly.
 """
 
 

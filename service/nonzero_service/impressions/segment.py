@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero_service.impressions.index import enter, find, leave
-from nonzero_service.impressions.packing import Offered, packed
+from nonzero_service.impressions.packing import PredictedRows, packed
 from nonzero_service.impressions.unpacking import Records, unpacked, walk
-from nonzero_service.storage.files import FILE_MODE
+from nonzero_service.journal.files import FILE_MODE
 
-__all__ = ["CAPACITY", "Segment", "State", "firsts_in", "pending_in"]
+__all__ = ["CAPACITY", "ImpressionState", "Segment", "firsts_in", "pending_in"]
 
 CAPACITY: Final = 1 << 20
 """How many impressions a segment takes. An id is looked for in each segment: they should be few."""
@@ -31,7 +31,7 @@ PIECE: Final = 1 << 24
 """So many words of it are read at once at a start, many times the longest record."""
 
 
-class State(IntEnum):
+class ImpressionState(IntEnum):
     """What has become of an impression: one byte of a file, any two of them four bits apart.
 
     So a flipped bit makes a byte that is none of these, and is taken for ``DAMAGED``.
@@ -55,7 +55,9 @@ class State(IntEnum):
     """What it becomes is on its way to the journal; in memory only."""
 
 
-_KNOWN: Final = np.isin(np.arange(256), [state for state in State if state != State.CLAIMED])
+_KNOWN: Final = np.isin(
+    np.arange(256), [state for state in ImpressionState if state != ImpressionState.CLAIMED]
+)
 
 
 class Segment:
@@ -120,7 +122,7 @@ class Segment:
             self.hashes[:] = hashes
             self.used = n
         states: NDArray[np.uint8] = np.frombuffer(os.pread(self._bytes, n, 0), np.uint8)
-        self.states[: states.size] = np.where(_KNOWN[states], states, State.DAMAGED)
+        self.states[: states.size] = np.where(_KNOWN[states], states, ImpressionState.DAMAGED)
 
     @property
     def full(self) -> bool:
@@ -143,7 +145,7 @@ class Segment:
         find(hashes, self.hashes, self._index, places)
         return places
 
-    def keep(self, offered: Offered) -> int:
+    def keep(self, predictions: PredictedRows) -> int:
         """Keep predictions whose ids are not here yet; the others are not `fresh` then. Return how many.
 
         Raises
@@ -152,15 +154,15 @@ class Segment:
             Where the disk refuses; nothing is changed then.
         """
         start, used = self.words, self.used
-        stop = int(enter(offered.hashes, self.hashes, self._index, used, offered.fresh))
+        stop = int(enter(predictions.hashes, self.hashes, self._index, used, predictions.fresh))
         if stop > used:
             try:
-                words = packed(offered, start, self._ends[used:stop])
+                words = packed(predictions, start, self._ends[used:stop])
                 _write(self._rows, words.view(np.uint8).data, 4 * start)
             except BaseException:
                 leave(self.hashes, self._index, used, stop)
                 raise
-            self.times[used:stop] = offered.time_ms
+            self.times[used:stop] = predictions.time_ms
             self.used = stop
         return stop - used
 
@@ -264,7 +266,7 @@ def pending_in(directory: Path) -> int:
         with suppress(FileNotFoundError):  # just now forgotten
             hashes, _, _ = _walked(path)
             states = np.fromfile(path.with_suffix(".states"), np.uint8, hashes.size)
-            pending += int((states == State.PENDING).sum())
+            pending += int((states == ImpressionState.PENDING).sum())
     return pending
 
 

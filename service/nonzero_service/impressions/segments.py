@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch
 from nonzero_service.impressions.joined import References
-from nonzero_service.impressions.segment import Segment, State
+from nonzero_service.impressions.segment import ImpressionState, Segment, firsts_in
 from nonzero_service.impressions.selecting import ordered
 from nonzero_service.impressions.times import mend
 from nonzero_service.impressions.unpacking import Records
 
-__all__ = ["Found", "Segments"]
+__all__ = ["FoundRecords", "Segments"]
 
 
 class Segments(list[Segment]):
@@ -24,6 +27,25 @@ class Segments(list[Segment]):
         super().__init__(segments)
         self._unwritten: list[References] = []  # what has become of impressions, and the disk did not take
         self._unread: set[int] = set()  # the numbers of records that the disk has once refused to read
+
+    @classmethod
+    def stored(cls, directory: Path) -> Self:
+        """Open the segments of a directory; one that a crash left empty is removed.
+
+        Raises
+        ------
+        OSError
+            Where the disk refuses; none stays open then.
+        """
+        with ExitStack() as opened:
+            found = []
+            for first in firsts_in(directory):
+                found.append(Segment(directory, first, new=False))
+                opened.callback(found[-1].close)
+            opened.pop_all()
+        for empty in [one for one in found if not one.used]:
+            empty.remove()
+        return cls(one for one in found if one.used)
 
     def find(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Return int64[n]: the number of each hash, -1 for an unknown one."""
@@ -42,7 +64,7 @@ class Segments(list[Segment]):
 
     def states(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return uint8[n]: what has become of each; ``DAMAGED`` where there is none of that number."""
-        states = np.full(numbers.size, State.DAMAGED, np.uint8)
+        states = np.full(numbers.size, ImpressionState.DAMAGED, np.uint8)
         for segment, rows in self.parts(numbers):
             states[rows] = segment.states[numbers[rows] - segment.first]
         return states
@@ -66,9 +88,22 @@ class Segments(list[Segment]):
         for segment, rows in self.parts(numbers):
             segment.states[numbers[rows] - segment.first] = states[rows]
 
-    def number_of(self, state: State) -> int:
+    def number_of(self, state: ImpressionState) -> int:
         """Return how many impressions are of a state."""
         return sum(int((one.states[: one.used] == state).sum()) for one in self)
+
+    def clicks(self, size: int, until_ms: int) -> NDArray[np.int64]:
+        """Count the clicks of each whole group of `size` impressions that were made until a time."""
+        first = self[0].first // size if self else 0
+        groups = self[-1].next // size + 1 - first if self else 0
+        clicks, many = np.zeros(groups, np.int64), np.zeros(groups, np.int64)
+        for one in self:
+            due = int(np.searchsorted(one.times[: one.used], until_ms, "right"))
+            group = (one.first + np.arange(due)) // size - first
+            many += np.bincount(group, minlength=groups)
+            clicks += np.bincount(group[one.states[:due] == ImpressionState.CLICKED], minlength=groups)
+        whole: NDArray[np.int64] = clicks[many == size]
+        return whole
 
     def mend_times(self, latest: int, by: int = 0) -> None:
         """Take back the times of impressions that are later than `latest`, or than one that came after."""
@@ -95,7 +130,7 @@ class Segments(list[Segment]):
         while self._unwritten:
             told = self._unwritten[0]
             now = self.states(told.numbers)
-            self.persist(told.numbers, np.where(now == State.CLAIMED, told.states, now))
+            self.persist(told.numbers, np.where(now == ImpressionState.CLAIMED, told.states, now))
             del self._unwritten[0]
 
     def records(self, segment: Segment, places: NDArray[np.int64]) -> Records:
@@ -122,7 +157,7 @@ class Segments(list[Segment]):
             segment.settle_on_disk(numbers[rows] - segment.first, states[rows])
 
 
-class Found:
+class FoundRecords:
     """Records that were read, by the row that asked for them."""
 
     def __init__(self, parts: list[tuple[NDArray[np.intp], Records]]) -> None:

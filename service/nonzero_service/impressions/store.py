@@ -1,4 +1,4 @@
-"""The store of a model's impressions: keep, claim, settle, expire, forget."""
+"""The store of a model's impressions: what was predicted with an id, on disk and found again."""
 
 from __future__ import annotations
 
@@ -14,18 +14,16 @@ from numpy.typing import NDArray
 
 from nonzero import Batch
 from nonzero.batches.ids import Ids
-from nonzero_service.impressions.claims import Claim, labelled_batch, negatives
-from nonzero_service.impressions.early import Early
+from nonzero_service.impressions.early import EarlyLabels
 from nonzero_service.impressions.hashes import hashes_of
 from nonzero_service.impressions.joined import References
-from nonzero_service.impressions.packing import Offered
+from nonzero_service.impressions.packing import PredictedRows
 from nonzero_service.impressions.rules import Rules
-from nonzero_service.impressions.segment import Segment, State, firsts_in
-from nonzero_service.impressions.segments import Found, Segments
-from nonzero_service.impressions.verdicts import decide
-from nonzero_service.storage.files import make_directory, sync_directory
+from nonzero_service.impressions.segment import ImpressionState, Segment
+from nonzero_service.impressions.segments import Segments
+from nonzero_service.journal.files import make_directory, sync_directory
 
-__all__ = ["Claim", "Impressions"]
+__all__ = ["ImpressionStore"]
 
 DELAYS: Final = 10_000
 """Of so many labels the delays are remembered."""
@@ -33,11 +31,8 @@ DELAYS: Final = 10_000
 PASSING: Final = 1000
 """By so many milliseconds one thread's reading of the clock may be later than another's."""
 
-_NO_NUMBERS: Final = np.empty(0, np.int64)
-_NO_STATES: Final = np.empty(0, np.uint8)
 
-
-class Impressions:
+class ImpressionStore:
     """The impressions of one model.
 
     Methods may be called from any thread. Times are the journal's clock, in milliseconds since 1970.
@@ -62,39 +57,26 @@ class Impressions:
         self.delays: deque[int] = deque(maxlen=DELAYS)
         """Milliseconds from prediction to label, of the last labels that were learned from."""
         self._directory = directory
-        self._lock = threading.RLock()
-        self._early = Early()
+        self.lock = threading.RLock()
+        self.early = EarlyLabels()
         if not directory.is_dir():
             make_directory(directory)
-        firsts = firsts_in(directory)
-        with ExitStack() as opened:
-            found = []
-            for first in firsts:
-                found.append(Segment(directory, first, new=False))
-                opened.callback(found[-1].close)
-            opened.pop_all()
-        for empty in [one for one in found if not one.used]:  # begun, and nothing came of it before a crash
-            empty.remove()
-        self._segments = Segments(one for one in found if one.used)
+        self.segments = Segments.stored(directory)
         self._open: Segment | None = None
-        self._next = self._segments[-1].next if self._segments else 0
-        self._last_ms = int(self._segments[-1].times[-1]) if self._segments else 0
-        self._segments.mend_times(self._last_ms)
-        self._expired = firsts[0] if firsts else 0  # every number before it has had its window
+        self._next = self.segments[-1].next if self.segments else 0
+        self._last_ms = int(self.segments[-1].times[-1]) if self.segments else 0
+        self.segments.mend_times(self._last_ms)
+        self.ended = self.segments[0].first if self.segments else 0
+        """The windows of all impressions before this number have been ended, in this process or before."""
         self._unsynced: list[Segment] = []
         self._named = True
-        self.pending = self._segments.number_of(State.PENDING)
+        self.pending = self.segments.number_of(ImpressionState.PENDING)
         """How many wait for their label."""
 
     @property
     def next_number(self) -> int:
         """The number of the next impression that is kept."""
         return self._next
-
-    @property
-    def ended(self) -> int:
-        """The windows of all impressions before this number have been ended, in this process or before."""
-        return self._expired
 
     def clicks_of_ended(self, size: int, now_ms: int) -> NDArray[np.int64]:
         """Count the clicks, in their windows, of each `size` impressions in a row whose windows have ended.
@@ -111,17 +93,8 @@ class Impressions:
         int64[n]
             Of each group that is whole, in the order in which they were predicted.
         """
-        with self._lock:
-            first = self._segments[0].first // size if self._segments else 0
-            groups = self._next // size + 1 - first
-            clicks, many = np.zeros(groups, np.int64), np.zeros(groups, np.int64)
-            for one in self._segments:
-                due = int(np.searchsorted(one.times[: one.used], now_ms - self.rules.attribution_ms, "right"))
-                group = (one.first + np.arange(due)) // size - first
-                many += np.bincount(group, minlength=groups)
-                clicks += np.bincount(group[one.states[:due] == State.CLICKED], minlength=groups)
-        whole: NDArray[np.int64] = clicks[many == size]
-        return whole
+        with self.lock:
+            return self.segments.clicks(size, now_ms - self.rules.attribution_ms)
 
     def not_after(self, now_ms: int, by_ms: int = 0) -> None:
         """Take back the times of impressions that are after the journal's clock: it has been set back.
@@ -133,9 +106,9 @@ class Impressions:
         by_ms
             By how much it was set back, where that is known.
         """
-        with self._lock:
+        with self.lock:
             if self._last_ms > now_ms + PASSING:
-                self._segments.mend_times(now_ms, by_ms)
+                self.segments.mend_times(now_ms, by_ms)
                 self._last_ms = now_ms
 
     # -- keeping ---------------------------------------------------------------------------------------
@@ -162,17 +135,17 @@ class Impressions:
         if not rows.size:
             return 0
         hashes, kept, start = hashes_of(ids, rows), 0, 0
-        with self._lock:
+        with self.lock:
             self._last_ms = now_ms = max(self._last_ms, now_ms)
             fresh = np.ones(rows.size, np.uint8)
-            offered = Offered(batch, ids, probabilities, rows, hashes, fresh, now_ms)
-            for segment in self._segments:
+            predictions = PredictedRows(batch, ids, probabilities, rows, hashes, fresh, now_ms)
+            for segment in self.segments:
                 if segment is not self._open:
                     fresh[segment.find(hashes) >= 0] = 0
             while start < rows.size:
                 segment = self._room(now_ms)
                 stop = min(start + segment.hashes.size - segment.used, rows.size)
-                count = segment.keep(offered.part(start, stop))
+                count = segment.keep(predictions.part(start, stop))
                 if segment not in self._unsynced:
                     self._unsynced.append(segment)
                 if stop < rows.size:  # it is full, and knows what the next one must not take
@@ -180,7 +153,7 @@ class Impressions:
                 self.pending += count
                 self._next = segment.next
                 kept, start = kept + count, stop
-            self.counts["early"] += self._early.take(hashes)
+            self.counts["early"] += self.early.take(hashes)
             self.counts["kept"] += kept
             self.counts["repeated"] += rows.size - kept
         return kept
@@ -193,7 +166,7 @@ class Impressions:
             if not segment.used or now_ms - int(segment.times[0]) <= quarter:
                 return segment
         segment = self._open = Segment(self._directory, self._next, new=True)
-        self._segments.append(segment)
+        self.segments.append(segment)
         self._named = False
         return segment
 
@@ -209,182 +182,43 @@ class Impressions:
         names
             Of each row its id; None or empty for none.
         """
-        if not self._segments:
+        if not self.segments:
             return np.empty(0, np.intp)
         ids = Ids.of(names)
         rows = (ids.ends[1:] > ids.ends[:-1]).nonzero()[0]
         hashes = hashes_of(ids, rows)
-        with self._lock:
-            numbers = self._segments.find(hashes)
+        with self.lock:
+            numbers = self.segments.find(hashes)
             found = np.flatnonzero(numbers >= 0)
-            usable = self._segments.states(numbers[found]) != State.DAMAGED
+            usable = self.segments.states(numbers[found]) != ImpressionState.DAMAGED
         those: NDArray[np.intp] = rows[found[usable]]
         return those
 
-    def claim(self, names: Sequence[str], labels: Sequence[int], now_ms: int) -> Claim | None:
-        """Find the impressions of labels, and claim those from which there is something to learn.
-
-        Returns
-        -------
-        Claim | None
-            None where one of them is claimed already: ask again when it is settled.
-
-        Raises
-        ------
-        OSError
-            Where the disk refuses: nothing is claimed then.
-        """
-        ids = Ids.of(names)
-        hashes = hashes_of(ids, np.arange(len(ids)))
-        with self._lock:
-            numbers = self._find(hashes)
-            if (self._segments.states(numbers) == State.CLAIMED).any():
-                return None
-        # Their ids are compared before anything is decided: a hash may be of another id.
-        records = self._read(np.flatnonzero(numbers >= 0), numbers)
-        known, before = _NO_NUMBERS, _NO_STATES
-        try:
-            with self._lock:
-                for row, name in records.names.items():
-                    if not name:
-                        self._damaged(numbers[row : row + 1])
-                    elif name != ids.pieces[row]:
-                        numbers[row] = -1
-                states, times = self._segments.states(numbers), self._segments.times(numbers)
-                if (states == State.CLAIMED).any():
-                    return None
-                ages = now_ms - times
-                decided = decide(self.rules, numbers.tolist(), labels, states.tolist(), ages.tolist())
-                taken = np.flatnonzero([verdict in ("joined", "corrected") for verdict in decided])
-                clicks = np.array(labels, np.int64)[taken] == 1
-                thin = ~self.rules.keeps(numbers[taken], hashes[taken]) & ~clicks
-                becomes = np.where(clicks, State.CLICKED, State.NEGATIVE).astype(np.uint8)
-                becomes[[decided[row] == "corrected" for row in taken.tolist()]] = State.CORRECTED
-                waited = int((states[taken] == State.PENDING).sum())
-                self._segments.persist(numbers[taken[thin]], becomes[thin])  # first: the disk may refuse
-                learned = taken[~thin]
-                known, before = numbers[learned], states[learned]
-                self._segments.set(numbers[taken], np.where(thin, becomes, State.CLAIMED).astype(np.uint8))
-                self.pending -= waited
-            references = References(known, hashes[learned], becomes[~thin])
-            batch = labelled_batch(self.rules, records, learned, clicks[~thin], references, before)
-            delays = np.maximum(ages, 0)
-            claim = Claim(decided, batch, references, before, delays[learned], learned)
-            final = [verdict for verdict in decided if verdict not in ("joined", "corrected")]
-            with self._lock:
-                self.delays.extend(delays[taken[thin]].tolist())
-                self.counts.update(final)
-                self.counts.update(thinned=int(thin.sum()), joined=int(thin.sum()))
-        except BaseException:
-            self._put_back(known, before)
-            raise
-        return claim
-
-    def settle(self, references: References) -> None:
-        """Note that what was claimed is in the journal: that is true, whatever the disk says to the note."""
-        references = references.known
-        with self._lock:
-            self._segments.resolve(references)
-            expired = int((references.states == State.EXPIRED).sum())
-            corrected = int((references.states == State.CORRECTED).sum())
-            self.counts["expired"] += expired
-            self.counts["ended"] += expired
-            self.counts["corrected"] += corrected
-            self.counts["joined"] += len(references) - expired - corrected
-
-    def learned(self, claim: Claim) -> None:
-        """Note that what was claimed has been learned from: how late its labels were."""
-        with self._lock:
-            self.delays.extend(claim.delays.tolist())
-
-    def give_back(self, claim: Claim) -> None:
-        """Undo a claim of which nothing came into the journal; one that was settled stays so."""
-        self._put_back(claim.references.numbers, claim.before)
-
-    def discarded(self, references: References) -> None:
-        """Note that a row that was held is never learned from: a click has no negative of it to take back."""
-        with self._lock:
-            numbers, hashes = references.numbers, references.hashes
-            undone = (references.states == State.EXPIRED) & (self._segments.hashes_of(numbers) == hashes)
-            undone &= self._segments.states(numbers) == State.EXPIRED
-            thinned = np.full(int(undone.sum()), State.THINNED, np.uint8)
-            self._segments.resolve(References(numbers[undone], hashes[undone], thinned))
-
     def seen(self, references: References) -> None:
         """Take over from a row of the journal what has become of impressions: a crash may have lost it."""
-        with self._lock:
+        with self.lock:
             numbers, states = references.numbers, references.states
             if numbers.size:
                 self._next = max(self._next, int(numbers.max()) + 1)
-            same = self._segments.hashes_of(numbers) == references.hashes
-            before = self._segments.states(numbers[same])
-            self._segments.set(numbers[same], states[same])
-            self._segments.persist(numbers[same], states[same])
-            self.pending -= int((before == State.PENDING).sum())
-
-    # -- expiry ----------------------------------------------------------------------------------------
-
-    def expire(self, limit: int, now_ms: int) -> Claim | None:
-        """Claim the next impressions whose window has ended without a label, in order, at most `limit`.
-
-        Those that are thinned away are settled here. The claim may be of none.
-
-        Returns
-        -------
-        Claim | None
-            None where no more windows have ended.
-
-        Raises
-        ------
-        OSError
-            Where the disk refuses: nothing is claimed then.
-        """
-        known, before = _NO_NUMBERS, _NO_STATES
-        try:
-            with self._lock:
-                segment = next((one for one in self._segments if one.next > self._expired), None)
-                if segment is None:
-                    return None
-                start = max(self._expired - segment.first, 0)
-                times = segment.times[start : min(start + limit, segment.used)]
-                due = int(np.searchsorted(times, now_ms - self.rules.attribution_ms, "right"))
-                if not due:
-                    return None
-                places = np.flatnonzero(segment.states[start : start + due] == State.PENDING) + start
-                numbers, hashes = places + segment.first, segment.hashes[places]
-                kept = self.rules.keeps(numbers, hashes)
-                becomes = np.where(kept, State.CLAIMED, State.THINNED).astype(np.uint8)
-                segment.settle_on_disk(places[~kept], becomes[~kept])  # first: the disk may refuse
-                known, before = numbers[kept], np.full(int(kept.sum()), State.PENDING, np.uint8)
-                segment.states[places] = becomes
-                self.pending -= places.size
-                self._expired = segment.first + start + due
-            references = References(known, hashes[kept], np.full(known.size, State.EXPIRED, np.uint8))
-            batch, damaged = Batch.empty(), 0
-            if known.size:
-                records = self._segments.records(segment, places[kept])
-                batch, damaged = negatives(self.rules, records, known), int((~records.whole).sum())
-            claim = Claim([], batch, references, before, np.empty(0, np.int64), np.empty(0, np.intp))
-            with self._lock:
-                self.counts.update(thinned=int((~kept).sum()), ended=int((~kept).sum()), damaged=damaged)
-        except BaseException:
-            self._put_back(known, before)
-            raise
-        return claim
+            same = self.segments.hashes_of(numbers) == references.hashes
+            before = self.segments.states(numbers[same])
+            self.segments.set(numbers[same], states[same])
+            self.segments.persist(numbers[same], states[same])
+            self.pending -= int((before == ImpressionState.PENDING).sum())
 
     def forget(self, now_ms: int) -> int:
         """Delete the segments that are of no more use; return how many."""
         last = now_ms - self.rules.attribution_ms - 2 * self.rules.correction_ms
-        with self._lock:
+        with self.lock:
             gone = [
                 one
-                for one in self._segments
-                if one.next <= self._expired
+                for one in self.segments
+                if one.next <= self.ended
                 and (not one.used or int(one.times[one.used - 1]) < last)
-                and not (one.states[: one.used] == State.CLAIMED).any()
+                and not (one.states[: one.used] == ImpressionState.CLAIMED).any()
             ]
             for one in gone:
-                self._segments.remove(one)
+                self.segments.remove(one)
             self._unsynced = [one for one in self._unsynced if one not in gone]
             if self._open in gone:
                 self._open = None
@@ -402,7 +236,7 @@ class Impressions:
         OSError
             Where the disk refuses.
         """
-        with self._lock:
+        with self.lock:
             segments, self._unsynced = self._unsynced, []
             named, self._named = self._named, True
         try:
@@ -411,7 +245,7 @@ class Impressions:
             if not named:
                 sync_directory(self._directory)
         except OSError:
-            with self._lock:
+            with self.lock:
                 self._unsynced += segments
                 self._named = False
             raise
@@ -424,54 +258,17 @@ class Impressions:
         OSError
             Where the disk refuses.
         """
-        with self._lock:
-            self._segments.write_rest()
-            segments = list(self._segments)
+        with self.lock:
+            self.segments.write_rest()
+            segments = list(self.segments)
         for segment in segments:
             segment.sync_states()
         sync_directory(self._directory)
 
     def close(self) -> None:
         """Close the files; a second call does nothing."""
-        with self._lock:
-            segments, self._segments, self._open = self._segments, Segments(), None
+        with self.lock:
+            segments, self.segments, self._open = self.segments, Segments(), None
         with ExitStack() as closing:
             for segment in segments:
                 closing.callback(segment.close)
-
-    # -- finding, under the lock -----------------------------------------------------------------------
-
-    def _find(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Return int64[n]: the number of each hash, -1 for an unknown one, which is remembered."""
-        numbers = self._segments.find(hashes)
-        self._early.remember(hashes[numbers < 0])
-        return numbers
-
-    def _read(self, rows: NDArray[np.intp], numbers: NDArray[np.int64]) -> Found:
-        """Read the records of some rows' numbers."""
-        with self._lock:
-            parts = list(self._segments.parts(numbers[rows]))
-        return Found(
-            [
-                (rows[which], self._segments.records(one, numbers[rows[which]] - one.first))
-                for one, which in parts
-            ]
-        )
-
-    # -- changing --------------------------------------------------------------------------------------
-
-    def _damaged(self, numbers: NDArray[np.int64]) -> None:
-        """Note that records are not what was written."""
-        states = self._segments.states(numbers)
-        self.pending -= int((states == State.PENDING).sum())
-        self._segments.set(numbers, np.full(numbers.size, State.DAMAGED, np.uint8))
-        self.counts["damaged"] += int((states != State.DAMAGED).sum())
-
-    def _put_back(self, numbers: NDArray[np.int64], before: NDArray[np.uint8]) -> None:
-        """Let impressions that are still claimed be what they were; windows of theirs are to end again."""
-        with self._lock:
-            claimed = self._segments.states(numbers) == State.CLAIMED
-            waiting = numbers[claimed & (before == State.PENDING)]
-            self._segments.set(numbers[claimed], before[claimed])
-            self.pending = self._segments.number_of(State.PENDING)
-            self._expired = min([self._expired, *waiting.tolist()])

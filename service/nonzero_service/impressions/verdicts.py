@@ -3,49 +3,99 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from nonzero_service.impressions.rules import Rules
-from nonzero_service.impressions.segment import State
+from nonzero_service.impressions.segment import ImpressionState
 
-__all__ = ["Verdict", "decide"]
+__all__ = ["Decision", "GivenLabels", "Verdict", "decide"]
 
 Verdict = Literal["joined", "corrected", "unknown", "duplicate", "conflicting", "gone"]
 """What a label meets; the last four change nothing."""
 
+TAKEN: Final = frozenset({"joined", "corrected"})
+"""Those that change what has become of an impression."""
+
 LABEL_OF: Final = {
-    State.NEGATIVE: 0,
-    State.EXPIRED: 0,
-    State.THINNED: 0,
-    State.CLICKED: 1,
-    State.CORRECTED: 1,
+    ImpressionState.NEGATIVE: 0,
+    ImpressionState.EXPIRED: 0,
+    ImpressionState.THINNED: 0,
+    ImpressionState.CLICKED: 1,
+    ImpressionState.CORRECTED: 1,
 }
 """The label that an impression has had, or stands for."""
 
 
-def decide(
-    rules: Rules, numbers: list[int], labels: Sequence[int], states: list[int], ages: list[int]
-) -> list[Verdict]:
+class GivenLabels(NamedTuple):
+    """Labels, and what is known of the impressions that they are of."""
+
+    numbers: NDArray[np.int64]
+    """int64[n]: the impressions' numbers; -1 where there is none."""
+    hashes: NDArray[np.uint64]
+    """uint64[n]: of the ids."""
+    labels: Sequence[int]
+    """0 or 1."""
+    states: NDArray[np.uint8]
+    """uint8[n]: of :class:`~nonzero_service.impressions.segment.ImpressionState`."""
+    ages: NDArray[np.int64]
+    """int64[n]: milliseconds since the prediction."""
+
+
+class Decision(NamedTuple):
+    """What becomes of labels, and of the impressions that they are of."""
+
+    verdicts: list[Verdict]
+    """Of each label."""
+    taken: NDArray[np.intp]
+    """intp[k]: which of the labels change what has become of their impression."""
+    becomes: NDArray[np.uint8]
+    """uint8[k]: what that is."""
+    thin: NDArray[np.bool_]
+    """bool[k]: which of them are negatives that are thinned away, so that nothing is learned."""
+
+    @property
+    def unlearned(self) -> list[Verdict]:
+        """The verdicts of the labels that change nothing."""
+        return [verdict for verdict in self.verdicts if verdict not in TAKEN]
+
+
+def decide(rules: Rules, given: GivenLabels) -> Decision:
     """Decide what each label meets; one given earlier among them counts."""
-    given: dict[int, int] = {}
-    return [
-        _verdict(rules, given, number, label, state, age)
-        for number, label, state, age in zip(numbers, labels, states, ages, strict=True)
+    labels, earlier = given.labels, dict[int, int]()
+    verdicts = [
+        _verdict(rules, earlier, number, label, state, age)
+        for number, label, state, age in zip(
+            given.numbers.tolist(), labels, given.states.tolist(), given.ages.tolist(), strict=True
+        )
     ]
+    taken = np.flatnonzero([verdict in TAKEN for verdict in verdicts])
+    clicks = np.array(labels, np.int64)[taken] == 1
+    becomes = np.where(clicks, ImpressionState.CLICKED, ImpressionState.NEGATIVE).astype(np.uint8)
+    becomes[[verdicts[row] == "corrected" for row in taken.tolist()]] = ImpressionState.CORRECTED
+    thin = ~rules.keeps(given.numbers[taken], given.hashes[taken]) & ~clicks
+    return Decision(verdicts, taken, becomes, thin)
 
 
 def _verdict(rules: Rules, given: dict[int, int], number: int, label: int, state: int, age: int) -> Verdict:
     if number < 0:
         return "unknown"
-    known = given.get(number, LABEL_OF.get(State(state)))
-    if known is not None and number not in given and label and state in (State.EXPIRED, State.THINNED):
+    known = given.get(number, LABEL_OF.get(ImpressionState(state)))
+    if (
+        known is not None
+        and number not in given
+        and label
+        and state in (ImpressionState.EXPIRED, ImpressionState.THINNED)
+    ):
         if age > rules.attribution_ms + rules.correction_ms:
             return "gone"
         given[number] = label
         return "corrected"
     if known is not None:
         return "duplicate" if known == label else "conflicting"
-    if state != State.PENDING:
+    if state != ImpressionState.PENDING:
         return "gone"
     given[number] = label
     return "joined"

@@ -1,24 +1,26 @@
-"""Beginning a model: what its directory holds before it is opened for the first time."""
+"""Beginning a model: what its directory holds before it is opened for the first time, and of which file."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nonzero import LogisticRegression
-from nonzero_service.learning.fold import settings_entry
-from nonzero_service.models.origin import Origin, file_digest
+import structlog
+
+from nonzero import LogisticRegression, SettingsError
+from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.snapshots import SnapshotFolder
+from nonzero_service.models.model_config import ModelConfig, config_of, file_digest
 from nonzero_service.models.recovery import write_snapshot
-from nonzero_service.schema_texts import read_schema
-from nonzero_service.storage.journal import Journal
-from nonzero_service.storage.snapshots import Snapshots
+from nonzero_service.settings.schema_text import read_schema
+from nonzero_service.writer.entries import settings_entry
 
-__all__ = ["begin_model", "begin_model_from"]
+__all__ = ["begin_model", "begin_model_from", "check_import"]
 
 
-def begin_model(origin: Origin, directory: Path) -> None:
+def begin_model(config: ModelConfig, directory: Path) -> None:
     """Write what a new model of some settings starts from."""
-    _write(directory, origin, origin.new_model())
+    _write(directory, config, config.new_model())
 
 
 def begin_model_from(file: Path, directory: Path) -> None:
@@ -28,21 +30,59 @@ def begin_model_from(file: Path, directory: Path) -> None:
     """
     model = LogisticRegression.load(file)
     schema = model.schema
-    origin = Origin(
+    config = ModelConfig(
         created=datetime.now(UTC),
         bits=model.bits,
         file=file_digest(file),
         schema=read_schema(schema),
         namespace_separator=schema.namespace_separator,
     )
-    _write(directory, origin, model)
+    _write(directory, config, model)
 
 
-def _write(directory: Path, origin: Origin, model: LogisticRegression) -> None:
-    """Write a new model's origin, its journal's first row, and the snapshot of one that was trained."""
-    origin.write(directory)
+def check_import(file: Path, name: str, stored: Path | None) -> None:
+    """Refuse to serve another model than the file that is to be imported, where there is one already.
+
+    Parameters
+    ----------
+    file
+        The file of a trained model.
+    name
+        The model that it is to become.
+    stored
+        The directory of the one that is there; None where it was deleted.
+
+    Raises
+    ------
+    SettingsError
+        Where it was not made of this file.
+    SnapshotError
+        Where its directory is none of a model.
+    OSError
+        Where the file cannot be read.
+    """
+    log = structlog.get_logger("models")
+    if stored is None:
+        log.warning("not imported: the model was deleted", model=name, file=str(file))
+        return
+    config = config_of(stored)
+    if config.file == file_digest(file):  # the same start again, as of a container
+        return
+    if config.file is None and config.learning_rate is None:  # an older release did not note it
+        log.warning("not imported: it is not known of which file the model is", model=name, file=str(file))
+        return
+    raise SettingsError(
+        f"{file} is not imported: {stored} is a model already, and was not made of this file. To serve that "
+        "model, start without --import (NONZERO_IMPORT_FILE). To serve the file, name another --data-dir; or "
+        f"start without it, DELETE /v1/models/{name} and PUT the file in its place"
+    )
+
+
+def _write(directory: Path, config: ModelConfig, model: LogisticRegression) -> None:
+    """Write a new model's configuration and its journal's first row; of a trained one, a snapshot too."""
+    config.write(directory)
     with Journal(directory, sequence=model.examples) as journal:
         position = journal.append([settings_entry(model)])
-        snapshots = Snapshots(directory / "snapshots")
+        snapshots = SnapshotFolder(directory / "snapshots")
         if model.examples:
             write_snapshot(snapshots, position, journal.digest_at(position), model)

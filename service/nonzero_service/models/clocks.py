@@ -1,6 +1,6 @@
 """Clocks: says when the machine's clock and that of a model's journal are apart, and sets the latter right.
 
-:mod:`nonzero_service.storage.clock` says what goes on meanwhile. Which of the two is wrong only a person can
+:mod:`nonzero_service.journal.clock` says what goes on meanwhile. Which of the two is wrong only a person can
 tell, so nothing is set without one.
 """
 
@@ -13,14 +13,14 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from nonzero_service.attribution import Attribution
 from nonzero_service.errors import ClockRightError
-from nonzero_service.learning.fold import clock_entry
-from nonzero_service.learning.learner import Learner
-from nonzero_service.storage.clock import SLACK_MS, wall_ms
-from nonzero_service.storage.journal import Journal
+from nonzero_service.journal.clock import SLACK_MS, wall_ms
+from nonzero_service.journal.journal import Journal
+from nonzero_service.models.attribution import Attribution
+from nonzero_service.writer.entries import clock_entry
+from nonzero_service.writer.learner import Learner
 
-__all__ = ["ClockSet", "ClockWatch"]
+__all__ = ["ClockChange", "ClockWatch"]
 
 LOOK_SECONDS: Final = 1.0
 
@@ -33,7 +33,7 @@ LONG_MS: Final = 30 * 24 * 60 * 60 * 1000
 WAY_OUT: Final = "set the machine's clock right, then POST /v1/models/{}/clock sets the journal's by it"
 
 
-class ClockSet(NamedTuple):
+class ClockChange(NamedTuple):
     """What the journal's clock was set to."""
 
     before_ms: int
@@ -72,7 +72,7 @@ class ClockWatch:
             )
         self._task = asyncio.create_task(self._watch())
 
-    async def set(self) -> ClockSet:
+    async def set(self) -> ClockChange:
         """Set the journal's clock by the machine's, from a row of the journal on.
 
         Raises
@@ -88,7 +88,7 @@ class ClockWatch:
                 "to set"
             )
         after = wall_ms()
-        done = ClockSet(after + ahead, after)
+        done = ClockChange(after + ahead, after)
         await self._learner.change(clock_entry(*done), lambda: None)
         self._attribution.impressions.not_after(clock.now_ms(), max(ahead, 0))
         self._said = None

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from nonzero import SnapshotError
+from nonzero_service.journal.files import check_usable, sync_directory, write_durably
+from nonzero_service.journal.lock import check_lock
 from nonzero_service.models.folder import UNFINISHED
-from nonzero_service.models.origin import Origin, origin_of
-from nonzero_service.storage.files import check_usable, sync_directory, write_durably
-from nonzero_service.storage.lock import check_lock
+from nonzero_service.models.model_config import ModelConfig, config_of
 
 __all__ = ["NAME", "DataDirectory", "begin", "check_model", "look", "look_for", "models_in"]
 
@@ -75,15 +75,20 @@ def look(data_dir: Path) -> DataDirectory:
     return found
 
 
-def check_model(directory: Path) -> Origin:
-    """Look at what a start needs of a model's directory beside its journal and snapshots; return its origin.
+def check_model(directory: Path) -> ModelConfig:
+    """Check what a start needs of a model's directory beside its journal and snapshots.
+
+    Returns
+    -------
+    ModelConfig
+        The model's configuration.
 
     Raises
     ------
     SnapshotError, StorageError, OSError
         Where a start is refused for it.
     """
-    origin = origin_of(directory)
+    config = config_of(directory)
     check_lock(directory)
     impressions = directory / "impressions"
     for place in (directory / "snapshots", impressions):
@@ -92,7 +97,7 @@ def check_model(directory: Path) -> Origin:
     segments = [path for path in impressions.glob("*") if path.suffix in (".rows", ".states")]
     for path in (directory, *map(directory.joinpath, WRITTEN), *segments):
         check_usable(path)
-    return origin
+    return config
 
 
 def _has_begun(data_dir: Path) -> bool:

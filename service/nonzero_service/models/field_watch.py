@@ -16,10 +16,10 @@ from nonzero.diagnostics.unseen import ENOUGH, Unseen, fields_of, nearest
 from nonzero.fields.conflicts import OTHER
 from nonzero_service.incidental import incidentally
 
-__all__ = ["FieldWatch", "UnseenField"]
+__all__ = ["FieldWatch", "MissingField"]
 
 
-class UnseenField(NamedTuple):
+class MissingField(NamedTuple):
     """A field that is named by settings, and has not come."""
 
     field: str
@@ -75,12 +75,12 @@ class FieldWatch:
         """Return how many values contradicted their field, by its name, since the process started."""
         return self._schema.conflicts.counts()
 
-    def unseen(self) -> list[UnseenField]:
+    def unseen(self) -> list[MissingField]:
         """Return the fields that are named and did not come; none before there were examples enough."""
         if self._unseen.examples < ENOUGH:
             return []
         known = self._known()
-        return [UnseenField(name, by, nearest(name, known)) for name, by in self._unseen.left.items()]
+        return [MissingField(name, by, nearest(name, known)) for name, by in self._unseen.left.items()]
 
     def described(self) -> dict[str, Any]:
         """Return both as JSON holds it."""

@@ -18,7 +18,7 @@ from typing import Final
 import structlog
 
 from nonzero_service.errors import ModelExistsError
-from nonzero_service.storage.files import sync_directory
+from nonzero_service.journal.files import sync_directory
 
 __all__ = ["UNFINISHED", "ModelFolder"]
 

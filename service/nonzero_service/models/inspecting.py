@@ -7,30 +7,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nonzero import LogisticRegression, SnapshotError
+from nonzero import LogisticRegression
 from nonzero_service.impressions.segment import pending_in
-from nonzero_service.learning import fold
-from nonzero_service.learning.holding import held_batches, reason_of
-from nonzero_service.storage.reader import JournalReader
-from nonzero_service.storage.snapshots import kept_in
+from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.snapshots import snapshots_in
+from nonzero_service.models.recovery import newest_readable
+from nonzero_service.writer.entries import Pause, pause_since, start_of
 
-__all__ = ["Held", "Pause", "held_in"]
-
-
-@dataclass(frozen=True)
-class Pause:
-    """A pause of the circuit breaker that nobody has ended."""
-
-    since: datetime
-    """The journal's clock when it began."""
-    reason: dict[str, Any]
-    """Why: the figure that jumped, and what it was compared with."""
-    examples: int
-    """How many are held."""
+__all__ = ["Inspected", "inspect_model"]
 
 
 @dataclass(frozen=True)
-class Held:
+class Inspected:
     """What is kept of one model."""
 
     first: int
@@ -55,7 +43,7 @@ class Held:
     """The newest snapshot that can be read; None before the first."""
 
 
-def held_in(directory: Path) -> Held:
+def inspect_model(directory: Path) -> Inspected:
     """Look at a model's directory.
 
     Raises
@@ -63,38 +51,29 @@ def held_in(directory: Path) -> Held:
     JournalError
         Where there is no journal, or it cannot be read.
     """
-    snapshots = kept_in(directory / "snapshots")
-    model = None
-    for snapshot in snapshots:
-        try:
-            model = LogisticRegression.load(snapshot.path)
-            break
-        except (SnapshotError, FileNotFoundError):  # damaged, which verify names; or just now pruned
-            continue
+    snapshots = snapshots_in(directory / "snapshots")
+    newest = newest_readable(snapshots)
     with JournalReader(directory) as reader:
         base, tip = reader.base, reader.tip
         opening = next(reader.read(1), None) if base.position == 0 else None
         paused = _pause(reader)
-    return Held(
+    return Inspected(
         base.position + 1,
         tip.position,
         tip.sequence,
         _moment(tip.time_ms),
         [snapshot.position for snapshot in snapshots],
         sorted(path.name for path in (directory / "snapshots").glob("*.damaged")),
-        None if opening is None else fold.start_of(opening).settings,
+        None if opening is None else start_of(opening).settings,
         paused,
         pending_in(directory / "impressions"),
-        model,
+        None if newest is None else newest[1],
     )
 
 
 def _pause(reader: JournalReader) -> Pause | None:
     last = reader.last_of("trip", "resume")
-    if last is None or last.kind == "resume":
-        return None
-    held = sum(map(len, held_batches(reader.read, last.position)))
-    return Pause(_moment(last.time_ms), reason_of(reader.read, last.position), held)
+    return None if last is None or last.kind == "resume" else pause_since(reader.read, last.position)
 
 
 def _moment(time_ms: int) -> datetime:

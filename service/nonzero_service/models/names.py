@@ -19,8 +19,8 @@ from nonzero.fields.counts import Fields
 from nonzero.formats.json_bodies import NOT_JSON
 from nonzero.formats.json_plain import Members, decode, named_features
 from nonzero_service.incidental import incidentally
+from nonzero_service.media_types import JSON, NDJSON
 from nonzero_service.models.slicing import Slices
-from nonzero_service.wire.headers import JSON, NDJSON
 
 __all__ = ["LOOK", "FieldNames", "Looker"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -12,23 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch
-from nonzero_service.attribution import Attribution, rules_of
-from nonzero_service.impressions.store import Impressions
-from nonzero_service.learning.breaker import Bounds, Breaker
-from nonzero_service.learning.fold import recalibration_entry, start_of
-from nonzero_service.learning.holding import Gate
-from nonzero_service.learning.idempotency import Turns
-from nonzero_service.learning.learner import Learner
+from nonzero_service.impressions.claims import Claims
+from nonzero_service.impressions.store import ImpressionStore
+from nonzero_service.models.attribution import Attribution, rules_of
 from nonzero_service.models.clocks import ClockWatch
 from nonzero_service.models.field_watch import FieldWatch
+from nonzero_service.models.impression_keeper import ImpressionKeeper
+from nonzero_service.models.model_config import config_of
 from nonzero_service.models.names import FieldNames
-from nonzero_service.models.origin import origin_of
-from nonzero_service.models.recovery import Kept, recover
+from nonzero_service.models.recovery import StoredModel, recover
 from nonzero_service.models.replaying import ReplayProgress
 from nonzero_service.models.served import ServedModel
 from nonzero_service.models.slicing import Slices
-from nonzero_service.models.snapshotting import Snapshooter
+from nonzero_service.models.snapshot_scheduler import SnapshotScheduler
+from nonzero_service.models.window_watch import WindowWatch
 from nonzero_service.settings import Recalibrating, Settings
+from nonzero_service.writer.breaker import Bounds, Breaker
+from nonzero_service.writer.entries import recalibration_entry, start_of
+from nonzero_service.writer.learner import Learner
+from nonzero_service.writer.pause import PauseState
 
 __all__ = ["open_model"]
 
@@ -38,7 +41,6 @@ async def open_model(
     path: Path,
     settings: Settings,
     on_failure: Callable[[Exception], None],
-    opened: AsyncExitStack,
     *,
     shared: bool,
 ) -> ServedModel:
@@ -52,8 +54,6 @@ async def open_model(
         The service's.
     on_failure
         Told when it can learn no more until the process is started anew.
-    opened
-        What closes what was opened is pushed on it, one by one: for the case that something fails.
     shared
         Whether its memory is to be such as other processes can read.
 
@@ -64,78 +64,75 @@ async def open_model(
     OSError
         Where the disk refuses, or descriptors or memory are wanting.
     """
-    impressions = await asyncio.to_thread(Impressions, path / "impressions", rules_of(settings))
-    opened.callback(impressions.close)
-    with ReplayProgress(name) as progress:
-        kept = await asyncio.to_thread(
-            recover, path, settings.durability, progress, impressions.seen, impressions.discarded
+    async with AsyncExitStack() as opened:
+        impressions = await asyncio.to_thread(ImpressionStore, path / "impressions", rules_of(settings))
+        opened.push_async_callback(asyncio.to_thread, impressions.close)
+        # Of its own, so that neither parsing nor a slow disk is in its way.
+        thread = ThreadPoolExecutor(1, thread_name_prefix=f"impressions {name}")
+        opened.push_async_callback(asyncio.to_thread, thread.shutdown)
+        with ReplayProgress(name) as progress:
+            stored = await asyncio.to_thread(
+                recover, path, settings.durability, progress, impressions.seen, Claims(impressions).discarded
+            )
+        opened.push_async_callback(asyncio.to_thread, stored.journal.close)
+        impressions.not_after(stored.journal.clock.now_ms())
+        await asyncio.to_thread(_recalibrate, stored, settings.recalibration)
+        await asyncio.to_thread(stored.model.share if shared else stored.model.table.take)
+        breaker = await asyncio.to_thread(_breaker_of, stored, settings, impressions)
+        pause = PauseState(breaker, stored.pause)
+        learner = Learner(
+            name, stored.model, stored.journal, settings.queue_bytes, on_failure, pause, settings.max_weight
         )
-    opened.push_async_callback(asyncio.to_thread, kept.journal.close)
-    impressions.not_after(kept.journal.clock.now_ms())
-    await asyncio.to_thread(_recalibrate, kept, settings.recalibration)
-    await asyncio.to_thread(kept.model.share if shared else kept.model.table.take)
-    breaker = await asyncio.to_thread(_breaker_of, kept, settings, impressions)
-    gate = Gate(breaker, kept.held_since, kept.held, kept.held_reason)
-    learner = Learner(
-        name, kept.model, kept.journal, settings.queue_bytes, on_failure, gate, settings.max_weight
-    )
-    opened.push_async_callback(learner.close)
-    snapshooter = Snapshooter(
-        name,
-        kept,
-        learner,
-        settings.journal_retention,
-        settings.snapshot_bytes,
-        settings.snapshot_seconds,
-        impressions.sync_states,
-    )
-    opened.push_async_callback(snapshooter.close)
-    attribution = Attribution(name, impressions, learner, settings.impressions)
-    opened.callback(attribution.release)
-    opened.push_async_callback(attribution.close)
-    slices = Slices(settings.sliced_fields)
-    names = FieldNames(kept.model.notes, slices, kept.model.schema)
-    fields = FieldWatch(name, kept.model, slices.fields, names.all)
+        opened.push_async_callback(learner.close)
+        snapshots = SnapshotScheduler(name, stored, learner, settings, impressions.sync_states)
+        opened.push_async_callback(snapshots.close)
+        attribution = Attribution(name, impressions, learner, thread)
+        windows = WindowWatch(name, attribution)
+        opened.push_async_callback(windows.close)
+        slices = Slices(settings.sliced_fields)
+        names = FieldNames(stored.model.notes, slices, stored.model.schema)
+        fields = FieldWatch(name, stored.model, slices.fields, names.all)
 
-    def learned(batch: Batch, probabilities: NDArray[np.float32]) -> None:
-        if slices.fields:
-            slices.learned(batch, probabilities)
-        fields.learned(batch)
+        def learned(batch: Batch, probabilities: NDArray[np.float32]) -> None:
+            if slices.fields:
+                slices.learned(batch, probabilities)
+            fields.learned(batch)
 
-    learner.applier.learned = learned
-    clock = ClockWatch(name, kept.journal, learner, attribution)
-    opened.push_async_callback(clock.close)
-    return ServedModel(
-        name,
-        path,
-        origin_of(path),
-        kept,
-        learner,
-        snapshooter,
-        Turns(),
-        attribution,
-        names,
-        slices,
-        clock,
-        fields,
-    )
+        learner.applier.learned = learned
+        clock = ClockWatch(name, stored.journal, learner, attribution)
+        opened.push_async_callback(clock.close)
+        return ServedModel(
+            name=name,
+            config=config_of(path),
+            stored=stored,
+            learner=learner,
+            snapshots=snapshots,
+            keeper=ImpressionKeeper(name, impressions, stored.journal.clock, settings.impressions),
+            attribution=attribution,
+            windows=windows,
+            names=names,
+            slices=slices,
+            clock=clock,
+            fields=fields,
+            resources=opened.pop_all(),
+        )
 
 
-def _breaker_of(kept: Kept, settings: Settings, impressions: Impressions) -> Breaker | None:
+def _breaker_of(stored: StoredModel, settings: Settings, impressions: ImpressionStore) -> Breaker | None:
     """Return the circuit breaker of a model; None where it is switched off."""
     if settings.breaker == "off":
         return None
     bounds = Bounds(settings.breaker_click_odds, settings.breaker_unseen, settings.breaker_loss)
     # What a model that came as a file has learned from elsewhere need not be like what comes here.
-    whole = kept.journal.first_position == 1
-    since = start_of(next(kept.journal.read(1))).examples if whole else 0
-    now_ms = max(time.time_ns() // 1_000_000, kept.journal.time_ms)
-    return Breaker(kept.model, bounds, impressions, now_ms, since)
+    whole = stored.journal.first_position == 1
+    since = start_of(next(stored.journal.read(1))).examples if whole else 0
+    now_ms = max(time.time_ns() // 1_000_000, stored.journal.time_ms)
+    return Breaker(stored.model, bounds, impressions, now_ms, since)
 
 
-def _recalibrate(kept: Kept, wanted: Recalibrating) -> None:
+def _recalibrate(stored: StoredModel, wanted: Recalibrating) -> None:
     """Begin to learn a map of the predictions, where one is wanted and there is none; serve by it, or not."""
-    if wanted != "off" and kept.model.recalibration() is None:
-        kept.journal.append([recalibration_entry()])
-        kept.model.begin_recalibration()
-    kept.model.recalibrating = wanted == "on"
+    if wanted != "off" and stored.model.recalibration() is None:
+        stored.journal.append([recalibration_entry()])
+        stored.model.begin_recalibration()
+    stored.model.recalibrating = wanted == "on"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import structlog
 
@@ -15,21 +15,22 @@ from nonzero import LogisticRegression
 from nonzero.errors import NonzeroError, SnapshotError
 from nonzero.persistence.snapshot import read_metadata
 from nonzero_service.impressions.joined import References, decode_joined
-from nonzero_service.learning import fold
-from nonzero_service.learning.holding import held_batches, held_references, reason_of, resume_of
-from nonzero_service.storage.errors import PrunedError
-from nonzero_service.storage.journal import Durability, Journal
-from nonzero_service.storage.reader import JournalReader
-from nonzero_service.storage.rows import Row
-from nonzero_service.storage.snapshots import Snapshot, Snapshots
+from nonzero_service.journal.chain import JournalRow
+from nonzero_service.journal.errors import PrunedError
+from nonzero_service.journal.journal import Durability, Journal
+from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.snapshots import SnapshotFile, SnapshotFolder
+from nonzero_service.writer import fold
+from nonzero_service.writer.entries import Pause, held_examples, pause_since, resumption_of, start_of
 
 __all__ = [
-    "Kept",
     "Replayed",
+    "StoredModel",
     "Tail",
     "check_snapshot",
     "found",
     "needed_from",
+    "newest_readable",
     "recover",
     "replay",
     "write_snapshot",
@@ -46,18 +47,14 @@ EVERY = 64
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredModel:
     """A model with what is kept of it on disk."""
 
     model: LogisticRegression
     journal: Journal
-    snapshots: Snapshots
-    held_since: int | None = None
-    """The position since which examples are held; None where they are learned from."""
-    held: int = 0
-    """How many are held."""
-    held_reason: dict[str, Any] | None = None
-    """Why."""
+    snapshots: SnapshotFolder
+    pause: Pause | None = None
+    """None where examples are learned from."""
     tail_bytes: int = 0
     """The bytes of the bodies of all rows after the newest snapshot."""
     tail_seconds: float = 0.0
@@ -65,12 +62,12 @@ class Kept:
 
 
 def write_snapshot(
-    snapshots: Snapshots,
+    snapshots: SnapshotFolder,
     position: int,
     digest: bytes,
     model: LogisticRegression,
     held_since: int | None = None,
-) -> Snapshot:
+) -> SnapshotFile:
     """Write a snapshot of a model after `position`, where the journal's chain has `digest`.
 
     `held_since` is the position of the trip after which examples are held there, if any.
@@ -79,7 +76,7 @@ def write_snapshot(
     return snapshots.write(position, model.save)
 
 
-def needed_from(snapshot: Snapshot) -> int:
+def needed_from(snapshot: SnapshotFile) -> int:
     """Return the first position that a start from a snapshot needs: what was held there is read again.
 
     Raises
@@ -102,7 +99,7 @@ def recover(
     replayed: Replayed,
     joined: Joined = lambda _: None,
     discarded: Joined = lambda _: None,
-) -> Kept:
+) -> StoredModel:
     """Open what is kept of a model and bring it to where it was.
 
     Parameters
@@ -125,7 +122,7 @@ def recover(
     StorageError
         Where the journal ends too early or is damaged; nothing on disk is changed.
     """
-    snapshots = Snapshots(directory / "snapshots")
+    snapshots = SnapshotFolder(directory / "snapshots")
     newest = snapshots.all()
     journal = Journal(directory, durability=durability, reached=newest[0].position if newest else 0)
     try:
@@ -134,19 +131,17 @@ def recover(
         with JournalReader(directory) as reader:
             model, start = found(reader, held)
             tail = replay(model, reader, start, replayed, joined, discarded)
-            since = tail.held_since
-            count = 0 if since is None else sum(map(len, held_batches(reader.read, since)))
-            reason = None if since is None else reason_of(reader.read, since)
+            pause = None if tail.held_since is None else pause_since(reader.read, tail.held_since)
     except BaseException:
         journal.close()
         raise
     begun = tail.first_ms / 1000 if held is None else held[0].path.stat().st_mtime
     seconds = max(time.time() - begun, 0.0)
-    return Kept(model, journal, snapshots, since, count, reason, tail.nbytes, seconds)
+    return StoredModel(model, journal, snapshots, pause, tail.nbytes, seconds)
 
 
 def found(
-    reader: JournalReader, held: tuple[Snapshot, LogisticRegression] | None
+    reader: JournalReader, held: tuple[SnapshotFile, LogisticRegression] | None
 ) -> tuple[LogisticRegression, int]:
     """Return the model that a replay starts from, and the first position to apply.
 
@@ -171,7 +166,7 @@ def found(
         raise SnapshotError(
             f"{reader.path} has no rows, and there is no snapshot; restore both from a backup"
         )
-    start = fold.start_of(opening)
+    start = start_of(opening)
     if start.examples:
         raise SnapshotError(
             f"no snapshot can be read, and {reader.path} starts from a trained file; restore its snapshot "
@@ -180,7 +175,15 @@ def found(
     return LogisticRegression.from_settings(start.settings), 1
 
 
-def check_snapshot(reader: JournalReader, snapshot: Snapshot, model: LogisticRegression) -> None:
+def newest_readable(snapshots: Iterable[SnapshotFile]) -> tuple[SnapshotFile, LogisticRegression] | None:
+    """Return the first of some snapshots that can be read, and its model; None where none can."""
+    for snapshot in snapshots:
+        with suppress(SnapshotError, FileNotFoundError):  # damaged; or removed just now by a service
+            return snapshot, LogisticRegression.load(snapshot.path)
+    return None
+
+
+def check_snapshot(reader: JournalReader, snapshot: SnapshotFile, model: LogisticRegression) -> None:
     """Refuse a snapshot that is not of the journal's history.
 
     Raises
@@ -239,18 +242,18 @@ def replay(
     return Tail(since, nbytes, first_ms)
 
 
-def _discard(row: Row, reader: JournalReader, discarded: Joined) -> None:
+def _discard(row: JournalRow, reader: JournalReader, discarded: Joined) -> None:
     """Tell of what a resumption discards."""
-    resume = resume_of(row)
+    resume = resumption_of(row)
     if resume.discard:
         with suppress(
             PrunedError
         ):  # given up by an earlier release; of a late click only the weight is another
-            for references in held_references(reader.read, resume.since, row.position):
+            for _, references in held_examples(reader.read, resume.since, row.position):
                 discarded(references)
 
 
-def _say_damaged(snapshot: Snapshot, error: NonzeroError) -> None:
+def _say_damaged(snapshot: SnapshotFile, error: NonzeroError) -> None:
     structlog.get_logger("recovery").error(
         "a snapshot is damaged; the one before it takes over", path=str(snapshot.path), reason=str(error)
     )

@@ -1,8 +1,8 @@
 """Named models: open, create, delete, save, close. Each has a directory and a learner of its own.
 
-``data_dir/models/<name>/`` holds ``model.json`` (:mod:`nonzero_service.models.origin`), journal and snapshots
-(:mod:`nonzero_service.storage`) and the impressions (:mod:`nonzero_service.impressions`). A directory is made
-whole under another name, and then renamed; to be deleted, it is renamed first
+``data_dir/models/<name>/`` holds ``model.json`` (:mod:`nonzero_service.models.model_config`), journal and
+snapshots (:mod:`nonzero_service.journal`) and the impressions (:mod:`nonzero_service.impressions`). A
+directory is made whole under another name, and then renamed; to be deleted, it is renamed first
 (:mod:`nonzero_service.models.folder`): so a kill leaves a model there or not there, and what fails is undone.
 ``data_dir/lock`` keeps a second service away; ``data_dir/format`` is written when the first start has made
 the model ``default``.
@@ -11,44 +11,44 @@ the model ``default``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack
-from datetime import UTC, datetime
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Final, Protocol, Unpack
 
 import structlog
 
-from nonzero.features.interactions import check_declared
-from nonzero.persistence.settings import size_of
+from nonzero import LogisticRegression
+from nonzero.model.settings import size_of
 from nonzero_service.budget import check_descriptors
 from nonzero_service.errors import ClosedError, ModelExistsError, NotReadyError, UnknownModelError
-from nonzero_service.models.beginning import begin_model, begin_model_from
+from nonzero_service.journal.descriptors import explain_shortage
+from nonzero_service.journal.files import ensure_directory, keep_private
+from nonzero_service.journal.lock import DirectoryLock
+from nonzero_service.models.beginning import begin_model, begin_model_from, check_import
+from nonzero_service.models.changes import Changes
 from nonzero_service.models.data_directory import begin, check_model, look
 from nonzero_service.models.folder import ModelFolder
-from nonzero_service.models.importing import check_import
-from nonzero_service.models.learning_rules import AUTO
 from nonzero_service.models.memory import check_room
+from nonzero_service.models.model_config import ModelConfig, ModelSettings
 from nonzero_service.models.opening import open_model
-from nonzero_service.models.origin import Origin
 from nonzero_service.models.served import ServedModel
-from nonzero_service.schema_texts import read_schema, that_differs
 from nonzero_service.settings import Settings
-from nonzero_service.storage.descriptors import named
-from nonzero_service.storage.files import ensure_directory, keep_private
-from nonzero_service.storage.lock import DirectoryLock
-from nonzero_service.workers.crew import Crew
 
 __all__ = ["DEFAULT", "Models"]
-
-T = TypeVar("T")
 
 DEFAULT: Final = "default"
 """The model that exists from the first start."""
 
-LEARNING: Final = ("bits", "learning_rate", "optimizer", "interactions", "namespace_separator")
-"""The service's settings that a model is made with, beside its schema."""
+
+class ModelSharing(Protocol):
+    """Lets other processes predict with models, whose memory they read."""
+
+    def offer(self, name: str, model: LogisticRegression) -> None:
+        """Let them predict with a model."""
+
+    def withdraw(self, name: str) -> None:
+        """Let them begin no other prediction with a model."""
 
 
 class Models:
@@ -60,15 +60,15 @@ class Models:
         Where they are kept, and the settings of models that are made without their own.
     on_failure
         Told when a model can learn no more until the process is started anew.
-    crew
-        The workers, which are told of each model; None: there are none.
+    sharing
+        Is told of each model; None where no other process predicts.
     """
 
     def __init__(
-        self, settings: Settings, on_failure: Callable[[Exception], None], crew: Crew | None = None
+        self, settings: Settings, on_failure: Callable[[Exception], None], sharing: ModelSharing | None = None
     ) -> None:
         self.settings = settings
-        self.crew = crew or Crew(settings.model_copy(update={"workers": 1}))
+        self._sharing = sharing
         self._on_failure = on_failure
         self.folder = ModelFolder(settings.data_dir / "models")
         self.ready = False
@@ -77,7 +77,7 @@ class Models:
         self._closing = False
         self._served: dict[str, ServedModel] = {}
         self._busy: set[str] = set()
-        self._changes: set[asyncio.Task[Any]] = set()
+        self._changes = Changes()
         self._lock: DirectoryLock | None = None
         self._log = structlog.get_logger("models")
 
@@ -164,7 +164,7 @@ class Models:
                 if trained is None:
                     await self.create(DEFAULT)
                 else:
-                    self._warn_of_differences(DEFAULT, (await self.create_from_file(DEFAULT, trained)).origin)
+                    self._warn_of_differences(DEFAULT, (await self.create_from_file(DEFAULT, trained)).config)
             begin(settings.data_dir)
 
     def _keep_private(self) -> None:
@@ -179,8 +179,7 @@ class Models:
     async def close(self) -> None:
         """Apply all that is queued, and save every model; may be called again."""
         self._closing = True
-        while self._changes:
-            await asyncio.wait(self._changes)
+        await self._changes.ended()
         for served in self.all() if not self.failed else []:
             await served.save_at_end()
         await self._let_all_go()
@@ -194,17 +193,15 @@ class Models:
 
     # -- making and deleting ---------------------------------------------------------------------------
 
-    async def create(
-        self,
-        name: str,
-        bits: int | None = None,
-        learning_rate: Literal["auto"] | float | None = None,
-        optimizer: str | None = None,
-        interactions: Sequence[str] | None = None,
-        schema: Mapping[str, Any] | None = None,
-        namespace_separator: str | None = None,
-    ) -> ServedModel:
-        """Make a model; the service's settings stand in for those that are None.
+    async def create(self, name: str, **own: Unpack[ModelSettings]) -> ServedModel:
+        """Make a model.
+
+        Parameters
+        ----------
+        name
+            Its name.
+        **own
+            Settings of its own; the service's stand in for the others.
 
         Raises
         ------
@@ -217,24 +214,9 @@ class Models:
         SettingsError
             For an interaction with a field that the schema ignores or refuses.
         """
-        asked = {
-            "bits": bits,
-            "learning_rate": learning_rate,
-            "optimizer": optimizer,
-            "namespace_separator": namespace_separator,
-        }
-        own: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
-        if learning_rate is not None or optimizer is not None:  # each stands in the other's place
-            own = {"learning_rate": AUTO, "optimizer": AUTO} | own
-        if interactions is not None:
-            own["interactions"] = tuple(interactions)
-        if schema is not None:
-            own["schema"] = read_schema(schema)
-        kept = {key: getattr(self.settings, key) for key in LEARNING} | {"schema": self.settings.schema_}
-        origin = Origin(created=datetime.now(UTC), own=frozenset(own), **(kept | own))
-        check_declared(origin.interactions, origin.said)
-        check_room(origin.bits, origin.lanes)
-        return await self._make(name, partial(begin_model, origin))
+        config = ModelConfig.of(self.settings, own)
+        check_room(config.bits, config.lanes)
+        return await self._make(name, partial(begin_model, config))
 
     async def create_from_file(self, name: str, file: Path) -> ServedModel:
         """Make a model of a saved one, which becomes its first snapshot.
@@ -266,7 +248,7 @@ class Models:
         gone = self.folder.take_away(name)  # what can fail comes first
         del self._served[name]
         self._busy.add(name)
-        await self._undisturbed(self._end(served, gone))
+        await self._changes.run(self._end(served, gone))
 
     def check_free(self, name: str) -> None:
         """Raise :class:`ModelExistsError` where a name is taken."""
@@ -280,11 +262,11 @@ class Models:
         self.check_free(name)
         check_descriptors(self.settings, len(self._served) + len(self._busy))
         self._busy.add(name)
-        return await self._undisturbed(self._made(name, begin_in))
+        return await self._changes.run(self._made(name, begin_in))
 
     async def _made(self, name: str, begin_in: Callable[[Path], object]) -> ServedModel:
         try:
-            with named(f"the model {name!r} cannot be made"), self.folder.workplace() as made:
+            with explain_shortage(f"the model {name!r} cannot be made"), self.folder.workplace() as made:
                 # The first model of a rule other than AdaGrad compiles its kernels, which takes some seconds.
                 await asyncio.to_thread(begin_in, made)
                 path = self.folder.install(made, name)
@@ -304,48 +286,31 @@ class Models:
     async def _end(self, served: ServedModel, gone: Path) -> None:
         """End what works for a model whose directory is one no longer, and remove that."""
         try:
-            self.crew.withdraw(served.name)
+            if self._sharing is not None:
+                self._sharing.withdraw(served.name)
             await served.let_go()
             await asyncio.to_thread(self.folder.remove, [gone])
         finally:
             self._busy.discard(served.name)
         self._log.info("deleted", model=served.name)
 
-    async def _undisturbed(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do to its end what must not be left half done, even where whoever asked for it has gone."""
-        task = asyncio.create_task(work)
-        self._changes.add(task)
-        task.add_done_callback(self._changed)
-        return await asyncio.shield(task)
-
-    def _changed(self, task: asyncio.Task[Any]) -> None:
-        self._changes.discard(task)
-        if not task.cancelled():
-            task.exception()  # so that nobody misses that it was told, where nobody waits for it any more
-
     async def _serve(self, name: str, path: Path) -> ServedModel:
         """Bring a model to where it was, and serve it; where that fails, nothing stays open."""
-        async with AsyncExitStack() as opened:
-            with named(f"the model {name!r} cannot be opened"):
-                served = await open_model(
-                    name, path, self.settings, self._on_failure, opened, shared=self.crew.sharing
-                )
-            opened.callback(self.crew.withdraw, name)
-            with named(f"the workers cannot be told of the model {name!r}"):
-                self.crew.offer(name, served.model)
-            self._served[name] = served
-            opened.pop_all()
-            return served
+        sharing = self._sharing
+        with explain_shortage(f"the model {name!r} cannot be opened"):
+            served = await open_model(name, path, self.settings, self._on_failure, shared=sharing is not None)
+        if sharing is not None:
+            try:
+                with explain_shortage(f"the workers cannot be told of the model {name!r}"):
+                    sharing.offer(name, served.model)
+            except BaseException:
+                sharing.withdraw(name)
+                await served.let_go()
+                raise
+        self._served[name] = served
+        return served
 
-    def _warn_of_differences(self, name: str, origin: Origin) -> None:
+    def _warn_of_differences(self, name: str, config: ModelConfig) -> None:
         """Warn where settings of the service that a model was made with have changed since."""
-        pairs = {"schema": that_differs(origin.said, self.settings.said)}
-        if origin.learning_rate is not None:
-            pairs |= {key: (getattr(origin, key), getattr(self.settings, key)) for key in LEARNING}
-        elif self.settings.schema_ is None:  # a file brings its own, and another was not asked for
-            return
-        for key, (stored, wanted) in pairs.items():
-            if key not in origin.own and stored != wanted:
-                self._log.warning(
-                    "a stored setting wins", model=name, setting=key, stored=stored, wanted=wanted
-                )
+        for key, (stored, wanted) in config.differences(self.settings).items():
+            self._log.warning("a stored setting wins", model=name, setting=key, stored=stored, wanted=wanted)

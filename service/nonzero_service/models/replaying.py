@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import suppress
-from types import TracebackType
 from typing import Final, Self
 
 import structlog
@@ -38,40 +37,25 @@ class ReplayProgress:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             with suppress(OSError):  # the terminal has gone: no reason not to start
                 self._bar.stop()
 
     def __call__(self, position: int, end: int) -> None:
         """Take note that the row at `position` was applied; the last is at `end`."""
-        if self._first is None:
-            self._first = position
+        self._first = first = position if self._first is None else self._first
         now = time.monotonic()
         if sys.stderr.isatty():
             if self._bar is None and now - self._begun >= PATIENCE:
-                self._bar = _bar(self._name)
+                columns = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn(compact=True))
+                text = TextColumn("{task.description}")
+                self._bar = Progress(text, *columns, console=Console(stderr=True), transient=True)
+                self._bar.add_task(f"replaying {self._name}", total=None)
                 with suppress(OSError):
                     self._bar.start()
             if self._bar is not None:
-                self._bar.update(
-                    self._bar.task_ids[0], completed=position - self._first, total=end - self._first
-                )
+                self._bar.update(self._bar.task_ids[0], completed=position - first, total=end - first)
         elif now - self._said >= SAY_SECONDS:
             self._said = now
             structlog.get_logger("models").info("replaying", model=self._name, position=position, end=end)
-
-
-def _bar(name: str) -> Progress:
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(compact=True),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    bar.add_task(f"replaying {name}", total=None)
-    return bar

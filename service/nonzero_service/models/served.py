@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 
 import structlog
 
 from nonzero import LogisticRegression
-from nonzero_service.attribution import Attribution
 from nonzero_service.incidental import incidentally
-from nonzero_service.learning.idempotency import Turns
-from nonzero_service.learning.learner import Learner
+from nonzero_service.models.attribution import Attribution
 from nonzero_service.models.clocks import ClockWatch
 from nonzero_service.models.field_watch import FieldWatch
+from nonzero_service.models.impression_keeper import ImpressionKeeper
+from nonzero_service.models.model_config import ModelConfig
 from nonzero_service.models.names import FieldNames
-from nonzero_service.models.origin import Origin
-from nonzero_service.models.recovery import Kept
+from nonzero_service.models.recovery import StoredModel
 from nonzero_service.models.slicing import Slices
-from nonzero_service.models.snapshotting import Snapshooter
+from nonzero_service.models.snapshot_scheduler import SnapshotScheduler
+from nonzero_service.models.window_watch import WindowWatch
+from nonzero_service.writer.learner import Learner
 
 __all__ = ["ServedModel"]
 
@@ -30,28 +29,30 @@ class ServedModel:
     """A model that is being served."""
 
     name: str
-    directory: Path
-    origin: Origin
-    kept: Kept
+    config: ModelConfig
+    stored: StoredModel
     learner: Learner
-    snapshooter: Snapshooter
-    turns: Turns
+    snapshots: SnapshotScheduler
+    keeper: ImpressionKeeper
     attribution: Attribution
+    windows: WindowWatch
     names: FieldNames
     slices: Slices
     clock: ClockWatch
     fields: FieldWatch
+    resources: AsyncExitStack
+    """Closes all of these, what was opened last first."""
 
     @property
     def model(self) -> LogisticRegression:
         """The model itself, for those who only read it."""
-        return self.kept.model
+        return self.stored.model
 
     async def save_at_end(self) -> None:
         """Apply all that is queued, and take a last snapshot; the journal has every row without it too."""
         log = structlog.get_logger("models")
         try:
-            taken = await self.snapshooter.take()
+            taken = await self.snapshots.take()
             log.info("saved", model=self.name, sequence=taken.sequence)
         except Exception:  # noqa: BLE001 - whatever it is, the journal has all, and the others are to be saved
             incidentally(log.exception, "no snapshot was taken", model=self.name)
@@ -59,15 +60,7 @@ class ServedModel:
     async def let_go(self) -> None:
         """End the threads and close the files; what fails is logged, and the rest is closed all the same."""
         log = structlog.get_logger("models")
-        for step in (
-            self.clock.close,
-            self.attribution.close,
-            self.snapshooter.close,
-            self.learner.close,
-            partial(asyncio.to_thread, self.attribution.release),
-            partial(asyncio.to_thread, self.kept.journal.close),
-        ):
-            try:
-                await step()
-            except Exception:  # noqa: BLE001 - whatever it is, the rest is to be closed
-                incidentally(log.exception, "a model was not closed well", model=self.name)
+        try:
+            await self.resources.aclose()
+        except Exception:  # noqa: BLE001 - whatever it is, all has been closed that could be
+            incidentally(log.exception, "a model was not closed well", model=self.name)

@@ -21,10 +21,7 @@ from nonzero import Batch
 from nonzero.compiled import kernel, types
 from nonzero.fields.hashing import field_of, index_of
 
-__all__ = ["MAX_FIELDS", "VALUES", "Slice", "Slices"]
-
-MAX_FIELDS: Final = 8
-"""So many fields may be named."""
+__all__ = ["VALUES", "Slices", "ValueCounts"]
 
 VALUES: Final = 32
 """So many values of a field have a slice of their own."""
@@ -38,7 +35,7 @@ PLACES: Final = 128
 EXAMPLES, WEIGHT, CLICKS, PREDICTED = range(4)
 
 
-class Slice(NamedTuple):
+class ValueCounts(NamedTuple):
     """What was counted of one value of a field."""
 
     value: str | None
@@ -133,11 +130,11 @@ class Slices:
         if len(self._names) + len(found) <= MAX_NAMES:
             self._names.update(found)
 
-    def all(self) -> dict[str, list[Slice]]:
+    def all(self) -> dict[str, list[ValueCounts]]:
         """Return the slices of each field, that of the most examples first; all other values last."""
         return {field: self._of(number) for number, field in enumerate(self.fields)}
 
-    def _of(self, number: int) -> list[Slice]:
+    def _of(self, number: int) -> list[ValueCounts]:
         sums, keys = self._sums[number], self._keys[number]
         found = [
             self._slice(self._names.get(int(keys[at]) - 1, f"#{int(keys[at]) - 1}"), sums[at])
@@ -147,6 +144,6 @@ class Slices:
         return found + ([self._slice(None, sums[PLACES])] if sums[PLACES, EXAMPLES] else [])
 
     @staticmethod
-    def _slice(value: str | None, sums: NDArray[np.float64]) -> Slice:
+    def _slice(value: str | None, sums: NDArray[np.float64]) -> ValueCounts:
         examples, weight, clicks, predicted = sums.tolist()
-        return Slice(value, int(examples), weight, clicks, predicted)
+        return ValueCounts(value, int(examples), weight, clicks, predicted)

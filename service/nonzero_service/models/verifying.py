@@ -11,7 +11,6 @@ before that. So where something is wrong, what a start does is done, as far as i
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -21,15 +20,16 @@ import numpy as np
 from nonzero import LogisticRegression, SnapshotError
 from nonzero.errors import NonzeroError
 from nonzero_service.impressions.segment import pending_in
-from nonzero_service.learning import fold
+from nonzero_service.journal.descriptors import explain_shortage
+from nonzero_service.journal.errors import NoDescriptorsError, PrunedError
+from nonzero_service.journal.keys import KeyIndex
+from nonzero_service.journal.opening import check_journal
+from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.snapshots import SnapshotFile, snapshots_in
+from nonzero_service.journal.verification import Verified, verify_journal
 from nonzero_service.models.data_directory import check_model
-from nonzero_service.models.recovery import check_snapshot, found, replay
-from nonzero_service.storage.descriptors import named
-from nonzero_service.storage.errors import NoDescriptorsError, PrunedError
-from nonzero_service.storage.keys import KeyIndex
-from nonzero_service.storage.opening import check
-from nonzero_service.storage.reader import JournalReader, Verified
-from nonzero_service.storage.snapshots import Snapshot, kept_in
+from nonzero_service.models.recovery import check_snapshot, found, newest_readable, replay
+from nonzero_service.writer import fold
 
 __all__ = ["Checked", "verify"]
 
@@ -73,11 +73,13 @@ def verify(directory: Path, told: Told) -> Checked:
     for attempt in range(1, ATTEMPTS + 1):
         checked = Checked(directory)
         try:
-            with named("this cannot be verified"):
+            with explain_shortage("this cannot be verified"):
                 check_model(directory)
                 pending_in(directory / "impressions")
                 with JournalReader(directory) as reader:
-                    checked.journal = reader.verify(lambda done, end: told("checking the journal", done, end))
+                    checked.journal = verify_journal(
+                        reader, lambda done, end: told("checking the journal", done, end)
+                    )
                     _verify_snapshots(reader, checked, told)
         except NoDescriptorsError:
             raise
@@ -100,30 +102,22 @@ def _refusal(directory: Path, told: Told) -> str | None:
     try:
         check_model(directory)
         pending_in(directory / "impressions")
-        snapshots = kept_in(directory / "snapshots")
+        snapshots = snapshots_in(directory / "snapshots")
         with JournalReader(directory) as reader:
             reached = snapshots[0].position if snapshots else 0
-            check(reader, directory / "mark", reached, KeyIndex())
-            model, start = found(reader, _newest(snapshots))
+            check_journal(reader, directory / "mark", reached, KeyIndex())
+            model, start = found(reader, newest_readable(snapshots))
             replay(model, reader, start, lambda done, end: told("trying a start", done, end))
     except (NonzeroError, OSError) as error:
         return str(error)
     return None
 
 
-def _newest(snapshots: list[Snapshot]) -> tuple[Snapshot, LogisticRegression] | None:
-    """Return the newest snapshot that can be read."""
-    for snapshot in snapshots:
-        with suppress(SnapshotError):
-            return snapshot, LogisticRegression.load(snapshot.path)
-    return None
-
-
 def _verify_snapshots(reader: JournalReader, checked: Checked, told: Told) -> None:
     """Read every snapshot, and hold the fold against each."""
-    whole: list[tuple[Snapshot, str]] = []
-    oldest: tuple[Snapshot, LogisticRegression] | None = None
-    for snapshot in reversed(kept_in(checked.directory / "snapshots")):
+    whole: list[tuple[SnapshotFile, str]] = []
+    oldest: tuple[SnapshotFile, LogisticRegression] | None = None
+    for snapshot in reversed(snapshots_in(checked.directory / "snapshots")):
         told("reading the snapshots", len(whole), len(whole) + 1)
         try:
             model = LogisticRegression.load(snapshot.path)
@@ -150,7 +144,7 @@ def _fold(
     reader: JournalReader,
     model: LogisticRegression,
     start: int,
-    expected: list[tuple[Snapshot, str]],
+    expected: list[tuple[SnapshotFile, str]],
     checked: Checked,
     told: Told,
 ) -> None:

@@ -27,10 +27,11 @@ from typing import Any, Final, TypeAlias
 
 import nonzero
 import nonzero_service
-from nonzero_service import attribution, logs
+from nonzero_service import logs
 from nonzero_service import server as serving
-from nonzero_service.learning import flows
+from nonzero_service.api import update_stream
 from nonzero_service.listening import listen
+from nonzero_service.models import attribution, window_watch
 from nonzero_service.models.verifying import verify
 from nonzero_service.server import Writer
 from nonzero_service.settings import Settings
@@ -42,8 +43,20 @@ CORE: Final = f"{Path(str(nonzero.__file__)).parent}{os.sep}"
 SERVICE: Final = f"{Path(str(nonzero_service.__file__)).parent}{os.sep}"
 LEARNING: Final = tuple(
     SERVICE + place
-    for place in ("learning/", "storage/", "impressions/", "models/", "routes/updates.py", "routes/labels.py")
-) + tuple(SERVICE + f"{name}.py" for name in ("attribution", "requests", "incidental"))
+    for place in (
+        "writer/",
+        "journal/",
+        "impressions/",
+        "models/",
+        "api/updates.py",
+        "api/update_stream.py",
+        "api/idempotency.py",
+        "api/labels.py",
+        "http/accounting.py",
+        "http/inline.py",
+        "incidental.py",
+    )
+)
 """What learns, in whichever thread."""
 
 WRITERS: Final = ("committer", "applier", "impressions")
@@ -261,9 +274,9 @@ def run() -> None:
     """Be the process from which lives are forked."""
     # So that little is enough, and soon.
     for module, name, value in (
-        (flows, "PIECE", 4096),
-        (flows, "LARGE_PIECE", 4096),
-        (attribution, "LOOK_SECONDS", 0.05),
+        (update_stream, "PIECE", 4096),
+        (update_stream, "LARGE_PIECE", 4096),
+        (window_watch, "LOOK_SECONDS", 0.05),
         (attribution, "PATIENCE", 1.0),
         (serving, "LAST_WORDS", 0.03),
         (serving, "LAST_SECONDS", 0.3),

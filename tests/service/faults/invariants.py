@@ -12,10 +12,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from nonzero import LogisticRegression
-from nonzero_service.learning import fold
+from nonzero_service.journal.keys import KeyRecord
+from nonzero_service.journal.reader import JournalReader
 from nonzero_service.models.recovery import recover
-from nonzero_service.storage.keys import KeyRecord
-from nonzero_service.storage.reader import JournalReader
+from nonzero_service.writer import fold
+from nonzero_service.writer.entries import start_of
 from service.faults.clients import Clients
 
 
@@ -40,7 +41,7 @@ class Oracle:
             for row in reader.read(self._position + 1):
                 assert row.position == self._position + 1
                 if self._model is None:
-                    self._model = LogisticRegression.from_settings(fold.start_of(row).settings)
+                    self._model = LogisticRegression.from_settings(start_of(row).settings)
                 fold.apply(self._model, row, reader.read)
                 self._position, self._digest = row.position, row.digest
         assert self._model is not None

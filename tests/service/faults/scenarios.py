@@ -12,9 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from nonzero_service.learning.fold import remedy_entry
 from nonzero_service.models.served import ServedModel
 from nonzero_service.server import Writer
+from nonzero_service.writer.entries import remedy_entry
 
 PATH: Final = "/v1/models/default"
 JSON: Final = "application/json"

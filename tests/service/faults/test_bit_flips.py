@@ -11,14 +11,14 @@ from structlog.testing import capture_logs
 
 from nonzero import AdaGrad, Batch, LogisticRegression
 from nonzero.errors import NonzeroError
-from nonzero_service.learning.fold import batch_entry, settings_entry
+from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.keys import KeyRecord
+from nonzero_service.journal.snapshots import SnapshotFolder
 from nonzero_service.models.recovery import recover, write_snapshot
-from nonzero_service.storage.journal import Journal
-from nonzero_service.storage.keys import KeyRecord
-from nonzero_service.storage.snapshots import Snapshots
+from nonzero_service.writer.entries import batch_entry, settings_entry
 from reporting import Figure
 from service.faults.invariants import silent
-from service.storage.flipping import flip
+from service.journal.flipping import flip
 
 ROWS = 60
 
@@ -27,7 +27,7 @@ def served(directory: Path) -> dict[str, bytes]:
     """Make a model's directory as a kill leaves it: two snapshots, rows in file and WAL, keys."""
     model = LogisticRegression(6, AdaGrad(0.1))
     rng = np.random.default_rng(3)
-    snapshots = Snapshots(directory / "snapshots")
+    snapshots = SnapshotFolder(directory / "snapshots")
     with Journal(directory) as journal:
         journal.append([settings_entry(model)])
         for n in range(ROWS):

@@ -9,11 +9,11 @@ import httpx
 import pytest
 
 from nonzero_service.impressions.joined import decode_joined
-from nonzero_service.storage.reader import JournalReader
+from nonzero_service.journal.reader import JournalReader
 from service.faults.clients import PATH
 from service.faults.forked import Forking
 from service.faults.test_pauses import jump
-from service.learning.test_breaker import told
+from service.writer.test_breaker import told
 
 SETTINGS = {"bits": 12, "learning_rate": 0.1, "attribution_seconds": 1}
 

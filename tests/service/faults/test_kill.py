@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from nonzero import LogisticRegression
+from nonzero_service.journal.snapshots import snapshots_in
 from nonzero_service.models.verifying import verify
-from nonzero_service.storage.snapshots import kept_in
 from reporting import Figure
 from service.faults.clients import PATH, Clients, request
 from service.faults.forked import ForkedService, Forking, traced
@@ -90,7 +90,7 @@ def script(service: ForkedService) -> bool:
 
 
 def digest_of(data_dir: Path) -> str:
-    newest = kept_in(data_dir / "models" / "default" / "snapshots")[0]
+    newest = snapshots_in(data_dir / "models" / "default" / "snapshots")[0]
     return LogisticRegression.load(newest.path).digest()
 
 

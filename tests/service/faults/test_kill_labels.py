@@ -15,8 +15,8 @@ import numpy as np
 from nonzero.batches.ids import Ids
 from nonzero_service.impressions.hashes import hashes_of
 from nonzero_service.impressions.joined import decode_joined
+from nonzero_service.journal.reader import JournalReader
 from nonzero_service.models.verifying import verify
-from nonzero_service.storage.reader import JournalReader
 from service.faults.clients import PATH
 from service.faults.forked import ForkedService, Forking
 from service.faults.invariants import silent

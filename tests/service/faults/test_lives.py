@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from nonzero_service.storage.snapshots import kept_in
+from nonzero_service.journal.snapshots import snapshots_in
 from service.faults.clients import PATH
 from service.faults.forked import Forking
 
@@ -33,7 +33,7 @@ def test_bounds_count_over_many_lives(
             grow(client, 400_000)
             time.sleep(1.5)  # it is looked once a second
         service.end()
-        if kept_in(snapshots):
+        if snapshots_in(snapshots):
             assert life in lives
             return
     pytest.fail("no snapshot was taken in six lives")

@@ -11,15 +11,15 @@ from pathlib import Path
 import httpx
 import pytest
 
+from nonzero_service.journal.snapshots import snapshots_in
 from nonzero_service.models.recovery import recover
 from nonzero_service.models.verifying import verify
-from nonzero_service.storage.snapshots import kept_in
 from reporting import Figure
 from service.faults.clients import PATH
 from service.faults.forked import Forking
 from service.faults.invariants import Oracle, silent
 from service.history import flip
-from service.learning.test_breaker import NDJSON, body, labelled_all, stream
+from service.writer.test_breaker import NDJSON, body, labelled_all, stream
 
 SETTINGS = {"bits": 12, "learning_rate": 0.1}
 
@@ -77,7 +77,7 @@ def check(directory: Path, oracle: Oracle, copy: Path) -> None:
     """What was left is sound; and a start from it, and without its newest snapshot, gives the model."""
     assert verify(directory, silent).faults == []
     digest = oracle.fold().digest()
-    newest = kept_in(directory / "snapshots")[0]
+    newest = snapshots_in(directory / "snapshots")[0]
     for damaged in (False, True):
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(directory, copy)

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from nonzero import AdaGrad, Batch, LogisticRegression
-from nonzero_service.learning.fold import batch_entry, settings_entry
+from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.models.recovery import recover
-from nonzero_service.storage.journal import Journal
-from nonzero_service.storage.keys import KeyRecord
+from nonzero_service.writer.entries import batch_entry, settings_entry
 from reporting import Figure
 from service.faults.invariants import silent
-from service.storage.power import Acknowledge, Event, RecordingVFS, cut
+from service.journal.power import Acknowledge, Event, RecordingVFS, cut
 
 ROWS = 60
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from service.conftest import SERVE, ServiceProcess
 from service.faults.clients import PATH
-from service.learning.test_breaker import told
+from service.writer.test_breaker import told
 
 FAILING = (
     """

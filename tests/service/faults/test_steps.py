@@ -20,11 +20,11 @@ import pytest
 
 from nonzero import AdaGrad, Batch, LogisticRegression
 from nonzero_service.impressions.rules import Rules
-from nonzero_service.impressions.store import Impressions
+from nonzero_service.impressions.store import ImpressionStore
+from nonzero_service.journal.errors import OutcomeUnknownError
 from nonzero_service.models.registry import Models
 from nonzero_service.problems import problem_of
 from nonzero_service.settings import Settings
-from nonzero_service.storage.errors import OutcomeUnknownError
 from reporting import Figure
 from service.faults.steps import WANTS, failing
 
@@ -76,7 +76,7 @@ class Bench:
         for name in ("a", "b"):
             await self.models.create(name)
             await self.models.get(name).learner.submit(BATCH)
-            await self.models.get(name).snapshooter.take()
+            await self.models.get(name).snapshots.take()
         await self.restart()
 
     def left_open(self) -> list[str]:
@@ -128,7 +128,7 @@ async def delete(bench: Bench) -> None:
 
 
 async def snapshot(bench: Bench) -> None:
-    await bench.models.get("a").snapshooter.take()
+    await bench.models.get("a").snapshots.take()
 
 
 async def nothing(bench: Bench) -> None:
@@ -143,7 +143,7 @@ async def delete_x(bench: Bench) -> None:
 async def put_b(bench: Bench) -> None:
     await bench.models.create("b")
     await bench.models.get("b").learner.submit(BATCH)
-    await bench.models.get("b").snapshooter.take()
+    await bench.models.get("b").snapshots.take()
 
 
 async def learn(bench: Bench) -> None:
@@ -298,13 +298,13 @@ def check(holds: bool) -> None:
 
 def test_keeping_impressions_fails_at_any_step_and_goes_on(memory_path: Path) -> None:
     """Where a segment cannot be begun nothing of it stays open or on the disk, and the next one is tried."""
-    store = Impressions(memory_path / "impressions", Rules(1000, 1000, 1))
+    store = ImpressionStore(memory_path / "impressions", Rules(1000, 1000, 1))
     before = descriptors()
     faults, at, kept = 0, 1, 0
     while True:
         want, lasting, _ = combination(at)
         batch = Batch([0, 1], [1], ids=[f"imp-{at}"])
-        fresh = Impressions(memory_path / f"{at}", Rules(1000, 1000, 1))
+        fresh = ImpressionStore(memory_path / f"{at}", Rules(1000, 1000, 1))
         with failing(at, want, lasting=lasting) as fault:
             for _ in range(20):
                 with suppress(OSError, MemoryError):
@@ -317,7 +317,7 @@ def test_keeping_impressions_fails_at_any_step_and_goes_on(memory_path: Path) ->
         assert len(list((memory_path / f"{at}").iterdir())) == 2
         fresh.close()
         assert descriptors() == before
-        again = Impressions(memory_path / f"{at}", Rules(1000, 1000, 1))
+        again = ImpressionStore(memory_path / f"{at}", Rules(1000, 1000, 1))
         assert again.pending == 1
         again.close()
         at += 1

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from nonzero import LogisticRegression
-from nonzero_service.storage.snapshots import kept_in
+from nonzero_service.journal.snapshots import snapshots_in
 from service.faults.clients import PATH, Clients
 from service.faults.forked import ForkedService, Forking
 from service.faults.invariants import Oracle
@@ -58,7 +58,7 @@ def test_no_request_in_flight_fails_and_nothing_acknowledged_is_lost(
     clients.stop()
 
     folded = Oracle(directory).fold()
-    newest = kept_in(directory / "snapshots")[0]
+    newest = snapshots_in(directory / "snapshots")[0]
     assert LogisticRegression.load(newest.path).digest() == folded.digest()
     acknowledged = sum(examples for examples, _ in clients.acknowledged().values())
     assert 0 <= folded.examples - 16_000 - acknowledged <= sum(clients.in_flight().values())

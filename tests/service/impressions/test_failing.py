@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from nonzero_service import impressions
-from nonzero_service.impressions.claims import Claim
+from nonzero_service.impressions.claims import Claim, Claims
 from nonzero_service.impressions.rules import Rules
-from nonzero_service.impressions.segment import State
-from nonzero_service.impressions.store import Impressions
+from nonzero_service.impressions.segment import ImpressionState
+from nonzero_service.impressions.store import ImpressionStore
 from service.impressions.test_store import HOUR, RULES, batch, probabilities
 
 HERE = str(Path(impressions.__file__).parent)
@@ -59,23 +59,23 @@ def _is_no_call(frame: FrameType | None) -> bool:
     return False
 
 
-def made(directory: Path, rules: Rules = RULES) -> Impressions:
-    store = Impressions(directory, rules)
+def made(directory: Path, rules: Rules = RULES) -> ImpressionStore:
+    store = ImpressionStore(directory, rules)
     store.keep(batch(N), probabilities(N), 0)
     return store
 
 
-def expire(store: Impressions) -> Claim | None:
-    return store.expire(99, 2 * HOUR)
+def expire(store: ImpressionStore) -> Claim | None:
+    return Claims(store).expire(99, 2 * HOUR)
 
 
-def label(store: Impressions) -> Claim | None:
-    return store.claim([f"imp-{j}" for j in range(N)], [j % 2 for j in range(N)], 1)
+def label(store: ImpressionStore) -> Claim | None:
+    return Claims(store).claim([f"imp-{j}" for j in range(N)], [j % 2 for j in range(N)], 1)
 
 
 @pytest.mark.parametrize("what", [expire, label])
 def test_an_exception_at_every_call_of_a_claim_leaves_it_to_be_made(
-    tmp_path: Path, what: Callable[[Impressions], Claim | None]
+    tmp_path: Path, what: Callable[[ImpressionStore], Claim | None]
 ) -> None:
     count = seen = 0
     while True:
@@ -101,7 +101,7 @@ def test_an_exception_at_every_call_of_a_claim_leaves_it_to_be_made(
         claim = what(store)
         assert claim is not None, count
         assert len(claim.references) == len(claim.batch) == N, count
-        store.settle(claim.references)
+        Claims(store).settle(claim.references)
         assert store.pending == 0
         assert store.counts["expired"] + store.counts["joined"] == N
         store.close()
@@ -124,7 +124,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch, name: str, error: int, times: int = 
 
 @pytest.mark.parametrize("what", [expire, label])
 def test_a_read_error_that_passes_costs_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: Callable[[Impressions], Claim | None]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: Callable[[ImpressionStore], Claim | None]
 ) -> None:
     store = made(tmp_path / "impressions")
     refuse(monkeypatch, "pread", errno.EIO, 1 + N)
@@ -141,7 +141,7 @@ def test_a_record_that_cannot_be_read_does_not_hold_up_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = made(tmp_path / "impressions")
-    real, start = os.pread, int(store._segments[0]._ends[4]) * 4
+    real, start = os.pread, int(store.segments[0]._ends[4]) * 4
 
     def pread(descriptor: int, size: int, offset: int) -> bytes:
         if offset <= start < offset + size:
@@ -150,15 +150,15 @@ def test_a_record_that_cannot_be_read_does_not_hold_up_the_others(
 
     monkeypatch.setattr(os, "pread", pread)
     with pytest.raises(OSError, match="Input/output"):
-        store.claim(["imp-5"], [1], 1)
-    again = store.claim(["imp-5"], [1], 1)
+        Claims(store).claim(["imp-5"], [1], 1)
+    again = Claims(store).claim(["imp-5"], [1], 1)
     assert again is not None
     assert again.verdicts == ["gone"]
     ended = expire(store)
     assert ended is not None
     assert sorted(ended.references.numbers.tolist()) == [j for j in range(N) if j != 5]
     assert store.counts["damaged"] == 1
-    store.settle(ended.references)
+    Claims(store).settle(ended.references)
     assert store.pending == 0
 
 
@@ -170,13 +170,13 @@ def test_what_the_disk_does_not_take_is_settled_and_written_before_rows_go(
     assert claim is not None
     with monkeypatch.context() as patch:
         refuse(patch, "pwrite", errno.EIO)
-        store.settle(claim.references)
+        Claims(store).settle(claim.references)
         assert store.pending == 0
         with pytest.raises(OSError, match="Input/output"):
             store.sync_states()
     store.sync_states()
     store.close()
-    again = Impressions(tmp_path / "impressions", RULES)
+    again = ImpressionStore(tmp_path / "impressions", RULES)
     assert again.pending == 0
     found = label(again)
     assert found is not None
@@ -185,13 +185,13 @@ def test_what_the_disk_does_not_take_is_settled_and_written_before_rows_go(
 
 def test_a_label_given_back_after_its_windows_end_is_not_forgotten(tmp_path: Path) -> None:
     store = made(tmp_path / "impressions")
-    claim = store.claim(["imp-3"], [1], 1)
+    claim = Claims(store).claim(["imp-3"], [1], 1)
     assert claim is not None
     ended = expire(store)
     assert ended is not None
     assert len(ended.references) == N - 1
-    store.settle(ended.references)
-    store.give_back(claim)
+    Claims(store).settle(ended.references)
+    Claims(store).give_back(claim)
     last = expire(store)
     assert last is not None
     assert last.references.numbers.tolist() == [3]
@@ -213,20 +213,20 @@ def test_a_discarded_negative_is_not_taken_back(tmp_path: Path) -> None:
     store = made(tmp_path / "impressions")
     ended = expire(store)
     assert ended is not None
-    store.settle(ended.references)
+    Claims(store).settle(ended.references)
     held = ended.references.rows(0, 6)
-    first = store.claim(["imp-0"], [1], HOUR + 1)
+    first = Claims(store).claim(["imp-0"], [1], HOUR + 1)
     assert first is not None
-    store.settle(first.references)
+    Claims(store).settle(first.references)
     for _ in range(2):  # once as it happens, once more by a start
-        store.discarded(held)
+        Claims(store).discarded(held)
         store.close()
-        store = Impressions(tmp_path / "impressions", RULES)
-    late = store.claim(["imp-0", "imp-1", "imp-7"], [1, 1, 1], HOUR + 2)
+        store = ImpressionStore(tmp_path / "impressions", RULES)
+    late = Claims(store).claim(["imp-0", "imp-1", "imp-7"], [1, 1, 1], HOUR + 2)
     assert late is not None
     assert late.verdicts == ["duplicate", "corrected", "corrected"]
     given, p = batch(N), probabilities(N).astype(np.float64)
     np.testing.assert_allclose(
         late.batch.weights, [given.weights[1], given.weights[7] / (1 - p[7])], rtol=1e-6
     )
-    assert late.before.tolist() == [State.THINNED, State.EXPIRED]
+    assert late.before.tolist() == [ImpressionState.THINNED, ImpressionState.EXPIRED]

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from nonzero import FormatError, SettingsError, SnapshotError
-from nonzero_service.learning import applier
+from nonzero_service.journal.errors import OutcomeUnknownError
 from nonzero_service.logs.rendering import MOST_FRAMES, described, rendered_json, told_exception
-from nonzero_service.storage.errors import OutcomeUnknownError
+from nonzero_service.writer import applier
 
 SECRET = "Zq7-secret"
 

@@ -30,7 +30,7 @@ JSON, VW, NDJSON = "application/json", "text/x-vw", "application/x-ndjson"
 DEFECT = """
 import asyncio, gc, sys, threading
 if "nonzero_service" in " ".join(sys.orig_argv):
-    from nonzero_service.wire.bodies import Bodies
+    from nonzero_service.bodies.reading import Bodies
 
     batch_of, stream = Bodies.batch_of, Bodies.stream
 

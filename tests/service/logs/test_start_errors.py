@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from command_line import nonzero
-from nonzero_service.models.origin import Origin
+from nonzero_service.models.model_config import ModelConfig
 from service.faults.forked import Forking
 
 ADDRESS = "the address cannot be listened on"
@@ -94,7 +94,7 @@ def no_file_to_import(place: Path, _: ExitStack) -> Refused:
 def another_file_to_import(place: Path, _: ExitStack) -> Refused:
     directory = place / "data" / "models" / "default"
     directory.mkdir(parents=True)
-    origin = Origin(created=datetime.now(UTC), bits=4, file="of another")
+    origin = ModelConfig(created=datetime.now(UTC), bits=4, file="of another")
     origin.write(directory)
     (place / "file").write_bytes(b"a model")
     return Refused(["--import-file", str(place / "file")], MODELS, "file is not imported: ")

@@ -21,7 +21,7 @@ from command_line import COMMAND
 from nonzero_service.models.verifying import verify
 from service.faults.forked import SECONDS, Forking
 from service.faults.invariants import silent
-from service.learning.test_breaker import NDJSON, body, labelled_all, stream
+from service.writer.test_breaker import NDJSON, body, labelled_all, stream
 
 MODEL = "/v1/models/default"
 SETTINGS = {"bits": 12, "learning_rate": 0.1, "journal_retention": "all", "log_level": "debug"}

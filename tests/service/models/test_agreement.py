@@ -47,9 +47,9 @@ async def fill(data_dir: Path, copy: Path) -> None:
     await models.create("fresh")
     for j in range(3):
         ids = [f"imp-{j}"]
-        served.attribution.keep(Batch([0, 1], [j], ids=ids), np.array([0.5], np.float32))
+        served.keeper.keep(Batch([0, 1], [j], ids=ids), np.array([0.5], np.float32))
         await served.learner.submit(Batch([0, 1, 2], [j, 5], labels=[0, 1]))
-        await served.snapshooter.take()
+        await served.snapshots.take()
     await served.learner.submit(Batch([0, 1], [7], labels=[1]))
     shutil.copytree(data_dir, copy)
     await models.close()

@@ -13,10 +13,10 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from nonzero_service.journal.reader import JournalReader
 from nonzero_service.models.registry import Models
 from nonzero_service.models.verifying import verify
 from nonzero_service.settings import Settings
-from nonzero_service.storage.reader import JournalReader
 from service.conftest import SERVE, ServiceProcess
 
 PATH = "/v1/models/default"

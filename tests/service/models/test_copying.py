@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from nonzero import Batch, LogisticRegression
-from nonzero_service.learning.fold import apply, remedy_entry, settings_entry
-from nonzero_service.learning.learner import Learner
-from nonzero_service.learning.work import Copied
-from nonzero_service.storage.journal import Journal
-from nonzero_service.storage.reader import JournalReader
+from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.reader import JournalReader
+from nonzero_service.writer.entries import remedy_entry, settings_entry
+from nonzero_service.writer.fold import apply
+from nonzero_service.writer.learner import Learner
+from nonzero_service.writer.work import Copied
 
 BITS = 18
 """So many slots are copied in eight steps."""

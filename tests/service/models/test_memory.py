@@ -49,7 +49,7 @@ def test_of_a_model_and_of_a_snapshot(tmp_path: Path) -> None:
         assert with_it > before + 0.95 * MEGABYTES
         for name in ("b", "c"):
             await learn(served, name)
-            await served.snapshooter.take()
+            await served.snapshots.take()
         assert await falls_to(with_it + 0.25 * MEGABYTES)
         del served
         await models.delete("large")

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from nonzero import Batch
+from nonzero_service.journal.files import keep_private
 from nonzero_service.models.registry import Models
 from nonzero_service.settings import Settings
-from nonzero_service.storage.files import keep_private
 
 
 @pytest.fixture
@@ -44,9 +44,9 @@ async def use(data_dir: Path) -> None:
     if models.find("x") is None:
         await models.create("x")
     served = models.get("x")
-    served.attribution.keep(Batch([0, 1], [1], ids=["imp-1"]), np.array([0.5], np.float32))
+    served.keeper.keep(Batch([0, 1], [1], ids=["imp-1"]), np.array([0.5], np.float32))
     await served.learner.submit(Batch([0, 1], [3], labels=[1]))
-    await served.snapshooter.take()
+    await served.snapshots.take()
     with models.folder.workplace() as place:
         (place / "upload").write_bytes(b"")
         assert open_to_others(data_dir) == [f"-rw-rw-rw- {place / 'upload'}"]  # in a directory that is not

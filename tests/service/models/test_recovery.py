@@ -9,14 +9,14 @@ import pytest
 
 from nonzero import AdaGrad, LogisticRegression, SnapshotError
 from nonzero_service.impressions.joined import References
-from nonzero_service.learning.fold import apply
-from nonzero_service.learning.holding import held_entry, resume_entry, trip_entry
+from nonzero_service.journal.chain import JournalEntry
+from nonzero_service.journal.errors import BodyError, PrunedError
+from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.snapshots import SnapshotFolder, snapshots_in
 from nonzero_service.models.recovery import needed_from, recover
 from nonzero_service.models.verifying import verify
-from nonzero_service.storage.errors import BodyError, PrunedError
-from nonzero_service.storage.journal import Journal
-from nonzero_service.storage.rows import Entry
-from nonzero_service.storage.snapshots import Snapshots, kept_in
+from nonzero_service.writer.entries import held_entry, resume_entry, trip_entry
+from nonzero_service.writer.fold import apply
 from service.history import History, batch, flip
 
 
@@ -77,7 +77,7 @@ def test_a_snapshot_of_another_history_is_refused(history: History, tmp_path: Pa
     stranger.learn(4)
     strange = stranger.snapshot()
     history.learn(1)
-    Snapshots(tmp_path / "snapshots")
+    SnapshotFolder(tmp_path / "snapshots")
     (tmp_path / "snapshots" / strange.name).write_bytes(strange.read_bytes())
     with pytest.raises(SnapshotError, match="another history"):
         history.recovered()
@@ -97,7 +97,7 @@ def test_a_trained_model_is_its_first_snapshot(tmp_path: Path) -> None:
 
 def test_a_row_that_does_not_fit_the_model_is_named(history: History) -> None:
     with Journal(history.directory) as journal:
-        journal.append([Entry("settings", 1, b"{}")])
+        journal.append([JournalEntry("settings", 1, b"{}")])
     with pytest.raises(BodyError, match="position 2"):
         history.recovered()
 
@@ -122,7 +122,7 @@ def test_a_snapshot_under_another_name_is_refused(history: History) -> None:
 def test_a_file_that_is_no_snapshot_of_a_journal_is_refused(history: History) -> None:
     history.learn(3)
     history.model.notes = {}
-    history.model.save(Snapshots(history.directory / "snapshots").directory / f"{4:020d}.safetensors")
+    history.model.save(SnapshotFolder(history.directory / "snapshots").directory / f"{4:020d}.safetensors")
     with pytest.raises(SnapshotError, match="another history"):
         history.recovered()
 
@@ -153,7 +153,7 @@ def paused(history: History) -> tuple[Path, Path]:
 
 def test_a_snapshot_says_which_rows_a_start_from_it_needs(history: History) -> None:
     first, second = paused(history)
-    inside, after = kept_in(first.parent)[::-1]
+    inside, after = snapshots_in(first.parent)[::-1]
     assert (inside.path, after.path) == (first, second)
     assert (needed_from(inside), needed_from(after)) == (5, after.position + 1)
     second.write_bytes(second.read_bytes()[:100])
@@ -163,7 +163,7 @@ def test_a_snapshot_says_which_rows_a_start_from_it_needs(history: History) -> N
 
 def test_rows_that_an_earlier_release_gave_up_are_named_with_a_way_out(history: History) -> None:
     first, second = paused(history)
-    inside = kept_in(first.parent)[-1]
+    inside = snapshots_in(first.parent)[-1]
     with Journal(history.directory) as journal:
         journal.truncate(inside.position + 1)  # as if nothing had been held there
     assert history.recovered().model.digest() == history.model.digest()

@@ -15,9 +15,9 @@ import structlog
 
 from nonzero import FTRL, AdaGrad, Batch, LogisticRegression, SettingsError
 from nonzero.persistence import snapshot
+from nonzero_service.journal.errors import JournalDamagedError, LockedError
 from nonzero_service.models.registry import Models
 from nonzero_service.settings import Settings
-from nonzero_service.storage.errors import JournalDamagedError, LockedError
 
 FILE = {"content-type": "application/vnd.safetensors"}
 
@@ -329,8 +329,7 @@ def test_a_client_that_goes_leaves_nothing_half_done(tmp_path: Path, change: str
                 await asyncio.sleep(0)
             request.cancel()
             await asyncio.gather(request, return_exceptions=True)
-            while models._changes:
-                await asyncio.wait(models._changes)
+            await models._changes.ended()
             served, there = models.find("x") is not None, (tmp_path / "models" / "x").exists()
             assert served == there
             assert (

@@ -12,9 +12,10 @@ import pytest
 
 from command_line import nonzero
 from nonzero import LogisticRegression, formats
-from nonzero_service.learning import fold
-from nonzero_service.storage.journal import Journal
-from nonzero_service.storage.reader import JournalReader
+from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.reader import JournalReader
+from nonzero_service.writer import fold
+from nonzero_service.writer.entries import batch_entry, settings_entry
 from service.conftest import ServiceProcess
 
 SAID = {"site": "category", "bid": "number", "request_id": "ignore"}
@@ -238,9 +239,9 @@ def test_a_journal_from_before_there_were_schemas_is_folded_by_the_older_names(t
     model = LogisticRegression.from_settings(older)
     batch = formats.parse(b"1 |site news\n0 |site blog\n", "vw", schema=model.schema)
     with Journal(tmp_path) as journal:
-        entry = fold.settings_entry(model)
+        entry = settings_entry(model)
         assert json.loads(entry.body)["settings"] == older
-        journal.append([entry, fold.batch_entry(batch)])
+        journal.append([entry, batch_entry(batch)])
     model.learn(batch)
     again = LogisticRegression.from_settings(older)
     with JournalReader(tmp_path) as reader:

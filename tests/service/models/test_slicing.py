@@ -10,7 +10,8 @@ import pytest
 
 from nonzero import AdaGrad, Batch, LogisticRegression, Schema
 from nonzero_service.models.names import FieldNames
-from nonzero_service.models.slicing import MAX_FIELDS, VALUES, Slices
+from nonzero_service.models.slicing import VALUES, Slices
+from nonzero_service.settings import MAX_SLICED_FIELDS
 
 
 def stream(n: int, sites: int) -> tuple[Batch, list[str], list[str]]:
@@ -97,5 +98,5 @@ def test_slices_are_served(client: httpx.Client, model: str) -> None:
     name = model.rpartition("/")[2]
     assert f'nonzero_slice_clicks_total{{field="site",model="{name}",value="news"}} 4.0' in text
     assert len([line for line in text.splitlines() if line.startswith("nonzero_slice_examples_total")]) <= (
-        MAX_FIELDS * (VALUES + 1)
+        MAX_SLICED_FIELDS * (VALUES + 1)
     )

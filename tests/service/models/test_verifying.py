@@ -11,11 +11,11 @@ import pytest
 
 from command_line import nonzero
 from nonzero import AdaGrad, Batch, LogisticRegression, SnapshotError
+from nonzero_service.journal.errors import BodyError, PrunedError
 from nonzero_service.models.data_directory import models_in
-from nonzero_service.models.inspecting import held_in
-from nonzero_service.models.refolding import refold
+from nonzero_service.models.inspecting import inspect_model
+from nonzero_service.models.rebuilding import rebuild
 from nonzero_service.models.verifying import Checked, verify
-from nonzero_service.storage.errors import BodyError, PrunedError
 from service.history import History, batch, flip, silent
 
 Start = Callable[..., Any]
@@ -110,37 +110,37 @@ def test_refolding_gives_what_learning_into_that_table_gives(history: History) -
     other = LogisticRegression(14, AdaGrad(0.1))
     for seed in range(1, 9):
         other.learn(batch(seed))
-    assert refold(history.directory, 14, silent).digest() == other.digest()
-    assert refold(history.directory, 10, silent).digest() == history.model.digest()
+    assert rebuild(history.directory, 14, silent).digest() == other.digest()
+    assert rebuild(history.directory, 10, silent).digest() == history.model.digest()
 
 
 def test_refolding_into_a_table_without_the_slots_that_were_given_is_refused(history: History) -> None:
     with pytest.raises(BodyError, match="position 2"):
-        refold(history.directory, 4, silent)
+        rebuild(history.directory, 4, silent)
 
 
 def test_refolding_pruned_rows_names_the_first_that_is_held(history: History) -> None:
     history.prune()
     with pytest.raises(PrunedError, match="position 5 only"):
-        refold(history.directory, 12, silent)
+        rebuild(history.directory, 12, silent)
 
 
 def test_refolding_after_a_trained_file_is_refused(tmp_path: Path) -> None:
     trained = LogisticRegression(10, AdaGrad(0.3))
     trained.learn(Batch([0, 1], [3], labels=[1]))
     with pytest.raises(SnapshotError, match="trained file of 1 examples"):
-        refold(History(tmp_path, trained).directory, 12, silent)
+        rebuild(History(tmp_path, trained).directory, 12, silent)
 
 
 def test_what_is_held(history: History) -> None:
-    held = held_in(history.directory)
+    held = inspect_model(history.directory)
     assert (held.first, held.last, held.sequence, held.snapshots) == (1, 9, 320, [7, 4])
     assert held.model is not None
     assert held.settings == held.model.settings == history.model.settings
     assert (held.paused, held.pending) == (None, 0)
     history.prune()
     flip(history.directory / "snapshots" / f"{7:020d}.safetensors")
-    held = held_in(history.directory)
+    held = inspect_model(history.directory)
     assert (held.first, held.settings) == (5, None)
     assert held.model is not None
     assert held.model.examples == 120

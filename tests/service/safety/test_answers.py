@@ -5,15 +5,19 @@ from __future__ import annotations
 import shutil
 import ssl
 import subprocess
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from nonzero_service.http.receiving import LONG
 from service.conftest import ServiceProcess
 from service.safety.raw import TOKENS, ask
+
+UPDATE = "/v1/models/default/update"
 
 SAID = {
     "x-content-type-options": "nosniff",
@@ -85,17 +89,42 @@ def certificate(place: Path) -> tuple[Path, Path]:
     return made, key
 
 
-def test_tls(start: Callable[..., Any], tmp_path: Path) -> None:
+@pytest.fixture
+def encrypted(start: Callable[..., Any], tmp_path: Path) -> Iterator[tuple[Any, httpx.Client]]:
+    """A service that is spoken to by TLS, and a client that trusts it."""
     made, key = certificate(tmp_path)
-    running = start(ssl_certfile=str(made), ssl_keyfile=str(key), host="0.0.0.0", allow_open="on")
+    settings = {"host": "0.0.0.0", "allow_open": "on", "breaker": "off"}
+    running = start(ssl_certfile=str(made), ssl_keyfile=str(key), **settings)
     running.until_listening()
     trusting = ssl.create_default_context(cafile=made)
-    with httpx.Client(base_url=f"https://127.0.0.1:{running.port}", verify=trusting) as client:
-        answer = client.get("/healthz")
-        assert answer.status_code == 200
-        assert "max-age" in answer.headers["strict-transport-security"]
-        assert client.post("/v1/models/x/predict", content=b"1" * 3_000_000).status_code in (404, 415, 503)
-        assert client.get("/healthz").status_code == 200
+    with httpx.Client(base_url=f"https://127.0.0.1:{running.port}", verify=trusting, timeout=60) as client:
+        while client.get("/readyz").status_code != 200:
+            time.sleep(0.05)
+        yield running, client
+    assert running.stop() == 0
+
+
+def test_tls(encrypted: tuple[Any, httpx.Client]) -> None:
+    running, client = encrypted
+    answer = client.get("/healthz")
+    assert answer.status_code == 200
+    assert "max-age" in answer.headers["strict-transport-security"]
+    long = b"1" * 3_000_000
+    assert client.post("/v1/models/none/predict", content=long).status_code == 404
+    assert client.post("/v1/models/default/predict", content=long).status_code == 415
+    assert client.get("/healthz").status_code == 200
     with pytest.raises(httpx.RemoteProtocolError):
         httpx.get(f"http://127.0.0.1:{running.port}/healthz")
-    assert running.stop() == 0
+
+
+def test_long_bodies_come_whole_by_tls(encrypted: tuple[Any, httpx.Client]) -> None:
+    _, client = encrypted
+    lines = b"1 | site=a hour=1\n-1 | site=b\n" * (8 * LONG // 16)
+    for _ in range(2):  # on one connection
+        taught = client.post(UPDATE, content=lines, headers={"content-type": "text/x-vw"})
+        assert taught.json()["accepted"] == lines.count(b"\n")
+    one = b'{"features":{"tags":["' + b'","'.join(b"tag%d" % k for k in range(200)) + b'"]},"label":1}'
+    several = b'{"examples":[' + b",".join([one] * (2 * LONG // len(one))) + b"]}"
+    taught = client.post(UPDATE, content=several, headers={"content-type": "application/json"})
+    assert taught.json()["accepted"] == several.count(b"label")
+    assert taught.json()["sequence"] == 2 * lines.count(b"\n") + several.count(b"label")

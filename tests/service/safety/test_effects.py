@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from nonzero_service.schemas.predictions import Predictions
+from nonzero_service.api.schemas.predictions import Predictions
 from service.conftest import ServiceProcess
 from service.safety.raw import TOKENS
 from service.test_workers import value

@@ -10,7 +10,7 @@ import time
 import httpx
 import pytest
 
-from nonzero_service.front.receiving import LONG
+from nonzero_service.http.receiving import LONG
 from service.conftest import ServiceProcess
 from service.safety.raw import Answer, answers, connect, read_all
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from nonzero_service.front.receiving import LONG
+from nonzero_service.http.receiving import LONG
 from service.conftest import ServiceProcess
 from service.safety.raw import Answer, answers, ask, connect, read_all
 from service.safety.test_heads import BODY, CHUNKED, CHUNKS, GET, POST, REFUSED, SIZED

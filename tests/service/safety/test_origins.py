@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from nonzero.errors import SettingsError
-from nonzero_service.front.heads import Head
-from nonzero_service.front.origins import Origins
+from nonzero_service.http.head import Head
+from nonzero_service.http.origins import Origins
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
 from service.conftest import ServiceProcess
@@ -197,11 +197,12 @@ def test_what_is_repeated_of_a_value_is_bounded() -> None:
 
 
 def scope(method: str) -> dict[str, Any]:
-    return {"method": method, "headers": []}
+    return {"method": method}
 
 
 def head(host: str, origin: str | None = None) -> Head:
-    return Head(False, 0, b"", None, host.encode(), None if origin is None else origin.encode())
+    said = {"host": host} if origin is None else {"host": host, "origin": origin}
+    return Head([(name.encode(), value.encode()) for name, value in said.items()])
 
 
 def test_what_is_remembered_is_bounded_and_stays_right() -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from nonzero_service.front.admission import Admission
+from nonzero_service.http.admission import Capacity
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
 from service.conftest import ServiceProcess
@@ -203,32 +203,32 @@ def test_who_waits_and_has_not_gone_is_answered(narrow: ServiceProcess) -> None:
     assert (answer.status, json.loads(answer.body)["accepted"]) == (200, 1000)
 
 
-def admission(**settings: object) -> Admission:
-    return Admission(Settings.load(**settings))
+def capacity_of(**settings: object) -> Capacity:
+    return Capacity(Settings.load(**settings))
 
 
 def test_one_client_does_not_take_all_the_room() -> None:
-    admitting = admission(max_requests=8, max_requests_per_client=2)
+    capacity = capacity_of(max_requests=8, max_requests_per_client=2)
     for _ in range(2):
-        admitting.enter("one", 0, preferred=True)
+        capacity.enter("one", 0, preferred=True)
     with pytest.raises(Problem) as raised:
-        admitting.enter("one", 0, preferred=True)
+        capacity.enter("one", 0, preferred=True)
     assert raised.value.status == 429
-    admitting.enter("other", 0, preferred=True)
-    admitting.leave("one", 0)
-    admitting.enter("one", 0, preferred=True)
+    capacity.enter("other", 0, preferred=True)
+    capacity.leave("one", 0)
+    capacity.enter("one", 0, preferred=True)
 
 
 def test_what_bodies_hold_is_bounded() -> None:
-    admitting = admission(in_flight_bytes="1MiB")
-    admitting.enter(None, 700_000, preferred=False)
+    capacity = capacity_of(in_flight_bytes="1MiB")
+    capacity.enter(None, 700_000, preferred=False)
     with pytest.raises(Problem, match="held"):
-        admitting.enter(None, 100_000, preferred=False)
-    admitting.enter(None, 100_000, preferred=True)
-    admitting.hold(200_000)
+        capacity.enter(None, 100_000, preferred=False)
+    capacity.enter(None, 100_000, preferred=True)
+    capacity.hold(200_000)
     with pytest.raises(Problem, match="held"):
-        admitting.hold(100_000)
+        capacity.hold(100_000)
     for nbytes in (700_000, 300_000):
-        admitting.leave(None, nbytes)
-    assert (admitting.requests, admitting.bytes) == (0, 0)
-    admitting.enter(None, 2_000_000, preferred=False)  # alone it has all the room that there is
+        capacity.leave(None, nbytes)
+    assert (capacity.requests, capacity.bytes) == (0, 0)
+    capacity.enter(None, 2_000_000, preferred=False)  # alone it has all the room that there is

@@ -12,9 +12,9 @@ import pytest
 import structlog
 
 from nonzero import SettingsError
+from nonzero_service.api.table import TABLE
 from nonzero_service.app import create_app
-from nonzero_service.front.access import need_of
-from nonzero_service.front.tokens import Tokens
+from nonzero_service.http.tokens import Tokens
 from nonzero_service.settings import Settings
 from service.safety.raw import TOKENS
 
@@ -59,7 +59,9 @@ def test_every_route_has_a_scope_that_somebody_chose(tmp_path: Path) -> None:
     described = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
     assert described == {route for route in NEEDS if "docs" not in route and "openapi" not in route}
     for route, scope in NEEDS.items():
-        assert need_of(*route.split(" ")).scope == scope, route
+        target, _ = TABLE.find(*route.split(" "))
+        assert target.route is not None, route
+        assert target.need.scope == scope, route
 
 
 @pytest.mark.parametrize("scope", ["", "wrong", *TOKENS])
@@ -101,7 +103,7 @@ def written(path: Path, text: str, mode: int = 0o600) -> Path:
 
 
 def test_tokens_follow_one_another_without_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nonzero_service.front.tokens.LOOK_SECONDS", 0)
+    monkeypatch.setattr("nonzero_service.http.tokens.LOOK_SECONDS", 0)
     file = written(tmp_path / "tokens", f"predict {'a' * 16}\n")
     tokens = Tokens(file)
     assert tokens.find(b"Bearer " + b"a" * 16) is not None
@@ -135,7 +137,7 @@ def test_a_file_without_the_scope_impress_is_warned_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scopes: list[str], said: bool
 ) -> None:
     """At the start, and when the file changes: clients of before must not lose their labels in silence."""
-    monkeypatch.setattr("nonzero_service.front.tokens.LOOK_SECONDS", 0)
+    monkeypatch.setattr("nonzero_service.http.tokens.LOOK_SECONDS", 0)
     lines = "".join(f"{scope} {n:016d}\n" for n, scope in enumerate(scopes))
     with structlog.testing.capture_logs() as log:
         Tokens(written(tmp_path / "tokens", lines))

@@ -18,21 +18,23 @@ import httpx
 from service.conftest import SERVE, ServiceProcess
 from service.workers.processes import until, workers
 
-__all__ = ["EVENTS", "STAGES", "WORDS", "Staged"]
+__all__ = ["EVENTS", "REQUESTS", "STAGES", "WORDS", "Staged"]
 
 STAGES: Final = ("importing", "ordered", "warming", "mapping", "listening", "serving")
 EVENTS: Final = ("killed", "stopped", "failed")
-WORDS: Final = ("garbled", "oversized", "bare")
+WORDS: Final = ("garbled", "truncated", "oversized", "bare", "miscounted")
 """What a worker that serves may say that cannot be understood."""
+REQUESTS: Final = ("unreadable", "torn", "headless")
+"""What a worker that serves may send over a connection of requests: it ends that connection alone."""
 
 STATE: Final = re.compile(r'^nonzero_workers\{state="(\w+)"\} (\S+)$', re.MULTILINE)
 
 QUICK: Final = """
 import os
-from nonzero_service.workers import child, crew
+from nonzero_service.workers import worker_process, pool
 ticks = int(os.environ["TICKS"])
-child.TICK_SECONDS, child.SILENT_TICKS, child.START_TICKS = 0.1, ticks, 5 * ticks
-crew.FIRST_RESPITE, crew.LONGEST_RESPITE = 0.05, 0.5
+worker_process.TICK_SECONDS, worker_process.SILENT_TICKS, worker_process.START_TICKS = 0.1, ticks, 5 * ticks
+pool.FIRST_RESPITE, pool.LONGEST_RESPITE = 0.05, 0.5
 """
 
 WORKER: Final = """
@@ -40,7 +42,7 @@ import os, signal, socket, sys
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 
-if "nonzero_service.workers" in sys.orig_argv:
+if "nonzero_service.predictor" in sys.orig_argv:
     stage = event = None
     for path in sorted(Path(os.environ["WHAT_HAPPENS"]).iterdir()):
         try:
@@ -60,27 +62,47 @@ if "nonzero_service.workers" in sys.orig_argv:
                 raise OSError("this was to happen")
             case "garbled":
                 say(bytes([0xC1]))  # which begins nothing in MessagePack
+            case "truncated":
+                say(msgspec.msgpack.encode(Pong(1, b"some"))[:-2])
+            case "miscounted":
+                say(msgspec.msgpack.encode(Pong(0, bytes([0xC1]))))
             case "oversized":
                 say(bytes(1 << 17))
             case "bare":
-                say(msgspec.msgpack.encode(Connect(False)))
+                say(msgspec.msgpack.encode(Connect()))
 
-    def say(message):
+            case "unreadable":
+                request(bytes([0, 0, 0, 1, 0xC1]))
+            case "torn":
+                request(bytes([0, 0, 0, 9, 0xC1])).close()
+            case "headless":
+                part = msgspec.msgpack.encode(BodyPart(memoryview(b"x"), False))
+                request(len(part).to_bytes(4) + part)
+
+    def say(message, *descriptors):
         with socket.socket(fileno=os.dup(0)) as channel:
-            channel.setblocking(True)
-            channel.send(message)
+            socket.send_fds(channel, [message], descriptors)
+
+    def request(sent):
+        global event, kept
+        event = None  # once
+        kept, theirs = socket.socketpair()
+        say(msgspec.msgpack.encode(Connect()), theirs.fileno())
+        theirs.close()
+        kept.sendall(sent)
+        return kept
 
     if stage == "importing":
         class AtImport(MetaPathFinder):
             def find_spec(self, name, *_):
-                if name == "nonzero_service.workers.worker":
+                if name == "nonzero_service.predictor.server":
                     happen()
 
         sys.meta_path.insert(0, AtImport())
     else:
         import msgspec
-        from nonzero_service.workers import worker
-        from nonzero_service.workers.messages import Connect
+        from nonzero_service.predictor import server as worker
+        from nonzero_service.workers.messages import BodyPart, Connect, Pong
 
         worker.TICK_SECONDS, worker.SILENT_TICKS = 0.1, int(os.environ["TICKS"])
 

@@ -120,7 +120,7 @@ def test_what_the_other_end_does_not_read_waits_and_comes_in_order() -> None:
 def test_what_there_is_no_descriptor_for_is_passed_over() -> None:
     async def check(end: End) -> None:
         reading, writing = os.pipe()
-        socket.send_fds(end.other, [encoded(Connect(False))], [writing])
+        socket.send_fds(end.other, [encoded(Connect())], [writing])
         os.close(writing)
         end.other.send(encoded(Ready()))
         most = resource.getrlimit(resource.RLIMIT_NOFILE)

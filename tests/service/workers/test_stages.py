@@ -18,7 +18,7 @@ import pytest
 from service.conftest import ServiceProcess
 from service.test_workers import value
 from service.workers.processes import EXAMPLE, PREDICT, UPDATE, has_ended, until, until_replaced, workers
-from service.workers.staged import EVENTS, STAGES, WORDS, Staged
+from service.workers.staged import EVENTS, REQUESTS, STAGES, WORDS, Staged
 
 Start = Callable[..., Staged]
 
@@ -75,6 +75,27 @@ def test_whatever_happens_to_a_worker_another_takes_its_place(staged: Start) -> 
     assert counted.pop("a worker cannot be understood; it is ended") == len(WORDS)
     assert counted.pop("a model cannot be mapped; the writer predicts with it") == 1
     assert not [line for line in service.log if line.get("worker") is None and line["event"] in counted]
+    assert service.stop() == 0
+
+
+def test_a_request_that_cannot_be_understood_ends_its_connection_alone(staged: Start) -> None:
+    service = staged(*(("serving", request) for request in REQUESTS), workers=len(REQUESTS) + 1)
+    service.until_ready()
+    pids = service.until_all_ready()
+    unknown = "a worker's request cannot be understood"
+    until(lambda: service.events("error").count(unknown) == len(REQUESTS) - 1)  # one is only torn off
+    reasons = [line["reason"] for line in service.log if line.get("event") == unknown]
+    assert sorted(reasons) == [
+        "a message of 1 bytes cannot be understood",
+        "a part of a body came without a request",
+    ]
+    before = descriptors(service)
+    predicts(service)
+    with service.client() as client:
+        assert client.post(UPDATE, json=EXAMPLE | {"label": 1}).status_code == 200
+    assert sorted(service.until_all_ready()) == sorted(pids)
+    assert set(service.events("error", "critical")) == {unknown}
+    until(lambda: descriptors(service) <= before + len(REQUESTS))  # what is forwarded has connections
     assert service.stop() == 0
 
 

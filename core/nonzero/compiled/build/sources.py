@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 __all__ = ["Definition", "Sources", "digest"]
 
-DECORATORS: Final = "nonzero.compiled"
+DECORATORS: Final = frozenset(["nonzero.compiled", "nonzero.compiled.declaring", "nonzero.compiled.types"])
 """What kernels take from there makes no machine code, but for signatures, which are looked at themselves."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -120,7 +120,7 @@ class Sources:
     def _where(self, at: Definition) -> Definition | None:
         """Follow a name to the module that defines it; None where that is not one of ours, or a builtin."""
         while True:
-            if at.module.startswith(DECORATORS) or not self._has(at.module):
+            if at.module in DECORATORS or not self._has(at.module):
                 return None
             module = self._modules[at.module]
             if not at.name or module.defining(at.name):

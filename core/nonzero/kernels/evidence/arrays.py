@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.compiled import inlined, types
-from nonzero.rules.optimizers import AdaGrad, Rule
+from nonzero.kernels.rules.optimizers import AdaGrad, Rule
 
 __all__ = [
     "EVIDENCE",
@@ -106,25 +106,6 @@ class Evidence(NamedTuple):
     partial: NDArray[np.float64]
 
 
-EVIDENCE = types.NamedTuple(
-    (
-        types.int64[::1],
-        types.float64[::1],
-        types.float64[::1],
-        types.float64[::1],
-        types.float64[::1],
-        types.float32[::1],
-        types.float64[:, ::1],
-        types.float64[:, ::1],
-        types.int16[::1],
-        types.uint16[::1],
-        types.float64[:, ::1],
-        types.float64[:, ::1],
-    ),
-    Evidence,
-)
-
-
 def without_clock(evidence: Evidence) -> dict[str, NDArray[Any]]:
     """Return the arrays by name without the clock's readings: one stream gives the same at any time."""
     untimed = [column for column in range(evidence.fields.shape[1]) if column not in (FIRST_TIME, LAST_TIME)]
@@ -154,6 +135,9 @@ def new_evidence(lanes: int, comparing: bool) -> Evidence:
         np.zeros((MAX_FIELDS, FIELD_SUMS)),
         np.zeros((MAX_FIELDS, PARTS)),
     )
+
+
+EVIDENCE: Final = types.like(new_evidence(8, comparing=False))
 
 
 def forget(evidence: Evidence) -> None:

@@ -10,11 +10,13 @@ from typing import Final
 
 import numpy as np
 
+from nonzero.arithmetic.elementary import softplus
 from nonzero.arithmetic.intrinsics import lane, load
-from nonzero.arithmetic.lanes import softplus
 from nonzero.compiled import inlined
 from nonzero.kernels.evidence import arrays as ev
-from nonzero.rules.rows import slot, value
+from nonzero.kernels.progress import LEARNED
+from nonzero.kernels.rows import slot, value
+from nonzero.kernels.rules.interface import residual
 
 __all__ = ["SAMPLE_SHIFT", "drawn", "observe_fields"]
 
@@ -57,23 +59,24 @@ def place_of(evidence, name, number, clock):
 
 
 @inlined
-def rate_in(table, rates, i, k):
+def rate_in(state, i, k):
     """The effective learning rate of lane k at row i: eta / sqrt(G + epsilon)."""
+    table, hyperparameters = state.table, state.hyperparameters
     n = np.uintp(table.rows.shape[1] // 2)
-    return rates.rows[0, k] / np.sqrt(table.rows[i, n + k] + rates.rows[0, n + k])
+    return hyperparameters.rows[0, k] / np.sqrt(table.rows[i, n + k] + hyperparameters.rows[0, n + k])
 
 
 @inlined
-def add_part(evidence, place, table, rates, i, x, residual, old, live, measuring):
+def add_part(state, place, i, x, gradient, old, live, measuring):
     """Add a nonzero to its field's part of the margin in two lanes, and to what their rates are there."""
-    part = evidence.partial[place]
+    part, table = state.evidence.partial[place], state.table
     part[0] += np.float64(table.rows[i, old] * x)
     part[1] += np.float64(table.rows[i, live] * x)
     part[2] += 1.0
     if measuring:
-        part[3] += np.float64(rate_in(table, rates, i, old))
-        part[4] += np.float64(rate_in(table, rates, i, live))
-        g2 = (residual * x) * (residual * x)
+        part[3] += np.float64(rate_in(state, i, old))
+        part[4] += np.float64(rate_in(state, i, live))
+        g2 = (gradient * x) * (gradient * x)
         accumulator = table.rows[i, np.uintp(table.rows.shape[1] // 2) + old]
         if g2 > ZERO and accumulator + g2 == accumulator:
             part[5] += 1.0
@@ -104,34 +107,33 @@ def count_field(part, sums, gained, residual, curvature, measuring, number, cloc
 
 
 @inlined
-def observe_fields(
-    evidence, groups, shares, rates, table, rows, fields, field_mask,
-    r, m, p, complement, label, s, number, clock,
-):  # fmt: skip
+def observe_fields(rows, state, call, example):
     """Write down of each field of an example what the live lane would have made of it."""
-    old, live = np.uintp(leading(groups, ev.AGED, shares)), np.uintp(leading(groups, ev.CHALLENGERS, shares))
+    evidence, shares, r = state.evidence, load(state.shares, 0, 0), example.row
+    number = state.progress.counts[LEARNED]
+    old = np.uintp(leading(state.groups, ev.AGED, shares))
+    live = np.uintp(leading(state.groups, ev.CHALLENGERS, shares))
     lo, hi = rows.indptr[r], rows.indptr[r + 1]
     measuring = drawn(number, MEASURED_SHIFT)
-    residual = -lane(complement, old) if label > ZERO else lane(p, old)
+    gradient = lane(residual(example), old)
     for j in range(lo, hi):
-        place = place_of(evidence, fields[np.uintp(j & field_mask)], number, clock)
+        place = place_of(evidence, rows.fields[np.uintp(j & rows.field_mask)], number, call.clock)
         if place >= 0:
-            i = np.uintp(slot(rows, j))
-            add_part(
-                evidence, np.uintp(place), table, rates, i, value(rows, j), residual, old, live, measuring
-            )
-    sign, margin = -ONE if label > ZERO else ONE, lane(m, old)
+            i = np.uintp(slot(rows, state.table, j))
+            add_part(state, np.uintp(place), i, value(rows, j), gradient, old, live, measuring)
+    sign, margin = -ONE if example.label > ZERO else ONE, lane(example.margin, old)
     loss = np.float64(softplus(sign * margin))
-    curvature = np.float64(lane(p, old)) * np.float64(lane(complement, old))
+    curvature = np.float64(lane(example.click, old)) * np.float64(lane(example.none, old))
     for j in range(lo, hi):
-        place = np.intp(evidence.places[fields[np.uintp(j & field_mask)]])
+        place = np.intp(evidence.places[rows.fields[np.uintp(j & rows.field_mask)]])
         if place >= 0 and evidence.partial[np.uintp(place), 2] > 0.0:
             part, sums = evidence.partial[np.uintp(place)], evidence.fields[np.uintp(place)]
             move = part[1] - part[0]
             if abs(move) < 0.5:
                 # The loss to the second order; the third is below move^3 / 60.
-                gained = -move * (np.float64(residual) + 0.5 * move * curvature)
+                gained = -move * (np.float64(gradient) + 0.5 * move * curvature)
             else:
                 moved = min(max(np.float64(margin) + move, -50.0), 50.0)
                 gained = loss - np.float64(softplus(sign * np.float32(moved)))
-            count_field(part, sums, gained * np.float64(s), residual, curvature, measuring, number, clock)
+            gained *= np.float64(example.weight)
+            count_field(part, sums, gained, gradient, curvature, measuring, number, call.clock)

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from nonzero.arithmetic.lanes import exp, log
+from nonzero.arithmetic.elementary import exp, log
 from nonzero.compiled import inlined, outlined
 from nonzero.kernels.evidence import arrays as ev
 from nonzero.kernels.evidence.restarts import watch
-from nonzero.kernels.progress import LARGEST_WEIGHT, LEARNED, POSITIVE, PREDICTED
+from nonzero.kernels.progress import LARGEST_WEIGHT, POSITIVE, PREDICTED
 from nonzero.kernels.progress import LOSS as LOSS_SUM
 
-__all__ = ["put_away"]
+__all__ = ["record_piece"]
 
 ZERO = np.float32(0.0)
 
@@ -46,8 +46,9 @@ def group_loss(groups, group, evidence, lane_losses, largest):
 
 
 @outlined
-def put_away(evidence, groups, shares, table, progress):
+def record_piece(state):
     """Write down a piece that is full, and follow whether the challengers are ahead."""
+    evidence, groups, progress = state.evidence, state.groups, state.progress
     piece, sums, lane_losses = evidence.piece, progress.sums, progress.lane_losses
     largest = sums[LARGEST_WEIGHT]
     aged = group_loss(groups, ev.AGED, evidence, lane_losses, largest)
@@ -68,9 +69,9 @@ def put_away(evidence, groups, shares, table, progress):
         evidence.before[k] = sums[k]
     for k in range(lane_losses.size):
         evidence.lane_losses[k] = lane_losses[k]
-        evidence.shares[k] = shares.rows[0, k]
+        evidence.shares[k] = state.shares.rows[0, k]
     add_to_blocks(evidence)
-    watch(evidence, groups, table, lane_losses, (ordinary - challengers) / largest, progress.counts[LEARNED])
+    watch(state, (ordinary - challengers) / largest)
 
 
 @inlined

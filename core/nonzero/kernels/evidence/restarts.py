@@ -21,10 +21,12 @@ from typing import Final
 
 import numpy as np
 
+from nonzero.arithmetic.elementary import log
 from nonzero.arithmetic.intrinsics import like, load, store, total
-from nonzero.arithmetic.lanes import log
 from nonzero.compiled import inlined, outlined
 from nonzero.kernels.evidence import arrays as ev
+from nonzero.kernels.progress import LEARNED
+from nonzero.kernels.rows import intercept_row
 
 __all__ = ["watch"]
 
@@ -36,13 +38,14 @@ ZERO = np.float32(0.0)
 
 
 @inlined
-def watch(evidence, groups, table, lane_losses, lead, learned):
+def watch(state, lead):
     """Follow how far the challengers are ahead; where that proves a change, start the ordinary lanes anew."""
-    counters, running = evidence.counters, evidence.running
+    counters, running = state.evidence.counters, state.evidence.running
+    learned = state.progress.counts[LEARNED]
     if counters[ev.ARMED]:
         running[ev.AHEAD] = max(running[ev.AHEAD] + lead, 0.0)
         if running[ev.AHEAD] > np.float64(log(np.float32(8 * (learned + 1)))):
-            begin_anew(evidence, groups, table, lane_losses, learned)
+            begin_anew(state)
     else:
         running[ev.BEHIND] = max(running[ev.BEHIND] - lead, 0.0)
         age = learned - counters[ev.LAST_RESTART]
@@ -65,16 +68,17 @@ def second_best(groups, lane_losses):
 
 
 @outlined
-def begin_anew(evidence, groups, table, lane_losses, learned):
+def begin_anew(state):
     """Start every ordinary lane anew but the witness; the intercept's weight stays."""
-    counters, running = evidence.counters, evidence.running
+    counters, running = state.evidence.counters, state.evidence.running
+    groups, table, lane_losses = state.groups, state.table, state.progress.lane_losses
     if counters[ev.RESTARTS] == 0:
         witness = second_best(groups, lane_losses)
         for k in range(lane_losses.size):
             groups.rows[1, k] = ONE if k == witness else ZERO
     one = like(load(groups, 0, 0), ONE)
     kept = one - (load(groups, ev.ORDINARY[0], ev.ORDINARY[1]) - load(groups, ev.AGED[0], ev.AGED[1]))
-    last = table.rows.shape[0] - 1
+    last = intercept_row(table)
     for i in range(last):
         accumulators = load(table, i, 1)
         if total(accumulators) > ZERO:  # a row that was never touched stays the system's to give
@@ -82,7 +86,7 @@ def begin_anew(evidence, groups, table, lane_losses, learned):
             store(table, i, 1, accumulators * kept)
     store(table, last, 1, load(table, last, 1) * kept)
     counters[ev.RESTARTS] += 1
-    counters[ev.LAST_RESTART] = learned
+    counters[ev.LAST_RESTART] = state.progress.counts[LEARNED]
     counters[ev.ARMED] = 0
     running[ev.AHEAD] = 0.0
     running[ev.BEHIND] = 0.0

@@ -1,0 +1,110 @@
+# mypy: disable-error-code="no-untyped-def,no-untyped-call"
+"""The compiled kernels that learn and predict, and which of them serve a model.
+
+A new rule needs an entry of its own here only if a model of it alone shall be as fast as it can be; in
+:mod:`nonzero.kernels.rules.mixed` it serves eight lanes. A new way to mix is another
+:class:`~nonzero.kernels.pending.Mixer`, whose kernels stand beside these: :func:`kernels_for` chooses by the
+version of a model's settings, and stored models go on by the kernels of theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from nonzero.compiled import kernel, types
+from nonzero.kernels.learning import EIGHT_LANES, ONE_LANE, Learner, learn, predict
+from nonzero.kernels.pending import VOVK
+from nonzero.kernels.rules.adagrad import ADAGRAD
+from nonzero.kernels.rules.leader import LEADER
+from nonzero.kernels.rules.mixed import MIXED
+from nonzero.kernels.rules.optimizers import Rule
+from nonzero.kernels.tuples import BATCH_ROWS, FLOATS, LEARN_CALL, LEARN_STATE, PREDICT_STATE
+
+__all__ = ["Kernels", "kernels_for"]
+
+LEARN = {n: types.void(BATCH_ROWS, state, LEARN_CALL) for n, state in LEARN_STATE.items()}
+PREDICT = {n: types.void(BATCH_ROWS, state, FLOATS) for n, state in PREDICT_STATE.items()}
+
+ONE_ADAGRAD: Final = Learner(ADAGRAD, ONE_LANE, VOVK)
+EIGHT_ADAGRAD: Final = Learner(ADAGRAD, EIGHT_LANES, VOVK)
+ONE_LEADER: Final = Learner(LEADER, ONE_LANE, VOVK)
+EIGHT_MIXED: Final = Learner(MIXED, EIGHT_LANES, VOVK)
+
+
+@kernel(LEARN[1])
+def learn_one_adagrad(rows, state, call):
+    """Learn with one lane of AdaGrad."""
+    learn(ONE_ADAGRAD, rows, state, call)
+
+
+@kernel(LEARN[8])
+def learn_eight_adagrad(rows, state, call):
+    """Learn with eight lanes of AdaGrad."""
+    learn(EIGHT_ADAGRAD, rows, state, call)
+
+
+@kernel(PREDICT[1])
+def predict_one_adagrad(rows, state, out):
+    """Predict with one lane of AdaGrad."""
+    predict(ONE_ADAGRAD, rows, state, out)
+
+
+@kernel(PREDICT[8])
+def predict_eight_adagrad(rows, state, out):
+    """Predict with eight lanes of AdaGrad."""
+    predict(EIGHT_ADAGRAD, rows, state, out)
+
+
+@kernel(LEARN[1])
+def learn_one_leader(rows, state, call):
+    """Learn with one lane of FTRL or dual averaging."""
+    learn(ONE_LEADER, rows, state, call)
+
+
+@kernel(LEARN[8])
+def learn_eight_mixed(rows, state, call):
+    """Learn with eight lanes of any rules."""
+    learn(EIGHT_MIXED, rows, state, call)
+
+
+@kernel(PREDICT[1])
+def predict_one_leader(rows, state, out):
+    """Predict with one lane of FTRL or dual averaging."""
+    predict(ONE_LEADER, rows, state, out)
+
+
+@kernel(PREDICT[8])
+def predict_eight_mixed(rows, state, out):
+    """Predict with eight lanes of any rules."""
+    predict(EIGHT_MIXED, rows, state, out)
+
+
+class Kernels(NamedTuple):
+    """The kernel that learns, and the one that predicts."""
+
+    learn: Callable[..., None]
+    predict: Callable[..., None]
+
+
+_KERNELS: Final = {
+    ("adagrad", 1): Kernels(learn_one_adagrad, predict_one_adagrad),
+    ("adagrad", 8): Kernels(learn_eight_adagrad, predict_eight_adagrad),
+    ("leader", 1): Kernels(learn_one_leader, predict_one_leader),
+    ("leader", 8): Kernels(learn_eight_mixed, predict_eight_mixed),
+    ("mixed", 8): Kernels(learn_eight_mixed, predict_eight_mixed),
+}
+
+
+def kernels_for(lanes: Sequence[Rule], version: int) -> Kernels:  # noqa: ARG001 - all versions have the same
+    """Return the kernels of a model.
+
+    Parameters
+    ----------
+    lanes
+        Its rules: one, or eight.
+    version
+        That of its settings.
+    """
+    families = {lane.family for lane in lanes}
+    return _KERNELS[families.pop() if len(families) == 1 else "mixed", len(lanes)]

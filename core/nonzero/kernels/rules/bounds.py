@@ -1,0 +1,28 @@
+# mypy: disable-error-code="no-untyped-def,no-untyped-call"
+"""The bounds that keep the fold total: whatever is learned, what is stored is finite."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nonzero.arithmetic.intrinsics import like, maximum, minimum
+from nonzero.compiled import inlined
+
+__all__ = ["MAX_ACCUMULATOR", "MAX_MARGIN", "MAX_SUM", "MAX_WEIGHT", "bounded", "clamped"]
+
+MAX_ACCUMULATOR = np.float32(1e30)
+MAX_MARGIN = np.float32(50.0)
+MAX_SUM = np.float32(1e30)
+MAX_WEIGHT = np.float32(1e6)
+
+
+@inlined
+def clamped(x, limit):
+    """A number, or lanes, kept within +-limit."""
+    return minimum(maximum(x, like(x, -limit)), like(x, limit))
+
+
+@inlined
+def bounded(weights):
+    """Weights kept within +-1e6."""
+    return clamped(weights, MAX_WEIGHT)

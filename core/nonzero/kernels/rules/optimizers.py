@@ -1,0 +1,270 @@
+"""The update rules and their hyperparameters as a user names them: what one lane is.
+
+Each has, beside the hyperparameters and their ranges,
+
+- ``family``: the compiled rule that it runs by;
+- ``places``: where kernels find the hyperparameters;
+- ``largest``: the bound of the first number that is kept of a coordinate;
+- ``weights`` and ``rates``: what the two numbers stand for, outside of kernels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nonzero.errors import SettingsError
+from nonzero.kernels.rules.bounds import MAX_SUM, MAX_WEIGHT
+
+__all__ = ["FTRL", "RULES", "AdaGrad", "DualAveraging", "Rule", "hyperparameters_of"]
+
+Floats: TypeAlias = NDArray[np.float32]
+Ranges: TypeAlias = Mapping[str, tuple[float, float]]
+"""Of each hyperparameter: the least and the largest."""
+Place: TypeAlias = tuple[int, int]
+"""Where a number of each lane stands in the array of hyperparameters: a row, and its left or right half."""
+Places: TypeAlias = Mapping[str | None, Place]
+"""Where kernels find each hyperparameter, and under None, a 1 for a lane of the rule."""
+
+# A lane fills in the places of its own rule; the others are 0 there, and DECAY is 1.
+RATE, DAMPING = (0, 0), (0, 1)  # the learning rate or alpha; epsilon or beta; the diagnosis reads them too
+DECAY, ADAGRAD = (1, 0), (1, 1)
+L1, L2 = (2, 0), (2, 1)
+PROXIMAL, AVERAGED = (3, 0), (3, 1)  # FTRL; dual averaging
+PLACE_ROWS: Final = 4
+
+
+@dataclass(frozen=True)
+class AdaGrad:
+    r"""Diagonal AdaGrad on the coordinates that an example names; with a decay, RMSProp made sparse.
+
+    .. math::
+
+        G_i \leftarrow \gamma\, G_i + g_i^2 \qquad
+        w_i \leftarrow w_i - \eta\, g_i / \sqrt{G_i + \epsilon} \qquad
+        g_i = (p - y)\, x_i
+
+    with the epsilon inside the root. With :math:`\gamma = 1` the accumulator only grows and the rate falls
+    towards 0; with less it remembers about :math:`1 / (1 - \gamma)` touches of a coordinate, and the rate
+    stays alive. Coordinates that are not named do not decay: an update costs what its nonzeros cost.
+
+    An importance weight s other than 1 takes the step that infinitely many small steps of total weight s
+    would take at the rates :math:`\eta / \sqrt{G_i + \epsilon}`. The accumulator takes s as that many
+    touches, whole or not: :math:`G_i \leftarrow \gamma^s G_i + \frac{1 - \gamma^s}{1 - \gamma} g_i^2`,
+    which is :math:`G_i + s\, g_i^2` for :math:`\gamma = 1`.
+
+    Parameters
+    ----------
+    learning_rate
+        :math:`\eta`: the size of the first steps, in log-odds for a feature of value 1; above 0, up to 1,000.
+    epsilon
+        :math:`\epsilon`: what the accumulator starts from, in squared gradient. Large (1) damps the first
+        steps on binary features; small values of features ask for a small one. From 1e-12 to 1e6.
+    decay
+        :math:`\gamma`: what is left of the accumulator at each touch; from 0.5 to 1, where 1 forgets nothing.
+
+    Raises
+    ------
+    SettingsError
+        For a setting out of its range.
+
+    References
+    ----------
+    Duchi, Hazan, Singer, "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization", JMLR
+    12 (2011), section 1.1, diagonal matrices. Importance weights: Karampatziakis and Langford, "Online
+    Importance Weight Aware Updates", UAI 2011, section 4, the logistic loss. The decay: Tieleman and Hinton,
+    "RMSProp", Neural Networks for Machine Learning, lecture 6.5, 2012.
+    """
+
+    name: ClassVar[str] = "adagrad"
+    family: ClassVar[str] = "adagrad"
+    largest: ClassVar[np.float32] = MAX_WEIGHT
+    places: ClassVar[Places] = {"learning_rate": RATE, "epsilon": DAMPING, "decay": DECAY, None: ADAGRAD}
+    # Below 1e-12 an accumulator that is still 0 makes steps that float32 cannot hold.
+    ranges: ClassVar[Ranges] = {"learning_rate": (1e-9, 1e3), "epsilon": (1e-12, 1e6), "decay": (0.5, 1.0)}
+    learning_rate: float = 0.1
+    epsilon: float = 1.0
+    decay: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def weights(self, weights: Floats, accumulators: Floats, learned: int) -> Floats:  # noqa: ARG002
+        """Return the weights that a lane's two numbers stand for, after so many examples."""
+        return weights
+
+    def rates(self, accumulators: Floats) -> Floats:
+        """Return the effective learning rates: how far a gradient of 1 moves a weight."""
+        rates: Floats = np.float32(self.learning_rate) / np.sqrt(accumulators + np.float32(self.epsilon))
+        return rates
+
+
+@dataclass(frozen=True)
+class FTRL:
+    r"""FTRL-proximal, per coordinate, with L1 and L2: sparse weights, at little loss.
+
+    .. math::
+
+        w_i = \begin{cases} 0 & |z_i| \le \lambda_1 \\
+        -\dfrac{z_i - \operatorname{sgn}(z_i)\, \lambda_1}{(\beta + \sqrt{n_i}) / \alpha + \lambda_2}
+        \end{cases} \qquad
+        \begin{aligned} \sigma &= (\sqrt{n_i + g_i^2} - \sqrt{n_i}) / \alpha \\
+        z_i &\leftarrow z_i + g_i - \sigma w_i, \quad n_i \leftarrow n_i + g_i^2 \end{aligned}
+
+    A lane keeps z and n, and works the weight out when it is read: a coordinate whose gradients have not
+    outweighed :math:`\lambda_1` has the weight 0 exactly.
+
+    An importance weight s multiplies the gradient, :math:`g_i = s (p - y) x_i`, as it multiplies the loss
+    (McMahan et al. 2013, section 4.6). The new weight is monotone in s, and however large s is, the example
+    moves a weight by less than :math:`\alpha`, because :math:`\sqrt{n_i}` grows with it.
+
+    Parameters
+    ----------
+    alpha
+        :math:`\alpha`: the learning rate; from 1e-9 to 1,000.
+    beta
+        :math:`\beta`: what damps the first steps, from 1e-6 to 1e6; 1 is usual.
+    l1
+        :math:`\lambda_1`: the summed gradient below which a weight is 0; from 0 to 1e6.
+    l2
+        :math:`\lambda_2`: what pulls weights to 0; from 0 to 1e6.
+
+    Raises
+    ------
+    SettingsError
+        For a setting out of its range.
+
+    References
+    ----------
+    McMahan et al., "Ad Click Prediction: a View from the Trenches", KDD 2013, Algorithm 1.
+    """
+
+    name: ClassVar[str] = "ftrl"
+    family: ClassVar[str] = "leader"
+    largest: ClassVar[np.float32] = MAX_SUM
+    places: ClassVar[Places] = {"alpha": RATE, "beta": DAMPING, "l1": L1, "l2": L2, None: PROXIMAL}
+    ranges: ClassVar[Ranges] = {"alpha": (1e-9, 1e3), "beta": (1e-6, 1e6), "l1": (0.0, 1e6), "l2": (0.0, 1e6)}
+    alpha: float = 0.1
+    beta: float = 1.0
+    l1: float = 1.0
+    l2: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def weights(self, sums: Floats, squares: Floats, learned: int) -> Floats:  # noqa: ARG002
+        """Return the weights that z and n stand for."""
+        return _leader(sums, self.rates(squares), self.l1)
+
+    def rates(self, squares: Floats) -> Floats:
+        """Return the effective learning rates: how far a gradient of 1 moves a weight."""
+        divisor = (np.float32(self.beta) + np.sqrt(squares)) / np.float32(self.alpha) + np.float32(self.l2)
+        rates: Floats = np.float32(1) / divisor
+        return rates
+
+
+@dataclass(frozen=True)
+class DualAveraging:
+    r"""AdaGrad in its dual-averaging form, with L1.
+
+    .. math::
+
+        w_i = -\operatorname{sgn}(u_i)\, \frac{\eta}{\delta + \sqrt{G_i}}\, [\,|u_i| - \lambda t\,]_+
+        \qquad u_i \leftarrow u_i + g_i, \quad G_i \leftarrow G_i + g_i^2
+
+    after t examples, of the whole model: with the mean gradient :math:`\bar u_i = u_i / t` it is
+    :math:`-\operatorname{sgn}(\bar u_i)\, \eta t\, [\,|\bar u_i| - \lambda\,]_+ / (\delta + \sqrt{G_i})`. A
+    lane keeps u and G and works the weight out when it is read; t is the model's. A coordinate whose mean
+    gradient, over all examples, is within :math:`\lambda` has the weight 0 exactly: what is not seen any more
+    is forgotten.
+
+    An importance weight s multiplies the gradient, as it multiplies the loss (McMahan et al. 2013, section
+    4.6); the example counts once in t. However large s is, its gradient adds less than :math:`\eta` to a
+    weight. But an example may also move a weight towards 0 whatever its label, because a larger G shrinks all
+    of the sum, as it does with s = 1: the weight need not be monotone in s.
+
+    Parameters
+    ----------
+    learning_rate
+        :math:`\eta`: from 1e-9 to 1,000.
+    l1
+        :math:`\lambda`: the mean gradient below which a weight is 0, from 0 to 1e6. Small: a feature that one
+        example in 1,000 names has a mean gradient of at most 0.001.
+    epsilon
+        :math:`\delta`: what damps the first steps; from 1e-6 to 1e6.
+
+    Raises
+    ------
+    SettingsError
+        For a setting out of its range.
+
+    References
+    ----------
+    Duchi, Hazan, Singer, "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization", JMLR
+    12 (2011), the regularized dual averaging update (equation 3) with diagonal matrices and L1 (section 5.1).
+    """
+
+    name: ClassVar[str] = "dual_averaging"
+    family: ClassVar[str] = "leader"
+    largest: ClassVar[np.float32] = MAX_SUM
+    places: ClassVar[Places] = {"learning_rate": RATE, "epsilon": DAMPING, "l1": L1, None: AVERAGED}
+    ranges: ClassVar[Ranges] = {"learning_rate": (1e-9, 1e3), "l1": (0.0, 1e6), "epsilon": (1e-6, 1e6)}
+    learning_rate: float = 0.1
+    l1: float = 1e-6
+    epsilon: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def weights(self, sums: Floats, squares: Floats, learned: int) -> Floats:
+        """Return the weights that u and G stand for after so many examples."""
+        return _leader(sums, self.rates(squares), np.float32(self.l1) * np.float32(learned))
+
+    def rates(self, squares: Floats) -> Floats:
+        """Return the effective learning rates: how far a gradient of 1 moves a weight, to the first order."""
+        rates: Floats = np.float32(self.learning_rate) / (np.float32(self.epsilon) + np.sqrt(squares))
+        return rates
+
+
+Rule: TypeAlias = AdaGrad | FTRL | DualAveraging
+"""What one lane is."""
+
+RULES: Final[Mapping[str, type[Rule]]] = {rule.name: rule for rule in (AdaGrad, FTRL, DualAveraging)}
+"""The update rules by name."""
+
+
+def _check(rule: Rule) -> None:
+    """Refuse a hyperparameter out of its range."""
+    for name, (low, high) in rule.ranges.items():
+        value = getattr(rule, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise SettingsError(f"{name} is {value!r}; it must be a finite number")
+        if not low <= value <= high:
+            raise SettingsError(f"{name} is {value!r}; it must be from {low:g} to {high:g}")
+
+
+def _leader(sums: Floats, rates: Floats, threshold: float | np.float32) -> Floats:
+    excess = np.maximum(np.abs(sums) - np.float32(threshold), np.float32(0))
+    weights: Floats = np.clip(-np.sign(sums) * excess * rates, np.float32(-1e6), np.float32(1e6))
+    return weights
+
+
+def hyperparameters_of(lanes: Sequence[Rule]) -> Floats:
+    """Return the hyperparameters as kernels take them.
+
+    Returns
+    -------
+    float32[4, 2 * lanes]
+        At each place the numbers of the lanes.
+    """
+    array = np.zeros((PLACE_ROWS, 2, len(lanes)), np.float32)
+    array[DECAY] = 1  # where rules are mixed each is worked out for all lanes: AdaGrad's numbers stay finite
+    for k, lane in enumerate(lanes):
+        for name, place in lane.places.items():
+            array[*place, k] = getattr(lane, name) if name else 1
+    return array.reshape(PLACE_ROWS, -1)

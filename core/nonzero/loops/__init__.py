@@ -1,1 +1,0 @@
-"""The loops over examples: predicting and learning, compiled for each rule; lanes mixed; sums settled."""

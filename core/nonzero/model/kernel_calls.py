@@ -1,0 +1,54 @@
+"""A model's kernels, called with its state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nonzero.batches.batch import Batch
+from nonzero.kernels.entry_points import kernels_for
+from nonzero.kernels.pending import MAX_PENDING, PENDING_ROWS
+from nonzero.kernels.rules.optimizers import Rule, hyperparameters_of
+from nonzero.kernels.tuples import LearnState, PredictState, as_lanes
+from nonzero.model.batch_rows import RowsTuple
+from nonzero.model.learned_state import LearnedState
+from nonzero.persistence.pages import allocate, in_pages
+
+__all__ = ["KernelCalls"]
+
+
+class KernelCalls:
+    """The kernels for a model's lanes, and the tuples that they are handed of its state.
+
+    Parameters
+    ----------
+    lanes
+        The model's rules.
+    version
+        That of its settings.
+    state
+        What it has learned. Where that moves to other arrays, it needs another object of this class.
+    """
+
+    def __init__(self, lanes: Sequence[Rule], version: int, state: LearnedState) -> None:
+        kernels = kernels_for(lanes, version)
+        table, shares = as_lanes(state.table.memory), as_lanes(state.shares)
+        hyperparameters = as_lanes(in_pages(hyperparameters_of(lanes)))
+        # As rows of one lane or of eight, whose halves are as many pending examples.
+        pending = type(table)(allocate(PENDING_ROWS, MAX_PENDING * len(lanes)))
+        self._learn, self._predict = kernels.learn, kernels.predict
+        self._predict_state = PredictState(table, hyperparameters, shares, state.progress.counts)
+        self._learn_state = LearnState(
+            table, hyperparameters, shares, as_lanes(state.groups), state.progress, state.evidence, pending
+        )
+
+    def learn(self, rows: RowsTuple, batch: Batch, time_ms: int | None, out: NDArray[np.float32]) -> None:
+        """Learn from a batch, whose nonzeros are these, and write what was predicted just before."""
+        clock = -1 if time_ms is None else time_ms
+        self._learn(rows, self._learn_state, (batch.labels, batch.weights, clock, out))
+
+    def predict(self, rows: RowsTuple, out: NDArray[np.float32]) -> None:
+        """Write the probability of a click for each example."""
+        self._predict(rows, self._predict_state, out)

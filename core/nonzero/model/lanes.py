@@ -1,0 +1,119 @@
+"""The lanes of a model: the default ones, and how lanes are written in JSON and in text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from typing import Any, Final
+
+from nonzero.errors import SettingsError
+from nonzero.kernels.rules.optimizers import RULES, AdaGrad, Rule
+
+__all__ = [
+    "DEFAULT_LANES",
+    "lanes_from_settings",
+    "lanes_from_text",
+    "lanes_of",
+    "lanes_to_settings",
+    "lanes_to_text",
+]
+
+DEFAULT_LANES: Final[tuple[AdaGrad, ...]] = (
+    AdaGrad(0.1, 1.0),
+    AdaGrad(0.3, 1.0),
+    AdaGrad(0.15, 1e-5),
+    AdaGrad(0.15, 0.1),
+    AdaGrad(0.6, 0.1),
+    AdaGrad(1.0, 100.0),
+    AdaGrad(0.3, 10.0, 0.9995),
+    AdaGrad(0.1, 1.0, 0.97),
+)
+"""The eight learners of a model that needs no tuning, chosen by ``bench/choose_lanes.py``: six whose rates
+shrink, one of them (epsilon 100) nearly a constant rate until a hundred gradients have been seen, and two
+whose rates stay alive."""
+
+_DEFAULTS: Final[Mapping[int, tuple[Rule, ...]]] = {1: DEFAULT_LANES, 2: DEFAULT_LANES}
+"""The default lanes by the version of a model's settings: a stored model keeps those of its own."""
+
+
+def lanes_of(optimizer: Rule | Sequence[Rule] | None, version: int) -> tuple[Rule, ...]:
+    """Return the lanes that an optimizer stands for: None is the default ones of a version."""
+    if optimizer is None:
+        return _DEFAULTS[version]
+    return (optimizer,) if isinstance(optimizer, Rule) else tuple(optimizer)
+
+
+def lanes_to_settings(lanes: Sequence[Rule]) -> list[dict[str, Any]]:
+    """Return lanes as JSON holds them."""
+    return [{"rule": lane.name, **asdict(lane)} for lane in lanes]
+
+
+def lanes_from_settings(settings: Sequence[Mapping[str, Any]]) -> tuple[Rule, ...]:
+    """Return the lanes that :func:`lanes_to_settings` wrote.
+
+    Raises
+    ------
+    SettingsError
+        For an unknown rule, an unknown or missing hyperparameter, or one out of its range.
+    """
+    lanes = []
+    for number, setting in enumerate(settings):
+        hyperparameters = dict(setting)
+        rule = RULES.get(str(hyperparameters.pop("rule", None)))
+        if rule is None or set(hyperparameters) != {field.name for field in fields(rule)}:
+            raise SettingsError(f"lane {number} is {dict(setting)!r}; this version knows {_known()}")
+        lanes.append(rule(**hyperparameters))
+    return tuple(lanes)
+
+
+def lanes_from_text(text: str) -> tuple[Rule, ...]:
+    """Read lanes from words such as ``ftrl`` or ``ftrl:alpha=0.05,l1=1``, one a lane.
+
+    Raises
+    ------
+    SettingsError
+        For a rule or a hyperparameter that is unknown, is no number or is out of its range.
+
+    Examples
+    --------
+    >>> lanes_from_text("ftrl:alpha=0.05,l1=2")
+    (FTRL(alpha=0.05, beta=1.0, l1=2.0, l2=0.0),)
+    """
+    return tuple(_rule_from(word) for word in text.split())
+
+
+def lanes_to_text(lanes: Sequence[Rule]) -> str:
+    """Return lanes as :func:`lanes_from_text` reads them, each hyperparameter named.
+
+    Examples
+    --------
+    >>> from nonzero import DualAveraging
+    >>> lanes_to_text([DualAveraging()])
+    'dual_averaging:learning_rate=0.1,l1=1e-06,epsilon=1.0'
+    """
+    return " ".join(
+        f"{lane.name}:{','.join(f'{name}={float(value)!r}' for name, value in asdict(lane).items())}"
+        for lane in lanes
+    )
+
+
+def _rule_from(word: str) -> Rule:
+    name, _, given = word.partition(":")
+    rule = RULES.get(name)
+    if rule is None:
+        raise SettingsError(f"there is no rule {name!r}; this version knows {_known()}")
+    hyperparameters = {}
+    for part in given.split(",") if given else ():
+        key, _, value = part.partition("=")
+        if key not in {field.name for field in fields(rule)}:
+            raise SettingsError(f"{part!r} sets nothing of {name!r}; this version knows {_known()}")
+        try:
+            hyperparameters[key] = float(value)
+        except ValueError:
+            raise SettingsError(f"{key} of {name!r} is {value!r}; it must be a number") from None
+    return rule(**hyperparameters)
+
+
+def _known() -> str:
+    """Name the rules and their hyperparameters, for messages."""
+    return "; ".join(f"{name}: {', '.join(f.name for f in fields(rule))}" for name, rule in RULES.items())

@@ -1,0 +1,117 @@
+"""The learned state: every array that learning writes, under the name by which it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nonzero.kernels.evidence.arrays import Evidence, comparable, group_masks, new_evidence, without_clock
+from nonzero.kernels.mixture import new_shares
+from nonzero.kernels.progress import EXAMPLES, LEARNED, Progress, new_progress
+from nonzero.kernels.scales import Scales, new_scales
+from nonzero.model.settings import ModelSettings
+from nonzero.model.table import Table
+from nonzero.persistence.pages import in_pages
+from nonzero.statistics.recalibration import Recalibration, new_recalibration
+
+__all__ = ["LearnedState"]
+
+_PREFIXES: Final = {
+    "progress": "",
+    "evidence": "evidence_",
+    "scales": "scale_",
+    "recalibration": "recalibration_",
+}
+"""The tuples of arrays, and what the names begin with under which their arrays are kept."""
+
+
+class LearnedState:
+    """What a model has learned so far.
+
+    Parameters
+    ----------
+    settings
+        The model's.
+
+    Attributes
+    ----------
+    table
+        Weights and accumulators.
+    shares
+        float32[1, 2 * lanes]: how much each lane counts in the mixture.
+    groups
+        float32[2, 2 * lanes]: which lanes the diagnosis holds against which.
+    progress, evidence
+        The progressive validation, and what is written down for the diagnosis.
+    scales, recalibration
+        None where there are none.
+    """
+
+    def __init__(self, settings: ModelSettings) -> None:
+        lanes, n = settings.lanes, len(settings.lanes)
+        self.table = Table(settings.bits, n)
+        self.shares = in_pages(new_shares(n))
+        self.groups = in_pages(group_masks(lanes))
+        self.progress: Progress = new_progress(n)
+        self.evidence: Evidence = new_evidence(n, comparing=n > 1 and comparable(lanes))
+        scales = new_scales(recovering=settings.recovering) if settings.scaled else None
+        self.scales: Scales | None = scales
+        self.recalibration: Recalibration | None = new_recalibration() if settings.recalibrated else None
+
+    @property
+    def examples(self) -> int:
+        """The number of examples learned from, those of importance weight 0 included."""
+        return int(self.progress.counts[EXAMPLES])
+
+    @property
+    def learned(self) -> int:
+        """The number of examples learned from, without those of importance weight 0."""
+        return int(self.progress.counts[LEARNED])
+
+    def _tuples(self) -> Iterator[tuple[str, str, Any]]:
+        """Yield the tuples of arrays that there are: attribute, prefix and tuple."""
+        for attribute, prefix in _PREFIXES.items():
+            if (found := getattr(self, attribute)) is not None:
+                yield attribute, prefix, found
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return every array by its name."""
+        arrays = {"table": self.table.memory, "shares": self.shares, "groups": self.groups}
+        for _, prefix, found in self._tuples():
+            arrays |= _named(prefix, found._asdict())
+        return arrays
+
+    def timeless(self) -> dict[str, NDArray[Any]]:
+        """Return every array by its name, without the clock's readings."""
+        return self.arrays() | _named(_PREFIXES["evidence"], without_clock(self.evidence))
+
+    def use(self, arrays: Mapping[str, NDArray[Any]], *, readable_only: bool = False) -> None:
+        """Keep what is learned in these arrays, by their names, from now on.
+
+        Parameters
+        ----------
+        arrays
+            As :meth:`arrays` gives them.
+        readable_only
+            Whether a write to them would end the process.
+        """
+        self.table.use(arrays["table"], readable_only=readable_only)
+        self.shares, self.groups = arrays["shares"], arrays["groups"]
+        for attribute, prefix, old in [*self._tuples()]:
+            moved = {name: arrays[f"{prefix}{name}"] for name, array in old._asdict().items() if array.size}
+            setattr(self, attribute, old._replace(**moved))
+
+    def copy_from(self, other: LearnedState, *, slots: bool = True) -> None:
+        """Take over the numbers of a state of the same form; the table's slots only with `slots`."""
+        mine = self.arrays()
+        for name, array in other.arrays().items():
+            first = 0 if slots or name != "table" else self.table.slots
+            np.copyto(mine[name][first:], array[first:])
+
+
+def _named(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Return the arrays by their names; those without numbers are kept nowhere."""
+    return {f"{prefix}{name}": array for name, array in arrays.items() if array.size}

@@ -1,0 +1,116 @@
+"""What a saved model may hold: kernels index by some of it, and check nothing.
+
+A digest tells damage. It does not tell who wrote a file: one that was made to harm has a right digest too,
+and would let a kernel write outside of its arrays, or put numbers that are none into the state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nonzero.kernels.evidence import arrays as ev
+from nonzero.kernels.evidence.arrays import Evidence
+from nonzero.kernels.progress import LARGEST_WEIGHT
+from nonzero.kernels.rules.optimizers import Rule
+from nonzero.kernels.scales import Scales
+from nonzero.model.learned_state import LearnedState
+from nonzero.model.table import Table
+from nonzero.statistics.recalibration import check_map
+
+__all__ = ["restore"]
+
+_ROWS: Final = 64
+"""So many rows of the table are looked at side by side: numpy takes ten times as long for columns of 16."""
+
+_BLOCK: Final = 64
+"""So many times as many are looked at together: they stay in the cache."""
+
+
+def restore(state: LearnedState, tensors: Mapping[str, NDArray[Any]], lanes: Sequence[Rule]) -> None:
+    """Take over what was saved; refuse what no stream leads to, as far as a kernel could go astray by it.
+
+    Parameters
+    ----------
+    state
+        A model's, which is of no use any more where this fails.
+    tensors
+        Arrays by name, as :meth:`nonzero.model.learned_state.LearnedState.arrays` gives them.
+    lanes
+        The model's.
+
+    Raises
+    ------
+    KeyError, ValueError
+        It names the array, and what it must be.
+    """
+    arrays = state.arrays()
+    for name, array in arrays.items():
+        if tensors[name].dtype != array.dtype:
+            raise ValueError(f"{name} is {tensors[name].dtype}, not {array.dtype}")
+        array[:] = tensors[name].reshape(array.shape)
+    _check_table(state.table, lanes)
+    for name, array in arrays.items():
+        if name != "table" and not np.isfinite(array).all():
+            raise ValueError(f"{name} holds numbers that are not finite")
+    for name in ("shares", "groups", "counts", "histogram", "evidence_counters", "evidence_shares"):
+        _require(bool((arrays[name] >= 0).all()), name, "0 or more")
+    _require(float(arrays["shares"].sum()) > 0, "shares", "0 or more, and not all 0")
+    _require(bool((arrays["groups"] <= 1).all()), "groups", "0 or 1")
+    _require(state.learned <= state.examples < 2**53, "counts", "examples, and those learned")
+    _require(state.progress.sums[LARGEST_WEIGHT] >= 1, "sums", "1 or more where the largest weight stands")
+    _check_evidence(state.evidence)
+    if state.scales is not None:
+        _check_scales(state.scales)
+    if state.recalibration is not None:
+        check_map(state.recalibration)
+
+
+def _check_table(table: Table, lanes: Sequence[Rule]) -> None:
+    """Weights are bounded, sums of squares are not below 0, and all are numbers: a NaN is neither."""
+    largest = np.array([lane.largest for lane in lanes], np.float32)
+    lowest = np.concatenate([-largest, np.zeros_like(largest)])
+    highest = np.concatenate([largest, np.full_like(largest, np.finfo(np.float32).max)])
+    side_by_side = min(table.slots, _ROWS)
+    lowest, highest = np.tile(lowest, side_by_side), np.tile(highest, side_by_side)
+    body = table.rows[:-1].reshape(-1, lowest.size)
+    blocks = [body[start : start + _BLOCK] for start in range(0, len(body), _BLOCK)]
+    for block in (table.rows[-1:], *blocks):
+        width = block.shape[1]
+        within = (block.min(axis=0) >= lowest[:width]) & (block.max(axis=0) <= highest[:width])
+        _require(bool(within.all()), "table", "weights within their bounds, and sums of squares of 0 or more")
+
+
+def _check_evidence(evidence: Evidence) -> None:
+    """What the evidence's kernels index by."""
+    counters = evidence.counters
+    pieces, a_block, fields = (int(counters[at]) for at in (ev.PIECES, ev.PIECES_A_BLOCK, ev.FIELDS))
+    _require(
+        0 < a_block <= 2**40 and pieces <= ev.BLOCKS * a_block,
+        "evidence_counters",
+        "pieces within their blocks",
+    )
+    _require(fields <= ev.MAX_FIELDS, "evidence_counters", f"at most {ev.MAX_FIELDS} fields")
+    places = evidence.places
+    _require(
+        bool((places >= -1).all() and (places < max(fields, 1)).all()), "evidence_places", "places of fields"
+    )
+
+
+def _check_scales(scales: Scales) -> None:
+    """What values are divided by."""
+    for name, array in scales._asdict().items():
+        _require(bool((array >= 0).all()), f"scale_{name}", "0 or more")
+    _require(
+        bool((scales.squares[scales.counts > 0] > 0).all()), "scale_squares", "more than 0 where counted"
+    )
+    if scales.marks.size:
+        _require(bool((scales.marks <= scales.squares).all()), "scale_marks", "at most the summed squares")
+
+
+def _require(holds: bool, name: str, what: str) -> None:
+    if not holds:
+        raise ValueError(f"{name} holds numbers that are not {what}")

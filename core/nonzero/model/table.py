@@ -1,0 +1,149 @@
+"""The table: the learned state, one row a coordinate."""
+
+from __future__ import annotations
+
+import mmap
+import threading
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nonzero.errors import SettingsError
+from nonzero.persistence.pages import HUGE_PAGE, allocate, take
+
+__all__ = ["LANE_COUNTS", "MAX_BITS", "Table", "check_size"]
+
+MAX_BITS: Final = 30
+"""The largest table: ``2**30`` slots."""
+
+LANE_COUNTS: Final = (1, 8)
+"""How many lanes a table can have: one (8 bytes a slot), or eight (a 64-byte cache line a slot)."""
+
+
+def check_size(bits: int, lanes: int) -> None:
+    """Refuse what no table can be.
+
+    Raises
+    ------
+    SettingsError
+        For bits or lanes that are out of their range.
+    """
+    if isinstance(bits, bool) or not isinstance(bits, int) or not 1 <= bits <= MAX_BITS:
+        raise SettingsError(
+            f"bits is {bits!r}; a table has 2**bits slots, with bits a whole number from 1 to {MAX_BITS}"
+        )
+    if lanes not in LANE_COUNTS:
+        raise SettingsError(f"there are {lanes} lanes; a table has 1 lane or 8")
+
+
+class Table:
+    """Weights and accumulators of every slot and the intercept.
+
+    Parameters
+    ----------
+    bits
+        log2 of the number of slots, 1 to 30.
+    lanes
+        1 or 8.
+    """
+
+    def __init__(self, bits: int, lanes: int) -> None:
+        check_size(bits, lanes)
+        self._bits = bits
+        self._lanes = lanes
+        self.use(allocate(2**bits + 1, 2 * lanes))
+
+    def use(self, rows: NDArray[np.float32], *, readable_only: bool = False) -> None:
+        """Keep weights and accumulators in this array from now on.
+
+        Parameters
+        ----------
+        rows
+            float32[2**bits + 1, 2 * lanes], C-contiguous.
+        readable_only
+            Whether a write to it would end the process.
+        """
+        expected = (2**self.bits + 1, 2 * self.lanes)
+        if rows.shape != expected or rows.dtype != np.float32 or not rows.flags.c_contiguous:
+            raise ValueError(
+                f"a table's rows are float32{list(expected)}, not {rows.dtype}{list(rows.shape)}"
+            )
+        self._rows, self._readable_only = rows, readable_only
+
+    @property
+    def readable_only(self) -> bool:
+        """Whether its memory is another process's, which this one may read and not write to."""
+        return self._readable_only
+
+    @property
+    def bits(self) -> int:
+        """log2 of the number of slots."""
+        return self._bits
+
+    @property
+    def lanes(self) -> int:
+        """1 or 8."""
+        return self._lanes
+
+    @property
+    def rows(self) -> NDArray[np.float32]:
+        """float32[2**bits + 1, 2 * lanes]: weights first, accumulators after; the intercept's row last.
+
+        It is a view, so that nothing done to the array itself, to its shape for example, reaches the kernels.
+        """
+        rows = self._rows.view()
+        rows.flags.writeable = not self._readable_only
+        return rows
+
+    @property
+    def memory(self) -> NDArray[np.float32]:
+        """The array itself, as kernels take it: numpy holds it for writable even where its memory is not."""
+        return self._rows
+
+    def take(self) -> None:
+        """Take the memory of every page now, and change nothing: so nobody waits for it later.
+
+        It must be nobody's yet who writes to it. Where the system itself has to be given the pages first, as
+        a virtual machine that never used them, that takes 2.5 s a GB; else a twentieth of that.
+        """
+        if self._readable_only:
+            return
+        words = self._rows.reshape(-1).view(np.uint32)[:: mmap.PAGESIZE // 4]
+        words |= 0  # numpy lets other threads run meanwhile
+
+    def take_ahead(self, nbytes: int) -> None:
+        """Have a thread take the first bytes' memory while others learn, who then find it there.
+
+        Taking a page costs who touches it first what learning from some hundred examples does, or, where a
+        virtual machine has to be given it, from some thousand.
+
+        Parameters
+        ----------
+        nbytes
+            So much; at most the whole table.
+        """
+        size = min(nbytes, self.nbytes)
+        if size >= HUGE_PAGE:
+            # A daemon: the process may end before it is done.
+            threading.Thread(target=take, args=(self._rows, size), name="pages", daemon=True).start()
+
+    @property
+    def slots(self) -> int:
+        """The number of slots, without the intercept."""
+        return len(self._rows) - 1
+
+    @property
+    def nbytes(self) -> int:
+        """The memory of the table, in bytes."""
+        return int(self._rows.nbytes)
+
+    @property
+    def weights(self) -> NDArray[np.float32]:
+        """float32[slots + 1, lanes]: a view of the weights."""
+        return self.rows[:, : self._lanes]
+
+    @property
+    def accumulators(self) -> NDArray[np.float32]:
+        """float32[slots + 1, lanes]: a view of the accumulators."""
+        return self.rows[:, self._lanes :]

@@ -1,0 +1,58 @@
+"""Memory in huge pages, taken before anybody waits for it."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+from contextlib import suppress
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["HUGE_PAGE", "allocate", "ask_for_huge", "in_pages", "take"]
+
+HUGE_PAGE: Final = 1 << 21
+"""Its bytes."""
+
+POPULATE_WRITE: Final = 23
+"""MADV_POPULATE_WRITE of ``linux/mman.h``, since Linux 5.14, which Python has no name for."""
+
+
+def allocate(rows: int, columns: int) -> NDArray[np.float32]:
+    """Return zeroed float32[rows, columns] that starts at a page's border, and so at a cache line's.
+
+    The memory is the process's own, taken page by page as it is first touched, in huge pages where the system
+    gives them: with a table far larger than the caches, the look-up of small pages would cost as much as the
+    row.
+    """
+    # Private: Linux gives memory that could be shared no huge pages, unless told to for the whole machine.
+    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    memory = mmap.mmap(-1, max(rows * columns * 4, mmap.PAGESIZE), flags=private)
+    ask_for_huge(memory)
+    return np.frombuffer(memory, np.float32, rows * columns).reshape(rows, columns)
+
+
+def in_pages(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a copy of float32[rows, columns] that starts at a page's border."""
+    copy = allocate(*array.shape)
+    copy[:] = array
+    return copy
+
+
+def ask_for_huge(memory: mmap.mmap) -> None:
+    """Have the system give huge pages for this memory, where it has any."""
+    with suppress(OSError, AttributeError):
+        memory.madvise(mmap.MADV_HUGEPAGE)
+
+
+def take(memory: NDArray[Any], nbytes: int) -> None:
+    """Take the memory of an array's first bytes now, and leave its content alone: others may write to it.
+
+    Where the system is older than that, or has not so much, a page is taken when it is touched.
+    """
+    advise = ctypes.CDLL(None).madvise  # Python's own would let no other thread run meanwhile
+    for start in range(0, nbytes, HUGE_PAGE):
+        length = min(HUGE_PAGE, nbytes - start)
+        if advise(ctypes.c_void_p(memory.ctypes.data + start), ctypes.c_size_t(length), POPULATE_WRITE):
+            return

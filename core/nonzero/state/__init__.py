@@ -1,1 +1,0 @@
-"""What is learned: the table, all other arrays, and the memory that they are in."""

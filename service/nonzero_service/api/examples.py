@@ -1,0 +1,39 @@
+"""Examples, as the routes have them in common: which can be used, and what is seen of their names."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nonzero import Batch
+from nonzero.batches.limits import MAX_WEIGHT
+from nonzero.formats import Parsed
+from nonzero_service.bodies.body_reader import Chunk
+from nonzero_service.bodies.json_bodies import bad_examples
+from nonzero_service.models.names import LOOK, Looker
+from nonzero_service.writer.teachable import teachable
+
+__all__ = ["check_examples", "look_at"]
+
+
+def check_examples(batch: Batch, bits: int, *, labelled: bool, max_weight: float = MAX_WEIGHT) -> None:
+    """Refuse a JSON body's examples that a model cannot use, or that weigh more than may be learned from.
+
+    See Also
+    --------
+    teachable : for the parameters.
+
+    Raises
+    ------
+    Problem
+        422, naming every one.
+    """
+    n = len(batch)
+    parsed = Parsed(batch, np.arange(1, n + 1), (), n)
+    errors = teachable(parsed, bits, max_weight, labelled=labelled).errors
+    if errors:
+        raise bad_examples(list(errors))
+
+
+def look_at(names: Looker, media: str, chunk: Chunk) -> None:
+    """Have the beginning of a stream looked at for names."""
+    names.look(media, bytes(chunk[:LOOK]))

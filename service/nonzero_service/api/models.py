@@ -1,0 +1,184 @@
+"""Models: list, read, make, delete; how good they are, what ails them, and what goes on after a pause."""
+
+from __future__ import annotations
+
+import msgspec
+from fastapi import Request, Response
+from pydantic import ValidationError
+
+from nonzero import Schema
+from nonzero.formats.json_bodies import NOT_JSON
+from nonzero_service.api import schemas
+from nonzero_service.api.framework import CurrentService, ModelName
+from nonzero_service.api.snapshots import upload
+from nonzero_service.bodies.body_reader import read_whole
+from nonzero_service.bodies.content import Content, content_of, unknown_type
+from nonzero_service.faults import explained, why_not_json
+from nonzero_service.media_types import JSON, SAFETENSORS
+from nonzero_service.models.model_config import ModelSettings
+from nonzero_service.models.served import ServedModel
+from nonzero_service.problems import Problem
+from nonzero_service.service import Service
+from nonzero_service.settings.schema_text import that_differs
+from nonzero_service.writer.entries import remedy_entry
+
+__all__ = [
+    "delete_model",
+    "diagnose",
+    "list_models",
+    "make_model",
+    "mend",
+    "read_metrics",
+    "read_model",
+    "resume_learning",
+    "set_clock",
+]
+
+
+async def list_models(service: CurrentService) -> schemas.ModelList:
+    """List all models, by name."""
+    service.models.check_ready()
+    return schemas.ModelList(models=[_state(served) for served in service.models.all()])
+
+
+async def read_model(model: ModelName, service: CurrentService) -> schemas.ModelState:
+    """Read a model's settings, and how much it has learned."""
+    return _state(service.models.get(model))
+
+
+async def make_model(
+    model: ModelName, request: Request, response: Response, service: CurrentService
+) -> schemas.ModelState:
+    """Make a model, with settings of its own or from a trained model's file."""
+    service.models.check_ready()
+    content = content_of(request.scope)
+    if content.media == SAFETENSORS:
+        served, made = await upload(service, model, content, request.receive), True
+    else:
+        served, made = await _make(service, model, await _settings(service, content, request))
+    response.status_code = 201 if made else 200
+    return _state(served)
+
+
+async def delete_model(model: ModelName, service: CurrentService) -> None:
+    """Delete a model and all that is kept of it."""
+    await service.models.delete(model)
+
+
+async def read_metrics(model: ModelName, service: CurrentService) -> schemas.MetricsWire:
+    """Read how good the predictions were, each made just before its example was learned from."""
+    served = service.models.get(model)
+    metrics = await service.bodies.aside(served.model.metrics)
+    slices = {field: [one.described() for one in found] for field, found in served.slices.all().items()}
+    return schemas.MetricsWire.model_validate(
+        {
+            "model": model,
+            "sequence": metrics["examples"],
+            "slices": slices,
+            "recalibration": served.model.recalibration(),
+            "schema": served.fields.described(),
+            **metrics,
+        }
+    )
+
+
+async def diagnose(model: ModelName, service: CurrentService) -> schemas.Diagnosis:
+    """Say whether the model and each field is learning, converged, starved, idle or unknown, and why."""
+    served = service.models.get(model)
+    found = await served.learner.run(
+        lambda: served.model.diagnose(served.names.all(), served.stored.journal.time_ms)
+    )
+    return schemas.Diagnosis.model_validate({"model": model, "schema": served.fields.described(), **found})
+
+
+async def mend(model: ModelName, service: CurrentService, dry_run: bool = False) -> schemas.Remedied:
+    """Apply the remedy that the diagnosis names, or show what it would do."""
+    served = service.models.get(model)
+    diagnosis = await served.learner.run(served.model.diagnose)
+    remedy = diagnosis["remedy"]
+    if remedy is None or "action" not in remedy:
+        raise Problem(
+            409, f"there is nothing to mend: the model is {diagnosis['verdict']} ({diagnosis['reason']})"
+        )
+    if dry_run:
+        effect = await served.learner.run(lambda: served.model.apply_remedy(remedy, dry_run=True))
+    else:
+        effect = await served.learner.change(remedy_entry(remedy), lambda: served.model.apply_remedy(remedy))
+    return schemas.Remedied(model=model, remedy=remedy, sequence=served.model.examples, **effect)
+
+
+async def resume_learning(
+    model: ModelName, service: CurrentService, *, discard: bool = False
+) -> schemas.ResumedWire:
+    """Go on learning after the circuit breaker: apply what was held, in order, or discard it."""
+    resumed = await service.models.get(model).learner.resume(discard=discard)
+    return schemas.ResumedWire(model=model, **resumed._asdict())
+
+
+async def set_clock(model: ModelName, service: CurrentService) -> schemas.ClockSetWire:
+    """Set the clock of the model's journal by the machine's, where they are apart: that must be right."""
+    done = await service.models.get(model).clock.set()
+    return schemas.ClockSetWire(model=model, **done._asdict())
+
+
+def _state(served: ServedModel) -> schemas.ModelState:
+    model = served.model
+    return schemas.ModelState(
+        model=served.name,
+        settings=model.settings,
+        sequence=model.examples,
+        bytes=model.nbytes,
+        created=served.config.created,
+    )
+
+
+async def _settings(service: Service, content: Content, request: Request) -> schemas.NewModel:
+    """Read the JSON settings of a new model; no body asks for nothing."""
+    if not content.media:
+        if await read_whole(request.receive, 0) is None:
+            raise unknown_type("", request.scope["target"].route.accepts)
+        return schemas.NewModel()
+    if content.media != JSON:
+        raise unknown_type(content.media, request.scope["target"].route.accepts)
+    body = await service.bodies.json(content, request.receive)
+    try:
+        return schemas.NewModel.model_validate(msgspec.json.decode(body))
+    except ValidationError as error:
+        known = [name.strip("_") for name in schemas.NewModel.model_fields]
+        raise Problem(422, explained(error.errors(), known)) from error
+    except NOT_JSON as error:
+        raise Problem(400, f"the body is not JSON: {why_not_json(body, error)}") from error
+
+
+async def _make(service: Service, name: str, wanted: schemas.NewModel) -> tuple[ServedModel, bool]:
+    """Make a model, or find that it is there already as it was wanted."""
+    own: ModelSettings = {
+        "bits": wanted.bits,
+        "learning_rate": wanted.learning_rate,
+        "optimizer": wanted.optimizer_text,
+        "interactions": None if wanted.interactions is None else tuple(wanted.interactions),
+    }
+    there = service.models.find(name)
+    if there is not None:
+        differences = [
+            f"{key} is {getattr(there.config, key)!r}, not {value!r}"
+            for key, value in own.items()
+            if value is not None and getattr(there.config, key) != value
+        ] + _other_fields(there.model.schema, wanted)
+        if not differences:
+            return there, False
+        raise Problem(409, f"there is a model named {name!r} already: its {', its '.join(differences)}")
+    own |= {"schema": wanted.said, "namespace_separator": wanted.namespace_separator}
+    return await service.models.create(name, **own), True
+
+
+def _other_fields(stored: Schema, wanted: schemas.NewModel) -> list[str]:
+    """Return what is wanted of fields and is not as a model has it."""
+    found = []
+    if wanted.said is not None:
+        have, want = that_differs(stored, Schema.of(wanted.said))
+        found += [f"schema has {have}, not {want}"] if have != want else []
+    separator = wanted.namespace_separator
+    if separator not in (None, stored.namespace_separator):
+        found.append(f"namespace_separator is {stored.namespace_separator!r}, not {separator!r}")
+    return found

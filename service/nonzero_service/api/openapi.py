@@ -1,0 +1,179 @@
+"""OpenAPI: the parts of the description that are written by hand, because bodies and answers are streams."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from nonzero_service.api import schemas
+from nonzero_service.http.routing import Need, RouteTable
+from nonzero_service.media_types import JSON, PROBLEM
+from nonzero_service.models.data_directory import NAME
+
+__all__ = ["KEY", "MODEL", "STRICT", "UNSURE", "answer", "describe", "held", "problems", "reference", "text"]
+
+
+TEMPLATE: Final = "#/components/schemas/{model}"
+
+REASONS: Final = {
+    400: "The body cannot be read.",
+    401: "There is no token, or one that is not known.",
+    403: "The token is not for this; or a browser asks by a name, or for a page, that it may not.",
+    404: "There is no such model, or no such prediction.",
+    405: "The path takes another method.",
+    408: "The body came too slowly.",
+    409: "Not as things stand: the name is taken, the key is in flight, the label is known, nothing to mend.",
+    410: "The label came too late.",
+    413: "The body is too large.",
+    415: "The body's type is not read.",
+    422: "The content cannot be used.",
+    429: "Too many requests of one client at once. See Retry-After.",
+    503: "Not now: the service starts or stops, or has as much to learn as it may hold. See Retry-After.",
+    507: "The disk is full, or the memory.",
+}
+
+
+def reference(model: type[BaseModel]) -> dict[str, Any]:
+    """Refer to a wire type."""
+    return {"$ref": TEMPLATE.format(model=model.__name__)}
+
+
+def text(description: str) -> dict[str, Any]:
+    """Describe text: OpenAPI has no schema for a stream of lines."""
+    return {"type": "string", "description": description}
+
+
+def answer(description: str, content: dict[str, dict[str, Any]]) -> dict[int | str, dict[str, Any]]:
+    """Describe the 200 of a route, by Content-Type."""
+    return {200: {"description": description, "content": _content(content)}}
+
+
+def held(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+    """Describe the 202 of a route: what is answered while learning is paused."""
+    content = _content({JSON: reference(model)})
+    return {
+        202: {"description": "Learning is paused: journalled, and held until it goes on.", "content": content}
+    }
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Describe the errors of a route."""
+    problem = _content({PROBLEM: reference(schemas.ProblemWire)})
+    return {status: {"description": REASONS[status], "content": problem} for status in statuses}
+
+
+def _content(schemas_by_type: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {media: {"schema": schema} for media, schema in schemas_by_type.items()}
+
+
+def _flag(name: str, description: str) -> dict[str, Any]:
+    """Describe a parameter of the query that is on or off."""
+    schema = {"type": "boolean", "default": False}
+    return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
+
+
+STRICT: Final = _flag("strict", "Stop a stream at its first bad line.")
+UNSURE: Final = _flag("uncertainty", "Say of each prediction how far one more example could move it.")
+
+KEY: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "A repeat with the same key and body is learned from once, and answered as the first was.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
+
+MODEL: Final = {
+    "name": "model",
+    "in": "path",
+    "required": True,
+    "description": "The model's name.",
+    "schema": {"type": "string", "pattern": f"^{NAME}$"},
+    "example": "default",
+}
+
+
+BEARER: Final = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "One of those in the service's token file.",
+}
+
+
+def _guard(operation: dict[str, Any], need: Need, *, guarded: bool) -> None:
+    """Describe what is answered before a route hears of a request."""
+    if need.scope is None:
+        return
+    statuses: list[int] = []
+    if guarded:
+        operation["security"] = [{"token": []}]
+        statuses += [401, 403] if need.scope else [401]
+    elif need.work != "operate":
+        statuses.append(403)
+    if need.work != "operate":
+        statuses += [429, 503]
+        statuses += [408] if "requestBody" in operation else []
+    for status, described in problems(*statuses).items():
+        operation["responses"].setdefault(str(status), described)
+
+
+def _bodiless(operation: dict[str, Any]) -> dict[str, Any]:
+    """Describe HEAD where GET is described: the same answers, without their bodies."""
+    responses = {
+        status: {name: value for name, value in described.items() if name != "content"}
+        for status, described in operation["responses"].items()
+    }
+    return operation | {
+        "operationId": f"{operation['operationId']}_head",
+        "summary": f"{operation['summary']}: headers only",
+        "responses": responses,
+    }
+
+
+def describe(app: FastAPI, table: RouteTable, *, guarded: bool) -> Callable[[], dict[str, Any]]:
+    """Return what makes the description of an application, once.
+
+    Parameters
+    ----------
+    app
+        The application, whose routes are those of the table.
+    table
+        What requests need.
+    guarded
+        Whether the service asks for tokens.
+    """
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            with warnings.catch_warnings():
+                # The framework gives GET and HEAD of a route one id; HEAD is described below.
+                warnings.filterwarnings("ignore", "Duplicate Operation ID")
+                schema = get_openapi(
+                    title=app.title, version=app.version, description=app.description, routes=app.routes
+                )
+            # Of most wire types only what is written by hand here knows, and the framework nothing.
+            types = [one for one in vars(schemas).values() if isinstance(one, type)]
+            _, definitions = models_json_schema(
+                [(one, "validation") for one in types if issubclass(one, BaseModel)], ref_template=TEMPLATE
+            )
+            schema["components"]["schemas"] = definitions["$defs"] | schema["components"]["schemas"]
+            if guarded:
+                schema["components"]["securitySchemes"] = {"token": BEARER}
+            for path, methods in schema["paths"].items():
+                for method, operation in methods.items():
+                    target, _ = table.find(method.upper(), path)
+                    _guard(operation, target.need, guarded=guarded)
+                if "head" in methods:
+                    methods["head"] = _bodiless(methods["get"])
+            # The types of the wire are called so where the domain has the plain name.
+            app.openapi_schema = msgspec.json.decode(msgspec.json.encode(schema).replace(b'Wire"', b'"'))
+        return app.openapi_schema
+
+    return openapi

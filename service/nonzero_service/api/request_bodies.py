@@ -1,0 +1,119 @@
+"""The bodies of requests as OpenAPI describes them, with examples that are answered 2xx as they stand."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from nonzero_service.api import schemas
+from nonzero_service.api.openapi import reference, text
+from nonzero_service.media_types import JSON, NDJSON, SAFETENSORS
+
+__all__ = ["BINARY", "LABELS", "NEW_MODEL", "ONE_EXAMPLE", "PREDICTED", "UPDATED"]
+
+
+class Form(NamedTuple):
+    """One form of a body."""
+
+    media: str
+    schema: dict[str, Any]
+    examples: dict[str, Any]
+    """By what they show: each is one that is answered 2xx."""
+
+
+def request_body(*content: Form) -> dict[str, Any]:
+    """Describe the body of a route; `/docs` sends the first example as it stands."""
+    return {
+        "required": True,
+        "content": {
+            one.media: {
+                "schema": one.schema,
+                "examples": {name: {"value": value} for name, value in one.examples.items()},
+            }
+            for one in content
+        },
+    }
+
+
+def _examples(clicks: Form, *lines: str, vw: str) -> dict[str, Any]:
+    """Describe the body of an update or a prediction."""
+    return request_body(
+        clicks,
+        Form(NDJSON, text("An Example a line, as many as you like."), {"lines": "".join(lines)}),
+        Form("text/x-vw", text("Vowpal Wabbit text: label, importance weight, id, features."), {"lines": vw}),
+        Form("text/x-libsvm", text("libsvm or SVMlight."), {"lines": "1 3:0.5 17:1\n0 4:1\n"}),
+    )
+
+
+_ONE_OR_MORE: Final = {"anyOf": [reference(schemas.Example), reference(schemas.Examples)]}
+_NEWS: Final = {"site": "news", "bid": 0.5, "tags": ["a", "b"]}
+_SPORT: Final = {"site": "sport", "bid": 1.5}
+
+UPDATED: Final = _examples(
+    Form(
+        JSON,
+        _ONE_OR_MORE,
+        {
+            "one": {"features": _NEWS, "label": 1},
+            "several": {
+                "examples": [{"features": _NEWS, "label": 1}, {"features": _SPORT, "label": 0, "weight": 2}]
+            },
+            "slots": {"indices": [3, 17], "values": [0.5, 1], "label": 0},
+        },
+    ),
+    '{"features": {"site": "news", "bid": 0.5}, "label": 1}\n',
+    '{"features": {"site": "sport"}, "label": 0}\n',
+    vw="1 2.0 | site=news bid:0.5\n-1 | site=sport\n",
+)
+"""The body of an update."""
+
+PREDICTED: Final = _examples(
+    Form(
+        JSON,
+        _ONE_OR_MORE,
+        {
+            "one": {"features": _NEWS, "id": "imp-1"},
+            "several": {"examples": [{"features": _NEWS, "id": "imp-1"}, {"features": _SPORT}]},
+            "slots": {"indices": [3, 17], "values": [0.5, 1]},
+        },
+    ),
+    '{"features": {"site": "news", "bid": 0.5}, "id": "imp-2"}\n',
+    '{"features": {"site": "sport"}}\n',
+    vw="imp-3| site=news bid:0.5\n| site=sport\n",
+)
+"""The body of a prediction; the ids are those that LABELS has."""
+
+LABELS: Final = request_body(
+    Form(
+        JSON,
+        {"anyOf": [reference(schemas.Label), reference(schemas.Labels)]},
+        {
+            "one": {"id": "imp-1", "label": 1},
+            "several": {"labels": [{"id": "imp-1", "label": 1}, {"id": "imp-2", "label": 0}]},
+        },
+    ),
+    Form(NDJSON, text("A Label a line, as many as you like."), {"lines": '{"id": "imp-3", "label": 1}\n'}),
+)
+"""The body of labels."""
+
+ONE_EXAMPLE: Final = request_body(Form(JSON, reference(schemas.Example), {"one": {"features": _NEWS}}))
+"""The body of a request to explain."""
+
+BINARY: Final = {"type": "string", "format": "binary", "description": "A saved model."}
+
+NEW_MODEL: Final = request_body(
+    Form(
+        JSON,
+        reference(schemas.NewModel),
+        {
+            "one lane": {"bits": 18, "learning_rate": 0.1},
+            "a rule": {
+                "bits": 18,
+                "optimizer": {"rule": "ftrl", "alpha": 0.05, "l1": 1},
+                "interactions": ["site*hour"],
+            },
+            "as the service has it": {},
+        },
+    ),
+    Form(SAFETENSORS, BINARY, {}),
+) | {"required": False}
+"""The settings of a new model, or its file."""

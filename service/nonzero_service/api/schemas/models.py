@@ -1,0 +1,163 @@
+"""Models: what they are made with, and what is kept of them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from nonzero import FTRL, AdaGrad, DualAveraging, Schema
+from nonzero.fields.schema import MAX_FIELDS, MAX_NAME
+from nonzero.kernels.rules.optimizers import RULES, Rule
+from nonzero.model.interactions import MAX_PAIRS
+from nonzero.model.lanes import lanes_to_text
+from nonzero_service.api.schemas.wire import Wire
+from nonzero_service.settings import Bits, LearningRate
+from nonzero_service.settings.learning_rules import read_interactions
+
+__all__ = ["ModelList", "ModelState", "NewModel", "SnapshotWire"]
+
+
+def _hyperparameter(rule: type[Rule], name: str) -> Any:
+    low, high = rule.ranges[name]
+    return Field(default=getattr(rule, name), ge=low, le=high)
+
+
+class AdaGradRule(Wire):
+    """AdaGrad; with a decay, RMSProp made sparse."""
+
+    rule: Literal["adagrad"]
+    learning_rate: float = _hyperparameter(AdaGrad, "learning_rate")
+    epsilon: float = _hyperparameter(AdaGrad, "epsilon")
+    decay: float = _hyperparameter(AdaGrad, "decay")
+
+
+class FTRLRule(Wire):
+    """FTRL-proximal, with L1 and L2."""
+
+    rule: Literal["ftrl"]
+    alpha: float = _hyperparameter(FTRL, "alpha")
+    beta: float = _hyperparameter(FTRL, "beta")
+    l1: float = _hyperparameter(FTRL, "l1")
+    l2: float = _hyperparameter(FTRL, "l2")
+
+
+class DualAveragingRule(Wire):
+    """AdaGrad in its dual-averaging form, with L1."""
+
+    rule: Literal["dual_averaging"]
+    learning_rate: float = _hyperparameter(DualAveraging, "learning_rate")
+    l1: float = _hyperparameter(DualAveraging, "l1")
+    epsilon: float = _hyperparameter(DualAveraging, "epsilon")
+
+
+UpdateRule = Annotated[AdaGradRule | FTRLRule | DualAveragingRule, Field(discriminator="rule")]
+Pair = Annotated[str, Field(pattern=r"^[^*]+\*[^*]+$")]
+GIVEN: Final[dict[str, Any]] = {"not": {"type": "null"}}
+
+
+Kind = Literal["category", "number", "ignore"]
+FieldName = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
+
+
+class Said(Wire):
+    """What each field is."""
+
+    fields: dict[FieldName, Kind] = Field(
+        default={},
+        max_length=MAX_FIELDS,
+        description="By name; a * stands for any text. A name has at most 255 bytes; 256 may be patterns.",
+        examples=[{"site": "category", "bid": "number", "*_id": "ignore"}],
+    )
+    default: Literal["infer", "category", "number", "refuse"] = Field(
+        default="infer", description="What all other fields are."
+    )
+
+
+class NewModel(Wire):
+    """A new model's settings; the service's stand in for those that are missing."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "not": {
+                "required": ["learning_rate", "optimizer"],
+                "properties": {"learning_rate": GIVEN, "optimizer": GIVEN},
+            }
+        }
+    )
+
+    bits: Bits | None = Field(default=None, description="log2 of the number of slots.")
+    learning_rate: LearningRate | None = Field(
+        default=None, description='"auto": eight lanes; a number: one lane of AdaGrad of that rate.'
+    )
+    optimizer: (
+        Literal["auto"] | UpdateRule | Annotated[list[UpdateRule], Field(min_length=8, max_length=8)] | None
+    ) = Field(
+        default=None,
+        description='"auto": eight lanes that need no tuning; a rule: one lane; eight rules: these, mixed. '
+        "In the place of learning_rate.",
+    )
+    interactions: list[Pair] | None = Field(
+        default=None,
+        max_length=MAX_PAIRS,
+        json_schema_extra={"uniqueItems": True},
+        description="Pairs of fields whose features' products are features too.",
+        examples=[["site*hour"]],
+    )
+
+    # A model of pydantic has a method of the name that is meant.
+    schema_: Said | None = Field(
+        default=None, alias="schema", description="What each field is, whatever the body's type."
+    )
+    namespace_separator: Literal["=", "^"] | None = Field(
+        default=None,
+        description="What stands between a namespace of VW text and a feature in the feature's name.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.learning_rate is not None and self.optimizer is not None:
+            raise ValueError("learning_rate is one lane of AdaGrad: give it or an optimizer, not both")
+        if self.interactions is not None:
+            read_interactions(self.interactions)
+        Schema.of(self.said)
+        return self
+
+    @property
+    def said(self) -> dict[str, Any] | None:
+        """What the fields are, as :meth:`nonzero.Schema.to_dict` has it; None where it was not given."""
+        return None if self.schema_ is None else self.schema_.model_dump()
+
+    @property
+    def optimizer_text(self) -> str | None:
+        """The optimizer as the settings name it; None where it was not given."""
+        if self.optimizer is None or self.optimizer == "auto":
+            return self.optimizer
+        wired = self.optimizer if isinstance(self.optimizer, list) else [self.optimizer]
+        settings = [rule.model_dump() for rule in wired]
+        return lanes_to_text([RULES[setting.pop("rule")](**setting) for setting in settings])
+
+
+class ModelState(Wire):
+    """A model."""
+
+    model: str
+    settings: dict[str, Any]
+    sequence: int = Field(ge=0, description="Examples applied since it was made.")
+    bytes: int = Field(ge=0, description="The memory of its table.")
+    created: datetime
+
+
+class ModelList(Wire):
+    """All models, by name."""
+
+    models: list[ModelState]
+
+
+class SnapshotWire(Wire):
+    """A snapshot that was taken."""
+
+    model: str
+    sequence: int = Field(ge=0, description="The examples that it holds.")
+    bytes: int = Field(ge=0, description="The size of its file.")

@@ -1,0 +1,260 @@
+"""Bodies: Content-Type -> batches.
+
+A JSON body is read whole. Every other body is a stream of lines, read in constant memory: each line becomes a
+row, or an error that names it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+from starlette.types import Receive
+
+from nonzero import Batch, Schema, formats
+from nonzero.formats import Parsed
+from nonzero_service.bodies.body_reader import BodyReader, Chunk, read_whole
+from nonzero_service.bodies.content import Content
+from nonzero_service.bodies.decoding import PIECE, Decoder, check_text, decoder_of
+from nonzero_service.bodies.json_bodies import bad_examples, batch_of
+from nonzero_service.media_types import NDJSON, STREAMS
+from nonzero_service.problems import Problem
+from nonzero_service.settings import Settings
+
+__all__ = ["Bodies", "Piece", "within"]
+
+SMALL: Final = 1 << 14
+"""Up to so many bytes are parsed where the request runs; more by another thread: the loop stays quick."""
+
+T = TypeVar("T")
+
+
+class Digest(Protocol):
+    """What a stream's bytes are held against."""
+
+    offset: int
+    """The bytes that are digested: those of whole lines."""
+
+    def update(self, data: bytes) -> None:
+        """Take more of the body."""
+
+    def finish(self) -> None:
+        """Take the end of the body."""
+
+    def digest(self) -> bytes:
+        """Return the digest of what was taken up to the offset."""
+
+
+class Piece(NamedTuple):
+    """A part of a streamed body."""
+
+    parsed: Parsed
+    """Its rows, and the lines that are no rows."""
+    offset: int
+    """How many bytes of the decoded body, those of whole lines, its request's key has been held against."""
+    digest: bytes
+    """The digest of these bytes; empty for a request without a key."""
+
+
+class Bodies:
+    """Reads the bodies of requests.
+
+    Parameters
+    ----------
+    settings
+        The bounds.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="parser")
+        # Of their own: nobody who asks for metrics waits for what is being parsed.
+        self._others = ThreadPoolExecutor(2, thread_name_prefix="aside")
+        self.small = min(SMALL, 2 * settings.max_features, int(settings.max_body_bytes))
+        """A body of so many bytes has no more features than it may, each of which takes two."""
+
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.shutdown()
+        self._others.shutdown()
+
+    async def offload(self, nbytes: int, task: Callable[..., T], *arguments: Any) -> T:
+        """Run a task on so many bytes: here where they are few, else on another thread."""
+        if nbytes <= SMALL:
+            return task(*arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, task, *arguments)
+
+    async def aside(self, task: Callable[[], T]) -> T:
+        """Run a task that takes milliseconds on another thread, beside what is being parsed."""
+        return await asyncio.get_running_loop().run_in_executor(self._others, task)
+
+    async def json(self, content: Content, receive: Receive) -> bytes:
+        """Return a whole JSON body, decoded.
+
+        Raises
+        ------
+        Problem
+            400, 413 or 415.
+        """
+        limit = self.settings.max_body_bytes
+        decoder = decoder_of(content.encoding) if content.encoding else None
+        body = await read_whole(receive, limit, content.hold)
+        if body is not None and decoder is not None:
+            body = await self.offload(SMALL + len(body), _decoded, decoder, body, limit)
+            content.hold(0 if body is None else len(body))
+        if body is None:
+            raise Problem(413, f"a JSON body has at most {limit} bytes; send a stream of lines as {NDJSON}")
+        if decoder is None:
+            check_text(body)
+        return body
+
+    def batch_of(self, body: bytes, schema: Schema) -> Batch:
+        """Read the examples of a JSON body, by a model's schema.
+
+        Raises
+        ------
+        Problem
+            400; 413 where they are too many; 422 naming every bad example.
+        """
+        batch = batch_of(body, schema)
+        if len(batch) > self.settings.max_examples:
+            most = self.settings.max_examples
+            raise Problem(
+                413, f"a JSON body has at most {most} examples, not {len(batch)}; send a stream of lines"
+            )
+        if batch.nnz > self.settings.max_features:
+            n = len(batch)
+            errors = within(Parsed(batch, np.arange(1, n + 1), (), n), self.settings.max_features).errors
+            if errors:
+                raise bad_examples(list(errors))
+        return batch
+
+    async def decoded(
+        self,
+        content: Content,
+        receive: Receive,
+        use: Callable[[list[Chunk]], T],
+        most: Callable[[], int] = lambda: PIECE,
+    ) -> AsyncGenerator[T]:
+        """Decode a body piece by piece, and yield what is made of each; close it (``contextlib.aclosing``).
+
+        Parameters
+        ----------
+        content, receive
+            The request.
+        use
+            Makes something of a piece, given its chunks; on another thread where they are long.
+        most
+            Returns how many bytes of the body, as it was sent, are taken at once; asked for each piece.
+
+        Raises
+        ------
+        Problem
+            400, 413 or 415.
+        """
+        decoder = decoder_of(content.encoding)
+        limit = self.settings.max_decompressed_bytes if content.encoding else None
+        end = 0
+        async with BodyReader(receive) as reader:
+            while chunks := await reader.take(most()):
+                decoder.offer(chunks)
+                weight = sum(map(len, chunks)) + (0 if limit is None else SMALL)
+                while decoder.more:
+                    used, size = await self.offload(weight, _use_next, decoder, use)
+                    end += size
+                    if limit is not None and end > limit:
+                        raise Problem(
+                            413, f"the body is more than {limit} bytes after decompression; send it in parts"
+                        )
+                    yield used
+        decoder.finish()
+
+    async def stream(
+        self,
+        content: Content,
+        receive: Receive,
+        schema: Schema,
+        digest: Digest | None = None,
+        look: Callable[[Chunk], object] | None = None,
+        most: Callable[[], int] = lambda: PIECE,
+    ) -> AsyncGenerator[Piece]:
+        """Read a stream of lines, piece by piece; close it (``contextlib.aclosing``).
+
+        Parameters
+        ----------
+        content, receive
+            The request.
+        schema
+            The model's: what its fields are.
+        digest
+            Takes the decoded bytes before they are parsed, for a request with an idempotency key.
+        look
+            Looks at the first chunk of a body that is not compressed.
+        most
+            Returns how many bytes of the body, as it was sent, are taken at once; asked for each piece.
+
+        Raises
+        ------
+        Problem
+            400, 413 or 415.
+        KeyReusedError
+            Where the bytes are not those that the key came with before.
+        """
+        reader = formats.reader(STREAMS[content.media], max_line=self.settings.max_line_bytes, schema=schema)
+        look = None if content.encoding else look
+
+        def piece_of(parsed: Parsed) -> Piece:
+            parsed = within(parsed, self.settings.max_features)
+            return Piece(parsed, *((0, b"") if digest is None else (digest.offset, digest.digest())))
+
+        def parse(chunks: list[Chunk]) -> Piece:
+            nonlocal look
+            if look is not None:
+                look(chunks[0])
+                look = None
+            if digest is not None:
+                for chunk in chunks:
+                    digest.update(bytes(chunk))
+            return piece_of(reader.feed(*chunks))
+
+        async with aclosing(self.decoded(content, receive, parse, most)) as pieces:
+            async for piece in pieces:
+                yield piece
+        if digest is not None:
+            digest.finish()
+        yield piece_of(reader.finish())
+
+
+def _use_next(decoder: Decoder, use: Callable[[list[Chunk]], T]) -> tuple[T, int]:
+    """Decode the next piece and use it; with the number of its decoded bytes."""
+    chunks = decoder.read()
+    return use(chunks), sum(map(len, chunks))
+
+
+def _decoded(decoder: Decoder, body: bytes, limit: int) -> bytes | None:
+    """Decode a whole body; None where it is longer than `limit`."""
+    pieces: list[Chunk] = []
+    size = 0
+    decoder.offer([body])
+    while decoder.more:
+        chunks = decoder.read()
+        pieces += chunks
+        size += sum(map(len, chunks))
+        if size > limit:
+            return None
+    decoder.finish()
+    return b"".join(pieces)
+
+
+def within(parsed: Parsed, most: int) -> Parsed:
+    """Make errors of the rows with too many features."""
+    if parsed.batch.nnz <= most:
+        return parsed
+    counts = np.diff(parsed.batch.indptr)
+    return parsed.without(
+        counts > most, lambda row: f"it has {counts[row]} features; an example has at most {most}"
+    )

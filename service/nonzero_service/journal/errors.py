@@ -1,0 +1,161 @@
+"""The exceptions of what is kept on disk.
+
+::
+
+    NonzeroError
+    └── StorageError
+        ├── DiskFullError                no space left: nothing was written, all that was there still holds
+        ├── NoDescriptorsError           this process may open no more files: nothing was written
+        ├── LockedError                  another process has the directory
+        ├── BodyError                    a body that does not decode to what its row says
+        └── JournalError
+            ├── OutcomeUnknownError      a commit failed half-way: what is on disk decides, after a restart
+            ├── JournalFailedError       refused, because an earlier write failed: nothing of this was written
+            ├── JournalBusyError         another process holds the write lock: nothing was written
+            ├── JournalClosedError       used after close
+            ├── JournalDamagedError      the bytes are not those that were written
+            ├── JournalTooShortError     it ends before a position that had been reached
+            ├── PrunedError              the position asked for is no longer held
+            ├── UnknownKindError         a row of a kind or version that this release does not know
+            └── UnsupportedSQLiteError   a SQLite that can damage a WAL
+
+A message says what was wrong, where (the position), and the way out.
+"""
+
+from __future__ import annotations
+
+from nonzero.errors import NonzeroError
+
+__all__ = [
+    "BodyError",
+    "DiskFullError",
+    "JournalBusyError",
+    "JournalClosedError",
+    "JournalDamagedError",
+    "JournalError",
+    "JournalFailedError",
+    "JournalTooShortError",
+    "LockedError",
+    "NoDescriptorsError",
+    "OutcomeUnknownError",
+    "PrunedError",
+    "StorageError",
+    "UnknownKindError",
+    "UnsupportedSQLiteError",
+]
+
+
+class StorageError(NonzeroError):
+    """Anything that goes wrong between the learner and the disk."""
+
+
+class DiskFullError(StorageError):
+    """There is no space left. Nothing was written; what was there before still holds, and can be used."""
+
+
+class NoDescriptorsError(StorageError):
+    """No more files may be open in this process; it says nothing of those that are there."""
+
+
+class LockedError(StorageError):
+    """Another process has the directory.
+
+    Parameters
+    ----------
+    message
+        It names the directory and the process.
+    pid
+        The process that has it; None where it cannot be told.
+    """
+
+    def __init__(self, message: str, pid: int | None) -> None:
+        super().__init__(message)
+        self.pid = pid
+
+
+class BodyError(StorageError):
+    """A body that does not decode to what its row says."""
+
+
+class JournalError(StorageError):
+    """The journal cannot do what was asked."""
+
+
+class OutcomeUnknownError(JournalError):
+    """A commit failed after its bytes may have reached the disk.
+
+    Whether the rows are there is decided by what a new start reads. Stop the process: after a failed fsync
+    the kernel may have dropped the pages that it could not write, and a second fsync would succeed without
+    them.
+    """
+
+
+class JournalFailedError(JournalError):
+    """The journal takes no rows after an earlier failure; nothing of what was asked was written."""
+
+
+class JournalBusyError(JournalError):
+    """Another process holds the journal's write lock; nothing was written."""
+
+
+class JournalClosedError(JournalError):
+    """The journal has been closed."""
+
+
+class JournalDamagedError(JournalError):
+    """The journal's bytes are not those that were written.
+
+    Parameters
+    ----------
+    message
+        What was found and the way out.
+    position
+        The first position that cannot be vouched for; None where the damage is of no one row.
+    """
+
+    def __init__(self, message: str, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+class JournalTooShortError(JournalError):
+    """The journal ends before a position that is known to have been reached.
+
+    Parameters
+    ----------
+    message
+        Both positions and the way out.
+    ends_at
+        The journal's last position.
+    reached
+        The position that the mark, a snapshot or the caller knows of.
+    """
+
+    def __init__(self, message: str, ends_at: int, reached: int) -> None:
+        super().__init__(message)
+        self.ends_at = ends_at
+        self.reached = reached
+
+
+class PrunedError(JournalError):
+    """A position that the journal no longer holds.
+
+    Parameters
+    ----------
+    message
+        The position asked for and the first one held.
+    first
+        The first position held.
+    """
+
+    def __init__(self, message: str, first: int) -> None:
+        super().__init__(message)
+        self.first = first
+
+
+class UnknownKindError(JournalError):
+    """A row of a kind, or of a version of a kind, that this release does not know."""
+
+
+class UnsupportedSQLiteError(JournalError):
+    """The SQLite that is linked is older than 3.51.3, and can damage a WAL when it is reset."""

@@ -1,0 +1,17 @@
+"""The media types of bodies."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nonzero.formats.registry import FORMATS
+
+__all__ = ["JSON", "NDJSON", "PROBLEM", "SAFETENSORS", "STREAMS"]
+
+JSON: Final = "application/json"
+NDJSON: Final = "application/x-ndjson"
+PROBLEM: Final = "application/problem+json"
+SAFETENSORS: Final = "application/vnd.safetensors"
+
+STREAMS: Final = {entry.media_type: name for name, entry in FORMATS.items() if entry.media_type}
+"""Content-Type -> format, of the bodies that are streams of lines."""

@@ -1,0 +1,269 @@
+"""Prometheus metrics: of requests as they end, of models and workers as they are asked for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple, Protocol
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from prometheus_client import generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from nonzero import LogisticRegression
+from nonzero_service.impressions.verdicts import Verdict
+from nonzero_service.metrics.counts import Counts
+from nonzero_service.metrics.families import Samples, family
+from nonzero_service.metrics.process import Process
+from nonzero_service.models.registry import Models
+from nonzero_service.models.served import ServedModel
+
+__all__ = ["RecentFigures", "ServiceMetrics", "WorkerStates"]
+
+LOOK_SECONDS: Final = 0.03
+"""For so long recent figures are worked out before metrics are told."""
+
+LABELS: Final = ("joined", "corrected", "unknown", "early", "duplicate", "conflicting", "gone")
+UPDATES: Final[tuple[Verdict, ...]] = ("joined", "corrected", "duplicate", "conflicting", "gone")
+IMPRESSIONS: Final = ("kept", "repeated", "expired", "thinned", "damaged", "lost", "refused")
+QUANTILES: Final = (0.5, 0.9, 0.99)
+
+Values = Callable[[ServedModel], Mapping[Any, float]]
+"""Returns values of a model by another label."""
+
+
+class WorkerStates(Protocol):
+    """What is told of the workers."""
+
+    replaced: int
+    """How many have ended and were replaced, or are to be."""
+
+    def states(self) -> dict[str, int]:
+        """Return how many workers are in each state."""
+
+
+class ServiceMetrics(Counts):
+    """What one application counts, and the state of its models and workers.
+
+    Parameters
+    ----------
+    models
+        The models whose state is told.
+    workers
+        The further processes of the service.
+    """
+
+    def __init__(self, models: Models, workers: WorkerStates) -> None:
+        super().__init__()
+        self.conflicting = self._conflicting
+        self._models = models
+        self._workers = workers
+        self._recent = RecentFigures()
+        self._process = Process()
+
+    def text(self) -> bytes:
+        """Return everything in Prometheus' text format; that takes milliseconds, and any thread may ask."""
+        self._recent.look([served.model for served in self._models.all()])
+        return generate_latest(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric."""
+        models = self._models.all()
+        yield from super().collect()
+        yield from _learned(models, self._recent)
+        yield from _delayed(models, self.refused_impressions)
+        yield from _sliced(models)
+        yield from _worker_metrics(self._workers)
+        yield from _fields(models)
+        yield from self._process.collect()
+
+    def _conflicting(self, model: str, conflicts: dict[str, int]) -> None:
+        """Add what a worker has counted, unless the model was deleted meanwhile."""
+        served = self._models.find(model)
+        if served is not None:
+            served.fields.conflicting(conflicts)
+
+
+class _Recent(NamedTuple):
+    """How well a model predicted lately."""
+
+    examples: int
+    """What it had learned from."""
+    at: float
+    """When that was, by the monotonic clock."""
+    figures: dict[str, Any]
+    """Of its metrics, those of the last examples."""
+
+
+class RecentFigures:
+    """How well each model predicted lately."""
+
+    def __init__(self) -> None:
+        self._known: WeakKeyDictionary[LogisticRegression, _Recent] = WeakKeyDictionary()
+        self._looking = threading.Lock()
+
+    def look(self, models: Iterable[LogisticRegression]) -> None:
+        """Work out how well each model that has learned since has predicted lately.
+
+        It takes a millisecond of each. Where that is too long, the others' figures stay as they were, and
+        those that have waited longest come first the next time.
+        """
+        with self._looking:
+            until = time.monotonic() + LOOK_SECONDS
+            for model in sorted(models, key=self._looked_at):
+                known = self._known.get(model)
+                if known is None or known.examples != model.examples:
+                    now = time.monotonic()
+                    self._known[model] = _Recent(model.examples, now, model.metrics()["recent"])
+                    if now > until:
+                        break
+
+    def of(self, model: LogisticRegression, figure: str) -> float | None:
+        """Return a figure of a model; None where it is not known."""
+        known = self._known.get(model)
+        return None if known is None else known.figures[figure]
+
+    def _looked_at(self, model: LogisticRegression) -> float:
+        known = self._known.get(model)
+        return 0.0 if known is None else known.at
+
+
+class _Families:
+    """Makes a family of metrics of a function that returns a model's value, or values by another label."""
+
+    def __init__(self, models: list[ServedModel]) -> None:
+        self._models = models
+
+    def gauge(self, name: str, text: str, value: Callable[[ServedModel], float | None]) -> Metric:
+        samples = (((one.name,), value(one)) for one in self._models)
+        return family(GaugeMetricFamily, f"nonzero_{name}", text, ("model",), samples)
+
+    def gauges(self, name: str, label: str, text: str, values: Values) -> Metric:
+        return family(GaugeMetricFamily, f"nonzero_{name}", text, ("model", label), self._samples(values))
+
+    def counters(self, name: str, label: str, text: str, values: Values) -> Metric:
+        return family(CounterMetricFamily, f"nonzero_{name}", text, ("model", label), self._samples(values))
+
+    def _samples(self, values: Values) -> Samples:
+        return (((one.name, str(label)), n) for one in self._models for label, n in values(one).items())
+
+
+def _learned(models: list[ServedModel], recent: RecentFigures) -> Iterator[Metric]:
+    """Yield how much every model has learned, and how well it predicts."""
+    gauge = _Families(models).gauge
+
+    def gain(figure: str) -> Callable[[ServedModel], float | None]:
+        return lambda one: (one.model.recalibration() or {}).get(figure)
+
+    def lately(figure: str) -> Callable[[ServedModel], float | None]:
+        return lambda one: recent.of(one.model, figure)
+
+    yield gauge(
+        "model_examples", "Examples applied since the model was made.", lambda one: one.model.examples
+    )
+    yield gauge("model_bytes", "The memory of the table, in bytes.", lambda one: one.model.nbytes)
+    waits = "What waits for the learner, in bytes."
+    yield gauge("model_queued_bytes", waits, lambda one: one.learner.queued_bytes)
+    for name, text, value in (
+        ("recent_log_loss", "Mean log loss over the last 100,000 examples, in nats.", lately("log_loss")),
+        (
+            "recent_calibration",
+            "Mean predicted over mean observed rate, over the last 100,000 examples.",
+            lately("calibration"),
+        ),
+        ("recent_auc", "Area under the ROC curve over the last 100,000 examples.", lately("auc")),
+        (
+            "recalibration_gain",
+            "Mean log loss that the map of the predictions saves, in nats.",
+            gain("gain"),
+        ),
+        ("recalibration_gain_low", "1.96 standard errors below that.", gain("gain_low")),
+    ):
+        yield gauge(f"model_{name}", text, value)
+
+
+def _delayed(models: list[ServedModel], refused: Mapping[str, int]) -> Iterator[Metric]:
+    """Yield what has become of impressions and labels, and whether learning is paused."""
+    of = _Families(models)
+
+    def counted(names: Iterable[str]) -> Values:
+        return lambda one: {
+            name: {**one.attribution.impressions.counts, "refused": refused.get(one.name, 0)}.get(name, 0)
+            for name in names
+        }
+
+    def share(one: ServedModel) -> float | None:
+        joined, ended = counted(("joined", "ended"))(one).values()
+        return joined / (joined + ended) if joined + ended else None
+
+    def delays(one: ServedModel) -> dict[float, float]:
+        found = list(one.attribution.impressions.delays)
+        return {q: float(np.quantile(found, q)) / 1000 for q in QUANTILES} if found else {}
+
+    def paused(one: ServedModel) -> dict[str, int]:
+        pause = one.learner.pause
+        return {(pause.reason or {}).get("figure", "none"): int(pause.since is not None)}
+
+    text = "Predictions with an id that wait for their label."
+    yield of.gauge("pending_labels", text, lambda one: one.attribution.impressions.pending)
+    text = "Of the predictions that were labelled or whose window ended: the share that was labelled."
+    yield of.gauge("joined_share", text, share)
+    text = "From prediction to label, of the last 10,000 labels that were learned from."
+    yield of.gauges("label_delay_seconds", "quantile", text, delays)
+    yield of.counters("labels", "verdict", "Labels, by what they met.", counted(LABELS))
+    text = (
+        "Examples of updates whose id is that of a prediction, and so its label, by what they met; they "
+        "are among nonzero_labels too."
+    )
+    verdicts: Values = lambda one: {name: one.attribution.updates[name] for name in UPDATES}  # noqa: E731
+    yield of.counters("update_labels", "verdict", text, verdicts)
+    text = "Predictions with an id, by what became of them."
+    yield of.counters("impressions", "outcome", text, counted(IMPRESSIONS))
+    text = "1 while the circuit breaker holds examples, by the figure that jumped."
+    yield of.gauges("learning_paused", "figure", text, paused)
+    yield of.gauge("held_examples", "Examples that are held.", lambda one: one.learner.pause.examples)
+    trips = (((one.name,), one.learner.pause.trips) for one in models)
+    text = "How often learning was paused."
+    yield family(CounterMetricFamily, "nonzero_breaker_trips", text, ("model",), trips)
+    text = "The journal's clock less the machine's."
+    ahead: Callable[[ServedModel], float] = lambda one: one.stored.journal.clock.ahead_ms() / 1000  # noqa: E731
+    yield of.gauge("journal_clock_ahead_seconds", text, ahead)
+
+
+def _sliced(models: list[ServedModel]) -> Iterator[Metric]:
+    """Yield predicted against observed clicks, by slice: at most 8 fields of 33 values a model."""
+    found = [
+        ((served.name, field, one.value or ""), one)
+        for served in models
+        for field, slices in served.slices.all().items()
+        for one in slices
+    ]
+    for name, text, attribute in (
+        ("examples", "Examples learned from, by the value of a field.", "examples"),
+        ("clicks", "Clicks among them, by importance weight.", "clicks"),
+        ("predicted_clicks", "Clicks predicted just before, by importance weight.", "predicted"),
+    ):
+        samples = ((labels, float(getattr(one, attribute))) for labels, one in found)
+        labels = ("model", "field", "value")
+        yield family(CounterMetricFamily, f"nonzero_slice_{name}", text, labels, samples)
+
+
+def _worker_metrics(workers: WorkerStates) -> Iterator[Metric]:
+    """Yield how the further processes of the service are."""
+    states = (((state,), count) for state, count in workers.states().items())
+    yield family(GaugeMetricFamily, "nonzero_workers", "Workers, by how they are.", ("state",), states)
+    text = "Workers that ended, or could not be started, and are tried again."
+    yield CounterMetricFamily("nonzero_workers_replaced", text, workers.replaced)
+
+
+def _fields(models: list[ServedModel]) -> Iterator[Metric]:
+    """Yield the conflicts of at most 101 fields a model, and the fields that settings name in vain."""
+    of = _Families(models)
+    text = "Values of another kind than their field's, by field."
+    yield of.counters("schema_conflicts", "field", text, lambda one: one.fields.conflicts())
+    text = "1 for each field that interactions or slices name, and that has not come."
+    yield of.gauges(
+        "schema_unseen", "field", text, lambda one: {field.field: 1 for field in one.fields.unseen()}
+    )

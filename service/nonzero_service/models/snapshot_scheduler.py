@@ -1,0 +1,163 @@
+"""Snapshots while serving: when they are due, and how they are taken without holding up an update for long.
+
+The applier copies the model, a part after each group of updates (:mod:`nonzero.model.gradual_copy`), into a
+spare one whose memory is there already; the spare is then written by another thread. So one further table's
+memory is in use for as long as that takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+import structlog
+
+from nonzero import LogisticRegression, SnapshotError
+from nonzero_service.incidental import incidentally
+from nonzero_service.journal.snapshots import SnapshotFile
+from nonzero_service.models.recovery import StoredModel, needed_from, write_snapshot
+from nonzero_service.settings import Settings
+from nonzero_service.writer.learner import Learner
+
+__all__ = ["SnapshotScheduler", "Taken"]
+
+LOOK_SECONDS: Final = 1.0
+
+RETRY_SECONDS: Final = 60.0
+"""So long after one that failed the next is tried: it takes a table's memory, and a disk's room."""
+
+
+class Taken(NamedTuple):
+    """A snapshot that was taken."""
+
+    snapshot: SnapshotFile
+    sequence: int
+    """The examples that it holds."""
+
+
+class SnapshotScheduler:
+    """Takes the snapshots of one model, one at a time.
+
+    Parameters
+    ----------
+    name
+        The model's, for the log.
+    stored
+        The model and what is kept of it on disk.
+    learner
+        Whose applier copies the model.
+    settings
+        They say when a snapshot is due, and which rows of the journal stay.
+    before
+        Called before each snapshot, on the thread that writes it: what the rows to be pruned said of others
+        must be durable elsewhere.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        stored: StoredModel,
+        learner: Learner,
+        settings: Settings,
+        before: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.stored = stored
+        self._name = name
+        self._learner = learner
+        self._settings = settings
+        self._before = before
+        self._since = time.monotonic() - stored.tail_seconds
+        self._bytes_then = -stored.tail_bytes
+        self._not_before = 0.0
+        self._taking = asyncio.Lock()
+        self._log = structlog.get_logger("snapshots")
+        self._task = asyncio.create_task(self._watch())
+
+    @property
+    def newest(self) -> SnapshotFile | None:
+        """The newest snapshot; None before the first."""
+        return next(iter(self.stored.snapshots.all()), None)
+
+    async def take(self) -> Taken:
+        """Take a snapshot of all that was queued before; the last one, where nothing has come since.
+
+        Raises
+        ------
+        StorageError, OSError
+            Where it cannot be written; the older ones stay.
+        """
+        async with self._taking:
+            newest = self.newest
+            position = await self._learner.run(lambda: self._learner.applier.position)
+            if newest is not None and newest.position == position:
+                return Taken(newest, self.stored.model.examples)
+            spare = await asyncio.to_thread(self._make_spare)
+            begun, bytes_then = time.monotonic(), self._learner.committer.appended_bytes
+            copied = await self._learner.copy(spare)
+            snapshot = await asyncio.to_thread(self._write, copied.position, spare, copied.held_since)
+            self._since, self._bytes_then = begun, bytes_then
+            return Taken(snapshot, spare.examples)
+
+    async def close(self) -> None:
+        """Stop watching; what is being taken is finished."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        async with self._taking:
+            pass
+
+    async def _watch(self) -> None:
+        with suppress(asyncio.CancelledError):  # one that is kept would keep what the task was of
+            while True:
+                await asyncio.sleep(LOOK_SECONDS)
+                if time.monotonic() < self._not_before:
+                    continue
+                try:
+                    if self._due():
+                        await asyncio.shield(self.take())
+                except Exception:  # noqa: BLE001 - one that fails must not be the last that is tried
+                    self._not_before = time.monotonic() + RETRY_SECONDS
+                    incidentally(self._log.exception, "no snapshot could be taken", model=self._name)
+
+    def _due(self) -> bool:
+        newest = self.newest
+        if self._learner.applier.position == (newest.position if newest is not None else 1):
+            return False
+        grown, age = self._learner.committer.appended_bytes - self._bytes_then, time.monotonic() - self._since
+        return grown >= self._settings.snapshot_bytes or age >= self._settings.snapshot_seconds
+
+    def _truncate(self, kept: Sequence[SnapshotFile]) -> None:
+        """Give up the rows that a start from any of these snapshots does not need."""
+        try:
+            first = min(map(needed_from, kept))
+        except SnapshotError as error:
+            self._log.error(
+                "a snapshot is damaged; no rows are given up until another has its place",
+                model=self._name,
+                reason=str(error),
+            )
+        else:
+            self.stored.journal.truncate(first)
+
+    def _make_spare(self) -> LogisticRegression:
+        spare = LogisticRegression.from_settings(self.stored.model.settings)
+        spare.table.take()
+        return spare
+
+    def _write(self, position: int, spare: LogisticRegression, held_since: int | None) -> SnapshotFile:
+        journal, snapshots = self.stored.journal, self.stored.snapshots
+        self._before()
+        journal.sync()  # a snapshot must not know of rows that a power cut could take
+        digest = journal.digest_at(position)
+        snapshot = write_snapshot(snapshots, position, digest, spare, held_since)
+        if snapshots.prune() is not None and self._settings.journal_retention == "snapshots":
+            self._truncate(snapshots.all())
+        journal.expire_keys()
+        incidentally(
+            lambda: self._log.info(
+                "snapshot taken", model=self._name, position=position, bytes=snapshot.path.stat().st_size
+            )
+        )
+        return snapshot

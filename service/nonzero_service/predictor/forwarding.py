@@ -1,0 +1,263 @@
+"""Forwarding: the worker's side of requests that the writer answers.
+
+A request goes to the writer as a message, and its answer comes back as messages: what ASGI says of either.
+Bodies pass part by part in both directions, each at the pace of who takes it, so that streams of any length
+do, and answers that begin before their request has ended. A connection carries one request at a time, and
+waits for the next in a pool. Where either side goes before the end, the other sees the connection closed.
+
+Two shorter ways were looked at. A connection of a client cannot be handed to the writer itself: the keys of
+its TLS stay behind, and all later predictions over it would be the writer's to make. An HTTP client (httpx)
+sends a request whole before it reads the answer, and knows no ``100 Continue``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from nonzero_service.errors import ChannelError, WriterLostError
+from nonzero_service.http.accounting import Accounting
+from nonzero_service.http.guard import MAY_NOT_TEACH
+from nonzero_service.http.routing import UNKNOWN_TARGET
+from nonzero_service.metrics.counts import Counts
+from nonzero_service.problems import Problem
+from nonzero_service.workers.message_stream import MessageStream
+from nonzero_service.workers.messages import (
+    AnswerPart,
+    AnswerStart,
+    BodyPart,
+    BodyWanted,
+    ForwardedRequest,
+    ImpressionsKept,
+    KeepImpressions,
+    ToForwarder,
+)
+
+__all__ = ["Forwarder"]
+
+MAX_IDLE: Final = 64
+"""Connections kept for later."""
+
+SAFE: Final = frozenset(("GET", "HEAD", "OPTIONS"))
+"""Methods by which nothing is changed."""
+
+NOT_TAKEN: Final = "the process that learns has ended, or does not answer; nothing was done, try again"
+NOT_CONNECTED: Final = (
+    "this process has no file descriptor free to ask the one that learns; nothing was done, try again"
+)
+UNKNOWN: Final = (
+    "the outcome is unknown, because the process that learns has ended, or does not answer; send the request "
+    "again, an update with the same Idempotency-Key: what was kept of it is recognised"
+)
+
+
+class Forwarder:
+    """Has the writer answer: requests, as an ASGI application, and impressions that it is to keep.
+
+    Parameters
+    ----------
+    hand_over
+        Gives the writer its end of a new connection.
+    counts
+        Where requests are counted that the writer does not answer; it counts the others.
+    """
+
+    def __init__(self, hand_over: Callable[[socket.socket], object], counts: Counts) -> None:
+        self._hand_over = hand_over
+        self._accounting = Accounting(counts)
+        self._idle: list[MessageStream[ToForwarder]] = []
+        self._busy: set[MessageStream[ToForwarder]] = set()
+        self._refusing = False
+
+    def refuse(self, refusing: bool) -> None:
+        """Wait for the writer no longer, because it does not answer; or, with False, again."""
+        self._refusing = refusing
+        if refusing:
+            for stream in self._busy:
+                stream.abort()
+
+    def close(self) -> None:
+        """Close the connections that wait for a request."""
+        while self._idle:
+            self._idle.pop().abort()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have the writer answer one request."""
+        try:
+            stream = await self._take()
+        except WriterLostError as error:
+            await self._fail(error, scope, receive, send)
+            return
+        relay = _Relay(stream, scope, receive)
+        try:
+            await relay.answer(send)
+        except (ConnectionError, ChannelError):
+            # Where the client went first nobody waits for an answer; one that has begun it sees cut off.
+            if not relay.left and not relay.begun:
+                lost = WriterLostError(NOT_TAKEN if scope["method"] in SAFE else UNKNOWN)
+                await self._fail(relay.refusal or lost, scope, receive, send)
+        finally:
+            self._put_back(stream, reusable=relay.complete)
+
+    async def _fail(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that the writer does not."""
+
+        async def failing(*_: object) -> None:
+            raise error
+
+        # The writer counts by route what it answers.
+        await self._accounting.answer(failing, {**scope, "target": UNKNOWN_TARGET}, receive, send)
+
+    async def keep(self, impressions: KeepImpressions) -> ImpressionsKept:
+        """Have the writer keep impressions; return what came of it.
+
+        Raises
+        ------
+        WriterLostError
+            Where the writer has ended, or does not answer.
+        """
+        stream = await self._take()
+        kept = None
+        try:
+            await stream.write(impressions)
+            answer = await stream.read()
+            if not isinstance(answer, ImpressionsKept):
+                raise ChannelError(f"{type(answer).__name__} is no answer to impressions")
+            kept = answer
+            return kept
+        except (ConnectionError, ChannelError) as error:
+            raise WriterLostError(UNKNOWN) from error
+        finally:
+            self._put_back(stream, reusable=kept is not None)
+
+    async def _take(self) -> MessageStream[ToForwarder]:
+        """Return a connection for one request."""
+        if self._refusing:
+            raise WriterLostError(NOT_TAKEN)
+        while self._idle:
+            stream = self._idle.pop()
+            if not stream.lost:
+                break
+        else:
+            try:
+                stream = await self._connect()
+            except OSError as error:
+                raise WriterLostError(NOT_CONNECTED) from error
+        self._busy.add(stream)
+        return stream
+
+    async def _connect(self) -> MessageStream[ToForwarder]:
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                self._hand_over(theirs)
+        except BaseException:
+            ours.close()
+            raise
+        return await MessageStream.open(ours, ToForwarder)
+
+    def _put_back(self, stream: MessageStream[ToForwarder], *, reusable: bool) -> None:
+        self._busy.discard(stream)
+        if reusable and not stream.lost and len(self._idle) < MAX_IDLE:
+            self._idle.append(stream)
+        else:
+            stream.abort()
+
+
+class _Relay:
+    """One request on its way to the writer, and its answer on the way back."""
+
+    def __init__(self, stream: MessageStream[ToForwarder], scope: Scope, receive: Receive) -> None:
+        self._stream = stream
+        self._scope = scope
+        self._receive = receive
+        self._wanted = asyncio.Event()
+        self._sent = self._answered = False
+        self.begun = False
+        """Whether the answer has begun."""
+        self.left = False
+        """Whether the client went before its answer had ended."""
+        self.refusal: Problem | None = None
+        """Why the rest of the request's body was not read."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether request and answer have passed to their end."""
+        return self._sent and self._answered
+
+    async def answer(self, send: Send) -> None:
+        """Send the request as it is received, and the answer as it comes.
+
+        Raises
+        ------
+        ConnectionError, ChannelError
+            Where the connection ended before the answer.
+        """
+        sending = asyncio.create_task(self._send_request())
+        try:
+            while not self._answered:
+                match await self._stream.read():
+                    case BodyWanted():
+                        self._wanted.set()
+                    case AnswerStart(status, headers):
+                        self.begun = True
+                        await send({"type": "http.response.start", "status": status, "headers": headers})
+                    case AnswerPart(body, more):
+                        self._answered = not more
+                        await send({"type": "http.response.body", "body": body, "more_body": more})
+        finally:
+            sending.cancel()
+            with suppress(asyncio.CancelledError):
+                await sending
+
+    async def _send_request(self) -> None:
+        """Send the request; then see whether the client goes."""
+        try:
+            await self._send_parts()
+            self._sent = True
+            await self._receive()  # the client's going, or the answer's end
+            raise ClientDisconnect
+        except ClientDisconnect:
+            if not self._answered:
+                self.left = True
+                self._stream.abort()
+        except Problem as problem:  # the rest of the body is not to be read
+            self.refusal = problem
+            self._stream.abort()
+        except ConnectionError:  # who waits for the answer meets it too
+            pass
+
+    async def _send_parts(self) -> None:
+        request = _forwarded(self._scope)
+        head = [request]
+        if request.expects_continue:  # the client is told to send its body when the writer wants it
+            await self._stream.write(request)
+            await self._wanted.wait()
+            head = []
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            body, more = memoryview(message.get("body", b"")), message.get("more_body", False)
+            await self._stream.write(*head, BodyPart(body, more))
+            head = []
+
+
+def _forwarded(scope: Scope) -> ForwardedRequest:
+    return ForwardedRequest(
+        scope["method"],
+        scope["path"],
+        scope["raw_path"],
+        scope["query_string"],
+        scope["http_version"],
+        scope["scheme"],
+        scope["headers"],
+        scope.get(MAY_NOT_TEACH),
+    )

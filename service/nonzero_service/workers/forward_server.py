@@ -1,0 +1,196 @@
+"""The writer's side of what workers forward: the application answers it as it answers everybody.
+
+The worker has checked each request, and adds to its answer what everyone's answers say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final, cast
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+from starlette.types import ASGIApp, Message, Scope
+
+from nonzero import Batch
+from nonzero.batches.ids import Ids
+from nonzero_service.bodies.reading import Bodies
+from nonzero_service.errors import ChannelError
+from nonzero_service.http.guard import MAY_NOT_TEACH
+from nonzero_service.journal.codec import decode_batch
+from nonzero_service.models.registry import Models
+from nonzero_service.problems import problem_of
+from nonzero_service.workers.message_stream import MessageStream
+from nonzero_service.workers.messages import (
+    AnswerPart,
+    AnswerStart,
+    BodyPart,
+    BodyWanted,
+    ForwardedRequest,
+    FromForwarder,
+    ImpressionsKept,
+    KeepImpressions,
+)
+
+__all__ = ["ForwardServer"]
+
+FACTS: Final = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "root_path": ""}
+"""What the scope of every request says."""
+
+
+class ForwardServer:
+    """Answers what comes over the connections of workers.
+
+    Parameters
+    ----------
+    app
+        The application.
+    models
+        The writer's, whose impressions workers predict with an id.
+    bodies
+        Runs what takes long beside the event loop.
+    tasks
+        Has the tasks of requests in flight: a stop waits for them.
+    """
+
+    def __init__(self, app: ASGIApp, models: Models, bodies: Bodies, tasks: set[asyncio.Task[None]]) -> None:
+        self._app = app
+        self._models = models
+        self._bodies = bodies
+        self._tasks = tasks
+        self._log = structlog.get_logger("workers")
+
+    async def serve(self, sock: socket.socket) -> None:
+        """Answer the requests that come over a connection, one after another, until it ends."""
+        task = cast(asyncio.Task[None], asyncio.current_task())
+        try:
+            stream: MessageStream[FromForwarder] = await MessageStream.open(sock, FromForwarder)
+        except OSError:  # the worker has gone meanwhile
+            self._log.debug("a connection of a worker was lost", exc_info=True)
+            return
+        try:
+            while True:
+                message = await stream.read()
+                self._tasks.add(task)
+                await self._answer(stream, message)
+                self._tasks.discard(task)
+        except ConnectionError:  # the worker has closed it, or has ended
+            pass
+        except ChannelError as error:
+            self._log.error("a worker's request cannot be understood", reason=str(error))
+        finally:
+            self._tasks.discard(task)
+            stream.abort()
+
+    async def _answer(self, stream: MessageStream[FromForwarder], message: FromForwarder) -> None:
+        match message:
+            case ForwardedRequest():
+                await _ForwardedCycle(stream, message).run(self._app)
+            case KeepImpressions():
+                await stream.write(await self._keep(message))
+            case BodyPart():
+                raise ChannelError("a part of a body came without a request")
+
+    async def _keep(self, impressions: KeepImpressions) -> ImpressionsKept:
+        """Keep impressions, as durably as the settings ask for."""
+
+        def keep() -> None:
+            if impressions.shown:
+                served.names.look(impressions.media, impressions.shown)
+            served.keeper.keep(*_decoded(impressions))
+
+        try:
+            served = self._models.get(impressions.model)
+            await self._bodies.offload(len(impressions.batch), keep)
+            await served.keeper.synced()
+        except Exception as error:  # noqa: BLE001 - the worker's client gets it
+            problem = problem_of(error)
+            return ImpressionsKept(problem.status, problem.detail)
+        return ImpressionsKept(200)
+
+
+class _ForwardedCycle:
+    """One request and its answer, as the application sees them (ASGI)."""
+
+    def __init__(self, stream: MessageStream[FromForwarder], request: ForwardedRequest) -> None:
+        self._stream = stream
+        self._scope: Scope = FACTS | {
+            "method": request.method,
+            "path": request.path,
+            "raw_path": request.raw_path,
+            "query_string": request.query_string,
+            "http_version": request.http_version,
+            "scheme": request.scheme,
+            "headers": request.headers,
+        }
+        if request.may_not_teach is not None:
+            self._scope[MAY_NOT_TEACH] = request.may_not_teach
+        self._unasked = request.expects_continue
+        self._more = True  # of the body
+        self._start: AnswerStart | None = None
+        self._answered = False
+        self._error: ChannelError | None = None
+
+    async def run(self, app: ASGIApp) -> None:
+        """Have the application answer; where it does not, end the connection.
+
+        Raises
+        ------
+        ConnectionError, ChannelError
+            Where the connection has ended, or is of no more use.
+        """
+        try:
+            await app(self._scope, self._receive, self._send)
+        except Exception:  # noqa: BLE001 - it ends this request alone
+            self._stream.abort()
+            structlog.get_logger("workers").exception("a request failed beyond its answer")
+        if self._error is not None:
+            raise self._error
+        if not self._answered:
+            self._stream.abort()
+        while self._more:  # what the application has not read; a worker that holds some back ends instead
+            self._take(await self._stream.read())
+
+    async def _receive(self) -> Message:
+        try:
+            if self._unasked:
+                self._unasked = False
+                await self._stream.write(BodyWanted())
+            part = self._take(await self._stream.read())
+        except ConnectionError:
+            return {"type": "http.disconnect"}
+        except ChannelError as error:
+            self._error = error
+            return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": part.body, "more_body": part.more}
+
+    def _take(self, message: FromForwarder) -> BodyPart:
+        if not isinstance(message, BodyPart) or not self._more:
+            raise ChannelError(f"{type(message).__name__} came before the last request was answered")
+        self._more = message.more
+        return message
+
+    async def _send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._start = AnswerStart(message["status"], list(message.get("headers", ())))
+            return  # it is written with what follows: a system call less
+        part = AnswerPart(message.get("body", b""), message.get("more_body", False))
+        start, self._start = self._start, None
+        self._answered = not part.more
+        with suppress(ConnectionError):  # nobody waits for it any more
+            await (self._stream.write(part) if start is None else self._stream.write(start, part))
+
+
+def _decoded(impressions: KeepImpressions) -> tuple[Batch, NDArray[np.float32]]:
+    """Return the batch, with its ids, and what was predicted."""
+    ids = Ids(
+        impressions.text,
+        np.frombuffer(impressions.ends, np.int64),
+        np.frombuffer(impressions.given, np.bool_),
+    )
+    batch = replace(decode_batch(impressions.batch), ids=ids)
+    return batch, np.frombuffer(impressions.probabilities, np.float32)

@@ -1,0 +1,98 @@
+"""A stream of messages between a worker and the writer: each is MessagePack behind its length.
+
+Whoever writes waits while the other end does not read, so that bodies of any length pass at the pace of who
+takes them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any, Final, Generic, Self, TypeVar
+
+import msgspec
+
+from nonzero_service.errors import ChannelError
+
+__all__ = ["MessageStream"]
+
+T = TypeVar("T")
+
+LENGTH_BYTES: Final = 4
+
+_encoder: Final = msgspec.msgpack.Encoder()
+
+
+class MessageStream(Generic[T]):
+    """One end of a stream, on the event loop. Made by :meth:`open`.
+
+    Parameters
+    ----------
+    reader, writer
+        The ends of the connection.
+    kinds
+        The type of the messages that come.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kinds: Any) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(kinds)
+        self._length = 0
+
+    @classmethod
+    async def open(cls, sock: socket.socket, kinds: Any) -> Self:
+        """Take over a connected socket, and close it in the end."""
+        try:
+            sock.setblocking(False)
+            return cls(*await asyncio.open_unix_connection(sock=sock), kinds)
+        except BaseException:
+            sock.close()
+            raise
+
+    @property
+    def lost(self) -> bool:
+        """Whether either end has closed the connection."""
+        return self._reader.at_eof() or self._writer.is_closing()
+
+    async def read(self) -> T:
+        """Return the next message. Where this is cancelled nothing is lost: the next call goes on.
+
+        Raises
+        ------
+        ConnectionError
+            Where the other end has closed the connection, in the middle of a message too.
+        ChannelError
+            Where the message cannot be understood.
+        """
+        try:
+            if not self._length:
+                self._length = int.from_bytes(await self._reader.readexactly(LENGTH_BYTES))
+            encoded = await self._reader.readexactly(self._length)
+        except asyncio.IncompleteReadError as error:
+            raise ConnectionResetError("the other process has closed the connection") from error
+        self._length = 0
+        try:
+            return self._decoder.decode(encoded)
+        except msgspec.DecodeError as error:
+            raise ChannelError(f"a message of {len(encoded)} bytes cannot be understood") from error
+
+    async def write(self, *messages: msgspec.Struct) -> None:
+        """Write messages; return when the other end has room for more.
+
+        Raises
+        ------
+        ConnectionError
+            Where either end has closed the connection.
+        """
+        buffer = bytearray()
+        for message in messages:
+            start = len(buffer)
+            _encoder.encode_into(message, buffer, start + LENGTH_BYTES)
+            buffer[start : start + LENGTH_BYTES] = (len(buffer) - start - LENGTH_BYTES).to_bytes(LENGTH_BYTES)
+        self._writer.write(buffer)
+        await self._writer.drain()
+
+    def abort(self) -> None:
+        """Close at once; the other end sees it. May be called again."""
+        self._writer.transport.abort()

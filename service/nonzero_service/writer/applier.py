@@ -1,0 +1,250 @@
+"""The applier: learns from what is durable, and gives the results back."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nonzero import Batch, LogisticRegression
+from nonzero.model.gradual_copy import GradualCopy
+from nonzero_service.impressions.joined import References
+from nonzero_service.incidental import incidentally
+from nonzero_service.journal.errors import OutcomeUnknownError
+from nonzero_service.journal.journal import Journal
+from nonzero_service.logs import described
+from nonzero_service.writer.entries import held_examples
+from nonzero_service.writer.results import Results
+from nonzero_service.writer.work import (
+    Applied,
+    Change,
+    CommittedGroup,
+    Copied,
+    Copy,
+    Learn,
+    Outcome,
+    Resume,
+    ResumeResult,
+    Work,
+)
+
+__all__ = ["Applier"]
+
+
+class Applier:
+    """Applies what is durable, in order.
+
+    What is durable and cannot be applied is for a new start. Nothing after it is applied, and no task sees
+    the model then: a snapshot of it would have a hole. A copy that fails, and what is counted beside the
+    model, change nothing of that: learning goes on.
+
+    Parameters
+    ----------
+    model
+        The model, which from now on nothing else changes.
+    journal
+        Where what was held is read back from.
+    held_since
+        Since when examples are held; None where they are learned from.
+    durable
+        What is durable, and None at the end.
+    results
+        Takes what came of it.
+    """
+
+    def __init__(
+        self,
+        model: LogisticRegression,
+        journal: Journal,
+        held_since: int | None,
+        durable: queue.Queue[CommittedGroup | None],
+        results: Results,
+    ) -> None:
+        self.held_since = held_since
+        """Since when examples are held, as of what was applied."""
+        self.position = journal.position
+        """The last position that was applied."""
+        self.learned: Callable[[Batch, NDArray[np.float32]], object] | None = None
+        """Called with what was learned from, and what was predicted just before."""
+        self.applied: Callable[[CommittedGroup], object] = lambda _: None
+        """Called with each group when it has been applied, or could not be."""
+        self.discarded: Callable[[References], object] = lambda _: None
+        """Called with the impressions of which a resumption discards what was held."""
+        self._copying: _Copying | None = None
+        self._model = model
+        self._journal = journal
+        self._durable = durable
+        self._results = results
+
+    def run(self) -> None:
+        """Apply group after group, until the end."""
+        group: CommittedGroup | None = None
+        try:
+            while (group := self._next()) is not None:
+                self._take(group)
+                group = None  # it may hold much: not until there is more to do
+                self._copy_on()
+            while self._copying is not None:
+                self._copy_on()
+        except BaseException as error:  # noqa: BLE001 - a thread that ended so would leave everybody waiting
+            self._results.end(error, () if group is None else group.works)
+            self._fail_copy(self._results.failure)
+            while (group := self._durable.get()) is not None:
+                self._take(group)  # nothing is applied any more: all are refused
+
+    def _next(self) -> CommittedGroup | None:
+        """Wait for the next group; a copy is gone on with meanwhile."""
+        while self._copying is not None:
+            try:
+                return self._durable.get_nowait()
+            except queue.Empty:
+                self._copy_on()
+        return self._durable.get()
+
+    def _take(self, group: CommittedGroup) -> None:
+        """Apply a group and give its results back."""
+        results = self._results
+        if results.failure is not None:
+            self._refuse(group)
+        else:
+            try:
+                outcomes = self._apply(group)
+                self.position = group.position or self.position
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the model is not what it should be
+                results.end(_unapplied(group.position, error), group.works)
+                self._fail_copy(results.failure)
+            else:
+                results.give(outcomes)
+        self.applied(group)
+
+    def _refuse(self, group: CommittedGroup) -> None:
+        """Tell those who wait, and who waits for a copy, that nothing more is applied."""
+        failure = self._results.failure
+        self._results.give([Outcome(work, None, failure) for work in group.works])
+        self._fail_copy(failure)
+
+    def _apply(self, group: CommittedGroup) -> list[Outcome]:
+        if group.resumed_since is not None:
+            return [self._resume(group, group.resumed_since)]
+        if group.batches is not None:
+            return self._learn_group(group, group.batches)
+        [work] = group.works
+        if isinstance(work.what, Change):
+            return [self._change(work, work.what)]
+        if isinstance(work.what, Copy):
+            return self._begin_copy(work, work.what)
+        return [self._run(work)]
+
+    def _learn_group(self, group: CommittedGroup, batches: Sequence[Batch]) -> list[Outcome]:
+        """Learn from a group; each batch's sequence is that after its own examples."""
+        sequence = self._model.examples
+        for batch in batches:
+            self._learn(batch, group.time_ms)
+        self.held_since = group.held_since
+        outcomes = []
+        for work, examples in zip(group.works, group.learned, strict=True):
+            assert isinstance(work.what, Learn)  # noqa: S101 - the committer made the group so
+            sequence += examples
+            loss = self._model.log_loss if work.what.log_loss else None
+            held = len(work.what.batch) - examples
+            outcomes.append(Outcome(work, Applied(examples, sequence, loss, held), None))
+        return outcomes
+
+    def _resume(self, group: CommittedGroup, since: int) -> Outcome:
+        """Learn from what was held, or take note that it is discarded."""
+        before = self._model.examples
+        if group.held:
+            for batch, _ in held_examples(self._journal.read, since, group.position):
+                self._learn(batch, group.time_ms)
+        else:
+            for _, references in held_examples(self._journal.read, since, group.position):
+                self.discarded(references)
+        self.held_since = None
+        applied = self._model.examples - before
+        return Outcome(group.works[0], ResumeResult(applied, group.discarded, self._model.examples), None)
+
+    def _learn(self, batch: Batch, time_ms: int) -> None:
+        if self._copying is not None:
+            self._with_copy(lambda copy: copy.before(batch))
+        probabilities = self._model.learn_checked(batch, time_ms)
+        if self.learned is not None:
+            incidentally(self.learned, batch, probabilities)
+
+    def _change(self, work: Work, change: Change) -> Outcome:
+        """Apply a row that is no batch; an error of it is for a new start, as that of a batch."""
+        if self._copying is not None:  # it may change any row
+            self._with_copy(GradualCopy.finish)
+        return Outcome(work, change.apply(), None)
+
+    # -- a copy while learning -------------------------------------------------------------------------
+
+    def _begin_copy(self, work: Work, what: Copy) -> list[Outcome]:
+        """Begin a copy; who waits for it is answered when it is whole, or has failed."""
+        while self._copying is not None:
+            self._copy_on()
+        try:
+            self._copying = _Copying(work, GradualCopy(self._model, what.into), self._place)
+        except Exception as error:  # noqa: BLE001 - whoever waits for the copy gets it
+            return [Outcome(work, None, error)]
+        return []
+
+    def _copy_on(self) -> None:
+        """Go on with a copy, if there is one."""
+        if self._copying is not None:
+            self._with_copy(self._step)
+        copying = self._copying
+        if copying is not None and copying.copy.is_whole:
+            self._copying = None
+            self._results.give([Outcome(copying.work, copying.of, None)])
+
+    def _step(self, copy: GradualCopy) -> None:
+        if copy.is_lost:
+            copy.begin()
+            self._copying = cast(_Copying, self._copying)._replace(of=self._place)
+        copy.step()
+
+    def _with_copy(self, do: Callable[[GradualCopy], None]) -> None:
+        """Do something for the copy that is being made; it reads the model only, so no more than it fails."""
+        try:
+            do(cast(_Copying, self._copying).copy)
+        except Exception as error:  # noqa: BLE001 - whoever waits for the copy gets it
+            self._fail_copy(error)
+
+    def _fail_copy(self, error: Exception | None) -> None:
+        """Give an error to who waits for a copy, if there is one."""
+        copying, self._copying = self._copying, None
+        if copying is not None:
+            self._results.give([Outcome(copying.work, None, error)])
+
+    @property
+    def _place(self) -> Copied:
+        return Copied(self.position, self.held_since)
+
+    @staticmethod
+    def _run(work: Work) -> Outcome:
+        assert not isinstance(work.what, Learn | Change | Resume | Copy)  # noqa: S101 - the committer made the group so
+        try:
+            return Outcome(work, work.what(), None)
+        except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it
+            return Outcome(work, None, error)
+
+
+class _Copying(NamedTuple):
+    """A copy that is being made."""
+
+    work: Work
+    """Who waits for it."""
+    copy: GradualCopy
+    of: Copied
+
+
+def _unapplied(position: int | None, error: BaseException) -> OutcomeUnknownError:
+    failure = OutcomeUnknownError(
+        f"position {position} is in the journal and could not be applied ({described(error)}); "
+        "start the process anew"
+    )
+    failure.__cause__ = error
+    return failure

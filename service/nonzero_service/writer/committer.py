@@ -1,0 +1,220 @@
+"""The committer: takes work from the queue of a model, group by group, and makes it durable."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from nonzero import Schema
+from nonzero_service.errors import GivenUpError, NotHeldError
+from nonzero_service.impressions.joined import References
+from nonzero_service.incidental import incidentally
+from nonzero_service.journal.chain import JournalEntry
+from nonzero_service.journal.errors import DiskFullError, JournalBusyError
+from nonzero_service.journal.journal import Journal
+from nonzero_service.writer.entries import resume_entry
+from nonzero_service.writer.group_rows import GroupRows
+from nonzero_service.writer.micro_batch import Meets, MicroBatch
+from nonzero_service.writer.pause import PauseState
+from nonzero_service.writer.results import Results
+from nonzero_service.writer.work import Applied, Change, CommittedGroup, Learn, Outcome, Resume, Work
+from nonzero_service.writer.work_queue import WorkQueue
+
+__all__ = ["Committer"]
+
+
+class Committer:
+    """Makes work durable and hands it on, in the order in which the queue gives it.
+
+    What fails before the journal is given a group fails that group. What fails after, whatever it is, ends
+    the process: the rows may be there, and nobody must be told otherwise, nor learn past them.
+
+    Parameters
+    ----------
+    bits
+        log2 of the number of slots of the model's table.
+    schema
+        What the model's fields are.
+    journal
+        Where the rows go.
+    pause
+        Whether examples are learned from or held.
+    durable
+        Takes what is durable, and None at the end.
+    results
+        Takes what could not be made durable, and why.
+    """
+
+    def __init__(
+        self,
+        bits: int,
+        schema: Schema,
+        journal: Journal,
+        pause: PauseState,
+        durable: queue.Queue[CommittedGroup | None],
+        results: Results,
+    ) -> None:
+        self.queue = WorkQueue(results)
+        """What is put in here is committed."""
+        self.appended_bytes = 0
+        """The bytes of all bodies that were appended, in this process."""
+        self.settled: Callable[[References], object] = lambda _: None
+        """Called with the impressions that the journal has taken."""
+        self.met: Meets = lambda _: np.empty(0, np.intp)
+        """Tells which ids of single examples are those of impressions."""
+        self._bits = bits
+        self._schema = schema
+        self._journal = journal
+        self._pause = pause
+        self._durable = durable
+        self._results = results
+
+    def run(self) -> None:
+        """Commit group after group, until the end."""
+        works: list[Work] = []
+        try:
+            while works := self.queue.next():
+                self._do(works)
+                works = []  # it may hold much: not until there is more to do
+        except BaseException as error:  # noqa: BLE001 - a thread that ended so would leave everybody waiting
+            self._results.end(error, works)
+            for work in self.queue.rest():
+                self._refuse([work], self._results.failure)
+        self._durable.put(None)
+
+    def _do(self, works: list[Work]) -> None:
+        what = works[0].what
+        if isinstance(what, Change):
+            self._change(works, what.entry)
+        elif isinstance(what, Resume):
+            self._resume(works, what.discard)
+        elif isinstance(what, Learn):
+            self._commit(works)
+        else:
+            self._durable.put(CommittedGroup(works))
+
+    def _commit(self, works: list[Work]) -> None:
+        """Append a group of examples to the journal: a few rows, of one kind or several."""
+        works = self._ready(works)
+        learns = [work.what for work in works if isinstance(work.what, Learn)]
+        if not learns:
+            return
+        try:
+            rows = GroupRows(learns, self._pause, self._journal.next_sequence)
+            entries, batches = rows.entries(), rows.batches
+        except Exception as raised:  # noqa: BLE001 - whoever waits for the work gets it
+            error: Exception | None = raised
+            self._refuse(works, raised)
+        else:
+
+            def book(position: int) -> CommittedGroup:
+                rows.committed(position)
+                for learn in learns:
+                    if learn.references is not None:
+                        self.settled(learn.references)
+                place = (position, self._journal.time_ms)
+                return CommittedGroup(works, batches, *place, rows.learned, self._pause.since)
+
+            error = self._write(works, entries, book)
+            if error is not None:
+                rows.failed()
+        for learn in learns if error is not None else ():
+            learn.stream.failure = error
+
+    def _change(self, works: list[Work], entry: JournalEntry) -> None:
+        """Append a row that is no batch."""
+        self._write(
+            works, [entry], lambda position: CommittedGroup(works, None, position, self._journal.time_ms)
+        )
+
+    def _resume(self, works: list[Work], discard: bool) -> None:
+        """Append the end of a pause to the journal."""
+        since, held = self._pause.since, self._pause.examples
+        if since is None:
+            self._refuse(works, NotHeldError("learning is not paused: there is nothing to resume"))
+            return
+        entry = resume_entry(since, discard=discard, examples=held)
+        counts = (0, held) if discard else (held, 0)
+
+        def book(position: int) -> CommittedGroup:
+            self._pause.resumed(position, discard=discard)
+            return CommittedGroup(works, None, position, self._journal.time_ms, (), None, since, *counts)
+
+        self._write(works, [entry], book)
+
+    def _write(
+        self, works: list[Work], entries: list[JournalEntry], book: Callable[[int], CommittedGroup]
+    ) -> Exception | None:
+        """Write a group's rows and hand it on; or return the error, which is given to those who wait.
+
+        Parameters
+        ----------
+        works
+            Whose rows they are.
+        entries
+            The rows: all that could go wrong in making them has not.
+        book
+            Takes the position of the last: notes that they are durable, and makes of them what is handed on.
+        """
+        results = self._results
+        if results.failure is not None:
+            self._refuse(works, results.failure)
+            return results.failure
+        nbytes = sum(len(entry.body) for entry in entries)
+        try:
+            try:
+                position = self._journal.append(entries)
+            except (DiskFullError, JournalBusyError) as error:  # nothing was written
+                self._refuse(works, error)
+                return error
+            # From here on they are durable: the process knows of them, or ends.
+            group = book(position)
+            self.appended_bytes += nbytes
+            self.queue.committed(group)
+            self._durable.put(group)
+        except BaseException as error:  # noqa: BLE001 - whatever it is
+            results.end(error, works)
+            return results.failure
+        if self._pause.unsaid:
+            incidentally(self._pause.say)
+        return None
+
+    def _refuse(self, works: Sequence[Work], error: Exception | None) -> None:
+        """Give an error to those who wait for what has not been written."""
+        self._results.give([Outcome(work, None, error) for work in works])
+
+    def _ready(self, works: list[Work]) -> list[Work]:
+        """Read what has gathered, and return what is to be journalled; give back all else.
+
+        Given back is what cannot be read, what holds nothing to learn from, and the batches of a stream after
+        one that was not journalled.
+        """
+        ready, outcomes = [], []
+        for work in works:
+            try:
+                if isinstance(work, MicroBatch):
+                    work.close(self._bits, self._schema, self.met)
+            except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it
+                outcomes.append(Outcome(work, None, error))
+                continue
+            if (failure := _failure_of(work)) is not None:
+                outcomes.append(Outcome(work, None, failure))
+            elif isinstance(work, MicroBatch) and not len(work.what.batch):
+                outcomes.append(Outcome(work, Applied(0, 0, None), None))
+            else:
+                ready.append(work)
+        if outcomes:
+            self._results.give(outcomes)
+        return ready
+
+
+def _failure_of(work: Work) -> Exception | None:
+    """Return why a batch cannot be journalled, or need not be: then nothing after it of its stream is."""
+    if not isinstance(work.what, Learn):
+        return None
+    stream = work.what.stream
+    if stream.failure is None and (stream.given_up or work.future.cancelled()):
+        stream.failure = GivenUpError("whoever asked for it has gone")
+    return stream.failure

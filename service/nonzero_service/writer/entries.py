@@ -1,0 +1,220 @@
+"""What each kind of journal row says: entries are made here, and rows are read here.
+
+=============  ========================================================================================
+kind           body
+=============  ========================================================================================
+settings       the first row: what the model was made with, and the digest that it started from
+batch          examples that are learned from
+joined         examples that are learned from, some of which were impressions, and which ones
+remedy         a change of the model's lanes, as its diagnosis proposed it
+recalibration  from here on a map of the predictions is learned
+trip           the circuit breaker has paused learning, and why
+held           examples that came during a pause, in the form of ``joined``; they count as none
+resume         the end of a pause: the held examples are learned from now (its count is theirs), or never
+clock          the journal's clock was set; nothing is learned
+=============  ========================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from nonzero import Batch, LogisticRegression
+from nonzero_service.impressions import joined
+from nonzero_service.impressions.joined import References, decode_joined, encode_joined
+from nonzero_service.journal.chain import JournalEntry, JournalRow
+from nonzero_service.journal.codec import VERSION, encode_batch
+from nonzero_service.journal.errors import BodyError
+from nonzero_service.journal.keys import KeyRecord
+
+__all__ = [
+    "Pause",
+    "Resumption",
+    "RowReader",
+    "Start",
+    "batch_entry",
+    "clock_entry",
+    "held_entry",
+    "held_examples",
+    "joined_entry",
+    "pause_since",
+    "recalibration_entry",
+    "remedy_entry",
+    "remedy_of",
+    "resume_entry",
+    "resumption_of",
+    "settings_entry",
+    "start_of",
+    "trip_entry",
+]
+
+S = TypeVar("S")
+
+RowReader = Callable[[int], Iterator[JournalRow]]
+"""Reads the journal's rows from a position on."""
+
+
+class Start(msgspec.Struct, frozen=True):
+    """The body of a ``settings`` row: what the model started from."""
+
+    settings: dict[str, Any]
+    """As :attr:`nonzero.LogisticRegression.settings`."""
+    digest: str
+    """The digest of the model before the first example of this journal."""
+    examples: int
+    """What it had learned from before: 0, but for a model that came as a trained file."""
+
+
+class Resumption(msgspec.Struct, frozen=True):
+    """The body of a ``resume`` row."""
+
+    since: int
+    """The position of the trip."""
+    discard: bool
+
+
+def settings_entry(model: LogisticRegression) -> JournalEntry:
+    """Return the first entry of a model's journal."""
+    start = Start(model.settings, model.digest(), model.examples)
+    return JournalEntry("settings", 1, msgspec.json.encode(start))
+
+
+def batch_entry(batch: Batch, keys: Sequence[KeyRecord] = ()) -> JournalEntry:
+    """Return the entry of examples that are learned from, and what it makes known of idempotency keys."""
+    return JournalEntry("batch", VERSION, encode_batch(batch), len(batch), tuple(keys))
+
+
+def joined_entry(batch: Batch, references: References, keys: Sequence[KeyRecord] = ()) -> JournalEntry:
+    """Return the entry of examples that were impressions, and of which ones."""
+    return JournalEntry("joined", joined.VERSION, encode_joined(batch, references), len(batch), tuple(keys))
+
+
+def remedy_entry(remedy: Mapping[str, Any]) -> JournalEntry:
+    """Return the entry of a remedy, as :meth:`nonzero.LogisticRegression.apply_remedy` takes it."""
+    return JournalEntry("remedy", 1, msgspec.json.encode(remedy))
+
+
+def recalibration_entry() -> JournalEntry:
+    """Return the entry from which on a map of the predictions is learned."""
+    return JournalEntry("recalibration", 1, b"")
+
+
+def clock_entry(before_ms: int, after_ms: int) -> JournalEntry:
+    """Return the entry that sets the journal's clock, in milliseconds since 1970. The fold passes over it."""
+    body = msgspec.json.encode({"before_ms": before_ms, "after_ms": after_ms})
+    return JournalEntry("clock", 1, body, time_ms=after_ms)
+
+
+def trip_entry(reason: dict[str, Any]) -> JournalEntry:
+    """Return the entry that says that learning pauses, and why."""
+    return JournalEntry("trip", 1, msgspec.json.encode(reason))
+
+
+def held_entry(batch: Batch, references: References, keys: list[KeyRecord]) -> JournalEntry:
+    """Return the entry of examples that are not learned from for now."""
+    return JournalEntry("held", joined.VERSION, encode_joined(batch, references), 0, tuple(keys))
+
+
+def resume_entry(since: int, *, discard: bool, examples: int) -> JournalEntry:
+    """Return the entry that ends a pause.
+
+    Parameters
+    ----------
+    since
+        The position of the trip.
+    discard
+        Whether what was held is never learned from.
+    examples
+        How many are held.
+    """
+    return JournalEntry(
+        "resume", 1, msgspec.json.encode(Resumption(since, discard)), 0 if discard else examples
+    )
+
+
+def start_of(row: JournalRow) -> Start:
+    """Read a ``settings`` row.
+
+    Raises
+    ------
+    BodyError
+        If it is a row of another kind, or does not say what a model starts from.
+    """
+    if row.kind != "settings":
+        raise BodyError(
+            f"position {row.position} is a row of the kind {row.kind!r}; a journal starts with 'settings'"
+        )
+    return _decode(row, Start, "does not say what the model starts from")
+
+
+def resumption_of(row: JournalRow) -> Resumption:
+    """Read a ``resume`` row.
+
+    Raises
+    ------
+    BodyError
+        If it does not say what is resumed.
+    """
+    return _decode(row, Resumption, "does not say what is resumed")
+
+
+def remedy_of(row: JournalRow) -> dict[str, Any]:
+    """Read a ``remedy`` row.
+
+    Raises
+    ------
+    BodyError
+        If it is not a remedy.
+    """
+    return _decode(row, dict[str, Any], "is no remedy of this model")
+
+
+def _decode(row: JournalRow, kind: type[S], fault: str) -> S:
+    try:
+        return msgspec.json.decode(row.body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BodyError(f"position {row.position} {fault}: {error}") from error
+
+
+class Pause(NamedTuple):
+    """A pause of learning that nobody has ended."""
+
+    since: int
+    """The position of the trip."""
+    examples: int
+    """How many are held."""
+    reason: dict[str, Any]
+    """Why: the figure that jumped, and what it was compared with."""
+    time_ms: int
+    """When it began, by the journal's clock, in milliseconds since 1970."""
+
+
+def pause_since(rows: RowReader, since: int) -> Pause:
+    """Read the pause that the trip at a position began, and that lasts to the journal's end."""
+    trip = next(rows(since))
+    reason: dict[str, Any] = _decode(trip, dict[str, Any], "does not say why learning paused")
+    return Pause(since, sum(len(batch) for batch, _ in held_examples(rows, since)), reason, trip.time_ms)
+
+
+def held_examples(
+    rows: RowReader, since: int, until: int | None = None
+) -> Iterator[tuple[Batch, References]]:
+    """Yield what was held between two positions, in order, and which impressions that was.
+
+    Parameters
+    ----------
+    rows
+        Reads the journal.
+    since
+        The position of the trip.
+    until
+        The position of the resumption; None for the journal's end.
+    """
+    for row in rows(since + 1):
+        if until is not None and row.position >= until:
+            return
+        if row.kind == "held":
+            yield decode_joined(row.body)

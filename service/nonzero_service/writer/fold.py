@@ -1,0 +1,106 @@
+"""The fold: the model is a function of the journal's rows, and of nothing else.
+
+Nothing here reads a clock, a setting or a random number that is not in the rows. The live learner applies
+what it journals. A start, a check and a rebuild apply what they read. The same rows give the same bits.
+
+The first row of a journal is of the kind ``settings``. A model that came as a trained file starts from that
+file, which is its first snapshot.
+"""
+
+from __future__ import annotations
+
+from nonzero import BatchError, LogisticRegression, SettingsError
+from nonzero_service.impressions.joined import decode_joined
+from nonzero_service.journal.chain import JournalRow
+from nonzero_service.journal.codec import decode_batch
+from nonzero_service.journal.errors import BodyError, PrunedError
+from nonzero_service.writer.entries import RowReader, held_examples, remedy_of, resumption_of, start_of
+
+__all__ = ["apply"]
+
+
+def apply(model: LogisticRegression, row: JournalRow, rows: RowReader | None = None) -> None:
+    """Apply one row to the model that the rows before it gave.
+
+    Parameters
+    ----------
+    model
+        The model.
+    row
+        The row.
+    rows
+        Reads the journal from a position on: a resumption needs what was held before it.
+
+    Raises
+    ------
+    BodyError
+        Where the row does not fit the model; it names its position.
+    """
+    if row.first_sequence != model.examples:
+        raise BodyError(
+            f"position {row.position} follows {row.first_sequence} examples, and the model has learned from "
+            f"{model.examples}: they do not belong together"
+        )
+    match row.kind:
+        case "settings":
+            _check_start(model, row)
+        case "batch" | "joined":
+            _learn(model, row)
+        case "remedy":
+            _remedy(model, row)
+        case "recalibration":
+            model.begin_recalibration()
+        case "resume":
+            _resume(model, row, rows)
+
+
+def _learn(model: LogisticRegression, row: JournalRow) -> None:
+    try:
+        batch = decode_batch(row.body) if row.kind == "batch" else decode_joined(row.body)[0]
+        if len(batch) != row.count:
+            raise BodyError(f"there are {len(batch)} examples, and the row says {row.count}")
+        model.learn(batch, row.time_ms)
+    except (BodyError, BatchError) as error:
+        raise BodyError(f"position {row.position} cannot be learned from: {error}") from error
+
+
+def _remedy(model: LogisticRegression, row: JournalRow) -> None:
+    try:
+        model.apply_remedy(remedy_of(row))
+    except SettingsError as error:
+        raise BodyError(f"position {row.position} is no remedy of this model: {error}") from error
+
+
+def _resume(model: LogisticRegression, row: JournalRow, rows: RowReader | None) -> None:
+    resume, before = resumption_of(row), model.examples
+    if resume.discard:
+        return
+    if rows is None:
+        raise BodyError(f"position {row.position} resumes from {resume.since}; without the journal it cannot")
+    try:
+        for batch, _ in held_examples(rows, resume.since, row.position):
+            model.learn(batch, row.time_ms)
+    except (BodyError, BatchError) as error:
+        raise BodyError(f"position {row.position} cannot be resumed: {error}") from error
+    except PrunedError as error:
+        raise PrunedError(
+            f"position {row.position} learns from what was held since position {resume.since}, and only the "
+            f"rows from {error.first} on are there: an earlier release gave up the others too soon. If a "
+            "snapshot after it is whole, take two more (POST /v1/models/NAME/snapshots, after an update "
+            "each), and none that needs them is left. Else restore the directory from a backup; or, to go on "
+            "without what came after the newest snapshot that is whole, make a new model of that file",
+            error.first,
+        ) from error
+    if model.examples - before != row.count:
+        raise BodyError(
+            f"position {row.position} resumes {row.count} examples, and {model.examples - before} were held"
+        )
+
+
+def _check_start(model: LogisticRegression, row: JournalRow) -> None:
+    start = start_of(row)
+    if start.settings != model.settings or start.digest != model.digest():
+        raise BodyError(
+            f"position {row.position} starts from another model: {start.settings} with the digest "
+            f"{start.digest}, not {model.settings} with {model.digest()}"
+        )

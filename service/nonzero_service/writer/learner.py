@@ -1,0 +1,303 @@
+"""The learner: one writer for a model, as two threads in a line.
+
+The :mod:`committer <nonzero_service.writer.committer>` takes all that is queued and makes it durable in one
+transaction of the journal. The :mod:`applier <nonzero_service.writer.applier>` learns from it, and gives
+the results back. So while one group is applied the next is committed; nothing is applied before it is
+durable, and nothing is acknowledged before it is applied.
+
+What waits is bounded in bytes: when the queue is full a fresh request is refused, and a stream that is
+already being read waits for room. Every public method is called on the event loop, and the count of queued
+bytes is kept there, so it needs no lock: it grows when work is put in and falls when its results come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from nonzero import Batch, BatchError, LogisticRegression
+from nonzero.batches.limits import MAX_WEIGHT
+from nonzero_service.errors import ClosedError, QueueFullError
+from nonzero_service.impressions.joined import References
+from nonzero_service.journal.chain import MAX_BODY, JournalEntry
+from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.keys import KeyRecord
+from nonzero_service.writer.applier import Applier
+from nonzero_service.writer.committer import Committer
+from nonzero_service.writer.micro_batch import MicroBatch, Waiter
+from nonzero_service.writer.pause import PauseState
+from nonzero_service.writer.results import Results
+from nonzero_service.writer.work import (
+    Applied,
+    Change,
+    CommittedGroup,
+    Copied,
+    Copy,
+    Learn,
+    Outcome,
+    Resume,
+    ResumeResult,
+    StreamState,
+    Work,
+)
+from nonzero_service.writer.work_queue import GROUP_BYTES
+
+__all__ = ["MAX_BATCH", "Learner"]
+
+T = TypeVar("T")
+
+LEAD: Final = 1
+"""How many groups may be durable while another is applied: a single update waits behind all of them."""
+
+MAX_BATCH: Final = MAX_BODY - 4 * GROUP_BYTES
+"""The largest batch, in bytes: with what else is in its group it must fit into a row of the journal."""
+
+_ROW_BYTES: Final = 32  # label, weight, length, time, an impression's number
+_NONZERO_BYTES: Final = 10  # index, value and field: a group has all three for all where it has them for one
+
+
+class Learner:
+    """Journals and applies batches, in the order in which they were put in.
+
+    Parameters
+    ----------
+    name
+        The model's name, which the threads bear too.
+    model
+        The model as the journal's rows made it; from now on only the applier changes it.
+    journal
+        Where the rows go; closing the learner leaves it open.
+    queue_bytes
+        How much may wait. Work that is larger than the whole queue is let in when nothing else waits.
+    on_failure
+        Told when a commit's outcome is unknown, or what is durable cannot be applied or answered: the process
+        must end. On the event loop, or, where that cannot be had, on the thread that failed.
+    pause
+        Whether examples are learned from or held; None: they are learned from.
+    max_weight
+        The largest importance weight of an example that comes as a body of its own; whoever submits a batch
+        has seen to that.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: LogisticRegression,
+        journal: Journal,
+        queue_bytes: int,
+        on_failure: Callable[[Exception], None],
+        pause: PauseState | None = None,
+        max_weight: float = MAX_WEIGHT,
+    ) -> None:
+        self.model = model
+        self.journal = journal
+        self.queue_bytes = queue_bytes
+        self.queued_bytes = 0
+        self.max_weight = max_weight
+        self.pause = pause or PauseState()
+        self._loop = asyncio.get_running_loop()
+        durable: queue.Queue[CommittedGroup | None] = queue.Queue(LEAD)
+        self._results = results = Results(self._deliver, on_failure)
+        self.committer = Committer(model.bits, model.schema, journal, self.pause, durable, results)
+        self.applier = Applier(model, journal, self.pause.since, durable, results)
+        self.applier.applied = self.committer.queue.applied
+        self._room = asyncio.Event()
+        self._micro_batch: MicroBatch | None = None
+        self._closed = False
+        # Daemons: a process that is told to end at once must not wait for a disk that does not answer.
+        self._threads = [
+            threading.Thread(target=self.committer.run, name=f"committer {name}", daemon=True),
+            threading.Thread(target=self.applier.run, name=f"applier {name}", daemon=True),
+        ]
+        self._threads[0].start()
+        try:
+            self._threads[1].start()
+        except BaseException:
+            self.committer.queue.put(None)
+            self._threads[0].join()
+            raise
+
+    @property
+    def gathers(self) -> bool:
+        """Whether single examples have come of late."""
+        return self.committer.queue.beside_singles
+
+    def submit(
+        self,
+        batch: Batch,
+        *,
+        record: Callable[[int, int], KeyRecord] | None = None,
+        log_loss: bool = False,
+        stream: StreamState | None = None,
+        references: References | None = None,
+    ) -> asyncio.Future[Applied]:
+        """Queue a batch; the future is done when it is durable and applied.
+
+        Parameters
+        ----------
+        batch
+            What to learn from; a batch without rows only makes its record known.
+        record
+            Makes the record of the request's idempotency key, given the sequence of the batch's first
+            example and how many of its examples are held; it is called by the committer and written in the
+            transaction of the batch's row.
+        log_loss
+            Whether the progressive log loss after the batch is wanted too.
+        stream
+            The state of the stream that the batch belongs to; None for one that stands alone.
+        references
+            Which impressions the examples were; :attr:`settled` is told when they are durable.
+
+        Raises
+        ------
+        BatchError
+            Where the model cannot learn from it, or it is too large for a row of the journal: it must not get
+            there.
+        QueueFullError
+            Where there is no room: nothing was queued.
+        ClosedError
+            After :meth:`close`.
+        """
+        self.model.check(batch)
+        size = _ROW_BYTES * len(batch) + _NONZERO_BYTES * batch.nnz
+        if size > MAX_BATCH:
+            raise BatchError(
+                f"{len(batch)} examples of {batch.nnz} features cannot be journalled as one ({size} bytes; "
+                f"{MAX_BATCH} can); send them as several, or as a stream of lines"
+            )
+        if not self._fits(batch.nbytes):
+            raise self._full()
+        return self._put(Learn(batch, record, log_loss, stream or StreamState(), references), batch.nbytes)
+
+    def gather(self, body: bytes) -> asyncio.Future[Applied | None]:
+        """Queue a JSON body as it came; the future is done when its one example is durable and applied.
+
+        See Also
+        --------
+        gather_for : for a future's result, and the errors.
+        """
+        future: asyncio.Future[Applied | None] = self._loop.create_future()
+        self.gather_for(future, body)
+        return future
+
+    def gather_for(self, waiter: Waiter, body: bytes) -> None:
+        """Queue a JSON body as it came; who waits is told when its one example is durable and applied.
+
+        The result is None where the body is something else than one example that the model can learn from:
+        nothing was learned then.
+
+        Raises
+        ------
+        QueueFullError, ClosedError
+            As for :meth:`submit`.
+        """
+        self._check_open()
+        if not self._fits(len(body)):
+            raise self._full()
+        if self._micro_batch is None or not self._micro_batch.add(body, waiter):
+            gathered = MicroBatch(self._loop, self.max_weight)
+            gathered.add(body, waiter)
+            self.committer.queue.put(gathered)
+            self._micro_batch = gathered  # only now: what is added to it must be committed some day
+        self.queued_bytes += len(body)
+
+    def check_room(self) -> None:
+        """Refuse what has not been read yet, where it could not be queued.
+
+        Raises
+        ------
+        QueueFullError
+            Where there is no room at all.
+        """
+        if self.queued_bytes >= self.queue_bytes:
+            raise self._full()
+
+    async def room(self, batch: Batch) -> None:
+        """Wait until there is room for a batch: so a stream is slowed to the learner's pace."""
+        while not self._fits(batch.nbytes):
+            self._room.clear()
+            await self._room.wait()
+
+    def change(self, entry: JournalEntry, apply: Callable[[], T]) -> asyncio.Future[T]:
+        """Queue a row that is no batch; the future is done when it is durable and applied.
+
+        Parameters
+        ----------
+        entry
+            The row; :func:`nonzero_service.writer.fold.apply` must do with it what `apply` does.
+        apply
+            Changes the model; it is run on the applier.
+
+        Raises
+        ------
+        ClosedError
+            After :meth:`close`.
+        """
+        return self._put(Change(entry, apply), 0)
+
+    def run(self, task: Callable[[], T]) -> asyncio.Future[T]:
+        """Run a task on the applier, after all that is queued: it sees the model at rest."""
+        return self._put(task, 0)
+
+    def copy(self, into: LogisticRegression) -> asyncio.Future[Copied]:
+        """Copy the model as it is after all that is queued, or a little later, while it learns on."""
+        return self._put(Copy(into), 0)
+
+    def resume(self, *, discard: bool) -> asyncio.Future[ResumeResult]:
+        """End a pause, after all that is queued: apply what is held, in order, or discard it.
+
+        Raises
+        ------
+        NotHeldError
+            By the future, where learning is not paused.
+        """
+        return self._put(Resume(discard), 0)
+
+    async def close(self) -> None:
+        """Refuse more, commit and apply all that is queued, end the threads. May be called again."""
+        if not self._closed:
+            self._closed = True
+            self.committer.queue.put(None)
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join)
+        self._results.close()
+
+    def _fits(self, nbytes: int) -> bool:
+        return self._closed or not self.queued_bytes or self.queued_bytes + nbytes <= self.queue_bytes
+
+    def _full(self) -> QueueFullError:
+        return QueueFullError(
+            f"{self.queued_bytes} bytes wait to be learned, of {self.queue_bytes} that may; "
+            "come again in a second"
+        )
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("the model is closed, because it was deleted or the service is stopping")
+
+    def _put(
+        self, what: Learn | Change | Resume | Copy | Callable[[], Any], nbytes: int
+    ) -> asyncio.Future[Any]:
+        self._check_open()
+        work = Work(what, nbytes, self._loop.create_future())
+        if isinstance(what, Learn):
+            what.stream.last = work.future
+        self.committer.queue.put(work)
+        self.queued_bytes += nbytes
+        return work.future
+
+    def _deliver(self, outcomes: list[Outcome]) -> None:
+        """Give results to those who wait, and room to others; one that fails does not keep others waiting."""
+        failure: Exception | None = None
+        for work, value, error in outcomes:
+            self.queued_bytes -= work.nbytes
+            try:
+                work.give_back(value, error)
+            except Exception as raised:  # noqa: BLE001 - it is raised when all have had their turn
+                failure = raised
+        self._room.set()
+        if failure is not None:
+            raise failure

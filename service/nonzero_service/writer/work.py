@@ -1,0 +1,174 @@
+"""Work: what the learner is given, what its threads hand to each other, and what comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+from nonzero import Batch, LogisticRegression
+from nonzero_service.impressions.joined import References
+from nonzero_service.journal.chain import JournalEntry
+from nonzero_service.journal.keys import KeyRecord
+
+__all__ = [
+    "Applied",
+    "Change",
+    "CommittedGroup",
+    "Copied",
+    "Copy",
+    "Learn",
+    "Outcome",
+    "Resume",
+    "ResumeResult",
+    "StreamState",
+    "Work",
+    "until_ended",
+]
+
+T = TypeVar("T")
+
+
+class Applied(NamedTuple):
+    """What came of one batch."""
+
+    examples: int
+    """How many were learned from: all that are not held."""
+    sequence: int
+    """Examples applied since the model was made, this batch's included."""
+    log_loss: float | None
+    """The progressive log loss after this batch, where it was asked for."""
+    held: int = 0
+    """How many were journalled to be held, because learning is paused: the last of the batch."""
+
+
+class StreamState:
+    """The state that the batches of one stream share: after one that fails, none is learned from.
+
+    Without it a batch that found no space, followed by one that did, would leave a hole that a repeat of the
+    request takes for learned.
+    """
+
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+        """Why a batch was not journalled; only the committer reads and writes it."""
+        self.given_up = False
+        """Whether nobody waits for the stream any more: what is not journalled yet need not be."""
+        self.last: asyncio.Future[Any] | None = None
+        """The future of the last batch; it is known before the batch is queued."""
+
+    async def ended(self) -> None:
+        """Return when no batch can be journalled any more: they are journalled in the order they came in."""
+        if self.last is not None and not self.last.done():
+            self.given_up = True
+            await asyncio.wait([self.last])
+
+
+async def until_ended(work: asyncio.Future[T], stream: StreamState) -> T:
+    """Wait for what was submitted of this stream to end, even where the request is given up, or fails.
+
+    Then it is given up too, unless it is being journalled: a repeat must not begin before that is known.
+    """
+    try:
+        return await asyncio.shield(work)
+    except BaseException:
+        stream.given_up = True
+        await asyncio.wait([work])
+        raise
+
+
+class Learn(NamedTuple):
+    """A batch to learn from, and what becomes known of its request's key with it."""
+
+    batch: Batch
+    record: Callable[[int, int], KeyRecord] | None
+    log_loss: bool
+    stream: StreamState
+    references: References | None
+
+
+class Change(NamedTuple):
+    """A row that is no batch, and what it does to the model."""
+
+    entry: JournalEntry
+    apply: Callable[[], Any]
+
+
+class ResumeResult(NamedTuple):
+    """What came of a resumption."""
+
+    applied: int
+    """The held examples that were learned from."""
+    discarded: int
+    """Those that never will be."""
+    sequence: int
+    """Examples applied since the model was made."""
+
+
+class Resume(NamedTuple):
+    """The end of a pause."""
+
+    discard: bool
+
+
+class Copy(NamedTuple):
+    """A copy of the model, made while it learns on."""
+
+    into: LogisticRegression
+
+
+class Copied(NamedTuple):
+    """What a copy is of."""
+
+    position: int
+    """The last position that it has applied."""
+    held_since: int | None
+    """Since when examples are held there."""
+
+
+@dataclass(eq=False)
+class Work:
+    """A batch, a change, a resumption, a copy or a task for a model at rest; its room, and who waits."""
+
+    what: Learn | Change | Resume | Copy | Callable[[], Any]
+    nbytes: int
+    future: asyncio.Future[Any]
+
+    def give_back(self, value: Any, error: BaseException | None) -> None:
+        """Tell who waits what came of it, once; a request that has gone has cancelled its future."""
+        if self.future.done():
+            return
+        if error is None:
+            self.future.set_result(value)
+        else:
+            self.future.set_exception(error)
+
+
+class CommittedGroup(NamedTuple):
+    """What the applier does at once: the batches of one transaction of the journal, a change, or a task."""
+
+    works: Sequence[Work]
+    batches: Sequence[Batch] | None = None
+    """What is learned from, row by row of the journal."""
+    position: int | None = None
+    """That of its last row; None for a task, which has none."""
+    time_ms: int = 0
+    learned: Sequence[int] = ()
+    """Of each work's batch, how many examples are learned from."""
+    held_since: int | None = None
+    """Since when examples are held after this."""
+    resumed_since: int | None = None
+    """For a resumption: since when they were held."""
+    held: int = 0
+    """How many of them are to be learned from now."""
+    discarded: int = 0
+    """How many never will be."""
+
+
+class Outcome(NamedTuple):
+    """What became of one piece of work."""
+
+    work: Work
+    value: Any
+    error: BaseException | None

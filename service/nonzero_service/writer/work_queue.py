@@ -1,0 +1,135 @@
+"""The work that waits for the committer, and the groups in which it is taken."""
+
+from __future__ import annotations
+
+import queue
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from nonzero_service.writer.micro_batch import MicroBatch
+from nonzero_service.writer.results import Results
+from nonzero_service.writer.work import CommittedGroup, Learn, Work
+
+__all__ = ["GROUP_BYTES", "WorkQueue"]
+
+GROUP_BYTES: Final = 1 << 20
+"""A group is all that is queued, up to this: whoever is in it waits for the whole of it."""
+
+BESIDE_BYTES: Final = GROUP_BYTES // 2
+"""A group of pieces of streams is so large where single examples come beside them."""
+
+BESIDE: Final = 8
+"""So many groups after one with single examples, more of them are to be expected."""
+
+_APPLIED: Final = object()
+
+
+class WorkQueue:
+    """Gives work back group by group, in the order in which it was put in.
+
+    Single examples alone may be taken before pieces of streams that were put in earlier: nobody can tell, and
+    they need not wait for a bulk update. Where both wait, every second group is of single examples only: it
+    is durable, and learned from, in a part of the time. While single examples keep coming, groups of pieces
+    are smaller, and one is not taken before the one before is applied: a single example, which cannot be
+    applied before what is durable already, then waits for one of them at most.
+
+    Parameters
+    ----------
+    results
+        Tells whether nothing more is applied: then it is not waited for.
+    """
+
+    def __init__(self, results: Results) -> None:
+        self._results = results
+        self._queue: queue.SimpleQueue[Work | object | None] = queue.SimpleQueue()
+        self._waiting: deque[Work | None] = deque()
+        self._had_pieces = False  # whether the last group held more than single examples
+        self._since_single = BESIDE  # groups since the last one that held any
+        self._unapplied = 0  # groups that held more, and are not applied yet
+
+    def put(self, work: Work | None) -> None:
+        """Queue work, from any thread; None is the end."""
+        self._queue.put(work)
+
+    @property
+    def beside_singles(self) -> bool:
+        """Whether single examples are to be expected beside pieces of streams; asked by any thread."""
+        return self._since_single < BESIDE
+
+    def committed(self, group: CommittedGroup) -> None:
+        """Take note that a group will be applied; on the committer."""
+        self._unapplied += _learns_pieces(group)
+
+    def applied(self, group: CommittedGroup) -> None:
+        """Take note that a group has been applied; on the applier."""
+        if _learns_pieces(group):
+            self._queue.put(_APPLIED)
+
+    def next(self) -> list[Work]:
+        """Return what is to be done next: a group of examples, or one other work; nothing at the end."""
+        waiting = self._waiting
+        self._receive()
+        beside = self.beside_singles
+        while beside and self._unapplied and self._only_pieces_wait() and self._results.failure is None:
+            self._receive(wait=True)
+        most = BESIDE_BYTES if beside else GROUP_BYTES
+        works: list[Work] = []
+        left: list[Work | None] = []
+        size = most if self._had_pieces and self._single_waits() else 0
+        while waiting and (work := waiting[0]) is not None and isinstance(work.what, Learn):
+            waiting.popleft()
+            if size < most or isinstance(work, MicroBatch):
+                works.append(work)
+                size += work.nbytes
+            else:
+                left.append(work)
+        waiting.extendleft(reversed(left))
+        self._had_pieces = _has_pieces(works)
+        has_singles = any(isinstance(work, MicroBatch) for work in works)
+        self._since_single = 0 if has_singles else min(self._since_single + 1, BESIDE)
+        if not works and waiting[0] is not None:
+            works.append(waiting[0])
+            waiting.popleft()
+        return works
+
+    def rest(self) -> Iterator[Work]:
+        """Yield what waits, and what still comes, until the end."""
+        while (item := self._waiting.popleft() if self._waiting else self._queue.get()) is not None:
+            if isinstance(item, Work):
+                yield item
+
+    def _receive(self, *, wait: bool = False) -> None:
+        """Take what has been queued; wait for it where nothing else is to be done, or where told to."""
+        while wait or not self._waiting or not self._queue.empty():
+            item = self._queue.get()
+            wait = False
+            if item is _APPLIED:
+                self._unapplied -= 1
+            else:
+                assert item is None or isinstance(item, Work)  # noqa: S101 - there is nothing else
+                self._waiting.append(item)
+
+    def _only_pieces_wait(self) -> bool:
+        """Whether what is to be done next is a group without single examples."""
+        work = self._waiting[0]
+        return work is not None and isinstance(work.what, Learn) and not self._single_waits()
+
+    def _single_waits(self) -> bool:
+        """Whether single examples are among what may be in the next group."""
+        for work in self._waiting:
+            if work is None or not isinstance(work.what, Learn):
+                return False
+            if isinstance(work, MicroBatch):
+                return True
+        return False
+
+
+def _has_pieces(works: Sequence[Work]) -> bool:
+    """Whether a group holds more than single examples."""
+    return any(not isinstance(work, MicroBatch) for work in works)
+
+
+def _learns_pieces(group: CommittedGroup) -> bool:
+    """Whether a group is one that the applier is waited for: what is counted is counted off again."""
+    return group.batches is not None and _has_pieces(group.works)

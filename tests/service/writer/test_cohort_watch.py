@@ -1,0 +1,204 @@
+"""The click rate of impressions: labels that come late are no jump, and more clicks are one."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nonzero import Batch, LogisticRegression
+from nonzero_service.impressions.claims import Claim, Claims
+from nonzero_service.impressions.rules import Rules
+from nonzero_service.impressions.store import ImpressionStore
+from nonzero_service.writer.breaker import Bounds, Breaker
+
+TICK_MS = 1000
+A_TICK = 500
+WINDOW = 30
+"""In ticks, as are all times here."""
+
+RULES = Rules(WINDOW * TICK_MS, 10_000 * TICK_MS)
+
+
+class Traffic:
+    """Predictions with ids, their clicks after a while, and the end of windows, before a breaker."""
+
+    def __init__(self, directory: Path, rate: float = 0.05, rules: Rules = RULES) -> None:
+        self.rate = rate
+        self.predicted = self.learned = self.tick = 0
+        self.reason: dict[str, Any] | None = None
+        self.clicked = 0
+        """How many clicks were learned from."""
+        self._directory = directory
+        self._rules = rules
+        self._rng = np.random.default_rng(3)
+        self._clicks: defaultdict[int, list[str]] = defaultdict(list)
+        self._delivering: list[str] = []
+        self.start()
+
+    def start(self) -> None:
+        """Start the process anew."""
+        self._store = ImpressionStore(self._directory, self._rules)
+        model = LogisticRegression(8)
+        self.breaker = Breaker(model, Bounds(), self._store, self.tick * TICK_MS)
+
+    def run(
+        self, ticks: int, *, n: int = A_TICK, labels: bool = True, ends: bool = True, label: int = 1
+    ) -> bool:
+        """Go on for so many ticks, or until it trips, which is returned.
+
+        In each there are n predictions; labels are delivered, or wait; windows that have ended are, or not.
+        """
+        for _ in range(ticks):
+            self._predict(n)
+            self._delivering += self._clicks.pop(self.tick, [])
+            if labels and self._delivering:
+                self.take(self.claim(label))
+            while (
+                ends
+                and self.reason is None
+                and (claim := Claims(self._store).expire(1024, self._now)) is not None
+            ):
+                self.take(claim)
+            self.tick += 1
+            if self.reason is not None:
+                return True
+        return False
+
+    @property
+    def _now(self) -> int:
+        return self.tick * TICK_MS
+
+    def _predict(self, n: int) -> None:
+        names = [f"{self.predicted + j}" for j in range(n)]
+        if n:
+            batch = Batch(np.arange(n + 1), np.arange(n) % 50, ids=names)
+            self._store.keep(batch, np.full(n, 0.05, np.float32), self._now)
+        self.predicted += n
+        for j in np.flatnonzero(self._rng.random(n) < self.rate).tolist():
+            self._clicks[self.tick + 1 + int(self._rng.exponential(WINDOW / 5))].append(names[j])
+
+    def claim(self, label: int = 1) -> Claim:
+        """Claim what waits to be delivered."""
+        claim = Claims(self._store).claim(self._delivering, [label] * len(self._delivering), self._now)
+        assert claim is not None
+        self._delivering = []
+        return claim
+
+    def take(self, claim: Claim) -> None:
+        """Learn from a claim, if the breaker lets it through."""
+        if not len(claim.batch):
+            return
+        count, self.reason = self.breaker.admit(claim.batch, claim.references)
+        self.clicked += int(claim.batch.labels[:count].sum())
+        Claims(self._store).settle(claim.references)
+
+    def close(self) -> None:
+        self._store.close()
+
+
+@pytest.fixture
+def traffic(tmp_path: Path) -> Iterator[Traffic]:
+    """Traffic whose usual rate is known: 15,000 windows have ended."""
+    running = Traffic(tmp_path / "impressions")
+    assert not running.run(60)
+    yield running
+    running.close()
+
+
+@pytest.mark.parametrize("ticks", [15, 75])
+def test_labels_that_come_late_at_once_are_no_jump(traffic: Traffic, ticks: int) -> None:
+    assert not traffic.run(ticks, labels=False)
+    assert not traffic.run(50)
+
+
+@pytest.mark.parametrize("ticks", [15, 75])
+def test_windows_that_end_at_once_are_no_jump(traffic: Traffic, ticks: int) -> None:
+    assert not traffic.run(ticks, ends=False)
+    assert not traffic.run(50)
+
+
+@pytest.mark.parametrize("ticks", [15, 150])
+def test_a_service_that_was_down_does_not_trip_over_what_has_waited(traffic: Traffic, ticks: int) -> None:
+    assert not traffic.run(ticks, n=0, labels=False, ends=False)
+    traffic.start()
+    assert not traffic.run(50)
+
+
+def test_traffic_that_grows_and_falls_is_no_jump(traffic: Traffic) -> None:
+    assert not traffic.run(10, n=10 * A_TICK)
+    assert not traffic.run(100, n=A_TICK // 10)
+    assert not traffic.run(50)
+
+
+def test_labels_that_come_by_the_batch_are_no_jump(tmp_path: Path) -> None:
+    traffic = Traffic(tmp_path / "impressions")
+    for _ in range(8):
+        assert not traffic.run(19, labels=False)
+        assert not traffic.run(1)
+    traffic.close()
+
+
+def test_outages_and_restarts_in_turn_are_no_jump(tmp_path: Path) -> None:
+    traffic, rng = Traffic(tmp_path / "impressions"), np.random.default_rng(4)
+    while traffic.tick < 250:
+        n, labels, ends = int(rng.choice([50, 500])), rng.random() > 0.3, rng.random() > 0.2
+        assert not traffic.run(int(rng.integers(1, 45)), n=n, labels=bool(labels), ends=bool(ends))
+        if rng.random() < 0.2:
+            traffic.close()
+            traffic.start()
+            assert not traffic.run(int(rng.integers(1, 45)), n=0, labels=False, ends=False)
+    traffic.close()
+
+
+@pytest.mark.parametrize("rate", [0.3, 1.0])
+@pytest.mark.parametrize("begun_anew", [False, True], ids=["", "begun anew"])
+def test_more_clicks_of_impressions_than_there_were_are_a_jump(
+    traffic: Traffic, rate: float, begun_anew: bool
+) -> None:
+    if begun_anew:
+        traffic.close()
+        traffic.start()
+    traffic.rate, before = rate, traffic.predicted
+    assert traffic.run(50)
+    assert traffic.reason is not None
+    assert (traffic.reason["figure"], traffic.reason["examples"]) == ("click_rate", 1000)
+    assert traffic.reason["before"] == pytest.approx(0.05, abs=0.01)
+    # The first thousand that is wholly of the jump has some 140 clicks of its 300 after 0.6 mean delays.
+    assert traffic.predicted - before <= 2000 + 0.7 * WINDOW / 5 * A_TICK
+
+
+def test_labels_0_where_there_were_clicks_are_a_jump(traffic: Traffic) -> None:
+    traffic.rate = 1.0  # each is labelled, and with a 0
+    assert traffic.run(100, label=0)
+    assert traffic.reason is not None
+    assert traffic.reason["now"] < 0.02
+
+
+def test_labels_that_could_not_be_journalled_do_not_count_twice(traffic: Traffic) -> None:
+    assert not traffic.run(10, labels=False)
+    claim = traffic.claim()
+    for _ in range(20):
+        assert traffic.breaker.admit(claim.batch, claim.references) == (len(claim.batch), None)
+        traffic.breaker.take_back([claim.references])
+    traffic.take(claim)
+    assert not traffic.run(50)
+
+
+def test_after_a_discard_the_usual_rate_is_that_of_before(traffic: Traffic) -> None:
+    traffic.rate = 0.4
+    for _ in range(2):
+        assert traffic.run(50)
+        clicked = traffic.clicked
+        traffic.reason = None
+        traffic.breaker.forget("click_rate")
+        assert traffic.run(50)
+        assert traffic.clicked - clicked <= 2500
+        assert traffic.reason is not None
+        assert traffic.reason["before"] == pytest.approx(0.05, abs=0.01)
+        traffic.reason = None
+        traffic.breaker.forget("click_rate")
