@@ -15,7 +15,7 @@ from nonzero_service.bodies.body_reader import read_whole
 from nonzero_service.bodies.content import Content, content_of, unknown_type
 from nonzero_service.faults import explained, why_not_json
 from nonzero_service.media_types import JSON, SAFETENSORS
-from nonzero_service.models.model_config import ModelSettings
+from nonzero_service.models.model_config import NewModelSettings
 from nonzero_service.models.served import ServedModel
 from nonzero_service.problems import Problem
 from nonzero_service.service import Service
@@ -152,7 +152,7 @@ async def _settings(service: Service, content: Content, request: Request) -> sch
 
 async def _make(service: Service, name: str, wanted: schemas.NewModel) -> tuple[ServedModel, bool]:
     """Make a model, or find that it is there already as it was wanted."""
-    own: ModelSettings = {
+    own: NewModelSettings = {
         "bits": wanted.bits,
         "learning_rate": wanted.learning_rate,
         "optimizer": wanted.optimizer_text,

@@ -20,7 +20,7 @@ from nonzero_service.impressions.joined import References
 from nonzero_service.impressions.segment import ImpressionState
 from nonzero_service.impressions.segments import FoundRecords
 from nonzero_service.impressions.store import ImpressionStore
-from nonzero_service.impressions.verdicts import GivenLabels, Verdict, decide
+from nonzero_service.impressions.verdicts import Verdict, decide
 
 __all__ = ["Claim", "Claims"]
 
@@ -91,7 +91,7 @@ class Claims:
                 states, times = store.segments.states(numbers), store.segments.times(numbers)
                 if (states == ImpressionState.CLAIMED).any():
                     return None
-                decision = decide(store.rules, GivenLabels(numbers, hashes, labels, states, now_ms - times))
+                decision = decide(store.rules, labels, numbers, hashes, states, now_ms - times)
                 thinned = decision.taken[decision.thin]
                 becomes = decision.becomes[decision.thin]
                 store.segments.persist(numbers[thinned], becomes)  # first: the disk may refuse

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,23 +65,20 @@ class Segments(list[Segment]):
     def states(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return uint8[n]: what has become of each; ``DAMAGED`` where there is none of that number."""
         states = np.full(numbers.size, ImpressionState.DAMAGED, np.uint8)
-        for segment, rows in self.parts(numbers):
-            states[rows] = segment.states[numbers[rows] - segment.first]
-        return states
+        return self._gather(numbers, "states", states)
 
     def times(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return int64[n]: when each was predicted; 0 where there is none of that number."""
-        times = np.zeros(numbers.size, np.int64)
-        for segment, rows in self.parts(numbers):
-            times[rows] = segment.times[numbers[rows] - segment.first]
-        return times
+        return self._gather(numbers, "times", np.zeros(numbers.size, np.int64))
 
     def hashes_of(self, numbers: NDArray[np.int64]) -> NDArray[np.uint64]:
         """Return uint64[n]: the hash of each id; 0 where there is none of that number."""
-        hashes = np.zeros(numbers.size, np.uint64)
+        return self._gather(numbers, "hashes", np.zeros(numbers.size, np.uint64))
+
+    def _gather(self, numbers: NDArray[np.int64], column: str, out: NDArray[Any]) -> NDArray[Any]:
         for segment, rows in self.parts(numbers):
-            hashes[rows] = segment.hashes[numbers[rows] - segment.first]
-        return hashes
+            out[rows] = getattr(segment, column)[numbers[rows] - segment.first]
+        return out
 
     def set(self, numbers: NDArray[np.int64], states: NDArray[np.uint8]) -> None:
         """Note in memory what has become of each."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nonzero_service.impressions.rules import Rules
 from nonzero_service.impressions.segment import ImpressionState
 
-__all__ = ["Decision", "GivenLabels", "Verdict", "decide"]
+__all__ = ["Decision", "Verdict", "decide"]
 
 Verdict = Literal["joined", "corrected", "unknown", "duplicate", "conflicting", "gone"]
 """What a label meets; the last four change nothing."""
@@ -27,21 +27,6 @@ LABEL_OF: Final = {
     ImpressionState.CORRECTED: 1,
 }
 """The label that an impression has had, or stands for."""
-
-
-class GivenLabels(NamedTuple):
-    """Labels, and what is known of the impressions that they are of."""
-
-    numbers: NDArray[np.int64]
-    """int64[n]: the impressions' numbers; -1 where there is none."""
-    hashes: NDArray[np.uint64]
-    """uint64[n]: of the ids."""
-    labels: Sequence[int]
-    """0 or 1."""
-    states: NDArray[np.uint8]
-    """uint8[n]: of :class:`~nonzero_service.impressions.segment.ImpressionState`."""
-    ages: NDArray[np.int64]
-    """int64[n]: milliseconds since the prediction."""
 
 
 class Decision(NamedTuple):
@@ -62,20 +47,35 @@ class Decision(NamedTuple):
         return [verdict for verdict in self.verdicts if verdict not in TAKEN]
 
 
-def decide(rules: Rules, given: GivenLabels) -> Decision:
-    """Decide what each label meets; one given earlier among them counts."""
-    labels, earlier = given.labels, dict[int, int]()
-    verdicts = [
-        _verdict(rules, earlier, number, label, state, age)
-        for number, label, state, age in zip(
-            given.numbers.tolist(), labels, given.states.tolist(), given.ages.tolist(), strict=True
-        )
-    ]
+def decide(
+    rules: Rules,
+    labels: Sequence[int],
+    numbers: NDArray[np.int64],
+    hashes: NDArray[np.uint64],
+    states: NDArray[np.uint8],
+    ages: NDArray[np.int64],
+) -> Decision:
+    """Decide what each label meets; one given earlier among them counts.
+
+    Parameters
+    ----------
+    rules
+        Windows and thinning.
+    labels
+        0 or 1.
+    numbers, hashes, states
+        int64[n], uint64[n], uint8[n]: of the impressions; the number is -1 where there is none.
+    ages
+        int64[n]: milliseconds since the predictions.
+    """
+    given: dict[int, int] = {}
+    pairs = zip(numbers.tolist(), labels, states.tolist(), ages.tolist(), strict=True)
+    verdicts = [_verdict(rules, given, number, label, state, age) for number, label, state, age in pairs]
     taken = np.flatnonzero([verdict in TAKEN for verdict in verdicts])
     clicks = np.array(labels, np.int64)[taken] == 1
     becomes = np.where(clicks, ImpressionState.CLICKED, ImpressionState.NEGATIVE).astype(np.uint8)
     becomes[[verdicts[row] == "corrected" for row in taken.tolist()]] = ImpressionState.CORRECTED
-    thin = ~rules.keeps(given.numbers[taken], given.hashes[taken]) & ~clicks
+    thin = ~rules.keeps(numbers[taken], hashes[taken]) & ~clicks
     return Decision(verdicts, taken, becomes, thin)
 
 

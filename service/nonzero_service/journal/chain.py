@@ -31,7 +31,6 @@ __all__ = [
     "Tip",
     "chain_entries",
     "check_kind",
-    "row_digest",
 ]
 
 KINDS: Final = {
@@ -121,6 +120,11 @@ class JournalRow:
         """The examples up to and with this row."""
         return self.first_sequence + self.count
 
+    def digest_after(self, before: bytes) -> bytes:
+        """Return the digest that this row must have behind a row with the digest `before`, 16 bytes."""
+        place = (self.position, self.first_sequence, self.count, self.kind, self.version, self.time_ms)
+        return _digest(before, (*place, self.keys_digest), self.body)
+
 
 @dataclass(frozen=True, slots=True)
 class Base:
@@ -168,18 +172,8 @@ class Tip:
     keys_digest: bytes
 
 
-def row_digest(
-    before: bytes,
-    position: int,
-    first_sequence: int,
-    count: int,
-    kind: str,
-    version: int,
-    time_ms: int,
-    keys_digest: bytes,
-    body: bytes,
-) -> bytes:
-    """Return the digest of a row that follows the digest `before`, 16 bytes."""
+def _digest(before: bytes, place: tuple[int, int, int, str, int, int, bytes], body: bytes) -> bytes:
+    position, first_sequence, count, kind, version, time_ms, keys_digest = place
     name = kind.encode()
     numbers = _NUMBERS.pack(position, first_sequence, count, version, time_ms, len(name))
     digest = xxhash.xxh3_128(before + numbers + name + keys_digest)
@@ -226,7 +220,7 @@ def chain_entries(
             keys_digest = keys_digest_of(keys_digest, position, time_ms, records)
             keys.append((position, time_ms, records, keys_digest))
         place = (position, sequence, entry.count, entry.kind, entry.version, time_ms, keys_digest)
-        digest = row_digest(digest, *place, entry.body)
+        digest = _digest(digest, place, entry.body)
         rows.append((*place, digest, entry.body))
         sequence += entry.count
     return Tip(position, sequence, time_ms, digest, keys_digest), rows, keys

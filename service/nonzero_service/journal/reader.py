@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 import apsw
 import msgspec
 
-from nonzero_service.journal.chain import Base, JournalRow, Tip, check_kind, row_digest
+from nonzero_service.journal.chain import Base, JournalRow, Tip, check_kind
 from nonzero_service.journal.database import connect, translated
 from nonzero_service.journal.errors import (
     JournalClosedError,
@@ -227,17 +227,7 @@ class JournalReader:
                 f"restore the directory from a backup",
                 position + 1,
             )
-        digest = row_digest(
-            before,
-            row.position,
-            row.first_sequence,
-            row.count,
-            row.kind,
-            row.version,
-            row.time_ms,
-            row.keys_digest,
-            row.body,
-        )
+        digest = row.digest_after(before)
         if digest != row.digest:
             raise JournalDamagedError(
                 f"{self.path}: the row at position {row.position} is not what was written: its digest is "

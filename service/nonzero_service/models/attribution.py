@@ -27,7 +27,7 @@ from nonzero_service.impressions.verdicts import Verdict
 from nonzero_service.journal.errors import StorageError
 from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.settings import Settings
-from nonzero_service.writer.learner import Learner
+from nonzero_service.writer.learner import ModelLearner
 from nonzero_service.writer.work import Applied, StreamState, until_ended
 
 __all__ = ["Attribution", "LabelResult", "rules_of"]
@@ -76,7 +76,9 @@ class Attribution:
         Touches the impressions' files: one thread, so that claims come one after another.
     """
 
-    def __init__(self, name: str, impressions: ImpressionStore, learner: Learner, thread: Executor) -> None:
+    def __init__(
+        self, name: str, impressions: ImpressionStore, learner: ModelLearner, thread: Executor
+    ) -> None:
         self.impressions = impressions
         self.claims = Claims(impressions)
         self._learner = learner
@@ -151,7 +153,7 @@ class Attribution:
         log_loss: bool = False,
         stream: StreamState | None = None,
     ) -> asyncio.Future[Applied]:
-        """Queue an update, as :meth:`Learner.submit` does; its impressions are given back where it fails."""
+        """Queue an update, as :meth:`ModelLearner.submit` does; give its impressions back where it fails."""
         if not len(met.batch) and record is None:
             self.updates.update(met.verdicts)
             nothing: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()

@@ -18,7 +18,7 @@ from nonzero_service.journal.clock import SLACK_MS, wall_ms
 from nonzero_service.journal.journal import Journal
 from nonzero_service.models.attribution import Attribution
 from nonzero_service.writer.entries import clock_entry
-from nonzero_service.writer.learner import Learner
+from nonzero_service.writer.learner import ModelLearner
 
 __all__ = ["ClockChange", "ClockWatch"]
 
@@ -55,7 +55,7 @@ class ClockWatch:
         Whose impressions were stamped by it.
     """
 
-    def __init__(self, name: str, journal: Journal, learner: Learner, attribution: Attribution) -> None:
+    def __init__(self, name: str, journal: Journal, learner: ModelLearner, attribution: Attribution) -> None:
         self._name = name
         self._journal = journal
         self._learner = learner

@@ -52,7 +52,7 @@ def inspect_model(directory: Path) -> Inspected:
         Where there is no journal, or it cannot be read.
     """
     snapshots = snapshots_in(directory / "snapshots")
-    newest = newest_readable(snapshots)
+    newest = newest_readable(snapshots, FileNotFoundError)  # a service may just now have removed it
     with JournalReader(directory) as reader:
         base, tip = reader.base, reader.tip
         opening = next(reader.read(1), None) if base.position == 0 else None

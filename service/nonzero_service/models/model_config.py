@@ -18,7 +18,7 @@ from nonzero_service.settings import Settings
 from nonzero_service.settings.learning_rules import AUTO, optimizer_of
 from nonzero_service.settings.schema_text import read_schema, that_differs
 
-__all__ = ["ModelConfig", "ModelSettings", "config_of", "file_digest"]
+__all__ = ["ModelConfig", "NewModelSettings", "config_of", "file_digest"]
 
 FILE: Final = "model.json"
 
@@ -27,7 +27,7 @@ LEARNING: Final = ("bits", "learning_rate", "optimizer", "interactions", "namesp
 """The service's settings that a model is made with, beside its schema."""
 
 
-class ModelSettings(TypedDict, total=False):
+class NewModelSettings(TypedDict, total=False):
     """Settings that may be asked for when a model is made; None is as if it was not there."""
 
     bits: int | None
@@ -61,7 +61,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     made."""
 
     @classmethod
-    def of(cls, settings: Settings, own: ModelSettings) -> ModelConfig:
+    def of(cls, settings: Settings, own: NewModelSettings) -> ModelConfig:
         """Return the configuration of a model that is made now.
 
         Parameters

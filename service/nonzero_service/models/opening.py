@@ -30,7 +30,7 @@ from nonzero_service.models.window_watch import WindowWatch
 from nonzero_service.settings import Recalibrating, Settings
 from nonzero_service.writer.breaker import Bounds, Breaker
 from nonzero_service.writer.entries import recalibration_entry, start_of
-from nonzero_service.writer.learner import Learner
+from nonzero_service.writer.learner import ModelLearner
 from nonzero_service.writer.pause import PauseState
 
 __all__ = ["open_model"]
@@ -80,7 +80,7 @@ async def open_model(
         await asyncio.to_thread(stored.model.share if shared else stored.model.table.take)
         breaker = await asyncio.to_thread(_breaker_of, stored, settings, impressions)
         pause = PauseState(breaker, stored.pause)
-        learner = Learner(
+        learner = ModelLearner(
             name, stored.model, stored.journal, settings.queue_bytes, on_failure, pause, settings.max_weight
         )
         opened.push_async_callback(learner.close)

@@ -175,10 +175,20 @@ def found(
     return LogisticRegression.from_settings(start.settings), 1
 
 
-def newest_readable(snapshots: Iterable[SnapshotFile]) -> tuple[SnapshotFile, LogisticRegression] | None:
-    """Return the first of some snapshots that can be read, and its model; None where none can."""
+def newest_readable(
+    snapshots: Iterable[SnapshotFile], *passing: type[Exception]
+) -> tuple[SnapshotFile, LogisticRegression] | None:
+    """Return the first of some snapshots that is not damaged, and its model; None where all are.
+
+    Parameters
+    ----------
+    snapshots
+        The newest first.
+    *passing
+        Other errors that have the next one looked at.
+    """
     for snapshot in snapshots:
-        with suppress(SnapshotError, FileNotFoundError):  # damaged; or removed just now by a service
+        with suppress(SnapshotError, *passing):
             return snapshot, LogisticRegression.load(snapshot.path)
     return None
 

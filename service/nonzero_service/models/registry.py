@@ -30,7 +30,7 @@ from nonzero_service.models.changes import Changes
 from nonzero_service.models.data_directory import begin, check_model, look
 from nonzero_service.models.folder import ModelFolder
 from nonzero_service.models.memory import check_room
-from nonzero_service.models.model_config import ModelConfig, ModelSettings
+from nonzero_service.models.model_config import ModelConfig, NewModelSettings
 from nonzero_service.models.opening import open_model
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
@@ -193,7 +193,7 @@ class Models:
 
     # -- making and deleting ---------------------------------------------------------------------------
 
-    async def create(self, name: str, **own: Unpack[ModelSettings]) -> ServedModel:
+    async def create(self, name: str, **own: Unpack[NewModelSettings]) -> ServedModel:
         """Make a model.
 
         Parameters

@@ -19,7 +19,7 @@ from nonzero_service.models.recovery import StoredModel
 from nonzero_service.models.slicing import Slices
 from nonzero_service.models.snapshot_scheduler import SnapshotScheduler
 from nonzero_service.models.window_watch import WindowWatch
-from nonzero_service.writer.learner import Learner
+from nonzero_service.writer.learner import ModelLearner
 
 __all__ = ["ServedModel"]
 
@@ -31,7 +31,7 @@ class ServedModel:
     name: str
     config: ModelConfig
     stored: StoredModel
-    learner: Learner
+    learner: ModelLearner
     snapshots: SnapshotScheduler
     keeper: ImpressionKeeper
     attribution: Attribution

@@ -20,7 +20,7 @@ from nonzero_service.incidental import incidentally
 from nonzero_service.journal.snapshots import SnapshotFile
 from nonzero_service.models.recovery import StoredModel, needed_from, write_snapshot
 from nonzero_service.settings import Settings
-from nonzero_service.writer.learner import Learner
+from nonzero_service.writer.learner import ModelLearner
 
 __all__ = ["SnapshotScheduler", "Taken"]
 
@@ -60,7 +60,7 @@ class SnapshotScheduler:
         self,
         name: str,
         stored: StoredModel,
-        learner: Learner,
+        learner: ModelLearner,
         settings: Settings,
         before: Callable[[], object] = lambda: None,
     ) -> None:

@@ -16,7 +16,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Final, TypeAlias
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
@@ -27,22 +27,20 @@ from nonzero_service.http.guard import MAY_NOT_TEACH
 from nonzero_service.http.routing import UNKNOWN_TARGET
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.problems import Problem
+from nonzero_service.workers import request_messages as messages
 from nonzero_service.workers.message_stream import MessageStream
-from nonzero_service.workers.messages import (
-    AnswerPart,
-    AnswerStart,
-    BodyPart,
-    BodyWanted,
-    ForwardedRequest,
-    ImpressionsKept,
-    KeepImpressions,
-    ToForwarder,
-)
 
 __all__ = ["Forwarder"]
 
+Stream: TypeAlias = MessageStream[messages.ToForwarder]
+
 MAX_IDLE: Final = 64
 """Connections kept for later."""
+
+TOLD: Final = (
+    "method", "path", "raw_path", "query_string", "http_version", "scheme", "headers", MAY_NOT_TEACH,
+)  # fmt: skip
+"""What the writer is told of a request's scope."""
 
 SAFE: Final = frozenset(("GET", "HEAD", "OPTIONS"))
 """Methods by which nothing is changed."""
@@ -71,8 +69,8 @@ class Forwarder:
     def __init__(self, hand_over: Callable[[socket.socket], object], counts: Counts) -> None:
         self._hand_over = hand_over
         self._accounting = Accounting(counts)
-        self._idle: list[MessageStream[ToForwarder]] = []
-        self._busy: set[MessageStream[ToForwarder]] = set()
+        self._idle: list[Stream] = []
+        self._busy: set[Stream] = set()
         self._refusing = False
 
     def refuse(self, refusing: bool) -> None:
@@ -114,7 +112,7 @@ class Forwarder:
         # The writer counts by route what it answers.
         await self._accounting.answer(failing, {**scope, "target": UNKNOWN_TARGET}, receive, send)
 
-    async def keep(self, impressions: KeepImpressions) -> ImpressionsKept:
+    async def keep(self, impressions: messages.KeepImpressions) -> messages.ImpressionsKept:
         """Have the writer keep impressions; return what came of it.
 
         Raises
@@ -127,7 +125,7 @@ class Forwarder:
         try:
             await stream.write(impressions)
             answer = await stream.read()
-            if not isinstance(answer, ImpressionsKept):
+            if not isinstance(answer, messages.ImpressionsKept):
                 raise ChannelError(f"{type(answer).__name__} is no answer to impressions")
             kept = answer
             return kept
@@ -136,7 +134,7 @@ class Forwarder:
         finally:
             self._put_back(stream, reusable=kept is not None)
 
-    async def _take(self) -> MessageStream[ToForwarder]:
+    async def _take(self) -> Stream:
         """Return a connection for one request."""
         if self._refusing:
             raise WriterLostError(NOT_TAKEN)
@@ -152,7 +150,7 @@ class Forwarder:
         self._busy.add(stream)
         return stream
 
-    async def _connect(self) -> MessageStream[ToForwarder]:
+    async def _connect(self) -> Stream:
         ours, theirs = socket.socketpair()
         try:
             with theirs:
@@ -160,9 +158,9 @@ class Forwarder:
         except BaseException:
             ours.close()
             raise
-        return await MessageStream.open(ours, ToForwarder)
+        return await MessageStream.open(ours, messages.ToForwarder)
 
-    def _put_back(self, stream: MessageStream[ToForwarder], *, reusable: bool) -> None:
+    def _put_back(self, stream: Stream, *, reusable: bool) -> None:
         self._busy.discard(stream)
         if reusable and not stream.lost and len(self._idle) < MAX_IDLE:
             self._idle.append(stream)
@@ -173,7 +171,7 @@ class Forwarder:
 class _Relay:
     """One request on its way to the writer, and its answer on the way back."""
 
-    def __init__(self, stream: MessageStream[ToForwarder], scope: Scope, receive: Receive) -> None:
+    def __init__(self, stream: Stream, scope: Scope, receive: Receive) -> None:
         self._stream = stream
         self._scope = scope
         self._receive = receive
@@ -203,12 +201,12 @@ class _Relay:
         try:
             while not self._answered:
                 match await self._stream.read():
-                    case BodyWanted():
+                    case messages.BodyWanted():
                         self._wanted.set()
-                    case AnswerStart(status, headers):
+                    case messages.AnswerStart(status, headers):
                         self.begun = True
                         await send({"type": "http.response.start", "status": status, "headers": headers})
-                    case AnswerPart(body, more):
+                    case messages.AnswerPart(body, more):
                         self._answered = not more
                         await send({"type": "http.response.body", "body": body, "more_body": more})
         finally:
@@ -234,7 +232,7 @@ class _Relay:
             pass
 
     async def _send_parts(self) -> None:
-        request = _forwarded(self._scope)
+        request = messages.ForwardedRequest({name: self._scope[name] for name in TOLD if name in self._scope})
         head = [request]
         if request.expects_continue:  # the client is told to send its body when the writer wants it
             await self._stream.write(request)
@@ -246,18 +244,5 @@ class _Relay:
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect
             body, more = memoryview(message.get("body", b"")), message.get("more_body", False)
-            await self._stream.write(*head, BodyPart(body, more))
+            await self._stream.write(*head, messages.BodyPart(body, more))
             head = []
-
-
-def _forwarded(scope: Scope) -> ForwardedRequest:
-    return ForwardedRequest(
-        scope["method"],
-        scope["path"],
-        scope["raw_path"],
-        scope["query_string"],
-        scope["http_version"],
-        scope["scheme"],
-        scope["headers"],
-        scope.get(MAY_NOT_TEACH),
-    )

@@ -12,7 +12,7 @@ from nonzero import Batch, LogisticRegression
 from nonzero.batches.ids import Ids
 from nonzero_service.journal.codec import encode_batch
 from nonzero_service.models.names import LOOK
-from nonzero_service.workers.messages import KeepImpressions
+from nonzero_service.workers.request_messages import KeepImpressions
 
 __all__ = ["Keep", "MappedModel", "MappedModels"]
 

@@ -27,19 +27,9 @@ from nonzero_service.server import LAST_SECONDS, Server, end_now
 from nonzero_service.service import ServiceParts
 from nonzero_service.settings import Settings
 from nonzero_service.warming import warm_up
+from nonzero_service.workers import messages
 from nonzero_service.workers.channel import Channel, receive
-from nonzero_service.workers.messages import (
-    Connect,
-    FromWriter,
-    KeepImpressions,
-    MapModel,
-    Ping,
-    Pong,
-    Ready,
-    StartWorker,
-    Stop,
-    UnmapModels,
-)
+from nonzero_service.workers.request_messages import KeepImpressions
 
 __all__ = ["main"]
 
@@ -63,14 +53,16 @@ class Worker(Server):
         The socket to the writer.
     """
 
-    def __init__(self, start: StartWorker, channel: socket.socket) -> None:
+    def __init__(self, start: messages.StartWorker, channel: socket.socket) -> None:
         self.number = start.number
         self.counts = Counts()
         settings = Settings(**start.settings)
         self.models = MappedModels(self._keep, settings.recalibration == "on")
         self.counts.conflicts = self.models.take_conflicts
         self._socket = channel
-        self._to_writer = Forwarder(lambda sock: self._channel.send(Connect(), sock.fileno()), self.counts)
+        self._to_writer = Forwarder(
+            lambda sock: self._channel.send(messages.Connect(), sock.fileno()), self.counts
+        )
         self._silent = 0
         self._log = structlog.get_logger("workers")
         dispatcher = self._dispatcher(settings)
@@ -86,12 +78,14 @@ class Worker(Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to listen, when everything that a prediction runs was run once."""
-        self._channel: Channel[FromWriter] = Channel(self._socket, FromWriter, self._heard, self._alone)
+        self._channel: Channel[messages.FromWriter] = Channel(
+            self._socket, messages.FromWriter, self._heard, self._alone
+        )
         self._watching = asyncio.create_task(self._watch())
         await asyncio.to_thread(warm_up)
         await uvicorn.Server.startup(self, sockets)
         self.accept()
-        self._channel.send(Ready())
+        self._channel.send(messages.Ready())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the requests in flight."""
@@ -120,13 +114,13 @@ class Worker(Server):
 
     # -- what the writer says --------------------------------------------------------------------------
 
-    def _heard(self, message: FromWriter, descriptors: list[int]) -> None:
-        if len(descriptors) != isinstance(message, MapModel):
+    def _heard(self, message: messages.FromWriter, descriptors: list[int]) -> None:
+        if len(descriptors) != isinstance(message, messages.MapModel):
             for one in descriptors:
                 os.close(one)
             raise ChannelError(f"{type(message).__name__} came with {len(descriptors)} descriptors")
         match message:
-            case MapModel(name):
+            case messages.MapModel(name):
                 try:
                     self.models.map(name, descriptors[0])
                 except OSError as error:
@@ -135,15 +129,15 @@ class Worker(Server):
                         model=name,
                         reason=logs.described(error),
                     )
-            case UnmapModels():
+            case messages.UnmapModels():
                 self.models.unmap_withdrawn()
-            case Ping(number):
+            case messages.Ping(number):
                 if self._silent >= SILENT_TICKS:
                     self._log.info("the writer answers again")
                     self._to_writer.refuse(False)
                 self._silent = 0
                 self._tell_counts(number)
-            case Stop():
+            case messages.Stop():
                 self.should_exit = True
 
     # -- what it is told -------------------------------------------------------------------------------
@@ -164,8 +158,8 @@ class Worker(Server):
         """Answer a ping; what cannot go at once is kept for the next."""
         parts = self.counts.take() if self._channel.clear else []
         for part in parts:
-            self._channel.send(Pong(0, part))
-        self._channel.send(Pong(number, None))
+            self._channel.send(messages.Pong(0, part))
+        self._channel.send(messages.Pong(number, None))
 
 
 def main() -> None:
@@ -175,7 +169,7 @@ def main() -> None:
     received = receive(channel)
     if not received.message or not received.whole:  # the writer has ended; or there is no descriptor free
         sys.exit(1)
-    start = msgspec.msgpack.decode(received.message, type=StartWorker)
+    start = msgspec.msgpack.decode(received.message, type=messages.StartWorker)
     settings = Settings(**start.settings)
     logs.configure(settings.log_level, settings.log_format, worker=start.number)
     worker = Worker(start, channel)

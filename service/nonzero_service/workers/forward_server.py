@@ -9,7 +9,7 @@ import asyncio
 import socket
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 
 import numpy as np
 import structlog
@@ -20,23 +20,15 @@ from nonzero import Batch
 from nonzero.batches.ids import Ids
 from nonzero_service.bodies.reading import Bodies
 from nonzero_service.errors import ChannelError
-from nonzero_service.http.guard import MAY_NOT_TEACH
 from nonzero_service.journal.codec import decode_batch
 from nonzero_service.models.registry import Models
 from nonzero_service.problems import problem_of
+from nonzero_service.workers import request_messages as messages
 from nonzero_service.workers.message_stream import MessageStream
-from nonzero_service.workers.messages import (
-    AnswerPart,
-    AnswerStart,
-    BodyPart,
-    BodyWanted,
-    ForwardedRequest,
-    FromForwarder,
-    ImpressionsKept,
-    KeepImpressions,
-)
 
 __all__ = ["ForwardServer"]
+
+Stream: TypeAlias = MessageStream[messages.FromForwarder]
 
 FACTS: Final = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "root_path": ""}
 """What the scope of every request says."""
@@ -68,7 +60,7 @@ class ForwardServer:
         """Answer the requests that come over a connection, one after another, until it ends."""
         task = cast(asyncio.Task[None], asyncio.current_task())
         try:
-            stream: MessageStream[FromForwarder] = await MessageStream.open(sock, FromForwarder)
+            stream: Stream = await MessageStream.open(sock, messages.FromForwarder)
         except OSError:  # the worker has gone meanwhile
             self._log.debug("a connection of a worker was lost", exc_info=True)
             return
@@ -86,16 +78,16 @@ class ForwardServer:
             self._tasks.discard(task)
             stream.abort()
 
-    async def _answer(self, stream: MessageStream[FromForwarder], message: FromForwarder) -> None:
+    async def _answer(self, stream: Stream, message: messages.FromForwarder) -> None:
         match message:
-            case ForwardedRequest():
+            case messages.ForwardedRequest():
                 await _ForwardedCycle(stream, message).run(self._app)
-            case KeepImpressions():
+            case messages.KeepImpressions():
                 await stream.write(await self._keep(message))
-            case BodyPart():
+            case messages.BodyPart():
                 raise ChannelError("a part of a body came without a request")
 
-    async def _keep(self, impressions: KeepImpressions) -> ImpressionsKept:
+    async def _keep(self, impressions: messages.KeepImpressions) -> messages.ImpressionsKept:
         """Keep impressions, as durably as the settings ask for."""
 
         def keep() -> None:
@@ -109,29 +101,19 @@ class ForwardServer:
             await served.keeper.synced()
         except Exception as error:  # noqa: BLE001 - the worker's client gets it
             problem = problem_of(error)
-            return ImpressionsKept(problem.status, problem.detail)
-        return ImpressionsKept(200)
+            return messages.ImpressionsKept(problem.status, problem.detail)
+        return messages.ImpressionsKept(200)
 
 
 class _ForwardedCycle:
     """One request and its answer, as the application sees them (ASGI)."""
 
-    def __init__(self, stream: MessageStream[FromForwarder], request: ForwardedRequest) -> None:
+    def __init__(self, stream: Stream, request: messages.ForwardedRequest) -> None:
         self._stream = stream
-        self._scope: Scope = FACTS | {
-            "method": request.method,
-            "path": request.path,
-            "raw_path": request.raw_path,
-            "query_string": request.query_string,
-            "http_version": request.http_version,
-            "scheme": request.scheme,
-            "headers": request.headers,
-        }
-        if request.may_not_teach is not None:
-            self._scope[MAY_NOT_TEACH] = request.may_not_teach
+        self._scope: Scope = FACTS | request.scope
         self._unasked = request.expects_continue
         self._more = True  # of the body
-        self._start: AnswerStart | None = None
+        self._start: messages.AnswerStart | None = None
         self._answered = False
         self._error: ChannelError | None = None
 
@@ -159,7 +141,7 @@ class _ForwardedCycle:
         try:
             if self._unasked:
                 self._unasked = False
-                await self._stream.write(BodyWanted())
+                await self._stream.write(messages.BodyWanted())
             part = self._take(await self._stream.read())
         except ConnectionError:
             return {"type": "http.disconnect"}
@@ -168,24 +150,24 @@ class _ForwardedCycle:
             return {"type": "http.disconnect"}
         return {"type": "http.request", "body": part.body, "more_body": part.more}
 
-    def _take(self, message: FromForwarder) -> BodyPart:
-        if not isinstance(message, BodyPart) or not self._more:
+    def _take(self, message: messages.FromForwarder) -> messages.BodyPart:
+        if not isinstance(message, messages.BodyPart) or not self._more:
             raise ChannelError(f"{type(message).__name__} came before the last request was answered")
         self._more = message.more
         return message
 
     async def _send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self._start = AnswerStart(message["status"], list(message.get("headers", ())))
+            self._start = messages.AnswerStart(message["status"], list(message.get("headers", ())))
             return  # it is written with what follows: a system call less
-        part = AnswerPart(message.get("body", b""), message.get("more_body", False))
+        part = messages.AnswerPart(message.get("body", b""), message.get("more_body", False))
         start, self._start = self._start, None
         self._answered = not part.more
         with suppress(ConnectionError):  # nobody waits for it any more
             await (self._stream.write(part) if start is None else self._stream.write(start, part))
 
 
-def _decoded(impressions: KeepImpressions) -> tuple[Batch, NDArray[np.float32]]:
+def _decoded(impressions: messages.KeepImpressions) -> tuple[Batch, NDArray[np.float32]]:
     """Return the batch, with its ids, and what was predicted."""
     ids = Ids(
         impressions.text,

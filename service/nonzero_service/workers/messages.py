@@ -1,4 +1,4 @@
-"""What the writer and a worker say to each other, over their channel and over connections of requests."""
+"""What the writer and a worker say to each other over their channel."""
 
 from __future__ import annotations
 
@@ -7,28 +7,17 @@ from typing import Any
 import msgspec
 
 __all__ = [
-    "AnswerPart",
-    "AnswerStart",
-    "BodyPart",
-    "BodyWanted",
     "Connect",
-    "ForwardedRequest",
-    "FromForwarder",
     "FromWorker",
     "FromWriter",
-    "ImpressionsKept",
-    "KeepImpressions",
     "MapModel",
     "Ping",
     "Pong",
     "Ready",
     "StartWorker",
     "Stop",
-    "ToForwarder",
     "UnmapModels",
 ]
-
-# -- over the channel ----------------------------------------------------------------------------------
 
 
 class StartWorker(msgspec.Struct, tag=True):
@@ -77,81 +66,3 @@ class Pong(msgspec.Struct, tag=True):
 
 FromWriter = StartWorker | MapModel | UnmapModels | Ping | Stop
 FromWorker = Ready | Connect | Pong
-
-# -- over a connection, from the worker ----------------------------------------------------------------
-
-
-class ForwardedRequest(msgspec.Struct, tag=True):
-    """A request that the writer is to answer: what its ASGI scope says of it."""
-
-    method: str
-    path: str
-    raw_path: bytes
-    query_string: bytes
-    http_version: str
-    scheme: str
-    headers: list[tuple[bytes, bytes]]
-    may_not_teach: str | None
-    """What the worker's guard has noted under :data:`~nonzero_service.http.guard.MAY_NOT_TEACH`."""
-
-    @property
-    def expects_continue(self) -> bool:
-        """Whether the client sends the body only when it is told that this is wanted."""
-        return any(name == b"expect" and value.lower() == b"100-continue" for name, value in self.headers)
-
-
-class BodyPart(msgspec.Struct, tag=True):
-    """A part of the request's body."""
-
-    body: memoryview
-    more: bool
-
-
-class KeepImpressions(msgspec.Struct, tag=True):
-    """Not a request: what the worker has predicted with ids, to be kept."""
-
-    model: str
-    batch: bytes
-    """As the journal encodes batches."""
-    text: bytes
-    ends: bytes
-    """int64[n + 1]: where in `text` the ids are."""
-    given: bytes
-    """bool[n]: which examples have one."""
-    probabilities: bytes
-    """float32[n]."""
-    media: str
-    shown: bytes
-    """The beginning of the body, for the names in it."""
-
-
-# -- over a connection, from the writer ----------------------------------------------------------------
-
-
-class BodyWanted(msgspec.Struct, tag=True):
-    """The writer reads the body of a request that said ``Expect: 100-continue``."""
-
-
-class AnswerStart(msgspec.Struct, tag=True):
-    """The status and the headers of the answer."""
-
-    status: int
-    headers: list[tuple[bytes, bytes]]
-
-
-class AnswerPart(msgspec.Struct, tag=True):
-    """A part of the answer's body."""
-
-    body: bytes
-    more: bool
-
-
-class ImpressionsKept(msgspec.Struct, tag=True):
-    """What came of impressions: an HTTP status, and why they are not kept."""
-
-    status: int
-    detail: str = ""
-
-
-FromForwarder = ForwardedRequest | BodyPart | KeepImpressions
-ToForwarder = BodyWanted | AnswerStart | AnswerPart | ImpressionsKept

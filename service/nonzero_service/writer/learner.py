@@ -45,7 +45,7 @@ from nonzero_service.writer.work import (
 )
 from nonzero_service.writer.work_queue import GROUP_BYTES
 
-__all__ = ["MAX_BATCH", "Learner"]
+__all__ = ["MAX_BATCH", "ModelLearner"]
 
 T = TypeVar("T")
 
@@ -59,7 +59,7 @@ _ROW_BYTES: Final = 32  # label, weight, length, time, an impression's number
 _NONZERO_BYTES: Final = 10  # index, value and field: a group has all three for all where it has them for one
 
 
-class Learner:
+class ModelLearner:
     """Journals and applies batches, in the order in which they were put in.
 
     Parameters

@@ -105,9 +105,9 @@ def test_clients_that_go_at_once_leave_their_room_to_others(
 
 BREAK_AFTER_QUEUEING = """
 from nonzero_service.errors import QueueFullError
-from nonzero_service.writer.learner import Learner
+from nonzero_service.writer.learner import ModelLearner
 
-queue = Learner.gather_for
+queue = ModelLearner.gather_for
 
 def broken(learner, waiter, body):
     queue(learner, waiter, body)
@@ -116,7 +116,7 @@ def broken(learner, waiter, body):
     if b"full" in body:
         raise QueueFullError("full after queueing")
 
-Learner.gather_for = broken
+ModelLearner.gather_for = broken
 """
 
 BREAK_ANSWERS = """

@@ -20,7 +20,7 @@ from nonzero_service.models import window_watch
 from nonzero_service.models.registry import Models
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
-from nonzero_service.writer.learner import Learner
+from nonzero_service.writer.learner import ModelLearner
 from nonzero_service.writer.work import StreamState, until_ended
 
 
@@ -116,8 +116,8 @@ def test_an_update_for_which_there_is_no_room_may_be_sent_again(
     [
         (Claims, "expire"),
         (ImpressionStore, "forget"),
-        (Learner, "submit"),
-        (Learner, "room"),
+        (ModelLearner, "submit"),
+        (ModelLearner, "room"),
     ],
 )
 def test_windows_end_though_a_look_at_them_failed(

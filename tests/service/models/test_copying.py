@@ -13,7 +13,7 @@ from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.reader import JournalReader
 from nonzero_service.writer.entries import remedy_entry, settings_entry
 from nonzero_service.writer.fold import apply
-from nonzero_service.writer.learner import Learner
+from nonzero_service.writer.learner import ModelLearner
 from nonzero_service.writer.work import Copied
 
 BITS = 18
@@ -44,7 +44,7 @@ def test_it_is_the_fold_up_to_its_position(tmp_path: Path, changed: bool) -> Non
     async def run() -> list[Copied]:
         with Journal(tmp_path) as journal:
             journal.append([settings_entry(model)])
-            learner = Learner("test", model, journal, 2**20, no_failure)
+            learner = ModelLearner("test", model, journal, 2**20, no_failure)
             made = []
             for j, batch in enumerate(given):
                 if j % 20 == 10:

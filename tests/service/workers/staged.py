@@ -102,7 +102,8 @@ if "nonzero_service.predictor" in sys.orig_argv:
     else:
         import msgspec
         from nonzero_service.predictor import server as worker
-        from nonzero_service.workers.messages import BodyPart, Connect, Pong
+        from nonzero_service.workers.messages import Connect, Pong
+        from nonzero_service.workers.request_messages import BodyPart
 
         worker.TICK_SECONDS, worker.SILENT_TICKS = 0.1, int(os.environ["TICKS"])
 

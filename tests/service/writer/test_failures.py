@@ -23,7 +23,7 @@ from nonzero_service.writer.applier import Applier
 from nonzero_service.writer.breaker import Bounds, Breaker
 from nonzero_service.writer.committer import Committer
 from nonzero_service.writer.entries import settings_entry
-from nonzero_service.writer.learner import Learner
+from nonzero_service.writer.learner import ModelLearner
 from nonzero_service.writer.results import Results
 from nonzero_service.writer.work import Applied
 from nonzero_service.writer.work_queue import WorkQueue
@@ -60,11 +60,11 @@ class Learning:
         self.failures: list[Exception] = []
         self.model = LogisticRegression(BITS, AdaGrad(0.1))
 
-    def __call__(self, use: Callable[[Learner], Awaitable[None]]) -> None:
+    def __call__(self, use: Callable[[ModelLearner], Awaitable[None]]) -> None:
         async def run() -> None:
             with Journal(self.directory) as journal:
                 journal.append([settings_entry(self.model)])
-                learner = Learner("test", self.model, journal, 2**20, self.failures.append)
+                learner = ModelLearner("test", self.model, journal, 2**20, self.failures.append)
                 async with asyncio.timeout(10):
                     await use(learner)
                     await learner.close()
@@ -97,7 +97,7 @@ def test_what_fails_after_the_append_is_unknown_and_ends_the_process(
 ) -> None:
     references = References(np.arange(20), np.arange(20, dtype=np.uint64), np.zeros(20, np.uint8))
 
-    async def use(learner: Learner) -> None:
+    async def use(learner: ModelLearner) -> None:
         learner.committer.settled = raising(error)
         await unknown(learner.submit(batch(), references=references))
         assert learner.journal.next_sequence == 20
@@ -115,7 +115,7 @@ def test_what_fails_before_the_append_fails_its_group_alone(learning: Learning) 
     def broken(first: int, held: int) -> KeyRecord:
         raise ValueError(first, held)
 
-    async def use(learner: Learner) -> None:
+    async def use(learner: ModelLearner) -> None:
         with pytest.raises(ValueError, match="0, 0"):
             await learner.submit(batch(), record=broken)
         assert (await learner.submit(batch())).sequence == 20
@@ -138,7 +138,7 @@ def test_a_thread_that_fails_leaves_nobody_waiting(
 ) -> None:
     usual = getattr(thread, method)
 
-    async def use(learner: Learner) -> None:
+    async def use(learner: ModelLearner) -> None:
         await learner.submit(batch())
         begun = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -164,7 +164,7 @@ def test_a_thread_that_fails_leaves_nobody_waiting(
 def test_results_that_cannot_be_given_end_the_process(
     learning: Learning, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def use(learner: Learner) -> None:
+    async def use(learner: ModelLearner) -> None:
         loop = learner._results._loop
 
         class Full:
@@ -185,12 +185,12 @@ def test_results_that_cannot_be_given_end_the_process(
 
 
 def test_a_loop_that_is_closed_is_no_failure(learning: Learning) -> None:
-    async def use(learner: Learner) -> None:
+    async def use(learner: ModelLearner) -> None:
         learner.submit(batch())
 
-    async def run() -> Learner:
+    async def run() -> ModelLearner:
         journal.append([settings_entry(learning.model)])
-        learner = Learner("test", learning.model, journal, 2**20, learning.failures.append)
+        learner = ModelLearner("test", learning.model, journal, 2**20, learning.failures.append)
         learner.run(lambda: time.sleep(0.1))
         learner.submit(batch())
         return learner
@@ -211,7 +211,7 @@ def test_one_answer_that_fails_keeps_nobody_else_from_theirs(learning: Learning)
         done = staticmethod(lambda: False)
         set_result = set_exception = staticmethod(raising(RuntimeError))
 
-    async def use(learner: Learner) -> None:
+    async def use(learner: ModelLearner) -> None:
         held = learner.run(lambda: time.sleep(0.05))  # so that they gather
         before = learner.gather(BODY)
         learner.gather_for(Broken(), BODY)
@@ -228,7 +228,7 @@ def test_one_answer_that_fails_keeps_nobody_else_from_theirs(learning: Learning)
 def test_a_copy_that_fails_fails_alone(
     learning: Learning, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def use(learner: Learner) -> None:
+    async def use(learner: ModelLearner) -> None:
         with monkeypatch.context() as patched:
             patched.setattr(GradualCopy, method, raising(MemoryError))
             if method != "step":  # it goes on, and does not end before what comes
@@ -256,7 +256,7 @@ def test_an_applier_that_ends_while_it_copies_leaves_nobody_waiting(
     """Whoever waits for the copy is told at once: nothing else need come after it."""
     into = LogisticRegression(BITS, AdaGrad(0.1))
 
-    async def use(learner: Learner) -> None:
+    async def use(learner: ModelLearner) -> None:
         await learner.submit(batch())
         failing = property(raising(TornError)) if method == "is_lost" else raising(TornError)
         with monkeypatch.context() as patched:
@@ -270,7 +270,7 @@ def test_an_applier_that_ends_while_it_copies_leaves_nobody_waiting(
 
 
 def test_what_is_counted_beside_the_model_fails_no_update(learning: Learning) -> None:
-    async def use(learner: Learner) -> None:
+    async def use(learner: ModelLearner) -> None:
         learner.applier.learned = raising(IndexError)
         assert await learner.submit(batch()) == Applied(20, 20, None)
         assert await learner.gather(BODY) == Applied(1, 21, None)
@@ -284,7 +284,7 @@ def test_a_pause_that_cannot_be_logged_is_one(learning: Learning, monkeypatch: p
     """Neither it nor its end fails anybody, and their counts are those of the journal."""
     monkeypatch.setattr("nonzero_service.writer.pause.structlog.get_logger", raising(OSError))
 
-    async def use(learner: Learner) -> None:
+    async def use(learner: ModelLearner) -> None:
         learner.pause._breaker = Breaker(learning.model, Bounds())
         rng = np.random.default_rng(1)
 
@@ -306,7 +306,7 @@ def test_a_pause_that_cannot_be_logged_is_one(learning: Learning, monkeypatch: p
 
 
 def test_what_was_not_queued_takes_no_room(learning: Learning, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def use(learner: Learner) -> None:
+    async def use(learner: ModelLearner) -> None:
         with monkeypatch.context() as patched:
             patched.setattr(learner.committer.queue, "put", raising(MemoryError))
             for put in (lambda: learner.submit(batch()), lambda: learner.gather(BODY)):

@@ -22,7 +22,7 @@ from nonzero_service.journal.reader import JournalReader
 from nonzero_service.writer.committer import Committer
 from nonzero_service.writer.entries import settings_entry, trip_entry
 from nonzero_service.writer.fold import apply
-from nonzero_service.writer.learner import MAX_BATCH, Learner
+from nonzero_service.writer.learner import MAX_BATCH, ModelLearner
 from nonzero_service.writer.micro_batch import MicroBatch
 from nonzero_service.writer.pause import PauseState
 from nonzero_service.writer.results import Results
@@ -53,14 +53,14 @@ class Learning:
         self.directory = directory
 
     def __call__(
-        self, use: Callable[[Learner], Awaitable[None]], queue_bytes: int = 2**20
+        self, use: Callable[[ModelLearner], Awaitable[None]], queue_bytes: int = 2**20
     ) -> LogisticRegression:
         model = new_model()
 
         async def run() -> None:
             with Journal(self.directory) as journal:
                 journal.append([settings_entry(model)])
-                learner = Learner("test", model, journal, queue_bytes, no_failure)
+                learner = ModelLearner("test", model, journal, queue_bytes, no_failure)
                 try:
                     await use(learner)
                 finally:
@@ -86,7 +86,7 @@ def with_learner(tmp_path: Path) -> Learning:
 def test_batches_are_applied_in_order_and_answered(with_learner: Learning) -> None:
     given = batches(50)
 
-    async def use(learner: Learner) -> None:
+    async def use(learner: ModelLearner) -> None:
         applied = await asyncio.gather(
             *(learner.submit(batch, log_loss=j == 7) for j, batch in enumerate(given))
         )
@@ -104,7 +104,7 @@ def test_batches_are_applied_in_order_and_answered(with_learner: Learning) -> No
 def test_single_examples_that_gather_are_learned_from_as_one_by_one(with_learner: Learning) -> None:
     bodies = [b'{"features": {"site": "s%d"}, "label": %d}' % (j % 7, j % 2) for j in range(50)]
 
-    async def use(learner: Learner) -> None:
+    async def use(learner: ModelLearner) -> None:
         applied = await asyncio.gather(*map(learner.gather, bodies))
         assert applied == [Applied(1, j + 1, None) for j in range(50)]
         assert learner.queued_bytes == 0
@@ -120,7 +120,7 @@ def test_what_cannot_be_read_with_others_is_given_back(with_learner: Learning) -
     good = b'{"features": {"site": "news"},\n "label": 1}'
     bad = [b"", b"{", b'{"features": {}}', b'{"indices": [1024], "label": 1}', b'{"examples": []}']
 
-    async def use(learner: Learner) -> None:
+    async def use(learner: ModelLearner) -> None:
         assert await learner.gather(b"{") is None
         position = learner.journal.position
         applied = await asyncio.gather(*map(learner.gather, [*bad, good, *bad, good]))
@@ -136,7 +136,7 @@ def test_what_cannot_be_read_with_others_is_given_back(with_learner: Learning) -
 
 
 def test_single_examples_are_held_from_the_trip_on(with_learner: Learning) -> None:
-    async def use(learner: Learner) -> None:
+    async def use(learner: ModelLearner) -> None:
         await learner.submit(batches(1)[0])
         learner.pause.tripped(learner.journal.append([trip_entry({})]), {})
         body = b'{"features": {}, "label": 1}'
@@ -254,7 +254,7 @@ def taken_up(durable: queue.Queue[CommittedGroup | None], committer: Committer) 
 def test_a_full_queue_refuses_and_room_is_waited_for(with_learner: Learning) -> None:
     given = batches(4)
 
-    async def use(learner: Learner) -> None:
+    async def use(learner: ModelLearner) -> None:
         gate = threading.Event()
         held = learner.run(gate.wait)
         first = learner.submit(given[0])
@@ -272,14 +272,14 @@ def test_a_full_queue_refuses_and_room_is_waited_for(with_learner: Learning) -> 
 
 
 def test_a_batch_larger_than_the_queue_is_let_in_alone(with_learner: Learning) -> None:
-    async def use(learner: Learner) -> None:
+    async def use(learner: ModelLearner) -> None:
         await learner.submit(batches(1)[0])
 
     assert with_learner(use, queue_bytes=1).examples == 20
 
 
 def test_what_the_model_cannot_learn_from_never_reaches_the_journal(with_learner: Learning) -> None:
-    async def use(learner: Learner) -> None:
+    async def use(learner: ModelLearner) -> None:
         for bad in (Batch([0, 1], [2**20], labels=[1]), Batch([0, 1], [1])):
             with pytest.raises(BatchError):
                 learner.submit(bad)
@@ -290,7 +290,7 @@ def test_what_the_model_cannot_learn_from_never_reaches_the_journal(with_learner
 
 
 def test_closing_drains_may_be_repeated_and_ends_use(with_learner: Learning) -> None:
-    async def use(learner: Learner) -> None:
+    async def use(learner: ModelLearner) -> None:
         waiting = [learner.submit(batch) for batch in batches(30)]
         await asyncio.gather(learner.close(), learner.close())
         assert [one.result().sequence for one in waiting][-1] == 600
@@ -303,7 +303,7 @@ def test_closing_drains_may_be_repeated_and_ends_use(with_learner: Learning) -> 
 
 
 def test_batches_that_wait_together_are_one_row(with_learner: Learning) -> None:
-    async def use(learner: Learner) -> None:
+    async def use(learner: ModelLearner) -> None:
         before = learner.journal.position
         gate = threading.Event()
         held = learner.run(gate.wait)
@@ -319,7 +319,7 @@ def test_batches_that_wait_together_are_one_row(with_learner: Learning) -> None:
 
 
 def test_a_key_is_known_with_the_row_it_came_with(with_learner: Learning) -> None:
-    async def use(learner: Learner) -> None:
+    async def use(learner: ModelLearner) -> None:
         await learner.submit(batches(1)[0])
         record = lambda first, _: KeyRecord("key", b"digest", 7, first, 20, True, {"sequence": 40})  # noqa: E731
         await learner.submit(batches(1)[0], record=record)
@@ -331,7 +331,7 @@ def test_a_key_is_known_with_the_row_it_came_with(with_learner: Learning) -> Non
 def test_a_batch_too_large_for_a_row_is_refused(with_learner: Learning) -> None:
     large = Batch(np.array([0, MAX_BATCH // 4]), np.zeros(MAX_BATCH // 4, np.uint32), labels=[1])
 
-    async def use(learner: Learner) -> None:
+    async def use(learner: ModelLearner) -> None:
         with pytest.raises(BatchError, match="cannot be journalled"):
             learner.submit(large)
 
@@ -354,7 +354,7 @@ def test_nothing_is_applied_after_a_row_that_cannot_be(tmp_path: Path) -> None:
 
     async def run() -> None:
         with Journal(tmp_path) as journal:
-            learner = Learner("test", model, journal, 2**20, failures.append)
+            learner = ModelLearner("test", model, journal, 2**20, failures.append)
             await learner.submit(batches(1)[0])
             outcomes: list[object] = []
             for work in (
@@ -377,7 +377,7 @@ def test_no_piece_of_a_stream_is_learned_after_one_that_found_no_space(small_dis
 
     async def run() -> None:
         with Journal(small_disk) as journal:
-            learner = Learner("test", model, journal, 2**30, no_failure)
+            learner = ModelLearner("test", model, journal, 2**30, no_failure)
             state = StreamState()
             gone = [learner.submit(one, stream=state) for one in (large, small, small)]
             for future in gone:
@@ -396,7 +396,7 @@ def test_what_nobody_waits_for_is_not_journalled(tmp_path: Path) -> None:
     gone, cancelled, other, alone = batches(4)
     free = threading.Event()
 
-    async def use(learner: Learner) -> None:
+    async def use(learner: ModelLearner) -> None:
         waiting = [learner.run(free.wait) for _ in range(4)]  # so that the committer has to wait
         state = StreamState()
         state.given_up = True
@@ -418,7 +418,7 @@ def test_what_a_client_has_left_is_given_up_until_it_is_journalled(tmp_path: Pat
     given = batches(3)
     free = threading.Event()
 
-    async def use(learner: Learner) -> None:
+    async def use(learner: ModelLearner) -> None:
         streams = [StreamState() for _ in given]
         asked = []
 

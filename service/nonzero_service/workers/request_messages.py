@@ -1,0 +1,79 @@
+"""What passes over the connections of requests, between a worker and the writer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+# -- from the worker ----------------------------------------------------------------------------------
+
+
+class ForwardedRequest(msgspec.Struct, tag=True):
+    """A request that the writer is to answer."""
+
+    scope: dict[str, Any]
+    """What its ASGI scope says of it."""
+
+    @property
+    def expects_continue(self) -> bool:
+        """Whether the client sends the body only when it is told that this is wanted."""
+        headers = self.scope["headers"]
+        return any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers)
+
+
+class BodyPart(msgspec.Struct, tag=True):
+    """A part of the request's body."""
+
+    body: memoryview
+    more: bool
+
+
+class KeepImpressions(msgspec.Struct, tag=True):
+    """Not a request: what the worker has predicted with ids, to be kept."""
+
+    model: str
+    batch: bytes
+    """As the journal encodes batches."""
+    text: bytes
+    ends: bytes
+    """int64[n + 1]: where in `text` the ids are."""
+    given: bytes
+    """bool[n]: which examples have one."""
+    probabilities: bytes
+    """float32[n]."""
+    media: str
+    shown: bytes
+    """The beginning of the body, for the names in it."""
+
+
+# -- from the writer ---------------------------------------------------------------------------------
+
+
+class BodyWanted(msgspec.Struct, tag=True):
+    """The writer reads the body of a request that said ``Expect: 100-continue``."""
+
+
+class AnswerStart(msgspec.Struct, tag=True):
+    """The status and the headers of the answer."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+
+
+class AnswerPart(msgspec.Struct, tag=True):
+    """A part of the answer's body."""
+
+    body: bytes
+    more: bool
+
+
+class ImpressionsKept(msgspec.Struct, tag=True):
+    """What came of impressions: an HTTP status, and why they are not kept."""
+
+    status: int
+    detail: str = ""
+
+
+FromForwarder = ForwardedRequest | BodyPart | KeepImpressions
+ToForwarder = BodyWanted | AnswerStart | AnswerPart | ImpressionsKept
