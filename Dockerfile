@@ -4,23 +4,22 @@
 # Where packages come from another index than pip's own: docker build --secret id=pip.conf,src=$HOME/.config/pip/pip.conf .
 
 FROM python:3.13-slim AS build
-RUN python3 -m venv --without-pip /opt/nonzero
+RUN python3 -m venv /build/tools && python3 -m venv --without-pip /opt/nonzero
 WORKDIR /build
-COPY requirements.txt .
+ENV PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+COPY requirements.txt requirements-build.txt requirements-linker.txt ./
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
-    python3 -m pip --python /opt/nonzero/bin/python install --no-cache-dir --no-compile --require-hashes --requirement requirements.txt
-COPY pyproject.toml README.md LICENSE ./
+    python3 -m pip --python tools/bin/python install --require-hashes --requirement requirements-build.txt --requirement requirements-linker.txt \
+    && python3 -m pip --python /opt/nonzero/bin/python install --require-hashes --requirement requirements.txt
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY core core
 COPY service service
-# Bytecode is never checked against its source again: the image's files do not change, and nothing could be written there.
-RUN python3 -m pip --python /opt/nonzero/bin/python install --no-cache-dir --no-compile --no-deps --no-build-isolation . \
+# The wheel has the kernels, compiled for every CPU of this architecture. Bytecode is never checked against its source again:
+# the image's files do not change, and nothing could be written there.
+RUN tools/bin/python -m hatchling build --target wheel --directory dist \
+    && python3 -m pip --python /opt/nonzero/bin/python install --no-deps dist/*.whl \
     && find /opt/nonzero/lib -type d -name tests -prune -exec rm -r {} + \
     && /opt/nonzero/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/nonzero/lib
-# Every kernel, compiled for the CPU that image/start.sh names; it says where they are.
-COPY image/start.sh /opt/nonzero/bin/start
-COPY image/compile.py .
-RUN NONZERO_CACHE_DIR=/opt/nonzero/kernels /opt/nonzero/bin/start /opt/nonzero/bin/python compile.py \
-    && chmod -R a+rX /opt/nonzero/kernels
 
 FROM python:3.13-slim
 RUN groupadd --gid 10001 nonzero \
@@ -39,5 +38,4 @@ EXPOSE 8000
 # Alive, not ready: a service that is still reading a long journal must not be restarted for it.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-ISc", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ.get('NONZERO_PORT', '8000') + '/healthz', timeout=4)"]
-ENTRYPOINT ["start"]
 CMD ["nonzero", "serve"]

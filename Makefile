@@ -2,6 +2,7 @@
 #
 #   make run [DATA=file] [ONCE=1] [ARGS='options of nonzero demo']   serve, and replay a click log through the service
 #   make test [ARGS='options of pytest']                             the whole test suite
+#   make kernels                                                     compile what the tests need and has changed
 #   make check                                                       formatter, linter, type checker
 #   make bench [QUICK=1] [ARGS='options of python -m bench']         the benchmarks, each against its peers in the same run
 #   make soak [SOAK_SECONDS=3600] [FUZZ_SECONDS=120] [ARGS=...]      the long tests, with a report
@@ -11,21 +12,25 @@
 
 PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+PIP = $(1)/bin/python -m pip --quiet --disable-pip-version-check
+BUILD := .venv/build/bin/python core/nonzero/compiled/build
+SOURCES := $(shell find core service -name '*.py')
 
-.PHONY: run test check bench soak lock
+.PHONY: run test kernels check bench soak lock
 .DELETE_ON_ERROR:
 
-run: .venv/run
+run: .venv/run .venv/kernels
 	@$(BIN)/nonzero demo $(if $(DATA),"$$DATA") $(if $(filter-out 0,$(ONCE)),--once) $(ARGS)
 
-test: .venv/test
+test: .venv/test .venv/kernels-for-tests
 	@$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)
 
-bench: .venv/bench
+kernels: .venv/kernels-for-tests
+
+bench: .venv/bench .venv/kernels-for-tests
 	@$(BIN)/python -m bench $(if $(filter-out 0,$(QUICK)),--quick) $(ARGS)
 
-soak: .venv/soak
+soak: .venv/soak .venv/kernels-for-tests
 	@$(BIN)/python -m pytest -m soak -rA --report $(or $(REPORT),docs/reports/soak.md) \
 	  $(if $(SOAK_SECONDS),--soak-seconds $(SOAK_SECONDS)) $(if $(FUZZ_SECONDS),--fuzz-seconds $(FUZZ_SECONDS)) $(ARGS)
 
@@ -35,28 +40,48 @@ check: .venv/test
 	$(BIN)/mypy
 	$(BIN)/python .ci/audit.py
 
-# What running needs, and what working on it needs too. The project itself is installed as a path, so that an edit needs no
-# second installation; only new metadata does.
-.venv/run: .venv/place pyproject.toml
-	@echo 'Installing what running needs into .venv'
-	@$(PIP) install --require-hashes --requirement requirements.txt
-	@$(PIP) install --no-deps --no-build-isolation --editable .
+# Numba compiles the kernels, in an environment of its own: nothing else needs it.
+.venv/builder: .venv/place requirements-build.txt requirements-linker.txt
+	@echo 'Installing what compiles the kernels into .venv/build'
+	@$(BIN)/python -m venv --clear .venv/build
+	@$(call PIP,.venv/build) install --require-hashes --requirement requirements-build.txt
+	@command -v ld >/dev/null || $(call PIP,.venv/build) install --require-hashes --requirement requirements-linker.txt
 	@touch $@
 
-.venv/test: .venv/place pyproject.toml
+# These say what they compile, and how long it took.
+.venv/kernels: .venv/builder $(SOURCES)
+	@$(BUILD)
+	@touch $@
+
+.venv/kernels-for-tests: .venv/kernels tests/kernels.py bench/roofline.py
+	@$(BUILD) --all --checked tests:kernels .:bench.roofline
+	@touch $@
+
+# What running needs, and what working on it needs too. The project itself is installed as a path, so that an edit needs no
+# second installation; only new metadata does.
+EDITABLE = rm -rf .venv/wheel && .venv/build/bin/python -m hatchling build --target wheel:editable --directory .venv/wheel >/dev/null && \
+  $(call PIP,.venv) install --no-deps --force-reinstall .venv/wheel/*.whl
+
+.venv/run: .venv/place pyproject.toml | .venv/kernels
+	@echo 'Installing what running needs into .venv'
+	@$(call PIP,.venv) install --require-hashes --requirement requirements.txt
+	@$(EDITABLE)
+	@touch $@
+
+.venv/test: .venv/place pyproject.toml | .venv/kernels
 	@echo 'Installing what running and testing need into .venv'
-	@$(PIP) install --require-hashes --requirement requirements-dev.txt
-	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(call PIP,.venv) install --require-hashes --requirement requirements-dev.txt
+	@$(EDITABLE)
 	@touch $@ .venv/run
 
 .venv/bench: .venv/run requirements-bench.txt
 	@echo 'Installing the peers of the benchmarks into .venv'
-	@$(PIP) install --require-hashes --requirement requirements-bench.txt
+	@$(call PIP,.venv) install --require-hashes --requirement requirements-bench.txt
 	@touch $@
 
 .venv/soak: .venv/test requirements-soak.txt
 	@echo 'Installing what the long tests need beside it into .venv'
-	@$(PIP) install --require-hashes --requirement requirements-soak.txt
+	@$(call PIP,.venv) install --require-hashes --requirement requirements-soak.txt
 	@touch $@
 
 # An environment that was moved or copied still points to where it was made, and one whose Python is gone runs nothing:
@@ -83,13 +108,17 @@ endif
 	fi >&2; exit 1
 
 # uv only resolves, in an environment of its own; nothing else needs it. One file serves Python 3.11 to 3.14 on any platform.
+# What runs has one version in all files. UPGRADE= keeps the versions that are written there.
+UPGRADE ?= --upgrade
 UV_LOCK = .venv/lock/bin/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
-  --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' --extra service --group build pyproject.toml
+  --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 
 lock: .venv/place
 	@$(BIN)/python -m venv --clear .venv/lock && .venv/lock/bin/python -m pip --quiet install uv
-	$(UV_LOCK) --upgrade --group dev --output-file requirements-dev.txt
-	$(UV_LOCK) --constraint requirements-dev.txt --output-file requirements.txt
-	$(UV_LOCK) --constraint requirements-dev.txt --group bench --output-file requirements-bench.txt
-	$(UV_LOCK) --constraint requirements-dev.txt --group soak --output-file requirements-soak.txt
+	$(UV_LOCK) $(UPGRADE) --extra service pyproject.toml --group dev --output-file requirements-dev.txt
+	$(UV_LOCK) --constraint requirements-dev.txt --extra service pyproject.toml --output-file requirements.txt
+	$(UV_LOCK) --constraint requirements-dev.txt --extra service pyproject.toml --group bench --output-file requirements-bench.txt
+	$(UV_LOCK) --constraint requirements-dev.txt --extra service pyproject.toml --group soak --output-file requirements-soak.txt
+	$(UV_LOCK) $(UPGRADE) --group build --output-file requirements-build.txt
+	$(UV_LOCK) $(UPGRADE) --group linker --output-file requirements-linker.txt
 	@rm -r .venv/lock

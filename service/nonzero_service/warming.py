@@ -1,11 +1,10 @@
-"""Warming: what a request may run is imported, compiled and run once before the service is ready."""
+"""Warming: what a request may run is imported and run once before the service is ready."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from nonzero import AdaGrad, Batch, LogisticRegression, formats
-from nonzero.compiled import wait_for_kernels
 
 __all__ = ["warm_up"]
 
@@ -18,12 +17,10 @@ LINES: Final = {
 
 
 def warm_up() -> None:
-    """Run what reads, learns and predicts; other kernels are there when they are imported."""
-    # First all are made: so this process compiles one reader while its companion is at another.
-    readers = {name: formats.reader(name) for name in LINES}
-    wait_for_kernels()
-    for name, reader in readers.items():
-        reader.feed(LINES[name])
+    """Run what reads, learns and predicts."""
+    for name, lines in LINES.items():
+        reader = formats.reader(name)
+        reader.feed(lines)
         reader.finish()
     batch = Batch([0, 1, 2], [1, 2], [1.0, 0.5], labels=[0, 1])
     for optimizer in (None, AdaGrad(0.05)):

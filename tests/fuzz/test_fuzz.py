@@ -74,21 +74,13 @@ def fuzz(target: str, directory: Path, seconds: float, **environment: str) -> tu
     return int(tries[-1]), said
 
 
-@pytest.fixture(scope="session")
-def checked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What makes kernels check every index: they are compiled anew for it, once."""
-    return {"NUMBA_BOUNDSCHECK": "1", "NONZERO_CACHE_DIR": str(tmp_path_factory.mktemp("checked"))}
-
-
 @pytest.mark.soak
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="there is no atheris for this Python")
 @pytest.mark.parametrize("target", TARGETS)
-def test_atheris(
-    target: str, tmp_path: Path, pytestconfig: pytest.Config, checked: dict[str, str], figure: Figure
-) -> None:
+def test_atheris(target: str, tmp_path: Path, pytestconfig: pytest.Config, figure: Figure) -> None:
     seconds = pytestconfig.getoption("--fuzz-seconds")
     tries, _ = fuzz(target, tmp_path, seconds)
-    again, _ = fuzz(target, tmp_path, 1, **checked)
+    again, _ = fuzz(target, tmp_path, 1, NONZERO_KERNELS="checked")
     figure(
         f"atheris: {target}",
         "no crash, no hang, the same rows in any chunking and by the plain parser",

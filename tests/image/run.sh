@@ -69,7 +69,7 @@ container=$(buildah from --pull-never nonzero)
 files=$(buildah mount "$container")
 du --summarize --human-readable --one-file-system "$files" | sed 's/\t.*/ in the image/'
 settings() { buildah inspect "$container" | python3 -c "import json, sys; print(*json.load(sys.stdin)['Docker']['config']$1, sep='\n')"; }
-mapfile -t command < <(settings "['Entrypoint']"; settings "['Cmd']")
+mapfile -t command < <(settings "['Cmd']")
 mapfile -t health < <(settings "['Healthcheck']['Test'][1:]")
 rm -rf "$work/data"
 install --directory --owner=10001 --group=10001 --mode=0750 "$work/data"
@@ -95,7 +95,6 @@ start
 in_image "${health[@]}"
 post update '{"features": {"site": "news", "bid": 0.5}, "label": 1}'; echo
 before=$(post predict '{"features": {"site": "news", "bid": 0.5}}')
-if grep -i compiles "$work/log"; then exit 1; fi # the kernels were there
 [[ -z $(ls -A "/proc/$(own_process)/root/tmp") ]]
 stop
 start

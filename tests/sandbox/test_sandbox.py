@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from nonzero.compiled.kept import roots
 from reporting import Figure
 
 ROOT = Path(__file__).parents[2]
@@ -55,7 +54,6 @@ def sandbox() -> list[str]:
     ]
     data = os.environ.get("NONZERO_DATA")
     needed = {
-        *roots(),
         ROOT,
         Path(sys.prefix),
         Path(sys.base_prefix),
@@ -72,7 +70,6 @@ def environment() -> dict[str, str]:
     return kept | {
         "HOME": "/tmp",
         "HYPOTHESIS_STORAGE_DIRECTORY": "/tmp/hypothesis",
-        "NONZERO_CACHE_DIR": str(next(roots())),
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         "PYTHONDONTWRITEBYTECODE": "1",
     }

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-def"
-"""What LLVM can do and Numba does not offer; :mod:`nonzero.compiled.instructions` has the code.
+"""What LLVM can do and Numba does not offer; :mod:`nonzero.compiled.build.instructions` has the code.
 
 Two things: a value of eight float32 (LLVM's ``<8 x float>``) with its loads, stores and arithmetic, and
 prefetching. Everything here is strict IEEE 754: no flag lets LLVM reorder or fuse.

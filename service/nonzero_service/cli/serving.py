@@ -6,23 +6,10 @@ from typing import Any, Final
 
 import click
 
-from nonzero.compiled import companion
 from nonzero.errors import SettingsError
 from nonzero_service.settings import PREFIX, Settings
 
 __all__ = ["serve"]
-
-
-KERNELS: Final = (
-    "wire.prediction_text",
-    "writer.block_sums",
-    "impressions.unpacking",
-    "impressions.packing",
-    "impressions.index",
-    "impressions.hashes",
-)
-"""Modules with compiled code of the service's own: what is imported last comes first, so that the two
-processes that compile it, where it is not there yet, meet in the middle."""
 
 
 _SHORTER: Final = {"import_file": ("--import",)}
@@ -35,7 +22,6 @@ def _serve(**flags: str | None) -> None:
     A setting may be a flag, a variable of the environment or a line of the --config file. The flag wins over
     the variable, and the variable over the file.
     """
-    companion.add([f"nonzero_service.{name}" for name in KERNELS])
     from nonzero_service import server
 
     try:

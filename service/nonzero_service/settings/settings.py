@@ -44,7 +44,7 @@ __all__ = ["PREFIX", "Settings"]
 
 PREFIX: Final = "NONZERO_"
 
-NOT_SETTINGS: Final = frozenset({"NONZERO_CACHE_DIR", "NONZERO_DATA"})
+NOT_SETTINGS: Final = frozenset({"NONZERO_DATA", "NONZERO_KERNELS"})
 """Variables with our prefix that others read: where machine code is kept, where tests find real data."""
 
 

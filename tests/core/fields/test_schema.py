@@ -10,25 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kernels import kind_of
 from nonzero import LogisticRegression, Schema, SettingsError
-from nonzero.compiled import kernel, types
 from nonzero.fields.counts import Fields
-from nonzero.fields.lookup import FIELDS, find_field, kind_at
 from nonzero.fields.schema import KINDS, MAX_FIELDS
 
 NAMES = st.text("ab_", min_size=1, max_size=30)
 
 
-@kernel(types.int64(FIELDS, types.uint8.readonly))
-def compiled_kind(table: Any, padded: Any) -> Any:
-    length = padded.size - 8
-    at = find_field(table, padded, 0, length)
-    return np.int64(kind_at(table, at, padded, 0, length)) + 256 * (at != 0)
-
-
 def asked(schema: Schema, name: str) -> tuple[int, bool]:
     """The kind that compiled code finds, and whether the name is in its table."""
-    found = compiled_kind(Fields(schema).table, np.frombuffer(name.encode() + bytes(8), np.uint8))
+    found = kind_of(Fields(schema).table, np.frombuffer(name.encode() + bytes(8), np.uint8))
     return found & 255, found >= 256
 
 

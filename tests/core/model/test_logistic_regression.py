@@ -10,6 +10,7 @@ import pytest
 
 from core.streams import random_batch
 from nonzero import AdaGrad, Batch, BatchError, LogisticRegression, SettingsError, SnapshotError
+from nonzero.compiled.loading import usable_targets
 from nonzero.formats.json_bodies import parse_body
 from nonzero.persistence import snapshot
 
@@ -31,11 +32,9 @@ for optimizer in (AdaGrad(0.2), None):
 """
 
 
-@pytest.mark.parametrize("cpu", ["host", "generic"])
-def test_a_fixed_stream_has_a_pinned_digest_on_any_cpu(cpu: Any) -> None:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    if cpu == "generic":
-        environment |= {"NUMBA_CPU_NAME": "generic"}
+@pytest.mark.parametrize("kernels", [*usable_targets(), "checked"])
+def test_a_fixed_stream_has_a_pinned_digest_on_any_cpu(kernels: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "NONZERO_KERNELS": kernels}
     result = subprocess.run(
         [sys.executable, "-c", PIN_SCRIPT], env=environment, capture_output=True, text=True, check=True
     )

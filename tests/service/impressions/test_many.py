@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 import httpx
 import pytest
 
-from service.workers.processes import until
+from waiting import until
 
 Start = Callable[..., Any]
 PATH = "/v1/models/default/predict"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 
-import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -17,9 +16,24 @@ from numba.core import cgutils
 from numba.np import numpy_support
 from numba.np.arrayobj import populate_array
 
-from nonzero.compiled.loading import GIVEN, entry_of
+from nonzero.compiled.layout import (
+    ALIGNED,
+    BYTE_ORDER,
+    CONTIGUOUS,
+    DATA,
+    DIMENSIONS,
+    DTYPE,
+    FLAGS,
+    ITEM_SIZE,
+    KIND,
+    SHAPE,
+    STRIDES,
+    TYPE,
+    WRITEABLE,
+)
+from nonzero.compiled.loading import GIVEN
 
-__all__ = ["add_entry", "needed"]
+__all__ = ["add_entry"]
 
 BYTE = ir.IntType(8)
 INT = ir.IntType(32)
@@ -29,12 +43,6 @@ DOUBLE = ir.DoubleType()
 VOID = ir.VoidType()
 NULL = ir.Constant(POINTER, None)
 
-# PyObject, PyArrayObject and PyArray_Descr, in bytes from their starts: an object's head ends with its type.
-HEAD = object.__basicsize__
-TYPE = HEAD - 8
-DATA, DIMENSIONS, SHAPE, STRIDES, DTYPE, FLAGS = (HEAD + offset for offset in (0, 8, 16, 24, 40, 48))
-KIND, BYTE_ORDER, ITEM_SIZE = (HEAD + offset for offset in (8, 10, 24))
-CONTIGUOUS, ALIGNED, WRITEABLE = 0x1, 0x100, 0x400
 OTHER_ORDER = ord(">" if sys.byteorder == "little" else "<")
 
 
@@ -44,21 +52,13 @@ def add_entry(context, library, description) -> None:
     kind = context.call_conv.get_function_type(description.restype, description.argtypes)
     kernel = ir.Function(module, kind, description.llvm_func_name)
     of = ir.FunctionType(POINTER, [POINTER, POINTER.as_pointer(), WORD])
-    entry = ir.Function(module, of, entry_of(description.modname, description.qualname))
+    entry = ir.Function(module, of, f"{description.modname}.{description.qualname}")
     builder = ir.IRBuilder(entry.append_basic_block())
     _Entry(context, builder, description).build(kernel, *entry.args)
     # Numba looks for an entry of its own; nobody calls it.
     alias = ir.Function(module, of, description.llvm_cpython_wrapper_name)
     ir.IRBuilder(alias.append_basic_block()).ret(NULL)
     library.add_ir_module(module)
-
-
-def needed(bitcode):
-    """Name what the machine code of a module finds outside of itself."""
-    module = llvm.parse_bitcode(bitcode)
-    for symbol in (*module.functions, *module.global_variables):
-        if symbol.is_declaration and not symbol.name.startswith("llvm."):
-            yield symbol.name
 
 
 class _Entry:
@@ -83,7 +83,7 @@ class _Entry:
             builder, kernel, of.restype, of.argtypes, values, attrs=("noinline",)
         )
         self.call("PyEval_RestoreThread", VOID, state)
-        # With NUMBA_BOUNDSCHECK a kernel can fail, and in this way alone.
+        # Where bounds are checked a kernel can fail, and in this way alone.
         self.refuse_if(status.is_error, "reached outside of an array", IndexError)
         builder.ret(self.object(returned, of.restype))
 

@@ -1,20 +1,19 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,misc,attr-defined"
-"""A function -> machine code, by Numba. Imported only where a kernel is not there yet."""
+"""A function -> position-independent machine code, by Numba and LLVM."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import gc
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any, Final
 
 import numba
 from numba.core import config as numba_config
 from numba.core import typed_passes, untyped_passes
-from numba.core.codegen import JITCodeLibrary
+from numba.core.codegen import AOTCPUCodegen, JITCodeLibrary
 from numba.core.compiler import CompilerBase
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import PassManager, register_pass
@@ -23,8 +22,10 @@ from numba.core.registry import CPUDispatcher, cpu_target
 from numba.core.types import unliteral
 from numba.extending import typeof_impl
 
-from nonzero.compiled import entries, instructions, types
-from nonzero.compiled.declaring import Called, How
+from nonzero.compiled import types
+from nonzero.compiled.build import entries, instructions
+from nonzero.compiled.declaring import Helper, How
+from nonzero.compiled.loading import entry_of
 
 __all__ = ["compiled"]
 
@@ -32,46 +33,55 @@ OPTIONS: Final[dict[str, Any]] = {"nopython": True, "nogil": True, "error_model"
 """Kernels do not allocate, and so need no run time that counts references: it would count every array that is
 handed to an inlined function, atomically. Without it a reader of short cells runs six times as fast."""
 
-_log = logging.getLogger(__name__)
 _config: Any = numba_config  # its settings are made at run time, out of the type checker's sight
 
 
 class _Library(JITCodeLibrary):
-    """Numba's, but that machine code is made of kernels alone.
+    """What Numba makes of a function: LLVM code, which is optimized later, for one CPU after another."""
 
-    Numba makes machine code of every function that a kernel calls, too, which nobody runs. That it optimizes
-    each before it becomes part of the kernel is needed: without, JSON is read at 0.66 of the speed.
-    """
+    def __init__(self, codegen, name):
+        super().__init__(codegen, name)
+        self._modules = []
+        self._made = {}
 
-    is_kernel = False
+    def add_ir_module(self, module):
+        self._modules.append(module)
+
+    def finalize(self):
+        self._finalized = True
+
+    def get_pointer_to_function(self, _name):
+        """Run nothing."""
+        return 0
 
     @property
     def codegen(self):
-        """What Numba tells of an object that only functions with entries of Numba's need."""
-        return super().codegen if self.is_kernel else self
+        """What Numba tells of an object that only functions that are run need."""
+        return self
 
     def set_env(self, _name, _environment):
         """Need none."""
 
-    def get_pointer_to_function(self, name):
-        if self.is_kernel:
-            return super().get_pointer_to_function(name)
-        self._ensure_finalized()
-        return 0
+    def optimized(self, codegen):
+        """Do for a CPU what Numba does for this machine's.
 
-    def _finalize_final_module(self):
-        if self.is_kernel:
-            super()._finalize_final_module()
-        else:
-            self._finalize_dynamic_globals()
-            self._finalized = True
+        What a kernel calls is optimized before it becomes part of the kernel: without, JSON is read at 0.66
+        of the speed.
+        """
+        if codegen not in self._made:
+            made = self._made[codegen] = codegen.create_library(self.name)
+            for module in self._modules:
+                made.add_ir_module(module)
+            for library in self._linking_libraries:
+                made.add_linking_library(library.optimized(codegen))
+            made.finalize()
+        return self._made[codegen]
 
 
 class _Lower(Lower):
     """Numba's, but that a kernel is entered from Python by an entry of our own."""
 
     def create_cpython_wrapper(self, release_gil=False):  # noqa: ARG002 - Numba's signature
-        self.library.is_kernel = True
         entries.add_entry(self.context, self.library, self.fndesc)
 
     def lower_normal_function(self, fndesc):
@@ -166,8 +176,8 @@ class _Resolving:
         return self._known[call]
 
 
-def compiled(function: Callable[..., Any], signature: types.Signature) -> bytes:
-    """Return the machine code of a kernel: an object file with an entry.
+def compiled(function: Callable[..., Any], signature: types.Signature, cpus: Iterable[str]) -> list[bytes]:
+    """Return the machine code of a kernel for each of some CPUs: object files with one entry.
 
     Parameters
     ----------
@@ -175,6 +185,8 @@ def compiled(function: Callable[..., Any], signature: types.Signature) -> bytes:
         What it shall do.
     signature
         The types of its arguments, and what it returns.
+    cpus
+        The CPUs by LLVM's names.
 
     Raises
     ------
@@ -183,18 +195,34 @@ def compiled(function: Callable[..., Any], signature: types.Signature) -> bytes:
     TypeError
         Where an argument is of a type that no kernel takes, or the machine code needs Numba when it runs.
     """
-    _announce()
     with _set_up():
         arguments = [_numba_type(argument) for argument in signature.arguments]
         types_of_it = _numba_type(signature.returned)(*arguments)
         dispatcher = _Function(function)
         dispatcher.compile(types_of_it)
-    [made] = dispatcher.overloads.values()
-    _, _, (code, bitcode) = made.library.serialize_using_object_code()
-    for name in entries.needed(bitcode):
-        if not hasattr(ctypes.pythonapi, name):
-            raise TypeError(f"{function.__qualname__} needs {name}, which neither CPython nor libc has")
-    return bytes(code)
+        [made] = dispatcher.overloads.values()
+        return [_object(function, made.library, _codegen(cpu)) for cpu in cpus]
+
+
+@cache
+def _codegen(cpu: str) -> Any:
+    """Return what makes LLVM code position-independent machine code for a CPU."""
+    return AOTCPUCodegen("kernels", cpu)
+
+
+def _object(function: Callable[..., Any], library: _Library, codegen: Any) -> bytes:
+    module = library.optimized(codegen)._final_module
+    entry = entry_of(function)
+    for symbol in (*module.functions, *module.global_variables):
+        if not symbol.is_declaration:
+            # Names are Numba's, and not the same each time; only the entry's is needed.
+            symbol.linkage = "external" if symbol.name == entry else "internal"
+        elif not symbol.name.startswith("llvm.") and not hasattr(ctypes.pythonapi, symbol.name):
+            raise TypeError(
+                f"{function.__qualname__} needs {symbol.name}, which neither CPython nor libc has"
+            )
+    code: bytes = codegen._tm.emit_object(module)
+    return code
 
 
 @contextlib.contextmanager
@@ -223,11 +251,6 @@ def _resolving() -> _Resolving:
     return _Resolving(cpu_target.typing_context)
 
 
-@cache
-def _announce() -> None:
-    _log.warning("Nonzero compiles its kernels for this CPU, once: 10 to 30 seconds.")
-
-
 def _numba_type(described: types.Type) -> Any:
     match described:
         case types.Scalar():
@@ -241,10 +264,10 @@ def _numba_type(described: types.Type) -> Any:
     raise TypeError(f"{described} is no type of a kernel's argument")
 
 
-@typeof_impl.register(Called)
-def _type_of_called(called, _context):
+@typeof_impl.register(Helper)
+def _type_of_helper(helper, _context):
     """Let Numba know what a kernel calls by what was declared of it."""
-    return cpu_target.typing_context.resolve_value_type(_made(called.function, called.how))
+    return cpu_target.typing_context.resolve_value_type(_made(helper.function, helper.how))
 
 
 _cold: Final[set[tuple[str, str]]] = set()
