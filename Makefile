@@ -13,7 +13,7 @@
 PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 BIN := .venv/bin
 PIP = $(1)/bin/python -m pip --quiet --disable-pip-version-check
-BUILD := .venv/build/bin/python core/nonzero/compiled/build
+BUILD := .venv/build/bin/python core/nonzero/native/build
 SOURCES := $(shell find core service -name '*.py')
 
 .PHONY: run test kernels check bench soak lock

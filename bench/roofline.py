@@ -8,10 +8,10 @@ import time
 import numpy as np
 
 from nonzero.arithmetic.intrinsics import load, prefetch, store
-from nonzero.compiled import inlined, kernel, types
-from nonzero.compiled.lanes import EightLanes, OneLane
 from nonzero.kernels.rows import PREFETCH_DISTANCE
 from nonzero.kernels.tuples import LANES
+from nonzero.native import inlined, kernel, types
+from nonzero.native.lanes import EightLanes, OneLane
 from nonzero.persistence.pages import allocate
 
 __all__ = ["rows_per_second"]

@@ -9,9 +9,9 @@ import numpy as np
 
 from nonzero.arithmetic import elementary
 from nonzero.arithmetic.intrinsics import load, maximum, minimum, root, store, total
-from nonzero.compiled import inlined, kernel, types
-from nonzero.compiled.lanes import EightLanes
 from nonzero.fields.lookup import FIELDS, find_field, kind_at
+from nonzero.native import inlined, kernel, types
+from nonzero.native.lanes import EightLanes
 
 __all__ = [
     "FUNCTIONS",

@@ -20,7 +20,7 @@ from nonzero import NonzeroError
 ROOT = Path(__file__).parent.parent
 CORE = sorted((ROOT / "core").rglob("*.py"))
 SERVICE = sorted((ROOT / "service").rglob("*.py"))
-BUILD = ROOT / "core/nonzero/compiled/build"
+BUILD = ROOT / "core/nonzero/native/build"
 JOURNAL = ROOT / "service/nonzero_service/journal"
 SQL = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|PRAGMA|BEGIN|COMMIT|VACUUM)\s+\w")
 
@@ -74,7 +74,7 @@ def test_no_files_import_each_other_in_a_circle(root: str) -> None:
 ORDER = {
     "core": """
         errors          the exceptions
-        native compiled kernels as machine code, and the instructions that they are made of
+        native          kernels as machine code, and the instructions that they are made of
         arithmetic      eight numbers at once; exp, log and their kin
         fields          names as numbers; what each field is
         batches         checked rows, and their limits

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from nonzero.arithmetic.intrinsics import maximum, minimum, power_of_two, split
-from nonzero.compiled import inlined
+from nonzero.native import inlined
 
 __all__ = ["chances", "exp", "expm1", "log", "sigmoid", "softplus"]
 

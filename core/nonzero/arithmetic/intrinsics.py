@@ -1,18 +1,18 @@
 # mypy: disable-error-code="no-untyped-def"
-"""What LLVM can do and Numba does not offer; :mod:`nonzero.compiled.build.instructions` has the code.
+"""What LLVM can do and Numba does not offer; :mod:`nonzero.native.build.instructions` has the code.
 
 Two things: a value of eight float32 (LLVM's ``<8 x float>``) with its loads, stores and arithmetic, and
 prefetching. Everything here is strict IEEE 754: no flag lets LLVM reorder or fuse.
 
 A kernel is written once for one lane and for eight. It holds its rows as one of the two classes of
-:mod:`nonzero.compiled.lanes`. What `load` returns is a float32 from the one and eight of them from the
+:mod:`nonzero.native.lanes`. What `load` returns is a float32 from the one and eight of them from the
 other; the functions on numbers (`minimum`, `maximum`, `where`, `root`, `power_of_two`, `split`, `total`,
 `count`) take either.
 """
 
 from __future__ import annotations
 
-from nonzero.compiled import instruction
+from nonzero.native import instruction
 
 __all__ = [
     "add_in_fours",

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from nonzero.batches.limits import MAX_WEIGHT
-from nonzero.compiled import kernel, types
+from nonzero.native import kernel, types
 
 __all__ = ["read_labels", "read_weights"]
 

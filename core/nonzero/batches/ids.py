@@ -11,7 +11,7 @@ from typing import Any, Final, Self, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.compiled import kernel, types
+from nonzero.native import kernel, types
 
 __all__ = ["Ids"]
 

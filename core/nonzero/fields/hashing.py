@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.arithmetic.intrinsics import address_of, choose, word_at
-from nonzero.compiled import inlined, kernel, types
+from nonzero.native import inlined, kernel, types
 
 __all__ = ["EQUALS", "NO_FIELD", "beginning_of", "field_of", "index_of", "name_hash"]
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.arithmetic.intrinsics import address_of, byte_at, word_at
-from nonzero.compiled import cold, inlined, kernel, types
 from nonzero.fields.hashing import EQUALS, begin_name, hash_name, low_bytes, to_field, to_index
+from nonzero.native import cold, inlined, kernel, types
 
 # Kinds, as bytes. IGNORE and REFUSE are never what a value came as.
 INFER: Final = np.uint64(0)

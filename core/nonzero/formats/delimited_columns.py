@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.compiled import types
 from nonzero.fields.hashing import beginning_of, field_of, index_of
+from nonzero.native import types
 
 __all__ = ["BOOLEAN", "CATEGORY", "COLUMNS", "LABEL", "LEFT_OUT", "NUMBER", "Columns", "columns_of"]
 

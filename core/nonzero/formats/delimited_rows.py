@@ -8,12 +8,12 @@ from typing import Final
 import numpy as np
 
 from nonzero.arithmetic.intrinsics import address_of, byte_at, trailing_zeros, word_at
-from nonzero.compiled import inlined, kernel, types
 from nonzero.fields.hashing import NAMES_AT_ONCE, hash_names, put_name
 from nonzero.formats.delimited_columns import BOOLEAN, CATEGORY, COLUMNS, LABEL, LEFT_OUT
 from nonzero.formats.numbers import label_of_number, scan_number, value_within
 from nonzero.formats.row_arrays import BUFFER, ROWS, begin_row, end_row, put_nonzero
 from nonzero.formats.words import EVERY_BYTE, zero_bytes
+from nonzero.native import inlined, kernel, types
 
 __all__ = ["read_rows"]
 

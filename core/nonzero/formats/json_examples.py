@@ -17,7 +17,6 @@ import numpy as np
 
 from nonzero.arithmetic.intrinsics import trailing_zeros, word_at
 from nonzero.batches.limits import MAX_ID, MAX_INDEX, MAX_WEIGHT
-from nonzero.compiled import inlined, kernel, types
 from nonzero.fields import lookup
 from nonzero.fields.hashing import NO_FIELD
 from nonzero.formats.json_features import read_features, read_literal, read_value
@@ -29,6 +28,7 @@ from nonzero.formats.json_text import (
     word_of,
 )
 from nonzero.formats.row_arrays import BUFFER, ROWS, begin_row, end_row
+from nonzero.native import inlined, kernel, types
 
 __all__ = ["read_examples"]
 

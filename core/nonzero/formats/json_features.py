@@ -6,7 +6,6 @@ from __future__ import annotations
 import numpy as np
 
 from nonzero.arithmetic.intrinsics import address_of, put_word, word_at
-from nonzero.compiled import inlined, outlined
 from nonzero.fields import lookup
 from nonzero.fields.hashing import EQUALS, begin_name, hash_rest, to_field, to_index
 from nonzero.formats.json_numbers import copy_number, read_number
@@ -23,6 +22,7 @@ from nonzero.formats.json_text import (
 )
 from nonzero.formats.numbers import scan_number, value_within
 from nonzero.formats.row_arrays import put_nonzero
+from nonzero.native import inlined, outlined
 
 __all__ = ["read_features", "read_literal", "read_value"]
 

@@ -11,9 +11,9 @@ from typing import Final
 import numpy as np
 
 from nonzero.arithmetic.intrinsics import put_word, trailing_zeros, word_at
-from nonzero.compiled import inlined
 from nonzero.formats.numbers import MAX_DIGITS, MAX_POWER, POWERS, scan_digits, scan_exponent
 from nonzero.formats.words import HIGH_BITS
+from nonzero.native import inlined
 
 __all__ = ["copy_number", "read_number", "read_whole"]
 

@@ -13,9 +13,9 @@ from typing import Final
 import numpy as np
 
 from nonzero.arithmetic.intrinsics import put_word, trailing_zeros, word_at
-from nonzero.compiled import inlined, outlined
 from nonzero.fields.hashing import finish, mix_word
 from nonzero.formats.words import HIGH_BITS, zero_bytes
+from nonzero.native import inlined, outlined
 
 __all__ = [
     "FALSE",

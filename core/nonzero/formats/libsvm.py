@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from nonzero.arithmetic.intrinsics import address_of, byte_at
 from nonzero.batches.limits import MAX_INDEX
-from nonzero.compiled import inlined, kernel, types
 from nonzero.errors import InputError
 from nonzero.fields.hashing import NO_FIELD
 from nonzero.fields.schema import Schema, untracked
@@ -35,6 +34,7 @@ from nonzero.formats.numbers import (
     value_within,
 )
 from nonzero.formats.row_arrays import BUFFER, ROWS, RowArrays, begin_row, end_row, put_nonzero
+from nonzero.native import inlined, kernel, types
 
 __all__ = ["Libsvm"]
 

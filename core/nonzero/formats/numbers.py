@@ -16,8 +16,8 @@ import numpy as np
 
 from nonzero.arithmetic.intrinsics import byte_at
 from nonzero.batches.limits import MAX_VALUE, MAX_WEIGHT
-from nonzero.compiled import inlined
 from nonzero.errors import InputError
+from nonzero.native import inlined
 
 __all__ = [
     "label_of",

@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.compiled import inlined, kernel, types
 from nonzero.fields.hashing import NO_FIELD
+from nonzero.native import inlined, kernel, types
 
 __all__ = [
     "BUFFER",

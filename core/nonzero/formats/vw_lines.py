@@ -13,7 +13,6 @@ import numpy as np
 
 from nonzero.arithmetic.intrinsics import address_of, byte_at, marks_at, put_word, trailing_zeros, word_at
 from nonzero.batches.limits import MAX_WEIGHT
-from nonzero.compiled import cold, inlined, kernel, types
 from nonzero.fields import lookup
 from nonzero.fields.hashing import (
     EQUALS,
@@ -28,6 +27,7 @@ from nonzero.fields.hashing import (
 from nonzero.formats.numbers import label_of_number, scan_number, value_within
 from nonzero.formats.row_arrays import BUFFER, ROWS, begin_row, end_row
 from nonzero.formats.words import EVERY_BYTE, zero_bytes
+from nonzero.native import cold, inlined, kernel, types
 
 __all__ = ["KNOWN_BITS", "read_lines"]
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from nonzero.compiled import inlined
+from nonzero.native import inlined
 
 __all__ = ["EVERY_BYTE", "HIGH_BITS", "copied", "half_at", "zero_bytes"]
 

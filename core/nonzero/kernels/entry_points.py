@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from nonzero.compiled import kernel, types
 from nonzero.kernels.learning import EIGHT_LANES, ONE_LANE, Learner, learn, predict
 from nonzero.kernels.pending import VOVK
 from nonzero.kernels.rules.adagrad import ADAGRAD
@@ -20,6 +19,7 @@ from nonzero.kernels.rules.leader import LEADER
 from nonzero.kernels.rules.mixed import MIXED
 from nonzero.kernels.rules.optimizers import Rule
 from nonzero.kernels.tuples import BATCH_ROWS, FLOATS, LEARN_CALL, LEARN_STATE, PREDICT_STATE
+from nonzero.native import kernel, types
 
 __all__ = ["Kernels", "kernels_for"]
 

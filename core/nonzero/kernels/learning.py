@@ -17,7 +17,6 @@ import numpy as np
 
 from nonzero.arithmetic.elementary import chances
 from nonzero.arithmetic.intrinsics import count, load
-from nonzero.compiled import inlined, outlined
 from nonzero.kernels.evidence.arrays import COMPARING, PIECE, read_clock
 from nonzero.kernels.evidence.fields import SAMPLE_SHIFT, drawn, observe_fields
 from nonzero.kernels.evidence.pieces import record_piece
@@ -26,6 +25,7 @@ from nonzero.kernels.pending import MAX_PENDING, Mixer
 from nonzero.kernels.progress import LEARNED
 from nonzero.kernels.rules.interface import Example, UpdateRule, residual
 from nonzero.kernels.steps import step, step_8rows
+from nonzero.native import inlined, outlined
 
 __all__ = ["EIGHT_LANES", "ONE_LANE", "Layout", "Learner", "learn", "predict"]
 

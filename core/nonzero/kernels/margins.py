@@ -20,9 +20,9 @@ from nonzero.arithmetic.intrinsics import (
     load,
     load_eight,
 )
-from nonzero.compiled import inlined
 from nonzero.kernels.rows import intercept_row, prefetch_distance, prefetch_row, slot, slot_mask, value
 from nonzero.kernels.rules.bounds import MAX_MARGIN, clamped
+from nonzero.native import inlined
 
 __all__ = ["margin", "margin_8rows"]
 

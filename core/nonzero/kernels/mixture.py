@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from nonzero.arithmetic.elementary import exp, log
 from nonzero.arithmetic.intrinsics import count, total
-from nonzero.compiled import inlined
+from nonzero.native import inlined
 
 __all__ = ["mixed", "new_shares", "rescaled", "updated"]
 

@@ -17,9 +17,9 @@ import numpy as np
 
 from nonzero.arithmetic.elementary import log, softplus
 from nonzero.arithmetic.intrinsics import count, load, store
-from nonzero.compiled import inlined, outlined
 from nonzero.kernels.mixture import mixed, rescaled, updated
 from nonzero.kernels.progress import LARGEST_WEIGHT, LEARNED, record
+from nonzero.native import inlined, outlined
 
 __all__ = ["MAX_PENDING", "PENDING_ROWS", "VOVK", "Mixer"]
 

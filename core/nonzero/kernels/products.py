@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.batches.limits import MAX_VALUE
-from nonzero.compiled import inlined, kernel, types
 from nonzero.fields.hashing import finish, mix_word, to_index
 from nonzero.kernels.tuples import BATCH_ROWS, FLOATS
+from nonzero.native import inlined, kernel, types
 
 __all__ = ["MAX_NONZEROS", "ExpandedRows", "expand", "measure", "product_index"]
 

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.compiled import inlined
+from nonzero.native import inlined
 
 __all__ = ["RECENT", "Progress", "new_progress", "record"]
 

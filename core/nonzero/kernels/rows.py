@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from nonzero.arithmetic.intrinsics import prefetch
-from nonzero.compiled import inlined
+from nonzero.native import inlined
 
 __all__ = [
     "PREFETCH_DISTANCE",

@@ -31,8 +31,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.arithmetic.intrinsics import choose
-from nonzero.compiled import inlined, kernel, outlined, types
 from nonzero.kernels.tuples import BATCH_ROWS, FLOATS
+from nonzero.native import inlined, kernel, outlined, types
 
 __all__ = ["AT_ONCE", "Scales", "count_ones", "new_scales", "scale"]
 

@@ -19,8 +19,8 @@ from nonzero.arithmetic.intrinsics import (
     store,
     store_eight,
 )
-from nonzero.compiled import inlined
 from nonzero.kernels.rows import intercept_row, prefetch_distance, prefetch_row, slot, slot_mask, value
+from nonzero.native import inlined
 
 __all__ = ["step", "step_8rows"]
 

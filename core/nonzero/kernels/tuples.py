@@ -12,10 +12,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.compiled import types
-from nonzero.compiled.lanes import EightLanes, OneLane
 from nonzero.kernels.evidence.arrays import EVIDENCE, Evidence
 from nonzero.kernels.progress import Progress, new_progress
+from nonzero.native import types
+from nonzero.native.lanes import EightLanes, OneLane
 
 __all__ = [
     "BATCH_ROWS",

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.compiled import inlined, kernel, types
+from nonzero.native import inlined, kernel, types
 
 __all__ = ["totals"]
 

@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.arithmetic.elementary import log, sigmoid, softplus
-from nonzero.compiled import inlined, kernel, types
+from nonzero.native import inlined, kernel, types
 
 __all__ = ["Recalibration", "apply", "check_map", "describe_recalibration", "learn_map", "new_recalibration"]
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.batches.ids import Ids
-from nonzero.compiled import inlined, kernel, types
 from nonzero.formats.words import copied
+from nonzero.native import inlined, kernel, types
 
 __all__ = ["format_predictions"]
 

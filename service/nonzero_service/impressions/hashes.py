@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from nonzero.arithmetic.intrinsics import byte_at, word_at
 from nonzero.batches.ids import Ids
-from nonzero.compiled import inlined, kernel, types
 from nonzero.formats.words import half_at
+from nonzero.native import inlined, kernel, types
 
 __all__ = ["hashes_of"]
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from nonzero.compiled import inlined, kernel, types
+from nonzero.native import inlined, kernel, types
 
 __all__ = ["enter", "find", "leave"]
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from nonzero import Batch
 from nonzero.batches.ids import Ids
-from nonzero.compiled import kernel, types
 from nonzero.formats.words import copied
+from nonzero.native import kernel, types
 from nonzero_service.impressions.records import FIELDS, HALF, HEAD, LOW, VALUES, checksum
 
 __all__ = ["PredictedRows", "packed"]

@@ -19,7 +19,7 @@ from typing import Final
 
 import numpy as np
 
-from nonzero.compiled import inlined
+from nonzero.native import inlined
 
 __all__ = ["FIELDS", "HALF", "HEAD", "LOW", "VALUES", "checksum", "words_of"]
 

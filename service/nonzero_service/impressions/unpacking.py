@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch
-from nonzero.compiled import kernel, types
+from nonzero.native import kernel, types
 from nonzero_service.impressions.records import FIELDS, HALF, HEAD, LOW, VALUES, checksum, words_of
 
 __all__ = ["Records", "unpacked", "walk"]

@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from nonzero.batches.batch import Batch
 from nonzero.batches.limits import MAX_INDEX, MAX_VALUE, MAX_WEIGHT
-from nonzero.compiled import kernel, types
+from nonzero.native import kernel, types
 from nonzero_service.journal.errors import BodyError
 
 __all__ = ["VERSION", "decode_batch", "encode_batch"]

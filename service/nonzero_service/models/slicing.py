@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch
-from nonzero.compiled import kernel, types
 from nonzero.fields.hashing import field_of, index_of
+from nonzero.native import kernel, types
 
 __all__ = ["VALUES", "Slices", "ValueCounts"]
 

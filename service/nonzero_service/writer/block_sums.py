@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from nonzero.compiled import inlined, kernel, types
+from nonzero.native import inlined, kernel, types
 from nonzero_service.writer.jumps import (
     ADDED,
     BLOCK,

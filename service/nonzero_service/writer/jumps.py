@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.compiled import inlined
+from nonzero.native import inlined
 
 __all__ = [
     "ADDED", "BLOCK", "BLOCKS", "BY_WEIGHT", "CALM", "CLICKS", "CLICK_ERRORS", "CLICK_RATE",

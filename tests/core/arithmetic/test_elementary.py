@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kernels import FUNCTIONS, add_and_divide, eight_results, one_result
-from nonzero.compiled.lanes import EightLanes
+from nonzero.native.lanes import EightLanes
 from nonzero.persistence.pages import allocate
 
 RNG = np.random.default_rng(0)

@@ -10,8 +10,8 @@ import pytest
 
 from core.streams import random_batch
 from nonzero import AdaGrad, Batch, BatchError, LogisticRegression, SettingsError, SnapshotError
-from nonzero.compiled.loading import usable_targets
 from nonzero.formats.json_bodies import parse_body
+from nonzero.native.loading import usable_targets
 from nonzero.persistence import snapshot
 
 OPTIMIZERS = {"one lane": AdaGrad(0.2), "eight lanes": None}

@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.compiled import inlined, types
 from nonzero.kernels.rules.optimizers import AdaGrad, Rule
+from nonzero.native import inlined, types
 
 __all__ = [
     "EVIDENCE",

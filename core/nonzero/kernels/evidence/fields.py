@@ -12,11 +12,11 @@ import numpy as np
 
 from nonzero.arithmetic.elementary import softplus
 from nonzero.arithmetic.intrinsics import lane, load
-from nonzero.compiled import inlined
 from nonzero.kernels.evidence import arrays as ev
 from nonzero.kernels.progress import LEARNED
 from nonzero.kernels.rows import slot, value
 from nonzero.kernels.rules.interface import residual
+from nonzero.native import inlined
 
 __all__ = ["SAMPLE_SHIFT", "drawn", "observe_fields"]
 

@@ -15,11 +15,11 @@ from __future__ import annotations
 import numpy as np
 
 from nonzero.arithmetic.elementary import exp, log
-from nonzero.compiled import inlined, outlined
 from nonzero.kernels.evidence import arrays as ev
 from nonzero.kernels.evidence.restarts import watch
 from nonzero.kernels.progress import LARGEST_WEIGHT, POSITIVE, PREDICTED
 from nonzero.kernels.progress import LOSS as LOSS_SUM
+from nonzero.native import inlined, outlined
 
 __all__ = ["record_piece"]
 

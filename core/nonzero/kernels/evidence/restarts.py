@@ -23,10 +23,10 @@ import numpy as np
 
 from nonzero.arithmetic.elementary import log
 from nonzero.arithmetic.intrinsics import like, load, store, total
-from nonzero.compiled import inlined, outlined
 from nonzero.kernels.evidence import arrays as ev
 from nonzero.kernels.progress import LEARNED
 from nonzero.kernels.rows import intercept_row
+from nonzero.native import inlined, outlined
 
 __all__ = ["watch"]
 

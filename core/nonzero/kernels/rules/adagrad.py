@@ -9,11 +9,11 @@ import numpy as np
 
 from nonzero.arithmetic.elementary import exp, expm1, log
 from nonzero.arithmetic.intrinsics import like, load, maximum, minimum, root, store, where
-from nonzero.compiled import inlined
 from nonzero.kernels.rows import intercept_row, prefetch_distance, prefetch_row, slot, value
 from nonzero.kernels.rules import optimizers as places
 from nonzero.kernels.rules.bounds import MAX_ACCUMULATOR, bounded
 from nonzero.kernels.rules.interface import UpdateRule, hyperparameter, residual
+from nonzero.native import inlined
 
 __all__ = ["ADAGRAD", "AdaGradParams", "learn_lanes"]
 

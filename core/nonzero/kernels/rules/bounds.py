@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from nonzero.arithmetic.intrinsics import like, maximum, minimum
-from nonzero.compiled import inlined
+from nonzero.native import inlined
 
 __all__ = ["MAX_ACCUMULATOR", "MAX_MARGIN", "MAX_SUM", "MAX_WEIGHT", "bounded", "clamped"]
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nonzero.arithmetic.intrinsics import load
-from nonzero.compiled import inlined
+from nonzero.native import inlined
 
 __all__ = ["Example", "UpdateRule", "hyperparameter", "residual"]
 

@@ -20,10 +20,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from nonzero.arithmetic.intrinsics import like, maximum, minimum, root, where
-from nonzero.compiled import inlined
 from nonzero.kernels.rules import optimizers as places
 from nonzero.kernels.rules.bounds import MAX_ACCUMULATOR, MAX_SUM, bounded, clamped
 from nonzero.kernels.rules.interface import UpdateRule, hyperparameter, residual
+from nonzero.native import inlined
 
 __all__ = ["LEADER", "LeaderParams"]
 

@@ -6,11 +6,11 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from nonzero.arithmetic.intrinsics import load, store, where
-from nonzero.compiled import inlined
 from nonzero.kernels.rules import optimizers as places
 from nonzero.kernels.rules.adagrad import ADAGRAD, learn_lanes
 from nonzero.kernels.rules.interface import UpdateRule, hyperparameter, residual
 from nonzero.kernels.rules.leader import LEADER
+from nonzero.native import inlined
 
 __all__ = ["MIXED", "MixedParams"]
 

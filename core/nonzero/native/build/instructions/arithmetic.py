@@ -14,7 +14,7 @@ from numba.core.typing.templates import AbstractTemplate, infer_global
 from numba.core.typing.templates import signature as typed
 from numba.extending import intrinsic, lower_builtin
 
-from nonzero.compiled.build.instructions.values import FLOAT, INT, INT_VECTOR, NUMBERS, VECTOR, lanes8, splat
+from nonzero.native.build.instructions.values import FLOAT, INT, INT_VECTOR, NUMBERS, VECTOR, lanes8, splat
 
 __all__ = ["count", "lane", "like", "maximum", "minimum", "power_of_two", "root", "split", "total", "where"]
 

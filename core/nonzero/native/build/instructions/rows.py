@@ -9,8 +9,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from nonzero.compiled.build.instructions.values import BYTE, FLOAT, INT, VECTOR, lanes8
-from nonzero.compiled.lanes import EightLanes, OneLane
+from nonzero.native.build.instructions.values import BYTE, FLOAT, INT, VECTOR, lanes8
+from nonzero.native.lanes import EightLanes, OneLane
 
 __all__ = ["load", "prefetch", "store"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from nonzero.compiled.build.instructions import abreast, arithmetic, rows, text
+from nonzero.native.build.instructions import abreast, arithmetic, rows, text
 
 __all__ = ["BY_NAME"]
 

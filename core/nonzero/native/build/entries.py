@@ -16,7 +16,7 @@ from numba.core import cgutils
 from numba.np import numpy_support
 from numba.np.arrayobj import populate_array
 
-from nonzero.compiled.layout import (
+from nonzero.native.layout import (
     ALIGNED,
     BYTE_ORDER,
     CONTIGUOUS,
@@ -31,7 +31,7 @@ from nonzero.compiled.layout import (
     TYPE,
     WRITEABLE,
 )
-from nonzero.compiled.loading import GIVEN
+from nonzero.native.loading import GIVEN
 
 __all__ = ["add_entry"]
 

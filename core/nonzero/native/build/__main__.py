@@ -1,4 +1,4 @@
-"""``python core/nonzero/compiled/build``: a folder, not a module, whose package would want the kernels."""
+"""``python core/nonzero/native/build``: a folder, not a module, whose package would want the kernels."""
 
 import importlib.util
 import sys
@@ -11,7 +11,7 @@ sys.path[0] = str(CORE)  # instead of this folder
 # The package defines kernels as soon as it is imported: the decorators must know before that what for.
 package = sys.modules["nonzero"] = ModuleType("nonzero")
 package.__path__ = [str(CORE / "nonzero")]
-command = importlib.import_module("nonzero.compiled.build.command")
+command = importlib.import_module("nonzero.native.build.command")
 del sys.modules["nonzero"]
 
 command.main(sys.argv[1:])

@@ -9,7 +9,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from nonzero.compiled.build.instructions.values import (
+from nonzero.native.build.instructions.values import (
     BYTE,
     FLOAT,
     INT,

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 __all__ = ["Definition", "Sources", "digest"]
 
-DECORATORS: Final = frozenset(["nonzero.compiled", "nonzero.compiled.declaring", "nonzero.compiled.types"])
+DECORATORS: Final = frozenset(["nonzero.native", "nonzero.native.declaring", "nonzero.native.types"])
 """What kernels take from there makes no machine code, but for signatures, which are looked at themselves."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef

@@ -21,7 +21,7 @@ from typing import Any, Final
 import numpy as np
 from xxhash import xxh3_64_hexdigest
 
-from nonzero.compiled import layout
+from nonzero.native import layout
 
 __all__ = ["BUILD", "GIVEN", "Library", "entry_of", "loaded", "usable_targets"]
 

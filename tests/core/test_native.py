@@ -13,11 +13,11 @@ import pytest
 import nonzero
 from kernels import Columns, at, clear, half, halved, shape, times
 from nonzero.arithmetic.intrinsics import root
-from nonzero.compiled import layout, loading
+from nonzero.native import layout, loading
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(nonzero.__file__).parent
-BUILD = "core/nonzero/compiled/build"
+BUILD = "core/nonzero/native/build"
 
 STREAM = r"""
 from hashlib import sha256
@@ -103,7 +103,7 @@ def import_error(of: Path, module: str = "nonzero") -> str:
         ("kernels/entry_points.py", "nonzero.kernels.entry_points"),
         ("formats/libsvm.py", "nonzero.formats.libsvm"),
         ("formats/numbers.py", "nonzero.formats.libsvm"),
-        ("compiled/build/instructions/text.py", "nonzero.batches.checking"),
+        ("native/build/instructions/text.py", "nonzero.batches.checking"),
     ],
 )
 def test_an_edited_source_is_not_run_as_what_it_was(copy: Path, file: str, module: str) -> None:
@@ -115,14 +115,14 @@ def test_an_edited_source_is_not_run_as_what_it_was(copy: Path, file: str, modul
 
 
 def test_edits_of_what_no_kernel_needs_are_none_of_theirs(copy: Path) -> None:
-    for file in ("model.py", "formats/reading.py", "compiled/loading.py"):
+    for file in ("model.py", "formats/reading.py", "native/loading.py"):
         with (copy / "nonzero" / file).open("a") as source:
             source.write("# edited\n")
     assert run("import nonzero, nonzero.formats.vw, nonzero.formats.ndjson", copy).returncode == 0
 
 
 def test_a_kernel_that_is_new_must_be_built_first(copy: Path) -> None:
-    new = "from nonzero.compiled import kernel, types\n@kernel(types.void())\ndef none(): pass\n"
+    new = "from nonzero.native import kernel, types\n@kernel(types.void())\ndef none(): pass\n"
     (copy / "nonzero/new.py").write_text(new)
     assert "the kernels of nonzero.new are older" in import_error(copy, "nonzero.new")
 
@@ -130,14 +130,14 @@ def test_a_kernel_that_is_new_must_be_built_first(copy: Path) -> None:
 @pytest.mark.parametrize("file", ["so", "json"])
 def test_without_its_library_the_package_says_how_to_get_one(copy: Path, file: str) -> None:
     target = loading.usable_targets()[0]
-    (copy / f"nonzero/compiled/lib/{target}.{file}").unlink()
+    (copy / f"nonzero/native/lib/{target}.{file}").unlink()
     said = import_error(copy)
     assert f"there are no kernels for {target}" in said
     assert "`make kernels`" in said
 
 
 def test_a_library_of_another_machine_is_refused(copy: Path) -> None:
-    (copy / f"nonzero/compiled/lib/{loading.usable_targets()[0]}.so").write_bytes(b"\x7fELF" + bytes(60))
+    (copy / f"nonzero/native/lib/{loading.usable_targets()[0]}.so").write_bytes(b"\x7fELF" + bytes(60))
     assert "there are no kernels for" in import_error(copy)
 
 
@@ -173,8 +173,7 @@ def test_a_python_without_its_lock_is_refused(monkeypatch: pytest.MonkeyPatch) -
 
 def test_nothing_of_the_compiler_is_imported_when_everything_has_run() -> None:
     program = (
-        STREAM
-        + "import sys\nprint(sorted({'numba', 'llvmlite', 'nonzero.compiled.build'} & {*sys.modules}))\n"
+        STREAM + "import sys\nprint(sorted({'numba', 'llvmlite', 'nonzero.native.build'} & {*sys.modules}))\n"
     )
     assert run(program).stdout.splitlines()[-1] == "[]"
 
@@ -229,7 +228,7 @@ def test_an_edit_compiles_what_it_touches_and_nothing_else(checkout: Path) -> No
 def test_a_library_is_linked_without_a_compiler_too(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ziglang")
     monkeypatch.setenv("PATH", "")
-    for library in (checkout / "core/nonzero/compiled/lib").iterdir():
+    for library in (checkout / "core/nonzero/native/lib").iterdir():
         library.unlink()
     assert build(checkout) == ""
     assert run(STREAM, checkout / "core", ROOT / "tests").stdout == run(STREAM).stdout

@@ -17,11 +17,11 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from nonzero.compiled import loading
-from nonzero.compiled.build.linking import link
-from nonzero.compiled.build.sources import Sources, digest
-from nonzero.compiled.declaring import kernels_to_build
-from nonzero.compiled.types import Signature
+from nonzero.native import loading
+from nonzero.native.build.linking import link
+from nonzero.native.build.sources import Sources, digest
+from nonzero.native.declaring import kernels_to_build
+from nonzero.native.types import Signature
 
 __all__ = ["main"]
 
@@ -71,7 +71,7 @@ class Home(NamedTuple):
 
 def main(arguments: list[str]) -> None:
     """Build what is not there yet, and say how long it took."""
-    parser = argparse.ArgumentParser(prog="python core/nonzero/compiled/build", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python core/nonzero/native/build", description=main.__doc__)
     parser.add_argument(
         "--all", action="store_true", help="for every CPU of this architecture, not only this"
     )
@@ -96,7 +96,7 @@ def _homes(others: list[list[str]]) -> list[Home]:
     names = [name for path in PACKAGES for name in _modules(path) if [*sources.kernels(name)]]
     for name in (*names, *(name for _, name in others)):
         import_module(name)
-    compiler = [f"nonzero.compiled.{name}" for name in COMPILER]
+    compiler = [f"nonzero.native.{name}" for name in COMPILER]
     tools = digest(*map(sources.text_of, compiler), str(sys.version_info[:2]), *map(_version, TOOLS))
     homes = {loading.HOME: Home(loading.HOME, [], {})}
     for function, signature in collected:
@@ -221,7 +221,7 @@ def _cpu(target: str) -> str:
 
 
 def _compile_one(kernel: Kernel, targets: list[str]) -> None:
-    from nonzero.compiled.build.compiling import compiled
+    from nonzero.native.build.compiling import compiled
 
     made = compiled(kernel.function, kernel.signature, map(_cpu, targets))
     for target, code in zip(targets, made, strict=True):

@@ -22,10 +22,10 @@ from numba.core.registry import CPUDispatcher, cpu_target
 from numba.core.types import unliteral
 from numba.extending import typeof_impl
 
-from nonzero.compiled import types
-from nonzero.compiled.build import entries, instructions
-from nonzero.compiled.declaring import Helper, How
-from nonzero.compiled.loading import entry_of
+from nonzero.native import types
+from nonzero.native.build import entries, instructions
+from nonzero.native.declaring import Helper, How
+from nonzero.native.loading import entry_of
 
 __all__ = ["compiled"]
 

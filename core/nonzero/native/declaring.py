@@ -8,7 +8,7 @@ from enum import Enum
 from functools import wraps
 from typing import Any, NoReturn
 
-from nonzero.compiled.types import Signature
+from nonzero.native.types import Signature
 
 __all__ = ["Helper", "How", "cold", "inlined", "instruction", "kernel", "kernels_to_build", "outlined"]
 
@@ -66,7 +66,7 @@ def kernel(signature: Signature) -> Callable[[Callable[..., Any]], Callable[...,
         if _Building.kernels is not None:
             _Building.kernels.append((function, signature))
             return function
-        from nonzero.compiled.loading import loaded
+        from nonzero.native.loading import loaded
 
         return loaded(function)
 
@@ -97,7 +97,7 @@ def cold(function: Callable[..., Any]) -> Any:
 
 
 def instruction(function: Callable[..., Any]) -> Any:
-    """Let kernels call the LLVM code of this name in :mod:`nonzero.compiled.build.instructions`."""
+    """Let kernels call the LLVM code of this name in :mod:`nonzero.native.build.instructions`."""
 
     @wraps(function)
     def refuse(*_arguments: Any) -> NoReturn:

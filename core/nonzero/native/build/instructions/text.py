@@ -10,7 +10,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from nonzero.compiled.build.instructions.values import BYTE, WORD, splat
+from nonzero.native.build.instructions.values import BYTE, WORD, splat
 
 __all__ = ["address_of", "byte_at", "choose", "marks_at", "put_word", "trailing_zeros", "word_at"]
 
