@@ -8,6 +8,8 @@ import pytest
 
 from reporting import FIGURE, Figure, Report
 
+collect_ignore = ["kernels.py"]  # whose library knows it by this name alone, and which holds no doctest
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("soak")

@@ -18,8 +18,8 @@ from nonzero_service.media_types import JSON, SAFETENSORS
 from nonzero_service.models.model_config import NewModelSettings
 from nonzero_service.models.served import ServedModel
 from nonzero_service.problems import Problem
+from nonzero_service.schema_text import that_differs
 from nonzero_service.service import Service
-from nonzero_service.settings.schema_text import that_differs
 from nonzero_service.writer.entries import remedy_entry
 
 __all__ = [

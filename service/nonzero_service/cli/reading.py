@@ -14,7 +14,7 @@ from nonzero.errors import InputError, SettingsError
 from nonzero.formats import Reader
 from nonzero.sources.files import Source, format_of
 from nonzero_service.cli.options import listed
-from nonzero_service.settings.schema_text import read_schema
+from nonzero_service.schema_text import read_schema
 
 __all__ = ["ReadingOptions", "reading", "reading_again"]
 

@@ -12,7 +12,7 @@ from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.snapshots import SnapshotFolder
 from nonzero_service.models.model_config import ModelConfig, config_of, file_digest
 from nonzero_service.models.recovery import write_snapshot
-from nonzero_service.settings.schema_text import read_schema
+from nonzero_service.schema_text import read_schema
 from nonzero_service.writer.entries import settings_entry
 
 __all__ = ["begin_model", "begin_model_from", "check_import"]

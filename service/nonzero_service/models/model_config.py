@@ -14,9 +14,9 @@ from nonzero import AdaGrad, LogisticRegression, Schema, SnapshotError
 from nonzero.kernels.rules.optimizers import Rule
 from nonzero.model.interactions import check_declared
 from nonzero_service.journal.files import write_durably
+from nonzero_service.schema_text import read_schema, that_differs
 from nonzero_service.settings import Settings
 from nonzero_service.settings.learning_rules import AUTO, optimizer_of
-from nonzero_service.settings.schema_text import read_schema, that_differs
 
 __all__ = ["ModelConfig", "NewModelSettings", "config_of", "file_digest"]
 

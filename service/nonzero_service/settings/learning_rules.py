@@ -11,7 +11,7 @@ from nonzero.kernels.rules.optimizers import Rule
 from nonzero.model.interactions import Interactions
 from nonzero.model.lanes import lanes_from_text, lanes_to_text
 from nonzero.model.table import LANE_COUNTS
-from nonzero_service.settings.schema_text import read_schema
+from nonzero_service.schema_text import read_schema
 
 __all__ = [
     "AUTO",

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from nonzero import Schema, SettingsError
+from nonzero_service.schema_text import read_schema, that_differs
 from nonzero_service.settings import Settings
-from nonzero_service.settings.schema_text import read_schema, that_differs
 
 SAID = {"fields": {"bid": "number", "site": "category"}, "default": "infer"}
 
