@@ -18,18 +18,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-__all__ = [
-    "BatchError",
-    "FormatError",
-    "InputError",
-    "LineError",
-    "NonzeroError",
-    "ReadOnlyError",
-    "SettingsError",
-    "SnapshotError",
-    "named",
-]
-
 
 class NonzeroError(Exception):
     """Anything that Nonzero refuses or finds damaged."""

@@ -25,8 +25,6 @@ from nonzero_service.settings import Settings
 from nonzero_service.warming import warm_up
 from nonzero_service.workers.pool import WorkerPool
 
-__all__ = ["Application", "create_app"]
-
 DESCRIPTION = "Click-through rates, learned while they are served. Every error is a problem+json (RFC 9457)."
 
 

@@ -11,8 +11,6 @@ from nonzero_service.journal.descriptors import NAMED, WAYS, limit, raise_limit
 from nonzero_service.journal.errors import NoDescriptorsError
 from nonzero_service.settings import Settings
 
-__all__ = ["OF_A_MODEL", "check_descriptors", "fitted"]
-
 OF_A_MODEL: Final = 16
 """Ten for lock, mark and the journal's three connections; two for the segment of impressions that is written
 to; two for memory that workers read; the rest for older segments, and for a snapshot that is written."""

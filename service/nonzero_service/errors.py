@@ -28,28 +28,6 @@ from __future__ import annotations
 
 from nonzero.errors import NonzeroError
 
-__all__ = [
-    "AddressError",
-    "ChannelError",
-    "ClockRightError",
-    "ClosedError",
-    "GivenUpError",
-    "KeyInFlightError",
-    "KeyReusedError",
-    "KeyUnrecognisedError",
-    "LabelInFlightError",
-    "ModelExistsError",
-    "NotHeldError",
-    "NotReadyError",
-    "QueueFullError",
-    "ServiceError",
-    "StartError",
-    "TooLargeError",
-    "UnknownModelError",
-    "WorkerError",
-    "WriterLostError",
-]
-
 
 class ServiceError(NonzeroError):
     """Something the service cannot do now, or for that name."""

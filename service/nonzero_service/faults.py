@@ -13,8 +13,6 @@ from typing import Any, Final
 
 import msgspec
 
-__all__ = ["explained", "shown_value", "why_not_json"]
-
 SHOWN: Final = 64
 """So much of a value is repeated, in characters."""
 

@@ -8,8 +8,6 @@ from typing import ParamSpec
 
 import structlog
 
-__all__ = ["incidentally"]
-
 P = ParamSpec("P")
 
 

@@ -20,8 +20,6 @@ from nonzero_service.http.dispatch import Dispatcher
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.settings import Settings
 
-__all__ = ["beside", "config_of", "listen", "load_certificate"]
-
 Lifespan = Literal["auto", "on", "off"]
 
 

@@ -6,8 +6,6 @@ from typing import Final
 
 from nonzero.formats.registry import FORMATS
 
-__all__ = ["JSON", "NDJSON", "PROBLEM", "SAFETENSORS", "STREAMS"]
-
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 PROBLEM: Final = "application/problem+json"

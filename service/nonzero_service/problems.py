@@ -45,8 +45,6 @@ from nonzero_service.journal.errors import (
     StorageError,
 )
 
-__all__ = ["MAX_ERRORS", "RETRY", "Problem", "problem_of", "send_problem"]
-
 MAX_ERRORS: Final = 100
 """How many bad lines are named; all are counted."""
 

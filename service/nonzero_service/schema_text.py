@@ -9,8 +9,6 @@ from typing import Any, Final
 
 from nonzero import Schema, SettingsError
 
-__all__ = ["read_schema", "that_differs"]
-
 NAMED: Final = 5
 """So many differences are told."""
 

@@ -28,9 +28,6 @@ from nonzero_service.settings import Settings
 from nonzero_service.workers.forward_server import ForwardServer
 from nonzero_service.workers.pool import WorkerPool
 
-__all__ = ["LAST_SECONDS", "Server", "end_now", "serve"]
-
-
 HANDSHAKE_SECONDS: Final = 5.0
 """How long a TLS handshake may take."""
 

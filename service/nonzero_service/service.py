@@ -19,8 +19,6 @@ from nonzero_service.models.registry import Models
 from nonzero_service.settings import Settings
 from nonzero_service.workers.pool import WorkerPool
 
-__all__ = ["Predictable", "Service", "ServiceParts"]
-
 
 class Keeper(Protocol):
     """Keeps predictions that have ids: :mod:`nonzero_service.models.impression_keeper` says how."""

@@ -6,8 +6,6 @@ from typing import Final
 
 from nonzero import AdaGrad, Batch, LogisticRegression, formats
 
-__all__ = ["warm_up"]
-
 LINES: Final = {
     "ndjson": b'{"features":{"a":"b","c":0.5,"d":["e"]},"label":1}\n{"indices":[1],"values":[2]}\n?\n',
     "vw": b"1 2.0 f| a=b c:0.5 |d e\n-1 | g\n?\n",

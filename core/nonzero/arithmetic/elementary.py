@@ -13,8 +13,6 @@ import numpy as np
 from nonzero.arithmetic.intrinsics import maximum, minimum, power_of_two, split
 from nonzero.native import inlined
 
-__all__ = ["chances", "exp", "expm1", "log", "sigmoid", "softplus"]
-
 ONE = np.float32(1.0)
 HALF = np.float32(0.5)
 

@@ -14,37 +14,6 @@ from __future__ import annotations
 
 from nonzero.native import instruction
 
-__all__ = [
-    "add_in_fours",
-    "address_of",
-    "byte_at",
-    "choose",
-    "count",
-    "distinct",
-    "eight_numbers",
-    "eight_slots",
-    "first_of",
-    "lane",
-    "like",
-    "load",
-    "load_eight",
-    "marks_at",
-    "maximum",
-    "minimum",
-    "power_of_two",
-    "prefetch",
-    "put_word",
-    "root",
-    "split",
-    "store",
-    "store_eight",
-    "total",
-    "trailing_zeros",
-    "where",
-    "word_at",
-]
-
-
 # -- memory ------------------------------------------------------------------------------------------------
 
 

@@ -27,8 +27,6 @@ from nonzero.fields.schema import Schema
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["Batch", "check_batch"]
-
 Dicts: TypeAlias = Iterable[Mapping[str, Any]]
 
 

@@ -8,8 +8,6 @@ import numpy as np
 from nonzero.batches.limits import MAX_WEIGHT
 from nonzero.native import kernel, types
 
-__all__ = ["read_labels", "read_weights"]
-
 
 @kernel(types.int64(types.float32[::1]))
 def read_labels(labels):

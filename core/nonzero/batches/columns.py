@@ -11,16 +11,6 @@ from nonzero.batches.checking import read_labels, read_weights
 from nonzero.batches.limits import MAX_INDEX, MAX_VALUE, MAX_WEIGHT
 from nonzero.errors import BatchError
 
-__all__ = [
-    "check_size",
-    "checked_indices",
-    "checked_indptr",
-    "checked_labels",
-    "checked_values",
-    "checked_weights",
-    "sealed",
-]
-
 
 def checked_indptr(indptr: ArrayLike) -> NDArray[np.int64]:
     """Return int64[n + 1] that starts with 0 and does not fall."""

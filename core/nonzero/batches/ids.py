@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from nonzero.native import kernel, types
 
-__all__ = ["Ids"]
-
 # What JSON writes in a string as it is: printable ASCII but for the quotation mark and the backslash.
 FIRST, LAST, QUOTE, BACKSLASH = np.uint8(0x20), np.uint8(0x7E), np.uint8(0x22), np.uint8(0x5C)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["MAX_ID", "MAX_INDEX", "MAX_TIME", "MAX_VALUE", "MAX_WEIGHT"]
-
 MAX_INDEX: Final = 2**31
 """The largest index: abs() of a signed 32-bit hash."""
 

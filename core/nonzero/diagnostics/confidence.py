@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from nonzero.diagnostics.weights import mean_rates
 from nonzero.kernels.rules.optimizers import Rule
 
-__all__ = ["uncertainty"]
-
 ROWS_AT_ONCE = 4096
 
 

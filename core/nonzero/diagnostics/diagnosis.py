@@ -47,8 +47,6 @@ from nonzero.fields.hashing import NO_FIELD, field_of
 from nonzero.kernels.evidence import arrays as ev
 from nonzero.kernels.rules.optimizers import AdaGrad, Rule
 
-__all__ = ["diagnose"]
-
 FALL: Final = 0.03
 """The fall of the loss while the stream doubles below which a model counts as converged."""
 

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from nonzero.diagnostics.weights import mean_rates, mean_weights
 from nonzero.kernels.rules.optimizers import Rule
 
-__all__ = ["Explanation", "take_apart"]
-
 
 class Explanation(NamedTuple):
     """What made a prediction.

@@ -17,8 +17,6 @@ from nonzero.diagnostics.figures import (
 )
 from nonzero.kernels.evidence import arrays as ev
 
-__all__ = ["verdict_of_fields"]
-
 FEWEST_SAMPLES: Final = 30
 
 

@@ -12,23 +12,6 @@ from numpy.typing import NDArray
 from nonzero.kernels.evidence import arrays as ev
 from nonzero.kernels.rules.optimizers import Rule
 
-__all__ = [
-    "AN_HOUR",
-    "CENTRED",
-    "LEVEL",
-    "SILENCE",
-    "half_life",
-    "half_width",
-    "is_choked",
-    "is_silent",
-    "lasting",
-    "latest",
-    "learning_rates",
-    "loss_fall",
-    "stalled",
-    "windows",
-]
-
 LEVEL: Final = 0.05
 """How often any of all intervals ever shown may miss."""
 WINDOWS: Final = (8, 32, 128)

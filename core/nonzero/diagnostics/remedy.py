@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from nonzero.errors import SettingsError
 from nonzero.kernels.rules.optimizers import AdaGrad, Rule
 
-__all__ = ["remedy_for", "rescale"]
-
 
 def remedy_for(rates: Mapping[str, Any], lanes: Sequence[Rule], aged: NDArray[Any]) -> dict[str, Any]:
     """Return what would mend a starved model: smaller accumulators, as large as the live rate's."""

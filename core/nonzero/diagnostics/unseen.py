@@ -11,8 +11,6 @@ import numpy as np
 from nonzero.batches.batch import Batch
 from nonzero.fields.hashing import field_of
 
-__all__ = ["ENOUGH", "Unseen", "fields_of", "nearest"]
-
 ENOUGH: Final = 1000
 """After so many examples a field that has not come may be a slip of the pen."""
 

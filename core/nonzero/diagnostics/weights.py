@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from nonzero.kernels.rules.optimizers import AdaGrad, Rule
 
-__all__ = ["mean_rates", "mean_weights"]
-
 Floats = NDArray[np.float32]
 
 

@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-__all__ = ["MAX_NAMED", "NO_CONFLICTS", "OTHER", "Conflicts"]
-
 MAX_NAMED: Final = 100
 """So many fields are named; all others are counted together."""
 

@@ -14,8 +14,6 @@ from nonzero.fields.known import REFUSE
 from nonzero.fields.lookup import FieldTable
 from nonzero.fields.schema import Schema
 
-__all__ = ["ContradictionError", "Fields"]
-
 
 class ContradictionError(InputError):
     """A value that contradicts the schema.

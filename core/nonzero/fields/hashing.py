@@ -21,8 +21,6 @@ from numpy.typing import NDArray
 from nonzero.arithmetic.intrinsics import address_of, choose, word_at
 from nonzero.native import inlined, kernel, types
 
-__all__ = ["EQUALS", "NO_FIELD", "beginning_of", "field_of", "index_of", "name_hash"]
-
 NO_FIELD: Final = 0
 """The field of a feature that was given by its index."""
 

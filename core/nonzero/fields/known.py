@@ -11,8 +11,6 @@ import numpy as np
 from nonzero.fields import lookup
 from nonzero.fields.conflicts import Conflicts
 
-__all__ = ["CATEGORY", "IGNORE", "INFER", "NUMBER", "REFUSE", "Known"]
-
 INFER, CATEGORY, NUMBER, IGNORE, REFUSE = range(5)
 
 _CODES: Final = {"infer": INFER, "category": CATEGORY, "number": NUMBER, "ignore": IGNORE, "refuse": REFUSE}

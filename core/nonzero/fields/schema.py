@@ -12,8 +12,6 @@ from nonzero.errors import SettingsError
 from nonzero.fields.conflicts import Conflicts
 from nonzero.fields.known import Known
 
-__all__ = ["DEFAULTS", "KINDS", "MAX_FIELDS", "MAX_NAME", "MAX_PATTERNS", "SEPARATORS", "Schema", "untracked"]
-
 KINDS: Final = ("category", "number", "ignore")
 """What a field can be declared as."""
 

@@ -6,8 +6,6 @@ from typing import Final
 
 import numpy as np
 
-__all__ = ["FALSE", "TRUE", "text_of_float", "text_of_number"]
-
 TRUE: Final = "true"
 FALSE: Final = "false"
 

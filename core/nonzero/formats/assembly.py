@@ -13,8 +13,6 @@ from nonzero.batches.batch import Batch
 from nonzero.batches.ids import Ids
 from nonzero.formats.row_arrays import GROUPED, NAMED, TIMED, VALUED, RowArrays
 
-__all__ = ["PlainRow", "assemble", "assemble_with"]
-
 
 @dataclass(slots=True)
 class PlainRow:

@@ -51,8 +51,6 @@ from nonzero.formats.format import Format
 from nonzero.formats.numbers import number_of, shown, value_of
 from nonzero.formats.row_arrays import RowArrays
 
-__all__ = ["Delimited"]
-
 SAMPLE_ROWS: Final = 1000
 """Whether a column numbers the rows is decided by so many rows."""
 

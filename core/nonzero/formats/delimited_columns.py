@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from nonzero.fields.hashing import beginning_of, field_of, index_of
 from nonzero.native import types
 
-__all__ = ["BOOLEAN", "CATEGORY", "COLUMNS", "LABEL", "LEFT_OUT", "NUMBER", "Columns", "columns_of"]
-
 LEFT_OUT: Final = 0
 CATEGORY: Final = 1
 NUMBER: Final = 2

@@ -8,8 +8,6 @@ from typing import Final
 from nonzero.errors import FormatError, InputError
 from nonzero.formats.numbers import label_of
 
-__all__ = ["LABELS", "find_label", "label_of_cell"]
-
 LABELS: Final = ("label", "click", "clicked", "target", "y")
 """Names of columns that hold the label where none is named, in any case."""
 

@@ -11,8 +11,6 @@ from nonzero.formats.delimited_columns import BOOLEAN, CATEGORY, LABEL, LEFT_OUT
 from nonzero.formats.delimited_labels import LABELS, find_label
 from nonzero.formats.judging import Judge
 
-__all__ = ["Parts"]
-
 
 class Parts:
     """The parts of a table's columns, by what was said of them, their names, and their first values.

@@ -15,8 +15,6 @@ from nonzero.formats.row_arrays import BUFFER, ROWS, begin_row, end_row, put_non
 from nonzero.formats.words import EVERY_BYTE, zero_bytes
 from nonzero.native import inlined, kernel, types
 
-__all__ = ["read_rows"]
-
 NEWLINE: Final = ord("\n")
 RETURN: Final = ord("\r")
 QUOTE: Final = ord('"')

@@ -9,16 +9,6 @@ from typing import Final
 from nonzero.errors import FormatError, InputError
 from nonzero.formats.numbers import shown
 
-__all__ = [
-    "DELIMITERS",
-    "LongRecord",
-    "check_header",
-    "find_delimiter",
-    "named_delimiter",
-    "records",
-    "split_cells",
-]
-
 DELIMITERS: Final = (b",", b";", b"\t", b"|")
 """What is looked for in a header."""
 

@@ -16,8 +16,6 @@ from nonzero.fields.schema import Schema
 from nonzero.formats.assembly import PlainRow
 from nonzero.formats.row_arrays import RowArrays, leave_lines
 
-__all__ = ["Format"]
-
 
 class Format(ABC):
     """A text format: how its lines become rows. One object reads one stream.

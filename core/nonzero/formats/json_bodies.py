@@ -20,8 +20,6 @@ from nonzero.formats.json_workspace import ROWS_AT_ONCE, own_workspace
 from nonzero.formats.parsed import Buffer, Parsed
 from nonzero.formats.row_arrays import RowArrays
 
-__all__ = ["NOT_JSON", "is_list", "parse_body", "read_bodies", "read_body", "skim"]
-
 ENVELOPE: Final = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"examples"[ \t\r\n]*:')
 
 LONG: Final = 1 << 16

@@ -18,8 +18,6 @@ from nonzero.fields.schema import Schema, untracked
 from nonzero.formats.json_plain import row_of
 from nonzero.formats.json_workspace import ROWS_AT_ONCE, Workspace, own_workspace
 
-__all__ = ["batch_of_features"]
-
 ENCODING_ERRORS: Final = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 
 AS_THEY_ARE: Final = frozenset({str, int, float, bool, type(None)})

@@ -30,9 +30,6 @@ from nonzero.formats.json_text import (
 from nonzero.formats.row_arrays import BUFFER, ROWS, begin_row, end_row
 from nonzero.native import inlined, kernel, types
 
-__all__ = ["read_examples"]
-
-
 FEATURES: Final = word_of(b"features")
 INDICES: Final = word_of(b"indices")
 VALUES: Final = word_of(b"values")

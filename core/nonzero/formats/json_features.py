@@ -24,8 +24,6 @@ from nonzero.formats.numbers import scan_number, value_within
 from nonzero.formats.row_arrays import put_nonzero
 from nonzero.native import inlined, outlined
 
-__all__ = ["read_features", "read_literal", "read_value"]
-
 
 @inlined
 def read_value(data, j):

@@ -15,8 +15,6 @@ from nonzero.formats.numbers import MAX_DIGITS, MAX_POWER, POWERS, scan_digits, 
 from nonzero.formats.words import HIGH_BITS
 from nonzero.native import inlined
 
-__all__ = ["copy_number", "read_number", "read_whole"]
-
 ZERO: Final = ord("0")
 NINE: Final = ord("9")
 ZEROS: Final = np.uint64(0x0101010101010101 * ZERO)

@@ -17,8 +17,6 @@ from nonzero.fields.texts import FALSE, TRUE, text_of_number
 from nonzero.formats.assembly import PlainRow
 from nonzero.formats.numbers import number_of, value_of, weight_of
 
-__all__ = ["Members", "decode", "named_features", "row_of", "shown_value"]
-
 MEMBERS: Final = ("features", "indices", "values", "label", "weight", "id", "time")
 
 SHOWN: Final = 40

@@ -17,21 +17,6 @@ from nonzero.fields.hashing import finish, mix_word
 from nonzero.formats.words import HIGH_BITS, zero_bytes
 from nonzero.native import inlined, outlined
 
-__all__ = [
-    "FALSE",
-    "FIVE_BYTES",
-    "FOUR_BYTES",
-    "MARGIN",
-    "NULL",
-    "QUOTE",
-    "TRUE",
-    "copy_string",
-    "hash_key",
-    "past_space",
-    "special_bytes",
-    "word_of",
-]
-
 MARGIN: Final = 16
 """Strings are copied eight bytes at a time: a scratch buffer is this much longer than the text."""
 

@@ -22,8 +22,6 @@ from nonzero.formats.parsed import Buffer
 from nonzero.formats.reading import PADDING
 from nonzero.formats.row_arrays import PLAIN, RowArrays, summarize
 
-__all__ = ["ROWS_AT_ONCE", "Workspace", "own_workspace"]
-
 ROWS_AT_ONCE: Final = 1024
 """So many examples are read at once: they and their bytes stay in the cache."""
 

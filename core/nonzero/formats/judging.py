@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from itertools import islice, pairwise
 from typing import Final
 
-__all__ = ["FEWEST_VALUES", "Judge"]
-
 FEWEST_VALUES: Final = 100
 """A column with fewer values than this is kept, whatever they are."""
 

@@ -36,8 +36,6 @@ from nonzero.formats.numbers import (
 from nonzero.formats.row_arrays import BUFFER, ROWS, RowArrays, begin_row, end_row, put_nonzero
 from nonzero.native import inlined, kernel, types
 
-__all__ = ["Libsvm"]
-
 NEWLINE: Final = np.uint8(ord("\n"))
 RETURN: Final = np.uint8(ord("\r"))
 SPACE: Final = np.uint8(ord(" "))

@@ -35,8 +35,6 @@ from nonzero.formats.json_plain import row_of
 from nonzero.formats.json_text import MARGIN
 from nonzero.formats.row_arrays import RowArrays
 
-__all__ = ["NDJSON"]
-
 
 class NDJSON(Format):
     """Examples as JSON, one a line.

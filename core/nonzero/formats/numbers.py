@@ -19,17 +19,6 @@ from nonzero.batches.limits import MAX_VALUE, MAX_WEIGHT
 from nonzero.errors import InputError
 from nonzero.native import inlined
 
-__all__ = [
-    "label_of",
-    "label_of_number",
-    "number_of",
-    "scan_number",
-    "shown",
-    "value_of",
-    "value_within",
-    "weight_of",
-]
-
 WHOLE: Final = re.compile(rb"\d+")
 DECIMAL: Final = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 POWERS: Final = np.array([10.0**e for e in range(23)])

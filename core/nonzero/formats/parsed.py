@@ -12,8 +12,6 @@ from nonzero.batches.batch import Batch
 from nonzero.errors import LineError
 from nonzero.fields.conflicts import NO_CONFLICTS
 
-__all__ = ["Buffer", "Parsed"]
-
 Buffer: TypeAlias = bytes | bytearray | memoryview | NDArray[np.uint8]
 """Bytes, or what shows itself as bytes."""
 

@@ -13,8 +13,6 @@ from nonzero.formats.format import Format
 from nonzero.formats.parsed import Buffer, Parsed
 from nonzero.formats.row_arrays import PLAIN, RowArrays, summarize
 
-__all__ = ["BYTE_ORDER_MARK", "MAX_LINE", "PADDING", "Reader"]
-
 MAX_LINE: Final = 16 * 2**20
 """The longest line that is read unless said otherwise, in bytes."""
 

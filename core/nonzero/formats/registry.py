@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-__all__ = ["FORMATS", "Entry"]
-
 
 class Entry(NamedTuple):
     """Where a format is found, and how it is known."""

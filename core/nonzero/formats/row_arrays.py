@@ -11,22 +11,6 @@ from numpy.typing import NDArray
 from nonzero.fields.hashing import NO_FIELD
 from nonzero.native import inlined, kernel, types
 
-__all__ = [
-    "BUFFER",
-    "GROUPED",
-    "NAMED",
-    "PLAIN",
-    "ROWS",
-    "TIMED",
-    "VALUED",
-    "RowArrays",
-    "begin_row",
-    "end_row",
-    "leave_lines",
-    "put_nonzero",
-    "summarize",
-]
-
 
 class RowArrays(NamedTuple):
     """What a compiled parser finds in a buffer of whole lines: row ``r`` is its r-th line."""

@@ -52,8 +52,6 @@ from nonzero.formats.reading import BYTE_ORDER_MARK
 from nonzero.formats.row_arrays import RowArrays
 from nonzero.formats.vw_lines import KNOWN_BITS, read_lines
 
-__all__ = ["VowpalWabbit"]
-
 NAME: Final = re.compile(rb"[^ \t|:]*")
 VALUE: Final = re.compile(rb"[^ \t|]*")
 STRING_VALUE: Final = re.compile(rb"[^ \t]*")

@@ -29,8 +29,6 @@ from nonzero.formats.row_arrays import BUFFER, ROWS, begin_row, end_row
 from nonzero.formats.words import EVERY_BYTE, zero_bytes
 from nonzero.native import cold, inlined, kernel, types
 
-__all__ = ["KNOWN_BITS", "read_lines"]
-
 NUL: Final = np.uint8(0)
 NEWLINE: Final = np.uint8(ord("\n"))
 RETURN: Final = np.uint8(ord("\r"))

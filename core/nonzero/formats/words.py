@@ -13,8 +13,6 @@ import numpy as np
 
 from nonzero.native import inlined
 
-__all__ = ["EVERY_BYTE", "HIGH_BITS", "copied", "half_at", "zero_bytes"]
-
 EVERY_BYTE: Final = np.uint64(0x0101010101010101)
 HIGH_BITS: Final = np.uint64(0x8080808080808080)
 

@@ -21,8 +21,6 @@ from nonzero.kernels.rules.optimizers import Rule
 from nonzero.kernels.tuples import BATCH_ROWS, FLOATS, LEARN_CALL, LEARN_STATE, PREDICT_STATE
 from nonzero.native import kernel, types
 
-__all__ = ["Kernels", "kernels_for"]
-
 LEARN = {n: types.void(BATCH_ROWS, state, LEARN_CALL) for n, state in LEARN_STATE.items()}
 PREDICT = {n: types.void(BATCH_ROWS, state, FLOATS) for n, state in PREDICT_STATE.items()}
 

@@ -27,8 +27,6 @@ from nonzero.kernels.rules.interface import Example, UpdateRule, residual
 from nonzero.kernels.steps import step, step_8rows
 from nonzero.native import inlined, outlined
 
-__all__ = ["EIGHT_LANES", "ONE_LANE", "Layout", "Learner", "learn", "predict"]
-
 ONE = np.float32(1.0)
 ZERO = np.float32(0.0)
 

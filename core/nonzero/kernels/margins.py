@@ -24,8 +24,6 @@ from nonzero.kernels.rows import intercept_row, prefetch_distance, prefetch_row,
 from nonzero.kernels.rules.bounds import MAX_MARGIN, clamped
 from nonzero.native import inlined
 
-__all__ = ["margin", "margin_8rows"]
-
 ZERO = np.float32(0.0)
 NOTHING = np.float32(-0.0)  # to add it changes no number, nor the sign of a zero
 

@@ -26,8 +26,6 @@ from nonzero.arithmetic.elementary import exp, log
 from nonzero.arithmetic.intrinsics import count, total
 from nonzero.native import inlined
 
-__all__ = ["mixed", "new_shares", "rescaled", "updated"]
-
 ONE = np.float32(1.0)
 
 

@@ -21,8 +21,6 @@ from nonzero.kernels.mixture import mixed, rescaled, updated
 from nonzero.kernels.progress import LARGEST_WEIGHT, LEARNED, record
 from nonzero.native import inlined, outlined
 
-__all__ = ["MAX_PENDING", "PENDING_ROWS", "VOVK", "Mixer"]
-
 MAX_PENDING = 64
 """How many examples are pending at most."""
 

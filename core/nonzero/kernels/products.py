@@ -13,8 +13,6 @@ from nonzero.fields.hashing import finish, mix_word, to_index
 from nonzero.kernels.tuples import BATCH_ROWS, FLOATS
 from nonzero.native import inlined, kernel, types
 
-__all__ = ["MAX_NONZEROS", "ExpandedRows", "expand", "measure", "product_index"]
-
 MAX_NONZEROS: Final = 65_536
 """How many nonzeros an example has at most, products included."""
 

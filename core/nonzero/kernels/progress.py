@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from nonzero.native import inlined
 
-__all__ = ["RECENT", "Progress", "new_progress", "record"]
-
 RECENT: Final = 100_000
 """How many examples the recent figures cover."""
 

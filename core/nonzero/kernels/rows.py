@@ -8,16 +8,6 @@ import numpy as np
 from nonzero.arithmetic.intrinsics import prefetch
 from nonzero.native import inlined
 
-__all__ = [
-    "PREFETCH_DISTANCE",
-    "intercept_row",
-    "prefetch_distance",
-    "prefetch_row",
-    "slot",
-    "slot_mask",
-    "value",
-]
-
 PREFETCH_DISTANCE = 200
 """How many nonzeros ahead a row is fetched: about the time that memory takes, across examples' borders."""
 

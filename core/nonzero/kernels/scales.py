@@ -34,8 +34,6 @@ from nonzero.arithmetic.intrinsics import choose
 from nonzero.kernels.tuples import BATCH_ROWS, FLOATS
 from nonzero.native import inlined, kernel, outlined, types
 
-__all__ = ["AT_ONCE", "Scales", "count_ones", "new_scales", "scale"]
-
 FIELDS = 2**16
 LARGEST = 30.0  # what a scaled value is at most
 BELIEVED = 4.0  # how many times the scale a value counts for at most, where it is learned from

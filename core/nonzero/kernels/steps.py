@@ -22,8 +22,6 @@ from nonzero.arithmetic.intrinsics import (
 from nonzero.kernels.rows import intercept_row, prefetch_distance, prefetch_row, slot, slot_mask, value
 from nonzero.native import inlined
 
-__all__ = ["step", "step_8rows"]
-
 ONE = np.float32(1.0)
 
 

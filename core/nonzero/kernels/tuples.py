@@ -17,21 +17,6 @@ from nonzero.kernels.progress import Progress, new_progress
 from nonzero.native import types
 from nonzero.native.lanes import EightLanes, OneLane
 
-__all__ = [
-    "BATCH_ROWS",
-    "FLOATS",
-    "LANES",
-    "LEARN_CALL",
-    "LEARN_STATE",
-    "PREDICT_STATE",
-    "BatchRows",
-    "Lanes",
-    "LearnCall",
-    "LearnState",
-    "PredictState",
-    "as_lanes",
-]
-
 Lanes = OneLane | EightLanes
 
 

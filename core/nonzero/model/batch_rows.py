@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from nonzero.batches.batch import Batch
 
-__all__ = ["NO_FIELDS", "NO_VALUES", "RowsTuple", "rows_of"]
-
 NO_VALUES: Final = np.ones(1, np.float32)
 NO_FIELDS: Final = np.zeros(1, np.uint16)
 

@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 from nonzero.batches.batch import Batch
 from nonzero.model.logistic_regression import LogisticRegression
 
-__all__ = ["GradualCopy"]
-
 BLOCK: Final = 1 << 12
 """Bytes of a block: small, because a batch of one example touches as many of them as it has features."""
 

@@ -13,8 +13,6 @@ from nonzero.model.batch_rows import RowsTuple, rows_of
 from nonzero.model.interactions import Interactions
 from nonzero.model.learned_state import LearnedState
 
-__all__ = ["Inputs"]
-
 
 class Inputs:
     """The way of a model's batches to its kernels.

@@ -28,8 +28,6 @@ from nonzero.fields.schema import Schema
 from nonzero.kernels.products import ExpandedRows, expand, measure
 from nonzero.model.batch_rows import rows_of
 
-__all__ = ["MAX_PAIRS", "Interactions", "check_declared"]
-
 PIECE: Final = 2**19
 """At most about so many nonzeros are made at once: they stay in a cache, and memory stays flat."""
 

@@ -16,8 +16,6 @@ from nonzero.model.batch_rows import RowsTuple
 from nonzero.model.learned_state import LearnedState
 from nonzero.persistence.pages import allocate, in_pages
 
-__all__ = ["KernelCalls"]
-
 
 class KernelCalls:
     """The kernels for a model's lanes, and the tuples that they are handed of its state.

@@ -9,15 +9,6 @@ from typing import Any, Final
 from nonzero.errors import SettingsError
 from nonzero.kernels.rules.optimizers import RULES, AdaGrad, Rule
 
-__all__ = [
-    "DEFAULT_LANES",
-    "lanes_from_settings",
-    "lanes_from_text",
-    "lanes_of",
-    "lanes_to_settings",
-    "lanes_to_text",
-]
-
 DEFAULT_LANES: Final[tuple[AdaGrad, ...]] = (
     AdaGrad(0.1, 1.0),
     AdaGrad(0.3, 1.0),

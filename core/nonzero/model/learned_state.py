@@ -17,8 +17,6 @@ from nonzero.model.table import Table
 from nonzero.persistence.pages import in_pages
 from nonzero.statistics.recalibration import Recalibration, new_recalibration
 
-__all__ = ["LearnedState"]
-
 _PREFIXES: Final = {
     "progress": "",
     "evidence": "evidence_",

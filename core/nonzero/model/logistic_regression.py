@@ -44,8 +44,6 @@ from nonzero.persistence.shared import SharedState
 from nonzero.statistics.progressive import describe
 from nonzero.statistics.recalibration import apply, describe_recalibration, learn_map, new_recalibration
 
-__all__ = ["LogisticRegression"]
-
 
 class LogisticRegression:
     r"""Logistic regression over sparse features, learned one example at a time by AdaGrad.

@@ -21,8 +21,6 @@ from nonzero.model.learned_state import LearnedState
 from nonzero.model.table import Table
 from nonzero.statistics.recalibration import check_map
 
-__all__ = ["restore"]
-
 _ROWS: Final = 64
 """So many rows of the table are looked at side by side: numpy takes ten times as long for columns of 16."""
 

@@ -14,16 +14,6 @@ from nonzero.model.lanes import lanes_from_settings, lanes_of, lanes_to_settings
 from nonzero.model.table import check_size
 from nonzero.persistence import snapshot
 
-__all__ = [
-    "VERSION",
-    "ModelSettings",
-    "arguments_of",
-    "check_expected",
-    "checked_version",
-    "size_of",
-    "table_size",
-]
-
 VERSION: Final = 2
 """The rules of scales and lanes that new models go by. A stored model keeps its own, and so its bits.
 

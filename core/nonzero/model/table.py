@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from nonzero.errors import SettingsError
 from nonzero.persistence.pages import HUGE_PAGE, allocate, take
 
-__all__ = ["LANE_COUNTS", "MAX_BITS", "Table", "check_size"]
-
 MAX_BITS: Final = 30
 """The largest table: ``2**30`` slots."""
 

@@ -10,8 +10,6 @@ from typing import Any, NoReturn
 
 from nonzero.native.types import Signature
 
-__all__ = ["Helper", "How", "cold", "inlined", "instruction", "kernel", "kernels_to_build", "outlined"]
-
 
 class How(Enum):
     """How a kernel comes by a function that it calls."""

@@ -7,8 +7,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["EightLanes", "OneLane"]
-
 
 class OneLane(NamedTuple):
     """Rows of one learner: float32[n, 2], a weight and its accumulator."""

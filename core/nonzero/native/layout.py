@@ -12,23 +12,6 @@ from typing import Any, Final
 
 import numpy as np
 
-__all__ = [
-    "ALIGNED",
-    "BYTE_ORDER",
-    "CONTIGUOUS",
-    "DATA",
-    "DIMENSIONS",
-    "DTYPE",
-    "FLAGS",
-    "ITEM_SIZE",
-    "KIND",
-    "SHAPE",
-    "STRIDES",
-    "TYPE",
-    "WRITEABLE",
-    "check",
-]
-
 # In bytes from an object's start. Its head ends with its type.
 HEAD: Final = 16
 TYPE: Final = HEAD - 8

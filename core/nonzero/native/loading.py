@@ -23,8 +23,6 @@ from xxhash import xxh3_64_hexdigest
 
 from nonzero.native import layout
 
-__all__ = ["BUILD", "GIVEN", "Library", "entry_of", "loaded", "usable_targets"]
-
 GIVEN: Final = (np.ndarray, tuple, TypeError, IndexError, None)
 """The objects that an entry needs: they are its ``self``."""
 

@@ -8,29 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = [
-    "Array",
-    "NamedTuple",
-    "NamedUniTuple",
-    "Scalar",
-    "Signature",
-    "Tuple",
-    "Type",
-    "UniTuple",
-    "boolean",
-    "float32",
-    "float64",
-    "int16",
-    "int64",
-    "intp",
-    "like",
-    "uint8",
-    "uint16",
-    "uint32",
-    "uint64",
-    "void",
-]
-
 
 @dataclass(frozen=True)
 class Type:

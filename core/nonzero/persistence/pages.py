@@ -10,8 +10,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["HUGE_PAGE", "allocate", "ask_for_huge", "in_pages", "take"]
-
 HUGE_PAGE: Final = 1 << 21
 """Its bytes."""
 

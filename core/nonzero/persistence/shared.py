@@ -30,8 +30,6 @@ from numpy.typing import NDArray
 
 from nonzero.persistence.pages import HUGE_PAGE, ask_for_huge, take
 
-__all__ = ["SharedState"]
-
 HEADER: Final = 1 << 14
 """Bytes before the arrays, at least."""
 LINE: Final = 64

@@ -22,8 +22,6 @@ from safetensors import SafetensorError, safe_open
 
 from nonzero.errors import SnapshotError
 
-__all__ = ["EXHAUSTED", "FORMAT", "digest_of", "read", "read_metadata", "write"]
-
 _PIECE: Final = 4 * 2**20
 _DTYPES: Final = {
     "<f4": "F32",

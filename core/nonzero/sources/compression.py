@@ -12,8 +12,6 @@ from typing import Final
 
 import zstandard
 
-__all__ = ["DAMAGE", "Decompressor", "Gzip", "Zstd"]
-
 DAMAGE: Final = (zlib.error, zstandard.ZstdError, EOFError)
 """What decompressing raises where the bytes are damaged, or end too early."""
 

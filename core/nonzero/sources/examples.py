@@ -16,8 +16,6 @@ from nonzero.formats.parsed import Buffer
 from nonzero.formats.reading import BYTE_ORDER_MARK
 from nonzero.sources.pipeline import ahead, in_turns
 
-__all__ = ["read_examples", "usable"]
-
 _WAITING: Final = 4
 """So many blocks are parsed or wait for who uses them: each parser has one to begin while one waits."""
 

@@ -12,8 +12,6 @@ from nonzero.errors import FormatError
 from nonzero.formats.registry import FORMATS
 from nonzero.sources.compression import DAMAGE, Decompressor, Gzip, Zstd
 
-__all__ = ["STDIN", "Source", "format_of"]
-
 STDIN: Final = "-"
 """The name that stands for standard input."""
 

@@ -7,8 +7,6 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from queue import Empty, Queue
 from typing import Generic, TypeVar
 
-__all__ = ["ahead", "in_turns"]
-
 T = TypeVar("T")
 R = TypeVar("R")
 

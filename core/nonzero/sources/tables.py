@@ -17,8 +17,6 @@ from nonzero.formats.delimited_text import records
 from nonzero.formats.judging import Judge
 from nonzero.sources.files import Source
 
-__all__ = ["Tables", "head_of", "judge_tables"]
-
 _HEAD: Final = 1 << 20
 """A header is looked for in so many bytes."""
 

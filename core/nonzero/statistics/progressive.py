@@ -19,8 +19,6 @@ from numpy.typing import NDArray
 from nonzero.kernels.progress import EXAMPLES, LOSS, POSITIVE, PREDICTED, RECENT, WEIGHT, Progress
 from nonzero.statistics.ranking import totals
 
-__all__ = ["base_rate_loss", "describe"]
-
 
 def describe(progress: Progress, recent: bool = True) -> dict[str, Any]:
     """Return the figures of the whole stream, and under ``recent`` those of the last 100,000 examples.

@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 
 from nonzero.native import inlined, kernel, types
 
-__all__ = ["totals"]
-
 # Where each sum stands.
 WEIGHT, POSITIVE, PREDICTED, LOSS, NEGATIVE, RANKED = range(6)
 # Where a row has each number.

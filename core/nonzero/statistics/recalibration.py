@@ -35,8 +35,6 @@ from numpy.typing import NDArray
 from nonzero.arithmetic.elementary import log, sigmoid, softplus
 from nonzero.native import inlined, kernel, types
 
-__all__ = ["Recalibration", "apply", "check_map", "describe_recalibration", "learn_map", "new_recalibration"]
-
 LEAST_SLOPE: Final = 1 / 16
 MOST_SLOPE: Final = 16.0
 MOST_OFFSET: Final = 20.0

@@ -12,8 +12,6 @@ from nonzero_service.bodies.json_bodies import bad_examples
 from nonzero_service.models.names import LOOK, Looker
 from nonzero_service.writer.teachable import teachable
 
-__all__ = ["check_examples", "look_at"]
-
 
 def check_examples(batch: Batch, bits: int, *, labelled: bool, max_weight: float = MAX_WEIGHT) -> None:
     """Refuse a JSON body's examples that a model cannot use, or that weigh more than may be learned from.

@@ -16,8 +16,6 @@ from nonzero_service.media_types import JSON
 from nonzero_service.problems import Problem
 from nonzero_service.service import Service
 
-__all__ = ["Explain"]
-
 PARTS: Final = ("value", "weight", "contribution", "learning_rate", "verdict")
 
 

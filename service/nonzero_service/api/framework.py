@@ -13,8 +13,6 @@ from nonzero_service.api.queries import check_query, read_flag
 from nonzero_service.models.data_directory import NAME
 from nonzero_service.service import Service
 
-__all__ = ["CurrentService", "FrameworkRoute", "ModelName", "StrictRoute"]
-
 ModelName = Annotated[str, PathParameter(pattern=f"^{NAME}$", description="The model's name.")]
 
 

@@ -19,8 +19,6 @@ from nonzero_service.errors import KeyInFlightError, KeyReusedError, KeyUnrecogn
 from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.writer.work import StreamState
 
-__all__ = ["Fingerprint", "KeyLocks"]
-
 PATIENCE: Final = 10.0
 """Seconds for which a repeat waits for the request that is in flight."""
 

@@ -20,8 +20,6 @@ from nonzero_service.models.served import ServedModel
 from nonzero_service.problems import MAX_ERRORS, Problem
 from nonzero_service.service import Service
 
-__all__ = ["Join"]
-
 REFUSALS: Final[dict[Verdict, tuple[int, str]]] = {
     "unknown": (
         404,

@@ -22,18 +22,6 @@ from nonzero_service.schema_text import that_differs
 from nonzero_service.service import Service
 from nonzero_service.writer.entries import remedy_entry
 
-__all__ = [
-    "delete_model",
-    "diagnose",
-    "list_models",
-    "make_model",
-    "mend",
-    "read_metrics",
-    "read_model",
-    "resume_learning",
-    "set_clock",
-]
-
 
 async def list_models(service: CurrentService) -> schemas.ModelList:
     """List all models, by name."""

@@ -17,9 +17,6 @@ from nonzero_service.http.routing import Need, RouteTable
 from nonzero_service.media_types import JSON, PROBLEM
 from nonzero_service.models.data_directory import NAME
 
-__all__ = ["KEY", "MODEL", "STRICT", "UNSURE", "answer", "describe", "held", "problems", "reference", "text"]
-
-
 TEMPLATE: Final = "#/components/schemas/{model}"
 
 REASONS: Final = {

@@ -12,8 +12,6 @@ from nonzero_service.api import schemas
 from nonzero_service.api.framework import CurrentService
 from nonzero_service.problems import Problem
 
-__all__ = ["alive", "description", "docs", "docs_asset", "metrics", "ready"]
-
 EXPOSITION: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 PAGE: Final = """<!DOCTYPE html>

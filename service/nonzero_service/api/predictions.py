@@ -31,8 +31,6 @@ from nonzero_service.problems import Problem
 from nonzero_service.service import Findable, Keeper, Predictable, ServiceParts
 from nonzero_service.writer.teachable import heavy, named, teachable
 
-__all__ = ["Predict"]
-
 
 class _Asked(NamedTuple):
     """How a request is to be answered."""

@@ -11,8 +11,6 @@ from starlette.types import Scope
 
 from nonzero_service.problems import Problem
 
-__all__ = ["check_query", "flag_of", "read_flag"]
-
 SHOWN: Final = 64
 """So much of a name or value is repeated in a problem, in characters."""
 

@@ -8,8 +8,6 @@ from nonzero_service.api import schemas
 from nonzero_service.api.openapi import reference, text
 from nonzero_service.media_types import JSON, NDJSON, SAFETENSORS
 
-__all__ = ["BINARY", "LABELS", "NEW_MODEL", "ONE_EXAMPLE", "PREDICTED", "UPDATED"]
-
 
 class Form(NamedTuple):
     """One form of a body."""

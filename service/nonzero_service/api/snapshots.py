@@ -22,8 +22,6 @@ from nonzero_service.models.served import ServedModel
 from nonzero_service.problems import Problem
 from nonzero_service.service import Service
 
-__all__ = ["download_snapshot", "take_snapshot", "upload"]
-
 FILE_PIECE: Final = 1 << 18
 """So many bytes of a file are read or written at once."""
 

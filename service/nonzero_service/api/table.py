@@ -19,8 +19,6 @@ from nonzero_service.api.updates import Update
 from nonzero_service.http.routing import Need, Route, RouteTable
 from nonzero_service.media_types import JSON, NDJSON, SAFETENSORS
 
-__all__ = ["OPERATIONS", "PREDICTION", "TABLE", "Operation", "add_routes"]
-
 
 class Operation(NamedTuple):
     """A route, what answers it, and how it is described."""

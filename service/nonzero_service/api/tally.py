@@ -7,8 +7,6 @@ from typing import Any
 from nonzero_service.models.served import ServedModel
 from nonzero_service.problems import Problem
 
-__all__ = ["Tally"]
-
 
 class Tally:
     """What has become of the lines of a body so far.

@@ -26,8 +26,6 @@ from nonzero_service.problems import MAX_ERRORS, problem_of
 from nonzero_service.writer.work import Applied, StreamState
 from nonzero_service.writer.work_queue import GROUP_BYTES
 
-__all__ = ["UpdateStream", "UpdateTally"]
-
 WINDOW: Final = 6 * GROUP_BYTES
 """So much of one stream may be with the learner: a group that is applied, one that is durable, one that is
 committed, two that wait; and one that is parsed meanwhile.

@@ -31,8 +31,6 @@ from nonzero_service.service import Service
 from nonzero_service.writer.teachable import teachable
 from nonzero_service.writer.work import Applied, StreamState, until_ended
 
-__all__ = ["Update"]
-
 ALONE: Final = "alone"
 """In the scope of a request: its body could not be read with others and has to be read by itself."""
 

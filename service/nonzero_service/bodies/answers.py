@@ -23,8 +23,6 @@ from nonzero_service.bodies.prediction_text import format_predictions
 from nonzero_service.bodies.spool import Spool
 from nonzero_service.media_types import JSON, NDJSON
 
-__all__ = ["prediction", "prediction_lines", "predictions", "send_json", "send_stream"]
-
 CONTENT_JSON: Final = (b"content-type", JSON.encode())
 CONTENT_NDJSON: Final = (b"content-type", NDJSON.encode())
 

@@ -11,8 +11,6 @@ from typing import Final, Self, TypeAlias
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
-__all__ = ["BodyReader", "Chunk", "read_whole"]
-
 Chunk: TypeAlias = bytes | memoryview
 """What arrives at once of a body: of a long one a view of where it was received."""
 

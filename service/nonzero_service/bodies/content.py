@@ -14,8 +14,6 @@ from nonzero_service.journal.keys import MAX_KEY
 from nonzero_service.media_types import JSON, NDJSON
 from nonzero_service.problems import Problem
 
-__all__ = ["Content", "content_of", "is_plain_json", "unknown_type"]
-
 WEIGHT: Final = re.compile(r"q=([01](?:\.[0-9]{0,3})?)")
 """How much a type is liked in an Accept header."""
 

@@ -13,8 +13,6 @@ from nonzero.sources.compression import DAMAGE, Decompressor, Gzip, Zstd
 from nonzero_service.bodies.body_reader import Chunk
 from nonzero_service.problems import Problem
 
-__all__ = ["PIECE", "Decoder", "check_text", "decoder_of"]
-
 PIECE: Final = 1 << 20
 """About so many plain bytes come out of a compressed body at once; so many of any body become one batch."""
 

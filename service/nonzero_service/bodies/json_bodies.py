@@ -13,8 +13,6 @@ from nonzero.formats.json_plain import decode, named_features
 from nonzero.kernels.products import product_index
 from nonzero_service.problems import Problem
 
-__all__ = ["Feature", "bad_examples", "batch_of", "features_of"]
-
 
 def batch_of(body: bytes, schema: Schema) -> Batch:
     """Return the examples of a body, read by a model's schema.

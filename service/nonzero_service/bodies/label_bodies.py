@@ -20,8 +20,6 @@ from nonzero_service.bodies.reading import Bodies
 from nonzero_service.faults import shown_value, why_not_json
 from nonzero_service.problems import Problem
 
-__all__ = ["LabelBatch", "labels_of", "read_lines", "stream_labels"]
-
 LABELS_AT_ONCE: Final = 1024
 """So many labels of a stream are joined at once."""
 

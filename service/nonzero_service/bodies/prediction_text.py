@@ -18,8 +18,6 @@ from nonzero.batches.ids import Ids
 from nonzero.formats.words import copied
 from nonzero.native import inlined, kernel, types
 
-__all__ = ["format_predictions"]
-
 DIGITS: Final = 9
 SMALLEST: Final = np.float32(1e-10)
 """Probabilities below this, of which there are hardly any, are left to Python."""

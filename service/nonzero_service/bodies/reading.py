@@ -25,8 +25,6 @@ from nonzero_service.media_types import NDJSON, STREAMS
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
 
-__all__ = ["Bodies", "Piece", "within"]
-
 SMALL: Final = 1 << 14
 """Up to so many bytes are parsed where the request runs; more by another thread: the loop stays quick."""
 

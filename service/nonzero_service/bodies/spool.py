@@ -13,8 +13,6 @@ from collections import deque
 from pathlib import Path
 from typing import IO, Final
 
-__all__ = ["Spool"]
-
 PIECE: Final = 1 << 18
 """So many bytes are read back from the file at once."""
 

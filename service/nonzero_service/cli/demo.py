@@ -11,8 +11,6 @@ from nonzero_service.cli.options import DIRECTORY, FILE_HELP, bits, learning_rat
 from nonzero_service.cli.reading import ReadingOptions, reading
 from nonzero_service.cli.tables import reader_of, tables_of
 
-__all__ = ["demo"]
-
 
 @click.command
 @click.argument("file", required=False, help=FILE_HELP)

@@ -21,8 +21,6 @@ from nonzero_service.demo.log import Log
 from nonzero_service.demo.process import ServerProcess
 from nonzero_service.demo.replay import get, replay
 
-__all__ = ["run"]
-
 MODEL: Final = "default"
 
 _FIGURES: Final = (

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Final, Self
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["Display", "figures_line", "figures_table", "number_text"]
-
 _BAR_SECONDS: Final = 0.25
 _LINE_SECONDS: Final = 2.0
 

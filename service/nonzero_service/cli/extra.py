@@ -7,8 +7,6 @@ from contextlib import contextmanager
 
 from nonzero.errors import NonzeroError
 
-__all__ = ["MissingExtraError", "service_extra"]
-
 
 class MissingExtraError(NonzeroError):
     """The packages that the service needs are not installed."""

@@ -22,8 +22,6 @@ from nonzero_service.cli.verdicts import diagnosis_text
 if TYPE_CHECKING:
     from nonzero_service.writer.entries import Pause
 
-__all__ = ["inspect"]
-
 MOST_NAMES: Final = 20
 """So many fields of a kind are shown; --json has all."""
 

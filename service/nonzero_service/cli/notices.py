@@ -9,8 +9,6 @@ from nonzero import LogisticRegression, Schema
 from nonzero.diagnostics.unseen import nearest
 from nonzero.errors import LineError
 
-__all__ = ["RejectedLines", "conflict_lines", "label_problem", "unseen_lines"]
-
 _SHOWN: Final = 5
 """So many rejected lines, and so many fields, are named."""
 

@@ -14,23 +14,6 @@ from nonzero.kernels.rules.optimizers import RULES, Rule
 from nonzero.model.lanes import lanes_from_text
 from nonzero.sources.files import STDIN, Source
 
-__all__ = [
-    "AUTO",
-    "DIRECTORY",
-    "FILE_HELP",
-    "NEW_FILE",
-    "as_json",
-    "bits",
-    "data_directory",
-    "interactions",
-    "learner_of",
-    "learning_rate",
-    "listed",
-    "optimizer",
-    "optimizer_of",
-    "source_of",
-]
-
 AUTO: Final = "auto"
 
 FILE_HELP: Final = "A file of examples, plain, gzip or zstd. - is standard input."

@@ -21,8 +21,6 @@ from nonzero_service.cli.options import FILE_HELP, NEW_FILE, interactions, liste
 from nonzero_service.cli.reading import ReadingOptions, reading_again
 from nonzero_service.cli.tables import reader_alike
 
-__all__ = ["predict"]
-
 
 @click.command
 @click.argument("file", help=FILE_HELP)

@@ -16,8 +16,6 @@ from nonzero.sources.files import Source, format_of
 from nonzero_service.cli.options import listed
 from nonzero_service.schema_text import read_schema
 
-__all__ = ["ReadingOptions", "reading", "reading_again"]
-
 _TABLE: Final = (
     click.option(
         "--format",

@@ -10,8 +10,6 @@ from nonzero_service.cli.display import Display, figures_line
 from nonzero_service.cli.extra import service_extra
 from nonzero_service.cli.options import NEW_FILE, data_directory
 
-__all__ = ["refold"]
-
 
 @click.command
 @data_directory

@@ -8,8 +8,6 @@ import click
 
 from nonzero_service.cli.extra import service_extra
 
-__all__ = ["serve"]
-
 
 # What follows the command is parsed by the settings themselves, which only the extra knows.
 @click.command(add_help_option=False, context_settings={"ignore_unknown_options": True})

@@ -9,9 +9,6 @@ import click
 from nonzero.errors import SettingsError
 from nonzero_service.settings import PREFIX, Settings
 
-__all__ = ["serve"]
-
-
 _SHORTER: Final = {"import_file": ("--import",)}
 """Flags beside those that are named as their settings."""
 

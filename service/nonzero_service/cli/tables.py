@@ -15,8 +15,6 @@ from nonzero.sources.tables import Tables, head_of, judge_tables
 from nonzero_service.cli.options import listed
 from nonzero_service.cli.reading import ReadingOptions
 
-__all__ = ["reader_alike", "reader_of", "remember", "tables_of"]
-
 _NOTE: Final = "csv"
 _FIELDS: Final = "fields"  # as the service notes them: for who is told of fields
 

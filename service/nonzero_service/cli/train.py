@@ -33,8 +33,6 @@ from nonzero_service.cli.options import (
 from nonzero_service.cli.reading import ReadingOptions, reading
 from nonzero_service.cli.tables import reader_of, remember, tables_of
 
-__all__ = ["train"]
-
 
 @click.command
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, help=FILE_HELP)

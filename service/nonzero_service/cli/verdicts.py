@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-__all__ = ["diagnosis_text"]
-
 UNITS: Final = ((3600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
 
 

@@ -15,8 +15,6 @@ from nonzero_service.cli.options import as_json, data_directory
 if TYPE_CHECKING:
     from nonzero_service.models.verifying import Checked
 
-__all__ = ["verify"]
-
 
 @click.command
 @data_directory

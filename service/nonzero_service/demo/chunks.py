@@ -14,8 +14,6 @@ from nonzero.errors import LineError
 from nonzero.formats import Reader
 from nonzero_service.demo.simulation import SimulatedLog
 
-__all__ = ["Chunk", "json_chunk", "line_chunks", "lines_of", "simulated_chunks"]
-
 _NDJSON: Final = "application/x-ndjson"
 
 _encode: Final = msgspec.json.Encoder().encode_lines

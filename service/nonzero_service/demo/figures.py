@@ -7,8 +7,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Figures", "Truth"]
-
 _BINS: Final = 8192
 _BINS_PER_NAT: Final = 256
 _SMALLEST: Final = 1e-12

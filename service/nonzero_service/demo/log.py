@@ -12,8 +12,6 @@ from nonzero_service.demo.chunks import Chunk, line_chunks, simulated_chunks
 from nonzero_service.demo.simulation import SimulatedLog
 from nonzero_service.demo.tables import table_chunks
 
-__all__ = ["Log", "file_log", "simulated_log"]
-
 
 class Log(NamedTuple):
     """A click log, and how far it has been read."""

@@ -15,8 +15,6 @@ import httpx
 
 from nonzero.errors import NonzeroError
 
-__all__ = ["ServerError", "ServerProcess"]
-
 _START_SECONDS: Final = 120.0
 """A first start compiles the kernels."""
 

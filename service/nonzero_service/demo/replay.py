@@ -14,9 +14,6 @@ from numpy.typing import NDArray
 from nonzero.errors import LineError, NonzeroError
 from nonzero_service.demo.chunks import Chunk
 
-__all__ = ["ReplayError", "Replayed", "get", "replay"]
-
-
 _decode_lines: Final = msgspec.json.Decoder(dict[str, Any]).decode_lines
 
 

@@ -19,8 +19,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Field", "SimulatedImpressions", "SimulatedLog"]
-
 _BLOCK: Final = 10_000
 _SAMPLE: Final = 200_000
 """Impressions drawn to find the intercept that gives the base rate."""

@@ -13,8 +13,6 @@ from nonzero.formats import Parsed, Reader
 from nonzero.formats.delimited import Delimited
 from nonzero_service.demo.chunks import Chunk, json_chunk, lines_of
 
-__all__ = ["table_chunks"]
-
 
 def table_chunks(blocks: Iterable[bytes], reader: Reader, size: int) -> Iterator[Chunk]:
     """Make chunks of a table.

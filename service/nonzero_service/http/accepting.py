@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
-__all__ = ["Acceptor"]
-
 IN_A_TURN: Final = 64
 """So many are taken in a turn."""
 

@@ -17,8 +17,6 @@ from nonzero_service.incidental import incidentally
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.problems import Problem, problem_of, send_problem
 
-__all__ = ["GONE", "Accounting", "name_request"]
-
 GONE: Final = 499
 """The status in log and metrics of a request whose client went before its answer."""
 

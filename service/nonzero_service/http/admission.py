@@ -13,8 +13,6 @@ from typing import Final
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
 
-__all__ = ["STREAM_BYTES", "Admission", "Capacity"]
-
 STREAM_BYTES: Final = 4 << 20
 """What a stream may hold at once: what was read ahead of it, and what is being parsed."""
 

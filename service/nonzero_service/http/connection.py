@@ -25,8 +25,6 @@ from nonzero_service.http.receiving import LONG, LongBodyReceiver
 from nonzero_service.http.timeouts import Monitored
 from nonzero_service.problems import Problem
 
-__all__ = ["Connection"]
-
 
 class Connection(asyncio.Protocol, Monitored):
     """One client's connection.

@@ -21,8 +21,6 @@ from nonzero_service.metrics.counts import Counts
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
 
-__all__ = ["ServerContext"]
-
 QUIET_SECONDS: Final = 60.0
 """How long nothing more is logged of requests that are refused because there is too much to do."""
 

@@ -17,8 +17,6 @@ from nonzero_service.http.head import Head
 from nonzero_service.http.limits import BUFFER, LINGER_BYTES
 from nonzero_service.problems import Problem
 
-__all__ = ["CONTINUE", "STATUS_LINES", "Client", "RequestCycle"]
-
 NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 NO_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 

@@ -6,8 +6,6 @@ import time
 from email.utils import formatdate
 from typing import Final
 
-__all__ = ["DefaultHeaders"]
-
 POLICY: Final = b"content-security-policy: default-src 'none'; frame-ancestors 'none'\r\n"
 """Nothing of an answer is ever run or shown within another page; ``/docs`` has a policy of its own."""
 

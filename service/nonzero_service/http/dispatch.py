@@ -20,8 +20,6 @@ from nonzero_service.http.routing import Route, RouteTable, Target
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.problems import Problem
 
-__all__ = ["Dispatcher", "InlineEndpoint"]
-
 
 class InlineEndpoint(ABC):
     """An ASGI application that answers some requests without a task."""

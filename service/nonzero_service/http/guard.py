@@ -17,8 +17,6 @@ from nonzero_service.media_types import JSON
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
 
-__all__ = ["MAY_NOT_TEACH", "Guard"]
-
 MEDIA: Final = JSON.encode()
 
 MAY_NOT_TEACH: Final = "may_not_teach"

@@ -19,17 +19,6 @@ import httptools
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
 
-__all__ = [
-    "Head",
-    "Location",
-    "framing_of",
-    "head_of",
-    "location_of",
-    "made_request_id",
-    "too_large",
-    "unreadable",
-]
-
 HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 """A Host: a name or an address, perhaps empty, perhaps with a port (RFC 3986, section 3.2.2)."""
 

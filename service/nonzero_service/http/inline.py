@@ -11,8 +11,6 @@ from nonzero_service.http.accounting import GONE, Accounting, name_request
 from nonzero_service.http.cycle import RequestCycle
 from nonzero_service.incidental import incidentally
 
-__all__ = ["InlineRequest"]
-
 
 class InlineRequest:
     """A request whose body is whole, on its way to an answer without a task.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["ASK_SECONDS", "BUFFER", "EXTRA", "LINGER_BYTES", "LINGER_SECONDS", "PIPELINED"]
-
 BUFFER: Final = 1 << 16
 """Bytes of a body that wait where no room was given to it; beyond that the client waits."""
 

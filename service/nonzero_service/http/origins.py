@@ -21,8 +21,6 @@ from nonzero_service.http.routing import READING
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
 
-__all__ = ["Origins"]
-
 PORTS: Final = {"http": "80", "https": "443"}
 """The port that goes without saying."""
 

@@ -14,8 +14,6 @@ from nonzero_service.http.head import framing_of, too_large, unreadable
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
 
-__all__ = ["RequestParser", "RequestSink"]
-
 
 class RequestSink(Protocol):
     """What is told of the requests that are found."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["ANSWER", "BODY", "HEAD", "IDLE", "LEAVING"]
-
 IDLE: Final = 0
 """Nothing of a next request has arrived."""
 HEAD: Final = 1

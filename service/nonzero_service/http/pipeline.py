@@ -12,8 +12,6 @@ from nonzero_service.http.context import ServerContext
 from nonzero_service.http.cycle import RequestCycle
 from nonzero_service.problems import Problem
 
-__all__ = ["RequestPipeline"]
-
 
 class RequestPipeline:
     """Has requests let in and answered, in order.

@@ -11,8 +11,6 @@ from typing import Final
 
 import numpy as np
 
-__all__ = ["LONG", "LongBodyReceiver"]
-
 LONG: Final = 1 << 18
 """From so many missing bytes on a body is received so."""
 

@@ -14,8 +14,6 @@ from typing import Final
 from nonzero_service.http.cycle import RequestCycle
 from nonzero_service.problems import Problem
 
-__all__ = ["DelayedRejections"]
-
 PAUSE_SECONDS: Final = 0.2
 TICK_SECONDS: Final = 0.02
 SHARE: Final = 0.025

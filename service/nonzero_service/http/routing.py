@@ -9,8 +9,6 @@ from typing import Final, NamedTuple
 
 from nonzero_service.http.tokens import ADMIN, PREDICT, UPDATE
 
-__all__ = ["READING", "UNKNOWN_TARGET", "Need", "Route", "RouteTable", "Target"]
-
 
 class Need(Enum):
     """What a request needs.

@@ -11,8 +11,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["StartQueue"]
-
 IN_A_TURN: Final = 16
 """So many requests begin in a turn of the event loop: two milliseconds of one-example predictions."""
 

@@ -13,8 +13,6 @@ from nonzero_service.http.limits import LINGER_SECONDS
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
 
-__all__ = ["Monitored", "TimeoutMonitor"]
-
 LOOK_SECONDS: Final = 0.5
 
 CROWDED: Final = 0.75

@@ -20,8 +20,6 @@ import structlog
 
 from nonzero.errors import SettingsError
 
-__all__ = ["ADMIN", "IMPRESS", "PREDICT", "UPDATE", "Token", "Tokens"]
-
 PREDICT: Final = "predict"
 IMPRESS: Final = "impress"
 UPDATE: Final = "update"

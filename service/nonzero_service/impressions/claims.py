@@ -22,8 +22,6 @@ from nonzero_service.impressions.segments import FoundRecords
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.impressions.verdicts import Verdict, decide
 
-__all__ = ["Claim", "Claims"]
-
 _NO_NUMBERS: Final = np.empty(0, np.int64)
 _NO_STATES: Final = np.empty(0, np.uint8)
 

@@ -7,8 +7,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["EarlyLabels"]
-
 REMEMBERED: Final = 1 << 16
 """So many of them; then the oldest is forgotten."""
 

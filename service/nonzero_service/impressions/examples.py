@@ -13,8 +13,6 @@ from nonzero_service.impressions.segments import FoundRecords
 from nonzero_service.impressions.selecting import labelled
 from nonzero_service.impressions.unpacking import Records
 
-__all__ = ["labelled_batch", "negatives"]
-
 
 def labelled_batch(
     rules: Rules,

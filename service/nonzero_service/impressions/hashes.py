@@ -18,8 +18,6 @@ from nonzero.batches.ids import Ids
 from nonzero.formats.words import half_at
 from nonzero.native import inlined, kernel, types
 
-__all__ = ["hashes_of"]
-
 LONGEST: Final = 128
 
 SECRET: Final = tuple(

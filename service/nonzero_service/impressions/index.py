@@ -14,8 +14,6 @@ import numpy as np
 
 from nonzero.native import inlined, kernel, types
 
-__all__ = ["enter", "find", "leave"]
-
 BITS: Final = 21
 PLACE: Final = (1 << BITS) - 1
 """The bits of a place plus 1, which is at most as much."""

@@ -22,8 +22,6 @@ from nonzero import Batch
 from nonzero_service.journal.codec import decode_batch, encode_batch
 from nonzero_service.journal.errors import BodyError
 
-__all__ = ["VERSION", "References", "decode_joined", "encode_joined"]
-
 VERSION: Final = 1
 _HEADER: Final = struct.Struct("<I4x")
 

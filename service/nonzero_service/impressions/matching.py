@@ -15,8 +15,6 @@ from nonzero_service.impressions.segment import ImpressionState
 from nonzero_service.impressions.selecting import ordered
 from nonzero_service.impressions.verdicts import Verdict
 
-__all__ = ["MatchedUpdate", "merge_labels"]
-
 
 @dataclass(frozen=True, eq=False)
 class MatchedUpdate:

@@ -15,8 +15,6 @@ from nonzero.formats.words import copied
 from nonzero.native import kernel, types
 from nonzero_service.impressions.records import FIELDS, HALF, HEAD, LOW, VALUES, checksum
 
-__all__ = ["PredictedRows", "packed"]
-
 _NOTHING: Final = np.zeros(1, np.uint32)
 _NO_FIELDS: Final = np.zeros(1, np.uint16)
 

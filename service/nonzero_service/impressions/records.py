@@ -21,8 +21,6 @@ import numpy as np
 
 from nonzero.native import inlined
 
-__all__ = ["FIELDS", "HALF", "HEAD", "LOW", "VALUES", "checksum", "words_of"]
-
 HEAD: Final = 11
 """The words of a record before its indices."""
 

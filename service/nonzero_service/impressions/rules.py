@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from nonzero.batches.limits import MAX_WEIGHT
 
-__all__ = ["COLD", "Keeping", "Rules"]
-
 Keeping = Literal["durable", "buffered"]
 """How hard impressions are kept: against a power cut, or against ``kill -9``."""
 

@@ -17,8 +17,6 @@ from nonzero_service.impressions.packing import PredictedRows, packed
 from nonzero_service.impressions.unpacking import Records, unpacked, walk
 from nonzero_service.journal.files import FILE_MODE
 
-__all__ = ["CAPACITY", "ImpressionState", "Segment", "firsts_in", "pending_in"]
-
 CAPACITY: Final = 1 << 20
 """How many impressions a segment takes. An id is looked for in each segment: they should be few."""
 

@@ -17,8 +17,6 @@ from nonzero_service.impressions.selecting import ordered
 from nonzero_service.impressions.times import mend
 from nonzero_service.impressions.unpacking import Records
 
-__all__ = ["FoundRecords", "Segments"]
-
 
 class Segments(list[Segment]):
     """Segments in the order of their numbers. Used under the store's lock, but for :meth:`records`."""

@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 
 from nonzero import Batch
 
-__all__ = ["labelled", "ordered"]
-
 
 def ordered(batch: Batch, order: NDArray[np.int64]) -> Batch:
     """Return the rows of a batch that `order` names, in that order, without ids."""

@@ -23,8 +23,6 @@ from nonzero_service.impressions.segment import ImpressionState, Segment
 from nonzero_service.impressions.segments import Segments
 from nonzero_service.journal.files import make_directory, sync_directory
 
-__all__ = ["ImpressionStore"]
-
 DELAYS: Final = 10_000
 """Of so many labels the delays are remembered."""
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["mend"]
-
 
 def mend(times: NDArray[np.int64], latest: int, by: int = 0) -> None:
     """Make times, in the order in which they were given, that never go back, in place.

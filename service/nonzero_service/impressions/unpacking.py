@@ -12,8 +12,6 @@ from nonzero import Batch
 from nonzero.native import kernel, types
 from nonzero_service.impressions.records import FIELDS, HALF, HEAD, LOW, VALUES, checksum, words_of
 
-__all__ = ["Records", "unpacked", "walk"]
-
 
 class Records(NamedTuple):
     """Records as they are read back."""

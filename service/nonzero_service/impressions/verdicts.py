@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from nonzero_service.impressions.rules import Rules
 from nonzero_service.impressions.segment import ImpressionState
 
-__all__ = ["Decision", "Verdict", "decide"]
-
 Verdict = Literal["joined", "corrected", "unknown", "duplicate", "conflicting", "gone"]
 """What a label meets; the last four change nothing."""
 

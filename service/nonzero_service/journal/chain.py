@@ -22,17 +22,6 @@ import xxhash
 from nonzero_service.journal.errors import UnknownKindError
 from nonzero_service.journal.keys import KeyRecord, encode_records, keys_digest_of
 
-__all__ = [
-    "KINDS",
-    "MAX_BODY",
-    "Base",
-    "JournalEntry",
-    "JournalRow",
-    "Tip",
-    "chain_entries",
-    "check_kind",
-]
-
 KINDS: Final = {
     "batch": frozenset({1}),
     "settings": frozenset({1}),

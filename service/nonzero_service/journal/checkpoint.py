@@ -18,8 +18,6 @@ from nonzero_service.journal.errors import (
     StorageError,
 )
 
-__all__ = ["Checkpointer"]
-
 _EVERY: Final = 16 * 2**20
 _EVERY_LATE: Final = 2**20
 _LATE: Final = 0.75

@@ -13,8 +13,6 @@ import threading
 import time
 from typing import Final
 
-__all__ = ["LEAP_MS", "SLACK_MS", "Clock", "wall_ms"]
-
 SLACK_MS: Final = 60_000
 """So far behind the wall clock is waited for: what keeps it right sets it back by less."""
 

@@ -38,8 +38,6 @@ from nonzero.batches.limits import MAX_INDEX, MAX_VALUE, MAX_WEIGHT
 from nonzero.native import kernel, types
 from nonzero_service.journal.errors import BodyError
 
-__all__ = ["VERSION", "decode_batch", "encode_batch"]
-
 VERSION: Final = 1
 """The version of the bodies that :func:`encode_batch` makes."""
 

@@ -26,8 +26,6 @@ from nonzero_service.journal.errors import (
 from nonzero_service.journal.files import FILE_MODE, sync_directory
 from nonzero_service.journal.tables import SCHEMA, write_base
 
-__all__ = ["PAGE_SIZE", "connect", "create", "translated"]
-
 PAGE_SIZE: Final = 65536
 """Bytes. With 4 KB pages a commit of 1 MB costs two and a half times the CPU, and half the throughput."""
 

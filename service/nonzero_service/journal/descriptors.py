@@ -15,17 +15,6 @@ from typing import Final
 
 from nonzero_service.journal.errors import NoDescriptorsError
 
-__all__ = [
-    "NAMED",
-    "SHORTAGE",
-    "WAYS",
-    "are_none_left",
-    "explain_shortage",
-    "limit",
-    "raise_limit",
-    "shortage_message",
-]
-
 MOST: Final = 1 << 20
 """The limit is raised no further: a system that sets none means nothing by it."""
 

@@ -26,24 +26,6 @@ from __future__ import annotations
 
 from nonzero.errors import NonzeroError
 
-__all__ = [
-    "BodyError",
-    "DiskFullError",
-    "JournalBusyError",
-    "JournalClosedError",
-    "JournalDamagedError",
-    "JournalError",
-    "JournalFailedError",
-    "JournalTooShortError",
-    "LockedError",
-    "NoDescriptorsError",
-    "OutcomeUnknownError",
-    "PrunedError",
-    "StorageError",
-    "UnknownKindError",
-    "UnsupportedSQLiteError",
-]
-
 
 class StorageError(NonzeroError):
     """Anything that goes wrong between the learner and the disk."""

@@ -12,16 +12,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-__all__ = [
-    "FILE_MODE",
-    "check_usable",
-    "ensure_directory",
-    "keep_private",
-    "make_directory",
-    "sync_directory",
-    "write_durably",
-]
-
 FILE_MODE: Final = 0o600
 """Of every file."""
 

@@ -37,8 +37,6 @@ from nonzero_service.journal.opening import check_journal, make_journal
 from nonzero_service.journal.pruning import drop_keys, drop_rows, shrink
 from nonzero_service.journal.reader import JournalReader
 
-__all__ = ["Durability", "Journal"]
-
 Durability = Literal["full", "normal"]
 
 KEY_LIFETIME_MS: Final = 24 * 60 * 60 * 1000

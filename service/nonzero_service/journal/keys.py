@@ -19,8 +19,6 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-__all__ = ["KeyIndex", "KeyRecord", "decode_records", "encode_records", "keys_digest_of"]
-
 MAX_KEY: Final = 255
 """The longest idempotency key, in characters."""
 

@@ -10,8 +10,6 @@ from typing import Self
 from nonzero_service.journal.errors import LockedError, StorageError
 from nonzero_service.journal.files import FILE_MODE
 
-__all__ = ["DirectoryLock", "check_lock"]
-
 
 class DirectoryLock:
     """The exclusive right to a directory, held until :meth:`release` or until the process ends.

@@ -23,8 +23,6 @@ import xxhash
 from nonzero_service.journal.errors import JournalDamagedError
 from nonzero_service.journal.files import sync_directory, write_durably
 
-__all__ = ["Mark", "MarkFile", "read_mark"]
-
 _FORM: Final = struct.Struct("<8sq16s16s?7x")
 _MAGIC: Final = b"NZMARK01"
 _ATTEMPTS: Final = 4

@@ -13,8 +13,6 @@ from nonzero_service.journal.mark import read_mark
 from nonzero_service.journal.reader import JournalReader
 from nonzero_service.journal.verification import check_mark, check_reached
 
-__all__ = ["check_journal", "make_journal"]
-
 _log = logging.getLogger(__name__)
 
 

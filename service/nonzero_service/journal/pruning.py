@@ -12,8 +12,6 @@ import apsw
 from nonzero_service.journal.chain import Base
 from nonzero_service.journal.tables import read_base, write_base
 
-__all__ = ["drop_keys", "drop_rows", "shrink"]
-
 _BYTES: Final = 4 * 2**20
 _ROWS: Final = 1024
 _PAGES: Final = 64

@@ -20,8 +20,6 @@ from nonzero_service.journal.errors import (
 from nonzero_service.journal.keys import KeyRecord, decode_records, keys_digest_of
 from nonzero_service.journal.tables import read_base, read_digest, read_last, read_rows, read_tip
 
-__all__ = ["JournalReader"]
-
 _CHUNK: Final = 8 * 2**20
 """Bytes read in one read transaction: a longer one would keep the WAL from being reset."""
 

@@ -19,8 +19,6 @@ from nonzero.errors import NonzeroError
 from nonzero_service.journal.errors import DiskFullError
 from nonzero_service.journal.files import FILE_MODE, make_directory, sync_directory
 
-__all__ = ["SnapshotFile", "SnapshotFolder", "snapshots_in"]
-
 T = TypeVar("T")
 
 _NAME: Final = re.compile(r"(\d{20})\.safetensors")

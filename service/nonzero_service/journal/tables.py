@@ -10,16 +10,6 @@ import apsw
 from nonzero_service.journal.chain import Base, JournalRow, Tip
 from nonzero_service.journal.errors import JournalDamagedError, JournalTooShortError, PrunedError
 
-__all__ = [
-    "SCHEMA",
-    "read_base",
-    "read_digest",
-    "read_last",
-    "read_rows",
-    "read_tip",
-    "write_base",
-]
-
 SCHEMA: Final = """
 CREATE TABLE rows (
     position INTEGER PRIMARY KEY,

@@ -9,8 +9,6 @@ from nonzero_service.journal.errors import JournalDamagedError, JournalTooShortE
 from nonzero_service.journal.mark import Mark, read_mark
 from nonzero_service.journal.reader import JournalReader
 
-__all__ = ["Verified", "check_mark", "check_reached", "verify_journal"]
-
 
 @dataclass(frozen=True, slots=True)
 class Verified:

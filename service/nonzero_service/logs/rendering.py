@@ -19,8 +19,6 @@ from structlog.typing import EventDict, ExcInfo
 
 from nonzero.errors import InputError, NonzeroError, SettingsError
 
-__all__ = ["described", "frames_of", "rendered_json", "told_exception"]
-
 OF_CODE: Final = (
     OSError,
     AttributeError,

@@ -14,8 +14,6 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Final
 
-__all__ = ["Sink"]
-
 MOST_BYTES: Final = 4 << 20
 """What may wait to be written, in bytes."""
 

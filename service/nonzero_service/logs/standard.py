@@ -20,8 +20,6 @@ from structlog.typing import EventDict
 from nonzero_service.logs.rendering import described
 from nonzero_service.logs.sink import Sink
 
-__all__ = ["install"]
-
 Line = Callable[[str, EventDict], bytes]
 
 QUOTED: Final = re.compile(r"[(<\n]|functools")

@@ -20,8 +20,6 @@ from prometheus_client.registry import Collector
 from nonzero_service import logs
 from nonzero_service.metrics.families import family
 
-__all__ = ["Counts"]
-
 SECONDS: Final = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
 BOUNDS: Final = (*map(str, map(float, SECONDS)), "+Inf")
 

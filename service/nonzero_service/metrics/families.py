@@ -7,8 +7,6 @@ from typing import TypeVar
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-__all__ = ["Samples", "family"]
-
 F = TypeVar("F", CounterMetricFamily, GaugeMetricFamily)
 
 Samples = Iterable[tuple[tuple[str, ...], float | None]]

@@ -16,8 +16,6 @@ from prometheus_client import ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-__all__ = ["Process"]
-
 STATM: Final = Path("/proc/self/statm")
 FILES: Final = Path("/proc/self/fd")
 

@@ -30,8 +30,6 @@ from nonzero_service.settings import Settings
 from nonzero_service.writer.learner import ModelLearner
 from nonzero_service.writer.work import Applied, StreamState, until_ended
 
-__all__ = ["Attribution", "LabelResult", "rules_of"]
-
 T = TypeVar("T")
 
 AT_ONCE: Final = 1024

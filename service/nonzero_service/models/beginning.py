@@ -15,8 +15,6 @@ from nonzero_service.models.recovery import write_snapshot
 from nonzero_service.schema_text import read_schema
 from nonzero_service.writer.entries import settings_entry
 
-__all__ = ["begin_model", "begin_model_from", "check_import"]
-
 
 def begin_model(config: ModelConfig, directory: Path) -> None:
     """Write what a new model of some settings starts from."""

@@ -20,8 +20,6 @@ from nonzero_service.models.attribution import Attribution
 from nonzero_service.writer.entries import clock_entry
 from nonzero_service.writer.learner import ModelLearner
 
-__all__ = ["ClockChange", "ClockWatch"]
-
 LOOK_SECONDS: Final = 1.0
 
 SAY_SECONDS: Final = 3600.0

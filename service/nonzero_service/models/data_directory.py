@@ -16,8 +16,6 @@ from nonzero_service.journal.lock import check_lock
 from nonzero_service.models.folder import UNFINISHED
 from nonzero_service.models.model_config import ModelConfig, config_of
 
-__all__ = ["NAME", "DataDirectory", "begin", "check_model", "look", "look_for", "models_in"]
-
 FORMAT: Final = "1\n"
 
 WRITTEN: Final = ("lock", "mark", "journal.sqlite", "journal.sqlite-wal")

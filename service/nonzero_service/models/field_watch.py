@@ -16,8 +16,6 @@ from nonzero.diagnostics.unseen import ENOUGH, Unseen, fields_of, nearest
 from nonzero.fields.conflicts import OTHER
 from nonzero_service.incidental import incidentally
 
-__all__ = ["FieldWatch", "MissingField"]
-
 
 class MissingField(NamedTuple):
     """A field that is named by settings, and has not come."""

@@ -20,8 +20,6 @@ import structlog
 from nonzero_service.errors import ModelExistsError
 from nonzero_service.journal.files import sync_directory
 
-__all__ = ["UNFINISHED", "ModelFolder"]
-
 UNFINISHED: Final = "."
 """How the names of directories that are no models, or no longer, begin."""
 

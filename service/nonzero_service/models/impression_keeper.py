@@ -14,8 +14,6 @@ from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.clock import Clock
 
-__all__ = ["ImpressionKeeper"]
-
 
 class ImpressionKeeper:
     """Keeps the impressions of one model.

@@ -14,8 +14,6 @@ from nonzero_service.journal.snapshots import snapshots_in
 from nonzero_service.models.recovery import newest_readable
 from nonzero_service.writer.entries import Pause, pause_since, start_of
 
-__all__ = ["Inspected", "inspect_model"]
-
 
 @dataclass(frozen=True)
 class Inspected:

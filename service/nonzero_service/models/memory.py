@@ -7,8 +7,6 @@ from typing import Final
 
 from nonzero_service.errors import TooLargeError
 
-__all__ = ["available", "check_room"]
-
 LIMITS: Final = (
     (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
     (

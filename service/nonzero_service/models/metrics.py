@@ -20,8 +20,6 @@ from nonzero_service.metrics.process import Process
 from nonzero_service.models.registry import Models
 from nonzero_service.models.served import ServedModel
 
-__all__ = ["RecentFigures", "ServiceMetrics", "WorkerStates"]
-
 LOOK_SECONDS: Final = 0.03
 """For so long recent figures are worked out before metrics are told."""
 

@@ -18,8 +18,6 @@ from nonzero_service.schema_text import read_schema, that_differs
 from nonzero_service.settings import Settings
 from nonzero_service.settings.learning_rules import AUTO, optimizer_of
 
-__all__ = ["ModelConfig", "NewModelSettings", "config_of", "file_digest"]
-
 FILE: Final = "model.json"
 
 

@@ -22,8 +22,6 @@ from nonzero_service.incidental import incidentally
 from nonzero_service.media_types import JSON, NDJSON
 from nonzero_service.models.slicing import Slices
 
-__all__ = ["LOOK", "FieldNames", "Looker"]
-
 FIELDS: Final = "fields"
 LIMIT: Final = 4096
 FIRST: Final = 64

@@ -33,8 +33,6 @@ from nonzero_service.writer.entries import recalibration_entry, start_of
 from nonzero_service.writer.learner import ModelLearner
 from nonzero_service.writer.pause import PauseState
 
-__all__ = ["open_model"]
-
 
 async def open_model(
     name: str,

@@ -14,8 +14,6 @@ from nonzero_service.journal.reader import JournalReader
 from nonzero_service.models.recovery import Replayed, replay
 from nonzero_service.writer.entries import start_of
 
-__all__ = ["rebuild"]
-
 
 def rebuild(directory: Path, bits: int, replayed: Replayed) -> LogisticRegression:
     """Fold a whole kept journal into a table of ``2**bits`` slots; nothing on disk is changed.

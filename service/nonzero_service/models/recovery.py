@@ -23,19 +23,6 @@ from nonzero_service.journal.snapshots import SnapshotFile, SnapshotFolder
 from nonzero_service.writer import fold
 from nonzero_service.writer.entries import Pause, held_examples, pause_since, resumption_of, start_of
 
-__all__ = [
-    "Replayed",
-    "StoredModel",
-    "Tail",
-    "check_snapshot",
-    "found",
-    "needed_from",
-    "newest_readable",
-    "recover",
-    "replay",
-    "write_snapshot",
-]
-
 Replayed = Callable[[int, int], object]
 """Told how far a replay is: the last position applied, and the position where it ends."""
 

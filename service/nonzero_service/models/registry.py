@@ -35,8 +35,6 @@ from nonzero_service.models.opening import open_model
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
 
-__all__ = ["DEFAULT", "Models"]
-
 DEFAULT: Final = "default"
 """The model that exists from the first start."""
 

@@ -11,8 +11,6 @@ import structlog
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-__all__ = ["ReplayProgress"]
-
 PATIENCE: Final = 0.5
 """Seconds after which a bar is shown: most replays are done by then."""
 

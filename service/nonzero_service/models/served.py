@@ -21,8 +21,6 @@ from nonzero_service.models.snapshot_scheduler import SnapshotScheduler
 from nonzero_service.models.window_watch import WindowWatch
 from nonzero_service.writer.learner import ModelLearner
 
-__all__ = ["ServedModel"]
-
 
 @dataclass(frozen=True)
 class ServedModel:

@@ -21,8 +21,6 @@ from nonzero import Batch
 from nonzero.fields.hashing import field_of, index_of
 from nonzero.native import kernel, types
 
-__all__ = ["VALUES", "Slices", "ValueCounts"]
-
 VALUES: Final = 32
 """So many values of a field have a slice of their own."""
 

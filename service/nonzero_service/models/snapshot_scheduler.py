@@ -22,8 +22,6 @@ from nonzero_service.models.recovery import StoredModel, needed_from, write_snap
 from nonzero_service.settings import Settings
 from nonzero_service.writer.learner import ModelLearner
 
-__all__ = ["SnapshotScheduler", "Taken"]
-
 LOOK_SECONDS: Final = 1.0
 
 RETRY_SECONDS: Final = 60.0

@@ -31,8 +31,6 @@ from nonzero_service.models.data_directory import check_model
 from nonzero_service.models.recovery import check_snapshot, found, newest_readable, replay
 from nonzero_service.writer import fold
 
-__all__ = ["Checked", "verify"]
-
 ATTEMPTS: Final = 5
 
 Told = Callable[[str, int, int], object]

@@ -15,8 +15,6 @@ from nonzero.errors import NonzeroError
 from nonzero_service.incidental import incidentally
 from nonzero_service.models.attribution import AT_ONCE, Attribution
 
-__all__ = ["WindowWatch"]
-
 LOOK_SECONDS: Final = 0.5
 """How often windows are looked at."""
 

@@ -30,8 +30,6 @@ from nonzero_service.problems import Problem
 from nonzero_service.workers import request_messages as messages
 from nonzero_service.workers.message_stream import MessageStream
 
-__all__ = ["Forwarder"]
-
 Stream: TypeAlias = MessageStream[messages.ToForwarder]
 
 MAX_IDLE: Final = 64

@@ -14,8 +14,6 @@ from nonzero_service.journal.codec import encode_batch
 from nonzero_service.models.names import LOOK
 from nonzero_service.workers.request_messages import KeepImpressions
 
-__all__ = ["Keep", "MappedModel", "MappedModels"]
-
 Keep = Callable[[KeepImpressions], Awaitable[None]]
 """Sends impressions to the writer, and returns when they are kept."""
 

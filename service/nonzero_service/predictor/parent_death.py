@@ -18,8 +18,6 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["end_with_writer", "wake_with_end_of"]
-
 PR_SET_PDEATHSIG: Final = 1
 """Of ``linux/prctl.h``: the signal that this process gets when its parent ends."""
 

@@ -31,8 +31,6 @@ from nonzero_service.workers import messages
 from nonzero_service.workers.channel import Channel, receive
 from nonzero_service.workers.request_messages import KeepImpressions
 
-__all__ = ["main"]
-
 STANDARD_INPUT: Final = 0
 
 TICK_SECONDS: Final = 1.0

@@ -11,8 +11,6 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["service_links"]
-
 PORT: Final = re.compile(r"(?:tcp|udp|sctp)://\S+:\d+")
 """The value of a service's ``_PORT``: no number, as a setting would have."""
 

@@ -13,16 +13,6 @@ from nonzero.model.lanes import lanes_from_text, lanes_to_text
 from nonzero.model.table import LANE_COUNTS
 from nonzero_service.schema_text import read_schema
 
-__all__ = [
-    "AUTO",
-    "InteractionNames",
-    "Optimizer",
-    "Said",
-    "optimizer_of",
-    "read_interactions",
-    "read_optimizer",
-]
-
 AUTO: Final = "auto"
 
 

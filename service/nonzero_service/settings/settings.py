@@ -40,8 +40,6 @@ from nonzero_service.settings.types import (
     split,
 )
 
-__all__ = ["PREFIX", "Settings"]
-
 PREFIX: Final = "NONZERO_"
 
 NOT_SETTINGS: Final = frozenset({"NONZERO_DATA", "NONZERO_KERNELS"})

@@ -10,20 +10,6 @@ from pydantic import AfterValidator, BeforeValidator, ByteSize, Field
 
 from nonzero.model.table import MAX_BITS
 
-__all__ = [
-    "MAX_SLICED_FIELDS",
-    "Bits",
-    "FieldNames",
-    "HostNames",
-    "LearningRate",
-    "Recalibrating",
-    "Retention",
-    "Size",
-    "Switch",
-    "is_loopback",
-    "split",
-]
-
 MAX_SLICED_FIELDS: Final = 8
 """So many fields may have slices."""
 

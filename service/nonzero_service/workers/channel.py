@@ -18,8 +18,6 @@ import structlog
 
 from nonzero_service.errors import ChannelError
 
-__all__ = ["LARGEST", "Channel", "Received", "receive", "send"]
-
 T = TypeVar("T")
 
 LARGEST: Final = 1 << 16

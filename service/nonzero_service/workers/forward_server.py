@@ -26,8 +26,6 @@ from nonzero_service.problems import problem_of
 from nonzero_service.workers import request_messages as messages
 from nonzero_service.workers.message_stream import MessageStream
 
-__all__ = ["ForwardServer"]
-
 Stream: TypeAlias = MessageStream[messages.FromForwarder]
 
 FACTS: Final = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "root_path": ""}

@@ -14,8 +14,6 @@ import msgspec
 
 from nonzero_service.errors import ChannelError
 
-__all__ = ["MessageStream"]
-
 T = TypeVar("T")
 
 LENGTH_BYTES: Final = 4

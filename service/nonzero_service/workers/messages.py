@@ -6,19 +6,6 @@ from typing import Any
 
 import msgspec
 
-__all__ = [
-    "Connect",
-    "FromWorker",
-    "FromWriter",
-    "MapModel",
-    "Ping",
-    "Pong",
-    "Ready",
-    "StartWorker",
-    "Stop",
-    "UnmapModels",
-]
-
 
 class StartWorker(msgspec.Struct, tag=True):
     """To a worker, first of all; with the sockets to listen on."""

@@ -21,8 +21,6 @@ from nonzero_service.settings import Settings
 from nonzero_service.workers.messages import Connect, FromWorker, MapModel, Pong, Ready, Stop, UnmapModels
 from nonzero_service.workers.worker_process import WorkerProcess
 
-__all__ = ["WorkerPool"]
-
 COUNT_SECONDS: Final = 1.0
 """How long the metrics wait for what workers have counted."""
 

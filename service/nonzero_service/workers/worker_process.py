@@ -19,8 +19,6 @@ from nonzero_service.listening import beside
 from nonzero_service.workers.channel import Channel
 from nonzero_service.workers.messages import FromWorker, Ping, Pong, Ready, StartWorker
 
-__all__ = ["WorkerProcess"]
-
 TICK_SECONDS: Final = 1.0
 """How often it is asked."""
 

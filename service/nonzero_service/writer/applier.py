@@ -31,8 +31,6 @@ from nonzero_service.writer.work import (
     Work,
 )
 
-__all__ = ["Applier"]
-
 
 class Applier:
     """Applies what is durable, in order.

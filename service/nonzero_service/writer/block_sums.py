@@ -42,8 +42,6 @@ from nonzero_service.writer.jumps import (
     judged,
 )
 
-__all__ = ["advance", "count_unseen"]
-
 
 @inlined
 def add_sample(block, p, label, features, new):

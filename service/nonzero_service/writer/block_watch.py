@@ -32,8 +32,6 @@ from nonzero_service.writer.jumps import (
     new_statistics,
 )
 
-__all__ = ["BlockWatch"]
-
 STRIDE: Final = 64
 """One example of so many is predicted while all is calm."""
 

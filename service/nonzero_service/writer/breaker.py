@@ -51,8 +51,6 @@ from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.writer.block_watch import BlockWatch
 from nonzero_service.writer.cohort_watch import CohortWatch
 
-__all__ = ["Bounds", "Breaker"]
-
 FEW_IMPRESSIONS: Final = 0.01
 """Of what the model has learned last, so many may have been impressions without being in the way."""
 

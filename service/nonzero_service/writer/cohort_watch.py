@@ -21,8 +21,6 @@ from nonzero_service.impressions.segment import ImpressionState
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.writer.jumps import BLOCK, CLICK_ERRORS, MEMORY, WARM, WINDOW, rate_jumped
 
-__all__ = ["CohortWatch"]
-
 COHORT: Final = WINDOW * BLOCK
 """So many impressions, one predicted after the other, are a cohort."""
 

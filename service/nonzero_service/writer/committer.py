@@ -22,8 +22,6 @@ from nonzero_service.writer.results import Results
 from nonzero_service.writer.work import Applied, Change, CommittedGroup, Learn, Outcome, Resume, Work
 from nonzero_service.writer.work_queue import WorkQueue
 
-__all__ = ["Committer"]
-
 
 class Committer:
     """Makes work durable and hands it on, in the order in which the queue gives it.

@@ -30,27 +30,6 @@ from nonzero_service.journal.codec import VERSION, encode_batch
 from nonzero_service.journal.errors import BodyError
 from nonzero_service.journal.keys import KeyRecord
 
-__all__ = [
-    "Pause",
-    "Resumption",
-    "RowReader",
-    "Start",
-    "batch_entry",
-    "clock_entry",
-    "held_entry",
-    "held_examples",
-    "joined_entry",
-    "pause_since",
-    "recalibration_entry",
-    "remedy_entry",
-    "remedy_of",
-    "resume_entry",
-    "resumption_of",
-    "settings_entry",
-    "start_of",
-    "trip_entry",
-]
-
 S = TypeVar("S")
 
 RowReader = Callable[[int], Iterator[JournalRow]]

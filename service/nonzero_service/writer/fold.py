@@ -16,8 +16,6 @@ from nonzero_service.journal.codec import decode_batch
 from nonzero_service.journal.errors import BodyError, PrunedError
 from nonzero_service.writer.entries import RowReader, held_examples, remedy_of, resumption_of, start_of
 
-__all__ = ["apply"]
-
 
 def apply(model: LogisticRegression, row: JournalRow, rows: RowReader | None = None) -> None:
     """Apply one row to the model that the rows before it gave.

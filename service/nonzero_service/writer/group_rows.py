@@ -19,8 +19,6 @@ from nonzero_service.writer.entries import batch_entry, held_entry, joined_entry
 from nonzero_service.writer.pause import PauseState
 from nonzero_service.writer.work import Learn
 
-__all__ = ["GroupRows"]
-
 LARGE: Final = 1 << 16
 """From so many bytes on a batch is a row of its own."""
 

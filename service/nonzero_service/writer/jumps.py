@@ -15,14 +15,6 @@ from numpy.typing import NDArray
 
 from nonzero.native import inlined
 
-__all__ = [
-    "ADDED", "BLOCK", "BLOCKS", "BY_WEIGHT", "CALM", "CLICKS", "CLICK_ERRORS", "CLICK_RATE",
-    "CLICK_WEIGHT", "DENSE", "FILLED", "KNOWN", "LOG_WEIGHTS", "LOSS", "LOSSES", "LOSSES2", "MEANT", "MEMORY",
-    "PROMISED", "PROMISED2", "SAMPLES", "SEEN", "SUMS", "SUSPICIOUS", "UNSEEN", "UNSEEN_SHARE", "UNSETTLED",
-    "WARM", "WEIGHT_OF_0", "WEIGHT_OF_1", "WINDOW", "WITH_FEATURES", "BlockStatistics", "judged",
-    "new_statistics", "rate_jumped",
-]  # fmt: skip
-
 BLOCK: Final = 250
 WINDOW: Final = 4
 """Blocks that are compared with those before them."""

@@ -45,8 +45,6 @@ from nonzero_service.writer.work import (
 )
 from nonzero_service.writer.work_queue import GROUP_BYTES
 
-__all__ = ["MAX_BATCH", "ModelLearner"]
-
 T = TypeVar("T")
 
 LEAD: Final = 1

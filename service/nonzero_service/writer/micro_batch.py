@@ -23,8 +23,6 @@ from nonzero.formats.json_bodies import read_bodies
 from nonzero_service.writer.teachable import teachable
 from nonzero_service.writer.work import Applied, Learn, StreamState, Work
 
-__all__ = ["MOST", "Meets", "MicroBatch", "Waiter"]
-
 MOST: Final = 1 << 18
 """So many bytes of bodies gather at most."""
 

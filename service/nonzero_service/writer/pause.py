@@ -11,8 +11,6 @@ from nonzero_service.impressions.joined import References
 from nonzero_service.writer.breaker import Breaker
 from nonzero_service.writer.entries import Pause
 
-__all__ = ["PauseState"]
-
 
 class PauseState:
     """Whether examples are learned from now or held. Written on the committer's thread only.

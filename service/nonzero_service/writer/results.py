@@ -9,8 +9,6 @@ from typing import TypeGuard
 from nonzero_service.journal.errors import JournalBusyError, JournalError, OutcomeUnknownError
 from nonzero_service.writer.work import Outcome, Work
 
-__all__ = ["Results"]
-
 
 class Results:
     """Takes results from any thread; made on the event loop.

@@ -10,8 +10,6 @@ from nonzero.batches.ids import Ids
 from nonzero.formats import Parsed
 from nonzero.sources.examples import usable
 
-__all__ = ["heavy", "named", "teachable"]
-
 
 def teachable(parsed: Parsed, bits: int, max_weight: float, *, labelled: bool) -> Parsed:
     """Make errors of the rows that a model cannot use, or that weigh more than may be learned from.

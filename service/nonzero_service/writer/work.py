@@ -12,21 +12,6 @@ from nonzero_service.impressions.joined import References
 from nonzero_service.journal.chain import JournalEntry
 from nonzero_service.journal.keys import KeyRecord
 
-__all__ = [
-    "Applied",
-    "Change",
-    "CommittedGroup",
-    "Copied",
-    "Copy",
-    "Learn",
-    "Outcome",
-    "Resume",
-    "ResumeResult",
-    "StreamState",
-    "Work",
-    "until_ended",
-]
-
 T = TypeVar("T")
 
 

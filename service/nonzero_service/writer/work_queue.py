@@ -11,8 +11,6 @@ from nonzero_service.writer.micro_batch import MicroBatch
 from nonzero_service.writer.results import Results
 from nonzero_service.writer.work import CommittedGroup, Learn, Work
 
-__all__ = ["GROUP_BYTES", "WorkQueue"]
-
 GROUP_BYTES: Final = 1 << 20
 """A group is all that is queued, up to this: whoever is in it waits for the whole of it."""
 

@@ -12,17 +12,6 @@ from numpy.typing import NDArray
 from nonzero.kernels.rules.optimizers import AdaGrad, Rule
 from nonzero.native import inlined, types
 
-__all__ = [
-    "EVIDENCE",
-    "Evidence",
-    "comparable",
-    "forget",
-    "group_masks",
-    "new_evidence",
-    "read_clock",
-    "without_clock",
-]
-
 BLOCKS: Final = 128
 PIECE: Final = 64
 """Examples in a piece: what is added to the blocks at once."""

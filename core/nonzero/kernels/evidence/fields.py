@@ -18,8 +18,6 @@ from nonzero.kernels.rows import slot, value
 from nonzero.kernels.rules.interface import residual
 from nonzero.native import inlined
 
-__all__ = ["SAMPLE_SHIFT", "drawn", "observe_fields"]
-
 SAMPLE_SHIFT: Final = 26  # of a 32-bit hash, its top 6 bits: one example in 64
 MEASURED_SHIFT: Final = 24  # its top 8 bits: the rates are measured on one example in 256
 MEMORY = 1 - 1 / 2048  # what is left of a field's sums at each sample

@@ -21,8 +21,6 @@ from nonzero.kernels.progress import LARGEST_WEIGHT, POSITIVE, PREDICTED
 from nonzero.kernels.progress import LOSS as LOSS_SUM
 from nonzero.native import inlined, outlined
 
-__all__ = ["record_piece"]
-
 ZERO = np.float32(0.0)
 
 

@@ -28,8 +28,6 @@ from nonzero.kernels.progress import LEARNED
 from nonzero.kernels.rows import intercept_row
 from nonzero.native import inlined, outlined
 
-__all__ = ["watch"]
-
 CATCH_UP: Final = 50.0
 SHORTEST_YOUTH: Final = 2**16
 LONGEST_YOUTH: Final = 2**18

@@ -15,8 +15,6 @@ from nonzero.kernels.rules.bounds import MAX_ACCUMULATOR, bounded
 from nonzero.kernels.rules.interface import UpdateRule, hyperparameter, residual
 from nonzero.native import inlined
 
-__all__ = ["ADAGRAD", "AdaGradParams", "learn_lanes"]
-
 ONE = np.float32(1.0)
 ZERO = np.float32(0.0)
 MAX_PULL = np.float32(1e30)

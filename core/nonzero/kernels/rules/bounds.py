@@ -8,8 +8,6 @@ import numpy as np
 from nonzero.arithmetic.intrinsics import like, maximum, minimum
 from nonzero.native import inlined
 
-__all__ = ["MAX_ACCUMULATOR", "MAX_MARGIN", "MAX_SUM", "MAX_WEIGHT", "bounded", "clamped"]
-
 MAX_ACCUMULATOR = np.float32(1e30)
 MAX_MARGIN = np.float32(50.0)
 MAX_SUM = np.float32(1e30)

@@ -14,8 +14,6 @@ import numpy as np
 from nonzero.arithmetic.intrinsics import load
 from nonzero.native import inlined
 
-__all__ = ["Example", "UpdateRule", "hyperparameter", "residual"]
-
 ONE = np.float32(1.0)
 ZERO = np.float32(0.0)
 

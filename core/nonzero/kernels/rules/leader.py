@@ -25,8 +25,6 @@ from nonzero.kernels.rules.bounds import MAX_ACCUMULATOR, MAX_SUM, bounded, clam
 from nonzero.kernels.rules.interface import UpdateRule, hyperparameter, residual
 from nonzero.native import inlined
 
-__all__ = ["LEADER", "LeaderParams"]
-
 ONE = np.float32(1.0)
 ZERO = np.float32(0.0)
 

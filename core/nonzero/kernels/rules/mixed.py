@@ -12,8 +12,6 @@ from nonzero.kernels.rules.interface import UpdateRule, hyperparameter, residual
 from nonzero.kernels.rules.leader import LEADER
 from nonzero.native import inlined
 
-__all__ = ["MIXED", "MixedParams"]
-
 
 class MixedParams(NamedTuple):
     """The params of each rule, and 1 for each lane that follows AdaGrad."""

@@ -21,8 +21,6 @@ from numpy.typing import NDArray
 from nonzero.errors import SettingsError
 from nonzero.kernels.rules.bounds import MAX_SUM, MAX_WEIGHT
 
-__all__ = ["FTRL", "RULES", "AdaGrad", "DualAveraging", "Rule", "hyperparameters_of"]
-
 Floats: TypeAlias = NDArray[np.float32]
 Ranges: TypeAlias = Mapping[str, tuple[float, float]]
 """Of each hyperparameter: the least and the largest."""

@@ -14,8 +14,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["learn_example"]
-
 
 def learn_example(
     table: NDArray[np.float32],

@@ -23,8 +23,6 @@ from nonzero.native.build.sources import Sources, digest
 from nonzero.native.declaring import kernels_to_build
 from nonzero.native.types import Signature
 
-__all__ = ["main"]
-
 ROOT: Final = Path(__file__).parents[4]
 """The checkout, or what was unpacked of an sdist."""
 

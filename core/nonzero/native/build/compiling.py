@@ -27,8 +27,6 @@ from nonzero.native.build import entries, instructions
 from nonzero.native.declaring import Helper, How
 from nonzero.native.loading import entry_of
 
-__all__ = ["compiled"]
-
 OPTIONS: Final[dict[str, Any]] = {"nopython": True, "nogil": True, "error_model": "numpy", "_nrt": False}
 """Kernels do not allocate, and so need no run time that counts references: it would count every array that is
 handed to an inlined function, atomically. Without it a reader of short cells runs six times as fast."""

@@ -33,8 +33,6 @@ from nonzero.native.layout import (
 )
 from nonzero.native.loading import GIVEN
 
-__all__ = ["add_entry"]
-
 BYTE = ir.IntType(8)
 INT = ir.IntType(32)
 WORD = ir.IntType(64)

@@ -10,8 +10,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-__all__ = ["glibc_needed", "link", "linker"]
-
 OPTIONS: Final = ("-shared", "--strip-all", "--build-id=none", "-z", "noexecstack", "-z", "relro")
 
 SYSTEM: Final = re.compile(r"/\S*/lib[cm](?:\.so\.6|-[\d.]+\.so)$")

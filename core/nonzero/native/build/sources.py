@@ -14,8 +14,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, NamedTuple
 
-__all__ = ["Definition", "Sources", "digest"]
-
 DECORATORS: Final = frozenset(["nonzero.native", "nonzero.native.declaring", "nonzero.native.types"])
 """What kernels take from there makes no machine code, but for signatures, which are looked at themselves."""
 

@@ -9,8 +9,6 @@ from pydantic import ConfigDict, Field
 from nonzero.batches.limits import MAX_ID, MAX_INDEX, MAX_TIME, MAX_VALUE, MAX_WEIGHT
 from nonzero_service.api.schemas.wire import Wire
 
-__all__ = ["ExampleWire", "Examples", "Label", "Labels"]
-
 FeatureValue = Annotated[float, Field(ge=-MAX_VALUE, le=MAX_VALUE)] | bool | str | list[str] | None
 Click = Literal[0, 1, -1] | bool
 

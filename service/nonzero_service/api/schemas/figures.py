@@ -8,8 +8,6 @@ from pydantic import Field
 
 from nonzero_service.api.schemas.wire import Verdict, Wire
 
-__all__ = ["Diagnosis", "MetricsWire", "RateChange", "RecalibrationWire", "Remedied", "SliceWire", "Window"]
-
 
 class Window(Wire):
     """Progressive validation: each example is predicted before it is learned from. Null: not defined yet."""

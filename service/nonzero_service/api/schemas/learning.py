@@ -11,8 +11,6 @@ from nonzero_service.api.schemas.wire import Wire
 from nonzero_service.impressions.verdicts import Verdict
 from nonzero_service.problems import MAX_ERRORS
 
-__all__ = ["ClockSetWire", "LabelledWire", "ProgressLine", "ResumedWire", "Updated"]
-
 
 class Updated(Wire):
     """What became of an update."""

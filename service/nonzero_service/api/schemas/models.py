@@ -16,8 +16,6 @@ from nonzero_service.api.schemas.wire import Wire
 from nonzero_service.settings import Bits, LearningRate
 from nonzero_service.settings.learning_rules import read_interactions
 
-__all__ = ["ModelList", "ModelState", "NewModel", "SnapshotWire"]
-
 
 def _hyperparameter(rule: type[Rule], name: str) -> Any:
     low, high = rule.ranges[name]

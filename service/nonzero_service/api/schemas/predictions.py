@@ -9,8 +9,6 @@ from pydantic import BaseModel, Field
 from nonzero_service.api.schemas.problems import LineFault, ProblemWire
 from nonzero_service.api.schemas.wire import Verdict, Wire
 
-__all__ = ["AnswerLine", "ExplanationWire", "Prediction", "Predictions"]
-
 
 class Prediction(BaseModel):
     """A click's probability."""

@@ -8,8 +8,6 @@ from pydantic import BaseModel, Field
 
 from nonzero_service.api.schemas.wire import Wire
 
-__all__ = ["LabelFault", "LineFault", "ProblemWire"]
-
 
 class LineFault(Wire):
     """A line (of a JSON body: an example) that cannot be used."""

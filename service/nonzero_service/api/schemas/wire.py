@@ -6,8 +6,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Health", "Verdict", "Wire"]
-
 Verdict = Literal["learning", "converged", "starved", "idle", "unknown"]
 
 
