@@ -22,15 +22,15 @@ SOURCES := $(shell find core service -name '*.py')
 run: .venv/run .venv/kernels
 	@$(BIN)/nonzero demo $(if $(DATA),"$$DATA") $(if $(filter-out 0,$(ONCE)),--once) $(ARGS)
 
-test: .venv/test .venv/kernels-for-tests
+test: .venv/kernels-for-tests .venv/test
 	@$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)
 
 kernels: .venv/kernels-for-tests
 
-bench: .venv/bench .venv/kernels-for-tests
+bench: .venv/kernels-for-tests .venv/bench
 	@$(BIN)/python -m bench $(if $(filter-out 0,$(QUICK)),--quick) $(ARGS)
 
-soak: .venv/soak .venv/kernels-for-tests
+soak: .venv/kernels-for-tests .venv/soak
 	@$(BIN)/python -m pytest -m soak -rA --report $(or $(REPORT),docs/reports/soak.md) \
 	  $(if $(SOAK_SECONDS),--soak-seconds $(SOAK_SECONDS)) $(if $(FUZZ_SECONDS),--fuzz-seconds $(FUZZ_SECONDS)) $(ARGS)
 
@@ -53,9 +53,9 @@ check: .venv/test
 	@$(BUILD)
 	@touch $@
 
-.venv/kernels-for-tests: .venv/kernels tests/kernels.py bench/roofline.py
+.venv/kernels-for-tests: .venv/builder $(SOURCES) tests/kernels.py bench/roofline.py
 	@$(BUILD) --all --checked tests:kernels .:bench.roofline
-	@touch $@
+	@touch .venv/kernels $@
 
 # What running needs, and what working on it needs too. The project itself is installed as a path, so that an edit needs no
 # second installation; only new metadata does.
