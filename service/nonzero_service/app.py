@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import cached_property
 
 import structlog
 from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
-from starlette.types import Receive, Scope, Send
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nonzero import __version__
 from nonzero.errors import NonzeroError
@@ -90,7 +91,6 @@ def create_app(
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    add_routes(app.router)
     app.dispatcher = Dispatcher(
         TABLE,
         {
@@ -115,14 +115,26 @@ class Application(FastAPI):
 
     dispatcher: Dispatcher
 
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._routes = AsyncExitStackMiddleware(self.router)
+    @cached_property
+    def _routed(self) -> ASGIApp:
+        """FastAPI's router, whose routes are made when the first of them is asked for.
+
+        No prediction needs them, and making them takes as long as importing FastAPI: for it they import
+        Pydantic's first version.
+        """
+        add_routes(self.router)
+        return AsyncExitStackMiddleware(self.router)
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        """All of FastAPI's routes."""
+        self._routed  # noqa: B018 - it makes them
+        return super().routes
 
     async def framework(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Have FastAPI's router answer, without the layers around it: they answer errors in another shape."""
         scope["app"] = self
-        await self._routes(scope, receive, send)
+        await self._routed(scope, receive, send)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or live through the application's life."""

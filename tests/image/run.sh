@@ -48,6 +48,8 @@ if ! buildah inspect --type image "$base" >/dev/null 2>&1; then
   rm -rf "$work/base"
   debootstrap --variant=minbase --include=python3,python3-venv,python3-pip,ca-certificates trixie "$work/base" >"$work/base.log"
   ln -s /usr/bin/python3 "$work/base/usr/local/bin/python"
+  # What the slim image of Python does not have either.
+  rm -rf "$work/base"/var/cache/apt "$work/base"/var/lib/apt/lists "$work/base"/usr/share/{doc,locale,man}
   container=$(buildah from scratch)
   buildah add --quiet "$container" "$work/base" / >/dev/null
   buildah commit --quiet --rm "$container" "$base" >/dev/null
@@ -67,7 +69,10 @@ buildah build --format docker --quiet --pull-never --tag nonzero --secret "id=pi
 echo '== running'
 container=$(buildah from --pull-never nonzero)
 files=$(buildah mount "$container")
-du --summarize --human-readable --one-file-system "$files" | sed 's/\t.*/ in the image/'
+megabytes=$(du --summarize --block-size=MB --one-file-system "$files" | sed 's/MB.*//')
+echo "$megabytes MB in the image"
+((megabytes <= 450)) || { echo 'that is more than 450 MB' >&2; exit 1; }
+[[ -z $(find "$files" -xdev -iname 'numba*' -o -xdev -iname 'llvmlite*' -o -xdev -path '*/native/build') ]]
 settings() { buildah inspect "$container" | python3 -c "import json, sys; print(*json.load(sys.stdin)['Docker']['config']$1, sep='\n')"; }
 mapfile -t command < <(settings "['Cmd']")
 mapfile -t health < <(settings "['Healthcheck']['Test'][1:]")

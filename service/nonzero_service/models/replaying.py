@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import suppress
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import structlog
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 PATIENCE: Final = 0.5
 """Seconds after which a bar is shown: most replays are done by then."""
@@ -46,9 +47,7 @@ class ReplayProgress:
         now = time.monotonic()
         if sys.stderr.isatty():
             if self._bar is None and now - self._begun >= PATIENCE:
-                columns = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn(compact=True))
-                text = TextColumn("{task.description}")
-                self._bar = Progress(text, *columns, console=Console(stderr=True), transient=True)
+                self._bar = _bar()
                 self._bar.add_task(f"replaying {self._name}", total=None)
                 with suppress(OSError):
                     self._bar.start()
@@ -57,3 +56,13 @@ class ReplayProgress:
         elif now - self._said >= SAY_SECONDS:
             self._said = now
             structlog.get_logger("models").info("replaying", model=self._name, position=position, end=end)
+
+
+def _bar() -> Progress:
+    """Make a bar; its package is imported only here, as it would be a tenth of the time to start."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn(compact=True))
+    text = TextColumn("{task.description}")
+    return Progress(text, *columns, console=Console(stderr=True), transient=True)
