@@ -119,8 +119,7 @@ class Application(FastAPI):
     def _routed(self) -> ASGIApp:
         """FastAPI's router, whose routes are made when the first of them is asked for.
 
-        No prediction needs them, and making them takes as long as importing FastAPI: for it they import
-        Pydantic's first version.
+        No prediction needs them, and making them imports Pydantic's first version beside the second.
         """
         add_routes(self.router)
         return AsyncExitStackMiddleware(self.router)

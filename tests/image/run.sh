@@ -72,7 +72,7 @@ files=$(buildah mount "$container")
 megabytes=$(du --summarize --block-size=MB --one-file-system "$files" | sed 's/MB.*//')
 echo "$megabytes MB in the image"
 ((megabytes <= 450)) || { echo 'that is more than 450 MB' >&2; exit 1; }
-[[ -z $(find "$files" -xdev -iname 'numba*' -o -xdev -iname 'llvmlite*' -o -xdev -path '*/native/build') ]]
+[[ -z $(find "$files/opt" -path '*-packages/numba' -o -path '*-packages/llvmlite' -o -path '*/native/build') ]]
 settings() { buildah inspect "$container" | python3 -c "import json, sys; print(*json.load(sys.stdin)['Docker']['config']$1, sep='\n')"; }
 mapfile -t command < <(settings "['Cmd']")
 mapfile -t health < <(settings "['Healthcheck']['Test'][1:]")

@@ -1,5 +1,7 @@
 """``nonzero serve`` has a flag for every setting, and the settings judge what it says."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -65,3 +67,16 @@ def test_a_trained_file_is_imported_at_the_first_start(tmp_path: Path) -> None:
     with ServerProcess("127.0.0.1", 0, tmp_path / "data", ["--import", str(tmp_path / "trained")]) as server:
         answer = httpx.get(f"{server.url}/v1/models/default", trust_env=False).json()
     assert (answer["sequence"], answer["settings"]) == (1, trained.settings)
+
+
+def test_what_no_prediction_needs_is_not_imported_before_the_first(tmp_path: Path) -> None:
+    program = (
+        "import sys\nfrom nonzero_service.cli import main\n"
+        "try: main(['serve', '--help'])\n"
+        "except SystemExit: pass\n"
+        "from nonzero_service.server import create_app, Settings\n"
+        f"create_app(Settings.load(data_dir={str(tmp_path)!r}))\n"
+        "print(sorted({'httpx', 'numba', 'pydantic.v1', 'rich', 'scipy'} & {*sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
