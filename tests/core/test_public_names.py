@@ -115,7 +115,10 @@ def test_the_process_lives(tmp_path: Path, how: str, kind: str, part: str) -> No
     for stream in (printed, said):
         stream.touch()
     child = fork_server().fork(
-        "fork_server:run_program", ["/dev/null", printed, said], program=CHILD, arguments=[how, kind, part, str(tmp_path)]
+        "fork_server:run_program",
+        ["/dev/null", printed, said],
+        program=CHILD,
+        arguments=[how, kind, part, str(tmp_path)],
     )
     assert child.run() == 0, said.read_text()[-2000:]
     assert printed.read_text().splitlines()[-1] == "alive"
