@@ -58,7 +58,7 @@ def test_lines_that_there_is_no_room_for_are_not_read() -> None:
     whole, beyond = RowArrays.allocate(10, 20), 7
     for array in whole:
         array.fill(77)
-    rows = RowArrays(*(array[:-beyond] for array in whole))
+    rows = RowArrays._make(array[:-beyond] for array in whole)
     workspace = Workspace()
     workspace.buffer[:10] = b"\n" * 10
     n = read_examples(workspace.array, 10, workspace.scratch, rows, workspace.fields.table)
