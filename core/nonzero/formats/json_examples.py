@@ -206,16 +206,17 @@ def read_example(data, j, scratch, rows, row, nnz, table):  # noqa: C901
 
 @kernel(types.int64(BUFFER, types.int64, BUFFER, ROWS, lookup.FIELDS))
 def read_examples(data, end, scratch, rows, table):
-    """Read the whole lines ``data[:end]`` into `rows`; returns how many they are.
+    """Read the whole lines ``data[:end]`` into `rows`, as many as it has room for; returns how many.
 
     A line that is empty, unusual or wrong becomes a row without nonzeros, flagged plain.
     """
+    room = rows.plain.size  # what should be one line can be thousands: it is a client's body
     j = 0
     row = 0
     nnz = 0
     rows.indptr[0] = 0
     lookup.allow_new(table)
-    while j < end:
+    while j < end and row < room:
         start = j
         begin_row(rows, row, start, row)
         lookup.begin_fields(table)

@@ -17,6 +17,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from xxhash import xxh3_64_hexdigest
+
 from nonzero.native import loading
 from nonzero.native.build.linking import link
 from nonzero.native.build.sources import Sources, digest
@@ -154,25 +156,26 @@ def _link(home: Home, target: str) -> None:
     library = home.folder / f"{target}.so"
     link(objects, library)
     unfinished = library.with_suffix(f".{os.getpid()}.json")
-    unfinished.write_text(json.dumps({"": _all(home)} | home.sources))
+    told = {"kernels": _all(home), "library": xxh3_64_hexdigest(library.read_bytes())}
+    unfinished.write_text(json.dumps({"": told} | home.sources))
     unfinished.replace(library.with_suffix(".json"))
 
 
-def _all(home: Home) -> loading.Sources:
+def _all(home: Home) -> str:
     """Return what tells a library from one made otherwise."""
-    return {"kernels": digest(*sorted(kernel.digest for kernel in home.kernels))}
+    return digest(*sorted(kernel.digest for kernel in home.kernels))
 
 
 def _is_fresh(home: Home, target: str) -> bool:
     """Whether a library is there, and was made of what there is now."""
     library = home.folder / f"{target}.so"
     try:
-        made_of = json.loads(library.with_suffix(".json").read_bytes())
-    except OSError:
+        made_of = loading.made_of(library)
+    except (OSError, ValueError):
         return False
-    by = made_of.pop("")
+    by = made_of.pop("")["kernels"]
     # Where there is no compiler, nothing of it can have changed.
-    return library.exists() and made_of == home.sources and (not find_spec("numba") or by == _all(home))
+    return made_of == home.sources and (not find_spec("numba") or by == _all(home))
 
 
 def _object(kernel: Kernel, target: str) -> Path:
