@@ -21,6 +21,7 @@ from core.streams import random_batch
 from nonzero import AdaGrad, Batch, LogisticRegression
 
 warnings.simplefilter("ignore")
+os.chdir(tempfile.mkdtemp())  # a model is saved under names that are junk
 KINDS = {"eight": {}, "one": {"optimizer": AdaGrad(0.2)}, "crossed": {"interactions": ["a*b"]}}
 
 def made(kind):
