@@ -181,7 +181,7 @@ class LogisticRegression:
 
     @property
     def schema(self) -> Schema:
-        """What each field is: hand it to whatever reads examples for the model, and the doors agree."""
+        """What each field is. Hand it to whatever reads examples for the model: then all formats agree."""
         return self._settings.schema
 
     @property
