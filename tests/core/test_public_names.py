@@ -21,7 +21,6 @@ from core.streams import random_batch
 from nonzero import AdaGrad, Batch, LogisticRegression
 
 warnings.simplefilter("ignore")
-os.chdir(tempfile.mkdtemp())  # a model is saved under names that are junk
 KINDS = {"eight": {}, "one": {"optimizer": AdaGrad(0.2)}, "crossed": {"interactions": ["a*b"]}}
 
 def made(kind):
@@ -46,7 +45,7 @@ def use(model):
         lambda: model.begin_recalibration(), lambda: model.learn(batch), lambda: model.predict(batch),
         lambda: model.table.take(), lambda: model.table.take_ahead(1 << 22), lambda: model.share(),
         lambda: copy.deepcopy(model).learn(batch), lambda: model.copy_from(LogisticRegression(bits=6)),
-        lambda: model.save(os.path.join(tempfile.mkdtemp(), "m")),
+        lambda: model.save("m"),
         lambda: model.predict_body(b'{"features": {"a": "b"}}'),
     ):
         attempt(action)
@@ -94,7 +93,10 @@ def call_every(kind, part):
 
 PARTS = {"model": lambda m: m, "table": lambda m: m.table, "shared": lambda m: m.shared}
 how, kind, part = sys.argv[1:]
-{"set": set_every, "spoil": spoil, "call": call_every}[how](kind, PARTS[part])
+with tempfile.TemporaryDirectory() as folder:
+    os.chdir(folder)  # models are saved there, also under names that are junk
+    {"set": set_every, "spoil": spoil, "call": call_every}[how](kind, PARTS[part])
+    os.chdir("/")
 print("alive")
 """
 
