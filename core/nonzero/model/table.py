@@ -44,6 +44,17 @@ class Table:
         log2 of the number of slots, 1 to 30.
     lanes
         1 or 8.
+
+    Raises
+    ------
+    SettingsError
+        For bits or lanes that are out of their range.
+
+    Examples
+    --------
+    >>> from nonzero import LogisticRegression
+    >>> LogisticRegression(bits=10).table.rows.shape
+    (1025, 16)
     """
 
     def __init__(self, bits: int, lanes: int) -> None:
@@ -61,6 +72,19 @@ class Table:
             float32[2**bits + 1, 2 * lanes], C-contiguous.
         readable_only
             Whether a write to it would end the process.
+
+        Raises
+        ------
+        ValueError
+            For an array of another shape, dtype or layout.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> table = Table(bits=2, lanes=1)
+        >>> table.use(np.ones((5, 2), np.float32))
+        >>> table.weights.ravel().tolist()
+        [1.0, 1.0, 1.0, 1.0, 1.0]
         """
         expected = (2**self.bits + 1, 2 * self.lanes)
         if rows.shape != expected or rows.dtype != np.float32 or not rows.flags.c_contiguous:
@@ -104,6 +128,10 @@ class Table:
 
         It must be nobody's yet who writes to it. Where the system itself has to be given the pages first, as
         a virtual machine that never used them, that takes 2.5 s a GB; else a twentieth of that.
+
+        Examples
+        --------
+        >>> Table(bits=10, lanes=1).take()
         """
         if self._readable_only:
             return
@@ -119,7 +147,11 @@ class Table:
         Parameters
         ----------
         nbytes
-            So much; at most the whole table.
+            So many bytes; at most the whole table.
+
+        Examples
+        --------
+        >>> Table(bits=10, lanes=1).take_ahead(1 << 20)
         """
         size = min(nbytes, self.nbytes)
         if size >= HUGE_PAGE:

@@ -4,7 +4,7 @@ A browser on a machine that reaches the service sends what any page tells it to.
 answer, but the request has been answered. So a request that may change something comes from the service's
 own page, or from none (``Origin``; RFC 6454).
 
-And a page's author may have the name of his own site lead to this machine's loopback (DNS rebinding): then
+And a page's author may have the name of their own site lead to this machine's loopback (DNS rebinding): then
 the page is the service's own, as far as the browser knows, and reads answers too. That name is in ``Host``. A
 service that nothing else guards answers only to names that nobody else gives out.
 """
