@@ -44,11 +44,7 @@ class Known:
     """
 
     def __init__(
-        self,
-        fields: Mapping[str, str],
-        patterns: Sequence[tuple[str, str]],
-        default: str,
-        more: int = MORE,
+        self, fields: Mapping[str, str], patterns: Sequence[tuple[str, str]], default: str, more: int = MORE
     ) -> None:
         self.conflicts = Conflicts()
         self.own = threading.local()

@@ -37,9 +37,7 @@ def refold(data_dir: Path, bits: int, model: str, output: Path | None) -> None:
     (directory,) = models_in(data_dir, model).values()
     with Display("refolding", None) as display:
         made = rebuild(
-            directory,
-            bits,
-            lambda done, end: display.show(done, lambda: f"position {done:,} of {end:,}"),
+            directory, bits, lambda done, end: display.show(done, lambda: f"position {done:,} of {end:,}")
         )
     made.save(path)
     click.echo(f"{path}: {figures_line(made.metrics(recent=False))}")

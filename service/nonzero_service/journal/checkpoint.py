@@ -11,12 +11,7 @@ from typing import Final
 import apsw
 
 from nonzero_service.journal.database import PAGE_SIZE, connect, translated
-from nonzero_service.journal.errors import (
-    DiskFullError,
-    JournalBusyError,
-    JournalError,
-    StorageError,
-)
+from nonzero_service.journal.errors import DiskFullError, JournalBusyError, JournalError, StorageError
 
 _EVERY: Final = 16 * 2**20
 _EVERY_LATE: Final = 2**20

@@ -13,10 +13,7 @@ import msgspec
 
 from nonzero_service.journal.chain import Base, JournalRow, Tip, check_kind
 from nonzero_service.journal.database import connect, translated
-from nonzero_service.journal.errors import (
-    JournalClosedError,
-    JournalDamagedError,
-)
+from nonzero_service.journal.errors import JournalClosedError, JournalDamagedError
 from nonzero_service.journal.keys import KeyRecord, decode_records, keys_digest_of
 from nonzero_service.journal.tables import read_base, read_digest, read_last, read_rows, read_tip
 

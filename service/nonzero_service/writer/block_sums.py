@@ -164,14 +164,7 @@ def advance(labels, weights, start, stop, first, stride, p, features, new, stats
     return stop, CALM
 
 
-@kernel(
-    types.void(
-        types.int64.readonly,
-        types.uint32.readonly,
-        types.float32[:, ::1],
-        types.int64[::1],
-    )
-)
+@kernel(types.void(types.int64.readonly, types.uint32.readonly, types.float32[:, ::1], types.int64[::1]))
 def count_unseen(indptr, indices, rows, out):
     """Count the nonzeros of each example whose row of the table has only empty accumulators.
 
