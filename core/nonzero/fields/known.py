@@ -122,11 +122,6 @@ class Known:
         with self._lock:
             return [name.decode(errors="replace") for name in self._places]
 
-    def first_of(self, name: bytes) -> int:
-        """Return the kind that a value of an undeclared field first came in; INFER where none did."""
-        at = self._places.get(name)
-        return INFER if at is None else int(self.words[at + lookup.WHAT]) >> 8 & 255
-
     def name_at(self, slot: int) -> str:
         """Return the name of a slot's entry."""
         at = int(self.words[lookup.BEGIN]) + lookup.ENTRY * slot

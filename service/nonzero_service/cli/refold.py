@@ -16,7 +16,7 @@ from nonzero_service.cli.options import NEW_FILE, data_directory
 @click.option(
     "--bits", type=click.IntRange(1, 30), required=True, help="The new table's size: 2**bits slots."
 )
-@click.option("--model", default="default", show_default=True, help="The model's name.")
+@click.option("--model", default="default", help="The model's name.")
 @click.option(
     "--output",
     type=NEW_FILE,
