@@ -7,21 +7,6 @@ from llvmlite import ir
 from numba import types
 from numba.extending import models, register_model
 
-__all__ = [
-    "BYTE",
-    "FLOAT",
-    "INT",
-    "INT_VECTOR",
-    "NUMBERS",
-    "VECTOR",
-    "WORD",
-    "in_order",
-    "lanes8",
-    "slots8",
-    "splat",
-]
-
-
 FLOAT = ir.FloatType()
 INT = ir.IntType(32)
 BYTE = ir.IntType(8)
