@@ -399,7 +399,7 @@ class Batch:
         """
         lo, hi = int(self.indptr[start]), int(self.indptr[stop])
         ids = None if self.ids is None else self.ids[start:stop]
-        return self._part(self.indptr[start : stop + 1] - lo, slice(lo, hi), slice(start, stop), ids)
+        return self.part(self.indptr[start : stop + 1] - lo, slice(lo, hi), slice(start, stop), ids)
 
     def select(self, kept: NDArray[np.bool_]) -> Batch:
         """Return some rows as a batch of its own.
@@ -423,16 +423,32 @@ class Batch:
         lengths = np.diff(self.indptr)
         indptr = np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths[kept])))
         ids = None if self.ids is None else [self.ids[row] for row in np.flatnonzero(kept).tolist()]
-        return self._part(indptr, np.repeat(kept, lengths), kept, ids)
+        return self.part(indptr, np.repeat(kept, lengths), kept, ids)
 
-    def _part(
+    def part(
         self,
         indptr: NDArray[np.int64],
-        nonzeros: slice | NDArray[np.bool_],
-        rows: slice | NDArray[np.bool_],
+        nonzeros: slice | NDArray[np.bool_ | np.int64],
+        rows: slice | NDArray[np.bool_ | np.int64],
         ids: Sequence[str | None] | None,
     ) -> Batch:
-        """Return some rows and their nonzeros."""
+        """Return some rows and their nonzeros, as numpy would select them of an array, without a check.
+
+        Parameters
+        ----------
+        indptr
+            int64[m + 1]: where each of these rows starts among these nonzeros.
+        nonzeros
+            Which of the nonzeros, in order.
+        rows
+            Which of the rows, in order.
+        ids
+            The ids of these rows; None where they have none.
+
+        Returns
+        -------
+        Batch
+        """
         return Batch.trusted(
             indptr,
             self.indices[nonzeros],

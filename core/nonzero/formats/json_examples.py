@@ -21,12 +21,7 @@ from nonzero.fields import lookup
 from nonzero.fields.hashing import NO_FIELD
 from nonzero.formats.json_features import read_features, read_literal, read_value
 from nonzero.formats.json_numbers import read_whole
-from nonzero.formats.json_text import (
-    QUOTE,
-    past_space,
-    special_bytes,
-    word_of,
-)
+from nonzero.formats.json_text import QUOTE, past_space, special_bytes, word_of
 from nonzero.formats.row_arrays import BUFFER, ROWS, begin_row, end_row
 from nonzero.native import inlined, kernel, types
 

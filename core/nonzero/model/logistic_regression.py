@@ -42,7 +42,7 @@ from nonzero.model.table import Table
 from nonzero.persistence import snapshot
 from nonzero.persistence.shared import SharedState
 from nonzero.statistics.progressive import describe
-from nonzero.statistics.recalibration import apply, describe_recalibration, learn_map, new_recalibration
+from nonzero.statistics.recalibration import apply_map, describe_recalibration, learn_map, new_recalibration
 
 
 class LogisticRegression:
@@ -147,7 +147,8 @@ class LogisticRegression:
         self._inputs = Inputs(self._state, interactions)
         check_declared(self.interactions, said)
         self._kernels = KernelCalls(lanes, version, self._state)
-        self._shared: SharedState | None = None
+        self.shared: SharedState | None = None
+        """The memory that other processes read the model from, if there is any."""
         self._learning = threading.RLock()
         self.recalibrating = recalibrated
         self.notes: dict[str, Any] = {}
@@ -348,7 +349,7 @@ class LogisticRegression:
     def _mapped(self, out: NDArray[np.float32]) -> NDArray[np.float32]:
         """Put predictions through the learned map, in place, where they are to be served by it."""
         if self.recalibrating and self._state.recalibration is not None:
-            apply(self._state.recalibration, out)
+            apply_map(self._state.recalibration, out)
         return out
 
     def expanded(self, batch: Batch) -> Batch:
@@ -830,11 +831,6 @@ class LogisticRegression:
         """Weights and accumulators, the largest part of what is learned."""
         return self._state.table
 
-    @property
-    def shared(self) -> SharedState | None:
-        """The memory that other processes read the model from, if there is any."""
-        return self._shared
-
     def digest(self) -> str:
         """Return a digest of the whole learned state and its settings: equal digests, equal models.
 
@@ -954,8 +950,8 @@ class LogisticRegression:
         if self.shared is None:
             with self._learning:
                 self._use(SharedState.create(self.settings, self._state.arrays()))
-        assert self._shared is not None  # noqa: S101 - it was made just now, or before
-        return self._shared
+        assert self.shared is not None  # noqa: S101 - it was made just now, or before
+        return self.shared
 
     @classmethod
     def attach(cls, descriptor: int) -> Self:
@@ -994,7 +990,7 @@ class LogisticRegression:
     def _use(self, shared: SharedState, *, readable_only: bool = False) -> None:
         """Keep what is learned in shared memory from now on."""
         self._state.use(shared.arrays, readable_only=readable_only)
-        self._shared = shared
+        self.shared = shared
         self._kernels = KernelCalls(self.lanes, self.version, self._state)
 
     def save(self, path: str | os.PathLike[str]) -> str:
