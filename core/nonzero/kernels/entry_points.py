@@ -1,15 +1,15 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
 """The compiled kernels that learn and predict, and which of them serve a model.
 
-A new rule needs two kernels here, for one lane of it, and their line in `_ONE_LANE`. Eight lanes have kernels of
-their own only for AdaGrad, the default; any other eight are :mod:`nonzero.kernels.rules.mixed`. A new way to mix is another
-:class:`~nonzero.kernels.pending.Mixer`, whose kernels stand beside these: :func:`kernels_for` chooses by the
-version of a model's settings, and stored models go on by the kernels of theirs.
+A new rule needs two kernels here, for one lane of it, and their line in `_ONE_LANE`. Eight lanes have kernels
+of their own only for AdaGrad, the default; any other eight are :mod:`nonzero.kernels.rules.mixed`. A new way
+to mix is another :class:`~nonzero.kernels.pending.Mixer`, whose kernels stand beside these:
+:func:`kernels_for` chooses by the version of a model's settings, and stored models go on by the kernels of theirs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, NamedTuple
 
 from nonzero.errors import SettingsError
@@ -109,10 +109,10 @@ def kernels_for(lanes: Sequence[Rule], version: int) -> Kernels:  # noqa: ARG001
         For lanes of a family that no kernel knows.
     """
     families = {lane.family for lane in lanes}
-    known = _ONE_LANE.keys() if len(lanes) == 1 else FAMILIES
-    if unknown := families - known:
+    known: Collection[str] = _ONE_LANE.keys() if len(lanes) == 1 else FAMILIES
+    if unknown := families.difference(known):
         raise SettingsError(
-            f"no kernel of {len(lanes)} lanes knows the family {min(unknown)!r}, only {', '.join(sorted(known))}; "
+            f"no kernel of {len(lanes)} lanes knows the family {min(unknown)!r}, only {', '.join(known)}; "
             f"{'entry_points.py' if len(lanes) == 1 else 'rules/mixed.py'} in nonzero/kernels is to learn it"
         )
     if len(lanes) == 1:

@@ -6,6 +6,7 @@ import argparse
 import fcntl
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -242,6 +243,9 @@ def _compile_one(kernel: Kernel, targets: list[str]) -> str | None:
 
 def _reason(text: str) -> str:
     """Return what Numba says of a kernel without what it says of itself: what is wrong, then each call."""
-    own = ("Failed in ", "During: ", "There are ", " - Of which", " Intrinsic of", "    <source elided>")
-    lines = [line for line in text.splitlines() if line.strip(" ^") and not line.startswith(own)]
+    own = (
+        r"Failed in |During: |There are |    <source elided>|  +(With |No match|\* )"
+        r"| .*(Of which|Overload|Intrinsic of)"
+    )
+    lines = [line for line in text.splitlines() if line.strip(" ^") and not re.match(own, line)]
     return "\n".join(line.replace("Lanes8", "eight float32") for line in lines)
