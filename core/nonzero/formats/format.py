@@ -39,9 +39,9 @@ class Format(ABC):
     ``begin_row``, then ``put_nonzero`` for each nonzero (a value of 0 is none), sets label, weight, id and
     time where the line has them, and calls ``end_row``. It neither raises nor allocates, and it need not test
     for the buffer's end: the last byte is a newline, and 64 bytes behind it may be read. A line that it does
-    not read has no nonzeros, and so has one of blanks alone, which is always left to Python. Numbers are read by :mod:`nonzero.formats.numbers`, names are hashed by
-    :mod:`nonzero.fields.hashing`, and a format with named fields asks :mod:`nonzero.fields.lookup` for the
-    kind of each.
+    not read has no nonzeros; a line of blanks is always one of those. Numbers are read by
+    :mod:`nonzero.formats.numbers`, names are hashed by :mod:`nonzero.fields.hashing`, and a format with named
+    fields asks :mod:`nonzero.fields.lookup` for the kind of each.
 
     Everything else has a default that suits a format whose lines stand for themselves. Only delimited text,
     which has a header and line ends inside quotes, replaces more.

@@ -4,7 +4,8 @@
 A new rule needs two kernels here, for one lane of it, and their line in `_ONE_LANE`. Eight lanes have kernels
 of their own only for AdaGrad, the default; any other eight are :mod:`nonzero.kernels.rules.mixed`. A new way
 to mix is another :class:`~nonzero.kernels.pending.Mixer`, whose kernels stand beside these:
-:func:`kernels_for` chooses by the version of a model's settings, and stored models go on by the kernels of theirs.
+:func:`kernels_for` chooses by the version of a model's settings, and stored models go on by the kernels of
+theirs.
 """
 
 from __future__ import annotations
