@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -34,20 +35,19 @@ TOLD = ("requests/CPU s", "1/s", "bytes")
 
 
 class Build:
-    """A checkout whose rows can be run one by one."""
+    """A process of a checkout's that runs its rows one by one."""
 
-    def __init__(self, checkout: Path, only: str) -> None:
-        self.place = tempfile.TemporaryDirectory()
-        python = checkout.resolve() / ".venv/bin/python"
+    def __init__(self, checkout: Path, place: Path, only: str) -> None:
+        place.mkdir(exist_ok=True)
         environment = os.environ | {
-            "PYTHONPATH": str(checkout.resolve()),
-            "TMPDIR": self.place.name,
+            "PYTHONPATH": str(checkout),
+            "TMPDIR": str(place),
             # A run must not pay for the memory that another gave back.
             "MALLOC_MMAP_THRESHOLD_": "4000000000",
             "MALLOC_TRIM_THRESHOLD_": "4000000000",
         }
         self.process = subprocess.Popen(
-            [python, str(Path(__file__)), "--side", "--only", only],
+            [checkout / ".venv/bin/python", str(Path(__file__)), "--side", "--only", only],
             cwd=checkout,
             env=environment,
             stdin=subprocess.PIPE,
@@ -60,7 +60,6 @@ class Build:
 
     def __exit__(self, *_: object) -> None:
         self.process.communicate()
-        self.place.cleanup()
 
     def ask(self, what: str) -> Any:
         assert self.process.stdin is not None
@@ -70,6 +69,19 @@ class Build:
         if not line:
             raise SystemExit(f"{self.process.args!r} ended at {what!r}")
         return json.loads(line)
+
+
+def pair(before: Build, now: Build, *, swapped: bool) -> Iterator[tuple[str, float, float]]:
+    """Yield the rows that both have: their names and costs, after once each that does not count."""
+    while name := before.ask("next"):
+        while (other := now.ask("next")) != name:
+            if other is None:
+                raise SystemExit(f"this checkout has no row {name!r}")
+        for build in (before, now):
+            build.ask("run")
+        order = (now, before) if swapped else (before, now)
+        found = {build: build.ask("run") for build in order}
+        yield name, found[before], found[now]
 
 
 def side(only: str) -> None:
@@ -151,23 +163,28 @@ def main() -> None:
         return
     if chosen.before is None:
         parser.error("name the checkout to compare with")
+    checkouts = [chosen.before.resolve(), ROOT]
+    costs: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    with tempfile.TemporaryDirectory() as directory:
+        # Each pair is two new processes: where their memory lies is luck that lasts as long as they do.
+        for n in range(chosen.pairs):
+            places = [Path(directory, str(k)) for k in range(2)]
+            with (
+                Build(checkouts[0], places[0], chosen.only) as before,
+                Build(checkouts[1], places[1], chosen.only) as now,
+            ):
+                rows = Counter[str]()
+                for name, *cost in pair(before, now, swapped=bool(n % 2)):
+                    rows[name] += 1
+                    costs[f"{name} ({rows[name]})" if rows[name] > 1 else name].append((cost[0], cost[1]))
+            print(f"pair {n + 1} of {chosen.pairs}", file=sys.stderr)
     print("| row | ratio of cost | 95 % | |\n|---|---|---|---|")
     beyond = 0
-    with Build(chosen.before, chosen.only) as before, Build(ROOT, chosen.only) as now:
-        while name := before.ask("next"):
-            while (other := now.ask("next")) != name:
-                if other is None:
-                    raise SystemExit(f"this checkout has no row {name!r}")
-            before.ask("run"), now.ask("run")  # what a first run alone pays counts for neither
-            costs = []
-            for pair in range(chosen.pairs):
-                order = (before, now) if pair % 2 else (now, before)
-                found = {build: build.ask("run") for build in order}
-                costs.append((found[before], found[now]))
-            ratio, low, high = interval(costs)
-            beyond += low > chosen.bound
-            mark = "**beyond**" if low > chosen.bound else ""
-            print(f"| {name} | {ratio:.3f} | {low:.3f} to {high:.3f} | {mark} |", flush=True)
+    for name, found in costs.items():
+        ratio, low, high = interval(found)
+        beyond += low > chosen.bound
+        mark = "**beyond**" if low > chosen.bound else ""
+        print(f"| {name} | {ratio:.3f} | {low:.3f} to {high:.3f} | {mark} |")
     sys.exit(bool(beyond))
 
 
