@@ -6,6 +6,7 @@ from nonzero import AdaGrad, Batch, LogisticRegression, formats
 from nonzero.formats.registry import FORMATS
 from nonzero_service.media_types import STREAMS
 
+
 def warm_up() -> None:
     """Run what reads, learns and predicts."""
     for name in STREAMS.values():
