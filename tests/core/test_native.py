@@ -232,6 +232,22 @@ def build(checkout: Path) -> str:
     return done.stdout
 
 
+def test_a_kernel_that_cannot_be_compiled_is_named_with_the_reason_and_the_line(checkout: Path) -> None:
+    source = checkout / "core/nonzero/batches/checking.py"
+    kernel = "@kernel(types.int64(types.float32[::1]))\n"
+    wrong = f"{kernel}def wrong(x):\n    return minimum(x, x)\n\n\n{kernel}"
+    text = "from nonzero.arithmetic.intrinsics import minimum\n" + source.read_text().replace(
+        kernel, wrong, 1
+    )
+    source.write_text(text.replace("from __future__ import annotations\n", ""))
+    done = subprocess.run([builder(), BUILD], cwd=checkout, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "nonzero.batches.checking.wrong cannot be compiled. No implementation of" in done.stderr
+    assert "minimum(array(float32, 1d, C), array(float32, 1d, C))" in done.stderr
+    assert "return minimum(x, x)" in done.stderr
+    assert len(done.stderr.splitlines()) < 12
+
+
 def test_an_edit_compiles_what_it_touches_and_nothing_else(checkout: Path) -> None:
     assert build(checkout) == ""
     source = checkout / "core/nonzero/batches/checking.py"

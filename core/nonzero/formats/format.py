@@ -30,18 +30,18 @@ class Format(ABC):
     1. Write a class with :attr:`name` and :meth:`parse_line`, and :meth:`alike` and :meth:`skips` where their
        defaults do not suit. That is a format: without a :meth:`read` of its own every line is plain. Then
        write :meth:`read` and its kernel. :mod:`nonzero.formats.libsvm` is the shortest example.
-    2. Register it: one line in :mod:`nonzero.formats.registry`. From then on :func:`nonzero.formats.reader`,
-       the command line and, where it has a media type, the HTTP API know it.
+    2. Register it: its entry in :mod:`nonzero.formats.registry`. From then on :func:`nonzero.formats.reader`,
+       the command line, the fuzz targets and, where it has a media type, the HTTP API know it.
     3. Hold the two parsers against each other, as ``tests/core/formats/test_libsvm.py`` does with
-       ``plain_reader``, and add it to the targets in ``tests/fuzz/targets.py``.
+       ``plain_reader``.
 
     The kernel writes into :class:`~nonzero.formats.row_arrays.RowArrays`. For the r-th line it calls
     ``begin_row``, then ``put_nonzero`` for each nonzero (a value of 0 is none), sets label, weight, id and
     time where the line has them, and calls ``end_row``. It neither raises nor allocates, and it need not test
     for the buffer's end: the last byte is a newline, and 64 bytes behind it may be read. A line that it does
-    not read has no nonzeros. Numbers are read by :mod:`nonzero.formats.numbers`, names are hashed by
-    :mod:`nonzero.fields.hashing`, and a format with named fields asks :mod:`nonzero.fields.lookup` for the
-    kind of each.
+    not read has no nonzeros; a line of blanks is always one of those. Numbers are read by
+    :mod:`nonzero.formats.numbers`, names are hashed by :mod:`nonzero.fields.hashing`, and a format with named
+    fields asks :mod:`nonzero.fields.lookup` for the kind of each.
 
     Everything else has a default that suits a format whose lines stand for themselves. Only delimited text,
     which has a header and line ends inside quotes, replaces more.

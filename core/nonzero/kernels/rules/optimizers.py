@@ -6,6 +6,8 @@ Each has, beside the hyperparameters and their ranges,
 - ``places``: where kernels find the hyperparameters;
 - ``largest``: the bound of the first number that is kept of a coordinate;
 - ``weights`` and ``rates``: what the two numbers stand for, outside of kernels.
+
+The first line of its docstring describes it in the HTTP API.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ PLACE_ROWS: Final = 4
 
 @dataclass(frozen=True)
 class AdaGrad:
-    r"""Diagonal AdaGrad on the coordinates that an example names; with a decay, RMSProp made sparse.
+    r"""AdaGrad; with a decay, RMSProp made sparse.
+
+    It is diagonal, and on the coordinates that an example names:
 
     .. math::
 
@@ -146,7 +150,9 @@ class AdaGrad:
 
 @dataclass(frozen=True)
 class FTRL:
-    r"""FTRL-proximal, per coordinate, with L1 and L2: sparse weights, at little loss.
+    r"""FTRL-proximal, with L1 and L2.
+
+    It is per coordinate, and makes sparse weights, at little loss:
 
     .. math::
 
