@@ -14,6 +14,7 @@ PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 BIN := .venv/bin
 PIP = $(1)/bin/python -m pip --quiet --disable-pip-version-check
 BUILD := .venv/build/bin/python core/nonzero/native/build
+FOR_TESTS := --all --checked tests:kernels .:bench.roofline
 SOURCES := $(shell find core service -name '*.py')
 
 .PHONY: run test kernels check bench soak lock
@@ -25,7 +26,10 @@ run: .venv/run .venv/kernels
 test: .venv/kernels-for-tests .venv/test
 	@$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)
 
-kernels: .venv/kernels-for-tests
+# Asked for by name it looks at the libraries themselves, which can be lost or damaged.
+kernels: .venv/builder
+	@$(BUILD) $(FOR_TESTS)
+	@touch .venv/kernels .venv/kernels-for-tests
 
 bench: .venv/kernels-for-tests .venv/bench
 	@$(BIN)/python -m bench $(if $(filter-out 0,$(QUICK)),--quick) $(ARGS)
@@ -54,7 +58,7 @@ check: .venv/test
 	@touch $@
 
 .venv/kernels-for-tests: .venv/builder $(SOURCES) tests/kernels.py bench/roofline.py
-	@$(BUILD) --all --checked tests:kernels .:bench.roofline
+	@$(BUILD) $(FOR_TESTS)
 	@touch .venv/kernels $@
 
 # What running needs, and what working on it needs too. The project itself is installed as a path, so that an edit needs no

@@ -160,7 +160,7 @@ def test_llvm_and_numba_stand_in_one_folder_that_nothing_else_imports() -> None:
     imported = [
         path
         for path in elsewhere
-        if re.search(r"^\s*(from|import) nonzero\.compiled\.build", path.read_text(), re.MULTILINE)
+        if re.search(r"^\s*(from|import) nonzero\.native\.build", path.read_text(), re.MULTILINE)
     ]
     assert imported == []
 

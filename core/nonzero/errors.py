@@ -20,28 +20,76 @@ from typing import Final, NamedTuple
 
 
 class NonzeroError(Exception):
-    """Anything that Nonzero refuses or finds damaged."""
+    """Anything that Nonzero refuses or finds damaged: the root of its exceptions.
+
+    Examples
+    --------
+    >>> from nonzero import LogisticRegression, NonzeroError
+    >>> try:
+    ...     LogisticRegression(bits=99)
+    ... except NonzeroError as error:
+    ...     print(error)
+    bits is 99; a table has 2**bits slots, with bits a whole number from 1 to 30
+    """
 
 
 class InputError(NonzeroError, ValueError):
-    """What the caller handed over cannot be used."""
+    """What the caller handed over cannot be used; a :class:`ValueError` too.
+
+    Examples
+    --------
+    >>> from nonzero import BatchError, InputError
+    >>> issubclass(InputError, ValueError), issubclass(BatchError, InputError)
+    (True, True)
+    """
 
 
 class BatchError(InputError):
-    """Rows that break the rules of a batch."""
+    """Rows that break the rules of a batch.
+
+    Examples
+    --------
+    >>> from nonzero import Batch, BatchError
+    >>> try:
+    ...     Batch([0, 1], [7], values=[float("nan")])
+    ... except BatchError as error:
+    ...     print(str(error).partition(";")[0])
+    row 0: the value nan is not a finite number of at most 1e+06 in magnitude
+    """
 
 
 class SettingsError(InputError):
-    """A setting out of its range, or stored settings that differ from those expected."""
+    """A setting out of its range, or stored settings that differ from those expected.
+
+    Examples
+    --------
+    >>> from nonzero import AdaGrad
+    >>> AdaGrad(learning_rate=0)
+    Traceback (most recent call last):
+        ...
+    nonzero.errors.SettingsError: learning_rate is 0; it must be from 1e-09 to 1000
+    """
 
 
 class LineError(NamedTuple):
-    """One line (or row) that could not be read, and why."""
+    r"""One line (or row) that could not be read, and why.
+
+    Parameters
+    ----------
+    line
+        Its number, counted from 1.
+    reason
+        What was wrong, with the value received.
+
+    Examples
+    --------
+    >>> from nonzero import formats
+    >>> formats.reader("vw").feed(b"1 | a\n2 | a\n").errors[0].line
+    2
+    """
 
     line: int
-    """Its number, counted from 1."""
     reason: str
-    """What was wrong, with the value received."""
 
 
 NAMED: Final = 5
@@ -55,14 +103,23 @@ def named(errors: Sequence[LineError], what: str) -> str:
 
 
 class FormatError(InputError):
-    """Bytes that are not what their format says.
+    r"""Bytes that are not what their format says.
 
     Parameters
     ----------
     message
         What was wrong, the value received, the way out.
     lines
-        The lines that could not be read, where lines are to blame.
+        The lines that could not be read, where lines are to blame; also an attribute.
+
+    Examples
+    --------
+    >>> from nonzero import FormatError, formats
+    >>> try:
+    ...     formats.parse(b"1 | a\n2 | a\n3 | a\n", "vw")
+    ... except FormatError as error:
+    ...     print([line.line for line in error.lines])
+    [2, 3]
     """
 
     def __init__(self, message: str, lines: tuple[LineError, ...] = ()) -> None:
@@ -71,8 +128,32 @@ class FormatError(InputError):
 
 
 class SnapshotError(NonzeroError):
-    """A saved model that is damaged, or a file that is not one."""
+    """A saved model that is damaged, or a file that is not one.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from nonzero import LogisticRegression, SnapshotError
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     try:
+    ...         LogisticRegression.load(file.name)
+    ...     except SnapshotError:
+    ...         print("no model")
+    no model
+    """
 
 
 class ReadOnlyError(NonzeroError):
-    """A model was to change whose memory is another process's."""
+    """A model was to change whose memory is another process's.
+
+    Examples
+    --------
+    >>> from nonzero import LogisticRegression, ReadOnlyError
+    >>> writer = LogisticRegression(bits=8)
+    >>> reader = LogisticRegression.attach(writer.share().descriptor)
+    >>> try:
+    ...     reader.learn_one({"site": "news"}, 1)
+    ... except ReadOnlyError:
+    ...     print("it can only be read")
+    it can only be read
+    """

@@ -30,9 +30,7 @@ DESCRIPTION = "Click-through rates, learned while they are served. Every error i
 
 
 def create_app(
-    settings: Settings,
-    on_failure: Callable[[Exception], None] | None = None,
-    pool: WorkerPool | None = None,
+    settings: Settings, on_failure: Callable[[Exception], None] | None = None, pool: WorkerPool | None = None
 ) -> Application:
     """Make the application of one data directory.
 

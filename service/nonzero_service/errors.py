@@ -4,24 +4,26 @@
 
     NonzeroError
     └── ServiceError
-        ├── NotReadyError        the service is still opening its models
         ├── UnknownModelError    no model has that name
-        ├── ModelExistsError     a model has that name already
         ├── TooLargeError        a model takes more memory than is left
-        ├── QueueFullError       a learner has as much before it as it may hold
-        ├── KeyInFlightError     another request with the same idempotency key is being read
         ├── KeyReusedError       an idempotency key came with another body
-        ├── NotHeldError         there is nothing to resume
-        ├── ClockRightError      the journal's clock is the machine's
-        ├── KeyUnrecognisedError what a key came with is accepted otherwise than before
-        ├── GivenUpError         whoever asked for it has gone
+        ├── ConflictError        it does not go with how things stand
+        │   ├── ModelExistsError     a model has that name already
+        │   ├── KeyInFlightError     another request with the same idempotency key is being read
+        │   ├── KeyUnrecognisedError what a key came with is accepted otherwise than before
+        │   ├── NotHeldError         there is nothing to resume
+        │   └── ClockRightError      the journal's clock is the machine's
+        ├── NotNowError          the same may be tried again
+        │   ├── NotReadyError        the service is still opening its models
+        │   ├── QueueFullError       a learner has as much before it as it may hold
+        │   ├── LabelInFlightError   another label of the same impression is being learned from
+        │   ├── GivenUpError         whoever asked for it has gone
+        │   ├── WriterLostError      the process that learns has ended, or does not answer
+        │   └── ClosedError          used after it was closed
         ├── AddressError         the address cannot be listened on
         ├── StartError           the service cannot start; the log has said why
-        ├── WorkerError          a process of the service has ended, or could not begin
-        │   └── ChannelError     what one process said to another cannot be understood
-        ├── WriterLostError      the process that learns has ended, or does not answer
-        ├── LabelInFlightError   another label of the same impression is being learned from
-        └── ClosedError          used after it was closed
+        └── WorkerError          a process of the service has ended, or could not begin
+            └── ChannelError     what one process said to another cannot be understood
 """
 
 from __future__ import annotations
@@ -33,7 +35,15 @@ class ServiceError(NonzeroError):
     """Something the service cannot do now, or for that name."""
 
 
-class NotReadyError(ServiceError):
+class ConflictError(ServiceError):
+    """It does not go with how things stand."""
+
+
+class NotNowError(ServiceError):
+    """It cannot be done now; the same may be tried again."""
+
+
+class NotReadyError(NotNowError):
     """The service is still opening its models."""
 
 
@@ -41,7 +51,7 @@ class UnknownModelError(ServiceError):
     """No model has that name."""
 
 
-class ModelExistsError(ServiceError):
+class ModelExistsError(ConflictError):
     """A model has that name already."""
 
 
@@ -49,11 +59,11 @@ class TooLargeError(ServiceError):
     """A model takes more memory than is left."""
 
 
-class QueueFullError(ServiceError):
+class QueueFullError(NotNowError):
     """A learner has as much before it as it may hold."""
 
 
-class KeyInFlightError(ServiceError):
+class KeyInFlightError(ConflictError):
     """Another request with the same idempotency key is being read."""
 
 
@@ -61,27 +71,27 @@ class KeyReusedError(ServiceError):
     """An idempotency key came with another body than the first time."""
 
 
-class GivenUpError(ServiceError):
+class GivenUpError(NotNowError):
     """Whoever asked for it has gone, before it was journalled."""
 
 
-class LabelInFlightError(ServiceError):
+class LabelInFlightError(NotNowError):
     """Another label of the same impression is being learned from."""
 
 
-class NotHeldError(ServiceError):
+class NotHeldError(ConflictError):
     """There is nothing to resume: learning is not paused."""
 
 
-class ClockRightError(ServiceError):
+class ClockRightError(ConflictError):
     """There is nothing to set: the journal's clock is the machine's."""
 
 
-class KeyUnrecognisedError(ServiceError):
+class KeyUnrecognisedError(ConflictError):
     """Of the body of an idempotency key other examples are accepted now than when it came first."""
 
 
-class ClosedError(ServiceError):
+class ClosedError(NotNowError):
     """Used after it was closed."""
 
 
@@ -101,5 +111,5 @@ class ChannelError(WorkerError):
     """What one process of the service said to another cannot be understood, or not be sent."""
 
 
-class WriterLostError(ServiceError):
+class WriterLostError(NotNowError):
     """The process that learns has ended, or does not answer."""

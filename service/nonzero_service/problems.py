@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import http
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -18,20 +18,12 @@ from starlette.types import Scope, Send
 
 from nonzero.errors import FormatError, InputError, LineError, SnapshotError
 from nonzero_service.errors import (
-    ClockRightError,
-    ClosedError,
-    GivenUpError,
+    ConflictError,
     KeyInFlightError,
     KeyReusedError,
-    KeyUnrecognisedError,
-    LabelInFlightError,
-    ModelExistsError,
-    NotHeldError,
-    NotReadyError,
-    QueueFullError,
+    NotNowError,
     TooLargeError,
     UnknownModelError,
-    WriterLostError,
 )
 from nonzero_service.faults import explained
 from nonzero_service.journal.descriptors import SHORTAGE, shortage_message
@@ -70,28 +62,19 @@ UNKNOWN: Final = (
 
 DAMAGED: Final = "what is kept on disk cannot be used; the service's log has the cause under this request_id"
 
-STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
-    (UnknownModelError, 404),
-    (ModelExistsError, 409),
-    (TooLargeError, 422),
-    (NoDescriptorsError, 507),
-    (KeyInFlightError, 409),
-    (KeyReusedError, 422),
-    (KeyUnrecognisedError, 409),
-    (LabelInFlightError, 503),
-    (NotHeldError, 409),
-    (ClockRightError, 409),
-    (NotReadyError, 503),
-    (QueueFullError, 503),
-    (GivenUpError, 503),
-    (ClosedError, 503),
-    (WriterLostError, 503),
-    (JournalBusyError, 503),
-    (JournalFailedError, 503),
-    (JournalClosedError, 503),
-    (InputError, 422),
-    (SnapshotError, 422),
-)
+STATUS: Final[Mapping[type[Exception], int]] = {
+    UnknownModelError: 404,
+    ConflictError: 409,
+    TooLargeError: 422,
+    KeyReusedError: 422,
+    InputError: 422,
+    SnapshotError: 422,
+    NotNowError: 503,
+    JournalBusyError: 503,
+    JournalFailedError: 503,
+    JournalClosedError: 503,
+    NoDescriptorsError: 507,
+}
 """How the domain's errors are answered, with their own words."""
 
 
@@ -184,9 +167,9 @@ def _of_want(error: Exception) -> Problem | None:
 
 
 def _of_kind(error: Exception) -> Problem:
-    for kind, status in STATUS:
+    for kind, status in STATUS.items():
         if isinstance(error, kind):
-            again = status == 503 or kind is KeyInFlightError
+            again = status == 503 or isinstance(error, KeyInFlightError)
             return Problem(status, str(error), headers=RETRY if again else ())
     if isinstance(error, StorageError):
         return Problem(503, DAMAGED, headers=RETRY)

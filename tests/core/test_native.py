@@ -1,5 +1,6 @@
 """What kernels refuse, and that none runs but the machine code of the sources that are there."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from xxhash import xxh3_64_hexdigest
 
 import nonzero
 from kernels import Columns, at, clear, half, halved, shape, times
@@ -136,8 +138,33 @@ def test_without_its_library_the_package_says_how_to_get_one(copy: Path, file: s
     assert "`make kernels`" in said
 
 
+@pytest.mark.parametrize("file", ["so", "json"])
+@pytest.mark.parametrize("missing", [1, 0.5, 0.01])
+def test_a_library_that_was_cut_short_is_refused(copy: Path, file: str, missing: float) -> None:
+    target = loading.usable_targets()[0]
+    damaged = copy / f"nonzero/native/lib/{target}.{file}"
+    os.truncate(damaged, int(damaged.stat().st_size * (1 - missing)))
+    said = import_error(copy)
+    assert f"there are no kernels for {target}" in said
+    assert "`make kernels`" in said
+
+
+def test_a_library_of_another_build_is_refused(copy: Path) -> None:
+    """As where a build ended between the two files."""
+    best, *others = (
+        copy / f"nonzero/native/lib/{name}.so" for name in (*loading.usable_targets(), "checked")
+    )
+    shutil.copy(others[0], best)
+    assert "is not as it was linked" in import_error(copy)
+
+
 def test_a_library_of_another_machine_is_refused(copy: Path) -> None:
-    (copy / f"nonzero/native/lib/{loading.usable_targets()[0]}.so").write_bytes(b"\x7fELF" + bytes(60))
+    library = copy / f"nonzero/native/lib/{loading.usable_targets()[0]}.so"
+    library.write_bytes(b"\x7fELF" + bytes(60))
+    made_of = library.with_suffix(".json")
+    text = json.loads(made_of.read_bytes())
+    text[""]["library"] = xxh3_64_hexdigest(library.read_bytes())
+    made_of.write_text(json.dumps(text))
     assert "there are no kernels for" in import_error(copy)
 
 
@@ -205,6 +232,22 @@ def build(checkout: Path) -> str:
     return done.stdout
 
 
+def test_a_kernel_that_cannot_be_compiled_is_named_with_the_reason_and_the_line(checkout: Path) -> None:
+    source = checkout / "core/nonzero/batches/checking.py"
+    kernel = "@kernel(types.int64(types.float32[::1]))\n"
+    wrong = f"{kernel}def wrong(x):\n    return minimum(x, x)\n\n\n{kernel}"
+    text = "from nonzero.arithmetic.intrinsics import minimum\n" + source.read_text().replace(
+        kernel, wrong, 1
+    )
+    source.write_text(text.replace("from __future__ import annotations\n", ""))
+    done = subprocess.run([builder(), BUILD], cwd=checkout, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "nonzero.batches.checking.wrong cannot be compiled. No implementation of" in done.stderr
+    assert "minimum(array(float32, 1d, C), array(float32, 1d, C))" in done.stderr
+    assert "return minimum(x, x)" in done.stderr
+    assert len(done.stderr.splitlines()) < 12
+
+
 def test_an_edit_compiles_what_it_touches_and_nothing_else(checkout: Path) -> None:
     assert build(checkout) == ""
     source = checkout / "core/nonzero/batches/checking.py"
@@ -223,6 +266,16 @@ def test_an_edit_compiles_what_it_touches_and_nothing_else(checkout: Path) -> No
         "print(twice(np.zeros(3, np.float32)))"
     )
     assert run(program, checkout / "core").stdout == "6\n"
+
+
+@pytest.mark.parametrize("file", ["so", "json"])
+def test_a_library_that_was_cut_short_is_linked_again(checkout: Path, file: str) -> None:
+    damaged = checkout / f"core/nonzero/native/lib/{loading.usable_targets()[0]}.{file}"
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:-5000])
+    assert build(checkout) == ""
+    assert damaged.read_bytes() == whole
+    assert run("import nonzero", checkout / "core").returncode == 0
 
 
 def test_a_library_is_linked_without_a_compiler_too(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from fork_server import fork_server
 from nonzero import Batch
 
 CHILD = """
-import copy, os, sys, tempfile, warnings
+import copy, os, sys, warnings
 import numpy as np
 from core.streams import random_batch
 from nonzero import AdaGrad, Batch, LogisticRegression
@@ -45,7 +45,7 @@ def use(model):
         lambda: model.begin_recalibration(), lambda: model.learn(batch), lambda: model.predict(batch),
         lambda: model.table.take(), lambda: model.table.take_ahead(1 << 22), lambda: model.share(),
         lambda: copy.deepcopy(model).learn(batch), lambda: model.copy_from(LogisticRegression(bits=6)),
-        lambda: model.save(os.path.join(tempfile.mkdtemp(), "m")),
+        lambda: model.save("m"),
         lambda: model.predict_body(b'{"features": {"a": "b"}}'),
     ):
         attempt(action)
@@ -92,7 +92,8 @@ def call_every(kind, part):
         use(model)
 
 PARTS = {"model": lambda m: m, "table": lambda m: m.table, "shared": lambda m: m.shared}
-how, kind, part = sys.argv[1:]
+how, kind, part, place = sys.argv[1:]
+os.chdir(place)  # models are saved under names of junk, too
 {"set": set_every, "spoil": spoil, "call": call_every}[how](kind, PARTS[part])
 print("alive")
 """
@@ -114,7 +115,10 @@ def test_the_process_lives(tmp_path: Path, how: str, kind: str, part: str) -> No
     for stream in (printed, said):
         stream.touch()
     child = fork_server().fork(
-        "fork_server:run_program", ["/dev/null", printed, said], program=CHILD, arguments=[how, kind, part]
+        "fork_server:run_program",
+        ["/dev/null", printed, said],
+        program=CHILD,
+        arguments=[how, kind, part, str(tmp_path)],
     )
     assert child.run() == 0, said.read_text()[-2000:]
     assert printed.read_text().splitlines()[-1] == "alive"

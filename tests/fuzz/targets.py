@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fuzz import parsers, stored
+from nonzero import formats
+from nonzero.formats.registry import FORMATS
 
 __all__ = ["SEEDS", "TARGETS"]
 
 SAID = {"site": "category", "bid": "number", "tags": "category", "*x*": "ignore", "*": "category"}
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    "vw": parsers.lines("vw"),
+    **{name: parsers.lines(name) for name in formats.NAMES},
     "vw with older names": parsers.lines("vw", namespace_separator="^"),
-    "libsvm": parsers.lines("libsvm"),
-    "ndjson": parsers.lines("ndjson"),
     "ndjson by a schema": parsers.lines("ndjson", schema=SAID),
     "vw by a schema": parsers.lines("vw", schema=SAID),
-    "csv": parsers.lines("csv"),
     "csv by a schema": parsers.lines("csv", schema={"bid": "number", "*": "category"}, positive="yes"),
     "JSON body": parsers.json_body,
     "labels": parsers.labels,
@@ -32,6 +31,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
 }
 
 SEEDS: dict[str, list[bytes]] = {
+    **{name: [entry.lines.encode()] for name, entry in FORMATS.items()},
     "vw": [b"1 2.0 'imp-1|site:2 news bid:0.5 |ad b\n-1 | a=b c:1e-3\r\n| x\n"],
     "vw with older names": [b"1 | site=news bid=:0.5 a=b=c\n"],
     "libsvm": [b"1 3:0.5 17:1 # comment\n-1 qid:4 2147483648:1e-3\r\n+1\n"],

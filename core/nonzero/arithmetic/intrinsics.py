@@ -29,7 +29,7 @@ def store(lanes, row, half, number):
 
 @instruction
 def prefetch(lanes, row):
-    """Ask for the cache line in which a row starts, which is needed soon."""
+    """Prefetch the cache line in which a row starts, which is needed soon."""
 
 
 # -- eight rows of one lane at once -------------------------------------------------------------------------

@@ -139,9 +139,21 @@ class Batch:
         Parameters
         ----------
         indptr, indices, values, labels, weights, fields, ids, times
-            As for :class:`Batch`.
+            As for :class:`Batch`, of exactly its dtypes. `indptr` becomes read-only.
         largest_slot
             The attribute of that name; None where it is not known yet.
+
+        Returns
+        -------
+        Batch
+            A batch over these very arrays. Nothing is checked: wrong ones end the process when they are used.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> label, weight = np.array([1], np.float32), np.array([1], np.float32)
+        >>> Batch.trusted(np.array([0, 2]), np.array([3, 5], np.uint32), None, label, weight)
+        Batch(1 examples, 2 nonzeros)
         """
         batch = cls.__new__(cls)
         indptr.flags.writeable = False  # kernels go by it
@@ -161,7 +173,18 @@ class Batch:
 
     @classmethod
     def empty(cls) -> Self:
-        """Return a batch without rows."""
+        """Return a batch without rows.
+
+        Returns
+        -------
+        Batch
+            Of 0 examples.
+
+        Examples
+        --------
+        >>> Batch.empty()
+        Batch(0 examples, 0 nonzeros)
+        """
         return cls([0], [])
 
     @classmethod
@@ -174,9 +197,14 @@ class Batch:
             Anything with scipy's ``tocsr``, shape (n, columns). Explicit zeros are kept: they are nonzeros of
             value 0.
         y
-            Labels: 0 or 1 (-1 and booleans are read too), shape (n,).
+            Labels: 0 or 1 (-1 and booleans are read too), shape (n,). None: no example has one.
         weights
-            Importance weights, shape (n,).
+            Importance weights, shape (n,), from 0 to 1e6. None: every weight is 1.
+
+        Returns
+        -------
+        Batch
+            Of n examples, whose indices were given directly.
 
         Raises
         ------
@@ -221,6 +249,11 @@ class Batch:
             What the fields are, such as a model's :attr:`~nonzero.LogisticRegression.schema`: conflicts are
             counted there. None: each value is judged by itself.
 
+        Returns
+        -------
+        Batch
+            One row an example, in their order; its indices are whole hashes, for a table of any size.
+
         Raises
         ------
         BatchError
@@ -245,17 +278,27 @@ class Batch:
         return batch
 
     def to_csr(self, bits: int) -> csr_matrix:
-        """Return float32 ``scipy.sparse.csr_matrix`` of shape (n, 2**bits), duplicates of a slot summed.
+        """Make a ``scipy.sparse.csr_matrix`` of the rows, duplicates of a slot summed.
 
         Parameters
         ----------
         bits
             log2 of the number of columns, 1 to 30. Hashed indices take their low bits.
 
+        Returns
+        -------
+        csr_matrix
+            float32, shape (n, 2**bits).
+
         Raises
         ------
         BatchError
             Where an index that was given directly is no column of so small a matrix.
+
+        Examples
+        --------
+        >>> Batch([0, 3], [1, 2, 2], [1, 2, 3]).to_csr(bits=2).toarray().tolist()
+        [[0.0, 1.0, 5.0, 0.0]]
         """
         from scipy.sparse import csr_matrix
 
@@ -269,10 +312,24 @@ class Batch:
     def check_slots(self, bits: int) -> None:
         """Refuse indices that were given directly and are outside a table of ``2**bits`` slots.
 
+        Parameters
+        ----------
+        bits
+            log2 of the number of slots, 1 to 30.
+
         Raises
         ------
         BatchError
-            It names the first such index, its row and the table's size.
+            It names the first such row, its largest index and the table's size.
+
+        Examples
+        --------
+        >>> Batch([0, 1], [9]).check_slots(bits=4)
+        >>> try:
+        ...     Batch([0, 1], [9]).check_slots(bits=3)
+        ... except BatchError as error:
+        ...     print(str(error).partition(";")[0])
+        row 0: index 9 is outside the table of 2**3 = 8 slots
         """
         if self.largest_slot < 2**bits:
             return
@@ -285,7 +342,23 @@ class Batch:
         )
 
     def rows_outside(self, bits: int) -> NDArray[np.bool_]:
-        """Return bool[n]: the rows that name, directly, a slot outside a table of ``2**bits``."""
+        """Tell which rows name, directly, a slot outside a table of ``2**bits``.
+
+        Parameters
+        ----------
+        bits
+            log2 of the number of slots, 1 to 30.
+
+        Returns
+        -------
+        bool[n]
+            True for each such row.
+
+        Examples
+        --------
+        >>> Batch([0, 1, 2], [9, 7]).rows_outside(bits=3).tolist()
+        [True, False]
+        """
         direct = self.indices >= np.uint32(2**bits)
         if self.fields is not None:
             direct &= self.fields == NO_FIELD
@@ -307,26 +380,75 @@ class Batch:
         )
 
     def rows(self, start: int, stop: int) -> Batch:
-        """Return rows ``start`` to ``stop`` as a batch that shares this one's memory."""
+        """Return consecutive rows as a batch that shares this one's memory.
+
+        Parameters
+        ----------
+        start, stop
+            The first row, and the one after the last: from 0 to the number of rows.
+
+        Returns
+        -------
+        Batch
+            Of ``stop - start`` examples.
+
+        Examples
+        --------
+        >>> Batch([0, 1, 2], [9, 7]).rows(1, 2).indices.tolist()
+        [7]
+        """
         lo, hi = int(self.indptr[start]), int(self.indptr[stop])
         ids = None if self.ids is None else self.ids[start:stop]
-        return self._part(self.indptr[start : stop + 1] - lo, slice(lo, hi), slice(start, stop), ids)
+        return self.part(self.indptr[start : stop + 1] - lo, slice(lo, hi), slice(start, stop), ids)
 
     def select(self, kept: NDArray[np.bool_]) -> Batch:
-        """Return the rows that ``kept``, bool[n], names, as a batch of its own."""
+        """Return some rows as a batch of its own.
+
+        Parameters
+        ----------
+        kept
+            bool[n]: True for each row that is taken.
+
+        Returns
+        -------
+        Batch
+            Those rows, in their order.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> Batch([0, 1, 2], [9, 7]).select(np.array([False, True])).indices.tolist()
+        [7]
+        """
         lengths = np.diff(self.indptr)
         indptr = np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths[kept])))
         ids = None if self.ids is None else [self.ids[row] for row in np.flatnonzero(kept).tolist()]
-        return self._part(indptr, np.repeat(kept, lengths), kept, ids)
+        return self.part(indptr, np.repeat(kept, lengths), kept, ids)
 
-    def _part(
+    def part(
         self,
         indptr: NDArray[np.int64],
-        nonzeros: slice | NDArray[np.bool_],
-        rows: slice | NDArray[np.bool_],
+        nonzeros: slice | NDArray[np.bool_ | np.int64],
+        rows: slice | NDArray[np.bool_ | np.int64],
         ids: Sequence[str | None] | None,
     ) -> Batch:
-        """Return some rows and their nonzeros."""
+        """Return some rows and their nonzeros, as numpy would select them of an array, without a check.
+
+        Parameters
+        ----------
+        indptr
+            int64[m + 1]: where each of these rows starts among these nonzeros.
+        nonzeros
+            Which of the nonzeros, in order.
+        rows
+            Which of the rows, in order.
+        ids
+            The ids of these rows; None where they have none.
+
+        Returns
+        -------
+        Batch
+        """
         return Batch.trusted(
             indptr,
             self.indices[nonzeros],
@@ -340,7 +462,23 @@ class Batch:
 
     @staticmethod
     def concatenate(batches: Sequence[Batch]) -> Batch:
-        """Return the rows of several batches as one, in order."""
+        """Return the rows of several batches as one, in order.
+
+        Parameters
+        ----------
+        batches
+            Any number of them, also none.
+
+        Returns
+        -------
+        Batch
+            All their rows. Values, fields, ids and times are there where any of the batches has them.
+
+        Examples
+        --------
+        >>> Batch.concatenate([Batch([0, 1], [9]), Batch([0, 2], [7, 8])]).indptr.tolist()
+        [0, 1, 3]
+        """
         if len(batches) == 1:
             return batches[0]
         if not batches:
@@ -365,7 +503,18 @@ class Batch:
         )
 
     def explicit_values(self) -> NDArray[np.float32]:
-        """Return float32[nnz]: the values, ones where there are none."""
+        """Return the values, ones where there are none.
+
+        Returns
+        -------
+        float32[nnz]
+            :attr:`values` itself where it is not None.
+
+        Examples
+        --------
+        >>> Batch([0, 2], [7, 8]).explicit_values().tolist()
+        [1.0, 1.0]
+        """
         return np.ones(self.nnz, np.float32) if self.values is None else self.values
 
     def __len__(self) -> int:

@@ -19,10 +19,7 @@ FIRST, LAST, QUOTE, BACKSLASH = np.uint8(0x20), np.uint8(0x7E), np.uint8(0x22), 
 
 @kernel(
     types.boolean(
-        types.uint8.readonly,
-        types.Array(types.int64, 2, readonly=True),
-        types.int64[::1],
-        types.uint8[::1],
+        types.uint8.readonly, types.Array(types.int64, 2, readonly=True), types.int64[::1], types.uint8[::1]
     )
 )
 def _gather(data, spans, ends, out):

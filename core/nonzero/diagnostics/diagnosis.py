@@ -103,10 +103,7 @@ def diagnose(
             "learning_rate": rates,
             "half_life": half_life(evidence, rates["now"], learned),
             "stalled_additions": stalled(evidence),
-            "gained": {
-                "nats": float(recent[ev.GAINED]),
-                "examples": int(recent[ev.COUNT]),
-            },
+            "gained": {"nats": float(recent[ev.GAINED]), "examples": int(recent[ev.COUNT])},
             "new_starts": {
                 "times": int(evidence.counters[ev.RESTARTS]),
                 "last_at_example": int(evidence.counters[ev.LAST_RESTART]) or None,

@@ -13,27 +13,48 @@ from nonzero.kernels.rules.optimizers import Rule
 
 
 class Explanation(NamedTuple):
-    """What made a prediction.
+    """What made a prediction: :meth:`nonzero.LogisticRegression.explain` returns it.
 
-    ``contributions.sum() + intercept + mixing`` is the log-odds of `probability`.
+    ``contributions.sum() + intercept + mixing`` is the log-odds of `probability`. `nnz` is the number of the
+    example's nonzeros, those of its interactions included.
+
+    Parameters
+    ----------
+    probability
+        The mixture's probability of a click, from 0 to 1, before any recalibration.
+    contributions
+        float32[nnz]: each nonzero's share of the log-odds, by the lanes' averaged weights.
+    intercept
+        The intercept's share of the log-odds.
+    mixing
+        The rest, in log-odds: a mixture of probabilities is no linear function of the features.
+    weights
+        float32[nnz]: the lanes' averaged weights, in log-odds for a value of 1.
+    values
+        float32[nnz]: what they were multiplied with, in units of the fields where the model scales values.
+    rates
+        float32[nnz]: the lanes' averaged learning rates: how far a gradient of 1 would move the weight now.
+    verdicts
+        Of each nonzero, what the diagnosis says of its field; ``unknown`` where nothing is said.
+
+    Examples
+    --------
+    >>> from nonzero import Batch, LogisticRegression
+    >>> model = LogisticRegression(bits=10)
+    >>> before = model.learn_one({"site": "news"}, 1)
+    >>> explanation = model.explain(Batch.from_dicts([{"site": "news"}]))
+    >>> explanation.probability > 0.5, explanation.contributions.shape, explanation.verdicts
+    (True, (1,), ('unknown',))
     """
 
     probability: float
-    """The mixture's probability of a click."""
     contributions: NDArray[np.float32]
-    """float32[nnz]: each nonzero's share of the log-odds, by the lanes' averaged weights."""
     intercept: float
-    """The intercept's share of the log-odds."""
     mixing: float
-    """The rest: a mixture of probabilities is no linear function of the features."""
     weights: NDArray[np.float32]
-    """float32[nnz]: the lanes' averaged weights, in log-odds."""
     values: NDArray[np.float32]
-    """float32[nnz]: what they were multiplied with, in units of the fields where the model scales values."""
     rates: NDArray[np.float32]
-    """float32[nnz]: the lanes' averaged learning rates: how far a gradient of 1 would move the weight now."""
     verdicts: tuple[str, ...]
-    """Of each nonzero, what the diagnosis says of its field; ``unknown`` where nothing is said."""
 
 
 def take_apart(

@@ -6,15 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from nonzero.diagnostics.figures import (
-    AN_HOUR,
-    CENTRED,
-    LEVEL,
-    SILENCE,
-    Array,
-    half_width,
-    lasting,
-)
+from nonzero.diagnostics.figures import AN_HOUR, CENTRED, LEVEL, SILENCE, Array, half_width, lasting
 from nonzero.kernels.evidence import arrays as ev
 
 FEWEST_SAMPLES: Final = 30

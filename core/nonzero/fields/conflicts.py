@@ -44,7 +44,20 @@ class Conflicts:
         self._lock = threading.Lock()
 
     def add(self, counts: Mapping[str, int]) -> None:
-        """Add what a stream had, such as :attr:`nonzero.formats.Parsed.conflicts`."""
+        """Add what a stream had, such as :attr:`nonzero.formats.Parsed.conflicts`.
+
+        Parameters
+        ----------
+        counts
+            How many values of each field, by its name, came in another kind.
+
+        Examples
+        --------
+        >>> conflicts = Conflicts()
+        >>> conflicts.add({"bid": 2})
+        >>> conflicts.counts()
+        {'bid': 2}
+        """
         if not counts:
             return
         new = []
@@ -61,12 +74,39 @@ class Conflicts:
             self.on_new(name)
 
     def counts(self) -> dict[str, int]:
-        """Return how many values of each field came in another kind: the first 100 fields, and ``other``."""
+        """Return how many values of each field came in another kind.
+
+        Returns
+        -------
+        dict
+            By the field's name: the first 100 fields that had any, and ``other`` for the rest together.
+
+        Examples
+        --------
+        >>> from nonzero import Batch, Schema
+        >>> schema = Schema({"bid": "number"})
+        >>> batch = Batch.from_dicts([{"bid": "0.5"}], schema=schema)
+        >>> schema.conflicts.counts()
+        {}
+        """
         with self._lock:
             return {name: count for name, count in self._counts.items() if count}
 
     def take(self) -> dict[str, int]:
-        """Return the counts, and begin to count anew; the fields that are named stay the same."""
+        """Return the counts, and begin to count anew; the fields that are named stay the same.
+
+        Returns
+        -------
+        dict
+            As :meth:`counts` does.
+
+        Examples
+        --------
+        >>> conflicts = Conflicts()
+        >>> conflicts.add({"bid": 2})
+        >>> conflicts.take(), conflicts.counts()
+        ({'bid': 2}, {})
+        """
         with self._lock:
             found = {name: count for name, count in self._counts.items() if count}
             self._counts = dict.fromkeys(self._counts, 0)
@@ -74,7 +114,7 @@ class Conflicts:
 
     @property
     def total(self) -> int:
-        """How many values these are in all."""
+        """How many values of all fields came in another kind."""
         return sum(self.counts().values())
 
 

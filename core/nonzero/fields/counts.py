@@ -78,10 +78,6 @@ class Fields:
             raise InputError(self.schema.unknown_field(name.decode(errors="replace")))
         return kind
 
-    def first_of(self, name: bytes) -> int:
-        """Return the kind that a value of an undeclared field first came in; INFER where none did."""
-        return self._known.first_of(name)
-
     def came(self, values: Iterable[tuple[bytes, int]]) -> None:
         """Take note of values of undeclared fields, of a row that was read: name and kind of each."""
         for name, kind in values:

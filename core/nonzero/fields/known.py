@@ -44,11 +44,7 @@ class Known:
     """
 
     def __init__(
-        self,
-        fields: Mapping[str, str],
-        patterns: Sequence[tuple[str, str]],
-        default: str,
-        more: int = MORE,
+        self, fields: Mapping[str, str], patterns: Sequence[tuple[str, str]], default: str, more: int = MORE
     ) -> None:
         self.conflicts = Conflicts()
         self.own = threading.local()
@@ -125,11 +121,6 @@ class Known:
         """Return the declared names, and of the others those that were met."""
         with self._lock:
             return [name.decode(errors="replace") for name in self._places]
-
-    def first_of(self, name: bytes) -> int:
-        """Return the kind that a value of an undeclared field first came in; INFER where none did."""
-        at = self._places.get(name)
-        return INFER if at is None else int(self.words[at + lookup.WHAT]) >> 8 & 255
 
     def name_at(self, slot: int) -> str:
         """Return the name of a slot's entry."""

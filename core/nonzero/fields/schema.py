@@ -103,6 +103,11 @@ class Schema:
         default, namespace_separator
             As for the constructor; None: as `given` has it.
 
+        Returns
+        -------
+        Schema
+            `given` itself where it is a schema that already says all that.
+
         Raises
         ------
         SettingsError
@@ -145,7 +150,18 @@ class Schema:
         return cls(fields, default or "infer", namespace_separator or separator)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return ``{"fields": {...}, "default": "..."}``, as JSON holds it; without the separator."""
+        """Return what the schema says, as JSON holds it; without the separator.
+
+        Returns
+        -------
+        dict
+            ``{"fields": {...}, "default": "..."}``, which :meth:`of` reads.
+
+        Examples
+        --------
+        >>> Schema({"bid": "number"}).to_dict()
+        {'fields': {'bid': 'number'}, 'default': 'infer'}
+        """
         return {"fields": dict(self.fields), "default": self.default}
 
     def kind_of(self, name: str) -> str:
@@ -156,6 +172,11 @@ class Schema:
         name
             The field's whole name.
 
+        Returns
+        -------
+        str
+            ``"category"``, ``"number"``, ``"ignore"``, ``"infer"`` or ``"refuse"``.
+
         Examples
         --------
         >>> Schema({"user*": "ignore", "user_age": "number"}).kind_of("user_age")
@@ -164,7 +185,23 @@ class Schema:
         return self.known.kind_named(name.encode(errors="surrogateescape"))
 
     def unknown_field(self, name: str) -> str:
-        """Return the reason why a field that is not declared is refused; it names the nearest known one."""
+        """Return the reason why a field that is not declared is refused; it names the nearest known one.
+
+        Parameters
+        ----------
+        name
+            The field's whole name, as it came.
+
+        Returns
+        -------
+        str
+            A sentence for whoever sent it; it tells at most 40 characters of the name.
+
+        Examples
+        --------
+        >>> "did you mean 'site'?" in Schema({"site": "category"}, default="refuse").unknown_field("sit")
+        True
+        """
         known = [field for field in self.fields if "*" not in field]
         near = get_close_matches(name, known, 1, 0.5)
         hint = f"did you mean {near[0]!r}? " if near else ""

@@ -26,22 +26,33 @@ NAMES: Final = tuple(FORMATS)
 
 
 def reader(format: str, *, max_line: int = MAX_LINE, **options: Any) -> Reader:
-    """Make a reader of a stream.
+    r"""Make a reader of a stream.
 
     Parameters
     ----------
     format
         One of :data:`NAMES`.
     max_line
-        The longest line that is read, in bytes.
+        The longest line that is read, in bytes, at least 1.
     **options
         What the format's class takes: always a ``schema``, such as that of a model, its
         :attr:`~nonzero.LogisticRegression.schema`; ``numeric`` for "csv".
 
+    Returns
+    -------
+    Reader
+        Of one stream; each stream needs its own.
+
     Raises
     ------
     SettingsError
-        For a format or an option that is unknown.
+        For a format or an option that is unknown, or a `max_line` out of its range.
+
+    Examples
+    --------
+    >>> lines = reader("libsvm")
+    >>> lines.feed(b"1 3:0.5\n0 3:").batch, lines.feed(b"1\n").batch
+    (Batch(1 examples, 1 nonzeros), Batch(1 examples, 1 nonzeros))
     """
     if format not in FORMATS:
         raise SettingsError(f"the format {format!r} is unknown; give one of {', '.join(NAMES)}")
@@ -67,6 +78,11 @@ def parse(data: Buffer, format: str, **options: Any) -> Batch:
     format, **options
         As for :func:`reader`.
 
+    Returns
+    -------
+    Batch
+        One row an example, in their order.
+
     Raises
     ------
     FormatError
@@ -91,6 +107,23 @@ def parse(data: Buffer, format: str, **options: Any) -> Batch:
 
 
 def _hash_dicts(examples: Dicts, schema: Schema | Mapping[str, Any] | None) -> Batch:
+    """Hash examples that are dicts of features: what :meth:`Batch.from_dicts` calls.
+
+    Parameters
+    ----------
+    examples, schema
+        As there.
+
+    Returns
+    -------
+    Batch
+        Without labels, of weight 1.
+
+    Examples
+    --------
+    >>> Batch.hash_dicts([{"site": "news"}], None)
+    Batch(1 examples, 1 nonzeros)
+    """
     from nonzero.formats.json_dicts import batch_of_features  # here: files of other formats need no JSON
 
     return batch_of_features(examples, schema)

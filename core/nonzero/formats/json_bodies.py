@@ -29,7 +29,8 @@ NOT_JSON: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What msgspec raises where bytes are no JSON."""
 
 _examples: Final = msgspec.json.Decoder(list[msgspec.Raw])
-_skimmed: Final = msgspec.json.Decoder(msgspec.Raw)
+skim: Final = msgspec.json.Decoder(msgspec.Raw).decode
+"""Raises one of NOT_JSON where a body is no JSON; nothing is made of it."""
 
 
 def parse_body(body: Buffer, schema: Schema = untracked) -> Batch:
@@ -152,11 +153,6 @@ def _enveloped(line: bytes, start: int) -> list[bytes]:
         if len(members) > 1:
             raise FormatError('"examples" stands twice; send one list') from error
         raise FormatError(f'"examples" is {shown_value(members[0][1])}, not a list') from error
-
-
-def skim(body: bytes) -> None:
-    """Raise one of NOT_JSON where a body is no JSON; nothing is made of it."""
-    _skimmed.decode(body)
 
 
 def _decoded(body: bytes) -> Members:

@@ -21,12 +21,7 @@ from nonzero.fields import lookup
 from nonzero.fields.hashing import NO_FIELD
 from nonzero.formats.json_features import read_features, read_literal, read_value
 from nonzero.formats.json_numbers import read_whole
-from nonzero.formats.json_text import (
-    QUOTE,
-    past_space,
-    special_bytes,
-    word_of,
-)
+from nonzero.formats.json_text import QUOTE, past_space, special_bytes, word_of
 from nonzero.formats.row_arrays import BUFFER, ROWS, begin_row, end_row
 from nonzero.native import inlined, kernel, types
 
@@ -206,16 +201,17 @@ def read_example(data, j, scratch, rows, row, nnz, table):  # noqa: C901
 
 @kernel(types.int64(BUFFER, types.int64, BUFFER, ROWS, lookup.FIELDS))
 def read_examples(data, end, scratch, rows, table):
-    """Read the whole lines ``data[:end]`` into `rows`; returns how many they are.
+    """Read the whole lines ``data[:end]`` into `rows`, as many as it has room for; returns how many.
 
     A line that is empty, unusual or wrong becomes a row without nonzeros, flagged plain.
     """
+    room = rows.plain.size  # what should be one line can be thousands: it is a client's body
     j = 0
     row = 0
     nnz = 0
     rows.indptr[0] = 0
     lookup.allow_new(table)
-    while j < end:
+    while j < end and row < room:
         start = j
         begin_row(rows, row, start, row)
         lookup.begin_fields(table)

@@ -115,10 +115,8 @@ def _copy_multibyte(data, j, scratch, p):  # noqa: C901
     """Copy a run of characters beyond ASCII: valid UTF-8 and nothing else (RFC 3629)."""
     c = data[np.uintp(j)]
     while c >= 0x80:
-        lowest, highest = (
-            0x80,
-            0xBF,
-        )  # of the second byte: no overlong forms, no surrogates, nothing past U+10FFFF
+        # Of the second byte: no overlong forms, no surrogates, nothing past U+10FFFF.
+        lowest, highest = 0x80, 0xBF
         if 0xC2 <= c <= 0xDF:
             more = 1
         elif 0xE0 <= c <= 0xEF:

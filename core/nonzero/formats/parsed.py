@@ -17,31 +17,84 @@ Buffer: TypeAlias = bytes | bytearray | memoryview | NDArray[np.uint8]
 
 
 class Parsed(NamedTuple):
-    """What some bytes held."""
+    r"""What some bytes held.
+
+    Parameters
+    ----------
+    batch
+        The rows of the lines that could be read.
+    lines
+        int64[n]: the line number of each row, counted from 1 over all that the reader was fed.
+    errors
+        The lines that could not be read.
+    lines_read
+        How many lines were finished: rows, errors and lines skipped (and, in delimited text, line ends inside
+        quotes).
+    conflicts
+        How many values came in another kind than their field's, by its name; those of refused lines too.
+    skipped
+        The numbers of the lines that hold no example and are no error, where the format has such: blank
+        lines, and comments.
+
+    Examples
+    --------
+    >>> from nonzero import formats
+    >>> found = formats.reader("vw").feed(b"1 | a\n\n2 | b\n0 | c d\n")
+    >>> found.batch, found.lines.tolist(), [error.line for error in found.errors], found.skipped
+    (Batch(2 examples, 3 nonzeros), [1, 4], [3], (2,))
+    """
 
     batch: Batch
-    """The rows of the lines that could be read."""
     lines: NDArray[np.int64]
-    """int64[n]: the line number of each row, counted from 1 over all that the reader was fed."""
     errors: tuple[LineError, ...]
-    """The lines that could not be read."""
     lines_read: int
-    """How many lines were finished: rows, errors and lines skipped (and, in delimited text, line ends inside
-    quotes)."""
     conflicts: Mapping[str, int] = NO_CONFLICTS
-    """How many values came in another kind than their field's, by its name; those of refused lines too."""
     skipped: tuple[int, ...] = ()
-    """The numbers of the lines that hold no example and are no error, where the format has such: blank lines,
-    and comments."""
 
     @classmethod
     def of_error(cls, error: LineError, lines_read: int) -> Parsed:
-        """Return what lines held that could not be read."""
+        """Return what lines held that could not be read.
+
+        Parameters
+        ----------
+        error
+            What is wrong, and with which line.
+        lines_read
+            How many lines were finished.
+
+        Returns
+        -------
+        Parsed
+            Without a row.
+
+        Examples
+        --------
+        >>> Parsed.of_error(LineError(3, "the line is empty"), lines_read=1).lines_read
+        1
+        """
         return cls(Batch.empty(), np.empty(0, np.int64), (error,), lines_read)
 
     @classmethod
     def concatenate(cls, parts: Sequence[Parsed]) -> Parsed:
-        """Join what consecutive bytes held; conflicts are those of all of them, and left out here."""
+        r"""Join what consecutive bytes held.
+
+        Parameters
+        ----------
+        parts
+            In their order. Conflicts are counted over all of a stream, and left out here.
+
+        Returns
+        -------
+        Parsed
+            Their rows, errors and skipped lines.
+
+        Examples
+        --------
+        >>> from nonzero import formats
+        >>> lines = formats.reader("vw")
+        >>> Parsed.concatenate([lines.feed(b"1 | a\n"), lines.feed(b"0 | b\n")]).lines.tolist()
+        [1, 2]
+        """
         if len(parts) == 1:
             return parts[0]
         return cls(
@@ -53,7 +106,7 @@ class Parsed(NamedTuple):
         )
 
     def without(self, refused: NDArray[np.bool_], reason: Callable[[int], str]) -> Parsed:
-        """Make errors of some rows, so that each line is accounted for.
+        r"""Make errors of some rows, so that each line is accounted for.
 
         Parameters
         ----------
@@ -61,6 +114,19 @@ class Parsed(NamedTuple):
             bool[n]: which rows.
         reason
             Returns what is wrong with a row, by its number.
+
+        Returns
+        -------
+        Parsed
+            The other rows, and one more error for each of these.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from nonzero import formats
+        >>> found = formats.reader("vw").feed(b"1 | a\n0 | b\n")
+        >>> found.without(np.array([False, True]), lambda row: "it is not wanted").errors
+        (LineError(line=2, reason='it is not wanted'),)
         """
         if not refused.any():
             return self

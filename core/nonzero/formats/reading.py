@@ -70,9 +70,21 @@ class Reader:
         self._reserve(0)
 
     def alike(self) -> Reader | None:
-        """Return a new reader for other parts of the stream; None where it must be read in its order.
+        r"""Return a new reader for other parts of the stream; None where it must be read in its order.
 
         It takes a byte order mark as any other bytes: the stream's start is for who cuts it into parts.
+
+        Returns
+        -------
+        Reader or None
+            One that reads parts which begin and end with a line, also in another thread.
+
+        Examples
+        --------
+        >>> from nonzero import formats
+        >>> other = formats.reader("vw").alike()
+        >>> other.feed(b"1 | a\n").batch
+        Batch(1 examples, 1 nonzeros)
         """
         form = self.format.alike()
         if form is None:
@@ -82,13 +94,32 @@ class Reader:
         return other
 
     def feed(self, *data: Buffer) -> Parsed:
-        """Read the lines that these bytes finish.
+        r"""Read the lines that these bytes finish.
 
         Parameters
         ----------
         data
             Anything with the buffer interface: bytes, bytearray, memoryview, an array of uint8. Several are
             read as if they were one, which they need not be made for it.
+
+        Returns
+        -------
+        Parsed
+            The rows of these lines, and the lines that could not be read.
+
+        Raises
+        ------
+        FormatError
+            For a header that cannot be used, or is longer than `max_line`.
+        ValueError
+            For a reader that is finished.
+
+        Examples
+        --------
+        >>> from nonzero import formats
+        >>> found = formats.reader("vw").feed(b"1 | a\n", b"2 | a\n")
+        >>> found.batch, found.lines.tolist(), found.errors
+        (Batch(1 examples, 1 nonzeros), [1], (LineError(line=2, reason="the label '2' is not 1, 0 or -1"),))
         """
         if self._finished:
             raise ValueError("this reader is finished; make a new one for another stream")
@@ -107,7 +138,25 @@ class Reader:
         return self._counted(Parsed.concatenate(parts))
 
     def finish(self) -> Parsed:
-        """Read the last line, where it lacks its end; the reader takes nothing after this."""
+        """Read the last line, where it lacks its end; the reader takes nothing after this.
+
+        Returns
+        -------
+        Parsed
+            Its row, where there is one, or its error.
+
+        Raises
+        ------
+        FormatError
+            For a header that cannot be used.
+
+        Examples
+        --------
+        >>> from nonzero import formats
+        >>> lines = formats.reader("vw")
+        >>> lines.feed(b"1 | a").batch, lines.finish().batch
+        (Batch(0 examples, 0 nonzeros), Batch(1 examples, 1 nonzeros))
+        """
         self._finished = True
         parts: list[Parsed] = []
         if self._held:

@@ -16,12 +16,38 @@ class Entry(NamedTuple):
     """Endings of files' names that imply it."""
     media_type: str | None
     """The Content-Type of bodies over HTTP; None where they are not read there."""
+    text: str = ""
+    """What a line has, for the description of the HTTP API."""
+    lines: str = ""
+    """An example of two lines or more, all of them right: of an update, and of a prediction."""
 
 
 FORMATS: Final = {
-    "vw": Entry("nonzero.formats.vw", "VowpalWabbit", (".vw",), "text/x-vw"),
-    "libsvm": Entry("nonzero.formats.libsvm", "Libsvm", (".svm", ".libsvm", ".svmlight"), "text/x-libsvm"),
-    "ndjson": Entry("nonzero.formats.ndjson", "NDJSON", (".ndjson", ".jsonl"), "application/x-ndjson"),
+    "vw": Entry(
+        "nonzero.formats.vw",
+        "VowpalWabbit",
+        (".vw",),
+        "text/x-vw",
+        "Vowpal Wabbit text: label, importance weight, id, features.",
+        "1 2.0 | site=news bid:0.5\n-1 | site=sport\n",
+    ),
+    "libsvm": Entry(
+        "nonzero.formats.libsvm",
+        "Libsvm",
+        (".svm", ".libsvm", ".svmlight"),
+        "text/x-libsvm",
+        "libsvm or SVMlight.",
+        "1 3:0.5 17:1\n0 4:1\n",
+    ),
+    "ndjson": Entry(
+        "nonzero.formats.ndjson",
+        "NDJSON",
+        (".ndjson", ".jsonl"),
+        "application/x-ndjson",
+        "An Example a line, as many as you like.",
+        '{"features": {"site": "news", "bid": 0.5}, "label": 1}\n'
+        '{"features": {"site": "sport"}, "label": 0}\n',
+    ),
     "csv": Entry("nonzero.formats.delimited", "Delimited", (".csv",), None),
 }
 """By name."""

@@ -74,9 +74,7 @@ class VowpalWabbit(Format):
     name = "vw"
 
     def __init__(
-        self,
-        schema: Schema | Mapping[str, Any] | None = None,
-        namespace_separator: str | None = None,
+        self, schema: Schema | Mapping[str, Any] | None = None, namespace_separator: str | None = None
     ) -> None:
         super().__init__(schema)
         separator = self.schema.namespace_separator if namespace_separator is None else namespace_separator

@@ -1,22 +1,24 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
 """The compiled kernels that learn and predict, and which of them serve a model.
 
-A new rule needs an entry of its own here only if a model of it alone shall be as fast as it can be; in
-:mod:`nonzero.kernels.rules.mixed` it serves eight lanes. A new way to mix is another
-:class:`~nonzero.kernels.pending.Mixer`, whose kernels stand beside these: :func:`kernels_for` chooses by the
-version of a model's settings, and stored models go on by the kernels of theirs.
+A new rule needs two kernels here, for one lane of it, and their line in `_ONE_LANE`. Eight lanes have kernels
+of their own only for AdaGrad, the default; any other eight are :mod:`nonzero.kernels.rules.mixed`. A new way
+to mix is another :class:`~nonzero.kernels.pending.Mixer`, whose kernels stand beside these:
+:func:`kernels_for` chooses by the version of a model's settings, and stored models go on by the kernels of
+theirs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, NamedTuple
 
+from nonzero.errors import SettingsError
 from nonzero.kernels.learning import EIGHT_LANES, ONE_LANE, Learner, learn, predict
 from nonzero.kernels.pending import VOVK
 from nonzero.kernels.rules.adagrad import ADAGRAD
 from nonzero.kernels.rules.leader import LEADER
-from nonzero.kernels.rules.mixed import MIXED
+from nonzero.kernels.rules.mixed import FAMILIES, MIXED
 from nonzero.kernels.rules.optimizers import Rule
 from nonzero.kernels.tuples import BATCH_ROWS, FLOATS, LEARN_CALL, LEARN_STATE, PREDICT_STATE
 from nonzero.native import kernel, types
@@ -85,13 +87,11 @@ class Kernels(NamedTuple):
     predict: Callable[..., None]
 
 
-_KERNELS: Final = {
-    ("adagrad", 1): Kernels(learn_one_adagrad, predict_one_adagrad),
-    ("adagrad", 8): Kernels(learn_eight_adagrad, predict_eight_adagrad),
-    ("leader", 1): Kernels(learn_one_leader, predict_one_leader),
-    ("leader", 8): Kernels(learn_eight_mixed, predict_eight_mixed),
-    ("mixed", 8): Kernels(learn_eight_mixed, predict_eight_mixed),
+_ONE_LANE: Final = {
+    "adagrad": Kernels(learn_one_adagrad, predict_one_adagrad),
+    "leader": Kernels(learn_one_leader, predict_one_leader),
 }
+"""Of each family of rules."""
 
 
 def kernels_for(lanes: Sequence[Rule], version: int) -> Kernels:  # noqa: ARG001 - all versions have the same
@@ -103,6 +103,21 @@ def kernels_for(lanes: Sequence[Rule], version: int) -> Kernels:  # noqa: ARG001
         Its rules: one, or eight.
     version
         That of its settings.
+
+    Raises
+    ------
+    SettingsError
+        For lanes of a family that no kernel knows.
     """
     families = {lane.family for lane in lanes}
-    return _KERNELS[families.pop() if len(families) == 1 else "mixed", len(lanes)]
+    known: Collection[str] = _ONE_LANE.keys() if len(lanes) == 1 else FAMILIES
+    if unknown := families.difference(known):
+        raise SettingsError(
+            f"no kernel of {len(lanes)} lanes knows the family {min(unknown)!r}, only {', '.join(known)}; "
+            f"{'entry_points.py' if len(lanes) == 1 else 'rules/mixed.py'} in nonzero/kernels is to learn it"
+        )
+    if len(lanes) == 1:
+        return _ONE_LANE[families.pop()]
+    if families == {"adagrad"}:
+        return Kernels(learn_eight_adagrad, predict_eight_adagrad)
+    return Kernels(learn_eight_mixed, predict_eight_mixed)

@@ -42,7 +42,7 @@ from nonzero.model.table import Table
 from nonzero.persistence import snapshot
 from nonzero.persistence.shared import SharedState
 from nonzero.statistics.progressive import describe
-from nonzero.statistics.recalibration import apply, describe_recalibration, learn_map, new_recalibration
+from nonzero.statistics.recalibration import apply_map, describe_recalibration, learn_map, new_recalibration
 
 
 class LogisticRegression:
@@ -147,7 +147,8 @@ class LogisticRegression:
         self._inputs = Inputs(self._state, interactions)
         check_declared(self.interactions, said)
         self._kernels = KernelCalls(lanes, version, self._state)
-        self._shared: SharedState | None = None
+        self.shared: SharedState | None = None
+        """The memory that other processes read the model from, if there is any."""
         self._learning = threading.RLock()
         self.recalibrating = recalibrated
         self.notes: dict[str, Any] = {}
@@ -181,7 +182,7 @@ class LogisticRegression:
 
     @property
     def schema(self) -> Schema:
-        """What each field is: hand it to whatever reads examples for the model, and the doors agree."""
+        """What each field is. Hand it to whatever reads examples for the model: then all formats agree."""
         return self._settings.schema
 
     @property
@@ -198,10 +199,21 @@ class LogisticRegression:
         settings
             As :attr:`settings` of another model gives them.
 
+        Returns
+        -------
+        LogisticRegression
+            A model of these settings that has learned nothing.
+
         Raises
         ------
         SettingsError
             For settings that are missing, unknown or out of their range.
+
+        Examples
+        --------
+        >>> model = LogisticRegression(bits=10, interactions=["site*hour"])
+        >>> LogisticRegression.from_settings(model.settings).interactions
+        ('site*hour',)
         """
         return cls(**arguments_of(settings))
 
@@ -220,18 +232,47 @@ class LogisticRegression:
         Returns
         -------
         float32[n]
-            The probability of each example just before it was learned from.
+            The probability of each example, from 0 to 1, just before it was learned from.
 
         Raises
         ------
         BatchError
             For an example without a label or an index outside the table; nothing is learned then.
+        ReadOnlyError
+            For a model that is mapped from another process's memory.
+
+        Examples
+        --------
+        >>> model = LogisticRegression(bits=10)
+        >>> model.learn(Batch.from_dicts([{"site": "news"}, {"site": "blog"}], labels=[1, 0])).shape
+        (2,)
         """
         self.check(batch)
         return self.learn_checked(batch, time_ms)
 
     def check(self, batch: Batch) -> None:
-        """Raise what :meth:`learn` would, and learn nothing."""
+        """Raise what :meth:`learn` would, and learn nothing.
+
+        Parameters
+        ----------
+        batch
+            The examples.
+
+        Raises
+        ------
+        BatchError
+            For an example without a label or an index outside the table.
+
+        Examples
+        --------
+        >>> model = LogisticRegression(bits=10)
+        >>> model.check(Batch.from_dicts([{"site": "news"}], labels=[1]))
+        >>> try:
+        ...     model.check(Batch.from_dicts([{"site": "news"}]))
+        ... except BatchError as error:
+        ...     print(error)
+        row 0 has no label; give 0 or 1, or call predict
+        """
         check_batch(batch)
         unlabelled = np.isnan(batch.labels)
         if unlabelled.any():
@@ -240,7 +281,30 @@ class LogisticRegression:
         batch.check_slots(self.bits)
 
     def learn_checked(self, batch: Batch, time_ms: int | None = None) -> NDArray[np.float32]:
-        """Learn from a batch that :meth:`check` accepts."""
+        """Learn from a batch that :meth:`check` accepts, without checking it again.
+
+        Parameters
+        ----------
+        batch, time_ms
+            As for :meth:`learn`.
+
+        Returns
+        -------
+        float32[n]
+            As :meth:`learn` returns.
+
+        Raises
+        ------
+        ReadOnlyError
+            For a model that is mapped from another process's memory.
+
+        Examples
+        --------
+        >>> model, batch = LogisticRegression(bits=10), Batch.from_dicts([{"site": "news"}], labels=[1])
+        >>> model.check(batch)
+        >>> model.learn_checked(batch).tolist()
+        [0.5]
+        """
         self._check_writable()
         out = np.empty(len(batch), np.float32)
         with self._learning:  # two threads that learn at once would make one model of neither's stream
@@ -251,15 +315,30 @@ class LogisticRegression:
         return out
 
     def predict(self, batch: Batch) -> NDArray[np.float32]:
-        """Return float32[n]: the probability of a click for each example.
+        """Predict each example.
 
         Safe beside one thread that learns: it may see an example half applied, never a number that is not
         finite.
+
+        Parameters
+        ----------
+        batch
+            The examples; their labels are not looked at.
+
+        Returns
+        -------
+        float32[n]
+            The probability of a click, from 0 to 1, for each.
 
         Raises
         ------
         BatchError
             For an index outside the table.
+
+        Examples
+        --------
+        >>> LogisticRegression(bits=10).predict(Batch.from_dicts([{"site": "news"}, {}])).tolist()
+        [0.5, 0.5]
         """
         check_batch(batch).check_slots(self.bits)
         out = np.empty(len(batch), np.float32)
@@ -270,18 +349,52 @@ class LogisticRegression:
     def _mapped(self, out: NDArray[np.float32]) -> NDArray[np.float32]:
         """Put predictions through the learned map, in place, where they are to be served by it."""
         if self.recalibrating and self._state.recalibration is not None:
-            apply(self._state.recalibration, out)
+            apply_map(self._state.recalibration, out)
         return out
 
     def expanded(self, batch: Batch) -> Batch:
-        """Return a batch with the products of the model's interactions, as the model takes it."""
+        """Return a batch with the products of the model's interactions, as the model takes it.
+
+        Parameters
+        ----------
+        batch
+            The examples.
+
+        Returns
+        -------
+        Batch
+            The same rows with more nonzeros; equal to `batch` for a model without interactions.
+
+        Examples
+        --------
+        >>> model = LogisticRegression(bits=10, interactions=["site*hour"])
+        >>> model.expanded(Batch.from_dicts([{"site": "news", "hour": "9"}]))
+        Batch(1 examples, 3 nonzeros)
+        """
         return Batch.concatenate([*self._inputs.expanded(batch)])
 
     def predict_body(self, body: bytes) -> float | None:
-        """Predict the one example in a request's JSON body, in a third of the time.
+        """Predict the one example in a request's JSON body, in a third of the time that its batch would take.
 
-        None where it has to be read, and predicted, by itself: it is something else than one example, or
-        wrong; it has an id, or a slot outside the table; its features are multiplied, or its values scaled.
+        Parameters
+        ----------
+        body
+            JSON text: ``{"features": {...}}``, read by the model's schema.
+
+        Returns
+        -------
+        float or None
+            The probability of a click. None where the body has to be read, and predicted, by itself: it is
+            something else than one example, or wrong; it has an id, or a slot outside the table; its features
+            are multiplied, or its values scaled.
+
+        Examples
+        --------
+        >>> model = LogisticRegression(bits=10)
+        >>> model.predict_body(b'{"features": {"site": "news"}}')
+        0.5
+        >>> model.predict_body(b'{"examples": []}') is None
+        True
         """
         from nonzero.formats.json_bodies import read_body  # here, because files of other formats need no JSON
 
@@ -296,25 +409,105 @@ class LogisticRegression:
         return float(self._mapped(out)[0])
 
     def slots_of(self, batch: Batch) -> Iterator[NDArray[np.uint32]]:
-        """Yield the slots that a batch names, those of its products too, some examples at a time."""
+        """Yield the slots that a batch names, those of its products too, some examples at a time.
+
+        Parameters
+        ----------
+        batch
+            The examples.
+
+        Yields
+        ------
+        uint32[nnz of some examples]
+            Slots, from 0 to ``2**bits - 1``, in the order of the nonzeros.
+
+        Examples
+        --------
+        >>> [slots.tolist() for slots in LogisticRegression(bits=10).slots_of(Batch([0, 2], [7, 9]))]
+        [[7, 9]]
+        """
         for piece in self._inputs.expanded(batch):
             yield piece.indices & np.uint32(self.table.slots - 1)
 
     def scaled_values(self, batch: Batch) -> NDArray[np.float32]:
-        """Return float32[nnz]: the values as the model takes them at present, in units of their fields.
+        """Return the values as the model takes them at present, in units of their fields.
 
         They are what weights multiply; the values themselves for a model that does not scale them. Products
         of interactions are not added: see :meth:`expanded`.
+
+        Parameters
+        ----------
+        batch
+            The examples.
+
+        Returns
+        -------
+        float32[nnz]
+            A value of each nonzero.
+
+        Examples
+        --------
+        >>> model = LogisticRegression(bits=10, scaled=False)
+        >>> model.scaled_values(Batch.from_dicts([{"site": "news", "bid": 0.5}])).tolist()
+        [1.0, 0.5]
         """
         return self._inputs.values(batch)
 
     def learn_one(self, features: Mapping[str, Any], label: float, weight: float = 1.0) -> float:
-        """Learn from one example, read by the model's schema; return its probability just before."""
+        """Learn from one example, read by the model's schema.
+
+        Parameters
+        ----------
+        features
+            As for :meth:`Batch.from_dicts <nonzero.Batch.from_dicts>`.
+        label
+            0 or 1.
+        weight
+            The example's importance, from 0 (counted, not learned from) to 1e6.
+
+        Returns
+        -------
+        float
+            Its probability just before.
+
+        Raises
+        ------
+        BatchError
+            For a value that is no feature, a label that is none, or a weight out of its range.
+        ReadOnlyError
+            For a model that is mapped from another process's memory.
+
+        Examples
+        --------
+        >>> LogisticRegression(bits=10).learn_one({"site": "news", "bid": 0.5}, 1)
+        0.5
+        """
         batch = Batch.from_dicts([features], [label], [weight], schema=self.schema)
         return float(self.learn(batch)[0])
 
     def predict_one(self, features: Mapping[str, Any]) -> float:
-        """Return the probability of a click for one example, read by the model's schema."""
+        """Predict one example, read by the model's schema.
+
+        Parameters
+        ----------
+        features
+            As for :meth:`Batch.from_dicts <nonzero.Batch.from_dicts>`.
+
+        Returns
+        -------
+        float
+            The probability of a click, from 0 to 1.
+
+        Raises
+        ------
+        BatchError
+            For a value that is no feature.
+
+        Examples
+        --------
+        >>> LogisticRegression(bits=10).predict_one({"site": "news"})
+        0.5
+        """
         return float(self.predict(Batch.from_dicts([features], schema=self.schema))[0])
 
     # -- looking inside --------------------------------------------------------------------------------
@@ -366,7 +559,32 @@ class LogisticRegression:
         return float(self._state.progress.sums[LOSS]) / self.weight if self.weight else None
 
     def metrics(self, recent: bool = True) -> dict[str, Any]:
-        """Return the progressive validation so far: see :func:`nonzero.statistics.progressive.describe`."""
+        """Return how good the predictions were, each made just before its example was learned from.
+
+        Parameters
+        ----------
+        recent
+            Whether to look at the last 100,000 examples too, which takes a millisecond.
+
+        Returns
+        -------
+        dict
+            As JSON holds it: ``examples``, ``weight``, ``log_loss`` (mean, in nats), ``auc``, ``auc_error``,
+            ``normalized_entropy``, ``calibration``; under ``recent`` the same of the last 100,000 examples.
+            None where a figure is not defined.
+
+        See Also
+        --------
+        nonzero.statistics.progressive.describe : each figure, and its source.
+
+        Examples
+        --------
+        >>> model = LogisticRegression(bits=10)
+        >>> before = model.learn(Batch.from_dicts([{"site": "news"}, {"site": "blog"}], labels=[1, 0]))
+        >>> found = model.metrics()
+        >>> found["examples"], found["recent"]["examples"]
+        (2, 2)
+        """
         return describe(self._state.progress, recent)
 
     def last(self, n: int) -> NDArray[np.float32]:
@@ -381,6 +599,13 @@ class LogisticRegression:
         -------
         float32[m, 4]
             Of each the probability just before it was learned from, its log loss in nats, label and weight.
+
+        Examples
+        --------
+        >>> model = LogisticRegression(bits=10)
+        >>> before = model.learn_one({"site": "news"}, 1, weight=2)
+        >>> model.last(10).round(2).tolist()
+        [[0.5, 0.6899999976158142, 1.0, 2.0]]
         """
         n = min(n, RECENT, self.examples)
         places = np.arange(self.examples - n, self.examples) % RECENT
@@ -391,6 +616,18 @@ class LogisticRegression:
         """Learn a map of the predictions from now on; where one is learned already, nothing changes.
 
         Nobody is served by it before :attr:`recalibrating` is set.
+
+        Raises
+        ------
+        ReadOnlyError
+            For a model that is mapped from another process's memory.
+
+        Examples
+        --------
+        >>> model = LogisticRegression(bits=10)
+        >>> model.begin_recalibration()
+        >>> model.recalibration()["slope"], model.recalibrating
+        (1.0, False)
         """
         self._check_writable()
         if self._state.recalibration is None:
@@ -398,11 +635,24 @@ class LogisticRegression:
             self._settings = dataclasses.replace(self._settings, recalibrated=True)
 
     def recalibration(self) -> dict[str, Any] | None:
-        """Return the map of the predictions, and what it gains; None for a model that learns none.
+        """Return the map of the predictions, and what it gains.
+
+        Returns
+        -------
+        dict or None
+            As JSON holds it: ``slope`` and ``offset`` of the map, and the mean log loss in nats and the
+            calibration with it and without it. None for a model that learns no map.
 
         See Also
         --------
         nonzero.statistics.recalibration.describe_recalibration : the figures.
+
+        Examples
+        --------
+        >>> LogisticRegression(bits=10).recalibration() is None
+        True
+        >>> LogisticRegression(bits=10, recalibrated=True).recalibration()["slope"]
+        1.0
         """
         learned = self._state.recalibration
         return None if learned is None else describe_recalibration(learned)
@@ -410,10 +660,27 @@ class LogisticRegression:
     def explain(self, batch: Batch) -> Explanation:
         """Take the prediction of a batch of one example apart.
 
+        Parameters
+        ----------
+        batch
+            The one example.
+
+        Returns
+        -------
+        Explanation
+            Each nonzero's share of the log-odds, and what else made the prediction.
+
         Raises
         ------
         BatchError
             For a batch of other than one example, or an index outside the table.
+
+        Examples
+        --------
+        >>> model = LogisticRegression(bits=10)
+        >>> before = model.learn_one({"site": "news"}, 1)
+        >>> bool(model.explain(Batch.from_dicts([{"site": "news"}])).contributions[0] > 0)
+        True
         """
         if len(batch) != 1:
             raise BatchError(f"there are {len(batch)} examples; explain takes one")
@@ -442,7 +709,17 @@ class LogisticRegression:
         return (batch.indices & np.uint32(self.table.slots - 1)).astype(np.intp)
 
     def uncertainty(self, batch: Batch) -> NDArray[np.float32]:
-        """Return float32[n]: how far one more example could move each prediction, in log-odds.
+        """Return how far one more example could move each prediction.
+
+        Parameters
+        ----------
+        batch
+            The examples; their labels are not looked at.
+
+        Returns
+        -------
+        float32[n]
+            In log-odds, at least 0.
 
         Raises
         ------
@@ -452,6 +729,13 @@ class LogisticRegression:
         See Also
         --------
         nonzero.diagnostics.confidence.uncertainty : the formula and its source.
+
+        Examples
+        --------
+        >>> model, batch = LogisticRegression(bits=10), Batch.from_dicts([{"site": "news"}], labels=[1])
+        >>> before, learned = model.uncertainty(batch), model.learn(batch)
+        >>> bool(model.uncertainty(batch)[0] < before[0])
+        True
         """
         batch.check_slots(self.bits)
         out = np.empty(len(batch), np.float32)
@@ -486,6 +770,12 @@ class LogisticRegression:
         See Also
         --------
         nonzero.diagnostics.diagnosis : what the verdicts mean, and how honest the intervals are.
+
+        Examples
+        --------
+        >>> found = LogisticRegression(bits=10).diagnose()
+        >>> found["verdict"], found["examples"], found["remedy"]
+        ('learning', 0, None)
         """
         aged = self._state.groups[1, : len(self.lanes)]
         named = [*names, *self.interactions]
@@ -516,6 +806,16 @@ class LogisticRegression:
         ------
         SettingsError
             For a remedy that is none, or of lanes that do not follow AdaGrad.
+        ReadOnlyError
+            For a model that is mapped from another process's memory, unless it is a dry run.
+
+        Examples
+        --------
+        >>> model = LogisticRegression(bits=10)
+        >>> before = model.learn_one({"site": "news"}, 1)
+        >>> effect = model.apply_remedy({"action": "rescale", "factor": 0.01}, dry_run=True)
+        >>> effect["coordinates"], effect["applied"]
+        (2, False)
         """
         if not dry_run:
             self._check_writable()
@@ -531,15 +831,24 @@ class LogisticRegression:
         """Weights and accumulators, the largest part of what is learned."""
         return self._state.table
 
-    @property
-    def shared(self) -> SharedState | None:
-        """The memory that other processes read the model from, if there is any."""
-        return self._shared
-
     def digest(self) -> str:
-        """Return a hex digest of the whole learned state and its settings: equal digests, equal models.
+        """Return a digest of the whole learned state and its settings: equal digests, equal models.
 
         When it was learned is no part of it: the same stream gives the same digest at any time.
+
+        Returns
+        -------
+        str
+            Hexadecimal.
+
+        Examples
+        --------
+        >>> one, other = LogisticRegression(bits=10), LogisticRegression(bits=10)
+        >>> one.digest() == other.digest()
+        True
+        >>> before = one.learn_one({"site": "news"}, 1)
+        >>> one.digest() == other.digest()
+        False
         """
         return snapshot.digest_of(self._state.timeless(), self.settings)
 
@@ -557,6 +866,16 @@ class LogisticRegression:
         ------
         SettingsError
             Where the settings differ.
+        ReadOnlyError
+            For a model that is mapped from another process's memory.
+
+        Examples
+        --------
+        >>> one, other = LogisticRegression(bits=10), LogisticRegression(bits=10)
+        >>> before = other.learn_one({"site": "news"}, 1)
+        >>> one.copy_from(other)
+        >>> one.digest() == other.digest()
+        True
         """
         if self.settings != other.settings:
             raise SettingsError(f"a model of {other.settings} cannot be copied into one of {self.settings}")
@@ -605,6 +924,12 @@ class LogisticRegression:
 
         While it is moved it is there twice.
 
+        Returns
+        -------
+        SharedState
+            Its ``descriptor`` is what other processes :meth:`attach` to. ``withdraw()`` tells them to use the
+            memory no more; ``close()`` closes the descriptor alone.
+
         Raises
         ------
         OSError
@@ -613,12 +938,20 @@ class LogisticRegression:
         See Also
         --------
         attach : what the others do with its descriptor.
+
+        Examples
+        --------
+        >>> model = LogisticRegression(bits=10)
+        >>> reader = LogisticRegression.attach(model.share().descriptor)
+        >>> before = model.learn_one({"site": "news"}, 1)
+        >>> reader.predict_one({"site": "news"}) == model.predict_one({"site": "news"})
+        True
         """
         if self.shared is None:
             with self._learning:
                 self._use(SharedState.create(self.settings, self._state.arrays()))
-        assert self._shared is not None  # noqa: S101 - it was made just now, or before
-        return self._shared
+        assert self.shared is not None  # noqa: S101 - it was made just now, or before
+        return self.shared
 
     @classmethod
     def attach(cls, descriptor: int) -> Self:
@@ -627,10 +960,27 @@ class LogisticRegression:
         It can be asked everything, and not learn: its memory is mapped for reading. The descriptor may be
         closed then. Its notes are not shared.
 
+        Parameters
+        ----------
+        descriptor
+            The file descriptor of the memory, as the other process passed it on:
+            ``share().descriptor`` there.
+
+        Returns
+        -------
+        LogisticRegression
+            A model that follows the other's learning.
+
         Raises
         ------
         OSError
             Where the descriptor is not of a shared model.
+
+        Examples
+        --------
+        >>> model = LogisticRegression(bits=10)
+        >>> LogisticRegression.attach(model.share().descriptor).bits
+        10
         """
         shared = SharedState.attach(descriptor)
         model = cls.from_settings(shared.settings)
@@ -640,11 +990,16 @@ class LogisticRegression:
     def _use(self, shared: SharedState, *, readable_only: bool = False) -> None:
         """Keep what is learned in shared memory from now on."""
         self._state.use(shared.arrays, readable_only=readable_only)
-        self._shared = shared
+        self.shared = shared
         self._kernels = KernelCalls(self.lanes, self.version, self._state)
 
     def save(self, path: str | os.PathLike[str]) -> str:
         """Write the model and its notes to a file, whole or not at all.
+
+        Parameters
+        ----------
+        path
+            The file; one that is there is replaced. Its format is safetensors.
 
         Returns
         -------
@@ -655,6 +1010,14 @@ class LogisticRegression:
         ------
         OSError
             Where the disk refuses.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     written = LogisticRegression(bits=10).save(f"{folder}/clicks.safetensors")
+        ...     LogisticRegression.load(f"{folder}/clicks.safetensors", bits=10)
+        LogisticRegression(bits=10, lanes=8, examples=0)
         """
         return snapshot.write(path, self._state.arrays(), {"settings": self.settings, "notes": self.notes})
 
@@ -670,6 +1033,11 @@ class LogisticRegression:
             Settings that it should have: ``bits``, ``optimizer``, ``scaled``, ``interactions``,
             ``recalibrated``, ``schema``, ``default``, ``namespace_separator`` as for the constructor.
 
+        Returns
+        -------
+        LogisticRegression
+            A model with the digest of the one that was saved.
+
         Raises
         ------
         FileNotFoundError
@@ -680,6 +1048,15 @@ class LogisticRegression:
             Where a stored setting differs from the one expected; the message names each difference.
         OSError, MemoryError
             Where there is not the memory for it, or no descriptor.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> model = LogisticRegression(bits=10)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     written = model.save(f"{folder}/clicks.safetensors")
+        ...     LogisticRegression.load(f"{folder}/clicks.safetensors").digest() == model.digest()
+        True
         """
         tensors, metadata = snapshot.read(path)
         try:

@@ -44,12 +44,25 @@ class Table:
         log2 of the number of slots, 1 to 30.
     lanes
         1 or 8.
+
+    Raises
+    ------
+    SettingsError
+        For bits or lanes that are out of their range.
+
+    Examples
+    --------
+    >>> from nonzero import LogisticRegression
+    >>> LogisticRegression(bits=10).table.rows.shape
+    (1025, 16)
     """
 
     def __init__(self, bits: int, lanes: int) -> None:
         check_size(bits, lanes)
-        self._bits = bits
-        self._lanes = lanes
+        self.bits = bits
+        """log2 of the number of slots."""
+        self.lanes = lanes
+        """1 or 8."""
         self.use(allocate(2**bits + 1, 2 * lanes))
 
     def use(self, rows: NDArray[np.float32], *, readable_only: bool = False) -> None:
@@ -61,28 +74,29 @@ class Table:
             float32[2**bits + 1, 2 * lanes], C-contiguous.
         readable_only
             Whether a write to it would end the process.
+
+        Raises
+        ------
+        ValueError
+            For an array of another shape, dtype or layout.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> table = Table(bits=2, lanes=1)
+        >>> table.use(np.ones((5, 2), np.float32))
+        >>> table.weights.ravel().tolist()
+        [1.0, 1.0, 1.0, 1.0, 1.0]
         """
         expected = (2**self.bits + 1, 2 * self.lanes)
         if rows.shape != expected or rows.dtype != np.float32 or not rows.flags.c_contiguous:
             raise ValueError(
                 f"a table's rows are float32{list(expected)}, not {rows.dtype}{list(rows.shape)}"
             )
-        self._rows, self._readable_only = rows, readable_only
-
-    @property
-    def readable_only(self) -> bool:
+        self.memory = rows
+        """The array itself, as kernels take it: numpy holds it for writable even where its memory is not."""
+        self.readable_only = readable_only
         """Whether its memory is another process's, which this one may read and not write to."""
-        return self._readable_only
-
-    @property
-    def bits(self) -> int:
-        """log2 of the number of slots."""
-        return self._bits
-
-    @property
-    def lanes(self) -> int:
-        """1 or 8."""
-        return self._lanes
 
     @property
     def rows(self) -> NDArray[np.float32]:
@@ -90,24 +104,23 @@ class Table:
 
         It is a view, so that nothing done to the array itself, to its shape for example, reaches the kernels.
         """
-        rows = self._rows.view()
-        rows.flags.writeable = not self._readable_only
+        rows = self.memory.view()
+        rows.flags.writeable = not self.readable_only
         return rows
-
-    @property
-    def memory(self) -> NDArray[np.float32]:
-        """The array itself, as kernels take it: numpy holds it for writable even where its memory is not."""
-        return self._rows
 
     def take(self) -> None:
         """Take the memory of every page now, and change nothing: so nobody waits for it later.
 
         It must be nobody's yet who writes to it. Where the system itself has to be given the pages first, as
         a virtual machine that never used them, that takes 2.5 s a GB; else a twentieth of that.
+
+        Examples
+        --------
+        >>> Table(bits=10, lanes=1).take()
         """
-        if self._readable_only:
+        if self.readable_only:
             return
-        words = self._rows.reshape(-1).view(np.uint32)[:: mmap.PAGESIZE // 4]
+        words = self.memory.reshape(-1).view(np.uint32)[:: mmap.PAGESIZE // 4]
         words |= 0  # numpy lets other threads run meanwhile
 
     def take_ahead(self, nbytes: int) -> None:
@@ -119,29 +132,33 @@ class Table:
         Parameters
         ----------
         nbytes
-            So much; at most the whole table.
+            So many bytes; at most the whole table.
+
+        Examples
+        --------
+        >>> Table(bits=10, lanes=1).take_ahead(1 << 20)
         """
         size = min(nbytes, self.nbytes)
         if size >= HUGE_PAGE:
             # A daemon: the process may end before it is done.
-            threading.Thread(target=take, args=(self._rows, size), name="pages", daemon=True).start()
+            threading.Thread(target=take, args=(self.memory, size), name="pages", daemon=True).start()
 
     @property
     def slots(self) -> int:
         """The number of slots, without the intercept."""
-        return len(self._rows) - 1
+        return len(self.memory) - 1
 
     @property
     def nbytes(self) -> int:
         """The memory of the table, in bytes."""
-        return int(self._rows.nbytes)
+        return int(self.memory.nbytes)
 
     @property
     def weights(self) -> NDArray[np.float32]:
         """float32[slots + 1, lanes]: a view of the weights."""
-        return self.rows[:, : self._lanes]
+        return self.rows[:, : self.lanes]
 
     @property
     def accumulators(self) -> NDArray[np.float32]:
         """float32[slots + 1, lanes]: a view of the accumulators."""
-        return self.rows[:, self._lanes :]
+        return self.rows[:, self.lanes :]

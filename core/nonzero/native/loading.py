@@ -4,7 +4,7 @@ A library holds, of each kernel, one entry: a function as CPython itself calls i
 (``METH_FASTCALL``), of whose address CPython makes a built-in function. There is one library for each kind of
 CPU. Beside it stands what it was made of: by modules, the digests of the source files with definitions that
 their kernels need. They are compared when a module is imported, which takes 2 ms in all, so that an edited
-source never runs as the machine code of the one before.
+source never runs as the machine code of the one before. The library's own digest is compared too.
 """
 
 from __future__ import annotations
@@ -71,6 +71,20 @@ _new_function.restype = ctypes.py_object
 _new_function.argtypes = [ctypes.POINTER(_Method), ctypes.py_object, ctypes.py_object]
 
 
+def made_of(library: Path) -> dict[str, Sources]:
+    """Return what a library was made of, by modules; and by "" what tells it from others.
+
+    Raises
+    ------
+    OSError, ValueError
+        Where it is not there, or not as it was linked: of one that was cut short the process would die.
+    """
+    found: dict[str, Sources] = json.loads(library.with_suffix(".json").read_bytes())
+    if found.get("", {}).get("library") != xxh3_64_hexdigest(library.read_bytes()):
+        raise ValueError(f"{library} is not as it was linked")
+    return found
+
+
 def entry_of(function: Callable[..., Any]) -> str:
     """Return the symbol under which a function's entry stands in a library."""
     return f"{function.__module__}.{function.__qualname__}"
@@ -84,9 +98,9 @@ class Library:
         self._checked: set[str] = set()
         self._methods: list[_Method] = []  # CPython keeps their addresses
         try:
-            self._sources: dict[str, Sources] = json.loads(self.path.with_suffix(".json").read_bytes())
+            self._sources = made_of(self.path)
             self._code = ctypes.CDLL(str(self.path))
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise ImportError(f"there are no kernels for {target} ({error}): {BUILD}") from error
 
     def function(self, of: Callable[..., Any]) -> Callable[..., Any]:

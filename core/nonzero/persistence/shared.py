@@ -41,12 +41,30 @@ NO_MORE_WRITERS: Final = 0x10
 class SharedState:
     """Named arrays in shared memory; made by :meth:`create`, found by :meth:`attach`.
 
+    Parameters
+    ----------
+    memory
+        The mapped memory, whose header is read.
+    buffer
+        The same memory, as arrays are made over it.
+    descriptor
+        What others attach to; None where there is none here.
+
     Attributes
     ----------
     settings
         What was given with them.
     arrays
         By name. Of an attached state they are mapped for reading: a write ends the process.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> written = SharedState.create({"bits": 2}, {"table": np.zeros(4, np.float32)})
+    >>> read = SharedState.attach(written.descriptor)
+    >>> written.arrays["table"][0] = 7
+    >>> float(read.arrays["table"][0]), read.settings
+    (7.0, {'bits': 2})
     """
 
     def __init__(self, memory: mmap.mmap, buffer: Any, descriptor: int | None) -> None:
@@ -64,10 +82,28 @@ class SharedState:
     def create(cls, settings: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
         """Copy arrays into new shared memory.
 
+        Parameters
+        ----------
+        settings
+            What JSON holds, kept beside the arrays.
+        arrays
+            By name, of any shape and dtype.
+
+        Returns
+        -------
+        SharedState
+            With a descriptor, which it closes when it goes.
+
         Raises
         ------
         OSError
             Where there is not so much memory.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> SharedState.create({}, {"table": np.zeros(4, np.float32)}).arrays["table"].tolist()
+        [0.0, 0.0, 0.0, 0.0]
         """
         # A schema may be long; the places of the arrays never take more than the other half.
         header = max(HEADER, 2 * len(json.dumps(settings)))
@@ -102,10 +138,27 @@ class SharedState:
     def attach(cls, descriptor: int) -> Self:
         """Map what another process made; the descriptor may be closed then.
 
+        Parameters
+        ----------
+        descriptor
+            The file descriptor of the memory.
+
+        Returns
+        -------
+        SharedState
+            To be read alone, without a descriptor.
+
         Raises
         ------
         OSError
             Where it is no such memory.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> written = SharedState.create({}, {"table": np.zeros(4, np.float32)})
+        >>> sorted(SharedState.attach(written.descriptor).arrays)
+        ['table']
         """
         size = os.fstat(descriptor).st_size
         memory = mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
@@ -125,12 +178,31 @@ class SharedState:
         return self._memory[:1] == WITHDRAWN
 
     def withdraw(self) -> None:
-        """Tell all who have attached to it to use it no more; its descriptor is closed."""
+        """Tell all who have attached to it to use it no more; its descriptor is closed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> written = SharedState.create({}, {"table": np.zeros(4, np.float32)})
+        >>> read = SharedState.attach(written.descriptor)
+        >>> written.withdraw()
+        >>> read.withdrawn
+        True
+        """
         self._memory[:1] = WITHDRAWN
         self.close()
 
     def close(self) -> None:
-        """Close the descriptor; the memory stays as long as somebody maps it. May be called again."""
+        """Close the descriptor; the memory stays as long as somebody maps it. May be called again.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> written = SharedState.create({}, {"table": np.zeros(4, np.float32)})
+        >>> written.close()
+        >>> written.arrays["table"].size
+        4
+        """
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

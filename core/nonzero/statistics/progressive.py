@@ -68,7 +68,7 @@ def _ratios(weight: float, positive: float, predicted: float, loss: float) -> di
 def base_rate_loss(clicks: float, others: float) -> float:
     """Return the summed log loss, in nats, of one who predicts the click rate so far, and nothing else.
 
-    Before each example he answers ``(clicks + 1/2) / (examples + 1)``, as Krichevsky and Trofimov ("The
+    Before each example the answer is ``(clicks + 1/2) / (examples + 1)``, as Krichevsky and Trofimov ("The
     performance of universal encoding", 1981) do. In whatever order the clicks come, that adds up to ``-log
     B(c + 1/2, n - c + 1/2) / B(1/2, 1/2)``, so that nothing has to be kept for it. At the end of a stream of
     n examples it is within ``log(n) / 2 + 1`` of the loss of the rate that the whole stream turned out to

@@ -117,9 +117,9 @@ def step(parameters, information, x, residual, curvature, s):
 _STATE = types.NamedUniTuple(types.float64[::1], 3, Recalibration)
 
 
-@kernel(types.void(types.float32[::1], types.float32.readonly, types.float32.readonly, _STATE))
-def _learn(probabilities, labels, weights, state):
-    """Map each prediction, write down how that went, and learn from it."""
+@kernel(types.void(_STATE, types.float32[::1], types.float32.readonly, types.float32.readonly))
+def learn_map(state, probabilities, labels, weights):
+    """Learn from predictions, each made just before its example was learned from, one after another."""
     parameters, information, sums = state
     for r in range(labels.size):
         s = np.float64(weights[r])
@@ -141,26 +141,11 @@ def _learn(probabilities, labels, weights, state):
             step(parameters, information, np.float64(x), label - q, q * (1.0 - q), s)
 
 
-@kernel(types.void(types.float32[::1], _STATE))
-def _apply(probabilities, state):
+@kernel(types.void(_STATE, types.float32[::1]))
+def apply_map(state, probabilities):
     """Map predictions in place."""
     for r in range(probabilities.size):
         probabilities[r] = sigmoid(mapped(logit(probabilities[r]), state.parameters))
-
-
-def learn_map(
-    state: Recalibration,
-    probabilities: NDArray[np.float32],
-    labels: NDArray[np.float32],
-    weights: NDArray[np.float32],
-) -> None:
-    """Learn from predictions, each made just before its example was learned from, one after another."""
-    _learn(probabilities, labels, weights, state)
-
-
-def apply(state: Recalibration, probabilities: NDArray[np.float32]) -> None:
-    """Map float32[n] predictions in place."""
-    _apply(probabilities, state)
 
 
 def check_map(state: Recalibration) -> None:

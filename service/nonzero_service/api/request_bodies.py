@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
+from nonzero.formats.registry import FORMATS
 from nonzero_service.api import schemas
 from nonzero_service.api.openapi import reference, text
 from nonzero_service.media_types import JSON, NDJSON, SAFETENSORS
@@ -32,13 +33,16 @@ def request_body(*content: Form) -> dict[str, Any]:
     }
 
 
-def _examples(clicks: Form, *lines: str, vw: str) -> dict[str, Any]:
-    """Describe the body of an update or a prediction."""
+def _examples(clicks: Form, **lines: str) -> dict[str, Any]:
+    """Describe the body of an update or a prediction: JSON, and each format of lines, by its own example."""
+    forms = {"ndjson": FORMATS["ndjson"]} | FORMATS  # NDJSON comes first
     return request_body(
         clicks,
-        Form(NDJSON, text("An Example a line, as many as you like."), {"lines": "".join(lines)}),
-        Form("text/x-vw", text("Vowpal Wabbit text: label, importance weight, id, features."), {"lines": vw}),
-        Form("text/x-libsvm", text("libsvm or SVMlight."), {"lines": "1 3:0.5 17:1\n0 4:1\n"}),
+        *(
+            Form(form.media_type, text(form.text), {"lines": lines.get(name, form.lines)})
+            for name, form in forms.items()
+            if form.media_type
+        ),
     )
 
 
@@ -58,9 +62,6 @@ UPDATED: Final = _examples(
             "slots": {"indices": [3, 17], "values": [0.5, 1], "label": 0},
         },
     ),
-    '{"features": {"site": "news", "bid": 0.5}, "label": 1}\n',
-    '{"features": {"site": "sport"}, "label": 0}\n',
-    vw="1 2.0 | site=news bid:0.5\n-1 | site=sport\n",
 )
 """The body of an update."""
 
@@ -74,8 +75,7 @@ PREDICTED: Final = _examples(
             "slots": {"indices": [3, 17], "values": [0.5, 1]},
         },
     ),
-    '{"features": {"site": "news", "bid": 0.5}, "id": "imp-2"}\n',
-    '{"features": {"site": "sport"}}\n',
+    ndjson='{"features": {"site": "news", "bid": 0.5}, "id": "imp-2"}\n{"features": {"site": "sport"}}\n',
     vw="imp-3| site=news bid:0.5\n| site=sport\n",
 )
 """The body of a prediction; the ids are those that LABELS has."""

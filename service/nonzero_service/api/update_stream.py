@@ -250,7 +250,8 @@ class UpdateStream:
             self._waiting_bytes -= nbytes
             self.tally.accept(applied)
             if self._progress is not None:
-                self._progress.write(_progress_line(self.tally, applied))
+                line = msgspec.json.encode(self.tally.counts() | {"log_loss": applied.log_loss})
+                self._progress.write(line + b"\n")
 
     def _record(self, piece: Piece, rows: int) -> Callable[[int, int], KeyRecord] | None:
         """Return the maker of the record that a stream with a key has come so far."""
@@ -259,7 +260,3 @@ class UpdateStream:
             return None
         answer = {"lines": self._accepted_lines.hexdigest()}
         return lambda first, _: KeyRecord(key, piece.digest, piece.offset, first, rows, False, answer)
-
-
-def _progress_line(tally: UpdateTally, applied: Applied) -> bytes:
-    return msgspec.json.encode(tally.counts() | {"log_loss": applied.log_loss}) + b"\n"

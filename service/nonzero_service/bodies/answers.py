@@ -105,14 +105,10 @@ def prediction_lines(
             return lines_of_all
     lines = list(zip(parsed.lines.tolist(), _rows(found, ids, uncertainty, kept=kept), strict=True))
     skipped = [LineError(line, "the line holds no example") for line in parsed.skipped]
-    lines += [(error.line, error_line(error)) for error in (*parsed.errors, *skipped)]
+    for line, reason in (*parsed.errors, *skipped):
+        lines.append((line, msgspec.json.encode({"line": line, "reason": reason}).decode()))
     lines.sort()
     return "".join([f"{line}\n" for _, line in lines]).encode()
-
-
-def error_line(error: LineError) -> str:
-    """Return the JSON that names a line that could not be read."""
-    return msgspec.json.encode({"line": error.line, "reason": error.reason}).decode()
 
 
 def _rows(

@@ -35,13 +35,10 @@ class Spool:
         self._size = 0
         self._file: IO[bytes] | None = None
         self._written = self._read = 0  # bytes of the file
-        self._begun = self._ended = False
-        self._changed = asyncio.Event()
-
-    @property
-    def begun(self) -> bool:
+        self.begun = False
         """Whether anything was ever written."""
-        return self._begun
+        self._ended = False
+        self._changed = asyncio.Event()
 
     @property
     def spilled(self) -> bool:
@@ -58,7 +55,7 @@ class Spool:
         """
         if not data:
             return
-        self._begun = True
+        self.begun = True
         # Once bytes are in the file, later ones must stand behind them until it has been read.
         if self._written > self._read or self._size + len(data) > self._memory:
             self._spill(data)

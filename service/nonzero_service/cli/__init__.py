@@ -55,6 +55,7 @@ class _Commands(click.Group):
 app = click.version_option(__version__, prog_name="nonzero", message="%(prog)s %(version)s")(
     _Commands(
         "nonzero",
+        context_settings={"show_default": True},
         help="Predict click-through rates, and learn from clicks as they come. `nonzero COMMAND --help` "
         "explains a command.",
     )

@@ -15,14 +15,11 @@ from nonzero_service.cli.tables import reader_of, tables_of
 @click.command
 @click.argument("file", required=False, help=FILE_HELP)
 @click.option("--once", is_flag=True, help="Stop after the summary instead of serving on.")
-@click.option(
-    "--host", default="127.0.0.1", show_default=True, help="The address that the service listens on."
-)
+@click.option("--host", default="127.0.0.1", help="The address that the service listens on.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=8000,
-    show_default=True,
     help="The port that it listens on. 0 takes a free one.",
 )
 @click.option(
@@ -32,18 +29,11 @@ from nonzero_service.cli.tables import reader_of, tables_of
     "--examples",
     type=click.IntRange(1000),
     default=100_000,
-    show_default=True,
     help="The length of the simulated log, in impressions.",
 )
+@click.option("--seed", type=click.IntRange(0), default=0, help="The seed of the simulated log.")
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="The seed of the simulated log."
-)
-@click.option(
-    "--chunk",
-    type=click.IntRange(1),
-    default=100,
-    show_default=True,
-    help="How many examples are sent in one request.",
+    "--chunk", type=click.IntRange(1), default=100, help="How many examples are sent in one request."
 )
 @reading
 @bits

@@ -33,13 +33,7 @@ MOST_NAMES: Final = 20
     type=click.Path(exists=True, path_type=Path),
     help="A model that train saved, or the data directory of a service.",
 )
-@click.option(
-    "--top",
-    type=click.IntRange(0),
-    default=10,
-    show_default=True,
-    help="How many of the largest weights to show.",
-)
+@click.option("--top", type=click.IntRange(0), default=10, help="How many of the largest weights to show.")
 @as_json
 def inspect(model: Path, top: int, as_json: bool) -> None:
     """Show what a saved model holds, and whether it still learns.

@@ -28,20 +28,17 @@ bits = click.option(
     "--bits",
     type=click.IntRange(1, 30),
     default=22,
-    show_default=True,
     help="The size of the table of weights: 2**bits slots, 64 bytes each with eight lanes.",
 )
 learning_rate = click.option(
     "--learning-rate",
     default=AUTO,
-    show_default=True,
     help="auto: eight learners (lanes) of different rates, mixed; there is nothing to tune. "
     "A number: a single AdaGrad learner of that rate.",
 )
 optimizer = click.option(
     "--optimizer",
     default=AUTO,
-    show_default=True,
     help="The update rule. auto: as --learning-rate says. One rule with its parameters, such as "
     "ftrl:alpha=0.1,l1=1, makes a model of one lane. Eight, with spaces between, are mixed. "
     f"The rules are {', '.join(RULES)}.",

@@ -16,7 +16,7 @@ from nonzero_service.cli.options import NEW_FILE, data_directory
 @click.option(
     "--bits", type=click.IntRange(1, 30), required=True, help="The new table's size: 2**bits slots."
 )
-@click.option("--model", default="default", show_default=True, help="The model's name.")
+@click.option("--model", default="default", help="The model's name.")
 @click.option(
     "--output",
     type=NEW_FILE,
@@ -37,9 +37,7 @@ def refold(data_dir: Path, bits: int, model: str, output: Path | None) -> None:
     (directory,) = models_in(data_dir, model).values()
     with Display("refolding", None) as display:
         made = rebuild(
-            directory,
-            bits,
-            lambda done, end: display.show(done, lambda: f"position {done:,} of {end:,}"),
+            directory, bits, lambda done, end: display.show(done, lambda: f"position {done:,} of {end:,}")
         )
     made.save(path)
     click.echo(f"{path}: {figures_line(made.metrics(recent=False))}")

@@ -46,7 +46,6 @@ from nonzero_service.cli.tables import reader_of, remember, tables_of
     "--namespace-separator",
     type=click.Choice(SEPARATORS),
     default="=",
-    show_default=True,
     help="vw: the name of the feature f in the namespace ns: ns=f, as in JSON, or ns^f, as in old models.",
 )
 @as_json

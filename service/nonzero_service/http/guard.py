@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-from functools import lru_cache
 from typing import Final
 
 from starlette.types import Scope
@@ -16,6 +14,7 @@ from nonzero_service.http.tokens import IMPRESS, Tokens
 from nonzero_service.media_types import JSON
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
+from nonzero_service.settings.types import is_loopback
 
 MEDIA: Final = JSON.encode()
 
@@ -80,7 +79,7 @@ class Guard:
         if self._tokens is None:
             address = scope["client"]
             # Behind a proxy of this machine all are one: tokens tell them apart.
-            return None if address is None or _is_loopback(address[0]) else address[0]
+            return None if address is None or is_loopback(address[0]) else address[0]
         if authorization is None:
             raise _unauthorized("this needs a token: send Authorization: Bearer TOKEN", REALM)
         token = self._tokens.find(authorization)
@@ -117,8 +116,3 @@ class Guard:
 
 def _unauthorized(detail: str, challenge: bytes) -> Problem:
     return Problem(401, detail, headers=((b"www-authenticate", challenge),))
-
-
-@lru_cache(1024)
-def _is_loopback(address: str) -> bool:
-    return address.startswith("127.") or ipaddress.ip_address(address.partition("%")[0]).is_loopback

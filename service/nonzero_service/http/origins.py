@@ -4,14 +4,13 @@ A browser on a machine that reaches the service sends what any page tells it to.
 answer, but the request has been answered. So a request that may change something comes from the service's
 own page, or from none (``Origin``; RFC 6454).
 
-And a page's author may have the name of his own site lead to this machine's loopback (DNS rebinding): then
+And a page's author may have the name of their own site lead to this machine's loopback (DNS rebinding): then
 the page is the service's own, as far as the browser knows, and reads answers too. That name is in ``Host``. A
 service that nothing else guards answers only to names that nobody else gives out.
 """
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Final
 
 from starlette.types import Scope
@@ -20,6 +19,7 @@ from nonzero_service.http.head import Head
 from nonzero_service.http.routing import READING
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
+from nonzero_service.settings.types import is_loopback
 
 PORTS: Final = {"http": "80", "https": "443"}
 """The port that goes without saying."""
@@ -58,11 +58,12 @@ class Origins:
         host, origin = head.get(b"host"), head.get(b"origin")
         # Where it is open programs may call the service as they like, and only browsers are asked.
         asked = not self._guarded and (not self._open or origin is not None)
-        if asked and host is not None and not self._is_known(host):
+        name = _name_of((host or b"").decode())
+        if asked and host is not None and name not in self._names and not is_loopback(name):
             raise Problem(
                 403,
                 f"the Host is {_shown(host)}, and this service is localhost, 127.0.0.1 or [::1]; "
-                f"if that is one of its names, start it with {self._way_out(_name_of(host.decode()))}",
+                f"if that is one of its names, start it with {self._way_out(name)}",
             )
         if origin is not None and scope["method"] not in READING and not self._is_own(head, host, origin):
             name = _name_of(origin.decode("latin-1").partition("://")[2])
@@ -76,16 +77,6 @@ class Origins:
             if len(self.passed) >= REMEMBERED:
                 self.passed.clear()
             self.passed.add(host)
-
-    def _is_known(self, host: bytes) -> bool:
-        """Whether a Host has one of the service's names, with any port."""
-        name = _name_of(host.decode())
-        if name == "localhost" or name in self._names:
-            return True
-        try:
-            return ipaddress.ip_address(name).is_loopback
-        except ValueError:
-            return False
 
     def _is_own(self, head: Head, host: bytes | None, origin: bytes) -> bool:
         """Whether a page is of this service, or of a site that was named."""

@@ -15,16 +15,7 @@ def ordered(batch: Batch, order: NDArray[np.int64]) -> Batch:
     lengths = np.diff(batch.indptr)[order]
     indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
     places = np.arange(int(indptr[-1])) + np.repeat(batch.indptr[order] - indptr[:-1], lengths)
-    return Batch.trusted(
-        indptr,
-        batch.indices[places],
-        None if batch.values is None else batch.values[places],
-        batch.labels[order],
-        batch.weights[order],
-        None if batch.fields is None else batch.fields[places],
-        None,
-        None if batch.times is None else batch.times[order],
-    )
+    return batch.part(indptr, places, order, None)
 
 
 def labelled(batch: Batch, labels: NDArray[np.float32], weights: NDArray[np.float32]) -> Batch:

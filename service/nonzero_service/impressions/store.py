@@ -61,7 +61,8 @@ class ImpressionStore:
             make_directory(directory)
         self.segments = Segments.stored(directory)
         self._open: Segment | None = None
-        self._next = self.segments[-1].next if self.segments else 0
+        self.next_number = self.segments[-1].next if self.segments else 0
+        """The number of the next impression that is kept."""
         self._last_ms = int(self.segments[-1].times[-1]) if self.segments else 0
         self.segments.mend_times(self._last_ms)
         self.ended = self.segments[0].first if self.segments else 0
@@ -70,11 +71,6 @@ class ImpressionStore:
         self._named = True
         self.pending = self.segments.number_of(ImpressionState.PENDING)
         """How many wait for their label."""
-
-    @property
-    def next_number(self) -> int:
-        """The number of the next impression that is kept."""
-        return self._next
 
     def clicks_of_ended(self, size: int, now_ms: int) -> NDArray[np.int64]:
         """Count the clicks, in their windows, of each `size` impressions in a row whose windows have ended.
@@ -149,7 +145,7 @@ class ImpressionStore:
                 if stop < rows.size:  # it is full, and knows what the next one must not take
                     fresh[stop:][segment.find(hashes[stop:]) >= 0] = 0
                 self.pending += count
-                self._next = segment.next
+                self.next_number = segment.next
                 kept, start = kept + count, stop
             self.counts["early"] += self.early.take(hashes)
             self.counts["kept"] += kept
@@ -163,7 +159,7 @@ class ImpressionStore:
             quarter = (self.rules.attribution_ms + self.rules.correction_ms) // 4
             if not segment.used or now_ms - int(segment.times[0]) <= quarter:
                 return segment
-        segment = self._open = Segment(self._directory, self._next, new=True)
+        segment = self._open = Segment(self._directory, self.next_number, new=True)
         self.segments.append(segment)
         self._named = False
         return segment
@@ -197,7 +193,7 @@ class ImpressionStore:
         with self.lock:
             numbers, states = references.numbers, references.states
             if numbers.size:
-                self._next = max(self._next, int(numbers.max()) + 1)
+                self.next_number = max(self.next_number, int(numbers.max()) + 1)
             same = self.segments.hashes_of(numbers) == references.hashes
             before = self.segments.states(numbers[same])
             self.segments.set(numbers[same], states[same])

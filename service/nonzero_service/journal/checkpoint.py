@@ -11,12 +11,7 @@ from typing import Final
 import apsw
 
 from nonzero_service.journal.database import PAGE_SIZE, connect, translated
-from nonzero_service.journal.errors import (
-    DiskFullError,
-    JournalBusyError,
-    JournalError,
-    StorageError,
-)
+from nonzero_service.journal.errors import DiskFullError, JournalBusyError, JournalError, StorageError
 
 _EVERY: Final = 16 * 2**20
 _EVERY_LATE: Final = 2**20
@@ -62,7 +57,8 @@ class Checkpointer:
         self._wanted = False
         self._awaited = False
         self._closed = False
-        self._failure: StorageError | None = None
+        self.failure: StorageError | None = None
+        """What stopped the checkpoints; None while they work."""
         self._connection = connect(path, synced=synced, vfs=vfs)
         self._thread = threading.Thread(target=self._run, name="journal-checkpoints", daemon=True)
         try:
@@ -70,11 +66,6 @@ class Checkpointer:
         except BaseException:
             self._connection.close()
             raise
-
-    @property
-    def failure(self) -> StorageError | None:
-        """What stopped the checkpoints; None while they work."""
-        return self._failure
 
     def committed(self, frames: int) -> None:
         """Take note of a commit, after which the WAL has so many frames."""
@@ -99,11 +90,11 @@ class Checkpointer:
             if self._written * _FRAME < self._limit:
                 return
             self._wanted = True
-            self._failure = None if isinstance(self._failure, DiskFullError) else self._failure
+            self.failure = None if isinstance(self.failure, DiskFullError) else self.failure
             self._changed.notify_all()
             deadline = time.monotonic() + _PATIENCE
             self._awaited = True
-            while self._moved < self._written and self._failure is None and not self._closed:
+            while self._moved < self._written and self.failure is None and not self._closed:
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
                     self._awaited = False
@@ -116,8 +107,8 @@ class Checkpointer:
                     return
                 self._changed.wait(remaining)
             self._awaited = False
-            if isinstance(self._failure, DiskFullError):
-                raise DiskFullError(str(self._failure)) from self._failure
+            if isinstance(self.failure, DiskFullError):
+                raise DiskFullError(str(self.failure)) from self.failure
 
     def checkpoint(self) -> None:
         """Move what can be moved now, in the caller's thread.
@@ -136,7 +127,7 @@ class Checkpointer:
             return  # another process moves it
         except StorageError as error:
             with self._changed:
-                self._failure = error
+                self.failure = error
                 self._changed.notify_all()
             raise
         with self._changed:
@@ -144,8 +135,8 @@ class Checkpointer:
             # than there were, is about to.
             if begun == self._begun and frames >= written:
                 self._moved = moved
-            if isinstance(self._failure, DiskFullError):
-                self._failure = None
+            if isinstance(self.failure, DiskFullError):
+                self.failure = None
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -175,7 +166,7 @@ class Checkpointer:
                     return
             except Exception as error:  # noqa: BLE001 - nobody would move the WAL any more
                 with self._changed:
-                    self._failure = JournalError(f"{self._path}: {type(error).__name__}: {error}")
+                    self.failure = JournalError(f"{self._path}: {type(error).__name__}: {error}")
                     self._changed.notify_all()
                 _log.exception("a checkpoint of %s failed", self._path)
                 return

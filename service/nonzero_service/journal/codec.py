@@ -184,14 +184,7 @@ def _encode_fields(
     return 4, (np.array([count], np.uint16), names[:count], which)
 
 
-@kernel(
-    types.intp(
-        types.uint16.readonly,
-        types.uint16[::1],
-        types.uint16[::1],
-        types.uint8[::1],
-    )
-)
+@kernel(types.intp(types.uint16.readonly, types.uint16[::1], types.uint16[::1], types.uint8[::1]))
 def _number_fields(fields, numbers, names, which):
     """Count fields, numbering them as they come; one more than `names` holds means too many.
 

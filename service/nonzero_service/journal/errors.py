@@ -40,19 +40,7 @@ class NoDescriptorsError(StorageError):
 
 
 class LockedError(StorageError):
-    """Another process has the directory.
-
-    Parameters
-    ----------
-    message
-        It names the directory and the process.
-    pid
-        The process that has it; None where it cannot be told.
-    """
-
-    def __init__(self, message: str, pid: int | None) -> None:
-        super().__init__(message)
-        self.pid = pid
+    """Another process has the directory; the message names both."""
 
 
 class BodyError(StorageError):
@@ -85,38 +73,11 @@ class JournalClosedError(JournalError):
 
 
 class JournalDamagedError(JournalError):
-    """The journal's bytes are not those that were written.
-
-    Parameters
-    ----------
-    message
-        What was found and the way out.
-    position
-        The first position that cannot be vouched for; None where the damage is of no one row.
-    """
-
-    def __init__(self, message: str, position: int | None = None) -> None:
-        super().__init__(message)
-        self.position = position
+    """The journal's bytes are not those that were written; the message says from which position on."""
 
 
 class JournalTooShortError(JournalError):
-    """The journal ends before a position that is known to have been reached.
-
-    Parameters
-    ----------
-    message
-        Both positions and the way out.
-    ends_at
-        The journal's last position.
-    reached
-        The position that the mark, a snapshot or the caller knows of.
-    """
-
-    def __init__(self, message: str, ends_at: int, reached: int) -> None:
-        super().__init__(message)
-        self.ends_at = ends_at
-        self.reached = reached
+    """The journal ends before a position that is known to have been reached; the message has both."""
 
 
 class PrunedError(JournalError):

@@ -71,8 +71,6 @@ class Journal:
         A position that the journal must hold: that of the newest snapshot.
     sequence
         For a new journal: the examples that the model has seen before its first row.
-    key_lifetime_ms
-        How long idempotency keys are known, by the journal's clock.
     wal_limit
         Bytes of WAL past which the writer waits for it to be moved into the file.
     vfs
@@ -96,14 +94,12 @@ class Journal:
         durability: Durability = "full",
         reached: int = 0,
         sequence: int = 0,
-        key_lifetime_ms: int = KEY_LIFETIME_MS,
         wal_limit: int = WAL_LIMIT,
         vfs: str | None = None,
     ) -> None:
         self.directory = directory
         self.path = directory / "journal.sqlite"
         self._synced = durability == "full"
-        self._lifetime = key_lifetime_ms
         self._writing = threading.Lock()
         self._failure: StorageError | None = None
         self._closed = False
@@ -197,7 +193,7 @@ class Journal:
             if found is not None:
                 time_ms, record = found
                 time_ms = self._index.time_of(position, time_ms)
-                return record if time_ms > self._tip.time_ms - self._lifetime else None
+                return record if time_ms > self._tip.time_ms - KEY_LIFETIME_MS else None
         return None
 
     def expire_keys(self) -> int:
@@ -206,7 +202,7 @@ class Journal:
 
         def step(connection: apsw.Connection) -> int:
             nonlocal last
-            horizon = self._tip.time_ms - self._lifetime
+            horizon = self._tip.time_ms - KEY_LIFETIME_MS
             position, latest = self._index.set_back
             dropped, last = drop_keys(connection, horizon, position if latest <= horizon else 0)
             return dropped

@@ -57,18 +57,11 @@ class KeyRecord(msgspec.Struct, frozen=True, array_like=True):
     answer: dict[str, Any]
 
 
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(list[KeyRecord])
+encode_records: Final = msgspec.json.Encoder().encode
+"""Records -> JSON, readable with any SQLite shell."""
 
-
-def encode_records(records: tuple[KeyRecord, ...]) -> bytes:
-    """Return records as JSON, readable with any SQLite shell."""
-    return _encoder.encode(records)
-
-
-def decode_records(data: bytes) -> list[KeyRecord]:
-    """Return the records that :func:`encode_records` encoded."""
-    return _decoder.decode(data)
+decode_records: Final = msgspec.json.Decoder(list[KeyRecord]).decode
+"""The records that were encoded so."""
 
 
 def keys_digest_of(before: bytes, position: int, time_ms: int, records: bytes) -> bytes:

@@ -41,10 +41,9 @@ class DirectoryLock:
                 text = os.pread(self._descriptor, 32, 0).strip()
             finally:
                 self.release()
-            pid = int(text) if text.isdigit() else None
-            holder = "another process" if pid is None else f"process {pid}"
+            holder = f"process {int(text)}" if text.isdigit() else "another process"
             raise LockedError(
-                f"{directory} is in use by {holder}; stop it first, or choose another directory", pid
+                f"{directory} is in use by {holder}; stop it first, or choose another directory"
             ) from error
         except BaseException:
             self.release()

@@ -41,9 +41,7 @@ def make_journal(path: Path, reached: int, sequence: int) -> None:
     if known or (wal.exists() and wal.stat().st_size):
         raise JournalTooShortError(
             f"{path} is gone and so ends at position 0, but its mark, a snapshot or its WAL is there and "
-            f"knows of position {known}; restore the directory from a backup, or empty it to begin anew",
-            0,
-            known,
+            f"knows of position {known}; restore the directory from a backup, or empty it to begin anew"
         )
     mark_path.unlink(missing_ok=True)  # at position 0, of a journal that never had a row
     create(path, sequence=sequence)

@@ -13,10 +13,7 @@ import msgspec
 
 from nonzero_service.journal.chain import Base, JournalRow, Tip, check_kind
 from nonzero_service.journal.database import connect, translated
-from nonzero_service.journal.errors import (
-    JournalClosedError,
-    JournalDamagedError,
-)
+from nonzero_service.journal.errors import JournalClosedError, JournalDamagedError
 from nonzero_service.journal.keys import KeyRecord, decode_records, keys_digest_of
 from nonzero_service.journal.tables import read_base, read_digest, read_last, read_rows, read_tip
 
@@ -222,16 +219,14 @@ class JournalReader:
         if row.position != position + 1:
             raise JournalDamagedError(
                 f"{self.path}: position {position + 1} is missing, after {position} comes {row.position}; "
-                f"restore the directory from a backup",
-                position + 1,
+                "restore the directory from a backup"
             )
         digest = row.digest_after(before)
         if digest != row.digest:
             raise JournalDamagedError(
                 f"{self.path}: the row at position {row.position} is not what was written: its digest is "
                 f"{row.digest.hex()}, and of what is there {digest.hex()}; restore the "
-                "directory from a backup",
-                row.position,
+                "directory from a backup"
             )
         check_kind(row.kind, row.version, row.position)
 
@@ -239,6 +234,5 @@ class JournalReader:
         return JournalDamagedError(
             f"{self.path}: the idempotency keys recorded at or after position {position} are not what was "
             f"written, so that a repeated request could be learned from twice; "
-            "restore the directory from a backup",
-            position,
+            "restore the directory from a backup"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple
 from typing import Final
 
 import apsw
@@ -65,16 +66,7 @@ def read_base(connection: apsw.Connection) -> Base:
 def write_base(connection: apsw.Connection, base: Base) -> None:
     """Set what stands before the first row, in the transaction of whoever calls."""
     connection.execute(
-        "INSERT OR REPLACE INTO base VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            base.position,
-            base.sequence,
-            base.time_ms,
-            base.digest,
-            base.keys_position,
-            base.keys_digest,
-            base.seal,
-        ),
+        "INSERT OR REPLACE INTO base VALUES (1, ?, ?, ?, ?, ?, ?, ?)", (*astuple(base), base.seal)
     )
 
 
@@ -114,13 +106,9 @@ def read_digest(connection: apsw.Connection, position: int) -> bytes:
     if position > last:
         raise JournalTooShortError(
             f"the journal ends at position {last}, before position {position}; the snapshot or program that "
-            "asks for it has seen rows that this journal does not have: restore the directory from a backup",
-            last,
-            position,
+            "asks for it has seen rows that this journal does not have: restore the directory from a backup"
         )
-    raise JournalDamagedError(
-        f"position {position} is missing; restore the directory from a backup", position
-    )
+    raise JournalDamagedError(f"position {position} is missing; restore the directory from a backup")
 
 
 def read_last(connection: apsw.Connection, kinds: Sequence[str]) -> int | None:

@@ -20,8 +20,6 @@ class Verified:
         The first and the last position held; ``first > last`` where there are no rows.
     sequence
         The examples up to and with the last row.
-    body_bytes
-        The bytes of all bodies.
     keys
         The records of idempotency keys.
     digest
@@ -31,7 +29,6 @@ class Verified:
     first: int
     last: int
     sequence: int
-    body_bytes: int
     keys: int
     digest: bytes
 
@@ -49,9 +46,7 @@ def check_reached(reader: JournalReader, reached: int, known_by: str) -> None:
         raise JournalTooShortError(
             f"{reader.path} ends at position {last}, but {known_by} knows of position {reached}: the rows "
             f"from {last + 1} to {reached} are lost; restore the directory from a backup "
-            f"(journal.sqlite-wal belongs to it), or, to go on without them, delete {known_by}",
-            last,
-            reached,
+            f"(journal.sqlite-wal belongs to it), or, to go on without them, delete {known_by}"
         )
 
 
@@ -80,8 +75,7 @@ def check_mark(reader: JournalReader, mark: Mark | None) -> None:
     if found != mark.digest:
         raise JournalDamagedError(
             f"{reader.path} and the mark beside it are of different histories: at position {mark.position} "
-            f"the digests are {found.hex()} and {mark.digest.hex()}; restore the directory from a backup",
-            mark.position,
+            f"the digests are {found.hex()} and {mark.digest.hex()}; restore the directory from a backup"
         )
 
 
@@ -102,11 +96,10 @@ def verify_journal(reader: JournalReader, progress: Callable[[int, int], object]
     """
     check_mark(reader, read_mark(reader.directory / "mark"))
     base, tip = reader.base, reader.tip
-    last, sequence, size, digest = base.position, base.sequence, 0, base.digest
+    last, sequence, digest = base.position, base.sequence, base.digest
     for row in reader.read(base.position + 1):
         last, sequence, digest = row.position, row.next_sequence, row.digest
-        size += len(row.body)
         if progress is not None:
             progress(last, max(last, tip.position))
     keys = sum(len(records) for _, _, records in reader.read_keys())
-    return Verified(base.position + 1, last, sequence, size, keys, digest)
+    return Verified(base.position + 1, last, sequence, keys, digest)

@@ -130,9 +130,7 @@ class Counts(Collector):
         labels, requests = ("route", "method", "status"), list(self._requests.items())
         yield family(CounterMetricFamily, "nonzero_requests", "Requests answered.", labels, requests)
         seconds = HistogramMetricFamily(
-            "nonzero_request_seconds",
-            "Seconds from a request's head to its answer's end.",
-            labels=("route",),
+            "nonzero_request_seconds", "Seconds from a request's head to its answer's end.", labels=("route",)
         )
         for route, (*counts, total) in list(self._durations.items()):
             seconds.add_metric((route,), list(zip(BOUNDS, accumulate(counts), strict=True)), total)

@@ -59,7 +59,7 @@ def inspect_model(directory: Path) -> Inspected:
         base.position + 1,
         tip.position,
         tip.sequence,
-        _moment(tip.time_ms),
+        datetime.fromtimestamp(tip.time_ms / 1000, UTC),
         [snapshot.position for snapshot in snapshots],
         sorted(path.name for path in (directory / "snapshots").glob("*.damaged")),
         None if opening is None else start_of(opening).settings,
@@ -72,7 +72,3 @@ def inspect_model(directory: Path) -> Inspected:
 def _pause(reader: JournalReader) -> Pause | None:
     last = reader.last_of("trip", "resume")
     return None if last is None or last.kind == "resume" else pause_since(reader.read, last.position)
-
-
-def _moment(time_ms: int) -> datetime:
-    return datetime.fromtimestamp(time_ms / 1000, UTC)

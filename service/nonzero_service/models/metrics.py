@@ -172,11 +172,7 @@ def _learned(models: list[ServedModel], recent: RecentFigures) -> Iterator[Metri
             lately("calibration"),
         ),
         ("recent_auc", "Area under the ROC curve over the last 100,000 examples.", lately("auc")),
-        (
-            "recalibration_gain",
-            "Mean log loss that the map of the predictions saves, in nats.",
-            gain("gain"),
-        ),
+        ("recalibration_gain", "Mean log loss that the map of the predictions saves, in nats.", gain("gain")),
         ("recalibration_gain_low", "1.96 standard errors below that.", gain("gain_low")),
     ):
         yield gauge(f"model_{name}", text, value)

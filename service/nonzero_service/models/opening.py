@@ -35,12 +35,7 @@ from nonzero_service.writer.pause import PauseState
 
 
 async def open_model(
-    name: str,
-    path: Path,
-    settings: Settings,
-    on_failure: Callable[[Exception], None],
-    *,
-    shared: bool,
+    name: str, path: Path, settings: Settings, on_failure: Callable[[Exception], None], *, shared: bool
 ) -> ServedModel:
     """Bring a model to where it was, and begin all that works for it.
 

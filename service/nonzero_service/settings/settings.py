@@ -151,7 +151,7 @@ class Settings(BaseSettings):
     """The largest file of a trained model that may be uploaded."""
     token_file: Path | None = None
     """A file that says which token allows what, one token a line: `SCOPES TOKEN`. Without it the service
-    only listens on a loopback address such as 127.0.0.1 (but see allow_open)."""
+    only listens on a loopback address such as 127.0.0.1, unless allow_open is on."""
     allow_open: Switch = "off"
     """on: the service may listen on any address without a token file. Use it only where something else, such
     as a proxy, decides who may send requests."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field
@@ -21,6 +22,7 @@ def split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+@lru_cache(1024)
 def is_loopback(host: str) -> bool:
     """Whether an address is reached from this machine only."""
     try:

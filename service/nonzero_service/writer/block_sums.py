@@ -11,36 +11,8 @@ import math
 import numpy as np
 
 from nonzero.native import inlined, kernel, types
-from nonzero_service.writer.jumps import (
-    ADDED,
-    BLOCK,
-    BLOCKS,
-    BY_WEIGHT,
-    CALM,
-    CLICKS,
-    DENSE,
-    FILLED,
-    KNOWN,
-    LOG_WEIGHTS,
-    LOSSES,
-    LOSSES2,
-    MEANT,
-    MEMORY,
-    PROMISED,
-    PROMISED2,
-    SAMPLES,
-    SEEN,
-    SUMS,
-    UNSEEN_SHARE,
-    UNSETTLED,
-    WARM,
-    WEIGHT_OF_0,
-    WEIGHT_OF_1,
-    WINDOW,
-    WITH_FEATURES,
-    BlockStatistics,
-    judged,
-)
+from nonzero_service.writer import jumps
+from nonzero_service.writer.jumps import judged, new_statistics
 
 
 @inlined
@@ -53,34 +25,36 @@ def add_sample(block, p, label, features, new):
     p = min(max(p, 1e-15), 1 - 1e-7)
     click, none = -math.log(p), -math.log1p(-p)
     loss = click if label > 0 else none
-    block[SAMPLES] += 1
-    block[LOSSES] += loss
-    block[LOSSES2] += loss * loss
-    block[PROMISED] += p * click + (1 - p) * none
-    block[PROMISED2] += p * click * click + (1 - p) * none * none
+    block[jumps.SAMPLES] += 1
+    block[jumps.LOSSES] += loss
+    block[jumps.LOSSES2] += loss * loss
+    block[jumps.PROMISED] += p * click + (1 - p) * none
+    block[jumps.PROMISED2] += p * click * click + (1 - p) * none * none
     if features > 0:
-        block[WITH_FEATURES] += 1
-        block[UNSEEN_SHARE] += new / features
+        block[jumps.WITH_FEATURES] += 1
+        block[jumps.UNSEEN_SHARE] += new / features
 
 
 @inlined
 def update_means(stats, sums):
     """Take the sums over a block into the means."""
     counters, mean = stats.counters, stats.mean
-    stats.odds[counters[MEANT] % MEMORY] = sums[BY_WEIGHT]
-    counters[MEANT] += 1
-    share = 1.0 / min(counters[MEANT], MEMORY)
-    for k in (CLICKS, ADDED):
+    stats.odds[counters[jumps.MEANT] % jumps.MEMORY] = sums[jumps.BY_WEIGHT]
+    counters[jumps.MEANT] += 1
+    share = 1.0 / min(counters[jumps.MEANT], jumps.MEMORY)
+    for k in (jumps.CLICKS, jumps.ADDED):
         mean[k] += (sums[k] - mean[k]) * share
-    samples = sums[SAMPLES]
-    if samples > 0 and counters[UNSETTLED] == 0:
-        mean[SAMPLES] += 1
-        for k in range(LOSSES, WITH_FEATURES):
-            mean[k] += (sums[k] / samples - mean[k]) / min(mean[SAMPLES], MEMORY)
-    if sums[WITH_FEATURES] > 0:
-        counters[KNOWN] += 1
-        share = 1.0 / min(counters[KNOWN], MEMORY)
-        mean[UNSEEN_SHARE] += (sums[UNSEEN_SHARE] / sums[WITH_FEATURES] - mean[UNSEEN_SHARE]) * share
+    samples = sums[jumps.SAMPLES]
+    if samples > 0 and counters[jumps.UNSETTLED] == 0:
+        mean[jumps.SAMPLES] += 1
+        for k in range(jumps.LOSSES, jumps.WITH_FEATURES):
+            mean[k] += (sums[k] / samples - mean[k]) / min(mean[jumps.SAMPLES], jumps.MEMORY)
+    if sums[jumps.WITH_FEATURES] > 0:
+        counters[jumps.KNOWN] += 1
+        share = 1.0 / min(counters[jumps.KNOWN], jumps.MEMORY)
+        mean[jumps.UNSEEN_SHARE] += (
+            sums[jumps.UNSEEN_SHARE] / sums[jumps.WITH_FEATURES] - mean[jumps.UNSEEN_SHARE]
+        ) * share
 
 
 @inlined
@@ -88,35 +62,25 @@ def record_block(stats, stride):
     """Take the full block into the window, and what falls out of it into the means."""
     counters, window, block = stats.counters, stats.window, stats.block
     # Half an example is added to both sides, of the geometric mean weight: few heavy ones do not move it.
-    clicks, half = block[CLICKS], 0.5 * math.exp(block[LOG_WEIGHTS] / BLOCK)
-    block[BY_WEIGHT] = math.log((block[WEIGHT_OF_1] + half) / (block[WEIGHT_OF_0] + half))
-    block[ADDED] = block[BY_WEIGHT] - math.log((clicks + 0.5) / (BLOCK - clicks + 0.5))
-    if counters[BLOCKS] == WINDOW:
+    clicks, half = block[jumps.CLICKS], 0.5 * math.exp(block[jumps.LOG_WEIGHTS] / jumps.BLOCK)
+    block[jumps.BY_WEIGHT] = math.log((block[jumps.WEIGHT_OF_1] + half) / (block[jumps.WEIGHT_OF_0] + half))
+    block[jumps.ADDED] = block[jumps.BY_WEIGHT] - math.log((clicks + 0.5) / (jumps.BLOCK - clicks + 0.5))
+    if counters[jumps.BLOCKS] == jumps.WINDOW:
         update_means(stats, window[0])
-    for b in range(WINDOW):
-        for k in range(SUMS):
-            window[b, k] = window[b + 1, k] if b + 1 < WINDOW else block[k]
+    for b in range(jumps.WINDOW):
+        for k in range(jumps.SUMS):
+            window[b, k] = window[b + 1, k] if b + 1 < jumps.WINDOW else block[k]
     block[:] = 0.0
-    counters[FILLED] = 0
-    if counters[UNSETTLED] > 0:
-        counters[UNSETTLED] -= 1
-        if counters[UNSETTLED] == 0:  # it has not come back: that is how this model predicts now
-            stats.mean[SAMPLES:WITH_FEATURES] = 0.0
-    counters[BLOCKS] = min(counters[BLOCKS] + 1, WINDOW)
-    counters[DENSE] = min(counters[DENSE] + 1, WINDOW) if stride == 1 else 0
+    counters[jumps.FILLED] = 0
+    if counters[jumps.UNSETTLED] > 0:
+        counters[jumps.UNSETTLED] -= 1
+        if counters[jumps.UNSETTLED] == 0:  # it has not come back: that is how this model predicts now
+            stats.mean[jumps.SAMPLES : jumps.WITH_FEATURES] = 0.0
+    counters[jumps.BLOCKS] = min(counters[jumps.BLOCKS] + 1, jumps.WINDOW)
+    counters[jumps.DENSE] = min(counters[jumps.DENSE] + 1, jumps.WINDOW) if stride == 1 else 0
 
 
-_STATE = types.NamedTuple(
-    (
-        types.int64[::1],
-        types.float64[::1],
-        types.float64[:, ::1],
-        types.float64[::1],
-        types.float64[::1],
-        types.float64[::1],
-    ),
-    BlockStatistics,
-)
+_STATE = types.like(new_statistics())
 
 
 @kernel(
@@ -146,32 +110,25 @@ def advance(labels, weights, start, stop, first, stride, p, features, new, stats
     k = 0
     for r in range(start, stop):
         weight, label = np.float64(weights[r]), np.float64(labels[r])
-        block[CLICKS] += label
-        block[WEIGHT_OF_1] += weight * label
-        block[WEIGHT_OF_0] += weight * (1 - label)
-        block[LOG_WEIGHTS] += math.log(weight)
+        block[jumps.CLICKS] += label
+        block[jumps.WEIGHT_OF_1] += weight * label
+        block[jumps.WEIGHT_OF_0] += weight * (1 - label)
+        block[jumps.LOG_WEIGHTS] += math.log(weight)
         if r == first + k * stride and k < p.size:
             add_sample(block, p[k], label, features[k], new[k])
             k += 1
-        counters[FILLED] += 1
-        counters[SEEN] += 1
-        if counters[FILLED] == BLOCK:
+        counters[jumps.FILLED] += 1
+        counters[jumps.SEEN] += 1
+        if counters[jumps.FILLED] == jumps.BLOCK:
             record_block(stats, stride)
-            if counters[BLOCKS] == WINDOW and counters[MEANT] >= WARM:
+            if counters[jumps.BLOCKS] == jumps.WINDOW and counters[jumps.MEANT] >= jumps.WARM:
                 what = judged(stats, bounds, now)
-                if what != CALM:
+                if what != jumps.CALM:
                     return r + 1, what
-    return stop, CALM
+    return stop, jumps.CALM
 
 
-@kernel(
-    types.void(
-        types.int64.readonly,
-        types.uint32.readonly,
-        types.float32[:, ::1],
-        types.int64[::1],
-    )
-)
+@kernel(types.void(types.int64.readonly, types.uint32.readonly, types.float32[:, ::1], types.int64[::1]))
 def count_unseen(indptr, indices, rows, out):
     """Count the nonzeros of each example whose row of the table has only empty accumulators.
 

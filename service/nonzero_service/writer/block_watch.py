@@ -12,37 +12,21 @@ from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression
 from nonzero_service.impressions.selecting import ordered
+from nonzero_service.writer import jumps
 from nonzero_service.writer.block_sums import advance, count_unseen
-from nonzero_service.writer.jumps import (
-    BLOCK,
-    BLOCKS,
-    CLICK_RATE,
-    CLICK_WEIGHT,
-    DENSE,
-    FILLED,
-    KNOWN,
-    LOSS,
-    SEEN,
-    SUSPICIOUS,
-    UNSEEN,
-    UNSEEN_SHARE,
-    UNSETTLED,
-    WARM,
-    WINDOW,
-    new_statistics,
-)
+from nonzero_service.writer.jumps import new_statistics
 
 STRIDE: Final = 64
 """One example of so many is predicted while all is calm."""
 
-ALERT: Final = WINDOW * BLOCK
+ALERT: Final = jumps.WINDOW * jumps.BLOCK
 """So many are all predicted after a suspicion."""
 
 FIGURES: Final = {
-    CLICK_RATE: "click_rate",
-    CLICK_WEIGHT: "click_weight",
-    UNSEEN: "unseen_features",
-    LOSS: "log_loss",
+    jumps.CLICK_RATE: "click_rate",
+    jumps.CLICK_WEIGHT: "click_weight",
+    jumps.UNSEEN: "unseen_features",
+    jumps.LOSS: "log_loss",
 }
 
 PASSING: Final = 3
@@ -84,9 +68,9 @@ class BlockWatch:
             compared again when it has come back, or, where it does not within 10,000 examples, anew.
         """
         self._stats.block[:] = 0.0
-        self._stats.counters[[FILLED, BLOCKS, DENSE]] = 0
+        self._stats.counters[[jumps.FILLED, jumps.BLOCKS, jumps.DENSE]] = 0
         if learned:
-            self._stats.counters[UNSETTLED] = WARM
+            self._stats.counters[jumps.UNSETTLED] = jumps.WARM
         self._alert = 0
 
     def warm(self, learned: NDArray[np.float32]) -> None:
@@ -110,12 +94,12 @@ class BlockWatch:
             if what not in FIGURES:
                 continue
             # A jump that was learned for as long as the breaker takes stays out of the means.
-            run = run + 1 if start - last == WINDOW * BLOCK else 1
+            run = run + 1 if start - last == jumps.WINDOW * jumps.BLOCK else 1
             last = start
             self.forget()
             if run > PASSING:
                 self.reset()
-                start, run = last - run * WINDOW * BLOCK, 0
+                start, run = last - run * jumps.WINDOW * jumps.BLOCK, 0
 
     def admit(self, batch: Batch) -> tuple[int, dict[str, Any] | None]:
         """Look at examples that are to be learned from.
@@ -144,16 +128,16 @@ class BlockWatch:
             self._alert = max(self._alert - (stop - start), 0)
             if what in FIGURES:
                 return stop, self._reason(what)
-            if what == SUSPICIOUS and not self._alert:
+            if what == jumps.SUSPICIOUS and not self._alert:
                 self._alert = ALERT
-                if self._strange(batch.rows(max(stop - BLOCK, 0), stop)):
-                    return stop, self._reason(UNSEEN)
+                if self._strange(batch.rows(max(stop - jumps.BLOCK, 0), stop)):
+                    return stop, self._reason(jumps.UNSEEN)
             start = stop
         return n, None
 
     def _look(self, batch: Batch, start: int, stop: int, stride: int) -> tuple[int, int]:
         """Look at some rows, of which one in `stride` is predicted; return where that ended, and at what."""
-        first = start + -int(self._stats.counters[SEEN]) % stride
+        first = start + -int(self._stats.counters[jumps.SEEN]) % stride
         chosen = np.arange(first, stop, stride)
         new = np.empty(chosen.size, np.int64)
         if chosen.size:
@@ -174,23 +158,23 @@ class BlockWatch:
 
         Where a field has few values, new ones are known as soon as the batch with them is learned.
         """
-        if len(rows) < BLOCK or self._stats.counters[KNOWN] < WARM:
+        if len(rows) < jumps.BLOCK or self._stats.counters[jumps.KNOWN] < jumps.WARM:
             return False
-        new, features = np.empty(BLOCK, np.int64), np.diff(rows.indptr)
+        new, features = np.empty(jumps.BLOCK, np.int64), np.diff(rows.indptr)
         count_unseen(rows.indptr, rows.indices, self._model.table.rows, new)
         figures = self._stats.figures
-        figures[:] = (new / np.maximum(features, 1)).mean(), self._stats.mean[UNSEEN_SHARE]
+        figures[:] = (new / np.maximum(features, 1)).mean(), self._stats.mean[jumps.UNSEEN_SHARE]
         return bool(figures[0] - figures[1] > 2 * self._bounds[1])
 
     def _reason(self, what: int) -> dict[str, Any]:
         now, before = self._stats.figures.tolist()
-        bound = float(self._bounds[{UNSEEN: 1, LOSS: 2}.get(what, 0)])
+        bound = float(self._bounds[{jumps.UNSEEN: 1, jumps.LOSS: 2}.get(what, 0)])
         return {
             "figure": FIGURES[what],
             "now": now,
             "before": before,
             "bound": bound,
-            "examples": WINDOW * BLOCK,
+            "examples": jumps.WINDOW * jumps.BLOCK,
         }
 
 

@@ -61,10 +61,8 @@ class CohortWatch:
         """Forget the labels of cohorts that have not come into the mean; it stays."""
         self._clicked: Counter[int] = Counter()
         self._denied: Counter[int] = Counter()
-        self._waiting = (
-            0,
-            0,
-        )  # clicks and impressions of cohorts that have ended and are not in the mean yet
+        # Clicks and impressions of cohorts that have ended and are not in the mean yet.
+        self._waiting = 0, 0
         self._ended = self._impressions.ended // COHORT
         self._first = self._impressions.next_number // COHORT + 1  # of earlier ones not all labels were seen
 

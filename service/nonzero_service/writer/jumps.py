@@ -174,9 +174,7 @@ def loss(stats, now, multiple, errors):
         return False
     mean, usual, promised = now[LOSSES] / now[SAMPLES], stats.mean[LOSSES], now[PROMISED] / now[SAMPLES]
     spread2 = max(
-        stats.mean[LOSSES2] - usual * usual,
-        now[PROMISED2] / now[SAMPLES] - promised * promised,
-        SMALLEST,
+        stats.mean[LOSSES2] - usual * usual, now[PROMISED2] / now[SAMPLES] - promised * promised, SMALLEST
     )
     usual = max(usual, promised)
     stats.figures[0], stats.figures[1] = mean, usual

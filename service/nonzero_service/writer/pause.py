@@ -23,11 +23,7 @@ class PauseState:
         The pause that nobody has ended; None where there is none.
     """
 
-    def __init__(
-        self,
-        breaker: Breaker | None = None,
-        pause: Pause | None = None,
-    ) -> None:
+    def __init__(self, breaker: Breaker | None = None, pause: Pause | None = None) -> None:
         self.since: int | None = pause and pause.since
         """The position of the trip; None while examples are learned from."""
         self.examples = pause.examples if pause else 0

@@ -14,7 +14,10 @@ from core.formats.json_texts import EXAMPLES
 from core.formats.plainly import assert_same, whole
 from nonzero import formats
 from nonzero.errors import FormatError
-from nonzero.formats.json_bodies import parse_body, read_bodies
+from nonzero.formats.json_bodies import parse_body, read_bodies, read_body
+from nonzero.formats.json_examples import read_examples
+from nonzero.formats.json_workspace import Workspace
+from nonzero.formats.row_arrays import RowArrays
 
 
 @settings(deadline=None)
@@ -32,6 +35,35 @@ def test_body_reads_as_lines_do(examples: list[dict[str, Any]], indent: int | No
         for r, one in enumerate(examples):
             alone = parse_body(json.dumps(one, indent=indent).encode())
             assert_same(parsed._replace(batch=alone), parsed._replace(batch=batch.rows(r, r + 1)))
+
+
+@pytest.mark.parametrize("lines", [1, 2, 1023, 1024, 1025, 5000, 16_000])
+@pytest.mark.parametrize("example", [b'{"features": {"a": "b"}, "label": 1}', b"{", b""])
+def test_a_body_may_have_any_number_of_lines(example: bytes, lines: int) -> None:
+    try:
+        alone = parse_body(example)
+    except FormatError:
+        with pytest.raises(FormatError):
+            parse_body(example + b"\n" * lines)
+        with pytest.raises(FormatError):
+            parse_body(b"\n" * lines + example)
+        assert read_body(b"\n" * lines + example) is None
+    else:
+        for body in (example + b"\n" * lines, b"\n" * lines + example):
+            batch = parse_body(body)
+            assert (batch.indices.tolist(), batch.labels.tolist()) == ([*alone.indices], [*alone.labels])
+
+
+def test_lines_that_there_is_no_room_for_are_not_read() -> None:
+    whole, beyond = RowArrays.allocate(10, 20), 7
+    for array in whole:
+        array.fill(77)
+    rows = RowArrays._make(array[:-beyond] for array in whole)
+    workspace = Workspace()
+    workspace.buffer[:10] = b"\n" * 10
+    n = read_examples(workspace.array, 10, workspace.scratch, rows, workspace.fields.table)
+    assert n == len(rows.plain) == 3
+    assert all((array[-beyond:] == 77).all() for array in whole)
 
 
 UNUSUAL = [b"", b"\n", b"{", b"[]", b'{"examples": []}', b'{"features": {"a": "x\ny"}}', b"{}\n{}"]

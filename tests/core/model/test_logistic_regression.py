@@ -36,8 +36,9 @@ for optimizer in (AdaGrad(0.2), None):
 def test_a_fixed_stream_has_a_pinned_digest_on_any_cpu(kernels: str) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "NONZERO_KERNELS": kernels}
     result = subprocess.run(
-        [sys.executable, "-c", PIN_SCRIPT], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", PIN_SCRIPT], env=environment, capture_output=True, text=True, check=False
     )
+    assert result.returncode == 0, result.stderr
     assert result.stdout.split() == list(PINNED.values())
 
 

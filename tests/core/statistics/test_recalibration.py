@@ -12,7 +12,7 @@ from core.streams import random_batch
 from nonzero import AdaGrad, LogisticRegression, SettingsError, SnapshotError
 from nonzero.statistics.recalibration import (
     Recalibration,
-    apply,
+    apply_map,
     describe_recalibration,
     learn_map,
     new_recalibration,
@@ -96,7 +96,7 @@ def test_the_map_is_monotone_whatever_it_learned() -> None:
     state = learned(p, labels)
     assert state.parameters[0] == 1 / 16
     grid = np.linspace(0.001, 0.999, 1000).astype(np.float32)
-    apply(state, grid)
+    apply_map(state, grid)
     assert (np.diff(grid) >= 0).all()
 
 
@@ -104,7 +104,7 @@ def test_extreme_predictions_and_weights_leave_it_finite() -> None:
     p = np.array([0, 1e-30, 1, 0.5, 1 - 2**-24] * 40, np.float32)
     labels = np.tile(np.array([1, 1, 0, 0, 0], np.float32), 40)
     state = learned(p, labels, np.tile(np.array([1e6, 0, 1e6, 1, 3], np.float32), 40))
-    apply(state, p)
+    apply_map(state, p)
     assert np.isfinite(p).all()
     assert all(np.isfinite(array).all() for array in state)
     assert state.sums[0] == 160, "what weighs nothing is not learned from"

@@ -68,9 +68,8 @@ def test_reading_from_a_position(journal: Journal) -> None:
     write(journal, 10, lambda _: None)
     assert [row.position for row in journal.read(7)] == [7, 8, 9, 10]
     assert list(journal.read(11)) == []
-    with pytest.raises(JournalTooShortError) as caught:
+    with pytest.raises(JournalTooShortError, match="ends at position 10, before position 11;"):
         list(journal.read(12))
-    assert (caught.value.ends_at, caught.value.reached) == (10, 11)
 
 
 def test_a_new_journal_may_begin_at_a_sequence(memory_path: Path) -> None:
@@ -272,12 +271,9 @@ class TestDamage:
         with Journal(memory_path) as journal:
             write(journal, 10, lambda _: None)
         change(memory_path, statement)
-        with (
-            Journal(memory_path) as journal,
-            pytest.raises(JournalDamagedError, match=str(position)) as caught,
-        ):
+        found = rf": (the row at )?position {position} is "
+        with Journal(memory_path) as journal, pytest.raises(JournalDamagedError, match=found):
             list(journal.read())
-        assert caught.value.position == position
 
     def test_a_damaged_last_row_is_not_built_on(self, memory_path: Path) -> None:
         with Journal(memory_path) as journal:
@@ -322,9 +318,8 @@ class TestTooShort:
 
     def test_a_lost_wal(self, killed: Path) -> None:
         (killed / "journal.sqlite-wal").unlink()
-        with pytest.raises(JournalTooShortError) as caught:
+        with pytest.raises(JournalTooShortError, match=r"ends at position 5,.* knows of position 10:"):
             Journal(killed)
-        assert (caught.value.ends_at, caught.value.reached) == (5, 10)
         (killed / "mark").unlink()  # the way out that the message names
         with Journal(killed) as journal:
             assert journal.position == 5
@@ -349,9 +344,8 @@ class TestTooShort:
     def test_a_lost_journal(self, killed: Path) -> None:
         for name in ("journal.sqlite", "journal.sqlite-wal"):
             (killed / name).unlink()
-        with pytest.raises(JournalTooShortError) as caught:
+        with pytest.raises(JournalTooShortError, match=r"ends at position 0,.* knows of position 10;"):
             Journal(killed)
-        assert (caught.value.ends_at, caught.value.reached) == (0, 10)
         (killed / "mark").unlink()
         with pytest.raises(JournalTooShortError):
             Journal(killed, reached=3)

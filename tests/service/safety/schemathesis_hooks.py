@@ -8,8 +8,10 @@ import schemathesis
 from schemathesis import Case, GenerationMode, HookContext, SerializationContext
 from schemathesis.core.parameters import ParameterLocation
 
+from nonzero_service.media_types import STREAMS
 
-@schemathesis.serializer("application/x-ndjson", "text/x-libsvm", "text/x-vw")
+
+@schemathesis.serializer(*STREAMS)
 def send_lines(context: SerializationContext, value: Any) -> bytes:  # noqa: ARG001 - it is called by name
     """Send lines as they are: the description has them as text."""
     return str(value).encode(errors="replace")

@@ -10,6 +10,6 @@ To read in this order:
 - :mod:`~nonzero.kernels.rules.optimizers`: the rules as a user names them.
 
 A new rule is a new file here, and a class in ``optimizers``, where its hyperparameters have their places.
-:mod:`~nonzero.kernels.entry_points` has two kernels for models of it alone; by ``mixed`` it can stand beside
-others.
+:mod:`~nonzero.kernels.entry_points` has two kernels for models of it alone; by ``mixed``, whose ``FAMILIES``
+name it then, it can stand beside others.
 """

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from nonzero.arithmetic.elementary import exp, expm1, log
-from nonzero.arithmetic.intrinsics import like, load, maximum, minimum, root, store, where
+from nonzero.arithmetic.intrinsics import load, maximum, minimum, root, store, where
 from nonzero.kernels.rows import intercept_row, prefetch_distance, prefetch_row, slot, value
 from nonzero.kernels.rules import optimizers as places
 from nonzero.kernels.rules.bounds import MAX_ACCUMULATOR, bounded
@@ -54,7 +54,7 @@ def weight(weights, accumulators, params):  # noqa: ARG001
 def grown(accumulators, g, decay, mass):
     """Return G_i <- min(decay G_i + mass g^2, 1e30)."""
     accumulators = accumulators * decay + (g * g) * mass
-    return minimum(accumulators, like(accumulators, MAX_ACCUMULATOR))
+    return minimum(accumulators, MAX_ACCUMULATOR)
 
 
 @inlined
@@ -71,9 +71,9 @@ def touches(s, params):
     The second is the sum of a geometric series, and s itself in the lanes that do not decay.
     """
     decay = params.decay
-    exponent = maximum(log(decay) * s, like(decay, -MAX_EXPONENT))
-    lost = maximum(like(decay, ONE) - decay, like(decay, LEAST_LOSS))
-    undecayed = where(decay - BELOW_ONE, like(decay, ONE), like(decay, ZERO))
+    exponent = maximum(log(decay) * s, -MAX_EXPONENT)
+    lost = maximum(ONE - decay, LEAST_LOSS)
+    undecayed = where(decay - BELOW_ONE, ONE, ZERO)
     return exp(exponent), expm1(exponent) * -ONE / lost + undecayed * s
 
 
@@ -85,12 +85,12 @@ def margin_move(odds, pull):
     is convex, and both Q s and log(1 + Q s / a) are at or above the root, so Newton's steps from the smaller
     of them fall towards it and never pass it.
     """
-    ratio = minimum(pull / odds, like(pull, MAX_RATIO))
+    ratio = minimum(pull / odds, MAX_RATIO)
     d = minimum(pull, log(ratio + ONE))
     for _ in range(NEWTON_STEPS):
         grown = expm1(d)
         d = d - (d + odds * grown - pull) / (odds * grown + odds + ONE)
-        d = maximum(d, like(d, ZERO))
+        d = maximum(d, ZERO)
     return d
 
 
@@ -125,7 +125,7 @@ def learn_lanes(store_lanes, mask, rows, table, example, params):
     for j in range(lo, hi):
         x = value(rows, j)
         q = q + eta / root(load(table, slot(rows, table, j), ACCUMULATORS) + epsilon) * (x * x)
-    pull = minimum(q * s, like(q, MAX_PULL))
+    pull = minimum(q * s, MAX_PULL)
     move = margin_move(odds, pull) / q * toward
     for j in range(lo, hi):
         i = slot(rows, table, j)

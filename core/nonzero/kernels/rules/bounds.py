@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nonzero.arithmetic.intrinsics import like, maximum, minimum
+from nonzero.arithmetic.intrinsics import maximum, minimum
 from nonzero.native import inlined
 
 MAX_ACCUMULATOR = np.float32(1e30)
@@ -17,7 +17,7 @@ MAX_WEIGHT = np.float32(1e6)
 @inlined
 def clamped(x, limit):
     """A number, or lanes, kept within +-limit."""
-    return minimum(maximum(x, like(x, -limit)), like(x, limit))
+    return minimum(maximum(x, -limit), limit)
 
 
 @inlined

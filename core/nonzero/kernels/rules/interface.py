@@ -77,6 +77,17 @@ class UpdateRule(NamedTuple):
         write to the rows of the table that the example names, and to the intercept's, and no other. `step`
         is :func:`nonzero.kernels.steps.step` or its like for eight rows; a rule by which a weight multiplies
         the gradient needs no more than that.
+
+    See Also
+    --------
+    nonzero.kernels.rules.adagrad : a rule whose weight is stored.
+    nonzero.kernels.rules.leader : a rule whose weight is worked out when it is read.
+
+    Examples
+    --------
+    >>> from nonzero.kernels.rules.adagrad import ADAGRAD
+    >>> ADAGRAD._fields
+    ('read_params', 'weight', 'update', 'learn_weighted')
     """
 
     read_params: Callable[..., Any]
@@ -87,11 +98,35 @@ class UpdateRule(NamedTuple):
 
 @inlined
 def hyperparameter(hyperparameters, place):
-    """Return the numbers of every lane that stand at a place of :mod:`nonzero.kernels.rules.optimizers`."""
+    """Return the numbers of every lane that stand at a place of :mod:`nonzero.kernels.rules.optimizers`.
+
+    Parameters
+    ----------
+    hyperparameters
+        The model's, as `read_params` of a rule gets them.
+    place
+        A member of the rule's ``places``, such as :data:`nonzero.kernels.rules.optimizers.RATE`.
+
+    Returns
+    -------
+    numbers
+        A float32, or eight of them.
+    """
     return load(hyperparameters, place[0], place[1])
 
 
 @inlined
 def residual(example):
-    """Return p - y without the cancellation of 1 - p: -(1 - p) for a click."""
+    """Return p - y without the cancellation of 1 - p: -(1 - p) for a click.
+
+    Parameters
+    ----------
+    example
+        An :class:`Example`.
+
+    Returns
+    -------
+    numbers
+        Times a feature's value, it is the gradient of the log loss in that coordinate.
+    """
     return example.none * -ONE if example.label > ZERO else example.click

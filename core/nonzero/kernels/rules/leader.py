@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from nonzero.arithmetic.intrinsics import like, maximum, minimum, root, where
+from nonzero.arithmetic.intrinsics import maximum, minimum, root, where
 from nonzero.kernels.rules import optimizers as places
 from nonzero.kernels.rules.bounds import MAX_ACCUMULATOR, MAX_SUM, bounded, clamped
 from nonzero.kernels.rules.interface import UpdateRule, hyperparameter, residual
@@ -66,7 +66,7 @@ def read_params(hyperparameters, learned):
 @inlined
 def weight(sums, squares, params):
     """Return the weights that the two sums stand for."""
-    excess = maximum(maximum(sums, -ONE * sums) - params.threshold, like(sums, ZERO))
+    excess = maximum(maximum(sums, -ONE * sums) - params.threshold, ZERO)
     size = excess / ((params.beta + root(squares)) / params.alpha + params.l2)
     return bounded(where(sums, -ONE * size, size))
 
@@ -74,7 +74,7 @@ def weight(sums, squares, params):
 @inlined
 def update(sums, squares, g, params):
     """Return the two sums after the gradient g: z + g - sigma w and n + g^2."""
-    grown = minimum(squares + g * g, like(squares, MAX_ACCUMULATOR))
+    grown = minimum(squares + g * g, MAX_ACCUMULATOR)
     # Of the roots as they are stored, not the more exact g^2 / (root + root): these add up to the
     # divisor, and where float32 stops growing both stop.
     sigma = (root(grown) - root(squares)) / params.alpha

@@ -70,3 +70,6 @@ def learn_weighted(step, rows, table, example, params):
 
 MIXED: Final = UpdateRule(read_params, weight, update, learn_weighted)
 """AdaGrad, FTRL and dual averaging side by side."""
+
+FAMILIES: Final = ("adagrad", "leader")
+"""The families of rules that it knows. A lane of another would be learned from as a leader."""

@@ -6,6 +6,8 @@ Each has, beside the hyperparameters and their ranges,
 - ``places``: where kernels find the hyperparameters;
 - ``largest``: the bound of the first number that is kept of a coordinate;
 - ``weights`` and ``rates``: what the two numbers stand for, outside of kernels.
+
+The first line of its docstring describes it in the HTTP API.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ PLACE_ROWS: Final = 4
 
 @dataclass(frozen=True)
 class AdaGrad:
-    r"""Diagonal AdaGrad on the coordinates that an example names; with a decay, RMSProp made sparse.
+    r"""AdaGrad; with a decay, RMSProp made sparse.
+
+    It is diagonal, and on the coordinates that an example names:
 
     .. math::
 
@@ -77,6 +81,12 @@ class AdaGrad:
     12 (2011), section 1.1, diagonal matrices. Importance weights: Karampatziakis and Langford, "Online
     Importance Weight Aware Updates", UAI 2011, section 4, the logistic loss. The decay: Tieleman and Hinton,
     "RMSProp", Neural Networks for Machine Learning, lecture 6.5, 2012.
+
+    Examples
+    --------
+    >>> from nonzero import AdaGrad, LogisticRegression
+    >>> LogisticRegression(bits=10, optimizer=AdaGrad(0.5, epsilon=1e-3)).lanes
+    (AdaGrad(learning_rate=0.5, epsilon=0.001, decay=1.0),)
     """
 
     name: ClassVar[str] = "adagrad"
@@ -93,18 +103,56 @@ class AdaGrad:
         _check(self)
 
     def weights(self, weights: Floats, accumulators: Floats, learned: int) -> Floats:  # noqa: ARG002
-        """Return the weights that a lane's two numbers stand for, after so many examples."""
+        """Return the weights that a lane's two numbers stand for.
+
+        Parameters
+        ----------
+        weights, accumulators
+            float32, of one shape: the two numbers that the table keeps of each coordinate.
+        learned
+            The number of examples that the model has learned from; AdaGrad does not need it.
+
+        Returns
+        -------
+        float32
+            Of the same shape, in log-odds for a feature of value 1.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> AdaGrad().weights(np.float32([0.5]), np.float32([3]), 10).tolist()
+        [0.5]
+        """
         return weights
 
     def rates(self, accumulators: Floats) -> Floats:
-        """Return the effective learning rates: how far a gradient of 1 moves a weight."""
+        """Return the effective learning rates: how far a gradient of 1 moves a weight.
+
+        Parameters
+        ----------
+        accumulators
+            float32: the second number that the table keeps of each coordinate.
+
+        Returns
+        -------
+        float32
+            Of the same shape, in log-odds.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> AdaGrad(learning_rate=0.5).rates(np.float32([0, 3])).tolist()
+        [0.5, 0.25]
+        """
         rates: Floats = np.float32(self.learning_rate) / np.sqrt(accumulators + np.float32(self.epsilon))
         return rates
 
 
 @dataclass(frozen=True)
 class FTRL:
-    r"""FTRL-proximal, per coordinate, with L1 and L2: sparse weights, at little loss.
+    r"""FTRL-proximal, with L1 and L2.
+
+    It is per coordinate, and makes sparse weights, at little loss:
 
     .. math::
 
@@ -140,6 +188,14 @@ class FTRL:
     References
     ----------
     McMahan et al., "Ad Click Prediction: a View from the Trenches", KDD 2013, Algorithm 1.
+
+    Examples
+    --------
+    >>> from nonzero import FTRL, LogisticRegression
+    >>> model = LogisticRegression(bits=10, optimizer=FTRL(alpha=0.1, l1=10))
+    >>> before = model.learn_one({"site": "news"}, 1)
+    >>> float(abs(model.weights).max())
+    0.0
     """
 
     name: ClassVar[str] = "ftrl"
@@ -156,11 +212,47 @@ class FTRL:
         _check(self)
 
     def weights(self, sums: Floats, squares: Floats, learned: int) -> Floats:  # noqa: ARG002
-        """Return the weights that z and n stand for."""
+        """Return the weights that a lane's two numbers stand for.
+
+        Parameters
+        ----------
+        sums, squares
+            float32, of one shape: the two numbers that the table keeps of each coordinate.
+        learned
+            The number of examples that the model has learned from; FTRL does not need it.
+
+        Returns
+        -------
+        float32
+            Of the same shape, in log-odds for a feature of value 1.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> FTRL(alpha=1, l1=1).weights(np.float32([-3, 0.5]), np.float32([1, 1]), 10).tolist()
+        [1.0, -0.0]
+        """
         return _leader(sums, self.rates(squares), self.l1)
 
     def rates(self, squares: Floats) -> Floats:
-        """Return the effective learning rates: how far a gradient of 1 moves a weight."""
+        """Return the effective learning rates: how far a gradient of 1 moves a weight.
+
+        Parameters
+        ----------
+        squares
+            float32: the second number that the table keeps of each coordinate.
+
+        Returns
+        -------
+        float32
+            Of the same shape, in log-odds.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> FTRL(alpha=1, beta=1).rates(np.float32([0, 9])).tolist()
+        [1.0, 0.25]
+        """
         divisor = (np.float32(self.beta) + np.sqrt(squares)) / np.float32(self.alpha) + np.float32(self.l2)
         rates: Floats = np.float32(1) / divisor
         return rates
@@ -205,6 +297,12 @@ class DualAveraging:
     ----------
     Duchi, Hazan, Singer, "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization", JMLR
     12 (2011), the regularized dual averaging update (equation 3) with diagonal matrices and L1 (section 5.1).
+
+    Examples
+    --------
+    >>> from nonzero import DualAveraging, LogisticRegression
+    >>> LogisticRegression(bits=10, optimizer=DualAveraging(l1=1e-4)).lanes[0].l1
+    0.0001
     """
 
     name: ClassVar[str] = "dual_averaging"
@@ -220,11 +318,47 @@ class DualAveraging:
         _check(self)
 
     def weights(self, sums: Floats, squares: Floats, learned: int) -> Floats:
-        """Return the weights that u and G stand for after so many examples."""
+        """Return the weights that a lane's two numbers stand for.
+
+        Parameters
+        ----------
+        sums, squares
+            float32, of one shape: the two numbers that the table keeps of each coordinate.
+        learned
+            The number of examples that the model has learned from: the t of the formula.
+
+        Returns
+        -------
+        float32
+            Of the same shape, in log-odds for a feature of value 1.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> DualAveraging(learning_rate=1, l1=0.5).weights(np.float32([-3]), np.float32([1]), 2).tolist()
+        [1.0]
+        """
         return _leader(sums, self.rates(squares), np.float32(self.l1) * np.float32(learned))
 
     def rates(self, squares: Floats) -> Floats:
-        """Return the effective learning rates: how far a gradient of 1 moves a weight, to the first order."""
+        """Return the effective learning rates: how far a gradient of 1 moves a weight, to the first order.
+
+        Parameters
+        ----------
+        squares
+            float32: the second number that the table keeps of each coordinate.
+
+        Returns
+        -------
+        float32
+            Of the same shape, in log-odds.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> DualAveraging(learning_rate=1).rates(np.float32([0, 9])).tolist()
+        [1.0, 0.25]
+        """
         rates: Floats = np.float32(self.learning_rate) / (np.float32(self.epsilon) + np.sqrt(squares))
         return rates
 

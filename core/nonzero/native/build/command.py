@@ -6,6 +6,7 @@ import argparse
 import fcntl
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,8 @@ from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+
+from xxhash import xxh3_64_hexdigest
 
 from nonzero.native import loading
 from nonzero.native.build.linking import link
@@ -154,25 +157,26 @@ def _link(home: Home, target: str) -> None:
     library = home.folder / f"{target}.so"
     link(objects, library)
     unfinished = library.with_suffix(f".{os.getpid()}.json")
-    unfinished.write_text(json.dumps({"": _all(home)} | home.sources))
+    told = {"kernels": _all(home), "library": xxh3_64_hexdigest(library.read_bytes())}
+    unfinished.write_text(json.dumps({"": told} | home.sources))
     unfinished.replace(library.with_suffix(".json"))
 
 
-def _all(home: Home) -> loading.Sources:
+def _all(home: Home) -> str:
     """Return what tells a library from one made otherwise."""
-    return {"kernels": digest(*sorted(kernel.digest for kernel in home.kernels))}
+    return digest(*sorted(kernel.digest for kernel in home.kernels))
 
 
 def _is_fresh(home: Home, target: str) -> bool:
     """Whether a library is there, and was made of what there is now."""
     library = home.folder / f"{target}.so"
     try:
-        made_of = json.loads(library.with_suffix(".json").read_bytes())
-    except OSError:
+        made_of = loading.made_of(library)
+    except (OSError, ValueError):
         return False
-    by = made_of.pop("")
+    by = made_of.pop("")["kernels"]
     # Where there is no compiler, nothing of it can have changed.
-    return library.exists() and made_of == home.sources and (not find_spec("numba") or by == _all(home))
+    return made_of == home.sources and (not find_spec("numba") or by == _all(home))
 
 
 def _object(kernel: Kernel, target: str) -> Path:
@@ -191,7 +195,10 @@ def _compile(kernels: list[Kernel], targets: list[str]) -> None:
     # Those with the most to compile come first, so that no process is alone with one of them at the end.
     kernels.sort(key=lambda kernel: -kernel.definitions)
     with ProcessPoolExecutor(processes, get_context("fork")) as pool:
-        list(pool.map(_compile_one, kernels, [targets] * len(kernels)))
+        failed = [*filter(None, pool.map(_compile_one, kernels, [targets] * len(kernels)))]
+    if failed:
+        more = f"\nSo cannot {len(failed) - 1} more." if failed[1:] else ""
+        raise SystemExit(f"\n{failed[0]}{more}")
     print(f"{time.monotonic() - start:.0f} s, in {processes} processes", flush=True)  # noqa: T201
 
 
@@ -218,12 +225,30 @@ def _cpu(target: str) -> str:
     return "generic" if target == os.uname().machine else target
 
 
-def _compile_one(kernel: Kernel, targets: list[str]) -> None:
+def _compile_one(kernel: Kernel, targets: list[str]) -> str | None:
+    """Compile a kernel; return why it cannot be, or None."""
+    from numba.core.errors import NumbaError
+
     from nonzero.native.build.compiling import compiled
 
-    made = compiled(kernel.function, kernel.signature, map(_cpu, targets))
+    try:
+        made = compiled(kernel.function, kernel.signature, map(_cpu, targets))
+    except NumbaError as error:
+        named = f"{kernel.function.__module__}.{kernel.function.__name__}"
+        return f"{named} cannot be compiled. {_reason(str(error))}"
     for target, code in zip(targets, made, strict=True):
         path = _object(kernel, target)
         unfinished = path.with_suffix(f".{os.getpid()}")
         unfinished.write_bytes(code)
         unfinished.replace(path)
+    return None
+
+
+def _reason(text: str) -> str:
+    """Return what Numba says of a kernel without what it says of itself: what is wrong, then each call."""
+    own = (
+        r"Failed in |During: |There are |    <source elided>|  +(With |No match|\* )"
+        r"| .*(Of which|Overload|Intrinsic of)"
+    )
+    lines = [line for line in text.splitlines() if line.strip(" ^") and not re.match(own, line)]
+    return "\n".join(line.replace("Lanes8", "eight float32") for line in lines)

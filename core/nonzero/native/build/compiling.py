@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import numba
 from numba.core import config as numba_config
-from numba.core import typed_passes, untyped_passes
+from numba.core import typed_passes
 from numba.core.codegen import AOTCPUCodegen, JITCodeLibrary
-from numba.core.compiler import CompilerBase
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_lock import global_compiler_lock
-from numba.core.compiler_machinery import PassManager, register_pass
+from numba.core.compiler_machinery import register_pass
 from numba.core.lowering import Lower
 from numba.core.registry import CPUDispatcher, cpu_target
 from numba.core.types import unliteral
@@ -101,42 +101,14 @@ class _Lowering(typed_passes.NativeLowering):
         return _Lower
 
 
-STEPS: Final = (
-    untyped_passes.TranslateByteCode,
-    untyped_passes.FixupArgs,
-    untyped_passes.IRProcessing,
-    untyped_passes.RewriteSemanticConstants,
-    untyped_passes.DeadBranchPrune,
-    untyped_passes.GenericRewrites,
-    untyped_passes.ReconstructSSA,
-    typed_passes.NopythonTypeInference,
-    typed_passes.PreLowerStripPhis,
-    typed_passes.InlineOverloads,
-    typed_passes.IRLegalization,
-    _Lowering,
-    typed_passes.NoPythonBackend,
-)
-"""What is done to a function, in this order: Numba's steps but those for what no kernel holds.
-
-That is closures, generators, ``with``, ``literally`` and arithmetic on whole arrays.
-"""
-
-
-class _Steps(PassManager):
-    """Numba's, but that they are taken to leave a function in good order, as Numba's own do."""
-
-    _ENFORCING = False
-
-
 class _Compiler(CompilerBase):
-    """Numba's, with these steps."""
+    """Numba's, but that its functions are lowered by ours."""
 
     def define_pipelines(self):
-        steps = _Steps("kernel")
-        for step in STEPS:
-            steps.add_pass(step, step.__name__)
-        steps.finalize()
-        self.state.type_annotation = None  # what the step that is left out would write down for people
+        steps = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        steps.passes = [
+            (_Lowering if step is typed_passes.NativeLowering else step, text) for step, text in steps.passes
+        ]
         return [steps]
 
 
@@ -153,25 +125,6 @@ class _Function(CPUDispatcher):
     def get_call_template(self, args, kws):
         named = {name: unliteral(arg) for name, arg in kws.items()}
         return super().get_call_template([unliteral(arg) for arg in args], named)
-
-
-class _Resolving:
-    """How Numba finds what a call of some types means, but that each is looked for once.
-
-    It asks every template that there is for an operator, also those of arrays and dates.
-    """
-
-    def __init__(self, context: Any) -> None:
-        self._resolve = context.resolve_function_type
-        self._known: dict[Any, Any] = {}
-
-    def __call__(self, function, args, kws):
-        if isinstance(function, str):  # a subscript, which may be a slice, and so no key
-            return self._resolve(function, args, kws)
-        call = function, tuple(args), tuple(dict(kws).items())
-        if call not in self._known:
-            self._known[call] = self._resolve(function, args, kws)
-        return self._known[call]
 
 
 def compiled(function: Callable[..., Any], signature: types.Signature, cpus: Iterable[str]) -> list[bytes]:
@@ -226,7 +179,7 @@ def _object(function: Callable[..., Any], library: _Library, codegen: Any) -> by
 @contextlib.contextmanager
 def _set_up() -> Iterator[None]:
     """Have Numba compile as kernels are compiled, and then as before."""
-    codegen, typing = cpu_target.target_context.codegen(), cpu_target.typing_context
+    codegen = cpu_target.target_context.codegen()
     with global_compiler_lock:
         # Kernels are no Python that could be stepped through: compiled whatever this setting says.
         jit, _config.DISABLE_JIT = _config.DISABLE_JIT, 0
@@ -234,19 +187,12 @@ def _set_up() -> Iterator[None]:
         # Nearly all that is made lives until the kernel is done: looking for garbage was a tenth of the time.
         collects = gc.isenabled()
         gc.disable()
-        typing.resolve_function_type = _resolving()
         try:
             yield
         finally:
             _config.DISABLE_JIT, codegen._library_class = jit, library
-            del typing.resolve_function_type
             if collects:
                 gc.enable()
-
-
-@cache
-def _resolving() -> _Resolving:
-    return _Resolving(cpu_target.typing_context)
 
 
 def _numba_type(described: types.Type) -> Any:

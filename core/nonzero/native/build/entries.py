@@ -16,21 +16,7 @@ from numba.core import cgutils
 from numba.np import numpy_support
 from numba.np.arrayobj import populate_array
 
-from nonzero.native.layout import (
-    ALIGNED,
-    BYTE_ORDER,
-    CONTIGUOUS,
-    DATA,
-    DIMENSIONS,
-    DTYPE,
-    FLAGS,
-    ITEM_SIZE,
-    KIND,
-    SHAPE,
-    STRIDES,
-    TYPE,
-    WRITEABLE,
-)
+from nonzero.native import layout
 from nonzero.native.loading import GIVEN
 
 BYTE = ir.IntType(8)
@@ -113,7 +99,7 @@ class _Entry:
     def refuse_unless_a(self, kind, given, why) -> None:
         """Raise a TypeError where an object is not of a type, nor of one derived from it."""
         builder = self.builder
-        of = self.field(given, TYPE, POINTER)
+        of = self.field(given, layout.TYPE, POINTER)
         with builder.if_then(builder.icmp_unsigned("!=", of, kind), likely=False):
             derived = self.call("PyType_IsSubtype", INT, of, kind)
             self.refuse_if(builder.icmp_signed("==", derived, INT(0)), why)
@@ -144,24 +130,26 @@ class _Entry:
         want = f"C-contiguous{writeable} {kind.dtype} array of {kind.ndim} dimension{'s' * (kind.ndim > 1)}"
         why = f"takes as {name} a {want}"
         self.refuse_unless_a(self.array, given, why)
-        dtype = self.field(given, DTYPE, POINTER)
+        dtype = self.field(given, layout.DTYPE, POINTER)
         items = numpy_support.as_dtype(kind.dtype)
-        needed = CONTIGUOUS | ALIGNED | (WRITEABLE if kind.mutable else 0)
+        needed = layout.CONTIGUOUS | layout.ALIGNED | (layout.WRITEABLE if kind.mutable else 0)
         wrong = [
-            builder.icmp_signed("!=", self.field(given, DIMENSIONS, INT), INT(kind.ndim)),
-            builder.icmp_signed("!=", self.field(dtype, KIND, BYTE), BYTE(ord(items.kind))),
-            builder.icmp_signed("==", self.field(dtype, BYTE_ORDER, BYTE), BYTE(OTHER_ORDER)),
-            builder.icmp_signed("!=", self.field(dtype, ITEM_SIZE, WORD), WORD(items.itemsize)),
-            builder.icmp_signed("!=", builder.and_(self.field(given, FLAGS, INT), INT(needed)), INT(needed)),
+            builder.icmp_signed("!=", self.field(given, layout.DIMENSIONS, INT), INT(kind.ndim)),
+            builder.icmp_signed("!=", self.field(dtype, layout.KIND, BYTE), BYTE(ord(items.kind))),
+            builder.icmp_signed("==", self.field(dtype, layout.BYTE_ORDER, BYTE), BYTE(OTHER_ORDER)),
+            builder.icmp_signed("!=", self.field(dtype, layout.ITEM_SIZE, WORD), WORD(items.itemsize)),
+            builder.icmp_signed(
+                "!=", builder.and_(self.field(given, layout.FLAGS, INT), INT(needed)), INT(needed)
+            ),
         ]
         for condition in wrong:
             self.refuse_if(condition, why)
         made = self.context.make_array(kind)(self.context, builder)
         words = WORD.as_pointer()
-        shape, strides = self.field(given, SHAPE, words), self.field(given, STRIDES, words)
+        shape, strides = self.field(given, layout.SHAPE, words), self.field(given, layout.STRIDES, words)
         populate_array(
             made,
-            data=builder.bitcast(self.field(given, DATA, POINTER), made.data.type),
+            data=builder.bitcast(self.field(given, layout.DATA, POINTER), made.data.type),
             shape=[builder.load(builder.gep(shape, [WORD(axis)])) for axis in range(kind.ndim)],
             strides=[builder.load(builder.gep(strides, [WORD(axis)])) for axis in range(kind.ndim)],
             itemsize=WORD(items.itemsize),

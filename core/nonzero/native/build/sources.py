@@ -143,7 +143,7 @@ def _text(statements: list[ast.stmt]) -> str:
     """Return statements as a text, without docstrings, which make no machine code."""
     for statement in statements:
         for node in ast.walk(statement):
-            if isinstance(node, Function) and len(node.body) > 1 and ast.get_docstring(node) is not None:
+            if isinstance(node, Function) and ast.get_docstring(node) is not None:
                 del node.body[0]
     return "\n".join(map(ast.dump, statements))
 

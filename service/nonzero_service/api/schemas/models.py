@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeAlias, Union
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, create_model, model_validator
 
-from nonzero import FTRL, AdaGrad, DualAveraging, Schema
+from nonzero import Schema
 from nonzero.fields.schema import MAX_FIELDS, MAX_NAME
 from nonzero.kernels.rules.optimizers import RULES, Rule
 from nonzero.model.interactions import MAX_PAIRS
@@ -22,35 +23,25 @@ def _hyperparameter(rule: type[Rule], name: str) -> Any:
     return Field(default=getattr(rule, name), ge=low, le=high)
 
 
-class AdaGradRule(Wire):
-    """AdaGrad; with a decay, RMSProp made sparse."""
-
-    rule: Literal["adagrad"]
-    learning_rate: float = _hyperparameter(AdaGrad, "learning_rate")
-    epsilon: float = _hyperparameter(AdaGrad, "epsilon")
-    decay: float = _hyperparameter(AdaGrad, "decay")
-
-
-class FTRLRule(Wire):
-    """FTRL-proximal, with L1 and L2."""
-
-    rule: Literal["ftrl"]
-    alpha: float = _hyperparameter(FTRL, "alpha")
-    beta: float = _hyperparameter(FTRL, "beta")
-    l1: float = _hyperparameter(FTRL, "l1")
-    l2: float = _hyperparameter(FTRL, "l2")
+def _wired(rule: type[Rule]) -> type[Wire]:
+    """Return a rule as JSON has it: its name, and each hyperparameter in its range."""
+    said = inspect.getdoc(rule) or ""
+    members: dict[str, Any] = {"rule": (Literal.__getitem__(rule.name), ...)}
+    members |= {name: (float, _hyperparameter(rule, name)) for name in rule.ranges}
+    made: type[Wire] = create_model(
+        f"{rule.__name__}Rule",
+        __base__=Wire,
+        __doc__=said.partition("\n")[0],
+        __module__=__name__,
+        **members,
+    )
+    return made
 
 
-class DualAveragingRule(Wire):
-    """AdaGrad in its dual-averaging form, with L1."""
-
-    rule: Literal["dual_averaging"]
-    learning_rate: float = _hyperparameter(DualAveraging, "learning_rate")
-    l1: float = _hyperparameter(DualAveraging, "l1")
-    epsilon: float = _hyperparameter(DualAveraging, "epsilon")
-
-
-UpdateRule = Annotated[AdaGradRule | FTRLRule | DualAveragingRule, Field(discriminator="rule")]
+if TYPE_CHECKING:
+    UpdateRule: TypeAlias = Wire
+else:
+    UpdateRule = Annotated[Union[*map(_wired, RULES.values())], Field(discriminator="rule")]
 Pair = Annotated[str, Field(pattern=r"^[^*]+\*[^*]+$")]
 GIVEN: Final[dict[str, Any]] = {"not": {"type": "null"}}
 

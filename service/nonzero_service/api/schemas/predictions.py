@@ -6,7 +6,6 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from nonzero_service.api.schemas.problems import LineFault, ProblemWire
 from nonzero_service.api.schemas.wire import Verdict, Wire
 
 
@@ -31,10 +30,6 @@ class Predictions(Wire):
     model: str
     predictions: list[Prediction]
     sequence: int = Field(ge=0)
-
-
-AnswerLine = Prediction | LineFault | ProblemWire
-"""A line of a streamed answer to a prediction; a problem only as the last."""
 
 
 class Contribution(Wire):

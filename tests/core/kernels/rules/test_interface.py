@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 
 from core.streams import random_batch
-from nonzero import AdaGrad, Batch, LogisticRegression
+from nonzero import AdaGrad, Batch, LogisticRegression, SettingsError
+from nonzero.kernels import entry_points
 from nonzero.kernels.entry_points import kernels_for
-from nonzero.kernels.rules.adagrad import ADAGRAD
+from nonzero.kernels.learning import Learner
 from nonzero.kernels.rules.interface import UpdateRule
-from nonzero.kernels.rules.leader import LEADER
-from nonzero.kernels.rules.mixed import MIXED
 from nonzero.kernels.rules.optimizers import RULES, hyperparameters_of
 
 ARGUMENTS: dict[str, list[Any]] = {
@@ -24,6 +23,7 @@ ARGUMENTS: dict[str, list[Any]] = {
     "update": [..., ..., "g", "params"],
     "learn_weighted": ["step", "rows", "table", "example", "params"],
 }
+COMPILED = {name: one.rule for name, one in vars(entry_points).items() if isinstance(one, Learner)}
 EVERY_RULE = pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 
 
@@ -32,7 +32,7 @@ def extremes(rule: Any) -> list[Any]:
     return [rule(*ends) for ends in product(*rule.ranges.values())]
 
 
-@pytest.mark.parametrize("compiled", [ADAGRAD, LEADER, MIXED], ids=["adagrad", "leader", "mixed"])
+@pytest.mark.parametrize("compiled", COMPILED.values(), ids=COMPILED)
 def test_its_functions_take_what_kernels_give(compiled: UpdateRule) -> None:
     for name, function in compiled._asdict().items():
         plain: Any = getattr(function, "function", function)
@@ -113,3 +113,16 @@ def test_its_weights_outside_of_kernels_are_those_that_predict(rule: Any) -> Non
     batch = random_batch(4, n=50, slots=64)
     margins = batch.to_csr(6) @ model.weights[:-1] + model.weights[-1]
     np.testing.assert_allclose(model.predict(batch), 1 / (1 + np.exp(-margins)), rtol=2e-5)
+
+
+class Unknown(AdaGrad):
+    """A rule that has no kernel."""
+
+    family = "unknown"
+
+
+@pytest.mark.parametrize("lanes", [[Unknown()], [Unknown()] * 8, [Unknown(), *[AdaGrad()] * 7]])
+def test_lanes_that_no_kernel_knows_are_refused_by_their_family(lanes: list[AdaGrad]) -> None:
+    """Not learned from as those of another."""
+    with pytest.raises(SettingsError, match=f"no kernel of {len(lanes)} lanes knows the family 'unknown'"):
+        LogisticRegression(4, lanes)

@@ -19,22 +19,32 @@ from nonzero.native.build.instructions.values import FLOAT, INT, INT_VECTOR, NUM
 __all__ = ["count", "lane", "like", "maximum", "minimum", "power_of_two", "root", "split", "total", "where"]
 
 
+def _number_of(args):
+    """Return the type of what comes of these: eight numbers where any is, None where one is no number."""
+    if any(arg not in NUMBERS for arg in args):
+        return None
+    return lanes8 if lanes8 in args else types.float32
+
+
+def _alike(builder, args, sig):
+    """Return the values of some arguments, made eight numbers each where the result is eight."""
+    if sig.return_type != lanes8:
+        return list(args)
+    return [
+        splat(builder, arg) if of == types.float32 else arg for arg, of in zip(args, sig.args, strict=True)
+    ]
+
+
 def _define(operation, instruction):
     """Give `operation` its meaning for lanes: LLVM's `instruction` on eight numbers at once."""
 
     @infer_global(operation)
     class LanesOperation(AbstractTemplate):
         def generic(self, args, kws):  # noqa: ARG002 - Numba's signature
-            if lanes8 in args and all(arg in NUMBERS for arg in args):
-                return typed(lanes8, *args)
-            return None
+            return typed(lanes8, *args) if _number_of(args) == lanes8 else None
 
     def lower(context, builder, sig, args):  # noqa: ARG001 - Numba's signature
-        whole = [
-            splat(builder, arg) if of == types.float32 else arg
-            for arg, of in zip(args, sig.args, strict=True)
-        ]
-        return getattr(builder, instruction)(*whole)
+        return getattr(builder, instruction)(*_alike(builder, args, sig))
 
     for left, right in ((lanes8, lanes8), (lanes8, types.float32), (types.float32, lanes8)):
         lower_builtin(operation, left, right)(lower)
@@ -61,15 +71,6 @@ def lane(typingctx, x, number):  # noqa: ARG001 - Numba's signature, here and be
 SQRT_HALF_BITS = int(np.float32(np.sqrt(0.5)).view(np.int32))
 
 
-def _choose(predicate):
-    """Make the code that keeps the one of two numbers for which `predicate` holds, lane by lane."""
-
-    def code(context, builder, sig, args):  # noqa: ARG001
-        return builder.select(builder.fcmp_ordered(predicate, *args), *args)
-
-    return code
-
-
 @intrinsic
 def like(typingctx, x, number):  # noqa: ARG001
     if x not in NUMBERS:
@@ -81,24 +82,35 @@ def like(typingctx, x, number):  # noqa: ARG001
     return x(x, types.float32), code
 
 
+def _choice(predicate, *args):
+    """Return the type and the code of what keeps the one of two numbers for which `predicate` holds."""
+
+    def code(context, builder, sig, args):  # noqa: ARG001
+        a, b = _alike(builder, args, sig)
+        return builder.select(builder.fcmp_ordered(predicate, a, b), a, b)
+
+    made = _number_of(args)
+    return (made(*args), code) if made else None
+
+
 @intrinsic
 def minimum(typingctx, a, b):  # noqa: ARG001
-    return (a(a, b), _choose("<")) if a == b and a in NUMBERS else None
+    return _choice("<", a, b)
 
 
 @intrinsic
 def maximum(typingctx, a, b):  # noqa: ARG001
-    return (a(a, b), _choose(">")) if a == b and a in NUMBERS else None
+    return _choice(">", a, b)
 
 
 @intrinsic
 def where(typingctx, mask, a, b):  # noqa: ARG001
     def code(context, builder, sig, args):  # noqa: ARG001
-        mask, a, b = args
-        zero = ir.Constant(mask.type, [0.0] * 8 if sig.args[0] == lanes8 else 0.0)
-        return builder.select(builder.fcmp_ordered(">", mask, zero), a, b)
+        mask, a, b = _alike(builder, args, sig)
+        return builder.select(builder.fcmp_ordered(">", mask, ir.Constant(mask.type, None)), a, b)
 
-    return (a(mask, a, b), code) if mask == a == b and a in NUMBERS else None
+    made = _number_of((mask, a, b))
+    return (made(mask, a, b), code) if made else None
 
 
 @intrinsic

@@ -1,6 +1,6 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,type-arg,misc"
 # ruff: noqa: D103 - the docstrings are in nonzero.arithmetic.intrinsics
-"""Rows of a table: loaded, stored and asked for."""
+"""Rows of a table: loaded, stored and prefetched."""
 
 from __future__ import annotations
 

@@ -7,21 +7,6 @@ from llvmlite import ir
 from numba import types
 from numba.extending import models, register_model
 
-__all__ = [
-    "BYTE",
-    "FLOAT",
-    "INT",
-    "INT_VECTOR",
-    "NUMBERS",
-    "VECTOR",
-    "WORD",
-    "in_order",
-    "lanes8",
-    "slots8",
-    "splat",
-]
-
-
 FLOAT = ir.FloatType()
 INT = ir.IntType(32)
 BYTE = ir.IntType(8)
@@ -30,41 +15,27 @@ VECTOR = ir.VectorType(FLOAT, 8)
 INT_VECTOR = ir.VectorType(INT, 8)
 
 
-class Lanes8(types.Type):
-    """Eight float32 as one value."""
+class Eight(types.Type):
+    """Eight of something as one value."""
 
-    def __init__(self) -> None:
-        super().__init__(name="Lanes8")
-
-
-lanes8 = Lanes8()
+    def __init__(self, name, vector) -> None:
+        super().__init__(name=name)
+        self.vector = vector
 
 
-@register_model(Lanes8)
-class Lanes8Model(models.PrimitiveModel):
-    """Eight float32 live in one vector register."""
+@register_model(Eight)
+class EightModel(models.PrimitiveModel):
+    """They live in one vector register."""
 
     def __init__(self, dmm, fe_type) -> None:
-        super().__init__(dmm, fe_type, VECTOR)
+        super().__init__(dmm, fe_type, fe_type.vector)
 
 
-class Slots8(types.Type):
-    """Eight slots of a table as one value."""
+lanes8 = Eight("Lanes8", VECTOR)
+"""Eight float32."""
 
-    def __init__(self) -> None:
-        super().__init__(name="Slots8")
-
-
-slots8 = Slots8()
-
-
-@register_model(Slots8)
-class Slots8Model(models.PrimitiveModel):
-    """Eight slots live in one vector register."""
-
-    def __init__(self, dmm, fe_type) -> None:
-        super().__init__(dmm, fe_type, INT_VECTOR)
-
+slots8 = Eight("Slots8", INT_VECTOR)
+"""Eight slots of a table."""
 
 NUMBERS = (lanes8, types.float32)
 """What functions on numbers take, one or eight."""
