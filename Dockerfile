@@ -14,12 +14,10 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
 COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY core core
 COPY service service
-# The wheel has the kernels, compiled for every CPU of this architecture. SciPy is there for its matrices, which the service
-# has nothing to do with: it would be 110 MB. Bytecode is never checked against its source again:
+# The wheel has the kernels, compiled for every CPU of this architecture. Bytecode is never checked against its source again:
 # the image's files do not change, and nothing could be written there.
 RUN tools/bin/python -m hatchling build --target wheel --directory dist \
     && python3 -m pip --python /opt/nonzero/bin/python install --no-deps dist/*.whl \
-    && python3 -m pip --python /opt/nonzero/bin/python uninstall --yes scipy \
     && find /opt/nonzero/lib -type d -name tests -prune -exec rm -r {} + \
     && /opt/nonzero/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/nonzero/lib
 

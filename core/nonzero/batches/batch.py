@@ -448,6 +448,13 @@ class Batch:
         Returns
         -------
         Batch
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> batch = Batch([0, 2, 3], [1, 2, 3])
+        >>> batch.part(np.array([0, 1]), slice(2, 3), slice(1, 2), None).indices
+        array([3], dtype=uint32)
         """
         return Batch.trusted(
             indptr,
