@@ -45,7 +45,7 @@ def assert_full(answer: httpx.Response) -> None:
 def test_it_says_so_and_goes_on(serve: Start, small_disk: Path) -> None:
     """A stream that found no space half-way is sent again whole, and each example counts once."""
     data_dir = small_disk / "data"
-    service = serve(data_dir, journal_retention="all", learning_rate=0.1).until_ready()
+    service = serve(data_dir, journal_retention="all", learning_rate=0.1, breaker="off").until_ready()
     oracle = Oracle(data_dir / "models" / "default")
     with service.client() as client:
         assert send(client, "0-0", STREAM[:1000]).status_code == 200
@@ -83,7 +83,7 @@ def test_it_says_so_and_goes_on(serve: Start, small_disk: Path) -> None:
 
 def test_clients_that_try_on_lose_nothing(serve: Start, small_disk: Path) -> None:
     data_dir = small_disk / "data"
-    service = serve(data_dir, journal_retention="all", learning_rate=0.1).until_ready()
+    service = serve(data_dir, journal_retention="all", learning_rate=0.1, breaker="off").until_ready()
     clients = Clients(4)
     ballast = small_disk / "ballast"
     clients.start(service)

@@ -39,7 +39,10 @@ def listens(service: ServiceProcess) -> bool:
 def test_no_request_in_flight_fails_and_nothing_acknowledged_is_lost(serve: Start, tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     directory = data_dir / "models" / "default"
-    service = serve(data_dir, journal_retention="all", grace_seconds=10 * SECONDS).until_ready()
+    # Streams that set in one after another are a jump: the breaker would hold what they bring.
+    service = serve(
+        data_dir, journal_retention="all", grace_seconds=10 * SECONDS, breaker="off"
+    ).until_ready()
     clients = Clients(4)
     with service.client() as client:
         begun = [begin(service, f"stream-{n}") for n in range(4)]

@@ -21,6 +21,7 @@ from nonzero_service.settings import Settings
 MODEL = "/v1/models/default"
 ONE = b'{"features": {"site": "news"}, "label": 1}'
 NAMED = b'{"features": {"site": "news"}, "label": 1, "id": "a"}'
+NEVER_PREDICTED = b'{"features": {"site": "news"}, "label": 1, "id": "never predicted"}'
 LIST = b'{"examples": [%b, %b]}' % (ONE, ONE)
 JSON = "content-type: application/json"
 
@@ -98,7 +99,7 @@ WAYS = {
     "that expects 100, and does not wait": ([request("predict", ONE, JSON, EXPECT)], 200, INLINE),
     "with a charset": ([request("update", ONE, f"{JSON}; charset=utf-8")], 200, INLINE),
     "that accepts lines": ([request("update", ONE, JSON, "accept: application/x-ndjson")], 200, INLINE),
-    "an update with an id": ([request("update", NAMED)], 200, INLINE),
+    "an update with an id": ([request("update", NEVER_PREDICTED)], 200, INLINE),
     "an update without a label": ([request("update", b'{"features": {}}')], 422, BOTH),
     "an update that is cut off": ([request("update", ONE[:-1])], 400, BOTH),
     "an empty update": ([request("update", b"")], 400, BOTH),
