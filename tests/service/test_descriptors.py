@@ -24,6 +24,7 @@ from nonzero_service.models.registry import Models
 from nonzero_service.settings import Settings
 from reporting import Figure
 from service.conftest import ServiceProcess, Start
+from service.failures import no_failure
 
 PROMISED = 2048
 
@@ -126,13 +127,9 @@ def test_workers_have_the_limit_too(limited: Start) -> None:
     assert running.stop() == 0
 
 
-def failing(error: Exception) -> None:
-    raise AssertionError(error)
-
-
 def test_what_a_model_takes_is_within_its_budget(tmp_path: Path) -> None:
     async def run() -> None:
-        models = Models(Settings.load(data_dir=tmp_path, bits=4, learning_rate=0.1), failing)
+        models = Models(Settings.load(data_dir=tmp_path, bits=4, learning_rate=0.1), no_failure)
         await models.open()
         before = open_files()
         for name in "abcdefgh":
@@ -151,7 +148,7 @@ def test_a_service_without_a_free_descriptor_goes_on(tmp_path: Path) -> None:
     """What needs a descriptor fails and changes nothing; all else is done, and afterwards that too."""
 
     async def run() -> None:
-        models = Models(Settings.load(data_dir=tmp_path, bits=4, learning_rate=0.1), failing)
+        models = Models(Settings.load(data_dir=tmp_path, bits=4, learning_rate=0.1), no_failure)
         await models.open()
         await models.create("a")
         served = models.get("a")
@@ -173,7 +170,7 @@ def test_a_service_without_a_free_descriptor_goes_on(tmp_path: Path) -> None:
         await models.create("b")
         await models.delete("a")
         await models.close()
-        again = Models(Settings.load(data_dir=tmp_path, bits=4, learning_rate=0.1), failing)
+        again = Models(Settings.load(data_dir=tmp_path, bits=4, learning_rate=0.1), no_failure)
         await again.open()
         assert {path.name for path in (tmp_path / "models").iterdir()} == {"b", "default"}
         await again.close()
@@ -186,14 +183,14 @@ def test_a_start_that_runs_out_names_the_limit_and_harms_no_model(tmp_path: Path
     settings = Settings.load(data_dir=tmp_path, bits=4, learning_rate=0.1)
 
     async def begin() -> None:
-        models = Models(settings, failing)
+        models = Models(settings, no_failure)
         await models.open()
         for name in ("a", "b"):
             await models.create(name)
         await models.close()
 
     async def start() -> list[str]:
-        models = Models(settings, failing)
+        models = Models(settings, no_failure)
         try:
             await models.open()
             return [served.name for served in models.all()]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nonzero_service.http.accounting import Accounting
@@ -18,7 +19,6 @@ from nonzero_service.http.head import Head
 from nonzero_service.http.inline import InlineRequest
 from nonzero_service.http.routing import Route, RouteTable, Target
 from nonzero_service.metrics.counts import Counts
-from nonzero_service.problems import Problem
 
 
 class InlineEndpoint(ABC):
@@ -118,11 +118,10 @@ async def refuse(scope: Scope, _receive: Receive, _send: Send) -> None:
 
     Raises
     ------
-    Problem
-        404 or 405.
+    HTTPException
+        404 or 405, as of the router that stands behind.
     """
     target: Target = scope["target"]
     if not target.methods:
-        raise Problem(404, "no such path; GET /openapi.json lists them")
-    allowed = ", ".join(target.methods)
-    raise Problem(405, f"this path takes {allowed}", headers=((b"allow", allowed.encode()),))
+        raise HTTPException(404)
+    raise HTTPException(405, headers={"Allow": ", ".join(target.methods)})

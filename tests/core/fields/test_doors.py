@@ -184,10 +184,6 @@ SCHEMAS = [
 ]
 
 
-def known_conflicts(parsed: formats.Parsed, schema: Schema) -> dict[str, int]:
-    return {name: n for name, n in parsed.conflicts.items() if schema.kind_of(name) != "infer"}
-
-
 @settings(deadline=None, max_examples=100)
 @given(LINES, st.sampled_from(SCHEMAS))
 @example(

@@ -24,12 +24,9 @@ from nonzero.errors import NonzeroError
 from nonzero_service.cli.verify import verify
 from nonzero_service.models.registry import Models
 from nonzero_service.settings import Settings
+from service.failures import no_failure
 
 NOBODY = 65534
-
-
-def failing(error: Exception) -> None:
-    raise AssertionError(error)
 
 
 def settings_for(data_dir: Path) -> Settings:
@@ -41,7 +38,7 @@ async def fill(data_dir: Path, copy: Path) -> None:
 
     `copy` is what a kill would leave of it.
     """
-    models = Models(settings_for(data_dir), failing)
+    models = Models(settings_for(data_dir), no_failure)
     await models.open()
     served = models.get("default")
     await models.create("fresh")
@@ -84,7 +81,7 @@ def verified(data_dir: Path) -> Found:
 
 async def comes_up(data_dir: Path) -> str:
     """Start; return why it was refused, nothing where it was not."""
-    models = Models(settings_for(data_dir), failing)
+    models = Models(settings_for(data_dir), no_failure)
     try:
         await models.open()
     except (NonzeroError, OSError) as error:
@@ -245,7 +242,7 @@ def test_two_names_of_one_directory_are_refused_by_name(kept: dict[str, Path], t
 
 def test_no_model_is_sound_and_no_data_directory_is_not(kept: dict[str, Path], tmp_path: Path) -> None:
     async def empty() -> None:
-        models = Models(settings_for(tmp_path / "data"), failing)
+        models = Models(settings_for(tmp_path / "data"), no_failure)
         await models.open()
         await models.delete("default")
         await models.close()

@@ -22,11 +22,8 @@ from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
 from nonzero_service.writer.learner import ModelLearner
 from nonzero_service.writer.work import StreamState, until_ended
+from service.failures import no_failure
 from waiting import SECONDS, until_in_loop
-
-
-def no_failure(error: Exception) -> None:
-    raise AssertionError(error)
 
 
 def test_a_label_that_was_left_may_be_sent_again(tmp_path: Path) -> None:

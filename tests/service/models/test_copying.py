@@ -15,15 +15,12 @@ from nonzero_service.writer.entries import remedy_entry, settings_entry
 from nonzero_service.writer.fold import apply
 from nonzero_service.writer.learner import ModelLearner
 from nonzero_service.writer.work import Copied
+from service.failures import no_failure
 
 BITS = 18
 """So many slots are copied in eight steps."""
 
 REMEDY = {"action": "rescale", "factor": 0.25}
-
-
-def no_failure(error: Exception) -> None:
-    raise AssertionError(error)
 
 
 def folded(directory: Path, position: int) -> LogisticRegression:

@@ -11,6 +11,7 @@ from nonzero import Batch
 from nonzero_service.models.registry import Models
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
+from service.failures import no_failure
 from waiting import until_in_loop
 
 MEGABYTES = 64
@@ -20,10 +21,6 @@ MEGABYTES = 64
 def held() -> float:
     """Return the memory of this process, in MiB."""
     return resident() / 2**20
-
-
-def no_failure(error: Exception) -> None:
-    raise AssertionError(error)
 
 
 async def until_it_falls_to(megabytes: float) -> None:

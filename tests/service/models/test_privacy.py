@@ -16,6 +16,7 @@ from nonzero import Batch
 from nonzero_service.journal.files import keep_private
 from nonzero_service.models.registry import Models
 from nonzero_service.settings import Settings
+from service.failures import no_failure
 
 
 @pytest.fixture
@@ -24,10 +25,6 @@ def open_umask() -> Iterator[None]:
     usual = os.umask(0)
     yield
     os.umask(usual)
-
-
-def failing(error: Exception) -> None:
-    raise AssertionError(error)
 
 
 def open_to_others(directory: Path) -> list[str]:
@@ -39,7 +36,7 @@ def open_to_others(directory: Path) -> list[str]:
 
 
 async def use(data_dir: Path) -> None:
-    models = Models(Settings.load(data_dir=data_dir, bits=4, learning_rate=0.1), failing)
+    models = Models(Settings.load(data_dir=data_dir, bits=4, learning_rate=0.1), no_failure)
     await models.open()
     if models.find("x") is None:
         await models.create("x")

@@ -18,6 +18,7 @@ from nonzero.persistence import snapshot
 from nonzero_service.journal.errors import JournalDamagedError, LockedError
 from nonzero_service.models.registry import Models
 from nonzero_service.settings import Settings
+from service.failures import no_failure
 
 FILE = {"content-type": "application/vnd.safetensors"}
 
@@ -133,18 +134,14 @@ def test_of_many_who_make_one_model_one_does(service: object, client: httpx.Clie
     client.delete("/v1/models/race")
 
 
-def failing(error: Exception) -> None:
-    raise AssertionError(error)
-
-
 def test_a_deleted_default_stays_deleted(tmp_path: Path) -> None:
     async def run() -> None:
         settings = Settings.load(data_dir=tmp_path, bits=4)
-        first = Models(settings, failing)
+        first = Models(settings, no_failure)
         await first.open()
         await first.delete("default")
         await first.close()
-        second = Models(settings, failing)
+        second = Models(settings, no_failure)
         await second.open()
         assert second.all() == []
         await second.close()
@@ -156,7 +153,7 @@ def test_a_first_start_that_failed_is_made_up_for(tmp_path: Path) -> None:
     """A file that cannot be imported leaves no directory that passes for one without a default model."""
 
     async def start(trained: Path | None) -> list[str]:
-        models = Models(Settings.load(data_dir=tmp_path / "data", bits=4, import_file=trained), failing)
+        models = Models(Settings.load(data_dir=tmp_path / "data", bits=4, import_file=trained), no_failure)
         try:
             await models.open()
             return [served.name for served in models.all()]
@@ -180,7 +177,7 @@ def starts_with(data_dir: Path, file: Path | None, *then: str) -> list[str]:
     """Start once; return the models that there are, and end."""
 
     async def run() -> list[str]:
-        models = Models(Settings.load(data_dir=data_dir, bits=4, import_file=file), failing)
+        models = Models(Settings.load(data_dir=data_dir, bits=4, import_file=file), no_failure)
         try:
             await models.open()
             if "learn" in then:
@@ -236,7 +233,7 @@ def test_what_cannot_be_told_is_warned_of(tmp_path: Path) -> None:
 def test_a_second_service_is_refused_and_touches_nothing(tmp_path: Path) -> None:
     async def run() -> None:
         settings = Settings.load(data_dir=tmp_path, bits=4)
-        first, second = Models(settings, failing), Models(settings, failing)
+        first, second = Models(settings, no_failure), Models(settings, no_failure)
         await first.open()
         with first.folder.workplace() as place:
             (place / "upload").write_bytes(b"half")
@@ -318,7 +315,7 @@ def test_a_client_that_goes_leaves_nothing_half_done(tmp_path: Path, change: str
     """Its request is given up at any moment; what it began is done to its end."""
 
     async def run() -> None:
-        models = Models(Settings.load(data_dir=tmp_path, bits=4, learning_rate=0.1), failing)
+        models = Models(Settings.load(data_dir=tmp_path, bits=4, learning_rate=0.1), no_failure)
         await models.open()
         for turns in range(12):
             if change == "delete":
@@ -346,14 +343,14 @@ def test_a_start_that_fails_closes_what_it_opened(tmp_path: Path) -> None:
     """The third model is damaged: the two before it are let go, and so is the data directory."""
 
     async def begin() -> None:
-        models = Models(Settings.load(data_dir=tmp_path, bits=4, learning_rate=0.1), failing)
+        models = Models(Settings.load(data_dir=tmp_path, bits=4, learning_rate=0.1), no_failure)
         await models.open()
         for name in ("x", "y"):
             await models.create(name)
         await models.close()
 
     async def start() -> None:
-        await Models(Settings.load(data_dir=tmp_path, bits=4, learning_rate=0.1), failing).open()
+        await Models(Settings.load(data_dir=tmp_path, bits=4, learning_rate=0.1), no_failure).open()
 
     asyncio.run(begin())
     (tmp_path / "models" / "y" / "mark").write_bytes(b"?")

@@ -28,6 +28,7 @@ from nonzero_service.writer.pause import PauseState
 from nonzero_service.writer.results import Results
 from nonzero_service.writer.work import Applied, CommittedGroup, Learn, StreamState, Work, until_ended
 from nonzero_service.writer.work_queue import GROUP_BYTES
+from service.failures import no_failure
 from waiting import SECONDS, until_in_loop
 
 
@@ -41,10 +42,6 @@ def batches(count: int, rows: int = 20) -> list[Batch]:
 
 def new_model() -> LogisticRegression:
     return LogisticRegression(10, AdaGrad(0.1))
-
-
-def no_failure(error: Exception) -> None:
-    raise AssertionError(error)
 
 
 class Learning:
