@@ -21,7 +21,7 @@ from nonzero.fields import lookup
 from nonzero.fields.hashing import NO_FIELD
 from nonzero.formats.json_features import read_features, read_literal, read_value
 from nonzero.formats.json_numbers import read_whole
-from nonzero.formats.json_text import QUOTE, past_space, special_bytes, word_of
+from nonzero.formats.json_text import QUOTE, past_item, past_space, special_bytes, word_of
 from nonzero.formats.row_arrays import BUFFER, ROWS, begin_row, end_row
 from nonzero.native import inlined, kernel, types
 
@@ -78,14 +78,9 @@ def read_array(read_one, data, j, rows, nnz):
         if j < 0:
             return -1, nnz
         nnz += 1
-        j = past_space(data, j)
-        c = data[np.uintp(j)]
-        j += 1
-        if c == ord("]"):
+        j, more = past_item(data, j, ord("]"))
+        if not more:
             return j, nnz
-        if c != ord(","):
-            return -1, nnz
-        j = past_space(data, j)
 
 
 @inlined
@@ -178,14 +173,11 @@ def read_example(data, j, scratch, rows, row, nnz, table):  # noqa: C901
         if j < 0 or seen & member:
             return -1, nnz
         seen |= member
-        j = past_space(data, j)
-        c = data[np.uintp(j)]
-        j += 1
-        if c == ord("}"):
+        j, more = past_item(data, j, ord("}"))
+        if not more:
             break
-        if c != ord(","):
-            return -1, nnz
-        j = past_space(data, j)
+    if j < 0:
+        return -1, nnz
     if seen & HAS_INDICES:
         if seen & HAS_VALUES:
             if seen & HAS_FEATURES or values_end != nnz:

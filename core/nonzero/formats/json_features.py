@@ -18,6 +18,7 @@ from nonzero.formats.json_text import (
     TRUE,
     copy_string,
     hash_key,
+    past_item,
     past_space,
 )
 from nonzero.formats.numbers import scan_number, value_within
@@ -105,14 +106,9 @@ def _read_categories(data, j, scratch, key, beginning, kind, field, rows, nnz):
         nnz += kind == lookup.INFER or (kind == lookup.CATEGORY and end > 0)
         if not listed:
             return j, nnz
-        j = past_space(data, j)
-        c = data[np.uintp(j)]
-        j += 1
-        if c == ord("]"):
+        j, more = past_item(data, j, ord("]"))
+        if not more:
             return j, nnz
-        if c != ord(","):
-            return -1, nnz
-        j = past_space(data, j)
 
 
 @inlined
@@ -162,11 +158,6 @@ def read_features(data, j, scratch, rows, nnz, table):  # noqa: C901
                 nnz += 1
         if j < 0:
             return -1, nnz
-        j = past_space(data, j)
-        c = data[np.uintp(j)]
-        j += 1
-        if c == ord("}"):
+        j, more = past_item(data, j, ord("}"))
+        if not more:
             return j, nnz
-        if c != ord(","):
-            return -1, nnz
-        j = past_space(data, j)

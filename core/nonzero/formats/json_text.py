@@ -74,6 +74,20 @@ def past_space(data, j):
 
 
 @inlined
+def past_item(data, j, closing):
+    """Skip what stands behind an item; returns whether there is another, too.
+
+    Where the end follows, `j` is behind it; where neither it nor a comma follows, `j` is -1.
+    """
+    j = past_space(data, j)
+    c = data[np.uintp(j)]
+    j += 1
+    if c == ord(","):
+        return past_space(data, j), True
+    return (j if c == closing else -1), False
+
+
+@inlined
 def _four_hex(data, j):
     """Return the number that four hexadecimal digits write, or -1."""
     code = 0
