@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.types import Scope, Send
+from starlette.types import Scope
 
 from nonzero.errors import FormatError, InputError, LineError, SnapshotError
 from nonzero_service.errors import (
@@ -130,6 +130,17 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
             content["errors"] = [{"line": line, "reason": reason} for line, reason in self.errors]
         return msgspec.json.encode(content)
 
+    def answer(self, scope: Scope) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        """Return the headers and the body of the answer to one request."""
+        body = self.body(scope)
+        headers = [
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", b"%d" % len(body)),
+            *self.headers,
+            (b"x-request-id", scope["request_id"].encode()),
+        ]
+        return headers, body
+
 
 def problem_of(error: Exception) -> Problem:
     """Return how an exception is answered: what is not known to us is 500 and says nothing of its inside."""
@@ -192,15 +203,3 @@ def _invalid(error: RequestValidationError) -> Problem:
         return Problem(400, "the body is not JSON")
     # The first part of a place says where the value stood: in the path, the query, the head or the body.
     return Problem(422, explained({**fault, "loc": fault["loc"][1:]} for fault in faults))
-
-
-async def send_problem(scope: Scope, send: Send, problem: Problem) -> None:
-    """Answer a request with a problem."""
-    body = problem.body(scope)
-    headers = [
-        (b"content-type", b"application/problem+json"),
-        (b"content-length", b"%d" % len(body)),
-        *problem.headers,
-    ]
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

@@ -68,7 +68,6 @@ class ServerContext:
         self._log.info(
             "refused", request_id=request_id.decode(), status=problem.status, reason=problem.detail
         )
-        body = problem.body({"path": "", "request_id": request_id.decode()})
-        head = STATUS_LINES[problem.status] + b"content-type: application/problem+json\r\n"
-        head += b"content-length: %d\r\nconnection: close\r\nx-request-id: %b\r\n" % (len(body), request_id)
-        return head + self.default_headers() + body
+        headers, body = problem.answer({"path": "", "request_id": request_id.decode()})
+        lines = [STATUS_LINES[problem.status], *(b"%b: %b\r\n" % header for header in headers)]
+        return b"".join((*lines, b"connection: close\r\n", self.default_headers(), body))
