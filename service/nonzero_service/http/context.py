@@ -33,7 +33,7 @@ class ServerContext:
     settings
         The bounds.
     counts
-        Where what was refused is counted.
+        Where what was refused is counted, and what is in flight is asked for.
     dispatcher
         What has requests answered.
     """
@@ -44,6 +44,7 @@ class ServerContext:
         self.timeouts = TimeoutMonitor(settings)
         self.default_headers = DefaultHeaders(encrypted=settings.ssl_certfile is not None)
         self.guard = Guard(settings)
+        counts.in_flight = self.guard.in_flight
         self.start_queue = StartQueue()
         self.rejections = DelayedRejections()
         self._counts = counts
