@@ -13,6 +13,7 @@ import pytest
 from xxhash import xxh3_64_hexdigest
 
 import nonzero
+from builder import builder
 from kernels import Columns, at, clear, half, halved, shape, times
 from nonzero.arithmetic.intrinsics import root
 from nonzero.native import layout, loading
@@ -214,15 +215,6 @@ def test_nothing_of_the_compiler_is_imported_when_everything_has_run() -> None:
 
 
 # -- building ----------------------------------------------------------------------------------------------
-
-
-def builder() -> str:
-    """Return a Python that has Numba: that of the build's environment, or this one."""
-    python = ROOT / ".venv/build/bin/python"
-    if python.exists():
-        return str(python)
-    pytest.importorskip("numba", reason="Numba is neither here nor in .venv/build")
-    return sys.executable
 
 
 @pytest.fixture
