@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -221,6 +222,20 @@ def test_every_process_answers_the_same_bytes_to_the_same_bytes(three: ServicePr
     for sent in RAW:
         assert len({answer(sent) for _ in range(6)}) == 1, sent[:200]
     assert {line.get("worker") for line in three.log[logged:]} >= {None, *workers(three)}
+
+
+def test_what_a_body_unpacks_to_is_held_whichever_process_it_comes_to(start: Start) -> None:
+    service = start(workers=2, in_flight_bytes="1MiB", log_level="debug").until_ready()
+    packed = {"content-type": "application/json", "content-encoding": "gzip"}
+    large = gzip.compress(b"[" + b" " * (2 << 20) + b"]")
+    small = gzip.compress(json.dumps(EXAMPLE | {"label": 1}).encode())
+    with Connections(service) as clients:
+        for client in clients:
+            for _ in range(3):
+                refused = client.post(UPDATE, content=large, headers=packed)
+                assert refused.status_code == 503
+                assert refused.json()["detail"].endswith("bytes of bodies are held; come again")
+                assert client.post(UPDATE, content=small, headers=packed).status_code == 200
 
 
 def test_every_process_answers_head_as_get_without_the_body(clients: list[httpx.Client]) -> None:
