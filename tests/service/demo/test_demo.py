@@ -67,7 +67,7 @@ def demo(*arguments: str | Path) -> Iterator[tuple["subprocess.Popen[str]", str]
                     yield process, line.split()[2]
                     break
         finally:
-            process.kill()
+            process.terminate()  # a kill would leave the service that it started
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
