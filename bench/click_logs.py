@@ -1,4 +1,4 @@
-"""The click logs on which the default lanes are chosen and tried: real ones at hand, and simulated ones.
+"""The click logs on which the default model is chosen and tried: real ones at hand, and simulated ones.
 
 Each simulated log has a character of its own: dense binary, sparse with many rare values, few clicks, small
 real values, columns of differing scale, tastes that drift. All are drawn from a fixed seed.

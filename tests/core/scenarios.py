@@ -12,13 +12,17 @@ CARDINALITIES = (4, 8, 12, 24, 40, 60, 100, 150, 200, 300, 500, 1000)
 class Stream:
     """Twelve fields of Zipf-distributed values; a click's log-odds are the sum of the values' tastes.
 
-    A scenario changes the tastes; the intercept is set so that about a fifth of the examples are clicks.
+    A scenario changes the tastes; the intercept is such that about a fifth of the examples are clicks, if no
+    other one is given.
     """
 
-    def __init__(self, seed: Any, cardinalities: Any = CARDINALITIES, spread: float = 0.5) -> None:
+    def __init__(
+        self, seed: Any, cardinalities: Any = CARDINALITIES, spread: float = 0.5, intercept: float = -1.7
+    ) -> None:
         self.rng = np.random.default_rng(seed)
         self.cardinalities = cardinalities
         self.spread = spread
+        self.intercept = intercept
         self.shares = [np.cumsum(np.arange(1, c + 1) ** -1.05) for c in cardinalities]
         self.tastes = [self.draw(c) for c in cardinalities]
         self.offsets = np.concatenate(([0], np.cumsum(cardinalities)))[:-1]
@@ -45,7 +49,7 @@ class Stream:
         """Draw n examples; return the batch and the true chances of a click."""
         kept = [f for f in range(len(self.cardinalities)) if f not in without]
         values = self.values(n)[:, kept]
-        margin = sum(self.tastes[f][values[:, k]] for k, f in enumerate(kept)) - 1.7
+        margin = sum(self.tastes[f][values[:, k]] for k, f in enumerate(kept)) + self.intercept
         chances = 1 / (1 + np.exp(-margin))
         indices = values + self.offsets[kept]
         k = len(kept)
