@@ -345,3 +345,163 @@ def weighted_step(margin: Any, pull: Any, label: Any) -> Any:
         middle = (low + high) / 2
         low, high = (middle, high) if middle + a * np.expm1(middle) < pull else (low, middle)
     return m + sign * low
+
+
+class CombinedOracle(ExactOracle):
+    """Eight lanes that keep a weight `w` and its rate `v`, combined behind gates: nonzero.kernels.newton.
+
+    Parameters
+    ----------
+    lanes
+        Of each: the first rates of a coordinate and of the intercept, curvature, gradient, damping, Fisher
+        information, floor.
+    """
+
+    def __init__(self, bits: Any, lanes: Any) -> None:
+        super().__init__(bits, [(1, 1, 1)] * len(lanes))
+        self.first, self.last, self.a, self.b, self.c, self.e, self.f = np.array(lanes, F).T
+        self.v = np.tile(self.first, (2**bits + 1, 1))
+        self.v[-1] = self.last
+        self.losses, self.slept, self.evidence, self.gains = np.zeros((4, 8), F)
+        self.omega, self.gathered = np.zeros((2, 16), F)
+        self.omega[8] = 1
+        self.plain = np.array([1] * 5 + [0] * 3, F)
+        self.open = self.plain
+        self.beyond, self.odds = False, F(1)
+        self.proven, self.gained, self.lost, self.heft = np.zeros(4, F)
+        self.covariance = np.diag(np.array([0.1] * 8 + [0.02] * 6 + [0] * 2, F))[:14]
+
+    def margins(self, slots: Any, values: Any) -> Any:
+        sums = [np.zeros((2, 8), F) for _ in range(4)]
+        for j, (i, x) in enumerate(zip(slots, values, strict=True)):
+            sums[j % 4] = sums[j % 4] + np.stack([self.w[i] * x, self.v[i] * (x * x)])
+        m, variance = ((sums[0] + sums[1]) + (sums[2] + sums[3])) + np.stack([self.w[-1], self.v[-1]])
+        return np.clip(m, F(-50), F(50)), variance
+
+    def learn(self, slots: Any, values: Any, label: Any, s: Any) -> Any:
+        s = F(s)
+        m, variance = self.margins(slots, values)
+        e = exp(-m)
+        p = F(1) / (e + F(1))
+        none = e * p
+        behind = self.slept - self.slept[self.open > 0].min()
+        moved = exp(np.clip(-behind, F(-40), F(0)))
+        opened, trusted = self.shares * self.open * moved, self.shares * self.plain * moved
+        click, no_click = total(opened * p), total(opened * none)
+        click, no_click = click / (click + no_click), no_click / (click + no_click)
+        base, unsure = log(click / no_click), log(variance[2] + F(1))
+        d, size = (m - base) * self.open, np.abs(base)
+        u = np.array([*d, base, 1, unsure, unsure * base, size, base * size * F(0.25), 0, 0], F)
+        raw = np.clip(self.regressed(u), F(-30), F(30))
+        within = min(max(raw, base + d.min()), base + d.max())
+        e = exp(-(raw if self.beyond else within))
+        chance = F(1) / (e + F(1))
+        no_chance = e * chance
+        last = self.odds / (self.odds + F(1))
+        mixed = (F(1) - last) * click + last * chance
+        if s == 0:
+            return mixed
+        self.learned += 1
+        self.grow(s)
+        scale = s / self.largest
+        came, sign = (p, F(-1)) if label else (none, F(1))
+        loss = -log(came) * scale
+        mixture_loss = -log(click if label else no_click) * scale
+        trusted_loss = -log(total(trusted * came) / total(trusted)) * scale
+        self.losses = self.losses + loss
+        self.slept = self.slept + np.where(self.open > 0, loss, mixture_loss)
+        self.gains = self.gains + (trusted_loss - loss)
+        self.lost, self.heft = self.lost + trusted_loss, self.heft + scale
+        self.gained = self.gained + log((exp(within * sign) + F(1)) / (exp(raw * sign) + F(1))) * scale
+        self.gathered = self.gathered + u * ((-no_chance if label else chance) * scale)
+        ratio = chance / click if label else no_chance / no_click
+        if scale < 1:
+            ratio = exp(log(ratio) * scale)
+        self.odds = np.clip(self.odds * ratio, F(1e-30), F(1e30))
+        if self.learned <= 1024 or self.learned % 8 == 0:
+            self.end_group(u, max(chance * no_chance, F(1e-6)))
+        if self.learned % (16 if self.learned <= 1024 else 64) == 0:
+            self.end_block()
+        self.take_step([*slots, -1], [*values, F(1)], m, p, none, label, s, variance)
+        return mixed
+
+    def grow(self, s: Any) -> None:
+        """A weight is larger than all so far."""
+        if s <= self.largest:
+            return
+        ratio = self.largest / s
+        raised = exp(log(self.shares) * ratio)
+        self.shares, self.odds, self.largest = raised / total(raised), exp(log(self.odds) * ratio), s
+        for name in ("losses", "slept", "gains", "gained", "lost", "heft"):
+            setattr(self, name, getattr(self, name) * ratio)
+
+    def regressed(self, u: Any) -> Any:
+        w = self.omega
+        others = (w[8] * u[8] + w[9]) + (w[10] * u[10] + w[11] * u[11])
+        return total(w[:8] * u[:8]) + (others + (w[12] * u[12] + w[13] * u[13]))
+
+    def end_group(self, u: Any, h: Any) -> None:
+        """Move the shares; take a Newton step."""
+        shares = self.shares * exp(-np.minimum(self.slept - self.slept.min(), F(40)))
+        shares = shares / total(shares)
+        alpha = F(1) / F(self.learned + 1)
+        self.shares = shares * (F(1) - alpha) + alpha / F(8)
+        e, self.heft = self.heft * h, F(0)
+        q, d = np.zeros((2, 16), F)
+        for i in range(14):
+            q = q + self.covariance[i] * u[i]
+            d = d + self.covariance[i] * self.gathered[i]
+        variance, along = (total(q[:8] * x[:8] + q[8:] * x[8:]) for x in (u, self.gathered))
+        factor = e / (e * variance + F(1)) if variance > 0 else F(0)
+        self.covariance = self.covariance - q * q[:14, None] * factor
+        self.omega = self.omega - (d - q * (factor * along))
+        self.losses, self.slept, self.gathered = np.zeros(8, F), np.zeros(8, F), np.zeros(16, F)
+        alpha = alpha * alpha * F(0.5)
+        kept = F(1) - alpha
+        self.odds = (self.odds * kept + alpha) / (self.odds * alpha + kept)
+
+    def end_block(self) -> None:
+        """Open and shut the gates."""
+        early = self.learned <= 1024
+        nats = log(F(8 * (self.learned + 1)))
+        lane, beyond = (min(F(k), F(0.2) * self.lost) * F(0.25 if early else 1) for k in (0.08, 0.2))
+        cap, threshold = (F(2), nats * F(0.25)) if early else (F(1), nats + F(7))
+        most = nats * F(3)
+        self.evidence = np.clip(self.evidence + np.clip(self.gains - lane, -cap, cap), F(0), most)
+        self.open = np.maximum(self.plain, (self.evidence > threshold).astype(F))
+        self.proven = np.clip(self.proven + np.clip(self.gained - beyond, -cap, cap), F(0), most)
+        self.beyond = self.proven > threshold
+        self.gains, self.gained, self.lost = np.zeros(8, F), F(0), F(0)
+
+    def shrink(self, i: Any, x: Any, curvature: Any, gradient: Any) -> Any:
+        v = self.v[i]
+        self.v[i] = v / np.sqrt((gradient * v + curvature) * v * (x * x) + F(1))
+        return self.v[i]
+
+    def take_step(
+        self, where: Any, x: Any, m: Any, p: Any, none: Any, label: Any, s: Any, variance: Any
+    ) -> None:
+        residual = -none if label else p
+        h = np.maximum(p * none, self.e * (residual * residual))
+        toward = F(1 if label else -1)
+        if s == 1:
+            k = F(1) / (self.c * h * variance + F(1))
+            for i, x_i in zip(where, x, strict=True):
+                v = self.shrink(i, x_i, self.a * h * F(2), self.b * (residual * residual) * F(2))
+                self.w[i] = self.w[i] - v * (residual * k * x_i)
+                self.v[i] = np.maximum(v, self.f)
+            return
+        for i, x_i in zip(where, x, strict=True):
+            self.shrink(i, x_i, self.a * h * (F(2) * s), self.b * (residual * residual) * (F(2) * s))
+        q = self.v[-1].copy()
+        for i, x_i in zip(where[:-1], x[:-1], strict=True):
+            q = q + self.v[i] * (x_i * x_i)
+        pull, odds = np.minimum(q * s, F(1e30)), exp(m * toward)
+        d = np.minimum(pull, log(np.minimum(pull / odds, F(1e37)) + F(1)))
+        for _ in range(6):
+            grown = expm1(d)
+            d = np.maximum(d - (d + odds * grown - pull) / (odds * grown + odds + F(1)), F(0))
+        move = d / q * toward
+        for i, x_i in zip(where, x, strict=True):
+            self.w[i] = self.w[i] + move * x_i * self.v[i]
+            self.v[i] = np.maximum(self.v[i], self.f)

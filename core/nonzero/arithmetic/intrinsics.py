@@ -7,7 +7,7 @@ prefetching. Everything here is strict IEEE 754: no flag lets LLVM reorder or fu
 A kernel is written once for one lane and for eight. It holds its rows as one of the two classes of
 :mod:`nonzero.native.lanes`. What `load` returns is a float32 from the one and eight of them from the
 other; the functions on numbers (`minimum`, `maximum`, `where`, `root`, `power_of_two`, `split`, `total`,
-`count`) take either.
+`least`, `greatest`, `count`) take either.
 """
 
 from __future__ import annotations
@@ -25,6 +25,11 @@ def load(lanes, row, half):
 @instruction
 def store(lanes, row, half, number):
     """Write the numbers in half 0 (weights) or 1 (accumulators) of a row."""
+
+
+@instruction
+def on_stack(lanes):
+    """Room for 20 rows of 64 numbers of each lane, which is not cleared and goes with the call."""
 
 
 @instruction
@@ -99,6 +104,11 @@ def where(mask, a, b):
 
 
 @instruction
+def exclusive(a, b):
+    """The exclusive or of two numbers' bits, lane by lane."""
+
+
+@instruction
 def root(x):
     """The square root, correctly rounded."""
 
@@ -116,6 +126,16 @@ def split(x):
 @instruction
 def total(x):
     """The sum over the lanes: ((0 + 1) + (2 + 3)) + ((4 + 5) + (6 + 7))."""
+
+
+@instruction
+def least(x):
+    """The smallest of the lanes, which are finite."""
+
+
+@instruction
+def greatest(x):
+    """The largest of the lanes, which are finite."""
 
 
 @instruction

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.diagnostics.weights import mean_rates
-from nonzero.kernels.rules.optimizers import Rule
+from nonzero.diagnostics.weights import intercept_lanes, mean_rates
+from nonzero.kernels.rules.optimizers import Kalman, Rule
 
 ROWS_AT_ONCE = 4096
 
@@ -31,17 +31,22 @@ def uncertainty(
     the Trenches", KDD 2013, section 5, equation 5, averaged over the lanes). For dual averaging it leaves out
     how much a larger accumulator shrinks the weights.
 
+    For Kalman filters :math:`x_i^2` stands in the place of :math:`|x_i|`, and the sum is at once the variance
+    of the row's margin.
+
     Returns
     -------
     float32[n]
         In log-odds.
     """
+    variances = any(isinstance(lane, Kalman) for lane in lanes)
     out = np.empty(indptr.size - 1, np.float32)
-    intercept = float(mean_rates(lanes, table[-1:], shares)[0])
+    intercept = float(mean_rates(intercept_lanes(lanes), table[-1:], shares)[0])
     for start in range(0, out.size, ROWS_AT_ONCE):
         ends = indptr[start : start + ROWS_AT_ONCE + 1]
         span = slice(int(ends[0]), int(ends[-1]))
-        terms = mean_rates(lanes, table[slots[span]], shares) * np.abs(values[span])
+        sizes = np.abs(values[span])
+        terms = mean_rates(lanes, table[slots[span]], shares) * (sizes**2 if variances else sizes)
         sums = np.concatenate(([0.0], np.cumsum(terms, dtype=np.float64)))
         out[start : start + ROWS_AT_ONCE] = sums[ends[1:] - ends[0]] - sums[ends[:-1] - ends[0]] + intercept
     return out

@@ -65,9 +65,13 @@ def take_apart(
     verdicts: tuple[str, ...],
     learned: int,
     shares: NDArray[np.float32],
+    averaging: NDArray[np.float32],
 ) -> Explanation:
-    """Return what made a probability, of the rows of the table that were read, the intercept's last."""
-    weights = mean_weights(lanes, rows, learned, shares)
+    """Return what made a probability, of the rows of the table that were read, the intercept's last.
+
+    Weights are averaged by `averaging`, how far each lane's margin moves the log-odds; rates by the shares.
+    """
+    weights = mean_weights(lanes, rows, learned, averaging)
     contributions = weights[:-1] * values
     intercept = float(weights[-1])
     p = min(max(probability, 1e-22), 1 - 2**-25)  # float32 rounds the nearest to 1 up to it

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.kernels.evidence import arrays as ev
-from nonzero.kernels.rules.optimizers import Rule
+from nonzero.kernels.rules.optimizers import Kalman, Rule
 
 LEVEL: Final = 0.05
 """How often any of all intervals ever shown may miss."""
@@ -94,10 +94,11 @@ def learning_rates(
 ) -> dict[str, float | None]:
     """Return the leading shrinking lane's first rate, and its and the live lane's means over the samples."""
     old = max((k for k in range(len(lanes)) if aged[k]), key=lambda k: shares[k])
+    first = 0 if isinstance(lanes[old], Kalman) else 0.25  # what is kept of a coordinate at its first touch
     sums = evidence.fields.sum(axis=0)
     seen = sums[ev.MEASURED]
     return {
-        "start": float(lanes[old].rates(np.full(1, 0.25, np.float32))[0]),
+        "start": float(lanes[old].rates(np.full(1, first, np.float32))[0]),
         "now": float(sums[ev.RATE] / seen) if seen else None,
         "live": float(sums[ev.LIVE_RATE] / seen) if seen else None,
     }

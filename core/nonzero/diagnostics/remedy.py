@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nonzero.diagnostics.weights import intercept_lanes
 from nonzero.errors import SettingsError
-from nonzero.kernels.rules.optimizers import AdaGrad, Rule
+from nonzero.kernels.rules.optimizers import AdaGrad, Kalman, Rule
+
+_ROWS: Final = 1 << 16
+"""Rows of the table that are rescaled at once."""
 
 
 def remedy_for(rates: Mapping[str, Any], lanes: Sequence[Rule], aged: NDArray[Any]) -> dict[str, Any]:
@@ -31,7 +35,8 @@ def rescale(
     Parameters
     ----------
     squares
-        float32[slots + 1, lanes]: the table's accumulators, changed in place.
+        float32[slots + 1, lanes]: the table's accumulators, changed in place; or the rates of Kalman filters,
+        which are made larger by as much.
     lanes
         Their rules.
     remedy
@@ -45,19 +50,28 @@ def rescale(
         For a remedy that is none, or of lanes that do not follow AdaGrad.
     """
     factor, chosen = _read(remedy, lanes)
+    last = intercept_lanes(lanes)
     changes = [
         {
             "lane": k,
-            "rate_before": float(lanes[k].rates(squares[-1:, k])[0]),
-            "rate_after": float(lanes[k].rates(squares[-1:, k] * np.float32(factor))[0]),
+            "rate_before": float(last[k].rates(squares[-1:, k])[0]),
+            "rate_after": float(last[k].rates(_rescaled(last[k], squares[-1:, k], factor))[0]),
         }
         for k in chosen
     ]
     touched = int((squares[:, chosen] > 0).any(axis=1).sum())
     if not dry_run:
         for k in chosen:
-            squares[:, k] *= np.float32(factor)
+            for start in range(0, len(squares) - 1, _ROWS):
+                rows = slice(start, min(start + _ROWS, len(squares) - 1))
+                squares[rows, k] = _rescaled(lanes[k], squares[rows, k], factor)
+            squares[-1:, k] = _rescaled(last[k], squares[-1:, k], factor)
     return {"lanes": changes, "coordinates": touched, "applied": not dry_run}
+
+
+def _rescaled(lane: Rule, kept: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
+    """Return what a lane keeps of coordinates with accumulators smaller by a factor."""
+    return lane.rescaled(kept, factor) if isinstance(lane, Kalman) else kept * np.float32(factor)
 
 
 def _read(remedy: Mapping[str, Any], lanes: Sequence[Rule]) -> tuple[float, list[int]]:
@@ -66,7 +80,7 @@ def _read(remedy: Mapping[str, Any], lanes: Sequence[Rule]) -> tuple[float, list
         raise SettingsError(
             f"the remedy is {dict(remedy)!r}; it must be 'rescale' with a 'factor' and 'lanes'"
         )
-    possible = [k for k, lane in enumerate(lanes) if isinstance(lane, AdaGrad)]
+    possible = [k for k, lane in enumerate(lanes) if isinstance(lane, AdaGrad | Kalman)]
     factor, chosen = remedy.get("factor"), remedy.get("lanes", possible)
     if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 <= factor <= 1:
         raise SettingsError(f"factor is {factor!r}; accumulators are made smaller by a factor from 0 to 1")

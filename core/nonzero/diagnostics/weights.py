@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.kernels.rules.optimizers import AdaGrad, Rule
+from nonzero.kernels.rules.optimizers import AdaGrad, Kalman, Rule
 
 Floats = NDArray[np.float32]
 
@@ -27,7 +27,7 @@ def mean_weights(lanes: Sequence[Rule], rows: Floats, learned: int, shares: Floa
         float32[lanes].
     """
     n = len(lanes)
-    if all(isinstance(lane, AdaGrad) for lane in lanes):  # they are stored as they are
+    if all(isinstance(lane, AdaGrad | Kalman) for lane in lanes):  # they are stored as they are
         stored: Floats = rows[:, :n] @ shares
         return stored
     weights = np.zeros(len(rows), np.float32)
@@ -42,3 +42,8 @@ def mean_rates(lanes: Sequence[Rule], rows: Floats, shares: Floats) -> Floats:
     for k, lane in enumerate(lanes):
         rates += shares[k] * lane.rates(rows[:, len(lanes) + k])
     return rates
+
+
+def intercept_lanes(lanes: Sequence[Rule]) -> tuple[Rule, ...]:
+    """Return the rules of the intercept's row, whose first rates are others in a Kalman filter."""
+    return tuple(lane.for_intercept() if isinstance(lane, Kalman) else lane for lane in lanes)

@@ -2,10 +2,9 @@
 """The compiled kernels that learn and predict, and which of them serve a model.
 
 A new rule needs two kernels here, for one lane of it, and their line in `_ONE_LANE`. Eight lanes have kernels
-of their own only for AdaGrad, the default; any other eight are :mod:`nonzero.kernels.rules.mixed`. A new way
-to mix is another :class:`~nonzero.kernels.pending.Mixer`, whose kernels stand beside these:
-:func:`kernels_for` chooses by the version of a model's settings, and stored models go on by the kernels of
-theirs.
+of their own only for AdaGrad and for the Kalman filter, the default ones; any other eight are
+:mod:`nonzero.kernels.rules.mixed`. A new way to mix is another :class:`~nonzero.kernels.pending.Mixer`. The
+default lanes are those of a model's version, so that stored models go on by the kernels of theirs.
 """
 
 from __future__ import annotations
@@ -14,9 +13,11 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Final, NamedTuple
 
 from nonzero.errors import SettingsError
-from nonzero.kernels.learning import EIGHT_LANES, ONE_LANE, Learner, learn, predict
+from nonzero.kernels.learning import EIGHT_LANES, EIGHT_VARIANCES, ONE_LANE, Learner, learn, predict
+from nonzero.kernels.newton import NEWTON
 from nonzero.kernels.pending import VOVK
 from nonzero.kernels.rules.adagrad import ADAGRAD
+from nonzero.kernels.rules.kalman import KALMAN
 from nonzero.kernels.rules.leader import LEADER
 from nonzero.kernels.rules.mixed import FAMILIES, MIXED
 from nonzero.kernels.rules.optimizers import Rule
@@ -29,6 +30,7 @@ PREDICT = {n: types.void(BATCH_ROWS, state, FLOATS) for n, state in PREDICT_STAT
 ONE_ADAGRAD: Final = Learner(ADAGRAD, ONE_LANE, VOVK)
 EIGHT_ADAGRAD: Final = Learner(ADAGRAD, EIGHT_LANES, VOVK)
 ONE_LEADER: Final = Learner(LEADER, ONE_LANE, VOVK)
+EIGHT_KALMAN: Final = Learner(KALMAN, EIGHT_VARIANCES, NEWTON)
 EIGHT_MIXED: Final = Learner(MIXED, EIGHT_LANES, VOVK)
 
 
@@ -80,6 +82,18 @@ def predict_eight_mixed(rows, state, out):
     predict(EIGHT_MIXED, rows, state, out)
 
 
+@kernel(LEARN[8])
+def learn_eight_kalman(rows, state, call):
+    """Learn with eight lanes of the Kalman filter, or of AdaGrad that keeps its rate."""
+    learn(EIGHT_KALMAN, rows, state, call)
+
+
+@kernel(PREDICT[8])
+def predict_eight_kalman(rows, state, out):
+    """Predict with eight lanes of the Kalman filter, or of AdaGrad that keeps its rate."""
+    predict(EIGHT_KALMAN, rows, state, out)
+
+
 class Kernels(NamedTuple):
     """The kernel that learns, and the one that predicts."""
 
@@ -94,15 +108,13 @@ _ONE_LANE: Final = {
 """Of each family of rules."""
 
 
-def kernels_for(lanes: Sequence[Rule], version: int) -> Kernels:  # noqa: ARG001 - all versions have the same
+def kernels_for(lanes: Sequence[Rule]) -> Kernels:
     """Return the kernels of a model.
 
     Parameters
     ----------
     lanes
-        Its rules: one, or eight.
-    version
-        That of its settings.
+        The rules by which its table keeps its numbers: one, or eight.
 
     Raises
     ------
@@ -110,6 +122,8 @@ def kernels_for(lanes: Sequence[Rule], version: int) -> Kernels:  # noqa: ARG001
         For lanes of a family that no kernel knows.
     """
     families = {lane.family for lane in lanes}
+    if len(lanes) > 1 and families == {"kalman"}:
+        return Kernels(learn_eight_kalman, predict_eight_kalman)
     known: Collection[str] = _ONE_LANE.keys() if len(lanes) == 1 else FAMILIES
     if unknown := families.difference(known):
         raise SettingsError(

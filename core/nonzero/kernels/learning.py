@@ -16,14 +16,16 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from nonzero.arithmetic.elementary import chances
-from nonzero.arithmetic.intrinsics import count, load
+from nonzero.arithmetic.intrinsics import count
 from nonzero.kernels.evidence.arrays import COMPARING, PIECE, read_clock
-from nonzero.kernels.evidence.fields import SAMPLE_SHIFT, drawn, observe_fields
+from nonzero.kernels.evidence.fields import ACCUMULATORS, SAMPLE_SHIFT, VARIANCES, drawn, observe_fields
 from nonzero.kernels.evidence.pieces import record_piece
+from nonzero.kernels.evidence.restarts import ALL_LANES, ORDINARY_LANES
 from nonzero.kernels.margins import margin, margin_8rows
 from nonzero.kernels.pending import MAX_PENDING, Mixer
 from nonzero.kernels.progress import LEARNED
-from nonzero.kernels.rules.interface import Example, UpdateRule, residual
+from nonzero.kernels.rules import kalman
+from nonzero.kernels.rules.interface import Example, UpdateRule
 from nonzero.kernels.steps import step, step_8rows
 from nonzero.native import inlined, outlined
 
@@ -37,7 +39,8 @@ class Layout(NamedTuple):
     Parameters
     ----------
     margin
-        ``(weight, rows, table, params, r, prefetching) -> margin`` of row r in every lane.
+        ``(weight, rows, table, params, r, prefetching) -> (margin, variance)`` of row r in every lane; the
+        variance is 0 where the rule keeps none.
     step
         ``(update, rows, table, r, gradient, params) -> None``: the step of row r in each of its coordinates.
     record
@@ -60,7 +63,13 @@ class Learner(NamedTuple):
 @outlined
 def record_fields(rows, state, call, example):
     """Write down of each field of an example what the live lanes would have made of it."""
-    observe_fields(rows, state, call, example)
+    observe_fields(ACCUMULATORS, rows, state, call, example)
+
+
+@outlined
+def record_fields_of_variances(rows, state, call, example):
+    """The same where lanes keep variances."""
+    observe_fields(VARIANCES, rows, state, call, example)
 
 
 @inlined
@@ -69,7 +78,16 @@ def record(sampled, full, rows, state, call, example):
     if sampled:
         record_fields(rows, state, call, example)
     if full:
-        record_piece(state)
+        record_piece(state, ORDINARY_LANES)
+
+
+@inlined
+def record_variances(sampled, full, rows, state, call, example):
+    """The same where lanes keep variances."""
+    if sampled:
+        record_fields_of_variances(rows, state, call, example)
+    if full:
+        record_piece(state, ALL_LANES)
 
 
 @inlined
@@ -79,22 +97,23 @@ def record_nothing(sampled, full, rows, state, call, example):
 
 ONE_LANE: Final = Layout(margin_8rows, step_8rows, record_nothing)
 EIGHT_LANES: Final = Layout(margin, step, record)
+EIGHT_VARIANCES: Final = Layout(kalman.margin, step, record_variances)
 
 
 @inlined
 def learn(learner, rows, state, call):
     """Predict each example, then learn from it."""
     rule, layout, mixer = learner
-    table, progress, pending = state.table, state.progress, state.pending
+    table, pending = state.table, state.pending
     read_clock(state.evidence, call.clock)
-    learned, first = progress.counts[LEARNED], 0
+    learned, first = state.progress.counts[LEARNED], 0
     for r in range(call.labels.size):
         label, s = call.labels[r], call.weights[r]
         params = rule.read_params(state.hyperparameters, learned)
-        m = layout.margin(rule.weight, rows, table, params, r, prefetching=False)
+        m, variance = layout.margin(rule.weight, rows, table, params, r, prefetching=False)
         click, none = chances(m)
-        example = Example(r, m, click, none, label, s)
-        mixer.enqueue(pending, r - first, m, click, none)
+        example = Example(r, m, click, none, label, s, variance)
+        mixer.enqueue(pending, r - first, m, click, none, variance)
         sampled, full = False, False
         if s > ZERO:
             learned += 1
@@ -102,14 +121,14 @@ def learn(learner, rows, state, call):
                 sampled, full = drawn(learned, SAMPLE_SHIFT), learned % PIECE == 0
         # What records evidence looks at the shares, and at the table before the example's own step.
         if sampled or full or r + 1 - first == MAX_PENDING:
-            mixer.flush(pending, state.shares, progress, call, first, r + 1)
+            mixer.flush(pending, state, call, first, r + 1)
             first = r + 1
         layout.record(sampled, full, rows, state, call, example)
         if s == ONE:
-            layout.step(rule.update, rows, table, r, residual(example), params)
+            rule.learn(layout.step, rows, table, example, params)
         elif s > ZERO:
             rule.learn_weighted(layout.step, rows, table, example, params)
-    mixer.flush(pending, state.shares, progress, call, first, call.labels.size)
+    mixer.flush(pending, state, call, first, call.labels.size)
 
 
 @inlined
@@ -117,6 +136,4 @@ def predict(learner, rows, state, out):
     """Predict each example."""
     rule, layout, mixer = learner
     params = rule.read_params(state.hyperparameters, state.counts[LEARNED])
-    for r in range(out.size):
-        click, none = chances(layout.margin(rule.weight, rows, state.table, params, r, prefetching=True))
-        out[r] = mixer.mix(load(state.shares, 0, 0), click, none)[0]
+    mixer.predict(layout.margin, rule.weight, rows, state, params, out)

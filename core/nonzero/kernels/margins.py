@@ -52,7 +52,7 @@ def term(weight, rows, table, params, j):
 
 @inlined
 def margin(weight, rows, table, params, r, prefetching):
-    """The margins of several lanes in row r; with `prefetching`, rows of the table are fetched ahead."""
+    """(margins, 0) of several lanes in row r; with `prefetching`, rows of the table are fetched ahead."""
     intercept = weights_of_row(weight, table, intercept_row(table), params)
     zero = like(intercept, ZERO)
     sum0, sum1, sum2, sum3 = zero, zero, zero, zero
@@ -76,12 +76,12 @@ def margin(weight, rows, table, params, r, prefetching):
         sum1 = sum1 + term(weight, rows, table, params, j + 1)
     if j + 2 < end:
         sum2 = sum2 + term(weight, rows, table, params, j + 2)
-    return clamped(((sum0 + sum1) + (sum2 + sum3)) + intercept, MAX_MARGIN)
+    return clamped(((sum0 + sum1) + (sum2 + sum3)) + intercept, MAX_MARGIN), ZERO
 
 
 @inlined
 def margin_8rows(weight, rows, table, params, r, prefetching):
-    """The margin of a single lane in row r, summed over eight positions at once."""
+    """(margin, 0) of a single lane in row r, summed over eight positions at once."""
     mask = slot_mask(table)
     j, end = rows.indptr[np.uintp(r)], rows.indptr[np.uintp(r + 1)]
     distance = prefetch_distance(rows, end)
@@ -98,4 +98,4 @@ def margin_8rows(weight, rows, table, params, r, prefetching):
         sums = add_in_fours(sums, first_of(n, terms, NOTHING))
         j += 8
     whole = (lane(sums, 0) + lane(sums, 1)) + (lane(sums, 2) + lane(sums, 3))
-    return clamped(whole + lane(intercepts, 0), MAX_MARGIN)
+    return clamped(whole + lane(intercepts, 0), MAX_MARGIN), ZERO

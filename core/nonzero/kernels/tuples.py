@@ -64,6 +64,7 @@ class PredictState(NamedTuple):
         float32[4, 2 * lanes]: see :mod:`nonzero.kernels.rules.optimizers`.
     shares
         float32[1, 2 * lanes]: how much each lane counts in the mixture; the second half is not used.
+        float32[20, 16] where the lanes are combined by :mod:`nonzero.kernels.newton`.
     counts
         int64[2]: as in :class:`~nonzero.kernels.progress.Progress`.
     """
@@ -86,8 +87,8 @@ class LearnState(NamedTuple):
     progress, evidence
         What is counted of the examples, and written down for the diagnosis.
     pending
-        float32[8, 64 * lanes]: scratch memory, see :mod:`nonzero.kernels.pending`. Nothing in it outlives a
-        call.
+        float32[20, 64 * lanes]: scratch memory, see :mod:`nonzero.kernels.pending` and
+        :mod:`nonzero.kernels.newton`. Nothing in it outlives a call.
     """
 
     table: Lanes

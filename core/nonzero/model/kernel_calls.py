@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from nonzero.batches.batch import Batch
 from nonzero.kernels.entry_points import kernels_for
-from nonzero.kernels.pending import MAX_PENDING, PENDING_ROWS
+from nonzero.kernels.newton import NEWTON_PENDING_ROWS
+from nonzero.kernels.pending import MAX_PENDING
 from nonzero.kernels.rules.optimizers import Rule, hyperparameters_of
 from nonzero.kernels.tuples import LearnState, PredictState, as_lanes
 from nonzero.model.batch_rows import RowsTuple
@@ -23,23 +24,27 @@ class KernelCalls:
     Parameters
     ----------
     lanes
-        The model's rules.
-    version
-        That of its settings.
+        The rules by which the table keeps its numbers.
     state
         What it has learned. Where that moves to other arrays, it needs another object of this class.
     """
 
-    def __init__(self, lanes: Sequence[Rule], version: int, state: LearnedState) -> None:
-        kernels = kernels_for(lanes, version)
+    def __init__(self, lanes: Sequence[Rule], state: LearnedState) -> None:
+        kernels = kernels_for(lanes)
         table, shares = as_lanes(state.table.memory), as_lanes(state.shares)
         hyperparameters = as_lanes(in_pages(hyperparameters_of(lanes)))
         # As rows of one lane or of eight, whose halves are as many pending examples.
-        pending = type(table)(allocate(PENDING_ROWS, MAX_PENDING * len(lanes)))
+        pending = type(table)(allocate(NEWTON_PENDING_ROWS, MAX_PENDING * len(lanes)))
         self._learn, self._predict = kernels.learn, kernels.predict
         self._predict_state = PredictState(table, hyperparameters, shares, state.progress.counts)
         self._learn_state = LearnState(
-            table, hyperparameters, shares, as_lanes(state.groups), state.progress, state.evidence, pending
+            table,
+            hyperparameters,
+            shares,
+            as_lanes(state.groups),
+            state.progress,
+            state.evidence,
+            pending,
         )
 
     def learn(self, rows: RowsTuple, batch: Batch, time_ms: int | None, out: NDArray[np.float32]) -> None:

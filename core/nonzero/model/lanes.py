@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 from typing import Any, Final
 
 from nonzero.errors import SettingsError
-from nonzero.kernels.rules.optimizers import RULES, AdaGrad, Rule
+from nonzero.kernels.rules.optimizers import RULES, AdaGrad, Kalman, Rule
 
 DEFAULT_LANES: Final[tuple[AdaGrad, ...]] = (
     AdaGrad(0.1, 1.0),
@@ -23,7 +23,20 @@ DEFAULT_LANES: Final[tuple[AdaGrad, ...]] = (
 shrink, one of them (epsilon 100) nearly a constant rate until a hundred gradients have been seen, and two
 whose rates stay alive."""
 
-_DEFAULTS: Final[Mapping[int, tuple[Rule, ...]]] = {1: DEFAULT_LANES, 2: DEFAULT_LANES}
+COMBINED_LANES: Final[tuple[AdaGrad | Kalman, ...]] = (
+    Kalman(0.03, 1.0, 0.5, 0.0, 1.0, 0.7),
+    Kalman(0.1, 1.0, 3.0, 0.0, 1.0),
+    Kalman(0.3, 1.0, 1.0, 0.0, 0.1, 1.2),
+    Kalman(0.2, 0.3, 0.5, 0.0, 0.2, 1.6, 0.001),
+    AdaGrad(0.11, 0.3),
+    AdaGrad(1.0, 1.0),
+    AdaGrad(0.27, 8.0),
+    Kalman(3.0, 1.0, 1.0, 0.0, 0.1, 0.4),
+)
+"""The eight learners of version 3: five that a run of one label moves no further than it must, and three that
+are faster, behind gates (:mod:`nonzero.kernels.newton`)."""
+
+_DEFAULTS: Final[Mapping[int, tuple[Rule, ...]]] = {1: DEFAULT_LANES, 2: DEFAULT_LANES, 3: COMBINED_LANES}
 """The default lanes by the version of a model's settings: a stored model keeps those of its own."""
 
 
@@ -32,6 +45,30 @@ def lanes_of(optimizer: Rule | Sequence[Rule] | None, version: int) -> tuple[Rul
     if optimizer is None:
         return _DEFAULTS[version]
     return (optimizer,) if isinstance(optimizer, Rule) else tuple(optimizer)
+
+
+def is_combined(lanes: Sequence[Rule]) -> bool:
+    """Whether lanes are combined by :mod:`nonzero.kernels.newton`: where there is a Kalman filter."""
+    return any(isinstance(lane, Kalman) for lane in lanes)
+
+
+def kept_as(lanes: Sequence[Rule]) -> tuple[Rule, ...]:
+    """Return the rules by which the table keeps its numbers: AdaGrad keeps its rate beside Kalman filters.
+
+    Raises
+    ------
+    SettingsError
+        For a Kalman filter alone, or beside other rules than AdaGrad without a decay.
+    """
+    if not is_combined(lanes):
+        return tuple(lanes)
+    kept = tuple(Kalman.of(lane) for lane in lanes if isinstance(lane, AdaGrad | Kalman))
+    if len(kept) < len(lanes) or len(lanes) == 1:
+        names = ", ".join(lane.name for lane in lanes)
+        raise SettingsError(
+            f"the lanes are {names}; 'kalman' stands among eight of 'kalman' and 'adagrad', and no others"
+        )
+    return kept
 
 
 def lanes_to_settings(lanes: Sequence[Rule]) -> list[dict[str, Any]]:

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from nonzero.kernels.evidence.arrays import Evidence, comparable, group_masks, new_evidence, without_clock
 from nonzero.kernels.mixture import new_shares
+from nonzero.kernels.newton import lane_weights, new_newton_shares
 from nonzero.kernels.progress import EXAMPLES, LEARNED, Progress, new_progress
 from nonzero.kernels.scales import Scales, new_scales
+from nonzero.model.lanes import is_combined
 from nonzero.model.settings import ModelSettings
 from nonzero.model.table import Table
 from nonzero.persistence.pages import in_pages
@@ -39,7 +41,8 @@ class LearnedState:
     table
         Weights and accumulators.
     shares
-        float32[1, 2 * lanes]: how much each lane counts in the mixture.
+        float32[1, 2 * lanes]: how much each lane counts in the mixture; float32[20, 16] where lanes are
+        combined by :mod:`nonzero.kernels.newton`.
     groups
         float32[2, 2 * lanes]: which lanes the diagnosis holds against which.
     progress, evidence
@@ -49,9 +52,9 @@ class LearnedState:
     """
 
     def __init__(self, settings: ModelSettings) -> None:
-        lanes, n = settings.lanes, len(settings.lanes)
+        lanes, n = settings.kept, len(settings.lanes)
         self.table = Table(settings.bits, n)
-        self.shares = in_pages(new_shares(n))
+        self.shares = in_pages(new_newton_shares() if is_combined(lanes) else new_shares(n))
         self.groups = in_pages(group_masks(lanes))
         self.progress: Progress = new_progress(n)
         self.evidence: Evidence = new_evidence(n, comparing=n > 1 and comparable(lanes))
@@ -68,6 +71,22 @@ class LearnedState:
     def learned(self) -> int:
         """The number of examples learned from, without those of importance weight 0."""
         return int(self.progress.counts[LEARNED])
+
+    @property
+    def mixture(self) -> NDArray[np.float32]:
+        """float32[lanes]: the lanes' shares; they sum to 1."""
+        shares: NDArray[np.float32] = self.shares[0, : self.table.lanes]
+        return shares / np.float32(shares.sum())
+
+    @property
+    def averaging(self) -> NDArray[np.float32]:
+        """float32[lanes]: by how much a lane's log-odds move those of the prediction, about."""
+        return lane_weights(self.shares) if len(self.shares) > 1 else self.mixture
+
+    @property
+    def standing(self) -> NDArray[np.float32]:
+        """float32[lanes]: the shares that lanes have by their losses alone, whether they are open or shut."""
+        return self.evidence.shares if len(self.shares) > 1 else self.mixture
 
     def _tuples(self) -> Iterator[tuple[str, str, Any]]:
         """Yield the tuples of arrays that there are: attribute, prefix and tuple."""

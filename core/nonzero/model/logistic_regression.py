@@ -143,10 +143,11 @@ class LogisticRegression:
             said,
             version,
         )
+        self._kept = self._settings.kept
         self._state = LearnedState(self._settings)
         self._inputs = Inputs(self._state, interactions)
         check_declared(self.interactions, said)
-        self._kernels = KernelCalls(lanes, version, self._state)
+        self._kernels = KernelCalls(self._kept, self._state)
         self.shared: SharedState | None = None
         """The memory that other processes read the model from, if there is any."""
         self._learning = threading.RLock()
@@ -540,8 +541,7 @@ class LogisticRegression:
     @property
     def shares(self) -> NDArray[np.float32]:
         """float32[lanes]: how much each lane counts in the mixture; they sum to 1."""
-        shares: NDArray[np.float32] = self._state.shares[0, : len(self.lanes)]
-        return shares / np.float32(shares.sum())
+        return self._state.mixture
 
     @property
     def lane_losses(self) -> NDArray[np.float64]:
@@ -551,7 +551,7 @@ class LogisticRegression:
     @property
     def weights(self) -> NDArray[np.float32]:
         """float32[slots + 1]: the lanes' weights averaged by the mixture, in log-odds; the intercept last."""
-        return mean_weights(self.lanes, self.table.rows, self._state.learned, self.shares)
+        return mean_weights(self._kept, self.table.rows, self._state.learned, self._state.averaging)
 
     @property
     def log_loss(self) -> float | None:
@@ -688,12 +688,13 @@ class LogisticRegression:
         rows = self.table.rows[np.append(self._slots(whole), -1)]
         return take_apart(
             probability,
-            self.lanes,
+            self._kept,
             rows,
             self.scaled_values(whole),
             self._verdicts(whole),
             self._state.learned,
             self.shares,
+            self._state.averaging,
         )
 
     def _verdicts(self, batch: Batch) -> tuple[str, ...]:
@@ -745,7 +746,7 @@ class LogisticRegression:
                 self._slots(piece),
                 self.scaled_values(piece),
                 self.table.rows,
-                self.lanes,
+                self._kept,
                 self.shares,
             )
         return out
@@ -780,7 +781,7 @@ class LogisticRegression:
         aged = self._state.groups[1, : len(self.lanes)]
         named = [*names, *self.interactions]
         return diagnose(
-            self._state.evidence, self.lanes, aged, self.shares, self._state.learned, named, now_ms
+            self._state.evidence, self._kept, aged, self._state.standing, self._state.learned, named, now_ms
         )
 
     def apply_remedy(self, remedy: Mapping[str, Any], dry_run: bool = False) -> dict[str, Any]:
@@ -819,7 +820,7 @@ class LogisticRegression:
         """
         if not dry_run:
             self._check_writable()
-        effect = rescale(self.table.accumulators, self.lanes, remedy, dry_run)
+        effect = rescale(self.table.accumulators, self._kept, remedy, dry_run)
         if not dry_run:
             forget(self._state.evidence)
         return effect
@@ -908,7 +909,7 @@ class LogisticRegression:
             For what no model has returned.
         """
         type(self).__init__(self, **arguments_of(state["settings"]))
-        restore(self._state, state["arrays"], self.lanes)
+        restore(self._state, state["arrays"], self._kept)
         self.notes, self.recalibrating = dict(state["notes"]), bool(state["recalibrating"])
 
     def _check_writable(self) -> None:
@@ -991,7 +992,7 @@ class LogisticRegression:
         """Keep what is learned in shared memory from now on."""
         self._state.use(shared.arrays, readable_only=readable_only)
         self.shared = shared
-        self._kernels = KernelCalls(self.lanes, self.version, self._state)
+        self._kernels = KernelCalls(self._kept, self._state)
 
     def save(self, path: str | os.PathLike[str]) -> str:
         """Write the model and its notes to a file, whole or not at all.
@@ -1065,7 +1066,7 @@ class LogisticRegression:
                 raise ValueError(f"its table is {tensors['table'].shape}, of such settings it is {shape}")
             model = cls.from_settings(metadata["settings"])
             model.notes = dict(metadata["notes"])
-            restore(model._state, tensors, model.lanes)
+            restore(model._state, tensors, model._kept)
         except (KeyError, ValueError, TypeError) as error:
             raise SnapshotError(f"{path} does not hold a model of this version: {error!r}") from error
         check_expected(path, model.settings, expected)

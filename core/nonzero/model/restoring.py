@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nonzero.kernels.evidence import arrays as ev
 from nonzero.kernels.evidence.arrays import Evidence
 from nonzero.kernels.progress import LARGEST_WEIGHT
-from nonzero.kernels.rules.optimizers import Rule
+from nonzero.kernels.rules.optimizers import Kalman, Rule
 from nonzero.kernels.scales import Scales
 from nonzero.model.learned_state import LearnedState
 from nonzero.model.table import Table
@@ -54,9 +54,10 @@ def restore(state: LearnedState, tensors: Mapping[str, NDArray[Any]], lanes: Seq
     for name, array in arrays.items():
         if name != "table" and not np.isfinite(array).all():
             raise ValueError(f"{name} holds numbers that are not finite")
-    for name in ("shares", "groups", "counts", "histogram", "evidence_counters", "evidence_shares"):
+    _require(bool((arrays["shares"][0] >= 0).all()), "shares", "0 or more")
+    for name in ("groups", "counts", "histogram", "evidence_counters", "evidence_shares"):
         _require(bool((arrays[name] >= 0).all()), name, "0 or more")
-    _require(float(arrays["shares"].sum()) > 0, "shares", "0 or more, and not all 0")
+    _require(float(arrays["shares"][0, : len(lanes)].sum()) > 0, "shares", "0 or more, and not all 0")
     _require(bool((arrays["groups"] <= 1).all()), "groups", "0 or 1")
     _require(state.learned <= state.examples < 2**53, "counts", "examples, and those learned")
     _require(state.progress.sums[LARGEST_WEIGHT] >= 1, "sums", "1 or more where the largest weight stands")
@@ -69,6 +70,9 @@ def restore(state: LearnedState, tensors: Mapping[str, NDArray[Any]], lanes: Seq
 
 def _check_table(table: Table, lanes: Sequence[Rule]) -> None:
     """Weights are bounded, sums of squares are not below 0, and all are numbers: a NaN is neither."""
+    if any(isinstance(lane, Kalman) for lane in lanes):
+        _check_variances(table, [lane for lane in lanes if isinstance(lane, Kalman)])
+        return
     largest = np.array([lane.largest for lane in lanes], np.float32)
     lowest = np.concatenate([-largest, np.zeros_like(largest)])
     highest = np.concatenate([largest, np.full_like(largest, np.finfo(np.float32).max)])
@@ -80,6 +84,24 @@ def _check_table(table: Table, lanes: Sequence[Rule]) -> None:
         width = block.shape[1]
         within = (block.min(axis=0) >= lowest[:width]) & (block.max(axis=0) <= highest[:width])
         _require(bool(within.all()), "table", "weights within their bounds, and sums of squares of 0 or more")
+
+
+def _check_variances(table: Table, lanes: Sequence[Kalman]) -> None:
+    """Weights are bounded; rates are above 0, and at most the first ones, which differ in the last row."""
+    for rows, rules in (
+        (table.rows[:-1], lanes),
+        (table.rows[-1:], [lane.for_intercept() for lane in lanes]),
+    ):
+        first = np.array([lane.prior_variance for lane in rules], np.float32)
+        for start in range(0, len(rows), _ROWS * _BLOCK):
+            block = rows[start : start + _ROWS * _BLOCK]
+            weights, rates = (
+                block[:, : len(lanes)],
+                block[:, len(lanes) :].view(np.uint32) ^ first.view(np.uint32),
+            )
+            bounded = np.abs(weights) <= rules[0].largest
+            falling = (rates.view(np.float32) > 0) & (rates.view(np.float32) <= first)
+            _require(bool((bounded & falling).all()), "table", "weights and rates within their bounds")
 
 
 def _check_evidence(evidence: Evidence) -> None:

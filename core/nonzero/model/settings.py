@@ -10,14 +10,15 @@ from typing import Any, Final
 from nonzero.errors import SettingsError, SnapshotError
 from nonzero.fields.schema import Schema
 from nonzero.kernels.rules.optimizers import Rule
-from nonzero.model.lanes import lanes_from_settings, lanes_of, lanes_to_settings
+from nonzero.model.lanes import kept_as, lanes_from_settings, lanes_of, lanes_to_settings
 from nonzero.model.table import check_size
 from nonzero.persistence import snapshot
 
-VERSION: Final = 2
+VERSION: Final = 3
 """The rules of scales and lanes that new models go by. A stored model keeps its own, and so its bits.
 
-1: those of release 0.1. 2: learned scales recover from a mad beginning.
+1: those of release 0.1. 2: learned scales recover from a mad beginning. 3: the default lanes are Kalman
+filters and AdaGrad, combined by :mod:`nonzero.kernels.newton`.
 """
 
 _RECOVERING: Final = 2
@@ -63,6 +64,11 @@ class ModelSettings:
     def recovering(self) -> bool:
         """Whether a field's scale recovers where later values contradict its beginning."""
         return self.version >= _RECOVERING
+
+    @property
+    def kept(self) -> tuple[Rule, ...]:
+        """The rules by which the table keeps its numbers."""
+        return kept_as(self.lanes)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON holds them; those that are as they always were are left out."""

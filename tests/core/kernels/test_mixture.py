@@ -98,7 +98,7 @@ def test_shares_are_what_they_would_be_had_the_largest_weight_been_known() -> No
 
 def test_prediction_is_the_lanes_average() -> None:
     batch = random_batch(7, n=300)
-    model = LogisticRegression(bits=6)
+    model = LogisticRegression(bits=6, version=2)
     model.learn(batch)
     slots = batch.indices[:5]
     one = Batch([0, 5], slots, batch.explicit_values()[:5])

@@ -128,7 +128,7 @@ def test_a_single_lane_explanation_needs_no_mixing() -> None:
 
 
 def test_weights_are_the_lanes_averaged_by_the_mixture() -> None:
-    model = LogisticRegression(bits=6)
+    model = LogisticRegression(bits=6, version=2)
     model.learn(random_batch(7))
     assert model.weights.shape == (65,)
     assert model.weights.dtype == np.float32

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.kernels.rules.optimizers import AdaGrad, Rule
+from nonzero.kernels.rules.optimizers import AdaGrad, Kalman, Rule
 from nonzero.native import inlined, types
 
 BLOCKS: Final = 128
@@ -48,7 +48,9 @@ PIECES, PIECES_A_BLOCK, FIELDS, COMPARING, RESTARTS, LAST_RESTART, ARMED = range
 # The running sums of the change's detection, and the clock's first and last reading.
 AHEAD, BEHIND, FIRST_CLOCK, LAST_CLOCK = range(4)
 # Where the groups' masks stand: row, half.
-ORDINARY, CHALLENGERS, AGED = (0, 0), (0, 1), (1, 0)
+ALWAYS_OPEN: Final = 5
+"""Lanes without a gate, where lanes are combined: the first ones."""
+ORDINARY, CHALLENGERS, AGED, PLAIN = (0, 0), (0, 1), (1, 0), (1, 1)
 
 
 class Evidence(NamedTuple):
@@ -138,12 +140,17 @@ def forget(evidence: Evidence) -> None:
 
 
 def group_masks(lanes: Sequence[Rule]) -> NDArray[np.float32]:
-    """Return float32[2, 2 * lanes], 1 for a member: the ordinary lanes, their challengers; the diagnosed.
+    """Return float32[2, 2 * lanes], 1 for a member: ordinary, their challengers; the diagnosed, the plain.
 
     Ordinary lanes are lanes whose rates shrink. Their challengers are the lanes whose rates stay alive, and
     shrinking lanes of more than twice the median rate: their rates take much longer to become too small.
-    Lanes of other rules than AdaGrad are in neither group.
+    Lanes of other rules than AdaGrad are in neither group. Among Kalman filters, the first five
+    are ordinary, and the gated ones are their challengers (:mod:`nonzero.kernels.newton`).
     """
+    if isinstance(lanes[0], Kalman):
+        plain = np.arange(len(lanes)) < ALWAYS_OPEN
+        groups = [np.concatenate([plain, ~plain]), np.concatenate([plain, plain])]
+        return np.stack(groups).astype(np.float32)
     adagrad = np.array([isinstance(lane, AdaGrad) for lane in lanes])
     live = np.array([isinstance(lane, AdaGrad) and lane.decay < 1 for lane in lanes])
     eta = np.array([lane.learning_rate if isinstance(lane, AdaGrad) else 0.0 for lane in lanes])
@@ -162,9 +169,9 @@ def _median(rates: NDArray[np.float64]) -> np.float64:
 
 
 def comparable(lanes: Sequence[Rule]) -> bool:
-    """Whether some AdaGrad lanes shrink their rates and others keep them alive."""
+    """Whether some lanes of AdaGrad, or Kalman filters, shrink their rates and others keep them alive."""
     live = {lane.decay < 1 for lane in lanes if isinstance(lane, AdaGrad)}
-    return len(live) > 1
+    return len(live) > 1 or isinstance(lanes[0], Kalman)
 
 
 @inlined

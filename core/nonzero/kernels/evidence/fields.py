@@ -6,16 +6,18 @@ The leading challenger's part of the margin in a field is put in the leading ord
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from nonzero.arithmetic.elementary import softplus
-from nonzero.arithmetic.intrinsics import lane, load
+from nonzero.arithmetic.intrinsics import exclusive, lane, load
 from nonzero.kernels.evidence import arrays as ev
 from nonzero.kernels.progress import LEARNED
 from nonzero.kernels.rows import slot, value
 from nonzero.kernels.rules.interface import residual
+from nonzero.kernels.rules.optimizers import CURVATURE, FISHER, GRADIENT, PRIOR
 from nonzero.native import inlined
 
 SAMPLE_SHIFT: Final = 26  # of a 32-bit hash, its top 6 bits: one example in 64
@@ -32,17 +34,6 @@ def drawn(number, shift):
 
 
 @inlined
-def leading(groups, group, shares):
-    """The lane of a group with the largest share."""
-    members = load(groups, group[0], group[1])
-    best = 0
-    for k in range(groups.rows.shape[1] // 2):
-        if lane(members, k) > ZERO and (lane(members, best) == ZERO or lane(shares, k) > lane(shares, best)):
-            best = k
-    return best
-
-
-@inlined
 def place_of(evidence, name, number, clock):
     """Where the sums of a field stand; -1 where there is no room for another."""
     place = np.intp(evidence.places[name])
@@ -56,27 +47,101 @@ def place_of(evidence, name, number, clock):
     return place
 
 
+class Kept(NamedTuple):
+    """What lanes keep of a coordinate beside its weight, as fields are told of it.
+
+    Parameters
+    ----------
+    rate
+        ``(state, i, lane) -> float32``: the effective learning rate of a lane at row i.
+    share
+        ``(state, lane) -> float32``: how much a lane counts.
+    stalls
+        ``(state, i, lane, gradient, x, example) -> bool``: whether float32 loses what an example adds to it,
+        `gradient` being the lane's p - y.
+    """
+
+    rate: Callable[..., Any]
+    share: Callable[..., Any]
+    stalls: Callable[..., Any]
+
+
 @inlined
-def rate_in(state, i, k):
-    """The effective learning rate of lane k at row i: eta / sqrt(G + epsilon)."""
+def rate_of_accumulator(state, i, k):
+    """The rate eta / sqrt(G + epsilon)."""
     table, hyperparameters = state.table, state.hyperparameters
     n = np.uintp(table.rows.shape[1] // 2)
     return hyperparameters.rows[0, k] / np.sqrt(table.rows[i, n + k] + hyperparameters.rows[0, n + k])
 
 
 @inlined
-def add_part(state, place, i, x, gradient, old, live, measuring):
+def accumulator_stalls(state, i, k, gradient, x, example):  # noqa: ARG001 - a variance needs it
+    """Whether G + g^2 is G."""
+    g2 = (gradient * x) * (gradient * x)
+    accumulator = state.table.rows[i, np.uintp(state.table.rows.shape[1] // 2) + k]
+    return g2 > ZERO and accumulator + g2 == accumulator
+
+
+@inlined
+def rate_of_variance(state, i, k):
+    """The variance itself."""
+    return exclusive(state.table.rows[i, np.uintp(8) + k], state.hyperparameters.rows[PRIOR[0], k])
+
+
+@inlined
+def variance_stalls(state, i, k, gradient, x, example):
+    """Whether 1 + 2 z is 1."""
+    numbers, v = state.hyperparameters.rows, rate_of_variance(state, i, k)
+    h = max(
+        lane(example.click, k) * lane(example.none, k),
+        numbers[FISHER[0], np.uintp(8) + k] * (gradient * gradient),
+    )
+    fall = numbers[GRADIENT[0], np.uintp(8) + k] * (gradient * gradient) * v
+    z = (fall + numbers[CURVATURE[0], k] * h) * v * (x * x)
+    return z > ZERO and z + z + ONE == ONE
+
+
+@inlined
+def share_of_mixture(state, k):
+    """That of the mixture."""
+    return state.shares.rows[0, k]
+
+
+@inlined
+def share_of_evidence(state, k):
+    """That which the lane has by its losses: in the mixture, lanes that are shut sleep."""
+    return state.evidence.shares[k]
+
+
+ACCUMULATORS: Final = Kept(rate_of_accumulator, share_of_mixture, accumulator_stalls)
+VARIANCES: Final = Kept(rate_of_variance, share_of_evidence, variance_stalls)
+
+
+@inlined
+def leading(kept, state, group):
+    """The lane of a group with the largest share."""
+    groups = state.groups
+    members = load(groups, group[0], group[1])
+    best = 0
+    for k in range(groups.rows.shape[1] // 2):
+        if lane(members, k) > ZERO and (
+            lane(members, best) == ZERO or kept.share(state, k) > kept.share(state, best)
+        ):
+            best = k
+    return best
+
+
+@inlined
+def add_part(kept, state, place, i, x, gradient, old, live, measuring, example):
     """Add a nonzero to its field's part of the margin in two lanes, and to what their rates are there."""
     part, table = state.evidence.partial[place], state.table
     part[0] += np.float64(table.rows[i, old] * x)
     part[1] += np.float64(table.rows[i, live] * x)
     part[2] += 1.0
     if measuring:
-        part[3] += np.float64(rate_in(state, i, old))
-        part[4] += np.float64(rate_in(state, i, live))
-        g2 = (gradient * x) * (gradient * x)
-        accumulator = table.rows[i, np.uintp(table.rows.shape[1] // 2) + old]
-        if g2 > ZERO and accumulator + g2 == accumulator:
+        part[3] += np.float64(kept.rate(state, i, old))
+        part[4] += np.float64(kept.rate(state, i, live))
+        if kept.stalls(state, i, old, gradient, x, example):
             part[5] += 1.0
 
 
@@ -105,12 +170,12 @@ def count_field(part, sums, gained, residual, curvature, measuring, number, cloc
 
 
 @inlined
-def observe_fields(rows, state, call, example):
+def observe_fields(kept, rows, state, call, example):
     """Write down of each field of an example what the live lane would have made of it."""
-    evidence, shares, r = state.evidence, load(state.shares, 0, 0), example.row
+    evidence, r = state.evidence, example.row
     number = state.progress.counts[LEARNED]
-    old = np.uintp(leading(state.groups, ev.AGED, shares))
-    live = np.uintp(leading(state.groups, ev.CHALLENGERS, shares))
+    old = np.uintp(leading(kept, state, ev.AGED))
+    live = np.uintp(leading(kept, state, ev.CHALLENGERS))
     lo, hi = rows.indptr[r], rows.indptr[r + 1]
     measuring = drawn(number, MEASURED_SHIFT)
     gradient = lane(residual(example), old)
@@ -118,7 +183,8 @@ def observe_fields(rows, state, call, example):
         place = place_of(evidence, rows.fields[np.uintp(j & rows.field_mask)], number, call.clock)
         if place >= 0:
             i = np.uintp(slot(rows, state.table, j))
-            add_part(state, np.uintp(place), i, value(rows, j), gradient, old, live, measuring)
+            x = value(rows, j)
+            add_part(kept, state, np.uintp(place), i, x, gradient, old, live, measuring, example)
     sign, margin = -ONE if example.label > ZERO else ONE, lane(example.margin, old)
     loss = np.float64(softplus(sign * margin))
     curvature = np.float64(lane(example.click, old)) * np.float64(lane(example.none, old))

@@ -16,7 +16,6 @@ import numpy as np
 
 from nonzero.arithmetic.elementary import exp, log
 from nonzero.kernels.evidence import arrays as ev
-from nonzero.kernels.evidence.restarts import watch
 from nonzero.kernels.progress import LARGEST_WEIGHT, POSITIVE, PREDICTED
 from nonzero.kernels.progress import LOSS as LOSS_SUM
 from nonzero.native import inlined, outlined
@@ -44,7 +43,7 @@ def group_loss(groups, group, evidence, lane_losses, largest):
 
 
 @outlined
-def record_piece(state):
+def record_piece(state, restart):
     """Write down a piece that is full, and follow whether the challengers are ahead."""
     evidence, groups, progress = state.evidence, state.groups, state.progress
     piece, sums, lane_losses = evidence.piece, progress.sums, progress.lane_losses
@@ -65,11 +64,11 @@ def record_piece(state):
     piece[ev.DIFFERENCE2] = piece[ev.DIFFERENCE] * piece[ev.DIFFERENCE]
     for k in range(sums.size):
         evidence.before[k] = sums[k]
+    restart.follow(state, largest)
     for k in range(lane_losses.size):
         evidence.lane_losses[k] = lane_losses[k]
-        evidence.shares[k] = state.shares.rows[0, k]
     add_to_blocks(evidence)
-    watch(state, (ordinary - challengers) / largest)
+    restart.watch(state, (ordinary - challengers) / largest)
 
 
 @inlined

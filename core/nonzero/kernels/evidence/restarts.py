@@ -10,6 +10,10 @@ far, the witness: if the alarm was false little is lost, and the diagnosis speak
 is whatever predicts under its number, so the bounds of its regret hold as they stand. The pass over the
 table's touched rows is made at most once in 65,536 examples.
 
+Lanes that are combined (:mod:`nonzero.kernels.newton`) begin anew all but the witness, and so does what
+combines them. There the evidence of the gates is the sum that is watched: a piece counts for at most one nat,
+so that a run of one label proves nothing, and 2.5 ln(8 (t + 1)) prove a change.
+
 With 12 fields and 10^6 examples before an abrupt change, lanes of any fixed rate need several times the
 examples that a fresh model needs to be within 2 % of the new optimum: slow ones are slow, and fast ones never
 come that near (``tests/core/test_recovery.py``).
@@ -17,22 +21,42 @@ come that near (``tests/core/test_recovery.py``).
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from nonzero.arithmetic.elementary import log
-from nonzero.arithmetic.intrinsics import like, load, store, total
+from nonzero.arithmetic.elementary import exp, log
+from nonzero.arithmetic.intrinsics import exclusive, greatest, like, load, maximum, store, total, where
 from nonzero.kernels.evidence import arrays as ev
+from nonzero.kernels.newton import GATES, reset
 from nonzero.kernels.progress import LEARNED
 from nonzero.kernels.rows import intercept_row
+from nonzero.kernels.rules.optimizers import PRIOR
 from nonzero.native import inlined, outlined
 
 CATCH_UP: Final = 50.0
 SHORTEST_YOUTH: Final = 2**16
 LONGEST_YOUTH: Final = 2**18
+NOTHING, PROVEN = np.float32(0.5), np.float32(2.5)
 ONE = np.float32(1.0)
 ZERO = np.float32(0.0)
+
+
+class Restart(NamedTuple):
+    """What proves a change, and what begins anew then.
+
+    Parameters
+    ----------
+    watch
+        ``(state, lead) -> None``: follow how far the challengers are ahead; where that proves a change, begin
+        anew.
+    follow
+        ``(state, largest) -> None``: let the shares by which the groups' lanes are mixed follow a piece.
+    """
+
+    watch: Callable[..., Any]
+    follow: Callable[..., Any]
 
 
 @inlined
@@ -44,12 +68,38 @@ def watch(state, lead):
         running[ev.AHEAD] = max(running[ev.AHEAD] + lead, 0.0)
         if running[ev.AHEAD] > np.float64(log(np.float32(8 * (learned + 1)))):
             begin_anew(state)
+            count_restart(state)
     else:
         running[ev.BEHIND] = max(running[ev.BEHIND] - lead, 0.0)
         age = learned - counters[ev.LAST_RESTART]
         if age > LONGEST_YOUTH or (running[ev.BEHIND] > CATCH_UP and age > SHORTEST_YOUTH):
             counters[ev.ARMED] = 1
             running[ev.AHEAD] = 0.0
+
+
+@inlined
+def watch_gates(state, lead):  # noqa: ARG001 - other lanes need it
+    """Begin anew where the evidence of a gate proves a change; before, that of all must have been nothing."""
+    counters, gated = state.evidence.counters, load(state.shares, GATES, 0)
+    age = state.progress.counts[LEARNED] - counters[ev.LAST_RESTART]
+    most = greatest(gated * load(state.groups, ev.CHALLENGERS[0], ev.CHALLENGERS[1]))
+    if counters[ev.ARMED]:
+        if most > PROVEN * log(np.float32(8 * (age + 1))):
+            begin_all_anew(state)
+            count_restart(state)
+    elif age > SHORTEST_YOUTH and most < NOTHING:
+        counters[ev.ARMED] = 1
+
+
+@inlined
+def count_restart(state):
+    """Write a new start down."""
+    counters, running = state.evidence.counters, state.evidence.running
+    counters[ev.RESTARTS] += 1
+    counters[ev.LAST_RESTART] = state.progress.counts[LEARNED]
+    counters[ev.ARMED] = 0
+    running[ev.AHEAD] = 0.0
+    running[ev.BEHIND] = 0.0
 
 
 @inlined
@@ -65,15 +115,21 @@ def second_best(groups, lane_losses):
     return second if second >= 0 else best
 
 
-@outlined
-def begin_anew(state):
-    """Start every ordinary lane anew but the witness; the intercept's weight stays."""
-    counters, running = state.evidence.counters, state.evidence.running
-    groups, table, lane_losses = state.groups, state.table, state.progress.lane_losses
-    if counters[ev.RESTARTS] == 0:
+@inlined
+def choose_witness(state):
+    """Leave one lane to the diagnosis, which goes on at the first change and at all others."""
+    groups, lane_losses = state.groups, state.progress.lane_losses
+    if state.evidence.counters[ev.RESTARTS] == 0:
         witness = second_best(groups, lane_losses)
         for k in range(lane_losses.size):
             groups.rows[1, k] = ONE if k == witness else ZERO
+
+
+@outlined
+def begin_anew(state):
+    """Start every ordinary lane anew but the witness; the intercept's weight stays."""
+    groups, table = state.groups, state.table
+    choose_witness(state)
     one = like(load(groups, 0, 0), ONE)
     kept = one - (load(groups, ev.ORDINARY[0], ev.ORDINARY[1]) - load(groups, ev.AGED[0], ev.AGED[1]))
     last = intercept_row(table)
@@ -83,8 +139,50 @@ def begin_anew(state):
             store(table, i, 0, load(table, i, 0) * kept)
             store(table, i, 1, accumulators * kept)
     store(table, last, 1, load(table, last, 1) * kept)
-    counters[ev.RESTARTS] += 1
-    counters[ev.LAST_RESTART] = state.progress.counts[LEARNED]
-    counters[ev.ARMED] = 0
-    running[ev.AHEAD] = 0.0
-    running[ev.BEHIND] = 0.0
+
+
+@outlined
+def begin_all_anew(state):
+    """Start every lane that keeps variances anew but the witness, and what combines them; intercepts stay."""
+    table, shares = state.table, state.shares
+    choose_witness(state)
+    first = load(state.hyperparameters, PRIOR[0], PRIOR[1])
+    zero = like(first, ZERO)
+    kept = load(state.groups, ev.AGED[0], ev.AGED[1])
+    last = intercept_row(table)
+    for i in range(last):
+        stored = load(table, i, 1)
+        fallen = first - exclusive(stored, first)
+        if total(maximum(fallen, zero - fallen)) > ZERO:
+            store(table, i, 0, where(kept, load(table, i, 0), zero))
+            store(table, i, 1, where(kept, stored, zero))
+    store(table, last, 1, where(kept, load(table, last, 1), zero))
+    reset(shares, load(state.groups, ev.PLAIN[0], ev.PLAIN[1]))
+
+
+@inlined
+def take_shares(state, largest):  # noqa: ARG001 - what is combined needs it
+    """Take the shares of the mixture."""
+    for k in range(state.progress.lane_losses.size):
+        state.evidence.shares[k] = state.shares.rows[0, k]
+
+
+@inlined
+def follow_losses(state, largest):
+    """Move the shares as the aggregating algorithm does: in the mixture, lanes that are shut sleep."""
+    evidence, lane_losses = state.evidence, state.progress.lane_losses
+    fewest, whole = np.inf, ZERO
+    for k in range(8):
+        fewest = min(fewest, lane_losses[k] - evidence.lane_losses[k])
+    for k in range(8):
+        more = (lane_losses[k] - evidence.lane_losses[k] - fewest) / largest
+        evidence.shares[k] *= exp(np.float32(-min(more, 80.0)))
+        whole += evidence.shares[k]
+    alpha = ONE / np.float32(state.progress.counts[LEARNED] + 1)
+    for k in range(8):
+        evidence.shares[k] = evidence.shares[k] / whole * (ONE - alpha) + alpha * np.float32(0.125)
+
+
+ORDINARY_LANES: Final = Restart(watch, take_shares)
+ALL_LANES: Final = Restart(watch_gates, follow_losses)
+"""Of lanes that are combined."""

@@ -65,6 +65,12 @@ def update(weights, accumulators, g, params):
 
 
 @inlined
+def learn(step, rows, table, example, params):
+    """Learn from an example of weight 1."""
+    step(update, rows, table, example.row, residual(example), params)
+
+
+@inlined
 def touches(s, params):
     """(decay^s, (1 - decay^s) / (1 - decay)): what s touches at once leave of an accumulator and add to it.
 
@@ -147,5 +153,5 @@ def learn_weighted(step, rows, table, example, params):  # noqa: ARG001 - other 
     learn_lanes(store_all, ZERO, rows, table, example, params)
 
 
-ADAGRAD: Final = UpdateRule(read_params, weight, update, learn_weighted)
+ADAGRAD: Final = UpdateRule(read_params, weight, update, learn, learn_weighted)
 """See :class:`nonzero.AdaGrad`."""

@@ -10,6 +10,7 @@ from nonzero.native import inlined
 
 MAX_ACCUMULATOR = np.float32(1e30)
 MAX_MARGIN = np.float32(50.0)
+MAX_STEPPED = np.float32(2e22)  # a weight that steps of at most 2e6 make
 MAX_SUM = np.float32(1e30)
 MAX_WEIGHT = np.float32(1e6)
 

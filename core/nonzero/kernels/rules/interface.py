@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
-"""The interface of an update rule: four functions, of which kernels are made.
+"""The interface of an update rule: five functions, of which kernels are made.
 
 Read :func:`nonzero.kernels.rules.reference.learn_example` first: it is the whole algorithm on one page.
 """
@@ -34,6 +34,8 @@ class Example(NamedTuple):
         float32: 0 or 1, the same in every lane.
     weight
         float32: its importance, above 0 and at most 1e6.
+    variance
+        The variance of the margin, where the rule keeps variances; else 0.
     """
 
     row: Any
@@ -42,6 +44,7 @@ class Example(NamedTuple):
     none: Any
     label: Any
     weight: Any
+    variance: Any
 
 
 class UpdateRule(NamedTuple):
@@ -71,12 +74,15 @@ class UpdateRule(NamedTuple):
         1. `gradient` is that of the log loss in this coordinate, ``(p - y) x``, within +-1e6. What is
         returned is finite, of whatever two numbers an update can return: `first` within +-1e30, `second`
         from 0 to 1e30. A gradient of 0 leaves two zeros as they are: pages of the table that were never
-        touched take no memory.
+        touched take no memory. None where a step is not one of each coordinate alone.
+    learn
+        ``(step, rows, table, example, params) -> None``: one whole example of weight 1. `step` is
+        :func:`nonzero.kernels.steps.step` or its like for eight rows, which most rules hand to their
+        `update` and to :func:`residual`.
     learn_weighted
-        ``(step, rows, table, example, params) -> None``: one whole example of a weight other than 1. It may
-        write to the rows of the table that the example names, and to the intercept's, and no other. `step`
-        is :func:`nonzero.kernels.steps.step` or its like for eight rows; a rule by which a weight multiplies
-        the gradient needs no more than that.
+        The same for a weight other than 1. Both may write to the rows of the table that the example names,
+        and to the intercept's, and no other. A rule by which a weight multiplies the gradient needs no more
+        than `step`.
 
     See Also
     --------
@@ -87,12 +93,13 @@ class UpdateRule(NamedTuple):
     --------
     >>> from nonzero.kernels.rules.adagrad import ADAGRAD
     >>> ADAGRAD._fields
-    ('read_params', 'weight', 'update', 'learn_weighted')
+    ('read_params', 'weight', 'update', 'learn', 'learn_weighted')
     """
 
     read_params: Callable[..., Any]
     weight: Callable[..., Any]
-    update: Callable[..., Any]
+    update: Any
+    learn: Callable[..., Any]
     learn_weighted: Callable[..., Any]
 
 

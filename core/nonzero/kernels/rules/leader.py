@@ -83,10 +83,16 @@ def update(sums, squares, g, params):
 
 
 @inlined
+def learn(step, rows, table, example, params):
+    """Learn from an example of weight 1."""
+    step(update, rows, table, example.row, residual(example), params)
+
+
+@inlined
 def learn_weighted(step, rows, table, example, params):
     """Learn from an example of a weight other than 1: it multiplies the gradient."""
     step(update, rows, table, example.row, residual(example) * example.weight, params)
 
 
-LEADER: Final = UpdateRule(read_params, weight, update, learn_weighted)
+LEADER: Final = UpdateRule(read_params, weight, update, learn, learn_weighted)
 """See :class:`nonzero.FTRL` and :class:`nonzero.DualAveraging`."""

@@ -48,6 +48,12 @@ def update(first, second, g, params):
 
 
 @inlined
+def learn(step, rows, table, example, params):
+    """Learn from an example of weight 1, in each lane by its own rule."""
+    step(update, rows, table, example.row, residual(example), params)
+
+
+@inlined
 def update_leaders(first, second, g, params):
     """Return the two numbers after a step of the lanes that do not follow AdaGrad; the others stay."""
     leader_first, leader_second = LEADER.update(first, second, g, params.leader)
@@ -68,7 +74,7 @@ def learn_weighted(step, rows, table, example, params):
     step(update_leaders, rows, table, example.row, residual(example) * example.weight, params)
 
 
-MIXED: Final = UpdateRule(read_params, weight, update, learn_weighted)
+MIXED: Final = UpdateRule(read_params, weight, update, learn, learn_weighted)
 """AdaGrad, FTRL and dual averaging side by side."""
 
 FAMILIES: Final = ("adagrad", "leader")

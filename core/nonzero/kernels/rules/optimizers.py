@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.errors import SettingsError
-from nonzero.kernels.rules.bounds import MAX_SUM, MAX_WEIGHT
+from nonzero.kernels.rules.bounds import MAX_STEPPED, MAX_SUM, MAX_WEIGHT
 
 Floats: TypeAlias = NDArray[np.float32]
 Ranges: TypeAlias = Mapping[str, tuple[float, float]]
@@ -36,7 +36,11 @@ RATE, DAMPING = (0, 0), (0, 1)  # the learning rate or alpha; epsilon or beta; t
 DECAY, ADAGRAD = (1, 0), (1, 1)
 L1, L2 = (2, 0), (2, 1)
 PROXIMAL, AVERAGED = (3, 0), (3, 1)  # FTRL; dual averaging
-PLACE_ROWS: Final = 4
+PRIOR, INTERCEPT_PRIOR = (4, 0), (4, 1)  # the Kalman filter, in this and the next three rows
+CURVATURE, GRADIENT = (5, 0), (5, 1)
+JOINT_DAMPING, FISHER = (6, 0), (6, 1)
+FLOOR, KALMAN = (7, 0), (7, 1)
+PLACE_ROWS: Final = 8
 
 
 @dataclass(frozen=True)
@@ -363,10 +367,212 @@ class DualAveraging:
         return rates
 
 
-Rule: TypeAlias = AdaGrad | FTRL | DualAveraging
+@dataclass(frozen=True)
+class Kalman:
+    r"""A diagonal Kalman filter: each weight has a variance, which is its rate. Eight lanes, never one alone.
+
+    .. math::
+
+        m = \sum_i w_i x_i, \quad \sigma^2 = \sum_i v_i x_i^2, \quad g = p - y, \quad
+        h = \max(p (1 - p), e\, g^2), \quad k = 1 / (1 + c\, h\, \sigma^2)
+
+        z_i = v_i x_i^2 (a\, h + b\, v_i\, g^2), \qquad v_i \leftarrow v_i / \sqrt{1 + 2 z_i}, \qquad
+        w_i \leftarrow w_i - v_i\, x_i\, g\, k, \qquad v_i \leftarrow \max(v_i, f)
+
+    With a = c = 1 and b = e = f = 0 it is Bayesian logistic regression with one variance a coordinate, each
+    example taken by a quadratic approximation; with a = c = e = f = 0, :math:`b = 1 / (2 \eta^2)` and
+    :math:`v_0 = \eta / \sqrt\epsilon` it is AdaGrad.
+
+    An importance weight s takes the step that infinitely many small steps of total weight s would take at the
+    rates that s touches leave, as of :class:`nonzero.AdaGrad`.
+
+    Parameters
+    ----------
+    prior_variance
+        :math:`v_0`: of a weight before its feature was seen; from 1e-12 to 1e9.
+    intercept_variance
+        The same of the intercept.
+    curvature
+        a: how much of an example's curvature a rate falls by; from 0 to 1e3.
+    gradient
+        b: how much of its squared gradient; from 0 to 1e18.
+    damping
+        c: how much the example's other features damp the step; from 0 to 1e3.
+    fisher
+        e: how many times the squared gradient, the empirical Fisher information, the curvature is at least;
+        from 0 to 1e3. At a label that surprises, p (1 - p) is that of a prediction which was just refuted.
+    floor
+        f: the least rate, below which none falls; from 0, which none reaches, to the first rates.
+
+    Raises
+    ------
+    SettingsError
+        For a setting out of its range.
+
+    References
+    ----------
+    Spiegelhalter, Lauritzen, "Sequential updating of conditional probabilities on directed graphical
+    structures", Networks 20 (1990), section 5: the update of one logistic observation, by its curvature.
+
+    Examples
+    --------
+    >>> from nonzero import LogisticRegression
+    >>> lanes = [Kalman(0.1 * k) for k in range(1, 9)]
+    >>> LogisticRegression(bits=10, optimizer=lanes).lanes[1].prior_variance
+    0.2
+    """
+
+    name: ClassVar[str] = "kalman"
+    family: ClassVar[str] = "kalman"
+    largest: ClassVar[np.float32] = MAX_STEPPED
+    places: ClassVar[Places] = {
+        "prior_variance": PRIOR,
+        "intercept_variance": INTERCEPT_PRIOR,
+        "curvature": CURVATURE,
+        "gradient": GRADIENT,
+        "damping": JOINT_DAMPING,
+        "fisher": FISHER,
+        "floor": FLOOR,
+        None: KALMAN,
+    }
+    ranges: ClassVar[Ranges] = {
+        "prior_variance": (1e-12, 1e9),
+        "intercept_variance": (1e-12, 1e9),
+        "curvature": (0.0, 1e3),
+        "gradient": (0.0, 1e18),
+        "damping": (0.0, 1e3),
+        "fisher": (0.0, 1e3),
+        "floor": (0.0, 1e9),
+    }
+    prior_variance: float = 0.1
+    intercept_variance: float = 1.0
+    curvature: float = 1.0
+    gradient: float = 0.0
+    damping: float = 1.0
+    fisher: float = 0.0
+    floor: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(self)
+        least = min(self.prior_variance, self.intercept_variance)
+        if self.floor > least:
+            raise SettingsError(
+                f"floor is {self.floor!r}; it must be at most the first rates, of which one is {least:g}"
+            )
+
+    @classmethod
+    def of(cls, lane: AdaGrad | Kalman) -> Kalman:
+        """Return the lane that learns as another one does, and keeps its rate.
+
+        Raises
+        ------
+        SettingsError
+            For AdaGrad with a decay.
+
+        Examples
+        --------
+        >>> Kalman.of(AdaGrad(0.5, epsilon=0.25)).prior_variance
+        1.0
+        """
+        if isinstance(lane, Kalman):
+            return lane
+        if lane.decay != 1:
+            raise SettingsError(f"decay is {lane.decay!r}; AdaGrad beside lanes of 'kalman' must have 1")
+        first = lane.learning_rate / math.sqrt(lane.epsilon)
+        return cls(first, first, 0.0, 1 / (2 * lane.learning_rate**2), 0.0)
+
+    def for_intercept(self) -> Kalman:
+        """Return the rule as the intercept's row follows it.
+
+        Examples
+        --------
+        >>> Kalman(0.1, intercept_variance=1.0).for_intercept().prior_variance
+        1.0
+        """
+        return replace(self, prior_variance=self.intercept_variance)
+
+    def rescaled(self, rates: Floats, factor: float) -> Floats:
+        """Return rates as they would be had their inverse squares risen by `factor` times what they did.
+
+        As AdaGrad's accumulators, made smaller by the factor, make its rates.
+
+        Parameters
+        ----------
+        rates
+            float32: the second number that the table keeps of each coordinate.
+        factor
+            From 0 to 1.
+
+        Returns
+        -------
+        float32
+            The same of the larger rates.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> lane, kept = Kalman(1.0), np.zeros(1, np.float32)
+        >>> lane.rescaled(kept, 0.5).tolist()
+        [0.0]
+        """
+        first = 1 / float(np.float32(self.prior_variance)) ** 2
+        squares = 1 / self.rates(rates).astype(np.float64) ** 2
+        larger = np.where(squares > first, 1 / np.sqrt(first + factor * (squares - first)), self.rates(rates))
+        return self.rates(larger.astype(np.float32))  # what is kept of rates is kept of that: the rates
+
+    def weights(self, weights: Floats, rates: Floats, learned: int) -> Floats:  # noqa: ARG002
+        """Return the weights that a lane's two numbers stand for.
+
+        Parameters
+        ----------
+        weights, rates
+            float32, of one shape: the two numbers that the table keeps of each coordinate.
+        learned
+            The number of examples that the model has learned from; it is not needed.
+
+        Returns
+        -------
+        float32
+            Of the same shape, in log-odds for a feature of value 1.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> Kalman().weights(np.float32([0.5]), np.float32([0.1]), 10).tolist()
+        [0.5]
+        """
+        return weights
+
+    def rates(self, rates: Floats) -> Floats:
+        """Return the effective learning rates: how far a gradient of 1 moves a weight.
+
+        Parameters
+        ----------
+        rates
+            float32: the second number that the table keeps of each coordinate, the exclusive or of the rate's
+            bits
+        with those of the first rate.
+
+        Returns
+        -------
+        float32
+            Of the same shape, in log-odds.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> Kalman(0.5).rates(np.float32([0, 0])).tolist()
+        [0.5, 0.5]
+        """
+        first = np.float32(self.prior_variance).view(np.uint32)
+        found: Floats = (np.ascontiguousarray(rates).view(np.uint32) ^ first).view(np.float32)
+        return found
+
+
+Rule: TypeAlias = AdaGrad | FTRL | DualAveraging | Kalman
 """What one lane is."""
 
-RULES: Final[Mapping[str, type[Rule]]] = {rule.name: rule for rule in (AdaGrad, FTRL, DualAveraging)}
+RULES: Final[Mapping[str, type[Rule]]] = {rule.name: rule for rule in (AdaGrad, FTRL, DualAveraging, Kalman)}
 """The update rules by name."""
 
 

@@ -14,9 +14,32 @@ from numba.core.typing.templates import AbstractTemplate, infer_global
 from numba.core.typing.templates import signature as typed
 from numba.extending import intrinsic, lower_builtin
 
-from nonzero.native.build.instructions.values import FLOAT, INT, INT_VECTOR, NUMBERS, VECTOR, lanes8, splat
+from nonzero.native.build.instructions.values import (
+    FLOAT,
+    INT,
+    INT_VECTOR,
+    NUMBERS,
+    VECTOR,
+    in_order,
+    lanes8,
+    splat,
+)
 
-__all__ = ["count", "lane", "like", "maximum", "minimum", "power_of_two", "root", "split", "total", "where"]
+__all__ = [
+    "count",
+    "exclusive",
+    "greatest",
+    "lane",
+    "least",
+    "like",
+    "maximum",
+    "minimum",
+    "power_of_two",
+    "root",
+    "split",
+    "total",
+    "where",
+]
 
 
 def _number_of(args):
@@ -114,6 +137,17 @@ def where(typingctx, mask, a, b):  # noqa: ARG001
 
 
 @intrinsic
+def exclusive(typingctx, a, b):  # noqa: ARG001
+    def code(context, builder, sig, args):
+        kind, _ = _integers(sig.return_type)
+        bits = [builder.bitcast(arg, kind) for arg in _alike(builder, args, sig)]
+        return builder.bitcast(builder.xor(*bits), context.get_value_type(sig.return_type))
+
+    made = _number_of((a, b))
+    return (made(a, b), code) if made else None
+
+
+@intrinsic
 def root(typingctx, x):  # noqa: ARG001
     if x not in NUMBERS:
         return None
@@ -178,6 +212,33 @@ def total(typingctx, x):  # noqa: ARG001
         return sums[0]
 
     return types.float32(x), code
+
+
+def _end(predicate, x):
+    """Return the type and the code of what keeps the lane for which `predicate` holds against all others."""
+    if x not in NUMBERS:
+        return None
+
+    def code(context, builder, sig, args):  # noqa: ARG001
+        [found] = args
+        if sig.args[0] != lanes8:
+            return found
+        for n in (4, 2, 1):
+            low, high = in_order(builder, found, range(n)), in_order(builder, found, range(n, 2 * n))
+            found = builder.select(builder.fcmp_ordered(predicate, low, high), low, high)
+        return builder.extract_element(found, INT(0))
+
+    return types.float32(x), code
+
+
+@intrinsic
+def least(typingctx, x):  # noqa: ARG001
+    return _end("<", x)
+
+
+@intrinsic
+def greatest(typingctx, x):  # noqa: ARG001
+    return _end(">", x)
 
 
 @intrinsic

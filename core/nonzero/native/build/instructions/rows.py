@@ -8,11 +8,12 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 
-from nonzero.native.build.instructions.values import BYTE, FLOAT, INT, VECTOR, lanes8
+from nonzero.native.build.instructions.values import BYTE, FLOAT, INT, VECTOR, WORD, lanes8
 from nonzero.native.lanes import EightLanes, OneLane
 
-__all__ = ["load", "prefetch", "store"]
+__all__ = ["load", "on_stack", "prefetch", "store"]
 
 
 NUMBER_OF = {OneLane: types.float32, EightLanes: lanes8}
@@ -47,6 +48,25 @@ def store(typingctx, lanes, row, half, number):  # noqa: ARG001
         return context.get_dummy_value()
 
     return types.void(lanes, types.intp, types.intp, number), code
+
+
+STACK_ROWS, STACK_EXAMPLES = 20, 64
+
+
+@intrinsic
+def on_stack(typingctx, lanes):  # noqa: ARG001
+    def code(context, builder, sig, args):  # noqa: ARG001
+        of = sig.return_type[0]
+        width = STACK_EXAMPLES * (8 if sig.return_type.instance_class is EightLanes else 1)
+        memory = cgutils.alloca_once(builder, ir.ArrayType(FLOAT, STACK_ROWS * width))
+        memory.align = 64
+        array = context.make_array(of)(context, builder)
+        data = builder.bitcast(memory, FLOAT.as_pointer())
+        shape = [WORD(STACK_ROWS), WORD(width)]
+        populate_array(array, data, shape, [WORD(4 * width), WORD(4)], WORD(4), None)
+        return context.make_tuple(builder, sig.return_type, [array._getvalue()])
+
+    return lanes(lanes), code
 
 
 @intrinsic

@@ -1,0 +1,167 @@
+"""Lanes that are combined: to the bit as plain numpy does it, within their bound, and in any order."""
+
+from dataclasses import astuple
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.kernels.test_mixture import STREAMS, reweighted
+from core.streams import random_batch
+from nonzero import AdaGrad, Batch, LogisticRegression, SettingsError
+from nonzero.kernels import newton
+from nonzero.kernels.rules.optimizers import Kalman
+from nonzero.model.lanes import COMBINED_LANES, kept_as
+from oracles import CombinedOracle, Float64Oracle, fold
+
+KEPT = [lane for lane in kept_as(COMBINED_LANES) if isinstance(lane, Kalman)]
+
+
+def combined(bits: int, **settings: Any) -> LogisticRegression:
+    return LogisticRegression(bits, COMBINED_LANES, version=3, **settings)
+
+
+def rates_of(model: LogisticRegression) -> Any:
+    """Return float32[slots + 1, 8]: the lanes' rates, the intercept's last."""
+    kept = model.table.accumulators
+    return np.stack(
+        [
+            np.append(lane.rates(kept[:-1, k]), lane.for_intercept().rates(kept[-1:, k]))
+            for k, lane in enumerate(KEPT)
+        ],
+        axis=1,
+    )
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "importance weights"])
+@pytest.mark.parametrize("valued", [False, True], ids=["ones", "values"])
+def test_learning_is_bit_equal_to_the_oracle(weighted: bool, valued: bool) -> None:
+    batch = random_batch(1, n=4000, valued=valued, weighted=weighted)
+    model, oracle = combined(6), CombinedOracle(6, [astuple(lane) for lane in KEPT])
+    np.testing.assert_array_equal(model.learn(batch), fold(oracle, batch))
+    np.testing.assert_array_equal(model.table.weights, oracle.w)
+    np.testing.assert_array_equal(rates_of(model), oracle.v)
+    shares = model._state.shares
+    np.testing.assert_array_equal(shares[newton.SHARES, :8], oracle.shares)
+    np.testing.assert_array_equal(shares[newton.WEIGHTS], oracle.omega)
+    np.testing.assert_array_equal(shares[newton.COVARIANCE :], oracle.covariance)
+    np.testing.assert_array_equal(shares[newton.GATES, :8], oracle.evidence)
+    assert shares[newton.NUMBERS, newton.ODDS] == oracle.odds
+    assert oracle.learned > 2 * newton.EARLY
+
+
+def test_gates_open_where_fast_lanes_gain() -> None:
+    """Otherwise what is behind them was compared with the oracle shut."""
+    model = combined(6)
+    model.learn(random_batch(1, n=4000, valued=False))
+    assert model._state.shares[newton.OPEN, 8 + 5 :].any()
+
+
+@pytest.mark.parametrize("k", [4, 5, 6])
+def test_its_lanes_of_adagrad_are_adagrad(k: int) -> None:
+    lane = COMBINED_LANES[k]
+    assert isinstance(lane, AdaGrad)
+    batch = random_batch(2, n=5000, slots=2**10, most=20)
+    model, oracle = combined(10), Float64Oracle(10, lane.learning_rate, lane.epsilon)
+    model.learn(batch)
+    for r in range(len(batch)):
+        span = slice(batch.indptr[r], batch.indptr[r + 1])
+        oracle.learn(batch.indices[span], batch.explicit_values()[span], batch.labels[r])
+    np.testing.assert_allclose(model.table.weights[:, k], oracle.w, rtol=2e-5, atol=2e-5)
+    expected = lane.learning_rate / np.sqrt(oracle.g + lane.epsilon)
+    np.testing.assert_allclose(rates_of(model)[:, k], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("weights", ["ones", "mixed", "growing"])
+def test_regret_is_bounded(stream: Any, weights: Any) -> None:
+    """Against the best of the plain lanes: S (ln 8 + ln(T + 1) + ln 2 + 0.34)."""
+    batch = STREAMS[stream]()
+    n, largest = len(batch), 1.0
+    rng = np.random.default_rng(4)
+    if weights != "ones":
+        s = rng.choice([0.0, 0.1, 1.0, 7.0], n) if weights == "mixed" else np.geomspace(0.01, 50, n)
+        batch, largest = reweighted(batch, s), max(1.0, float(s.max()))
+    model = combined(4)
+    model.learn(batch)
+    figures = model.metrics()
+    regret = figures["log_loss"] * figures["weight"] - model.lane_losses[:5].min()
+    assert regret <= largest * (np.log(8) + np.log(n + 1) + np.log(2) + 0.34) + 1e-3 * n**0.5
+
+
+@pytest.mark.parametrize("label", [0, 1])
+@pytest.mark.parametrize("run", [20, 80, 200, 500])
+def test_a_run_of_one_label_opens_no_gate(label: int, run: int) -> None:
+    model = combined(8)
+    model.learn(random_batch(5, n=6000, slots=256))
+    before = model._state.shares[newton.OPEN, 8:].copy()
+    batch = random_batch(6, n=run, slots=256)
+    model.learn(Batch(batch.indptr, batch.indices, batch.values, np.full(run, label)))
+    assert (model._state.shares[newton.OPEN, 8:] <= before).all()
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_any_chunking_gives_the_same_bits(size: int) -> None:
+    batch = random_batch(3, n=2_500, weighted=True)
+    whole, chunked = combined(6), combined(6)
+    expected = whole.learn(batch)
+    parts = [
+        chunked.learn(batch.rows(start, min(start + size, len(batch))))
+        for start in range(0, len(batch), size)
+    ]
+    np.testing.assert_array_equal(np.concatenate(parts), expected)
+    assert chunked.digest() == whole.digest()
+
+
+def test_predicting_agrees_with_learning_to_the_bit() -> None:
+    model = combined(6)
+    model.learn(random_batch(7, n=3000))
+    batch = random_batch(8, n=100)
+    predicted = model.predict(batch)
+    for r in range(len(batch)):
+        row = batch.rows(r, r + 1)
+        assert model.predict(row)[0] == predicted[r]
+    one = batch.rows(0, 1)
+    assert model.learn(one)[0] == predicted[0]
+
+
+def test_more_weight_moves_further_and_never_past_the_label() -> None:
+    for label in (0, 1):
+        moved = []
+        for s in np.geomspace(1e-3, 1e6, 40):
+            model = combined(4)
+            model.learn(Batch([0, 2], [1, 2], [1.0, 3.0], [label], [s]))
+            moved.append(model.table.weights[[1, 2, -1]].T @ np.array([1, 3, 1], np.float32))
+        toward = np.array(moved) * (1 if label else -1)
+        assert (np.diff(toward, axis=0) > 0).all()
+        assert np.isfinite(toward).all()
+
+
+@pytest.mark.parametrize(
+    "lanes", [Kalman(), [Kalman()] * 7 + [AdaGrad(0.1, 1.0, 0.9)]], ids=["alone", "beside a decay"]
+)
+def test_lanes_that_cannot_be_combined_are_refused(lanes: Any) -> None:
+    with pytest.raises(SettingsError, match="kalman"):
+        LogisticRegression(4, lanes)
+
+
+def test_no_accepted_batch_stores_a_number_that_is_not_finite() -> None:
+    rng = np.random.default_rng(9)
+    model = combined(3, scaled=False)
+    extremes = np.array([1e6, -1e6, 1e-38, 1e-45, 0, 1], np.float32)
+    for _ in range(400):
+        n, k = 5, 6
+        batch = Batch(
+            np.arange(0, n * k + 1, k),
+            rng.integers(0, 8, n * k),
+            rng.choice(extremes, n * k),
+            rng.integers(0, 2, n),
+            rng.choice(np.array([0, 1e-45, 1e-38, 1, 1e6], np.float32), n),
+        )
+        p = model.learn(batch)
+        assert np.isfinite(p).all()
+        assert ((p >= 0) & (p <= 1)).all()
+    assert np.isfinite(model.table.weights).all()
+    assert (rates_of(model) > 0).all()
+    assert np.isfinite(model._state.shares).all()
+    assert np.isfinite(model.metrics()["log_loss"])
