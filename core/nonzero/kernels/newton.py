@@ -66,6 +66,7 @@ from nonzero.kernels.pending import (
     enqueue,
 )
 from nonzero.kernels.progress import LARGEST_WEIGHT, LEARNED
+from nonzero.kernels.rows import PREFETCH_DISTANCE, prefetch_row
 from nonzero.native import inlined, outlined
 
 GROUP: Final = 8
@@ -456,8 +457,21 @@ def spread_last(shares, age):
     shares.rows[NUMBERS, ODDS] = (odds * kept + alpha) / (odds * alpha + kept)
 
 
+@inlined
+def fetch_ahead(rows, table, first, lo, hi, stop):
+    """Fetch rows of the table that later examples need: the memory would have nothing to do meanwhile.
+
+    As many nonzeros as half of those of the examples from `lo` to `hi`, behind what the steps fetch.
+    """
+    begin, distance = rows.indptr[np.uintp(first)], rows.indptr[np.uintp(stop)] + PREFETCH_DISTANCE
+    start = distance + (rows.indptr[np.uintp(first + lo)] - begin) // 2
+    end = distance + (rows.indptr[np.uintp(first + hi)] - begin) // 2
+    for j in range(start, min(end, rows.indices.size)):
+        prefetch_row(rows, table, j)
+
+
 @outlined
-def combine(pending, shares, groups, progress, born, call, first, stop):
+def combine(pending, rows, table, shares, groups, progress, born, call, first, stop):
     """Mix the predictions of the rows from `first` to `stop`, which are pending, learn to, and count them."""
     n, plain = stop - first, load(groups, PLAIN[0], PLAIN[1])
     age, largest = progress.counts[LEARNED] - born, np.float32(progress.sums[LARGEST_WEIGHT])
@@ -465,6 +479,7 @@ def combine(pending, shares, groups, progress, born, call, first, stop):
     lo = 0
     while lo < n:
         hi, age, whole = group_from(call.weights, first, lo, n, age, largest)
+        fetch_ahead(rows, table, first, lo, hi, stop)
         mix_group(pending, call, first, lo, hi, shares, plain, largest)
         regress_group(pending, lo, hi, shares)
         find_gains(pending, call.labels, first, lo, hi)
@@ -491,10 +506,10 @@ def combine(pending, shares, groups, progress, born, call, first, stop):
 
 
 @inlined
-def flush(pending, state, call, first, stop):
+def flush(pending, rows, state, call, first, stop):
     """Combine and count, handed no more than that needs."""
     born = state.evidence.counters[LAST_RESTART]
-    combine(pending, state.shares, state.groups, state.progress, born, call, first, stop)
+    combine(pending, rows, state.table, state.shares, state.groups, state.progress, born, call, first, stop)
 
 
 @inlined

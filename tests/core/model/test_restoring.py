@@ -43,7 +43,7 @@ def beside(value: Any) -> Change:
     [
         put("table", (0, 0), np.nan),
         put("table", (3, 1), np.inf),
-        put("table", (3, 1), 1e7),
+        put("table", (3, 1), 1e23),
         put("table", (3, 12), -1),
         put("table", (3, 12), np.nan),
         put("table", (16, 0), np.nan),

@@ -37,7 +37,7 @@ def test_figures_are_those_of_the_predictions_made(weighted: Any, optimizer: Any
         )
         assert part["calibration"] == pytest.approx((s @ p) / (s @ y), rel=1e-5)
     exact = roc_auc_score(y, p, sample_weight=s)
-    assert abs(figures["auc"] - exact) <= figures["auc_error"] < 0.01
+    assert abs(figures["auc"] - exact) <= figures["auc_error"] < 0.02
     assert figures["recent"]["auc"] == pytest.approx(exact, abs=1e-9)
 
 

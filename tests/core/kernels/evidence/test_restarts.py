@@ -68,20 +68,34 @@ def test_recovery_late_in_a_long_stream(seed: Any, share: Any, figure: Any) -> N
 
 def test_a_new_start_clears_what_it_should() -> None:
     """All ordinary lanes but the witness lose weights and accumulators; their challengers keep them."""
-    stream = Stream(1, [10, 20, 30])
+    kept = lanes_kept(LogisticRegression(bits=8, version=2))
+    assert kept[4:].all()
+    assert kept[:4].sum() == 1
+
+
+def test_a_new_start_of_combined_lanes_leaves_the_witness_alone() -> None:
     model = LogisticRegression(bits=8)
+    kept = lanes_kept(model)
+    assert kept[:5].sum() == kept.sum() == 1
+    # The piece's last example is learned after the new start: it names three features.
+    assert model.table.accumulators[:-1, ~kept].any(axis=1).sum() <= 3
+    fresh = LogisticRegression(bits=8)
+    np.testing.assert_array_equal(model._state.shares, fresh._state.shares)
+
+
+def lanes_kept(model: LogisticRegression) -> Any:
+    """Let tastes turn around after 400,000 examples; return which lanes kept their weights then."""
+    stream = Stream(1, [10, 20, 30])
     for _ in range(4):
         model.learn(stream.batch(100_000))
-    before = model.diagnose()["evidence"]["new_starts"]["times"]
+    before = model.restarts
     stream.tastes = [-3 * taste for taste in stream.tastes]
-    while model.diagnose()["evidence"]["new_starts"]["times"] == before:
+    while model.restarts == before:
         weights = model.table.weights.copy()
         model.learn(stream.batch(64))
         assert model.examples < 420_000
     norms = np.abs(model.table.weights[:-1]).sum(axis=0)
-    kept = norms > 0.5 * np.abs(weights[:-1]).sum(axis=0)
-    assert kept[4:].all()
-    assert kept[:4].sum() == 1
+    return norms > 0.5 * np.abs(weights[:-1]).sum(axis=0)
 
 
 def test_a_steady_stream_has_no_new_start() -> None:

@@ -206,10 +206,12 @@ def total(typingctx, x):  # noqa: ARG001
     def code(context, builder, sig, args):  # noqa: ARG001
         if sig.args[0] != lanes8:
             return args[0]
-        sums = [builder.extract_element(args[0], INT(k)) for k in range(8)]
-        while len(sums) > 1:
-            sums = [builder.fadd(a, b) for a, b in zip(sums[::2], sums[1::2], strict=True)]
-        return sums[0]
+        [sums] = args
+        for n in (8, 4, 2):  # neighbours are added, as vectors
+            sums = builder.fadd(
+                in_order(builder, sums, range(0, n, 2)), in_order(builder, sums, range(1, n, 2))
+            )
+        return builder.extract_element(sums, INT(0))
 
     return types.float32(x), code
 
