@@ -24,7 +24,7 @@ class Operation(NamedTuple):
 
     route: Route
     endpoint: Callable[..., Any]
-    """Of FastAPI; of a direct route it only stands for the one that answers."""
+    """Of FastAPI; where a route is answered directly, one that only stands for it."""
     described: dict[str, Any]
     """What FastAPI is told of it."""
 
@@ -154,8 +154,21 @@ OPERATIONS: Final = (
     ),
     _model(table.DIAGNOSE, models.diagnose, 404, 422, 503),
     _model(table.MEND, models.mend, 404, 409, 422, 503, 507),
-    _probe(table.ALIVE, operations.alive),
-    _probe(table.READY, operations.ready, responses=problems(503)),
+    _probe(
+        table.ALIVE,
+        _answered_directly,
+        name="alive",
+        description="Say that the process is alive.",
+        response_model=schemas.Health,
+    ),
+    _probe(
+        table.READY,
+        _answered_directly,
+        name="ready",
+        description="Say whether the service is ready: its models are open, and nothing is left to compile.",
+        response_model=schemas.Health,
+        responses=problems(503),
+    ),
     _probe(
         table.METRICS,
         operations.metrics,

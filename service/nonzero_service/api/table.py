@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from nonzero_service.api.explanations import Explain
 from nonzero_service.api.labels import Join
 from nonzero_service.api.predictions import Predict
+from nonzero_service.api.probes import Alive, Ready
 from nonzero_service.api.updates import Update
 from nonzero_service.http.routing import Need, Route, RouteTable
 from nonzero_service.media_types import JSON, NDJSON, SAFETENSORS, STREAMS
@@ -49,13 +50,15 @@ DIRECT: Final[Mapping[Route, Callable[[Any], ASGIApp]]] = {
     UPDATE: Update,
     LABELS: Join,
     EXPLAIN: Explain,
+    ALIVE: Alive,
+    READY: Ready,
 }
 """Routes that ASGI applications of ours answer, and what makes these, given the service's parts."""
 
 FRAMEWORK: Final = (
     *(LIST_MODELS, READ_MODEL, MAKE_MODEL, DELETE_MODEL, READ_METRICS, TAKE_SNAPSHOT, DOWNLOAD_SNAPSHOT),
     *(DIAGNOSE, MEND, RESUME, SET_CLOCK),
-    *(ALIVE, READY, METRICS, DESCRIPTION, DOCS, DOCS_ASSET),
+    *(METRICS, DESCRIPTION, DOCS, DOCS_ASSET),
 )
 """Routes that FastAPI answers."""
 
