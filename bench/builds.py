@@ -188,8 +188,10 @@ def main() -> None:
                 rows = Counter[str]()
                 for name, *cost in pair(before, now, swapped=bool(n % 2)):
                     rows[name] += 1
-                    costs[f"{name} ({rows[name]})" if rows[name] > 1 else name].append((cost[0], cost[1]))
-            print(f"pair {n + 1} of {chosen.pairs}", file=sys.stderr)
+                    known = f"{name} ({rows[name]})" if rows[name] > 1 else name
+                    costs[known].append((cost[0], cost[1]))
+                    ratio = cost[1] / cost[0]
+                    print(f"pair {n + 1} of {chosen.pairs}: {known}: {ratio:.4f}", file=sys.stderr)
     print("| row | ratio of cost | 95 % | |\n|---|---|---|---|")
     beyond = 0
     for name, found in costs.items():
