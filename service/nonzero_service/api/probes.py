@@ -8,7 +8,7 @@ from nonzero_service.bodies.answers import send_json
 from nonzero_service.service import Service
 
 
-class Alive:
+class AliveProbe:
     """``GET /healthz``: says that the process is alive."""
 
     def __init__(self, service: Service) -> None:
@@ -19,7 +19,7 @@ class Alive:
         await send_json(send, b'{"status":"ok"}')
 
 
-class Ready:
+class ReadyProbe:
     """``GET /readyz``: says whether the service is ready, its models open and nothing left to warm up."""
 
     def __init__(self, service: Service) -> None:

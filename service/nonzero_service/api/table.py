@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from nonzero_service.api.explanations import Explain
 from nonzero_service.api.labels import Join
 from nonzero_service.api.predictions import Predict
-from nonzero_service.api.probes import Alive, Ready
+from nonzero_service.api.probes import AliveProbe, ReadyProbe
 from nonzero_service.api.updates import Update
 from nonzero_service.http.routing import Need, Route, RouteTable
 from nonzero_service.media_types import JSON, NDJSON, SAFETENSORS, STREAMS
@@ -50,8 +50,8 @@ DIRECT: Final[Mapping[Route, Callable[[Any], ASGIApp]]] = {
     UPDATE: Update,
     LABELS: Join,
     EXPLAIN: Explain,
-    ALIVE: Alive,
-    READY: Ready,
+    ALIVE: AliveProbe,
+    READY: ReadyProbe,
 }
 """Routes that ASGI applications of ours answer, and what makes these, given the service's parts."""
 
