@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.measure import Comparison, Work
-from bench.running import COMMAND, free_port, running, serving
+from bench.running import COMMAND, running, serving
 from bench.service import DEFAULT, client
 from bench.workloads import ClickLog
 
 from nonzero import LogisticRegression
+from nonzero_service.demo.process import free_port
 
 __all__ = ["comparisons"]
 

@@ -14,7 +14,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-__all__ = ["COMMAND", "WITH_BYTECODE", "Server", "asked", "free_port", "running", "serving"]
+from nonzero_service.demo.process import free_port
+
+__all__ = ["COMMAND", "WITH_BYTECODE", "Server", "asked", "running", "serving"]
 
 COMMAND: Final = (sys.executable, "-m", "nonzero_service.cli")
 
@@ -88,12 +90,6 @@ def serving(
             while b" 200 " not in asked(port, "/readyz"):
                 time.sleep(0.05)
             yield server
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
 
 
 def asked(port: int, path: str) -> bytes:

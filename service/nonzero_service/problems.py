@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 from starlette.exceptions import HTTPException
-from starlette.types import Scope, Send
+from starlette.types import Scope
 
 from nonzero.errors import FormatError, InputError, LineError, SnapshotError
 from nonzero_service.errors import (
@@ -128,6 +128,17 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
             content["errors"] = [{"line": line, "reason": reason} for line, reason in self.errors]
         return msgspec.json.encode(content)
 
+    def answer(self, scope: Scope) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        """Return the headers and the body of the answer to one request."""
+        body = self.body(scope)
+        headers = [
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", b"%d" % len(body)),
+            *self.headers,
+            (b"x-request-id", scope["request_id"].encode()),
+        ]
+        return headers, body
+
 
 def problem_of(error: Exception) -> Problem:
     """Return how an exception is answered: what is not known to us is 500 and says nothing of its inside."""
@@ -180,15 +191,3 @@ def _explained(error: HTTPException) -> str:
             return f"this path takes {(error.headers or {}).get('Allow', 'another method')}"
         case _:
             return error.detail
-
-
-async def send_problem(scope: Scope, send: Send, problem: Problem) -> None:
-    """Answer a request with a problem."""
-    body = problem.body(scope)
-    headers = [
-        (b"content-type", b"application/problem+json"),
-        (b"content-length", b"%d" % len(body)),
-        *problem.headers,
-    ]
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

@@ -135,7 +135,11 @@ class Writer(Server):
         if self.pool.sharing:
             service = self.app.service
             forwarded = ForwardServer(
-                self.config.loaded_app, service.models, service.bodies, self.server_state.tasks
+                self.config.loaded_app,
+                service.models,
+                service.bodies,
+                self.server_state.tasks,
+                self.settings,
             )
             await self.pool.begin(self, forwarded.serve, service.metrics.add)
 

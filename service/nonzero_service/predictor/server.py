@@ -157,7 +157,7 @@ class Worker(Server):
         parts = self.counts.take() if self._channel.clear else []
         for part in parts:
             self._channel.send(messages.Pong(0, part))
-        self._channel.send(messages.Pong(number, None))
+        self._channel.send(messages.Pong(number, None, self.counts.in_flight()))
 
 
 def main() -> None:

@@ -247,6 +247,12 @@ def test_head_is_described_as_get_without_bodies(description: dict[str, Any]) ->
     assert len(set(ids)) == len(ids)
 
 
+def test_methods_stand_in_the_same_order_whenever_it_is_made(description: dict[str, Any]) -> None:
+    """The framework has them in sets, whose order no other process has."""
+    for methods in description["paths"].values():
+        assert "get" not in methods or [*methods][:: len(methods) - 1] == ["get", "head"]
+
+
 @pytest.mark.parametrize("method", ["get", "put", "delete"])
 def test_a_refused_name_is_as_described(
     client: httpx.Client, description: dict[str, Any], method: str
