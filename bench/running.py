@@ -16,9 +16,15 @@ from typing import Any, Final, NamedTuple
 
 from nonzero_service.demo.process import free_port
 
-__all__ = ["COMMAND", "Server", "asked", "running", "serving"]
+__all__ = ["COMMAND", "WITH_BYTECODE", "Server", "asked", "running", "serving"]
 
 COMMAND: Final = (sys.executable, "-m", "nonzero_service.cli")
+
+WITH_BYTECODE: Final = os.environ | {
+    "PYTHONDONTWRITEBYTECODE": "",
+    "PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir(), "nonzero-bench-bytecode")),
+}
+"""An environment that keeps bytecode between runs, as where a program is installed."""
 
 
 class Server(NamedTuple):
@@ -33,7 +39,11 @@ def running(*command: str, port: int, core: int | None = None) -> Iterator[Serve
     """Run a server until it is no longer needed; yield it when it listens."""
     pin = [] if core is None else ["taskset", "-c", str(core)]
     process = subprocess.Popen(
-        [*pin, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        [*pin, *command],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env=WITH_BYTECODE,
     )
     try:
         while True:
@@ -43,7 +53,7 @@ def running(*command: str, port: int, core: int | None = None) -> Iterator[Serve
                 socket.create_connection(("127.0.0.1", port)).close()
                 break
             except ConnectionRefusedError:
-                time.sleep(0.05)
+                time.sleep(0.005)
         yield Server(port, process.pid)
     finally:
         os.killpg(process.pid, signal.SIGTERM)  # VW's daemon has a child

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
@@ -25,7 +24,6 @@ from nonzero_service.errors import (
     TooLargeError,
     UnknownModelError,
 )
-from nonzero_service.faults import explained
 from nonzero_service.journal.descriptors import SHORTAGE, shortage_message
 from nonzero_service.journal.errors import (
     DiskFullError,
@@ -156,8 +154,6 @@ def problem_of(error: Exception) -> Problem:
                 (name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()
             ]
             return Problem(error.status_code, _explained(error), headers=headers)
-        case RequestValidationError():
-            return _invalid(error)
     return _of_want(error) or _of_kind(error)
 
 
@@ -195,11 +191,3 @@ def _explained(error: HTTPException) -> str:
             return f"this path takes {(error.headers or {}).get('Allow', 'another method')}"
         case _:
             return error.detail
-
-
-def _invalid(error: RequestValidationError) -> Problem:
-    faults = error.errors()
-    if any(fault["type"] == "json_invalid" for fault in faults):
-        return Problem(400, "the body is not JSON")
-    # The first part of a place says where the value stood: in the path, the query, the head or the body.
-    return Problem(422, explained({**fault, "loc": fault["loc"][1:]} for fault in faults))

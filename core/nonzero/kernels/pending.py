@@ -44,8 +44,8 @@ class Mixer(NamedTuple):
         ``(pending, k, margin, click, none, variance) -> None``: keep what the lanes predicted of the k-th
         pending example.
     flush
-        ``(pending, rows, state, call, first, stop) -> None``: write the predictions of the rows from `first` to
-        `stop`, which are pending, move the shares by those of them that have a weight, and count them all.
+        ``(pending, rows, state, call, first, stop) -> None``: write the predictions of the rows from `first`
+        to `stop`, which are pending, move the shares by those of them that have a weight, and count them all.
     """
 
     predict: Callable[..., Any]

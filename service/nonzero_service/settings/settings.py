@@ -53,9 +53,7 @@ class Settings(BaseSettings):
     the flags of ``nonzero serve``.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, extra="forbid", frozen=True, use_attribute_docstrings=True
-    )
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
     config: Path | None = None
     """A TOML file with settings. A setting has the same name there as its flag, with underscores."""

@@ -16,7 +16,8 @@ from nonzero.persistence import snapshot
 
 OPTIMIZERS = {"one lane": AdaGrad(0.2), "eight lanes": None}
 
-# A fixed stream's state, after 3,000 examples, to the bit, by the rules of release 0.1 and of version 3: stored models go on by them. Whoever changes the arithmetic changes these, knowingly.
+# A fixed stream's state, after 3,000 examples, to the bit, by the rules of release 0.1 and of version 3:
+# stored models go on by them. Whoever changes the arithmetic changes these, knowingly.
 PINNED = {
     "one lane": "0fb397f53dda652b60479913c35be199",
     "eight lanes": "4e4318d1393d96adbdf221bd06c024df",
