@@ -19,9 +19,8 @@ DEFAULT_LANES: Final[tuple[AdaGrad, ...]] = (
     AdaGrad(0.3, 10.0, 0.9995),
     AdaGrad(0.1, 1.0, 0.97),
 )
-"""The eight learners of a model that needs no tuning, chosen by ``bench/choose_lanes.py``: six whose rates
-shrink, one of them (epsilon 100) nearly a constant rate until a hundred gradients have been seen, and two
-whose rates stay alive."""
+"""The eight learners of versions 1 and 2: six whose rates shrink, one of them (epsilon 100) nearly a constant
+rate until a hundred gradients have been seen, and two whose rates stay alive."""
 
 COMBINED_LANES: Final[tuple[AdaGrad | Kalman, ...]] = (
     Kalman(0.03, 1.0, 0.5, 0.0, 1.0, 0.7),
