@@ -113,7 +113,7 @@ def _state(served: ServedModel) -> schemas.ModelState:
     model = served.model
     return schemas.ModelState(
         model=served.name,
-        settings=model.settings,
+        settings={**model.settings, **served.config.labelling},
         sequence=model.examples,
         bytes=model.nbytes,
         created=served.config.created,
@@ -145,6 +145,9 @@ async def _make(service: Service, name: str, wanted: schemas.NewModel) -> tuple[
         "learning_rate": wanted.learning_rate,
         "optimizer": wanted.optimizer_text,
         "interactions": None if wanted.interactions is None else tuple(wanted.interactions),
+        "negatives": wanted.negatives,
+        "attribution_seconds": wanted.attribution_seconds,
+        "correction_seconds": wanted.correction_seconds,
     }
     there = service.models.find(name)
     if there is not None:

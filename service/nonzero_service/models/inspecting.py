@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from nonzero import LogisticRegression
-from nonzero_service.impressions.segment import pending_in
 from nonzero_service.journal.reader import JournalReader
 from nonzero_service.journal.snapshots import snapshots_in
+from nonzero_service.models.impression_opening import own_rules, pending_in
+from nonzero_service.models.model_config import config_of
 from nonzero_service.models.recovery import newest_readable
 from nonzero_service.writer.entries import Pause, pause_since, start_of
 
@@ -55,6 +56,7 @@ def inspect_model(directory: Path) -> Inspected:
         base, tip = reader.base, reader.tip
         opening = next(reader.read(1), None) if base.position == 0 else None
         paused = _pause(reader)
+        pending = pending_in(reader, own_rules(config_of(directory)))
     return Inspected(
         base.position + 1,
         tip.position,
@@ -64,7 +66,7 @@ def inspect_model(directory: Path) -> Inspected:
         sorted(path.name for path in (directory / "snapshots").glob("*.damaged")),
         None if opening is None else start_of(opening).settings,
         paused,
-        pending_in(directory / "impressions"),
+        pending,
         None if newest is None else newest[1],
     )
 

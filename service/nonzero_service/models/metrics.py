@@ -211,7 +211,7 @@ def _delayed(models: list[ServedModel], refused: Mapping[str, int]) -> Iterator[
         "Examples of updates whose id is that of a prediction, and so its label, by what they met; they "
         "are among nonzero_labels too."
     )
-    verdicts: Values = lambda one: {name: one.attribution.updates[name] for name in UPDATES}  # noqa: E731
+    verdicts: Values = lambda one: {name: one.attribution.impressions.updates[name] for name in UPDATES}  # noqa: E731
     yield of.counters("update_labels", "verdict", text, verdicts)
     text = "Predictions with an id, by what became of them."
     yield of.counters("impressions", "outcome", text, counted(IMPRESSIONS))

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero_service.impressions.joined import References
-from nonzero_service.impressions.segment import ImpressionState
+from nonzero_service.impressions.states import ImpressionState
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.writer.jumps import BLOCK, CLICK_ERRORS, MEMORY, WARM, WINDOW, rate_jumped
 
