@@ -57,11 +57,14 @@ async def read_metrics(model: ModelName, service: CurrentService) -> schemas.Met
     """Read how good the predictions were, each made just before its example was learned from."""
     served = service.models.get(model)
     metrics = await service.bodies.aside(served.model.metrics)
+    attribution = served.attribution
+    answered = await service.bodies.aside(attribution.served) if attribution.impressions.next_number else None
     slices = {field: [one.described() for one in found] for field, found in served.slices.all().items()}
     return schemas.MetricsWire.model_validate(
         {
             "model": model,
             "sequence": metrics["examples"],
+            "served": answered,
             "slices": slices,
             "recalibration": served.model.recalibration(),
             "schema": served.fields.described(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,13 @@ from nonzero_service.impressions.hashes import hashes_of
 from nonzero_service.impressions.joined import References
 from nonzero_service.impressions.rules import keeps, rates_of, weight_of_clicks, weight_of_negatives
 from nonzero_service.impressions.selecting import labelled
-from nonzero_service.impressions.states import CLICKS, TAUGHT, ImpressionState, is_one_of
+from nonzero_service.impressions.states import CLICKS, TAUGHT, UNLABELLED, ImpressionState, is_one_of
 from nonzero_service.impressions.store import ImpressionStore, chosen
 from nonzero_service.impressions.unpacking import Records
 from nonzero_service.impressions.verdicts import Verdict, decide
+
+MOST: Final = 1 << 16
+"""So many impressions that waited have their turn at once."""
 
 _NO_ROWS: Final = np.empty(0, np.intp)
 
@@ -37,6 +40,31 @@ class Joined:
     """Of each label that was given."""
     rows: NDArray[np.intp] = field(default_factory=lambda: _NO_ROWS)
     """intp[n]: which of the labels each example is of."""
+
+
+class _Lesson(NamedTuple):
+    """Impressions that are learned from, in order."""
+
+    numbers: NDArray[np.int64]
+    becomes: NDArray[np.uint8]
+    before: NDArray[np.uint8]
+    """uint8[n]: what they were."""
+    rows: NDArray[np.intp]
+    """intp[n]: which of the labels each is learned from by; for one that waited, the last before it."""
+
+    def part(self, place: slice) -> _Lesson:
+        """Return some of them."""
+        return _Lesson(self.numbers[place], self.becomes[place], self.before[place], self.rows[place])
+
+    @staticmethod
+    def concatenate(parts: Sequence[_Lesson]) -> _Lesson:
+        """Return several as one."""
+        return _Lesson(
+            np.concatenate([part.numbers for part in parts]),
+            np.concatenate([part.becomes for part in parts]),
+            np.concatenate([part.before for part in parts]),
+            np.concatenate([part.rows for part in parts]),
+        )
 
 
 class Joiner:
@@ -85,19 +113,22 @@ class Joiner:
                     self._damaged(numbers[row : row + 1])
                 elif name != ids.pieces[row]:
                     numbers[row] = -1
-            ages = now_ms - segments.times(numbers)
-            decision = decide(store.rules, labels, numbers, hashes, segments.states(numbers), ages)
+            ages, before = now_ms - segments.times(numbers), segments.states(numbers)
+            decision = decide(store.rules, labels, numbers, hashes, before, ages)
             taken, becomes, teaches = decision.taken, decision.becomes, decision.teaches
-            thinned = ~teaches & (becomes == ImpressionState.NEGATIVE)
-            if store.rules.negatives != "at_once":
-                store.count({"thinned": int(thinned.sum())})
-            references = _references(numbers, hashes, taken[teaches], becomes[teaches])
-            rows = taken[teaches]
-            batch = self._examples(chosen(records, found.searchsorted(rows)), references)
-            untaught = _references(numbers, hashes, taken[~teaches], becomes[~teaches])
             store.set(numbers[taken], becomes)
             store.labelled(decision.verdicts, np.maximum(ages[taken], 0), now_ms)
-            return Joined(batch, references, untaught, decision.verdicts, rows)
+            rows = taken[teaches]
+            lesson = _Lesson(numbers[rows], becomes[teaches], before[rows], rows)
+            rest = _references(numbers, hashes, taken[~teaches], becomes[~teaches])
+            if store.rules.negatives != "at_once":
+                store.count({"thinned": int((rest.states == ImpressionState.NEGATIVE).sum())})
+                batch = self._examples(chosen(records, found.searchsorted(rows)), lesson)
+                return Joined(batch, self._references(lesson), rest, decision.verdicts, rows)
+            lesson, thinned = self._in_turn(lesson, 0, MOST)
+            batch = self._examples(store.records(lesson.numbers), lesson)
+            untaught = References.concatenate([rest, thinned])
+            return Joined(batch, self._references(lesson), untaught, decision.verdicts, lesson.rows)
 
     def end(self, limit: int, now_ms: int) -> Joined | None:
         """End the next windows that are due, in the order of the predictions.
@@ -119,66 +150,137 @@ class Joiner:
         StorageError
             Where an impression cannot be read; nothing is noted then.
         """
-        store, segments, rules = self._store, self._store.segments, self._store.rules
+        store = self._store
         with store.lock:
+            if store.rules.negatives == "at_once":
+                return self._waited(limit, now_ms) or self._forgotten(limit, now_ms)
             due = store.due(limit, now_ms)
             if due is None:
                 store.forget(now_ms)
                 return None
             numbers, ended = due
-            before, hashes = segments.states(numbers), segments.hashes_of(numbers)
-            kept = keeps(numbers, hashes, rules.negative_rate)
-            becomes = np.select(
-                [
-                    before == ImpressionState.LEARNED,
-                    before == ImpressionState.ONE_WAITS,
-                    before == ImpressionState.ZERO_WAITS,
-                    kept,
-                ],
-                [
-                    ImpressionState.EXPIRED,
-                    ImpressionState.CLICKED,
-                    ImpressionState.NEGATIVE,
-                    ImpressionState.EXPIRED,
-                ],
-                ImpressionState.THINNED,
-            ).astype(np.uint8)
-            teaches = kept | (becomes == ImpressionState.CLICKED)
-            if rules.negatives == "at_once":
-                # All has been learned. What a start finds it works out again, from the clock.
-                becomes[before == ImpressionState.PENDING] = ImpressionState.THINNED
-                teaches = np.zeros(numbers.size, np.bool_)
+            before = store.segments.states(numbers)
+            becomes, teaches = self._after(numbers, ImpressionState.EXPIRED, ImpressionState.THINNED)
             rows = np.flatnonzero(teaches)
-            references = _references(numbers, hashes, rows, becomes[rows])
-            batch = self._examples(store.records(numbers[rows]), references)
-            rest = np.flatnonzero(~teaches) if rules.negatives != "at_once" else _NO_ROWS
-            untaught = _references(numbers, hashes, rest, becomes[rest])
+            lesson = _Lesson(numbers[rows], becomes[rows], before[rows], rows)
+            batch = self._examples(store.records(lesson.numbers), lesson)
+            hashes = store.segments.hashes_of(numbers)
+            rest = _references(numbers, hashes, np.flatnonzero(~teaches), becomes[~teaches])
             store.set(numbers, becomes)
+            self._count_ended(before, becomes)
             store.set_ended(ended)
-            unlabelled = is_one_of(before, (ImpressionState.PENDING, ImpressionState.LEARNED))
-            expired = int((unlabelled & (becomes == ImpressionState.EXPIRED)).sum())
-            store.count(
-                {
-                    "expired": expired,
-                    "ended": int(unlabelled.sum()),
-                    "thinned": int((becomes == ImpressionState.THINNED).sum()),
-                }
-            )
-            return Joined(batch, references, untaught)
+            return Joined(batch, self._references(lesson), rest)
 
-    def _examples(self, records: Records, references: References) -> Batch:
+    def _waited(self, limit: int, now_ms: int) -> Joined | None:
+        """Learn from impressions that waited for their turn: they have it now, or their window has ended."""
+        store = self._store
+        waiting = store.waiting(limit)
+        if not waiting.size:
+            return None
+        forced = int(waiting.searchsorted(store.waited_out(now_ms)))
+        nothing = np.empty(0, np.uint8)
+        lesson, thinned = self._in_turn(_Lesson(waiting[:0], nothing, nothing, _NO_ROWS), forced, limit)
+        if not len(lesson.numbers) and not len(thinned):
+            return None
+        store.count({"waited_out": forced})
+        batch = self._examples(store.records(lesson.numbers), lesson)
+        return Joined(batch, self._references(lesson), thinned)
+
+    def _forgotten(self, limit: int, now_ms: int) -> Joined | None:
+        """End windows of impressions that were learned from: no row says so, for a clock tells it as well."""
+        store = self._store
+        due = store.due(limit, now_ms)
+        if due is None:
+            store.forget(now_ms)
+            return None
+        numbers, ended = due
+        before = store.segments.states(numbers)
+        taught = before == ImpressionState.LEARNED
+        becomes = np.where(taught, ImpressionState.EXPIRED, ImpressionState.THINNED).astype(np.uint8)
+        store.set(numbers, becomes)
+        self._count_ended(before, becomes)
+        store.set_ended(ended)
+        none = References.none()
+        return Joined(Batch.empty(), none, none)
+
+    def _in_turn(self, lesson: _Lesson, forced: int, limit: int) -> tuple[_Lesson, References]:
+        """Put impressions that wait between clicks that take back a negative, as the gate says.
+
+        Returns
+        -------
+        _Lesson, References
+            What is learned from; and what becomes of those that had their turn and are thinned away.
+        """
+        store, segments = self._store, self._store.segments
+        waiting = store.waiting(limit)
+        states = segments.states(waiting)
+        clicked = (states == ImpressionState.ONE_WAITS).astype(np.uint8)
+        turns = store.note_gate().drain(clicked, forced, len(lesson.numbers))
+        taken = sum(turn.stop - turn.start for turn in turns if not turn.corrections)
+        if not taken:
+            return lesson, References.none()
+        numbers = waiting[:taken]
+        becomes, teaches = self._after(numbers, ImpressionState.LEARNED, ImpressionState.UNTAUGHT)
+        parts, row = [], lesson.rows[:1]
+        for corrections, start, stop in turns:
+            if corrections:
+                parts.append(lesson.part(slice(start, stop)))
+                row = parts[-1].rows[-1:]
+            else:
+                here = np.arange(start, stop)[teaches[start:stop]]
+                rows = np.full(here.size, row[0] if row.size else 0, np.intp)
+                parts.append(_Lesson(numbers[here], becomes[here], states[here], rows))
+        thinned = _references(
+            numbers, segments.hashes_of(numbers), np.flatnonzero(~teaches), becomes[~teaches]
+        )
+        store.set(numbers, becomes)
+        left = waiting[taken:]
+        store.set_next_taught(int(left[0]) if left.size else self._after_all(waiting, limit))
+        return _Lesson.concatenate(parts), thinned
+
+    def _after_all(self, waiting: NDArray[np.int64], limit: int) -> int:
+        """Return the number of the first that may wait when these have had their turn."""
+        return int(waiting[-1]) + 1 if waiting.size == limit else self._store.next_number
+
+    def _after(
+        self, numbers: NDArray[np.int64], negative: ImpressionState, thinned: ImpressionState
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Return what becomes of impressions that have their turn, and which of them are learned from."""
+        store = self._store
+        before, hashes = store.segments.states(numbers), store.segments.hashes_of(numbers)
+        kept = keeps(numbers, hashes, store.rules.negative_rate)
+        becomes = np.select(
+            [before == ImpressionState.ONE_WAITS, before == ImpressionState.ZERO_WAITS, kept],
+            [ImpressionState.CLICKED, ImpressionState.NEGATIVE, negative],
+            thinned,
+        ).astype(np.uint8)
+        return becomes, kept | (becomes == ImpressionState.CLICKED)
+
+    def _count_ended(self, before: NDArray[np.uint8], becomes: NDArray[np.uint8]) -> None:
+        """Count windows that have ended."""
+        unlabelled = is_one_of(before, UNLABELLED)
+        self._store.count(
+            {
+                "expired": int((unlabelled & (becomes == ImpressionState.EXPIRED)).sum()),
+                "ended": int(unlabelled.sum()),
+                "thinned": int((becomes == ImpressionState.THINNED).sum()),
+            }
+        )
+
+    def _references(self, lesson: _Lesson) -> References:
+        return References(lesson.numbers, self._store.segments.hashes_of(lesson.numbers), lesson.becomes)
+
+    def _examples(self, records: Records, lesson: _Lesson) -> Batch:
         """Return the examples of impressions by what becomes of them; a damaged one weighs nothing."""
-        store, numbers = self._store, references.numbers
-        before, weights = store.segments.states(numbers), records.batch.weights
-        clicks = is_one_of(references.states, CLICKS)
+        store, numbers, weights = self._store, lesson.numbers, records.batch.weights
+        clicks = is_one_of(lesson.becomes, CLICKS)
         at_once = store.segments.rates(numbers)
-        now = rates_of(numbers, store.rules.negative_rate)
-        rates = np.where(np.isnan(at_once), now, rates_of(numbers, at_once))
+        rates = rates_of(numbers, np.where(np.isnan(at_once), store.rules.negative_rate, at_once))
         if not records.whole.all():
             store.count({"damaged": int((~records.whole).sum())})
         weights = np.where(
             clicks,
-            weight_of_clicks(weights, records.probabilities, rates, is_one_of(before, TAUGHT)),
+            weight_of_clicks(weights, records.probabilities, rates, is_one_of(lesson.before, TAUGHT)),
             weight_of_negatives(weights, rates),
         )
         return labelled(records.batch, clicks.astype(np.float32), weights.astype(np.float32))

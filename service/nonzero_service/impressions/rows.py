@@ -72,7 +72,9 @@ class ImpressionRow(NamedTuple):
     @property
     def states(self) -> NDArray[np.uint8]:
         """uint8[n]: what becomes of them by this row."""
-        states = np.full(self.stops.size, ImpressionState.PENDING, np.uint8)
+        later = self.teaching == Teaching.LATER
+        untaught = ImpressionState.PENDING if later else ImpressionState.UNTAUGHT
+        states = np.full(self.stops.size, untaught, np.uint8)
         states[self.taught] = ImpressionState.LEARNED
         return states
 

@@ -104,13 +104,12 @@ class Segment:
         self.used = int(enter(hashes, self.hashes, self._index, before, fresh))
         return self.used - before
 
-    def add_row(self, place: int, time_ms: int, rate: float, position: int = UNPLACED) -> int:
-        """Note that the impressions from a place on stand in another row; return which row that is."""
+    def add_row(self, place: int, time_ms: int, rate: float, position: int = UNPLACED) -> None:
+        """Note that the impressions from a place on stand in another row."""
         places, row = self._places, self.rows
         places.first[row], places.position[row] = place, position
         places.time[row], places.rate[row] = time_ms, rate
         self.rows += 1
-        return row
 
     def withdraw(self, used: int, rows: int) -> None:
         """Forget all but the first `used`, of the first rows."""

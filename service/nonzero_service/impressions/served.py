@@ -6,17 +6,16 @@ windows are open. These are of each impression once, by the probability that was
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nonzero.kernels.progress import RECENT
+from nonzero.statistics.progressive import describe_rows
 from nonzero_service.impressions.segments import Segments
 from nonzero_service.impressions.states import CLICKS, is_one_of
 from nonzero_service.impressions.store import ImpressionStore
-
-RECENT: Final = 100_000
-"""So many impressions at most."""
 
 RIPE: Final = 3.0
 """So many mean delays after its prediction an impression has its click, if it ever has one: of exponential
@@ -35,24 +34,6 @@ SHORTEST_SECONDS: Final = 60.0
 """No shorter silence is one."""
 
 
-class ServedFigures(NamedTuple):
-    """Of the last impressions whose clicks have come, mostly."""
-
-    impressions: int
-    predicted_clicks: float
-    """The sum of the probabilities that were answered."""
-    clicks: int
-    log_loss: float | None
-    """Mean, in nats; None of none."""
-    ripe_seconds: float
-    """How old they are at least."""
-
-    @property
-    def calibration(self) -> float | None:
-        """Predicted over observed clicks; None where there were none."""
-        return self.predicted_clicks / self.clicks if self.clicks else None
-
-
 class Silence(NamedTuple):
     """How long no label has come."""
 
@@ -63,8 +44,8 @@ class Silence(NamedTuple):
     """Whether that is beyond chance, and longer than usual."""
 
 
-def served_figures(store: ImpressionStore, now_ms: int) -> ServedFigures:
-    """Return how good the predictions were that were answered.
+def served_figures(store: ImpressionStore, now_ms: int) -> dict[str, Any]:
+    """Return how good the predictions were that were answered, once for each impression.
 
     Parameters
     ----------
@@ -72,6 +53,13 @@ def served_figures(store: ImpressionStore, now_ms: int) -> ServedFigures:
         The impressions.
     now_ms
         The journal's clock.
+
+    Returns
+    -------
+    dict
+        As :func:`~nonzero.statistics.progressive.describe_rows`, of the last 100,000 impressions whose clicks
+        have come, mostly: those that are older than three times the mean delay of a label, or whose window
+        has ended. Under ``ripe_seconds`` how old that is.
     """
     with store.lock:
         delays = list(store.delays)
@@ -80,11 +68,10 @@ def served_figures(store: ImpressionStore, now_ms: int) -> ServedFigures:
             ripe_ms = min(ripe_ms, RIPE * sum(delays) / len(delays))
         stop = store.segments.made_until(now_ms - round(ripe_ms))
         p, clicked = _answered(store.segments, stop - RECENT, stop)
-    if not p.size:
-        return ServedFigures(0, 0.0, 0, None, ripe_ms / 1000)
-    p64 = np.clip(p.astype(np.float64), 1e-15, 1 - 1e-7)
-    loss = -float(np.where(clicked, np.log(p64), np.log1p(-p64)).mean())
-    return ServedFigures(p.size, float(p64.sum()), int(clicked.sum()), loss, ripe_ms / 1000)
+    p = np.clip(p, np.float32(1e-15), np.float32(1 - 1e-7))
+    losses = -np.where(clicked, np.log(p), np.log1p(-p))
+    rows = np.stack([p, losses, clicked, np.ones(p.size)], 1).astype(np.float32)
+    return describe_rows(rows) | {"ripe_seconds": ripe_ms / 1000}
 
 
 def silence_of(store: ImpressionStore, now_ms: int) -> Silence:

@@ -28,20 +28,28 @@ class ImpressionState(IntEnum):
     """Its record is not what was written: it is not used."""
     LEARNED = 0x69
     """Its window is open, and it was learned from as a negative when it was predicted."""
+    UNTAUGHT = 0xA5
+    """Its window is open, and its negative was thinned away, or discarded."""
     ONE_WAITS = 0x96
-    """Its label was 1, which is learned from when its window ends."""
+    """Its label was 1, which is learned from in its turn."""
     ZERO_WAITS = 0x99
-    """Its label was 0, which is learned from when its window ends."""
+    """Its label was 0, which is learned from in its turn."""
 
 
-UNLABELLED: Final = (ImpressionState.PENDING, ImpressionState.LEARNED)
+UNLABELLED: Final = (ImpressionState.PENDING, ImpressionState.LEARNED, ImpressionState.UNTAUGHT)
 """Those that wait for their label."""
+
+WAITING: Final = (ImpressionState.PENDING, ImpressionState.ONE_WAITS, ImpressionState.ZERO_WAITS)
+"""Those of which something is yet to be learned, whatever their label."""
 
 OPEN: Final = (*UNLABELLED, ImpressionState.ONE_WAITS, ImpressionState.ZERO_WAITS)
 """Those for which something is to be done when their window ends."""
 
 CLICKS: Final = (ImpressionState.CLICKED, ImpressionState.CORRECTED, ImpressionState.ONE_WAITS)
 """Those that were clicked."""
+
+TURNED: Final = (ImpressionState.LEARNED, ImpressionState.UNTAUGHT)
+"""Those whose window is open, and that have had their turn."""
 
 TAUGHT: Final = (ImpressionState.LEARNED, ImpressionState.EXPIRED)
 """Those of which a negative was learned, that a click has to take back."""

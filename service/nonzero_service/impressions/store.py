@@ -19,6 +19,7 @@ from nonzero import Batch
 from nonzero.batches.ids import Ids
 from nonzero.errors import NonzeroError
 from nonzero_service.impressions.early import EarlyLabels
+from nonzero_service.impressions.gate import Gate
 from nonzero_service.impressions.hashes import hashes_of
 from nonzero_service.impressions.joined import References
 from nonzero_service.impressions.packing import PredictedRows, packed
@@ -27,7 +28,15 @@ from nonzero_service.impressions.rules import Rules
 from nonzero_service.impressions.segment import CAPACITY, UNPLACED, Segment
 from nonzero_service.impressions.segments import Segments
 from nonzero_service.impressions.selecting import ordered
-from nonzero_service.impressions.states import OPEN, UNLABELLED, ImpressionState, is_one_of
+from nonzero_service.impressions.states import (
+    CLICKS,
+    OPEN,
+    TURNED,
+    UNLABELLED,
+    WAITING,
+    ImpressionState,
+    is_one_of,
+)
 from nonzero_service.impressions.unpacking import Records, probabilities_of, times_of, unpacked
 from nonzero_service.impressions.verdicts import Verdict
 
@@ -91,6 +100,10 @@ class ImpressionStore:
         """The number of the first impression since."""
         self.gaps: deque[int] = deque(maxlen=GAPS)
         """Milliseconds of the last gaps of a second and more between labels."""
+        self.gate = Gate()
+        """Says how many impressions are learned from at once."""
+        self.next_taught = 0
+        """The number of the first impression that waits for its turn, where they are learned from at once."""
         self._read = read
         self._last_ms = 0
         self._held: list[References] = []  # of examples that are held, since learning paused
@@ -198,54 +211,69 @@ class ImpressionStore:
                 segment.rows = min(segment.rows, key[1])
             self._unplaced.clear()
             for row, position in placed:
-                self._place(row, position)
+                self._place(row, position, mended=True)
             self._held += held
             self.delays.extend(self._late)
             self._late.clear()
             self._undo.clear()
 
+    # What undoes a change is noted before it: an error in between must leave nothing half done.
+
     def count(self, told: Mapping[Any, int]) -> None:
         """Count what happened."""
-        self.counts.update(told)
-        self._undo.append(lambda: self.counts.subtract(told))
+        self._add(self.counts, told)
 
     def set(self, numbers: NDArray[np.int64], states: NDArray[np.uint8]) -> None:
         """Note what has become of impressions."""
         before = self.segments.states(numbers)
-        self.segments.set(numbers, states)
         self._undo.append(lambda: self.segments.set(numbers, before))
+        self.segments.set(numbers, states)
 
     def set_ended(self, number: int) -> None:
         """Note that the windows of all impressions before this number have been ended."""
-        before, self.ended = self.ended, number
+        before = self.ended
         self._undo.append(lambda: setattr(self, "ended", before))
+        self.ended = number
 
     def labelled(self, verdicts: Sequence[Verdict], delays: NDArray[np.int64], now_ms: int) -> None:
         """Note what labels met, and how late those were that came to something, in milliseconds."""
         self.count(Counter(verdicts))
+        before = len(self._late)
+        self._undo.append(lambda: self._late.__delitem__(slice(before, None)))
+        self._late += delays.tolist()
         if delays.size:
             if now_ms - self.label_ms >= GAP_MS:
                 self.gaps.append(now_ms - self.label_ms)
             self.label_ms, self.label_number = now_ms, self.next_number
-        before = len(self._late)
-        self._late += delays.tolist()
-        self._undo.append(lambda: self._late.__delitem__(slice(before, None)))
 
     def updated(self, verdicts: Sequence[Verdict]) -> None:
         """Note what the labels among an update's examples met."""
-        told = Counter(verdicts)
-        self.updates.update(told)
-        self._undo.append(lambda: self.updates.subtract(told))
+        self._add(self.updates, Counter(verdicts))
 
-    def enter(self, predictions: PredictedRows, teaching: Teaching) -> list[Kept]:
+    def _add(self, counts: Counter[Any], told: Mapping[Any, int]) -> None:
+        before = {name: counts[name] for name in told}
+        self._undo.append(lambda: counts.update({name: n - counts[name] for name, n in before.items()}))
+        counts.update(told)
+
+    def set_next_taught(self, number: int) -> None:
+        """Note that all impressions before this number have had their turn."""
+        before = self.next_taught
+        self._undo.append(lambda: setattr(self, "next_taught", before))
+        self.next_taught = number
+
+    def note_gate(self) -> Gate:
+        """Return the gate, to be moved: where it was is noted."""
+        before = self.gate.sums.copy()
+        self._undo.append(lambda: self.gate.sums.__setitem__(slice(None), before))
+        return self.gate
+
+    def enter(self, predictions: PredictedRows) -> list[Kept]:
         """Enter predictions whose ids are not known yet; what follows from the others is nothing.
 
-        Parameters
-        ----------
-        predictions
-            Predictions with an id.
-        teaching
-            When the negatives of those that are kept are learned from.
+        Returns
+        -------
+        list[Kept]
+            What is new, as rows that teach now or later.
         """
         kept: list[Kept] = []
         with self.lock:
@@ -260,19 +288,31 @@ class ImpressionStore:
                     if other is not segment:
                         part.fresh[other.find(part.hashes) >= 0] = 0
                 begins = segment.used == 0
-                row = self._enter(segment, part, teaching)
+                row = self._enter(segment, part)
                 if row.stops.size:
-                    kept.append(Kept(row, begins))
+                    kept += self._admitted(row, begins)
                 entered, start = entered + row.stops.size, stop
             self.count(
                 {"early": self.early.take(predictions.hashes), "kept": entered, "repeated": size - entered}
             )
         return kept
 
-    def _enter(self, segment: Segment, part: PredictedRows, teaching: Teaching) -> ImpressionRow:
+    def _admitted(self, row: ImpressionRow, begins: bool) -> list[Kept]:
+        """Say which impressions of a row are learned from now: the first ones, where none wait already."""
+        if self.rules.negatives != "at_once" or self.next_taught < row.first:
+            return [Kept(row, begins)]
+        n = row.stops.size
+        count = self.note_gate().admit(n)
+        if not count:
+            return [Kept(row, begins)]
+        now = row.part(0, count, Teaching.NOW)
+        self.set(now.numbers, now.states)
+        self.set_next_taught(row.first + count)
+        return [Kept(now, begins), *([Kept(row.part(count, n, Teaching.LATER), False)] if count < n else [])]
+
+    def _enter(self, segment: Segment, part: PredictedRows) -> ImpressionRow:
         used, rows, number = segment.used, segment.rows, self.next_number
-        where = segment.add_row(used, part.time_ms, self.rules.negative_rate if teaching else np.nan)
-        key = segment.first, where
+        key = segment.first, rows
 
         def withdraw() -> None:
             segment.withdraw(used, rows)
@@ -280,13 +320,14 @@ class ImpressionStore:
             self._unplaced.pop(key, None)
 
         self._undo.append(withdraw)
+        segment.add_row(used, part.time_ms, np.nan)
         count = segment.enter(part.hashes, part.fresh)
         stops = np.empty(count, np.int64)
         words = packed(part, 0, stops).copy()
         row = ImpressionRow(
             segment.first + used,
             self.rules.negative_rate,
-            teaching,
+            Teaching.LATER,
             words,
             stops,
             segment.hashes[used : used + count].copy(),
@@ -313,11 +354,15 @@ class ImpressionStore:
         self.segments.append(segment)
         return segment
 
-    def _place(self, row: ImpressionRow, position: int) -> None:
-        """Note where a row stands, which those stand in that were entered."""
+    def _place(self, row: ImpressionRow, position: int, *, mended: bool) -> None:
+        """Note where a row stands, which those stand in that were entered.
+
+        `mended`: its time is no earlier than that of the one before, wherever the clock was set back.
+        """
         segment = next(one for one in self.segments if one.first <= row.first < one.next)
-        place, before = row.first - segment.first, int(segment.times[-1]) if segment.rows else 0
-        time_ms = max(int(times_of(row.words, row.starts[-1:])[0]), before)
+        place, time_ms = row.first - segment.first, int(times_of(row.words, row.starts[-1:])[0])
+        if mended and segment.rows:
+            time_ms = max(time_ms, int(segment.times[-1]))
         segment.add_row(place, time_ms, row.rate if row.teaching else np.nan, position)
         segment.stops[place : place + row.stops.size] = row.stops
 
@@ -377,7 +422,7 @@ class ImpressionStore:
         if not row.stops.size:
             return
         self.next_number = row.first
-        self._last_ms = max(self._last_ms, int(times_of(row.words, row.starts[-1:])[0]))
+        self._last_ms = int(times_of(row.words, row.starts[-1:])[0])
         segment = self._room()
         if segment.used + row.stops.size > CAPACITY:
             segment = Segment(row.first)
@@ -391,7 +436,9 @@ class ImpressionStore:
         segment.states[place] = row.states
         segment.probabilities[place] = probabilities_of(row.words, row.starts)
         self.next_number = segment.next
-        self._place(row, position)
+        self._place(row, position, mended=False)
+        if row.teaching != Teaching.LATER:
+            self.gate.replay(np.zeros(row.stops.size, np.bool_), 0)
         if row.teaching == Teaching.HELD:
             self.hold(row.negatives()[1])
 
@@ -400,7 +447,13 @@ class ImpressionStore:
         references = references.known
         numbers = references.numbers
         same = self.segments.hashes_of(numbers) == references.hashes
-        self.segments.set(numbers[same], references.states[same])
+        numbers, states = numbers[same], references.states[same]
+        if self.rules.negatives == "at_once":
+            before = self.segments.states(numbers)
+            passed = is_one_of(before, WAITING) & ~is_one_of(states, WAITING)
+            corrections = is_one_of(states, CLICKS) & is_one_of(before, TURNED)
+            self.gate.replay(is_one_of(states[passed], CLICKS), int(corrections.sum()))
+        self.segments.set(numbers, states)
 
     def hold(self, references: References) -> None:
         """Note that examples are held which these impressions were."""
@@ -420,7 +473,7 @@ class ImpressionStore:
                 )
                 undone = mine & (states == ImpressionState.LEARNED)
                 self.segments.set(
-                    numbers[undone], np.full(int(undone.sum()), ImpressionState.PENDING, np.uint8)
+                    numbers[undone], np.full(int(undone.sum()), ImpressionState.UNTAUGHT, np.uint8)
                 )
 
     def settle(self, now_ms: int, grace_ms: int) -> None:
@@ -428,10 +481,29 @@ class ImpressionStore:
         with self.lock:
             self.segments.mend_times(self._last_ms)
             self.ended = self.segments[0].first if self.segments else self.next_number
+            waiting = self.waiting(1)
+            self.next_taught = int(waiting[0]) if waiting.size else self.next_number
             self.ends_from_ms = now_ms + grace_ms
             self.label_ms, self.label_number = now_ms, self.next_number
 
-    # -- ends ------------------------------------------------------------------------------------------
+    # -- turns, and ends -------------------------------------------------------------------------------
+
+    def waiting(self, limit: int) -> NDArray[np.int64]:
+        """Return int64[n]: the numbers of the first impressions that wait for their turn, so many at most."""
+        found = [np.empty(0, np.int64)]
+        for one in self.segments:
+            if one.next > self.next_taught and limit > 0:
+                start = max(self.next_taught - one.first, 0)
+                places = np.flatnonzero(is_one_of(one.states[start : one.used], WAITING))[:limit]
+                found.append(places + start + one.first)
+                limit -= places.size
+        return np.concatenate(found)
+
+    def waited_out(self, now_ms: int) -> int:
+        """Return the number before which all impressions have waited for as long as their window."""
+        if now_ms < self.ends_from_ms:
+            return 0
+        return self.segments.made_until(now_ms - self.rules.attribution_ms)
 
     def due(self, limit: int, now_ms: int) -> tuple[NDArray[np.int64], int] | None:
         """Return the next impressions whose window has ended, in order, and how far all have ended then.

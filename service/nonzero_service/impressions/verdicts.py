@@ -39,8 +39,8 @@ class Decision(NamedTuple):
     becomes: NDArray[np.uint8]
     """uint8[k]: what that is."""
     teaches: NDArray[np.bool_]
-    """bool[k]: which of them are learned from now: not those that wait for the end of their window, nor the
-    negatives that were learned from before, or are thinned away."""
+    """bool[k]: which of them are learned from now: not those that wait for their turn, nor the negatives that
+    were learned from before, or are thinned away."""
 
 
 def decide(
@@ -70,9 +70,7 @@ def decide(
     taken = np.flatnonzero([verdict in TAKEN for verdict in verdicts])
     clicks = np.array(labels, np.int64)[taken] == 1
     late = np.array([verdicts[row] == "corrected" for row in taken.tolist()], np.bool_)
-    waits = np.zeros(taken.size, np.bool_)
-    if rules.negatives == "window":
-        waits = ~late
+    waits = ~late & (rules.negatives != "at_end") & (states[taken] == ImpressionState.PENDING)
     becomes = np.select(
         [late, waits & clicks, waits, clicks],
         [

@@ -8,8 +8,12 @@ before it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from nonzero.kernels.progress import RECENT
+from nonzero_service.impressions.served import Silence, served_figures, silence_of
 from nonzero_service.impressions.store import ImpressionStore
+from nonzero_service.writer.breaker import FEW_IMPRESSIONS
 from nonzero_service.writer.learner import LABEL_BYTES, ModelLearner
 from nonzero_service.writer.work import Applied, StreamState, until_ended
 
@@ -33,6 +37,20 @@ class Attribution:
     def now_ms(self) -> int:
         """The journal's clock."""
         return self._learner.journal.clock.now_ms()
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether what the model has learned last were impressions, one in a hundred at least."""
+        recent = min(self._learner.model.examples, RECENT)
+        return self.impressions.next_number > FEW_IMPRESSIONS * recent
+
+    def served(self) -> dict[str, Any]:
+        """Return how good the predictions were that were answered: see :func:`served_figures`."""
+        return served_figures(self.impressions, self.now_ms)
+
+    def silence(self) -> Silence:
+        """Return how long no label has come."""
+        return silence_of(self.impressions, self.now_ms)
 
     async def label(self, ids: Sequence[str], labels: Sequence[int], *, wait: bool = False) -> Applied:
         """Join labels with their impressions, and learn from them.

@@ -13,7 +13,6 @@ from typing import Final
 import structlog
 
 from nonzero.errors import NonzeroError
-from nonzero_service.impressions.served import silence_of
 from nonzero_service.incidental import incidentally
 from nonzero_service.models.attribution import Attribution
 
@@ -63,7 +62,7 @@ class WindowWatch:
 
     def _look_for_labels(self) -> None:
         """Say it where labels have stopped coming, and where they come again."""
-        silence = silence_of(self._attribution.impressions, self._attribution.now_ms)
+        silence = self._attribution.silence()
         if silence.is_outage == self._missing:
             return
         self._missing = silence.is_outage

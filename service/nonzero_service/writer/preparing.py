@@ -10,7 +10,6 @@ from nonzero import Batch
 from nonzero_service.impressions.joined import References
 from nonzero_service.impressions.joiner import Joined, Joiner
 from nonzero_service.impressions.matching import match_update
-from nonzero_service.impressions.rows import Teaching
 from nonzero_service.impressions.store import ImpressionStore, Kept
 from nonzero_service.impressions.verdicts import Verdict
 from nonzero_service.writer.work import EndWindows, Impress, Label, Learn, Record, Rows
@@ -80,9 +79,7 @@ class Preparer:
                     ended = joiner.end(AT_ONCE, self._now_ms())
                     return Prepared(idle=True) if ended is None else _joined(ended)
                 case Impress(predictions):
-                    at_once = store.rules.negatives == "at_once"
-                    teaching = Teaching.NOW if at_once else Teaching.LATER
-                    return Prepared(kept=store.enter(predictions, teaching))
+                    return Prepared(kept=store.enter(predictions))
         except BaseException:
             store.undo(mark)
             raise
