@@ -120,6 +120,12 @@ class ImpressionStore:
         with self.lock:
             return self.segments.number_of(*UNLABELLED)
 
+    @property
+    def waiting_count(self) -> int:
+        """How many wait for clicks before they are learned from, where that is done at once."""
+        with self.lock:
+            return self.segments.number_of(*WAITING) if self.rules.negatives == "at_once" else 0
+
     def clicks_of_ended(self, size: int, now_ms: int) -> NDArray[np.int64]:
         """Count the clicks, in their windows, of each `size` impressions in a row whose windows have ended.
 

@@ -28,7 +28,7 @@ LOOK_SECONDS: Final = 0.03
 
 LABELS: Final = ("joined", "corrected", "unknown", "early", "duplicate", "conflicting", "gone")
 UPDATES: Final[tuple[Verdict, ...]] = ("joined", "corrected", "duplicate", "conflicting", "gone")
-IMPRESSIONS: Final = ("kept", "repeated", "expired", "thinned", "damaged", "lost", "refused")
+IMPRESSIONS: Final = ("kept", "repeated", "expired", "thinned", "waited_out", "damaged", "lost", "refused")
 LAST: Final = " of the last 100,000 examples, or of the predictions with an id that were answered"
 QUANTILES: Final = (0.5, 0.9, 0.99)
 
@@ -272,6 +272,10 @@ def _served(models: list[ServedModel], answered: RecentFigures[Attribution]) -> 
     text = "Predicted over observed clicks of these, by what was answered."
     yield gauge("served_calibration", text, of("calibration"))
     yield gauge("served_log_loss", "Mean log loss of what was answered for these, in nats.", of("log_loss"))
+    text = "Predictions with an id that wait for clicks before they are learned from."
+    yield gauge("waiting_impressions", text, lambda one: one.attribution.impressions.waiting_count)
+    text = "Clicks expected of what was learned at once, less those that came."
+    yield gauge("label_balance", text, lambda one: one.attribution.impressions.gate.balance)
     text = "Since the last label came, or the process started."
     yield gauge("label_silence_seconds", text, lambda one: silences[one.name].seconds)
     text = "The clicks that were predicted since."

@@ -182,8 +182,8 @@ def folded(directory: Path) -> LogisticRegression:
 def test_what_comes_of_a_pause(start: Start, tmp_path: Path, discard: bool) -> None:
     calm, jump, after = stream(12_000), labelled_all(stream(3000, seed=2), 1), stream(500, seed=3)
     directory = tmp_path / "data" / "models" / "default"
-    settings = {"journal_retention": "all", "bits": 12, "learning_rate": 0.1}
-    running = start(**settings).until_ready()
+    settings = {"journal_retention": "all", "bits": 12, "learning_rate": 0.1, "negatives": "at_end"}
+    running = start(**settings, impressions="durable").until_ready()
     with running.client() as client:
         assert client.post(f"{PATH}/resume").status_code == 409
         assert client.post(f"{PATH}/update", content=body(calm), headers=NDJSON).status_code == 200

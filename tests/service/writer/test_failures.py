@@ -127,7 +127,7 @@ def test_what_fails_before_the_append_fails_its_group_alone(learning: Learning) 
 @each_error
 @pytest.mark.parametrize(
     ("thread", "method"),
-    [(WorkQueue, "next"), (Committer, "_ready"), (Applier, "_next"), (Applier, "_take")],
+    [(WorkQueue, "next"), (Committer, "_prepare"), (Applier, "_next"), (Applier, "_take")],
 )
 def test_a_thread_that_fails_leaves_nobody_waiting(
     learning: Learning,
