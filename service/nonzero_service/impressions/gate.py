@@ -5,23 +5,22 @@ A negative that is learned when its impression is predicted stands for a click t
 traffic as many clicks come, of what was learned before, as are expected of what is learned now. Where they
 stay out (an outage of the labels, labels in bulk), whoever learned on would learn that nothing is clicked. So
 a balance is kept: the clicks that were expected of what was learned, less those that came. When it has run up
-to :data:`BOUND` further impressions wait, in order, until clicks come again or their window ends.
+to :data:`BOUND` further impressions wait, in order, until clicks come again, or they have had their chance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.native import kernel, types
+from nonzero.native import inlined, kernel, types
 
-BOUND: Final = 5.0
+BOUND: Final = 2.0
 """So many clicks may be expected of what was learned without that they come."""
 
-SLACK: Final = 0.2
+SLACK: Final = 0.1
 """By such a share it forgets as it grows, so that an error of the expected rate does not close the gate."""
 
 MEMORY: Final = 200.0
@@ -30,47 +29,66 @@ MEMORY: Final = 200.0
 FIRST: Final = 1000.0
 """About so many impressions are learned from before the first click has come."""
 
-BALANCE, CLICKS, IMPRESSIONS = range(3)
+BULK: Final = 20.0
+"""Where so many clicks are expected of those that wait, labels come in bulk: none is learned from that is
+much newer than the newest that was clicked, for the next bulk may hold its click."""
+
+# What is kept: the balance; clicks and impressions, of which the rate is; whether impressions have had to
+# wait, and the labels have not caught up since; the number of the newest impression that was clicked.
+BALANCE, CLICKS, IMPRESSIONS, BEHIND, NEWEST = range(5)
 
 
-@kernel(types.intp(types.uint8.readonly, types.intp, types.intp, types.float64[::1]))
-def pass_by(clicked, forced, corrections, sums):
-    """Learn from impressions in order, as many as may be; return how many.
+@inlined
+def count_click(sums):
+    """Take a click into the expected rate."""
+    sums[CLICKS] += 1.0
+    if sums[CLICKS] > MEMORY:
+        sums[IMPRESSIONS] *= MEMORY / sums[CLICKS]
+        sums[CLICKS] = MEMORY
 
-    `clicked` says which of them have been. The first `forced` are learned from whatever the balance is.
-    Where corrections wait too, it is their turn when the balance is not negative.
+
+@kernel(
+    types.intp(types.uint8.readonly, types.intp, types.intp, types.intp, types.float64[::1], types.uint8[::1])
+)
+def take_turns(clicked, limit, forced, corrections, sums, order):
+    """Let impressions that wait, and corrections, take turns; return how many turns there were.
+
+    `clicked` says which impressions have been. No more than `limit` of them have their turn; the first
+    `forced` have it whatever the balance is; all corrections have. `order` gets 1 for a correction, 0 for the
+    next impression.
     """
-    for j in range(clicked.size):
-        balance = sums[BALANCE]
-        if (balance >= BOUND and j >= forced) or (corrections > 0 and balance >= 0.0):
-            return j
-        rate = sums[CLICKS] / sums[IMPRESSIONS] if sums[CLICKS] > 0.0 else BOUND / FIRST
-        click = np.float64(clicked[j])
-        balance += rate * (1.0 - SLACK * balance / BOUND) - click
-        sums[BALANCE] = min(max(balance, -BOUND), 2.0 * BOUND)
-        sums[IMPRESSIONS] += 1.0
-        sums[CLICKS] += click
-        if sums[CLICKS] > MEMORY:
-            sums[IMPRESSIONS] *= MEMORY / sums[CLICKS]
-            sums[CLICKS] = MEMORY
-    return clicked.size
-
-
-class Turn(NamedTuple):
-    """What is learned from next."""
-
-    corrections: bool
-    """Clicks of impressions that were learned from as negatives; or impressions that waited."""
-    start: int
-    stop: int
+    for _ in range(corrections):
+        count_click(sums)
+    at, done, turns, here = np.intp(0), np.intp(0), np.intp(0), 0.0
+    while True:
+        shut = sums[BALANCE] >= BOUND and at >= forced
+        if done < corrections and (here >= 0.0 or done * limit < corrections * at or at >= limit or shut):
+            sums[BALANCE] = max(sums[BALANCE] - 1.0, -BOUND)
+            here -= 1.0
+            done += 1
+            order[turns] = 1
+        elif at >= limit or shut:
+            return turns
+        else:
+            rate = sums[CLICKS] / sums[IMPRESSIONS] if sums[CLICKS] > 0.0 else BOUND / FIRST
+            click = np.float64(clicked[at])
+            here += rate - click
+            balance = sums[BALANCE] + rate * (1.0 - SLACK * sums[BALANCE] / BOUND) - click
+            sums[BALANCE] = min(max(balance, -BOUND), 2.0 * BOUND)
+            sums[IMPRESSIONS] += 1.0
+            if click > 0.0:
+                count_click(sums)
+            at += 1
+            order[turns] = 0
+        turns += 1
 
 
 class Gate:
     """Says how many impressions may be learned from; on the committer."""
 
     def __init__(self) -> None:
-        self.sums = np.zeros(3)
-        """float64[3]: the balance; clicks and impressions, of which the rate is."""
+        self.sums = np.zeros(5)
+        """float64[5]: see the names above."""
 
     @property
     def balance(self) -> float:
@@ -78,47 +96,56 @@ class Gate:
         return float(self.sums[BALANCE])
 
     @property
-    def is_closed(self) -> bool:
-        """Whether impressions wait for clicks."""
-        return self.balance >= BOUND
+    def newest_clicked(self) -> int:
+        """The number of the newest impression that was clicked."""
+        return int(self.sums[NEWEST])
 
-    def admit(self, n: int) -> int:
-        """Return how many of `n` new impressions are learned from now: the first ones."""
-        return int(pass_by(np.zeros(n, np.uint8), 0, 0, self.sums))
+    @property
+    def _rate(self) -> float:
+        sums = self.sums
+        return float(sums[CLICKS] / sums[IMPRESSIONS]) if sums[CLICKS] else BOUND / FIRST
 
-    def replay(self, clicked: NDArray[np.bool_], corrections: int) -> None:
-        """Count what a row of the journal taught: impressions in their turn, and corrections."""
-        pass_by(clicked.astype(np.uint8), clicked.size, 0, self.sums)
-        self.drain(np.empty(0, np.uint8), 0, corrections)
+    def note_clicked(self, numbers: NDArray[np.int64]) -> None:
+        """Take note of impressions whose click has come."""
+        if numbers.size:
+            self.sums[NEWEST] = max(self.sums[NEWEST], float(numbers.max()))
 
-    def drain(self, clicked: NDArray[np.uint8], forced: int, corrections: int) -> Sequence[Turn]:
-        """Return in which order corrections, all of them, and impressions that waited are learned from.
+    def drain(
+        self, numbers: NDArray[np.int64], clicked: NDArray[np.uint8], forced: int, corrections: int
+    ) -> NDArray[np.bool_]:
+        """Return in which order corrections, all of them, and impressions that wait are learned from.
 
         Parameters
         ----------
+        numbers
+            int64[n]: the impressions that wait, in order.
         clicked
-            uint8[n]: of the impressions that wait, in order, which have been clicked.
+            uint8[n]: which of them have been clicked.
         forced
-            So many of them are learned from whatever the balance is.
+            So many of them are learned from whatever the balance is: they have had their chance of a click.
         corrections
             How many clicks have come of impressions that were learned from as negatives.
+
+        Returns
+        -------
+        bool[k]
+            True for the next correction, False for the next impression.
         """
-        sums, turns, at, done = self.sums, list[Turn](), 0, 0
-        for _ in range(corrections):
-            sums[CLICKS] += 1.0
-            if sums[CLICKS] > MEMORY:
-                sums[IMPRESSIONS] *= MEMORY / sums[CLICKS]
-                sums[CLICKS] = MEMORY
-        while True:
-            start = done
-            while done < corrections and (sums[BALANCE] >= 0.0 or at == clicked.size):
-                sums[BALANCE] = max(sums[BALANCE] - 1.0, -BOUND)
-                done += 1
-            if done > start:
-                turns.append(Turn(True, start, done))
-            if at == clicked.size or (self.is_closed and at >= forced):
-                return turns
-            taken = int(pass_by(clicked[at:], forced - at, corrections - done, sums))
-            if taken:
-                turns.append(Turn(False, at, at + taken))
-            at += taken
+        sums, limit = self.sums, numbers.size
+        if sums[BEHIND]:
+            ahead = sums[NEWEST] + BOUND / self._rate
+            if not limit or ahead >= numbers[-1] + 1:
+                sums[BEHIND] = 0.0
+            elif limit * self._rate > BULK:
+                limit = max(int(numbers.searchsorted(ahead)), forced)
+        order = np.empty(numbers.size + corrections, np.uint8)
+        turns = int(take_turns(clicked, limit, forced, corrections, sums, order))
+        if turns < order.size and self.balance >= BOUND:
+            sums[BEHIND] = 1.0
+        found: NDArray[np.bool_] = order[:turns] == 1
+        return found
+
+    def replay(self, numbers: NDArray[np.int64], clicked: NDArray[np.bool_], corrections: int) -> None:
+        """Count what a row of the journal taught: impressions in their turn, and corrections."""
+        order = np.empty(numbers.size + corrections, np.uint8)
+        take_turns(clicked.astype(np.uint8), numbers.size, numbers.size, corrections, self.sums, order)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,20 +51,6 @@ class _Lesson(NamedTuple):
     """uint8[n]: what they were."""
     rows: NDArray[np.intp]
     """intp[n]: which of the labels each is learned from by; for one that waited, the last before it."""
-
-    def part(self, place: slice) -> _Lesson:
-        """Return some of them."""
-        return _Lesson(self.numbers[place], self.becomes[place], self.before[place], self.rows[place])
-
-    @staticmethod
-    def concatenate(parts: Sequence[_Lesson]) -> _Lesson:
-        """Return several as one."""
-        return _Lesson(
-            np.concatenate([part.numbers for part in parts]),
-            np.concatenate([part.becomes for part in parts]),
-            np.concatenate([part.before for part in parts]),
-            np.concatenate([part.rows for part in parts]),
-        )
 
 
 class Joiner:
@@ -125,7 +111,7 @@ class Joiner:
                 store.count({"thinned": int((rest.states == ImpressionState.NEGATIVE).sum())})
                 batch = self._examples(chosen(records, found.searchsorted(rows)), lesson)
                 return Joined(batch, self._references(lesson), rest, decision.verdicts, rows)
-            lesson, thinned = self._in_turn(lesson, 0, MOST)
+            lesson, thinned = self._in_turn(lesson, numbers[taken[is_one_of(becomes, CLICKS)]], now_ms, MOST)
             batch = self._examples(store.records(lesson.numbers), lesson)
             untaught = References.concatenate([rest, thinned])
             return Joined(batch, self._references(lesson), untaught, decision.verdicts, lesson.rows)
@@ -177,12 +163,13 @@ class Joiner:
         waiting = store.waiting(limit)
         if not waiting.size:
             return None
-        forced = int(waiting.searchsorted(store.waited_out(now_ms)))
         nothing = np.empty(0, np.uint8)
-        lesson, thinned = self._in_turn(_Lesson(waiting[:0], nothing, nothing, _NO_ROWS), forced, limit)
+        lesson, thinned = self._in_turn(
+            _Lesson(waiting[:0], nothing, nothing, _NO_ROWS), waiting[:0], now_ms, limit
+        )
         if not len(lesson.numbers) and not len(thinned):
             return None
-        store.count({"waited_out": forced})
+        store.count({"waited_out": int((lesson.numbers < store.windows_ended(now_ms)).sum())})
         batch = self._examples(store.records(lesson.numbers), lesson)
         return Joined(batch, self._references(lesson), thinned)
 
@@ -203,8 +190,12 @@ class Joiner:
         none = References.none()
         return Joined(Batch.empty(), none, none)
 
-    def _in_turn(self, lesson: _Lesson, forced: int, limit: int) -> tuple[_Lesson, References]:
+    def _in_turn(
+        self, lesson: _Lesson, newly: NDArray[np.int64], now_ms: int, limit: int
+    ) -> tuple[_Lesson, References]:
         """Put impressions that wait between clicks that take back a negative, as the gate says.
+
+        `newly` are the impressions whose clicks have just come.
 
         Returns
         -------
@@ -215,28 +206,39 @@ class Joiner:
         waiting = store.waiting(limit)
         states = segments.states(waiting)
         clicked = (states == ImpressionState.ONE_WAITS).astype(np.uint8)
-        turns = store.note_gate().drain(clicked, forced, len(lesson.numbers))
-        taken = sum(turn.stop - turn.start for turn in turns if not turn.corrections)
+        gate = store.note_gate()
+        gate.note_clicked(newly)
+        forced = int(waiting.searchsorted(store.had_their_chance(now_ms)))
+        order = gate.drain(waiting, clicked, forced, len(lesson.numbers))
+        taken = int((~order).sum())
         if not taken:
             return lesson, References.none()
         numbers = waiting[:taken]
         becomes, teaches = self._after(numbers, ImpressionState.LEARNED, ImpressionState.UNTAUGHT)
-        parts, row = [], lesson.rows[:1]
-        for corrections, start, stop in turns:
-            if corrections:
-                parts.append(lesson.part(slice(start, stop)))
-                row = parts[-1].rows[-1:]
-            else:
-                here = np.arange(start, stop)[teaches[start:stop]]
-                rows = np.full(here.size, row[0] if row.size else 0, np.intp)
-                parts.append(_Lesson(numbers[here], becomes[here], states[here], rows))
+        learned = np.ones(order.size, np.bool_)
+        learned[~order] = teaches
+
+        def in_order(of_corrections: NDArray[Any], of_waiting: NDArray[Any]) -> NDArray[Any]:
+            column = np.empty(order.size, of_waiting.dtype)
+            column[order], column[~order] = of_corrections, of_waiting
+            return column[learned]
+
+        # One that waited stands behind the label of the last correction before it.
+        rows, last = lesson.rows, np.maximum(np.cumsum(order)[~order] - 1, 0)
+        behind = rows[last] if rows.size else np.zeros(taken, np.intp)
+        lesson = _Lesson(
+            in_order(lesson.numbers, numbers),
+            in_order(lesson.becomes, becomes),
+            in_order(lesson.before, states[:taken]),
+            in_order(rows, behind),
+        )
         thinned = _references(
             numbers, segments.hashes_of(numbers), np.flatnonzero(~teaches), becomes[~teaches]
         )
         store.set(numbers, becomes)
         left = waiting[taken:]
         store.set_next_taught(int(left[0]) if left.size else self._after_all(waiting, limit))
-        return _Lesson.concatenate(parts), thinned
+        return lesson, thinned
 
     def _after_all(self, waiting: NDArray[np.int64], limit: int) -> int:
         """Return the number of the first that may wait when these have had their turn."""

@@ -15,14 +15,7 @@ from nonzero.kernels.progress import RECENT
 from nonzero.statistics.progressive import describe_rows
 from nonzero_service.impressions.segments import Segments
 from nonzero_service.impressions.states import CLICKS, is_one_of
-from nonzero_service.impressions.store import ImpressionStore
-
-RIPE: Final = 3.0
-"""So many mean delays after its prediction an impression has its click, if it ever has one: of exponential
-delays 95 in 100 have come then."""
-
-ENOUGH_DELAYS: Final = 30
-"""Of so many labels a mean delay is taken; before, an impression is ripe when its window has ended."""
+from nonzero_service.impressions.store import ENOUGH_DELAYS, RIPE, ImpressionStore
 
 MISSED_CLICKS: Final = 30.0
 """So many clicks that were predicted and of which none came are no chance."""
@@ -62,10 +55,9 @@ def served_figures(store: ImpressionStore, now_ms: int) -> dict[str, Any]:
         has ended. Under ``ripe_seconds`` how old that is.
     """
     with store.lock:
-        delays = list(store.delays)
         ripe_ms = float(store.rules.attribution_ms)
-        if len(delays) >= ENOUGH_DELAYS:
-            ripe_ms = min(ripe_ms, RIPE * sum(delays) / len(delays))
+        if store.delays_told >= ENOUGH_DELAYS:
+            ripe_ms = min(ripe_ms, RIPE * store.mean_delay_ms)
         stop = store.segments.made_until(now_ms - round(ripe_ms))
         p, clicked = _answered(store.segments, stop - RECENT, stop)
     p = np.clip(p, np.float32(1e-15), np.float32(1 - 1e-7))

@@ -45,6 +45,15 @@ T = TypeVar("T")
 DELAYS: Final = 10_000
 """Of so many labels the delays are remembered."""
 
+RIPE: Final = 3.0
+"""So many mean delays after its prediction an impression has its click, if it ever has one: of exponential
+delays 95 in 100 have come then."""
+
+ENOUGH_DELAYS: Final = 30
+"""Of so many labels a mean delay is taken; before, an impression is ripe when its window has ended."""
+
+FEW_DELAYS: Final = 1000
+
 GAPS: Final = 20
 GAP_MS: Final = 1000
 """A shorter time between labels is no gap: they come in bulk, or all the time."""
@@ -94,6 +103,10 @@ class ImpressionStore:
         """The windows of all impressions before this number have been ended."""
         self.ends_from_ms = 0
         """Before this time no window ends: labels that wait since the service was down have their chance."""
+        self.delays_told = 0
+        """How many delays there were in this process."""
+        self.mean_delay_ms = 0.0
+        """Mean delay of about the last thousand labels."""
         self.label_ms = 0
         """When the last label came, or the process started."""
         self.label_number = 0
@@ -219,6 +232,10 @@ class ImpressionStore:
             for row, position in placed:
                 self._place(row, position, mended=True)
             self._held += held
+            if self._late:
+                self.delays_told += len(self._late)
+                share = len(self._late) / max(min(self.delays_told, FEW_DELAYS), len(self._late))
+                self.mean_delay_ms += (sum(self._late) / len(self._late) - self.mean_delay_ms) * share
             self.delays.extend(self._late)
             self._late.clear()
             self._undo.clear()
@@ -308,7 +325,7 @@ class ImpressionStore:
         if self.rules.negatives != "at_once" or self.next_taught < row.first:
             return [Kept(row, begins)]
         n = row.stops.size
-        count = self.note_gate().admit(n)
+        count = self.note_gate().drain(row.numbers, np.zeros(n, np.uint8), 0, 0).size
         if not count:
             return [Kept(row, begins)]
         now = row.part(0, count, Teaching.NOW)
@@ -444,7 +461,7 @@ class ImpressionStore:
         self.next_number = segment.next
         self._place(row, position, mended=False)
         if row.teaching != Teaching.LATER:
-            self.gate.replay(np.zeros(row.stops.size, np.bool_), 0)
+            self.gate.replay(row.numbers, np.zeros(row.stops.size, np.bool_), 0)
         if row.teaching == Teaching.HELD:
             self.hold(row.negatives()[1])
 
@@ -458,7 +475,8 @@ class ImpressionStore:
             before = self.segments.states(numbers)
             passed = is_one_of(before, WAITING) & ~is_one_of(states, WAITING)
             corrections = is_one_of(states, CLICKS) & is_one_of(before, TURNED)
-            self.gate.replay(is_one_of(states[passed], CLICKS), int(corrections.sum()))
+            self.gate.note_clicked(numbers[is_one_of(states, CLICKS)])
+            self.gate.replay(numbers[passed], is_one_of(states[passed], CLICKS), int(corrections.sum()))
         self.segments.set(numbers, states)
 
     def hold(self, references: References) -> None:
@@ -505,11 +523,22 @@ class ImpressionStore:
                 limit -= places.size
         return np.concatenate(found)
 
-    def waited_out(self, now_ms: int) -> int:
-        """Return the number before which all impressions have waited for as long as their window."""
-        if now_ms < self.ends_from_ms:
-            return 0
-        return self.segments.made_until(now_ms - self.rules.attribution_ms)
+    def windows_ended(self, now_ms: int) -> int:
+        """Return the number before which all windows have ended."""
+        return (
+            0 if now_ms < self.ends_from_ms else self.segments.made_until(now_ms - self.rules.attribution_ms)
+        )
+
+    def had_their_chance(self, now_ms: int) -> int:
+        """Return the number before which all impressions have had the chance of a click.
+
+        Their window has ended; or clicks of newer ones have come, and they are older than three mean delays.
+        """
+        ended = self.windows_ended(now_ms)
+        if self.delays_told < ENOUGH_DELAYS:
+            return ended
+        ripe = self.segments.made_until(now_ms - round(RIPE * self.mean_delay_ms))
+        return max(ended, min(ripe, self.gate.newest_clicked + 1))
 
     def due(self, limit: int, now_ms: int) -> tuple[NDArray[np.int64], int] | None:
         """Return the next impressions whose window has ended, in order, and how far all have ended then.

@@ -38,7 +38,7 @@ from nonzero_service.writer.work import (
     Copy,
     EndWindows,
     Impress,
-    Label,
+    LabelImpressions,
     Learn,
     Outcome,
     Record,
@@ -200,7 +200,7 @@ class ModelLearner:
         nbytes = LABEL_BYTES * len(ids)
         if not self.fits(nbytes):
             raise self._full()
-        return self._put(Label(ids, labels, stream), nbytes)
+        return self._put(LabelImpressions(ids, labels, stream), nbytes)
 
     def impress(self, predictions: PredictedRows, *, waits: bool) -> asyncio.Future[Applied]:
         """Queue predictions with ids; the future is done when they are durable, and learned from or not.

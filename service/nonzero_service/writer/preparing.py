@@ -12,7 +12,7 @@ from nonzero_service.impressions.joiner import Joined, Joiner
 from nonzero_service.impressions.matching import match_update
 from nonzero_service.impressions.store import ImpressionStore, Kept
 from nonzero_service.impressions.verdicts import Verdict
-from nonzero_service.writer.work import EndWindows, Impress, Label, Learn, Record, Rows
+from nonzero_service.writer.work import EndWindows, Impress, LabelImpressions, Learn, Record, Rows
 
 AT_ONCE: Final = 1024
 """So many windows end at once."""
@@ -73,7 +73,7 @@ class Preparer:
                 case Learn(batch, record):
                     matched = match_update(store, joiner, batch, self._now_ms())
                     return _joined(matched, record) if matched else Prepared(batch, record=record)
-                case Label(ids, labels):
+                case LabelImpressions(ids, labels):
                     return _joined(joiner.label(ids, labels, self._now_ms()))
                 case EndWindows():
                     ended = joiner.end(AT_ONCE, self._now_ms())

@@ -79,7 +79,7 @@ class Learn(NamedTuple):
     stream: StreamState
 
 
-class Label(NamedTuple):
+class LabelImpressions(NamedTuple):
     """Labels of impressions."""
 
     ids: Sequence[str]
@@ -102,7 +102,7 @@ class EndWindows(NamedTuple):
     stream: StreamState
 
 
-Rows = Learn | Label | Impress | EndWindows
+Rows = Learn | LabelImpressions | Impress | EndWindows
 """What becomes rows together with others of its kind: one transaction of the journal has many of them."""
 
 

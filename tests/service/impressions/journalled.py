@@ -19,7 +19,7 @@ from nonzero_service.models.impression_opening import open_impressions
 from nonzero_service.writer.group_rows import GroupRows
 from nonzero_service.writer.pause import PauseState
 from nonzero_service.writer.preparing import Prepared, Preparer
-from nonzero_service.writer.work import EndWindows, Impress, Label, Learn, Rows, StreamState
+from nonzero_service.writer.work import EndWindows, Impress, LabelImpressions, Learn, Rows, StreamState
 
 
 def predicted(batch: Batch, probabilities: NDArray[np.float32], now_ms: int) -> PredictedRows:
@@ -84,7 +84,7 @@ class JournalledImpressions:
         return self.store.counts["kept"] - before
 
     def label(self, names: Sequence[str], labels: Sequence[int], now_ms: int) -> Prepared:
-        return self.do(Label(names, labels, StreamState()), now_ms=now_ms)[0]
+        return self.do(LabelImpressions(names, labels, StreamState()), now_ms=now_ms)[0]
 
     def update(self, batch: Batch, now_ms: int) -> Prepared:
         return self.do(Learn(batch, None, False, StreamState()), now_ms=now_ms)[0]

@@ -18,7 +18,7 @@ from nonzero_service.impressions.states import ImpressionState
 from nonzero_service.journal.errors import JournalError
 from nonzero_service.writer.pause import PauseState
 from nonzero_service.writer.preparing import Prepared
-from nonzero_service.writer.work import EndWindows, Label, Rows, StreamState
+from nonzero_service.writer.work import EndWindows, LabelImpressions, Rows, StreamState
 from service.impressions.journalled import JournalledImpressions, impress, numbers_of
 from service.impressions.test_store import HOUR, RULES, batch, probabilities
 
@@ -72,7 +72,7 @@ def end() -> tuple[Rows, int]:
 
 def label() -> tuple[Rows, int]:
     names, labels = [f"imp-{j}" for j in range(N)], [j % 2 for j in range(N)]
-    return Label(names, labels, StreamState()), 1
+    return LabelImpressions(names, labels, StreamState()), 1
 
 
 def predict() -> tuple[Rows, int]:
@@ -187,7 +187,7 @@ def test_a_flipped_bit_is_never_learned_from(tmp_path: Path) -> None:
 
 
 def label_one() -> tuple[Rows, int]:
-    return Label(["imp-0"], [1], StreamState()), 6
+    return LabelImpressions(["imp-0"], [1], StreamState()), 6
 
 
 @pytest.mark.parametrize("negatives", ["at_once", "at_end"])

@@ -12,7 +12,7 @@ from nonzero_service.impressions import segment, store
 from nonzero_service.impressions.rows import HEADER, ImpressionRow, Teaching, decode_row, encode_row
 from nonzero_service.impressions.rules import COLD, Rules
 from nonzero_service.journal.errors import BodyError
-from nonzero_service.writer.work import Label, StreamState
+from nonzero_service.writer.work import LabelImpressions, StreamState
 from service.impressions.journalled import JournalledImpressions, impress, numbers_of
 
 HOUR = 3_600_000
@@ -74,7 +74,7 @@ def test_a_label_finds_the_features_of_its_prediction(
 
 def test_a_label_in_the_group_of_its_prediction_finds_it(kept: JournalledImpressions) -> None:
     given = batch(5)
-    label = Label(["imp-3"], [1], StreamState())
+    label = LabelImpressions(["imp-3"], [1], StreamState())
     _, joined = kept.do(impress(given, probabilities(5), 7), label, now_ms=8)
     assert joined.verdicts == ["joined"]
     same_rows(joined.batch, given.rows(3, 4))
@@ -119,7 +119,7 @@ def test_what_was_undone_can_be_done_again(kept: JournalledImpressions) -> None:
     kept.keep(batch(2), probabilities(2), 0)
     before = +kept.store.counts
     kept.prepare(impress(batch(30, 50), probabilities(30), 1), 1)
-    kept.prepare(Label(["imp-0", "imp-51"], [1, 1], StreamState()), 1)
+    kept.prepare(LabelImpressions(["imp-0", "imp-51"], [1, 1], StreamState()), 1)
     assert kept.store.pending == 30
     kept.store.undo()
     assert kept.store.pending == 2

@@ -14,7 +14,7 @@ from nonzero import Batch, LogisticRegression
 from nonzero_service.impressions.rules import Negatives, Rules
 from nonzero_service.writer.breaker import Bounds, Breaker
 from nonzero_service.writer.preparing import Prepared
-from nonzero_service.writer.work import EndWindows, Impress, Label, Rows, StreamState
+from nonzero_service.writer.work import EndWindows, Impress, LabelImpressions, Rows, StreamState
 from service.impressions.journalled import JournalledImpressions, predicted
 
 TICK_MS = 1000
@@ -85,9 +85,9 @@ class Traffic:
             self._clicks[self.tick + 1 + int(self._rng.exponential(WINDOW / 5))].append(names[j])
 
     def deliver(self, label: int = 1) -> Prepared:
-        """Label what waits to be delivered."""
+        """LabelImpressions what waits to be delivered."""
         ids, self._delivering = self._delivering, []
-        return self.take(Label(ids, [label] * len(ids), StreamState()))
+        return self.take(LabelImpressions(ids, [label] * len(ids), StreamState()))
 
     def take(self, what: Rows) -> Prepared:
         """Journal work, and let the breaker look at what it teaches."""
