@@ -122,8 +122,8 @@ def compare_rates(running: Service, bodies: Bodies, runs: int) -> None:
         )
 
 
-def compare_with_updates(running: Service, bodies: Bodies, log: ClickLog, runs: int) -> None:
-    """Predict with ids, which teaches at once, and update with the same rows, in turn; print how they compare.
+def compare_with_updates(running: Service, log: ClickLog, runs: int) -> None:
+    """Predict with ids, which teaches at once, and update with the same rows, in turn; print both.
 
     Their clicks come at once, so that none waits for its turn.
     """
@@ -222,9 +222,11 @@ def main() -> None:
                 f"worst {1e3 * answers[-1]:.2f}; to reach 20"
             )
             print(f"memory afterwards: {running.resident() / 1e6:,.0f} MB")
-    with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as place:
-        with service(Path(place), bits=chosen.bits, negatives="at_once", breaker="off") as running:
-            compare_with_updates(running, bodies, log, chosen.runs)
+    with (
+        tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as place,
+        service(Path(place), bits=chosen.bits, negatives="at_once", breaker="off") as running,
+    ):
+        compare_with_updates(running, log, chosen.runs)
 
 
 if __name__ == "__main__":

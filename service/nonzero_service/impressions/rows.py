@@ -121,7 +121,8 @@ def joined_rows(rows: list[ImpressionRow]) -> ImpressionRow:
 
 def encode_row(row: ImpressionRow) -> bytes:
     """Return a body of version 1."""
-    return HEADER.pack(row.stops.size, row.teaching, row.first, row.rate) + row.words.tobytes()
+    header = HEADER.pack(row.stops.size, row.teaching, row.first, row.rate)
+    return b"".join([header, np.ascontiguousarray(row.words).data])
 
 
 def decode_row(body: bytes) -> ImpressionRow:

@@ -21,7 +21,7 @@ BESIDE_BYTES: Final = GROUP_BYTES // 2
 BESIDE: Final = 8
 """So many groups after one with single examples, more of them are to be expected."""
 
-PATIENCE: Final = 0.01
+PATIENCE: Final = 0.04
 """For so many seconds predictions that nobody waits for gather others, before they are committed."""
 
 _APPLIED: Final = object()
@@ -129,7 +129,7 @@ class WorkQueue:
                 nbytes += work.nbytes
                 looked += 1
             rest = until - time.monotonic()
-            if rest <= 0 or nbytes >= BESIDE_BYTES:
+            if rest <= 0 or nbytes >= GROUP_BYTES:
                 return
             try:
                 self._take(self._queue.get(timeout=rest))

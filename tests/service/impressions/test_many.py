@@ -88,7 +88,7 @@ def test_they_fit_into_memory_and_their_end_holds_no_prediction_up(
     with running.client() as client:
         for content in bodies(n, 0, True):
             seconds_for(client, [content])
-        assert pending(client) == n
+        until(lambda: pending(client) == n)
         assert anonymous_bytes(running.process.pid) < (64 << bits) + 300e6
         if long:
             ratios, alone = ratios_of_throughputs(client, running.process.pid)
