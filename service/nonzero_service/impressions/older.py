@@ -1,4 +1,4 @@
-"""The impressions of releases before 0.3, which stood in files of their own beside the journal.
+"""The impressions of releases before 0.2, which stood in files of their own beside the journal.
 
 ::
 

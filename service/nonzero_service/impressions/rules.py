@@ -22,7 +22,7 @@ at_once
 window
     When its window ends, as a click or as a negative, in the order of the predictions.
 at_end
-    As a click when that comes, as a negative when its window ends. So models of releases before 0.3 go on.
+    As a click when that comes, as a negative when its window ends. So models of releases before 0.2 go on.
 """
 
 MOST_LIKELY: Final = 0.9

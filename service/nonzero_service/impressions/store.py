@@ -39,6 +39,7 @@ from nonzero_service.impressions.states import (
 )
 from nonzero_service.impressions.unpacking import Records, probabilities_of, times_of, unpacked
 from nonzero_service.impressions.verdicts import Verdict
+from nonzero_service.journal.errors import StorageError
 
 T = TypeVar("T")
 
@@ -431,10 +432,10 @@ class ImpressionStore:
         position = int(segment.positions[row])
         try:
             data = self._read(position, HEADER.size + 4 * begin, 4 * (end - begin))
-        except (NonzeroError, OSError):
+        except (NonzeroError, OSError) as error:
             if position not in self._unread:
                 self._unread.add(position)
-                raise
+                raise StorageError(f"impressions cannot be read: {error}") from error
             data = b""
         return np.frombuffer(data.ljust(4 * (end - begin), b"\0"), np.uint32)
 

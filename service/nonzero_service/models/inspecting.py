@@ -50,13 +50,14 @@ def inspect_model(directory: Path) -> Inspected:
     JournalError
         Where there is no journal, or it cannot be read.
     """
+    config = config_of(directory)
     snapshots = snapshots_in(directory / "snapshots")
     newest = newest_readable(snapshots, FileNotFoundError)  # a service may just now have removed it
     with JournalReader(directory) as reader:
         base, tip = reader.base, reader.tip
         opening = next(reader.read(1), None) if base.position == 0 else None
         paused = _pause(reader)
-        pending = pending_in(reader, own_rules(config_of(directory)))
+        pending = pending_in(reader, own_rules(config))
     return Inspected(
         base.position + 1,
         tip.position,
@@ -64,7 +65,7 @@ def inspect_model(directory: Path) -> Inspected:
         datetime.fromtimestamp(tip.time_ms / 1000, UTC),
         [snapshot.position for snapshot in snapshots],
         sorted(path.name for path in (directory / "snapshots").glob("*.damaged")),
-        None if opening is None else start_of(opening).settings,
+        None if opening is None else start_of(opening).settings | config.labelling,
         paused,
         pending,
         None if newest is None else newest[1],

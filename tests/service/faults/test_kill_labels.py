@@ -22,6 +22,7 @@ from service.faults.invariants import silent
 from waiting import until
 
 AT_ONCE = 40
+SETTINGS = {"journal_retention": "all", "negatives": "at_end", "impressions": "durable"}
 
 
 class Labeller:
@@ -82,7 +83,7 @@ def test_every_label_is_joined_once(serve: Start, tmp_path: Path) -> None:
     chance, client = random.Random(5), Labeller()
     data_dir = tmp_path / "data"
     for _ in range(6):
-        service = serve(data_dir, journal_retention="all").until_ready()
+        service = serve(data_dir, **SETTINGS).until_ready()
         stopping = threading.Event()
         thread = threading.Thread(target=client.run, args=(service, stopping))
         thread.start()
@@ -91,7 +92,7 @@ def test_every_label_is_joined_once(serve: Start, tmp_path: Path) -> None:
         assert service.kill() == -9
         stopping.set()
         thread.join()
-    service = serve(data_dir, journal_retention="all").until_ready()
+    service = serve(data_dir, **SETTINGS).until_ready()
     connection = http.client.HTTPConnection(service.host, service.port, timeout=30)
     while client.labelled < client.predicted:
         client.label(connection)

@@ -15,7 +15,7 @@ import pytest
 from nonzero_service import impressions
 from nonzero_service.impressions.rules import Negatives, Rules
 from nonzero_service.impressions.states import ImpressionState
-from nonzero_service.journal.errors import JournalError
+from nonzero_service.journal.errors import JournalError, StorageError
 from nonzero_service.writer.pause import PauseState
 from nonzero_service.writer.preparing import Prepared
 from nonzero_service.writer.work import EndWindows, LabelImpressions, Rows, StreamState
@@ -134,7 +134,7 @@ class Refusing:
 def test_a_read_error_that_passes_costs_nothing(tmp_path: Path, what: Callable[[], tuple[Rows, int]]) -> None:
     kept = made(tmp_path / "model")
     Refusing(kept, times=1)
-    with pytest.raises(JournalError):
+    with pytest.raises(StorageError):
         kept.prepare(*what())
     assert kept.store.pending == N
     work, now_ms = what()
@@ -153,7 +153,7 @@ def test_a_row_that_cannot_be_read_does_not_hold_up_the_others(tmp_path: Path) -
         return real(position, offset, size)
 
     kept.store._read = read
-    with pytest.raises(JournalError):
+    with pytest.raises(StorageError):
         kept.label(["imp-5", "imp-51"], [1, 1], 1)
     again = kept.label(["imp-5", "imp-51"], [1, 1], 1)
     assert again.verdicts == ["gone", "joined"]

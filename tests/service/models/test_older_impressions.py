@@ -1,4 +1,4 @@
-"""Impressions that a release before 0.3 kept in files of their own are taken over, and go on the older way."""
+"""Impressions that a release before 0.2 kept in files of their own are taken over, and go on as before."""
 
 from __future__ import annotations
 
