@@ -66,7 +66,7 @@ def _directory_reports(directory: Path, top: int) -> dict[str, dict[str, Any]]:
             "put_aside": held.put_aside,
             "paused": None if held.paused is None else _pause(held.paused),
             "pending": held.pending,
-            "settings": held.settings if held.model is None else held.model.settings,
+            "settings": held.settings,
             "model": None if held.model is None else _report(held.model, top),
         }
     return reports

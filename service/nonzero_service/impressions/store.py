@@ -8,6 +8,7 @@ first, and undone where the journal does not take them.
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
@@ -58,6 +59,9 @@ FEW_DELAYS: Final = 1000
 GAPS: Final = 20
 GAP_MS: Final = 1000
 """A shorter time between labels is no gap: they come in bulk, or all the time."""
+
+UNREAD_SECONDS: Final = 60.0
+"""For so long a row that cannot be read is tried again."""
 
 PASSING: Final = 1000
 """By so many milliseconds one thread's reading of the clock may be later than another's."""
@@ -124,7 +128,7 @@ class ImpressionStore:
         self._late: list[int] = []  # delays that are not told yet
         self._undo: list[Callable[[], object]] = []
         self._unplaced: dict[tuple[int, int], ImpressionRow] = {}  # by the segment's first number, and row
-        self._unread: set[int] = set()  # the positions of rows that could not be read once
+        self._unread: dict[int, float] = {}  # since when rows could not be read, by their positions
 
     # -- asked by any thread ---------------------------------------------------------------------------
 
@@ -395,12 +399,12 @@ class ImpressionStore:
     def records(self, numbers: NDArray[np.int64]) -> Records:
         """Read the records of impressions, in their order.
 
-        One whose row cannot be read for the second time is taken for damaged, so that others have their turn.
+        Those whose row could not be read for a minute are taken for damaged, so that others have their turn.
 
         Raises
         ------
         StorageError
-            Where a row cannot be read for the first time.
+            Where a row cannot be read, and it could a minute ago.
         """
         pieces: list[NDArray[np.uint32]] = [np.empty(0, np.uint32)]
         starts, sizes = np.zeros(numbers.size, np.int64), np.zeros(numbers.size, np.int64)
@@ -433,8 +437,8 @@ class ImpressionStore:
         try:
             data = self._read(position, HEADER.size + 4 * begin, 4 * (end - begin))
         except (NonzeroError, OSError) as error:
-            if position not in self._unread:
-                self._unread.add(position)
+            now = time.monotonic()
+            if now - self._unread.setdefault(position, now) <= UNREAD_SECONDS:
                 raise StorageError(f"impressions cannot be read: {error}") from error
             data = b""
         return np.frombuffer(data.ljust(4 * (end - begin), b"\0"), np.uint32)

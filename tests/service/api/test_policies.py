@@ -181,7 +181,7 @@ def test_impressions_wait_where_clicks_stay_out_and_have_their_turn(clocked: Sta
         p = predict(client, 5000, 1)[0]
         assert 0.1 < p < 0.3, "an outage does not pull it down"
         label(client, {j: 1 for j in range(4000, 5000) if rng.random() < 0.2})
-        lives.pass_by(300)
+        lives.pass_by(1000)
         until(lambda: told(client, "nonzero_waiting_impressions") < 60)
         assert 0.1 < predict(client, 5001, 1)[0] < 0.35
         predict(client, 6000, 1000)

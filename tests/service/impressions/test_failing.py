@@ -142,7 +142,10 @@ def test_a_read_error_that_passes_costs_nothing(tmp_path: Path, what: Callable[[
     assert kept.store.counts["damaged"] == 0
 
 
-def test_a_row_that_cannot_be_read_does_not_hold_up_the_others(tmp_path: Path) -> None:
+def test_a_row_that_cannot_be_read_does_not_hold_up_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nonzero_service.impressions.store.UNREAD_SECONDS", 0.0)
     kept = made(tmp_path / "model")
     kept.keep(batch(3, 50), probabilities(3), 1)
     real = kept.store._read
