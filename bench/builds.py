@@ -12,6 +12,7 @@ import argparse
 import json
 import math
 import os
+import re
 import resource
 import statistics
 import subprocess
@@ -19,8 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,6 +30,7 @@ ROOT = Path(__file__).parent.parent
 EXAMPLES = 300_000
 T_95 = {4: 2.776, 9: 2.262, 14: 2.145, 19: 2.093, 29: 2.045}
 """Two-sided 95 % quantiles of Student's t, by degrees of freedom."""
+PARTS = ("library", "service", "footprint")
 TOLD = ("requests/CPU s", "1/s", "bytes")
 """Units of rows that are taken as they are told."""
 
@@ -37,7 +38,7 @@ TOLD = ("requests/CPU s", "1/s", "bytes")
 class Build:
     """A process of a checkout's that runs its rows one by one."""
 
-    def __init__(self, checkout: Path, place: Path, only: str) -> None:
+    def __init__(self, checkout: Path, place: Path, only: str, parts: Sequence[str]) -> None:
         place.mkdir(exist_ok=True)
         environment = os.environ | {
             "PYTHONPATH": str(checkout),
@@ -47,7 +48,7 @@ class Build:
             "MALLOC_TRIM_THRESHOLD_": "4000000000",
         }
         self.process = subprocess.Popen(
-            [checkout / ".venv/bin/python", str(Path(__file__)), "--side", "--only", only],
+            [checkout / ".venv/bin/python", str(Path(__file__)), "--side", "--only", only, "--parts", *parts],
             cwd=checkout,
             env=environment,
             stdin=subprocess.PIPE,
@@ -84,7 +85,7 @@ def pair(before: Build, now: Build, *, swapped: bool) -> Iterator[tuple[str, flo
         yield name, found[before], found[now]
 
 
-def side(only: str) -> None:
+def side(only: str, parts: Sequence[str]) -> None:
     """Answer ``next`` with the next row's name, and ``run`` with its cost, until there is none."""
     from bench import footprint, library, service
     from bench.workloads import ClickLog
@@ -93,8 +94,12 @@ def side(only: str) -> None:
     answers, sys.stdout = sys.stdout, sys.stderr
     log = ClickLog(EXAMPLES)
     data = Path(os.environ.get("NONZERO_DATA", "../shared/data"))
-    rows = chain(library.comparisons(log, data), service.comparisons(log, 1), footprint.comparisons(log))
-    chosen = (row for row in rows if only in row.name)
+    rows = {
+        "library": lambda: library.comparisons(log, data),
+        "service": lambda: service.comparisons(log, 1),
+        "footprint": lambda: footprint.comparisons(log),
+    }
+    chosen = (row for part in parts for row in rows[part]() if re.search(only, row.name))
     row: Any = None
     for line in sys.stdin:
         if line.strip() == "next":
@@ -152,14 +157,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.builds", description=__doc__)
     parser.add_argument("before", nargs="?", type=Path, help="a checkout with an environment in .venv")
     parser.add_argument("--pairs", type=int, default=15, choices=[n + 1 for n in T_95])
-    parser.add_argument("--only", default="", help="rows whose name holds this")
+    parser.add_argument("--only", default="", help="rows whose name this regular expression finds")
+    parser.add_argument(
+        "--parts",
+        nargs="+",
+        default=PARTS,
+        choices=PARTS,
+        help="modules whose rows are looked at: a row that is only left out is prepared, which takes long",
+    )
     parser.add_argument(
         "--bound", type=float, default=1.03, help="the ratio that a row may not lie wholly beyond"
     )
     parser.add_argument("--side", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.side:
-        side(chosen.only)
+        side(chosen.only, chosen.parts)
         return
     if chosen.before is None:
         parser.error("name the checkout to compare with")
@@ -170,14 +182,16 @@ def main() -> None:
         for n in range(chosen.pairs):
             places = [Path(directory, str(k)) for k in range(2)]
             with (
-                Build(checkouts[0], places[0], chosen.only) as before,
-                Build(checkouts[1], places[1], chosen.only) as now,
+                Build(checkouts[0], places[0], chosen.only, chosen.parts) as before,
+                Build(checkouts[1], places[1], chosen.only, chosen.parts) as now,
             ):
                 rows = Counter[str]()
                 for name, *cost in pair(before, now, swapped=bool(n % 2)):
                     rows[name] += 1
-                    costs[f"{name} ({rows[name]})" if rows[name] > 1 else name].append((cost[0], cost[1]))
-            print(f"pair {n + 1} of {chosen.pairs}", file=sys.stderr)
+                    known = f"{name} ({rows[name]})" if rows[name] > 1 else name
+                    costs[known].append((cost[0], cost[1]))
+                    ratio = cost[1] / cost[0]
+                    print(f"pair {n + 1} of {chosen.pairs}: {known}: {ratio:.4f}", file=sys.stderr)
     print("| row | ratio of cost | 95 % | |\n|---|---|---|---|")
     beyond = 0
     for name, found in costs.items():

@@ -53,7 +53,7 @@ def mixture_loss(chances: Array, labels: Array) -> float:
 def choose() -> None:
     """Exchange one lane after another as long as the score falls."""
     grid = SHRINKING + SLOW + QUICK
-    logs = {name: make() for name, make in click_logs.LOGS.items()}
+    logs = dict(click_logs.at_hand(click_logs.LOGS | click_logs.readers(click_logs.CHOOSE)))
     rivals = {name: vowpal.best(batch)[1] for name, batch in logs.items()}
     chances = {name: probabilities(batch, grid) for name, batch in logs.items()}
 
@@ -76,20 +76,21 @@ def choose() -> None:
 
 
 def check() -> None:
-    """Print the table of ``lanes.md``."""
-    print("| log | rows | clicks | best of 18 settings | its loss | Nonzero | difference |")
-    print("|---|---|---|---|---|---|---|")
-    for name, make in click_logs.LOGS.items():
-        batch = make()
-        setting, rival = vowpal.best(batch)
-        model = LogisticRegression(BITS, DEFAULT_LANES, scaled=True)
-        model.learn(batch)
-        ours = model.metrics()["log_loss"]
-        print(
-            f"| {name} | {len(batch):,} | {batch.labels.mean():.2%} | `{setting}` | {rival:.5f} | {ours:.5f} "
-            f"| {ours / rival - 1:+.2%} |",
-            flush=True,
-        )
+    """Print the tables of ``lanes.md``."""
+    chosen_by, aside = (click_logs.readers(names) for names in (click_logs.CHOOSE, click_logs.ASIDE))
+    for logs in (click_logs.LOGS, chosen_by, aside):
+        print("\n| log | rows | clicks | best of 18 settings | its loss | Nonzero | difference |")
+        print("|---|---|---|---|---|---|---|")
+        for name, batch in click_logs.at_hand(logs):
+            setting, rival = vowpal.best(batch)
+            model = LogisticRegression(BITS, DEFAULT_LANES, scaled=True)
+            model.learn(batch)
+            ours = model.metrics()["log_loss"]
+            print(
+                f"| {name} | {len(batch):,} | {batch.labels.mean():.2%} | `{setting}` | {rival:.5f} "
+                f"| {ours:.5f} | {ours / rival - 1:+.2%} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

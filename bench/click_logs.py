@@ -1,7 +1,12 @@
-"""The click logs on which the default lanes are chosen: real ones where at hand, and simulated ones.
+"""The click logs on which the default lanes are chosen and tried: real ones at hand, and simulated ones.
 
 Each simulated log has a character of its own: dense binary, sparse with many rare values, few clicks, small
 real values, columns of differing scale, tastes that drift. All are drawn from a fixed seed.
+
+More real logs are read from the folder ``NONZERO_CLICK_LOGS``, as ``NAME.npz`` with arrays of a
+:class:`~nonzero.Batch`: `indptr`, `indices`, `values`, `labels`, `fields`. ``lanes.md`` says where they are
+found and what each was made of. Lanes may be chosen by some of them. The others are set aside: nothing is
+chosen by them, so they tell what a choice is worth.
 """
 
 from __future__ import annotations
@@ -10,7 +15,9 @@ import csv
 import gzip
 import io
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +27,7 @@ from nonzero import Batch, formats
 
 Array = np.ndarray[Any, Any]
 REAL = Path(os.environ.get("NONZERO_DATA") or Path(__file__).parents[2] / "shared" / "data")
+GATHERED = Path(os.environ.get("NONZERO_CLICK_LOGS") or "click-logs")
 
 
 def _unpacked(name: str) -> bytes:
@@ -34,6 +42,12 @@ def attribution(rows: slice = slice(None), keep_clicks: float = 1.0) -> Batch:
     labels = [int(row["click"]) for row in table]
     named = [{k: v for k, v in row.items() if k.startswith("cat")} for row in table]
     return Batch.from_dicts(named, labels)
+
+
+def gathered(name: str) -> Batch:
+    """Read one of the gathered logs."""
+    with np.load(GATHERED / f"{name}.npz") as arrays:
+        return Batch(**arrays)
 
 
 def zipf(rng: np.random.Generator, n: int, cardinality: int, exponent: float = 1.1) -> Array:
@@ -135,3 +149,62 @@ LOGS: dict[str, Callable[[], Batch]] = {
     "columns of differing scale": lambda: dense(20, 40_000, 13, 0.25, 10.0 ** (np.arange(13) / 2 - 3), True),
     "fields and columns": lambda: mixed(21, 60_000, 0.05),
 }  # fmt: skip
+
+CHOOSE = (
+    "abusive_tweets",
+    "avazu",
+    "bank_marketing",
+    "bird_strikes",
+    "caravan",
+    "credit_default",
+    "criteo_display",
+    "flights_nyc",
+    "letter_a",
+    "mammography",
+    "movies",
+    "mushroom",
+    "police_stops",
+    "spam_assassin",
+    "talkingdata",
+    "vehicle_coupons",
+    "weather",
+)
+"""The gathered logs that lanes may be chosen by. A coin drew them before anything was measured on any."""
+
+ASIDE = (
+    "airline_tweets",
+    "clickbait",
+    "electricity",
+    "hillstrom",
+    "ipinyou",
+    "lending_club",
+    "movielens_100k",
+    "movielens_small",
+    "obd_bts",
+    "obd_random",
+    "online_shoppers",
+    "pet_names",
+    "phishing_addresses",
+    "sms_spam",
+    "spambase",
+    "telco_churn",
+    "telescope",
+    "travel_insurance",
+    "trump_tweets",
+    "voters",
+)
+"""The gathered logs that are set aside."""
+
+
+def readers(names: tuple[str, ...]) -> dict[str, Callable[[], Batch]]:
+    """Return what reads each of these gathered logs."""
+    return {name: partial(gathered, name) for name in names}
+
+
+def at_hand(logs: Mapping[str, Callable[[], Batch]]) -> Iterator[tuple[str, Batch]]:
+    """Read the logs that are at hand, one after another; say of each other one why it is passed over."""
+    for name, read in logs.items():
+        try:
+            yield name, read()
+        except FileNotFoundError as absent:
+            print(f"{name} is passed over: there is no {absent.filename} (see lanes.md)", file=sys.stderr)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from functools import cache
@@ -15,6 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 from bench.measure import Comparison, Work
+from bench.running import WITH_BYTECODE
 from bench.workloads import FIELDS, ClickLog, text_with_values
 
 from nonzero import AdaGrad, Batch, LogisticRegression, formats
@@ -29,19 +28,14 @@ VW = [sys.executable, "-m", "vowpalwabbit"]
 VW_FLAGS = ["--loss_function", "logistic", "-b", "22", "--adaptive", "--quiet"]
 VW_NAME = " ".join(["vw", *VW_FLAGS])
 CHUNK = 1 << 20
-BYTECODE = Path(tempfile.gettempdir()) / "nonzero-bench-bytecode"
 ROWS = 2000
 """Examples in one row of the journal."""
 
 
 def seconds_of(*command: str) -> float:
-    """Run a program to its end; return how long it took.
-
-    Its bytecode is kept between runs, as where it is installed, whatever the environment says.
-    """
-    kept = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(BYTECODE)}
+    """Run a program to its end; return how long it took."""
     start = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True, env=os.environ | kept)
+    subprocess.run(command, check=True, capture_output=True, env=WITH_BYTECODE)
     return time.perf_counter() - start
 
 

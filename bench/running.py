@@ -14,9 +14,17 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-__all__ = ["COMMAND", "Server", "asked", "free_port", "running", "serving"]
+from nonzero_service.demo.process import free_port
+
+__all__ = ["COMMAND", "WITH_BYTECODE", "Server", "asked", "running", "serving"]
 
 COMMAND: Final = (sys.executable, "-m", "nonzero_service.cli")
+
+WITH_BYTECODE: Final = os.environ | {
+    "PYTHONDONTWRITEBYTECODE": "",
+    "PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir(), "nonzero-bench-bytecode")),
+}
+"""An environment that keeps bytecode between runs, as where a program is installed."""
 
 
 class Server(NamedTuple):
@@ -31,7 +39,11 @@ def running(*command: str, port: int, core: int | None = None) -> Iterator[Serve
     """Run a server until it is no longer needed; yield it when it listens."""
     pin = [] if core is None else ["taskset", "-c", str(core)]
     process = subprocess.Popen(
-        [*pin, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        [*pin, *command],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env=WITH_BYTECODE,
     )
     try:
         while True:
@@ -41,7 +53,7 @@ def running(*command: str, port: int, core: int | None = None) -> Iterator[Serve
                 socket.create_connection(("127.0.0.1", port)).close()
                 break
             except ConnectionRefusedError:
-                time.sleep(0.05)
+                time.sleep(0.005)
         yield Server(port, process.pid)
     finally:
         os.killpg(process.pid, signal.SIGTERM)  # VW's daemon has a child
@@ -78,12 +90,6 @@ def serving(
             while b" 200 " not in asked(port, "/readyz"):
                 time.sleep(0.05)
             yield server
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
 
 
 def asked(port: int, path: str) -> bytes:

@@ -16,8 +16,10 @@ from typing import Any
 
 from bench.library import VW, VW_FLAGS
 from bench.measure import Comparison, Work, cpu_seconds
-from bench.running import Server, free_port, running, serving
+from bench.running import Server, running, serving
 from bench.workloads import ClickLog
+
+from nonzero_service.demo.process import free_port
 
 __all__ = ["comparisons"]
 

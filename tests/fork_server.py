@@ -142,6 +142,7 @@ def run_program(program: str, arguments: list[str]) -> None:
 def _run() -> None:
     """Be the process from which others are forked."""
     from nonzero_service import server  # noqa: F401 - children need it
+    from nonzero_service.api import framework_app  # noqa: F401 - as above
     from nonzero_service.warming import warm_up
 
     warm_up()

@@ -1,28 +1,19 @@
-"""What the machine says of a process, and a port that nobody has."""
+"""What the machine says of a process."""
 
 from __future__ import annotations
 
-import socket
 from contextlib import suppress
 from pathlib import Path
 
 __all__ = [
     "children",
     "computed",
-    "free_port",
     "has_ended",
     "is_stopped",
     "listening_port",
     "open_files",
     "resident",
 ]
-
-
-def free_port() -> int:
-    """Return a port of the loopback that nobody listens at."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def listening_port(pid: int) -> int:

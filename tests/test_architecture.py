@@ -90,6 +90,7 @@ ORDER = {
         faults          what the disk or the system refuses
         incidental      what may fail and keeps nobody waiting
         media_types     how bodies are named
+        progress_bar    how far something is, on a terminal
         warming         what a request may run, run once before
         logs            events -> lines
         journal         rows, their keys, snapshots; all SQL

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from functools import cached_property
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
 
 import structlog
-from fastapi import FastAPI
-from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
-from starlette.routing import BaseRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.routing import Router
+from starlette.types import Receive, Scope, Send
 
-from nonzero import __version__
 from nonzero.errors import NonzeroError
-from nonzero_service.api.openapi import describe
-from nonzero_service.api.table import OPERATIONS, TABLE, add_routes
+from nonzero_service.api.table import DIRECT, FRAMEWORK, TABLE
 from nonzero_service.errors import StartError
 from nonzero_service.http.dispatch import Dispatcher
 from nonzero_service.incidental import incidentally
@@ -26,7 +23,8 @@ from nonzero_service.settings import Settings
 from nonzero_service.warming import warm_up
 from nonzero_service.workers.pool import WorkerPool
 
-DESCRIPTION = "Click-through rates, learned while they are served. Every error is a problem+json (RFC 9457)."
+if TYPE_CHECKING:
+    from nonzero_service.api.framework_app import FrameworkApp
 
 
 def create_app(
@@ -47,7 +45,6 @@ def create_app(
     pool
         The workers of this process, to be told of the models; None: there are none.
     """
-    log = structlog.get_logger("service")
 
     def fail(error: Exception) -> None:
         service.models.failed = True
@@ -55,87 +52,89 @@ def create_app(
             on_failure(error)
 
     service = Service.of(settings, fail, pool)
-
-    async def open_models() -> None:
-        try:
-            await asyncio.to_thread(warm_up)
-            service.pool.warm.set()
-            await service.models.open()
-        except Exception as error:  # noqa: BLE001 - whatever it is
-            reason, expected = described(error), isinstance(error, NonzeroError | OSError | MemoryError)
-            incidentally(log.error, "the models cannot be opened", reason=reason, exc_info=not expected)
-            fail(StartError("the models cannot be opened"))
-        else:
-            incidentally(log.info, "ready", models=[served.name for served in service.models.all()])
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        opening = asyncio.create_task(open_models())
-        try:
-            yield
-        finally:
-            opening.cancel()
-            await asyncio.gather(opening, return_exceptions=True)
-            await service.models.close()
-            service.bodies.close()
-
-    app = Application(
-        title="Nonzero",
-        version=__version__,
-        description=DESCRIPTION,
-        openapi_url=None,
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-        lifespan=lifespan,
-    )
-    app.dispatcher = Dispatcher(
-        TABLE,
-        {
-            operation.route: operation.endpoint(service) if operation.direct else app.framework
-            for operation in OPERATIONS
-        },
-        service.metrics,
-    )
-    app.openapi = describe(app, TABLE, guarded=settings.token_file is not None)  # type: ignore[method-assign]
-    app.state.service = service
-    return app
+    return Application(service, fail)
 
 
-class Application(FastAPI):
-    """FastAPI behind a dispatcher, which answers the hottest requests and every error itself.
+class Application:
+    """An ASGI application: FastAPI behind a dispatcher, which answers the hottest requests itself.
+
+    Parameters
+    ----------
+    service
+        What the routes need.
+    fail
+        Called, on the event loop, where the models cannot be opened.
 
     Attributes
     ----------
-    dispatcher
+    dispatcher : Dispatcher
         What takes every request.
     """
 
-    dispatcher: Dispatcher
-
-    @cached_property
-    def _routed(self) -> ASGIApp:
-        """FastAPI's router, whose routes are made when the first of them is asked for.
-
-        No prediction needs them, and making them imports Pydantic's first version beside the second.
-        """
-        add_routes(self.router)
-        return AsyncExitStackMiddleware(self.router)
-
-    @property
-    def routes(self) -> list[BaseRoute]:
-        """All of FastAPI's routes."""
-        self._routed  # noqa: B018 - it makes them
-        return super().routes
-
-    async def framework(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Have FastAPI's router answer, without the layers around it: they answer errors in another shape."""
-        scope["app"] = self
-        await self._routed(scope, receive, send)
+    def __init__(self, service: Service, fail: Callable[[Exception], None]) -> None:
+        self.service = service
+        self.dispatcher = Dispatcher(
+            TABLE,
+            {route: make(service) for route, make in DIRECT.items()}
+            | dict.fromkeys(FRAMEWORK, self._answer_by_framework),
+            service.metrics,
+        )
+        self._fail = fail
+        self._framework: asyncio.Future[FrameworkApp] | None = None
+        self._life = Router(lifespan=self._lifespan)
+        self._log = structlog.get_logger("service")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or live through the application's life."""
         if scope["type"] == "http":
             await self.dispatcher(scope, receive, send)
         else:
-            await super().__call__(scope, receive, send)
+            await self._life(scope, receive, send)
+
+    @asynccontextmanager
+    async def _lifespan(self, _: object) -> AsyncIterator[None]:
+        opening = asyncio.create_task(self._open())
+        try:
+            yield
+        finally:
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
+            await self.service.models.close()
+            self.service.bodies.close()
+
+    async def _open(self) -> None:
+        try:
+            await asyncio.to_thread(warm_up)
+            self.service.pool.warm.set()
+            await self.service.models.open()
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            reason, expected = described(error), isinstance(error, NonzeroError | OSError | MemoryError)
+            incidentally(self._log.error, "the models cannot be opened", reason=reason, exc_info=not expected)
+            self._fail(StartError("the models cannot be opened"))
+            return
+        models = [served.name for served in self.service.models.all()]
+        incidentally(self._log.info, "ready", models=models)
+        with suppress(Exception):  # it is tried again, and told, when somebody asks for it
+            await self._made_framework()
+
+    async def _answer_by_framework(self, scope: Scope, receive: Receive, send: Send) -> None:
+        framework = await self._made_framework()
+        await framework(scope, receive, send)
+
+    async def _made_framework(self) -> FrameworkApp:
+        """Return FastAPI's application, which a thread makes beside the first predictions.
+
+        No prediction needs it, and importing it and making its routes takes as long as half of the start.
+        """
+        made = self._framework
+        if made is None or (made.done() and (made.cancelled() or made.exception() is not None)):
+            made = self._framework = asyncio.ensure_future(asyncio.to_thread(_make_framework, self.service))
+        return await asyncio.shield(made)
+
+
+def _make_framework(service: Service) -> FrameworkApp:
+    from nonzero_service.api.framework_app import FrameworkApp
+
+    made = FrameworkApp(service)
+    gc.freeze()  # as the server has it with all that was imported before
+    return made

@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.types import Scope, Send
+from starlette.types import Scope
 
 from nonzero.errors import FormatError, InputError, LineError, SnapshotError
 from nonzero_service.errors import (
@@ -25,7 +24,6 @@ from nonzero_service.errors import (
     TooLargeError,
     UnknownModelError,
 )
-from nonzero_service.faults import explained
 from nonzero_service.journal.descriptors import SHORTAGE, shortage_message
 from nonzero_service.journal.errors import (
     DiskFullError,
@@ -130,6 +128,17 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
             content["errors"] = [{"line": line, "reason": reason} for line, reason in self.errors]
         return msgspec.json.encode(content)
 
+    def answer(self, scope: Scope) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        """Return the headers and the body of the answer to one request."""
+        body = self.body(scope)
+        headers = [
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", b"%d" % len(body)),
+            *self.headers,
+            (b"x-request-id", scope["request_id"].encode()),
+        ]
+        return headers, body
+
 
 def problem_of(error: Exception) -> Problem:
     """Return how an exception is answered: what is not known to us is 500 and says nothing of its inside."""
@@ -145,8 +154,6 @@ def problem_of(error: Exception) -> Problem:
                 (name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()
             ]
             return Problem(error.status_code, _explained(error), headers=headers)
-        case RequestValidationError():
-            return _invalid(error)
     return _of_want(error) or _of_kind(error)
 
 
@@ -184,23 +191,3 @@ def _explained(error: HTTPException) -> str:
             return f"this path takes {(error.headers or {}).get('Allow', 'another method')}"
         case _:
             return error.detail
-
-
-def _invalid(error: RequestValidationError) -> Problem:
-    faults = error.errors()
-    if any(fault["type"] == "json_invalid" for fault in faults):
-        return Problem(400, "the body is not JSON")
-    # The first part of a place says where the value stood: in the path, the query, the head or the body.
-    return Problem(422, explained({**fault, "loc": fault["loc"][1:]} for fault in faults))
-
-
-async def send_problem(scope: Scope, send: Send, problem: Problem) -> None:
-    """Answer a request with a problem."""
-    body = problem.body(scope)
-    headers = [
-        (b"content-type", b"application/problem+json"),
-        (b"content-length", b"%d" % len(body)),
-        *problem.headers,
-    ]
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

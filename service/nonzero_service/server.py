@@ -23,7 +23,6 @@ from nonzero_service.errors import AddressError, StartError
 from nonzero_service.http.accepting import Acceptor
 from nonzero_service.incidental import incidentally
 from nonzero_service.listening import config_of, load_certificate
-from nonzero_service.service import Service
 from nonzero_service.settings import Settings
 from nonzero_service.workers.forward_server import ForwardServer
 from nonzero_service.workers.pool import WorkerPool
@@ -127,16 +126,20 @@ class Writer(Server):
         self.settings = settings
         self.pool = WorkerPool(settings)
         self.app = create_app(settings, self.fail, self.pool)
-        service: Service = self.app.state.service
+        service = self.app.service
         super().__init__(config_of(self.app, self.app.dispatcher, settings, service.metrics))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen, and have the workers begin."""
         await super().startup(sockets)
         if self.pool.sharing:
-            service: Service = self.app.state.service
+            service = self.app.service
             forwarded = ForwardServer(
-                self.config.loaded_app, service.models, service.bodies, self.server_state.tasks
+                self.config.loaded_app,
+                service.models,
+                service.bodies,
+                self.server_state.tasks,
+                self.settings,
             )
             await self.pool.begin(self, forwarded.serve, service.metrics.add)
 

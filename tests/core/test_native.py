@@ -13,6 +13,7 @@ import pytest
 from xxhash import xxh3_64_hexdigest
 
 import nonzero
+from builder import builder
 from kernels import Columns, at, clear, half, halved, shape, times
 from nonzero.arithmetic.intrinsics import root
 from nonzero.native import layout, loading
@@ -138,6 +139,14 @@ def test_without_its_library_the_package_says_how_to_get_one(copy: Path, file: s
     assert "`make kernels`" in said
 
 
+def test_within_a_zip_file_it_says_that_it_must_be_unpacked(copy: Path) -> None:
+    archive = Path(shutil.make_archive(str(copy / "archive"), "zip", copy, "nonzero"))
+    said = import_error(archive)
+    assert said.startswith("ImportError: Nonzero cannot be imported from within a file, ")
+    assert f"{archive}/" in said
+    assert said.endswith("install Nonzero, or unpack it")
+
+
 @pytest.mark.parametrize("file", ["so", "json"])
 @pytest.mark.parametrize("missing", [1, 0.5, 0.01])
 def test_a_library_that_was_cut_short_is_refused(copy: Path, file: str, missing: float) -> None:
@@ -206,15 +215,6 @@ def test_nothing_of_the_compiler_is_imported_when_everything_has_run() -> None:
 
 
 # -- building ----------------------------------------------------------------------------------------------
-
-
-def builder() -> str:
-    """Return a Python that has Numba: that of the build's environment, or this one."""
-    python = ROOT / ".venv/build/bin/python"
-    if python.exists():
-        return str(python)
-    pytest.importorskip("numba", reason="Numba is neither here nor in .venv/build")
-    return sys.executable
 
 
 @pytest.fixture

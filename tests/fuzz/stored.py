@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from nonzero_service.impressions.rows import HEADER, Teaching, decode_row, encod
 from nonzero_service.impressions.unpacking import unpacked
 from nonzero_service.journal.chain import KINDS, JournalRow
 from nonzero_service.journal.codec import decode_batch, encode_batch
+from nonzero_service.journal.database import connect, translated
 from nonzero_service.journal.errors import BodyError, StorageError
 from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.keys import KeyRecord
@@ -281,13 +282,23 @@ def truth() -> list[bytes]:
     return found
 
 
+def _check_structure(path: Path) -> None:
+    """Refuse a file of which SQLite says itself that a write to it may go wrong: its free pages and spaces.
+
+    No row depends on them, so that nothing else looks.
+    """
+    with closing(connect(path, readonly=True)) as connection, translated(path, connection):
+        if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            raise StorageError(f"{path} is damaged")
+
+
 def _read_all(directory: Path) -> list[bytes] | None:
     """Return all that a journal says, its keys too, by a reader and by a writer; None where it is refused."""
     try:
         with JournalReader(directory) as reader:
             verify_journal(reader)
-            reader.check_structure()
             rows = [one.body for one in reader.read()]
+        _check_structure(reader.path)
         with Journal(directory) as opened:
             keys = [msgspec.json.encode(opened.lookup(f"key-{n}")) for n in range(6)]
             opened.append([batch_entry(examples(9))])

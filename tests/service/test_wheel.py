@@ -2,17 +2,22 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
 import venv
+import zipfile
+from collections.abc import Iterator
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
+from builder import builder
 from nonzero import LogisticRegression, formats
+from nonzero.native import loading
 
 ROOT = Path(__file__).parents[2]
 CLICKS = b"1 |f a b\n-1 |f b c\n" * 50
@@ -31,14 +36,24 @@ def required(requirements: list[str], found: dict[str, Distribution]) -> dict[st
     return found
 
 
+def built(python: str | Path, target: str, source: Path, folder: Path) -> Path:
+    """Build an sdist or a wheel; return its file."""
+    build = [python, "-m", "hatchling", "build", "--target", target, "--directory", folder]
+    done = subprocess.run(build, cwd=source, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (made,) = folder.glob("*.whl" if target == "wheel" else "*.tar.gz")
+    return made
+
+
 @pytest.fixture(scope="module")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(sys.executable, "wheel", ROOT, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def bare(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make an environment of the wheel, what it requires and nothing else; return its directory."""
-    folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=60)
-    (wheel,) = folder.glob("*.whl")
-    environment = folder / "environment"
+    environment = tmp_path_factory.mktemp("bare") / "environment"
     venv.create(environment, with_pip=False, symlinks=True)
     python = environment / "bin" / "python"
     install = ["install", "--no-index", "--no-deps", "--disable-pip-version-check", str(wheel)]
@@ -56,7 +71,8 @@ def nonzero(
     environment: Path, *arguments: str | Path, stdin: bytes = b""
 ) -> subprocess.CompletedProcess[str]:
     """Run the installed command, without PYTHONPATH: nothing of this checkout may help it."""
-    command = [environment / "bin" / "nonzero", *arguments]
+    # By its own Python: the script names that of the place where it was installed.
+    command = [environment / "bin" / "python", environment / "bin" / "nonzero", *arguments]
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
         command, input=stdin, capture_output=True, env=variables, cwd=environment, timeout=120
@@ -83,6 +99,47 @@ def test_what_needs_the_service_says_how_to_get_it(bare: Path, arguments: list[s
     assert (done.returncode, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 1
     assert "pip install 'nonzero[service]'" in done.stderr
+
+
+@pytest.fixture
+def read_only(bare: Path, tmp_path: Path) -> Iterator[Path]:
+    """The same environment where nobody can write to it, root neither."""
+    place = tmp_path / "environment"
+    place.mkdir()
+    for options in (["--bind", str(bare)], ["-o", "remount,bind,ro"]):
+        done = subprocess.run(["mount", *options, place], capture_output=True, check=False, text=True)
+        if done.returncode:
+            pytest.skip(f"an environment cannot be mounted read-only: {done.stderr}")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def test_where_it_is_installed_nothing_need_be_written(read_only: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model.safetensors"
+    with pytest.raises(OSError, match="Read-only"):
+        (read_only / "file").touch()
+    done = nonzero(read_only, "train", "-", "--format=vw", "--bits=10", "--model", model, stdin=CLICKS)
+    assert done.returncode == 0, done.stderr
+    done = nonzero(read_only, "predict", "-", "--format=vw", "--model", model, stdin=CLICKS)
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 100), done.stderr
+
+
+def test_a_wheel_of_the_sdist_is_the_checkouts_to_the_byte(wheel: Path, tmp_path: Path) -> None:
+    sdist = built(sys.executable, "sdist", ROOT, tmp_path)
+    subprocess.run(["tar", "--extract", "--file", sdist], cwd=tmp_path, check=True)
+    (source,) = tmp_path.glob("nonzero-*/")
+    assert not [*source.rglob("*.so"), *source.rglob("*.o")]
+    # What compiling takes has been compiled: only the rest is done.
+    shutil.copytree(ROOT / "build/kernels", source / "build/kernels")
+    again = built(builder(), "wheel", source, tmp_path)
+    assert again.name == wheel.name
+    ours, theirs = (
+        {name: archive.read(name) for name in archive.namelist() if "RECORD" not in name}
+        for archive in (zipfile.ZipFile(wheel), zipfile.ZipFile(again))
+    )
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if ours[name] != theirs[name]] == []
+    assert sum(name.endswith(".so") for name in ours) == len(loading.TARGETS.get(os.uname().machine, "1"))
 
 
 def test_it_tells_type_checkers_of_its_types(bare: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -19,7 +20,7 @@ from machine import has_ended
 from nonzero_service.models.verifying import verify
 from service.conftest import ServiceProcess
 from service.faults.invariants import silent
-from service.safety.raw import read_until
+from service.safety.raw import connect, read_until
 from service.series import series_of
 from service.workers.processes import EXAMPLE, PREDICT, UPDATE, Connections, Load, until_replaced, workers
 from waiting import SECONDS, until
@@ -142,6 +143,99 @@ def test_a_refusal_is_the_same_from_every_process(clients: list[httpx.Client]) -
         assert len({answer.content for answer in answers}) == 1
         told = [{key: answer.headers[key] for key in answer.headers if key != "date"} for answer in answers]
         assert told[1:] == told[:-1]
+
+
+HOST = b"host: localhost\r\nx-request-id: the-same\r\n"
+JSON_EXAMPLE = b'{"features": {"site": "news"}}'
+
+
+def raw(method: bytes, path: bytes, more: bytes = b"", body: bytes = b"") -> bytes:
+    return b"%b %b HTTP/1.1\r\n%b%b\r\n%b" % (method, path, HOST, more, body)
+
+
+RAW = [
+    *(
+        raw(method, path, b"content-length: 0\r\n")
+        for method in (b"GET", b"HEAD", b"PUT", b"POST", b"PATCH", b"OPTIONS", b"TRACE", b"CONNECT", b"FOO")
+        for path in (
+            *(b"/", b"/healthz", b"/healthz%0A", b"/v1/models/", b"/v1/models/UPPER"),
+            *(b"/v1/models/none/predict", b"/v1/models/default/predict/x", b"//v1/models", b"/%zz", b"*"),
+        )
+    ),
+    *(
+        raw(b"POST", path, b"content-type: %b\r\ncontent-length: %d\r\n" % (media, len(body)), body)
+        for path in (PREDICT.encode(), b"/v1/models/default/explain", b"/v1/models/default/labels")
+        for media in (b"application/json", b"text/x-vw", b"text/html", b"")
+        for body in (b"", b"{", b"[]", b'{"features": {"a": {}}}', b"\xff", b"|f a b:x\n", JSON_EXAMPLE * 2)
+    ),
+    *(  # what is wrong with its framing, and what may look so
+        raw(method, path, more, rest)
+        for method, path in ((b"GET", b"/healthz"), (b"POST", PREDICT.encode()), (b"POST", b"/nowhere"))
+        for more, rest in (
+            (b"content-length: 5\r\n", b""),
+            (b"content-length: 5\r\n", b"he"),
+            (b"content-length: 99999999999\r\n", b""),
+            (b"content-length: 5\r\ncontent-length: 6\r\n", b"hello"),
+            (b"content-length: -1\r\n", b""),
+            (b"content-length: 5\r\ntransfer-encoding: chunked\r\n", b"0\r\n\r\n"),
+            (b"transfer-encoding: gzip\r\n", b""),
+            (b"transfer-encoding: chunked\r\n", b""),
+            (b"transfer-encoding: chunked\r\n", b"5\r\nhello\r\n0\r\n\r\n"),
+            (b"expect: 100-continue\r\ncontent-length: 5\r\n", b""),
+            (b"expect: nonsense\r\ncontent-length: 5\r\n", b""),
+            (b"upgrade: h2c\r\nconnection: upgrade\r\ncontent-length: 5\r\n", b""),
+            (b" folded: x\r\n", b""),
+            (b"x: a\x00b\r\n", b""),
+            (b"no colon\r\n", b""),
+            (b"x: 1\r\n" * 200, b""),
+            (b"host: b\r\n", b""),
+        )
+    ),
+    b"nonsense\r\n\r\n",
+    b"GET /healthz HTTP/1.1\r\n\r\n",
+    b"GET /healthz HTTP/2.0\r\nhost: localhost\r\n\r\n",
+    b"GET /healthz HTTP/1.0\r\n\r\n",
+    raw(b"GET", b"/" + b"a" * 100_000),
+]
+
+
+def is_whole(received: bytes, sent: bytes) -> bool:
+    head, end, body = received.partition(b"\r\n\r\n")
+    if sent.startswith(b"HEAD ") or b"\r\ntransfer-encoding: chunked" not in head:
+        length = re.search(rb"\r\ncontent-length: (\d+)", b"" if sent.startswith(b"HEAD ") else head)
+        return bool(end) and (length is None or len(body) == int(length[1]))
+    return body.endswith(b"0\r\n\r\n")
+
+
+def test_every_process_answers_the_same_bytes_to_the_same_bytes(three: ServiceProcess) -> None:
+    """Good requests and bad ones, what is broken, and what waits for a body that its answer does not need."""
+    logged = len(three.log)
+
+    def answer(sent: bytes) -> bytes:
+        with connect(three.port) as connection:
+            connection.sendall(sent)
+            received = connection.recv(1 << 20)
+            while not is_whole(received, sent):
+                received += connection.recv(1 << 20)
+        return re.sub(rb"(date: |x-request-id: |request_id\":\")[^\r\"]*", rb"\1", received)
+
+    for sent in RAW:
+        assert len({answer(sent) for _ in range(6)}) == 1, sent[:200]
+    assert {line.get("worker") for line in three.log[logged:]} >= {None, *workers(three)}
+
+
+def test_what_a_body_unpacks_to_is_held_whichever_process_it_comes_to(start: Start) -> None:
+    service = start(workers=2, in_flight_bytes="1MiB", log_level="debug").until_ready()
+    packed = {"content-type": "application/json", "content-encoding": "gzip"}
+    large = gzip.compress(b"[" + b" " * (2 << 20) + b"]")
+    small = gzip.compress(json.dumps(EXAMPLE | {"label": 1}).encode())
+    with Connections(service) as clients:
+        for client in clients:
+            for _ in range(3):
+                refused = client.post(UPDATE, content=large, headers=packed)
+                assert refused.status_code == 503
+                assert refused.json()["detail"].endswith("bytes of bodies are held; come again")
+                assert client.post(UPDATE, content=small, headers=packed).status_code == 200
 
 
 def test_every_process_answers_head_as_get_without_the_body(clients: list[httpx.Client]) -> None:

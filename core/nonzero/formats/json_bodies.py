@@ -15,7 +15,7 @@ from nonzero.errors import FormatError, InputError, LineError, named
 from nonzero.fields.lookup import EVENTS
 from nonzero.fields.schema import Schema, untracked
 from nonzero.formats.assembly import assemble
-from nonzero.formats.json_plain import Members, decode, shown_value
+from nonzero.formats.json_values import Members, decode, shown_value
 from nonzero.formats.json_workspace import ROWS_AT_ONCE, own_workspace
 from nonzero.formats.parsed import Buffer, Parsed
 from nonzero.formats.row_arrays import RowArrays

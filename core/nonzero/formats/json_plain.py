@@ -2,65 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from nonzero.batches.limits import MAX_ID, MAX_INDEX, MAX_TIME
 from nonzero.errors import InputError
-from nonzero.fields.counts import ContradictionError, Fields
+from nonzero.fields.counts import Fields
 from nonzero.fields.hashing import NO_FIELD, field_of, index_of
-from nonzero.fields.known import CATEGORY, IGNORE, INFER, NUMBER
-from nonzero.fields.texts import FALSE, TRUE, text_of_number
 from nonzero.formats.assembly import PlainRow
-from nonzero.formats.numbers import number_of, value_of, weight_of
+from nonzero.formats.json_plain_features import features_of
+from nonzero.formats.json_values import (
+    SHOWN,
+    Members,
+    Number,
+    check_text,
+    decode,
+    is_list,
+    is_text,
+    shown_value,
+)
+from nonzero.formats.numbers import value_of, weight_of
 
 MEMBERS: Final = ("features", "indices", "values", "label", "weight", "id", "time")
-
-SHOWN: Final = 40
-
-
-class Members(list[tuple[str, Any]]):
-    """A JSON object, its members in order: a name may stand in it twice."""
-
-
-class Number(str):
-    """A JSON number as it was written."""
-
-    __slots__ = ()
-
-
-def _refuse_constant(text: str) -> NoReturn:
-    raise InputError(f"{text} is no JSON number; leave the feature out")
-
-
-_decoder: Final = json.JSONDecoder(
-    object_pairs_hook=Members, parse_float=Number, parse_int=Number, parse_constant=_refuse_constant
-)
-
-
-def decode(text: bytes) -> Any:
-    """Decode JSON into Members, lists, str, Number, bool and None.
-
-    Raises
-    ------
-    InputError
-        Where it is not JSON in UTF-8.
-    """
-    try:
-        return _decoder.decode(text.decode())
-    except UnicodeDecodeError as error:
-        raise InputError(f"byte {error.start + 1} is not UTF-8: {text[error.start : error.end]!r}") from error
-    except json.JSONDecodeError as error:
-        near = error.doc[error.pos : error.pos + SHOWN]
-        where = f"at character {error.pos + 1}, {near!r}" if near else "at the end"
-        raise InputError(f"this is not JSON: {error.msg} {where}") from error
-    except RecursionError as error:
-        raise InputError(
-            "objects or lists are nested too deeply; an example has lists of strings at most"
-        ) from error
 
 
 def row_of(text: bytes, fields: Fields) -> PlainRow:
@@ -82,7 +45,7 @@ def row_of(text: bytes, fields: Fields) -> PlainRow:
     features: list[tuple[str, str, float]] = []
     came: list[tuple[bytes, int]] = []
     if "features" in members:
-        features.extend(_features(members["features"], fields, came))
+        features.extend(features_of(members["features"], fields, came))
     elif "indices" not in members:
         raise InputError('the example has neither "features" nor "indices"; give "features": {} for none')
     slots = _slots(members)
@@ -103,25 +66,6 @@ def row_of(text: bytes, fields: Fields) -> PlainRow:
     return row
 
 
-def named_features(example: Members, fields: Fields) -> list[tuple[str, str, float]]:
-    """Return the features of a decoded example that can be read: (field, name, value) of each nonzero."""
-    return [
-        feature for name, value in example if name == "features" for feature in _features(value, fields, [])
-    ]
-
-
-def shown_value(value: Any) -> str:
-    """Show a decoded value: cut where it is long."""
-    if isinstance(value, Members):
-        return "an object"
-    if isinstance(value, list):
-        return "a list"
-    if isinstance(value, bool) or value is None:
-        return json.dumps(value)
-    text = str(value) if isinstance(value, Number) else repr(value)
-    return text if len(text) <= SHOWN else text[:SHOWN] + "..."
-
-
 def _members(example: Any) -> dict[str, Any]:
     """Take an example apart; no member may be unknown, or stand twice."""
     if not isinstance(example, Members):
@@ -136,109 +80,6 @@ def _members(example: Any) -> dict[str, Any]:
             raise InputError(f'the member "{name}" stands twice')
         members[name] = value
     return members
-
-
-def _features(
-    features: Any, fields: Fields, came: list[tuple[bytes, int]]
-) -> Iterator[tuple[str, str, float]]:
-    """Name the features: (key, name, value) of each nonzero; add to `came` how undeclared fields came."""
-    if not isinstance(features, Members):
-        raise InputError(f'"features" is {shown_value(features)}, not an object')
-    for key, value in features:
-        _check_text(key, "the feature's name")
-        kind = fields.kind_of(key.encode())
-        if kind == IGNORE or value is None:
-            continue
-        if kind == INFER:
-            came.append((key.encode(), CATEGORY if _is_text(value) or isinstance(value, list) else NUMBER))
-        if kind == CATEGORY:
-            parts = value if _is_list(value) else [value]
-            yield from ((key, f"{key}={text}", 1.0) for part in parts if (text := _text(key, part)))
-        elif kind == NUMBER:
-            if number := _number_of(key, value):
-                yield key, key, number
-        else:
-            yield from _inferred(key, value)
-
-
-def _inferred(key: str, value: Any) -> Iterator[tuple[str, str, float]]:
-    """Name the features that a value is by itself."""
-    if isinstance(value, Number | bool):
-        if number := _value(key, value):
-            yield key, key, number
-    elif isinstance(value, str):
-        _check_text(value, f"the feature {shown_value(key)}")
-        yield key, f"{key}={value}", 1.0
-    elif _is_list(value):
-        for item in value:
-            if not _is_text(item):
-                raise InputError(
-                    f"the feature {shown_value(key)} is a list with {shown_value(item)} in it; "
-                    "a list holds strings"
-                )
-            _check_text(item, f"the feature {shown_value(key)}")
-            yield key, f"{key}={item}", 1.0
-    else:
-        raise InputError(
-            f"the feature {shown_value(key)} is {shown_value(value)}; it is a string, a number, true, "
-            "false or a list of strings, or null or left out"
-        )
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and not isinstance(value, Number)
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list) and not isinstance(value, Members)
-
-
-def _text(key: str, value: Any) -> str:
-    """Return the text that a value of a category is, empty for none."""
-    if isinstance(value, bool):
-        return TRUE if value else FALSE
-    if isinstance(value, Number):
-        if not math.isfinite(float(value)) and not value.lstrip("-").isdigit():
-            raise InputError(
-                f"the feature {shown_value(key)}: {shown_value(value)} is beyond what float64 holds"
-            )
-        return text_of_number(value)
-    if not isinstance(value, str):
-        raise InputError(
-            f"the feature {shown_value(key)} is {shown_value(value)}; the schema says that it is a category: "
-            "a string, a number, true, false or a list of them, or null or left out"
-        )
-    _check_text(value, f"the feature {shown_value(key)}")
-    return value
-
-
-def _number_of(key: str, value: Any) -> float:
-    """Return the number that a value of a number's field is."""
-    if isinstance(value, Number | bool):
-        return _value(key, value)
-    try:
-        if _is_text(value):
-            text = value.encode()
-            return value_of(number_of(text, "the value"), text)
-    except InputError as error:
-        raise ContradictionError(
-            f"the feature {shown_value(key)} is a number, says the schema: {error}", key
-        ) from error
-    except UnicodeEncodeError:
-        _check_text(value, f"the feature {shown_value(key)}")
-    raise ContradictionError(
-        f"the feature {shown_value(key)} is {shown_value(value)}; the schema says that it is a number", key
-    )
-
-
-def _value(key: str, value: Number | bool) -> float:
-    """Return a feature's value, as float32 keeps it; a truth is 1 or 0."""
-    if isinstance(value, bool):
-        return float(value)
-    try:
-        return value_of(float(value), value.encode())
-    except InputError as error:
-        raise InputError(f"the feature {shown_value(key)}: {error}") from error
 
 
 def _slots(members: dict[str, Any]) -> list[tuple[int, float]]:
@@ -260,7 +101,7 @@ def _slots(members: dict[str, Any]) -> list[tuple[int, float]]:
 
 def _list(members: dict[str, Any], name: str) -> list[Any]:
     value = members[name]
-    if not isinstance(value, list) or isinstance(value, Members):
+    if not is_list(value):
         raise InputError(f'"{name}" is {shown_value(value)}, not a list')
     return value
 
@@ -290,7 +131,7 @@ def _time(value: Any) -> int:
 def _milliseconds(value: Any) -> str:
     """Say what a time that was given as text is, where it says its offset from UTC (RFC 3339)."""
     try:
-        moment = datetime.fromisoformat(value) if _is_text(value) else None
+        moment = datetime.fromisoformat(value) if is_text(value) else None
         if moment is None or moment.tzinfo is None or moment.timestamp() < 0:
             return ""
     except (ValueError, OverflowError):
@@ -313,18 +154,10 @@ def _label(value: Any) -> float:
 def _id(value: Any) -> str | None:
     if value is None:
         return None
-    if not isinstance(value, str) or isinstance(value, Number):
+    if not is_text(value):
         way_out = f'; write "{value}"' if isinstance(value, Number) and len(value) <= SHOWN else ""
         raise InputError(f"the id is {shown_value(value)}, not a string{way_out}")
     if len(value) > MAX_ID:
         raise InputError(f"the id {shown_value(value)} is longer than {MAX_ID} characters")
-    _check_text(value, "the id")
+    check_text(value, "the id")
     return value
-
-
-def _check_text(text: str, what: str) -> None:
-    r"""Refuse half a surrogate pair, which ``\ud800`` writes and UTF-8 cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(f"{what} holds half a surrogate pair: {shown_value(text)}") from error

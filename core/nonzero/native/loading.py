@@ -100,6 +100,11 @@ class Library:
         try:
             self._sources = made_of(self.path)
             self._code = ctypes.CDLL(str(self.path))
+        except NotADirectoryError as error:
+            raise ImportError(
+                f"Nonzero cannot be imported from within a file, as it was from {home}: the system loads a "
+                "library only from a file of its own; install Nonzero, or unpack it"
+            ) from error
         except (OSError, ValueError) as error:
             raise ImportError(f"there are no kernels for {target} ({error}): {BUILD}") from error
 

@@ -167,7 +167,8 @@ def describe(app: FastAPI, table: RouteTable, *, guarded: bool) -> Callable[[], 
                 for method, operation in methods.items():
                     target, _ = table.find(method.upper(), path)
                     _guard(operation, target.need, guarded=guarded)
-                if "head" in methods:
+                # The framework has the methods of a route in a set: without order, whose start is another's.
+                if methods.pop("head", None) is not None:
                     methods["head"] = _bodiless(methods["get"])
             # The types of the wire are called so where the domain has the plain name.
             app.openapi_schema = msgspec.json.decode(msgspec.json.encode(schema).replace(b'Wire"', b'"'))

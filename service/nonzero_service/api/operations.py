@@ -1,4 +1,4 @@
-"""Operations: alive, ready, metrics, and the description for people."""
+"""Operations: metrics, and the description for people."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Final
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from nonzero_service.api import schemas
 from nonzero_service.api.framework import CurrentService
 from nonzero_service.problems import Problem
 
@@ -43,18 +42,6 @@ POLICY: Final = (
 
 ASSETS: Final[dict[str, str]] = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
 """The files of Swagger UI that the page needs: fastapi-swagger brings them."""
-
-
-async def alive() -> schemas.Health:
-    """Say that the process is alive."""
-    return schemas.Health(status="ok")
-
-
-async def ready(service: CurrentService) -> schemas.Health:
-    """Say whether the service is ready: its models are open, and nothing is left to compile."""
-    service.models.check_ready()
-    service.pool.check_ready()
-    return schemas.Health(status="ready")
 
 
 async def metrics(service: CurrentService) -> Response:

@@ -1,212 +1,65 @@
-"""The table of all routes: what each needs, what its body may be, what answers it, how it is described."""
+"""The table of all routes: what each needs of a request, and which bodies it reads.
+
+:mod:`nonzero_service.api.described` says what FastAPI answers, and how all of them are described.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
-from fastapi import APIRouter
-from fastapi.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp
 
-from nonzero_service.api import models, operations, schemas, snapshots
 from nonzero_service.api.explanations import Explain
-from nonzero_service.api.framework import FrameworkRoute, StrictRoute
 from nonzero_service.api.labels import Join
-from nonzero_service.api.openapi import KEY, MODEL, STRICT, UNSURE, answer, held, problems, reference, text
 from nonzero_service.api.predictions import Predict
-from nonzero_service.api.request_bodies import BINARY, LABELS, NEW_MODEL, ONE_EXAMPLE, PREDICTED, UPDATED
+from nonzero_service.api.probes import AliveProbe, ReadyProbe
 from nonzero_service.api.updates import Update
 from nonzero_service.http.routing import Need, Route, RouteTable
-from nonzero_service.media_types import JSON, NDJSON, SAFETENSORS
+from nonzero_service.media_types import JSON, NDJSON, SAFETENSORS, STREAMS
 
+_EXAMPLES: Final = tuple(dict.fromkeys((JSON, NDJSON, *STREAMS)))
+_MODELS: Final = "/v1/models"
+_MODEL: Final = "/v1/models/{model}"
 
-class Operation(NamedTuple):
-    """A route, what answers it, and how it is described."""
+PREDICT: Final = Route("POST", f"{_MODEL}/predict", Need.PREDICT, _EXAMPLES)
+UPDATE: Final = Route("POST", f"{_MODEL}/update", Need.UPDATE, _EXAMPLES)
+LABELS: Final = Route("POST", f"{_MODEL}/labels", Need.UPDATE, (JSON, NDJSON))
+EXPLAIN: Final = Route("POST", f"{_MODEL}/explain", Need.PREDICT, (JSON,))
+LIST_MODELS: Final = Route("GET", _MODELS, Need.READ)
+READ_MODEL: Final = Route("GET", _MODEL, Need.READ)
+MAKE_MODEL: Final = Route("PUT", _MODEL, Need.MANAGE, (JSON, SAFETENSORS))
+DELETE_MODEL: Final = Route("DELETE", _MODEL, Need.MANAGE)
+READ_METRICS: Final = Route("GET", f"{_MODEL}/metrics", Need.READ)
+TAKE_SNAPSHOT: Final = Route("POST", f"{_MODEL}/snapshots", Need.MANAGE)
+# The whole model is more than to predict by it.
+DOWNLOAD_SNAPSHOT: Final = Route("GET", f"{_MODEL}/snapshots/latest", Need.MANAGE)
+DIAGNOSE: Final = Route("GET", f"{_MODEL}/diagnosis", Need.READ)
+MEND: Final = Route("POST", f"{_MODEL}/remedy", Need.MANAGE)
+RESUME: Final = Route("POST", f"{_MODEL}/resume", Need.MANAGE)
+SET_CLOCK: Final = Route("POST", f"{_MODEL}/clock", Need.MANAGE)
+ALIVE: Final = Route("GET", "/healthz", Need.NOTHING)
+READY: Final = Route("GET", "/readyz", Need.NOTHING)
+METRICS: Final = Route("GET", "/metrics", Need.METRICS)
+DESCRIPTION: Final = Route("GET", "/openapi.json", Need.NOTHING)
+DOCS: Final = Route("GET", "/docs", Need.NOTHING)
+DOCS_ASSET: Final = Route("GET", "/docs/{asset}", Need.NOTHING)
 
-    route: Route
-    endpoint: Callable[..., Any]
-    """Of FastAPI; or, where it is direct, what makes an ASGI application, given the service's parts."""
-    described: dict[str, Any]
-    """What FastAPI is told of it."""
-    direct: bool = False
-    """Whether FastAPI only describes it."""
+DIRECT: Final[Mapping[Route, Callable[[Any], ASGIApp]]] = {
+    PREDICT: Predict,
+    UPDATE: Update,
+    LABELS: Join,
+    EXPLAIN: Explain,
+    ALIVE: AliveProbe,
+    READY: ReadyProbe,
+}
+"""Routes that ASGI applications of ours answer, and what makes these, given the service's parts."""
 
-
-def _direct(
-    action: str,
-    need: Need,
-    endpoint: Callable[..., Any],
-    body: dict[str, Any],
-    *parameters: dict[str, Any],
-    **described: Any,
-) -> Operation:
-    """Return a POST that an ASGI application of ours answers."""
-    described |= {
-        "operation_id": action,
-        "tags": ["examples"],
-        "openapi_extra": {"requestBody": body, "parameters": [MODEL, *parameters]},
-    }
-    route = Route("POST", f"/v1/models/{{model}}/{action}", need, tuple(body["content"]))
-    return Operation(route, endpoint, described, direct=True)
-
-
-def _model(
-    method: str, path: str, need: Need, endpoint: Callable[..., Any], *statuses: int, **described: Any
-) -> Operation:
-    """Return an operation on models that FastAPI answers, with these statuses of its problems."""
-    body = described.get("openapi_extra", {}).get("requestBody", {"content": ()})
-    described |= {
-        "tags": ["models"],
-        "route_class_override": StrictRoute,
-        "responses": described.get("responses", {}) | problems(*statuses),
-    }
-    return Operation(Route(method, f"/v1/models{path}", need, tuple(body["content"])), endpoint, described)
-
-
-def _probe(path: str, need: Need, endpoint: Callable[..., Any], **described: Any) -> Operation:
-    """Return a GET of the service itself; probes and browsers add parameters: here they are passed over."""
-    described |= {"tags": ["operations"], "route_class_override": FrameworkRoute}
-    return Operation(Route("GET", path, need), endpoint, described)
-
-
-PREDICTION: Final = _direct(
-    "predict",
-    Need.PREDICT,
-    Predict,
-    PREDICTED,
-    UNSURE,
-    summary="Predict clicks",
-    description="The probability of each example in the body, in order. A streamed body is "
-    "answered by exactly one line for each of its lines.",
-    responses=answer(
-        "The probabilities.",
-        {
-            JSON: reference(schemas.Predictions),
-            NDJSON: text(
-                'A line for each line: {"probability", "id"}, with "uncertainty" on request, and "kept": '
-                'false where the token has not the scope impress; or {"line", "reason"} in its place.'
-            ),
-        },
-    )
-    | problems(400, 404, 413, 415, 422, 503),
+FRAMEWORK: Final = (
+    *(LIST_MODELS, READ_MODEL, MAKE_MODEL, DELETE_MODEL, READ_METRICS, TAKE_SNAPSHOT, DOWNLOAD_SNAPSHOT),
+    *(DIAGNOSE, MEND, RESUME, SET_CLOCK),
+    *(METRICS, DESCRIPTION, DOCS, DOCS_ASSET),
 )
-"""The hottest route, which a worker has too."""
+"""Routes that FastAPI answers."""
 
-OPERATIONS: Final[tuple[Operation, ...]] = (
-    PREDICTION,
-    _direct(
-        "update",
-        Need.UPDATE,
-        Update,
-        UPDATED,
-        STRICT,
-        KEY,
-        summary="Learn from clicks",
-        description="Learns from the examples in the body, in order, and answers when they are applied. "
-        "A JSON body is learned from as a whole or not at all; of a stream, lines that cannot be "
-        "read are named and passed over; where no other is left, the answer is 422. "
-        "With `Accept: application/x-ndjson` a stream is answered by "
-        "a line after every commit.",
-        responses=answer(
-            "What was learned.",
-            {
-                JSON: reference(schemas.Updated),
-                NDJSON: text(
-                    'Progress lines {"accepted", "rejected", "sequence", "log_loss"}; the answer, or a '
-                    "problem, is the last line. Without it, the outcome is not known."
-                ),
-            },
-        )
-        | held(schemas.Updated)
-        | problems(400, 404, 409, 413, 415, 422, 503, 507),
-    ),
-    _direct(
-        "labels",
-        Need.UPDATE,
-        Join,
-        LABELS,
-        summary="Label predictions",
-        description="Joins labels with predictions that were made with an `id`, and learns from them. A "
-        "single label that changes nothing is answered with its status; of several it is named under "
-        "`errors`, and where none was joined, now or before, the answer is 422.",
-        responses=answer("What became of the labels.", {JSON: reference(schemas.LabelledWire)})
-        | held(schemas.LabelledWire)
-        | problems(400, 404, 409, 410, 413, 415, 422, 503, 507),
-    ),
-    _direct(
-        "explain",
-        Need.PREDICT,
-        Explain,
-        ONE_EXAMPLE,
-        summary="Explain a prediction",
-        description="Each feature's share of the log-odds, its weight and learning rate, averaged over "
-        "the lanes, and the verdict on its field; with `intercept` and `mixing` the shares add up to "
-        "logit(probability).",
-        responses=answer("The prediction, taken apart.", {JSON: reference(schemas.ExplanationWire)})
-        | problems(400, 404, 413, 415, 422, 503),
-    ),
-    _model("GET", "", Need.READ, models.list_models, 422, 503),
-    _model("GET", "/{model}", Need.READ, models.read_model, 404, 422, 503),
-    _model(
-        "PUT",
-        "/{model}",
-        Need.MANAGE,
-        models.make_model,
-        *(400, 409, 413, 415, 422, 503, 507),
-        response_model=schemas.ModelState,
-        responses={
-            200: {"description": "There is such a model with these settings already."},
-            201: {"description": "The model was made.", "model": schemas.ModelState},
-        },
-        openapi_extra={"requestBody": NEW_MODEL},
-    ),
-    _model("DELETE", "/{model}", Need.MANAGE, models.delete_model, 404, 409, 422, 503, 507, status_code=204),
-    _model("GET", "/{model}/metrics", Need.READ, models.read_metrics, 404, 422, 503),
-    _model(
-        "POST",
-        "/{model}/snapshots",
-        Need.MANAGE,
-        snapshots.take_snapshot,
-        *(404, 422, 503, 507),
-        status_code=201,
-    ),
-    _model(
-        "GET",
-        "/{model}/snapshots/latest",
-        Need.MANAGE,  # the whole model is more than to predict by it
-        snapshots.download_snapshot,
-        *(404, 422, 503),
-        response_class=Response,
-        responses=answer("The model, to be loaded or uploaded elsewhere.", {SAFETENSORS: BINARY}),
-    ),
-    _model("GET", "/{model}/diagnosis", Need.READ, models.diagnose, 404, 422, 503),
-    _model("POST", "/{model}/remedy", Need.MANAGE, models.mend, 404, 409, 422, 503, 507),
-    _probe("/healthz", Need.NOTHING, operations.alive),
-    _probe("/readyz", Need.NOTHING, operations.ready, responses=problems(503)),
-    _probe(
-        "/metrics",
-        Need.METRICS,
-        operations.metrics,
-        response_class=PlainTextResponse,
-        responses=answer("Metrics.", {"text/plain": text("Prometheus text.")}),
-    ),
-    _probe("/openapi.json", Need.NOTHING, operations.description, include_in_schema=False),
-    _probe("/docs", Need.NOTHING, operations.docs, include_in_schema=False),
-    _probe("/docs/{asset}", Need.NOTHING, operations.docs_asset, include_in_schema=False),
-    _model("POST", "/{model}/resume", Need.MANAGE, models.resume_learning, 404, 409, 422, 503, 507),
-    _model("POST", "/{model}/clock", Need.MANAGE, models.set_clock, 404, 409, 422, 503, 507),
-)
-
-TABLE: Final = RouteTable(operation.route for operation in OPERATIONS)
-
-
-def add_routes(router: APIRouter) -> None:
-    """Give FastAPI all routes, to answer and to describe."""
-    for route, endpoint, described, direct in OPERATIONS:
-        router.add_api_route(
-            route.path, _described if direct else endpoint, methods=[route.method], **described
-        )
-
-
-async def _described() -> None:
-    """Stand for an endpoint that FastAPI only describes."""
+TABLE: Final = RouteTable((*DIRECT, *FRAMEWORK))

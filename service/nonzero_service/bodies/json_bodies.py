@@ -9,7 +9,8 @@ from nonzero import Batch, FormatError, LineError, Schema
 from nonzero.fields.counts import Fields
 from nonzero.fields.hashing import NO_FIELD, field_of, index_of
 from nonzero.formats.json_bodies import NOT_JSON, parse_body, skim
-from nonzero.formats.json_plain import decode, named_features
+from nonzero.formats.json_plain_features import named_features
+from nonzero.formats.json_values import decode
 from nonzero.kernels.products import product_index
 from nonzero_service.problems import Problem
 

@@ -55,23 +55,27 @@ def demo(
 
     The log is sent in order. Each request's examples are first predicted, then learned from. Without FILE the
     log is simulated. Its true click rates are known, and change half-way.
+
+    The service's model gets the schema that the options declare, and what was decided of a table's columns.
     """
     optimizer_of(learning_rate)  # a wrong rate is a wrong use, known before anything starts
     with service_extra("demo"):
         from nonzero_service.cli.demonstration import run
         from nonzero_service.demo.log import file_log, simulated_log
+    schema = reading.schema()
     if file is None:
         log = simulated_log(examples, seed, chunk)
     else:
         source = source_of(file)
-        schema = reading.schema()
         tables = tables_of([source], schema, reading)
-        for note in [] if tables is None else tables.notes:
-            click.echo(f"{source.name}: {note}", err=True)
-        reader = reader_of(source, schema if tables is None else tables.schema, reading, tables)
-        log = file_log(source, reader, chunk)
+        if tables is not None:
+            schema = tables.schema
+            for note in tables.notes:
+                click.echo(f"{source.name}: {note}", err=True)
+        log = file_log(source, reader_of(source, schema, reading, tables), chunk)
     run(
         log,
+        schema,
         host=host,
         port=port,
         data_dir=data_dir,

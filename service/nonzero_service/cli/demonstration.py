@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import tempfile
 import time
@@ -14,6 +15,7 @@ import click
 import httpx
 import numpy as np
 
+from nonzero import Schema
 from nonzero_service.cli.display import Display, figures_line, number_text
 from nonzero_service.cli.notices import RejectedLines
 from nonzero_service.demo.figures import Figures, Truth
@@ -30,13 +32,17 @@ _FIGURES: Final = (
 )
 
 
-def run(log: Log, host: str, port: int, data_dir: Path | None, options: list[str], once: bool) -> None:
+def run(
+    log: Log, schema: Schema, host: str, port: int, data_dir: Path | None, options: list[str], once: bool
+) -> None:
     """Serve, replay, report; then serve until interrupted, or end.
 
     Parameters
     ----------
     log
         What to replay.
+    schema
+        What the log's fields are. A new model gets it.
     host, port
         Where to serve.
     data_dir
@@ -53,8 +59,10 @@ def run(log: Log, host: str, port: int, data_dir: Path | None, options: list[str
     """
     with ExitStack() as stack:
         stack.enter_context(_terminated_like_interrupted())
-        directory = data_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nonzero-demo-")))
-        server = ServerProcess(host, port, directory, options)
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nonzero-demo-")))
+        declared = place / "schema.json"  # an argument has room for 128 KB, too little for 4096 fields
+        declared.write_text(json.dumps(schema.to_dict()))
+        server = ServerProcess(host, port, data_dir or place / "data", [*options, f"--schema={declared}"])
         click.echo(f"Starting the service at {server.url}")
         stack.enter_context(server)
         client = stack.enter_context(httpx.Client(base_url=server.url, timeout=60, trust_env=False))

@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
-if TYPE_CHECKING:
-    from rich.progress import Progress
+from nonzero_service.progress_bar import new_bar
 
 _BAR_SECONDS: Final = 0.25
 _LINE_SECONDS: Final = 2.0
@@ -33,7 +32,7 @@ class Display:
         self._total = total
         self._shown = time.monotonic()
         self._line = ""
-        self._bar = _new_bar() if not quiet and sys.stderr.isatty() else None
+        self._bar = new_bar() if not quiet and sys.stderr.isatty() else None
         self._task = self._bar.add_task(what, total=total, note="") if self._bar else None
         self._seconds = _BAR_SECONDS if self._bar else _LINE_SECONDS
 
@@ -99,20 +98,6 @@ class Display:
         if line != self._line:
             self._line = line
             self.say(line)
-
-
-def _new_bar() -> Progress:
-    from rich.console import Console  # here: rich takes 0.07 s to import
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(compact=True),
-        TextColumn("{task.fields[note]}"),
-        console=Console(stderr=True, highlight=False),
-    )
 
 
 def figures_line(figures: Mapping[str, float | None]) -> str:

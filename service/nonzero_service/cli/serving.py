@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+from functools import cache
+from itertools import pairwise
 from typing import Any, Final
 
 import click
@@ -28,13 +32,37 @@ def _serve(**flags: str | None) -> None:
     server.serve(settings, Settings.passed_over())
 
 
-def _flag(name: str) -> click.Option:
-    """Return a setting as an option of text: the settings themselves read and check it."""
-    field = Settings.model_fields[name]
-    meaning = (field.description or "").replace("`", "")
-    default = "" if field.default in (None, (), "") else f" [default: {_text(field.default)}]"
-    flags = (name, *_SHORTER.get(name, ()), "--" + name.strip("_").replace("_", "-"))
-    return click.Option(flags, help=meaning + default, metavar="")
+class _Flag(click.Option):
+    """A setting as an option of text: the settings themselves read and check it."""
+
+    def __init__(self, setting: str) -> None:
+        flags = (setting, *_SHORTER.get(setting, ()), "--" + setting.strip("_").replace("_", "-"))
+        super().__init__(flags, metavar="")
+        self._setting = setting
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the flag and its help."""
+        default = Settings.model_fields[self._setting].default
+        told = "" if default in (None, (), "") else f" [default: {_text(default)}]"
+        self.help = meanings()[self._setting].replace("`", "") + told
+        return super().get_help_record(ctx)
+
+
+@cache
+def meanings() -> dict[str, str]:
+    """Return what each setting means: the docstring behind it.
+
+    Pydantic would read them at each start, which takes 20 ms, for a help that is hardly ever asked for.
+    """
+    return {
+        member.target.id: inspect.cleandoc(said)
+        for settings in ast.parse(inspect.getsource(Settings)).body
+        if isinstance(settings, ast.ClassDef)
+        for member, behind in pairwise(settings.body)
+        if isinstance(member, ast.AnnAssign) and isinstance(member.target, ast.Name)
+        if isinstance(behind, ast.Expr) and isinstance(behind.value, ast.Constant)
+        if isinstance(said := behind.value.value, str)
+    }
 
 
 def _text(value: Any) -> str:
@@ -45,7 +73,7 @@ def _text(value: Any) -> str:
 serve = click.Command(
     "serve",
     callback=_serve,
-    params=[_flag(name) for name in Settings.model_fields],
+    params=[*map(_Flag, Settings.model_fields)],
     help=_serve.__doc__,
     epilog=f"The variable of --data-dir is {PREFIX}DATA_DIR, and so for every flag.",
 )

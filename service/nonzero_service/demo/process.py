@@ -15,7 +15,7 @@ import httpx
 from nonzero.errors import NonzeroError
 
 _START_SECONDS: Final = 120.0
-"""A first start compiles the kernels."""
+"""A start reads the journal that a kept data directory has."""
 
 _STOP_SECONDS: Final = 60.0
 
@@ -51,7 +51,7 @@ class ServerProcess:
 
     def __init__(self, host: str, port: int, data_dir: Path, options: list[str]) -> None:
         self._host = host
-        self._port = _free_port(host, port)
+        self._port = free_port(host, port)
         self._data_dir = data_dir
         self._options = options
         self._log = data_dir / "service.log"
@@ -118,8 +118,14 @@ class ServerProcess:
         return ":\n" + "\n".join(lines) if lines else ""
 
 
-def _free_port(host: str, port: int) -> int:
-    """Return the port where it is free, a free one for 0."""
+def free_port(host: str = "127.0.0.1", port: int = 0) -> int:
+    """Return a port that nobody listens at: the one given, or for 0 any.
+
+    Raises
+    ------
+    ServerError
+        Where it is taken, or may not be listened at.
+    """
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.create_server((host, port), family=family) as probe:

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from nonzero_service.http.head import Head
 from nonzero_service.incidental import incidentally
 from nonzero_service.metrics.counts import Counts
-from nonzero_service.problems import Problem, problem_of, send_problem
+from nonzero_service.problems import Problem, problem_of
 
 GONE: Final = 499
 """The status in log and metrics of a request whose client went before its answer."""
@@ -58,7 +58,10 @@ class Accounting:
             problem = self.problem_of(scope, error)
             if status:  # too late for another answer; cutting the connection says that this one is not whole
                 raise
-            await send_problem(scope, send_with_id, problem)
+            status = problem.status
+            headers, body = problem.answer(scope)
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
         finally:
             self.ended(scope, status, started)
 

@@ -33,7 +33,7 @@ class ServerContext:
     settings
         The bounds.
     counts
-        Where what was refused is counted.
+        Where what was refused is counted, and what is in flight is asked for.
     dispatcher
         What has requests answered.
     """
@@ -44,6 +44,7 @@ class ServerContext:
         self.timeouts = TimeoutMonitor(settings)
         self.default_headers = DefaultHeaders(encrypted=settings.ssl_certfile is not None)
         self.guard = Guard(settings)
+        counts.in_flight = self.guard.in_flight
         self.start_queue = StartQueue()
         self.rejections = DelayedRejections()
         self._counts = counts
@@ -68,7 +69,6 @@ class ServerContext:
         self._log.info(
             "refused", request_id=request_id.decode(), status=problem.status, reason=problem.detail
         )
-        body = problem.body({"path": "", "request_id": request_id.decode()})
-        head = STATUS_LINES[problem.status] + b"content-type: application/problem+json\r\n"
-        head += b"content-length: %d\r\nconnection: close\r\nx-request-id: %b\r\n" % (len(body), request_id)
-        return head + self.default_headers() + body
+        headers, body = problem.answer({"path": "", "request_id": request_id.decode()})
+        lines = [STATUS_LINES[problem.status], *(b"%b: %b\r\n" % header for header in headers)]
+        return b"".join((*lines, b"connection: close\r\n", self.default_headers(), body))

@@ -168,18 +168,10 @@ class RequestCycle:
         )
         self._answer(data)
 
-    def answer_problem(self, problem: Problem, *, early: bool = False) -> None:
-        """Answer with a problem; `early`: before a route was asked; its headers stand behind the id then."""
-        body = problem.body(self.scope)
-        request_id = (b"x-request-id", self.scope["request_id"].encode())
-        head = self._head(
-            problem.status,
-            [
-                (b"content-type", b"application/problem+json"),
-                (b"content-length", b"%d" % len(body)),
-                *((request_id, *problem.headers) if early else (*problem.headers, request_id)),
-            ],
-        )
+    def answer_problem(self, problem: Problem) -> None:
+        """Answer with a problem."""
+        headers, body = problem.answer(self.scope)
+        head = self._head(problem.status, headers)
         self._answer(head if self.scope["method"] == "HEAD" else head + body)
 
     def _answer(self, data: bytes) -> None:

@@ -12,6 +12,7 @@ from nonzero_service.http.origins import Origins
 from nonzero_service.http.routing import Need
 from nonzero_service.http.tokens import IMPRESS, Tokens
 from nonzero_service.media_types import JSON
+from nonzero_service.metrics.counts import InFlight
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
 from nonzero_service.settings.types import is_loopback
@@ -38,6 +39,10 @@ class Guard:
         self._origins = Origins(settings)
         self._capacity = Capacity(settings)
         self._most_body = int(settings.max_body_bytes)
+
+    def in_flight(self) -> InFlight:
+        """Return what was let in, and has not ended."""
+        return InFlight(self._capacity.requests, self._capacity.bytes)
 
     def admit(self, scope: Scope, head: Head, need: Need, *, extra: bool) -> Admission:
         """Let a request in.

@@ -93,7 +93,7 @@ class RequestPipeline:
             if problem.status in (429, 503):
                 context.rejections.add(cycle, problem, self._loop)
             else:
-                cycle.answer_problem(problem, early=True)
+                cycle.answer_problem(problem)
             return
         cycle.admission = admission
         cycle.scope["hold"] = admission.hold

@@ -44,6 +44,6 @@ class DelayedRejections:
         while self._waiting and self._waiting[0][0] <= now and (told < LEAST or time.thread_time() < end):
             _, cycle, problem = self._waiting.popleft()
             if not cycle.gone:
-                cycle.answer_problem(problem, early=True)
+                cycle.answer_problem(problem)
                 told += 1
         self._timer = loop.call_later(TICK_SECONDS, self._tick, loop) if self._waiting else None

@@ -213,21 +213,6 @@ class JournalReader:
                 return found[0], record
         return None
 
-    def check_structure(self) -> None:
-        """Let SQLite check its own structure (free pages, unused space), on which rows to come depend.
-
-        It reads the whole file in one transaction: for a journal that nobody writes.
-
-        Raises
-        ------
-        JournalDamagedError
-            With SQLite's first complaint.
-        """
-        with self._reading() as connection:
-            found = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if found != ("ok",):
-            raise JournalDamagedError(f"{self.path}: {found}; restore the directory from a backup")
-
     def close(self) -> None:
         """Close the journal; a second call does nothing."""
         with self._lock:

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from itertools import accumulate
 from operator import add
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
@@ -43,6 +43,15 @@ class Counted(msgspec.Struct):
     lost_lines: int = 0
 
 
+class InFlight(NamedTuple):
+    """What is being answered now, but for what operators ask."""
+
+    requests: int = 0
+    """How many were let in, and have not ended."""
+    nbytes: int = 0
+    """What they hold of ``in_flight_bytes``."""
+
+
 class Counts(Collector):
     """Counts requests, predictions and rejected lines; to be told on the event loop."""
 
@@ -51,6 +60,8 @@ class Counts(Collector):
         """Takes the conflicts with the models' schemas that this process has counted, by model and field."""
         self.conflicting: Callable[[str, dict[str, int]], object] = lambda _, __: None
         """Told of those of another process, of a model, by field."""
+        self.in_flight: Callable[[], InFlight] = InFlight
+        """Returns what this process is answering."""
         self._lines_taken = 0
         self._begin()
 

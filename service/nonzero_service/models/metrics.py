@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from nonzero import LogisticRegression
 from nonzero_service.impressions.verdicts import Verdict
-from nonzero_service.metrics.counts import Counts
+from nonzero_service.metrics.counts import Counts, InFlight
 from nonzero_service.metrics.families import Samples, family
 from nonzero_service.metrics.process import Process
 from nonzero_service.models.attribution import Attribution
@@ -44,6 +44,9 @@ class WorkerStates(Protocol):
 
     def states(self) -> dict[str, int]:
         """Return how many workers are in each state."""
+
+    def in_flight(self) -> Iterable[InFlight]:
+        """Return what each worker is answering."""
 
 
 class ServiceMetrics(Counts):
@@ -77,6 +80,7 @@ class ServiceMetrics(Counts):
         """Yield every metric."""
         models = self._models.all()
         yield from super().collect()
+        yield from _in_flight([self.in_flight(), *self._workers.in_flight()])
         yield from _learned(models, self._recent, self._served)
         yield from _delayed(models, self.refused_impressions)
         yield from _served(models, self._served)
@@ -300,6 +304,14 @@ def _sliced(models: list[ServedModel]) -> Iterator[Metric]:
         samples = ((labels, float(getattr(one, attribute))) for labels, one in found)
         labels = ("model", "field", "value")
         yield family(CounterMetricFamily, f"nonzero_slice_{name}", text, labels, samples)
+
+
+def _in_flight(processes: list[InFlight]) -> Iterator[Metric]:
+    """Yield what all processes are answering, against the limits ``max_requests`` and ``in_flight_bytes``."""
+    text = "Requests that are being answered."
+    yield GaugeMetricFamily("nonzero_requests_in_flight", text, sum(one.requests for one in processes))
+    text = "Bytes that they may hold of their bodies."
+    yield GaugeMetricFamily("nonzero_in_flight_bytes", text, sum(one.nbytes for one in processes))
 
 
 def _worker_metrics(workers: WorkerStates) -> Iterator[Metric]:

@@ -17,7 +17,8 @@ import msgspec
 from nonzero import InputError, Schema
 from nonzero.fields.counts import Fields
 from nonzero.formats.json_bodies import NOT_JSON
-from nonzero.formats.json_plain import Members, decode, named_features
+from nonzero.formats.json_plain_features import named_features
+from nonzero.formats.json_values import Members, decode
 from nonzero_service.incidental import incidentally
 from nonzero_service.media_types import JSON, NDJSON
 from nonzero_service.models.slicing import Slices

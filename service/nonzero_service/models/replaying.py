@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
+from nonzero_service.progress_bar import new_bar
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -47,8 +49,8 @@ class ReplayProgress:
         now = time.monotonic()
         if sys.stderr.isatty():
             if self._bar is None and now - self._begun >= PATIENCE:
-                self._bar = _bar()
-                self._bar.add_task(f"replaying {self._name}", total=None)
+                self._bar = new_bar(transient=True)
+                self._bar.add_task(f"replaying {self._name}", total=None, note="")
                 with suppress(OSError):
                     self._bar.start()
             if self._bar is not None:
@@ -56,13 +58,3 @@ class ReplayProgress:
         elif now - self._said >= SAY_SECONDS:
             self._said = now
             structlog.get_logger("models").info("replaying", model=self._name, position=position, end=end)
-
-
-def _bar() -> Progress:
-    """Make a bar; its package is imported only here, as it would be a tenth of the time to start."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    columns = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn(compact=True))
-    text = TextColumn("{task.description}")
-    return Progress(text, *columns, console=Console(stderr=True), transient=True)

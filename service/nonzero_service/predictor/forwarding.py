@@ -232,15 +232,23 @@ class _Relay:
     async def _send_parts(self) -> None:
         request = messages.ForwardedRequest({name: self._scope[name] for name in TOLD if name in self._scope})
         head = [request]
+
+        def send_head() -> None:
+            """Send the head alone: the answer may need no body, or come before it."""
+            self._stream.put(*head)
+            head.clear()
+
         if request.expects_continue:  # the client is told to send its body when the writer wants it
-            await self._stream.write(request)
+            send_head()
             await self._wanted.wait()
-            head = []
+        else:  # runs where there is nothing to receive yet; else they go together: a system call less
+            asyncio.get_running_loop().call_soon(send_head)
         more = True
         while more:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect
             body, more = memoryview(message.get("body", b"")), message.get("more_body", False)
-            await self._stream.write(*head, messages.BodyPart(body, more))
-            head = []
+            parts = [*head, messages.BodyPart(body, more)]
+            head.clear()
+            await self._stream.write(*parts)

@@ -13,7 +13,7 @@ import structlog
 import uvicorn
 
 from nonzero_service import logs
-from nonzero_service.api.table import PREDICTION, TABLE
+from nonzero_service.api.table import DIRECT, PREDICT, TABLE
 from nonzero_service.bodies.reading import Bodies
 from nonzero_service.errors import ChannelError, WorkerError
 from nonzero_service.http.dispatch import Dispatcher
@@ -69,7 +69,7 @@ class Worker(Server):
     def _dispatcher(self, settings: Settings) -> Dispatcher:
         self._bodies = Bodies(settings)
         parts = ServiceParts(settings, self.models, self._bodies, self.counts)
-        predict = {PREDICTION.route: PREDICTION.endpoint(parts)}
+        predict = {PREDICT: DIRECT[PREDICT](parts)}
         return Dispatcher(TABLE, predict, self.counts, self._to_writer, self.models.has)
 
     # -- beginning and ending --------------------------------------------------------------------------
@@ -157,7 +157,7 @@ class Worker(Server):
         parts = self.counts.take() if self._channel.clear else []
         for part in parts:
             self._channel.send(messages.Pong(0, part))
-        self._channel.send(messages.Pong(number, None))
+        self._channel.send(messages.Pong(number, None, self.counts.in_flight()))
 
 
 def main() -> None:

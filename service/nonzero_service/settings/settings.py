@@ -42,8 +42,8 @@ from nonzero_service.settings.types import (
 
 PREFIX: Final = "NONZERO_"
 
-NOT_SETTINGS: Final = frozenset({"NONZERO_DATA", "NONZERO_KERNELS"})
-"""Variables with our prefix that others read: where machine code is kept, where tests find real data."""
+NOT_SETTINGS: Final = frozenset({"NONZERO_CLICK_LOGS", "NONZERO_DATA", "NONZERO_KERNELS"})
+"""Variables with our prefix that others read: which kernels to load, where tests and benchmarks find logs."""
 
 
 class Settings(BaseSettings):
@@ -53,9 +53,7 @@ class Settings(BaseSettings):
     the flags of ``nonzero serve``.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, extra="forbid", frozen=True, use_attribute_docstrings=True
-    )
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
     config: Path | None = None
     """A TOML file with settings. A setting has the same name there as its flag, with underscores."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final, TypeAlias, cast
@@ -20,9 +22,11 @@ from nonzero import Batch
 from nonzero.batches.ids import Ids
 from nonzero_service.bodies.reading import Bodies
 from nonzero_service.errors import ChannelError
+from nonzero_service.http.admission import Admission, Capacity
 from nonzero_service.journal.codec import decode_batch
 from nonzero_service.models.registry import Models
 from nonzero_service.problems import problem_of
+from nonzero_service.settings import Settings
 from nonzero_service.workers import request_messages as messages
 from nonzero_service.workers.message_stream import MessageStream
 
@@ -45,13 +49,24 @@ class ForwardServer:
         Runs what takes long beside the event loop.
     tasks
         Has the tasks of requests in flight: a stop waits for them.
+    settings
+        How much the bodies of all of them may hold: what is packed in one only this process sees.
     """
 
-    def __init__(self, app: ASGIApp, models: Models, bodies: Bodies, tasks: set[asyncio.Task[None]]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        models: Models,
+        bodies: Bodies,
+        tasks: set[asyncio.Task[None]],
+        settings: Settings,
+    ) -> None:
         self._app = app
         self._models = models
         self._bodies = bodies
         self._tasks = tasks
+        # How many there are each worker bounds for itself.
+        self._capacity = Capacity(settings.model_copy(update={"max_requests": sys.maxsize}))
         self._log = structlog.get_logger("workers")
 
     async def serve(self, sock: socket.socket) -> None:
@@ -79,7 +94,12 @@ class ForwardServer:
     async def _answer(self, stream: Stream, message: messages.FromForwarder) -> None:
         match message:
             case messages.ForwardedRequest():
-                await _ForwardedCycle(stream, message).run(self._app)
+                self._capacity.enter(None, 0, preferred=True)
+                admission = Admission(self._capacity, None, 0)
+                try:
+                    await _ForwardedCycle(stream, message, admission.hold).run(self._app)
+                finally:
+                    admission.end()
             case messages.KeepImpressions():
                 await stream.write(await self._keep(message))
             case messages.BodyPart():
@@ -107,9 +127,11 @@ class ForwardServer:
 class _ForwardedCycle:
     """One request and its answer, as the application sees them (ASGI)."""
 
-    def __init__(self, stream: Stream, request: messages.ForwardedRequest) -> None:
+    def __init__(
+        self, stream: Stream, request: messages.ForwardedRequest, hold: Callable[[int], None]
+    ) -> None:
         self._stream = stream
-        self._scope: Scope = FACTS | request.scope
+        self._scope: Scope = FACTS | request.scope | {"hold": hold}
         self._unasked = request.expects_continue
         self._more = True  # of the body
         self._start: messages.AnswerStart | None = None

@@ -83,13 +83,18 @@ class MessageStream(Generic[T]):
         ConnectionError
             Where either end has closed the connection.
         """
+        self.put(*messages)
+        await self._writer.drain()
+
+    def put(self, *messages: msgspec.Struct) -> None:
+        """Write messages, and do not wait; where the connection is closed they are lost."""
         buffer = bytearray()
         for message in messages:
             start = len(buffer)
             _encoder.encode_into(message, buffer, start + LENGTH_BYTES)
             buffer[start : start + LENGTH_BYTES] = (len(buffer) - start - LENGTH_BYTES).to_bytes(LENGTH_BYTES)
-        self._writer.write(buffer)
-        await self._writer.drain()
+        if not self._writer.is_closing():
+            self._writer.write(buffer)
 
     def abort(self) -> None:
         """Close at once; the other end sees it. May be called again."""

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from nonzero_service.metrics.counts import InFlight
+
 
 class StartWorker(msgspec.Struct, tag=True):
     """To a worker, first of all; with the sockets to listen on."""
@@ -49,6 +51,8 @@ class Pong(msgspec.Struct, tag=True):
     """The ping's; 0 where more will follow, or where there was none."""
     counted: bytes | None
     """A part of it, as :meth:`nonzero_service.metrics.counts.Counts.take` makes them."""
+    in_flight: InFlight = InFlight()
+    """What it is answering, where the number is a ping's."""
 
 
 FromWriter = StartWorker | MapModel | UnmapModels | Ping | Stop

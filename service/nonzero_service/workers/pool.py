@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from nonzero import LogisticRegression
 from nonzero_service.errors import ChannelError, NotReadyError
 from nonzero_service.listening import listen
 from nonzero_service.logs import described
+from nonzero_service.metrics.counts import InFlight
 from nonzero_service.settings import Settings
 from nonzero_service.workers.messages import Connect, FromWorker, MapModel, Pong, Ready, Stop, UnmapModels
 from nonzero_service.workers.worker_process import WorkerProcess
@@ -203,6 +204,10 @@ class WorkerPool:
             found["ready" if process.ready else "starting" if process.ready_since is None else "silent"] += 1
         found["missing"] = self.settings.workers - 1 - len(self._processes)
         return found
+
+    def in_flight(self) -> Iterator[InFlight]:
+        """Yield what each worker was answering when it was last asked."""
+        return (process.in_flight for process in list(self._processes.values()))
 
     async def gather_counts(self) -> None:
         """Return when what all workers have counted was added to the writer's."""

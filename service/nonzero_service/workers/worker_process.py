@@ -16,6 +16,7 @@ import structlog
 
 from nonzero_service.errors import ChannelError
 from nonzero_service.listening import beside
+from nonzero_service.metrics.counts import InFlight
 from nonzero_service.workers.channel import Channel
 from nonzero_service.workers.messages import FromWorker, Ping, Pong, Ready, StartWorker
 
@@ -54,6 +55,8 @@ class WorkerProcess:
         """When it said that it listens, by the monotonic clock."""
         self.spoke = False
         """Whether it has said a word: its event loop runs."""
+        self.in_flight = InFlight()
+        """What it was answering when it was last asked."""
         self._heard = heard
         self._channel: Channel[FromWorker]
         self._silent = 0
@@ -164,7 +167,8 @@ class WorkerProcess:
             case Ready():
                 self.ready_since = time.monotonic()
                 self._log.info("a worker is ready")
-            case Pong(number) if number:
+            case Pong(number, _, in_flight) if number:
+                self.in_flight = in_flight
                 self._answered = number
                 self._changed.set()
         self._heard(message, descriptors)

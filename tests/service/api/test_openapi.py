@@ -12,6 +12,7 @@ import httpx
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
+from nonzero_service.api.framework_app import FrameworkApp
 from nonzero_service.app import create_app
 from nonzero_service.settings import Settings
 
@@ -52,7 +53,8 @@ def test_a_token_is_asked_for_where_one_is_needed(tmp_path: Path) -> None:
     (tmp_path / "tokens").chmod(0o600)
     path = "/v1/models/{model}/update"
     for file, security in ((tmp_path / "tokens", [{"token": []}]), (None, None)):
-        said = create_app(Settings.load(data_dir=tmp_path, token_file=file)).openapi()
+        service = create_app(Settings.load(data_dir=tmp_path, token_file=file)).service
+        said = FrameworkApp(service).openapi()
         assert said["paths"][path]["post"].get("security") == security
         assert "security" not in said["paths"]["/healthz"]["get"]
         assert ("securitySchemes" in said["components"]) == (
@@ -243,6 +245,12 @@ def test_head_is_described_as_get_without_bodies(description: dict[str, Any]) ->
             assert not any("content" in one for one in methods["head"]["responses"].values())
     ids = [one["operationId"] for methods in description["paths"].values() for one in methods.values()]
     assert len(set(ids)) == len(ids)
+
+
+def test_methods_stand_in_the_same_order_whenever_it_is_made(description: dict[str, Any]) -> None:
+    """The framework has them in sets, whose order no other process has."""
+    for methods in description["paths"].values():
+        assert "get" not in methods or [*methods][:: len(methods) - 1] == ["get", "head"]
 
 
 @pytest.mark.parametrize("method", ["get", "put", "delete"])

@@ -1,5 +1,6 @@
 """``nonzero demo`` replays, reports, serves until it is told to stop, and leaves nothing behind."""
 
+import json
 import os
 import re
 import signal
@@ -15,7 +16,7 @@ import pytest
 
 from command_line import COMMAND, nonzero
 from machine import children
-from nonzero import Batch, LogisticRegression
+from nonzero import Batch, LogisticRegression, Schema, formats
 from nonzero_service.demo.simulation import SimulatedLog
 from real_data import real_data
 from waiting import SECONDS
@@ -66,7 +67,7 @@ def demo(*arguments: str | Path) -> Iterator[tuple["subprocess.Popen[str]", str]
                     yield process, line.split()[2]
                     break
         finally:
-            process.kill()
+            process.terminate()  # a kill would leave the service that it started
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -107,6 +108,31 @@ def test_a_kept_data_directory_goes_on_where_it_was(tmp_path: Path) -> None:
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
     assert "200 examples that the model had learned from before" not in first.stdout
     assert "200 examples that the model had learned from before" in second.stdout
+
+
+@pytest.mark.parametrize("form", ["ndjson", "vw", "csv"])
+def test_the_service_learns_by_the_schema_that_the_file_is_read_by(tmp_path: Path, form: str) -> None:
+    text = {
+        "ndjson": '{"label": %d, "features": {"bid": %d, "site": "s%d", "noise": "n%d"}}\n',
+        "vw": "%d |bid %d |site s%d |noise n%d\n",
+        "csv": "%d,%d,s%d,n%d\n",
+    }[form]
+    lines = (text % (k % 3 == 0 or (form == "vw") * -1, k % 4, k % 7, k) for k in range(300))
+    path = tmp_path / f"clicks.{form}"
+    path.write_text("label,bid,site,noise\n" * (form == "csv") + "".join(lines))
+    schema = Schema({"bid": "category", "noise": "ignore"}, default="category")
+    said = ("--schema", json.dumps(schema.to_dict()))
+    with demo(path, *said) as (_, url):
+        served = httpx.get(f"{url}/v1/models/default", trust_env=False).json()["settings"]["schema"]
+        figures = httpx.get(f"{url}/v1/models/default/metrics", trust_env=False).json()
+    model = LogisticRegression(12, schema=schema)
+    model.learn(formats.parse(path.read_bytes(), form, schema=schema))
+    assert served == schema.to_dict()
+    assert (figures["examples"], figures["log_loss"]) == (300, model.metrics()["log_loss"])
+    if form != "csv":  # of which all columns are categories that nobody declares as numbers
+        other = LogisticRegression(12)
+        other.learn(formats.parse(path.read_bytes(), form))
+        assert figures["log_loss"] != other.metrics()["log_loss"]
 
 
 def test_a_taken_port_is_a_failure_that_says_so() -> None:

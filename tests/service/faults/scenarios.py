@@ -255,7 +255,7 @@ REMEDY: Final = {"action": "rescale", "factor": 0.25}
 
 def remedied(client: Client, server: Writer) -> None:
     """Apply a remedy, as the route does where the diagnosis names one."""
-    [served] = server.app.state.service.models.all()
+    [served] = server.app.service.models.all()
 
     async def change(served: ServedModel) -> None:
         await served.learner.change(remedy_entry(REMEDY), lambda: served.model.apply_remedy(REMEDY))

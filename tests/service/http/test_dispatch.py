@@ -8,15 +8,19 @@ import json
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 
 import httpx
 import pytest
 
-from nonzero_service.api.table import OPERATIONS, TABLE, Operation
+from nonzero_service.api.described import OPERATIONS, Operation
+from nonzero_service.api.table import DIRECT, FRAMEWORK, TABLE
 from nonzero_service.http.routing import Need, Route, RouteTable
 from nonzero_service.server import Writer
 from nonzero_service.settings import Settings
+from waiting import until
 
 MODEL = "/v1/models/default"
 ONE = b'{"features": {"site": "news"}, "label": 1}'
@@ -63,8 +67,13 @@ class Served:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     running = Served(Settings.load(data_dir=tmp_path_factory.mktemp("inline"), port=0, bits=12))
     with httpx.Client(base_url=f"http://127.0.0.1:{running.port}") as client:
-        while client.get("/readyz").status_code != 200:
-            time.sleep(0.02)
+
+        def is_ready() -> bool:
+            with suppress(httpx.TransportError):  # its thread has not come to listen
+                return client.get("/readyz").status_code == 200
+            return False
+
+        until(is_ready)
     yield running
     running.server.should_exit = True
     running.thread.join(30)
@@ -157,6 +166,13 @@ def test_routes_of_the_framework_are_answered_by_tasks(served: Served) -> None:
 
 
 # -- the table ------------------------------------------------------------------------------------------
+
+
+def test_every_route_is_described_with_the_bodies_that_it_reads() -> None:
+    assert Counter(one.route for one in OPERATIONS) == Counter((*DIRECT, *FRAMEWORK))
+    for route, _, described in OPERATIONS:
+        body = described.get("openapi_extra", {}).get("requestBody", {"content": ()})
+        assert tuple(body["content"]) == route.accepts, route.path
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: f"{one.route.method} {one.route.path}")

@@ -17,6 +17,7 @@ import pytest
 
 from nonzero_service.settings import Settings
 from service.conftest import SERVE, ServiceProcess
+from waiting import until
 
 GOOD = b'{"features": {"site": "news"}, "label": 1}'
 JSON = "content-type: application/json"
@@ -188,7 +189,7 @@ def test_what_follows_a_failure_after_queueing_has_its_own_answer(broken: Broken
         connection.sendall(sent + (head % len(GOOD) + "connection: close\r\n\r\n").encode() + GOOD)
         received = b"".join(iter(lambda: connection.recv(1 << 16), b""))
     assert [int(part[1:4]) for part in received.split(b"HTTP/1.1")[1:]] == [500, 200, 500, 200]
-    assert len([line for line in broken.log if line.get("event") == "the service failed"]) == 2
+    until(lambda: len(broken.lines("the service failed")) == 2)
 
 
 @pytest.mark.parametrize("broken", [BREAK_LOOKS], indirect=True)

@@ -15,7 +15,7 @@ import pytest
 
 from nonzero_service.http.receiving import LONG
 from service.conftest import ServiceProcess
-from service.safety.raw import TOKENS, ask
+from service.safety.raw import AUTHORIZED, TOKENS, ask
 
 UPDATE = "/v1/models/default/update"
 
@@ -39,6 +39,27 @@ def test_every_answer_says_what_a_browser_may_do_with_it(stranger: httpx.Client,
 def test_so_does_the_answer_to_what_is_no_request(narrow: ServiceProcess) -> None:
     [answer] = ask(narrow.port, b"nonsense\r\n\r\n")
     assert SAID.items() <= answer.headers.items()
+
+
+def test_every_error_has_its_headers_in_one_order(narrow: ServiceProcess) -> None:
+    """Whether it is no request, is not let in, has no route, or is refused at once or by a task."""
+    lines = AUTHORIZED + b"connection: close\r\ncontent-type: application/json\r\n"
+    sent = {
+        b"nonsense\r\n\r\n": 400,
+        b"GET /v1/models HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n": 401,
+        b"GET /nowhere HTTP/1.1\r\n" + lines + b"\r\n": 404,
+        b"GET /v1/models/none HTTP/1.1\r\n" + lines + b"\r\n": 404,
+        b"POST /v1/models/default/predict HTTP/1.1\r\n" + lines + b"content-length: 1\r\n\r\n{": 400,
+        b"POST /v1/models/default/predict HTTP/1.1\r\n"
+        + lines
+        + b"transfer-encoding: chunked\r\n\r\n0\r\n\r\n": 400,
+    }
+    orders = set()
+    for request, status in sent.items():
+        [answer] = ask(narrow.port, request)
+        assert answer.status == status, (request, answer)
+        orders.add(tuple(name for name in answer.headers if name != "www-authenticate"))
+    assert len(orders) == 1
 
 
 def test_the_pages_of_docs_have_a_policy_of_their_own(stranger: httpx.Client) -> None:

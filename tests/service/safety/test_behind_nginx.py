@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from machine import free_port, listening_port
+from machine import listening_port
+from nonzero_service.demo.process import free_port
 from service.conftest import ServiceProcess
 from service.safety.raw import AUTHORIZED, ask, connect, read_all, read_until
 from service.safety.test_heads import BODY, CHUNKED, CHUNKS, GET, POST, REFUSED, SIZED

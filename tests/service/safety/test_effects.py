@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import resource
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +18,7 @@ from nonzero_service.api.schemas.predictions import Predictions
 from service.conftest import Clocked
 from service.safety.raw import TOKENS
 from service.series import series
-from service.workers.processes import EXAMPLE, Connections
+from service.workers.processes import Connections, workers
 from waiting import SECONDS, until
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -67,13 +68,6 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
 def processes(guarded: Guarded) -> Iterator[dict[str, httpx.Client]]:
     with Connections(guarded) as (writer, worker):
         yield {"writer": writer, "worker": worker}
-
-
-@pytest.fixture(scope="module")
-def beside(guarded: Guarded) -> Iterator[httpx.Client]:
-    """Another connection to the worker."""
-    with Connections(guarded) as (_, worker):
-        yield worker
 
 
 @pytest.fixture(scope="module")
@@ -178,21 +172,24 @@ def test_an_id_is_kept_where_the_token_may_teach_and_nowhere_else(
 
 @pytest.mark.parametrize("scope", sorted(PREDICTS))
 def test_what_a_worker_passes_on_teaches_no_more(
-    guarded: Guarded, processes: dict[str, httpx.Client], beside: httpx.Client, scope: str
+    guarded: Guarded, processes: dict[str, httpx.Client], scope: str
 ) -> None:
-    """A worker passes on what it has no model for: here one that is made before the body comes."""
-    path, mark = f"/v1/models/late-{scope.replace(',', '-')}", fresh()
-
-    def body() -> Iterator[bytes]:
-        # What the worker answers now came after the head, for which it has found no model.
-        assert beside.post(PREDICT, json=EXAMPLE).status_code == 200
-        made = processes["writer"].put(path, json={"bits": 8, "learning_rate": 0.1})
-        assert made.status_code == 201
-        yield json.dumps({"features": {"a": 1}, "id": mark}).encode()
-
-    headers = {"content-type": "application/x-ndjson", "x-request-id": mark}
-    answer = processes["worker"].post(f"{path}/predict", content=body(), headers=bearer(scope) | headers)
-    row = json.loads(answer.text)
+    """A worker passes on what it has no memory to map."""
+    path, mark = f"/v1/models/large-{scope.replace(',', '-')}", fresh()
+    [worker] = workers(guarded).values()
+    addresses = resource.prlimit(worker, resource.RLIMIT_AS)
+    taken = int(Path(f"/proc/{worker}/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.prlimit(worker, resource.RLIMIT_AS, (taken + (32 << 20), addresses[1]))
+    try:
+        assert processes["writer"].put(path, json={"bits": 20}).status_code == 201
+        event = "a model cannot be mapped; the writer predicts with it"
+        until(lambda: [line for line in guarded.lines(event) if path.endswith(line["model"])])
+    finally:
+        resource.prlimit(worker, resource.RLIMIT_AS, addresses)
+    example = {"features": {"a": 1}, "id": mark}
+    headers = bearer(scope) | {"x-request-id": mark}
+    answer = processes["worker"].post(f"{path}/predict", json=example, headers=headers)
+    [row] = answer.json()["predictions"]
     assert row.get("kept") == (None if scope in IMPRESSES else False)
     labelled = processes["writer"].post(f"{path}/labels", json={"id": mark, "label": 1})
     assert labelled.status_code == (200 if scope in IMPRESSES else 404)

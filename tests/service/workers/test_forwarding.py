@@ -16,6 +16,7 @@ from nonzero_service.http.head import Head
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.models.registry import Models
 from nonzero_service.predictor.forwarding import Forwarder
+from nonzero_service.settings import Settings
 from nonzero_service.workers.forward_server import ForwardServer
 
 SCOPE: dict[str, Any] = {
@@ -36,7 +37,8 @@ class Served:
     def __init__(self, app: ASGIApp) -> None:
         self.tasks: set[asyncio.Task[None]] = set()
         self.in_flight: set[asyncio.Task[None]] = set()
-        self.server = ForwardServer(app, cast(Models, None), cast(Bodies, None), self.in_flight)
+        models, bodies = cast(Models, None), cast(Bodies, None)
+        self.server = ForwardServer(app, models, bodies, self.in_flight, Settings.load())
         self.forwarder = Forwarder(self._hand_over, Counts())
         self.answer: list[Message] = []
 
