@@ -33,7 +33,9 @@ class Inspected:
     put_aside: list[str]
     """The names of the snapshots that a start found damaged."""
     settings: dict[str, Any] | None
-    """What the model was made with, where a snapshot or the journal's first row tells."""
+    """What the model was made with, where the journal holds its first row."""
+    labelling: dict[str, Any]
+    """The settings that say what becomes of impressions, as far as they are the model's own."""
     paused: Pause | None
     """None while learning goes on."""
     pending: int
@@ -58,9 +60,6 @@ def inspect_model(directory: Path) -> Inspected:
         opening = next(reader.read(1), None) if base.position == 0 else None
         paused = _pause(reader)
         pending = pending_in(reader, own_rules(config))
-    settings = newest[1].settings if newest is not None else None
-    if settings is None and opening is not None:
-        settings = start_of(opening).settings
     return Inspected(
         base.position + 1,
         tip.position,
@@ -68,7 +67,8 @@ def inspect_model(directory: Path) -> Inspected:
         datetime.fromtimestamp(tip.time_ms / 1000, UTC),
         [snapshot.position for snapshot in snapshots],
         sorted(path.name for path in (directory / "snapshots").glob("*.damaged")),
-        None if settings is None else settings | config.labelling,
+        None if opening is None else start_of(opening).settings,
+        config.labelling,
         paused,
         pending,
         None if newest is None else newest[1],
