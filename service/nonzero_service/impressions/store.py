@@ -60,6 +60,9 @@ GAPS: Final = 20
 GAP_MS: Final = 1000
 """A shorter time between labels is no gap: they come in bulk, or all the time."""
 
+WORDS_A_READ: Final = 1 << 13
+"""So many words of a row cost as much as another read of it does."""
+
 UNREAD_SECONDS: Final = 60.0
 """For so long a row that cannot be read is tried again."""
 
@@ -414,7 +417,8 @@ class ImpressionStore:
             for row in np.unique(rows).tolist():
                 inside = rows == row
                 begin, end = int(first[inside].min()), int(stop[inside].max())
-                near = end - begin <= 2 * int((stop - first)[inside].sum())
+                words = 2 * int((stop - first)[inside].sum())
+                near = end - begin <= max(words, WORDS_A_READ * int(inside.sum()))
                 wanted = (
                     [(begin, end)]
                     if near

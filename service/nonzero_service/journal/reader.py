@@ -149,8 +149,14 @@ class JournalReader:
             Where the row is not held, or cannot be read.
         """
         with self._reading() as connection:
-            read_digest(connection, position)  # where it is not held, this says so
-            with connection.blob_open("main", "rows", "body", position, False) as blob:
+            try:
+                blob = connection.blob_open("main", "rows", "body", position, False)
+            except apsw.SQLError:
+                # Where it is not held these say so: the last one pruned has a digest still.
+                read_digest(connection, position)
+                read_digest(connection, position - 1)
+                raise
+            with blob:
                 blob.seek(offset)
                 part: bytes = blob.read(size)
         return part
