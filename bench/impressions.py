@@ -112,7 +112,7 @@ def compare_rates(running: Service, bodies: Bodies, runs: int) -> None:
 
         row = Comparison(
             name, lambda side=side: side(True), "without id", lambda side=side: side(False),  # type: ignore[misc]
-            "examples/s", 0.7,
+            "examples/s", 0.8,
         )  # fmt: skip
         found = compare(row, runs, lambda: None)
         print(
