@@ -2,14 +2,17 @@
 
 One service, over HTTP, as users run it. First as many are kept as `--pending` says, and the process's memory
 is read. With them there, predictions with an id are held against those without, in turn, streamed and as JSON
-lists of 100. Then the service is started anew with a window so short that all have ended: while they are
-learned from as negatives, one client predicts, one example at a time, and every answer is timed.
+lists of 100. Then the service is started anew, and the model's window is so short that all have ended: while
+they are learned from as negatives, one client predicts, one example at a time, and every answer is timed. So
+it is where impressions are learned from when their window ends. Last, where they are learned from at once,
+predictions with an id are held against updates of the same rows.
 """
 
 from __future__ import annotations
 
 import argparse
 import http.client
+import json
 import os
 import statistics
 import tempfile
@@ -36,8 +39,8 @@ class Service:
     connection: http.client.HTTPConnection
     pid: int
 
-    def post(self, body: bytes, media: str) -> None:
-        self.connection.request("POST", f"{PATH}/predict", body, {"content-type": media})
+    def post(self, body: bytes, media: str, route: str = "predict") -> None:
+        self.connection.request("POST", f"{PATH}/{route}", body, {"content-type": media})
         answer = self.connection.getresponse()
         content = answer.read()
         if answer.status != 200:
@@ -109,7 +112,7 @@ def compare_rates(running: Service, bodies: Bodies, runs: int) -> None:
 
         row = Comparison(
             name, lambda side=side: side(True), "without id", lambda side=side: side(False),  # type: ignore[misc]
-            "examples/s", 0.7,
+            "examples/s", 0.8,
         )  # fmt: skip
         found = compare(row, runs, lambda: None)
         print(
@@ -117,6 +120,46 @@ def compare_rates(running: Service, bodies: Bodies, runs: int) -> None:
             f"ratio {found.ratio:.2f} ({found.least:.2f} to {found.most:.2f}); "
             f"by processor time {cpu[False] / cpu[True]:.2f}; to reach {found.target:.2f}"
         )
+
+
+def compare_with_updates(running: Service, log: ClickLog, runs: int) -> None:
+    """Predict with ids, which teaches at once, and update with the same rows, in turn; print both.
+
+    Their clicks come behind each ten thousand, and are part of it.
+    """
+    lines = log.ndjson.read_bytes().splitlines()[:LINES]
+    update = b"\n".join(lines) + b"\n"
+    clicks = [row for row, line in enumerate(lines) if line.endswith(b'"label":1}')]
+    cpu, numbers = {True: 0.0, False: 0.0}, count(1 << 110)
+    media = "application/x-ndjson"
+
+    def side(ids: bool) -> float:
+        names = [b"%032x" % next(numbers) for _ in lines]
+        body = update
+        if ids:
+            rows = [line[: line.rindex(b',"label"')] for line in lines]
+            body = b"".join(b'%s,"id":"%s"}\n' % pair for pair in zip(rows, names, strict=True))
+        before, start = cpu_seconds(running.pid), time.perf_counter()
+        running.post(body, media, "predict" if ids else "update")
+        if ids:  # what waits for clicks is learned from with them
+            labels = b"".join(b'{"id":"%s","label":1}\n' % names[row] for row in clicks)
+            running.post(labels, media, "labels")
+        cpu[ids] += cpu_seconds(running.pid) - before
+        return LINES / (time.perf_counter() - start)
+
+    row = Comparison("at once", lambda: side(True), "update", lambda: side(False), "examples/s", 1.0)
+    found = compare(row, runs, lambda: None)
+    print(
+        f"at once, streamed: {found.ours:,.0f} predictions/s with id, {found.peer:,.0f} updates/s, "
+        f"ratio {found.ratio:.2f} ({found.least:.2f} to {found.most:.2f}); "
+        f"by processor time {cpu[False] / cpu[True]:.2f}; to reach {found.target:.2f}"
+    )
+
+
+def shorten_windows(directory: Path) -> None:
+    """Let all windows of a model have ended, while no service runs."""
+    path = directory / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"attribution_seconds": 0.001}))
 
 
 def fill(running: Service, bodies: Bodies, n: int) -> None:
@@ -146,10 +189,11 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=7, help="how often each side of a comparison runs")
     parser.add_argument("--bits", type=int, default=22, help="the table's size")
     chosen = parser.parse_args()
-    bodies = Bodies(ClickLog(50_000))
+    log = ClickLog(50_000)
+    bodies = Bodies(log)
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as place:
         directory = Path(place)
-        with service(directory, bits=chosen.bits) as running:
+        with service(directory, bits=chosen.bits, negatives="window") as running:
             fill(running, bodies, LINES)
             before = running.resident()
             fill(running, bodies, chosen.pending - LINES)
@@ -158,7 +202,8 @@ def main() -> None:
                 f"{before / 1e6:,.0f} with {LINES:,}; the table has {64 << chosen.bits:,} bytes"
             )
             compare_rates(running, bodies, chosen.runs)
-        with service(directory, bits=chosen.bits, attribution_seconds=0.001) as running:
+        shorten_windows(directory / "models" / "default")
+        with service(directory, bits=chosen.bits) as running:
             body = bodies.rows(1, 0, False)[0]
             answers, seconds = predict_while_they_end(running, body)
             answers.sort()
@@ -169,6 +214,11 @@ def main() -> None:
                 f"worst {1e3 * answers[-1]:.2f}; to reach 20"
             )
             print(f"memory afterwards: {running.resident() / 1e6:,.0f} MB")
+    with (
+        tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as place,
+        service(Path(place), bits=chosen.bits, negatives="at_once", breaker="off") as running,
+    ):
+        compare_with_updates(running, log, chosen.runs)
 
 
 if __name__ == "__main__":

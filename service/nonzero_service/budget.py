@@ -12,8 +12,8 @@ from nonzero_service.journal.errors import NoDescriptorsError
 from nonzero_service.settings import Settings
 
 OF_A_MODEL: Final = 16
-"""Ten for lock, mark and the journal's three connections; two for the segment of impressions that is written
-to; two for memory that workers read; the rest for older segments, and for a snapshot that is written."""
+"""Ten for lock, mark and the journal's three connections; two for memory that workers read; the rest for a
+snapshot that is written, and for looks at the journal."""
 
 OF_A_WORKER: Final = 128
 """Connections over which a worker passes on what the writer answers."""

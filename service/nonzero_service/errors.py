@@ -16,7 +16,6 @@
         ├── NotNowError          the same may be tried again
         │   ├── NotReadyError        the service is still opening its models
         │   ├── QueueFullError       a learner has as much before it as it may hold
-        │   ├── LabelInFlightError   another label of the same impression is being learned from
         │   ├── GivenUpError         whoever asked for it has gone
         │   ├── WriterLostError      the process that learns has ended, or does not answer
         │   └── ClosedError          used after it was closed
@@ -73,10 +72,6 @@ class KeyReusedError(ServiceError):
 
 class GivenUpError(NotNowError):
     """Whoever asked for it has gone, before it was journalled."""
-
-
-class LabelInFlightError(NotNowError):
-    """Another label of the same impression is being learned from."""
 
 
 class NotHeldError(ConflictError):

@@ -18,9 +18,11 @@ from nonzero.batches.ids import Ids
 from nonzero.errors import SettingsError, SnapshotError
 from nonzero.persistence import snapshot
 from nonzero_service.impressions.joined import References, decode_joined, encode_joined
+from nonzero_service.impressions.older import older_impressions
 from nonzero_service.impressions.packing import PredictedRows, packed
 from nonzero_service.impressions.records import HEAD
-from nonzero_service.impressions.segment import Segment
+from nonzero_service.impressions.rows import HEADER, Teaching, decode_row, encode_row
+from nonzero_service.impressions.unpacking import unpacked
 from nonzero_service.journal.chain import KINDS, JournalRow
 from nonzero_service.journal.codec import decode_batch, encode_batch
 from nonzero_service.journal.database import connect, translated
@@ -32,7 +34,7 @@ from nonzero_service.journal.verification import verify_journal
 from nonzero_service.writer import fold
 from nonzero_service.writer.entries import Start, batch_entry, settings_entry, start_of
 
-__all__ = ["batch_body", "impressions", "journal", "model_file", "row", "snapshot_file"]
+__all__ = ["batch_body", "impression_row", "impressions", "journal", "model_file", "row", "snapshot_file"]
 
 MEMORY = Path("/dev/shm")
 
@@ -174,6 +176,8 @@ def bodies() -> dict[str, bytes]:
         "batch": encode_batch(batch),
         "joined": joined,
         "held": joined,
+        "label": encode_joined(Batch.empty(), references),
+        "impression": HEADER.pack(20, Teaching.NOW, 5, 1.0) + records(),
         "trip": b"{}",
         "resume": b'{"since":1,"discard":false}',
         "clock": b'{"before_ms":2,"after_ms":1}',
@@ -339,7 +343,7 @@ def sealed(data: bytes) -> bytes:
 
 
 def impressions(data: bytes) -> None:
-    """A segment's files of any bytes are opened, and every record found in them can be read."""
+    """The impressions of an older release, of any bytes, become rows of a journal; all can be read."""
     choices = Choices(data)
     sealing = choices.below(2)
     words = choices.changed(records()) if choices.below(3) else choices.rest
@@ -347,17 +351,33 @@ def impressions(data: bytes) -> None:
         words = sealed(words)
     states = bytes(choices.below(256) for _ in range(choices.below(30)))
     with place() as directory:
-        (directory / f"{5:020}.rows").write_bytes(words)
-        (directory / f"{5:020}.states").write_bytes(states)
-        segment = Segment(directory, 5, new=False)
-        try:
-            places = np.arange(segment.used)
-            segment.find(segment.hashes)
-            if segment.used:
-                found = segment.read(places)
-                assert len(found.ids) == len(found.batch) == segment.used
-                whole = np.flatnonzero(found.whole)
-                assert all(len(found.ids[k]) <= 1020 for k in whole)
-                segment.read(places[::-1].copy())
-        finally:
-            segment.close()
+        (directory / "impressions").mkdir()
+        (directory / "impressions" / f"{5:020}.rows").write_bytes(words)
+        (directory / "impressions" / f"{5:020}.states").write_bytes(states)
+        for row, references in older_impressions(directory):
+            assert set(references.numbers.tolist()) <= set(row.numbers.tolist())
+            read_row(encode_row(row))
+
+
+def impression_row(data: bytes) -> None:
+    """The body of a row of any bytes is refused, or every record in it can be read."""
+    choices = Choices(data)
+    sealing = choices.below(2)
+    body = choices.changed(bodies()["impression"]) if choices.below(3) else choices.rest
+    if sealing:
+        body = body[: HEADER.size] + sealed(body[HEADER.size :])
+    read_row(body)
+
+
+def read_row(body: bytes) -> None:
+    """Read a body as a start does, and as a label does."""
+    try:
+        row = decode_row(body)
+    except BodyError:
+        return
+    assert encode_row(row) == body
+    batch, references = row.negatives()
+    assert len(batch) == len(references)
+    found = unpacked(row.words, row.starts[::-1].copy(), (row.stops - row.starts)[::-1].copy())
+    assert len(found.ids) == len(found.batch) == row.stops.size
+    assert all(len(found.ids[k]) <= 1020 for k in np.flatnonzero(found.whole))

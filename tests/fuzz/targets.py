@@ -28,6 +28,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "row of a journal": stored.row,
     "journal": stored.journal,
     "impressions": stored.impressions,
+    "impression_row": stored.impression_row,
 }
 
 SEEDS: dict[str, list[bytes]] = {

@@ -265,10 +265,17 @@ _names = itertools.count()
 
 
 @pytest.fixture
-def model(client: httpx.Client) -> Iterator[str]:
+def negatives() -> str:
+    """When the model learns from impressions."""
+    return "at_once"
+
+
+@pytest.fixture
+def model(client: httpx.Client, negatives: str) -> Iterator[str]:
     """Return the path of a new model of 2**12 slots and one lane; it is deleted after the test."""
     path = f"/v1/models/test-{next(_names)}"
-    assert client.put(path, json={"bits": 12, "learning_rate": 0.1}).status_code == 201
+    settings = {"bits": 12, "learning_rate": 0.1, "negatives": negatives}
+    assert client.put(path, json=settings).status_code == 201
     yield path
     assert client.delete(path).status_code in (204, 404)
 

@@ -135,7 +135,7 @@ def test_what_a_model_takes_is_within_its_budget(tmp_path: Path) -> None:
         for name in "abcdefgh":
             await models.create(name)
             await models.get(name).snapshots.take()
-        assert (open_files() - before) / 8 + 2 <= OF_A_MODEL  # two for impressions
+        assert (open_files() - before) / 8 <= OF_A_MODEL
         for name in "abcdefgh":
             await models.delete(name)
         assert open_files() <= before

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.kernels.progress import EXAMPLES, LOSS, POSITIVE, PREDICTED, RECENT, WEIGHT, Progress
+from nonzero.kernels.progress import EXAMPLES, LOSS, POSITIVE, PREDICTED, WEIGHT, Progress
 from nonzero.statistics.ranking import totals
 
 
@@ -48,10 +48,21 @@ def describe(progress: Progress, recent: bool = True) -> dict[str, Any]:
     )
     if not recent:
         return whole
-    weight, positive, predicted, loss, negative, ranked = totals(progress.recent[:examples])
-    last = {"examples": min(examples, RECENT)} | _ratios(weight, positive, predicted, loss)
+    return whole | {"recent": describe_rows(progress.recent[:examples])}
+
+
+def describe_rows(rows: NDArray[np.float32]) -> dict[str, Any]:
+    """Return the figures of some examples, as :func:`describe` names them; their AUC is exact.
+
+    Parameters
+    ----------
+    rows
+        float32[n, 4]: probability, log loss, label (0 or 1) and importance weight of each.
+    """
+    weight, positive, predicted, loss, negative, ranked = totals(rows)
     auc = ranked / (positive * negative) if positive and negative else None
-    return whole | {"recent": last | {"auc": auc, "auc_error": 0.0 if examples else None}}
+    figures = {"examples": len(rows)} | _ratios(weight, positive, predicted, loss)
+    return figures | {"auc": auc, "auc_error": 0.0 if len(rows) else None}
 
 
 def _ratios(weight: float, positive: float, predicted: float, loss: float) -> dict[str, float | None]:

@@ -15,10 +15,10 @@ from nonzero_service.bodies.content import Content, content_of, unknown_type
 from nonzero_service.bodies.label_bodies import LabelBatch, labels_of, stream_labels
 from nonzero_service.impressions.verdicts import Verdict
 from nonzero_service.media_types import JSON, NDJSON
-from nonzero_service.models.attribution import LabelResult
 from nonzero_service.models.served import ServedModel
 from nonzero_service.problems import MAX_ERRORS, Problem
 from nonzero_service.service import Service
+from nonzero_service.writer.work import Applied
 
 REFUSALS: Final[dict[Verdict, tuple[int, str]]] = {
     "unknown": (
@@ -40,7 +40,7 @@ class LabelTally(Tally):
         self.corrected = self.repeated = 0
         self.errors: list[dict[str, Any]] = []
 
-    def add(self, labels: LabelBatch, labelled: LabelResult) -> None:
+    def add(self, labels: LabelBatch, labelled: Applied) -> None:
         """Count labels that were looked at."""
         errors: list[dict[str, Any]] = [
             {"line": line, "reason": reason, "status": 422} for line, reason in labels.errors
@@ -56,9 +56,8 @@ class LabelTally(Tally):
         self.rejected += len(errors)
         errors.sort(key=lambda error: error["line"])
         self.errors += errors[: MAX_ERRORS - len(self.errors)]
-        if labelled.applied is not None:
-            self.sequence = labelled.applied.sequence
-            self.held += labelled.applied.held
+        self.sequence = labelled.sequence
+        self.held += labelled.held
 
     def check_any(self) -> None:
         """Refuse labels that have come to nothing; those that are known already, as a repeat's, have not.

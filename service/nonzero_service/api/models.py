@@ -57,11 +57,14 @@ async def read_metrics(model: ModelName, service: CurrentService) -> schemas.Met
     """Read how good the predictions were, each made just before its example was learned from."""
     served = service.models.get(model)
     metrics = await service.bodies.aside(served.model.metrics)
+    attribution = served.attribution
+    answered = await service.bodies.aside(attribution.served) if attribution.impressions.next_number else None
     slices = {field: [one.described() for one in found] for field, found in served.slices.all().items()}
     return schemas.MetricsWire.model_validate(
         {
             "model": model,
             "sequence": metrics["examples"],
+            "served": answered,
             "slices": slices,
             "recalibration": served.model.recalibration(),
             "schema": served.fields.described(),
@@ -113,7 +116,7 @@ def _state(served: ServedModel) -> schemas.ModelState:
     model = served.model
     return schemas.ModelState(
         model=served.name,
-        settings=model.settings,
+        settings={**model.settings, **served.config.labelling},
         sequence=model.examples,
         bytes=model.nbytes,
         created=served.config.created,
@@ -145,6 +148,9 @@ async def _make(service: Service, name: str, wanted: schemas.NewModel) -> tuple[
         "learning_rate": wanted.learning_rate,
         "optimizer": wanted.optimizer_text,
         "interactions": None if wanted.interactions is None else tuple(wanted.interactions),
+        "negatives": wanted.negatives,
+        "attribution_seconds": wanted.attribution_seconds,
+        "correction_seconds": wanted.correction_seconds,
     }
     there = service.models.find(name)
     if there is not None:

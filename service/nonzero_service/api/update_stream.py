@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -23,7 +22,7 @@ from nonzero_service.errors import KeyReusedError, KeyUnrecognisedError
 from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.models.served import ServedModel
 from nonzero_service.problems import MAX_ERRORS, problem_of
-from nonzero_service.writer.work import Applied, StreamState
+from nonzero_service.writer.work import Applied, Record, StreamState
 from nonzero_service.writer.work_queue import GROUP_BYTES
 
 WINDOW: Final = 6 * GROUP_BYTES
@@ -58,6 +57,7 @@ class UpdateTally(Tally):
         self.accepted += applied.examples
         self.held += applied.held
         self.sequence = applied.sequence
+        self.verdicts.update(applied.verdicts)
 
     def reject(self, errors: tuple[LineError, ...]) -> None:
         """Count lines that cannot be learned; the first hundred are kept."""
@@ -130,7 +130,6 @@ class UpdateStream:
         self.fingerprint = fingerprint
         self._known = known
         self._learner = served.learner
-        self._attribution = served.attribution
         self._progress = progress
         self._key = key
         self._pieces = pieces or StreamState()
@@ -195,26 +194,20 @@ class UpdateStream:
         batch = self._new(parsed)
         if not len(batch):
             return
-        met = await self._attribution.meet(batch)
-        try:
-            await self._wait_for_room(met.batch)
-        except BaseException:
-            self._attribution.give_back(met)
-            raise
+        await self._wait_for_room(batch)
         self._given += len(batch)
-        self.tally.verdicts.update(met.verdicts)
         record = self._record(piece, self.tally.skipped + self._given)
         log_loss = self._progress is not None
-        future = self._attribution.submit(met, record=record, log_loss=log_loss, stream=self._pieces)
-        self._waiting.append((future, met.batch.nbytes))
-        self._waiting_bytes += met.batch.nbytes
+        future = self._learner.submit(batch, record=record, log_loss=log_loss, stream=self._pieces)
+        self._waiting.append((future, batch.nbytes))
+        self._waiting_bytes += batch.nbytes
 
     async def _wait_for_room(self, batch: Batch) -> None:
         """Wait until the learner has few enough pieces of this stream, and room for one more."""
         window = BESIDE_WINDOW if self._learner.gathers else WINDOW
         await self._settle(window - batch.nbytes)
         if self._given:  # once begun it waits for room; until then it is refused, as any request is
-            await self._learner.room(batch)
+            await self._learner.room(batch.nbytes)
 
     def _new(self, parsed: Parsed) -> Batch:
         """Return the examples of a piece but for those of the lines that are known with the key.
@@ -253,7 +246,7 @@ class UpdateStream:
                 line = msgspec.json.encode(self.tally.counts() | {"log_loss": applied.log_loss})
                 self._progress.write(line + b"\n")
 
-    def _record(self, piece: Piece, rows: int) -> Callable[[int, int], KeyRecord] | None:
+    def _record(self, piece: Piece, rows: int) -> Record | None:
         """Return the maker of the record that a stream with a key has come so far."""
         key = self._key
         if key is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from contextlib import aclosing
 from functools import partial
@@ -126,20 +125,16 @@ class Update(InlineEndpoint):
         most = self.service.settings.max_weight
         check_examples(batch, served.model.bits, labelled=True, max_weight=most)
         tally = UpdateTally(served)
-        met = await served.attribution.meet(batch)
-        tally.verdicts = Counter(met.verdicts)
         if record is None:
             if len(batch):
-                submitted = served.attribution.submit(met, stream=pieces)
-                tally.accept(await until_ended(submitted, pieces))
+                tally.accept(await until_ended(served.learner.submit(batch, stream=pieces), pieces))
             return tally.answer(keyed=False)
 
-        def make(first: int, held: int) -> KeyRecord:
-            learned = len(met.batch) - held
-            tally.accept(Applied(learned, first + learned, None, held))
+        def make(first: int, came: Applied) -> KeyRecord:
+            tally.accept(came)
             return record(first, tally.answer(keyed=True), len(batch))
 
-        await until_ended(served.attribution.submit(met, record=make, stream=pieces), pieces)
+        await until_ended(served.learner.submit(batch, record=make, stream=pieces), pieces)
         return tally.answer(keyed=True)
 
     # -- streams ---------------------------------------------------------------------------------------
@@ -176,10 +171,10 @@ class Update(InlineEndpoint):
             if not rows:  # nothing that a repeat could do twice: the key stays free
                 return answer
 
-            def record(first: int, _: int) -> KeyRecord:
+            def record(first: int, _: Applied) -> KeyRecord:
                 return KeyRecord(key, fingerprint.digest(), fingerprint.offset, first, rows, True, answer)
 
-            await served.learner.room(Batch.empty())
+            await served.learner.room(0)
             await until_ended(served.learner.submit(Batch.empty(), record=record, stream=pieces), pieces)
             return answer
 

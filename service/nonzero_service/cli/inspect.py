@@ -20,6 +20,7 @@ from nonzero_service.cli.options import as_json
 from nonzero_service.cli.verdicts import diagnosis_text
 
 if TYPE_CHECKING:
+    from nonzero_service.models.inspecting import Inspected
     from nonzero_service.writer.entries import Pause
 
 MOST_NAMES: Final = 20
@@ -66,10 +67,15 @@ def _directory_reports(directory: Path, top: int) -> dict[str, dict[str, Any]]:
             "put_aside": held.put_aside,
             "paused": None if held.paused is None else _pause(held.paused),
             "pending": held.pending,
-            "settings": held.settings if held.model is None else held.model.settings,
+            "settings": _settings(held),
             "model": None if held.model is None else _report(held.model, top),
         }
     return reports
+
+
+def _settings(held: Inspected) -> dict[str, Any] | None:
+    found = held.settings if held.model is None else held.model.settings
+    return None if found is None else found | held.labelling
 
 
 def _directory_text(name: str, report: dict[str, Any]) -> str:

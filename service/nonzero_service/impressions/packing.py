@@ -141,6 +141,13 @@ def _room(size: int) -> NDArray[np.uint32]:
     return words
 
 
+def size_of_records(predictions: PredictedRows) -> int:
+    """Return the bytes that the records take at most, where all rows of the batch have ids."""
+    batch, ids = predictions.batch, predictions.ids
+    words = 1 + (batch.values is not None) + (batch.fields is not None)
+    return 4 * (predictions.rows.size * (HEAD + 2) + words * batch.nnz + len(ids.text) // 4)
+
+
 def packed(predictions: PredictedRows, before: int, stops: NDArray[np.int64]) -> NDArray[np.uint32]:
     """Return the records of what is fresh, one after another, as words: this thread's until it packs again.
 
@@ -155,8 +162,7 @@ def packed(predictions: PredictedRows, before: int, stops: NDArray[np.int64]) ->
     """
     batch, ids = predictions.batch, predictions.ids
     flags = (0 if batch.values is None else VALUES) | (0 if batch.fields is None else FIELDS)
-    words = 1 + (batch.values is not None) + (batch.fields is not None)
-    out = _room(predictions.rows.size * (HEAD + 2) + words * batch.nnz + len(ids.text) // 4)
+    out = _room(size_of_records(predictions) // 4)
     size = _pack(
         predictions.rows,
         predictions.fresh,

@@ -1,61 +1,40 @@
-"""A segment: a million impressions in two files, and what is known of them in memory."""
+"""A segment: up to a million impressions, as they are known in memory."""
 
 from __future__ import annotations
 
-import os
-import re
-from contextlib import ExitStack, suppress
-from enum import IntEnum
-from pathlib import Path
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nonzero_service.impressions.index import enter, find, leave
-from nonzero_service.impressions.packing import PredictedRows, packed
-from nonzero_service.impressions.unpacking import Records, unpacked, walk
-from nonzero_service.journal.files import FILE_MODE
 
 CAPACITY: Final = 1 << 20
 """How many impressions a segment takes. An id is looked for in each segment: they should be few."""
 
-MAX_WORDS: Final = 1 << 28
-"""How large its file may become, in words: 1 GiB."""
-
-NAME: Final = re.compile(r"(\d{20})\.rows")
-
-PIECE: Final = 1 << 24
-"""So many words of it are read at once at a start, many times the longest record."""
+UNPLACED: Final = 0
+"""The position of a row that is not in the journal yet."""
 
 
-class ImpressionState(IntEnum):
-    """What has become of an impression: one byte of a file, any two of them four bits apart.
+class RowPlaces(NamedTuple):
+    """The rows of the journal that a segment's impressions stand in; each array has room for a million.
 
-    So a flipped bit makes a byte that is none of these, and is taken for ``DAMAGED``.
+    Parameters
+    ----------
+    first
+        uint32: the place of a row's first impression.
+    position
+        int64: the row's position in the journal.
+    time
+        int64: when its last impression was predicted, in milliseconds since 1970.
+    rate
+        float32: the share of negatives that it taught; NaN where it taught none.
     """
 
-    PENDING = 0x00
-    """Its window is open."""
-    NEGATIVE = 0x0F
-    """Its label was 0."""
-    CLICKED = 0x33
-    """Its label was 1."""
-    EXPIRED = 0x3C
-    """Its window ended, and it was learned from as a negative."""
-    THINNED = 0x55
-    """Its window ended, and it was not learned from: it was not kept, or was held and then discarded."""
-    CORRECTED = 0x5A
-    """Its window had ended, and then its click came."""
-    DAMAGED = 0x66
-    """Its record is not what was written: it is not used."""
-    CLAIMED = 0xFF
-    """What it becomes is on its way to the journal; in memory only."""
-
-
-_KNOWN: Final = np.isin(
-    np.arange(256), [state for state in ImpressionState if state != ImpressionState.CLAIMED]
-)
+    first: NDArray[np.uint32]
+    position: NDArray[np.int64]
+    time: NDArray[np.int64]
+    rate: NDArray[np.float32]
 
 
 class Segment:
@@ -63,79 +42,49 @@ class Segment:
 
     Parameters
     ----------
-    directory
-        Where its files are.
     first
         The number of its first impression.
-    new
-        Whether it is begun; else it is read, and takes no more.
-
-    Raises
-    ------
-    OSError
-        Where the disk refuses; of what was to be begun, nothing stays.
     """
 
-    def __init__(self, directory: Path, first: int, *, new: bool) -> None:
+    def __init__(self, first: int) -> None:
         self.first = first
         self.used = 0
-        self.path = directory / f"{first:020}.rows"
-        self._states_path = self.path.with_suffix(".states")
-        with ExitStack() as opened:
-            self._rows = self._opened(self.path, opened, new=new)
-            self._bytes = self._opened(self._states_path, opened, new=new)
-            if new:
-                os.posix_fallocate(self._bytes, 0, CAPACITY)
-                self._allocate(CAPACITY)
-            else:
-                self._read()
-            opened.pop_all()
-
-    @staticmethod
-    def _opened(path: Path, opened: ExitStack, *, new: bool) -> int:
-        """Open one of the files; a new one is empty, and goes again where the others fail."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if new else 0)
-        descriptor = os.open(path, flags, FILE_MODE)
-        if new:
-            opened.callback(_remove, path)
-        opened.callback(os.close, descriptor)
-        return descriptor
-
-    def _allocate(self, n: int) -> None:
+        self.rows = 0
+        """How many rows of the journal its impressions stand in."""
         # Zeros take no memory until they are written to.
-        self.hashes = np.zeros(n, np.uint64)
-        self.times = np.zeros(n, np.int64)
-        self._ends = np.zeros(n, np.int64)
-        self.states = np.zeros(n, np.uint8)
-        self._index = np.zeros(1 << max(2 * n - 1, 1).bit_length(), np.uint32)
-
-    def _read(self) -> None:
-        """Take over what the files hold."""
-        hashes, times, ends = _walked(self.path)
-        n = hashes.size
-        self._allocate(n)
-        self.times[:], self._ends[:] = times, ends
-        self.used = int(enter(hashes, self.hashes, self._index, 0, np.ones(n, np.uint8)))
-        if self.used != n:  # two alike: another's file, or damage
-            self.hashes[:] = hashes
-            self.used = n
-        states: NDArray[np.uint8] = np.frombuffer(os.pread(self._bytes, n, 0), np.uint8)
-        self.states[: states.size] = np.where(_KNOWN[states], states, ImpressionState.DAMAGED)
-
-    @property
-    def full(self) -> bool:
-        """Whether it takes no more."""
-        return self.used == self.hashes.size or self.words >= MAX_WORDS
-
-    @property
-    def words(self) -> int:
-        """The length of its records."""
-        return int(self._ends[self.used - 1]) if self.used else 0
+        self.hashes = np.zeros(CAPACITY, np.uint64)
+        self.stops = np.zeros(CAPACITY, np.uint32)
+        """Where each record ends in its row, in words."""
+        self.states = np.zeros(CAPACITY, np.uint8)
+        self.probabilities = np.zeros(CAPACITY, np.float32)
+        """What was answered."""
+        self._index = np.zeros(2 * CAPACITY, np.uint32)
+        self._places = RowPlaces(
+            np.zeros(CAPACITY, np.uint32),
+            np.zeros(CAPACITY, np.int64),
+            np.zeros(CAPACITY, np.int64),
+            np.zeros(CAPACITY, np.float32),
+        )
 
     @property
     def next(self) -> int:
         """The number after its last."""
         return self.first + self.used
+
+    @property
+    def times(self) -> NDArray[np.int64]:
+        """int64[rows]: when the last impression of each row was predicted; to be written to."""
+        return self._places.time[: self.rows]
+
+    @property
+    def positions(self) -> NDArray[np.int64]:
+        """int64[rows]: where each row stands in the journal; to be written to."""
+        return self._places.position[: self.rows]
+
+    @property
+    def firsts(self) -> NDArray[np.uint32]:
+        """uint32[rows]: the place of each row's first impression."""
+        return self._places.first[: self.rows]
 
     def find(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Return int64[n]: the place of each hash in this segment, -1 where it is not here."""
@@ -143,152 +92,50 @@ class Segment:
         find(hashes, self.hashes, self._index, places)
         return places
 
-    def keep(self, predictions: PredictedRows) -> int:
-        """Keep predictions whose ids are not here yet; the others are not `fresh` then. Return how many.
+    def enter(self, hashes: NDArray[np.uint64], fresh: NDArray[np.uint8]) -> int:
+        """Enter those that are fresh; the others, and those that are here already, are not then.
 
-        Raises
-        ------
-        OSError
-            Where the disk refuses; nothing is changed then.
+        Returns
+        -------
+        int
+            How many are new. Their row is not known before :meth:`add_row`.
         """
-        start, used = self.words, self.used
-        stop = int(enter(predictions.hashes, self.hashes, self._index, used, predictions.fresh))
-        if stop > used:
-            try:
-                words = packed(predictions, start, self._ends[used:stop])
-                _write(self._rows, words.view(np.uint8).data, 4 * start)
-            except BaseException:
-                leave(self.hashes, self._index, used, stop)
-                raise
-            self.times[used:stop] = predictions.time_ms
-            self.used = stop
-        return stop - used
+        before = self.used
+        self.used = int(enter(hashes, self.hashes, self._index, before, fresh))
+        return self.used - before
 
-    def settle_on_disk(self, places: NDArray[np.int64], states: NDArray[np.uint8]) -> None:
-        """Write to the file what has become of impressions."""
-        order = np.argsort(places, kind="stable")
-        at, values = places[order], states[order]
-        # Runs of neighbours, as expiry makes them, are written at once.
-        breaks = np.flatnonzero(np.diff(at) != 1) + 1
-        for run in np.split(np.arange(at.size), breaks):
-            if run.size:
-                os.pwrite(self._bytes, values[run].tobytes(), int(at[run[0]]))
+    def add_row(self, place: int, time_ms: int, rate: float, position: int = UNPLACED) -> None:
+        """Note that the impressions from a place on stand in another row."""
+        places, row = self._places, self.rows
+        places.first[row], places.position[row] = place, position
+        places.time[row], places.rate[row] = time_ms, rate
+        self.rows += 1
 
-    def read(self, places: NDArray[np.int64], *, anyway: bool = False) -> Records:
-        """Read records back from the file.
+    def withdraw(self, used: int, rows: int) -> None:
+        """Forget all but the first `used`, of the first rows."""
+        leave(self.hashes, self._index, used, self.used)
+        self.states[used : self.used] = 0
+        self.used, self.rows = used, rows
 
-        Parameters
-        ----------
-        places
-            int64[n]: which.
-        anyway
-            Whether one that the disk refuses to read is taken for damaged.
+    def rows_of(self, places: NDArray[np.int64]) -> NDArray[np.intp]:
+        """Return intp[n]: which rows impressions stand in."""
+        return self.firsts.searchsorted(places, "right") - 1
 
-        Raises
-        ------
-        OSError
-            Where the disk refuses, unless `anyway`.
-        """
-        ends = self._ends[places]
-        starts = np.where(places > 0, self._ends[np.maximum(places, 1) - 1], 0)
-        sizes = ends - starts
-        near = places.size and int(ends[-1] - starts[0]) <= 2 * int(sizes.sum())
-        if near and not anyway and (np.diff(places) > 0).all():
-            data = self._read_at(4 * int(starts[0]), 4 * int(ends[-1] - starts[0]))
-            at = starts - starts[0]
-        else:
-            pieces = zip((4 * starts).tolist(), (4 * sizes).tolist(), strict=True)
-            data = b"".join([self._read_at(start, size, anyway=anyway) for start, size in pieces])
-            at = np.cumsum(sizes) - sizes
-        words: NDArray[Any] = np.frombuffer(data, np.uint32)
-        return unpacked(words, at, sizes)
+    def rates(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return float64[n]: the share of negatives that their rows taught; NaN where they taught none."""
+        return self._places.rate[self.rows_of(places)].astype(np.float64)
 
-    def _read_at(self, start: int, size: int, *, anyway: bool = False) -> bytes:
-        """Read some bytes of its records: zeros, which no record's checksum is right for, beyond the end."""
-        try:
-            data = os.pread(self._rows, size, start)
-        except OSError:
-            if not anyway:
-                raise
-            data = b""
-        return data.ljust(size, b"\0")
+    def spans(
+        self, places: NDArray[np.int64]
+    ) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.int64]]:
+        """Return intp[n], int64[n], int64[n]: which row each stands in, and its words there."""
+        rows = self.rows_of(places)
+        stops = self.stops[places].astype(np.int64)
+        inside = places > self.firsts[rows]
+        starts = np.where(inside, self.stops[np.maximum(places, 1) - 1], 0).astype(np.int64)
+        return rows, starts, stops
 
-    def sync_rows(self) -> None:
-        """Make its records durable."""
-        os.fdatasync(self._rows)
-
-    def sync_states(self) -> None:
-        """Make durable what has become of them."""
-        os.fdatasync(self._bytes)
-
-    def close(self) -> None:
-        """Close the files."""
-        try:
-            os.close(self._rows)
-        finally:
-            os.close(self._bytes)
-
-    def remove(self) -> None:
-        """Close and delete the files."""
-        self.close()
-        self.path.unlink(missing_ok=True)
-        self._states_path.unlink(missing_ok=True)
-
-
-def firsts_in(directory: Path) -> list[int]:
-    """Return the numbers of the first impressions of the segments in a directory, in order.
-
-    Other names are passed over; a directory that is not there has none.
-
-    Raises
-    ------
-    NotADirectoryError
-        Where it is no directory.
-    """
-    if not directory.exists():
-        return []
-    return sorted(int(match[1]) for path in directory.iterdir() if (match := NAME.fullmatch(path.name)))
-
-
-def pending_in(directory: Path) -> int:
-    """Count the impressions in a directory that wait for their label; a service may be writing there.
-
-    Raises
-    ------
-    OSError
-        Where a file cannot be read.
-    """
-    pending = 0
-    for first in firsts_in(directory):
-        path = directory / f"{first:020}.rows"
-        with suppress(FileNotFoundError):  # just now forgotten
-            hashes, _, _ = _walked(path)
-            states = np.fromfile(path.with_suffix(".states"), np.uint8, hashes.size)
-            pending += int((states == ImpressionState.PENDING).sum())
-    return pending
-
-
-def _walked(path: Path) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the hash, the time and the end of each record of a file, up to one that was cut short."""
-    hashes, times = np.empty(CAPACITY, np.uint64), np.empty(CAPACITY, np.int64)
-    ends = np.empty(CAPACITY, np.int64)
-    n, end, found = 0, 0, 1
-    while found:
-        words: NDArray[np.uint32] = np.fromfile(path, np.uint32, PIECE, offset=4 * end)
-        found = int(walk(words, hashes[n:], times[n:], ends[n:]))
-        ends[n : n + found] += end
-        n += found
-        end = int(ends[n - 1]) if n else 0
-    return hashes[:n], times[:n], ends[:n]
-
-
-def _remove(path: Path) -> None:
-    """Remove a file, if that can be."""
-    with suppress(OSError):
-        path.unlink()
-
-
-def _write(descriptor: int, data: memoryview, offset: int) -> None:
-    while data:
-        written = os.pwrite(descriptor, data, offset)
-        data, offset = data[written:], offset + written
+    def made_until(self, time_ms: int) -> int:
+        """Return how many were predicted until a time."""
+        rows = int(self.times.searchsorted(time_ms, "right"))
+        return int(self.firsts[rows]) if rows < self.rows else self.used

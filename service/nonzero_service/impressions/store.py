@@ -1,76 +1,151 @@
-"""The store of a model's impressions: what was predicted with an id, on disk and found again."""
+"""The store of a model's impressions: what was predicted with an id, found again by it.
+
+It is in memory, and is made of the journal's rows at a start: nothing else is kept. Whatever changes it is a
+row of the journal, or follows from the clock. So it changes in steps: what a group of rows will say is noted
+first, and undone where the journal does not take them.
+"""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, deque
-from collections.abc import Sequence
-from contextlib import ExitStack
-from pathlib import Path
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch
 from nonzero.batches.ids import Ids
+from nonzero.errors import NonzeroError
 from nonzero_service.impressions.early import EarlyLabels
+from nonzero_service.impressions.gate import Gate
 from nonzero_service.impressions.hashes import hashes_of
 from nonzero_service.impressions.joined import References
-from nonzero_service.impressions.packing import PredictedRows
+from nonzero_service.impressions.packing import PredictedRows, packed
+from nonzero_service.impressions.rows import HEADER, ImpressionRow, Teaching
 from nonzero_service.impressions.rules import Rules
-from nonzero_service.impressions.segment import ImpressionState, Segment
+from nonzero_service.impressions.segment import CAPACITY, UNPLACED, Segment
 from nonzero_service.impressions.segments import Segments
-from nonzero_service.journal.files import make_directory, sync_directory
+from nonzero_service.impressions.selecting import ordered
+from nonzero_service.impressions.states import (
+    CLICKS,
+    OPEN,
+    TURNED,
+    UNLABELLED,
+    WAITING,
+    ImpressionState,
+    is_one_of,
+)
+from nonzero_service.impressions.unpacking import Records, probabilities_of, times_of, unpacked
+from nonzero_service.impressions.verdicts import Verdict
+from nonzero_service.journal.errors import StorageError
+
+T = TypeVar("T")
 
 DELAYS: Final = 10_000
 """Of so many labels the delays are remembered."""
 
+RIPE: Final = 3.0
+"""So many mean delays after its prediction an impression has its click, if it ever has one: of exponential
+delays 95 in 100 have come then."""
+
+ENOUGH_DELAYS: Final = 30
+"""Of so many labels a mean delay is taken; before, an impression is ripe when its window has ended."""
+
+FEW_DELAYS: Final = 1000
+
+GAPS: Final = 20
+GAP_MS: Final = 1000
+"""A shorter time between labels is no gap: they come in bulk, or all the time."""
+
+WORDS_A_READ: Final = 1 << 13
+"""So many words of a row cost as much as another read of it does."""
+
+UNREAD_SECONDS: Final = 60.0
+"""For so long a row that cannot be read is tried again."""
+
 PASSING: Final = 1000
 """By so many milliseconds one thread's reading of the clock may be later than another's."""
+
+PartReader = Callable[[int, int, int], bytes]
+"""Returns some bytes of the body of the journal's row at a position: from an offset on, so many."""
+
+
+class Kept(NamedTuple):
+    """Impressions that were entered."""
+
+    row: ImpressionRow
+    begins: bool
+    """Whether they begin a segment, which no row of the journal reaches into from the one before."""
 
 
 class ImpressionStore:
     """The impressions of one model.
 
-    Methods may be called from any thread. Times are the journal's clock, in milliseconds since 1970.
+    The committer changes it; any thread may ask. Times are the journal's clock, in milliseconds since 1970.
 
     Parameters
     ----------
-    directory
-        Where they are kept; made where it does not exist.
     rules
-        Windows and thinning.
-
-    Raises
-    ------
-    OSError
-        Where the disk refuses.
+        Windows, thinning, and when is learned.
+    read
+        Reads the journal.
     """
 
-    def __init__(self, directory: Path, rules: Rules) -> None:
+    def __init__(self, rules: Rules, read: PartReader) -> None:
         self.rules = rules
         self.counts: Counter[str] = Counter()
         """How often each thing happened, in this process."""
+        self.updates: Counter[Verdict] = Counter()
+        """How many examples of updates were labels of impressions, by what they met, in this process."""
         self.delays: deque[int] = deque(maxlen=DELAYS)
-        """Milliseconds from prediction to label, of the last labels that were learned from."""
-        self._directory = directory
+        """Milliseconds from prediction to label, of the last labels that came to something."""
         self.lock = threading.RLock()
         self.early = EarlyLabels()
-        if not directory.is_dir():
-            make_directory(directory)
-        self.segments = Segments.stored(directory)
-        self._open: Segment | None = None
-        self.next_number = self.segments[-1].next if self.segments else 0
+        self.segments = Segments()
+        self.next_number = 0
         """The number of the next impression that is kept."""
-        self._last_ms = int(self.segments[-1].times[-1]) if self.segments else 0
-        self.segments.mend_times(self._last_ms)
-        self.ended = self.segments[0].first if self.segments else 0
-        """The windows of all impressions before this number have been ended, in this process or before."""
-        self._unsynced: list[Segment] = []
-        self._named = True
-        self.pending = self.segments.number_of(ImpressionState.PENDING)
+        self.ended = 0
+        """The windows of all impressions before this number have been ended."""
+        self.ends_from_ms = 0
+        """Before this time no window ends: labels that wait since the service was down have their chance."""
+        self.delays_told = 0
+        """How many delays there were in this process."""
+        self.mean_delay_ms = 0.0
+        """Mean delay of about the last thousand labels."""
+        self.label_ms = 0
+        """When the last label came, or the process started."""
+        self.label_number = 0
+        """The number of the first impression since."""
+        self.gaps: deque[int] = deque(maxlen=GAPS)
+        """Milliseconds of the last gaps of a second and more between labels."""
+        self.gate = Gate()
+        """Says how many impressions are learned from at once."""
+        self.next_taught = 0
+        """The number of the first impression that waits for its turn, where they are learned from at once."""
+        self._read = read
+        self._last_ms = 0
+        self._held: list[References] = []  # of examples that are held, since learning paused
+        self._late: list[int] = []  # delays that are not told yet
+        self._undo: list[Callable[[], object]] = []
+        self._unplaced: dict[tuple[int, int], ImpressionRow] = {}  # by the segment's first number, and row
+        self._unread: dict[int, float] = {}  # since when rows could not be read, by their positions
+
+    # -- asked by any thread ---------------------------------------------------------------------------
+
+    @property
+    def pending(self) -> int:
         """How many wait for their label."""
+        with self.lock:
+            return self.segments.number_of(*UNLABELLED)
+
+    @property
+    def waiting_count(self) -> int:
+        """How many wait for clicks before they are learned from, where that is done at once."""
+        with self.lock:
+            return self.segments.number_of(*WAITING) if self.rules.negatives == "at_once" else 0
 
     def clicks_of_ended(self, size: int, now_ms: int) -> NDArray[np.int64]:
         """Count the clicks, in their windows, of each `size` impressions in a row whose windows have ended.
@@ -89,82 +164,6 @@ class ImpressionStore:
         """
         with self.lock:
             return self.segments.clicks(size, now_ms - self.rules.attribution_ms)
-
-    def not_after(self, now_ms: int, by_ms: int = 0) -> None:
-        """Take back the times of impressions that are after the journal's clock: it has been set back.
-
-        Parameters
-        ----------
-        now_ms
-            The journal's clock.
-        by_ms
-            By how much it was set back, where that is known.
-        """
-        with self.lock:
-            if self._last_ms > now_ms + PASSING:
-                self.segments.mend_times(now_ms, by_ms)
-                self._last_ms = now_ms
-
-    # -- keeping ---------------------------------------------------------------------------------------
-
-    def keep(self, batch: Batch, probabilities: NDArray[np.float32], now_ms: int) -> int:
-        """Keep the rows of a batch that have an id, unless it is known already; return how many.
-
-        Parameters
-        ----------
-        batch
-            What was predicted.
-        probabilities
-            float32[n]: what was answered.
-        now_ms
-            The journal's clock.
-
-        Raises
-        ------
-        OSError
-            Where the disk refuses.
-        """
-        ids = Ids.of(batch.ids or ())
-        rows = (ids.ends[1:] > ids.ends[:-1]).nonzero()[0]
-        if not rows.size:
-            return 0
-        hashes, kept, start = hashes_of(ids, rows), 0, 0
-        with self.lock:
-            self._last_ms = now_ms = max(self._last_ms, now_ms)
-            fresh = np.ones(rows.size, np.uint8)
-            predictions = PredictedRows(batch, ids, probabilities, rows, hashes, fresh, now_ms)
-            for segment in self.segments:
-                if segment is not self._open:
-                    fresh[segment.find(hashes) >= 0] = 0
-            while start < rows.size:
-                segment = self._room(now_ms)
-                stop = min(start + segment.hashes.size - segment.used, rows.size)
-                count = segment.keep(predictions.part(start, stop))
-                if segment not in self._unsynced:
-                    self._unsynced.append(segment)
-                if stop < rows.size:  # it is full, and knows what the next one must not take
-                    fresh[stop:][segment.find(hashes[stop:]) >= 0] = 0
-                self.pending += count
-                self.next_number = segment.next
-                kept, start = kept + count, stop
-            self.counts["early"] += self.early.take(hashes)
-            self.counts["kept"] += kept
-            self.counts["repeated"] += rows.size - kept
-        return kept
-
-    def _room(self, now_ms: int) -> Segment:
-        """Return the segment that takes the next impression."""
-        segment = self._open
-        if segment is not None and not segment.full:
-            quarter = (self.rules.attribution_ms + self.rules.correction_ms) // 4
-            if not segment.used or now_ms - int(segment.times[0]) <= quarter:
-                return segment
-        segment = self._open = Segment(self._directory, self.next_number, new=True)
-        self.segments.append(segment)
-        self._named = False
-        return segment
-
-    # -- labels ----------------------------------------------------------------------------------------
 
     def met(self, names: Sequence[str | None]) -> NDArray[np.intp]:
         """Return the rows, in order, whose id is that of an impression which can be used, as hashes tell.
@@ -188,81 +187,414 @@ class ImpressionStore:
         those: NDArray[np.intp] = rows[found[usable]]
         return those
 
-    def seen(self, references: References) -> None:
-        """Take over from a row of the journal what has become of impressions: a crash may have lost it."""
+    def needed_from(self) -> int | None:
+        """Return the first position of the journal that is of use; None where none is."""
         with self.lock:
-            numbers, states = references.numbers, references.states
-            if numbers.size:
-                self.next_number = max(self.next_number, int(numbers.max()) + 1)
-            same = self.segments.hashes_of(numbers) == references.hashes
-            before = self.segments.states(numbers[same])
-            self.segments.set(numbers[same], states[same])
-            self.segments.persist(numbers[same], states[same])
-            self.pending -= int((before == ImpressionState.PENDING).sum())
+            placed = (int(one.positions[0]) for one in self.segments if one.rows)
+            return next((position for position in placed if position != UNPLACED), None)
+
+    def not_after(self, now_ms: int, by_ms: int = 0) -> None:
+        """Take back the times of impressions that are after the journal's clock: it has been set back.
+
+        Parameters
+        ----------
+        now_ms
+            The journal's clock.
+        by_ms
+            By how much it was set back, where that is known.
+        """
+        with self.lock:
+            if self._last_ms > now_ms + PASSING:
+                self.segments.mend_times(now_ms, by_ms)
+                self._last_ms = now_ms
+            self.ends_from_ms = min(self.ends_from_ms, now_ms + self.rules.attribution_ms)
+
+    # -- changes: noted, and then kept or undone -------------------------------------------------------
+
+    def undo(self, mark: int = 0) -> None:
+        """Undo what was noted since a :attr:`mark`, or all that was not kept."""
+        with self.lock:
+            while len(self._undo) > mark:
+                self._undo.pop()()
+
+    @property
+    def mark(self) -> int:
+        """How much was noted, to undo what comes after."""
+        return len(self._undo)
+
+    def keep(self, placed: Sequence[tuple[ImpressionRow, int]] = (), held: Sequence[References] = ()) -> None:
+        """Let what was noted stand.
+
+        Parameters
+        ----------
+        placed
+            The rows that the journal has taken, in which all stand that were entered; and their positions.
+        held
+            Which impressions examples were that are held.
+        """
+        with self.lock:
+            for key in self._unplaced:
+                segment = next(one for one in self.segments if one.first == key[0])
+                segment.rows = min(segment.rows, key[1])
+            self._unplaced.clear()
+            for row, position in placed:
+                self._place(row, position, mended=True)
+            self._held += held
+            if self._late:
+                self.delays_told += len(self._late)
+                share = len(self._late) / max(min(self.delays_told, FEW_DELAYS), len(self._late))
+                self.mean_delay_ms += (sum(self._late) / len(self._late) - self.mean_delay_ms) * share
+            self.delays.extend(self._late)
+            self._late.clear()
+            self._undo.clear()
+
+    # What undoes a change is noted before it: an error in between must leave nothing half done.
+
+    def count(self, told: Mapping[Any, int]) -> None:
+        """Count what happened."""
+        self._add(self.counts, told)
+
+    def set(self, numbers: NDArray[np.int64], states: NDArray[np.uint8]) -> None:
+        """Note what has become of impressions."""
+        before = self.segments.states(numbers)
+        self._undo.append(lambda: self.segments.set(numbers, before))
+        self.segments.set(numbers, states)
+
+    def set_ended(self, number: int) -> None:
+        """Note that the windows of all impressions before this number have been ended."""
+        before = self.ended
+        self._undo.append(lambda: setattr(self, "ended", before))
+        self.ended = number
+
+    def labelled(self, verdicts: Sequence[Verdict], delays: NDArray[np.int64], now_ms: int) -> None:
+        """Note what labels met, and how late those were that came to something, in milliseconds."""
+        self.count(Counter(verdicts))
+        before = len(self._late)
+        self._undo.append(lambda: self._late.__delitem__(slice(before, None)))
+        self._late += delays.tolist()
+        if delays.size:
+            if now_ms - self.label_ms >= GAP_MS:
+                self.gaps.append(now_ms - self.label_ms)
+            self.label_ms, self.label_number = now_ms, self.next_number
+
+    def updated(self, verdicts: Sequence[Verdict]) -> None:
+        """Note what the labels among an update's examples met."""
+        self._add(self.updates, Counter(verdicts))
+
+    def _add(self, counts: Counter[Any], told: Mapping[Any, int]) -> None:
+        before = {name: counts[name] for name in told}
+        self._undo.append(lambda: counts.update({name: n - counts[name] for name, n in before.items()}))
+        counts.update(told)
+
+    def set_next_taught(self, number: int) -> None:
+        """Note that all impressions before this number have had their turn."""
+        before = self.next_taught
+        self._undo.append(lambda: setattr(self, "next_taught", before))
+        self.next_taught = number
+
+    def note_gate(self) -> Gate:
+        """Return the gate, to be moved: where it was is noted."""
+        before = self.gate.sums.copy()
+        self._undo.append(lambda: self.gate.sums.__setitem__(slice(None), before))
+        return self.gate
+
+    def enter(self, predictions: PredictedRows) -> list[Kept]:
+        """Enter predictions whose ids are not known yet; what follows from the others is nothing.
+
+        Returns
+        -------
+        list[Kept]
+            What is new, as rows that teach now or later.
+        """
+        kept: list[Kept] = []
+        with self.lock:
+            self._last_ms = max(self._last_ms, predictions.time_ms)
+            predictions = predictions._replace(time_ms=self._last_ms)
+            size, start, entered = predictions.rows.size, 0, 0
+            while start < size:
+                segment = self._room()
+                stop = min(start + CAPACITY - segment.used, size)
+                part = predictions.part(start, stop)
+                for other in self.segments:
+                    if other is not segment:
+                        part.fresh[other.find(part.hashes) >= 0] = 0
+                begins = segment.used == 0
+                row = self._enter(segment, part)
+                if row.stops.size:
+                    kept += self._admitted(row, begins)
+                entered, start = entered + row.stops.size, stop
+            self.count(
+                {"early": self.early.take(predictions.hashes), "kept": entered, "repeated": size - entered}
+            )
+        return kept
+
+    def _admitted(self, row: ImpressionRow, begins: bool) -> list[Kept]:
+        """Say which impressions of a row are learned from now: the first ones, where none wait already."""
+        if self.rules.negatives != "at_once" or self.next_taught < row.first:
+            return [Kept(row, begins)]
+        n = row.stops.size
+        count = self.note_gate().drain(row.numbers, np.zeros(n, np.uint8), 0, 0).size
+        if not count:
+            return [Kept(row, begins)]
+        now = row.part(0, count, Teaching.NOW)
+        self.set(now.numbers, now.states)
+        self.set_next_taught(row.first + count)
+        return [Kept(now, begins), *([Kept(row.part(count, n, Teaching.LATER), False)] if count < n else [])]
+
+    def _enter(self, segment: Segment, part: PredictedRows) -> ImpressionRow:
+        used, rows, number = segment.used, segment.rows, self.next_number
+        key = segment.first, rows
+
+        def withdraw() -> None:
+            segment.withdraw(used, rows)
+            self.next_number = number
+            self._unplaced.pop(key, None)
+
+        self._undo.append(withdraw)
+        segment.add_row(used, part.time_ms, np.nan)
+        count = segment.enter(part.hashes, part.fresh)
+        stops = np.empty(count, np.int64)
+        words = packed(part, 0, stops).copy()
+        row = ImpressionRow(
+            segment.first + used,
+            self.rules.negative_rate,
+            Teaching.LATER,
+            words,
+            stops,
+            segment.hashes[used : used + count].copy(),
+        )
+        if not count:
+            withdraw()
+            return row
+        place = slice(used, used + count)
+        segment.stops[place] = stops
+        segment.states[place] = row.states
+        segment.probabilities[place] = probabilities_of(words, row.starts)
+        self.next_number = segment.next
+        self._unplaced[key] = row
+        return row
+
+    def _room(self) -> Segment:
+        """Return the segment that takes the next impression."""
+        segment = self.segments[-1] if self.segments else None
+        if segment is not None and segment.used < CAPACITY and segment.next == self.next_number:
+            quarter = (self.rules.attribution_ms + self.rules.correction_ms) // 4
+            if not segment.rows or self._last_ms - int(segment.times[0]) <= quarter:
+                return segment
+        segment = Segment(self.next_number)
+        self.segments.append(segment)
+        return segment
+
+    def _place(self, row: ImpressionRow, position: int, *, mended: bool) -> None:
+        """Note where a row stands, which those stand in that were entered.
+
+        `mended`: its time is no earlier than that of the one before, wherever the clock was set back.
+        """
+        segment = next(one for one in self.segments if one.first <= row.first < one.next)
+        place, time_ms = row.first - segment.first, int(times_of(row.words, row.starts[-1:])[0])
+        if mended and segment.rows:
+            time_ms = max(time_ms, int(segment.times[-1]))
+        segment.add_row(place, time_ms, row.rate if row.teaching else np.nan, position)
+        segment.stops[place : place + row.stops.size] = row.stops
+
+    # -- reading ---------------------------------------------------------------------------------------
+
+    def records(self, numbers: NDArray[np.int64]) -> Records:
+        """Read the records of impressions, in their order.
+
+        Those whose row could not be read for a minute are taken for damaged, so that others have their turn.
+
+        Raises
+        ------
+        StorageError
+            Where a row cannot be read, and it could a minute ago.
+        """
+        pieces: list[NDArray[np.uint32]] = [np.empty(0, np.uint32)]
+        starts, sizes = np.zeros(numbers.size, np.int64), np.zeros(numbers.size, np.int64)
+        at = 0
+        for segment, which in self.segments.parts(numbers):
+            rows, first, stop = segment.spans(numbers[which] - segment.first)
+            for row in np.unique(rows).tolist():
+                inside = rows == row
+                begin, end = int(first[inside].min()), int(stop[inside].max())
+                words = 2 * int((stop - first)[inside].sum())
+                near = end - begin <= max(words, WORDS_A_READ * int(inside.sum()))
+                wanted = (
+                    [(begin, end)]
+                    if near
+                    else sorted(set(zip(first[inside].tolist(), stop[inside].tolist(), strict=True)))
+                )
+                for piece_begin, piece_end in wanted:
+                    here = inside & (first >= piece_begin) & (stop <= piece_end)
+                    pieces.append(self._words(segment, row, piece_begin, piece_end))
+                    starts[which[here]] = at + first[here] - piece_begin
+                    at += piece_end - piece_begin
+            sizes[which] = stop - first
+        return unpacked(np.concatenate(pieces), starts, sizes)
+
+    def _words(self, segment: Segment, row: int, begin: int, end: int) -> NDArray[np.uint32]:
+        """Read some words of a row: zeros, which no record's checksum is right for, where it cannot be."""
+        there = self._unplaced.get((segment.first, row))
+        if there is not None:
+            return there.words[begin:end]
+        position = int(segment.positions[row])
+        try:
+            data = self._read(position, HEADER.size + 4 * begin, 4 * (end - begin))
+        except (NonzeroError, OSError) as error:
+            now = time.monotonic()
+            if now - self._unread.setdefault(position, now) <= UNREAD_SECONDS:
+                raise StorageError(f"impressions cannot be read: {error}") from error
+            data = b""
+        return np.frombuffer(data.ljust(4 * (end - begin), b"\0"), np.uint32)
+
+    # -- what the journal's rows say, at a start -------------------------------------------------------
+
+    def enter_row(self, row: ImpressionRow, position: int) -> None:
+        """Enter what a row of the journal keeps."""
+        if not row.stops.size:
+            return
+        self.next_number = row.first
+        self._last_ms = int(times_of(row.words, row.starts[-1:])[0])
+        segment = self._room()
+        if segment.used + row.stops.size > CAPACITY:
+            segment = Segment(row.first)
+            self.segments.append(segment)
+        used = segment.used
+        fresh = np.ones(row.stops.size, np.uint8)
+        if segment.enter(row.hashes, fresh) != row.stops.size:  # two alike: damage
+            segment.hashes[used : used + row.stops.size] = row.hashes
+            segment.used = used + row.stops.size
+        place = slice(used, segment.used)
+        segment.states[place] = row.states
+        segment.probabilities[place] = probabilities_of(row.words, row.starts)
+        self.next_number = segment.next
+        self._place(row, position, mended=False)
+        if row.teaching != Teaching.LATER:
+            self.gate.replay(row.numbers, np.zeros(row.stops.size, np.bool_), 0)
+        if row.teaching == Teaching.HELD:
+            self.hold(row.negatives()[1])
+
+    def seen(self, references: References) -> None:
+        """Take over from a row of the journal what has become of impressions."""
+        references = references.known
+        numbers = references.numbers
+        same = self.segments.hashes_of(numbers) == references.hashes
+        numbers, states = numbers[same], references.states[same]
+        if self.rules.negatives == "at_once":
+            before = self.segments.states(numbers)
+            passed = is_one_of(before, WAITING) & ~is_one_of(states, WAITING)
+            corrections = is_one_of(states, CLICKS) & is_one_of(before, TURNED)
+            self.gate.note_clicked(numbers[is_one_of(states, CLICKS)])
+            self.gate.replay(numbers[passed], is_one_of(states[passed], CLICKS), int(corrections.sum()))
+        self.segments.set(numbers, states)
+
+    def hold(self, references: References) -> None:
+        """Note that examples are held which these impressions were."""
+        self._held.append(references.known)
+
+    def resume(self, *, discard: bool) -> None:
+        """Note that nothing is held any more; what is discarded was never learned from."""
+        with self.lock:
+            held, self._held = self._held, []
+            for references in held if discard else ():
+                numbers = references.numbers
+                states = self.segments.states(numbers)
+                mine = self.segments.hashes_of(numbers) == references.hashes
+                undone = mine & (states == ImpressionState.EXPIRED)
+                self.segments.set(
+                    numbers[undone], np.full(int(undone.sum()), ImpressionState.THINNED, np.uint8)
+                )
+                undone = mine & (states == ImpressionState.LEARNED)
+                self.segments.set(
+                    numbers[undone], np.full(int(undone.sum()), ImpressionState.UNTAUGHT, np.uint8)
+                )
+
+    def settle(self, now_ms: int, grace_ms: int) -> None:
+        """Take note that all rows have been seen: windows end from now on, after a grace."""
+        with self.lock:
+            self.segments.mend_times(self._last_ms)
+            self.ended = self.segments[0].first if self.segments else self.next_number
+            waiting = self.waiting(1)
+            self.next_taught = int(waiting[0]) if waiting.size else self.next_number
+            self.ends_from_ms = now_ms + grace_ms
+            self.label_ms, self.label_number = now_ms, self.next_number
+
+    # -- turns, and ends -------------------------------------------------------------------------------
+
+    def waiting(self, limit: int) -> NDArray[np.int64]:
+        """Return int64[n]: the numbers of the first impressions that wait for their turn, so many at most."""
+        found = [np.empty(0, np.int64)]
+        for one in self.segments:
+            if one.next > self.next_taught and limit > 0:
+                start = max(self.next_taught - one.first, 0)
+                places = np.flatnonzero(is_one_of(one.states[start : one.used], WAITING))[:limit]
+                found.append(places + start + one.first)
+                limit -= places.size
+        return np.concatenate(found)
+
+    def windows_ended(self, now_ms: int) -> int:
+        """Return the number before which all windows have ended."""
+        return (
+            0 if now_ms < self.ends_from_ms else self.segments.made_until(now_ms - self.rules.attribution_ms)
+        )
+
+    def had_their_chance(self, now_ms: int) -> int:
+        """Return the number before which all impressions have had the chance of a click.
+
+        Their window has ended; or clicks of newer ones have come, and they are older than three mean delays.
+        """
+        ended = self.windows_ended(now_ms)
+        if self.delays_told < ENOUGH_DELAYS:
+            return ended
+        ripe = self.segments.made_until(now_ms - round(RIPE * self.mean_delay_ms))
+        return max(ended, min(ripe, self.gate.newest_clicked + 1))
+
+    def due(self, limit: int, now_ms: int) -> tuple[NDArray[np.int64], int] | None:
+        """Return the next impressions whose window has ended, in order, and how far all have ended then.
+
+        Parameters
+        ----------
+        limit
+            So many at most.
+        now_ms
+            The journal's clock.
+
+        Returns
+        -------
+        (int64[n], int) | None
+            The numbers of those for which something is to be done; none may be. None where no more have
+            ended.
+        """
+        segment = next((one for one in self.segments if one.next > self.ended), None)
+        if segment is None or now_ms < self.ends_from_ms:
+            return None
+        start = max(self.ended - segment.first, 0)
+        stop = segment.made_until(now_ms - self.rules.attribution_ms)
+        if stop <= start:
+            return None
+        places = np.flatnonzero(is_one_of(segment.states[start:stop], OPEN))
+        if places.size > limit:
+            places = places[:limit]
+            stop = start + int(places[-1]) + 1
+        return places + start + segment.first, segment.first + stop
 
     def forget(self, now_ms: int) -> int:
-        """Delete the segments that are of no more use; return how many."""
+        """Forget the segments that are of no more use; return how many."""
         last = now_ms - self.rules.attribution_ms - 2 * self.rules.correction_ms
         with self.lock:
             gone = [
                 one
                 for one in self.segments
-                if one.next <= self.ended
-                and (not one.used or int(one.times[one.used - 1]) < last)
-                and not (one.states[: one.used] == ImpressionState.CLAIMED).any()
+                if one.next <= self.ended and (not one.rows or int(one.times[-1]) < last)
             ]
             for one in gone:
                 self.segments.remove(one)
-            self._unsynced = [one for one in self._unsynced if one not in gone]
-            if self._open in gone:
-                self._open = None
-        for one in gone:
-            one.remove()
         return len(gone)
 
-    # -- the disk --------------------------------------------------------------------------------------
 
-    def sync_rows(self) -> None:
-        """Make durable what was kept.
-
-        Raises
-        ------
-        OSError
-            Where the disk refuses.
-        """
-        with self.lock:
-            segments, self._unsynced = self._unsynced, []
-            named, self._named = self._named, True
-        try:
-            for segment in segments:
-                segment.sync_rows()
-            if not named:
-                sync_directory(self._directory)
-        except OSError:
-            with self.lock:
-                self._unsynced += segments
-                self._named = False
-            raise
-
-    def sync_states(self) -> None:
-        """Make durable what has become of them, before rows of the journal that say so are dropped.
-
-        Raises
-        ------
-        OSError
-            Where the disk refuses.
-        """
-        with self.lock:
-            self.segments.write_rest()
-            segments = list(self.segments)
-        for segment in segments:
-            segment.sync_states()
-        sync_directory(self._directory)
-
-    def close(self) -> None:
-        """Close the files; a second call does nothing."""
-        with self.lock:
-            segments, self.segments, self._open = self.segments, Segments(), None
-        with ExitStack() as closing:
-            for segment in segments:
-                closing.callback(segment.close)
+def chosen(records: Records, rows: NDArray[np.intp]) -> Records:
+    """Return some records, in their order."""
+    batch: Batch = ordered(records.batch, rows.astype(np.int64))
+    return Records(
+        batch, records.probabilities[rows], records.whole[rows], records.words, records.spans[rows]
+    )

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,17 +15,40 @@ from nonzero.native import kernel, types
 from nonzero_service.impressions.records import FIELDS, HALF, HEAD, LOW, VALUES, checksum, words_of
 
 
-class Records(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Records:
     """Records as they are read back."""
 
     batch: Batch
     """Their features, weights and times; without labels."""
     probabilities: NDArray[np.float32]
     """float32[n]: what was answered."""
-    ids: list[bytes]
-    """Their ids, UTF-8."""
     whole: NDArray[np.bool_]
     """bool[n]: whether the checksum is right; where it is not, the row of the batch is empty."""
+    words: NDArray[np.uint32]
+    """uint32: what they were read from."""
+    spans: NDArray[np.uint32]
+    """uint32[n, 2]: of each id its length in bytes, and the word where it starts."""
+
+    @cached_property
+    def ids(self) -> list[bytes]:
+        """Their ids, UTF-8; empty where the record is not whole."""
+        octets: NDArray[Any] = self.words.view(np.uint8)
+        return [
+            octets[4 * place : 4 * place + length].tobytes() if good else b""
+            for (length, place), good in zip(self.spans.tolist(), self.whole.tolist(), strict=True)
+        ]
+
+
+class WalkedRecords(NamedTuple):
+    """What is to be known of records without reading them whole."""
+
+    hashes: NDArray[np.uint64]
+    """uint64[n]: of their ids."""
+    times: NDArray[np.int64]
+    """int64[n]: when they were predicted."""
+    stops: NDArray[np.int64]
+    """int64[n]: where each ends, in words."""
 
 
 @kernel(
@@ -88,7 +113,6 @@ def unpacked(words: NDArray[np.uint32], starts: NDArray[np.int64], sizes: NDArra
     _unpack(words, starts, sizes, indptr, indices, values, fields, heads)
     nnz = int(indptr[-1])
     numbers: NDArray[np.float32] = values[:nnz].view(np.float32)
-    plain: NDArray[Any] = words.view(np.uint8)
     times = heads[:, 2].astype(np.int64) | (heads[:, 3].astype(np.int64) << 32)
     whole = heads[:, 6] == 1
     batch = Batch.trusted(
@@ -101,13 +125,8 @@ def unpacked(words: NDArray[np.uint32], starts: NDArray[np.int64], sizes: NDArra
         None,
         times,
     )
-    ids = [
-        plain[4 * place : 4 * place + length].tobytes() if good else b""
-        for length, place, good in zip(
-            heads[:, 4].tolist(), heads[:, 5].tolist(), whole.tolist(), strict=True
-        )
-    ]
-    return Records(batch, np.ascontiguousarray(heads[:, 0]).view(np.float32), ids, whole)
+    probabilities = np.ascontiguousarray(heads[:, 0]).view(np.float32)
+    return Records(batch, probabilities, whole, words, heads[:, 4:6])
 
 
 @kernel(types.intp(types.uint32.readonly, types.uint64[::1], types.int64[::1], types.int64[::1]))
@@ -125,3 +144,23 @@ def walk(words, hashes, times, ends):
         at += size
         ends[n] = at
     return hashes.size
+
+
+def walked(words: NDArray[np.uint32], most: int) -> WalkedRecords:
+    """Find the first records among words, up to `most` and up to one that was cut short."""
+    n = min(most, words.size // HEAD)
+    hashes, times, stops = np.empty(n, np.uint64), np.empty(n, np.int64), np.empty(n, np.int64)
+    found = int(walk(words, hashes, times, stops)) if n else 0
+    return WalkedRecords(hashes[:found], times[:found], stops[:found])
+
+
+def probabilities_of(words: NDArray[np.uint32], starts: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return float32[n]: what was answered, of the records that start at some words."""
+    return words[starts + 6].view(np.float32)
+
+
+def times_of(words: NDArray[np.uint32], starts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return int64[n]: when they were predicted, of the records that start at some words."""
+    low, high = words[starts + 4].astype(np.int64), words[starts + 5].astype(np.int64)
+    times: NDArray[np.int64] = low | high << 32
+    return times

@@ -8,8 +8,8 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero_service.impressions.rules import Rules
-from nonzero_service.impressions.segment import ImpressionState
+from nonzero_service.impressions.rules import Rules, keeps
+from nonzero_service.impressions.states import UNLABELLED, ImpressionState
 
 Verdict = Literal["joined", "corrected", "unknown", "duplicate", "conflicting", "gone"]
 """What a label meets; the last four change nothing."""
@@ -23,6 +23,8 @@ LABEL_OF: Final = {
     ImpressionState.THINNED: 0,
     ImpressionState.CLICKED: 1,
     ImpressionState.CORRECTED: 1,
+    ImpressionState.ONE_WAITS: 1,
+    ImpressionState.ZERO_WAITS: 0,
 }
 """The label that an impression has had, or stands for."""
 
@@ -36,13 +38,9 @@ class Decision(NamedTuple):
     """intp[k]: which of the labels change what has become of their impression."""
     becomes: NDArray[np.uint8]
     """uint8[k]: what that is."""
-    thin: NDArray[np.bool_]
-    """bool[k]: which of them are negatives that are thinned away, so that nothing is learned."""
-
-    @property
-    def unlearned(self) -> list[Verdict]:
-        """The verdicts of the labels that change nothing."""
-        return [verdict for verdict in self.verdicts if verdict not in TAKEN]
+    teaches: NDArray[np.bool_]
+    """bool[k]: which of them are learned from now: not those that wait for their turn, nor the negatives that
+    were learned from before, or are thinned away."""
 
 
 def decide(
@@ -71,10 +69,24 @@ def decide(
     verdicts = [_verdict(rules, given, number, label, state, age) for number, label, state, age in pairs]
     taken = np.flatnonzero([verdict in TAKEN for verdict in verdicts])
     clicks = np.array(labels, np.int64)[taken] == 1
-    becomes = np.where(clicks, ImpressionState.CLICKED, ImpressionState.NEGATIVE).astype(np.uint8)
-    becomes[[verdicts[row] == "corrected" for row in taken.tolist()]] = ImpressionState.CORRECTED
-    thin = ~rules.keeps(numbers[taken], hashes[taken]) & ~clicks
-    return Decision(verdicts, taken, becomes, thin)
+    late = np.array([verdicts[row] == "corrected" for row in taken.tolist()], np.bool_)
+    waits = ~late & (rules.negatives != "at_end") & (states[taken] == ImpressionState.PENDING)
+    becomes = np.select(
+        [late, waits & clicks, waits, clicks],
+        [
+            ImpressionState.CORRECTED,
+            ImpressionState.ONE_WAITS,
+            ImpressionState.ZERO_WAITS,
+            ImpressionState.CLICKED,
+        ],
+        ImpressionState.NEGATIVE,
+    ).astype(np.uint8)
+    teaches = ~waits
+    if rules.negatives == "at_once":
+        teaches &= clicks
+    else:
+        teaches &= clicks | keeps(numbers[taken], hashes[taken], rules.negative_rate)
+    return Decision(verdicts, taken, becomes, teaches)
 
 
 def _verdict(rules: Rules, given: dict[int, int], number: int, label: int, state: int, age: int) -> Verdict:
@@ -93,7 +105,7 @@ def _verdict(rules: Rules, given: dict[int, int], number: int, label: int, state
         return "corrected"
     if known is not None:
         return "duplicate" if known == label else "conflicting"
-    if state != ImpressionState.PENDING:
+    if state not in UNLABELLED:
         return "gone"
     given[number] = label
     return "joined"

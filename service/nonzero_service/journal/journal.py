@@ -165,6 +165,10 @@ class Journal:
         """Yield rows in order, as :meth:`JournalReader.read` does, beside the writer."""
         return self._reader.read(start)
 
+    def read_part(self, position: int, offset: int, size: int) -> bytes:
+        """Return a part of a row's body, as :meth:`JournalReader.read_part` does, beside the writer."""
+        return self._reader.read_part(position, offset, size)
+
     def truncate(self, before: int) -> int:
         """Drop the rows before a position, in small steps between which appends go on; return how many.
 

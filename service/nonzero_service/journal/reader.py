@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
@@ -111,6 +111,56 @@ class JournalReader:
                 position, before = row.position, row.digest
                 yield row
 
+    def read_of(
+        self, kinds: Sequence[str], damaged: Callable[[JournalDamagedError], object]
+    ) -> Iterator[JournalRow]:
+        """Yield the rows of some kinds in order, each checked against the row before it.
+
+        The bodies of other rows are not read, so nothing is said of these.
+
+        Parameters
+        ----------
+        kinds
+            Which.
+        damaged
+            Told of a row that is not what was written, which is passed over; it may raise the error.
+
+        Raises
+        ------
+        UnknownKindError
+            At the first row of a version that this release does not know.
+        """
+        position = 0
+        while True:
+            with self._reading() as connection:
+                rows = read_rows(connection, position, _CHUNK, kinds)
+                whole = [row for row in rows if self._is_whole(connection, row, damaged)]
+            if not rows:
+                return
+            yield from whole
+            position = rows[-1].position
+
+    def read_part(self, position: int, offset: int, size: int) -> bytes:
+        """Return a part of a row's body, unchecked: from an offset on, so many bytes at most.
+
+        Raises
+        ------
+        JournalError
+            Where the row is not held, or cannot be read.
+        """
+        with self._reading() as connection:
+            try:
+                blob = connection.blob_open("main", "rows", "body", position, False)
+            except apsw.SQLError:
+                # Where it is not held these say so: the last one pruned has a digest still.
+                read_digest(connection, position)
+                read_digest(connection, position - 1)
+                raise
+            with blob:
+                blob.seek(offset)
+                part: bytes = blob.read(size)
+        return part
+
     def last_of(self, *kinds: str) -> JournalRow | None:
         """Return the last row of some kinds; None where none is held.
 
@@ -198,6 +248,20 @@ class JournalReader:
                 finally:
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
+
+    def _is_whole(
+        self,
+        connection: apsw.Connection,
+        row: JournalRow,
+        damaged: Callable[[JournalDamagedError], object],
+    ) -> bool:
+        """Whether a row is the one that follows the one before it; `damaged` is told where not."""
+        try:
+            self._check(row, row.position - 1, read_digest(connection, row.position - 1))
+        except JournalDamagedError as error:
+            damaged(error)
+            return False
+        return True
 
     def _check(self, row: JournalRow, position: int, before: bytes) -> None:
         """Refuse a row that is not the one that follows `position`."""

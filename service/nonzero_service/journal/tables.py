@@ -121,13 +121,19 @@ def read_last(connection: apsw.Connection, kinds: Sequence[str]) -> int | None:
     return None if found is None else int(found[0])
 
 
-def read_rows(connection: apsw.Connection, after: int, size: int) -> list[JournalRow]:
-    """Return the rows after a position, as many as fill `size` bytes (one at least, where there is one)."""
+def read_rows(
+    connection: apsw.Connection, after: int, size: int, kinds: Sequence[str] = ()
+) -> list[JournalRow]:
+    """Return the rows after a position, as many as fill `size` bytes (one at least, where there is one).
+
+    Of some kinds, where those are named. The bodies of the others are not read then.
+    """
     rows: list[JournalRow] = []
+    chosen = f"kind IN ({', '.join('?' * len(kinds))}) AND" if kinds else ""
     cursor = connection.execute(
-        "SELECT position, first_sequence, count, kind, version, time_ms, keys_digest, body, digest "
-        "FROM rows WHERE position > ? ORDER BY position",
-        (after,),
+        "SELECT position, first_sequence, count, kind, version, time_ms, keys_digest, body, digest "  # noqa: S608
+        f"FROM rows WHERE {chosen} position > ? ORDER BY position",
+        (*kinds, after),
     )
     for values in cursor:
         rows.append(JournalRow(*values))

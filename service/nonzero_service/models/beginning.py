@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -21,8 +23,10 @@ def begin_model(config: ModelConfig, directory: Path) -> None:
     _write(directory, config, config.new_model())
 
 
-def begin_model_from(file: Path, directory: Path) -> None:
+def begin_model_from(file: Path, labelling: Mapping[str, Any], directory: Path) -> None:
     """Write what a model of a trained file starts from.
+
+    `labelling` are the settings that say what becomes of its impressions.
 
     Nothing of it stays in memory: it is read again, from its first snapshot, when the model is opened.
     """
@@ -34,6 +38,7 @@ def begin_model_from(file: Path, directory: Path) -> None:
         file=file_digest(file),
         schema=read_schema(schema),
         namespace_separator=schema.namespace_separator,
+        **labelling,
     )
     _write(directory, config, model)
 

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
 from nonzero import Batch
+from nonzero.batches.ids import Ids
+from nonzero_service.errors import QueueFullError
+from nonzero_service.impressions.hashes import hashes_of
+from nonzero_service.impressions.packing import PredictedRows, size_of_records
 from nonzero_service.impressions.rules import Keeping
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.incidental import incidentally
-from nonzero_service.journal.clock import Clock
+from nonzero_service.writer.learner import ModelLearner
+from nonzero_service.writer.work import Applied
+
+PATIENCE: Final = 1.0
+"""Seconds for which an answer waits for room in the learner's queue, so that what it predicted is kept."""
 
 
 class ImpressionKeeper:
@@ -24,28 +33,51 @@ class ImpressionKeeper:
         The model's, for the log.
     impressions
         The store.
-    clock
-        The journal's.
+    learner
+        By which they become rows of the journal.
     keeping
-        ``"durable"``: a prediction with an id is answered when its features would survive a power cut.
-        ``"buffered"``: when they would survive ``kill -9``.
+        ``"durable"``: a prediction with an id is answered when its features are durable. ``"buffered"``: it
+        is answered at once, and its features follow within some milliseconds.
     """
 
-    def __init__(self, name: str, impressions: ImpressionStore, clock: Clock, keeping: Keeping) -> None:
+    def __init__(
+        self, name: str, impressions: ImpressionStore, learner: ModelLearner, keeping: Keeping
+    ) -> None:
+        self.learner = learner
+        self.durable = keeping == "durable"
         self._impressions = impressions
-        self._clock = clock
         self._name = name
-        self._durable = keeping == "durable"
-        self._unsynced = False
-        self._syncing: asyncio.Future[None] | None = None
         self._log = structlog.get_logger("impressions")
         self._lost_said = False
 
-    def keep(self, batch: Batch, probabilities: NDArray[np.float32]) -> None:
-        """Keep what was predicted with an id; from any thread.
+    def request(self) -> PredictedRequest:
+        """Return what takes the predictions of one request."""
+        return PredictedRequest(self)
 
-        A disk that refuses does not keep a prediction from being answered, unless it was promised: the loss
-        is counted.
+    def lost(self, count: int, error: BaseException) -> None:
+        """Count predictions that cannot be kept, and say so the first time."""
+        with self._impressions.lock:
+            self._impressions.counts["lost"] += count
+        if not self._lost_said:
+            self._lost_said = True
+            incidentally(self._log.error, "impressions cannot be kept", model=self._name, exc_info=error)
+
+
+class PredictedRequest:
+    """The predictions of one request.
+
+    Parameters
+    ----------
+    keeper
+        The model's.
+    """
+
+    def __init__(self, keeper: ImpressionKeeper) -> None:
+        self._keeper = keeper
+        self._predictions: list[PredictedRows] = []
+
+    def keep(self, batch: Batch, probabilities: NDArray[np.float32]) -> None:
+        """Note what was predicted with an id; from any thread.
 
         Parameters
         ----------
@@ -53,37 +85,58 @@ class ImpressionKeeper:
             The examples; those without an id are not kept.
         probabilities
             float32[n]: what was predicted for them.
+        """
+        ids = Ids.of(batch.ids or ())
+        rows = (ids.ends[1:] > ids.ends[:-1]).nonzero()[0]
+        if not rows.size:
+            return
+        now_ms = self._keeper.learner.journal.clock.now_ms()
+        fresh = np.ones(rows.size, np.uint8)
+        self._predictions.append(
+            PredictedRows(batch, ids, probabilities, rows, hashes_of(ids, rows), fresh, now_ms)
+        )
+
+    async def synced(self) -> None:
+        """Hand over what was noted, and return when it is as durable as was asked for.
+
+        What cannot be kept does not keep a prediction from being answered, unless it was promised: the loss
+        is counted.
 
         Raises
         ------
-        OSError
-            If the disk refuses, and impressions are durable.
+        QueueFullError, StorageError
+            Where it cannot be kept, and impressions are durable.
         """
-        try:
-            self._impressions.keep(batch, probabilities, self._clock.now_ms())
-            self._unsynced = True
-        except OSError:
-            self._impressions.counts["lost"] += sum(name is not None for name in batch.ids or ())
-            if self._durable:
-                raise
-            if not self._lost_said:
-                self._lost_said = True
-                incidentally(self._log.exception, "impressions cannot be kept", model=self._name)
+        predictions, self._predictions = self._predictions, []
+        for one in predictions:
+            if self._keeper.durable:
+                await self._durable(one)
+            else:
+                await self._buffered(one)
 
-    async def synced(self) -> None:
-        """Return when all that was kept before is as durable as was asked for; syncs are shared."""
-        if not self._durable:
+    async def _durable(self, predictions: PredictedRows) -> None:
+        try:
+            await asyncio.shield(self._keeper.learner.impress(predictions, waits=True))
+        except Exception as error:
+            self._keeper.lost(predictions.rows.size, error)
+            raise
+
+    async def _buffered(self, predictions: PredictedRows) -> None:
+        learner, count = self._keeper.learner, predictions.rows.size
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await learner.room(size_of_records(predictions))
+        except TimeoutError:
+            pass
+        try:
+            kept = learner.impress(predictions, waits=False)
+        except QueueFullError as error:
+            self._keeper.lost(count, error)
             return
-        while self._unsynced or self._syncing is not None:
-            if self._syncing is None:
-                self._unsynced = False
-                loop = asyncio.get_running_loop()
-                self._syncing = loop.run_in_executor(None, self._impressions.sync_rows)
-            mine, late = self._syncing, self._unsynced
-            try:
-                await asyncio.shield(mine)
-            finally:
-                if self._syncing is mine:
-                    self._syncing = None
-            if not late:  # it was begun after what we wait for had been written
-                return
+
+        def ended(future: asyncio.Future[Applied]) -> None:
+            error = None if future.cancelled() else future.exception()
+            if error is not None:
+                self._keeper.lost(count, error)
+
+        kept.add_done_callback(ended)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from nonzero import LogisticRegression
-from nonzero_service.impressions.segment import pending_in
 from nonzero_service.journal.reader import JournalReader
 from nonzero_service.journal.snapshots import snapshots_in
+from nonzero_service.models.impression_opening import own_rules, pending_in
+from nonzero_service.models.model_config import config_of
 from nonzero_service.models.recovery import newest_readable
 from nonzero_service.writer.entries import Pause, pause_since, start_of
 
@@ -33,6 +34,8 @@ class Inspected:
     """The names of the snapshots that a start found damaged."""
     settings: dict[str, Any] | None
     """What the model was made with, where the journal holds its first row."""
+    labelling: dict[str, Any]
+    """The settings that say what becomes of impressions, as far as they are the model's own."""
     paused: Pause | None
     """None while learning goes on."""
     pending: int
@@ -49,12 +52,14 @@ def inspect_model(directory: Path) -> Inspected:
     JournalError
         Where there is no journal, or it cannot be read.
     """
+    config = config_of(directory)
     snapshots = snapshots_in(directory / "snapshots")
     newest = newest_readable(snapshots, FileNotFoundError)  # a service may just now have removed it
     with JournalReader(directory) as reader:
         base, tip = reader.base, reader.tip
         opening = next(reader.read(1), None) if base.position == 0 else None
         paused = _pause(reader)
+        pending = pending_in(reader, own_rules(config))
     return Inspected(
         base.position + 1,
         tip.position,
@@ -63,8 +68,9 @@ def inspect_model(directory: Path) -> Inspected:
         [snapshot.position for snapshot in snapshots],
         sorted(path.name for path in (directory / "snapshots").glob("*.damaged")),
         None if opening is None else start_of(opening).settings,
+        config.labelling,
         paused,
-        pending_in(directory / "impressions"),
+        pending,
         None if newest is None else newest[1],
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -17,15 +17,19 @@ from nonzero_service.impressions.verdicts import Verdict
 from nonzero_service.metrics.counts import Counts, InFlight
 from nonzero_service.metrics.families import Samples, family
 from nonzero_service.metrics.process import Process
+from nonzero_service.models.attribution import Attribution
 from nonzero_service.models.registry import Models
 from nonzero_service.models.served import ServedModel
+
+T = TypeVar("T")
 
 LOOK_SECONDS: Final = 0.03
 """For so long recent figures are worked out before metrics are told."""
 
 LABELS: Final = ("joined", "corrected", "unknown", "early", "duplicate", "conflicting", "gone")
 UPDATES: Final[tuple[Verdict, ...]] = ("joined", "corrected", "duplicate", "conflicting", "gone")
-IMPRESSIONS: Final = ("kept", "repeated", "expired", "thinned", "damaged", "lost", "refused")
+IMPRESSIONS: Final = ("kept", "repeated", "expired", "thinned", "waited_out", "damaged", "lost", "refused")
+LAST: Final = " of the last 100,000 examples, or of the predictions with an id that were answered"
 QUANTILES: Final = (0.5, 0.9, 0.99)
 
 Values = Callable[[ServedModel], Mapping[Any, float]]
@@ -61,12 +65,15 @@ class ServiceMetrics(Counts):
         self.conflicting = self._conflicting
         self._models = models
         self._workers = workers
-        self._recent = RecentFigures()
+        self._recent = figures_of_learned()
+        self._served = figures_of_served()
         self._process = Process()
 
     def text(self) -> bytes:
         """Return everything in Prometheus' text format; that takes milliseconds, and any thread may ask."""
-        self._recent.look([served.model for served in self._models.all()])
+        models = self._models.all()
+        self._recent.look([one.model for one in models])
+        self._served.look([one.attribution for one in models if one.attribution.impressions.next_number])
         return generate_latest(self)
 
     def collect(self) -> Iterator[Metric]:
@@ -74,8 +81,9 @@ class ServiceMetrics(Counts):
         models = self._models.all()
         yield from super().collect()
         yield from _in_flight([self.in_flight(), *self._workers.in_flight()])
-        yield from _learned(models, self._recent)
+        yield from _learned(models, self._recent, self._served)
         yield from _delayed(models, self.refused_impressions)
+        yield from _served(models, self._served)
         yield from _sliced(models)
         yield from _worker_metrics(self._workers)
         yield from _fields(models)
@@ -89,47 +97,66 @@ class ServiceMetrics(Counts):
 
 
 class _Recent(NamedTuple):
-    """How well a model predicted lately."""
+    """How good predictions were lately."""
 
-    examples: int
-    """What it had learned from."""
+    version: object
+    """What of; another where there is more to look at."""
     at: float
     """When that was, by the monotonic clock."""
     figures: dict[str, Any]
-    """Of its metrics, those of the last examples."""
 
 
-class RecentFigures:
-    """How well each model predicted lately."""
+class RecentFigures(Generic[T]):
+    """How good the predictions of each model were lately.
 
-    def __init__(self) -> None:
-        self._known: WeakKeyDictionary[LogisticRegression, _Recent] = WeakKeyDictionary()
+    Parameters
+    ----------
+    version
+        Returns of a model something that changes where its figures may.
+    figures
+        Works them out, which takes a millisecond.
+    """
+
+    def __init__(self, version: Callable[[T], object], figures: Callable[[T], dict[str, Any]]) -> None:
+        self._version = version
+        self._figures = figures
+        self._known: WeakKeyDictionary[T, _Recent] = WeakKeyDictionary()
         self._looking = threading.Lock()
 
-    def look(self, models: Iterable[LogisticRegression]) -> None:
-        """Work out how well each model that has learned since has predicted lately.
+    def look(self, models: Iterable[T]) -> None:
+        """Work out the figures of each model of which there is more to look at.
 
-        It takes a millisecond of each. Where that is too long, the others' figures stay as they were, and
-        those that have waited longest come first the next time.
+        Where that takes too long, the others' figures stay as they were, and those that have waited longest
+        come first the next time.
         """
         with self._looking:
             until = time.monotonic() + LOOK_SECONDS
             for model in sorted(models, key=self._looked_at):
-                known = self._known.get(model)
-                if known is None or known.examples != model.examples:
+                known, version = self._known.get(model), self._version(model)
+                if known is None or known.version != version:
                     now = time.monotonic()
-                    self._known[model] = _Recent(model.examples, now, model.metrics()["recent"])
+                    self._known[model] = _Recent(version, now, self._figures(model))
                     if now > until:
                         break
 
-    def of(self, model: LogisticRegression, figure: str) -> float | None:
+    def of(self, model: T, figure: str) -> float | None:
         """Return a figure of a model; None where it is not known."""
         known = self._known.get(model)
         return None if known is None else known.figures[figure]
 
-    def _looked_at(self, model: LogisticRegression) -> float:
+    def _looked_at(self, model: T) -> float:
         known = self._known.get(model)
         return 0.0 if known is None else known.at
+
+
+def figures_of_learned() -> RecentFigures[LogisticRegression]:
+    """Return what works out how good predictions were just before their examples were learned from."""
+    return RecentFigures(lambda model: model.examples, lambda model: model.metrics()["recent"])
+
+
+def figures_of_served() -> RecentFigures[Attribution]:
+    """Return what works out how good predictions were that were answered."""
+    return RecentFigures(lambda one: one.now_ms // 1000, Attribution.served)
 
 
 class _Families:
@@ -152,7 +179,11 @@ class _Families:
         return (((one.name, str(label)), n) for one in self._models for label, n in values(one).items())
 
 
-def _learned(models: list[ServedModel], recent: RecentFigures) -> Iterator[Metric]:
+def _learned(
+    models: list[ServedModel],
+    recent: RecentFigures[LogisticRegression],
+    answered: RecentFigures[Attribution],
+) -> Iterator[Metric]:
     """Yield how much every model has learned, and how well it predicts."""
     gauge = _Families(models).gauge
 
@@ -160,7 +191,13 @@ def _learned(models: list[ServedModel], recent: RecentFigures) -> Iterator[Metri
         return lambda one: (one.model.recalibration() or {}).get(figure)
 
     def lately(figure: str) -> Callable[[ServedModel], float | None]:
-        return lambda one: recent.of(one.model, figure)
+        def value(one: ServedModel) -> float | None:
+            # What a label policy teaches, and in which order, says nothing of what was answered.
+            if one.attribution.is_usual:
+                return answered.of(one.attribution, figure)
+            return recent.of(one.model, figure)
+
+        return value
 
     yield gauge(
         "model_examples", "Examples applied since the model was made.", lambda one: one.model.examples
@@ -169,13 +206,9 @@ def _learned(models: list[ServedModel], recent: RecentFigures) -> Iterator[Metri
     waits = "What waits for the learner, in bytes."
     yield gauge("model_queued_bytes", waits, lambda one: one.learner.queued_bytes)
     for name, text, value in (
-        ("recent_log_loss", "Mean log loss over the last 100,000 examples, in nats.", lately("log_loss")),
-        (
-            "recent_calibration",
-            "Mean predicted over mean observed rate, over the last 100,000 examples.",
-            lately("calibration"),
-        ),
-        ("recent_auc", "Area under the ROC curve over the last 100,000 examples.", lately("auc")),
+        ("recent_log_loss", f"Mean log loss{LAST}, in nats.", lately("log_loss")),
+        ("recent_calibration", f"Predicted over observed clicks{LAST}.", lately("calibration")),
+        ("recent_auc", f"Area under the ROC curve{LAST}.", lately("auc")),
         ("recalibration_gain", "Mean log loss that the map of the predictions saves, in nats.", gain("gain")),
         ("recalibration_gain_low", "1.96 standard errors below that.", gain("gain_low")),
     ):
@@ -215,7 +248,7 @@ def _delayed(models: list[ServedModel], refused: Mapping[str, int]) -> Iterator[
         "Examples of updates whose id is that of a prediction, and so its label, by what they met; they "
         "are among nonzero_labels too."
     )
-    verdicts: Values = lambda one: {name: one.attribution.updates[name] for name in UPDATES}  # noqa: E731
+    verdicts: Values = lambda one: {name: one.attribution.impressions.updates[name] for name in UPDATES}  # noqa: E731
     yield of.counters("update_labels", "verdict", text, verdicts)
     text = "Predictions with an id, by what became of them."
     yield of.counters("impressions", "outcome", text, counted(IMPRESSIONS))
@@ -228,6 +261,31 @@ def _delayed(models: list[ServedModel], refused: Mapping[str, int]) -> Iterator[
     text = "The journal's clock less the machine's."
     ahead: Callable[[ServedModel], float] = lambda one: one.stored.journal.clock.ahead_ms() / 1000  # noqa: E731
     yield of.gauge("journal_clock_ahead_seconds", text, ahead)
+
+
+def _served(models: list[ServedModel], answered: RecentFigures[Attribution]) -> Iterator[Metric]:
+    """Yield how good the predictions were that were answered, and whether labels come."""
+    gauge = _Families(models).gauge
+
+    def of(figure: str) -> Callable[[ServedModel], float | None]:
+        return lambda one: answered.of(one.attribution, figure)
+
+    silences = {one.name: one.attribution.silence() for one in models}
+    text = "The last predictions with an id, 100,000 at most, whose clicks have come, mostly."
+    yield gauge("served_impressions", text, of("examples"))
+    text = "Predicted over observed clicks of these, by what was answered."
+    yield gauge("served_calibration", text, of("calibration"))
+    yield gauge("served_log_loss", "Mean log loss of what was answered for these, in nats.", of("log_loss"))
+    text = "Predictions with an id that wait for clicks before they are learned from."
+    yield gauge("waiting_impressions", text, lambda one: one.attribution.impressions.waiting_count)
+    text = "Clicks expected of what was learned at once, less those that came."
+    yield gauge("label_balance", text, lambda one: one.attribution.impressions.gate.balance)
+    text = "Since the last label came, or the process started."
+    yield gauge("label_silence_seconds", text, lambda one: silences[one.name].seconds)
+    text = "The clicks that were predicted since."
+    yield gauge("label_silence_clicks", text, lambda one: silences[one.name].predicted_clicks)
+    text = "1 while no labels come for longer than usual, and than chance explains."
+    yield gauge("label_outage", text, lambda one: int(silences[one.name].is_outage))
 
 
 def _sliced(models: list[ServedModel]) -> Iterator[Metric]:

@@ -13,6 +13,7 @@ import msgspec
 from nonzero import AdaGrad, LogisticRegression, Schema, SnapshotError
 from nonzero.kernels.rules.optimizers import Rule
 from nonzero.model.interactions import check_declared
+from nonzero_service.impressions.rules import Negatives
 from nonzero_service.journal.files import write_durably
 from nonzero_service.schema_text import read_schema, that_differs
 from nonzero_service.settings import Settings
@@ -21,7 +22,10 @@ from nonzero_service.settings.learning_rules import AUTO, optimizer_of
 FILE: Final = "model.json"
 
 
-LEARNING: Final = ("bits", "learning_rate", "optimizer", "interactions", "namespace_separator")
+LABELLING: Final = ("negatives", "attribution_seconds", "correction_seconds")
+"""The service's settings that say what becomes of a new model's impressions."""
+
+LEARNING: Final = ("bits", "learning_rate", "optimizer", "interactions", "namespace_separator", *LABELLING)
 """The service's settings that a model is made with, beside its schema."""
 
 
@@ -35,6 +39,10 @@ class NewModelSettings(TypedDict, total=False):
     interactions: Sequence[str] | None
     schema: Mapping[str, Any] | None
     namespace_separator: str | None
+    negatives: Negatives | None
+    """When impressions are learned from."""
+    attribution_seconds: float | None
+    correction_seconds: float | None
 
 
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +59,13 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What the fields are, as :meth:`nonzero.Schema.to_dict` has it; None where nothing is declared."""
     namespace_separator: str = "^"
     """As for :class:`nonzero.Schema`. What was made before there was this setting goes by the older names."""
+    negatives: Negatives = "at_end"
+    """When impressions are learned from. What was made before there was this setting keeps the older way."""
+    attribution_seconds: float | None = None
+    """How long an impression waits for its label; None where the service's setting says it, as it did for
+    what was made before this was a model's."""
+    correction_seconds: float | None = None
+    """How long after that a click is still learned from; None as above."""
     own: frozenset[str] = frozenset()
     """The settings that were asked for when it was made; the others were the service's."""
 
@@ -91,11 +106,14 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
         What was asked for when the model was made is not among it.
         """
         pairs: dict[str, tuple[Any, Any]] = {"schema": that_differs(self.said, settings.said)}
+        wanted = _of_service(settings)
         if self.learning_rate is not None:
-            wanted = _of_service(settings)
             pairs |= {key: (getattr(self, key), wanted[key]) for key in LEARNING}
-        elif settings.schema_ is None:  # a file brings its own, and another was not asked for
-            return {}
+        else:  # a file brings its own
+            pairs = {} if settings.schema_ is None else pairs
+            pairs |= {key: (getattr(self, key), wanted[key]) for key in LABELLING}
+        if self.attribution_seconds is None:  # the service's are what goes for it
+            pairs = {key: pair for key, pair in pairs.items() if key not in LABELLING}
         return {key: (a, b) for key, (a, b) in pairs.items() if key not in self.own and a != b}
 
     def new_model(self) -> LogisticRegression:
@@ -110,6 +128,13 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
         return Schema.of(self.schema, None, self.namespace_separator)
 
     @property
+    def labelling(self) -> dict[str, Any]:
+        """The settings that say what becomes of impressions, as far as they are the model's own."""
+        if self.attribution_seconds is None:
+            return {}
+        return {key: getattr(self, key) for key in LABELLING}
+
+    @property
     def lanes(self) -> int:
         """How many lanes such a model has."""
         one = isinstance(self.learning_rate, float) or isinstance(optimizer_of(self.optimizer), Rule)
@@ -118,6 +143,11 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     def write(self, directory: Path) -> None:
         """Write it into a model's directory."""
         write_durably(directory / FILE, msgspec.json.encode(self))
+
+
+def labelling_of(settings: Settings) -> dict[str, Any]:
+    """Return the service's settings that say what becomes of a new model's impressions."""
+    return {key: getattr(settings, key) for key in LABELLING}
 
 
 def _of_service(settings: Settings) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -13,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch
-from nonzero_service.impressions.claims import Claims
 from nonzero_service.impressions.store import ImpressionStore
-from nonzero_service.models.attribution import Attribution, rules_of
+from nonzero_service.models.attribution import Attribution
 from nonzero_service.models.clocks import ClockWatch
 from nonzero_service.models.field_watch import FieldWatch
 from nonzero_service.models.impression_keeper import ImpressionKeeper
+from nonzero_service.models.impression_opening import open_impressions, rules_of
 from nonzero_service.models.model_config import config_of
 from nonzero_service.models.names import FieldNames
 from nonzero_service.models.recovery import StoredModel, recover
@@ -58,28 +57,31 @@ async def open_model(
         Where the disk refuses, or descriptors or memory are wanting.
     """
     async with AsyncExitStack() as opened:
-        impressions = await asyncio.to_thread(ImpressionStore, path / "impressions", rules_of(settings))
-        opened.push_async_callback(asyncio.to_thread, impressions.close)
-        # Of its own, so that neither parsing nor a slow disk is in its way.
-        thread = ThreadPoolExecutor(1, thread_name_prefix=f"impressions {name}")
-        opened.push_async_callback(asyncio.to_thread, thread.shutdown)
+        config = config_of(path)
         with ReplayProgress(name) as progress:
-            stored = await asyncio.to_thread(
-                recover, path, settings.durability, progress, impressions.seen, Claims(impressions).discarded
-            )
+            stored = await asyncio.to_thread(recover, path, settings.durability, progress)
         opened.push_async_callback(asyncio.to_thread, stored.journal.close)
+        rules = rules_of(config, settings)
+        impressions = await asyncio.to_thread(open_impressions, name, stored.journal, rules)
         impressions.not_after(stored.journal.clock.now_ms())
         await asyncio.to_thread(_recalibrate, stored, settings.recalibration)
         await asyncio.to_thread(stored.model.share if shared else stored.model.table.take)
         breaker = await asyncio.to_thread(_breaker_of, stored, settings, impressions)
         pause = PauseState(breaker, stored.pause)
         learner = ModelLearner(
-            name, stored.model, stored.journal, settings.queue_bytes, on_failure, pause, settings.max_weight
+            name,
+            stored.model,
+            stored.journal,
+            settings.queue_bytes,
+            on_failure,
+            pause,
+            settings.max_weight,
+            impressions,
         )
         opened.push_async_callback(learner.close)
-        snapshots = SnapshotScheduler(name, stored, learner, settings, impressions.sync_states)
+        snapshots = SnapshotScheduler(name, stored, learner, settings, impressions.needed_from)
         opened.push_async_callback(snapshots.close)
-        attribution = Attribution(name, impressions, learner, thread)
+        attribution = Attribution(impressions, learner)
         windows = WindowWatch(name, attribution)
         opened.push_async_callback(windows.close)
         slices = Slices(settings.sliced_fields)
@@ -96,11 +98,11 @@ async def open_model(
         opened.push_async_callback(clock.close)
         return ServedModel(
             name=name,
-            config=config_of(path),
+            config=config,
             stored=stored,
             learner=learner,
             snapshots=snapshots,
-            keeper=ImpressionKeeper(name, impressions, stored.journal.clock, settings.impressions),
+            impressions=ImpressionKeeper(name, impressions, learner, settings.impressions),
             attribution=attribution,
             windows=windows,
             names=names,

@@ -14,20 +14,14 @@ import structlog
 from nonzero import LogisticRegression
 from nonzero.errors import NonzeroError, SnapshotError
 from nonzero.persistence.snapshot import read_metadata
-from nonzero_service.impressions.joined import References, decode_joined
-from nonzero_service.journal.chain import JournalRow
-from nonzero_service.journal.errors import PrunedError
 from nonzero_service.journal.journal import Durability, Journal
 from nonzero_service.journal.reader import JournalReader
 from nonzero_service.journal.snapshots import SnapshotFile, SnapshotFolder
 from nonzero_service.writer import fold
-from nonzero_service.writer.entries import Pause, held_examples, pause_since, resumption_of, start_of
+from nonzero_service.writer.entries import Pause, pause_since, start_of
 
 Replayed = Callable[[int, int], object]
 """Told how far a replay is: the last position applied, and the position where it ends."""
-
-Joined = Callable[[References], object]
-"""Told of impressions that a row has learned from."""
 
 EVERY = 64
 """How often a replay tells how far it is, in rows."""
@@ -80,13 +74,7 @@ def needed_from(snapshot: SnapshotFile) -> int:
         ) from error
 
 
-def recover(
-    directory: Path,
-    durability: Durability,
-    replayed: Replayed,
-    joined: Joined = lambda _: None,
-    discarded: Joined = lambda _: None,
-) -> StoredModel:
+def recover(directory: Path, durability: Durability, replayed: Replayed) -> StoredModel:
     """Open what is kept of a model and bring it to where it was.
 
     Parameters
@@ -97,10 +85,6 @@ def recover(
         As for the journal.
     replayed
         Told how far the replay is.
-    joined
-        Told of the impressions that each replayed row has learned from, or holds.
-    discarded
-        Told of the impressions of which a replayed row discards what was held.
 
     Raises
     ------
@@ -117,7 +101,7 @@ def recover(
         held = snapshots.newest(LogisticRegression.load, _say_damaged)
         with JournalReader(directory) as reader:
             model, start = found(reader, held)
-            tail = replay(model, reader, start, replayed, joined, discarded)
+            tail = replay(model, reader, start, replayed)
             pause = None if tail.held_since is None else pause_since(reader.read, tail.held_since)
     except BaseException:
         journal.close()
@@ -211,14 +195,7 @@ class Tail(NamedTuple):
     """The time of the first row, in milliseconds since 1970; 0 where there was none."""
 
 
-def replay(
-    model: LogisticRegression,
-    reader: JournalReader,
-    start: int,
-    replayed: Replayed,
-    joined: Joined = lambda _: None,
-    discarded: Joined = lambda _: None,
-) -> Tail:
+def replay(model: LogisticRegression, reader: JournalReader, start: int, replayed: Replayed) -> Tail:
     """Apply the rows from `start` to the journal's end."""
     end = reader.tip.position
     since: int | None = model.notes.get("held_since")
@@ -227,27 +204,13 @@ def replay(
         fold.apply(model, row, reader.read)
         nbytes += len(row.body)
         first_ms = first_ms or row.time_ms
-        if row.kind in ("joined", "held"):
-            joined(decode_joined(row.body)[1])
-        elif row.kind == "trip":
+        if row.kind == "trip":
             since = row.position
         elif row.kind == "resume":
             since = None
-            _discard(row, reader, discarded)
         if row.position % EVERY == 0 or row.position == end:
             replayed(row.position, end)
     return Tail(since, nbytes, first_ms)
-
-
-def _discard(row: JournalRow, reader: JournalReader, discarded: Joined) -> None:
-    """Tell of what a resumption discards."""
-    resume = resumption_of(row)
-    if resume.discard:
-        with suppress(
-            PrunedError
-        ):  # given up by an earlier release; of a late click only the weight is another
-            for _, references in held_examples(reader.read, resume.since, row.position):
-                discarded(references)
 
 
 def _say_damaged(snapshot: SnapshotFile, error: NonzeroError) -> None:

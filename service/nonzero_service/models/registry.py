@@ -1,7 +1,7 @@
 """Named models: open, create, delete, save, close. Each has a directory and a learner of its own.
 
 ``data_dir/models/<name>/`` holds ``model.json`` (:mod:`nonzero_service.models.model_config`), journal and
-snapshots (:mod:`nonzero_service.journal`) and the impressions (:mod:`nonzero_service.impressions`). A
+snapshots (:mod:`nonzero_service.journal`). A
 directory is made whole under another name, and then renamed; to be deleted, it is renamed first
 (:mod:`nonzero_service.models.folder`): so a kill leaves a model there or not there, and what fails is undone.
 ``data_dir/lock`` keeps a second service away; ``data_dir/format`` is written when the first start has made
@@ -30,7 +30,7 @@ from nonzero_service.models.changes import Changes
 from nonzero_service.models.data_directory import begin, check_model, look
 from nonzero_service.models.folder import ModelFolder
 from nonzero_service.models.memory import check_room
-from nonzero_service.models.model_config import ModelConfig, NewModelSettings
+from nonzero_service.models.model_config import ModelConfig, NewModelSettings, labelling_of
 from nonzero_service.models.opening import open_model
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
@@ -230,7 +230,7 @@ class Models:
         """
         bits, lanes = await asyncio.to_thread(size_of, file)
         check_room(bits, lanes, file.stat().st_size)
-        return await self._make(name, partial(begin_model_from, file))
+        return await self._make(name, partial(begin_model_from, file, labelling_of(self.settings)))
 
     async def delete(self, name: str) -> None:
         """Delete a model and all that is kept of it, after what is queued for it has been applied.

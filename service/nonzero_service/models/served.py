@@ -12,7 +12,7 @@ from nonzero_service.incidental import incidentally
 from nonzero_service.models.attribution import Attribution
 from nonzero_service.models.clocks import ClockWatch
 from nonzero_service.models.field_watch import FieldWatch
-from nonzero_service.models.impression_keeper import ImpressionKeeper
+from nonzero_service.models.impression_keeper import ImpressionKeeper, PredictedRequest
 from nonzero_service.models.model_config import ModelConfig
 from nonzero_service.models.names import FieldNames
 from nonzero_service.models.recovery import StoredModel
@@ -31,7 +31,7 @@ class ServedModel:
     stored: StoredModel
     learner: ModelLearner
     snapshots: SnapshotScheduler
-    keeper: ImpressionKeeper
+    impressions: ImpressionKeeper
     attribution: Attribution
     windows: WindowWatch
     names: FieldNames
@@ -45,6 +45,11 @@ class ServedModel:
     def model(self) -> LogisticRegression:
         """The model itself, for those who only read it."""
         return self.stored.model
+
+    @property
+    def keeper(self) -> PredictedRequest:
+        """What takes the predictions of one request that have ids."""
+        return self.impressions.request()
 
     async def save_at_end(self) -> None:
         """Apply all that is queued, and take a last snapshot; the journal has every row without it too."""

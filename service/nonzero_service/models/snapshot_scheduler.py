@@ -49,9 +49,8 @@ class SnapshotScheduler:
         Whose applier copies the model.
     settings
         They say when a snapshot is due, and which rows of the journal stay.
-    before
-        Called before each snapshot, on the thread that writes it: what the rows to be pruned said of others
-        must be durable elsewhere.
+    also_from
+        Returns the first position of the journal that is of use beside snapshots; None where none is.
     """
 
     def __init__(
@@ -60,13 +59,13 @@ class SnapshotScheduler:
         stored: StoredModel,
         learner: ModelLearner,
         settings: Settings,
-        before: Callable[[], object] = lambda: None,
+        also_from: Callable[[], int | None] = lambda: None,
     ) -> None:
         self.stored = stored
         self._name = name
         self._learner = learner
         self._settings = settings
-        self._before = before
+        self._also_from = also_from
         self._since = time.monotonic() - stored.tail_seconds
         self._bytes_then = -stored.tail_bytes
         self._not_before = 0.0
@@ -127,9 +126,10 @@ class SnapshotScheduler:
         return grown >= self._settings.snapshot_bytes or age >= self._settings.snapshot_seconds
 
     def _truncate(self, kept: Sequence[SnapshotFile]) -> None:
-        """Give up the rows that a start from any of these snapshots does not need."""
+        """Give up the rows that a start from any of these snapshots does not need, nor anybody else."""
+        also = self._also_from()
         try:
-            first = min(map(needed_from, kept))
+            first = min([*map(needed_from, kept), *([] if also is None else [also])])
         except SnapshotError as error:
             self._log.error(
                 "a snapshot is damaged; no rows are given up until another has its place",
@@ -146,7 +146,6 @@ class SnapshotScheduler:
 
     def _write(self, position: int, spare: LogisticRegression, held_since: int | None) -> SnapshotFile:
         journal, snapshots = self.stored.journal, self.stored.snapshots
-        self._before()
         journal.sync()  # a snapshot must not know of rows that a power cut could take
         digest = journal.digest_at(position)
         snapshot = write_snapshot(snapshots, position, digest, spare, held_since)

@@ -19,7 +19,7 @@ import numpy as np
 
 from nonzero import LogisticRegression, SnapshotError
 from nonzero.errors import NonzeroError
-from nonzero_service.impressions.segment import pending_in
+from nonzero_service.impressions.older import older_impressions
 from nonzero_service.journal.descriptors import explain_shortage
 from nonzero_service.journal.errors import NoDescriptorsError, PrunedError
 from nonzero_service.journal.keys import KeyIndex
@@ -73,7 +73,7 @@ def verify(directory: Path, told: Told) -> Checked:
         try:
             with explain_shortage("this cannot be verified"):
                 check_model(directory)
-                pending_in(directory / "impressions")
+                _read_older(directory)
                 with JournalReader(directory) as reader:
                     checked.journal = verify_journal(
                         reader, lambda done, end: told("checking the journal", done, end)
@@ -99,7 +99,7 @@ def _refusal(directory: Path, told: Told) -> str | None:
     """Do what a start does, and change nothing; return why it would be refused, None where it would not."""
     try:
         check_model(directory)
-        pending_in(directory / "impressions")
+        _read_older(directory)
         snapshots = snapshots_in(directory / "snapshots")
         with JournalReader(directory) as reader:
             reached = snapshots[0].position if snapshots else 0
@@ -109,6 +109,12 @@ def _refusal(directory: Path, told: Told) -> str | None:
     except (NonzeroError, OSError) as error:
         return str(error)
     return None
+
+
+def _read_older(directory: Path) -> None:
+    """Read the impressions of an older release, as a start does to take them over."""
+    for _ in older_impressions(directory):
+        pass
 
 
 def _verify_snapshots(reader: JournalReader, checked: Checked, told: Told) -> None:

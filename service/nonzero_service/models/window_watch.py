@@ -1,6 +1,7 @@
-"""The end of windows: impressions that got no label in time are learned from as negatives.
+"""The end of windows, and labels that stop coming.
 
-A task of its own looks at them, a thousand impressions at a time, in the order in which they were predicted.
+A task of its own looks at both. Windows are ended a thousand impressions at a time, in the order in which
+they were predicted.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import structlog
 
 from nonzero.errors import NonzeroError
 from nonzero_service.incidental import incidentally
-from nonzero_service.models.attribution import AT_ONCE, Attribution
+from nonzero_service.models.attribution import Attribution
 
 LOOK_SECONDS: Final = 0.5
 """How often windows are looked at."""
@@ -27,12 +28,13 @@ class WindowWatch:
     name
         The model's, for the log.
     attribution
-        Claims impressions, and hands them to the learner.
+        By which they are ended.
     """
 
     def __init__(self, name: str, attribution: Attribution) -> None:
         self._name = name
         self._attribution = attribution
+        self._missing = False
         self._log = structlog.get_logger("impressions")
         self._task = asyncio.create_task(self._watch())
 
@@ -40,16 +42,6 @@ class WindowWatch:
         """Stop; what is in flight is for the learner to end."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-
-    async def expire(self) -> bool:
-        """Learn from the next impressions whose window has ended; return whether there were any."""
-        attribution = self._attribution
-        claim = await attribution.claim(lambda: attribution.claims.expire(AT_ONCE, attribution.now_ms))
-        if claim is None:
-            return False
-        if len(claim.references):
-            await attribution.learn(claim, wait=True)
-        return True
 
     async def _watch(self) -> None:
         attribution = self._attribution
@@ -59,11 +51,28 @@ class WindowWatch:
                 await asyncio.sleep(LOOK_SECONDS)
                 try:
                     impressions.not_after(attribution.now_ms)
-                    while await self.expire():
+                    while await attribution.end_windows():
                         pass
-                    await attribution.aside(lambda: impressions.forget(attribution.now_ms))
+                    self._look_for_labels()
                 except Exception as error:  # noqa: BLE001 - whatever it is, the next look is the next try
                     # The disk is full, or the model is closing; anything else is a defect of ours.
                     expected = isinstance(error, NonzeroError | OSError)
                     say = self._log.warning if expected else self._log.error
                     incidentally(say, "windows could not be ended", model=self._name, exc_info=error)
+
+    def _look_for_labels(self) -> None:
+        """Say it where labels have stopped coming, and where they come again."""
+        silence = self._attribution.silence()
+        if silence.is_outage == self._missing:
+            return
+        self._missing = silence.is_outage
+        if self._missing:
+            self._log.error(
+                "labels have stopped coming",
+                model=self._name,
+                seconds=round(silence.seconds),
+                predicted_clicks=round(silence.predicted_clicks),
+                way_out="see to what sends them; labels that come later are learned from within their time",
+            )
+        else:
+            self._log.warning("labels come again", model=self._name)

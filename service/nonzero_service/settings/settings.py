@@ -23,7 +23,7 @@ from nonzero.batches.limits import MAX_WEIGHT
 from nonzero.errors import SettingsError
 from nonzero.model.interactions import check_declared
 from nonzero_service.faults import explained
-from nonzero_service.impressions.rules import Keeping
+from nonzero_service.impressions.rules import Keeping, Negatives
 from nonzero_service.journal.journal import Durability
 from nonzero_service.settings.kubernetes import service_links
 from nonzero_service.settings.learning_rules import InteractionNames, Optimizer, Said
@@ -100,14 +100,20 @@ class Settings(BaseSettings):
     snapshot_seconds: float = Field(900, gt=0)
     """A snapshot is taken when the last one is this many seconds old and there have been updates since."""
     impressions: Keeping = "buffered"
-    """How safely a prediction with an id is stored until its label comes. buffered: it survives when the
-    process is killed. durable: it also survives a power failure, and is answered only once it is on the
-    disk."""
+    """How safely a prediction with an id is stored until its label comes. buffered: it is answered at once,
+    and stored a moment later; a process that is killed can lose the last of them. durable: it is answered
+    only once it is on the disk."""
+    negatives: Negatives = "at_once"
+    """When predictions with an id are learned, for a new model that is created without it. at_once: as not
+    clicked when they are predicted; a click that comes later takes that back. window: when the wait for their
+    label ends, in the order of the predictions. at_end: clicks when they come, and the rest when the wait
+    ends."""
     attribution_seconds: float = Field(3600, gt=0, le=1e8)
-    """The number of seconds that a prediction with an id waits for its label. If none comes, the model learns
-    that there was no click."""
+    """The number of seconds that a prediction with an id waits for its label, for a new model that is created
+    without it. If no label comes, it was not clicked."""
     correction_seconds: float = Field(86400, ge=0, le=1e8)
-    """The number of seconds after that wait in which a late click is still learned, as a correction."""
+    """The number of seconds after that wait in which a late click is still learned, for a new model that is
+    created without it."""
     negative_rate: float = Field(1, gt=0, le=1)
     """The share of the predictions without a click that is learned from. To make up for the others, each of
     them has the weight 1 / negative_rate."""

@@ -111,12 +111,13 @@ class ForwardServer:
         def keep() -> None:
             if impressions.shown:
                 served.names.look(impressions.media, impressions.shown)
-            served.keeper.keep(*_decoded(impressions))
+            keeper.keep(*_decoded(impressions))
 
         try:
             served = self._models.get(impressions.model)
+            keeper = served.keeper
             await self._bodies.offload(len(impressions.batch), keep)
-            await served.keeper.synced()
+            await keeper.synced()
         except Exception as error:  # noqa: BLE001 - the worker's client gets it
             problem = problem_of(error)
             return messages.ImpressionsKept(problem.status, problem.detail)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression
 from nonzero.model.gradual_copy import GradualCopy
-from nonzero_service.impressions.joined import References
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.errors import OutcomeUnknownError
 from nonzero_service.journal.journal import Journal
@@ -19,7 +18,6 @@ from nonzero_service.logs import described
 from nonzero_service.writer.entries import held_examples
 from nonzero_service.writer.results import Results
 from nonzero_service.writer.work import (
-    Applied,
     Change,
     CommittedGroup,
     Copied,
@@ -28,6 +26,7 @@ from nonzero_service.writer.work import (
     Outcome,
     Resume,
     ResumeResult,
+    Rows,
     Work,
 )
 
@@ -69,8 +68,6 @@ class Applier:
         """Called with what was learned from, and what was predicted just before."""
         self.applied: Callable[[CommittedGroup], object] = lambda _: None
         """Called with each group when it has been applied, or could not be."""
-        self.discarded: Callable[[References], object] = lambda _: None
-        """Called with the impressions of which a resumption discards what was held."""
         self._copying: _Copying | None = None
         self._model = model
         self._journal = journal
@@ -143,12 +140,12 @@ class Applier:
             self._learn(batch, group.time_ms)
         self.held_since = group.held_since
         outcomes = []
-        for work, examples in zip(group.works, group.learned, strict=True):
-            assert isinstance(work.what, Learn)  # noqa: S101 - the committer made the group so
-            sequence += examples
-            loss = self._model.log_loss if work.what.log_loss else None
-            held = len(work.what.batch) - examples
-            outcomes.append(Outcome(work, Applied(examples, sequence, loss, held), None))
+        for work, came in zip(group.works, group.came, strict=True):
+            if came is not None:
+                sequence += came.examples
+                loss = self._model.log_loss if isinstance(work.what, Learn) and work.what.log_loss else None
+                came = came._replace(sequence=sequence, log_loss=loss)
+            outcomes.append(Outcome(work, came, None))
         return outcomes
 
     def _resume(self, group: CommittedGroup, since: int) -> Outcome:
@@ -157,9 +154,6 @@ class Applier:
         if group.held:
             for batch, _ in held_examples(self._journal.read, since, group.position):
                 self._learn(batch, group.time_ms)
-        else:
-            for _, references in held_examples(self._journal.read, since, group.position):
-                self.discarded(references)
         self.held_since = None
         applied = self._model.examples - before
         return Outcome(group.works[0], ResumeResult(applied, group.discarded, self._model.examples), None)
@@ -223,7 +217,7 @@ class Applier:
 
     @staticmethod
     def _run(work: Work) -> Outcome:
-        assert not isinstance(work.what, Learn | Change | Resume | Copy)  # noqa: S101 - the committer made the group so
+        assert not isinstance(work.what, Rows | Change | Resume | Copy)  # noqa: S101 - the committer made the group so
         try:
             return Outcome(work, work.what(), None)
         except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it

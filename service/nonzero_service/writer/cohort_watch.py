@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero_service.impressions.joined import References
-from nonzero_service.impressions.segment import ImpressionState
+from nonzero_service.impressions.states import ImpressionState
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.writer.jumps import BLOCK, CLICK_ERRORS, MEMORY, WARM, WINDOW, rate_jumped
 
@@ -74,7 +74,6 @@ class CohortWatch:
         tuple[int, dict | None]
             As of :meth:`~nonzero_service.writer.block_watch.BlockWatch.admit`.
         """
-        self._end()
         for start in range(0, len(references), LOOK):
             rows = references.rows(start, min(start + LOOK, len(references)))
             for counts, cohorts in self._by_cohort(rows):
@@ -82,6 +81,7 @@ class CohortWatch:
                 for cohort in set(cohorts):
                     if (reason := self._judged(counts, counts[cohort])) is not None:
                         return start + len(rows), reason
+        self._end()  # last: these may be what their windows' ends have made of the cohorts that ended
         return len(references), None
 
     def take_back(self, references: References) -> None:

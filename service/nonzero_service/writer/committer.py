@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nonzero import Schema
 from nonzero_service.errors import GivenUpError, NotHeldError
-from nonzero_service.impressions.joined import References
+from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.chain import JournalEntry
 from nonzero_service.journal.errors import DiskFullError, JournalBusyError
@@ -18,9 +20,12 @@ from nonzero_service.writer.entries import resume_entry
 from nonzero_service.writer.group_rows import GroupRows
 from nonzero_service.writer.micro_batch import Meets, MicroBatch
 from nonzero_service.writer.pause import PauseState
+from nonzero_service.writer.preparing import Prepared, Preparer
 from nonzero_service.writer.results import Results
-from nonzero_service.writer.work import Applied, Change, CommittedGroup, Learn, Outcome, Resume, Work
+from nonzero_service.writer.work import Applied, Change, CommittedGroup, Outcome, Resume, Rows, Work
 from nonzero_service.writer.work_queue import WorkQueue
+
+NO_ROWS: Final = np.empty(0, np.intp)
 
 
 class Committer:
@@ -43,6 +48,8 @@ class Committer:
         Takes what is durable, and None at the end.
     results
         Takes what could not be made durable, and why.
+    impressions
+        Those of the model; None where there are none.
     """
 
     def __init__(
@@ -53,15 +60,15 @@ class Committer:
         pause: PauseState,
         durable: queue.Queue[CommittedGroup | None],
         results: Results,
+        impressions: ImpressionStore | None = None,
     ) -> None:
         self.queue = WorkQueue(results)
         """What is put in here is committed."""
         self.appended_bytes = 0
         """The bytes of all bodies that were appended, in this process."""
-        self.settled: Callable[[References], object] = lambda _: None
-        """Called with the impressions that the journal has taken."""
-        self.met: Meets = lambda _: np.empty(0, np.intp)
-        """Tells which ids of single examples are those of impressions."""
+        self._met: Meets = _met_by_none if impressions is None else impressions.met
+        self._impressions = impressions
+        self._preparer = Preparer(impressions, lambda: journal.clock.now_ms())
         self._bits = bits
         self._schema = schema
         self._journal = journal
@@ -88,38 +95,44 @@ class Committer:
             self._change(works, what.entry)
         elif isinstance(what, Resume):
             self._resume(works, what.discard)
-        elif isinstance(what, Learn):
+        elif isinstance(what, Rows):
             self._commit(works)
         else:
             self._durable.put(CommittedGroup(works))
 
     def _commit(self, works: list[Work]) -> None:
-        """Append a group of examples to the journal: a few rows, of one kind or several."""
-        works = self._ready(works)
-        learns = [work.what for work in works if isinstance(work.what, Learn)]
-        if not learns:
+        """Append a group of work to the journal: a few rows, of one kind or several."""
+        works, prepared = self._prepare(works)
+        if not works:
             return
         try:
-            rows = GroupRows(learns, self._pause, self._journal.next_sequence)
+            rows = GroupRows(prepared, self._pause, self._journal.next_sequence)
             entries, batches = rows.entries(), rows.batches
         except Exception as raised:  # noqa: BLE001 - whoever waits for the work gets it
             error: Exception | None = raised
             self._refuse(works, raised)
         else:
 
-            def book(position: int) -> CommittedGroup:
-                rows.committed(position)
-                for learn in learns:
-                    if learn.references is not None:
-                        self.settled(learn.references)
+            def book(position: int | None) -> CommittedGroup:
+                placed = [] if position is None else rows.committed(position)
+                if self._impressions is not None:
+                    self._impressions.keep(placed, rows.held)
                 place = (position, self._journal.time_ms)
-                return CommittedGroup(works, batches, *place, rows.learned, self._pause.since)
+                return CommittedGroup(works, batches, *place, rows.came, self._pause.since)
 
             error = self._write(works, entries, book)
             if error is not None:
                 rows.failed()
-        for learn in learns if error is not None else ():
-            learn.stream.failure = error
+        if error is not None:
+            self._undo(works, error)
+
+    def _undo(self, works: list[Work], error: Exception) -> None:
+        """Take note that nothing of a group is in the journal, nor is to be of the streams that it is of."""
+        if self._impressions is not None:
+            self._impressions.undo()
+        for work in works:
+            assert isinstance(work.what, Rows)  # noqa: S101 - nothing else is in a group
+            work.what.stream.failure = error
 
     def _change(self, works: list[Work], entry: JournalEntry) -> None:
         """Append a row that is no batch."""
@@ -136,14 +149,17 @@ class Committer:
         entry = resume_entry(since, discard=discard, examples=held)
         counts = (0, held) if discard else (held, 0)
 
-        def book(position: int) -> CommittedGroup:
+        def book(position: int | None) -> CommittedGroup:
+            assert position is not None  # noqa: S101 - there is a row
             self._pause.resumed(position, discard=discard)
+            if self._impressions is not None:
+                self._impressions.resume(discard=discard)
             return CommittedGroup(works, None, position, self._journal.time_ms, (), None, since, *counts)
 
         self._write(works, [entry], book)
 
     def _write(
-        self, works: list[Work], entries: list[JournalEntry], book: Callable[[int], CommittedGroup]
+        self, works: list[Work], entries: list[JournalEntry], book: Callable[[int | None], CommittedGroup]
     ) -> Exception | None:
         """Write a group's rows and hand it on; or return the error, which is given to those who wait.
 
@@ -152,9 +168,10 @@ class Committer:
         works
             Whose rows they are.
         entries
-            The rows: all that could go wrong in making them has not.
+            The rows: all that could go wrong in making them has not. There may be none.
         book
-            Takes the position of the last: notes that they are durable, and makes of them what is handed on.
+            Takes the position of the last, None where there are none: notes that they are durable, and makes
+            of them what is handed on.
         """
         results = self._results
         if results.failure is not None:
@@ -163,7 +180,7 @@ class Committer:
         nbytes = sum(len(entry.body) for entry in entries)
         try:
             try:
-                position = self._journal.append(entries)
+                position = self._journal.append(entries) if entries else None
             except (DiskFullError, JournalBusyError) as error:  # nothing was written
                 self._refuse(works, error)
                 return error
@@ -183,36 +200,49 @@ class Committer:
         """Give an error to those who wait for what has not been written."""
         self._results.give([Outcome(work, None, error) for work in works])
 
-    def _ready(self, works: list[Work]) -> list[Work]:
-        """Read what has gathered, and return what is to be journalled; give back all else.
+    def _prepare(self, works: list[Work]) -> tuple[list[Work], list[Prepared]]:
+        """Read what has gathered, and say what each work that is to be journalled comes to; in order.
 
         Given back is what cannot be read, what holds nothing to learn from, and the batches of a stream after
         one that was not journalled.
         """
-        ready, outcomes = [], []
+        ready, prepared, outcomes = [], [], []
         for work in works:
             try:
-                if isinstance(work, MicroBatch):
-                    work.close(self._bits, self._schema, self.met)
+                one = self._prepared(work)
             except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it
                 outcomes.append(Outcome(work, None, error))
                 continue
-            if (failure := _failure_of(work)) is not None:
-                outcomes.append(Outcome(work, None, failure))
-            elif isinstance(work, MicroBatch) and not len(work.what.batch):
+            if one is None:
                 outcomes.append(Outcome(work, Applied(0, 0, None), None))
             else:
                 ready.append(work)
+                prepared.append(one)
         if outcomes:
             self._results.give(outcomes)
-        return ready
+        return ready, prepared
+
+    def _prepared(self, work: Work) -> Prepared | None:
+        """Say what one work comes to; None where single examples have come to nothing."""
+        if isinstance(work, MicroBatch):
+            work.close(self._bits, self._schema, self._met)
+        what = work.what
+        assert isinstance(what, Rows)  # noqa: S101 - nothing else is in a group
+        stream = what.stream
+        if stream.failure is None and (stream.given_up or work.future.cancelled()):
+            stream.failure = GivenUpError("whoever asked for it has gone")
+        if stream.failure is not None:
+            raise stream.failure
+        if isinstance(work, MicroBatch):  # labels are not among it: they are read by themselves
+            batch = work.what.batch
+            return Prepared(batch) if len(batch) else None
+        try:
+            return self._preparer.prepare(what)
+        except Exception as error:
+            stream.failure = error
+            raise
 
 
-def _failure_of(work: Work) -> Exception | None:
-    """Return why a batch cannot be journalled, or need not be: then nothing after it of its stream is."""
-    if not isinstance(work.what, Learn):
-        return None
-    stream = work.what.stream
-    if stream.failure is None and (stream.given_up or work.future.cancelled()):
-        stream.failure = GivenUpError("whoever asked for it has gone")
-    return stream.failure
+def _met_by_none(_: Sequence[str | None]) -> NDArray[np.intp]:
+    """Say that no id is an impression's."""
+    return NO_ROWS

@@ -6,6 +6,8 @@ kind           body
 settings       the first row: what the model was made with, and the digest that it started from
 batch          examples that are learned from
 joined         examples that are learned from, some of which were impressions, and which ones
+impression     what was predicted with ids; its negatives are learned from, or will be by other rows
+label          what has become of impressions, of which nothing is learned now; in the form of ``joined``
 remedy         a change of the model's lanes, as its diagnosis proposed it
 recalibration  from here on a map of the predictions is learned
 trip           the circuit breaker has paused learning, and why
@@ -23,8 +25,9 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from nonzero import Batch, LogisticRegression
-from nonzero_service.impressions import joined
+from nonzero_service.impressions import joined, rows
 from nonzero_service.impressions.joined import References, decode_joined, encode_joined
+from nonzero_service.impressions.rows import ImpressionRow, Teaching, decode_row, encode_row
 from nonzero_service.journal.chain import JournalEntry, JournalRow
 from nonzero_service.journal.codec import VERSION, encode_batch
 from nonzero_service.journal.errors import BodyError
@@ -69,6 +72,17 @@ def batch_entry(batch: Batch, keys: Sequence[KeyRecord] = ()) -> JournalEntry:
 def joined_entry(batch: Batch, references: References, keys: Sequence[KeyRecord] = ()) -> JournalEntry:
     """Return the entry of examples that were impressions, and of which ones."""
     return JournalEntry("joined", joined.VERSION, encode_joined(batch, references), len(batch), tuple(keys))
+
+
+def impression_entry(row: ImpressionRow) -> JournalEntry:
+    """Return the entry of what was predicted with ids."""
+    count = row.taught.size if row.teaching == Teaching.NOW else 0
+    return JournalEntry("impression", rows.VERSION, encode_row(row), count)
+
+
+def label_entry(references: References) -> JournalEntry:
+    """Return the entry of what has become of impressions, of which nothing is learned now."""
+    return JournalEntry("label", joined.VERSION, encode_joined(Batch.empty(), references))
 
 
 def remedy_entry(remedy: Mapping[str, Any]) -> JournalEntry:
@@ -171,29 +185,33 @@ class Pause(NamedTuple):
     """When it began, by the journal's clock, in milliseconds since 1970."""
 
 
-def pause_since(rows: RowReader, since: int) -> Pause:
+def pause_since(reader: RowReader, since: int) -> Pause:
     """Read the pause that the trip at a position began, and that lasts to the journal's end."""
-    trip = next(rows(since))
+    trip = next(reader(since))
     reason: dict[str, Any] = _decode(trip, dict[str, Any], "does not say why learning paused")
-    return Pause(since, sum(len(batch) for batch, _ in held_examples(rows, since)), reason, trip.time_ms)
+    return Pause(since, sum(len(batch) for batch, _ in held_examples(reader, since)), reason, trip.time_ms)
 
 
 def held_examples(
-    rows: RowReader, since: int, until: int | None = None
+    reader: RowReader, since: int, until: int | None = None
 ) -> Iterator[tuple[Batch, References]]:
     """Yield what was held between two positions, in order, and which impressions that was.
 
     Parameters
     ----------
-    rows
+    reader
         Reads the journal.
     since
         The position of the trip.
     until
         The position of the resumption; None for the journal's end.
     """
-    for row in rows(since + 1):
+    for row in reader(since + 1):
         if until is not None and row.position >= until:
             return
         if row.kind == "held":
             yield decode_joined(row.body)
+        elif row.kind == "impression":
+            impressions = decode_row(row.body)
+            if impressions.teaching == Teaching.HELD:
+                yield impressions.negatives()

@@ -9,8 +9,12 @@ file, which is its first snapshot.
 
 from __future__ import annotations
 
-from nonzero import BatchError, LogisticRegression, SettingsError
+from collections.abc import Callable
+from typing import Final
+
+from nonzero import Batch, BatchError, LogisticRegression, SettingsError
 from nonzero_service.impressions.joined import decode_joined
+from nonzero_service.impressions.rows import Teaching, decode_row
 from nonzero_service.journal.chain import JournalRow
 from nonzero_service.journal.codec import decode_batch
 from nonzero_service.journal.errors import BodyError, PrunedError
@@ -42,7 +46,7 @@ def apply(model: LogisticRegression, row: JournalRow, rows: RowReader | None = N
     match row.kind:
         case "settings":
             _check_start(model, row)
-        case "batch" | "joined":
+        case "batch" | "joined" | "impression":
             _learn(model, row)
         case "remedy":
             _remedy(model, row)
@@ -54,12 +58,26 @@ def apply(model: LogisticRegression, row: JournalRow, rows: RowReader | None = N
 
 def _learn(model: LogisticRegression, row: JournalRow) -> None:
     try:
-        batch = decode_batch(row.body) if row.kind == "batch" else decode_joined(row.body)[0]
+        batch = _LEARNED[row.kind](row.body)
         if len(batch) != row.count:
             raise BodyError(f"there are {len(batch)} examples, and the row says {row.count}")
-        model.learn(batch, row.time_ms)
+        if len(batch) or row.kind != "impression":
+            model.learn(batch, row.time_ms)
     except (BodyError, BatchError) as error:
         raise BodyError(f"position {row.position} cannot be learned from: {error}") from error
+
+
+def _negatives(body: bytes) -> Batch:
+    """Return what an ``impression`` row teaches itself."""
+    row = decode_row(body)
+    return row.negatives()[0] if row.teaching == Teaching.NOW else Batch.empty()
+
+
+_LEARNED: Final[dict[str, Callable[[bytes], Batch]]] = {
+    "batch": decode_batch,
+    "joined": lambda body: decode_joined(body)[0],
+    "impression": _negatives,
+}
 
 
 def _remedy(model: LogisticRegression, row: JournalRow) -> None:

@@ -1,4 +1,4 @@
-"""Which rows of the journal a group of batches becomes.
+"""Which rows of the journal a group of work becomes.
 
 Large batches are a row each, so that nothing is copied for a group's sake; neighbours of one kind that are
 small become one row.
@@ -13,14 +13,30 @@ from typing import Any, Final
 
 from nonzero import Batch
 from nonzero_service.impressions.joined import References
+from nonzero_service.impressions.rows import ImpressionRow, Teaching, joined_rows
+from nonzero_service.impressions.store import Kept
 from nonzero_service.journal.chain import JournalEntry
 from nonzero_service.journal.keys import KeyRecord
-from nonzero_service.writer.entries import batch_entry, held_entry, joined_entry, trip_entry
+from nonzero_service.writer.entries import (
+    batch_entry,
+    held_entry,
+    impression_entry,
+    joined_entry,
+    label_entry,
+    trip_entry,
+)
 from nonzero_service.writer.pause import PauseState
-from nonzero_service.writer.work import Learn
+from nonzero_service.writer.preparing import Prepared
+from nonzero_service.writer.work import Applied
 
 LARGE: Final = 1 << 16
 """From so many bytes on a batch is a row of its own."""
+
+KEYED: Final = ("batch", "joined", "held")
+"""The kinds of rows that hold examples of requests, and so the records of their keys."""
+
+LARGE_ROW: Final = 1 << 20
+"""From so many bytes on an ``impression`` row takes no more. Its records are read one at a time."""
 
 
 @dataclass(eq=False)
@@ -32,20 +48,36 @@ class _Part:
     references: list[References] = field(default_factory=list)
     keys: list[KeyRecord] = field(default_factory=list)
     reason: dict[str, Any] | None = None
+    rows: list[ImpressionRow] = field(default_factory=list)
 
     @cached_property
     def batch(self) -> Batch:
         """All its examples; to be asked when it has them."""
         return Batch.concatenate([batch for batch in self.batches if len(batch)])
 
+    @cached_property
+    def row(self) -> ImpressionRow:
+        """All its impressions; to be asked when it has them."""
+        return joined_rows(self.rows)
+
     @property
     def is_learned(self) -> bool:
         """Whether its examples are learned from."""
+        if self.kind == "impression":
+            return any(map(len, self.batches))
         return self.kind in ("batch", "joined")
 
     def takes(self, kind: str, nbytes: int) -> bool:
         """Whether another batch may be joined to it."""
         return self.kind == kind and nbytes < LARGE and self.batches[0].nbytes < LARGE
+
+    def takes_row(self, row: ImpressionRow) -> bool:
+        """Whether other impressions may be joined to it."""
+        return (
+            self.kind == "impression"
+            and self.rows[0].teaching == row.teaching
+            and sum(one.words.nbytes for one in self.rows) < LARGE_ROW
+        )
 
     def entry(self) -> JournalEntry:
         """Return it as an entry."""
@@ -53,50 +85,49 @@ class _Part:
             return trip_entry(self.reason)
         if self.kind == "batch":
             return batch_entry(self.batch, self.keys)
+        if self.kind == "impression":
+            return impression_entry(self.row)
         references = References.concatenate(self.references) if self.references else References.none()
+        if self.kind == "label":
+            return label_entry(references)
         if self.kind == "joined":
             return joined_entry(self.batch, references, self.keys)
         return held_entry(self.batch, references, self.keys)
 
 
 class GroupRows:
-    """Batches that are committed at once, sorted into what is learned from and what is held.
+    """Work that is committed at once, sorted into what is learned from and what is held.
 
     Parameters
     ----------
-    submitted
-        The batches, in order.
+    prepared
+        What it comes to, in order.
     pause
         Decides which examples are held.
     first
         The sequence of the first example.
     """
 
-    def __init__(self, submitted: Sequence[Learn], pause: PauseState, first: int) -> None:
-        self.learned: list[int] = []
-        """How many examples of each batch are learned from: the first ones."""
-        self.held = 0
-        """How many examples are held, of all batches."""
+    def __init__(self, prepared: Sequence[Prepared], pause: PauseState, first: int) -> None:
+        self.came: list[Applied | None] = []
+        """What has come of each piece of work, but for the sequence: of its examples the first are learned
+        from, and the others held."""
+        self.held: list[References] = []
+        """Which impressions the examples are that are held."""
         self._pause = pause
         self._parts: list[_Part] = []
-        closed = False
-        for one in submitted:
-            batch, n = one.batch, len(one.batch)
-            count, reason = (0, None) if closed else pause.admit(batch, one.references)
-            references = one.references
-            if count or not n:
-                kind = "batch" if references is None else "joined"
-                self._add(kind, batch if count == n else batch.rows(0, count), references, 0)
-            if reason is not None:
-                closed = True
-                self._parts.append(_Part("trip", reason=reason))
-            if count < n:
-                self._add("held", batch.rows(count, n) if count else batch, references, count)
-            if one.record is not None:
-                self._keyed().keys.append(one.record(first, n - count))
-            self.learned.append(count)
-            self.held += n - count
-            first += count
+        self._closed = False
+        for one in prepared:
+            learned, held = self._add_impressions(one.kept)
+            if one.untaught is not None and len(one.untaught):
+                self._part("label").references.append(one.untaught)
+            if len(one.batch) or one.record is not None:
+                learned, held = self._add_batch(one, first)
+            if one.idle:
+                self.came.append(None)
+            else:
+                self.came.append(Applied(learned, 0, None, held, one.verdicts))
+            first += learned
 
     @property
     def batches(self) -> list[Batch]:
@@ -104,30 +135,107 @@ class GroupRows:
         return [part.batch for part in self._parts if part.is_learned]
 
     def entries(self) -> list[JournalEntry]:
-        """Return the rows that the group becomes."""
+        """Return the rows that the group becomes; there may be none."""
         return [part.entry() for part in self._parts]
 
-    def committed(self, position: int) -> None:
-        """Take note that the rows are in the journal, of which the last is at `position`."""
-        first = position - len(self._parts) + 1
+    def committed(self, position: int) -> list[tuple[ImpressionRow, int]]:
+        """Take note that the rows are in the journal, of which the last is at `position`.
+
+        Returns
+        -------
+        list[tuple[ImpressionRow, int]]
+            Those of impressions, and where each is.
+        """
+        first, placed = position - len(self._parts) + 1, []
         for place, part in enumerate(self._parts):
             if part.reason is not None:
                 self._pause.tripped(first + place, part.reason)
-        self._pause.examples += self.held
+            if part.kind == "impression":
+                placed.append((part.row, first + place))
+        self._pause.examples += sum(one.held for one in self.came if one is not None)
+        return placed
 
     def failed(self) -> None:
         """Take note that they are not in the journal."""
         self._pause.failed([one for part in self._parts if part.is_learned for one in part.references])
 
+    def _add_batch(self, one: Prepared, first: int) -> tuple[int, int]:
+        """Add a batch; return how many of its examples are learned from, and how many are held."""
+        batch, references, n = one.batch, one.references, len(one.batch)
+        count = self._admitted(batch, references)
+        if count or not n:
+            kind = "batch" if references is None else "joined"
+            self._add(kind, batch if count == n else batch.rows(0, count), references, 0)
+        self._trip()
+        if count < n:
+            self._add("held", batch.rows(count, n) if count else batch, references, count)
+            if references is not None:
+                self.held.append(references.rows(count, n).known)
+        if one.record is not None:
+            came = Applied(count, first + count, None, n - count, one.verdicts)
+            self._keyed().keys.append(one.record(first, came))
+        return count, n - count
+
+    def _add_impressions(self, kept: Sequence[Kept]) -> tuple[int, int]:
+        """Add predictions; return how many negatives are learned from, and how many are held."""
+        learned = held = 0
+        for row, begins in kept:
+            if row.teaching == Teaching.LATER:
+                self._add_row(row, begins, None)
+                continue
+            batch, references = row.negatives()
+            n, size = len(batch), row.stops.size
+            count = self._admitted(batch, references)
+            if count == n:
+                self._add_row(row, begins, batch)
+            else:
+                until = int(row.taught[count])
+                if until:
+                    self._add_row(row.part(0, until, Teaching.NOW), begins, batch.rows(0, count))
+                self._trip()
+                self._add_row(row.part(until, size, Teaching.HELD), begins and not until, None)
+                self.held.append(references.rows(count, n))
+            learned, held = learned + count, held + n - count
+        return learned, held
+
+    def _admitted(self, batch: Batch, references: References | None) -> int:
+        """Return how many examples are learned from; why no more, where that is new, :meth:`_trip` adds."""
+        self._reason: dict[str, Any] | None = None
+        if self._closed:
+            return 0
+        count, self._reason = self._pause.admit(batch, references)
+        return count
+
+    def _trip(self) -> None:
+        """Add why no more examples are learned from, where that is new."""
+        if self._reason is not None:
+            self._closed = True
+            self._parts.append(_Part("trip", reason=self._reason))
+            self._reason = None
+
     def _add(self, kind: str, batch: Batch, references: References | None, start: int) -> None:
         last = self._parts[-1] if self._parts else None
-        if last is None or last.kind == "trip" or (len(batch) and not last.takes(kind, batch.nbytes)):
+        if last is None or last.kind not in KEYED or (len(batch) and not last.takes(kind, batch.nbytes)):
             self._parts.append(_Part(kind))
         part = self._parts[-1]
         part.batches.append(batch)
         if references is not None:
             part.references.append(references.rows(start, start + len(batch)))
 
+    def _add_row(self, row: ImpressionRow, begins: bool, batch: Batch | None) -> None:
+        last = self._parts[-1] if self._parts else None
+        if last is None or begins or not last.takes_row(row):
+            self._parts.append(last := _Part("impression"))
+        last.rows.append(row)
+        if batch is not None:
+            last.batches.append(batch)
+
+    def _part(self, kind: str) -> _Part:
+        """Return a part of a kind: the last one, where it is of that, or a new one."""
+        if not self._parts or self._parts[-1].kind != kind:
+            self._parts.append(_Part(kind))
+        return self._parts[-1]
+
     def _keyed(self) -> _Part:
-        """Return the part that the record of a key goes with: a trip takes none."""
-        return next(part for part in reversed(self._parts) if part.kind != "trip")
+        """Return the part that the record of a key goes with."""
+        return next(part for part in reversed(self._parts) if part.kind in KEYED)

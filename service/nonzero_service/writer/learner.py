@@ -15,16 +15,16 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from nonzero import Batch, BatchError, LogisticRegression
 from nonzero.batches.limits import MAX_WEIGHT
 from nonzero_service.errors import ClosedError, QueueFullError
-from nonzero_service.impressions.joined import References
+from nonzero_service.impressions.packing import PredictedRows, size_of_records
+from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.journal.chain import MAX_BODY, JournalEntry
 from nonzero_service.journal.journal import Journal
-from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.writer.applier import Applier
 from nonzero_service.writer.committer import Committer
 from nonzero_service.writer.micro_batch import MicroBatch, Waiter
@@ -36,10 +36,15 @@ from nonzero_service.writer.work import (
     CommittedGroup,
     Copied,
     Copy,
+    EndWindows,
+    Impress,
+    LabelImpressions,
     Learn,
     Outcome,
+    Record,
     Resume,
     ResumeResult,
+    Rows,
     StreamState,
     Work,
 )
@@ -52,6 +57,9 @@ LEAD: Final = 1
 
 MAX_BATCH: Final = MAX_BODY - 4 * GROUP_BYTES
 """The largest batch, in bytes: with what else is in its group it must fit into a row of the journal."""
+
+LABEL_BYTES: Final = 100
+"""About what a label takes while it waits."""
 
 _ROW_BYTES: Final = 32  # label, weight, length, time, an impression's number
 _NONZERO_BYTES: Final = 10  # index, value and field: a group has all three for all where it has them for one
@@ -78,6 +86,8 @@ class ModelLearner:
     max_weight
         The largest importance weight of an example that comes as a body of its own; whoever submits a batch
         has seen to that.
+    impressions
+        The model's; None where there are none.
     """
 
     def __init__(
@@ -89,6 +99,7 @@ class ModelLearner:
         on_failure: Callable[[Exception], None],
         pause: PauseState | None = None,
         max_weight: float = MAX_WEIGHT,
+        impressions: ImpressionStore | None = None,
     ) -> None:
         self.model = model
         self.journal = journal
@@ -99,7 +110,9 @@ class ModelLearner:
         self._loop = asyncio.get_running_loop()
         durable: queue.Queue[CommittedGroup | None] = queue.Queue(LEAD)
         self._results = results = Results(self._deliver, on_failure)
-        self.committer = Committer(model.bits, model.schema, journal, self.pause, durable, results)
+        self.committer = Committer(
+            model.bits, model.schema, journal, self.pause, durable, results, impressions
+        )
         self.applier = Applier(model, journal, self.pause.since, durable, results)
         self.applier.applied = self.committer.queue.applied
         self._room = asyncio.Event()
@@ -127,27 +140,24 @@ class ModelLearner:
         self,
         batch: Batch,
         *,
-        record: Callable[[int, int], KeyRecord] | None = None,
+        record: Record | None = None,
         log_loss: bool = False,
         stream: StreamState | None = None,
-        references: References | None = None,
     ) -> asyncio.Future[Applied]:
         """Queue a batch; the future is done when it is durable and applied.
 
         Parameters
         ----------
         batch
-            What to learn from; a batch without rows only makes its record known.
+            What to learn from; a batch without rows only makes its record known. An example whose id is an
+            impression's is its label.
         record
-            Makes the record of the request's idempotency key, given the sequence of the batch's first
-            example and how many of its examples are held; it is called by the committer and written in the
-            transaction of the batch's row.
+            Makes the record of the request's idempotency key; it is called by the committer and written in
+            the transaction of the batch's row.
         log_loss
             Whether the progressive log loss after the batch is wanted too.
         stream
             The state of the stream that the batch belongs to; None for one that stands alone.
-        references
-            Which impressions the examples were; :attr:`settled` is told when they are durable.
 
         Raises
         ------
@@ -166,9 +176,55 @@ class ModelLearner:
                 f"{len(batch)} examples of {batch.nnz} features cannot be journalled as one ({size} bytes; "
                 f"{MAX_BATCH} can); send them as several, or as a stream of lines"
             )
-        if not self._fits(batch.nbytes):
+        if not self.fits(batch.nbytes):
             raise self._full()
-        return self._put(Learn(batch, record, log_loss, stream or StreamState(), references), batch.nbytes)
+        return self._put(Learn(batch, record, log_loss, stream or StreamState()), batch.nbytes)
+
+    def label(
+        self, ids: Sequence[str], labels: Sequence[int], stream: StreamState
+    ) -> asyncio.Future[Applied]:
+        """Queue labels of impressions; the future is done when what they teach is durable and applied.
+
+        Parameters
+        ----------
+        ids, labels
+            Of each label its impression's id, and 0 or 1.
+        stream
+            The state of the stream that they belong to.
+
+        Raises
+        ------
+        QueueFullError, ClosedError
+            As for :meth:`submit`.
+        """
+        nbytes = LABEL_BYTES * len(ids)
+        if not self.fits(nbytes):
+            raise self._full()
+        return self._put(LabelImpressions(ids, labels, stream), nbytes)
+
+    def impress(self, predictions: PredictedRows, *, waits: bool) -> asyncio.Future[Applied]:
+        """Queue predictions with ids; the future is done when they are durable, and learned from or not.
+
+        Parameters
+        ----------
+        predictions
+            The predictions.
+        waits
+            Whether somebody waits for the future; otherwise they may gather others for a moment.
+
+        Raises
+        ------
+        QueueFullError, ClosedError
+            As for :meth:`submit`.
+        """
+        nbytes = size_of_records(predictions)
+        if not self.fits(nbytes):
+            raise self._full()
+        return self._put(Impress(predictions, StreamState(), waits), nbytes)
+
+    def end_windows(self) -> asyncio.Future[Applied | None]:
+        """Queue the end of the next windows that are due; the future's result is None where none are."""
+        return self._put(EndWindows(StreamState()), 0)
 
     def gather(self, body: bytes) -> asyncio.Future[Applied | None]:
         """Queue a JSON body as it came; the future is done when its one example is durable and applied.
@@ -193,7 +249,7 @@ class ModelLearner:
             As for :meth:`submit`.
         """
         self._check_open()
-        if not self._fits(len(body)):
+        if not self.fits(len(body)):
             raise self._full()
         if self._micro_batch is None or not self._micro_batch.add(body, waiter):
             gathered = MicroBatch(self._loop, self.max_weight)
@@ -213,9 +269,9 @@ class ModelLearner:
         if self.queued_bytes >= self.queue_bytes:
             raise self._full()
 
-    async def room(self, batch: Batch) -> None:
-        """Wait until there is room for a batch: so a stream is slowed to the learner's pace."""
-        while not self._fits(batch.nbytes):
+    async def room(self, nbytes: int) -> None:
+        """Wait until there is room for so much: so a stream is slowed to the learner's pace."""
+        while not self.fits(nbytes):
             self._room.clear()
             await self._room.wait()
 
@@ -263,7 +319,8 @@ class ModelLearner:
             await asyncio.to_thread(thread.join)
         self._results.close()
 
-    def _fits(self, nbytes: int) -> bool:
+    def fits(self, nbytes: int) -> bool:
+        """Whether there is room for so much."""
         return self._closed or not self.queued_bytes or self.queued_bytes + nbytes <= self.queue_bytes
 
     def _full(self) -> QueueFullError:
@@ -277,11 +334,11 @@ class ModelLearner:
             raise ClosedError("the model is closed, because it was deleted or the service is stopping")
 
     def _put(
-        self, what: Learn | Change | Resume | Copy | Callable[[], Any], nbytes: int
+        self, what: Rows | Change | Resume | Copy | Callable[[], Any], nbytes: int
     ) -> asyncio.Future[Any]:
         self._check_open()
         work = Work(what, nbytes, self._loop.create_future())
-        if isinstance(what, Learn):
+        if isinstance(what, Rows):
             what.stream.last = work.future
         self.committer.queue.put(work)
         self.queued_bytes += nbytes

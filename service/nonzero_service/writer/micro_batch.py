@@ -62,7 +62,7 @@ class MicroBatch(Work):
     what: Learn
 
     def __init__(self, loop: asyncio.AbstractEventLoop, max_weight: float = MAX_WEIGHT) -> None:
-        super().__init__(Learn(NOTHING, None, False, StreamState(), None), 0, loop.create_future())
+        super().__init__(Learn(NOTHING, None, False, StreamState()), 0, loop.create_future())
         self._loop = loop
         self._max_weight = max_weight
         self._lock = threading.Lock()

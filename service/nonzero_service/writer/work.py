@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from nonzero import Batch, LogisticRegression
-from nonzero_service.impressions.joined import References
+from nonzero_service.impressions.packing import PredictedRows
+from nonzero_service.impressions.verdicts import Verdict
 from nonzero_service.journal.chain import JournalEntry
 from nonzero_service.journal.keys import KeyRecord
 
@@ -26,6 +27,8 @@ class Applied(NamedTuple):
     """The progressive log loss after this batch, where it was asked for."""
     held: int = 0
     """How many were journalled to be held, because learning is paused: the last of the batch."""
+    verdicts: Sequence[Verdict] = ()
+    """What labels of impressions met, where there were some: of each, in order."""
 
 
 class StreamState:
@@ -63,14 +66,44 @@ async def until_ended(work: asyncio.Future[T], stream: StreamState) -> T:
         raise
 
 
+Record = Callable[[int, Applied], KeyRecord]
+"""Makes the record of a request's key, of the sequence of the batch's first example and what came of it."""
+
+
 class Learn(NamedTuple):
     """A batch to learn from, and what becomes known of its request's key with it."""
 
     batch: Batch
-    record: Callable[[int, int], KeyRecord] | None
+    record: Record | None
     log_loss: bool
     stream: StreamState
-    references: References | None
+
+
+class LabelImpressions(NamedTuple):
+    """Labels of impressions."""
+
+    ids: Sequence[str]
+    labels: Sequence[int]
+    stream: StreamState
+
+
+class Impress(NamedTuple):
+    """Predictions with ids, which become impressions."""
+
+    predictions: PredictedRows
+    stream: StreamState
+    waits: bool
+    """Whether somebody waits until they are durable."""
+
+
+class EndWindows(NamedTuple):
+    """The end of the next windows that are due; the result is None where none are."""
+
+    stream: StreamState
+
+
+Rows = Learn | LabelImpressions | Impress | EndWindows
+"""What becomes rows together with others of its kind: one transaction of the journal has many of them."""
 
 
 class Change(NamedTuple):
@@ -116,7 +149,7 @@ class Copied(NamedTuple):
 class Work:
     """A batch, a change, a resumption, a copy or a task for a model at rest; its room, and who waits."""
 
-    what: Learn | Change | Resume | Copy | Callable[[], Any]
+    what: Rows | Change | Resume | Copy | Callable[[], Any]
     nbytes: int
     future: asyncio.Future[Any]
 
@@ -139,8 +172,8 @@ class CommittedGroup(NamedTuple):
     position: int | None = None
     """That of its last row; None for a task, which has none."""
     time_ms: int = 0
-    learned: Sequence[int] = ()
-    """Of each work's batch, how many examples are learned from."""
+    came: Sequence[Applied | None] = ()
+    """What has come of each work, but for the sequence."""
     held_since: int | None = None
     """Since when examples are held after this."""
     resumed_since: int | None = None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import queue
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from nonzero_service.writer.micro_batch import MicroBatch
 from nonzero_service.writer.results import Results
-from nonzero_service.writer.work import CommittedGroup, Learn, Work
+from nonzero_service.writer.work import CommittedGroup, Impress, Rows, Work
 
 GROUP_BYTES: Final = 1 << 20
 """A group is all that is queued, up to this: whoever is in it waits for the whole of it."""
@@ -19,6 +20,9 @@ BESIDE_BYTES: Final = GROUP_BYTES // 2
 
 BESIDE: Final = 8
 """So many groups after one with single examples, more of them are to be expected."""
+
+PATIENCE: Final = 0.04
+"""For so many seconds predictions that nobody waits for gather others, before they are committed."""
 
 _APPLIED: Final = object()
 
@@ -68,6 +72,7 @@ class WorkQueue:
         """Return what is to be done next: a group of examples, or one other work; nothing at the end."""
         waiting = self._waiting
         self._receive()
+        self._gather()
         beside = self.beside_singles
         while beside and self._unapplied and self._only_pieces_wait() and self._results.failure is None:
             self._receive(wait=True)
@@ -75,13 +80,15 @@ class WorkQueue:
         works: list[Work] = []
         left: list[Work | None] = []
         size = most if self._had_pieces and self._single_waits() else 0
-        while waiting and (work := waiting[0]) is not None and isinstance(work.what, Learn):
+        passable = True  # a single example may be the label of a prediction: it must not pass that
+        while waiting and (work := waiting[0]) is not None and isinstance(work.what, Rows):
             waiting.popleft()
-            if size < most or isinstance(work, MicroBatch):
+            if size < most or (passable and isinstance(work, MicroBatch)):
                 works.append(work)
                 size += work.nbytes
             else:
                 left.append(work)
+                passable &= not isinstance(work.what, Impress)
         waiting.extendleft(reversed(left))
         self._had_pieces = _has_pieces(works)
         has_singles = any(isinstance(work, MicroBatch) for work in works)
@@ -100,23 +107,44 @@ class WorkQueue:
     def _receive(self, *, wait: bool = False) -> None:
         """Take what has been queued; wait for it where nothing else is to be done, or where told to."""
         while wait or not self._waiting or not self._queue.empty():
-            item = self._queue.get()
+            self._take(self._queue.get())
             wait = False
-            if item is _APPLIED:
-                self._unapplied -= 1
-            else:
-                assert item is None or isinstance(item, Work)  # noqa: S101 - there is nothing else
-                self._waiting.append(item)
+
+    def _take(self, item: Work | object | None) -> None:
+        if item is _APPLIED:
+            self._unapplied -= 1
+        else:
+            assert item is None or isinstance(item, Work)  # noqa: S101 - there is nothing else
+            self._waiting.append(item)
+
+    def _gather(self) -> None:
+        """Let predictions that nobody waits for gather, where nothing else waits: each commit is a sync."""
+        until = time.monotonic() + PATIENCE
+        looked = nbytes = 0
+        while True:
+            while looked < len(self._waiting):
+                work = self._waiting[looked]
+                if work is None or not isinstance(work.what, Impress) or work.what.waits:
+                    return
+                nbytes += work.nbytes
+                looked += 1
+            rest = until - time.monotonic()
+            if rest <= 0 or nbytes >= GROUP_BYTES:
+                return
+            try:
+                self._take(self._queue.get(timeout=rest))
+            except queue.Empty:
+                return
 
     def _only_pieces_wait(self) -> bool:
         """Whether what is to be done next is a group without single examples."""
         work = self._waiting[0]
-        return work is not None and isinstance(work.what, Learn) and not self._single_waits()
+        return work is not None and isinstance(work.what, Rows) and not self._single_waits()
 
     def _single_waits(self) -> bool:
         """Whether single examples are among what may be in the next group."""
         for work in self._waiting:
-            if work is None or not isinstance(work.what, Learn):
+            if work is None or not isinstance(work.what, Rows):
                 return False
             if isinstance(work, MicroBatch):
                 return True

@@ -26,6 +26,12 @@ PATH = "/v1/models/default"
 NDJSON = {"content-type": "application/x-ndjson"}
 
 
+@pytest.fixture
+def negatives() -> str:
+    """Clicks are learned from when they come, and so tell when that was; others are tried beside this."""
+    return "at_end"
+
+
 def predict(client: httpx.Client, model: str, *ids: str) -> None:
     rows = [{"features": {"site": name}, "id": name} for name in ids]
     assert client.post(f"{model}/predict", json={"examples": rows}).status_code == 200
@@ -146,7 +152,9 @@ def test_other_types_are_not_read(client: httpx.Client, model: str) -> None:
 
 @pytest.mark.parametrize("impressions", ["durable", "buffered"])
 def test_the_window_ends_once_and_then_a_click_corrects(clocked: Start, impressions: str) -> None:
-    running = clocked(attribution_seconds=100, correction_seconds=1000, impressions=impressions)
+    running = clocked(
+        negatives="at_end", attribution_seconds=100, correction_seconds=1000, impressions=impressions
+    )
     with running.until_ready().client() as client:
         predict(client, PATH, *(f"i{j}" for j in range(100)))
         assert client.post(f"{PATH}/labels", json={"id": "i7", "label": 1}).json()["sequence"] == 1
@@ -224,11 +232,11 @@ def learned(directory: Path) -> tuple[Batch, LogisticRegression]:
 
 @pytest.mark.parametrize("rows", [4000, pytest.param(165_152, marks=pytest.mark.soak)])
 def test_a_replay_with_a_kill_between_gives_what_an_offline_join_does(
-    start: Start, tmp_path: Path, rows: int
+    clocked: Start, tmp_path: Path, rows: int
 ) -> None:
     replay = Replay(rows, 0.8)
-    settings = {"journal_retention": "all", "bits": 16}
-    running = start(**settings).until_ready()
+    settings = {"journal_retention": "all", "bits": 16, "negatives": "at_end", "impressions": "durable"}
+    running = clocked(**settings).until_ready()
     accepted, killed = 0, False
     client = running.client()
     for route, body, count in replay.events(max(500, rows // 40)):
@@ -244,13 +252,14 @@ def test_a_replay_with_a_kill_between_gives_what_an_offline_join_does(
             assert accepted <= 0.75 * len(replay.order), "thirty of a hundred labels come after the kill"
             running.stop(signal.SIGKILL)
             client.close()
-            running = start(**settings).until_ready()
+            running = clocked(**settings).until_ready()
             client = running.client()
     assert killed
     assert accepted == len(replay.order)
     client.close()
     running.stop(signal.SIGKILL)
-    ending = start(**settings, attribution_seconds=0.001).until_ready()
+    ending = clocked(4000, **settings).until_ready()
+    ending.clock.pass_by(301)  # the grace
     with ending.client() as client:
         until(lambda: sequence(client) == rows)
     assert ending.stop() == 0

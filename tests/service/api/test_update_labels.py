@@ -26,6 +26,12 @@ MINE: Final = {"site": "mine", "ad": "7"}
 """What updates send: never learned from where their id is an impression's."""
 
 
+@pytest.fixture
+def negatives() -> str:
+    """Clicks are learned from when they come, and so tell when that was; others are tried beside this."""
+    return "at_end"
+
+
 def predict(client: httpx.Client, model: str, *ids: str) -> None:
     rows = [{"features": {"site": name}, "id": name} for name in ids]
     assert client.post(f"{model}/predict", json={"examples": rows}).status_code == 200
@@ -168,7 +174,7 @@ def told(client: httpx.Client, line: str) -> bool:
 
 
 def test_a_window_that_has_ended_is_corrected_by_a_click(clocked: Start) -> None:
-    running = clocked(attribution_seconds=100, correction_seconds=1000)
+    running = clocked(negatives="at_end", attribution_seconds=100, correction_seconds=1000)
     with running.until_ready().client() as client:
         predict(client, PATH, "a", "b", "c", "d")
         assert update(client, PATH, one(an_update("a", 0))).json()["labels"] == {"joined": 1}
@@ -194,7 +200,7 @@ def test_a_window_that_has_ended_is_corrected_by_a_click(clocked: Start) -> None
 def test_kills_and_a_pause_change_nothing(start: Start, tmp_path: Path) -> None:
     """Labels among other examples are held as these are; a repeat is recognised, and the fold is the same."""
     settings = {"journal_retention": "all", "bits": 12, "learning_rate": 0.1}
-    running = start(**settings).until_ready()
+    running = start(negatives="at_end", **settings).until_ready()
     calm = [an_update(None, int(n % 10 == 0), {"site": str(n % 50)}) for n in range(12_000)]
     jump = [an_update(None, 1, {"site": str(n % 50)}) for n in range(3000)]
     with running.client() as client:
@@ -213,7 +219,7 @@ def test_kills_and_a_pause_change_nothing(start: Start, tmp_path: Path) -> None:
         assert accepted + held == 3000
         assert held
     running.stop(signal.SIGKILL)
-    running = start(**settings).until_ready()
+    running = start(negatives="at_end", **settings).until_ready()
     with running.client() as client:
         assert told(client, 'nonzero_pending_labels{model="default"} 0.0')
         assert update(client, PATH, lines(*jump), "jump").json() == paused.json() | {"replayed": 3000}
@@ -239,7 +245,7 @@ def test_a_stream_that_broke_off_may_be_sent_again(start: Start) -> None:
     rows = [an_update(f"i{n}" if n % 3 else None, n % 2, {"own": str(n % 7)}) for n in range(60_000)]
     body = lines(*rows)[1]
     headers = {"content-type": NDJSON, "idempotency-key": "k"}
-    running = start(breaker="off").until_ready()
+    running = start(negatives="at_end", breaker="off").until_ready()
     with running.client() as client:
         predicted = lines(*({"features": {"site": str(n)}, "id": f"i{n}"} for n in range(0, 60_000, 2)))[1]
         client.post(f"{PATH}/predict", content=predicted, headers={"content-type": NDJSON})
@@ -253,7 +259,7 @@ def test_a_stream_that_broke_off_may_be_sent_again(start: Start) -> None:
         with pytest.raises(ConnectionResetError):
             client.post(f"{PATH}/update", content=broken(), headers=headers)
     running.stop(signal.SIGKILL)
-    running = start(breaker="off").until_ready()
+    running = start(negatives="at_end", breaker="off").until_ready()
     with running.client() as client:
         begun = client.get(PATH).json()["sequence"]
         answer = client.post(f"{PATH}/update", content=body, headers=headers).json()

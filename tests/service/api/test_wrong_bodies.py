@@ -136,7 +136,7 @@ def test_nor_is_a_path(client: httpx.Client, path: str) -> None:
         ("labels", {"id": "x", "label": "1"}, "the label is '1'; it is 1, 0 or -1, true or false"),
         ("labels", {"id": "x"}, 'there is no "label"; a label is an object such as'),
         ("labels", {"id": "x", "label": 1, "weight": 2}, "the member 'weight' is unknown"),
-        ("", {"colour": 1}, "there is no 'colour' here; there are bits,"),
+        ("", {"colour": 1}, "there is no 'colour' here; there are attribution_seconds, bits,"),
         ("", {"bit": 1}, "did you mean 'bits'?"),
         ("", {"bits": 99}, "bits is 99; give a number of at most 30"),
         ("", {"bits": True}, "bits: it is true; give a number"),

@@ -12,6 +12,7 @@ from nonzero_service.cli import main
 from nonzero_service.cli.serving import meanings
 from nonzero_service.demo.process import ServerProcess
 from nonzero_service.settings import Settings
+from service.labelling import LABELLING
 
 
 def serve(*arguments: str | Path) -> int:
@@ -39,7 +40,7 @@ def test_flags_environment_and_file_reach_the_service(
     with ServerProcess("127.0.0.1", 0, tmp_path / "data", options) as server:
         answer = httpx.get(f"{server.url}/v1/models/default", trust_env=False)
     settings = answer.json()["settings"]
-    assert settings == LogisticRegression(12, AdaGrad(learning_rate=0.5)).settings
+    assert settings == LogisticRegression(12, AdaGrad(learning_rate=0.5)).settings | LABELLING
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,7 @@ def test_a_trained_file_is_imported_at_the_first_start(tmp_path: Path) -> None:
     trained.save(tmp_path / "trained")
     with ServerProcess("127.0.0.1", 0, tmp_path / "data", ["--import", str(tmp_path / "trained")]) as server:
         answer = httpx.get(f"{server.url}/v1/models/default", trust_env=False).json()
-    assert (answer["sequence"], answer["settings"]) == (1, trained.settings)
+    assert (answer["sequence"], answer["settings"]) == (1, trained.settings | LABELLING)
 
 
 def test_what_no_prediction_needs_is_not_imported_before_the_first(tmp_path: Path) -> None:

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from nonzero.batches.ids import Ids
 from nonzero_service.impressions.hashes import hashes_of
 from nonzero_service.impressions.joined import decode_joined
+from nonzero_service.impressions.rows import decode_row
+from nonzero_service.impressions.states import ImpressionState
 from nonzero_service.journal.reader import JournalReader
 from nonzero_service.models.verifying import verify
 from service.conftest import ServiceProcess, Start
@@ -22,6 +25,7 @@ from service.faults.invariants import silent
 from waiting import until
 
 AT_ONCE = 40
+SETTINGS = {"journal_retention": "all", "impressions": "durable", "breaker": "off"}
 
 
 class Labeller:
@@ -78,11 +82,12 @@ def posted(connection: http.client.HTTPConnection, route: str, body: dict[str, A
     return found
 
 
-def test_every_label_is_joined_once(serve: Start, tmp_path: Path) -> None:
+@pytest.mark.parametrize("negatives", ["at_end", "at_once", "window"])
+def test_every_label_is_joined_once(serve: Start, tmp_path: Path, negatives: str) -> None:
     chance, client = random.Random(5), Labeller()
     data_dir = tmp_path / "data"
     for _ in range(6):
-        service = serve(data_dir, journal_retention="all").until_ready()
+        service = serve(data_dir, **SETTINGS, negatives=negatives).until_ready()
         stopping = threading.Event()
         thread = threading.Thread(target=client.run, args=(service, stopping))
         thread.start()
@@ -91,7 +96,7 @@ def test_every_label_is_joined_once(serve: Start, tmp_path: Path) -> None:
         assert service.kill() == -9
         stopping.set()
         thread.join()
-    service = serve(data_dir, journal_retention="all").until_ready()
+    service = serve(data_dir, **SETTINGS, negatives=negatives).until_ready()
     connection = http.client.HTTPConnection(service.host, service.port, timeout=30)
     while client.labelled < client.predicted:
         client.label(connection)
@@ -105,13 +110,34 @@ def test_every_label_is_joined_once(serve: Start, tmp_path: Path) -> None:
         int(h): label_of(k // AT_ONCE, k % AT_ONCE)
         for k, h in enumerate(hashes_of(Ids.of(names), np.arange(len(names))))
     }
-    learned: list[tuple[int, int]] = []
+    joined: list[tuple[int, int]] = []
+    noted: list[tuple[int, int]] = []
+    kept: list[int] = []
+    taught: list[int] = []
     directory = data_dir / "models" / "default"
     with JournalReader(directory) as reader:
         for row in reader.read():
             if row.kind == "joined":
                 batch, references = decode_joined(row.body)
-                learned += zip(references.hashes.tolist(), batch.labels.astype(int).tolist(), strict=True)
-    assert len(learned) == len(names)
-    assert dict(learned) == expected
+                joined += zip(references.hashes.tolist(), batch.labels.astype(int).tolist(), strict=True)
+            elif row.kind == "label":
+                references = decode_joined(row.body)[1]
+                ones = (references.states == ImpressionState.ONE_WAITS).astype(int)
+                noted += zip(references.hashes.tolist(), ones.tolist(), strict=True)
+            elif row.kind == "impression":
+                impressions = decode_row(row.body)
+                kept += impressions.hashes.tolist()
+                taught += impressions.hashes[impressions.taught].tolist()
+    # Each prediction that was answered, and such as a kill left without its answer, is kept once.
+    assert len(set(kept)) == len(kept)
+    assert set(kept) >= expected.keys()
+    if negatives == "at_end":
+        assert (len(joined), dict(joined)) == (len(expected), expected)
+    elif negatives == "window":  # none has ended
+        assert (joined, len(noted), dict(noted)) == ([], len(expected), expected)
+    else:
+        clicks = [h for h, label in joined if label]
+        assert sorted(clicks) == sorted(h for h, label in expected.items() if label)
+        waited = [h for h, label in joined if not label]
+        assert len({*taught, *waited}) == len(taught) + len(waited), "no negative is learned from twice"
     assert verify(directory, silent).faults == []

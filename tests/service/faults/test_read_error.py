@@ -12,14 +12,16 @@ from waiting import until
 
 FAILING = (
     """
-import errno, os
+import os
 from pathlib import Path
-read, broken = os.pread, Path(os.environ["CLOCK"]).with_name("broken")
-def pread(descriptor, size, offset):
-    if broken.exists() and os.readlink(f"/proc/self/fd/{descriptor}").endswith(".rows"):
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-    return read(descriptor, size, offset)
-os.pread = pread
+from nonzero_service.journal.errors import JournalError
+from nonzero_service.journal.journal import Journal
+read, broken = Journal.read_part, Path(os.environ["CLOCK"]).with_name("broken")
+def read_part(journal, position, offset, size):
+    if broken.exists():
+        raise JournalError("the disk does not read it")
+    return read(journal, position, offset, size)
+Journal.read_part = read_part
 """
     + FOLLOW
     + SERVE
@@ -36,10 +38,11 @@ class Failing(Clocked):
 
 def test_a_read_error_strands_nothing(tmp_path: Path) -> None:
     broken = tmp_path / "broken"
-    running = Failing(tmp_path, bits=8).until_ready()
+    running = Failing(tmp_path, bits=8, negatives="at_end").until_ready()
     with running.client() as client:
         rows = [{"features": {"a": f"b{j % 7}"}, "id": f"i{j}"} for j in range(N)]
         assert client.post(f"{PATH}/predict", json={"examples": rows}).status_code == 200
+        until(lambda: series(client, "nonzero_pending_labels") == N)
         broken.touch()
         answer = client.post(f"{PATH}/labels", json={"id": "i0", "label": 1})
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")

@@ -15,12 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from nonzero import AdaGrad, Batch, LogisticRegression
-from nonzero_service.impressions.rules import Rules
-from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.journal.errors import OutcomeUnknownError
 from nonzero_service.models.registry import Models
 from nonzero_service.problems import problem_of
@@ -294,32 +291,3 @@ def test_a_start_that_fails_at_any_step_harms_nothing(bench: Bench) -> None:
 
 def check(holds: bool) -> None:
     assert holds
-
-
-def test_keeping_impressions_fails_at_any_step_and_goes_on(memory_path: Path) -> None:
-    """Where a segment cannot be begun nothing of it stays open or on the disk, and the next one is tried."""
-    store = ImpressionStore(memory_path / "impressions", Rules(1000, 1000, 1))
-    before = descriptors()
-    faults, at, kept = 0, 1, 0
-    while True:
-        want, lasting, _ = combination(at)
-        batch = Batch([0, 1], [1], ids=[f"imp-{at}"])
-        fresh = ImpressionStore(memory_path / f"{at}", Rules(1000, 1000, 1))
-        with failing(at, want, lasting=lasting) as fault:
-            for _ in range(20):
-                with suppress(OSError, MemoryError):
-                    fresh.keep(batch, np.array([0.5], np.float32), 1)
-        if not fault.failed:
-            break
-        faults += 1
-        kept = fresh.keep(batch, np.array([0.5], np.float32), 1) + fresh.pending
-        assert kept
-        assert len(list((memory_path / f"{at}").iterdir())) == 2
-        fresh.close()
-        assert descriptors() == before
-        again = ImpressionStore(memory_path / f"{at}", Rules(1000, 1000, 1))
-        assert again.pending == 1
-        again.close()
-        at += 1
-    store.close()
-    assert faults >= 4

@@ -1,9 +1,7 @@
-"""Whatever fails between a claim and its end: the impressions can be claimed again, and counts are true."""
+"""Whatever fails before the journal has it: impressions can be learned from again, and counts are true."""
 
 from __future__ import annotations
 
-import errno
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,10 +13,13 @@ import numpy as np
 import pytest
 
 from nonzero_service import impressions
-from nonzero_service.impressions.claims import Claim, Claims
-from nonzero_service.impressions.rules import Rules
-from nonzero_service.impressions.segment import ImpressionState
-from nonzero_service.impressions.store import ImpressionStore
+from nonzero_service.impressions.rules import Negatives, Rules
+from nonzero_service.impressions.states import ImpressionState
+from nonzero_service.journal.errors import JournalError, StorageError
+from nonzero_service.writer.pause import PauseState
+from nonzero_service.writer.preparing import Prepared
+from nonzero_service.writer.work import EndWindows, LabelImpressions, Rows, StreamState
+from service.impressions.journalled import JournalledImpressions, impress, numbers_of
 from service.impressions.test_store import HOUR, RULES, batch, probabilities
 
 HERE = str(Path(impressions.__file__).parent)
@@ -51,182 +52,178 @@ def raising_at(count: int) -> Iterator[list[int]]:
 
 
 def _is_no_call(frame: FrameType | None) -> bool:
-    """Whether it is a generator's end, or putting back: what fails twice at once is for a new start."""
+    """Whether it is a generator's end, or undoing: what fails twice at once is for a new start."""
     while frame is not None:
-        if frame.f_code.co_name in ("<genexpr>", "_put_back", "_undone_at_an_error"):
+        if frame.f_code.co_name in ("<genexpr>", "undo"):
             return True
         frame = frame.f_back
     return False
 
 
-def made(directory: Path, rules: Rules = RULES) -> ImpressionStore:
-    store = ImpressionStore(directory, rules)
-    store.keep(batch(N), probabilities(N), 0)
-    return store
+def made(directory: Path, rules: Rules = RULES, pause: PauseState | None = None) -> JournalledImpressions:
+    kept = JournalledImpressions(directory, rules, pause)
+    kept.keep(batch(N), probabilities(N), 0)
+    return kept
 
 
-def expire(store: ImpressionStore) -> Claim | None:
-    return Claims(store).expire(99, 2 * HOUR)
+def end() -> tuple[Rows, int]:
+    return EndWindows(StreamState()), 2 * HOUR
 
 
-def label(store: ImpressionStore) -> Claim | None:
-    return Claims(store).claim([f"imp-{j}" for j in range(N)], [j % 2 for j in range(N)], 1)
+def label() -> tuple[Rows, int]:
+    names, labels = [f"imp-{j}" for j in range(N)], [j % 2 for j in range(N)]
+    return LabelImpressions(names, labels, StreamState()), 1
 
 
-@pytest.mark.parametrize("what", [expire, label])
-def test_an_exception_at_every_call_of_a_claim_leaves_it_to_be_made(
-    tmp_path: Path, what: Callable[[ImpressionStore], Claim | None]
+def predict() -> tuple[Rows, int]:
+    return impress(batch(N, 100), probabilities(N), 1), 1
+
+
+@pytest.mark.parametrize("what", [end, label, predict])
+@pytest.mark.parametrize("negatives", ["at_once", "window", "at_end"])
+def test_an_exception_at_every_call_leaves_it_to_be_made(
+    tmp_path: Path, what: Callable[[], tuple[Rows, int]], negatives: Negatives
 ) -> None:
-    count = seen = 0
+    kept = made(tmp_path / "model", Rules(HOUR, HOUR, 1.0, negatives))
+    store, count, seen = kept.store, 0, 0
+    before, states = +store.counts, store.segments[0].states.copy()
     while True:
         count += 1
-        store = made(tmp_path / str(count))
         try:
             with raising_at(count) as calls:
-                what(store)
+                kept.prepare(*what())
         except InjectedError:
             seen += 1
-        else:
-            store.close()
-            if calls[0] < count:
-                break
-            continue  # numpy passes over what is raised in some of its calls
-        counts = dict(store.counts)
-        assert store.pending == N, count
-        assert {name: counts.get(name, 0) for name in ("expired", "joined", "ended")} == {
-            "expired": 0,
-            "joined": 0,
-            "ended": 0,
-        }
-        claim = what(store)
-        assert claim is not None, count
-        assert len(claim.references) == len(claim.batch) == N, count
-        Claims(store).settle(claim.references)
+        if calls[0] < count:
+            break
+        store.undo()
+        assert +store.counts == before, count
+        assert store.segments[0].used == store.next_number == N
+        assert (store.segments[0].states == states).all(), count
+        assert (store.ended, len(store.delays), store.mark) == (0, 0, 0)
+    assert seen > 20
+    store.undo()
+    prepared = kept.do(what()[0], now_ms=what()[1])[0]
+    if what is predict:
+        assert sum(row.stops.size for row, _ in prepared.kept) == N
+    else:
         assert store.pending == 0
-        assert store.counts["expired"] + store.counts["joined"] == N
-        store.close()
-    assert seen > 30
+    kept.restart()
+    # The ends of these windows are no rows: a start works them out from the clock.
+    kept.end_all(2 * HOUR)
+    assert kept.store.pending == 0
 
 
-def refuse(monkeypatch: pytest.MonkeyPatch, name: str, error: int, times: int = 10**9) -> list[int]:
-    """Let a call to the system fail so many times."""
-    real, failed = getattr(os, name), [0]
+class Refusing:
+    """A journal's reader that refuses, for some times or always, what stands at some place of a body."""
 
-    def failing(*arguments: Any) -> Any:
-        if failed[0] < times:
-            failed[0] += 1
-            raise OSError(error, os.strerror(error))
-        return real(*arguments)
+    def __init__(self, kept: JournalledImpressions, times: int = 10**9, at: int | None = None) -> None:
+        self.left = times
+        self._at = at
+        self._real = kept.store._read
+        kept.store._read = self
 
-    monkeypatch.setattr(os, name, failing)
-    return failed
-
-
-@pytest.mark.parametrize("what", [expire, label])
-def test_a_read_error_that_passes_costs_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: Callable[[ImpressionStore], Claim | None]
-) -> None:
-    store = made(tmp_path / "impressions")
-    refuse(monkeypatch, "pread", errno.EIO, 1 + N)
-    with pytest.raises(OSError, match="Input/output"):
-        what(store)
-    assert store.pending == N
-    claim = what(store)
-    assert claim is not None
-    assert len(claim.references) == N
-    assert store.counts["damaged"] == 0
+    def __call__(self, position: int, offset: int, size: int) -> bytes:
+        if self.left and (self._at is None or offset <= self._at < offset + size):
+            self.left -= 1
+            raise JournalError("the disk does not read it")
+        return self._real(position, offset, size)
 
 
-def test_a_record_that_cannot_be_read_does_not_hold_up_the_others(
+@pytest.mark.parametrize("what", [end, label])
+def test_a_read_error_that_passes_costs_nothing(tmp_path: Path, what: Callable[[], tuple[Rows, int]]) -> None:
+    kept = made(tmp_path / "model")
+    Refusing(kept, times=1)
+    with pytest.raises(StorageError):
+        kept.prepare(*what())
+    assert kept.store.pending == N
+    work, now_ms = what()
+    assert len(kept.do(work, now_ms=now_ms)[0].batch) == N
+    assert kept.store.counts["damaged"] == 0
+
+
+def test_a_row_that_cannot_be_read_does_not_hold_up_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = made(tmp_path / "impressions")
-    real, start = os.pread, int(store.segments[0]._ends[4]) * 4
+    monkeypatch.setattr("nonzero_service.impressions.store.UNREAD_SECONDS", 0.0)
+    kept = made(tmp_path / "model")
+    kept.keep(batch(3, 50), probabilities(3), 1)
+    real = kept.store._read
 
-    def pread(descriptor: int, size: int, offset: int) -> bytes:
-        if offset <= start < offset + size:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return real(descriptor, size, offset)
+    def read(position: int, offset: int, size: int) -> bytes:
+        if position == 1:
+            raise JournalError("the disk does not read it")
+        return real(position, offset, size)
 
-    monkeypatch.setattr(os, "pread", pread)
-    with pytest.raises(OSError, match="Input/output"):
-        Claims(store).claim(["imp-5"], [1], 1)
-    again = Claims(store).claim(["imp-5"], [1], 1)
-    assert again is not None
-    assert again.verdicts == ["gone"]
-    ended = expire(store)
-    assert ended is not None
-    assert sorted(ended.references.numbers.tolist()) == [j for j in range(N) if j != 5]
-    assert store.counts["damaged"] == 1
-    Claims(store).settle(ended.references)
-    assert store.pending == 0
-
-
-def test_what_the_disk_does_not_take_is_settled_and_written_before_rows_go(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = made(tmp_path / "impressions")
-    claim = label(store)
-    assert claim is not None
-    with monkeypatch.context() as patch:
-        refuse(patch, "pwrite", errno.EIO)
-        Claims(store).settle(claim.references)
-        assert store.pending == 0
-        with pytest.raises(OSError, match="Input/output"):
-            store.sync_states()
-    store.sync_states()
-    store.close()
-    again = ImpressionStore(tmp_path / "impressions", RULES)
-    assert again.pending == 0
-    found = label(again)
-    assert found is not None
-    assert set(found.verdicts) == {"duplicate"}
+    kept.store._read = read
+    with pytest.raises(StorageError):
+        kept.label(["imp-5", "imp-51"], [1, 1], 1)
+    again = kept.label(["imp-5", "imp-51"], [1, 1], 1)
+    assert again.verdicts == ["gone", "joined"]
+    (ended,) = kept.end_all(2 * HOUR)
+    weighing = ended.batch.weights > 0
+    assert np.array(numbers_of(ended))[weighing].tolist() == [N, N + 2]
+    assert kept.store.counts["damaged"] == N
+    assert kept.store.pending == 0
 
 
-def test_a_label_given_back_after_its_windows_end_is_not_forgotten(tmp_path: Path) -> None:
-    store = made(tmp_path / "impressions")
-    claim = Claims(store).claim(["imp-3"], [1], 1)
-    assert claim is not None
-    ended = expire(store)
-    assert ended is not None
-    assert len(ended.references) == N - 1
-    Claims(store).settle(ended.references)
-    Claims(store).give_back(claim)
-    last = expire(store)
-    assert last is not None
-    assert last.references.numbers.tolist() == [3]
+def test_a_flipped_bit_is_never_learned_from(tmp_path: Path) -> None:
+    kept = JournalledImpressions(tmp_path / "model", RULES)
+    kept.keep(batch(1), probabilities(1), 5)
+    real, flipped = kept.store._read, [0]
+
+    def read(position: int, offset: int, size: int) -> bytes:
+        content = bytearray(real(position, offset, size))
+        content[flipped[0] // 8] ^= 1 << flipped[0] % 8
+        return bytes(content)
+
+    kept.store._read = read
+    bits = 8 * len(real(1, 24, 10**6))
+    assert bits > 300
+    for bit in range(0, bits, 5):
+        flipped[0] = bit
+        prepared = kept.prepare(*label_one())
+        assert prepared.verdicts in (["gone"], ["unknown"]), bit
+        kept.store.undo()
+    kept.store._read = real
+    assert kept.prepare(*label_one()).verdicts == ["joined"]
 
 
-def test_a_file_cut_short_is_damaged_records_and_no_more(tmp_path: Path) -> None:
-    store = made(tmp_path / "impressions")
-    path = next((tmp_path / "impressions").glob("*.rows"))
-    with path.open("r+b") as file:
-        file.truncate(path.stat().st_size // 2)
-    ended = expire(store)
-    assert ended is not None
-    damaged = ended.batch.weights == 0
-    assert 0 < damaged.sum() == store.counts["damaged"] < N
-    assert (np.diff(ended.batch.indptr)[damaged] == 0).all()
+def label_one() -> tuple[Rows, int]:
+    return LabelImpressions(["imp-0"], [1], StreamState()), 6
 
 
-def test_a_discarded_negative_is_not_taken_back(tmp_path: Path) -> None:
-    store = made(tmp_path / "impressions")
-    ended = expire(store)
-    assert ended is not None
-    Claims(store).settle(ended.references)
-    held = ended.references.rows(0, 6)
-    first = Claims(store).claim(["imp-0"], [1], HOUR + 1)
-    assert first is not None
-    Claims(store).settle(first.references)
-    for _ in range(2):  # once as it happens, once more by a start
-        Claims(store).discarded(held)
-        store.close()
-        store = ImpressionStore(tmp_path / "impressions", RULES)
-    late = Claims(store).claim(["imp-0", "imp-1", "imp-7"], [1, 1, 1], HOUR + 2)
-    assert late is not None
+@pytest.mark.parametrize("negatives", ["at_once", "at_end"])
+def test_a_discarded_negative_is_not_taken_back(tmp_path: Path, negatives: Negatives) -> None:
+    pause = PauseState()
+    kept = JournalledImpressions(tmp_path / "model", Rules(HOUR, HOUR, 1.0, negatives), pause)
+    kept.keep(batch(2, 100), probabilities(2), 0)
+    if negatives == "at_end":
+        kept.keep(batch(N), probabilities(N), 1)
+        kept.end_all(HOUR)  # the first two, before the pause
+    pause.since = 1
+    if negatives == "at_once":
+        kept.keep(batch(N), probabilities(N), 1)
+    kept.end_all(2 * HOUR)
+    kept.label(["imp-0"], [1], 2 * HOUR)
+    kept.store.resume(discard=True)
+    pause.since = None
+    late = kept.label(["imp-0", "imp-1", "imp-101"], [1, 1, 1], 2 * HOUR)
     assert late.verdicts == ["duplicate", "corrected", "corrected"]
-    given, p = batch(N), probabilities(N).astype(np.float64)
-    np.testing.assert_allclose(
-        late.batch.weights, [given.weights[1], given.weights[7] / (1 - p[7])], rtol=1e-6
-    )
-    assert late.before.tolist() == [ImpressionState.THINNED, ImpressionState.EXPIRED]
+    before, p = batch(2, 100).weights[1], float(probabilities(2)[1])
+    np.testing.assert_allclose(late.batch.weights, [batch(N).weights[1], before / (1 - p)], rtol=1e-6)
+
+
+def test_what_is_held_is_known_after_a_crash(tmp_path: Path) -> None:
+    pause = PauseState()
+    kept = JournalledImpressions(tmp_path / "model", Rules(HOUR, HOUR), pause)
+    pause.since = 1
+    kept.keep(batch(N), probabilities(N), 1)
+    for _ in range(2):
+        states = kept.store.segments[0].states[:N]
+        assert (states == ImpressionState.LEARNED).all()
+        kept.restart()
+    kept.store.resume(discard=True)
+    assert (kept.store.segments[0].states[:N] == ImpressionState.UNTAUGHT).all()
+    joined: Prepared = kept.label(["imp-3"], [1], 2)
+    assert joined.batch.weights.tolist() == batch(N).weights[3:4].tolist()

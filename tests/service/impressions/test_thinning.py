@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression
-from nonzero_service.impressions.rules import COLD, Rules
+from nonzero_service.impressions.rules import COLD, keeps, rates_of, weight_of_negatives
 from nonzero_service.impressions.selecting import labelled
 
 N = 1_000_000
@@ -52,10 +52,10 @@ def impressions(seed: int) -> tuple[Batch, NDArray[np.float64], NDArray[np.uint6
 def thinned(seed: int, rate: float = 0.1) -> Outcome:
     """Predict each example, then learn from it; from a tenth of the negatives, and from all."""
     batch, rates, hashes = impressions(seed)
-    rules, clicks = Rules(negative_rate=rate), batch.labels == 1
-    numbers = np.arange(N)
-    kept = clicks | rules.keeps(numbers, hashes)
-    weights = np.where(clicks, batch.weights, rules.weight_of_negatives(numbers, batch.weights)) * kept
+    numbers, clicks = np.arange(N), batch.labels == 1
+    kept = clicks | keeps(numbers, hashes, rate)
+    thin = weight_of_negatives(batch.weights, rates_of(numbers, rate))
+    weights = np.where(clicks, batch.weights, thin) * kept
     # What weighs nothing is predicted, and not learned from.
     lighter = labelled(batch, batch.labels, weights.astype(np.float32))
     found = np.stack([LogisticRegression(12).learn(one) for one in (lighter, batch)]).astype(np.float64)

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nonzero_service.impressions.claims import Claims
-from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.impressions.times import mend
+from service.impressions.journalled import JournalledImpressions, numbers_of
 from service.impressions.test_store import HOUR, RULES, batch, probabilities
 
 NOON = 1_700_000_000_000
@@ -38,34 +37,31 @@ def test_times_are_mended(times: list[int], latest: int, by: int, expected: list
 
 @pytest.mark.parametrize("again", [False, True], ids=["in one life", "after a start"])
 def test_windows_end_when_they_are_due_after_the_clock_was_set_back(tmp_path: Path, again: bool) -> None:
-    store = ImpressionStore(tmp_path / "impressions", RULES)
+    kept = JournalledImpressions(tmp_path / "model", RULES)
     for step in range(3):
-        store.keep(batch(1, step), probabilities(1), NOON + AHEAD + step)
+        kept.keep(batch(1, step), probabilities(1), NOON + AHEAD + step)
     if again:
-        store.close()
-        store = ImpressionStore(tmp_path / "impressions", RULES)
-    store.not_after(NOON + 2, AHEAD)
-    assert Claims(store).expire(9, NOON + HOUR - 1) is None
-    ended = Claims(store).expire(9, NOON + HOUR + 1)
+        kept.restart()
+    kept.store.not_after(NOON + 2, AHEAD)
+    assert kept.end(NOON + HOUR - 1) is None
+    ended = kept.end(NOON + HOUR + 1)
     assert ended is not None
-    assert ended.references.numbers.tolist() == [0, 1]
-    store.keep(batch(1, 7), probabilities(1), NOON + HOUR + 2)
-    late = Claims(store).claim(["imp-7"], [1], NOON + HOUR + 3)
-    assert late is not None
-    assert late.delays.tolist() == [1]
+    assert numbers_of(ended) == [0, 1]
+    kept.keep(batch(1, 7), probabilities(1), NOON + HOUR + 2)
+    kept.label(["imp-7"], [1], NOON + HOUR + 3)
+    assert list(kept.store.delays) == [1]
 
 
 def test_a_start_finds_right_what_was_kept_before_and_after(tmp_path: Path) -> None:
-    store = ImpressionStore(tmp_path / "impressions", RULES)
-    store.keep(batch(1, 0), probabilities(1), NOON)
-    store.keep(batch(1, 1), probabilities(1), NOON + AHEAD)
-    store.not_after(NOON + 10, AHEAD)
-    store.keep(batch(1, 2), probabilities(1), NOON + 20)
-    store.close()
-    again = ImpressionStore(tmp_path / "impressions", RULES)
-    ended = Claims(again).expire(9, NOON + HOUR)
+    kept = JournalledImpressions(tmp_path / "model", RULES)
+    kept.keep(batch(1, 0), probabilities(1), NOON)
+    kept.keep(batch(1, 1), probabilities(1), NOON + AHEAD)
+    kept.store.not_after(NOON + 10, AHEAD)
+    kept.keep(batch(1, 2), probabilities(1), NOON + 20)
+    kept.restart()
+    ended = kept.end(NOON + HOUR)
     assert ended is not None
-    assert ended.references.numbers.tolist() == [0]
-    rest = Claims(again).expire(9, NOON + HOUR + 20)
+    assert numbers_of(ended) == [0]
+    rest = kept.end(NOON + HOUR + 20)
     assert rest is not None
-    assert rest.references.numbers.tolist() == [1, 2]
+    assert numbers_of(rest) == [1, 2]

@@ -4,12 +4,12 @@ import pytest
 
 from nonzero import Batch, LogisticRegression
 from nonzero_service.models import metrics
-from nonzero_service.models.metrics import RecentFigures
+from nonzero_service.models.metrics import figures_of_learned
 
 
 def test_models_that_have_waited_longest_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
     models = [LogisticRegression(bits=4, optimizer=None) for _ in range(3)]
-    recent = RecentFigures()
+    recent = figures_of_learned()
 
     def losses() -> list[float | None]:
         recent.look(models)
@@ -32,7 +32,7 @@ def test_models_that_have_waited_longest_come_first(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_model_that_is_gone_has_no_figures() -> None:
-    recent = RecentFigures()
+    recent = figures_of_learned()
     model = LogisticRegression(bits=4)
     model.learn(Batch([0, 0], [], None, [1]))
     recent.look([model])

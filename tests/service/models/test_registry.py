@@ -19,6 +19,7 @@ from nonzero_service.journal.errors import JournalDamagedError, LockedError
 from nonzero_service.models.registry import Models
 from nonzero_service.settings import Settings
 from service.failures import no_failure
+from service.labelling import LABELLING
 
 FILE = {"content-type": "application/vnd.safetensors"}
 
@@ -36,7 +37,7 @@ def test_a_model_with_settings_of_its_own(client: httpx.Client) -> None:
     path = "/v1/models/own_1-x"
     made = client.put(path, json={"bits": 8, "learning_rate": 0.5})
     assert made.status_code == 201
-    assert made.json()["settings"] == LogisticRegression(8, AdaGrad(0.5)).settings
+    assert made.json()["settings"] == LogisticRegression(8, AdaGrad(0.5)).settings | LABELLING
     again = client.put(path, json={"bits": 8})
     assert (again.status_code, again.json()) == (200, made.json())
     assert client.put(path, json={"bits": 9}).status_code == 409
@@ -67,7 +68,7 @@ def test_a_trained_model_is_uploaded_and_downloaded(client: httpx.Client, tmp_pa
     path = "/v1/models/uploaded"
     made = client.put(path, content=content, headers=FILE)
     assert made.status_code == 201
-    assert (made.json()["settings"], made.json()["sequence"]) == (trained.settings, 50)
+    assert (made.json()["settings"], made.json()["sequence"]) == (trained.settings | LABELLING, 50)
     assert client.put(path, content=content, headers=FILE).status_code == 409
     latest = client.get(f"{path}/snapshots/latest")
     assert latest.headers["content-type"] == "application/vnd.safetensors"
@@ -253,7 +254,7 @@ def test_a_model_is_made_with_rules_and_interactions_of_its_own(client: httpx.Cl
     wanted = {"bits": 10, "optimizer": {"rule": "ftrl", "l1": 0.5}, "interactions": ["site*hour"]}
     made = client.put(path, json=wanted)
     alone = LogisticRegression(10, FTRL(l1=0.5), interactions=["site*hour"])
-    assert (made.status_code, made.json()["settings"]) == (201, alone.settings)
+    assert (made.status_code, made.json()["settings"]) == (201, alone.settings | LABELLING)
     assert client.put(path, json=wanted).status_code == 200
     assert client.put(path, json=wanted | {"interactions": []}).status_code == 409
     assert client.put(path, json=wanted | {"optimizer": {"rule": "ftrl"}}).status_code == 409

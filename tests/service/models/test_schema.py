@@ -17,6 +17,7 @@ from nonzero_service.journal.reader import JournalReader
 from nonzero_service.writer import fold
 from nonzero_service.writer.entries import batch_entry, settings_entry
 from service.conftest import ServiceProcess
+from service.labelling import LABELLING
 
 SAID = {"site": "category", "bid": "number", "request_id": "ignore"}
 SAFETENSORS = {"content-type": "application/vnd.safetensors"}
@@ -99,7 +100,7 @@ def test_every_route_reads_by_it_and_so_it_is_after_a_start(
 
 def test_a_model_that_is_older_keeps_its_names(client: httpx.Client, tmp_path: Path) -> None:
     route = put(client, tmp_path / "m", "older", namespace_separator="^", version=1)
-    assert set(client.get(route).json()["settings"]) == {"bits", "lanes", "scaled"}
+    assert set(client.get(route).json()["settings"]) == {"bits", "lanes", "scaled"} | LABELLING.keys()
     client.post(f"{route}/update", content="1 |site news\n" * 30, headers=VW)
     older = client.post(f"{route}/predict", content="|site news\n", headers=VW).json()["probability"]
     unseen = client.post(f"{route}/predict", json={"features": {"site": "news"}}).json()
@@ -187,7 +188,7 @@ def test_the_service_says_what_fields_are_of_models_made_without_and_stored_sett
     assert shown["default"]["settings"] == settings
     folded = nonzero("refold", tmp_path / "data", "--bits", "5", "--output", tmp_path / "larger")
     assert folded.returncode == 0
-    assert LogisticRegression.load(tmp_path / "larger").settings == settings | {"bits": 5}
+    assert LogisticRegression.load(tmp_path / "larger").settings | LABELLING == settings | {"bits": 5}
     # The same, as JSON and with another order of names, is no difference.
     same = '{"default": "refuse", "fields": {"site": "category", "bid": "number"}}'
     again = start(schema=same, namespace_separator="^").until_ready()
@@ -224,7 +225,7 @@ def test_a_trained_file_brings_its_schema(start: Callable[..., ServiceProcess], 
     model.save(tmp_path / "trained")
     running = start(import_file=str(tmp_path / "trained"), schema='{"bid": "number"}').until_ready()
     with running.client() as client:
-        assert client.get("/v1/models/default").json()["settings"] == model.settings
+        assert client.get("/v1/models/default").json()["settings"] == model.settings | LABELLING
         assert client.put("/v1/models/default", json={"schema": {"fields": {"site": "category"}}}).is_success
         assert client.put("/v1/models/default", json={"schema": {"fields": {}}}).status_code == 409
     assert [line[1:] for line in warned(running, "schema")] == [

@@ -57,7 +57,7 @@ class Guarded(Clocked):
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     """Two processes, so that a worker answers too."""
-    running = Guarded(tmp_path_factory.mktemp("guarded"), workers=2, log_level="debug")
+    running = Guarded(tmp_path_factory.mktemp("guarded"), negatives="at_end", workers=2, log_level="debug")
     yield running.until_ready()
     assert running.stop() == 0
     assert not running.failures()
@@ -73,7 +73,7 @@ def processes(guarded: Guarded) -> Iterator[dict[str, httpx.Client]]:
 @pytest.fixture(scope="module")
 def ending(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ending]:
     """A service of which the ends of windows are waited for."""
-    running = Guarded(tmp_path_factory.mktemp("ending")).until_ready()
+    running = Guarded(tmp_path_factory.mktemp("ending"), negatives="at_end").until_ready()
     with running.client() as client:
         yield Ending(running, client)
     assert running.stop() == 0

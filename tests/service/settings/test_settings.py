@@ -32,6 +32,7 @@ def test_the_documented_settings_and_their_defaults() -> None:
         "snapshot_bytes": 1 << 30,
         "snapshot_seconds": 900,
         "impressions": "buffered",
+        "negatives": "at_once",
         "attribution_seconds": 3600,
         "correction_seconds": 86400,
         "negative_rate": 1,

@@ -13,7 +13,7 @@ from nonzero import AdaGrad, Batch, LogisticRegression
 from nonzero_service.writer.breaker import Bounds, Breaker
 from nonzero_service.writer.group_rows import GroupRows
 from nonzero_service.writer.pause import PauseState
-from nonzero_service.writer.work import Learn, StreamState
+from nonzero_service.writer.preparing import Prepared
 
 Array = NDArray[Any]
 CALM = 20_000
@@ -204,11 +204,11 @@ def test_one_heavy_example_does_not_hide_that_all_others_are_predicted_wrongly(h
 def test_what_could_not_be_journalled_leaves_the_usual_as_it_was() -> None:
     pause = PauseState(new())
     for part in (stream(clicks(CALM, 0.05)), *[stream(np.ones(JUMP))] * 5):
-        learn = Learn(part, None, False, StreamState(), None)
-        group = GroupRows([learn], pause, 0)
+        group = GroupRows([Prepared(part)], pause, 0)
         group.failed()
-    assert group.learned[0] <= 2000
-    kinds = [entry.kind for entry in GroupRows([learn], pause, 0).entries()]
+    assert group.came[0] is not None
+    assert group.came[0].examples <= 2000
+    kinds = [entry.kind for entry in GroupRows([Prepared(part)], pause, 0).entries()]
     assert kinds == ["batch", "trip", "held"]
 
 

@@ -17,7 +17,7 @@ from core.scenarios import Stream
 from nonzero import AdaGrad, Batch, LogisticRegression, formats
 from nonzero_service.impressions.joined import References
 from nonzero_service.impressions.rules import Rules
-from nonzero_service.impressions.segment import ImpressionState
+from nonzero_service.impressions.states import ImpressionState
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.journal.reader import JournalReader
 from nonzero_service.journal.snapshots import SnapshotFolder
@@ -80,9 +80,9 @@ def test_a_jump_is_noticed_within_2000_examples(jump: Batch, figure: str, size: 
 
 
 @pytest.mark.parametrize("every", [2, 10])
-def test_a_jump_is_noticed_though_impressions_are_among_it(tmp_path: Path, every: int) -> None:
+def test_a_jump_is_noticed_though_impressions_are_among_it(every: int) -> None:
     """An update whose id was predicted is an impression among other examples: these are watched as ever."""
-    impressions = ImpressionStore(tmp_path / "impressions", Rules())
+    impressions = ImpressionStore(Rules(), lambda *_: b"")
     model = LogisticRegression(16, AdaGrad(0.1))
     breaker = Breaker(model, Bounds(), impressions)
 
@@ -103,7 +103,6 @@ def test_a_jump_is_noticed_though_impressions_are_among_it(tmp_path: Path, every
 
     assert admit(stream(12_000 * every // (every - 1))) == 12_000 * every // (every - 1)
     assert admit(labelled_all(stream(6000, seed=2), 1)) <= 2000 * every // (every - 1) + 97
-    impressions.close()
 
 
 def test_labels_that_turn_round_are_noticed_by_the_loss() -> None:
@@ -183,8 +182,8 @@ def folded(directory: Path) -> LogisticRegression:
 def test_what_comes_of_a_pause(start: Start, tmp_path: Path, discard: bool) -> None:
     calm, jump, after = stream(12_000), labelled_all(stream(3000, seed=2), 1), stream(500, seed=3)
     directory = tmp_path / "data" / "models" / "default"
-    settings = {"journal_retention": "all", "bits": 12, "learning_rate": 0.1}
-    running = start(**settings).until_ready()
+    settings = {"journal_retention": "all", "bits": 12, "learning_rate": 0.1, "negatives": "at_end"}
+    running = start(**settings, impressions="durable").until_ready()
     with running.client() as client:
         assert client.post(f"{PATH}/resume").status_code == 409
         assert client.post(f"{PATH}/update", content=body(calm), headers=NDJSON).status_code == 200

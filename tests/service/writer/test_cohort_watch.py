@@ -11,30 +11,35 @@ import numpy as np
 import pytest
 
 from nonzero import Batch, LogisticRegression
-from nonzero_service.impressions.claims import Claim, Claims
-from nonzero_service.impressions.rules import Rules
-from nonzero_service.impressions.store import ImpressionStore
+from nonzero_service.impressions.rules import Negatives, Rules
 from nonzero_service.writer.breaker import Bounds, Breaker
+from nonzero_service.writer.preparing import Prepared
+from nonzero_service.writer.work import EndWindows, Impress, LabelImpressions, Rows, StreamState
+from service.impressions.journalled import JournalledImpressions, predicted
 
 TICK_MS = 1000
 A_TICK = 500
 WINDOW = 30
 """In ticks, as are all times here."""
 
-RULES = Rules(WINDOW * TICK_MS, 10_000 * TICK_MS)
+POLICIES: tuple[Negatives, ...] = ("at_once", "window", "at_end")
+
+
+def rules(negatives: Negatives) -> Rules:
+    return Rules(WINDOW * TICK_MS, 10_000 * TICK_MS, 1.0, negatives)
 
 
 class Traffic:
     """Predictions with ids, their clicks after a while, and the end of windows, before a breaker."""
 
-    def __init__(self, directory: Path, rate: float = 0.05, rules: Rules = RULES) -> None:
+    def __init__(self, directory: Path, negatives: Negatives, rate: float = 0.05) -> None:
         self.rate = rate
+        self.negatives = negatives
         self.predicted = self.learned = self.tick = 0
         self.reason: dict[str, Any] | None = None
         self.clicked = 0
         """How many clicks were learned from."""
-        self._directory = directory
-        self._rules = rules
+        self._kept = JournalledImpressions(directory, rules(negatives))
         self._rng = np.random.default_rng(3)
         self._clicks: defaultdict[int, list[str]] = defaultdict(list)
         self._delivering: list[str] = []
@@ -42,9 +47,9 @@ class Traffic:
 
     def start(self) -> None:
         """Start the process anew."""
-        self._store = ImpressionStore(self._directory, self._rules)
+        self._kept.restart()
         model = LogisticRegression(8)
-        self.breaker = Breaker(model, Bounds(), self._store, self.tick * TICK_MS)
+        self.breaker = Breaker(model, Bounds(), self._kept.store, self.tick * TICK_MS)
 
     def run(
         self, ticks: int, *, n: int = A_TICK, labels: bool = True, ends: bool = True, label: int = 1
@@ -57,13 +62,9 @@ class Traffic:
             self._predict(n)
             self._delivering += self._clicks.pop(self.tick, [])
             if labels and self._delivering:
-                self.take(self.claim(label))
-            while (
-                ends
-                and self.reason is None
-                and (claim := Claims(self._store).expire(1024, self._now)) is not None
-            ):
-                self.take(claim)
+                self.deliver(label)
+            while ends and self.reason is None and not self.take(EndWindows(StreamState())).idle:
+                pass
             self.tick += 1
             if self.reason is not None:
                 return True
@@ -77,34 +78,43 @@ class Traffic:
         names = [f"{self.predicted + j}" for j in range(n)]
         if n:
             batch = Batch(np.arange(n + 1), np.arange(n) % 50, ids=names)
-            self._store.keep(batch, np.full(n, 0.05, np.float32), self._now)
+            rows = predicted(batch, np.full(n, 0.05, np.float32), self._now)
+            self.take(Impress(rows, StreamState(), True))
         self.predicted += n
         for j in np.flatnonzero(self._rng.random(n) < self.rate).tolist():
             self._clicks[self.tick + 1 + int(self._rng.exponential(WINDOW / 5))].append(names[j])
 
-    def claim(self, label: int = 1) -> Claim:
-        """Claim what waits to be delivered."""
-        claim = Claims(self._store).claim(self._delivering, [label] * len(self._delivering), self._now)
-        assert claim is not None
-        self._delivering = []
-        return claim
+    def deliver(self, label: int = 1) -> Prepared:
+        """LabelImpressions what waits to be delivered."""
+        ids, self._delivering = self._delivering, []
+        return self.take(LabelImpressions(ids, [label] * len(ids), StreamState()))
 
-    def take(self, claim: Claim) -> None:
-        """Learn from a claim, if the breaker lets it through."""
-        if not len(claim.batch):
-            return
-        count, self.reason = self.breaker.admit(claim.batch, claim.references)
-        self.clicked += int(claim.batch.labels[:count].sum())
-        Claims(self._store).settle(claim.references)
+    def take(self, what: Rows) -> Prepared:
+        """Journal work, and let the breaker look at what it teaches."""
+        (prepared,) = self._kept.do(what, now_ms=self._now)
+        taught = [row.negatives() for row, _ in prepared.kept if row.teaching]
+        if prepared.references is not None:
+            taught.append((prepared.batch, prepared.references))
+        for batch, references in taught:
+            if len(batch) and self.reason is None:
+                count, self.reason = self.breaker.admit(batch, references)
+                self.clicked += int(batch.labels[:count].sum())
+        return prepared
 
     def close(self) -> None:
-        self._store.close()
+        self._kept.journal.close()
+
+
+@pytest.fixture(params=POLICIES)
+def negatives(request: pytest.FixtureRequest) -> Negatives:
+    chosen: Negatives = request.param
+    return chosen
 
 
 @pytest.fixture
-def traffic(tmp_path: Path) -> Iterator[Traffic]:
+def traffic(tmp_path: Path, negatives: Negatives) -> Iterator[Traffic]:
     """Traffic whose usual rate is known: 15,000 windows have ended."""
-    running = Traffic(tmp_path / "impressions")
+    running = Traffic(tmp_path / "model", negatives)
     assert not running.run(60)
     yield running
     running.close()
@@ -135,21 +145,20 @@ def test_traffic_that_grows_and_falls_is_no_jump(traffic: Traffic) -> None:
     assert not traffic.run(50)
 
 
-def test_labels_that_come_by_the_batch_are_no_jump(tmp_path: Path) -> None:
-    traffic = Traffic(tmp_path / "impressions")
+def test_labels_that_come_by_the_batch_are_no_jump(tmp_path: Path, negatives: Negatives) -> None:
+    traffic = Traffic(tmp_path / "model", negatives)
     for _ in range(8):
         assert not traffic.run(19, labels=False)
         assert not traffic.run(1)
     traffic.close()
 
 
-def test_outages_and_restarts_in_turn_are_no_jump(tmp_path: Path) -> None:
-    traffic, rng = Traffic(tmp_path / "impressions"), np.random.default_rng(4)
+def test_outages_and_restarts_in_turn_are_no_jump(tmp_path: Path, negatives: Negatives) -> None:
+    traffic, rng = Traffic(tmp_path / "model", negatives), np.random.default_rng(4)
     while traffic.tick < 250:
         n, labels, ends = int(rng.choice([50, 500])), rng.random() > 0.3, rng.random() > 0.2
         assert not traffic.run(int(rng.integers(1, 45)), n=n, labels=bool(labels), ends=bool(ends))
         if rng.random() < 0.2:
-            traffic.close()
             traffic.start()
             assert not traffic.run(int(rng.integers(1, 45)), n=0, labels=False, ends=False)
     traffic.close()
@@ -161,7 +170,6 @@ def test_more_clicks_of_impressions_than_there_were_are_a_jump(
     traffic: Traffic, rate: float, begun_anew: bool
 ) -> None:
     if begun_anew:
-        traffic.close()
         traffic.start()
     traffic.rate, before = rate, traffic.predicted
     assert traffic.run(50)
@@ -169,7 +177,8 @@ def test_more_clicks_of_impressions_than_there_were_are_a_jump(
     assert (traffic.reason["figure"], traffic.reason["examples"]) == ("click_rate", 1000)
     assert traffic.reason["before"] == pytest.approx(0.05, abs=0.01)
     # The first thousand that is wholly of the jump has some 140 clicks of its 300 after 0.6 mean delays.
-    assert traffic.predicted - before <= 2000 + 0.7 * WINDOW / 5 * A_TICK
+    waits = WINDOW * A_TICK if traffic.negatives == "window" else 0
+    assert traffic.predicted - before <= 2000 + 0.7 * WINDOW / 5 * A_TICK + waits
 
 
 def test_labels_0_where_there_were_clicks_are_a_jump(traffic: Traffic) -> None:
@@ -181,11 +190,12 @@ def test_labels_0_where_there_were_clicks_are_a_jump(traffic: Traffic) -> None:
 
 def test_labels_that_could_not_be_journalled_do_not_count_twice(traffic: Traffic) -> None:
     assert not traffic.run(10, labels=False)
-    claim = traffic.claim()
-    for _ in range(20):
-        assert traffic.breaker.admit(claim.batch, claim.references) == (len(claim.batch), None)
-        traffic.breaker.take_back([claim.references])
-    traffic.take(claim)
+    delivered = traffic.deliver()
+    if delivered.references is not None and len(delivered.batch):
+        for _ in range(20):
+            traffic.breaker.take_back([delivered.references])
+            admitted = traffic.breaker.admit(delivered.batch, delivered.references)
+            assert admitted == (len(delivered.batch), None)
     assert not traffic.run(50)
 
 

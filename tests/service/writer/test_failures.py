@@ -15,7 +15,6 @@ import structlog
 
 from nonzero import AdaGrad, Batch, LogisticRegression
 from nonzero.model.gradual_copy import GradualCopy
-from nonzero_service.impressions.joined import References
 from nonzero_service.journal.errors import OutcomeUnknownError
 from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.keys import KeyRecord
@@ -23,6 +22,7 @@ from nonzero_service.writer.applier import Applier
 from nonzero_service.writer.breaker import Bounds, Breaker
 from nonzero_service.writer.committer import Committer
 from nonzero_service.writer.entries import settings_entry
+from nonzero_service.writer.group_rows import GroupRows
 from nonzero_service.writer.learner import ModelLearner
 from nonzero_service.writer.results import Results
 from nonzero_service.writer.work import Applied
@@ -94,13 +94,12 @@ async def unknown(*waiting: Awaitable[Any]) -> None:
 
 @each_error
 def test_what_fails_after_the_append_is_unknown_and_ends_the_process(
-    learning: Learning, error: Callable[[], BaseException]
+    learning: Learning, error: Callable[[], BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    references = References(np.arange(20), np.arange(20, dtype=np.uint64), np.zeros(20, np.uint8))
-
     async def use(learner: ModelLearner) -> None:
-        learner.committer.settled = raising(error)
-        await unknown(learner.submit(batch(), references=references))
+        with monkeypatch.context() as patch:
+            patch.setattr(GroupRows, "committed", raising(error))
+            await unknown(learner.submit(batch()))
         assert learner.journal.next_sequence == 20
         await unknown(learner.submit(batch()), learner.gather(BODY), learner.run(lambda: None))
         assert learner.journal.next_sequence == 20
@@ -113,8 +112,8 @@ def test_what_fails_after_the_append_is_unknown_and_ends_the_process(
 
 
 def test_what_fails_before_the_append_fails_its_group_alone(learning: Learning) -> None:
-    def broken(first: int, held: int) -> KeyRecord:
-        raise ValueError(first, held)
+    def broken(first: int, came: Applied) -> KeyRecord:
+        raise ValueError(first, came.held)
 
     async def use(learner: ModelLearner) -> None:
         with pytest.raises(ValueError, match="0, 0"):
@@ -128,7 +127,7 @@ def test_what_fails_before_the_append_fails_its_group_alone(learning: Learning) 
 @each_error
 @pytest.mark.parametrize(
     ("thread", "method"),
-    [(WorkQueue, "next"), (Committer, "_ready"), (Applier, "_next"), (Applier, "_take")],
+    [(WorkQueue, "next"), (Committer, "_prepare"), (Applier, "_next"), (Applier, "_take")],
 )
 def test_a_thread_that_fails_leaves_nobody_waiting(
     learning: Learning,

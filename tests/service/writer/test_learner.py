@@ -153,7 +153,7 @@ def test_a_single_example_does_not_wait_for_the_pieces_of_a_stream(tmp_path: Pat
             committer = Committer(10, Schema(), journal, PauseState(), durable, results)
             loop, stream = asyncio.get_running_loop(), StreamState()
             large = [
-                Work(Learn(one, None, False, stream, None), one.nbytes, loop.create_future())
+                Work(Learn(one, None, False, stream), one.nbytes, loop.create_future())
                 for one in batches(4, rows=GROUP_BYTES // 16)
             ]
             single, task = MicroBatch(loop), Work(lambda: None, 0, loop.create_future())
@@ -188,7 +188,7 @@ def test_beside_a_stream_every_second_group_is_of_single_examples(tmp_path: Path
             committer = Committer(10, Schema(), journal, Slow(), durable, Results(lambda _: None, no_failure))
             loop, stream = asyncio.get_running_loop(), StreamState()
             large = [
-                Work(Learn(one, None, False, stream, None), one.nbytes, loop.create_future())
+                Work(Learn(one, None, False, stream), one.nbytes, loop.create_future())
                 for one in batches(3, rows=GROUP_BYTES // 16)
             ]
             single = MicroBatch(loop)
@@ -226,7 +226,7 @@ def test_a_single_example_waits_for_one_group_of_pieces_at_most(tmp_path: Path) 
             committer.queue._queue = Queue()
             loop, stream = asyncio.get_running_loop(), StreamState()
             large = [
-                Work(Learn(one, None, False, stream, None), one.nbytes, loop.create_future())
+                Work(Learn(one, None, False, stream), one.nbytes, loop.create_future())
                 for one in batches(3, rows=GROUP_BYTES // 16)
             ]
             singles = [MicroBatch(loop), MicroBatch(loop)]
@@ -270,7 +270,7 @@ def test_a_full_queue_refuses_and_room_is_waited_for(with_learner: Learning) -> 
         first = learner.submit(given[0])
         with pytest.raises(QueueFullError):
             learner.submit(given[1])
-        waiting = asyncio.create_task(learner.room(given[1]))
+        waiting = asyncio.create_task(learner.room(given[1].nbytes))
         for _ in range(20):  # turns of the loop: with each it may look
             await asyncio.sleep(0)
         assert not waiting.done()

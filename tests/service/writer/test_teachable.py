@@ -95,7 +95,8 @@ def test_a_prediction_that_is_to_teach_is_held_to_it(client: httpx.Client, model
     assert "probability" in json.loads(unnamed)
     for name, status in (("light", 200), ("heavy", 404)):
         assert client.post(f"{model}/labels", json={"id": name, "label": 1}).status_code == status
-    assert client.get(f"{model}/metrics").json()["weight"] == 1000
+    # A negative of 1000, and a click that takes it back: 1000 / (1 - 0.5).
+    assert client.get(f"{model}/metrics").json()["weight"] == 3000
 
 
 def test_a_smaller_one_changes_nothing_that_is_in_the_journal(start: Callable[..., Any]) -> None:

@@ -103,7 +103,7 @@ def test_clicks_that_come_late_are_learned_and_clicks_of_too_many_are_held(clock
         answer: httpx.Response = client.post(f"{PATH}/labels", json={"labels": labels})
         return answer
 
-    running = clocked(**SETTINGS).until_ready()
+    running = clocked(**SETTINGS, negatives="at_end").until_ready()
     with running.client() as client:
         for first in range(0, 15_000, 5000):
             predict(first, 5000)

@@ -21,6 +21,14 @@ class Window(Wire):
     calibration: float | None
 
 
+class ServedWire(Window):
+    """The predictions with an id that were answered, once each, and what came of them. Null: not defined."""
+
+    ripe_seconds: float = Field(
+        ge=0, description="They are so old at least: most of their clicks have come. The last 100,000 count."
+    )
+
+
 class SliceWire(Wire):
     """The examples of one value of a field, since the process started."""
 
@@ -76,6 +84,7 @@ class MetricsWire(Window):
     model: str
     sequence: int = Field(ge=0)
     recent: Window
+    served: ServedWire | None = Field(description="Null where no prediction had an id.")
     slices: dict[str, list[SliceWire]] = Field(
         description="By field, as the setting `slices` names them: the most frequent value first."
     )

@@ -14,6 +14,7 @@ from nonzero.kernels.rules.optimizers import RULES, Rule
 from nonzero.model.interactions import MAX_PAIRS
 from nonzero.model.lanes import lanes_to_text
 from nonzero_service.api.schemas.wire import Wire
+from nonzero_service.impressions.rules import Negatives
 from nonzero_service.settings import Bits, LearningRate
 from nonzero_service.settings.learning_rules import read_interactions
 
@@ -46,6 +47,7 @@ Pair = Annotated[str, Field(pattern=r"^[^*]+\*[^*]+$")]
 GIVEN: Final[dict[str, Any]] = {"not": {"type": "null"}}
 
 
+WindowSeconds = Annotated[float, Field(ge=0, le=1e8, allow_inf_nan=False)]
 Kind = Literal["category", "number", "ignore"]
 FieldName = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
 
@@ -102,6 +104,18 @@ class NewModel(Wire):
     namespace_separator: Literal["=", "^"] | None = Field(
         default=None,
         description="What stands between a namespace of VW text and a feature in the feature's name.",
+    )
+
+    negatives: Negatives | None = Field(
+        default=None,
+        description="When predictions with an id are learned from: as negatives at once, which a click takes "
+        "back; when their window ends; or clicks when they come, and negatives at the window's end.",
+    )
+    attribution_seconds: WindowSeconds | None = Field(
+        default=None, gt=0, description="How long a prediction with an id waits for its label."
+    )
+    correction_seconds: WindowSeconds | None = Field(
+        default=None, description="How long after that a click is still learned from."
     )
 
     @model_validator(mode="after")

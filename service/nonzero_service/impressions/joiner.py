@@ -1,0 +1,305 @@
+"""The joiner: labels and ends of windows become examples, with the features that were predicted with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nonzero import Batch
+from nonzero.batches.ids import Ids
+from nonzero_service.impressions.hashes import hashes_of
+from nonzero_service.impressions.joined import References
+from nonzero_service.impressions.rules import keeps, rates_of, weight_of_clicks, weight_of_negatives
+from nonzero_service.impressions.selecting import labelled
+from nonzero_service.impressions.states import CLICKS, TAUGHT, UNLABELLED, ImpressionState, is_one_of
+from nonzero_service.impressions.store import ImpressionStore, chosen
+from nonzero_service.impressions.unpacking import Records
+from nonzero_service.impressions.verdicts import Verdict, decide
+
+MOST: Final = 1 << 16
+"""So many impressions that waited have their turn at once."""
+
+_NO_ROWS: Final = np.empty(0, np.intp)
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """What labels, or the ends of windows, come to."""
+
+    batch: Batch
+    """What is to be learned."""
+    references: References
+    """Which impressions that is, and what becomes of them."""
+    untaught: References
+    """What becomes of other impressions, of which nothing is learned now."""
+    verdicts: Sequence[Verdict] = ()
+    """Of each label that was given."""
+    rows: NDArray[np.intp] = field(default_factory=lambda: _NO_ROWS)
+    """intp[n]: which of the labels each example is of."""
+
+
+class _Lesson(NamedTuple):
+    """Impressions that are learned from, in order."""
+
+    numbers: NDArray[np.int64]
+    becomes: NDArray[np.uint8]
+    before: NDArray[np.uint8]
+    """uint8[n]: what they were."""
+    rows: NDArray[np.intp]
+    """intp[n]: which of the labels each is learned from by; for one that waited, the last before it."""
+
+
+class Joiner:
+    """Joins the impressions of a store; on the committer.
+
+    What it says is noted in the store, and undone there where the journal does not take it.
+
+    Parameters
+    ----------
+    store
+        The impressions.
+    """
+
+    def __init__(self, store: ImpressionStore) -> None:
+        self._store = store
+
+    def label(self, names: Sequence[str | None], labels: Sequence[int], now_ms: int) -> Joined:
+        """Join labels with their impressions.
+
+        Parameters
+        ----------
+        names
+            Of each label the id.
+        labels
+            0 or 1.
+        now_ms
+            The journal's clock.
+
+        Raises
+        ------
+        StorageError
+            Where an impression cannot be read; nothing is noted then.
+        """
+        store, segments = self._store, self._store.segments
+        ids = Ids.of(names)
+        hashes = hashes_of(ids, np.arange(len(ids)))
+        with store.lock:
+            numbers = segments.find(hashes)
+            store.early.remember(hashes[numbers < 0])
+            found = np.flatnonzero(numbers >= 0)
+            # Their ids are compared before anything is decided: a hash may be of another id.
+            records = store.records(numbers[found])
+            for place, name in enumerate(records.ids):
+                row = found[place]
+                if not name:
+                    self._damaged(numbers[row : row + 1])
+                elif name != ids.pieces[row]:
+                    numbers[row] = -1
+            ages, before = now_ms - segments.times(numbers), segments.states(numbers)
+            decision = decide(store.rules, labels, numbers, hashes, before, ages)
+            taken, becomes, teaches = decision.taken, decision.becomes, decision.teaches
+            store.set(numbers[taken], becomes)
+            store.labelled(decision.verdicts, np.maximum(ages[taken], 0), now_ms)
+            rows = taken[teaches]
+            lesson = _Lesson(numbers[rows], becomes[teaches], before[rows], rows)
+            rest = _references(numbers, hashes, taken[~teaches], becomes[~teaches])
+            if store.rules.negatives != "at_once":
+                store.count({"thinned": int((rest.states == ImpressionState.NEGATIVE).sum())})
+                batch = self._examples(chosen(records, found.searchsorted(rows)), lesson)
+                return Joined(batch, self._references(lesson), rest, decision.verdicts, rows)
+            lesson, thinned = self._in_turn(lesson, numbers[taken[is_one_of(becomes, CLICKS)]], now_ms, MOST)
+            batch = self._examples(store.records(lesson.numbers), lesson)
+            untaught = References.concatenate([rest, thinned])
+            return Joined(batch, self._references(lesson), untaught, decision.verdicts, lesson.rows)
+
+    def end(self, limit: int, now_ms: int) -> Joined | None:
+        """End the next windows that are due, in the order of the predictions.
+
+        Parameters
+        ----------
+        limit
+            So many at most.
+        now_ms
+            The journal's clock.
+
+        Returns
+        -------
+        Joined | None
+            None where no more are due.
+
+        Raises
+        ------
+        StorageError
+            Where an impression cannot be read; nothing is noted then.
+        """
+        store = self._store
+        with store.lock:
+            if store.rules.negatives == "at_once":
+                return self._waited(limit, now_ms) or self._forgotten(limit, now_ms)
+            due = store.due(limit, now_ms)
+            if due is None:
+                store.forget(now_ms)
+                return None
+            numbers, ended = due
+            before = store.segments.states(numbers)
+            becomes, teaches = self._after(numbers, ImpressionState.EXPIRED, ImpressionState.THINNED)
+            rows = np.flatnonzero(teaches)
+            lesson = _Lesson(numbers[rows], becomes[rows], before[rows], rows)
+            batch = self._examples(store.records(lesson.numbers), lesson)
+            hashes = store.segments.hashes_of(numbers)
+            rest = _references(numbers, hashes, np.flatnonzero(~teaches), becomes[~teaches])
+            store.set(numbers, becomes)
+            self._count_ended(before, becomes)
+            store.set_ended(ended)
+            return Joined(batch, self._references(lesson), rest)
+
+    def _waited(self, limit: int, now_ms: int) -> Joined | None:
+        """Learn from impressions that waited for their turn: they have it now, or their window has ended."""
+        store = self._store
+        waiting = store.waiting(limit)
+        if not waiting.size:
+            return None
+        nothing = np.empty(0, np.uint8)
+        lesson, thinned = self._in_turn(
+            _Lesson(waiting[:0], nothing, nothing, _NO_ROWS), waiting[:0], now_ms, limit
+        )
+        if not len(lesson.numbers) and not len(thinned):
+            return None
+        store.count({"waited_out": int((lesson.numbers < store.windows_ended(now_ms)).sum())})
+        batch = self._examples(store.records(lesson.numbers), lesson)
+        return Joined(batch, self._references(lesson), thinned)
+
+    def _forgotten(self, limit: int, now_ms: int) -> Joined | None:
+        """End windows of impressions that were learned from: no row says so, for a clock tells it as well."""
+        store = self._store
+        due = store.due(limit, now_ms)
+        if due is None:
+            store.forget(now_ms)
+            return None
+        numbers, ended = due
+        before = store.segments.states(numbers)
+        taught = before == ImpressionState.LEARNED
+        becomes = np.where(taught, ImpressionState.EXPIRED, ImpressionState.THINNED).astype(np.uint8)
+        store.set(numbers, becomes)
+        self._count_ended(before, becomes)
+        store.set_ended(ended)
+        none = References.none()
+        return Joined(Batch.empty(), none, none)
+
+    def _in_turn(
+        self, lesson: _Lesson, newly: NDArray[np.int64], now_ms: int, limit: int
+    ) -> tuple[_Lesson, References]:
+        """Put impressions that wait between clicks that take back a negative, as the gate says.
+
+        `newly` are the impressions whose clicks have just come.
+
+        Returns
+        -------
+        _Lesson, References
+            What is learned from; and what becomes of those that had their turn and are thinned away.
+        """
+        store, segments = self._store, self._store.segments
+        waiting = store.waiting(limit)
+        states = segments.states(waiting)
+        clicked = (states == ImpressionState.ONE_WAITS).astype(np.uint8)
+        gate = store.note_gate()
+        gate.note_clicked(newly)
+        forced = int(waiting.searchsorted(store.had_their_chance(now_ms)))
+        order = gate.drain(waiting, clicked, forced, len(lesson.numbers))
+        taken = int((~order).sum())
+        if not taken:
+            return lesson, References.none()
+        numbers = waiting[:taken]
+        becomes, teaches = self._after(numbers, ImpressionState.LEARNED, ImpressionState.UNTAUGHT)
+        learned = np.ones(order.size, np.bool_)
+        learned[~order] = teaches
+
+        def in_order(of_corrections: NDArray[Any], of_waiting: NDArray[Any]) -> NDArray[Any]:
+            column = np.empty(order.size, of_waiting.dtype)
+            column[order], column[~order] = of_corrections, of_waiting
+            return column[learned]
+
+        # One that waited stands behind the label of the last correction before it.
+        rows, last = lesson.rows, np.maximum(np.cumsum(order)[~order] - 1, 0)
+        behind = rows[last] if rows.size else np.zeros(taken, np.intp)
+        lesson = _Lesson(
+            in_order(lesson.numbers, numbers),
+            in_order(lesson.becomes, becomes),
+            in_order(lesson.before, states[:taken]),
+            in_order(rows, behind),
+        )
+        thinned = _references(
+            numbers, segments.hashes_of(numbers), np.flatnonzero(~teaches), becomes[~teaches]
+        )
+        store.set(numbers, becomes)
+        left = waiting[taken:]
+        store.set_next_taught(int(left[0]) if left.size else self._after_all(waiting, limit))
+        return lesson, thinned
+
+    def _after_all(self, waiting: NDArray[np.int64], limit: int) -> int:
+        """Return the number of the first that may wait when these have had their turn."""
+        return int(waiting[-1]) + 1 if waiting.size == limit else self._store.next_number
+
+    def _after(
+        self, numbers: NDArray[np.int64], negative: ImpressionState, thinned: ImpressionState
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Return what becomes of impressions that have their turn, and which of them are learned from."""
+        store = self._store
+        before, hashes = store.segments.states(numbers), store.segments.hashes_of(numbers)
+        kept = keeps(numbers, hashes, store.rules.negative_rate)
+        becomes = np.select(
+            [before == ImpressionState.ONE_WAITS, before == ImpressionState.ZERO_WAITS, kept],
+            [ImpressionState.CLICKED, ImpressionState.NEGATIVE, negative],
+            thinned,
+        ).astype(np.uint8)
+        return becomes, kept | (becomes == ImpressionState.CLICKED)
+
+    def _count_ended(self, before: NDArray[np.uint8], becomes: NDArray[np.uint8]) -> None:
+        """Count windows that have ended."""
+        unlabelled = is_one_of(before, UNLABELLED)
+        self._store.count(
+            {
+                "expired": int((unlabelled & (becomes == ImpressionState.EXPIRED)).sum()),
+                "ended": int(unlabelled.sum()),
+                "thinned": int((becomes == ImpressionState.THINNED).sum()),
+            }
+        )
+
+    def _references(self, lesson: _Lesson) -> References:
+        return References(lesson.numbers, self._store.segments.hashes_of(lesson.numbers), lesson.becomes)
+
+    def _examples(self, records: Records, lesson: _Lesson) -> Batch:
+        """Return the examples of impressions by what becomes of them; a damaged one weighs nothing."""
+        store, numbers, weights = self._store, lesson.numbers, records.batch.weights
+        clicks = is_one_of(lesson.becomes, CLICKS)
+        at_once = store.segments.rates(numbers)
+        rates = rates_of(numbers, np.where(np.isnan(at_once), store.rules.negative_rate, at_once))
+        if not records.whole.all():
+            store.count({"damaged": int((~records.whole).sum())})
+        weights = np.where(
+            clicks,
+            weight_of_clicks(weights, records.probabilities, rates, is_one_of(lesson.before, TAUGHT)),
+            weight_of_negatives(weights, rates),
+        )
+        return labelled(records.batch, clicks.astype(np.float32), weights.astype(np.float32))
+
+    def _damaged(self, numbers: NDArray[np.int64]) -> None:
+        """Note that a record is not what was written."""
+        store = self._store
+        if (store.segments.states(numbers) != ImpressionState.DAMAGED).all():
+            store.count({"damaged": numbers.size})
+        store.set(numbers, np.full(numbers.size, ImpressionState.DAMAGED, np.uint8))
+
+
+def _references(
+    numbers: NDArray[np.int64],
+    hashes: NDArray[np.uint64],
+    rows: NDArray[np.intp],
+    becomes: NDArray[np.uint8],
+) -> References:
+    """Return the impressions of some rows, and what becomes of them."""
+    return References(numbers[rows], hashes[rows], becomes)

@@ -1,0 +1,57 @@
+"""Impressions as the journal's rows tell of them: at a start, and for whoever looks at a journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from nonzero_service.impressions.joined import decode_joined
+from nonzero_service.impressions.rows import decode_row
+from nonzero_service.impressions.store import ImpressionStore
+from nonzero_service.journal.chain import JournalRow
+from nonzero_service.journal.errors import BodyError, StorageError
+from nonzero_service.journal.reader import JournalReader
+
+KINDS: Final = ("impression", "joined", "label", "held", "resume")
+"""The rows that tell of them."""
+
+
+def replay_impressions(
+    store: ImpressionStore,
+    reader: JournalReader,
+    discards: Callable[[JournalRow], bool],
+    damaged: Callable[[StorageError], object],
+) -> None:
+    """Tell an empty store of what the rows say that a journal holds.
+
+    Parameters
+    ----------
+    store
+        The store.
+    reader
+        Reads the journal.
+    discards
+        Tells of a ``resume`` row whether it discards what was held.
+    damaged
+        Told of a row that is not what was written, which is passed over: those before the newest snapshot
+        keep no model from being served.
+
+    Raises
+    ------
+    UnknownKindError
+        At the first row of a version that this release does not know.
+    """
+    for row in reader.read_of(KINDS, damaged):
+        try:
+            match row.kind:
+                case "impression":
+                    store.enter_row(decode_row(row.body), row.position)
+                case "joined" | "label" | "held":
+                    references = decode_joined(row.body)[1]
+                    store.seen(references)
+                    if row.kind == "held":
+                        store.hold(references)
+                case "resume":
+                    store.resume(discard=discards(row))
+        except BodyError as error:
+            damaged(error)

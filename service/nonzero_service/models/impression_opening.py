@@ -1,0 +1,133 @@
+"""Opening the impressions of a model: they are what the journal's rows say of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import structlog
+
+from nonzero_service.impressions.joiner import Joiner
+from nonzero_service.impressions.older import older_files, older_impressions, remove_older
+from nonzero_service.impressions.replaying import replay_impressions
+from nonzero_service.impressions.rules import Rules
+from nonzero_service.impressions.segment import CAPACITY
+from nonzero_service.impressions.store import ImpressionStore
+from nonzero_service.incidental import incidentally
+from nonzero_service.journal.clock import wall_ms
+from nonzero_service.journal.errors import StorageError
+from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.reader import JournalReader
+from nonzero_service.models.model_config import ModelConfig
+from nonzero_service.settings import Settings
+from nonzero_service.writer.entries import impression_entry, label_entry, resumption_of
+
+GRACE_MS: Final = 300_000
+"""So long after a start no window ends, at most: nor longer than a window, or than the service was down."""
+
+
+def rules_of(config: ModelConfig, settings: Settings) -> Rules:
+    """Return the rules of a model: its own, where it was made with them, and the service's."""
+    rules = own_rules(config)
+    if config.attribution_seconds is None:
+        rules = replace(
+            rules,
+            attribution_ms=round(1000 * settings.attribution_seconds),
+            correction_ms=round(1000 * settings.correction_seconds),
+        )
+    return replace(rules, negative_rate=settings.negative_rate)
+
+
+def own_rules(config: ModelConfig) -> Rules:
+    """Return the rules of a model as far as they are its own."""
+    rules = Rules(negatives=config.negatives)
+    if config.attribution_seconds is not None and config.correction_seconds is not None:
+        rules = replace(
+            rules,
+            attribution_ms=round(1000 * config.attribution_seconds),
+            correction_ms=round(1000 * config.correction_seconds),
+        )
+    return rules
+
+
+def open_impressions(name: str, journal: Journal, rules: Rules) -> ImpressionStore:
+    """Bring the impressions of a model to where they were.
+
+    Parameters
+    ----------
+    name
+        The model's, for the log.
+    journal
+        The model's.
+    rules
+        Windows, thinning, and when is learned.
+
+    Raises
+    ------
+    StorageError, OSError
+        Where the journal, or the files of an older release, cannot be read.
+    """
+    down_ms = max(journal.clock.now_ms() - journal.time_ms, 0)
+    store = ImpressionStore(rules, journal.read_part)
+    with JournalReader(journal.directory) as reader:
+        replay_impressions(
+            store, reader, lambda row: resumption_of(row).discard, lambda error: _say_damaged(name, error)
+        )
+    take_over_older(name, journal, store)
+    store.settle(journal.clock.now_ms(), min(GRACE_MS, rules.attribution_ms, down_ms))
+    return store
+
+
+def pending_in(reader: JournalReader, rules: Rules) -> int:
+    """Count the impressions of a journal that wait for their label; a service may be writing there.
+
+    Those of an older release, which no start has taken over yet, are among them.
+
+    Raises
+    ------
+    StorageError, OSError
+        Where they cannot be read.
+    """
+
+    def fail(error: StorageError) -> None:
+        raise error
+
+    store = ImpressionStore(rules, reader.read_part)
+    replay_impressions(store, reader, lambda row: resumption_of(row).discard, fail)
+    for row, references in older_impressions(reader.directory):
+        if not (store.segments.find(row.hashes) >= 0).any():
+            store.enter_row(row, 0)
+            store.seen(references)
+    if rules.negatives == "at_once":  # the ends of these windows are no rows: nothing is learned then
+        store.settle(0, 0)
+        joiner, now_ms = Joiner(store), max(reader.tip.time_ms, wall_ms())
+        while joiner.end(CAPACITY, now_ms) is not None:
+            pass
+    return store.pending
+
+
+def take_over_older(name: str, journal: Journal, store: ImpressionStore) -> None:
+    """Make rows of the journal of the impressions that an older release kept in files, and remove these.
+
+    A kill in between leaves the files, of which the next start takes over the rest.
+    """
+    if not older_files(journal.directory):
+        return
+    taken = 0
+    for row, references in older_impressions(journal.directory):
+        if (store.segments.find(row.hashes) >= 0).any():
+            continue
+        entries = [impression_entry(row), *([label_entry(references)] if len(references) else [])]
+        position = journal.append(entries)
+        store.enter_row(row, position - len(entries) + 1)
+        store.seen(references)
+        taken += row.stops.size
+    remove_older(journal.directory)
+    structlog.get_logger("impressions").info("taken over into the journal", model=name, impressions=taken)
+
+
+def _say_damaged(name: str, error: StorageError) -> None:
+    log = structlog.get_logger("impressions")
+    incidentally(
+        log.error, "impressions are damaged; their labels will not be known", model=name, reason=str(error)
+    )
