@@ -47,7 +47,7 @@ def place_of(evidence, name, number, clock):
     return place
 
 
-class Kept(NamedTuple):
+class KeptNumbers(NamedTuple):
     """What lanes keep of a coordinate beside its weight, as fields are told of it.
 
     Parameters
@@ -113,8 +113,8 @@ def share_of_evidence(state, k):
     return state.evidence.shares[k]
 
 
-ACCUMULATORS: Final = Kept(rate_of_accumulator, share_of_mixture, accumulator_stalls)
-VARIANCES: Final = Kept(rate_of_variance, share_of_evidence, variance_stalls)
+ACCUMULATORS: Final = KeptNumbers(rate_of_accumulator, share_of_mixture, accumulator_stalls)
+VARIANCES: Final = KeptNumbers(rate_of_variance, share_of_evidence, variance_stalls)
 
 
 @inlined
