@@ -18,6 +18,7 @@ from nonzero_service.app import create_app
 from nonzero_service.journal.snapshots import SnapshotFolder
 from nonzero_service.settings import Settings
 from service.conftest import SERVE, ServiceProcess
+from service.labelling import LABELLING
 from waiting import SECONDS, until
 
 Start = Callable[..., Any]
@@ -53,8 +54,11 @@ def test_stored_settings_win_with_a_warning_for_each_difference(start: Start) ->
     first.stop()
     second = start(bits=11, learning_rate=0.25).until_ready()
     with second.client() as client:
-        assert client.get("/v1/models/default").json()["settings"] == LogisticRegression(10).settings
-        assert client.get("/v1/models/own").json()["settings"] == LogisticRegression(9, AdaGrad(0.5)).settings
+        for name, model in (
+            ("default", LogisticRegression(10)),
+            ("own", LogisticRegression(9, AdaGrad(0.5))),
+        ):
+            assert client.get(f"/v1/models/{name}").json()["settings"] == model.settings | LABELLING
     warnings = {(line["model"], line["setting"]) for line in second.log if line.get("level") == "warning"}
     assert warnings == {("default", "bits"), ("default", "learning_rate"), ("half", "learning_rate")}
 

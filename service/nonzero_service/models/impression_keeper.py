@@ -18,7 +18,7 @@ from nonzero_service.impressions.rules import Keeping
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.incidental import incidentally
 from nonzero_service.writer.learner import ModelLearner
-from nonzero_service.writer.work import Applied
+from nonzero_service.writer.work import Applied, retrieved
 
 PATIENCE: Final = 1.0
 """Seconds for which an answer waits for room in the learner's queue, so that what it predicted is kept."""
@@ -116,13 +116,14 @@ class PredictedRequest:
 
     async def _durable(self, predictions: PredictedRows) -> None:
         try:
-            await asyncio.shield(self._keeper.learner.impress(predictions, waits=True))
-        except Exception as error:
+            kept = self._keeper.learner.impress(predictions, waits=True)
+        except QueueFullError as error:
             self._keeper.lost(predictions.rows.size, error)
             raise
+        await asyncio.shield(self._counted(kept, predictions))
 
     async def _buffered(self, predictions: PredictedRows) -> None:
-        learner, count = self._keeper.learner, predictions.rows.size
+        learner = self._keeper.learner
         try:
             async with asyncio.timeout(PATIENCE):
                 await learner.room(size_of_records(predictions))
@@ -131,12 +132,17 @@ class PredictedRequest:
         try:
             kept = learner.impress(predictions, waits=False)
         except QueueFullError as error:
-            self._keeper.lost(count, error)
-            return
+            self._keeper.lost(predictions.rows.size, error)
+        else:
+            self._counted(kept, predictions)
+
+    def _counted(self, kept: asyncio.Future[Applied], predictions: PredictedRows) -> asyncio.Future[Applied]:
+        """Count what is lost where it fails, whoever waits for it or has gone."""
 
         def ended(future: asyncio.Future[Applied]) -> None:
-            error = None if future.cancelled() else future.exception()
+            error = retrieved(future)
             if error is not None:
-                self._keeper.lost(count, error)
+                self._keeper.lost(predictions.rows.size, error)
 
         kept.add_done_callback(ended)
+        return kept

@@ -99,6 +99,8 @@ class MicroBatch(Work):
 
     def give_back(self, value: Applied, error: BaseException | None) -> None:
         """Give each its result; one that cannot take it does not keep the others from theirs."""
+        with self._lock:  # where :meth:`close` was not come to
+            self._closed = True
         results: list[Applied | None] = [None] * len(self._waiting)
         if error is None:
             first = value.sequence - value.examples + 1

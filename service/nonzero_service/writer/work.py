@@ -63,7 +63,13 @@ async def until_ended(work: asyncio.Future[T], stream: StreamState) -> T:
     except BaseException:
         stream.given_up = True
         await asyncio.wait([work])
+        retrieved(work)
         raise
+
+
+def retrieved(work: asyncio.Future[Any]) -> BaseException | None:
+    """Return what ended work has failed with, if it has: asyncio logs an error that nobody asks for."""
+    return None if work.cancelled() else work.exception()
 
 
 Record = Callable[[int, Applied], KeyRecord]

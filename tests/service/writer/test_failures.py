@@ -124,6 +124,22 @@ def test_what_fails_before_the_append_fails_its_group_alone(learning: Learning) 
     assert learning.failures == []
 
 
+def test_single_examples_that_fail_before_they_are_read_take_no_more(
+    learning: Learning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def use(learner: ModelLearner) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(Committer, "_prepared", raising(MemoryError))
+            with pytest.raises(MemoryError):
+                await learner.gather(BODY)
+        learned = await learner.gather(BODY)
+        assert learned is not None
+        assert learned.sequence == 1
+
+    learning(use)
+    assert learning.failures == []
+
+
 @each_error
 @pytest.mark.parametrize(
     ("thread", "method"),
