@@ -133,6 +133,18 @@ def test_while_the_gate_is_shut_predictions_are_between_the_plain_lanes() -> Non
     assert ((p >= chances.min(axis=1) - 1e-5) & (p <= chances.max(axis=1) + 1e-5)).all()
 
 
+def test_shares_are_those_of_the_answer_that_is_given() -> None:
+    model = combined(6)
+    model.learn(random_batch(5, n=3000))
+    hold_gate(model, open=False)
+    assert (model.shares[5:] == 0).all()
+    assert model.shares[:5].sum() == pytest.approx(1)
+    restricted = model.weights
+    hold_gate(model, open=True)
+    assert (model.shares > 0).all()
+    assert (model.weights != restricted).any()
+
+
 @pytest.mark.parametrize("size", [1, 7, 100])
 def test_any_chunking_gives_the_same_bits(size: int) -> None:
     batch = random_batch(3, n=2_500, weighted=True)
