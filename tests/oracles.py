@@ -348,7 +348,7 @@ def weighted_step(margin: Any, pull: Any, label: Any) -> Any:
 
 
 class CombinedOracle(ExactOracle):
-    """Eight lanes that keep a weight `w` and its rate `v`, combined behind gates: nonzero.kernels.newton.
+    """Eight lanes that keep a weight `w` and its rate `v`, combined behind a gate: nonzero.kernels.newton.
 
     Parameters
     ----------
@@ -362,13 +362,12 @@ class CombinedOracle(ExactOracle):
         self.first, self.last, self.a, self.b, self.c, self.e, self.f = np.array(lanes, F).T
         self.v = np.tile(self.first, (2**bits + 1, 1))
         self.v[-1] = self.last
-        self.losses, self.slept, self.evidence, self.gains = np.zeros((4, 8), F)
+        self.plain = np.array([F(1) / F(5)] * 5 + [0] * 3, F)
+        self.losses = np.zeros(8, F)
         self.omega, self.gathered = np.zeros((2, 16), F)
         self.omega[8] = 1
-        self.plain = np.array([1] * 5 + [0] * 3, F)
-        self.open = self.plain
-        self.beyond, self.odds = False, F(1)
-        self.proven, self.gained, self.lost, self.heft = np.zeros(4, F)
+        self.free_odds, self.odds, self.open = F(1), F(1), False
+        self.evidence, self.gained, self.lost, self.spread, self.above, self.heft = np.zeros(6, F)
         self.covariance = np.diag(np.array([0.1] * 8 + [0.02] * 6 + [0] * 2, F))[:14]
 
     def margins(self, slots: Any, values: Any) -> Any:
@@ -384,46 +383,58 @@ class CombinedOracle(ExactOracle):
         e = exp(-m)
         p = F(1) / (e + F(1))
         none = e * p
-        behind = self.slept - self.slept[self.open > 0].min()
-        moved = exp(np.clip(-behind, F(-40), F(0)))
-        opened, trusted = self.shares * self.open * moved, self.shares * self.plain * moved
-        click, no_click = total(opened * p), total(opened * none)
-        click, no_click = click / (click + no_click), no_click / (click + no_click)
-        base, unsure = log(click / no_click), log(variance[2] + F(1))
-        d, size = (m - base) * self.open, np.abs(base)
+        whole, rest = self.mixture(self.shares, p, none)
+        click, no_click = self.mixture(self.plain, p, none)
+        base, unsure = log(whole / rest), log(variance[2] + F(1))
+        d, size = m - base, np.abs(base)
         u = np.array([*d, base, 1, unsure, unsure * base, size, base * size * F(0.25), 0, 0], F)
         raw = np.clip(self.regressed(u), F(-30), F(30))
-        within = min(max(raw, base + d.min()), base + d.max())
-        e = exp(-(raw if self.beyond else within))
-        chance = F(1) / (e + F(1))
-        no_chance = e * chance
-        last = self.odds / (self.odds + F(1))
-        mixed = (F(1) - last) * click + last * chance
+        chance, no_chance = self.chances(raw)
+        within, not_within = self.chances(min(max(raw, m[:5].min()), m[:5].max()))
+        free, answer = (
+            self.odds_mixed(self.free_odds, whole, chance),
+            self.odds_mixed(self.odds, click, within),
+        )
+        mixed = free if self.open else answer
         if s == 0:
             return mixed
+        if not label:
+            free = self.odds_mixed(self.free_odds, rest, no_chance)
+            answer = self.odds_mixed(self.odds, no_click, not_within)
         self.learned += 1
         self.grow(s)
         scale = s / self.largest
-        came, sign = (p, F(-1)) if label else (none, F(1))
-        loss = -log(came) * scale
-        mixture_loss = -log(click if label else no_click) * scale
-        trusted_loss = -log(total(trusted * came) / total(trusted)) * scale
-        self.losses = self.losses + loss
-        self.slept = self.slept + np.where(self.open > 0, loss, mixture_loss)
-        self.gains = self.gains + (trusted_loss - loss)
-        self.lost, self.heft = self.lost + trusted_loss, self.heft + scale
-        self.gained = self.gained + log((exp(within * sign) + F(1)) / (exp(raw * sign) + F(1))) * scale
+        loss = -log(p if label else none)
+        self.losses = self.losses + loss * scale
+        self.move_shares(p if label else none, loss, scale)
+        self.gained, self.lost = self.gained + log(free / answer) * scale, self.lost + -log(answer) * scale
+        self.heft = self.heft + scale
         self.gathered = self.gathered + u * ((-no_chance if label else chance) * scale)
-        ratio = chance / click if label else no_chance / no_click
-        if scale < 1:
-            ratio = exp(log(ratio) * scale)
-        self.odds = np.clip(self.odds * ratio, F(1e-30), F(1e30))
+        self.free_odds = self.moved(self.free_odds, chance / whole if label else no_chance / rest, scale)
+        self.odds = self.moved(self.odds, within / click if label else not_within / no_click, scale)
         if self.learned <= 1024 or self.learned % 8 == 0:
             self.end_group(u, max(chance * no_chance, F(1e-6)))
-        if self.learned % (16 if self.learned <= 1024 else 64) == 0:
+        if self.learned % (16 if self.learned <= 512 else 64) == 0:
             self.end_block()
         self.take_step([*slots, -1], [*values, F(1)], m, p, none, label, s, variance)
         return mixed
+
+    def mixture(self, shares: Any, p: Any, none: Any) -> Any:
+        click, no_click = total(shares * p), total(shares * none)
+        return click / (click + no_click), no_click / (click + no_click)
+
+    def chances(self, odds: Any) -> Any:
+        e = exp(-odds)
+        return F(1) / (e + F(1)), e * (F(1) / (e + F(1)))
+
+    def odds_mixed(self, odds: Any, mixture: Any, regression: Any) -> Any:
+        last = odds / (odds + F(1))
+        return (F(1) - last) * mixture + last * regression
+
+    def moved(self, odds: Any, ratio: Any, scale: Any) -> Any:
+        if scale < 1:
+            ratio = exp(log(ratio) * scale)
+        return np.clip(odds * ratio, F(1e-30), F(1e30))
 
     def grow(self, s: Any) -> None:
         """A weight is larger than all so far."""
@@ -431,9 +442,23 @@ class CombinedOracle(ExactOracle):
             return
         ratio = self.largest / s
         raised = exp(log(self.shares) * ratio)
-        self.shares, self.odds, self.largest = raised / total(raised), exp(log(self.odds) * ratio), s
-        for name in ("losses", "slept", "gains", "gained", "lost", "heft"):
+        self.shares = raised / total(raised)
+        raised = np.where(self.plain > 0, exp(log(np.where(self.plain > 0, self.plain, F(1))) * ratio), F(0))
+        self.plain = raised / total(raised)
+        self.free_odds, self.odds = exp(log(self.free_odds) * ratio), exp(log(self.odds) * ratio)
+        self.largest = s
+        for name in ("losses", "gained", "lost", "heft"):
             setattr(self, name, getattr(self, name) * ratio)
+
+    def move_shares(self, likelihood: Any, loss: Any, scale: Any) -> None:
+        """Those of all lanes by the power 0.3, and those of the plain ones."""
+        alpha = F(1) / F(self.learned + 1)
+        shares = self.shares * exp(loss * -(F(0.3) * scale))
+        self.shares = shares / total(shares) * (F(1) - alpha) + alpha / F(8)
+        alpha = F(0.5) / F(self.learned + 1)
+        plain = self.plain * (likelihood if scale == 1 else exp(loss * -scale))
+        spread = np.where(self.plain > 0, alpha / F(5), F(0))
+        self.plain = plain / total(plain) * (F(1) - alpha) + spread
 
     def regressed(self, u: Any) -> Any:
         w = self.omega
@@ -441,11 +466,7 @@ class CombinedOracle(ExactOracle):
         return total(w[:8] * u[:8]) + (others + (w[12] * u[12] + w[13] * u[13]))
 
     def end_group(self, u: Any, h: Any) -> None:
-        """Move the shares; take a Newton step."""
-        shares = self.shares * exp(-np.minimum(self.slept - self.slept.min(), F(40)))
-        shares = shares / total(shares)
-        alpha = F(1) / F(self.learned + 1)
-        self.shares = shares * (F(1) - alpha) + alpha / F(8)
+        """Take a Newton step."""
         e, self.heft = self.heft * h, F(0)
         q, d = np.zeros((2, 16), F)
         for i in range(14):
@@ -455,23 +476,27 @@ class CombinedOracle(ExactOracle):
         factor = e / (e * variance + F(1)) if variance > 0 else F(0)
         self.covariance = self.covariance - q * q[:14, None] * factor
         self.omega = self.omega - (d - q * (factor * along))
-        self.losses, self.slept, self.gathered = np.zeros(8, F), np.zeros(8, F), np.zeros(16, F)
+        self.losses, self.gathered = np.zeros(8, F), np.zeros(16, F)
+        alpha = F(1) / F(self.learned + 1)
         alpha = alpha * alpha * F(0.5)
         kept = F(1) - alpha
+        self.free_odds = (self.free_odds * kept + alpha) / (self.free_odds * alpha + kept)
         self.odds = (self.odds * kept + alpha) / (self.odds * alpha + kept)
 
     def end_block(self) -> None:
-        """Open and shut the gates."""
-        early = self.learned <= 1024
-        nats = log(F(8 * (self.learned + 1)))
-        lane, beyond = (min(F(k), F(0.2) * self.lost) * F(0.25 if early else 1) for k in (0.08, 0.2))
-        cap, threshold = (F(2), nats * F(0.25)) if early else (F(1), nats + F(7))
-        most = nats * F(3)
-        self.evidence = np.clip(self.evidence + np.clip(self.gains - lane, -cap, cap), F(0), most)
-        self.open = np.maximum(self.plain, (self.evidence > threshold).astype(F))
-        self.proven = np.clip(self.proven + np.clip(self.gained - beyond, -cap, cap), F(0), most)
-        self.beyond = self.proven > threshold
-        self.gains, self.gained, self.lost = np.zeros(8, F), F(0), F(0)
+        """Open or shut the gate."""
+        early, nats = self.learned <= 512, log(F(8 * (self.learned + 1)))
+        length = F(16 if early else 64)
+        part = length / F(64)
+        cap = F(2) if early else np.clip(self.spread, F(1), F(4))
+        threshold = nats * F(0.25 if early else 0.5)
+        counted = np.clip(self.gained - min(F(0.25) * part, F(0.02) * self.lost), -cap, cap)
+        self.evidence = np.clip(self.evidence + counted, F(0), nats * F(3) + F(28))
+        blocks = min(F(self.learned) / length, F(128))
+        self.spread = self.spread + (np.abs(self.gained) / part - self.spread) / blocks
+        self.above = self.above + F(1) if self.evidence > threshold else F(0)
+        self.open = bool(self.above > (0 if early or self.open else 8))
+        self.gained, self.lost = F(0), F(0)
 
     def shrink(self, i: Any, x: Any, curvature: Any, gradient: Any) -> Any:
         v = self.v[i]

@@ -64,7 +64,7 @@ class PredictState(NamedTuple):
         float32[4, 2 * lanes]: see :mod:`nonzero.kernels.rules.optimizers`.
     shares
         float32[1, 2 * lanes]: how much each lane counts in the mixture; the second half is not used.
-        float32[20, 16] where the lanes are combined by :mod:`nonzero.kernels.newton`.
+        float32[19, 16] where the lanes are combined by :mod:`nonzero.kernels.newton`.
     counts
         int64[2]: as in :class:`~nonzero.kernels.progress.Progress`.
     """

@@ -25,15 +25,15 @@ rate until a hundred gradients have been seen, and two whose rates stay alive.""
 COMBINED_LANES: Final[tuple[AdaGrad | Kalman, ...]] = (
     Kalman(0.03, 1.0, 0.5, 0.0, 1.0, 0.7),
     Kalman(0.1, 1.0, 3.0, 0.0, 1.0),
-    Kalman(0.3, 1.0, 1.0, 0.0, 0.1, 1.2),
-    Kalman(0.2, 0.3, 0.5, 0.0, 0.2, 1.6, 0.001),
-    AdaGrad(0.11, 0.3),
+    Kalman(0.3, 1.0, 1.0, 0.0, 0.1, 0.8),
+    Kalman(0.2, 0.3, 0.5, 0.0, 0.5, 1.6, 0.001),
+    AdaGrad(0.08, 0.1),
     AdaGrad(1.0, 1.0),
-    AdaGrad(0.27, 8.0),
+    AdaGrad(0.25, 0.1),
     Kalman(3.0, 1.0, 1.0, 0.0, 0.1, 0.4),
 )
 """The eight learners of version 3: five that a run of one label moves no further than it must, and three that
-are faster, behind gates (:mod:`nonzero.kernels.newton`)."""
+are faster, behind a gate (:mod:`nonzero.kernels.newton`)."""
 
 _DEFAULTS: Final[Mapping[int, tuple[Rule, ...]]] = {1: DEFAULT_LANES, 2: DEFAULT_LANES, 3: COMBINED_LANES}
 """The default lanes by the version of a model's settings: a stored model keeps those of its own."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nonzero.kernels.evidence.arrays import Evidence, comparable, group_masks, new_evidence, without_clock
 from nonzero.kernels.mixture import new_shares
-from nonzero.kernels.newton import lane_weights, new_newton_shares
+from nonzero.kernels.newton import lane_weights, mixture_shares, new_newton_shares
 from nonzero.kernels.progress import EXAMPLES, LEARNED, Progress, new_progress
 from nonzero.kernels.scales import Scales, new_scales
 from nonzero.model.lanes import is_combined
@@ -41,7 +41,7 @@ class LearnedState:
     table
         Weights and accumulators.
     shares
-        float32[1, 2 * lanes]: how much each lane counts in the mixture; float32[20, 16] where lanes are
+        float32[1, 2 * lanes]: how much each lane counts in the mixture; float32[19, 16] where lanes are
         combined by :mod:`nonzero.kernels.newton`.
     groups
         float32[2, 2 * lanes]: which lanes the diagnosis holds against which.
@@ -74,8 +74,8 @@ class LearnedState:
 
     @property
     def mixture(self) -> NDArray[np.float32]:
-        """float32[lanes]: the lanes' shares; they sum to 1."""
-        shares: NDArray[np.float32] = self.shares[0, : self.table.lanes]
+        """float32[lanes]: the lanes' shares in the mixture that is in use; they sum to 1."""
+        shares = mixture_shares(self.shares) if len(self.shares) > 1 else self.shares[0, : self.table.lanes]
         return shares / np.float32(shares.sum())
 
     @property
@@ -85,7 +85,7 @@ class LearnedState:
 
     @property
     def standing(self) -> NDArray[np.float32]:
-        """float32[lanes]: the shares that lanes have by their losses alone, whether they are open or shut."""
+        """float32[lanes]: the shares that lanes have by their losses alone, whatever the gate says."""
         return self.evidence.shares if len(self.shares) > 1 else self.mixture
 
     def _tuples(self) -> Iterator[tuple[str, str, Any]]:

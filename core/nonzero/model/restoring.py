@@ -57,7 +57,9 @@ def restore(state: LearnedState, tensors: Mapping[str, NDArray[Any]], lanes: Seq
     _require(bool((arrays["shares"][0] >= 0).all()), "shares", "0 or more")
     for name in ("groups", "counts", "histogram", "evidence_counters", "evidence_shares"):
         _require(bool((arrays[name] >= 0).all()), name, "0 or more")
-    _require(float(arrays["shares"][0, : len(lanes)].sum()) > 0, "shares", "0 or more, and not all 0")
+    mixtures = arrays["shares"][0].reshape(2, -1)
+    used = mixtures if len(arrays["shares"]) > 1 else mixtures[:1]
+    _require(bool((used.sum(axis=1) > 0).all()), "shares", "0 or more, and not all 0")
     _require(bool((arrays["groups"] <= 1).all()), "groups", "0 or 1")
     _require(state.learned <= state.examples < 2**53, "counts", "examples, and those learned")
     _require(state.progress.sums[LARGEST_WEIGHT] >= 1, "sums", "1 or more where the largest weight stands")

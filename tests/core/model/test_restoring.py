@@ -48,6 +48,8 @@ def beside(value: Any) -> Change:
         put("table", (3, 12), np.nan),
         put("table", (16, 0), np.nan),
         put("shares", 0, 0),
+        put("shares", (0, slice(0, 8)), 0),
+        put("shares", (0, slice(8, 16)), 0),
         put("shares", (0, 1), -1),
         put("sums", 0, np.nan),
         put("sums", 4, 0),

@@ -47,10 +47,10 @@ PARTS: Final = 6
 PIECES, PIECES_A_BLOCK, FIELDS, COMPARING, RESTARTS, LAST_RESTART, ARMED = range(7)
 # The running sums of the change's detection, and the clock's first and last reading.
 AHEAD, BEHIND, FIRST_CLOCK, LAST_CLOCK = range(4)
+PLAIN_LANES: Final = 5
+"""The first lanes, where lanes are combined: the restricted answer is made of them."""
 # Where the groups' masks stand: row, half.
-ALWAYS_OPEN: Final = 5
-"""Lanes without a gate, where lanes are combined: the first ones."""
-ORDINARY, CHALLENGERS, AGED, PLAIN = (0, 0), (0, 1), (1, 0), (1, 1)
+ORDINARY, CHALLENGERS, AGED = (0, 0), (0, 1), (1, 0)
 
 
 class Evidence(NamedTuple):
@@ -140,16 +140,16 @@ def forget(evidence: Evidence) -> None:
 
 
 def group_masks(lanes: Sequence[Rule]) -> NDArray[np.float32]:
-    """Return float32[2, 2 * lanes], 1 for a member: ordinary, their challengers; the diagnosed, the plain.
+    """Return float32[2, 2 * lanes], 1 for a member: ordinary, their challengers; the diagnosed, none.
 
     Ordinary lanes are lanes whose rates shrink. Their challengers are the lanes whose rates stay alive, and
     shrinking lanes of more than twice the median rate: their rates take much longer to become too small.
-    Lanes of other rules than AdaGrad are in neither group. Among Kalman filters, the first five
-    are ordinary, and the gated ones are their challengers (:mod:`nonzero.kernels.newton`).
+    Lanes of other rules than AdaGrad are in neither group. Among Kalman filters, the plain ones
+    are ordinary, and the others are their challengers (:mod:`nonzero.kernels.newton`).
     """
     if isinstance(lanes[0], Kalman):
-        plain = np.arange(len(lanes)) < ALWAYS_OPEN
-        groups = [np.concatenate([plain, ~plain]), np.concatenate([plain, plain])]
+        plain = np.arange(len(lanes)) < PLAIN_LANES
+        groups = [np.concatenate([plain, ~plain]), np.concatenate([plain, np.zeros_like(plain)])]
         return np.stack(groups).astype(np.float32)
     adagrad = np.array([isinstance(lane, AdaGrad) for lane in lanes])
     live = np.array([isinstance(lane, AdaGrad) and lane.decay < 1 for lane in lanes])

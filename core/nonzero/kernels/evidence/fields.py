@@ -109,7 +109,7 @@ def share_of_mixture(state, k):
 
 @inlined
 def share_of_evidence(state, k):
-    """That which the lane has by its losses: in the mixture, lanes that are shut sleep."""
+    """That which the lane has by its losses: the mixtures have other shares."""
     return state.evidence.shares[k]
 
 

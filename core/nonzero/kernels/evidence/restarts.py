@@ -11,8 +11,8 @@ is whatever predicts under its number, so the bounds of its regret hold as they 
 table's touched rows is made at most once in 65,536 examples.
 
 Lanes that are combined (:mod:`nonzero.kernels.newton`) begin anew all but the witness, and so does what
-combines them. There the evidence of the gates is the sum that is watched: a piece counts for at most one nat,
-so that a run of one label proves nothing, and 2.5 ln(8 (t + 1)) prove a change.
+combines them. There the evidence of the gate is the sum that is watched: a block counts for no more than a
+cap, so that a run of one label proves nothing, and 2.5 ln(8 (t + 1)) and seven caps prove a change.
 
 With 12 fields and 10^6 examples before an abrupt change, lanes of any fixed rate need several times the
 examples that a fresh model needs to be within 2 % of the new optimum: slow ones are slow, and fast ones never
@@ -27,9 +27,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from nonzero.arithmetic.elementary import exp, log
-from nonzero.arithmetic.intrinsics import exclusive, greatest, like, load, maximum, store, total, where
+from nonzero.arithmetic.intrinsics import exclusive, like, load, maximum, store, total, where
 from nonzero.kernels.evidence import arrays as ev
-from nonzero.kernels.newton import GATES, reset
+from nonzero.kernels.newton import GATE_EVIDENCE, NUMBERS, cap_of, reset
 from nonzero.kernels.progress import LEARNED
 from nonzero.kernels.rows import intercept_row
 from nonzero.kernels.rules.optimizers import PRIOR
@@ -38,7 +38,7 @@ from nonzero.native import inlined, outlined
 CATCH_UP: Final = 50.0
 SHORTEST_YOUTH: Final = 2**16
 LONGEST_YOUTH: Final = 2**18
-NOTHING, PROVEN = np.float32(0.5), np.float32(2.5)
+NOTHING, PROVEN, PROVEN_CAPS = np.float32(0.5), np.float32(2.5), np.float32(7.0)
 ONE = np.float32(1.0)
 ZERO = np.float32(0.0)
 
@@ -78,16 +78,15 @@ def watch(state, lead):
 
 
 @inlined
-def watch_gates(state, lead):  # noqa: ARG001 - other lanes need it
-    """Begin anew where the evidence of a gate proves a change; before, that of all must have been nothing."""
-    counters, gated = state.evidence.counters, load(state.shares, GATES, 0)
+def watch_gate(state, lead):  # noqa: ARG001 - other lanes need it
+    """Begin anew where the evidence of the gate proves a change; before, it must have been nothing."""
+    counters, evidence = state.evidence.counters, state.shares.rows[NUMBERS, GATE_EVIDENCE]
     age = state.progress.counts[LEARNED] - counters[ev.LAST_RESTART]
-    most = greatest(gated * load(state.groups, ev.CHALLENGERS[0], ev.CHALLENGERS[1]))
     if counters[ev.ARMED]:
-        if most > PROVEN * log(np.float32(8 * (age + 1))):
+        if evidence > PROVEN * log(np.float32(8 * (age + 1))) + PROVEN_CAPS * cap_of(state.shares):
             begin_all_anew(state)
             count_restart(state)
-    elif age > SHORTEST_YOUTH and most < NOTHING:
+    elif age > SHORTEST_YOUTH and evidence < NOTHING:
         counters[ev.ARMED] = 1
 
 
@@ -144,7 +143,7 @@ def begin_anew(state):
 @outlined
 def begin_all_anew(state):
     """Start every lane that keeps variances anew but the witness, and what combines them; intercepts stay."""
-    table, shares = state.table, state.shares
+    table = state.table
     choose_witness(state)
     first = load(state.hyperparameters, PRIOR[0], PRIOR[1])
     zero = like(first, ZERO)
@@ -157,7 +156,7 @@ def begin_all_anew(state):
             store(table, i, 0, where(kept, load(table, i, 0), zero))
             store(table, i, 1, where(kept, stored, zero))
     store(table, last, 1, where(kept, load(table, last, 1), zero))
-    reset(shares, load(state.groups, ev.PLAIN[0], ev.PLAIN[1]))
+    reset(state.shares)
 
 
 @inlined
@@ -169,7 +168,7 @@ def take_shares(state, largest):  # noqa: ARG001 - what is combined needs it
 
 @inlined
 def follow_losses(state, largest):
-    """Move the shares as the aggregating algorithm does: in the mixture, lanes that are shut sleep."""
+    """Move the shares as the aggregating algorithm does: the mixtures have other shares."""
     evidence, lane_losses = state.evidence, state.progress.lane_losses
     fewest, whole = np.inf, ZERO
     for k in range(8):
@@ -184,5 +183,5 @@ def follow_losses(state, largest):
 
 
 ORDINARY_LANES: Final = Restart(watch, take_shares)
-ALL_LANES: Final = Restart(watch_gates, follow_losses)
+ALL_LANES: Final = Restart(watch_gate, follow_losses)
 """Of lanes that are combined."""
