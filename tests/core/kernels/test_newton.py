@@ -190,6 +190,13 @@ def test_lanes_that_cannot_be_combined_are_refused(lanes: Any) -> None:
         LogisticRegression(4, lanes)
 
 
+def test_a_floor_above_the_first_rates_keeps_them() -> None:
+    model = LogisticRegression(4, [Kalman(0.25, 0.25, floor=floor) for floor in (5.0, *[0.25] * 7)])
+    model.learn(Batch([0, 1, 2, 3], [1, 1, 1], labels=[1, 0, 1]))
+    assert (model.table.weights[1] == model.table.weights[1, 0]).all()
+    assert model.table.weights[1, 0] > 0
+
+
 def test_no_accepted_batch_stores_a_number_that_is_not_finite() -> None:
     rng = np.random.default_rng(9)
     model = combined(3, scaled=False)

@@ -67,12 +67,12 @@ def thinned(seed: int, rate: float = 0.1) -> Outcome:
 
 
 def test_a_tenth_of_the_negatives_teaches_the_same_rates() -> None:
-    outcome = thinned(1)
-    assert outcome.learned == pytest.approx(0.1 + 0.9 * (CLICKS + COLD / N), rel=0.02)
-    # One seed has some 2,000 clicks, and so an error of about 2 % of its own, thinned or not.
-    assert outcome.calibration == pytest.approx(1, abs=0.05)
-    assert outcome.beside == pytest.approx(1, abs=0.01)
-    assert outcome.log_loss < 1.003
+    # One seed has some 2,000 clicks, and so an error of about 2 %, beside the unthinned too.
+    calibration, beside, log_loss, learned = np.mean([thinned(seed) for seed in (1, 2, 3)], axis=0)
+    assert learned == pytest.approx(0.1 + 0.9 * (CLICKS + COLD / N), rel=0.02)
+    assert calibration == pytest.approx(1, abs=0.05)
+    assert beside == pytest.approx(1, abs=0.01)
+    assert log_loss < 1.003
 
 
 @pytest.mark.soak

@@ -47,6 +47,22 @@ def test_a_model_with_settings_of_its_own(client: httpx.Client) -> None:
     assert client.delete(path).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("rules", "status"),
+    [
+        (["adagrad", "kalman"], 201),
+        (["adagrad", "ftrl"], 201),
+        (["ftrl", "kalman"], 422),
+    ],
+)
+def test_eight_rules_are_mixed_or_combined(client: httpx.Client, rules: list[str], status: int) -> None:
+    made = client.put(
+        f"/v1/models/{'-'.join(rules)}", json={"optimizer": [{"rule": rule} for rule in rules * 4]}
+    )
+    assert made.status_code == status
+    assert status == 201 or "'kalman' stands among eight of" in made.json()["detail"]
+
+
 def test_without_settings_it_has_the_services(client: httpx.Client) -> None:
     bodies: list[dict[str, Any]] = [{}, {"json": {}}]
     for body in bodies:

@@ -402,7 +402,8 @@ class Kalman:
         e: how many times the squared gradient, the empirical Fisher information, the curvature is at least;
         from 0 to 1e3. At a label that surprises, p (1 - p) is that of a prediction which was just refuted.
     floor
-        f: the least rate, below which none falls; from 0, which none reaches, to the first rates.
+        f: the least rate, below which none falls; from 0, which none reaches, to 1e9. Where a first rate is
+        less, that counts in its place.
 
     Raises
     ------
@@ -432,7 +433,7 @@ class Kalman:
         "gradient": GRADIENT,
         "damping": JOINT_DAMPING,
         "fisher": FISHER,
-        "floor": FLOOR,
+        "least_rate": FLOOR,
         None: KALMAN,
     }
     ranges: ClassVar[Ranges] = {
@@ -454,11 +455,11 @@ class Kalman:
 
     def __post_init__(self) -> None:
         _check(self)
-        least = min(self.prior_variance, self.intercept_variance)
-        if self.floor > least:
-            raise SettingsError(
-                f"floor is {self.floor!r}; it must be at most the first rates, of which one is {least:g}"
-            )
+
+    @property
+    def least_rate(self) -> float:
+        """The floor, or a first rate where that is less: no rate rises."""
+        return min(self.floor, self.prior_variance, self.intercept_variance)
 
     @classmethod
     def of(cls, lane: AdaGrad | Kalman) -> Kalman:

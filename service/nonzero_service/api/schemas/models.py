@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, create_model, model_validator
 
 from nonzero import Schema
 from nonzero.fields.schema import MAX_FIELDS, MAX_NAME
-from nonzero.kernels.rules.optimizers import RULES, Rule
+from nonzero.kernels.rules.optimizers import RULES, AdaGrad, Kalman, Rule
 from nonzero.model.interactions import MAX_PAIRS
 from nonzero.model.lanes import lanes_to_text
 from nonzero_service.api.schemas.wire import Wire
@@ -39,10 +39,24 @@ def _wired(rule: type[Rule]) -> type[Wire]:
     return made
 
 
+_ALONE: Final = [name for name in RULES if name != Kalman.name]
+_MIXED: Final = {"properties": {"rule": {"enum": _ALONE}}}
+_COMBINED: Final = {"properties": {"rule": {"enum": [AdaGrad.name, Kalman.name]}, "decay": {"const": 1}}}
 if TYPE_CHECKING:
     UpdateRule: TypeAlias = Wire
+    LaneRule: TypeAlias = Wire
 else:
-    UpdateRule = Annotated[Union[*map(_wired, RULES.values())], Field(discriminator="rule")]
+    _WIRED = {name: _wired(rule) for name, rule in RULES.items()}
+    UpdateRule = Annotated[Union[*map(_WIRED.get, _ALONE)], Field(discriminator="rule")]
+    LaneRule = Annotated[Union[*_WIRED.values()], Field(discriminator="rule")]
+EightRules = Annotated[
+    list[LaneRule],
+    Field(
+        min_length=8,
+        max_length=8,
+        json_schema_extra={"anyOf": [{"items": _MIXED}, {"items": _COMBINED}]},
+    ),
+]
 Pair = Annotated[str, Field(pattern=r"^[^*]+\*[^*]+$")]
 GIVEN: Final[dict[str, Any]] = {"not": {"type": "null"}}
 
@@ -82,12 +96,10 @@ class NewModel(Wire):
     learning_rate: LearningRate | None = Field(
         default=None, description='"auto": eight lanes; a number: one lane of AdaGrad of that rate.'
     )
-    optimizer: (
-        Literal["auto"] | UpdateRule | Annotated[list[UpdateRule], Field(min_length=8, max_length=8)] | None
-    ) = Field(
+    optimizer: Literal["auto"] | UpdateRule | EightRules | None = Field(
         default=None,
-        description='"auto": eight lanes that need no tuning; a rule: one lane; eight rules: these, mixed. '
-        "In the place of learning_rate.",
+        description='"auto": eight lanes that need no tuning; a rule: one lane; eight rules: these, mixed, '
+        'or, with Kalman filters among them, combined as those of "auto". In the place of learning_rate.',
     )
     interactions: list[Pair] | None = Field(
         default=None,
