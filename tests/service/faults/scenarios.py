@@ -229,8 +229,12 @@ def resuming(discard: bool) -> Scenario:
 
 # -- labels -------------------------------------------------------------------------------------------------
 
-WINDOWS: Final = {"attribution_seconds": 0.4, "correction_seconds": 0}
+LABELLED: Final = {"attribution_seconds": 0.4, "correction_seconds": 0, "impressions": "durable"}
 IDS: Final = ("a", "b", "c", "d")
+LABELS: Final = tuple(
+    Request(f"label {name}", json.dumps({"id": name, "label": 1}).encode(), 1, path="/labels")
+    for name in IDS[:2]
+)
 
 
 def impressions(client: Client) -> None:
@@ -241,8 +245,8 @@ def impressions(client: Client) -> None:
 
 
 def labels(client: Client, _: Writer) -> None:
-    for name in IDS[:2]:
-        client.named(f"label {name}", "/labels", json.dumps({"id": name, "label": 1}).encode())
+    for label in LABELS:
+        label.send(client)
     until = time.monotonic() + 1.5
     while Scenario._waiting(client) and time.monotonic() < until:
         time.sleep(0.02)
@@ -303,7 +307,11 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         "a trip": Scenario(lambda client, _: JUMP.send(client), (JUMP,), BREAKING, begin=calm, begun=12_000),
         "a resumption": resuming(discard=False),
         "a discard": resuming(discard=True),
-        "labels and windows": Scenario(labels, (), WINDOWS, begin=impressions, waits_for=len(IDS)),
+        "labels and windows": Scenario(
+            labels, (), LABELLED | {"negatives": "window"}, begin=impressions, waits_for=len(IDS)
+        ),
+        # Each impression teaches, and each click once more.
+        "labels at once": Scenario(labels, LABELS, LABELLED, begin=impressions, waits_for=len(IDS)),
         "a remedy": Scenario(remedied, (AFTER_REMEDY,)),
         "a snapshot": Scenario(snapshot_beside, BESIDE, {"bits": 12}, snapshots),
     }.items()
