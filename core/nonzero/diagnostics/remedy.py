@@ -50,7 +50,7 @@ def rescale(
         For a remedy that is none, or of lanes that do not follow AdaGrad.
     """
     factor, chosen = _read(remedy, lanes)
-    last = intercept_lanes(lanes)
+    last, body = intercept_lanes(lanes), squares[:-1]
     changes = [
         {
             "lane": k,
@@ -59,12 +59,12 @@ def rescale(
         }
         for k in chosen
     ]
-    touched = int((squares[:, chosen] > 0).any(axis=1).sum())
+    touched = int((squares[:, chosen].view(np.uint32) != 0).any(axis=1).sum())  # of filters they are bits
     if not dry_run:
         for k in chosen:
-            for start in range(0, len(squares) - 1, _ROWS):
-                rows = slice(start, min(start + _ROWS, len(squares) - 1))
-                squares[rows, k] = _rescaled(lanes[k], squares[rows, k], factor)
+            for start in range(0, len(body), _ROWS):
+                rows = body[start : start + _ROWS, k]
+                rows[:] = _rescaled(lanes[k], rows, factor)
             squares[-1:, k] = _rescaled(last[k], squares[-1:, k], factor)
     return {"lanes": changes, "coordinates": touched, "applied": not dry_run}
 

@@ -205,6 +205,15 @@ def test_a_remedy_is_deterministic_and_survives_saving(tmp_path: Any) -> None:
     assert LogisticRegression.load(tmp_path / "m").diagnose() == models[0].diagnose()
 
 
+def test_a_remedy_tells_of_every_coordinate_that_was_touched_whatever_a_lane_keeps_of_it() -> None:
+    model = LogisticRegression(bits=6)
+    model.learn(random_batch(3, n=40))  # so few that rates are little below the first ones
+    touched = np.count_nonzero(model.table.rows.view(np.uint32).any(axis=1))
+    for k in range(8):
+        remedy = {"action": "rescale", "factor": 0.5, "lanes": [k]}
+        assert model.apply_remedy(remedy, dry_run=True)["coordinates"] == touched
+
+
 @pytest.mark.parametrize(
     "remedy",
     [{}, {"action": "burn"}, {"action": "rescale"}, {"action": "rescale", "factor": 2},
