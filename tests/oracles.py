@@ -76,6 +76,28 @@ def total(x: Any) -> Any:
     return x[0]
 
 
+def chances(m: Any) -> Any:
+    """(the probability of a click, and of none) of log-odds."""
+    e = exp(-m)
+    p = F(1) / (e + F(1))
+    return p, e * p
+
+
+def mixture(shares: Any, p: Any, none: Any) -> Any:
+    """(the mixture's probability of a click, and of none), of the lanes' and their shares."""
+    click, no_click = total(shares * p), total(shares * none)
+    return click / (click + no_click), no_click / (click + no_click)
+
+
+def margin_move(odds: Any, pull: Any) -> Any:
+    """The d >= 0 with d + odds (e^d - 1) = pull, by Newton's steps."""
+    d = np.minimum(pull, log(np.minimum(pull / odds, F(1e37)) + F(1)))
+    for _ in range(6):
+        grown = expm1(d)
+        d = np.maximum(d - (d + odds * grown - pull) / (odds * grown + odds + F(1)), F(0))
+    return d
+
+
 class ExactOracle:
     """Every lane's weights and accumulators as float32[slots + 1, lanes], and the shares."""
 
@@ -98,18 +120,12 @@ class ExactOracle:
     def weight(self, i: Any) -> Any:
         return self.w[i]
 
-    def predict(self, m: Any) -> Any:
-        e = exp(-m)
-        p = F(1) / (e + F(1))
-        none = e * p
-        click, no_click = total(self.shares * p), total(self.shares * none)
-        return p, none, click / (click + no_click)
-
     def learn(self, slots: Any, values: Any, label: Any, s: Any) -> Any:
         """One example; returns the probability before."""
         s = F(s)
         m = self.margin(slots, values)
-        p, none, mixed = self.predict(m)
+        p, none = chances(m)
+        mixed, _ = mixture(self.shares, p, none)
         if s == 0:
             return mixed
         self.learned += 1
@@ -139,12 +155,7 @@ class ExactOracle:
         q = rates[-1]
         for rate, x_i in zip(rates[:-1], x[:-1], strict=True):
             q = q + rate * (x_i * x_i)
-        pull, odds = np.minimum(q * s, F(1e30)), exp(m * toward)
-        d = np.minimum(pull, log(np.minimum(pull / odds, F(1e37)) + F(1)))
-        for _ in range(6):
-            grown = expm1(d)
-            d = np.maximum(d - (d + odds * grown - pull) / (odds * grown + odds + F(1)), F(0))
-        move = d / q * toward
+        move = margin_move(exp(m * toward), np.minimum(q * s, F(1e30))) / q * toward
         for i, x_i, rate in zip(where, x, rates, strict=True):
             self.bound(i, self.w[i] + move * rate * x_i)
 
@@ -380,17 +391,15 @@ class CombinedOracle(ExactOracle):
     def learn(self, slots: Any, values: Any, label: Any, s: Any) -> Any:
         s = F(s)
         m, variance = self.margins(slots, values)
-        e = exp(-m)
-        p = F(1) / (e + F(1))
-        none = e * p
-        whole, rest = self.mixture(self.shares, p, none)
-        click, no_click = self.mixture(self.plain, p, none)
+        p, none = chances(m)
+        whole, rest = mixture(self.shares, p, none)
+        click, no_click = mixture(self.plain, p, none)
         base, unsure = log(whole / rest), log(variance[2] + F(1))
         d, size = m - base, np.abs(base)
         u = np.array([*d, base, 1, unsure, unsure * base, size, base * size * F(0.25), 0, 0], F)
         raw = np.clip(self.regressed(u), F(-30), F(30))
-        chance, no_chance = self.chances(raw)
-        within, not_within = self.chances(min(max(raw, m[:5].min()), m[:5].max()))
+        chance, no_chance = chances(raw)
+        within, not_within = chances(min(max(raw, m[:5].min()), m[:5].max()))
         free, answer = (
             self.odds_mixed(self.free_odds, whole, chance),
             self.odds_mixed(self.odds, click, within),
@@ -418,14 +427,6 @@ class CombinedOracle(ExactOracle):
             self.end_block()
         self.take_step([*slots, -1], [*values, F(1)], m, p, none, label, s, variance)
         return mixed
-
-    def mixture(self, shares: Any, p: Any, none: Any) -> Any:
-        click, no_click = total(shares * p), total(shares * none)
-        return click / (click + no_click), no_click / (click + no_click)
-
-    def chances(self, odds: Any) -> Any:
-        e = exp(-odds)
-        return F(1) / (e + F(1)), e * (F(1) / (e + F(1)))
 
     def odds_mixed(self, odds: Any, mixture: Any, regression: Any) -> Any:
         last = odds / (odds + F(1))
@@ -521,12 +522,7 @@ class CombinedOracle(ExactOracle):
         q = self.v[-1].copy()
         for i, x_i in zip(where[:-1], x[:-1], strict=True):
             q = q + self.v[i] * (x_i * x_i)
-        pull, odds = np.minimum(q * s, F(1e30)), exp(m * toward)
-        d = np.minimum(pull, log(np.minimum(pull / odds, F(1e37)) + F(1)))
-        for _ in range(6):
-            grown = expm1(d)
-            d = np.maximum(d - (d + odds * grown - pull) / (odds * grown + odds + F(1)), F(0))
-        move = d / q * toward
+        move = margin_move(exp(m * toward), np.minimum(q * s, F(1e30))) / q * toward
         for i, x_i in zip(where, x, strict=True):
             self.w[i] = self.w[i] + move * x_i * self.v[i]
             self.v[i] = np.maximum(self.v[i], self.f)
