@@ -34,8 +34,8 @@ def step_row(update, table, i, gradient, params):
 
 
 @inlined
-def step(update, rows, table, r, gradient, params):
-    """Take the step of an example in every lane: in each of its coordinates, then in the intercept."""
+def step_nonzeros(update, rows, table, r, gradient, params):
+    """Take the step of an example in every lane, in each of its coordinates but the intercept."""
     lo, hi = rows.indptr[r], rows.indptr[r + 1]
     distance = prefetch_distance(rows, hi)
     if rows.value_mask:
@@ -46,6 +46,12 @@ def step(update, rows, table, r, gradient, params):
         for j in range(lo, hi):
             prefetch_row(rows, table, j + distance)
             step_row(update, table, slot(rows, table, j), gradient, params)
+
+
+@inlined
+def step(update, rows, table, r, gradient, params):
+    """Take the step of an example in every lane: in each of its coordinates, then in the intercept."""
+    step_nonzeros(update, rows, table, r, gradient, params)
     step_row(update, table, intercept_row(table), gradient, params)
 
 

@@ -38,6 +38,7 @@ from nonzero.kernels.rules import optimizers as places
 from nonzero.kernels.rules.adagrad import MAX_PULL, margin_move
 from nonzero.kernels.rules.bounds import MAX_MARGIN, MAX_STEPPED, clamped
 from nonzero.kernels.rules.interface import UpdateRule, hyperparameter, residual
+from nonzero.kernels.steps import step_nonzeros, step_row
 from nonzero.native import inlined
 
 ONE = np.float32(1.0)
@@ -63,6 +64,8 @@ class Touch(NamedTuple):
 
     Parameters
     ----------
+    first
+        The first rate: that of a coordinate, or of the intercept.
     curvature, gradient
         2 a h and 2 b g^2.
     pull
@@ -71,6 +74,7 @@ class Touch(NamedTuple):
         The least rate.
     """
 
+    first: Any
     curvature: Any
     gradient: Any
     pull: Any
@@ -162,18 +166,16 @@ def shrunk(rates, x, touch):
 
 
 @inlined
-def update(weights, rates, x, touch, first):
+def update(weights, rates, x, touch):
     """Return the weight and the rate of a coordinate after an example of weight 1 in which its value is x."""
-    rates = shrunk(exclusive(rates, first), x, touch)
-    return weights - rates * (touch.pull * x), exclusive(maximum(rates, touch.floor), first)
+    rates = shrunk(exclusive(rates, touch.first), x, touch)
+    return weights - rates * (touch.pull * x), exclusive(maximum(rates, touch.floor), touch.first)
 
 
 @inlined
-def step_row(table, i, x, touch, first):
-    """Take the step in one coordinate."""
-    weights, rates = update(load(table, i, WEIGHTS), load(table, i, RATES), x, touch, first)
-    store(table, i, WEIGHTS, weights)
-    store(table, i, RATES, rates)
+def in_intercept(touch, params):
+    """Return what the example does to the intercept, whose first rate is another."""
+    return Touch(params.intercept, touch.curvature, touch.gradient, touch.pull, touch.floor)
 
 
 @inlined
@@ -188,35 +190,26 @@ def learn(step, rows, table, example, params):  # noqa: ARG001 - other rules nee
     """Learn from an example of weight 1: in each of its coordinates, then in the intercept."""
     g, h = curved(example, params)
     k = like(h, ONE) / (params.damping * h * example.variance + ONE)
-    touch = Touch(params.curvature * h * TWO, params.gradient * (g * g) * TWO, g * k, params.floor)
-    r = example.row
-    lo, hi = rows.indptr[r], rows.indptr[r + 1]
-    distance = prefetch_distance(rows, hi)
-    if rows.value_mask:
-        for j in range(lo, hi):
-            prefetch_row(rows, table, j + distance)
-            step_row(table, slot(rows, table, j), value(rows, j), touch, params.first)
-    else:
-        for j in range(lo, hi):
-            prefetch_row(rows, table, j + distance)
-            step_row(table, slot(rows, table, j), ONE, touch, params.first)
-    step_row(table, intercept_row(table), ONE, touch, params.intercept)
+    curvature, gradient = params.curvature * h * TWO, params.gradient * (g * g) * TWO
+    touch = Touch(params.first, curvature, gradient, g * k, params.floor)
+    step_nonzeros(update, rows, table, example.row, ONE, touch)
+    step_row(update, table, intercept_row(table), ONE, in_intercept(touch, params))
 
 
 @inlined
-def shrink(table, i, x, touch, first):
+def shrink(table, i, x, touch):
     """Let the rates of row i fall; return them."""
-    rates = shrunk(rates_of_row(table, i, first), x, touch)
-    store(table, i, RATES, exclusive(rates, first))
+    rates = shrunk(rates_of_row(table, i, touch.first), x, touch)
+    store(table, i, RATES, exclusive(rates, touch.first))
     return rates
 
 
 @inlined
-def move(table, i, moved, floor, first):
+def move(table, i, moved, touch):
     """Move the weights of row i, by what `moved` makes of their rates."""
-    rates = rates_of_row(table, i, first)
+    rates = rates_of_row(table, i, touch.first)
     store(table, i, WEIGHTS, clamped(load(table, i, WEIGHTS) + moved * rates, MAX_STEPPED))
-    store(table, i, RATES, exclusive(maximum(rates, floor), first))
+    store(table, i, RATES, exclusive(maximum(rates, touch.floor), touch.first))
 
 
 @inlined
@@ -230,22 +223,24 @@ def learn_weighted(step, rows, table, example, params):  # noqa: ARG001 - other 
     """
     g, h = curved(example, params)
     s, r = example.weight, example.row
-    touch = Touch(params.curvature * h * (TWO * s), params.gradient * (g * g) * (TWO * s), g, params.floor)
+    curvature, gradient = params.curvature * h * (TWO * s), params.gradient * (g * g) * (TWO * s)
+    touch = Touch(params.first, curvature, gradient, g, params.floor)
+    intercept = in_intercept(touch, params)
     toward = ONE if example.label > ZERO else -ONE
     lo, hi, last = rows.indptr[r], rows.indptr[r + 1], intercept_row(table)
     distance = prefetch_distance(rows, hi)
     for j in range(lo, hi):
         prefetch_row(rows, table, j + distance)
-        shrink(table, slot(rows, table, j), value(rows, j), touch, params.first)
-    q = shrink(table, last, ONE, touch, params.intercept)
+        shrink(table, slot(rows, table, j), value(rows, j), touch)
+    q = shrink(table, last, ONE, intercept)
     for j in range(lo, hi):
         x = value(rows, j)
-        q = q + rates_of_row(table, slot(rows, table, j), params.first) * (x * x)
+        q = q + rates_of_row(table, slot(rows, table, j), touch.first) * (x * x)
     pull = minimum(q * s, MAX_PULL)
     moved = margin_move(exp(example.margin * toward), pull) / q * toward
     for j in range(lo, hi):
-        move(table, slot(rows, table, j), moved * value(rows, j), touch.floor, params.first)
-    move(table, last, moved, touch.floor, params.intercept)
+        move(table, slot(rows, table, j), moved * value(rows, j), touch)
+    move(table, last, moved, intercept)
 
 
 KALMAN: Final = UpdateRule(read_params, weight, None, learn, learn_weighted)
