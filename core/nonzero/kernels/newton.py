@@ -137,23 +137,16 @@ NEWTON_PENDING_ROWS: Final = PENDING_ROWS + 12
 
 def new_newton_shares() -> NDArray[np.float32]:
     """Return float32[19, 16]: what a new model predicts with, beside the lanes."""
-    shares = np.zeros((SHARE_ROWS, 16), np.float32)
-    shares[SHARES, :8] = 1 / 8
-    shares[SHARES, 8 : 8 + PLAIN_LANES] = 1 / PLAIN_LANES
-    shares[WEIGHTS, 8] = 1
-    shares[NUMBERS, [FREE_ODDS, ODDS]] = 1
-    for k in range(INPUTS):
-        shares[COVARIANCE + k, k] = LANES_VARIANCE if k < 8 else OTHERS_VARIANCE
+    shares = np.empty((SHARE_ROWS, 16), np.float32)
+    reset(shares)
     return shares
 
 
 @inlined
-def reset(shares):
-    """Make of the shares those of a new model."""
-    rows, zero = shares.rows, like(load(shares, SHARES, 0), ZERO)
+def reset(rows):
+    """Make of the rows of the shares those of a new model."""
     for row in range(SHARE_ROWS):
-        store(shares, row, 0, zero)
-        store(shares, row, 1, zero)
+        rows[row, :] = ZERO
     for k in range(8):
         rows[SHARES, k] = ONE / EIGHT
         rows[COVARIANCE + k, k] = np.float32(LANES_VARIANCE)

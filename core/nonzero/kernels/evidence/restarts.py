@@ -156,7 +156,7 @@ def begin_all_anew(state):
             store(table, i, 0, where(kept, load(table, i, 0), zero))
             store(table, i, 1, where(kept, stored, zero))
     store(table, last, 1, where(kept, load(table, last, 1), zero))
-    reset(state.shares)
+    reset(state.shares.rows)
 
 
 @inlined
