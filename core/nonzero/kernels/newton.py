@@ -199,8 +199,8 @@ def regressed(shares, plain, margin, differences, base, unsure):
     others = others + (w[WEIGHTS, 12] * size + w[WEIGHTS, 13] * (base * size * QUARTER))
     raw = total(load(shares, WEIGHTS, 0) * differences) + others
     raw = min(max(raw, -MAX_ODDS), MAX_ODDS)
-    lowest = least(where(plain, margin, like(margin, FARTHEST)))
-    highest = greatest(where(plain, margin, like(margin, -FARTHEST)))
+    lowest = least(where(plain, margin, FARTHEST))
+    highest = greatest(where(plain, margin, -FARTHEST))
     return raw, min(max(raw, lowest), highest)
 
 
@@ -259,14 +259,14 @@ def plain_updated(shares, moved, age):
     """The plain lanes' shares after an example: moved by likelihoods, then half of 1/(t+1) spread evenly."""
     shares = shares * moved
     alpha = HALF / np.float32(age + 1)
-    spread = where(shares, like(shares, alpha / np.float32(PLAIN_LANES)), like(shares, ZERO))
+    spread = where(shares, alpha / np.float32(PLAIN_LANES), ZERO)
     return (shares / total(shares)) * (ONE - alpha) + spread
 
 
 @inlined
 def plain_rescaled(shares, ratio):
     """The plain lanes' shares as in :func:`nonzero.kernels.mixture.rescaled`; the others' stay 0."""
-    raised = where(shares, exp(log(where(shares, shares, like(shares, ONE))) * ratio), shares)
+    raised = where(shares, exp(log(where(shares, shares, ONE)) * ratio), shares)
     return raised / total(raised)
 
 
@@ -314,7 +314,7 @@ def regress_group(pending, lo, hi, shares):
     for k in range(lo, hi):
         base, unsure = rows[BASE, np.uintp(k)], rows[UNSURE, np.uintp(k)]
         margin = load(pending, 0, MARGIN * MAX_PENDING + k)
-        differences = margin - like(margin, base)
+        differences = margin - base
         store(pending, 0, MARGIN * MAX_PENDING + k, differences)
         size, at = max(base, -base), np.uintp(8 * k)
         rows[OTHERS, at] = base
@@ -578,7 +578,7 @@ def predict(margin, weight, rows, state, params, out):
         for k in range(n):
             base, unsure = kept[BASE, np.uintp(k)], kept[UNSURE, np.uintp(k)]
             m = load(pending, 0, MARGIN * MAX_PENDING + k)
-            raw, within = regressed(shares, plain, m, m - like(m, base), base, unsure)
+            raw, within = regressed(shares, plain, m, m - base, base, unsure)
             kept[CHANCE, np.uintp(k)] = raw if opened else within
         for k in range(n):
             chance, _ = chances(kept[CHANCE, np.uintp(k)])

@@ -27,7 +27,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from nonzero.arithmetic.elementary import exp, log
-from nonzero.arithmetic.intrinsics import exclusive, like, load, maximum, store, total, where
+from nonzero.arithmetic.intrinsics import exclusive, load, maximum, store, total, where
 from nonzero.kernels.evidence import arrays as ev
 from nonzero.kernels.newton import GATE_EVIDENCE, NUMBERS, cap_of, reset
 from nonzero.kernels.progress import LEARNED
@@ -129,8 +129,7 @@ def begin_anew(state):
     """Start every ordinary lane anew but the witness; the intercept's weight stays."""
     groups, table = state.groups, state.table
     choose_witness(state)
-    one = like(load(groups, 0, 0), ONE)
-    kept = one - (load(groups, ev.ORDINARY[0], ev.ORDINARY[1]) - load(groups, ev.AGED[0], ev.AGED[1]))
+    kept = ONE - (load(groups, ev.ORDINARY[0], ev.ORDINARY[1]) - load(groups, ev.AGED[0], ev.AGED[1]))
     last = intercept_row(table)
     for i in range(last):
         accumulators = load(table, i, 1)
@@ -146,16 +145,15 @@ def begin_all_anew(state):
     table = state.table
     choose_witness(state)
     first = load(state.hyperparameters, PRIOR[0], PRIOR[1])
-    zero = like(first, ZERO)
     kept = load(state.groups, ev.AGED[0], ev.AGED[1])
     last = intercept_row(table)
     for i in range(last):
         stored = load(table, i, 1)
         fallen = first - exclusive(stored, first)
-        if total(maximum(fallen, zero - fallen)) > ZERO:
-            store(table, i, 0, where(kept, load(table, i, 0), zero))
-            store(table, i, 1, where(kept, stored, zero))
-    store(table, last, 1, where(kept, load(table, last, 1), zero))
+        if total(maximum(fallen, ZERO - fallen)) > ZERO:
+            store(table, i, 0, where(kept, load(table, i, 0), ZERO))
+            store(table, i, 1, where(kept, stored, ZERO))
+    store(table, last, 1, where(kept, load(table, last, 1), ZERO))
     reset(state.shares.rows)
 
 

@@ -189,7 +189,7 @@ def curved(example, params):
 def learn(step, rows, table, example, params):  # noqa: ARG001 - other rules need it
     """Learn from an example of weight 1: in each of its coordinates, then in the intercept."""
     g, h = curved(example, params)
-    k = like(h, ONE) / (params.damping * h * example.variance + ONE)
+    k = ONE / (params.damping * h * example.variance + ONE)
     curvature, gradient = params.curvature * h * TWO, params.gradient * (g * g) * TWO
     touch = Touch(params.first, curvature, gradient, g * k, params.floor)
     step_nonzeros(update, rows, table, example.row, ONE, touch)
