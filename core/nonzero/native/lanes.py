@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+STACK_ROWS: Final = 20
+STACK_EXAMPLES: Final = 64
+"""What a kernel takes from its stack holds so many rows, each of a number a lane of so many examples."""
 
 
 class OneLane(NamedTuple):

@@ -10,8 +10,10 @@ from core.kernels.test_mixture import STREAMS, reweighted
 from core.streams import random_batch
 from nonzero import AdaGrad, Batch, LogisticRegression, SettingsError
 from nonzero.kernels import newton
+from nonzero.kernels.pending import MAX_PENDING
 from nonzero.kernels.rules.optimizers import Kalman
 from nonzero.model.lanes import COMBINED_LANES, kept_as
+from nonzero.native.lanes import STACK_EXAMPLES, STACK_ROWS
 from oracles import CombinedOracle, Float64Oracle, fold
 
 KEPT = [lane for lane in kept_as(COMBINED_LANES) if isinstance(lane, Kalman)]
@@ -168,6 +170,10 @@ def test_predicting_agrees_with_learning_to_the_bit() -> None:
         assert model.predict(row)[0] == predicted[r]
     one = batch.rows(0, 1)
     assert model.learn(one)[0] == predicted[0]
+
+
+def test_pending_examples_have_as_much_room_on_the_stack_as_in_a_model() -> None:
+    assert (STACK_ROWS, STACK_EXAMPLES) == (newton.NEWTON_PENDING_ROWS, MAX_PENDING)
 
 
 def test_more_weight_moves_further_and_never_past_the_label() -> None:

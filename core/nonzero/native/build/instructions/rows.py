@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
 from nonzero.native.build.instructions.values import BYTE, FLOAT, INT, VECTOR, WORD, lanes8
-from nonzero.native.lanes import EightLanes, OneLane
+from nonzero.native.lanes import STACK_EXAMPLES, STACK_ROWS, EightLanes, OneLane
 
 __all__ = ["load", "on_stack", "prefetch", "store"]
 
@@ -48,9 +48,6 @@ def store(typingctx, lanes, row, half, number):  # noqa: ARG001
         return context.get_dummy_value()
 
     return types.void(lanes, types.intp, types.intp, number), code
-
-
-STACK_ROWS, STACK_EXAMPLES = 20, 64
 
 
 @intrinsic
