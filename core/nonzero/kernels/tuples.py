@@ -61,7 +61,7 @@ class PredictState(NamedTuple):
     table
         float32[slots + 1, 2 * lanes]: the two numbers of each lane and slot; the last row is the intercept's.
     hyperparameters
-        float32[4, 2 * lanes]: see :mod:`nonzero.kernels.rules.optimizers`.
+        float32[8, 2 * lanes]: see :mod:`nonzero.kernels.rules.optimizers`.
     shares
         float32[1, 2 * lanes]: how much each lane counts in the mixture; the second half is not used.
         float32[19, 16] where the lanes are combined by :mod:`nonzero.kernels.newton`.

@@ -97,12 +97,10 @@ def _check_variances(table: Table, lanes: Sequence[Kalman]) -> None:
         first = np.array([lane.prior_variance for lane in rules], np.float32)
         for start in range(0, len(rows), _ROWS * _BLOCK):
             block = rows[start : start + _ROWS * _BLOCK]
-            weights, rates = (
-                block[:, : len(lanes)],
-                block[:, len(lanes) :].view(np.uint32) ^ first.view(np.uint32),
-            )
+            weights, kept = block[:, : len(lanes)], block[:, len(lanes) :]
+            rates = (kept.view(np.uint32) ^ first.view(np.uint32)).view(np.float32)
             bounded = np.abs(weights) <= rules[0].largest
-            falling = (rates.view(np.float32) > 0) & (rates.view(np.float32) <= first)
+            falling = (rates > 0) & (rates <= first)
             _require(bool((bounded & falling).all()), "table", "weights and rates within their bounds")
 
 

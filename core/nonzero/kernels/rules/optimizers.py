@@ -517,8 +517,9 @@ class Kalman:
         [0.0]
         """
         first = 1 / float(np.float32(self.prior_variance)) ** 2
-        squares = 1 / self.rates(rates).astype(np.float64) ** 2
-        larger = np.where(squares > first, 1 / np.sqrt(first + factor * (squares - first)), self.rates(rates))
+        now = self.rates(rates)
+        squares = 1 / now.astype(np.float64) ** 2
+        larger = np.where(squares > first, 1 / np.sqrt(first + factor * (squares - first)), now)
         return self.rates(larger.astype(np.float32))  # what is kept of rates is kept of that: the rates
 
     def weights(self, weights: Floats, rates: Floats, learned: int) -> Floats:  # noqa: ARG002
@@ -551,8 +552,7 @@ class Kalman:
         ----------
         rates
             float32: the second number that the table keeps of each coordinate, the exclusive or of the rate's
-            bits
-        with those of the first rate.
+            bits with those of the first rate.
 
         Returns
         -------
@@ -566,7 +566,7 @@ class Kalman:
         [0.5, 0.5]
         """
         first = np.float32(self.prior_variance).view(np.uint32)
-        found: Floats = (np.ascontiguousarray(rates).view(np.uint32) ^ first).view(np.float32)
+        found: Floats = (rates.view(np.uint32) ^ first).view(np.float32)
         return found
 
 
@@ -598,7 +598,7 @@ def hyperparameters_of(lanes: Sequence[Rule]) -> Floats:
 
     Returns
     -------
-    float32[4, 2 * lanes]
+    float32[8, 2 * lanes]
         At each place the numbers of the lanes.
     """
     array = np.zeros((PLACE_ROWS, 2, len(lanes)), np.float32)

@@ -79,7 +79,7 @@ def test_a_new_start_of_combined_lanes_leaves_the_witness_alone() -> None:
     kept = lanes_kept(model)
     assert kept[:5].sum() == kept.sum() == 1
     # The piece's last example is learned after the new start: it names three features.
-    stored = np.ascontiguousarray(model.table.accumulators[:-1, ~kept]).view(np.uint32)  # bits, not numbers
+    stored = model.table.accumulators[:-1, ~kept].view(np.uint32)  # bits, not numbers
     assert stored.any(axis=1).sum() <= 3
     fresh = LogisticRegression(bits=8)
     np.testing.assert_array_equal(model._state.shares, fresh._state.shares)
