@@ -27,7 +27,7 @@ from nonzero.kernels.progress import LEARNED
 from nonzero.kernels.rules import kalman
 from nonzero.kernels.rules.interface import Example, UpdateRule
 from nonzero.kernels.steps import step, step_8rows
-from nonzero.native import inlined, outlined
+from nonzero.native import inlined
 
 ONE = np.float32(1.0)
 ZERO = np.float32(0.0)
@@ -60,23 +60,11 @@ class Learner(NamedTuple):
     mixer: Mixer
 
 
-@outlined
-def record_fields(rows, state, call, example):
-    """Write down of each field of an example what the live lanes would have made of it."""
-    observe_fields(ACCUMULATORS, rows, state, call, example)
-
-
-@outlined
-def record_fields_of_variances(rows, state, call, example):
-    """The same where lanes keep variances."""
-    observe_fields(VARIANCES, rows, state, call, example)
-
-
 @inlined
 def record(sampled, full, rows, state, call, example):
     """Write evidence down: of an example's fields where it is sampled, of a block that is full with it."""
     if sampled:
-        record_fields(rows, state, call, example)
+        observe_fields(ACCUMULATORS, rows, state, call, example)
     if full:
         record_piece(state, ORDINARY_LANES)
 
@@ -85,7 +73,7 @@ def record(sampled, full, rows, state, call, example):
 def record_variances(sampled, full, rows, state, call, example):
     """The same where lanes keep variances."""
     if sampled:
-        record_fields_of_variances(rows, state, call, example)
+        observe_fields(VARIANCES, rows, state, call, example)
     if full:
         record_piece(state, ALL_LANES)
 

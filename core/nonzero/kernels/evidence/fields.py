@@ -18,7 +18,7 @@ from nonzero.kernels.progress import LEARNED
 from nonzero.kernels.rows import slot, value
 from nonzero.kernels.rules.interface import residual
 from nonzero.kernels.rules.optimizers import CURVATURE, FISHER, GRADIENT, PRIOR
-from nonzero.native import inlined
+from nonzero.native import inlined, outlined
 
 SAMPLE_SHIFT: Final = 26  # of a 32-bit hash, its top 6 bits: one example in 64
 MEASURED_SHIFT: Final = 24  # its top 8 bits: the rates are measured on one example in 256
@@ -169,7 +169,7 @@ def count_field(part, sums, gained, residual, curvature, measuring, number, cloc
         part[np.uintp(k)] = 0.0
 
 
-@inlined
+@outlined
 def observe_fields(kept, rows, state, call, example):
     """Write down of each field of an example what the live lane would have made of it."""
     evidence, r = state.evidence, example.row
