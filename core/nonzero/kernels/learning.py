@@ -109,14 +109,14 @@ def learn(learner, rows, state, call):
                 sampled, full = drawn(learned, SAMPLE_SHIFT), learned % PIECE == 0
         # What records evidence looks at the shares, and at the table before the example's own step.
         if sampled or full or r + 1 - first == MAX_PENDING:
-            mixer.flush(pending, rows, state, call, first, r + 1)
+            mixer.flush(rows, state, call, first, r + 1)
             first = r + 1
         layout.record(sampled, full, rows, state, call, example)
         if s == ONE:
             rule.learn(layout.step, rows, table, example, params)
         elif s > ZERO:
             rule.learn_weighted(layout.step, rows, table, example, params)
-    mixer.flush(pending, rows, state, call, first, call.labels.size)
+    mixer.flush(rows, state, call, first, call.labels.size)
 
 
 @inlined

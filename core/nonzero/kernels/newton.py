@@ -547,10 +547,10 @@ def combine(pending, rows, table, shares, progress, born, call, first, stop):
 
 
 @inlined
-def flush(pending, rows, state, call, first, stop):
+def flush(rows, state, call, first, stop):
     """Combine and count, handed no more than that needs."""
     born = state.evidence.counters[LAST_RESTART]
-    combine(pending, rows, state.table, state.shares, state.progress, born, call, first, stop)
+    combine(state.pending, rows, state.table, state.shares, state.progress, born, call, first, stop)
 
 
 @inlined
