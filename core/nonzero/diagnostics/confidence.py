@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.diagnostics.weights import intercept_lanes, mean_rates
-from nonzero.kernels.rules.optimizers import Kalman, Rule
+from nonzero.kernels.rules.optimizers import Rule, is_combined
 
 ROWS_AT_ONCE = 4096
 
@@ -39,7 +39,7 @@ def uncertainty(
     float32[n]
         In log-odds.
     """
-    variances = any(isinstance(lane, Kalman) for lane in lanes)
+    variances = is_combined(lanes)
     out = np.empty(indptr.size - 1, np.float32)
     intercept = float(mean_rates(intercept_lanes(lanes), table[-1:], shares)[0])
     for start in range(0, out.size, ROWS_AT_ONCE):

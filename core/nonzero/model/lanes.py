@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 from typing import Any, Final
 
 from nonzero.errors import SettingsError
-from nonzero.kernels.rules.optimizers import RULES, AdaGrad, Kalman, Rule
+from nonzero.kernels.rules.optimizers import RULES, AdaGrad, Kalman, Rule, is_combined
 
 DEFAULT_LANES: Final[tuple[AdaGrad, ...]] = (
     AdaGrad(0.1, 1.0),
@@ -44,11 +44,6 @@ def lanes_of(optimizer: Rule | Sequence[Rule] | None, version: int) -> tuple[Rul
     if optimizer is None:
         return _DEFAULTS[version]
     return (optimizer,) if isinstance(optimizer, Rule) else tuple(optimizer)
-
-
-def is_combined(lanes: Sequence[Rule]) -> bool:
-    """Whether lanes are combined by :mod:`nonzero.kernels.newton`: where there is a Kalman filter."""
-    return any(isinstance(lane, Kalman) for lane in lanes)
 
 
 def kept_as(lanes: Sequence[Rule]) -> tuple[Rule, ...]:

@@ -12,8 +12,8 @@ from nonzero.kernels.evidence.arrays import Evidence, comparable, group_masks, n
 from nonzero.kernels.mixture import new_shares
 from nonzero.kernels.newton import lane_weights, mixture_shares, new_newton_shares
 from nonzero.kernels.progress import EXAMPLES, LEARNED, Progress, new_progress
+from nonzero.kernels.rules.optimizers import is_combined
 from nonzero.kernels.scales import Scales, new_scales
-from nonzero.model.lanes import is_combined
 from nonzero.model.settings import ModelSettings
 from nonzero.model.table import Table
 from nonzero.persistence.pages import in_pages
@@ -73,20 +73,25 @@ class LearnedState:
         return int(self.progress.counts[LEARNED])
 
     @property
+    def combined(self) -> bool:
+        """Whether lanes are combined by :mod:`nonzero.kernels.newton`."""
+        return len(self.shares) > 1
+
+    @property
     def mixture(self) -> NDArray[np.float32]:
         """float32[lanes]: the lanes' shares in the mixture that is in use; they sum to 1."""
-        shares = mixture_shares(self.shares) if len(self.shares) > 1 else self.shares[0, : self.table.lanes]
+        shares = mixture_shares(self.shares) if self.combined else self.shares[0, : self.table.lanes]
         return shares / np.float32(shares.sum())
 
     @property
     def averaging(self) -> NDArray[np.float32]:
         """float32[lanes]: by how much a lane's log-odds move those of the prediction, about."""
-        return lane_weights(self.shares) if len(self.shares) > 1 else self.mixture
+        return lane_weights(self.shares) if self.combined else self.mixture
 
     @property
     def standing(self) -> NDArray[np.float32]:
         """float32[lanes]: the shares that lanes have by their losses alone, whatever the gate says."""
-        return self.evidence.shares if len(self.shares) > 1 else self.mixture
+        return self.evidence.shares if self.combined else self.mixture
 
     def _tuples(self) -> Iterator[tuple[str, str, Any]]:
         """Yield the tuples of arrays that there are: attribute, prefix and tuple."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nonzero.kernels.evidence import arrays as ev
 from nonzero.kernels.evidence.arrays import Evidence
 from nonzero.kernels.progress import LARGEST_WEIGHT
-from nonzero.kernels.rules.optimizers import Kalman, Rule
+from nonzero.kernels.rules.optimizers import Kalman, Rule, is_combined
 from nonzero.kernels.scales import Scales
 from nonzero.model.learned_state import LearnedState
 from nonzero.model.table import Table
@@ -58,7 +58,7 @@ def restore(state: LearnedState, tensors: Mapping[str, NDArray[Any]], lanes: Seq
     for name in ("groups", "counts", "histogram", "evidence_counters", "evidence_shares"):
         _require(bool((arrays[name] >= 0).all()), name, "0 or more")
     mixtures = arrays["shares"][0].reshape(2, -1)
-    used = mixtures if len(arrays["shares"]) > 1 else mixtures[:1]
+    used = mixtures if state.combined else mixtures[:1]
     _require(bool((used.sum(axis=1) > 0).all()), "shares", "0 or more, and not all 0")
     _require(bool((arrays["groups"] <= 1).all()), "groups", "0 or 1")
     _require(state.learned <= state.examples < 2**53, "counts", "examples, and those learned")
@@ -72,7 +72,7 @@ def restore(state: LearnedState, tensors: Mapping[str, NDArray[Any]], lanes: Seq
 
 def _check_table(table: Table, lanes: Sequence[Rule]) -> None:
     """Weights are bounded, sums of squares are not below 0, and all are numbers: a NaN is neither."""
-    if any(isinstance(lane, Kalman) for lane in lanes):
+    if is_combined(lanes):
         _check_variances(table, [lane for lane in lanes if isinstance(lane, Kalman)])
         return
     largest = np.array([lane.largest for lane in lanes], np.float32)

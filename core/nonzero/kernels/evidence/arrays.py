@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.kernels.rules.optimizers import AdaGrad, Kalman, Rule
+from nonzero.kernels.rules.optimizers import AdaGrad, Rule, is_combined
 from nonzero.native import inlined, types
 
 BLOCKS: Final = 128
@@ -147,16 +147,16 @@ def group_masks(lanes: Sequence[Rule]) -> NDArray[np.float32]:
     Lanes of other rules than AdaGrad are in neither group. Among Kalman filters, the plain ones
     are ordinary, and the others are their challengers (:mod:`nonzero.kernels.newton`).
     """
-    if isinstance(lanes[0], Kalman):
-        plain = np.arange(len(lanes)) < PLAIN_LANES
-        groups = [np.concatenate([plain, ~plain]), np.concatenate([plain, np.zeros_like(plain)])]
-        return np.stack(groups).astype(np.float32)
-    adagrad = np.array([isinstance(lane, AdaGrad) for lane in lanes])
-    live = np.array([isinstance(lane, AdaGrad) and lane.decay < 1 for lane in lanes])
-    eta = np.array([lane.learning_rate if isinstance(lane, AdaGrad) else 0.0 for lane in lanes])
-    shrinking = adagrad & ~live
-    ordinary = shrinking & (eta <= 2 * _median(eta[shrinking])) if shrinking.any() else shrinking
-    challengers = adagrad & ~ordinary
+    if is_combined(lanes):
+        ordinary = np.arange(len(lanes)) < PLAIN_LANES
+        challengers = ~ordinary
+    else:
+        adagrad = np.array([isinstance(lane, AdaGrad) for lane in lanes])
+        live = np.array([isinstance(lane, AdaGrad) and lane.decay < 1 for lane in lanes])
+        eta = np.array([lane.learning_rate if isinstance(lane, AdaGrad) else 0.0 for lane in lanes])
+        shrinking = adagrad & ~live
+        ordinary = shrinking & (eta <= 2 * _median(eta[shrinking])) if shrinking.any() else shrinking
+        challengers = adagrad & ~ordinary
     masks = [np.concatenate([ordinary, challengers]), np.concatenate([ordinary, np.zeros_like(ordinary)])]
     return np.stack(masks).astype(np.float32)
 
@@ -171,7 +171,7 @@ def _median(rates: NDArray[np.float64]) -> np.float64:
 def comparable(lanes: Sequence[Rule]) -> bool:
     """Whether some lanes of AdaGrad, or Kalman filters, shrink their rates and others keep them alive."""
     live = {lane.decay < 1 for lane in lanes if isinstance(lane, AdaGrad)}
-    return len(live) > 1 or isinstance(lanes[0], Kalman)
+    return len(live) > 1 or is_combined(lanes)
 
 
 @inlined

@@ -577,6 +577,11 @@ RULES: Final[Mapping[str, type[Rule]]] = {rule.name: rule for rule in (AdaGrad, 
 """The update rules by name."""
 
 
+def is_combined(lanes: Sequence[Rule]) -> bool:
+    """Whether lanes are combined by :mod:`nonzero.kernels.newton`: where there is a Kalman filter."""
+    return any(isinstance(lane, Kalman) for lane in lanes)
+
+
 def _check(rule: Rule) -> None:
     """Refuse a hyperparameter out of its range."""
     for name, (low, high) in rule.ranges.items():
