@@ -29,3 +29,15 @@ def random_batch(
     if weighted:
         weights = rng.choice([0, 1, 0.5, 2.5, 10, 1e-3, 300], n)
     return Batch(indptr, indices, values, labels, weights)
+
+
+def extreme_batch(rng: np.random.Generator) -> Batch:
+    """Five rows of six nonzeros over eight slots, whose values and weights are the largest and the least."""
+    n, k = 5, 6
+    return Batch(
+        np.arange(0, n * k + 1, k),
+        rng.integers(0, 8, n * k),
+        rng.choice(np.array([1e6, -1e6, 1e-38, 1e-45, 0, 1], np.float32), n * k),
+        rng.integers(0, 2, n),
+        rng.choice(np.array([0, 1e-45, 1e-38, 1, 1e6], np.float32), n),
+    )

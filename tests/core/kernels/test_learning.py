@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.streams import random_batch
+from core.streams import extreme_batch, random_batch
 from nonzero import AdaGrad, Batch, LogisticRegression
 from nonzero.kernels.tuples import BatchRows
 from nonzero.model.batch_rows import rows_of
@@ -191,17 +191,8 @@ def test_weight_zero_is_counted_and_not_learned() -> None:
 def test_no_accepted_batch_stores_a_number_that_is_not_finite(optimizer: Any) -> None:
     rng = np.random.default_rng(9)
     model = LogisticRegression(bits=3, optimizer=optimizer)
-    extremes = np.array([1e6, -1e6, 1e-38, 1e-45, 0, 1], np.float32)
     for _ in range(200):
-        n, k = 5, 6
-        batch = Batch(
-            np.arange(0, n * k + 1, k),
-            rng.integers(0, 8, n * k),
-            rng.choice(extremes, n * k),
-            rng.integers(0, 2, n),
-            rng.choice(np.array([0, 1e-45, 1e-38, 1, 1e6], np.float32), n),
-        )
-        p = model.learn(batch)
+        p = model.learn(extreme_batch(rng))
         assert np.isfinite(p).all()
         assert ((p >= 0) & (p <= 1)).all()
     assert np.isfinite(model.table.rows).all()

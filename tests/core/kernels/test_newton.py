@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from core.kernels.test_mixture import STREAMS, reweighted
-from core.streams import random_batch
+from core.streams import extreme_batch, random_batch
 from nonzero import AdaGrad, Batch, LogisticRegression, SettingsError
 from nonzero.kernels import newton
 from nonzero.kernels.pending import MAX_PENDING
@@ -206,17 +206,8 @@ def test_a_floor_above_the_first_rates_keeps_them() -> None:
 def test_no_accepted_batch_stores_a_number_that_is_not_finite() -> None:
     rng = np.random.default_rng(9)
     model = combined(3, scaled=False)
-    extremes = np.array([1e6, -1e6, 1e-38, 1e-45, 0, 1], np.float32)
     for _ in range(400):
-        n, k = 5, 6
-        batch = Batch(
-            np.arange(0, n * k + 1, k),
-            rng.integers(0, 8, n * k),
-            rng.choice(extremes, n * k),
-            rng.integers(0, 2, n),
-            rng.choice(np.array([0, 1e-45, 1e-38, 1, 1e6], np.float32), n),
-        )
-        p = model.learn(batch)
+        p = model.learn(extreme_batch(rng))
         assert np.isfinite(p).all()
         assert ((p >= 0) & (p <= 1)).all()
     assert np.isfinite(model.table.weights).all()
