@@ -318,7 +318,7 @@ def records() -> bytes:
     hashes = np.arange(20).astype(np.uint64) * np.uint64(2**40)
     fresh, answered, stops = np.ones(20, np.uint8), np.full(20, 0.25, np.float32), np.empty(20, np.int64)
     offered = PredictedRows(batch, Ids.of(names), answered, np.arange(20), hashes, fresh, 10**12)
-    words = packed(offered, 0, stops)
+    words = packed(offered, stops)
     assert words.size == stops[-1]
     return words.tobytes()
 

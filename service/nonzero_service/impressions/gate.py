@@ -47,6 +47,12 @@ def count_click(sums):
         sums[CLICKS] = MEMORY
 
 
+@inlined
+def expected_rate(sums):
+    """The clicks that are expected of an impression."""
+    return sums[CLICKS] / sums[IMPRESSIONS] if sums[CLICKS] > 0.0 else BOUND / FIRST
+
+
 @kernel(
     types.intp(types.uint8.readonly, types.intp, types.intp, types.intp, types.float64[::1], types.uint8[::1])
 )
@@ -70,7 +76,7 @@ def take_turns(clicked, limit, forced, corrections, sums, order):
         elif at >= limit or shut:
             return turns
         else:
-            rate = sums[CLICKS] / sums[IMPRESSIONS] if sums[CLICKS] > 0.0 else BOUND / FIRST
+            rate = expected_rate(sums)
             click = np.float64(clicked[at])
             here += rate - click
             balance = sums[BALANCE] + rate * (1.0 - SLACK * sums[BALANCE] / BOUND) - click
@@ -100,11 +106,6 @@ class Gate:
         """The number of the newest impression that was clicked."""
         return int(self.sums[NEWEST])
 
-    @property
-    def _rate(self) -> float:
-        sums = self.sums
-        return float(sums[CLICKS] / sums[IMPRESSIONS]) if sums[CLICKS] else BOUND / FIRST
-
     def note_clicked(self, numbers: NDArray[np.int64]) -> None:
         """Take note of impressions whose click has come."""
         if numbers.size:
@@ -133,10 +134,11 @@ class Gate:
         """
         sums, limit = self.sums, numbers.size
         if sums[BEHIND]:
-            ahead = sums[NEWEST] + BOUND / self._rate
+            rate = float(expected_rate(sums))
+            ahead = sums[NEWEST] + BOUND / rate
             if not limit or ahead >= numbers[-1] + 1:
                 sums[BEHIND] = 0.0
-            elif limit * self._rate > BULK:
+            elif limit * rate > BULK:
                 limit = max(int(numbers.searchsorted(ahead)), forced)
         order = np.empty(numbers.size + corrections, np.uint8)
         turns = int(take_turns(clicked, limit, forced, corrections, sums, order))

@@ -149,6 +149,11 @@ def _hash(text, ends, rows, out):
     return longer
 
 
+def named_rows(ids: Ids) -> NDArray[np.intp]:
+    """Return intp[k]: the rows that have an id by which a label could find them, in order."""
+    return (ids.ends[1:] > ids.ends[:-1]).nonzero()[0]
+
+
 def hashes_of(ids: Ids, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
     """Return uint64[k]: the hashes of the ids of some rows, none of them empty."""
     hashes = np.empty(rows.size, np.uint64)

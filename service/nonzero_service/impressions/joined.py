@@ -37,7 +37,7 @@ class References:
     hashes
         uint64[n]: of their ids; a number given anew, after a power cut took what had it, has another.
     states
-        uint8[n]: of :class:`~nonzero_service.impressions.segment.State`.
+        uint8[n]: of :class:`~nonzero_service.impressions.states.ImpressionState`.
     """
 
     numbers: NDArray[np.int64]

@@ -16,7 +16,7 @@ from nonzero_service.impressions.joined import References
 from nonzero_service.impressions.rules import keeps, rates_of, weight_of_clicks, weight_of_negatives
 from nonzero_service.impressions.selecting import labelled
 from nonzero_service.impressions.states import CLICKS, TAUGHT, UNLABELLED, ImpressionState, is_one_of
-from nonzero_service.impressions.store import ImpressionStore, chosen
+from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.impressions.unpacking import Records
 from nonzero_service.impressions.verdicts import Verdict, decide
 
@@ -105,16 +105,24 @@ class Joiner:
             store.set(numbers[taken], becomes)
             store.labelled(decision.verdicts, np.maximum(ages[taken], 0), now_ms)
             rows = taken[teaches]
-            lesson = _Lesson(numbers[rows], becomes[teaches], before[rows], rows)
-            rest = _references(numbers, hashes, taken[~teaches], becomes[~teaches])
-            if store.rules.negatives != "at_once":
-                store.count({"thinned": int((rest.states == ImpressionState.NEGATIVE).sum())})
-                batch = self._examples(chosen(records, found.searchsorted(rows)), lesson)
-                return Joined(batch, self._references(lesson), rest, decision.verdicts, rows)
-            lesson, thinned = self._in_turn(lesson, numbers[taken[is_one_of(becomes, CLICKS)]], now_ms, MOST)
-            batch = self._examples(store.records(lesson.numbers), lesson)
-            untaught = References.concatenate([rest, thinned])
-            return Joined(batch, self._references(lesson), untaught, decision.verdicts, lesson.rows)
+            own = _Lesson(numbers[rows], becomes[teaches], before[rows], rows)
+            lesson, untaught = own, [_references(numbers, hashes, taken[~teaches], becomes[~teaches])]
+            if store.rules.negatives == "at_once":
+                newly = numbers[taken[is_one_of(becomes, CLICKS)]]
+                lesson, thinned = self._in_turn(own, newly, store.waiting(MOST), now_ms, MOST)
+                untaught.append(thinned)
+            else:
+                store.count({"thinned": int((untaught[0].states == ImpressionState.NEGATIVE).sum())})
+            known = (
+                records.chosen(found.searchsorted(rows)) if lesson is own else store.records(lesson.numbers)
+            )
+            return Joined(
+                self._examples(known, lesson),
+                self._references(lesson),
+                References.concatenate(untaught),
+                decision.verdicts,
+                lesson.rows,
+            )
 
     def end(self, limit: int, now_ms: int) -> Joined | None:
         """End the next windows that are due, in the order of the predictions.
@@ -138,24 +146,34 @@ class Joiner:
         """
         store = self._store
         with store.lock:
-            if store.rules.negatives == "at_once":
-                return self._waited(limit, now_ms) or self._forgotten(limit, now_ms)
+            at_once = store.rules.negatives == "at_once"
+            if at_once and (waited := self._waited(limit, now_ms)) is not None:
+                return waited
             due = store.due(limit, now_ms)
             if due is None:
                 store.forget(now_ms)
                 return None
             numbers, ended = due
             before = store.segments.states(numbers)
-            becomes, teaches = self._after(numbers, ImpressionState.EXPIRED, ImpressionState.THINNED)
-            rows = np.flatnonzero(teaches)
-            lesson = _Lesson(numbers[rows], becomes[rows], before[rows], rows)
-            batch = self._examples(store.records(lesson.numbers), lesson)
-            hashes = store.segments.hashes_of(numbers)
-            rest = _references(numbers, hashes, np.flatnonzero(~teaches), becomes[~teaches])
+            becomes, joined = (_forgotten if at_once else self._expired)(numbers, before)
             store.set(numbers, becomes)
             self._count_ended(before, becomes)
             store.set_ended(ended)
-            return Joined(batch, self._references(lesson), rest)
+            return joined
+
+    def _expired(
+        self, numbers: NDArray[np.int64], before: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.uint8], Joined]:
+        """Return what becomes of impressions whose windows end, and what is learned of them."""
+        hashes = self._store.segments.hashes_of(numbers)
+        becomes, teaches = self._after(
+            numbers, before, hashes, ImpressionState.EXPIRED, ImpressionState.THINNED
+        )
+        rows = np.flatnonzero(teaches)
+        lesson = _Lesson(numbers[rows], becomes[rows], before[rows], rows)
+        batch = self._examples(self._store.records(lesson.numbers), lesson)
+        rest = _references(numbers, hashes, np.flatnonzero(~teaches), becomes[~teaches])
+        return becomes, Joined(batch, self._references(lesson), rest)
 
     def _waited(self, limit: int, now_ms: int) -> Joined | None:
         """Learn from impressions that waited for their turn: they have it now, or their window has ended."""
@@ -165,7 +183,7 @@ class Joiner:
             return None
         nothing = np.empty(0, np.uint8)
         lesson, thinned = self._in_turn(
-            _Lesson(waiting[:0], nothing, nothing, _NO_ROWS), waiting[:0], now_ms, limit
+            _Lesson(waiting[:0], nothing, nothing, _NO_ROWS), waiting[:0], waiting, now_ms, limit
         )
         if not len(lesson.numbers) and not len(thinned):
             return None
@@ -173,29 +191,18 @@ class Joiner:
         batch = self._examples(store.records(lesson.numbers), lesson)
         return Joined(batch, self._references(lesson), thinned)
 
-    def _forgotten(self, limit: int, now_ms: int) -> Joined | None:
-        """End windows of impressions that were learned from: no row says so, for a clock tells it as well."""
-        store = self._store
-        due = store.due(limit, now_ms)
-        if due is None:
-            store.forget(now_ms)
-            return None
-        numbers, ended = due
-        before = store.segments.states(numbers)
-        taught = before == ImpressionState.LEARNED
-        becomes = np.where(taught, ImpressionState.EXPIRED, ImpressionState.THINNED).astype(np.uint8)
-        store.set(numbers, becomes)
-        self._count_ended(before, becomes)
-        store.set_ended(ended)
-        none = References.none()
-        return Joined(Batch.empty(), none, none)
-
     def _in_turn(
-        self, lesson: _Lesson, newly: NDArray[np.int64], now_ms: int, limit: int
+        self,
+        lesson: _Lesson,
+        newly: NDArray[np.int64],
+        waiting: NDArray[np.int64],
+        now_ms: int,
+        limit: int,
     ) -> tuple[_Lesson, References]:
         """Put impressions that wait between clicks that take back a negative, as the gate says.
 
-        `newly` are the impressions whose clicks have just come.
+        `newly` are the impressions whose clicks have just come, `waiting` the first that wait, so many as the
+        limit says at most.
 
         Returns
         -------
@@ -203,7 +210,6 @@ class Joiner:
             What is learned from; and what becomes of those that had their turn and are thinned away.
         """
         store, segments = self._store, self._store.segments
-        waiting = store.waiting(limit)
         states = segments.states(waiting)
         clicked = (states == ImpressionState.ONE_WAITS).astype(np.uint8)
         gate = store.note_gate()
@@ -213,8 +219,11 @@ class Joiner:
         taken = int((~order).sum())
         if not taken:
             return lesson, References.none()
-        numbers = waiting[:taken]
-        becomes, teaches = self._after(numbers, ImpressionState.LEARNED, ImpressionState.UNTAUGHT)
+        numbers, before = waiting[:taken], states[:taken]
+        hashes = segments.hashes_of(numbers)
+        becomes, teaches = self._after(
+            numbers, before, hashes, ImpressionState.LEARNED, ImpressionState.UNTAUGHT
+        )
         learned = np.ones(order.size, np.bool_)
         learned[~order] = teaches
 
@@ -229,12 +238,10 @@ class Joiner:
         lesson = _Lesson(
             in_order(lesson.numbers, numbers),
             in_order(lesson.becomes, becomes),
-            in_order(lesson.before, states[:taken]),
+            in_order(lesson.before, before),
             in_order(rows, behind),
         )
-        thinned = _references(
-            numbers, segments.hashes_of(numbers), np.flatnonzero(~teaches), becomes[~teaches]
-        )
+        thinned = _references(numbers, hashes, np.flatnonzero(~teaches), becomes[~teaches])
         store.set(numbers, becomes)
         left = waiting[taken:]
         store.set_next_taught(int(left[0]) if left.size else self._after_all(waiting, limit))
@@ -245,12 +252,15 @@ class Joiner:
         return int(waiting[-1]) + 1 if waiting.size == limit else self._store.next_number
 
     def _after(
-        self, numbers: NDArray[np.int64], negative: ImpressionState, thinned: ImpressionState
+        self,
+        numbers: NDArray[np.int64],
+        before: NDArray[np.uint8],
+        hashes: NDArray[np.uint64],
+        negative: ImpressionState,
+        thinned: ImpressionState,
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """Return what becomes of impressions that have their turn, and which of them are learned from."""
-        store = self._store
-        before, hashes = store.segments.states(numbers), store.segments.hashes_of(numbers)
-        kept = keeps(numbers, hashes, store.rules.negative_rate)
+        kept = keeps(numbers, hashes, self._store.rules.negative_rate)
         becomes = np.select(
             [before == ImpressionState.ONE_WAITS, before == ImpressionState.ZERO_WAITS, kept],
             [ImpressionState.CLICKED, ImpressionState.NEGATIVE, negative],
@@ -293,6 +303,17 @@ class Joiner:
         if (store.segments.states(numbers) != ImpressionState.DAMAGED).all():
             store.count({"damaged": numbers.size})
         store.set(numbers, np.full(numbers.size, ImpressionState.DAMAGED, np.uint8))
+
+
+def _forgotten(
+    numbers: NDArray[np.int64],  # noqa: ARG001 - those that are learned from then need them
+    before: NDArray[np.uint8],
+) -> tuple[NDArray[np.uint8], Joined]:
+    """Return what becomes of impressions that were learned from: no row says so, a clock tells it as well."""
+    taught = before == ImpressionState.LEARNED
+    becomes = np.where(taught, ImpressionState.EXPIRED, ImpressionState.THINNED).astype(np.uint8)
+    none = References.none()
+    return becomes, Joined(Batch.empty(), none, none)
 
 
 def _references(

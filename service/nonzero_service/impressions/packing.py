@@ -60,7 +60,6 @@ class PredictedRows(NamedTuple):
         types.uint32[::1],
         types.uint16[::1],
         types.uint8[::1],
-        types.intp,
         types.int64[::1],
     )
 )
@@ -81,13 +80,11 @@ def _pack(
     out,
     pairs,
     octets,
-    before,
     stops,
 ):
     """Write the records of the rows that are `fresh` one after another; return the words written.
 
-    `pairs` and `octets` are `out` as halves of words and as bytes. `stops` gets where each record ends, of
-    which those before these are `before` words long.
+    `pairs` and `octets` are `out` as halves of words and as bytes. `stops` gets where each record ends.
     """
     at, n = np.intp(0), np.intp(0)
     for k in range(rows.size):
@@ -122,7 +119,7 @@ def _pack(
         out[at + 9] = np.uint32(h & LOW)
         out[at + 10] = np.uint32(h >> HALF)
         at = p
-        stops[n] = before + at
+        stops[n] = at
         n += 1
     return at
 
@@ -148,17 +145,15 @@ def size_of_records(predictions: PredictedRows) -> int:
     return 4 * (predictions.rows.size * (HEAD + 2) + words * batch.nnz + len(ids.text) // 4)
 
 
-def packed(predictions: PredictedRows, before: int, stops: NDArray[np.int64]) -> NDArray[np.uint32]:
+def packed(predictions: PredictedRows, stops: NDArray[np.int64]) -> NDArray[np.uint32]:
     """Return the records of what is fresh, one after another, as words: this thread's until it packs again.
 
     Parameters
     ----------
     predictions
         What is to be kept.
-    before
-        How many words there are before these.
     stops
-        int64[k]: gets where each record ends, counted from the first word of all.
+        int64[k]: gets where each record ends, in words.
     """
     batch, ids = predictions.batch, predictions.ids
     flags = (0 if batch.values is None else VALUES) | (0 if batch.fields is None else FIELDS)
@@ -180,7 +175,6 @@ def packed(predictions: PredictedRows, before: int, stops: NDArray[np.int64]) ->
         out,
         out.view(np.uint16),
         out.view(np.uint8),
-        before,
         stops,
     )
     return out[:size]

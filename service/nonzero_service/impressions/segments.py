@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -34,29 +34,30 @@ class Segments(list[Segment]):
     def states(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return uint8[n]: what has become of each; ``DAMAGED`` where there is none of that number."""
         states = np.full(numbers.size, ImpressionState.DAMAGED, np.uint8)
-        return self._gather(numbers, "states", states)
+        return self._gather(numbers, states, lambda one, places: one.states[places])
 
     def hashes_of(self, numbers: NDArray[np.int64]) -> NDArray[np.uint64]:
         """Return uint64[n]: the hash of each id; 0 where there is none of that number."""
-        return self._gather(numbers, "hashes", np.zeros(numbers.size, np.uint64))
+        hashes = np.zeros(numbers.size, np.uint64)
+        return self._gather(numbers, hashes, lambda one, places: one.hashes[places])
 
     def times(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return int64[n]: when each was predicted; 0 where there is none of that number."""
         times = np.zeros(numbers.size, np.int64)
-        for segment, rows in self.parts(numbers):
-            times[rows] = segment.times[segment.rows_of(numbers[rows] - segment.first)]
-        return times
+        return self._gather(numbers, times, lambda one, places: one.times[one.rows_of(places)])
 
     def rates(self, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return float64[n]: the share of negatives that their rows taught; NaN where they taught none."""
-        rates = np.full(numbers.size, np.nan)
-        for segment, rows in self.parts(numbers):
-            rates[rows] = segment.rates(numbers[rows] - segment.first)
-        return rates
+        return self._gather(numbers, np.full(numbers.size, np.nan), Segment.rates)
 
-    def _gather(self, numbers: NDArray[np.int64], column: str, out: NDArray[Any]) -> NDArray[Any]:
+    def _gather(
+        self,
+        numbers: NDArray[np.int64],
+        out: NDArray[Any],
+        read: Callable[[Segment, NDArray[np.int64]], NDArray[Any]],
+    ) -> NDArray[Any]:
         for segment, rows in self.parts(numbers):
-            out[rows] = getattr(segment, column)[numbers[rows] - segment.first]
+            out[rows] = read(segment, numbers[rows] - segment.first)
         return out
 
     def set(self, numbers: NDArray[np.int64], states: NDArray[np.uint8]) -> None:

@@ -6,16 +6,17 @@ windows are open. These are of each impression once, by the probability that was
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nonzero.kernels.progress import RECENT
 from nonzero.statistics.progressive import describe_rows
+from nonzero_service.impressions.segment import Segment
 from nonzero_service.impressions.segments import Segments
 from nonzero_service.impressions.states import CLICKS, is_one_of
-from nonzero_service.impressions.store import ENOUGH_DELAYS, RIPE, ImpressionStore
+from nonzero_service.impressions.store import ImpressionStore
 
 MISSED_CLICKS: Final = 30.0
 """So many clicks that were predicted and of which none came are no chance."""
@@ -25,6 +26,9 @@ USUAL_GAPS: Final = 3.0
 
 SHORTEST_SECONDS: Final = 60.0
 """No shorter silence is one."""
+
+
+_NONE: Final = np.empty(0, np.float32)
 
 
 class Silence(NamedTuple):
@@ -56,13 +60,17 @@ def served_figures(store: ImpressionStore, now_ms: int) -> dict[str, Any]:
     """
     with store.lock:
         ripe_ms = float(store.rules.attribution_ms)
-        if store.delays_told >= ENOUGH_DELAYS:
-            ripe_ms = min(ripe_ms, RIPE * store.mean_delay_ms)
+        if store.ripe_ms is not None:
+            ripe_ms = min(ripe_ms, store.ripe_ms)
         stop = store.segments.made_until(now_ms - round(ripe_ms))
-        p, clicked = _answered(store.segments, stop - RECENT, stop)
-    p = np.clip(p, np.float32(1e-15), np.float32(1 - 1e-7))
-    losses = -np.where(clicked, np.log(p), np.log1p(-p))
-    rows = np.stack([p, losses, clicked, np.ones(p.size)], 1).astype(np.float32)
+        p, clicked = [_NONE], [np.empty(0, np.bool_)]
+        for one, place in _places(store.segments, stop - RECENT, stop):
+            p.append(one.probabilities[place])
+            clicked.append(is_one_of(one.states[place], CLICKS))
+    answered, came = np.concatenate(p), np.concatenate(clicked)
+    answered = np.clip(answered, np.float32(1e-15), np.float32(1 - 1e-7))
+    losses = -np.where(came, np.log(answered), np.log1p(-answered))
+    rows = np.stack([answered, losses, came, np.ones(answered.size)], 1).astype(np.float32)
     return describe_rows(rows) | {"ripe_seconds": ripe_ms / 1000}
 
 
@@ -78,7 +86,8 @@ def silence_of(store: ImpressionStore, now_ms: int) -> Silence:
     """
     with store.lock:
         seconds = max(now_ms - store.label_ms, 0) / 1000
-        p, _ = _answered(store.segments, store.label_number, store.next_number)
+        places = _places(store.segments, store.label_number, store.next_number)
+        p = np.concatenate([_NONE, *(one.probabilities[place] for one, place in places)])
         gaps = sorted(store.gaps)
     predicted = float(p.sum(dtype=np.float64))
     # The longest but one: an outage that is over is not usual.
@@ -87,11 +96,7 @@ def silence_of(store: ImpressionStore, now_ms: int) -> Silence:
     return Silence(seconds, predicted, predicted >= MISSED_CLICKS and seconds >= longest)
 
 
-def _answered(segments: Segments, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return what was answered of the impressions between two numbers, and which were clicked."""
-    p, clicked = [np.empty(0, np.float32)], [np.empty(0, np.bool_)]
+def _places(segments: Segments, start: int, stop: int) -> Iterator[tuple[Segment, slice]]:
+    """Yield where the impressions between two numbers stand in each segment."""
     for one in segments:
-        place = slice(max(start - one.first, 0), max(min(stop - one.first, one.used), 0))
-        p.append(one.probabilities[place])
-        clicked.append(is_one_of(one.states[place], CLICKS))
-    return np.concatenate(p), np.concatenate(clicked)
+        yield one, slice(max(start - one.first, 0), max(min(stop - one.first, one.used), 0))

@@ -11,24 +11,22 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero import Batch
 from nonzero.batches.ids import Ids
 from nonzero.errors import NonzeroError
 from nonzero_service.impressions.early import EarlyLabels
 from nonzero_service.impressions.gate import Gate
-from nonzero_service.impressions.hashes import hashes_of
+from nonzero_service.impressions.hashes import hashes_of, named_rows
 from nonzero_service.impressions.joined import References
 from nonzero_service.impressions.packing import PredictedRows, packed
 from nonzero_service.impressions.rows import HEADER, ImpressionRow, Teaching
 from nonzero_service.impressions.rules import Rules
 from nonzero_service.impressions.segment import CAPACITY, UNPLACED, Segment
 from nonzero_service.impressions.segments import Segments
-from nonzero_service.impressions.selecting import ordered
 from nonzero_service.impressions.states import (
     CLICKS,
     OPEN,
@@ -41,8 +39,6 @@ from nonzero_service.impressions.states import (
 from nonzero_service.impressions.unpacking import Records, probabilities_of, times_of, unpacked
 from nonzero_service.impressions.verdicts import Verdict
 from nonzero_service.journal.errors import StorageError
-
-T = TypeVar("T")
 
 DELAYS: Final = 10_000
 """Of so many labels the delays are remembered."""
@@ -147,6 +143,11 @@ class ImpressionStore:
         with self.lock:
             return self.segments.number_of(*WAITING) if self.rules.negatives == "at_once" else 0
 
+    @property
+    def ripe_ms(self) -> float | None:
+        """After how many milliseconds most clicks have come; None where too few delays are known."""
+        return RIPE * self.mean_delay_ms if self.delays_told >= ENOUGH_DELAYS else None
+
     def clicks_of_ended(self, size: int, now_ms: int) -> NDArray[np.int64]:
         """Count the clicks, in their windows, of each `size` impressions in a row whose windows have ended.
 
@@ -178,7 +179,7 @@ class ImpressionStore:
         if not self.segments:
             return np.empty(0, np.intp)
         ids = Ids.of(names)
-        rows = (ids.ends[1:] > ids.ends[:-1]).nonzero()[0]
+        rows = named_rows(ids)
         hashes = hashes_of(ids, rows)
         with self.lock:
             numbers = self.segments.find(hashes)
@@ -354,7 +355,7 @@ class ImpressionStore:
         segment.add_row(used, part.time_ms, np.nan)
         count = segment.enter(part.hashes, part.fresh)
         stops = np.empty(count, np.int64)
-        words = packed(part, 0, stops).copy()
+        words = packed(part, stops).copy()
         row = ImpressionRow(
             segment.first + used,
             self.rules.negative_rate,
@@ -500,14 +501,12 @@ class ImpressionStore:
                 numbers = references.numbers
                 states = self.segments.states(numbers)
                 mine = self.segments.hashes_of(numbers) == references.hashes
-                undone = mine & (states == ImpressionState.EXPIRED)
-                self.segments.set(
-                    numbers[undone], np.full(int(undone.sum()), ImpressionState.THINNED, np.uint8)
-                )
-                undone = mine & (states == ImpressionState.LEARNED)
-                self.segments.set(
-                    numbers[undone], np.full(int(undone.sum()), ImpressionState.UNTAUGHT, np.uint8)
-                )
+                for was, becomes in (
+                    (ImpressionState.EXPIRED, ImpressionState.THINNED),
+                    (ImpressionState.LEARNED, ImpressionState.UNTAUGHT),
+                ):
+                    undone = numbers[mine & (states == was)]
+                    self.segments.set(undone, np.full(undone.size, becomes, np.uint8))
 
     def settle(self, now_ms: int, grace_ms: int) -> None:
         """Take note that all rows have been seen: windows end from now on, after a grace."""
@@ -544,9 +543,9 @@ class ImpressionStore:
         Their window has ended; or clicks of newer ones have come, and they are older than three mean delays.
         """
         ended = self.windows_ended(now_ms)
-        if self.delays_told < ENOUGH_DELAYS:
+        if self.ripe_ms is None:
             return ended
-        ripe = self.segments.made_until(now_ms - round(RIPE * self.mean_delay_ms))
+        ripe = self.segments.made_until(now_ms - round(self.ripe_ms))
         return max(ended, min(ripe, self.gate.newest_clicked + 1))
 
     def due(self, limit: int, now_ms: int) -> tuple[NDArray[np.int64], int] | None:
@@ -590,11 +589,3 @@ class ImpressionStore:
             for one in gone:
                 self.segments.remove(one)
         return len(gone)
-
-
-def chosen(records: Records, rows: NDArray[np.intp]) -> Records:
-    """Return some records, in their order."""
-    batch: Batch = ordered(records.batch, rows.astype(np.int64))
-    return Records(
-        batch, records.probabilities[rows], records.whole[rows], records.words, records.spans[rows]
-    )

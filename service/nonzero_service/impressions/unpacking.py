@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from nonzero import Batch
 from nonzero.native import kernel, types
 from nonzero_service.impressions.records import FIELDS, HALF, HEAD, LOW, VALUES, checksum, words_of
+from nonzero_service.impressions.selecting import ordered
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,11 @@ class Records:
             octets[4 * place : 4 * place + length].tobytes() if good else b""
             for (length, place), good in zip(self.spans.tolist(), self.whole.tolist(), strict=True)
         ]
+
+    def chosen(self, rows: NDArray[np.intp]) -> Records:
+        """Return some records, in their order."""
+        batch = ordered(self.batch, rows.astype(np.int64))
+        return Records(batch, self.probabilities[rows], self.whole[rows], self.words, self.spans[rows])
 
 
 class WalkedRecords(NamedTuple):

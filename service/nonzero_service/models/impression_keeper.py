@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nonzero import Batch
 from nonzero.batches.ids import Ids
 from nonzero_service.errors import QueueFullError
-from nonzero_service.impressions.hashes import hashes_of
+from nonzero_service.impressions.hashes import hashes_of, named_rows
 from nonzero_service.impressions.packing import PredictedRows, size_of_records
 from nonzero_service.impressions.rules import Keeping
 from nonzero_service.impressions.store import ImpressionStore
@@ -87,7 +87,7 @@ class PredictedRequest:
             float32[n]: what was predicted for them.
         """
         ids = Ids.of(batch.ids or ())
-        rows = (ids.ends[1:] > ids.ends[:-1]).nonzero()[0]
+        rows = named_rows(ids)
         if not rows.size:
             return
         now_ms = self._keeper.learner.journal.clock.now_ms()

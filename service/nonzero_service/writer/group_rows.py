@@ -162,11 +162,11 @@ class GroupRows:
     def _add_batch(self, one: Prepared, first: int) -> tuple[int, int]:
         """Add a batch; return how many of its examples are learned from, and how many are held."""
         batch, references, n = one.batch, one.references, len(one.batch)
-        count = self._admitted(batch, references)
+        count, reason = self._admitted(batch, references)
         if count or not n:
             kind = "batch" if references is None else "joined"
             self._add(kind, batch if count == n else batch.rows(0, count), references, 0)
-        self._trip()
+        self._trip(reason)
         if count < n:
             self._add("held", batch.rows(count, n) if count else batch, references, count)
             if references is not None:
@@ -185,33 +185,29 @@ class GroupRows:
                 continue
             batch, references = row.negatives()
             n, size = len(batch), row.stops.size
-            count = self._admitted(batch, references)
+            count, reason = self._admitted(batch, references)
             if count == n:
                 self._add_row(row, begins, batch)
+                self._trip(reason)
             else:
                 until = int(row.taught[count])
                 if until:
                     self._add_row(row.part(0, until, Teaching.NOW), begins, batch.rows(0, count))
-                self._trip()
+                self._trip(reason)
                 self._add_row(row.part(until, size, Teaching.HELD), begins and not until, None)
                 self.held.append(references.rows(count, n))
             learned, held = learned + count, held + n - count
         return learned, held
 
-    def _admitted(self, batch: Batch, references: References | None) -> int:
-        """Return how many examples are learned from; why no more, where that is new, :meth:`_trip` adds."""
-        self._reason: dict[str, Any] | None = None
-        if self._closed:
-            return 0
-        count, self._reason = self._pause.admit(batch, references)
-        return count
+    def _admitted(self, batch: Batch, references: References | None) -> tuple[int, dict[str, Any] | None]:
+        """Return how many examples are learned from; and why no more are, where that is new."""
+        return (0, None) if self._closed else self._pause.admit(batch, references)
 
-    def _trip(self) -> None:
+    def _trip(self, reason: dict[str, Any] | None) -> None:
         """Add why no more examples are learned from, where that is new."""
-        if self._reason is not None:
+        if reason is not None:
             self._closed = True
-            self._parts.append(_Part("trip", reason=self._reason))
-            self._reason = None
+            self._parts.append(_Part("trip", reason=reason))
 
     def _add(self, kind: str, batch: Batch, references: References | None, start: int) -> None:
         last = self._parts[-1] if self._parts else None

@@ -16,6 +16,7 @@ from nonzero_service.journal.reader import JournalReader
 from nonzero_service.models.inspecting import inspect_model
 from nonzero_service.models.verifying import verify
 from service.faults.invariants import silent
+from service.series import series
 from waiting import until
 
 Start = Callable[..., Any]
@@ -42,11 +43,6 @@ def label(client: httpx.Client, labels: dict[int, int], path: str = PATH) -> dic
 def sequence(client: httpx.Client) -> int:
     found: int = client.get(PATH).json()["sequence"]
     return found
-
-
-def told(client: httpx.Client, name: str) -> float:
-    lines = client.get("/metrics").text.splitlines()
-    return sum(float(line.split()[-1]) for line in lines if line.startswith(f"{name}{{"))
 
 
 class Lives:
@@ -104,12 +100,12 @@ def test_each_policy_learns_each_impression_once_whatever_is_killed(
     lives.begin()
     with lives.client() as client:
         assert sequence(client) == learned
-        assert told(client, "nonzero_pending_labels") == 59
+        assert series(client, "nonzero_pending_labels") == 59
         assert label(client, {0: 1, 3: 1})["accepted"] == 1
         learned += negatives != "window"
         lives.pass_by(3600 + 301)
         ended = {"at_once": learned, "window": 100, "at_end": 100}[negatives]
-        until(lambda: told(client, "nonzero_pending_labels") == 0)
+        until(lambda: series(client, "nonzero_pending_labels") == 0)
         until(lambda: sequence(client) == ended)
         late = label(client, {4: 1})
         assert (late["accepted"], late["corrected"], late["sequence"]) == (1, 1, ended + 1)
@@ -144,7 +140,7 @@ def test_what_is_predicted_in_a_pause_is_held_with_its_click(
     running = start(**SETTINGS).until_ready()
     with running.client() as client:
         many = before["held"] + 12
-        assert told(client, "nonzero_held_examples") == many
+        assert series(client, "nonzero_held_examples") == many
         resumed = client.post(f"{PATH}/resume", params={"discard": discard}).json()
         assert (resumed["applied"], resumed["discarded"]) == ((0, many) if discard else (many, 0))
         weight = client.get(f"{PATH}/metrics").json()["weight"]
@@ -169,10 +165,10 @@ def test_impressions_wait_where_clicks_stay_out_and_have_their_turn(clocked: Sta
             lives.pass_by(60)
             label(client, dict.fromkeys(clicks, 1))
             lives.pass_by(300)  # they are ripe: none waits for a click that will not come
-            until(lambda: told(client, "nonzero_waiting_impressions") < 60)
+            until(lambda: series(client, "nonzero_waiting_impressions") < 60)
         predict(client, 4000, 1000)  # their labels stay out
-        assert 900 < told(client, "nonzero_waiting_impressions") < 1000
-        assert told(client, "nonzero_label_balance") >= 2
+        assert 900 < series(client, "nonzero_waiting_impressions") < 1000
+        assert series(client, "nonzero_label_balance") >= 2
         lives.pass_by(300)
         waiting = sequence(client)
     lives.down_for(0)
@@ -182,13 +178,13 @@ def test_impressions_wait_where_clicks_stay_out_and_have_their_turn(clocked: Sta
         assert 0.1 < p < 0.3, "an outage does not pull it down"
         label(client, {j: 1 for j in range(4000, 5000) if rng.random() < 0.2})
         lives.pass_by(1000)
-        until(lambda: told(client, "nonzero_waiting_impressions") < 60)
+        until(lambda: series(client, "nonzero_waiting_impressions") < 60)
         assert 0.1 < predict(client, 5001, 1)[0] < 0.35
         predict(client, 6000, 1000)
         lives.pass_by(3600 + 301)  # none comes: they have their turn when their window ends
-        until(lambda: told(client, "nonzero_pending_labels") == 0)
+        until(lambda: series(client, "nonzero_pending_labels") == 0)
         assert 'outcome="waited_out"' in client.get("/metrics").text
-        assert told(client, "nonzero_waiting_impressions") == 0
+        assert series(client, "nonzero_waiting_impressions") == 0
     lives.running.kill()
     assert verify(tmp_path / "data" / "models" / "default", silent).faults == []
 
@@ -222,19 +218,19 @@ def test_figures_are_of_what_was_answered_and_silence_is_an_alarm(clocked: Start
         running.clock.pass_by(60)
         label(client, dict.fromkeys(range(0, 1000, 10), 1))
         running.clock.pass_by(300)
-        assert told(client, "nonzero_model_recent_calibration") == pytest.approx(sum(p) / 100, rel=1e-3)
+        assert series(client, "nonzero_model_recent_calibration") == pytest.approx(sum(p) / 100, rel=1e-3)
         served = client.get(f"{PATH}/metrics").json()["served"]
         assert (served["examples"], served["ripe_seconds"]) == (1000, pytest.approx(180, abs=5))
         assert served["calibration"] == pytest.approx(sum(p) / 100, rel=1e-3)
-        assert told(client, "nonzero_label_outage") == 0
+        assert series(client, "nonzero_label_outage") == 0
         predict(client, 1000, 200)
         running.clock.pass_by(4 * 3600)
-        until(lambda: told(client, "nonzero_label_outage") == 1)
+        until(lambda: series(client, "nonzero_label_outage") == 1)
         until(lambda: any(line["event"] == "labels have stopped coming" for line in running.log))
-        assert told(client, "nonzero_label_silence_clicks") > 30
+        assert series(client, "nonzero_label_silence_clicks") > 30
         predict(client, 2000, 1)
         label(client, {2000: 1})
-        until(lambda: told(client, "nonzero_label_outage") == 0)
+        until(lambda: series(client, "nonzero_label_outage") == 0)
         until(lambda: any(line["event"] == "labels come again" for line in running.log))
 
 
@@ -244,7 +240,7 @@ def test_windows_do_not_end_before_labels_that_waited_for_the_service(clocked: S
         predict(client, 0, 10)
     lives.down_for(1000)
     with lives.client() as client:
-        assert told(client, "nonzero_pending_labels") == 10
+        assert series(client, "nonzero_pending_labels") == 10
         lives.pass_by(290)
         answer = label(client, {0: 1})
         assert (answer["accepted"], answer["corrected"]) == (1, 0)

@@ -164,7 +164,7 @@ def test_progress_and_the_answer_last(client: httpx.Client, model: str) -> None:
 
 
 def test_progress_ends_with_the_problem(client: httpx.Client, model: str) -> None:
-    body = clicks(400_000) + b"oops\n"  # more than may be on its way at once
+    body = clicks(1_000_000) + b"oops\n"  # more than may be on its way at once, however large its pieces are
     answer = client.post(f"{model}/update?strict=true", content=body, headers=VW | PROGRESS)
     last = json.loads(answer.text.splitlines()[-1])
     assert (answer.status_code, last["status"], last["accepted"]) == (200, 422, last["sequence"])

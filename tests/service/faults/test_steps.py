@@ -41,12 +41,6 @@ def descriptors() -> list[str]:
     return sorted(target for target in found if target.startswith("/"))
 
 
-def workers() -> list[str]:
-    """The threads that work for models."""
-    names = (thread.name for thread in threading.enumerate())
-    return sorted(name for name in names if name.startswith(("committer", "applier", "journal-")))
-
-
 async def opened(data_dir: Path, **settings: Any) -> Models:
     models = Models(Settings.load(data_dir=data_dir, bits=4, learning_rate=0.1, **settings), nobody)
     await models.open()
@@ -65,6 +59,8 @@ class Bench:
     def __init__(self, data_dir: Path, trained: Path) -> None:
         self.data_dir = data_dir
         self.trained = trained
+        self.before = threading.enumerate()
+        """What runs whatever is done here: other tests may have left a journal open."""
         self.models: Models
         self.started: Callable[[dict[str, str]], object] = lambda _: None
 
@@ -79,6 +75,11 @@ class Bench:
     def left_open(self) -> list[str]:
         return [path for path in descriptors() if str(self.data_dir) in path]
 
+    def workers(self) -> list[str]:
+        """The threads that work for models."""
+        names = (thread.name for thread in threading.enumerate() if thread not in self.before)
+        return sorted(name for name in names if name.startswith(("committer", "applier", "journal-")))
+
     def state(self) -> dict[str, str]:
         return {served.name: served.model.digest() for served in self.models.all()}
 
@@ -88,7 +89,7 @@ class Bench:
     async def restart(self) -> None:
         await killed(self.models)
         assert self.left_open() == []
-        assert workers() == []
+        assert self.workers() == []
         self.models = await opened(self.data_dir)
 
     async def holds(self, *, undone: bool = True) -> None:
@@ -100,7 +101,7 @@ class Bench:
         served = [served.name for served in self.models.all()]
         there = [name for name in self.on_disk() if not name.startswith(".")]
         assert there == served or (not undone and there == [*served, "x"])
-        assert len(workers()) == 3 * len(served)
+        assert len(self.workers()) == 3 * len(served)
         for name in served:
             assert (await self.models.get(name).learner.submit(Batch.empty())).sequence >= 0
         await self.restart()
@@ -252,7 +253,7 @@ async def start(bench: Bench, stride: int, **settings: Any) -> int:
                 bench.models = await opened(bench.data_dir, **settings)
             except Exception:  # noqa: BLE001 - whatever it is, nothing stays open
                 assert not bench.left_open(), (at, want, lasting)
-                assert workers() == []
+                assert bench.workers() == []
             else:
                 await killed(bench.models)
         if not fault.failed:

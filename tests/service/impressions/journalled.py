@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nonzero import Batch
 from nonzero.batches.ids import Ids
-from nonzero_service.impressions.hashes import hashes_of
+from nonzero_service.impressions.hashes import hashes_of, named_rows
 from nonzero_service.impressions.packing import PredictedRows
 from nonzero_service.impressions.rules import Rules
 from nonzero_service.impressions.store import ImpressionStore
@@ -25,7 +25,7 @@ from nonzero_service.writer.work import EndWindows, Impress, LabelImpressions, L
 def predicted(batch: Batch, probabilities: NDArray[np.float32], now_ms: int) -> PredictedRows:
     """Return the rows of a batch that have ids as a request hands them over."""
     ids = Ids.of(batch.ids or [])
-    rows = np.flatnonzero(ids.ends[1:] > ids.ends[:-1])
+    rows = named_rows(ids)
     fresh = np.ones(rows.size, np.uint8)
     return PredictedRows(batch, ids, probabilities, rows, hashes_of(ids, rows), fresh, now_ms)
 

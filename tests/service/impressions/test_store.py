@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from nonzero import Batch
 from nonzero_service.impressions import segment, store
+from nonzero_service.impressions.joined import References
 from nonzero_service.impressions.rows import HEADER, ImpressionRow, Teaching, decode_row, encode_row
 from nonzero_service.impressions.rules import COLD, Rules
 from nonzero_service.journal.errors import BodyError
+from nonzero_service.writer.breaker import Breaker
+from nonzero_service.writer.pause import PauseState
 from nonzero_service.writer.work import LabelImpressions, StreamState
 from service.impressions.journalled import JournalledImpressions, impress, numbers_of
 
@@ -81,6 +85,32 @@ def test_a_label_in_the_group_of_its_prediction_finds_it(kept: JournalledImpress
     assert kept.kinds() == ["impression", "joined"]
     kept.restart()
     assert kept.label(["imp-3", "imp-4"], [1, 1], 9).verdicts == ["duplicate", "joined"]
+
+
+class LastRowBreaker(Breaker):
+    """Trips behind the last example of whatever comes."""
+
+    def __init__(self) -> None:
+        """Know of nothing that is usual."""
+
+    def admit(
+        self,
+        batch: Batch,
+        references: References | None = None,  # noqa: ARG002
+    ) -> tuple[int, dict[str, Any] | None]:
+        return len(batch), {"figure": "log_loss"}
+
+
+def test_a_jump_that_shows_with_the_last_impression_pauses_learning(tmp_path: Path) -> None:
+    kept = JournalledImpressions(tmp_path / "model", Rules(HOUR, HOUR), PauseState(LastRowBreaker()))
+    given = batch(6)
+    kept.do(
+        impress(given.rows(0, 3), probabilities(3), 7),
+        impress(given.rows(3, 6), probabilities(3), 7),
+        now_ms=8,
+    )
+    assert kept.kinds() == ["impression", "trip", "impression"]
+    assert kept.pause.since == 2
 
 
 def test_only_what_has_an_id_is_kept_and_an_id_once(kept: JournalledImpressions) -> None:

@@ -17,10 +17,11 @@ from nonzero_service.journal.journal import Journal
 from nonzero_service.models import impression_opening
 from nonzero_service.models.inspecting import inspect_model
 from nonzero_service.models.verifying import verify
-from service.api.test_policies import PATH, SETTINGS, kinds, label, sequence, told
+from service.api.test_policies import PATH, SETTINGS, kinds, label, sequence
 from service.faults.invariants import silent
 from service.impressions.journalled import JournalledImpressions, predicted
 from service.impressions.test_store import RULES
+from service.series import series
 from waiting import until
 
 Start = Callable[..., Any]
@@ -31,7 +32,7 @@ FIRST = 70
 def keep_as_before(directory: Path, time_ms: int) -> None:
     """Write the files that the older release would have left: the first was clicked, the next has expired."""
     batch = Batch(np.arange(N + 1), np.arange(N), ids=[f"{j}" for j in range(N)])
-    words = packed(predicted(batch, np.full(N, 0.25, np.float32), time_ms), 0, np.empty(N, np.int64))
+    words = packed(predicted(batch, np.full(N, 0.25, np.float32), time_ms), np.empty(N, np.int64))
     place = directory / "impressions"
     place.mkdir()
     (place / f"{FIRST:020}.rows").write_bytes(words.tobytes() + b"torn")
@@ -62,7 +63,7 @@ def test_they_are_taken_over_and_learned_from_the_older_way(clocked: Start, tmp_
     assert not (directory / "impressions").exists()
     with running.client() as client:
         assert "negatives" not in client.get(PATH).json()["settings"]
-        assert told(client, "nonzero_pending_labels") == N - 2
+        assert series(client, "nonzero_pending_labels") == N - 2
         answer = label(client, {0: 1, 1: 1, 2: 1})
         assert (answer["accepted"], answer["corrected"], answer["rejected"]) == (2, 1, 1)
         assert client.get(f"{PATH}/metrics").json()["weight"] == pytest.approx(1 / 0.75 + 1)
@@ -72,7 +73,7 @@ def test_they_are_taken_over_and_learned_from_the_older_way(clocked: Start, tmp_
     assert verify(directory, silent).faults == []
     running = clocked(500, **SETTINGS, attribution_seconds=100).until_ready()
     with running.client() as client:
-        assert told(client, "nonzero_pending_labels") == 0
+        assert series(client, "nonzero_pending_labels") == 0
         assert label(client, {3: 1, 2: 0})["corrected"] == 1
     assert kinds(directory).count("impression") == 1
 

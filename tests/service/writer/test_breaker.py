@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 
@@ -25,6 +24,7 @@ from nonzero_service.models.inspecting import inspect_model
 from nonzero_service.writer.breaker import Bounds, Breaker
 from nonzero_service.writer.fold import apply
 from real_data import unpacked
+from service.series import series
 
 Start = Callable[..., Any]
 PATH = "/v1/models/default"
@@ -163,12 +163,6 @@ def body(batch: Batch) -> bytes:
     return b"".join(json.dumps({"indices": i, "label": int(y)}).encode() + b"\n" for i, y in rows)
 
 
-def told(client: httpx.Client, name: str) -> float:
-    """Read a metric of the default model."""
-    lines = client.get("/metrics").text.splitlines()
-    return sum(float(line.split()[-1]) for line in lines if line.startswith(name + "{"))
-
-
 def folded(directory: Path) -> LogisticRegression:
     """What the journal's rows give."""
     model = LogisticRegression(12, AdaGrad(0.1))
@@ -209,7 +203,7 @@ def test_what_comes_of_a_pause(start: Start, tmp_path: Path, discard: bool) -> N
             12_000 + accepted,
         )
         assert client.get("/readyz").status_code == 200
-        assert told(client, "nonzero_learning_paused") == 1
+        assert series(client, "nonzero_learning_paused") == 1
         assert 'figure="click_rate"' in client.get("/metrics").text
         assert client.post(f"{PATH}/predict", json={"indices": [1, 60, 301]}).status_code == 200
         client.post(f"{PATH}/predict", json={"indices": [1, 60, 301], "id": "another"})
@@ -231,7 +225,7 @@ def test_what_comes_of_a_pause(start: Start, tmp_path: Path, discard: bool) -> N
         assert again.json() == one.json() | {"replayed": 1}
         assert client.post(f"{PATH}/labels", json=label).status_code == 409
         held += 2
-        assert told(client, "nonzero_held_examples") == held
+        assert series(client, "nonzero_held_examples") == held
         assert 'figure="click_rate"' in client.get("/metrics").text
         resumed = client.post(f"{PATH}/resume", params={"discard": discard}).json()
         assert (resumed["discarded"], resumed["applied"]) == ((held, 0) if discard else (0, held))
