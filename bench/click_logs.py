@@ -56,13 +56,19 @@ def zipf(rng: np.random.Generator, n: int, cardinality: int, exponent: float = 1
     return rng.choice(cardinality, n, p=chances / chances.sum())
 
 
-def labels_of(rng: np.random.Generator, margin: Array, rate: float) -> Array:
-    """Draw clicks at the chances sigmoid(margin + b), with b such that `rate` of the examples are clicks."""
+def intercept_of(margin: Array, rate: float) -> float:
+    """Return b such that the mean of sigmoid(margin + b) is `rate`."""
     low, high = -30.0, 30.0
     for _ in range(60):
         b = (low + high) / 2
         low, high = (b, high) if (1 / (1 + np.exp(-margin - b))).mean() < rate else (low, b)
-    return (rng.random(margin.size) < 1 / (1 + np.exp(-margin - low))).astype(np.float32)
+    return low
+
+
+def labels_of(rng: np.random.Generator, margin: Array, rate: float) -> Array:
+    """Draw clicks at the chances sigmoid(margin + b), with b such that `rate` of the examples are clicks."""
+    b = intercept_of(margin, rate)
+    return (rng.random(margin.size) < 1 / (1 + np.exp(-margin - b))).astype(np.float32)
 
 
 def categorical(

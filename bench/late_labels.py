@@ -23,9 +23,10 @@ from multiprocessing import Pool
 from typing import Any, Final
 
 import numpy as np
-from bench.click_logs import zipf
+from bench.click_logs import intercept_of, zipf
 
 from nonzero import Batch, LogisticRegression
+from nonzero_service.impressions.gate import Gate
 
 Array = np.ndarray[Any, Any]
 
@@ -80,11 +81,7 @@ class Stream:
             columns.append(values + offset)
             offset += size
         self.indices = np.stack(columns, 1).astype(np.uint32)
-        low, high = -30.0, 30.0
-        for _ in range(60):
-            middle = (low + high) / 2
-            low, high = (middle, high) if _sigmoid(margin + middle).mean() < rate else (low, middle)
-        self.truth = _sigmoid(margin + low)
+        self.truth = _sigmoid(margin + intercept_of(margin, rate))
         clicked = rng.random(n) < self.truth
         self.times = _times(TRAFFIC.get(kind, np.ones_like), n)
         delays = DELAYS[law](rng, n)
@@ -308,18 +305,17 @@ class Matched(Way):
 
 
 class Paced(Way):
-    """At once as long as the clicks keep pace; else in order, and among the clicks, when they come.
+    """At once as long as the clicks keep pace; else in order, and among the clicks: by the service's gate.
 
     `thinning` is the chance with which a negative is learned after the first 10,000 impressions.
     """
 
-    bound, slack, memory, first, bulk, thinning = 2.0, 0.1, 200, 1000, 20, 1.0
+    thinning = 1.0
 
     def __init__(self, stream: Stream) -> None:
         super().__init__(stream)
-        self.next, self.newest_clicked, self.behind = 0, -1, False
+        self.gate, self.next = Gate(), 0
         self.clicked = np.zeros(len(stream), bool)
-        self.balance = self.clicks_known = self.learned = 0.0
         chosen = np.random.default_rng(6).random(len(stream)) < self.thinning
         self.kept = chosen | (np.arange(len(stream)) < 10_000)
         self.scarce = np.where(np.arange(len(stream)) < 10_000, 1.0, 1 / self.thinning)
@@ -329,69 +325,28 @@ class Paced(Way):
         return np.where(self.kept[rows], 1 + p / (1 - p) * self.scarce[rows], 1.0)
 
     def clicks(self, rows: Array) -> None:
-        self.newest_clicked = max(self.newest_clicked, int(rows.max()))
+        self.gate.note_clicked(rows)
         self.clicked[rows] = True
-        late = rows[rows < self.next]
-        for _ in late:
-            self._count_click()
-        self._drain(late)
+        self._drain(rows[rows < self.next])
 
     def advance(self) -> None:
         self._drain(np.zeros(0, int))
 
-    def _count_click(self) -> None:
-        self.clicks_known += 1
-        if self.clicks_known > self.memory:
-            self.learned *= self.memory / self.clicks_known
-            self.clicks_known = self.memory
-
-    def _rate(self) -> float:
-        return self.clicks_known / self.learned if self.clicks_known else self.bound / self.first
-
-    def _limit(self, ended: int) -> int:
-        """Return up to which impression may be learned: in a bulk, not past those that its labels are of."""
-        ahead = int(self.newest_clicked + self.bound / self._rate()) if self.behind else self.end
-        self.behind = self.behind and ahead < self.end
-        waiting = (self.end - self.next) * self._rate()
-        return max(self.next, ahead, ended) if self.behind and waiting > self.bulk else self.end
-
     def _drain(self, late: Array) -> None:
-        """Learn corrections and impressions in turn, so that clicks and negatives balance."""
+        """Learn corrections and impressions in turn, as the gate says."""
         ended = int(np.searchsorted(self.stream.times, self.now - 1, "right"))
-        limit, first, here, done = self._limit(ended), self.next, 0.0, 0
-
-        def shut() -> bool:
-            return self.balance >= self.bound and self.next >= ended
-
-        def its_turn() -> bool:
-            even = done * (limit - first) < late.size * (self.next - first)
-            return done < late.size and (here >= 0 or even or self.next >= limit or shut())
-
-        while True:
-            start = done
-            while its_turn():
-                self.balance, here, done = max(self.balance - 1, -self.bound), here - 1, done + 1
-            self.learn(late[start:done], 1, self.correction(late[start:done]))
-            if self.next >= limit or shut():
-                break
-            start = self.next
-            while not (self.next >= min(limit, start + 32) or shut() or its_turn()):
-                here += self._take()
-            rows = np.arange(start, self.next)
-            rows = rows[self.kept[rows] | self.clicked[rows]]
-            self.learn(rows, self.clicked[rows], np.where(self.clicked[rows], 1, self.scarce[rows]))
-        self.behind = self.behind or (self.next < self.end and self.balance >= self.bound)
+        waiting = np.arange(self.next, self.end)
+        clicked = self.clicked[waiting].astype(np.uint8)
+        corrects = self.gate.drain(waiting, clicked, max(ended - self.next, 0), late.size)
+        rows = np.empty(corrects.size, int)
+        taken = rows.size - late.size
+        rows[corrects], rows[~corrects] = late, waiting[:taken]
+        self.next += taken
+        came = self.clicked[rows]
+        weights = np.where(corrects, self.correction(rows), np.where(came, 1, self.scarce[rows]))
+        kept = self.kept[rows] | came
+        self.learn(rows[kept], came[kept], weights[kept])
         self.most_waiting = max(self.most_waiting, self.end - self.next)
-
-    def _take(self) -> float:
-        """Count the next impression; return what it adds to a balance."""
-        rate, clicked = self._rate(), bool(self.clicked[self.next])
-        found = self.balance + rate * (1 - self.slack * self.balance / self.bound) - clicked
-        self.balance = min(max(found, -self.bound), 2 * self.bound)
-        self.next, self.learned = self.next + 1, self.learned + 1
-        if clicked:
-            self._count_click()
-        return rate - clicked
 
 
 class Thinned(Paced):
