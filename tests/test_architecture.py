@@ -147,7 +147,16 @@ def test_the_library_imports_only_what_the_bare_wheel_requires() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     required = {re.split(r"[^\w-]", requirement)[0] for requirement in project["dependencies"]}
     imported = {package for path in CORE if BUILD not in path.parents for package in imports(path)}
-    assert imported - sys.stdlib_module_names <= required | {"nonzero"}
+    assert imported - sys.stdlib_module_names <= required | {"nonzero", "pyarrow"}
+
+
+def test_pyarrow_is_imported_in_one_place_when_it_is_asked_for() -> None:
+    place = ROOT / "core/nonzero/formats/arrow_import.py"
+    assert importers("pyarrow", CORE + SERVICE) == {str(place.relative_to(ROOT))}
+    at_once = [node for node in ast.parse(place.read_text()).body if isinstance(node, ast.Import)]
+    assert "pyarrow" not in {alias.name.partition(".")[0] for node in at_once for alias in node.names}
+    frames = {"pandas", "polars", "duckdb", "nanoarrow"}
+    assert {name: importers(name, CORE + SERVICE) for name in frames} == {name: set() for name in frames}
 
 
 def test_oracles_import_only_numpy() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from typing import BinaryIO, Final
 
 from nonzero.errors import FormatError
-from nonzero.formats.registry import FORMATS
+from nonzero.formats.registry import COLUMNAR, FORMATS
 from nonzero.sources.compression import DAMAGE, Decompressor, Gzip, Zstd
 
 STDIN: Final = "-"
@@ -30,10 +30,11 @@ _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + n, 0x2A, 0x4D, 0x18]) for n in range(16)))
 
 _FORMATS: Final = {ending: name for name, entry in FORMATS.items() for ending in entry.endings}
+_FORMATS.update((ending, name) for name, endings in COLUMNAR.items() for ending in endings)
 
 
 def format_of(name: str | PurePath) -> str:
-    """Return the format that a file's name implies: ``vw``, ``libsvm``, ``ndjson`` or ``csv``.
+    """Return the format that a file's name implies: one of text, ``parquet`` or ``arrow``.
 
     Parameters
     ----------
@@ -55,7 +56,7 @@ def format_of(name: str | PurePath) -> str:
         path = path.with_suffix("")
     found = _FORMATS.get(path.suffix.lower())
     if found is None:
-        names = [*FORMATS]
+        names = [*FORMATS, *COLUMNAR]
         what = "standard input" if str(name) == STDIN else f"the name {str(name)!r}"
         raise FormatError(
             f"{what} does not tell its format (known endings: {', '.join(_FORMATS)}); "
@@ -107,6 +108,7 @@ class Source:
         regular = not self.is_stdin and Path(path).is_file()
         self.size = Path(path).stat().st_size if regular else None
         self.position = 0
+        self.columns: object = None  # who reads it as a columnar file, if anybody does
         self._peeked: list[bytes] = []
         self._blocks = self._read_blocks()
         self._packed = False

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from nonzero import LogisticRegression
 from nonzero.formats import Parsed
+from nonzero.formats.registry import TABLES
 from nonzero.sources.examples import read_examples, usable
 from nonzero_service.cli.display import Display
 from nonzero_service.cli.notices import RejectedLines, conflict_lines
@@ -58,7 +59,7 @@ def predict(
     source = source_of(file)
     expected = {"interactions": listed(interactions)} if interactions else {}
     learner = LogisticRegression.load(model, **expected)
-    if reading.format_of(source) == "csv":
+    if reading.format_of(source) in TABLES:
         reader = reader_alike(learner, source, reading, allow_missing=allow_missing)
     else:
         reader = reading.reader(source, learner.schema)
