@@ -76,6 +76,16 @@ def stream_of(given: Any) -> Any:
         ) from error
 
 
+def column_names(start: bytes) -> list[str]:
+    """Return the names of the columns of an Arrow IPC stream that begins so; none where that is too short."""
+    arrow = import_arrow()
+    try:
+        with arrow.ipc.open_stream(start) as stream:
+            return list(stream.schema.names)
+    except (arrow.ArrowException, OSError):
+        return []
+
+
 def damaged(name: str, error: Exception) -> FormatError:
     """Return the error that says that some bytes are no Arrow, or no Parquet."""
     return FormatError(f"{name} cannot be read: {error}")

@@ -91,7 +91,7 @@ class ColumnarFile:
                 with self._parquet(()) as file:
                     return file.schema_arrow
             if self._is_file:
-                with arrow.memory_map(self.source.path) as mapped:
+                with arrow.memory_map(str(self.source.path)) as mapped:
                     return arrow.ipc.open_file(mapped).schema
             return self._opened().schema
 
@@ -175,7 +175,7 @@ class ColumnarFile:
         arrow = import_arrow()
         places = [self.schema.get_field_index(name) for name in columns]
         options = arrow.ipc.IpcReadOptions(included_fields=places, use_threads=False)
-        with arrow.memory_map(self.source.path) as mapped:
+        with arrow.memory_map(str(self.source.path)) as mapped:
             file = arrow.ipc.open_file(mapped, options=options)
             for number in range(file.num_record_batches):
                 batch = file.get_batch(number)
@@ -203,7 +203,7 @@ class ColumnarFile:
                 for group in sorted({0, groups // 2, groups - 1}):
                     yield list(islice(file.iter_batches(rows, row_groups=[group]), 1))
             return
-        with arrow.memory_map(self.source.path) as mapped:
+        with arrow.memory_map(str(self.source.path)) as mapped:
             file = arrow.ipc.open_file(mapped)
             count = file.num_record_batches
             for number in sorted({0, count // 2, count - 1}) if count > 3 else range(count):
