@@ -123,7 +123,7 @@ def arrow_body(data: bytes) -> None:
     body = choices.rest if kind == len(tables()) else tables()[kind]
     if kind < len(tables()) and choices.below(8):
         body = choices.changed(body)
-    limits = Settings(max_body_bytes=1 << 20, max_examples=1000)
+    limits = Settings.load(max_body_bytes=1 << 20, max_examples=1000)
     try:
         batch = batch_of_arrow(body, schema, Columns(), limits)
     except Problem as problem:

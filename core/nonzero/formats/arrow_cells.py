@@ -17,7 +17,7 @@ from nonzero.fields.texts import text_of_number
 from nonzero.formats import arrow_kernels
 from nonzero.formats.arrow_import import import_arrow
 from nonzero.formats.arrow_kernels import gather
-from nonzero.formats.arrow_types import Meaning, is_view, kind_as, listed, meaning_of
+from nonzero.formats.arrow_types import Meaning, is_text, is_view, kind_as, listed, meaning_of
 from nonzero.formats.arrow_values import codes, distinct, numbers, readable, texts_of, validity
 from nonzero.formats.numbers import number_of, value_of
 
@@ -33,10 +33,8 @@ _TRUTHS: Final = {"True": "true", "False": "false"}
 class Cells(NamedTuple):
     """The cells of an array, or of the entries of a dictionary."""
 
-    indices: NDArray[np.uint32]
-    """uint32[n]: the index of each."""
-    values: NDArray[np.float32]
-    """float32[n]: the value of each; 0 is no nonzero."""
+    words: NDArray[np.uint32]
+    """uint32[n]: each as :mod:`nonzero.formats.arrow_kernels` has it."""
     present: NDArray[np.uint8]
     """uint8[n]: 0 where it is null; nothing where none is."""
     wrong: dict[int, InputError]
@@ -94,8 +92,14 @@ class ArrowColumn:
         self._names = np.zeros(4 * NAMES_AT_ONCE, np.uint64)
         self._known: Any = None
         self._entries: Cells | None = None
+        self._none = int(arrow_kernels.NONE) if self.kind == CATEGORY else 0
 
-    def read(self, array: Any, rows: int) -> Cells | Lists:
+    @property
+    def constant(self) -> int:
+        """The index of a number's feature; -1 for a category, whose cells are indices."""
+        return -1 if self.kind == CATEGORY else self._index
+
+    def read(self, array: Any, rows: int, room: NDArray[np.uint32]) -> Cells | Lists:
         """Return the cells of a part of the column.
 
         Parameters
@@ -104,17 +108,19 @@ class ArrowColumn:
             The part.
         rows
             About how many rows have the same dictionary: those of the chunk that it is a part of.
+        room
+            uint32, at least one for each row: where the cells may be, if each row has one.
         """
-        return self._lists(array, rows) if self.lists else self.cells(array, rows)
+        return self._lists(array, rows) if self.lists else self.cells(array, rows, room[: len(array)])
 
-    def cells(self, array: Any, rows: int) -> Cells:
-        """Return the cell of each value of an array."""
+    def cells(self, array: Any, rows: int, room: NDArray[np.uint32] | None = None) -> Cells:
+        """Return the cell of each value of an array, in `room` or elsewhere."""
         tests = import_arrow().types
         n = len(array)
         if not n or self.meaning is Meaning.NOTHING:
-            return Cells(np.zeros(n, np.uint32), np.zeros(n, np.float32), np.zeros(n, np.uint8), {})
+            return Cells(np.full(n, self._none, np.uint32), np.zeros(n, np.uint8), {})
         if tests.is_dictionary(array.type) or tests.is_run_end_encoded(array.type):
-            return self._coded(*codes(array), rows)
+            return self._coded(*codes(array), rows, room)
         if self.kind == CATEGORY:
             return self._categories(array)
         if self.meaning is Meaning.TEXT or tests.is_decimal(array.type):
@@ -127,7 +133,14 @@ class ArrowColumn:
 
     # -- what is coded --------------------------------------------------------------------------------------
 
-    def _coded(self, found: NDArray[np.int32], valid: NDArray[np.uint8], dictionary: Any, rows: int) -> Cells:
+    def _coded(
+        self,
+        found: NDArray[np.int32],
+        valid: NDArray[np.uint8],
+        dictionary: Any,
+        rows: int,
+        room: NDArray[np.uint32] | None,
+    ) -> Cells:
         """Look the entries of a dictionary up."""
         known = self._known is not None and _same(self._known, dictionary)
         if not known:
@@ -136,7 +149,7 @@ class ArrowColumn:
                 return self._coded_in_part(found, valid, dictionary)
         if self._entries is None:
             self._entries = self.cells(dictionary, rows)
-        return self._gathered(found, valid, self._entries)
+        return self._gathered(found, valid, self._entries, room)
 
     def _coded_in_part(self, found: NDArray[np.int32], valid: NDArray[np.uint8], dictionary: Any) -> Cells:
         """Look those entries up that come: of a dictionary that may have been cut to a few rows."""
@@ -156,17 +169,19 @@ class ArrowColumn:
         again[... if not valid.size else valid != 0] = renumbered
         return self._gathered(again, valid, self.cells(few, used.size))
 
-    def _gathered(self, found: NDArray[np.int32], valid: NDArray[np.uint8], entries: Cells) -> Cells:
+    def _gathered(
+        self,
+        found: NDArray[np.int32],
+        valid: NDArray[np.uint8],
+        entries: Cells,
+        room: NDArray[np.uint32] | None = None,
+    ) -> Cells:
         """Return the cells of the entries that codes stand for."""
-        size = entries.indices.size
-        if not size:  # nothing but nulls can be coded so
-            entries = Cells(np.zeros(1, np.uint32), np.zeros(1, np.float32), np.zeros(1, np.uint8), {})
-        n = found.size
-        indices, values = np.empty(n, np.uint32), np.empty(n, np.float32)
-        if not gather(found, valid, entries.indices, entries.values, indices, values):
-            raise self._beyond(size)
+        words = np.empty(found.size, np.uint32) if room is None else room
+        if not gather(found, valid, entries.words, self._none, words):
+            raise self._beyond(entries.words.size)
         present = valid
-        if entries.present.size:
+        if entries.present.size and found.size:
             present = entries.present[np.where(valid != 0, found, 0) if valid.size else found]
             present = present & valid if valid.size else present
         wrong = {}
@@ -175,7 +190,7 @@ class ArrowColumn:
             if valid.size:
                 places &= valid != 0
             wrong = {r: entries.wrong[int(found[r])] for r in np.flatnonzero(places).tolist()}
-        return Cells(indices, values, present, wrong)
+        return Cells(words, present, wrong)
 
     def _beyond(self, size: int) -> FormatError:
         return FormatError(
@@ -225,7 +240,7 @@ class ArrowColumn:
     def _hashed(self, array: Any) -> Cells:
         """Hash texts."""
         n = len(array)
-        indices, values = np.empty(n, np.uint32), np.empty(n, np.float32)
+        words = np.empty(n, np.uint32)
         valid = validity(array)
         _, ends, texts = array.buffers()
         width = np.int64 if import_arrow().types.is_large_string(array.type) else np.int32
@@ -251,10 +266,9 @@ class ArrowColumn:
                     self._length,
                     self._empty,
                     self._names,
-                    indices[first:last],
-                    values[first:last],
+                    words[first:last],
                 )
-        return Cells(indices, values, valid, {})
+        return Cells(words, valid, {})
 
     # -- numbers --------------------------------------------------------------------------------------------
 
@@ -269,7 +283,7 @@ class ArrowColumn:
             for place in np.flatnonzero(~(np.abs(values) <= MAX_VALUE)).tolist()
         }
         values[list(wrong)] = 0
-        return Cells(np.full(values.size, self._index, np.uint32), values, valid, wrong)
+        return Cells(values.view(np.uint32), valid, wrong)
 
     def _numbers_in(self, entries: Any) -> Cells:
         """Return the cells of the numbers that texts are."""
@@ -283,7 +297,7 @@ class ArrowColumn:
                 values[place] = self._number_of(text.encode())
             except InputError as error:
                 wrong[place] = error
-        return Cells(np.full(values.size, self._index, np.uint32), values, validity(entries), wrong)
+        return Cells(values.view(np.uint32), validity(entries), wrong)
 
     def _number_of(self, text: bytes) -> float:
         try:
@@ -337,7 +351,7 @@ class ArrowColumn:
         by_row: dict[int, InputError] = {}
         for row, place in sorted(zip(at.tolist(), wrong, strict=True)):
             by_row.setdefault(row, wrong[place])
-        return Lists(Cells(cells.indices, cells.values, valid, by_row), offsets)
+        return Lists(Cells(cells.words, valid, by_row), offsets)
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -348,9 +362,11 @@ def _same(one: Any, other: Any) -> bool:
         return False
     if one.offset == other.offset and _addresses(one) == _addresses(other):
         return True
-    if is_view(one.type):  # of which pyarrow cannot compare any two
-        return False
-    return bool(one.equals(other))
+    if one.offset or other.offset or not is_text(one.type) or is_view(one.type):
+        return False  # what is cut, or is made of little, is read anew
+    # Bytes are compared faster than texts.
+    pairs = list(zip(one.buffers(), other.buffers(), strict=True))
+    return all(mine is theirs is None or (mine and theirs and mine.equals(theirs)) for mine, theirs in pairs)
 
 
 def _addresses(array: Any) -> list[int | None]:

@@ -25,7 +25,7 @@ from nonzero.formats.delimited_columns import NUMBER as A_NUMBER
 from nonzero.formats.delimited_parts import Parts
 from nonzero.formats.parsed import Parsed
 
-CELLS_AT_ONCE: Final = 1 << 17
+CELLS_AT_ONCE: Final = 1 << 18
 """About so many cells are read at once: they stay in the cache."""
 
 _FEWEST_ROWS: Final = 256
@@ -137,6 +137,9 @@ class ArrowRows:
             arrow_type = arrow_schema.field(name).type
             self._columns.append(ArrowColumn(name, said, arrow_type, truths=kind == BOOLEAN))
         self._field_numbers = np.array([column.field for column in self._columns], np.uint16)
+        self._constants = np.array([column.constant for column in self._columns], np.int64)
+        self._words = np.empty(0, np.uint32)
+        self._values = np.empty(0, np.float32)
         read = {column.name for column in self._columns} | self._roles.keys()
         self.columns = [name for name in names if name in read]
         self._rows = 0
@@ -180,7 +183,12 @@ class ArrowRows:
     def _read(self, part: Any, places: Mapping[str, int], rows: int) -> Parsed:
         n = part.num_rows
         wrong: dict[int, InputError] = {}
-        found = [column.read(part.column(places[column.name]), rows) for column in self._columns]
+        if self._words.size < n * len(self._columns):
+            self._words = np.empty(n * len(self._columns), np.uint32)
+        found = [
+            column.read(part.column(places[column.name]), rows, self._words[n * k : n * (k + 1)])
+            for k, column in enumerate(self._columns)
+        ]
         for one in found:
             for row, error in (one.cells if isinstance(one, Lists) else one).wrong.items():
                 wrong.setdefault(row, error)
@@ -242,38 +250,40 @@ class ArrowRows:
         self, found: Sequence[Cells | Lists], kept: NDArray[np.uint8], rows: int
     ) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32] | None, NDArray[np.uint16] | None]:
         """Return the rows that the cells of all columns are: indptr, indices, values and fields."""
-        cells = [one.cells if isinstance(one, Lists) else one for one in found]
-        sizes = [one.indices.size for one in cells]
-        starts = np.cumsum([0, *sizes])
-        lists = np.full(len(found), -1, np.int64)
+        n, scalars = kept.size, kept.size * len(found)
+        words = self._words[:scalars]
+        starts, lists = np.arange(len(found), dtype=np.int64) * n, np.full(len(found), -1, np.int64)
         offsets: list[NDArray[np.int64]] = []
+        elements: list[NDArray[np.uint32]] = []
+        end, ends = scalars, 0
         for place, one in enumerate(found):
             if isinstance(one, Lists):
-                lists[place] = sum(map(len, offsets))
+                starts[place], lists[place] = end, ends
+                elements.append(one.cells.words)
                 offsets.append(one.offsets)
-        total = int(starts[-1])
+                end += one.cells.words.size
+                ends += one.offsets.size
+            elif one.words.base is not words.base:
+                words[n * place : n * (place + 1)] = one.words
+        if elements:
+            words = np.concatenate([words, *elements])
+        if self._values.size < end:
+            self._values = np.empty(end, np.float32)
         out = RowsOut(
-            np.empty(rows + 1, np.int64),
-            np.empty(total, np.uint32),
-            np.empty(total, np.float32),
-            np.empty(total, np.uint16),
+            np.empty(rows + 1, np.int64), np.empty(end, np.uint32), self._values, np.empty(end, np.uint16)
         )
         among = CellPlaces(
-            starts[:-1].astype(np.int64),
+            starts,
             lists,
+            self._constants,
             self._field_numbers,
             np.concatenate([np.empty(0, np.int64), *offsets]),
         )
-        valued = merge_columns(
-            kept,
-            among,
-            np.concatenate([np.empty(0, np.uint32), *(one.indices for one in cells)]),
-            np.concatenate([np.empty(0, np.float32), *(one.values for one in cells)]),
-            out,
-        )
+        valued = merge_columns(kept, among, words, words.view(np.float32), out)
         nnz = int(out.indptr[-1])
         indices, fields = _fitting(out.indices, nnz), _fitting(out.fields, nnz)
-        return out.indptr, indices, _fitting(out.values, nnz) if valued else None, fields if nnz else None
+        values = out.values[:nnz].copy() if valued else None
+        return out.indptr, indices, values, fields if nnz else None
 
 
 def _by_row(one: tuple[int, InputError]) -> int:

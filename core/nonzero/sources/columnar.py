@@ -19,7 +19,7 @@ from nonzero.formats.parsed import Parsed
 from nonzero.sources.files import Source
 from nonzero.sources.pipeline import ahead
 
-CELLS_READ_AT_ONCE: Final = 1 << 20
+CELLS_READ_AT_ONCE: Final = 1 << 22
 """About so many cells of a row group are decoded at once."""
 
 SAMPLED_CELLS: Final = 200_000

@@ -203,6 +203,7 @@ def test_a_file_that_is_not_whole_is_named(tmp_path: Path, kind: str, cut: float
         ("t.feather", b"FEA1" + bytes(40), "Feather of version 1; write it anew"),
         ("t.arrow", b"click,site\n1,a\n", "t.arrow cannot be read"),
     ],
+    ids=["text", "packed", "old", "no stream"],
 )
 def test_what_is_something_else_is_said(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
     (tmp_path / name).write_bytes(content)
