@@ -16,8 +16,7 @@ LONGEST: Final = 10.0
 
 
 LEAST: Final = 0.01
-"""So many seconds an attempt must have, at least. Without that there would be ever more attempts towards the
-deadline, as pauses shrink with the time that is left."""
+"""An attempt has so many seconds at least, and so has the last pause before the deadline."""
 
 
 class Chance(Protocol):
@@ -56,10 +55,12 @@ def pause(failures: int, retry_after: float | None, left: float, chance: Chance 
     """
     least = retry_after or 0.0
     spare = left - least - LEAST
-    if spare < 0:
+    if spare < LEAST:
         return None
-    most = min(LONGEST, FIRST * 2.0 ** min(failures - 1, 30), spare)
-    return least + chance.uniform(0.0, most)
+    drawn = chance.uniform(0.0, min(LONGEST, FIRST * 2.0 ** min(failures - 1, 30)))
+    if drawn > spare:  # no pause would be as long: use the later half of the time that is left
+        drawn = chance.uniform(spare / 2, spare)
+    return least + drawn
 
 
 def seconds_of(retry_after: str | None) -> float | None:

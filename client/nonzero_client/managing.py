@@ -147,6 +147,7 @@ class Managing(Asking):
 
         Examples
         --------
+        >>> _ = client.take_snapshot("empty")
         >>> _ = client.download_snapshot("trained.safetensors", model="empty")
         >>> client.import_model("copy", "trained.safetensors")["model"]
         'copy'
@@ -392,6 +393,7 @@ class Managing(Asking):
 
         Examples
         --------
+        >>> _ = client.take_snapshot("empty")
         >>> client.download_snapshot("model.safetensors", model="empty") > 0
         True
         """

@@ -32,7 +32,7 @@ class Bearer(httpx.Auth):
 
     def __init__(self, source: TokenSource) -> None:
         self._source = source
-        if isinstance(source, str):
+        if not callable(source):
             _checked(source)
 
     def __repr__(self) -> str:
@@ -58,7 +58,7 @@ class Bearer(httpx.Auth):
         return hash(token)
 
     def _now(self) -> Any:
-        found = self._source if isinstance(self._source, str) else self._source()
+        found = self._source() if callable(self._source) else self._source
         if inspect.isawaitable(found):
             if inspect.iscoroutine(found):
                 found.close()
@@ -66,7 +66,7 @@ class Bearer(httpx.Auth):
         return found
 
     async def _awaited(self) -> Any:
-        found = self._source if isinstance(self._source, str) else self._source()
+        found = self._source() if callable(self._source) else self._source
         return await found if inspect.isawaitable(found) else found
 
 

@@ -31,10 +31,11 @@ def test_it_ends_by_the_deadline() -> None:
     assert pause(20, None, 3, Drawn(1)) == pytest.approx(3 - LEAST)
     assert pause(20, 2, 3, Drawn(1)) == pytest.approx(3 - LEAST)
     assert pause(20, 2, 3, Drawn(0)) == 2
+    assert pause(20, 2, 3, Drawn(0.5)) == pytest.approx(2 + 0.75 * (1 - LEAST))
 
 
 @pytest.mark.parametrize(
-    ("retry_after", "left"), [(3, 3), (4, 3), (2.995, 3), (None, 0.009), (None, 0), (None, -1)]
+    ("retry_after", "left"), [(3, 3), (4, 3), (2.995, 3), (None, 0.019), (None, 0), (None, -1)]
 )
 def test_there_is_none_where_there_is_no_time(retry_after: float | None, left: float) -> None:
     assert pause(1, retry_after, left, Drawn(0)) is None
