@@ -264,7 +264,13 @@ def _settings(url: str, ssl_context: ssl.SSLContext | None, trust_env: bool) -> 
     return {
         "base_url": url,
         "headers": {"User-Agent": f"nonzero-client/{__version__}"},
-        "verify": True if ssl_context is None else ssl_context,
+        "verify": ssl_context or _trusted(trust_env),
         "trust_env": trust_env,
         "limits": httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=60),
     }
+
+
+@functools.cache
+def _trusted(trust_env: bool) -> ssl.SSLContext:
+    """Return what trusts the usual authorities: to read them takes longer than all else of a new client."""
+    return httpx.create_ssl_context(trust_env=trust_env)

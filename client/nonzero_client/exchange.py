@@ -114,6 +114,9 @@ class Exchange:
         error = self._error_of(request, found, tries, seconds)
         error.outcome_unknown = unsure
         error.key = request.key
+        if error.problem is not None and not error.problem.request_id:
+            what = f"{request.method} {self._url}{request.path}"
+            error.add_note(f"{what} was answered by something else than Nonzero, such as a proxy before it.")
         if unsure:
             again = "sent again with its key it is not twice" if request.key else "look before you repeat it"
             error.add_note(f"It may have been carried out; {again}.")

@@ -93,13 +93,15 @@ def _rows_of(rows: Any) -> tuple[list[str], Callable[[], Iterator[Row]]] | Itera
             ((name, value) for name, value in zip(columns, row, strict=True) if not _is_missing(value))
             for row in rows.itertuples(index=False, name=None)
         )
+    if hasattr(rows, "collect"):  # of polars, but lazy: to ask for its schema would be work
+        raise InputError(f"a {type(rows).__name__} has no rows yet; give its collect()")
     if hasattr(rows, "schema") and hasattr(rows.schema, "names"):  # pyarrow
         columns = list(rows.schema.names)
         return columns, lambda: (_present(columns, row.values()) for row in _arrow_rows(rows))
     if isinstance(rows, Mapping | str | bytes) or not isinstance(rows, Iterable):
         raise InputError(
-            f"{type(rows).__name__} has no rows; give a DataFrame of pandas or polars (a lazy one is "
-            "collected first), a table of pyarrow, or an iterable of mappings"
+            f"{type(rows).__name__} has no rows; give a DataFrame of pandas or polars, a "
+            "table of pyarrow, or an iterable of mappings"
         )
     return map(_items, rows)
 

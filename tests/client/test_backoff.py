@@ -20,7 +20,7 @@ class Drawn:
         return a + self.part * (b - a)
 
 
-@pytest.mark.parametrize("failures", range(1, 2000, 7))
+@pytest.mark.parametrize("failures", [1, 2, 3, 7, 8, 9, 60, 2000])
 def test_it_is_anything_from_nothing_to_a_bound_that_doubles(failures: int) -> None:
     most = min(LONGEST, FIRST * 2 ** (failures - 1)) if failures < 60 else LONGEST
     assert pause(failures, None, 1e6, Drawn(0)) == 0

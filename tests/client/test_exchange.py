@@ -273,8 +273,10 @@ def test_each_problem_is_an_exception_with_its_members(status: int, kind: type[C
     ],
 )
 def test_what_others_answer_is_shown(answer: Answer, said: str) -> None:
-    with pytest.raises(ClientError, match=said):
+    with pytest.raises(ClientError, match=said) as error:
         send(Scripted(answer, takes=200))
+    note = "POST http://nonzero/v1/models/default/update was answered by something else than Nonzero"
+    assert error.value.__notes__[0].startswith(note)
 
 
 def test_a_redirect_is_told_not_followed() -> None:

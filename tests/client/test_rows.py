@@ -162,6 +162,15 @@ def test_what_has_no_rows(rows: Any) -> None:
         from_rows(rows)
 
 
+def test_a_lazy_table_is_collected_first() -> None:
+    class LazyFrame:
+        def collect(self) -> Polars:
+            return Polars(COLUMNS, ROWS)
+
+    with pytest.raises(InputError, match=r"a LazyFrame has no rows yet; give its collect\(\)"):
+        from_rows(LazyFrame())
+
+
 def test_what_is_no_row() -> None:
     with pytest.raises(InputError, match="'site', of type str, is no row"):
         list(from_rows(["site"]))
