@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections.abc import AsyncIterator
 from typing import Any, Final, Literal
 
@@ -19,6 +20,13 @@ JSON: Final = "application/json"
 NDJSON: Final = MEDIA_TYPES["ndjson"]
 
 MODEL: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+KEY: Final = re.compile(r"[!-~]([ -~]*[!-~])?")
+
+KEY_LENGTH: Final = 255
+STREAM_KEY_LENGTH: Final = 235
+"""A stream's key leaves room for the numbers of its batches."""
 
 
 class Asking:
@@ -58,6 +66,24 @@ def path_of(model: str, *rest: str) -> str:
             "with a letter or a digit"
         )
     return "/".join(("/v1/models", model, *rest))
+
+
+def key_of(given: str | None, most: int) -> str:
+    """Return the idempotency key of a call: as it was given, or a new one.
+
+    Raises
+    ------
+    InputError
+        Where what was given is no key that comes through HTTP as it is.
+    """
+    if given is None:
+        return uuid.uuid4().hex
+    if not isinstance(given, str) or not KEY.fullmatch(given) or len(given) > most:
+        raise InputError(
+            f"the key is {given!r:.80}; it has 1 to {most} printable ASCII characters, and no space at its "
+            "ends"
+        )
+    return given
 
 
 def members_of(name: bytes, lines: list[bytes]) -> bytes:

@@ -253,7 +253,8 @@ async def _items(source: Source) -> AsyncIterator[Any]:
 
 async def _pieces(source: Source, aside: Aside) -> AsyncIterator[bytes]:
     if isinstance(source, bytes | bytearray | memoryview):
-        yield bytes(source)
+        for first in range(0, len(source), CHUNK):
+            yield bytes(source[first : first + CHUNK])
     elif isinstance(source, str | os.PathLike):
         path = Path(source)
         try:

@@ -256,7 +256,8 @@ def _checked(url: str) -> str:
     if found.userinfo:
         raise InputError("the address has a user and a password; take them out, and give a token")
     if found.scheme not in ("http", "https") or not found.host or found.query or found.fragment:
-        raise InputError(f"the address is {url!r}; it is one such as http://127.0.0.1:8000")
+        shown = str(found.copy_with(query=None, fragment=None))
+        raise InputError(f"the address is {shown!r}; it is one such as http://127.0.0.1:8000, and no more")
     return str(found).rstrip("/")
 
 

@@ -30,7 +30,6 @@ _NEVER_SENT: Final = (
     httpx.LocalProtocolError,
 )
 
-
 _WAITS: Final = "the source waits for an event loop, as an asynchronous one does: that needs an AsyncClient"
 
 
@@ -76,6 +75,7 @@ class SyncDriver:
         if self._process != os.getpid():
             self._http, self._process = self._make(), os.getpid()
         end = time.monotonic() + limits.total
+        request.begin()
         try:
             made = self._http.build_request(**_arguments(request, limits), content=request.body or None)
             response = self._http.send(made, stream=True)
@@ -128,6 +128,7 @@ class AsyncDriver:
         """Send a request once."""
         if self._process != os.getpid():
             self._http, self._process = self._make(), os.getpid()
+        request.begin()
         body = _AsyncUpload(request.body) if isinstance(request.body, Upload) else request.body or None
         try:
             with anyio.fail_after(limits.total):

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Literal
 
 from nonzero_client.answers import LabelResult, UpdateResult
-from nonzero_client.asking import JSON, NDJSON, Asking, Format, Refused, json_of, members_of, path_of
+from nonzero_client.asking import (
+    JSON,
+    KEY_LENGTH,
+    NDJSON,
+    STREAM_KEY_LENGTH,
+    Asking,
+    Format,
+    Refused,
+    json_of,
+    key_of,
+    members_of,
+    path_of,
+)
 from nonzero_client.batches import BATCH_LINES, Batch, Example, Source, all_examples, media_type_of
 from nonzero_client.errors import ConflictError, ContentError, InputError
 from nonzero_client.messages import Answer, Request
@@ -64,7 +75,7 @@ class Learning(Asking):
         >>> client.update([{"features": {"site": "news"}, "label": 1}]).accepted
         1
         """
-        name = key or uuid.uuid4().hex
+        name = key_of(key, KEY_LENGTH)
         lines = list(all_examples(examples))
         request = Request(
             "POST",
@@ -104,8 +115,9 @@ class Learning(Asking):
         format
             The format of bytes: ``ndjson``, ``vw`` or ``libsvm``. Of a path it is told from the name.
         key
-            The beginning of the batches' keys; a new one where it is not given. The same stream sent again
-            with it, in batches of the same size, goes on where it broke off: what was learned is recognised.
+            The beginning of the batches' keys, up to 235 characters; a new one where it is not given. The same
+            stream sent again with it, in batches of the same size, goes on where it broke off: what was
+            learned is recognised.
         batch_size
             So many examples, or lines, are a batch.
         refused
@@ -134,7 +146,7 @@ class Learning(Asking):
         >>> client.update_stream(stream).accepted
         2500
         """
-        name = key or uuid.uuid4().hex
+        name = key_of(key, STREAM_KEY_LENGTH)
         path = path_of(model, "update")
         total = UpdateResult(model, key=name)
         media_type = media_type_of(source, format)

@@ -11,6 +11,8 @@ from typing import BinaryIO, Final
 from nonzero_client.backoff import seconds_of
 from nonzero_client.problems import Problem
 
+FileName = str | os.PathLike[str]
+
 PIECE: Final = 1 << 18
 """So many bytes of a file are sent at once."""
 
@@ -133,6 +135,12 @@ class Request:
     check: Check | None = None
     sink: BinaryIO | None = None
 
+    def begin(self) -> None:
+        """Make ready for an attempt: what came of an earlier one is no part of the answer."""
+        if self.sink is not None:
+            self.sink.seek(0)
+            self.sink.truncate()
+
     @property
     def headers(self) -> dict[str, str]:
         """Those that say what the body is."""
@@ -161,6 +169,3 @@ class Limits:
     connect: float
     idle: float
     total: float
-
-
-FileName = str | os.PathLike[str]

@@ -73,7 +73,7 @@ def test_both_are_made_alike() -> None:
         ("localhost:8000", "the address is 'localhost:8000'; it is one such as http://"),
         ("ftp://host", "it is one such as http://"),
         ("http://", "it is one such as http://"),
-        ("http://host/?x=1", "it is one such as http://"),
+        ("http://host/?key=secret", "the address is 'http://host/'; it is one such as http://"),
         ("http://host:port", "the address is no URL"),
         (None, "the address is no URL"),
         ("http://user:secret@host", "the address has a user and a password; take them out, and give a token"),

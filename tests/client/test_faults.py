@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
 import httpx
 import pytest
 
-from client.calling import calling
+from client.calling import Calling, calling
 from client.proxy import Harm, HarmfulProxy
 from nonzero import LogisticRegression
-from nonzero_client import Client
+from nonzero_client import Client, ClientError
 from nonzero_service.journal.snapshots import snapshots_in
 from service.conftest import ServiceProcess, Start, starting
 
@@ -88,8 +88,8 @@ def test_each_example_of_a_stream_is_learned_from_once(
     start: Start, memory_path: Path, kind: Any, clean: str
 ) -> None:
     mortal = Mortal(start, memory_path / "data")
-    harmed = HarmfulProxy(mortal.port, mortal.kill, planned(1, N // SIZE, HARMS * 2))
-    with harmed as proxy, calling(kind, proxy.url, deadline=DEADLINE) as client:
+    made = HarmfulProxy(mortal.port, mortal.kill, planned(1, N // SIZE, HARMS * 2))
+    with made as proxy, calling(kind, proxy.url, deadline=DEADLINE) as client:
         steps: list[int] = []
         result = client.update_stream(
             examples(), batch_size=SIZE, progress=lambda so_far: steps.append(so_far.accepted)
@@ -106,8 +106,8 @@ def test_each_example_of_a_stream_is_learned_from_once(
 
 @pytest.mark.parametrize("harm", HARMLESS_TO_THE_SERVICE)
 def test_each_update_is_learned_from_once(service: ServiceProcess, model: str, kind: Any, harm: Harm) -> None:
-    harmed = HarmfulProxy(lambda: service.port, pytest.fail, {2: harm})
-    with harmed as proxy, calling(kind, proxy.url, deadline=DEADLINE) as client:
+    made = HarmfulProxy(lambda: service.port, pytest.fail, {2: harm})
+    with made as proxy, calling(kind, proxy.url, deadline=DEADLINE) as client:
         for n in range(3):
             result = client.update([*examples(5)], model=model)
             assert (result.accepted, result.sequence) == (5, 5 * n + 5)
@@ -115,13 +115,59 @@ def test_each_update_is_learned_from_once(service: ServiceProcess, model: str, k
     assert proxy.requests == 4
 
 
+def harmed(service: ServiceProcess, kind: Any, harm: Harm) -> tuple[HarmfulProxy, Calling]:
+    """Have the first request harmed."""
+    proxy = HarmfulProxy(lambda: service.port, pytest.fail, {1: harm})
+    return proxy, calling(kind, proxy.url, deadline=DEADLINE)
+
+
+@pytest.mark.parametrize("harm", ["lose answer", "cut answer"])
+def test_what_is_done_is_not_done_twice(
+    service: ServiceProcess, model: str, kind: Any, harm: Harm, tmp_path: Path
+) -> None:
+    """What the service has done, and the client does not know of."""
+    file, copy = tmp_path / "model", f"{model}-copy"
+
+    def ask(call: Callable[[Calling], Any]) -> Any:
+        proxy, client = harmed(service, kind, harm)
+        with proxy, client:
+            found = call(client)
+        assert proxy.done == [harm]
+        return found
+
+    def unknown(call: Callable[[Calling], Any], requests: int) -> None:
+        proxy, client = harmed(service, kind, harm)
+        with proxy, client, pytest.raises(ClientError) as error:
+            call(client)
+        assert (proxy.requests, error.value.outcome_unknown) == (requests, True)
+
+    with Client(service.url) as straight:
+        straight.predict([{"features": {}, "id": f"imp-{i}"} for i in range(3)], model=model)
+    assert ask(lambda client: client.labels({"id": "imp-0", "label": 1}, model=model)).known == 1
+    two = [{"id": "imp-1", "label": 1}, {"id": "imp-2", "label": 0}]
+    labelled = ask(lambda client: client.labels(two, model=model))
+    assert (labelled.known, labelled.accepted, labelled.rejected) == (2, 0, 0)
+    sequence = ask(lambda client: client.take_snapshot(model))["sequence"]
+    assert ask(lambda client: client.download_snapshot(file, model=model)) == file.stat().st_size
+    assert LogisticRegression.load(file).examples == sequence
+    unknown(lambda client: client.import_model(copy, file), requests=2)
+    assert ask(lambda client: client.get_model(copy))["sequence"] == sequence
+    ask(lambda client: client.delete_model(copy))
+    assert ask(lambda client: client.create_model(copy, {"bits": 8}))["sequence"] == 0
+    unknown(lambda client: client.remedy(copy), requests=1)
+    unknown(lambda client: client.resume(copy), requests=1)
+    ask(lambda client: client.delete_model(copy))
+    with Client(service.url) as straight:
+        assert copy not in [state["model"] for state in straight.list_models()]
+
+
 def test_every_prediction_comes_in_its_place(start: Start, memory_path: Path, kind: Any) -> None:
     mortal = Mortal(start, memory_path / "data")
     with Client(mortal.running.url) as straight:
         straight.update_stream(examples())
         expected = [one.probability for one in straight.predict_stream(examples(), batch_size=SIZE)]
-    harmed = HarmfulProxy(mortal.port, mortal.kill, planned(2, N // SIZE, ONE_KILL))
-    with harmed as proxy, calling(kind, proxy.url, deadline=DEADLINE) as client:
+    made = HarmfulProxy(mortal.port, mortal.kill, planned(2, N // SIZE, ONE_KILL))
+    with made as proxy, calling(kind, proxy.url, deadline=DEADLINE) as client:
         found = [one.probability for one in client.predict_stream(examples(), batch_size=SIZE)]
     assert sorted(proxy.done) == sorted(ONE_KILL)
     assert found == expected
@@ -139,8 +185,8 @@ def test_each_label_is_taken_once(start: Start, memory_path: Path, kind: Any) ->
         # An answered label is durable, and so is the prediction before it.
         assert straight.labels(labels[0]).accepted == 1
         before = mortal.counted()
-    harmed = HarmfulProxy(mortal.port, mortal.kill, planned(3, 38, ONE_KILL))
-    with harmed as proxy, calling(kind, proxy.url, deadline=DEADLINE) as client:
+    made = HarmfulProxy(mortal.port, mortal.kill, planned(3, 38, ONE_KILL))
+    with made as proxy, calling(kind, proxy.url, deadline=DEADLINE) as client:
         result = client.label_stream(labels[1:], batch_size=10)
     assert sorted(proxy.done) == sorted(ONE_KILL)
     assert (result.rejected, result.errors) == (0, ())

@@ -63,6 +63,28 @@ def test_each_update_has_a_key_of_its_own(client: Calling, model: str) -> None:
     assert sequence(client, model) == 3
 
 
+@pytest.mark.parametrize("key", ["", " ", " day", "day ", "a\nb", "ключ", "x" * 256, 5])
+def test_keys_that_are_none(client: Calling, key: Any) -> None:
+    with pytest.raises(InputError, match=r"the key is .* it has 1 to 255 printable"):
+        client.update(EXAMPLE, key=key)
+    with pytest.raises(InputError, match=r"the key is .* it has 1 to 235 printable"):
+        client.update_stream([EXAMPLE], key=key)
+
+
+def test_the_longest_keys(client: Calling, model: str) -> None:
+    assert client.update(EXAMPLE, model=model, key="x" * 255).accepted == 1
+    assert client.update_stream([EXAMPLE] * 3, model=model, key="x" * 235, batch_size=1).accepted == 3
+
+
+def test_nothing_is_nothing(client: Calling, model: str) -> None:
+    assert client.update([], model=model).accepted == 0
+    assert client.update_stream([], model=model).lines == 0
+    assert client.labels([], model=model).accepted == 0
+    assert client.label_stream([], model=model).lines == 0
+    assert client.predict([], model=model) == []
+    assert list(client.predict_stream(b"", format="vw", model=model)) == []
+
+
 def test_an_update_is_whole_or_not_at_all(client: Calling, model: str) -> None:
     bad = {"features": {"site": "news"}, "label": 7}
     with pytest.raises(ContentError, match="label") as refused:
