@@ -32,8 +32,11 @@ ENDINGS: Final = {
 }
 """Format by the ending of a file's name, before ``.gz``."""
 
-BATCH_LINES: Final = 1000
-"""So many lines are a batch, unless the call says otherwise."""
+BATCH_LINES: Final = 2000
+"""So many lines are a batch, unless the call says otherwise.
+
+Of examples in Python half as many are sent at 0.95 of their speed, and ten times as many at 1.15 of it. Of bytes,
+whose lines cost little else, it is 0.8 and 1.9."""
 
 BATCH_BYTES: Final = 4 << 20
 """A batch ends where it has so many bytes, however few lines."""

@@ -115,8 +115,8 @@ class Learning(Asking):
         format
             The format of bytes: ``ndjson``, ``vw`` or ``libsvm``. Of a path it is told from the name.
         key
-            The beginning of the batches' keys, up to 235 characters; a new one where it is not given. The same
-            stream sent again with it, in batches of the same size, goes on where it broke off: what was
+            The beginning of the batches' keys, up to 235 characters; a new one where it is not given. With it
+            the same stream, sent again in batches of the same size, goes on where it broke off: what was
             learned is recognised.
         batch_size
             So many examples, or lines, are a batch.
