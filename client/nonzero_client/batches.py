@@ -35,8 +35,8 @@ ENDINGS: Final = {
 BATCH_LINES: Final = 2000
 """So many lines are a batch, unless the call says otherwise.
 
-Of examples in Python half as many are sent at 0.95 of their speed, and ten times as many at 1.15 of it. Of bytes,
-whose lines cost little else, it is 0.8 and 1.9."""
+Half as many examples take the client 5 % more time, ten times as many 15 % less.
+"""
 
 BATCH_BYTES: Final = 4 << 20
 """A batch ends where it has so many bytes, however few lines."""

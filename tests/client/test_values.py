@@ -64,7 +64,7 @@ def assert_same(ours: Batch, theirs: Batch) -> None:
 
 
 @pytest.mark.parametrize("name", ["c", "u"])
-@pytest.mark.parametrize("value", VALUES, ids=repr)
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
 def test_values_are_what_the_library_takes_them_for(name: str, value: Any) -> None:
     try:
         expected = Batch.from_dicts([{name: value}], schema=SCHEMA)
