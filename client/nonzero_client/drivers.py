@@ -172,6 +172,7 @@ def run(call: Coroutine[Any, Any, T]) -> T:
     InputError
         Where it does wait: only a source that was given can have it do so.
     """
+    # Thrown in, not only closed: before Python 3.13 a generator whose `anext` is closed cannot be closed.
     try:
         call.send(None)
         call.throw(InputError(_WAITS))

@@ -14,7 +14,7 @@ import httpx
 from nonzero_client.errors import InputError
 
 BEARER: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
-"""What RFC 6750 lets a token be. Anything else could end the header, or be shown by an error about it."""
+"""What RFC 6750 lets a token be. Anything else httpx would show in its error, or it ends the header."""
 
 TokenSource = str | Callable[[], str] | Callable[[], Awaitable[str]]
 
