@@ -20,7 +20,7 @@ from fuzz.choices import Choices
 from nonzero import AdaGrad, Batch, FormatError, LogisticRegression, Schema, formats
 from nonzero.formats.json_bodies import parse_body
 from nonzero.sources.files import Source
-from nonzero_service.bodies.arrow_bodies import Columns, batch_of_arrow
+from nonzero_service.bodies.arrow_bodies import ColumnRoles, batch_of_arrow
 from nonzero_service.bodies.decoding import decoder_of
 from nonzero_service.bodies.label_bodies import LabelBatch, labels_of, read_lines
 from nonzero_service.problems import Problem
@@ -125,7 +125,7 @@ def arrow_body(data: bytes) -> None:
         body = choices.changed(body)
     limits = Settings.load(max_body_bytes=1 << 20, max_examples=1000)
     try:
-        batch = batch_of_arrow(body, schema, Columns(), limits)
+        batch = batch_of_arrow(body, schema, ColumnRoles(), limits)
     except Problem as problem:
         refused(problem, 400, 413, 422)
         return

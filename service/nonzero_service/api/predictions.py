@@ -19,7 +19,7 @@ from nonzero.formats import Parsed
 from nonzero_service.api.examples import check_examples, look_at
 from nonzero_service.api.queries import check_query, read_flag
 from nonzero_service.bodies.answers import prediction, prediction_lines, predictions, send_json, send_stream
-from nonzero_service.bodies.arrow_bodies import Columns, columns_of
+from nonzero_service.bodies.arrow_bodies import ColumnRoles, columns_of
 from nonzero_service.bodies.content import Content, content_of, is_plain_json, unknown_type
 from nonzero_service.bodies.reading import SMALL
 from nonzero_service.bodies.spool import Spool
@@ -45,7 +45,7 @@ class _Asked(NamedTuple):
     """Whether it keeps them."""
     names: Looker | None
     """What may learn names from the body."""
-    columns: Columns | None = None
+    columns: ColumnRoles | None = None
     """What was said of the columns of a body of Arrow; None for any other body."""
 
 
@@ -90,7 +90,7 @@ class Predict(InlineEndpoint):
         """Answer one request."""
         served = self.service.models.get(scope["path_params"]["model"])
         content = content_of(scope)
-        query = check_query(scope, ("uncertainty", *Columns._fields))
+        query = check_query(scope, ("uncertainty", *ColumnRoles._fields))
         columns = columns_of(query, content.media)
         asked = self._asked(served, scope, unsure=read_flag("uncertainty", query.get("uncertainty", "false")))
         if content.media == ARROW:

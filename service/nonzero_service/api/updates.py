@@ -18,7 +18,7 @@ from nonzero_service.api.idempotency import Fingerprint, KeyLocks
 from nonzero_service.api.queries import check_query, read_flag
 from nonzero_service.api.update_stream import UpdateStream, UpdateTally
 from nonzero_service.bodies.answers import send_json, send_stream
-from nonzero_service.bodies.arrow_bodies import Columns, columns_of
+from nonzero_service.bodies.arrow_bodies import ColumnRoles, columns_of
 from nonzero_service.bodies.content import Content, content_of, is_plain_json, unknown_type
 from nonzero_service.bodies.reading import SMALL
 from nonzero_service.bodies.spool import Spool
@@ -44,7 +44,7 @@ class _Request(NamedTuple):
     receive: Receive
     strict: bool
     """Whether a stream is stopped at its first bad line."""
-    columns: Columns | None
+    columns: ColumnRoles | None
     """What was said of the columns of a body of Arrow; None for any other body."""
 
 
@@ -72,7 +72,7 @@ class Update(InlineEndpoint):
         served = self.service.models.get(scope["path_params"]["model"])
         served.learner.check_room()
         content = content_of(scope)
-        query = check_query(scope, ("strict", *Columns._fields))
+        query = check_query(scope, ("strict", *ColumnRoles._fields))
         columns = columns_of(query, content.media)
         strict = read_flag("strict", query.get("strict", "false"))
         request = _Request(served, content, receive, strict, columns if content.media == ARROW else None)

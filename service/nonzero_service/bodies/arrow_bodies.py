@@ -34,7 +34,7 @@ BYTES_A_CELL: Final = 8
 _TEXT_FORM: Final = f"send less at once, or a stream of lines as {NDJSON}"
 
 
-class Columns(NamedTuple):
+class ColumnRoles(NamedTuple):
     """What a request says of a table's columns; None: nothing."""
 
     label: str | None = None
@@ -52,7 +52,7 @@ class _Head(NamedTuple):
     delta: bool
 
 
-def batch_of_arrow(body: bytes, schema: Schema, columns: Columns, settings: Settings) -> Batch:
+def batch_of_arrow(body: bytes, schema: Schema, columns: ColumnRoles, settings: Settings) -> Batch:
     """Return the examples of a body, read by a model's schema.
 
     Parameters
@@ -90,7 +90,7 @@ def batch_of_arrow(body: bytes, schema: Schema, columns: Columns, settings: Sett
         raise Problem(400, f"the body is no Arrow IPC stream, or not whole: {error}"[:500]) from error
 
 
-def _read(stream: Any, schema: Schema, columns: Columns, settings: Settings) -> Batch:
+def _read(stream: Any, schema: Schema, columns: ColumnRoles, settings: Settings) -> Batch:
     """Read the record batches of a stream, whose heads are within the bounds."""
     rows = ArrowRows(stream.schema, schema=schema, **columns._asdict())
     most = int(settings.max_body_bytes) // BYTES_A_CELL
@@ -260,7 +260,7 @@ def _place(data: bytes, table: int, member: int) -> int:
     return table + offset if offset else 0
 
 
-def columns_of(query: Mapping[str, str], media: str) -> Columns:
+def columns_of(query: Mapping[str, str], media: str) -> ColumnRoles:
     """Return what a query says of the columns.
 
     Raises
@@ -268,9 +268,9 @@ def columns_of(query: Mapping[str, str], media: str) -> Columns:
     Problem
         422 where it does, and the body has none.
     """
-    given = {name: query[name] for name in Columns._fields if name in query}
+    given = {name: query[name] for name in ColumnRoles._fields if name in query}
     if given and media != ARROW:
         raise Problem(
             422, f"{', '.join(given)} name columns of a body of {ARROW}; an example of {media} has its own"
         )
-    return Columns(**given)
+    return ColumnRoles(**given)

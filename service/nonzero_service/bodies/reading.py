@@ -17,7 +17,7 @@ from starlette.types import Receive
 
 from nonzero import Batch, Schema, formats
 from nonzero.formats import Parsed
-from nonzero_service.bodies.arrow_bodies import Columns, batch_of_arrow
+from nonzero_service.bodies.arrow_bodies import ColumnRoles, batch_of_arrow
 from nonzero_service.bodies.body_reader import BodyReader, Chunk, read_whole
 from nonzero_service.bodies.content import Content
 from nonzero_service.bodies.decoding import PIECE, Decoder, check_text, decoder_of
@@ -112,7 +112,7 @@ class Bodies:
             check_text(body)
         return body
 
-    def batch_of(self, body: bytes, schema: Schema, columns: Columns | None = None) -> Batch:
+    def batch_of(self, body: bytes, schema: Schema, columns: ColumnRoles | None = None) -> Batch:
         """Read the examples of a body of JSON, or of Arrow, by a model's schema.
 
         Parameters

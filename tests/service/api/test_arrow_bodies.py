@@ -17,7 +17,7 @@ import zstandard
 
 from nonzero import Batch, Schema
 from nonzero_service.bodies import arrow_bodies
-from nonzero_service.bodies.arrow_bodies import Columns, batch_of_arrow
+from nonzero_service.bodies.arrow_bodies import ColumnRoles, batch_of_arrow
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
 
@@ -195,7 +195,7 @@ def test_columns_are_named_for_arrow_alone(client: httpx.Client, route: str) -> 
 
 
 def read(body: bytes, **settings: Any) -> Batch:
-    return batch_of_arrow(body, Schema(), Columns(), Settings(**settings))
+    return batch_of_arrow(body, Schema(), ColumnRoles(), Settings(**settings))
 
 
 def refused(body: bytes, status: int, said: str, **settings: Any) -> None:
