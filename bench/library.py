@@ -17,8 +17,8 @@ from bench.running import WITH_BYTECODE
 from bench.workloads import FIELDS, ClickLog, text_with_values
 
 from nonzero import AdaGrad, Batch, LogisticRegression, formats
+from nonzero.batches import codec
 from nonzero.fields.hashing import index_of
-from nonzero_service.journal import codec
 
 __all__ = ["VW", "VW_FLAGS", "comparisons"]
 

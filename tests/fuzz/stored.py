@@ -14,6 +14,7 @@ import numpy as np
 
 from fuzz.choices import NUMBERS, Choices
 from nonzero import AdaGrad, Batch, LogisticRegression
+from nonzero.batches.codec import encode_batch
 from nonzero.batches.ids import Ids
 from nonzero.errors import SettingsError, SnapshotError
 from nonzero.persistence import snapshot
@@ -24,7 +25,7 @@ from nonzero_service.impressions.records import HEAD
 from nonzero_service.impressions.rows import HEADER, Teaching, decode_row, encode_row
 from nonzero_service.impressions.unpacking import unpacked
 from nonzero_service.journal.chain import KINDS, JournalRow
-from nonzero_service.journal.codec import decode_batch, encode_batch
+from nonzero_service.journal.codec import decode_batch
 from nonzero_service.journal.database import connect, translated
 from nonzero_service.journal.errors import BodyError, StorageError
 from nonzero_service.journal.journal import Journal

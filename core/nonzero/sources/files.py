@@ -29,11 +29,19 @@ _COMPRESSED_BLOCK: Final = 1 << 16
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + n, 0x2A, 0x4D, 0x18]) for n in range(16)))
 
-_FORMATS: Final = {ending: name for name, entry in FORMATS.items() for ending in entry.endings}
+ROWS: Final = "rows"
+"""What a file of hashed rows is called, and ends in: :mod:`nonzero.sources.rows_file`."""
+
+ROWS_MAGIC: Final = b"\x93NZROWS\n"
+"""What it begins with."""
+
+_FORMATS: Final = {ending: name for name, entry in FORMATS.items() for ending in entry.endings} | {
+    f".{ROWS}": ROWS
+}
 
 
 def format_of(name: str | PurePath) -> str:
-    """Return the format that a file's name implies: ``vw``, ``libsvm``, ``ndjson`` or ``csv``.
+    """Return the format that a file's name implies: ``vw``, ``libsvm``, ``ndjson``, ``csv`` or ``rows``.
 
     Parameters
     ----------
@@ -55,7 +63,7 @@ def format_of(name: str | PurePath) -> str:
         path = path.with_suffix("")
     found = _FORMATS.get(path.suffix.lower())
     if found is None:
-        names = [*FORMATS]
+        names = [*FORMATS, ROWS]
         what = "standard input" if str(name) == STDIN else f"the name {str(name)!r}"
         raise FormatError(
             f"{what} does not tell its format (known endings: {', '.join(_FORMATS)}); "
@@ -85,6 +93,8 @@ class Source:
         Its bytes on disk, None where nobody knows (standard input, pipes).
     position
         How many of those bytes have been read so far.
+    packed
+        Whether it is compressed; known once something of it has been read.
 
     Raises
     ------
@@ -109,7 +119,7 @@ class Source:
         self.position = 0
         self._peeked: list[bytes] = []
         self._blocks = self._read_blocks()
-        self._packed = False
+        self.packed = False
 
     def __iter__(self) -> Iterator[bytes]:
         while self._peeked:
@@ -140,7 +150,7 @@ class Source:
         first = self.peek(SAMPLE)
         if self.size is None:
             return [(self.peek(_SAMPLE_OF_A_PIPE), True)]
-        if self._packed:
+        if self.packed:
             return [(self.peek(2 * SAMPLE), True)]
         if self.size <= 3 * SAMPLE:
             return [(self.peek(self.size), True)]
@@ -155,8 +165,8 @@ class Source:
     def _read_blocks(self) -> Iterator[bytes]:
         with self._open() as file:
             start = self._read(file, 4)
-            self._packed = start.startswith((_GZIP, *_ZSTD))
-            if self._packed:
+            self.packed = start.startswith((_GZIP, *_ZSTD))
+            if self.packed:
                 engine = Gzip(self.block, padded=True) if start.startswith(_GZIP) else Zstd(self.block)
                 yield from self._decompressed(engine, self._blocks_of(start, file, _COMPRESSED_BLOCK))
             else:

@@ -11,6 +11,7 @@ import click
 
 from nonzero import Schema, formats
 from nonzero.errors import InputError, SettingsError
+from nonzero.fields.schema import SEPARATORS
 from nonzero.formats import Reader
 from nonzero.sources.files import Source, format_of
 from nonzero_service.cli.options import listed
@@ -65,6 +66,13 @@ _DECLARING: Final = (
     click.option(
         "--positive", help="csv: the label that means a click. Any other label means that there was none."
     ),
+)
+
+namespace_separator = click.option(
+    "--namespace-separator",
+    type=click.Choice(SEPARATORS),
+    help="vw: the name of the feature f in the namespace ns: ns=f, as in JSON, or ns^f, as in old models. "
+    "Otherwise =, or that of the rows file.",
 )
 
 _DELIMITERS: Final = {"tab": "\t", "\\t": "\t"}

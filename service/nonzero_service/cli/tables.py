@@ -60,10 +60,48 @@ def remember(model: LogisticRegression, tables: Tables) -> None:
     model.notes[_FIELDS] = tables.columns
 
 
+def tables_noted(model: LogisticRegression) -> Tables | None:
+    """Return what a model notes of the tables that it was trained on; None where there were none."""
+    noted = model.notes.get(_NOTE)
+    if noted is None or "columns" not in noted:
+        return None
+    columns = list(model.notes.get(_FIELDS, noted["columns"]))
+    return Tables(model.schema, noted["label"], columns, noted["columns"], noted["boolean"], [])
+
+
+def check_columns(model: LogisticRegression, name: str, columns: Sequence[str]) -> None:
+    """Refuse a table without all columns that a model was trained on.
+
+    Parameters
+    ----------
+    model
+        The model.
+    name
+        The file's.
+    columns
+        Those that it has.
+
+    Raises
+    ------
+    FormatError
+        It names those that are missing.
+    """
+    missing = [column for column in _needed(model, model.notes.get(_NOTE, {})) if column not in columns]
+    if missing:
+        raise FormatError(f"{name}: {_missing_text(missing, columns)}")
+
+
 def reader_alike(
-    model: LogisticRegression, source: Source, reading: ReadingOptions, *, allow_missing: bool
+    model: LogisticRegression,
+    source: Source,
+    reading: ReadingOptions,
+    *,
+    allow_missing: bool,
+    labels: bool = False,
 ) -> Reader:
-    """Return a reader that reads a table as those that a model was trained on, and looks at no label.
+    """Return a reader that reads a table as those that a model was trained on.
+
+    Labels are looked at only where `labels` says so.
 
     Raises
     ------
@@ -71,7 +109,7 @@ def reader_alike(
         Where columns are missing that the model was trained on, unless that is allowed.
     """
     noted = model.notes.get(_NOTE, {})
-    options: dict[str, Any] = {"schema": model.schema, "labels": False, **reading.table_options}
+    options: dict[str, Any] = {"schema": model.schema, "labels": labels, **reading.table_options}
     columns = head_of(source, **(options | {"label": None}))[0].columns
     label = reading.label or noted.get("label")
     options |= {
@@ -83,9 +121,8 @@ def reader_alike(
             *(column for column in noted.get("ignore", ()) if column in columns),
         ],
     }
-    missing = [column for column in _needed(model, noted) if column not in columns]
-    if missing and not allow_missing:
-        raise FormatError(f"{source.name}: {_missing_text(missing, columns)}")
+    if not allow_missing:
+        check_columns(model, source.name, columns)
     return reading.reader(source, boolean=noted.get("boolean", ()), **options)
 
 

@@ -9,9 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from nonzero import Batch
-from nonzero_service.journal.codec import decode_batch, encode_batch
-from nonzero_service.journal.errors import BodyError
+from nonzero import Batch, BatchError
+from nonzero.batches.codec import decode_batch, encode_batch
 
 VALUES = st.floats(-1e6, 1e6, width=32)
 LABELS = st.sampled_from([0.0, 1.0, float("nan")])
@@ -106,9 +105,9 @@ def test_ids_are_left_out() -> None:
 def test_a_body_cut_short_or_prolonged() -> None:
     body = encode_batch(ragged(5, 40))
     for size in range(len(body)):
-        with pytest.raises(BodyError):
+        with pytest.raises(BatchError):
             decode_batch(body[:size])
-    with pytest.raises(BodyError):
+    with pytest.raises(BatchError):
         decode_batch(body + b"\0")
 
 
@@ -119,7 +118,7 @@ def test_a_changed_byte_is_refused_or_gives_a_valid_batch(batch: Batch, chance: 
     body[chance.randrange(len(body))] ^= 1 << chance.randrange(8)
     try:
         found = decode_batch(bytes(body))
-    except BodyError:
+    except BatchError:
         return
     # The constructor checks all that a batch promises.
     Batch(
@@ -138,14 +137,14 @@ def test_a_changed_byte_is_refused_or_gives_a_valid_batch(batch: Batch, chance: 
 def test_random_bytes(body: bytes) -> None:
     try:
         decode_batch(body)
-    except BodyError:
+    except BatchError:
         return
     assert len(body) >= 28
 
 
 @pytest.mark.parametrize("n", [2**40, 2**63])
 def test_sizes_beyond_reason_take_no_memory(n: int) -> None:
-    with pytest.raises(BodyError, match="cannot hold"):
+    with pytest.raises(BatchError, match="cannot hold"):
         decode_batch(struct.pack("<2Q8B", n, 0, *[0] * 8) + bytes(64))
 
 
@@ -157,5 +156,5 @@ def test_numbers_that_no_batch_has(column: str, value: float) -> None:
     spoiled = getattr(batch, column).copy()
     spoiled[0] = value
     vars(batch)[column] = spoiled
-    with pytest.raises(BodyError):
+    with pytest.raises(BatchError):
         decode_batch(encode_batch(batch))
