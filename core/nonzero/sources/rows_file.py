@@ -24,7 +24,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple, Self
 
 import numpy as np
 import xxhash
@@ -252,13 +252,18 @@ class RowsReader:
 
     def __init__(self, source: Source) -> None:
         self.name = source.name
-        self._seed = 0
-        self._bytes: _Pieces | _FileBytes = _Pieces(source)
-        self._read_head()
         self.foot: RowsFoot | None = None
-        if source.size is not None and not source.packed:
-            self._bytes = _FileBytes(source, self._bytes.place)
-            self.foot = self._find_foot(source.path)
+        self._source = source
+        self._seed = 0
+        source.peek(1)
+        self._plain = source.size is not None and not source.packed
+        self._bytes: _Pieces | _FileBytes = _Pieces(source)
+        if not self._plain:
+            self._read_head()
+            return
+        with _FileBytes(source, 0) as self._bytes:
+            self._read_head()
+        self.foot = self._find_foot(source.path)
 
     @classmethod
     def of_bytes(cls, data: bytes) -> RowsReader:
@@ -275,10 +280,10 @@ class RowsReader:
         """
         reader = cls.__new__(cls)
         reader.name = "these bytes"
-        reader._seed = 0
+        reader.foot = None
+        reader._seed, reader._plain = 0, False
         reader._bytes = _Pieces([data])
         reader._read_head()
-        reader.foot = None
         return reader
 
     def __iter__(self) -> Iterator[Parsed]:
@@ -298,6 +303,13 @@ class RowsReader:
         FormatError
             As :class:`RowsReader` has it.
         """
+        if not self._plain:
+            yield from self._blocks()
+            return
+        with _FileBytes(self._source, self._bytes.place) as self._bytes:
+            yield from self._blocks()
+
+    def _blocks(self) -> Iterator[RowsBlock]:
         examples = blocks = 0
         while True:
             place = self._bytes.place
@@ -471,9 +483,15 @@ class _FileBytes:
 
     def __init__(self, source: Source, place: int) -> None:
         self._source = source
-        self._file = Path(source.path).open("rb", buffering=0)  # noqa: SIM115 - closed with this object
-        self._file.seek(place)
         self.place = place
+
+    def __enter__(self) -> Self:
+        self._file = Path(self._source.path).open("rb", buffering=0)
+        self._file.seek(self.place)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
     def take(self, size: int) -> NDArray[np.uint8]:
         """Return so many bytes, or those that are left."""

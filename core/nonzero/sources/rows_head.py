@@ -112,7 +112,8 @@ class RowsFoot:
         The names of the fields that came, and the kind in which each was judged where none was declared:
         ``"category"``, ``"number"``, ``"both"``, or ``""``.
     complete
-        Whether these are all fields that came: of very many, the first 4,096 are known.
+        Whether there was room for the names of all: of very many, the first 4,096 are known. A field that
+        came in a few lines alone, among many others that were new, may be missing all the same.
     """
 
     examples: int

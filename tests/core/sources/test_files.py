@@ -32,6 +32,8 @@ def read(path: Path) -> bytes:
         ("A.NDJSON.ZST", "ndjson"),
         ("clicks.2024.jsonl", "ndjson"),
         ("clicks.csv.gz", "csv"),
+        ("clicks.rows", "rows"),
+        ("clicks.rows.zst", "rows"),
     ],
 )
 def test_a_name_tells_its_format(name: str, expected: str) -> None:
@@ -41,7 +43,7 @@ def test_a_name_tells_its_format(name: str, expected: str) -> None:
 
 @pytest.mark.parametrize("name", ["-", "clicks", "clicks.gz", "clicks.parquet", ""])
 def test_a_name_that_tells_nothing_is_an_error_that_says_what_to_do(name: str) -> None:
-    with pytest.raises(FormatError, match=f"name it: {', '.join([*FORMATS][:-1])} or {[*FORMATS][-1]}"):
+    with pytest.raises(FormatError, match=f"name it: {', '.join(FORMATS)} or rows"):
         format_of(name)
 
 
