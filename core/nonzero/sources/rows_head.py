@@ -149,13 +149,15 @@ class RowsFoot:
         fields = {name: "both" if kind and name in twice else kind for name, kind in kinds.items()}
         return cls(examples, nonzeros, fields, not schema.known.is_full)
 
-    def joined_with(self, others: Sequence[RowsFoot]) -> RowsFoot:
+    def joined_with(self, others: Sequence[RowsFoot], schema: Schema) -> RowsFoot:
         """Return the same with the fields that others have: of rows that came from other rows files.
 
         Parameters
         ----------
         others
             What stands after those rows; none of their counts is added.
+        schema
+            What is declared of all of them: its fields are in the head.
 
         Returns
         -------
@@ -163,13 +165,14 @@ class RowsFoot:
 
         Examples
         --------
-        >>> RowsFoot(3, 9, {"a": "number"}).joined_with([RowsFoot(2, 2, {"a": "category"})]).fields
+        >>> RowsFoot(3, 9, {"a": "number"}).joined_with([RowsFoot(2, 2, {"a": "category"})], Schema()).fields
         {'a': 'both'}
         """
         fields = dict(self.fields)
         for other in others:
             for name, kind in other.fields.items():
-                fields[name] = _together(fields.get(name, ""), kind)
+                if name not in schema.fields:
+                    fields[name] = _together(fields.get(name, ""), kind)
         complete = self.complete and all(other.complete for other in others)
         return RowsFoot(self.examples, self.nonzeros, fields, complete)
 

@@ -37,12 +37,18 @@ from nonzero_service.cli.reading import ReadingOptions, namespace_separator, rea
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Read the files as this saved model does: with its schema, and for csv with its columns.",
 )
+@click.option(
+    "--allow-missing",
+    is_flag=True,
+    help="csv, with --like: convert although columns are missing that the model was trained on.",
+)
 def convert(
     files: Sequence[str],
     output: str,
     reading: ReadingOptions,
     namespace_separator: str | None,
     model: Path | None,
+    allow_missing: bool,
 ) -> None:
     """Write files of examples as hashed rows, in one file.
 
@@ -58,7 +64,7 @@ def convert(
     if model is None:
         inputs = InputFiles(sources, reading, namespace_separator)
     else:
-        inputs = files_like(model, sources, reading)
+        inputs = files_like(model, sources, reading, allow_missing=allow_missing)
     rejected = RejectedLines()
     with Display("converting", inputs.size) as display, _opened(output) as out:
         for note in inputs.notes:

@@ -19,7 +19,7 @@ from nonzero.sources.rows_file import RowsReader
 from nonzero.sources.rows_head import RowsFoot, RowsHead, check_hashed, check_tables, joined_schema
 from nonzero.sources.tables import Tables
 from nonzero_service.cli.reading import ReadingOptions
-from nonzero_service.cli.tables import reader_alike, reader_of, tables_noted, tables_of
+from nonzero_service.cli.tables import reader_alike, reader_of, tables_alike, tables_of
 
 _AHEAD: Final = 3
 """So many blocks of a rows file wait, decoded, for who uses them."""
@@ -40,6 +40,8 @@ class InputFiles:
         That of the option; None where it was not given.
     like
         A model, whose schema and columns are taken; then the options declare nothing. None: none.
+    allow_missing
+        Whether tables may lack columns that this model was trained on.
 
     Attributes
     ----------
@@ -67,17 +69,20 @@ class InputFiles:
         reading: ReadingOptions,
         namespace_separator: str | None = None,
         like: LogisticRegression | None = None,
+        allow_missing: bool = False,
     ) -> None:
         self.sources = sources
         self._reading = reading
-        self._like = like
+        self._like, self._allow_missing = like, allow_missing
         self._rows = {source: RowsReader(source) for source in sources if is_rows(source, reading)}
         self._judged: Tables | None = None
         self.tables: Tables | None = None
         self.notes: Sequence[str] = ()
         if like is not None:
             self.schema = like.schema
-            self.tables = tables_noted(like)
+            texts = [source for source in sources if source not in self._rows]
+            heads = [reader.head.table for reader in self._rows.values() if reader.head.table is not None]
+            self.tables = _joined(self.schema, tables_alike(like, texts, reading), heads)
         else:
             self._decide(reading.schema(namespace_separator), namespace_separator)
         for reader in self._rows.values():
@@ -134,7 +139,8 @@ class InputFiles:
             How many there are.
         """
         foot = RowsFoot.of_schema(examples, nonzeros, self.schema)
-        return foot.joined_with([one.foot for one in self._rows.values() if one.foot is not None])
+        feet = [one.foot for one in self._rows.values() if one.foot is not None]
+        return foot.joined_with(feet, self.schema)
 
     def what(self, source: Source) -> str:
         """Return what an example of a file is called: a row, or a line."""
@@ -169,7 +175,9 @@ class InputFiles:
         if self._like is None:
             return reader_of(source, self.schema, self._reading, self._judged)
         if self._reading.format_of(source) == "csv":
-            return reader_alike(self._like, source, self._reading, allow_missing=False, labels=True)
+            return reader_alike(
+                self._like, source, self._reading, allow_missing=self._allow_missing, labels=True
+            )
         return self._reading.reader(source, self.schema)
 
 
@@ -194,14 +202,16 @@ def read_rows(reader: RowsReader, schema: Schema) -> Generator[Parsed, None, Non
     check_hashed(reader.name, reader.head, reader.foot, schema)
 
 
-def files_like(path: Path, sources: Sequence[Source], reading: ReadingOptions) -> InputFiles:
+def files_like(
+    path: Path, sources: Sequence[Source], reading: ReadingOptions, *, allow_missing: bool
+) -> InputFiles:
     """Return files that are read as a saved model reads them.
 
     Parameters
     ----------
     path
         The model's.
-    sources, reading
+    sources, reading, allow_missing
         As for :class:`InputFiles`.
 
     Raises
@@ -223,7 +233,7 @@ def files_like(path: Path, sources: Sequence[Source], reading: ReadingOptions) -
         model.notes = dict(metadata["notes"])
     except (KeyError, ValueError, TypeError) as error:
         raise SnapshotError(f"{path} does not hold a model of this version: {error!r}") from error
-    return InputFiles(sources, reading, like=model)
+    return InputFiles(sources, reading, like=model, allow_missing=allow_missing)
 
 
 def _joined(schema: Schema, judged: Tables | None, heads: Iterable[Any]) -> Tables | None:

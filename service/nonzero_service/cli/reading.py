@@ -13,7 +13,7 @@ from nonzero import Schema, formats
 from nonzero.errors import InputError, SettingsError
 from nonzero.fields.schema import SEPARATORS
 from nonzero.formats import Reader
-from nonzero.sources.files import Source, format_of
+from nonzero.sources.files import ROWS, Source, format_of
 from nonzero_service.cli.options import listed
 from nonzero_service.schema_text import read_schema
 
@@ -187,6 +187,11 @@ class ReadingOptions:
             Where the format is unknown or cannot be told, and for an option that it does not have.
         """
         format_ = self.format_of(source)
+        if format_ == ROWS:
+            raise click.BadParameter(
+                f"{source.name} has hashed rows, which train, predict and convert read; give the text",
+                param_hint="FILE",
+            )
         try:
             return formats.reader(format_, schema=schema, **(self.table_options | more))
         except InputError as error:

@@ -60,13 +60,26 @@ def remember(model: LogisticRegression, tables: Tables) -> None:
     model.notes[_FIELDS] = tables.columns
 
 
-def tables_noted(model: LogisticRegression) -> Tables | None:
-    """Return what a model notes of the tables that it was trained on; None where there were none."""
-    noted = model.notes.get(_NOTE)
-    if noted is None or "columns" not in noted:
+def tables_alike(
+    model: LogisticRegression, sources: Sequence[Source], reading: ReadingOptions
+) -> Tables | None:
+    """Return what tables are for a model that says what their columns are; None where there is none."""
+    noted = model.notes.get(_NOTE, {})
+    options: dict[str, Any] = {
+        "schema": model.schema,
+        "labels": False,
+        **reading.table_options,
+        "label": None,
+    }
+    found = [
+        head_of(source, **options)[0].columns for source in sources if reading.format_of(source) == _NOTE
+    ]
+    if not found:
         return None
-    columns = list(model.notes.get(_FIELDS, noted["columns"]))
-    return Tables(model.schema, noted["label"], columns, noted["columns"], noted["boolean"], [])
+    columns = list(dict.fromkeys(column for one in found for column in one if column))
+    needed = [column for column in _needed(model, noted) if all(column in one for one in found)]
+    boolean = [column for column in noted.get("boolean", ()) if column in columns]
+    return Tables(model.schema, reading.label or noted.get("label"), columns, needed, boolean, [])
 
 
 def check_columns(model: LogisticRegression, name: str, columns: Sequence[str]) -> None:
