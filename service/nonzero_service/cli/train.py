@@ -136,6 +136,7 @@ def _learn(inputs: InputFiles, candidates: Sequence[Candidate]) -> list[float]:
             several.learn(batches)
             unseen.look(batches[0])
             display.show(inputs.position, lambda: figures_line(first.metrics(recent=False)))
+        several.finish()
         display.finish(inputs.position, figures_line(first.metrics(recent=False)))
     smallest_of(candidates).rejected.finish(display.say)
     for line in (*conflict_lines(inputs.schema), *unseen_lines(unseen.left, inputs.schema.known.names())):

@@ -91,7 +91,7 @@ def test_tables_and_notes_are_of_each_model(tmp_path: Path) -> None:
     assert one.schema == other.schema
     # And conflicts are counted once, whatever the number of models.
     text = tmp_path / "log.ndjson"
-    text.write_text(ndjson(50).replace('"bid": ', '"site": 1, "bid": '))
+    text.write_text(ndjson(50).replace('"bid": ', '"site": 1, "bid": ') + "\n")
     lines = [
         nonzero_here("train", text, *(f"--try=bits={bits}" for bits in range(8, 8 + n))).stderr.splitlines()[
             -1
