@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import click
 
-from nonzero import LogisticRegression, Schema, SnapshotError
+from nonzero import FormatError, LogisticRegression, Schema, SnapshotError
 from nonzero.formats import Parsed, Reader
+from nonzero.formats.named_rows import NamedRows, read_named
 from nonzero.persistence import snapshot
 from nonzero.sources.examples import read_examples
 from nonzero.sources.files import ROWS, ROWS_MAGIC, Source
@@ -170,6 +171,37 @@ class InputFiles:
                     yield source, parsed
             for note in text.format.notes:
                 say(f"{source.name}: {note}")
+
+    def read_named(self, say: Callable[[str], None]) -> Iterator[tuple[Source, NamedRows]]:
+        """Yield the examples of texts with the names of their features, by the plain parsers.
+
+        Parameters
+        ----------
+        say
+            As for :meth:`read`.
+
+        Raises
+        ------
+        FormatError
+            For a rows file, which has no names; and as :meth:`read` does.
+        """
+        for source in self.sources:
+            if source in self._rows:
+                raise FormatError(
+                    f"{source.name} has hashed rows, whose names cannot be had back; convert the text that "
+                    "it was made of, or write slots: as libsvm, or as ndjson from rows files alone"
+                )
+        for source in self.sources:
+            text = self._reader_of(source)
+            for found in read_named(source, text):
+                yield source, found
+            for note in text.format.notes:
+                say(f"{source.name}: {note}")
+
+    @property
+    def are_rows(self) -> bool:
+        """Whether all of them are rows files."""
+        return len(self._rows) == len(self.sources)
 
     def _reader_of(self, source: Source) -> Reader:
         if self._like is None:

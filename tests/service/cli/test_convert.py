@@ -261,7 +261,10 @@ def test_columns_that_the_model_needs_are_looked_for(logs: Path) -> None:
     [
         (["log.vw"], "OUTPUT"),
         (["absent.vw", "a.rows"], "absent.vw"),
-        (["log.vw", "log.parquet"], "name it log.rows"),
+        (["log.vw", "log.parquet"], "name the file .rows, .vw"),
+        (["log.vw", "a.csv"], "csv is read, and not written"),
+        (["log.rows", "a.vw"], "whose names cannot be had back"),
+        (["log.rows", "log.vw", "a.ndjson"], "whose names cannot be had back"),
         (["log.vw", "absent/a.rows"], "there is no directory"),
         (["log.rows", "log.rows"], "is one of the files that are read"),
         (["log.vw", "a.rows", "--keep", "site"], "only csv"),
@@ -284,3 +287,46 @@ def test_a_service_or_a_demo_takes_no_rows_and_says_so(logs: Path) -> None:
     done = nonzero_here("demo", converted(logs / "log.vw"))
     assert done.returncode != 0
     assert "train, predict and convert read" in " ".join(done.stderr.split())
+
+
+# -- texts -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ending", "target"), [("vw", "vw"), ("csv", "vw"), ("csv", "ndjson"), ("ndjson", "ndjson")]
+)
+def test_a_text_as_another_teaches_the_same(logs: Path, ending: str, target: str) -> None:
+    options = ("--number", "bid")
+    text = logs / f"log.{ending}"
+    expected = trained(text, options=options)
+    made = converted(text, name=f"made.{target}.gz", options=options)
+    found = trained(made, options=options)
+    assert found.digest() == expected.digest() or found.schema != expected.schema
+    assert found.metrics() == expected.metrics()
+    assert found.examples == expected.examples
+
+
+def test_what_a_text_cannot_say_is_told_line_by_line(logs: Path) -> None:
+    done = nonzero_here("convert", logs / "log.vw", logs / "made.ndjson")
+    assert done.returncode == 1
+    assert f"{logs / 'log.vw'}, line 1: the category " in done.stderr
+    assert "3,000 in all" in done.stderr or "there is no example" in done.stderr
+    assert not (logs / "made.ndjson").exists()
+    done = nonzero_here("convert", logs / "log.csv", logs / "made.vw", "--number", "bid")
+    assert "read it with --number bid" in done.stderr
+
+
+@pytest.mark.parametrize("target", ["ndjson", "libsvm"])
+def test_rows_as_text_are_slots_of_a_table(logs: Path, target: str) -> None:
+    """Names cannot be had back; the same slots are learned from."""
+    (logs / "log.vw").write_text(
+        vw().replace(" 2 'i", " 1 'i").replace(" 3 'i", " 1 'i")
+    )  # libsvm has no weights
+    rows = converted(logs / "log.vw")
+    made = logs / f"made.{target}"
+    done = nonzero_here("convert", rows, made, "--bits=12")
+    assert done.returncode == 0, done.stderr
+    options = ("--learning-rate=0.2",)  # one lane looks at no field
+    expected, found = trained(logs / "log.vw", options=options), trained(made, options=options)
+    assert (found.weights == expected.weights).all()
+    assert found.metrics() == expected.metrics()
