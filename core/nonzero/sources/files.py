@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path, PurePath
 from typing import BinaryIO, Final
 
@@ -137,6 +137,36 @@ class Source:
             held += len(block)
         return b"".join(self._peeked)
 
+    def start(self, size: int) -> bytes:
+        """Return the first bytes of the text, and keep no regular file open for it.
+
+        Whether it is packed is known then.
+
+        Parameters
+        ----------
+        size
+            At most so many, up to 64.
+
+        Returns
+        -------
+        bytes
+            Fewer where there are no more.
+
+        Examples
+        --------
+        >>> Source("/dev/null").start(8)
+        b''
+        """
+        if self.size is None or self._peeked:
+            return self.peek(size)[:size]
+        other = Source(self.path, block=64)
+        with closing(other._read_blocks()) as blocks:
+            begun = next(blocks, b"")
+            while len(begun) < size and (block := next(blocks, b"")):
+                begun += block
+        self.packed = other.packed
+        return begun[:size]
+
     def samples(self) -> list[tuple[bytes, bool]]:
         """Return parts of the text before it is read: what can be had of it cheaply.
 
@@ -162,7 +192,7 @@ class Source:
                 rest.append((file.read(SAMPLE), False))
         return [(first, True), *rest]
 
-    def _read_blocks(self) -> Iterator[bytes]:
+    def _read_blocks(self) -> Generator[bytes, None, None]:
         with self._open() as file:
             start = self._read(file, 4)
             self.packed = start.startswith((_GZIP, *_ZSTD))

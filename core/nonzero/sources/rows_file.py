@@ -255,13 +255,14 @@ class RowsReader:
         self.foot: RowsFoot | None = None
         self._source = source
         self._seed = 0
-        source.peek(1)
+        source.start(1)
         self._plain = source.size is not None and not source.packed
         self._bytes: _Pieces | _FileBytes = _Pieces(source)
         if not self._plain:
             self._read_head()
             return
         with _FileBytes(source, 0) as self._bytes:
+            self._identity = self._bytes.identity
             self._read_head()
         self.foot = self._find_foot(source.path)
 
@@ -307,6 +308,8 @@ class RowsReader:
             yield from self._blocks()
             return
         with _FileBytes(self._source, self._bytes.place) as self._bytes:
+            if self._bytes.identity != self._identity:
+                raise FormatError(f"{self.name} was replaced while it was read; read it again")
             yield from self._blocks()
 
     def _blocks(self) -> Iterator[RowsBlock]:
@@ -488,6 +491,8 @@ class _FileBytes:
     def __enter__(self) -> Self:
         self._file = Path(self._source.path).open("rb", buffering=0)
         self._file.seek(self.place)
+        found = os.fstat(self._file.fileno())
+        self.identity = (found.st_dev, found.st_ino, found.st_mtime_ns)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -215,7 +215,7 @@ class InputFiles:
 
 def is_rows(source: Source, reading: ReadingOptions) -> bool:
     """Tell whether a file holds hashed rows: by its first bytes, else by an option, else by its name."""
-    if source.peek(len(ROWS_MAGIC)).startswith(ROWS_MAGIC):
+    if source.start(len(ROWS_MAGIC)) == ROWS_MAGIC:
         return True
     return reading.format_of(source) == ROWS
 

@@ -47,6 +47,22 @@ def test_a_name_that_tells_nothing_is_an_error_that_says_what_to_do(name: str) -
         format_of(name)
 
 
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress])
+def test_the_first_bytes_are_told_without_keeping_the_file_open(
+    pack: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    path = tmp_path / "log"
+    for text in (b"", b"1 |", b"1 |site news\n" * 10_000):
+        path.write_bytes(pack(text))
+        source = Source(path)
+        before = len([*Path("/proc/self/fd").iterdir()])
+        assert source.start(8) == text[:8]
+        assert len([*Path("/proc/self/fd").iterdir()]) == before
+        assert source.packed == (pack is not bytes)
+        assert b"".join(source) == text
+        assert source.position == source.size
+
+
 @given(data=st.binary(max_size=5000), cut=st.integers(0, 5000), block=st.integers(64, 700))
 @settings(max_examples=60)
 def test_every_packing_gives_the_same_bytes(

@@ -244,6 +244,32 @@ def test_a_size_beyond_the_file_takes_no_memory() -> None:
         read(data)
 
 
+def test_a_file_that_is_replaced_meanwhile_is_no_damage(tmp_path: Path) -> None:
+    path = tmp_path / "log.rows"
+    path.write_bytes(several_blocks())
+    begun = RowsReader(Source(path))
+    parts = iter(begun)
+    first = next(parts)
+    with whole_file(path) as file:
+        file.write(written(random_batch(9)))
+    # Who has begun to read goes on with the old one; who has seen only its head is told.
+    assert [len(part.batch) for part in (first, *parts)] == [40_000] * 4
+    late = RowsReader(Source(path))
+    path.unlink()
+    path.write_bytes(several_blocks())
+    with pytest.raises(FormatError, match="was replaced while it was read; read it again"):
+        next(iter(late))
+
+
+def test_many_files_are_not_open_at_once(tmp_path: Path) -> None:
+    (tmp_path / "log.rows").write_bytes(written(random_batch(1)))
+    before = len([*Path("/proc/self/fd").iterdir()])
+    readers = [RowsReader(Source(tmp_path / "log.rows")) for _ in range(50)]
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
+    assert sum(len(part.batch) for reader in readers for part in reader) == 25_000
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
+
+
 # -- writing -----------------------------------------------------------------------------------------------
 
 
