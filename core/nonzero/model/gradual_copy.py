@@ -95,8 +95,16 @@ class GradualCopy:
 
     def step(self) -> None:
         """Copy the next blocks."""
-        end = self._next + self._at_once
-        self._copy(self._next + np.flatnonzero(self._waiting[self._next : end]))
+        begin, end = self._next, self._next + self._at_once
+        if self.into.rows.are_spread:
+            self._copy(begin + np.flatnonzero(self._waiting[begin:end]))
+        else:
+            first = begin * self._rows
+            rows = self._source.table.rows[first : min(end, len(self._waiting)) * self._rows]
+            for numbers in Touched.in_rows(rows).numbers():  # where they lie: a copy of all takes as long
+                waiting = self._waiting[(first + numbers) >> self._shift]
+                self._put(first + numbers[waiting], rows[numbers[waiting]])
+            self._waiting[begin:end] = False
         self._next = end
 
     def finish(self) -> None:
@@ -109,14 +117,14 @@ class GradualCopy:
             into = self.into.table.rows[:-1].reshape(self._from.shape)
             into[blocks] = self._from[blocks]
         else:
-            self._copy_touched(blocks)
+            rows = self._from[blocks].reshape(-1, self._source.rows.width)
+            for numbers in Touched.in_rows(rows).numbers():
+                slots = blocks[numbers >> self._shift] * self._rows + (numbers & (self._rows - 1))
+                self._put(slots, rows[numbers])
         self._waiting[blocks] = False
 
-    def _copy_touched(self, blocks: NDArray[np.intp]) -> None:
-        """Copy the touched rows of blocks one behind the other; where there is no room, to their slots."""
-        rows = self._from[blocks].reshape(-1, self._source.rows.width)
-        for numbers in Touched.in_rows(rows).numbers():
-            slots = blocks[numbers >> self._shift] * self._rows + (numbers & (self._rows - 1))
-            if not self.into.rows.table.has_room(slots.size):
-                self.into.table.take()
-            self.into.rows.put(slots, rows[numbers])
+    def _put(self, slots: NDArray[np.int64], rows: NDArray[np.float32]) -> None:
+        """Put touched rows one behind the other; where there is no room, all where their slots are."""
+        if not self.into.rows.table.has_room(slots.size):
+            self.into.table.take()
+        self.into.rows.put(slots, rows)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.kernels.places import look_up, place
+from nonzero.persistence.pages import small_pages
 
 SPARSE: Final = 4
 """One row in so many is touched, at most, of a table whose rows stand in the order of their touch."""
@@ -33,9 +34,9 @@ class Places:
     """
 
     def __init__(self, slots: int) -> None:
-        self.of = np.zeros(slots + 1, np.uint32)
+        self.of = small_pages(slots + 1)
         self.of[slots] = slots
-        self.slots = np.zeros(slots // SPARSE + 1, np.uint32)
+        self.slots = small_pages(slots // SPARSE + 1)
         self.taken = 0
         self._slot_mask = slots - 1
 

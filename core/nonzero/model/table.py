@@ -22,7 +22,7 @@ LANE_COUNTS: Final = (1, 8)
 LARGE: Final = 1 << 24
 """Bytes of the largest table whose rows stand where their slots are from the beginning."""
 
-AT_ONCE: Final = 1 << 16
+AT_ONCE: Final = 1 << 14
 """So many rows are moved at once."""
 
 
