@@ -62,7 +62,7 @@ class LogisticRegression:
     ----------
     bits
         log2 of the number of slots, 1 to 30. Eight lanes take ``64 * 2**bits`` bytes, one takes ``8 *
-        2**bits``.
+        2**bits``; less, where few slots are touched.
     optimizer
         None: the eight default lanes. One :class:`~nonzero.AdaGrad`, :class:`~nonzero.FTRL` or
         :class:`~nonzero.DualAveraging`: a single lane. Eight of them, of any rules: these, mixed.
@@ -538,7 +538,7 @@ class LogisticRegression:
 
     @property
     def nbytes(self) -> int:
-        """The memory of the table, in bytes."""
+        """The memory of the table, in bytes, when all of it is touched."""
         return self._state.table.nbytes
 
     @property
