@@ -52,16 +52,14 @@ class KernelCalls:
         """Learn from a batch, whose nonzeros are these, and write what was predicted just before."""
         clock = -1 if time_ms is None else time_ms
         if self._places is not None:
-            rows = (rows[0], self._places.take(_named(rows)), *rows[2:])
+            indptr, indices, values, value_mask, fields, field_mask = rows
+            rows = (indptr, self._places.take(indices), values, value_mask, fields, field_mask)
         self._learn(rows, self._learn_state, (batch.labels, batch.weights, clock, out))
 
     def predict(self, rows: RowsTuple, out: NDArray[np.float32]) -> None:
         """Write the probability of a click for each example."""
         if self._places is not None:
-            rows = (rows[0], self._places.find(_named(rows)), *rows[2:])
+            indptr, indices, values, value_mask, fields, field_mask = rows
+            named = indices[: indptr[-1]]  # what a parser has behind them was of other rows
+            rows = (indptr, self._places.find(named), values, value_mask, fields, field_mask)
         self._predict(rows, self._predict_state, out)
-
-
-def _named(rows: RowsTuple) -> NDArray[np.uint32]:
-    """Return the indices that rows name: what is behind them in the same memory was other rows'."""
-    return rows[1][: rows[0][-1]]

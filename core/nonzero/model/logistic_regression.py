@@ -311,7 +311,8 @@ class LogisticRegression:
         out = np.empty(len(batch), np.float32)
         with self._learning:  # two threads that learn at once would make one model of neither's stream
             for piece, found in self._inputs.pieces(batch, out):
-                if not self._state.table.has_room(piece.nnz):
+                places = self._state.table.standing[1]
+                if places is not None and not places.has_room(piece.nnz):
                     self._spread()
                 self._kernels.learn(self._inputs.scaled(piece, learning=True), piece, time_ms, found)
             if self._state.recalibration is not None:
