@@ -11,13 +11,19 @@ from typing import Final
 
 import numpy as np
 
+from nonzero.arithmetic.intrinsics import prefetch
 from nonzero.native import kernel, types
+from nonzero.native.lanes import OneLane
 
 BLOCK: Final = 64
 """Rows whose touched ones are the bits of one word."""
 
+AHEAD: Final = 64
+"""So many nonzeros ahead it is fetched where their rows stand."""
+
 _INDICES = types.uint32.readonly
 _PLACES = types.uint32[::1]
+_PAIRS = types.NamedUniTuple(types.float32[:, ::1], 1, OneLane)
 
 
 @kernel(types.void(types.Array(types.uint64, 2, readonly=True), types.int64, types.uint64[::1]))
@@ -40,14 +46,17 @@ def mark(words, fill, masks):
         masks[np.uintp(block)] = mask
 
 
-@kernel(types.int64(_INDICES, types.int64, _PLACES, _PLACES, types.int64, _PLACES))
-def place(indices, slot_mask, places, slots, taken, out):
+@kernel(types.int64(_INDICES, types.int64, _PLACES, _PAIRS, _PLACES, types.int64, _PLACES))
+def place(indices, slot_mask, places, pairs, slots, taken, out):
     """Write where the rows of indices stand, and give those that have none the next places.
 
-    `places` has, by slot, where its row stands, 0 where it has none; `slots` has, by place, whose row stands
-    there. So many places are taken before; how many are after is returned.
+    `places` has, by slot, where its row stands, 0 where it has none; `pairs` are the same numbers, two and
+    two. `slots` has, by place, whose row stands there. So many places are taken before; how many are after is
+    returned.
     """
     for j in range(indices.size):
+        ahead = indices[np.uintp(min(j + AHEAD, indices.size - 1))] & np.uint32(slot_mask)
+        prefetch(pairs, np.intp(ahead >> np.uint32(1)))
         slot = np.uintp(indices[np.uintp(j)] & np.uint32(slot_mask))
         at = places[slot]
         if at == np.uint32(0):

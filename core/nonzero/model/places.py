@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.kernels.places import look_up, place
+from nonzero.native.lanes import OneLane
 from nonzero.persistence.pages import small_pages
 
 SPARSE: Final = 4
@@ -34,7 +35,9 @@ class Places:
     """
 
     def __init__(self, slots: int) -> None:
-        self.of = small_pages(slots + 1)
+        memory = small_pages(slots + 2)
+        self._pairs = OneLane(memory.view(np.float32).reshape(-1, 2))
+        self.of = memory[:-1]
         self.of[slots] = slots
         self.slots = small_pages(slots // SPARSE + 1)
         self.taken = 0
@@ -47,7 +50,7 @@ class Places:
     def take(self, indices: NDArray[np.uint32]) -> NDArray[np.uint32]:
         """Return where the rows of features stand; those that have none get one, if there is room."""
         out = np.empty(indices.size, np.uint32)
-        self.taken = place(indices, self._slot_mask, self.of, self.slots, self.taken, out)
+        self.taken = place(indices, self._slot_mask, self.of, self._pairs, self.slots, self.taken, out)
         return out
 
     def find(self, indices: NDArray[np.uint32]) -> NDArray[np.uint32]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nonzero.kernels.places import look_up, mark, place
+from nonzero.native.lanes import OneLane
 
 BITS = 8
 
@@ -12,6 +13,7 @@ BITS = 8
 def test_places_are_given_in_the_order_of_first_touch() -> None:
     rng = np.random.default_rng(1)
     places, slots = np.zeros(2**BITS, np.uint32), np.zeros(2**BITS + 1, np.uint32)
+    pairs = OneLane(places.view(np.float32).reshape(-1, 2))
     expected: dict[int, int] = {}
     taken = 0
     for _ in range(5):
@@ -20,7 +22,7 @@ def test_places_are_given_in_the_order_of_first_touch() -> None:
         before, out = np.empty(60, np.uint32), np.empty(60, np.uint32)
         look_up(indices, 2**BITS - 1, places, before)
         assert before.tolist() == [expected.get(slot, 0) for slot in named]
-        taken = place(indices, 2**BITS - 1, places, slots, taken, out)
+        taken = place(indices, 2**BITS - 1, places, pairs, slots, taken, out)
         for slot in named:
             expected.setdefault(slot, len(expected) + 1)
         assert out.tolist() == [expected[slot] for slot in named]
