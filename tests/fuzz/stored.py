@@ -12,11 +12,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from core.saved import forge, stored_in
 from fuzz.choices import NUMBERS, Choices
 from nonzero import AdaGrad, Batch, LogisticRegression
 from nonzero.batches.ids import Ids
 from nonzero.errors import SettingsError, SnapshotError
 from nonzero.persistence import snapshot
+from nonzero.persistence.rows import ArrayRows
 from nonzero_service.impressions.joined import References, decode_joined, encode_joined
 from nonzero_service.impressions.older import older_impressions
 from nonzero_service.impressions.packing import PredictedRows, packed
@@ -87,9 +89,9 @@ def use(model: LogisticRegression) -> None:
 @functools.cache
 def small_file() -> bytes:
     with place() as directory:
-        snapshot.write(
-            directory / "small", {"a": np.arange(3), "b": np.ones((2, 2), np.float32)}, {"c": [1, "d"]}
-        )
+        rows = np.zeros((101, 4), np.float32)
+        rows.reshape(-1)[[1, 3, 400]] = 1
+        snapshot.write(directory / "small", {"a": np.arange(3), "b": ArrayRows(rows)}, {"c": [1, "d"]})
         return (directory / "small").read_bytes()
 
 
@@ -98,27 +100,29 @@ def snapshot_file(data: bytes) -> None:
     choices = Choices(data)
     changing = choices.below(4)
     content = choices.changed(small_file()) if changing else choices.rest
+    rows = np.zeros((101, 4), np.float32)
+    into: dict[str, Any] = {"a": np.zeros(3, np.int64), "b": ArrayRows(rows)}
     with place() as directory:
         (directory / "file").write_bytes(content)
         try:
-            tensors, metadata = snapshot.read(directory / "file")
+            metadata = snapshot.read(directory / "file", lambda *_: into)
         except SnapshotError:
             return
     assert metadata == {"c": [1, "d"]}
-    assert tensors["a"].tolist() == [0, 1, 2]
-    assert tensors["b"].tolist() == [[1, 1], [1, 1]]
+    assert into["a"].tolist() == [0, 1, 2]
+    assert np.flatnonzero(rows).tolist() == [1, 3, 400]
 
 
 def model_file(data: bytes) -> None:
     """A file whose digest is right, and whose contents may be any, is a model that works, or is refused."""
     choices = Choices(data)
     model = trained(choices.one_of([8, 1]))
-    tensors = {name: array.copy() for name, array in model._state.arrays().items()}
-    metadata = {"settings": model.settings, "notes": {}}
-    for _ in range(1 + choices.below(3)):
-        change(choices, tensors, metadata)
     with place() as directory:
-        snapshot.write(directory / "file", tensors, metadata)
+        model.save(directory / "file")
+        stored = stored_in(directory / "file")
+        for _ in range(1 + choices.below(3)):
+            change(choices, stored.tensors, choices.one_of([stored.metadata, stored.metadata, stored.rows]))
+        forge(directory / "file", stored)
         try:
             found = LogisticRegression.load(directory / "file")
         except (SnapshotError, SettingsError):

@@ -87,7 +87,7 @@ def train(
     sizes = [source.size for source in sources if source.size is not None]
 
     start = time.perf_counter() - judging
-    learner.table.take_ahead(2 * sum(sizes))  # what a small file could never fill stays untouched
+    _take_ahead(learner, sum(sizes))
     with Display("learning", sum(sizes) if len(sizes) == len(sources) else None) as display:
         for note in [] if tables is None else tables.notes:
             display.say(note)
@@ -116,6 +116,18 @@ def train(
     click.echo(json.dumps(summary) if as_json else figures_table(summary))
     if problem:
         raise InputError(problem)
+
+
+def _take_ahead(learner: LogisticRegression, size: int) -> None:
+    """Have a thread take the memory that files of a size will fill; what a small file cannot stays untouched.
+
+    With a row that is new there go 64 bytes of text and more in most logs. A log that names each feature once
+    by a few bytes fills more, and twice its size at most.
+    """
+    if learner.rows.are_spread or 2 * size >= learner.nbytes:
+        learner.table.take_ahead(2 * size)
+    else:
+        learner.rows.table.take_ahead(size // 2)
 
 
 def _check_any(learner: LogisticRegression, sources: list[Source], problem: str | None) -> None:
