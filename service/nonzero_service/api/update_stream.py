@@ -201,6 +201,8 @@ class UpdateStream:
         future = self._learner.submit(batch, record=record, log_loss=log_loss, stream=self._pieces)
         self._waiting.append((future, batch.nbytes))
         self._waiting_bytes += batch.nbytes
+        if self._learner.gathers:
+            await self._settle(0)
 
     async def _wait_for_room(self, batch: Batch) -> None:
         """Wait until the learner has few enough pieces of this stream, and room for one more."""
