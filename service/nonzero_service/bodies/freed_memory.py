@@ -29,7 +29,9 @@ class FreedMemory:
 
     def __init__(self, aside: Callable[[Callable[[], object]], object]) -> None:
         self._aside = aside
-        self._trim: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it
+        self._trim: Callable[[int], int] | None = getattr(
+            ctypes.CDLL(None), "malloc_trim", None
+        )  # glibc has it
         self._used = 0
         self._last = 0.0
         self._timer: asyncio.TimerHandle | None = None

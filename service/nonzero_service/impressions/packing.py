@@ -13,7 +13,7 @@ from nonzero import Batch
 from nonzero.batches.ids import Ids
 from nonzero.formats.words import copied
 from nonzero.native import kernel, types
-from nonzero_service.impressions.records import FIELDS, HALF, HEAD, LOW, VALUES, checksum
+from nonzero_service.impressions.records import FIELDS, HALF, HEAD, LOW, USUAL, VALUES, checksum
 
 _NOTHING: Final = np.zeros(1, np.uint32)
 _NO_FIELDS: Final = np.zeros(1, np.uint16)
@@ -50,6 +50,7 @@ class PredictedRows(NamedTuple):
         types.uint32.readonly,
         types.uint32.readonly,
         types.uint16.readonly,
+        types.uint16.readonly,
         types.uint32,
         types.uint64.readonly,
         types.int64,
@@ -70,7 +71,8 @@ def _pack(
     indices,
     values,
     fields,
-    flags,
+    usual,
+    given,
     hashes,
     time,
     probabilities,
@@ -93,6 +95,13 @@ def _pack(
         r = rows[k]
         first, last = indptr[r], indptr[r + 1]
         nnz, size = last - first, ends[r + 1] - ends[r]
+        flags = given
+        if flags & np.uint32(FIELDS) and nnz == usual.size:
+            differ = False
+            for j in range(nnz):
+                differ |= fields[np.uintp(first + j)] != usual[np.uintp(j)]
+            if not differ:
+                flags = flags & ~np.uint32(FIELDS) | np.uint32(USUAL)
         p = at + HEAD
         copied(indices, first, last, out, p)
         p += nnz
@@ -145,7 +154,18 @@ def size_of_records(predictions: PredictedRows) -> int:
     return 4 * (predictions.rows.size * (HEAD + 2) + words * batch.nnz + len(ids.text) // 4)
 
 
-def packed(predictions: PredictedRows, stops: NDArray[np.int64]) -> NDArray[np.uint32]:
+def fields_of_first(predictions: PredictedRows) -> NDArray[np.uint16]:
+    """Return uint16[n]: the fields of the first row; none where rows have none."""
+    batch = predictions.batch
+    if batch.fields is None or not predictions.rows.size:
+        return _NO_FIELDS[:0]
+    row = int(predictions.rows[0])
+    return batch.fields[batch.indptr[row] : batch.indptr[row + 1]]
+
+
+def packed(
+    predictions: PredictedRows, stops: NDArray[np.int64], usual: NDArray[np.uint16]
+) -> NDArray[np.uint32]:
     """Return the records of what is fresh, one after another, as words: this thread's until it packs again.
 
     Parameters
@@ -154,6 +174,8 @@ def packed(predictions: PredictedRows, stops: NDArray[np.int64]) -> NDArray[np.u
         What is to be kept.
     stops
         int64[k]: gets where each record ends, in words.
+    usual
+        uint16[n]: fields that are not written where they are a row's.
     """
     batch, ids = predictions.batch, predictions.ids
     flags = (0 if batch.values is None else VALUES) | (0 if batch.fields is None else FIELDS)
@@ -165,6 +187,7 @@ def packed(predictions: PredictedRows, stops: NDArray[np.int64]) -> NDArray[np.u
         batch.indices,
         _NOTHING if batch.values is None else batch.values.view(np.uint32),
         _NO_FIELDS if batch.fields is None else batch.fields,
+        usual,
         np.uint32(flags),
         predictions.hashes,
         predictions.time_ms,

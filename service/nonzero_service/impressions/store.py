@@ -23,9 +23,9 @@ from nonzero_service.impressions.early import EarlyLabels
 from nonzero_service.impressions.gate import Gate
 from nonzero_service.impressions.hashes import hashes_of, named_rows
 from nonzero_service.impressions.joined import References
-from nonzero_service.impressions.packing import PredictedRows, packed
+from nonzero_service.impressions.packing import PredictedRows, fields_of_first, packed
 from nonzero_service.impressions.recent_rows import RecentRows
-from nonzero_service.impressions.rows import HEADER, ImpressionRow, Teaching
+from nonzero_service.impressions.rows import NO_FIELDS, ImpressionRow, Teaching, offset_behind
 from nonzero_service.impressions.rules import Rules
 from nonzero_service.impressions.segment import CAPACITY, UNPLACED, Segment
 from nonzero_service.impressions.segments import Segments
@@ -44,7 +44,7 @@ from nonzero_service.impressions.unpacking import (
     Records,
     probabilities_of,
     times_of,
-    unpacked_parts,
+    unpacked,
 )
 from nonzero_service.impressions.verdicts import Verdict
 from nonzero_service.journal.errors import StorageError
@@ -67,6 +67,12 @@ GAP_MS: Final = 1000
 
 WORDS_A_READ: Final = 1 << 13
 """So many words of a row cost as much as another read of it does."""
+
+MANY: Final = 64
+"""So many predictions of one request say by their first what the usual fields are."""
+
+MOST_FIELDS: Final = 1 << 12
+"""So many fields are written once for a row at most: they stay in memory."""
 
 UNREAD_SECONDS: Final = 60.0
 """For so long a row that cannot be read is tried again."""
@@ -137,6 +143,7 @@ class ImpressionStore:
         self._undo: list[Callable[[], object]] = []
         self._unplaced: dict[tuple[int, int], ImpressionRow] = {}  # by the segment's first number, and row
         self._recent = RecentRows()
+        self._usual = NO_FIELDS
         self._unread: dict[int, float] = {}  # since when rows could not be read, by their positions
 
     # -- asked by any thread ---------------------------------------------------------------------------
@@ -365,10 +372,11 @@ class ImpressionStore:
             self._unplaced.pop(key, None)
 
         self._undo.append(withdraw)
-        segment.add_row(used, part.time_ms, np.nan)
+        usual = self._usual_of(part)
+        segment.add_row(used, part.time_ms, np.nan, usual)
         count = segment.enter(part.hashes, part.fresh)
         stops = np.empty(count, np.int64)
-        words = packed(part, stops).copy()
+        words = packed(part, stops, usual).copy()
         row = ImpressionRow(
             segment.first + used,
             self.rules.negative_rate,
@@ -376,6 +384,7 @@ class ImpressionStore:
             words,
             stops,
             segment.hashes[used : used + count].copy(),
+            usual,
         )
         if not count:
             withdraw()
@@ -387,6 +396,20 @@ class ImpressionStore:
         self.next_number = segment.next
         self._unplaced[key] = row
         return row
+
+    def _usual_of(self, part: PredictedRows) -> NDArray[np.uint16]:
+        """Return the fields that are written once for a row: those of the last one, or of many new ones.
+
+        Few predictions with other fields are not worth a row of their own.
+        """
+        if part.rows.size >= MANY:
+            fields = fields_of_first(part)
+            self._usual = self._shared(fields if fields.size <= MOST_FIELDS else NO_FIELDS)
+        return self._usual
+
+    def _shared(self, usual: NDArray[np.uint16]) -> NDArray[np.uint16]:
+        """Return the array that holds these fields already, or a copy: rows mostly have the same."""
+        return self._usual if np.array_equal(usual, self._usual) else usual.copy()
 
     def _room(self) -> Segment:
         """Return the segment that takes the next impression."""
@@ -408,7 +431,8 @@ class ImpressionStore:
         place, time_ms = row.first - segment.first, int(times_of(row.words, row.starts[-1:])[0])
         if mended and segment.rows:
             time_ms = max(time_ms, int(segment.times[-1]))
-        segment.add_row(place, time_ms, row.rate if row.teaching else np.nan, position)
+        rate = row.rate if row.teaching else np.nan
+        segment.add_row(place, time_ms, rate, row.usual, position)
         segment.stops[place : place + row.stops.size] = row.stops
 
     # -- reading ---------------------------------------------------------------------------------------
@@ -431,7 +455,7 @@ class ImpressionStore:
             cuts = np.flatnonzero(rows[1:] != rows[:-1]) + 1
             for start, end in pairwise([0, *cuts.tolist(), rows.size]):
                 parts += self._parts(segment, int(rows[start]), first[start:end], stop[start:end])
-        found = unpacked_parts(parts, ids=ids)
+        found = unpacked(parts, ids=ids)
         if (in_order == numbers).all():
             return found
         back = np.empty(order.size, np.intp)
@@ -443,14 +467,14 @@ class ImpressionStore:
     ) -> list[Part]:
         """Return where the records between some words of a row are found, which are in order."""
         sizes = stop - first
-        there = self._in_memory(segment, row)
+        there, usual = self._in_memory(segment, row), segment.usual[row]
         if there is not None:
-            return [Part(there, first, sizes)]
+            return [Part(there, first, sizes, usual)]
         begin, end = int(first[0]), int(stop[-1])
         if end - begin <= max(2 * int(sizes.sum()), WORDS_A_READ * sizes.size):
-            return [Part(self._words(segment, row, begin, end), first - begin, sizes)]
+            return [Part(self._words(segment, row, begin, end), first - begin, sizes, usual)]
         return [
-            Part(self._words(segment, row, one, end), np.zeros(1, np.int64), np.full(1, end - one))
+            Part(self._words(segment, row, one, end), np.zeros(1, np.int64), np.full(1, end - one), usual)
             for one, end in zip(first.tolist(), stop.tolist(), strict=True)
         ]
 
@@ -465,7 +489,7 @@ class ImpressionStore:
         """Read some words of a row: zeros, which no record's checksum is right for, where it cannot be."""
         position = int(segment.positions[row])
         try:
-            data = self._read(position, HEADER.size + 4 * begin, 4 * (end - begin))
+            data = self._read(position, offset_behind(segment.usual[row]) + 4 * begin, 4 * (end - begin))
         except (NonzeroError, OSError) as error:
             now = time.monotonic()
             if now - self._unread.setdefault(position, now) <= UNREAD_SECONDS:
@@ -479,6 +503,8 @@ class ImpressionStore:
         """Enter what a row of the journal keeps."""
         if not row.stops.size:
             return
+        self._usual = self._shared(row.usual)
+        row = row._replace(usual=self._usual)
         self.next_number = row.first
         self._last_ms = int(times_of(row.words, row.starts[-1:])[0])
         segment = self._room()

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from nonzero import Batch
 from nonzero.batches.ids import Ids
 from nonzero.formats.words import copied
-from nonzero.native import kernel, types
-from nonzero_service.impressions.records import FIELDS, HALF, HEAD, LOW, VALUES, checksum, words_of
+from nonzero.native import inlined, kernel, types
+from nonzero_service.impressions.records import FIELDS, HALF, HEAD, LOW, USUAL, VALUES, checksum, words_of
 from nonzero_service.impressions.selecting import ordered
 
 
@@ -59,6 +59,8 @@ class Part(NamedTuple):
     """int64[n]: where each starts, in words."""
     sizes: NDArray[np.int64]
     """int64[n]: the words of each; it lies within the array."""
+    usual: NDArray[np.uint16]
+    """uint16[k]: the fields of those that say so."""
 
 
 class WalkedRecords(NamedTuple):
@@ -130,6 +132,20 @@ ONE: Final = np.uint32(0x3F800000)
 """The bits of the float32 1."""
 
 
+@inlined
+def _fields(pairs, p, nnz, flags, usual, out, at):
+    """Read the fields of a record, from word `p` on; return where they end."""
+    if flags & np.uint32(FIELDS):
+        copied(pairs, 2 * p, 2 * p + nnz, out, at)
+        return p + (nnz + 1) // 2
+    if flags & np.uint32(USUAL):
+        copied(usual, 0, nnz, out, at)
+    else:
+        for j in range(nnz):
+            out[at + j] = np.uint16(0)
+    return p
+
+
 @kernel(
     types.void(
         types.uint32.readonly,
@@ -137,11 +153,12 @@ ONE: Final = np.uint32(0x3F800000)
         types.uint8.readonly,
         types.int64.readonly,
         types.int64.readonly,
+        types.uint16.readonly,
         types.intp,
         _COLUMNS,
     )
 )
-def _unpack(words, pairs, octets, starts, sizes, first, out):
+def _unpack(words, pairs, octets, starts, sizes, usual, first, out):
     """Read records behind the `first` ones; `pairs` and `octets` are `words` as their halves and bytes."""
     at = np.intp(out.indptr[first])
     end = np.intp(out.spans[first - 1, 1]) if first > 0 else np.intp(0)
@@ -152,6 +169,7 @@ def _unpack(words, pairs, octets, starts, sizes, first, out):
         h = checksum(words, start, size)
         right = words[start + 9] == np.uint32(h & LOW) and words[start + 10] == np.uint32(h >> HALF)
         right = right and words_of(nnz, flags) == size
+        right = right and (flags & np.uint32(USUAL) == 0 or nnz == usual.size)
         if not right:
             nnz, length = np.intp(0), np.intp(0)
         p = start + HEAD
@@ -165,12 +183,7 @@ def _unpack(words, pairs, octets, starts, sizes, first, out):
                     out.values[at + j] = ONE
         if flags & np.uint32(VALUES):
             p += nnz
-        if flags & np.uint32(FIELDS):
-            copied(pairs, 2 * p, 2 * p + nnz, out.fields, at)
-            p += (nnz + 1) // 2
-        else:
-            for j in range(nnz):
-                out.fields[at + j] = np.uint16(0)
+        p = _fields(pairs, p, nnz, flags, usual, out.fields, at)
         out.spans[row, 0] = end
         if out.text.size:
             end = copied(octets, 4 * p, 4 * p + length, out.text, end)
@@ -183,12 +196,7 @@ def _unpack(words, pairs, octets, starts, sizes, first, out):
         out.indptr[row + 1] = at
 
 
-def unpacked(words: NDArray[np.uint32], starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> Records:
-    """Read the records that start at some places and have some sizes, in words; each lies within `words`."""
-    return unpacked_parts([Part(words, starts, sizes)])
-
-
-def unpacked_parts(parts: Sequence[Part], *, ids: bool = True) -> Records:
+def unpacked(parts: Sequence[Part], *, ids: bool = False) -> Records:
     """Read the records of several parts, one part after another.
 
     Parameters
@@ -215,8 +223,8 @@ def unpacked_parts(parts: Sequence[Part], *, ids: bool = True) -> Records:
         np.empty((n, 2), np.int64),
     )
     out.indptr[0] = first = 0
-    for words, starts, sizes in parts:
-        _unpack(words, words.view(np.uint16), words.view(np.uint8), starts, sizes, first, out)
+    for words, starts, sizes, usual in parts:
+        _unpack(words, words.view(np.uint16), words.view(np.uint8), starts, sizes, usual, first, out)
         first += starts.size
     nnz = int(out.indptr[-1])
     values = out.values[:nnz].view(np.float32)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
+import numpy as np
+
 from nonzero import Batch
 from nonzero_service.impressions.joined import References
 from nonzero_service.impressions.rows import ImpressionRow, Teaching, joined_rows
@@ -76,6 +78,7 @@ class _Part:
         return (
             self.kind == "impression"
             and self.rows[0].teaching == row.teaching
+            and np.array_equal(self.rows[0].usual, row.usual)
             and sum(one.words.nbytes for one in self.rows) < LARGE_ROW
         )
 
