@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -133,20 +132,6 @@ def _pack(
     return at
 
 
-_scratch: Final = threading.local()
-LARGEST_SCRATCH: Final = 1 << 22
-
-
-def _room(size: int) -> NDArray[np.uint32]:
-    """Return uint32 words, the thread's own where they are enough: new memory costs more to fill."""
-    words: NDArray[np.uint32] = getattr(_scratch, "words", _NOTHING)
-    if words.size < size:
-        words = np.empty(2 * size, np.uint32)
-        if size <= LARGEST_SCRATCH:
-            _scratch.words = words
-    return words
-
-
 def size_of_records(predictions: PredictedRows) -> int:
     """Return the bytes that the records take at most, where all rows of the batch have ids."""
     batch, ids = predictions.batch, predictions.ids
@@ -166,7 +151,7 @@ def fields_of_first(predictions: PredictedRows) -> NDArray[np.uint16]:
 def packed(
     predictions: PredictedRows, stops: NDArray[np.int64], usual: NDArray[np.uint16]
 ) -> NDArray[np.uint32]:
-    """Return the records of what is fresh, one after another, as words: this thread's until it packs again.
+    """Return the records of what is fresh, one after another, as words.
 
     Parameters
     ----------
@@ -179,7 +164,7 @@ def packed(
     """
     batch, ids = predictions.batch, predictions.ids
     flags = (0 if batch.values is None else VALUES) | (0 if batch.fields is None else FIELDS)
-    out = _room(size_of_records(predictions) // 4)
+    out = np.empty(size_of_records(predictions) // 4, np.uint32)
     size = _pack(
         predictions.rows,
         predictions.fresh,

@@ -15,6 +15,7 @@ numbers, the hashes of their ids, and the rate.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -126,26 +127,32 @@ def offset_behind(usual: NDArray[np.uint16]) -> int:
     return HEADER.size + 4 * ((usual.size + 1) // 2)
 
 
-def joined_rows(rows: list[ImpressionRow]) -> ImpressionRow:
-    """Return rows as one: the numbers of each follow those of the one before, and all teach alike.
+def encode_row(row: ImpressionRow) -> bytes:
+    """Return a body of version 2."""
+    return encode_rows([row])[0]
+
+
+def encode_rows(rows: Sequence[ImpressionRow]) -> tuple[bytes, ImpressionRow]:
+    """Encode rows as one: the numbers of each follow those of the one before, and all teach alike.
 
     Their usual fields are the same.
+
+    Returns
+    -------
+    bytes, ImpressionRow
+        A body of version 2; and what it says, of which the records are a view of it: they may be many.
     """
-    if len(rows) == 1:
-        return rows[0]
+    one, sizes = rows[0], [row.stops.size for row in rows]
     offsets = np.cumsum([0, *(row.words.size for row in rows)])
-    return rows[0]._replace(
-        words=np.concatenate([row.words for row in rows]),
+    header = HEADER.pack(sum(sizes), one.teaching, 0, one.usual.size, one.first, one.rate)
+    padding = bytes(one.offset - HEADER.size - one.usual.nbytes)
+    words = [np.ascontiguousarray(row.words).data for row in rows]
+    body = b"".join([header, one.usual.tobytes(), padding, *words])
+    return body, one._replace(
+        words=np.frombuffer(body, np.uint32, -1, one.offset),
         stops=np.concatenate([row.stops + offset for row, offset in zip(rows, offsets, strict=False)]),
         hashes=np.concatenate([row.hashes for row in rows]),
     )
-
-
-def encode_row(row: ImpressionRow) -> bytes:
-    """Return a body of version 2."""
-    header = HEADER.pack(row.stops.size, row.teaching, 0, row.usual.size, row.first, row.rate)
-    padding = bytes(row.offset - HEADER.size - row.usual.nbytes)
-    return b"".join([header, row.usual.tobytes(), padding, np.ascontiguousarray(row.words).data])
 
 
 def decode_row(body: bytes) -> ImpressionRow:

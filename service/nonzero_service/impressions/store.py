@@ -376,7 +376,7 @@ class ImpressionStore:
         segment.add_row(used, part.time_ms, np.nan, usual)
         count = segment.enter(part.hashes, part.fresh)
         stops = np.empty(count, np.int64)
-        words = packed(part, stops, usual).copy()
+        words = packed(part, stops, usual)
         row = ImpressionRow(
             segment.first + used,
             self.rules.negative_rate,
