@@ -168,7 +168,7 @@ def comparisons(log: ClickLog, seconds: int) -> Iterator[Comparison]:
             "examples/CPU s",
             1.0,
         )
-        for action, connections, limit in (("predict", 4, 10), ("update", SMALL_UPDATE, 30)):
+        for action, connections, limit in (("predict", 4, 10), ("update", SMALL_UPDATE, 20)):
             load = Load(server, f"{DEFAULT}/{action}", bodies, connections, seconds)
             yield Comparison(
                 f"{action} beside a bulk update, {connections} connections, one over p99",
