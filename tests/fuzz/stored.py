@@ -21,10 +21,17 @@ from nonzero.persistence import snapshot
 from nonzero.persistence.rows import ArrayRows
 from nonzero_service.impressions.joined import References, decode_joined, encode_joined
 from nonzero_service.impressions.older import older_impressions
-from nonzero_service.impressions.packing import PredictedRows, packed
+from nonzero_service.impressions.packing import PredictedRows, fields_of_first, packed
 from nonzero_service.impressions.records import HEAD
-from nonzero_service.impressions.rows import HEADER, Teaching, decode_row, encode_row
-from nonzero_service.impressions.unpacking import unpacked
+from nonzero_service.impressions.rows import (
+    NO_FIELDS,
+    ImpressionRow,
+    Teaching,
+    decode_row,
+    encode_row,
+    offset_behind,
+)
+from nonzero_service.impressions.unpacking import Part, unpacked, walked
 from nonzero_service.journal.chain import KINDS, JournalRow
 from nonzero_service.journal.codec import decode_batch, encode_batch
 from nonzero_service.journal.database import connect, translated
@@ -181,7 +188,7 @@ def bodies() -> dict[str, bytes]:
         "joined": joined,
         "held": joined,
         "label": encode_joined(Batch.empty(), references),
-        "impression": HEADER.pack(20, Teaching.NOW, 5, 1.0) + records(),
+        "impression": impression_body(),
         "trip": b"{}",
         "resume": b'{"since":1,"discard":false}',
         "clock": b'{"before_ms":2,"after_ms":1}',
@@ -315,16 +322,28 @@ def _read_all(directory: Path) -> list[bytes] | None:
 # -- impressions -------------------------------------------------------------------------------------------
 
 
-@functools.cache
-def records() -> bytes:
+def offered_rows() -> PredictedRows:
     batch = examples(20)
     names = [f"id-{n}" for n in range(20)]
     hashes = np.arange(20).astype(np.uint64) * np.uint64(2**40)
-    fresh, answered, stops = np.ones(20, np.uint8), np.full(20, 0.25, np.float32), np.empty(20, np.int64)
-    offered = PredictedRows(batch, Ids.of(names), answered, np.arange(20), hashes, fresh, 10**12)
-    words = packed(offered, stops)
+    fresh, answered = np.ones(20, np.uint8), np.full(20, 0.25, np.float32)
+    return PredictedRows(batch, Ids.of(names), answered, np.arange(20), hashes, fresh, 10**12)
+
+
+@functools.cache
+def records(*, usual: bool = False) -> bytes:
+    """Return records; `usual`: the fields of the first one stand beside them."""
+    offered, stops = offered_rows(), np.empty(20, np.int64)
+    words = packed(offered, stops, fields_of_first(offered) if usual else NO_FIELDS)
     assert words.size == stops[-1]
     return words.tobytes()
+
+
+def impression_body() -> bytes:
+    fields = fields_of_first(offered_rows())
+    words = np.frombuffer(records(usual=True), np.uint32)
+    found = walked(words, words.size)
+    return encode_row(ImpressionRow(5, 1.0, Teaching.NOW, words, found.stops, found.hashes, fields))
 
 
 def sealed(data: bytes) -> bytes:
@@ -369,7 +388,8 @@ def impression_row(data: bytes) -> None:
     sealing = choices.below(2)
     body = choices.changed(bodies()["impression"]) if choices.below(3) else choices.rest
     if sealing:
-        body = body[: HEADER.size] + sealed(body[HEADER.size :])
+        at = offset_behind(np.zeros(int.from_bytes(body[6:8], "little"), np.uint16))
+        body = body[:at] + sealed(body[at:])
     read_row(body)
 
 
@@ -382,6 +402,7 @@ def read_row(body: bytes) -> None:
     assert encode_row(row) == body
     batch, references = row.negatives()
     assert len(batch) == len(references)
-    found = unpacked(row.words, row.starts[::-1].copy(), (row.stops - row.starts)[::-1].copy())
+    parts = [Part(row.words, row.starts[::-1].copy(), (row.stops - row.starts)[::-1].copy(), row.usual)]
+    found = unpacked(parts, ids=True)
     assert len(found.ids) == len(found.batch) == row.stops.size
     assert all(len(found.ids[k]) <= 1020 for k in np.flatnonzero(found.whole))
