@@ -52,7 +52,8 @@ def rows_of(frame: Any, *, in_order: bool = False) -> Iterator[dict[str, Any]]:
     try:
         whole = nw.from_native(frame, eager_only=True)
     except DuplicateError as error:
-        raise BatchError(f"two columns have one name; give each its own: {error}") from error
+        said = " ".join(str(error).split())  # it stands on several lines
+        raise BatchError(f"two columns have one name; give each its own ({said})") from error
     names = sorted(whole.columns, key=str) if in_order else whole.columns
     for start in range(0, len(whole), ROWS):
         piece = whole[start : start + ROWS]

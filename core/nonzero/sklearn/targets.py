@@ -58,9 +58,8 @@ def clicks_of(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.bool_]:
     """
     strange = np.flatnonzero(~np.isin(labels, classes))
     if strange.size:
-        raise InputError(
-            f"row {strange[0]} has the label {labels[strange[0]]!r}; the classes are {classes.tolist()}"
-        )
+        first = labels[strange].tolist()[0]
+        raise InputError(f"row {strange[0]} has the label {first!r}; the classes are {classes.tolist()}")
     clicks: NDArray[np.bool_] = labels == classes[1]
     return clicks
 
