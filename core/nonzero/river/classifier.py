@@ -13,6 +13,7 @@ from river.utils import dataframe
 
 from nonzero.batches.batch import Batch
 from nonzero.fields.schema import Schema
+from nonzero.formats.json_dicts import batch_of_example, batch_of_features
 from nonzero.frames.rows import rows_of
 from nonzero.kernels.rules.optimizers import Rule
 from nonzero.model.logistic_regression import LogisticRegression
@@ -100,7 +101,7 @@ class NonzeroClassifier(MiniBatchClassifier):
         --------
         >>> NonzeroClassifier(bits=10).learn_one({"site": "news"}, True)
         """
-        self.model.learn_one(_in_order(x), y, w)
+        self.model.learn(batch_of_example(x, y, w, self.model.schema, in_order=True))
 
     def predict_proba_one(self, x: Mapping[Any, Any], **_: Any) -> dict[ClfTarget, float]:
         """Return the probability of each label; nothing is changed.
@@ -125,7 +126,7 @@ class NonzeroClassifier(MiniBatchClassifier):
         >>> NonzeroClassifier(bits=10).predict_proba_one({"site": "news"})
         {False: 0.5, True: 0.5}
         """
-        p = self.model.predict_one(_in_order(x))
+        p = float(self.model.predict(batch_of_features((x,), self.model.schema, in_order=True))[0])
         return {False: 1 - p, True: p}
 
     def learn_many(self, X: Any, y: Any, w: Any = 1.0) -> None:
@@ -221,8 +222,3 @@ class NonzeroClassifier(MiniBatchClassifier):
         weights: NDArray[Any] | None = None,
     ) -> Batch:
         return Batch.from_dicts(rows_of(X, in_order=True), labels, weights, schema=self.model.schema)
-
-
-def _in_order(x: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return features in the alphabetical order of their names: the order of a sum shows in its last bit."""
-    return {name: x[name] for name in sorted(x)}

@@ -25,7 +25,8 @@ def labels_of(y: Any, X: Any) -> NDArray[Any]:
     labels: NDArray[Any] = column_or_1d(y, warn=True)
     assert_all_finite(labels, input_name="y")
     check_consistent_length(X, labels)
-    check_classification_targets(labels)
+    if labels.dtype.kind not in "biu":  # whole numbers and booleans are classes, without a look at all of them
+        check_classification_targets(labels)
     return labels
 
 
@@ -56,11 +57,12 @@ def clicks_of(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.bool_]:
     InputError
         For a label that is neither.
     """
-    strange = np.flatnonzero(~np.isin(labels, classes))
-    if strange.size:
-        first = labels[strange].tolist()[0]
-        raise InputError(f"row {strange[0]} has the label {first!r}; the classes are {classes.tolist()}")
     clicks: NDArray[np.bool_] = labels == classes[1]
+    known = clicks | (labels == classes[0])
+    if not known.all():
+        row = int(np.argmin(known))
+        [label] = labels[row : row + 1].tolist()
+        raise InputError(f"row {row} has the label {label!r}; the classes are {classes.tolist()}")
     return clicks
 
 
