@@ -68,7 +68,7 @@ class NonzeroClassifier(MiniBatchClassifier):
         self.bits = bits
         self.optimizer = optimizer
         self.scaled = scaled
-        self.interactions = interactions or None  # river 0.26 cannot clone what has an empty tuple
+        self.interactions = interactions or None  # river clones no empty tuple: see findings/
         self.recalibrated = recalibrated
         self.schema = schema
         self.default = default
@@ -103,13 +103,15 @@ class NonzeroClassifier(MiniBatchClassifier):
         """
         self.model.learn(batch_of_example(x, y, w, self.model.schema, in_order=True))
 
-    def predict_proba_one(self, x: Mapping[Any, Any], **_: Any) -> dict[ClfTarget, float]:
+    def predict_proba_one(self, x: Mapping[Any, Any], **kwargs: Any) -> dict[ClfTarget, float]:  # noqa: ARG002
         """Return the probability of each label; nothing is changed.
 
         Parameters
         ----------
         x
             As for :meth:`learn_one`.
+        kwargs
+            What a stream has beside features; not looked at.
 
         Returns
         -------

@@ -25,7 +25,7 @@ def labels_of(y: Any, X: Any) -> NDArray[Any]:
     labels: NDArray[Any] = column_or_1d(y, warn=True)
     assert_all_finite(labels, input_name="y")
     check_consistent_length(X, labels)
-    if labels.dtype.kind not in "biu":  # whole numbers and booleans are classes, without a look at all of them
+    if labels.dtype.kind not in "biu":  # others are classes without a further look
         check_classification_targets(labels)
     return labels
 
