@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -368,7 +369,8 @@ class NonzeroClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _matrix(self, X: Any, *, begin: bool) -> Any:
         """Return a matrix of numbers that has no more columns than the table has slots."""
-        matrix = validate_data(self, X, accept_sparse="csr", reset=begin)
+        finite = not issparse(X)  # of a sparse one the batch looks at each value anyhow
+        matrix = validate_data(self, X, accept_sparse="csr", ensure_all_finite=finite, reset=begin)
         if not begin:
             return matrix
         for name in ("schema", "default", "interactions"):

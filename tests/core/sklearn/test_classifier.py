@@ -175,6 +175,7 @@ def test_whole_numbers_and_booleans_are_numbers() -> None:
         (np.array([[1e7], [0.0]]), "row 0: the value 10000000.0 is not a finite number of at most 1e"),
         (np.array([[1e300], [0.0]]), r"row 0: the value 1e\+300"),
         (np.array([[np.nan], [0.0]]), "Input X contains NaN"),
+        (sparse.csr_array([[np.nan], [0.0]]), "row 0: the value nan is not a finite number"),
         (sparse.csr_array(([1.0], [-1], [0, 1, 1]), (2, 4)), "the index -1 is not from 0"),
         (sparse.csr_array((2, 5)), "5 columns, and bits=2 makes a table of 4 slots; set bits=3"),
         (sparse.csr_array((2, 2**33)), "set bits=33"),
