@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.batches.batch import Batch, check_batch
+from nonzero.batches.checking import first_unlabelled
 from nonzero.diagnostics.confidence import uncertainty
 from nonzero.diagnostics.diagnosis import diagnose
 from nonzero.diagnostics.explanation import Explanation, take_apart
@@ -276,9 +277,8 @@ class LogisticRegression:
         row 0 has no label; give 0 or 1, or call predict
         """
         check_batch(batch)
-        unlabelled = np.isnan(batch.labels)
-        if unlabelled.any():
-            row = int(np.flatnonzero(unlabelled)[0])
+        row = first_unlabelled(batch.labels)
+        if row >= 0:
             raise BatchError(f"row {row} has no label; give 0 or 1, or call predict")
         batch.check_slots(self.bits)
 
@@ -487,8 +487,9 @@ class LogisticRegression:
         >>> LogisticRegression(bits=10).learn_one({"site": "news", "bid": 0.5}, 1)
         0.5
         """
-        batch = Batch.from_dicts([features], [label], [weight], schema=self.schema)
-        return float(self.learn(batch)[0])
+        from nonzero.formats.json_dicts import batch_of_example  # here, as in predict_body
+
+        return float(self.learn(batch_of_example(features, label, weight, self.schema))[0])
 
     def predict_one(self, features: Mapping[str, Any]) -> float:
         """Predict one example, read by the model's schema.
