@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -14,11 +15,14 @@ import numpy as np
 
 from core.saved import forge, stored_in
 from fuzz.choices import NUMBERS, Choices
-from nonzero import AdaGrad, Batch, LogisticRegression
+from nonzero import AdaGrad, Batch, FormatError, LogisticRegression, Schema
+from nonzero.batches.codec import encode_batch
 from nonzero.batches.ids import Ids
 from nonzero.errors import SettingsError, SnapshotError
 from nonzero.persistence import snapshot
 from nonzero.persistence.rows import ArrayRows
+from nonzero.sources.rows_file import RowsReader, RowsWriter
+from nonzero.sources.rows_head import RowsFoot, RowsHead
 from nonzero_service.impressions.joined import References, decode_joined, encode_joined
 from nonzero_service.impressions.older import older_impressions
 from nonzero_service.impressions.packing import PredictedRows, fields_of_first, packed
@@ -33,7 +37,7 @@ from nonzero_service.impressions.rows import (
 )
 from nonzero_service.impressions.unpacking import Part, unpacked, walked
 from nonzero_service.journal.chain import KINDS, JournalRow
-from nonzero_service.journal.codec import decode_batch, encode_batch
+from nonzero_service.journal.codec import decode_batch
 from nonzero_service.journal.database import connect, translated
 from nonzero_service.journal.errors import BodyError, StorageError
 from nonzero_service.journal.journal import Journal
@@ -43,7 +47,16 @@ from nonzero_service.journal.verification import verify_journal
 from nonzero_service.writer import fold
 from nonzero_service.writer.entries import Start, batch_entry, settings_entry, start_of
 
-__all__ = ["batch_body", "impression_row", "impressions", "journal", "model_file", "row", "snapshot_file"]
+__all__ = [
+    "batch_body",
+    "impression_row",
+    "impressions",
+    "journal",
+    "model_file",
+    "row",
+    "rows_file",
+    "snapshot_file",
+]
 
 MEMORY = Path("/dev/shm")
 
@@ -221,6 +234,41 @@ def batch_body(data: bytes) -> None:
     assert (again.indices == batch.indices).all()
     assert np.array_equal(again.labels, batch.labels, equal_nan=True)
     assert (again.explicit_values() == batch.explicit_values()).all()
+
+
+@functools.cache
+def hashed() -> bytes:
+    """A rows file of two blocks."""
+    out = io.BytesIO()
+    writer = RowsWriter(out, RowsHead(Schema({"bid": "number"}), ("vw",)))
+    for _ in range(2):
+        writer.write(examples())
+        writer._write_waiting()
+    writer.finish(RowsFoot(writer.examples, writer.nonzeros, {"site": "category"}))
+    return out.getvalue()
+
+
+def rows_file(data: bytes) -> None:
+    """A rows file is read as it was written, or refused by its name; so is one whose digests are right."""
+    choices = Choices(data)
+    kind = choices.below(3)
+    if kind == 2:
+        out = io.BytesIO()
+        writer = RowsWriter(out, RowsHead(Schema(), ("vw",)))
+        body = choices.changed(bodies()["batch"])
+        writer._put_block(b"rows", choices.one_of([9, 0, 1, 2**31]), body)
+        writer.finish(RowsFoot(choices.one_of([9, 0, 2**40]), 0))
+        content = out.getvalue()
+    else:
+        content = choices.rest if kind == 0 else choices.changed(hashed())
+    try:
+        parts = [part.batch for part in RowsReader.of_bytes(content)]
+    except FormatError:
+        return
+    if kind == 1:
+        assert (Batch.concatenate(parts).indices == np.tile(examples().indices, 2)).all()
+    for batch in parts:
+        assert len(encode_batch(batch)) > 0
 
 
 def row(data: bytes) -> None:

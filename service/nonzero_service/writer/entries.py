@@ -25,11 +25,11 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from nonzero import Batch, LogisticRegression
+from nonzero.batches.codec import VERSION, encode_batch
 from nonzero_service.impressions import joined, rows
 from nonzero_service.impressions.joined import References, decode_joined, encode_joined
 from nonzero_service.impressions.rows import ImpressionRow, Teaching, decode_row
 from nonzero_service.journal.chain import JournalEntry, JournalRow
-from nonzero_service.journal.codec import VERSION, encode_batch
 from nonzero_service.journal.errors import BodyError
 from nonzero_service.journal.keys import KeyRecord
 
