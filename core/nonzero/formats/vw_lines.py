@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from nonzero.arithmetic.intrinsics import address_of, byte_at, marks_at, put_word, trailing_zeros, word_at
+from nonzero.arithmetic.intrinsics import address_of, byte_at, marks_at, trailing_zeros, word_at
 from nonzero.batches.limits import MAX_WEIGHT
 from nonzero.fields import lookup
 from nonzero.fields.hashing import (
@@ -20,11 +20,12 @@ from nonzero.fields.hashing import (
     begin_name,
     hash_name,
     hash_names,
-    low_bytes,
     put_known,
     put_name,
     to_field,
 )
+from nonzero.formats import expected
+from nonzero.formats.expected import BEGINNING, LENGTH, MASK, WHAT
 from nonzero.formats.numbers import label_of_number, scan_number, usual_number, value_within
 from nonzero.formats.row_arrays import BUFFER, ROWS, begin_row, end_row
 from nonzero.formats.words import EVERY_BYTE, zero_bytes
@@ -52,18 +53,6 @@ UNSETTLED: Final = np.uint64(5)
 
 NO_CATEGORY: Final = np.uint64(1 << 16)
 """From here on it is no category."""
-
-KNOWN_BITS: Final = 10  # so many names' beginnings are known at once: fields of a log, not its values
-
-# What is known of a name that others begin with, a cache line: its bytes and the one after it in the text, as
-# two words; masks of what these are of a word of text, or 0 where a value is to be looked at; how the names
-# begin; the field, and what is said in `_recall`; how long it is with the byte after it, and, below bit 32,
-# where the one is that came after it the last time.
-KNOWN_WORDS: Final = 8
-TEXT, MASK, BEGINNING, WHAT, LINK, LENGTH = 0, 16, 32, 40, 48, 56
-
-LONGEST: Final = 15
-"""The longest name of which something is known, in bytes."""
 
 @cold
 def _scan_head(text, j):  # noqa: C901
@@ -154,10 +143,10 @@ def _recall(text, start, size, joint, after, known, table):
     """
     place = np.intp(0)
     low, high = np.uint64(0), np.uint64(0)
-    if size <= LONGEST:
-        low, high = _key(text, start, size, after)
-        place = _place_of(low, high)
-        if word_at(known, place + TEXT) == low and word_at(known, place + TEXT + 8) == high:
+    if size < expected.LONGEST:
+        low, high = _text_of(text, start, size, after)
+        place = expected.place_of(low, high)
+        if expected.is_at(known, place, low, high):
             return word_at(known, place + BEGINNING), size + 1, word_at(known, place + WHAT)
     at = lookup.find_field(table, text, start, size)
     if at and joint == EQUALS:
@@ -176,41 +165,16 @@ def _recall(text, start, size, joint, after, known, table):
     if place:
         kind = what >> np.uint64(16) & np.uint64(255)
         certain = kind == lookup.INFER or kind == UNSETTLED
-        put_word(known, place + TEXT, low)
-        put_word(known, place + TEXT + 8, high)
-        put_word(known, place + MASK, low_bytes(~np.uint64(0), min(size + 1, 8) * certain))
-        put_word(known, place + MASK + 8, low_bytes(~np.uint64(0), max(size - 7, 0) * certain))
-        put_word(known, place + BEGINNING, beginning)
-        put_word(known, place + WHAT, what)
-        put_word(known, place + LINK, np.uint64(0))
-        put_word(known, place + LENGTH, np.uint64(size + 1) << np.uint64(32))
+        expected.keep(known, place, low, high, (size + 1) * certain, beginning, size + 1, what, 0)
     return beginning, size + 1, what
 
 
 @inlined
-def _key(text, start, size, after):
-    """Return up to LONGEST bytes and the one after them as two words."""
-    low, high = word_at(text, start), np.uint64(0)
-    if size < 8:
-        low = low_bytes(low, size) | np.uint64(after) << np.uint64(8 * size)
-    else:
-        high = low_bytes(word_at(text, start + 8), size - 8) | np.uint64(after) << np.uint64(8 * (size - 8))
-    return low, high
-
-
-@inlined
-def _place_of(low, high):
-    """Return where in `known` the name is kept that :func:`_key` made these two words of."""
-    h = (low ^ high * np.uint64(0xC2B2AE3D27D4EB4F)) * np.uint64(0x9E3779B97F4A7C15)
-    return np.intp(np.uint64(1) + (h >> np.uint64(64 - KNOWN_BITS))) * (8 * KNOWN_WORDS)
-
-
-@inlined
-def _comes(text, start, known, place):
-    """Whether a known name and what stands after it begin the text at `start`."""
-    low = word_at(text, start) & word_at(known, place + MASK) ^ word_at(known, place + TEXT)
-    high = word_at(text, start + 8) & word_at(known, place + MASK + 8) ^ word_at(known, place + TEXT + 8)
-    return low | high == 0
+def _text_of(text, start, size, after):
+    """Return a name and the one byte after it as two words."""
+    low, high = expected.text_words(text, start, size)
+    last = np.uint64(after) << np.uint64(8 * (size & 7))
+    return (low | last, high) if size < 8 else (low, high | last)
 
 
 @cold
@@ -270,16 +234,15 @@ def _find(text, start, known, place):
     From now on it is expected after the one that is kept at `place`.
     """
     size = 0
-    while size <= LONGEST and byte_at(text, start + size) > SPACE:
+    while size < expected.LONGEST and byte_at(text, start + size) > SPACE:
         size += 1
-    if size == 0 or size > LONGEST:
+    if size == 0 or size == expected.LONGEST:
         return np.intp(0)
-    low, high = _key(text, start, size, SPACE)
-    found = _place_of(low, high)
-    same = word_at(known, found + TEXT) == low and word_at(known, found + TEXT + 8) == high
-    if not same or word_at(known, found + MASK) == 0:
+    low, high = _text_of(text, start, size, SPACE)
+    found = expected.place_of(low, high)
+    if not expected.is_at(known, found, low, high) or word_at(known, found + MASK) == 0:
         return np.intp(0)
-    put_word(known, place + LINK, np.uint64(found))
+    expected.expect(known, place, found)
     return found
 
 
@@ -419,8 +382,8 @@ def read_lines(data, end, rows, separator, beginnings, names, table):  # noqa: C
         while usual and not ended:
             start = mark + 1
             before = nnz
-            guess = np.intp(word_at(known, place + LINK))
-            if not _comes(text, start, known, guess):
+            guess = expected.next_place(known, place)
+            if not expected.comes(text, start, known, guess):
                 guess = _find(text, start, known, place)
                 if guess == 0:
                     usual = False
