@@ -28,7 +28,7 @@ BYTES = types.uint8.readonly
 EQUALS: Final = np.uint8(ord("="))
 
 
-NAMES_AT_ONCE: Final = 1024
+NAMES_AT_ONCE: Final = 256
 """So many names are hashed at once."""
 
 # What is written down of names of which all but the last part is hashed, each as two uint32, so that a vector
@@ -37,6 +37,7 @@ NAMES_AT_ONCE: Final = 1024
 BEGUN, WORD, SIZES = (2 * row * NAMES_AT_ONCE for row in range(3))
 LOW_BYTES: Final = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
 NAME_WORDS: Final = 6 * NAMES_AT_ONCE
+
 
 @inlined
 def rotate_left(x, r):
@@ -172,9 +173,9 @@ def hash_last(h, rest, low, high, size, length):
 
 
 @inlined
-def _hash_rest_of(beginning, data, start, end, length):
-    """Finish a name that begins so, `length` bytes long, with ``data[start:end]``."""
-    beginning, j = go_on(beginning, data, start, end)
+def hash_name(data, start, end):
+    """MurmurHash3 of ``data[start:end]``; eight bytes behind `end` may be read."""
+    beginning, j = go_on(np.uint64(0), data, start, end)
     word = low_bytes(word_at(data, j), end - j)
     return hash_last(
         np.uint32(beginning),
@@ -182,23 +183,8 @@ def _hash_rest_of(beginning, data, start, end, length):
         np.uint32(word),
         np.uint32(word >> np.uint64(32)),
         np.uint32(end - j),
-        np.uint32(length),
+        np.uint32(end - start),
     )
-
-
-@inlined
-def hash_name(data, start, end):
-    """MurmurHash3 of ``data[start:end]``; eight bytes behind `end` may be read."""
-    return _hash_rest_of(np.uint64(0), data, start, end, end - start)
-
-
-@inlined
-def hash_rest(beginning, length, data, start, end):
-    """Finish a name that begins so, of `length` bytes, with ``data[start:end]``.
-
-    Eight bytes behind `end` may be read.
-    """
-    return _hash_rest_of(beginning, data, start, end, length + end - start)
 
 
 @inlined

@@ -1,8 +1,8 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,type-arg"
 """What is known of names that came before, for compiled parsers: fields come in the same order, line by line.
 
-A parser compares the text with the name that came next the last time. Where it is the same, it has not to look
-for its end, to hash it or to ask for its field.
+A parser compares the text with the name that came next the last time. Where it is the same, it has not to
+look for its end, to hash it or to ask for its field.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ BITS: Final = 10  # so many are known at once: fields of a log, not its values
 WORDS: Final = 8
 """What is known of a name, a cache line: so many words."""
 
-# Where they are, in bytes: the text, two words; masks of what these are of a word of text, or 0 where a value is
-# to be looked at; how the names of categories begin; the field, and more that is the parser's; where the name is
-# that came next the last time, and more from bit 32 on; how long the beginning is, from bit 32 on.
+# Where they are, in bytes: the text, two words; masks of what these are of a word of text, or 0 where a value
+# is to be looked at; how the names of categories begin; the field, and more that is the parser's; where the
+# name is that came next the last time, and more from bit 32 on; how long the beginning is, from bit 32 on.
 TEXT, MASK, BEGINNING, WHAT, LINK, LENGTH = 0, 16, 32, 40, 48, 56
 
 LONGEST: Final = 16

@@ -145,9 +145,7 @@ def read_example(data, j, scratch, rows, row, nnz, known, names, hashed, table):
         j = past_space(data, j + 1)
         if name == FEATURES:
             member = HAS_FEATURES
-            j, nnz, hashed = read_features(
-                data, j, scratch, rows, nnz, known, names, hashed, table
-            )
+            j, nnz, hashed = read_features(data, j, scratch, rows, nnz, known, names, hashed, table)
         elif name == LABEL:
             member = HAS_LABEL
             j, rows.labels[row] = read_label(data, j)
@@ -196,9 +194,7 @@ def read_example(data, j, scratch, rows, row, nnz, known, names, hashed, table):
 
 
 @kernel(
-    types.int64(
-        BUFFER, types.int64, BUFFER, ROWS, types.uint64[:, ::1], types.uint32[::1], lookup.FIELDS
-    )
+    types.int64(BUFFER, types.int64, BUFFER, ROWS, types.uint64[:, ::1], types.uint32[::1], lookup.FIELDS)
 )
 def read_examples(data, end, scratch, rows, beginnings, names, table):
     """Read the whole lines ``data[:end]`` into `rows`, as many as it has room for; returns how many.

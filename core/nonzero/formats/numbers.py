@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from nonzero.arithmetic.intrinsics import byte_at, trailing_zeros, word_at
+from nonzero.arithmetic.intrinsics import byte_at, choose, trailing_zeros, word_at
 from nonzero.batches.limits import MAX_VALUE, MAX_WEIGHT
 from nonzero.errors import InputError
 from nonzero.formats.words import EVERY_BYTE, HIGH_BITS
@@ -31,7 +31,6 @@ ZEROS: Final = EVERY_BYTE * np.uint64(ord("0"))
 OVER_NINE: Final = EVERY_BYTE * np.uint64(0x80 - 10)
 """What makes the high bit of a byte of 10 or more."""
 E_MINUS_ZERO_ZERO: Final = np.uint32(int.from_bytes(b"e-00", "little"))
-MINUS_ZERO: Final = np.uint32(ord("-") << 8 | ord("0") << 16)
 TENS: Final = np.array([10**n for n in range(9)], np.uint64)
 
 
@@ -66,10 +65,6 @@ def scan_exponent(data, j):
     """Read the exponent that may stand at ``data[j]``; return it, where it ends, and whether it was read."""
     if byte_at(data, j) | np.uint8(32) != np.uint8(101):
         return np.intp(0), j, True
-    last = np.uint8(byte_at(data, j + 3) - np.uint8(48))
-    if np.uint32(word_at(data, j)) & np.uint32(0xFFFF00) == MINUS_ZERO and last < np.uint8(10):
-        if np.uint8(byte_at(data, j + 4) - np.uint8(48)) > np.uint8(9):
-            return -np.intp(last), j + 4, True  # as programs print it: e-02
     j += 1
     down = byte_at(data, j) == np.uint8(45)
     if down or byte_at(data, j) == np.uint8(43):
@@ -149,7 +144,7 @@ def usual_number(data, start, stop):
         read = read and j + 4 == stop and np.uint32(rest & np.uint32(0xF0FFFFFF)) == np.uint32(0)
         read = read and np.uint32(rest >> np.uint32(24)) < np.uint32(10)
         power = n + np.intp(rest >> np.uint32(24))
-    value = np.float64(mantissa) / POWERS[np.uintp(power & 31)]
+    value = np.float64(mantissa) / POWERS[np.uintp(choose(read, power, np.intp(0)))]
     return np.float32(-value if negative else value), read
 
 

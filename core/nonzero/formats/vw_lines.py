@@ -54,6 +54,7 @@ UNSETTLED: Final = np.uint64(5)
 NO_CATEGORY: Final = np.uint64(1 << 16)
 """From here on it is no category."""
 
+
 @cold
 def _scan_head(text, j):  # noqa: C901
     """Read what stands before the first ``|``.
@@ -128,7 +129,7 @@ def _next_mark(text, block, marks):
 
 @inlined
 def _recall(text, start, size, joint, after, known, table):
-    """Return what is known of the `size` bytes at `start` and then `after`: names begin with them and `joint`.
+    """Return what is known of the `size` bytes at `start`, before `after`: names begin with them and `joint`.
 
     Returns
     -------
@@ -236,7 +237,7 @@ def _find(text, start, known, place):
     size = 0
     while size < expected.LONGEST and byte_at(text, start + size) > SPACE:
         size += 1
-    if size == 0 or size == expected.LONGEST:
+    if size == 0 or size == expected.LONGEST or byte_at(text, start + size) != SPACE:
         return np.intp(0)
     low, high = _text_of(text, start, size, SPACE)
     found = expected.place_of(low, high)
@@ -399,7 +400,9 @@ def read_lines(data, end, rows, separator, beginnings, names, table):  # noqa: C
                     break
             length = word_at(known, place + LENGTH)
             start += np.intp(length >> np.uint64(32))
-            while True:
+            # The mark of a ``|`` after a space was left out.
+            usual = byte_at(text, start) != BAR
+            while usual:
                 stop = block + trailing_zeros(marks)
                 marks &= marks - np.uint64(1)
                 if stop == start:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from nonzero import LogisticRegression
 from nonzero.formats import Parsed
+from nonzero.persistence.pages import keep_freed
 from nonzero.sources.examples import read_examples, usable
 from nonzero_service.cli.display import Display
 from nonzero_service.cli.notices import RejectedLines, conflict_lines
@@ -55,6 +56,7 @@ def predict(
 
     The model has its own interactions. Where --interactions is given, it must name the same.
     """
+    keep_freed()
     source = source_of(file)
     expected = {"interactions": listed(interactions)} if interactions else {}
     learner = LogisticRegression.load(model, **expected)

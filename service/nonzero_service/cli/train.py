@@ -15,6 +15,7 @@ from nonzero import LogisticRegression
 from nonzero.diagnostics.unseen import Unseen, fields_of
 from nonzero.errors import InputError
 from nonzero.fields.schema import SEPARATORS
+from nonzero.persistence.pages import keep_freed
 from nonzero.sources.examples import read_examples, usable
 from nonzero.sources.files import Source
 from nonzero_service.cli.display import Display, figures_line, figures_table
@@ -71,6 +72,7 @@ def train(
     Before it learns, train looks at a sample of each csv file and decides what its columns are. It writes
     that into the model's schema, so that predict and the service read the columns in the same way.
     """
+    keep_freed()
     sources = [source_of(file) for file in files]
     if model is not None and not model.absolute().parent.is_dir():
         raise click.BadParameter(f"there is no directory {model.absolute().parent}", param_hint="--model")

@@ -12,7 +12,16 @@ from numba.extending import intrinsic
 
 from nonzero.native.build.instructions.values import BYTE, WORD, splat
 
-__all__ = ["address_of", "byte_at", "choose", "marks_at", "put_halves", "put_word", "trailing_zeros", "word_at"]
+__all__ = [
+    "address_of",
+    "byte_at",
+    "choose",
+    "marks_at",
+    "put_halves",
+    "put_word",
+    "trailing_zeros",
+    "word_at",
+]
 
 
 # A buffer is an array of bytes, or its address: a function with a loop counts references to an array that it
