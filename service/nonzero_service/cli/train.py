@@ -11,9 +11,11 @@ from typing import Any
 
 import click
 
+from nonzero import LogisticRegression
 from nonzero.diagnostics.unseen import Unseen, fields_of
 from nonzero.errors import InputError
 from nonzero.model.side_by_side import SideBySide
+from nonzero.persistence.pages import keep_freed
 from nonzero.sources.files import Source
 from nonzero_service.cli.display import Display, figures_line, figures_table
 from nonzero_service.cli.input_files import InputFiles
@@ -88,6 +90,7 @@ def train(
 
     With --try several settings share the reading. Each comes to the model that it would come to alone.
     """
+    keep_freed()
     sources = [source_of(file) for file in files]
     start = time.perf_counter()
     inputs = InputFiles(sources, reading, namespace_separator)
