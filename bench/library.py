@@ -221,6 +221,35 @@ def learning_one_by_one(rows: list[dict[str, Any]], labels: list[int]) -> Work:
     return run
 
 
+def learning_as_river(rows: list[dict[str, Any]], labels: list[int]) -> Work:
+    """Return the work of the same through river's interface."""
+    from nonzero.river import NonzeroClassifier
+
+    model = NonzeroClassifier(22)
+    model.model.table.rows[:] = 0
+
+    def run() -> None:
+        for row, label in zip(rows, labels, strict=True):
+            model.learn_one(row, label)
+
+    return run
+
+
+def learning_csr(batch: Batch) -> tuple[Work, Work]:
+    """Return the work of learning from a scipy matrix: through scikit-learn's interface, and without it."""
+    from nonzero.sklearn import NonzeroClassifier
+
+    matrix, labels = batch.to_csr(22), batch.labels.astype(int)
+
+    def estimator() -> None:
+        NonzeroClassifier(22).fit(matrix, labels)
+
+    def model() -> None:
+        LogisticRegression(22).learn(Batch.from_csr(matrix, labels))
+
+    return estimator, model
+
+
 def sgd(batch: Batch) -> Work:
     """Return the work of scikit-learn's plain gradient descent."""
     from sklearn.linear_model import SGDClassifier
@@ -268,6 +297,9 @@ def _learning(log: ClickLog) -> Iterator[Comparison]:
     ours = learning_rows(log.batch, 22, None)
     peer = sgd(log.batch)
     yield Comparison(name, ours, "sklearn SGDClassifier.partial_fit", peer, examples, 3.0, log.n, lanes=8)
+    ours, peer = learning_csr(log.batch)
+    name = f"CSR of {FIELDS} nonzeros, NonzeroClassifier.fit"
+    yield Comparison(name, ours, "our Batch.from_csr and learn", peer, examples, 0.95, log.n, lanes=8)
 
 
 def _parsing(log: ClickLog, data: Path) -> Iterator[Comparison]:
@@ -295,3 +327,5 @@ def _from_dicts(log: ClickLog) -> Iterator[Comparison]:
     batches, single = learning_dicts(rows, labels, 1000), learning_one_by_one(rows, labels)
     yield Comparison("dicts to model, 1,000 at a time", batches, name, peer, examples, 10.0, n, lanes=8)
     yield Comparison("dicts to model, learn_one", single, name, peer, examples, 1.0, n, lanes=8)
+    name, ours = "dicts to model, learn_one of river's interface", learning_as_river(rows, labels)
+    yield Comparison(name, ours, "our learn_one", single, examples, 0.95, n, lanes=8)

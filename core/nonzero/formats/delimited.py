@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from nonzero.errors import FormatError, InputError, SettingsError
 from nonzero.fields import known
 from nonzero.fields.counts import ContradictionError
-from nonzero.fields.hashing import NAMES_AT_ONCE, field_of
+from nonzero.fields.hashing import NAME_WORDS, field_of
 from nonzero.fields.known import INFER
 from nonzero.fields.schema import Schema
 from nonzero.formats.assembly import PlainRow
@@ -113,7 +113,7 @@ class Delimited(Format):
         super().__init__(schema)
         self._parts = Parts(self.schema, label, numeric, ignore, labels=labels, boolean=boolean)
         self.positive = b"" if positive is None else positive.encode()
-        self._names = np.zeros(4 * NAMES_AT_ONCE, np.uint64)
+        self._names = np.zeros(NAME_WORDS, np.uint32)
         self.delimiter = delimiter.encode() if delimiter else b""
         self.notes = self._parts.notes
         self.columns: list[str] = []

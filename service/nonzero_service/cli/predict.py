@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from nonzero import LogisticRegression
 from nonzero.formats import Format, Parsed
+from nonzero.persistence.pages import keep_freed
 from nonzero.sources.examples import read_examples, usable
 from nonzero.sources.files import Source
 from nonzero.sources.rows_file import RowsReader
@@ -61,6 +62,7 @@ def predict(
 
     The model has its own interactions. Where --interactions is given, it must name the same.
     """
+    keep_freed()
     source = source_of(file)
     expected = {"interactions": listed(interactions)} if interactions else {}
     learner = LogisticRegression.load(model, **expected)

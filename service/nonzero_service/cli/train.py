@@ -11,9 +11,11 @@ from typing import Any
 
 import click
 
+from nonzero import LogisticRegression
 from nonzero.diagnostics.unseen import Unseen, fields_of
 from nonzero.errors import InputError
 from nonzero.model.side_by_side import SideBySide
+from nonzero.persistence.pages import keep_freed
 from nonzero.sources.files import Source
 from nonzero_service.cli.display import Display, figures_line, figures_table
 from nonzero_service.cli.input_files import InputFiles
@@ -88,6 +90,7 @@ def train(
 
     With --try several settings share the reading. Each comes to the model that it would come to alone.
     """
+    keep_freed()
     sources = [source_of(file) for file in files]
     start = time.perf_counter()
     inputs = InputFiles(sources, reading, namespace_separator)
@@ -123,8 +126,8 @@ def _learn(inputs: InputFiles, candidates: Sequence[Candidate]) -> list[float]:
     """Teach all models what the files hold; return the processor time that each has taken."""
     first = candidates[0].learner
     unseen = Unseen(fields_of([name for one in candidates for name in one.learner.interactions]))
-    for one in candidates:  # what a small file could never fill stays untouched
-        one.learner.table.take_ahead(2 * inputs.known_size)
+    for one in candidates:
+        _take_ahead(one.learner, inputs.known_size)
     with (
         SideBySide([one.learner for one in candidates], len(os.sched_getaffinity(0))) as several,
         Display("learning", inputs.size) as display,
@@ -142,6 +145,18 @@ def _learn(inputs: InputFiles, candidates: Sequence[Candidate]) -> list[float]:
     for line in (*conflict_lines(inputs.schema), *unseen_lines(unseen.left, inputs.schema.known.names())):
         display.say(line)
     return several.seconds
+
+
+def _take_ahead(learner: LogisticRegression, size: int) -> None:
+    """Have a thread take the memory that files of a size will fill; what a small file cannot stays untouched.
+
+    With a row that is new there go 64 bytes of text and more in most logs. A log that names each feature once
+    by a few bytes fills more, and twice its size at most.
+    """
+    if learner.rows.are_spread or 2 * size >= learner.nbytes:
+        learner.table.take_ahead(2 * size)
+    else:
+        learner.rows.table.take_ahead(size // 2)
 
 
 def _save(candidates: Sequence[Candidate], best: int, model: Path, places: Sequence[Path] | None) -> None:
