@@ -42,7 +42,7 @@ from numpy.typing import NDArray
 
 from nonzero.errors import InputError, SettingsError
 from nonzero.fields.counts import ContradictionError
-from nonzero.fields.hashing import NAME_WORDS, field_of, index_of
+from nonzero.fields.hashing import NAME_WORDS
 from nonzero.fields.known import CATEGORY, IGNORE, INFER, NUMBER
 from nonzero.fields.schema import SEPARATORS, Schema
 from nonzero.formats.assembly import PlainRow
@@ -120,7 +120,7 @@ class VowpalWabbit(Format):
                     number, text, whole = _number_of(word, field), word, field
                 elif kind == INFER and field:
                     came.append((field, CATEGORY))
-            row.add(index_of(whole), value_of(number * scale, text or b"1"), field_of(field))
+            row.add_named(whole, value_of(number * scale, text or b"1"), field)
         self.fields.came(came)
         return row
 
