@@ -4,7 +4,9 @@ import ast
 import functools
 import graphlib
 import inspect
+import itertools
 import re
+import subprocess
 import sys
 import tomllib
 from collections import Counter
@@ -86,6 +88,8 @@ ORDER = {
         diagnostics     what a model can say of itself
         persistence     arrays in huge pages, in shared memory, in files
         model           LogisticRegression: its settings, its state, the calls of its kernels
+        frames          DataFrames -> rows
+        sklearn river   a model as others' libraries know one
     """,
     "service": """
         errors          the exceptions
@@ -157,20 +161,58 @@ def test_folders_import_one_way(root: str) -> None:
     assert sorted(wrong) == []
 
 
-@pytest.mark.parametrize("files", [CORE + SERVICE, CLIENT], ids=["nonzero", "nonzero-client"])
-def test_no_class_name_stands_twice(files: list[Path]) -> None:
+@pytest.mark.parametrize(
+    ("files", "known"),
+    [(CORE + SERVICE, ["NonzeroClassifier"]), (CLIENT, [])],
+    ids=["nonzero", "nonzero-client"],
+)
+def test_no_class_name_stands_twice(files: list[Path], known: list[str]) -> None:
+    """But for scikit-learn's and river's estimator: nobody has the two in one file."""
     named = [node.name for path in files for node in nodes(path) if isinstance(node, ast.ClassDef)]
-    assert sorted(name for name, times in Counter(named).items() if times > 1) == []
+    assert sorted(name for name, times in Counter(named).items() if times > 1) == known
 
 
 def test_the_library_never_imports_the_service() -> None:
     assert importers("nonzero_service", CORE) == set()
 
 
+EXTRAS = {"frames": {"narwhals"}, "river": {"river"}, "sklearn": {"sklearn"}}
+"""The folders of the library that need more than the bare wheel does, and what that is."""
+
+
 def test_the_library_imports_only_what_the_bare_wheel_requires() -> None:
     required = requirements_of("pyproject.toml")
-    imported = {package for path in CORE if BUILD not in path.parents for package in imports(path)}
-    assert imported - sys.stdlib_module_names <= required | {"nonzero", "pyarrow"}
+    for folder, files in itertools.groupby(
+        CORE, lambda path: path.relative_to(ROOT / "core/nonzero").parts[0]
+    ):
+        imported = {package for path in files if BUILD not in path.parents for package in imports(path)}
+        more = EXTRAS.get(folder, set()) | ({"pyarrow"} if folder == "formats" else set())
+        assert more <= imported
+        assert imported - sys.stdlib_module_names - more <= required | {"nonzero"}, folder
+
+
+@pytest.mark.parametrize("extra", ["river", "sklearn"])
+def test_an_extra_brings_what_its_folder_needs(extra: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    brought = {re.split(r"[^\w-]", need)[0] for need in project["optional-dependencies"][extra]}
+    needed = EXTRAS[extra] | EXTRAS["frames"]
+    assert brought == {"scikit-learn" if name == "sklearn" else name for name in needed}
+
+
+def test_nothing_else_imports_the_folders_of_extras() -> None:
+    folders = [ROOT / "core/nonzero" / name for name in EXTRAS]
+    pattern = re.compile(rf"^\s*(from|import) nonzero\.({'|'.join(EXTRAS)})\b", re.MULTILINE)
+    found = {path for path in CORE + SERVICE if pattern.search(path.read_text())}
+    assert found
+    assert [path for path in found if not set(folders) & set(path.parents)] == []
+
+
+def test_who_imports_the_library_imports_nothing_of_extras() -> None:
+    program = "import sys, nonzero, nonzero.formats, nonzero_service.cli; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in done.stdout.split()}
+    assert "nonzero_service" in loaded
+    assert loaded & {"joblib", "narwhals", "pandas", "polars", "pyarrow", "river", "sklearn"} == set()
 
 
 def test_pyarrow_is_imported_in_one_place_when_it_is_asked_for() -> None:

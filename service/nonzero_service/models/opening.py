@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero import Batch
+from nonzero import Batch, LogisticRegression
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.models.attribution import Attribution
 from nonzero_service.models.clocks import ClockWatch
@@ -65,7 +65,7 @@ async def open_model(
         impressions = await asyncio.to_thread(open_impressions, name, stored.journal, rules)
         impressions.not_after(stored.journal.clock.now_ms())
         await asyncio.to_thread(_recalibrate, stored, settings.recalibration)
-        await asyncio.to_thread(stored.model.share if shared else stored.model.table.take)
+        await asyncio.to_thread(_take_memory, stored.model, shared)
         breaker = await asyncio.to_thread(_breaker_of, stored, settings, impressions)
         pause = PauseState(breaker, stored.pause)
         learner = ModelLearner(
@@ -111,6 +111,14 @@ async def open_model(
             fields=fields,
             resources=opened.pop_all(),
         )
+
+
+def _take_memory(model: LogisticRegression, shared: bool) -> None:
+    """Take all of a model's memory, so that nobody waits for it later."""
+    if shared:
+        model.share()
+    else:
+        model.table.take()
 
 
 def _breaker_of(stored: StoredModel, settings: Settings, impressions: ImpressionStore) -> Breaker | None:

@@ -21,6 +21,9 @@ BESIDE_BYTES: Final = GROUP_BYTES // 2
 BESIDE: Final = 8
 """So many groups after one with single examples, more of them are to be expected."""
 
+GATHERED_BYTES: Final = 2 * GROUP_BYTES
+"""So much of predictions that nobody waits for is a group, where nothing else waits: each is a sync."""
+
 PATIENCE: Final = 0.04
 """For so many seconds predictions that nobody waits for gather others, before they are committed."""
 
@@ -72,11 +75,11 @@ class WorkQueue:
         """Return what is to be done next: a group of examples, or one other work; nothing at the end."""
         waiting = self._waiting
         self._receive()
-        self._gather()
+        gathered = self._gather()
         beside = self.beside_singles
         while beside and self._unapplied and self._only_pieces_wait() and self._results.failure is None:
             self._receive(wait=True)
-        most = BESIDE_BYTES if beside else GROUP_BYTES
+        most = BESIDE_BYTES if beside else GATHERED_BYTES if gathered else GROUP_BYTES
         works: list[Work] = []
         left: list[Work | None] = []
         size = most if self._had_pieces and self._single_waits() else 0
@@ -117,24 +120,30 @@ class WorkQueue:
             assert item is None or isinstance(item, Work)  # noqa: S101 - there is nothing else
             self._waiting.append(item)
 
-    def _gather(self) -> None:
-        """Let predictions that nobody waits for gather, where nothing else waits: each commit is a sync."""
+    def _gather(self) -> bool:
+        """Let predictions that nobody waits for gather, where nothing else waits: each commit is a sync.
+
+        Returns
+        -------
+        bool
+            Whether nothing else waits.
+        """
         until = time.monotonic() + PATIENCE
         looked = nbytes = 0
         while True:
             while looked < len(self._waiting):
                 work = self._waiting[looked]
                 if work is None or not isinstance(work.what, Impress) or work.what.waits:
-                    return
+                    return False
                 nbytes += work.nbytes
                 looked += 1
             rest = until - time.monotonic()
-            if rest <= 0 or nbytes >= GROUP_BYTES:
-                return
+            if rest <= 0 or nbytes >= GATHERED_BYTES:
+                return True
             try:
                 self._take(self._queue.get(timeout=rest))
             except queue.Empty:
-                return
+                return True
 
     def _only_pieces_wait(self) -> bool:
         """Whether what is to be done next is a group without single examples."""
