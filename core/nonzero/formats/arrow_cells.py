@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nonzero.batches.limits import MAX_VALUE
 from nonzero.errors import FormatError, InputError
 from nonzero.fields.counts import ContradictionError
-from nonzero.fields.hashing import NAMES_AT_ONCE, beginning_of, field_of, index_of
+from nonzero.fields.hashing import NAME_WORDS, beginning_of, field_of, index_of
 from nonzero.fields.known import CATEGORY, INFER
 from nonzero.fields.texts import text_of_number
 from nonzero.formats import arrow_kernels
@@ -89,7 +89,7 @@ class ArrowColumn:
         self._length = len(name.encode()) + 1
         self._empty = int(said == INFER)
         self._truths = truths
-        self._names = np.zeros(4 * NAMES_AT_ONCE, np.uint64)
+        self._names = np.zeros(NAME_WORDS, np.uint32)
         self._known: Any = None
         self._entries: Cells | None = None
         self._none = int(arrow_kernels.NONE) if self.kind == CATEGORY else 0

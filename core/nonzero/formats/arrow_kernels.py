@@ -31,7 +31,7 @@ NONE: Final = np.uint32(0xFFFFFFFF)
         types.int64,
         types.int64,
         types.int64,
-        types.uint64[::1],
+        types.uint32[::1],
         _CELLS,
     )
 )
