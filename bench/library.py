@@ -205,7 +205,7 @@ def decoding_in_python(text: bytes) -> Work:
 
 
 def decoding_by_simdjson(text: bytes) -> Work:
-    """Return what one would write with simdjson, which decodes only what is asked for, and a loop."""
+    """Return what simdjson takes and a loop over the features, which hashes nothing."""
     from simdjson import Parser
 
     parser = Parser()
@@ -213,10 +213,9 @@ def decoding_by_simdjson(text: bytes) -> Work:
     def run() -> float:
         start = time.perf_counter()
         for line in text.splitlines():
-            features = parser.parse(line)["features"]  # type: ignore[index,unused-ignore]
-            indices = [index_of(f"{name}={value}") for name, value in features.items()]  # type: ignore[union-attr,unused-ignore]
-            np.array(indices, np.uint32)
-            del features  # the parser has room for one document
+            example: Any = parser.parse(line)
+            [(name, value) for name, value in example["features"].items()]
+            del example  # the parser has room for one document
         return len(text) / (time.perf_counter() - start)
 
     return run
@@ -309,8 +308,8 @@ def comparisons(log: ClickLog, data: Path) -> Iterator[Comparison]:
         name = f"VW text file to model, {LANES[lanes]}, whole process"
         yield Comparison(name, ours, VW_NAME, vw(long), examples, target, lanes=lanes)
         if FW:
-            peer = fwumious(FW, long)
-            yield Comparison(name, ours, " ".join(["fw", *FW_FLAGS]), peer, examples, of_fw, lanes=lanes)
+            other = fwumious(FW, long)
+            yield Comparison(name, ours, " ".join(["fw", *FW_FLAGS]), other, examples, of_fw, lanes=lanes)
     cached, peer = vw_from_cache(log, started=False), f"{VW_NAME} --cache_file"
     for lanes, options, target in ((1, ("--learning-rate", "0.1"), 3.0), (8, (), 2.0)):
         name = f"rows file to model, {LANES[lanes]}, whole process"
