@@ -11,6 +11,7 @@ import pytest
 from core.formats.plainly import assert_same, plain_reader, whole
 from nonzero import formats
 from nonzero.fields.lookup import NEW_LINES
+from nonzero.formats.assembly import PlainRow
 
 LINES = 60
 NAMES = [
@@ -156,7 +157,7 @@ def test_such_lines_are_not_left_to_python(form: str, line: str, monkeypatch: py
     asked: list[bytes] = []
     read_line = reader.format.read_line
 
-    def asking(text: bytes) -> Any:
+    def asking(text: bytes) -> PlainRow:
         asked.append(text)
         return read_line(text)
 
