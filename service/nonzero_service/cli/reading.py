@@ -21,7 +21,7 @@ _TABLE: Final = (
     click.option(
         "--format",
         "format_",
-        help=f"The format: {', '.join(formats.NAMES)}. Otherwise the file's name tells it.",
+        help=f"The format: {', '.join(formats.NAMES)} or rows. Otherwise the file's name tells it.",
     ),
     click.option(
         "--label",
