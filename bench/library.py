@@ -309,8 +309,9 @@ def comparisons(log: ClickLog, data: Path) -> Iterator[Comparison]:
         name = f"VW text file to model, {LANES[lanes]}, whole process"
         yield Comparison(name, ours, VW_NAME, vw(long), examples, target, lanes=lanes)
         if FW:
-            peer = fwumious(FW, long)
-            yield Comparison(name, ours, " ".join(["fw", *FW_FLAGS]), peer, examples, of_fw, lanes=lanes)
+            yield Comparison(
+                name, ours, " ".join(["fw", *FW_FLAGS]), fwumious(FW, long), examples, of_fw, lanes=lanes
+            )
     cached, peer = vw_from_cache(log, started=False), f"{VW_NAME} --cache_file"
     for lanes, options, target in ((1, ("--learning-rate", "0.1"), 3.0), (8, (), 2.0)):
         name = f"rows file to model, {LANES[lanes]}, whole process"

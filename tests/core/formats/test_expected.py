@@ -155,7 +155,12 @@ def test_such_lines_are_not_left_to_python(form: str, line: str, monkeypatch: py
     reader = formats.reader(form)
     asked: list[bytes] = []
     read_line = reader.format.read_line
-    monkeypatch.setattr(reader.format, "read_line", lambda text: (asked.append(text), read_line(text))[1])
+
+    def noted(text: bytes) -> Any:
+        asked.append(text)
+        return read_line(text)
+
+    monkeypatch.setattr(reader.format, "read_line", noted)
     assert len(whole(reader, line.encode() * LINES).batch) == LINES
     assert len(asked) <= NEW_LINES
 
