@@ -11,6 +11,7 @@ from typing import BinaryIO, Final
 import click
 
 from nonzero.errors import InputError, LineError
+from nonzero.persistence.pages import keep_freed
 from nonzero.sources.compression import packing
 from nonzero.sources.files import ROWS, STDIN, format_of
 from nonzero.sources.rows_file import RowsWriter, whole_file
@@ -76,6 +77,7 @@ def convert(
     A line that cannot be read, or not be written so, is reported on stderr and left out. OUTPUT is replaced
     when all is written; where something fails it stays as it was.
     """
+    keep_freed()
     form = _form_of(output, to)
     _check_output(output, files)
     sources = [source_of(file) for file in files]
