@@ -32,6 +32,11 @@ CHECKPOINTERS: Final = 2
 """Threads that move WALs into their files."""
 
 
+def most_open() -> int:
+    """Return how many journals this process has open at most."""
+    return max(min(MOST, limit() // (SHARE * OF_A_JOURNAL)), FEWEST)
+
+
 class Releasable(Protocol):
     """What is open, and can be opened again."""
 
@@ -49,7 +54,7 @@ class OpenJournals:
     """
 
     def __init__(self, most: int | None = None) -> None:
-        self.most = max(min(MOST, limit() // (SHARE * OF_A_JOURNAL)), FEWEST) if most is None else most
+        self.most = most_open() if most is None else most
         self.checkpoints = Turns("journal-checkpoints", CHECKPOINTERS)
         self._lock = threading.Lock()
         self._used: dict[Releasable, float] = {}  # when each was used, the one that is idle for longest first
