@@ -14,13 +14,13 @@ one.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from bench import vowpal
-from bench.click_logs import LOGS, MANY, Array, binary, categorical, dense, documents, mixed, zipf
+from bench.click_logs import LOGS, MANY, Array, at_hand, binary, categorical, dense, documents, mixed, zipf
 
 from nonzero import Batch, LogisticRegression
 
@@ -67,17 +67,11 @@ def log_odds(p: float) -> float:
     return float(np.log(p / (1 - p)))
 
 
-def labelled(batch: Batch, label: int) -> Batch:
-    """Return the same examples, all with one label."""
-    return Batch(
-        batch.indptr, batch.indices, batch.values, np.full(len(batch), label), batch.weights, batch.fields
-    )
-
-
 def moves(batch: Batch, model: LogisticRegression, before: int, label: int) -> tuple[float, list[float]]:
     """Return the same as :func:`bench.vowpal.moves` of a model that has learned the rows before."""
     last = before + LENGTHS[-1]
-    run, rest = labelled(batch.rows(before, last), label), batch.rows(last, last + AFTER)
+    run, rest = batch.rows(before, last), batch.rows(last, last + AFTER)
+    run = replace(run, labels=np.full(len(run), label, np.float32))
     copy = LogisticRegression(BITS)
     copy.copy_from(model)
     still, moved, learned = float(copy.predict(rest).mean()), [], 0
@@ -104,19 +98,14 @@ def excess(
 
 def suite_rows(suite: Suite) -> Iterator[tuple[str, list[float]]]:
     """Give each row of a suite's table, and what its cells exceed by."""
-    for name, (read, starts) in suite.items():
-        try:
-            batch = read()
-        except FileNotFoundError as absent:
-            print(f"{name} is passed over: there is no {absent.filename}", file=sys.stderr)
-            continue
-        model, learned = LogisticRegression(BITS), 0
-        for before in starts:
+    for name, batch in at_hand({name: read for name, (read, _) in suite.items()}):
+        model, learned, text = LogisticRegression(BITS), 0, list(vowpal.lines(batch))
+        for before in suite[name][1]:
             model.learn(batch.rows(learned, before))
             learned = before
             worst, cells = [], []
             for label in (0, 1):
-                theirs = vowpal.moves(batch, before, label, LENGTHS, AFTER)
+                theirs = vowpal.moves(text, before, label, LENGTHS, AFTER)
                 cells += (found := excess(moves(batch, model, before, label), theirs, label))
                 longest = LENGTHS[int(np.argmax(found))]
                 worst.append(f"{max(found):+.2f} ({longest})")

@@ -54,14 +54,14 @@ def best(tried: Mapping[str, float]) -> str:
 
 
 def moves(
-    batch: Batch, before: int, label: int, lengths: Sequence[int], after: int
+    text: Sequence[str], before: int, label: int, lengths: Sequence[int], after: int
 ) -> tuple[float, list[float]]:
     """Return the default's mean prediction on the rows after a run of one label, without it and with it.
 
     Parameters
     ----------
-    batch
-        A log of at least ``before + max(lengths) + after`` rows.
+    text
+        The lines of a log, at least ``before + max(lengths) + after``.
     before
         Rows that are learned with their own labels.
     label
@@ -73,12 +73,12 @@ def moves(
     """
     from vowpalwabbit import Workspace
 
-    text = list(lines(batch.rows(0, before + lengths[-1] + after)))
-    features = [line.split(" ", 1)[1] for line in text]
+    last = before + lengths[-1]
+    features = [line.split(" ", 1)[1] for line in text[: last + after]]
     vw = Workspace(f"--loss_function logistic --link logistic -b 22 --quiet {DEFAULT}")
 
     def mean() -> float:
-        return float(np.mean([vw.predict(line) for line in features[-after:]]))
+        return float(np.mean([vw.predict(line) for line in features[last:]]))
 
     for line in text[:before]:
         vw.learn(line)
