@@ -157,6 +157,7 @@ class Checkpointer:
             connection, self._connection = self._connection, None
             self._written = self._moved = 0
             self._begun += 1
+            self._limit = self._usual_limit
         if connection is not None:
             connection.close()
 

@@ -265,6 +265,10 @@ class Journal(JournalRows):
         with self._using():
             self._held = True
 
+    def release(self) -> None:
+        """Keep them open no longer: the directory has its name still."""
+        self._held = False
+
     def let_go(self) -> bool:
         """Close the files, unless they are in use just now; return whether they are closed.
 

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol, TypeVar, Unpack
@@ -25,6 +27,7 @@ from nonzero_service.budget import check_descriptors
 from nonzero_service.errors import ClosedError, ModelExistsError, NotReadyError, UnknownModelError
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.descriptors import explain_shortage
+from nonzero_service.journal.errors import JournalClosedError
 from nonzero_service.journal.files import ensure_directory, keep_private
 from nonzero_service.journal.lock import DirectoryLock
 from nonzero_service.models.beginning import begin_model, begin_model_from, check_import
@@ -39,6 +42,9 @@ from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
 
 T = TypeVar("T")
+
+LEAST: Final = 2.0
+"""So many seconds there are to save models, however long requests took to end."""
 
 DEFAULT: Final = "default"
 """The model that exists from the first start."""
@@ -78,6 +84,8 @@ class Models:
         self.ready = False
         self.failed = False
         """Whether something failed that only a new start mends: then nothing is saved at the end."""
+        self.stop_by: float | None = None
+        """By when a stop is to be over, by the monotonic clock, where that is known."""
         self._closing = False
         self._served: dict[str, ServedModel] = {}
         self._busy: set[str] = set()
@@ -160,9 +168,7 @@ class Models:
         if settings.import_file is not None and (found.begun or DEFAULT in found.models):
             await asyncio.to_thread(check_import, settings.import_file, DEFAULT, found.models.get(DEFAULT))
         self._common = Common(settings, self._on_failure)
-        for name, path in found.models.items():
-            self._warn_of_differences(name, check_model(path))
-        await each(found.models.items(), lambda model: self._serve(*model))
+        await each(found.models.items(), lambda model: self._checked(*model))
         if not found.begun:
             if DEFAULT not in self._served:  # a kill may have come between it and the note
                 trained = settings.import_file
@@ -191,7 +197,8 @@ class Models:
 
     async def _save_all(self) -> None:
         """Save every model, or as many as there is time for: the journals have all that they know."""
-        end, left = time.monotonic() + self.settings.grace_seconds, []
+        now, left = time.monotonic(), []
+        end = max(now + self.settings.grace_seconds if self.stop_by is None else self.stop_by, now + LEAST)
 
         async def save(served: ServedModel) -> None:
             if time.monotonic() < end:
@@ -270,10 +277,16 @@ class Models:
             Where the disk refuses; it is served as before then.
         """
         served = self.get(name)
-        await asyncio.to_thread(served.stored.journal.hold)  # what is queued is committed there yet
+        journal = served.stored.journal
+        with suppress(JournalClosedError):  # somebody else has deleted it
+            await asyncio.to_thread(journal.hold)  # what is queued for it is to be committed yet
         if self.get(name) is not served:
             raise UnknownModelError(f"the model {name!r} has been deleted just now")
-        gone = self.folder.take_away(name)  # what can fail comes first
+        try:
+            gone = self.folder.take_away(name)  # what can fail comes first
+        except BaseException:
+            journal.release()
+            raise
         del self._served[name]
         self._busy.add(name)
         await self._changes.run(self._end(served, gone))
@@ -322,6 +335,11 @@ class Models:
             self._busy.discard(served.name)
         self._log.info("deleted", model=served.name)
 
+    async def _checked(self, name: str, path: Path) -> None:
+        """Serve a stored model, after a look at what is beside its journal and snapshots."""
+        self._warn_of_differences(name, await asyncio.to_thread(check_model, path))
+        await self._serve(name, path)
+
     async def _serve(self, name: str, path: Path) -> ServedModel:
         """Bring a model to where it was, and serve it; where that fails, nothing stays open."""
         sharing = self._sharing
@@ -351,16 +369,16 @@ class Models:
 
 async def each(items: Iterable[T], do: Callable[[T], Awaitable[object]]) -> None:
     """Do something with each of many, a few at a time; after an error no more is begun, and it is raised."""
-    left = iter(items)
+    left = deque(items)
 
     async def work() -> None:
-        for item in left:
-            await do(item)
+        while left:
+            await do(left.popleft())
 
     workers = [asyncio.ensure_future(work()) for _ in range(AT_ONCE)]
     try:
         await asyncio.gather(*workers)
     except BaseException:
-        left = iter(())
+        left.clear()
         await asyncio.gather(*workers, return_exceptions=True)
         raise
