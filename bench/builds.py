@@ -31,7 +31,7 @@ EXAMPLES = 300_000
 T_95 = {4: 2.776, 9: 2.262, 14: 2.145, 19: 2.093, 29: 2.045}
 """Two-sided 95 % quantiles of Student's t, by degrees of freedom."""
 PARTS = ("library", "service", "footprint")
-TOLD = ("requests/CPU s", "1/s", "bytes")
+TOLD = ("requests/CPU s", "examples/CPU s", "1/s", "bytes")
 """Units of rows that are taken as they are told."""
 
 

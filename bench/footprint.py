@@ -1,4 +1,4 @@
-"""What a process takes: the time to its first prediction, and memory at its peak."""
+"""What a process takes: the time to its first prediction, memory at its peak, and the file of its model."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 from bench.measure import Comparison, Work
 from bench.running import COMMAND, running, serving
 from bench.service import DEFAULT, client
@@ -24,6 +25,10 @@ ROOM = 300e6
 """Bytes that a process may take beside its tables."""
 WORKER_ROOM = 200e6
 """Bytes that each further process may take, which shares the tables."""
+BYTES_A_ROW = 64 + 12
+"""Of a model's file, at most, for each row of the table that was touched."""
+WINDOW = 100_000 * 16 + 65_536
+"""Bytes of a model's file for its last 100,000 examples, and what does not grow."""
 WITH_PEAK = """
 import resource, subprocess, sys
 subprocess.run(sys.argv[1:], check=True)
@@ -65,6 +70,26 @@ def training_peak(log: ClickLog) -> Work:
     return run
 
 
+def model_file(log: Path) -> Work:
+    """Return the work of ``nonzero train``; its cost is the size of the model's file."""
+
+    def run() -> float:
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / "model"
+            command = [*COMMAND, "train", str(log), "--model", str(path), "--json"]
+            subprocess.run(command, check=True, capture_output=True)
+            return float(path.stat().st_size)
+
+    return run
+
+
+def four_lines() -> Path:
+    """Return a CSV file of four lines, which is made once."""
+    path = Path(tempfile.gettempdir()) / "nonzero-bench-four.csv"
+    path.write_text("label,site,hour\n1,news,9\n0,blog,9\n0,news,10\n1,shop,11\n")
+    return path
+
+
 def serving_peak(log: ClickLog) -> Work:
     """Return the work of a bulk update and a snapshot; its cost is the most bytes of the service."""
 
@@ -96,15 +121,20 @@ def comparisons(log: ClickLog) -> Iterator[Comparison]:
         "warm start to the first prediction", start, "limit", lambda: 0.5, "s", 1.0, cost=True, most_runs=5
     )
     table = float(LogisticRegression(22).nbytes)
+    few = ClickLog(100_000)
+    rows = np.unique(few.batch.indices & np.uint32(2**22 - 1)).size
     for name, work, limit in (
         ("train, most memory", training_peak(log), table + ROOM),
+        ("train of 100,000 examples, most memory", training_peak(few), 150e6),
+        ("model file of a four-line CSV", model_file(four_lines()), 65_536.0),
+        ("model file of 100,000 examples", model_file(few.vw), BYTES_A_ROW * rows + WINDOW),
         ("bulk update and snapshot, most memory", serving_peak(log), 2 * table + ROOM),
         ("a second process that serves, memory of its own", worker_memory, WORKER_ROOM),
     ):
         yield Comparison(
             name,
             work,
-            f"limit, {limit / table:.2f} tables",
+            f"limit, {limit / 2**20:,.2f} MiB",
             lambda limit=limit: limit,  # type: ignore[misc]
             "bytes",
             1.0,

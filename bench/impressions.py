@@ -1,11 +1,12 @@
 """``python -m bench.impressions``: what it costs to keep predictions for their labels, a million of them.
 
 One service, over HTTP, as users run it. First as many are kept as `--pending` says, and the process's memory
-is read. With them there, predictions with an id are held against those without, in turn, streamed and as JSON
-lists of 100. Then the service is started anew, and the model's window is so short that all have ended: while
-they are learned from as negatives, one client predicts, one example at a time, and every answer is timed. So
-it is where impressions are learned from when their window ends. Last, where they are learned from at once,
-predictions with an id are held against updates of the same rows.
+is read, a moment later: what was freed has gone back to the system then. With them there, predictions with an
+id are held against those without, in turn, streamed and as JSON lists of 100. Then the service is started
+anew, and the model's window is so short that all have ended: while they are learned from as negatives, one
+client predicts, one example at a time, and every answer is timed. So it is where impressions are learned from
+when their window ends. Last, where they are learned from at once, predictions with an id are held against
+updates of the same rows.
 """
 
 from __future__ import annotations
@@ -28,8 +29,16 @@ from bench.measure import Comparison, compare, cpu_seconds
 from bench.running import serving
 from bench.workloads import ClickLog
 
+from nonzero_service.bodies.freed_memory import QUIET
+
 PATH: Final = "/v1/models/default"
 LINES: Final = 10_000
+
+BODIES: Final = 5
+"""So many bodies of so many lines are sent at a time: processor time is told in hundredths of a second."""
+
+JOURNALLED: Final = 0.3
+"""Seconds in which what was answered comes into the journal: that is of its processor time."""
 
 
 @dataclass
@@ -102,13 +111,16 @@ def compare_rates(running: Service, bodies: Bodies, runs: int) -> None:
         cpu = {True: 0.0, False: 0.0}
 
         def side(ids: bool, name: str = name, cpu: dict[bool, float] = cpu) -> float:
-            many = [bodies.lines(LINES, 0, ids)] if name == "streamed" else bodies.lists(LINES, ids)
+            many = [bodies.lines(LINES, 0, ids) for _ in range(BODIES)]
+            if name != "streamed":
+                many = bodies.lists(BODIES * LINES, ids)
             before, start = cpu_seconds(running.pid), time.perf_counter()
             for body in many:
                 running.post(body, media[name])
             seconds = time.perf_counter() - start
+            time.sleep(JOURNALLED)
             cpu[ids] += cpu_seconds(running.pid) - before
-            return LINES / seconds
+            return BODIES * LINES / seconds
 
         row = Comparison(
             name, lambda side=side: side(True), "without id", lambda side=side: side(False),  # type: ignore[misc]
@@ -133,19 +145,23 @@ def compare_with_updates(running: Service, log: ClickLog, runs: int) -> None:
     cpu, numbers = {True: 0.0, False: 0.0}, count(1 << 110)
     media = "application/x-ndjson"
 
-    def side(ids: bool) -> float:
+    def requests() -> list[tuple[bytes, str]]:
+        """Return predictions, and their labels: what waits for clicks is learned from with them."""
         names = [b"%032x" % next(numbers) for _ in lines]
-        body = update
-        if ids:
-            rows = [line[: line.rindex(b',"label"')] for line in lines]
-            body = b"".join(b'%s,"id":"%s"}\n' % pair for pair in zip(rows, names, strict=True))
+        rows = [line[: line.rindex(b',"label"')] for line in lines]
+        body = b"".join(b'%s,"id":"%s"}\n' % pair for pair in zip(rows, names, strict=True))
+        return [
+            (body, "predict"),
+            (b"".join(b'{"id":"%s","label":1}\n' % names[row] for row in clicks), "labels"),
+        ]
+
+    def side(ids: bool) -> float:
+        many = [one for _ in range(BODIES) for one in (requests() if ids else [(update, "update")])]
         before, start = cpu_seconds(running.pid), time.perf_counter()
-        running.post(body, media, "predict" if ids else "update")
-        if ids:  # what waits for clicks is learned from with them
-            labels = b"".join(b'{"id":"%s","label":1}\n' % names[row] for row in clicks)
-            running.post(labels, media, "labels")
+        for body, route in many:
+            running.post(body, media, route)
         cpu[ids] += cpu_seconds(running.pid) - before
-        return LINES / (time.perf_counter() - start)
+        return BODIES * LINES / (time.perf_counter() - start)
 
     row = Comparison("at once", lambda: side(True), "update", lambda: side(False), "examples/s", 1.0)
     found = compare(row, runs, lambda: None)
@@ -170,6 +186,7 @@ def fill(running: Service, bodies: Bodies, n: int) -> None:
 
 def predict_while_they_end(running: Service, body: bytes) -> tuple[list[float], float]:
     """Predict until nothing waits; return the seconds of each answer, and how long it all took."""
+    running.told("nonzero_pending_labels")  # what makes the routes that are not hot is part of the start
     answers: list[float] = []
     begun = looked = time.perf_counter()
     while True:
@@ -197,6 +214,7 @@ def main() -> None:
             fill(running, bodies, LINES)
             before = running.resident()
             fill(running, bodies, chosen.pending - LINES)
+            time.sleep(2 * QUIET)
             print(
                 f"{running.told('nonzero_pending_labels'):,.0f} pending: {running.resident() / 1e6:,.0f} MB, "
                 f"{before / 1e6:,.0f} with {LINES:,}; the table has {64 << chosen.bits:,} bytes"

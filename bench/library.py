@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -13,12 +14,12 @@ from typing import Any
 import msgspec
 import numpy as np
 from bench.measure import Comparison, Work
-from bench.running import WITH_BYTECODE
+from bench.running import COMMAND, WITH_BYTECODE
 from bench.workloads import FIELDS, ClickLog, text_with_values
 
 from nonzero import AdaGrad, Batch, LogisticRegression, formats
+from nonzero.batches import codec
 from nonzero.fields.hashing import index_of
-from nonzero_service.journal import codec
 
 __all__ = ["VW", "VW_FLAGS", "comparisons"]
 
@@ -41,8 +42,56 @@ def seconds_of(*command: str) -> float:
 
 def training(log: ClickLog, *options: str) -> Work:
     """Return the work of ``nonzero train`` on VW text, the whole process."""
-    command = [sys.executable, "-m", "nonzero_service.cli", "train", str(log.vw), "--json", *options]
+    command = [*COMMAND, "train", str(log.vw), "--json", *options]
     return lambda: log.n / seconds_of(*command)
+
+
+def rows_file(log: ClickLog) -> Path:
+    """Return the log as a rows file, which `nonzero convert` makes once."""
+    path = log.directory / "hashed.rows"
+    if not path.exists():
+        seconds_of(*COMMAND, "convert", str(log.vw), str(path))
+    return path
+
+
+def training_rows(log: ClickLog, *options: str) -> Work:
+    """Return the work of ``nonzero train`` on a rows file, the whole process."""
+    command = [*COMMAND, "train", str(rows_file(log)), "--json", *options]
+    return lambda: log.n / seconds_of(*command)
+
+
+EIGHT_SETTINGS = (
+    *(f"learning-rate={rate}" for rate in (0.02, 0.1, 0.5)),
+    *(f"optimizer=ftrl:alpha={alpha},l1={l1}" for alpha, l1 in ((0.1, 1), (0.05, 0.1))),
+    "learning-rate=0.1 bits=20",
+    "learning-rate=0.1 interactions=f0*f3",
+    "bits=22",
+)
+"""What is tried in one pass: seven of one lane, and the default's eight lanes."""
+
+
+def processor_seconds_of(*command: str) -> float:
+    """Run a program to its end; return the processor time that it took."""
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=WITH_BYTECODE
+    )
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if status:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return used.ru_utime + used.ru_stime
+
+
+def trying(log: ClickLog) -> Work:
+    """Return the cost of eight settings in one pass, in processor time."""
+    tries = [part for setting in EIGHT_SETTINGS for part in ("--try", setting)]
+    return lambda: processor_seconds_of(*COMMAND, "train", str(log.vw), *tries)
+
+
+def one_by_one(log: ClickLog) -> Work:
+    """Return the cost of the same settings, each in a process of its own."""
+    runs = [[f"--{option}" for option in setting.split()] for setting in EIGHT_SETTINGS]
+    return lambda: sum(processor_seconds_of(*COMMAND, "train", str(log.vw), *options) for options in runs)
 
 
 def vw(log: ClickLog, *options: str) -> Work:
@@ -56,13 +105,13 @@ def vw_start() -> float:
     return min(seconds_of(*VW, *VW_FLAGS, "-d", "/dev/null") for _ in range(3))
 
 
-def vw_from_cache(log: ClickLog) -> Work:
-    """Return the work of VW on its own cache of the log, without its start."""
+def vw_from_cache(log: ClickLog, *, started: bool = True) -> Work:
+    """Return the work of VW on its own cache of the log; without its start, or the whole process."""
     path = log.directory / "log.cache"
     if not path.exists():
         vw(log, "--cache_file", str(path))()
     command = [*VW, *VW_FLAGS, "-d", str(log.vw), "--cache_file", str(path)]
-    return lambda: log.n / (seconds_of(*command) - vw_start())
+    return lambda: log.n / (seconds_of(*command) - (vw_start() if started else 0))
 
 
 def learning_bodies(log: ClickLog, optimizer: AdaGrad | None) -> Work:
@@ -172,6 +221,35 @@ def learning_one_by_one(rows: list[dict[str, Any]], labels: list[int]) -> Work:
     return run
 
 
+def learning_as_river(rows: list[dict[str, Any]], labels: list[int]) -> Work:
+    """Return the work of the same through river's interface."""
+    from nonzero.river import NonzeroClassifier
+
+    model = NonzeroClassifier(22)
+    model.model.table.rows[:] = 0
+
+    def run() -> None:
+        for row, label in zip(rows, labels, strict=True):
+            model.learn_one(row, label)
+
+    return run
+
+
+def learning_csr(batch: Batch) -> tuple[Work, Work]:
+    """Return the work of learning from a scipy matrix: through scikit-learn's interface, and without it."""
+    from nonzero.sklearn import NonzeroClassifier
+
+    matrix, labels = batch.to_csr(22), batch.labels.astype(int)
+
+    def estimator() -> None:
+        NonzeroClassifier(22).fit(matrix, labels)
+
+    def model() -> None:
+        LogisticRegression(22).learn(Batch.from_csr(matrix, labels))
+
+    return estimator, model
+
+
 def sgd(batch: Batch) -> Work:
     """Return the work of scikit-learn's plain gradient descent."""
     from sklearn.linear_model import SGDClassifier
@@ -191,6 +269,14 @@ def comparisons(log: ClickLog, data: Path) -> Iterator[Comparison]:
     for lanes, ours, target in ((1, one, 8.0), (8, eight, 7.0)):
         name = f"VW text file to model, {LANES[lanes]}, whole process"
         yield Comparison(name, ours, VW_NAME, vw(log), examples, target, lanes=lanes)
+    cached, peer = vw_from_cache(log, started=False), f"{VW_NAME} --cache_file"
+    for lanes, options, target in ((1, ("--learning-rate", "0.1"), 3.0), (8, (), 2.0)):
+        name = f"rows file to model, {LANES[lanes]}, whole process"
+        yield Comparison(name, training_rows(log, *options), peer, cached, examples, target, lanes=lanes)
+    name, seconds = "eight settings in one pass, VW text", "s of processor time"
+    yield Comparison(
+        name, trying(log), "eight runs", one_by_one(log), seconds, 1 / 0.6, cost=True, most_runs=5
+    )
     yield from _learning(log)
     yield from _parsing(log, data)
     yield from _from_dicts(log)
@@ -211,6 +297,9 @@ def _learning(log: ClickLog) -> Iterator[Comparison]:
     ours = learning_rows(log.batch, 22, None)
     peer = sgd(log.batch)
     yield Comparison(name, ours, "sklearn SGDClassifier.partial_fit", peer, examples, 3.0, log.n, lanes=8)
+    ours, peer = learning_csr(log.batch)
+    name = f"CSR of {FIELDS} nonzeros, NonzeroClassifier.fit"
+    yield Comparison(name, ours, "our Batch.from_csr and learn", peer, examples, 0.95, log.n, lanes=8)
 
 
 def _parsing(log: ClickLog, data: Path) -> Iterator[Comparison]:
@@ -238,3 +327,5 @@ def _from_dicts(log: ClickLog) -> Iterator[Comparison]:
     batches, single = learning_dicts(rows, labels, 1000), learning_one_by_one(rows, labels)
     yield Comparison("dicts to model, 1,000 at a time", batches, name, peer, examples, 10.0, n, lanes=8)
     yield Comparison("dicts to model, learn_one", single, name, peer, examples, 1.0, n, lanes=8)
+    name, ours = "dicts to model, learn_one of river's interface", learning_as_river(rows, labels)
+    yield Comparison(name, ours, "our learn_one", single, examples, 0.95, n, lanes=8)

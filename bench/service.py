@@ -92,6 +92,18 @@ def sending(port: int, file: Path, path: str) -> Work:
     return run
 
 
+def predicting(server: Server, file: Path) -> Work:
+    """Return the work of one streamed prediction; its examples for a second of the server's CPU."""
+    lines = file.read_bytes().count(b"\n")
+
+    def run() -> float:
+        before = cpu_seconds(server.pid)
+        client("upload", server.port, file, f"{DEFAULT}/predict")
+        return lines / (cpu_seconds(server.pid) - before)
+
+    return run
+
+
 def piping(file: Path) -> Work:
     """Return the work of sending the same lines to a new daemon of VW."""
     lines = file.read_bytes().count(b"\n")
@@ -145,10 +157,18 @@ def comparisons(log: ClickLog, seconds: int) -> Iterator[Comparison]:
             "vw --daemon, pipelined, not durable",
             piping(log.vw),
             "examples/s",
-            0.9 / 0.063,
+            20,
             lanes=8,
         )
-        for action, connections, limit in (("predict", 4, 10), ("update", SMALL_UPDATE, 30)):
+        yield Comparison(
+            "streamed predict over HTTP",
+            predicting(server, log.vw),
+            "1.2 us of CPU an example",
+            lambda: 1e6 / 1.2,
+            "examples/CPU s",
+            1.0,
+        )
+        for action, connections, limit in (("predict", 4, 10), ("update", SMALL_UPDATE, 20)):
             load = Load(server, f"{DEFAULT}/{action}", bodies, connections, seconds)
             yield Comparison(
                 f"{action} beside a bulk update, {connections} connections, one over p99",

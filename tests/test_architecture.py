@@ -4,7 +4,9 @@ import ast
 import functools
 import graphlib
 import inspect
+import itertools
 import re
+import subprocess
 import sys
 import tomllib
 from collections import Counter
@@ -20,6 +22,8 @@ from nonzero import NonzeroError
 ROOT = Path(__file__).parent.parent
 CORE = sorted((ROOT / "core").rglob("*.py"))
 SERVICE = sorted((ROOT / "service").rglob("*.py"))
+CLIENT = sorted((ROOT / "client").rglob("*.py"))
+ROOTS = ["core", "service", "client"]
 BUILD = ROOT / "core/nonzero/native/build"
 JOURNAL = ROOT / "service/nonzero_service/journal"
 SQL = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|PRAGMA|BEGIN|COMMIT|VACUUM)\s+\w")
@@ -60,7 +64,7 @@ def imported_files(root: str) -> dict[str, set[str]]:
     return {module: (imported & files.keys()) - {module} for module, imported in found.items()}
 
 
-@pytest.mark.parametrize("root", ["core", "service"])
+@pytest.mark.parametrize("root", ROOTS)
 def test_no_files_import_each_other_in_a_circle(root: str) -> None:
     try:
         graphlib.TopologicalSorter(imported_files(root)).prepare()
@@ -85,6 +89,8 @@ ORDER = {
         diagnostics     what a model can say of itself
         persistence     arrays in huge pages, in shared memory, in files
         model           LogisticRegression: its settings, its state, the calls of its kernels
+        frames          DataFrames -> rows
+        sklearn river   a model as others' libraries know one
     """,
     "service": """
         errors          the exceptions
@@ -116,10 +122,31 @@ ORDER = {
         demo            a log, served and learned from before one's eyes
         cli             the commands
     """,
+    "client": """
+        version         of the distribution
+        problems        what the service says is wrong
+        answers         what it answers
+        errors          the exceptions
+        values          Python values -> JSON
+        rows            tables -> examples
+        batches         what is given -> lines that are sent as one
+        backoff         when it is tried again
+        tokens          who asks
+        messages        requests and answers
+        drivers         a request, sent once
+        exchange        a request, sent until it is answered
+        asking          what all calls have in common
+        totals          the answers to a stream, added up
+        learning        calls that a model learns from
+        predicting      calls that it answers with probabilities
+        managing        calls about models
+        calls           all of them
+        client          Client and AsyncClient
+    """,
 }
 
 
-@pytest.mark.parametrize("root", ["core", "service"])
+@pytest.mark.parametrize("root", ROOTS)
 def test_folders_import_one_way(root: str) -> None:
     ranks: dict[str, int] = {}
     for rank, line in enumerate(ORDER[root].strip("\n").splitlines()):
@@ -136,20 +163,72 @@ def test_folders_import_one_way(root: str) -> None:
     assert sorted(wrong) == []
 
 
-def test_no_class_name_stands_twice() -> None:
-    named = [node.name for path in CORE + SERVICE for node in nodes(path) if isinstance(node, ast.ClassDef)]
-    assert sorted(name for name, times in Counter(named).items() if times > 1) == []
+@pytest.mark.parametrize(
+    ("files", "known"),
+    [(CORE + SERVICE, ["NonzeroClassifier"]), (CLIENT, [])],
+    ids=["nonzero", "nonzero-client"],
+)
+def test_no_class_name_stands_twice(files: list[Path], known: list[str]) -> None:
+    """But for scikit-learn's and river's estimator: nobody has the two in one file."""
+    named = [node.name for path in files for node in nodes(path) if isinstance(node, ast.ClassDef)]
+    assert sorted(name for name, times in Counter(named).items() if times > 1) == known
 
 
 def test_the_library_never_imports_the_service() -> None:
     assert importers("nonzero_service", CORE) == set()
 
 
+EXTRAS = {"frames": {"narwhals"}, "river": {"river"}, "sklearn": {"sklearn"}}
+"""The folders of the library that need more than the bare wheel does, and what that is."""
+
+
 def test_the_library_imports_only_what_the_bare_wheel_requires() -> None:
+    required = requirements_of("pyproject.toml")
+    for folder, files in itertools.groupby(
+        CORE, lambda path: path.relative_to(ROOT / "core/nonzero").parts[0]
+    ):
+        imported = {package for path in files if BUILD not in path.parents for package in imports(path)}
+        more = EXTRAS.get(folder, set())
+        assert more <= imported
+        assert imported - sys.stdlib_module_names - more <= required | {"nonzero"}, folder
+
+
+@pytest.mark.parametrize("extra", ["river", "sklearn"])
+def test_an_extra_brings_what_its_folder_needs(extra: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    required = {re.split(r"[^\w-]", requirement)[0] for requirement in project["dependencies"]}
-    imported = {package for path in CORE if BUILD not in path.parents for package in imports(path)}
-    assert imported - sys.stdlib_module_names <= required | {"nonzero"}
+    brought = {re.split(r"[^\w-]", need)[0] for need in project["optional-dependencies"][extra]}
+    needed = EXTRAS[extra] | EXTRAS["frames"]
+    assert brought == {"scikit-learn" if name == "sklearn" else name for name in needed}
+
+
+def test_nothing_else_imports_the_folders_of_extras() -> None:
+    folders = [ROOT / "core/nonzero" / name for name in EXTRAS]
+    pattern = re.compile(rf"^\s*(from|import) nonzero\.({'|'.join(EXTRAS)})\b", re.MULTILINE)
+    found = {path for path in CORE + SERVICE if pattern.search(path.read_text())}
+    assert found
+    assert [path for path in found if not set(folders) & set(path.parents)] == []
+
+
+def test_who_imports_the_library_imports_nothing_of_extras() -> None:
+    program = "import sys, nonzero, nonzero.formats, nonzero_service.cli; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in done.stdout.split()}
+    assert "nonzero_service" in loaded
+    assert loaded & {"joblib", "narwhals", "pandas", "polars", "river", "sklearn"} == set()
+
+
+def test_the_client_imports_only_what_its_wheel_requires() -> None:
+    required = requirements_of("client/pyproject.toml")
+    imported = {package for path in CLIENT for package in imports(path)}
+    assert imported - sys.stdlib_module_names == required | {"nonzero_client"}
+    locked = (ROOT / "requirements-dev.txt").read_text()
+    assert [name for name in required if not re.search(rf"^{name}==", locked, re.MULTILINE)] == []
+
+
+def requirements_of(file: str) -> set[str]:
+    """Name what a distribution requires without its extras."""
+    project = tomllib.loads((ROOT / file).read_text())["project"]
+    return {re.split(r"[^\w-]", requirement)[0] for requirement in project["dependencies"]}
 
 
 def test_oracles_import_only_numpy() -> None:
@@ -180,7 +259,7 @@ def test_sql_stands_in_one_folder() -> None:
     assert statements == []
 
 
-@pytest.mark.parametrize("root", ["core", "service"])
+@pytest.mark.parametrize("root", ROOTS)
 def test_source_roots_are_no_packages(root: str) -> None:
     # As packages they would collide with any other project's `core` in site-packages.
     assert not (ROOT / root / "__init__.py").exists()
@@ -209,7 +288,7 @@ def test_the_service_uses_what_is_public() -> None:
 def test_nothing_is_unpickled() -> None:
     """What is read may come from anyone, and names no code to run."""
     runs_code = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "dbm"}
-    assert {name: importers(name, CORE + SERVICE) for name in runs_code} == {
+    assert {name: importers(name, CORE + SERVICE + CLIENT) for name in runs_code} == {
         name: set() for name in runs_code
     }
     calls = [

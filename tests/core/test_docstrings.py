@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 import nonzero
+import nonzero.river
+import nonzero.sklearn
 from nonzero import formats
 from nonzero.kernels.rules.interface import UpdateRule
 from nonzero.model.table import Table
@@ -22,20 +24,28 @@ CLASSES = sorted(
     {Table, SharedState}  # what a model's public properties give
     | {
         found
-        for package in (nonzero, formats)
+        for package in (nonzero, formats, nonzero.river, nonzero.sklearn)
         for name in package.__all__
         if inspect.isclass(found := getattr(package, name))
     },
-    key=lambda one: one.__qualname__,
+    key=lambda one: (one.__qualname__, one.__module__),
 )
+
+
+def title(of: type) -> str:
+    """Return the name of a class, after that of its package where two have the name."""
+    package = of.__module__.split(".")[1]
+    return f"{package}.{of.__name__}" if package in ("river", "sklearn") else of.__name__
 
 
 def methods(of: type) -> Iterator[tuple[str, Callable[..., Any]]]:
     """Yield the public methods that are written in a class, or in one of ours that it is made of."""
     for name, found in inspect.getmembers_static(of):
         function = found.__func__ if isinstance(found, classmethod | staticmethod) else found
-        if not name.startswith("_") and inspect.isfunction(function):
-            yield f"{of.__name__}.{name}", function
+        if name.startswith("_") or not inspect.isfunction(function):
+            continue
+        if function.__module__.split(".")[0] == "nonzero":
+            yield f"{title(of)}.{name}", function
 
 
 FUNCTIONS = dict(
@@ -45,10 +55,10 @@ FUNCTIONS = dict(
     ]
 )
 PROPERTIES = {
-    f"{one.__name__}.{name}": found
+    f"{title(one)}.{name}": found
     for one in CLASSES
     for name, found in inspect.getmembers_static(one)
-    if isinstance(found, property)
+    if isinstance(found, property) and found.fget.__module__.split(".")[0] == "nonzero"
 }
 BY_THEIR_CLASS = "Format."
 """Whoever reads a text format calls none of these: an example that replaces one is their class's."""
@@ -80,7 +90,7 @@ def test_functions_describe_what_they_take_and_return(name: str) -> None:
         assert ">>> " in (section(function, "Examples") or "")
 
 
-@pytest.mark.parametrize("of", [*CLASSES, UpdateRule], ids=lambda one: one.__name__)
+@pytest.mark.parametrize("of", [*CLASSES, UpdateRule], ids=title)
 def test_classes_describe_what_they_are_made_of(of: type) -> None:
     assert ">>> " in (section(of, "Examples") or "")
     own = not issubclass(of, BaseException) or "__init__" in vars(of)
@@ -94,4 +104,5 @@ def test_properties_say_what_they_are(name: str) -> None:
 
 def test_something_is_looked_at() -> None:
     assert {"LogisticRegression.predict", "Batch.from_dicts", "Reader.feed", "Format.read"} <= set(FUNCTIONS)
+    assert {"river.NonzeroClassifier.learn_one", "sklearn.NonzeroClassifier.fit"} <= set(FUNCTIONS)
     assert "LogisticRegression.schema" in PROPERTIES

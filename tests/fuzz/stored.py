@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -12,19 +13,31 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from core.saved import forge, stored_in
 from fuzz.choices import NUMBERS, Choices
-from nonzero import AdaGrad, Batch, LogisticRegression
+from nonzero import AdaGrad, Batch, FormatError, LogisticRegression, Schema
+from nonzero.batches.codec import encode_batch
 from nonzero.batches.ids import Ids
 from nonzero.errors import SettingsError, SnapshotError
 from nonzero.persistence import snapshot
+from nonzero.persistence.rows import ArrayRows
+from nonzero.sources.rows_file import RowsReader, RowsWriter
+from nonzero.sources.rows_head import RowsFoot, RowsHead
 from nonzero_service.impressions.joined import References, decode_joined, encode_joined
 from nonzero_service.impressions.older import older_impressions
-from nonzero_service.impressions.packing import PredictedRows, packed
+from nonzero_service.impressions.packing import PredictedRows, fields_of_first, packed
 from nonzero_service.impressions.records import HEAD
-from nonzero_service.impressions.rows import HEADER, Teaching, decode_row, encode_row
-from nonzero_service.impressions.unpacking import unpacked
+from nonzero_service.impressions.rows import (
+    NO_FIELDS,
+    ImpressionRow,
+    Teaching,
+    decode_row,
+    encode_row,
+    offset_behind,
+)
+from nonzero_service.impressions.unpacking import Part, unpacked, walked
 from nonzero_service.journal.chain import KINDS, JournalRow
-from nonzero_service.journal.codec import decode_batch, encode_batch
+from nonzero_service.journal.codec import decode_batch
 from nonzero_service.journal.database import connect, translated
 from nonzero_service.journal.errors import BodyError, StorageError
 from nonzero_service.journal.journal import Journal
@@ -34,7 +47,16 @@ from nonzero_service.journal.verification import verify_journal
 from nonzero_service.writer import fold
 from nonzero_service.writer.entries import Start, batch_entry, settings_entry, start_of
 
-__all__ = ["batch_body", "impression_row", "impressions", "journal", "model_file", "row", "snapshot_file"]
+__all__ = [
+    "batch_body",
+    "impression_row",
+    "impressions",
+    "journal",
+    "model_file",
+    "row",
+    "rows_file",
+    "snapshot_file",
+]
 
 MEMORY = Path("/dev/shm")
 
@@ -87,9 +109,9 @@ def use(model: LogisticRegression) -> None:
 @functools.cache
 def small_file() -> bytes:
     with place() as directory:
-        snapshot.write(
-            directory / "small", {"a": np.arange(3), "b": np.ones((2, 2), np.float32)}, {"c": [1, "d"]}
-        )
+        rows = np.zeros((101, 4), np.float32)
+        rows.reshape(-1)[[1, 3, 400]] = 1
+        snapshot.write(directory / "small", {"a": np.arange(3), "b": ArrayRows(rows)}, {"c": [1, "d"]})
         return (directory / "small").read_bytes()
 
 
@@ -98,27 +120,29 @@ def snapshot_file(data: bytes) -> None:
     choices = Choices(data)
     changing = choices.below(4)
     content = choices.changed(small_file()) if changing else choices.rest
+    rows = np.zeros((101, 4), np.float32)
+    into: dict[str, Any] = {"a": np.zeros(3, np.int64), "b": ArrayRows(rows)}
     with place() as directory:
         (directory / "file").write_bytes(content)
         try:
-            tensors, metadata = snapshot.read(directory / "file")
+            metadata = snapshot.read(directory / "file", lambda *_: into)
         except SnapshotError:
             return
     assert metadata == {"c": [1, "d"]}
-    assert tensors["a"].tolist() == [0, 1, 2]
-    assert tensors["b"].tolist() == [[1, 1], [1, 1]]
+    assert into["a"].tolist() == [0, 1, 2]
+    assert np.flatnonzero(rows).tolist() == [1, 3, 400]
 
 
 def model_file(data: bytes) -> None:
     """A file whose digest is right, and whose contents may be any, is a model that works, or is refused."""
     choices = Choices(data)
     model = trained(choices.one_of([8, 1]))
-    tensors = {name: array.copy() for name, array in model._state.arrays().items()}
-    metadata = {"settings": model.settings, "notes": {}}
-    for _ in range(1 + choices.below(3)):
-        change(choices, tensors, metadata)
     with place() as directory:
-        snapshot.write(directory / "file", tensors, metadata)
+        model.save(directory / "file")
+        stored = stored_in(directory / "file")
+        for _ in range(1 + choices.below(3)):
+            change(choices, stored.tensors, choices.one_of([stored.metadata, stored.metadata, stored.rows]))
+        forge(directory / "file", stored)
         try:
             found = LogisticRegression.load(directory / "file")
         except (SnapshotError, SettingsError):
@@ -177,7 +201,7 @@ def bodies() -> dict[str, bytes]:
         "joined": joined,
         "held": joined,
         "label": encode_joined(Batch.empty(), references),
-        "impression": HEADER.pack(20, Teaching.NOW, 5, 1.0) + records(),
+        "impression": impression_body(),
         "trip": b"{}",
         "resume": b'{"since":1,"discard":false}',
         "clock": b'{"before_ms":2,"after_ms":1}',
@@ -210,6 +234,41 @@ def batch_body(data: bytes) -> None:
     assert (again.indices == batch.indices).all()
     assert np.array_equal(again.labels, batch.labels, equal_nan=True)
     assert (again.explicit_values() == batch.explicit_values()).all()
+
+
+@functools.cache
+def hashed() -> bytes:
+    """A rows file of two blocks."""
+    out = io.BytesIO()
+    writer = RowsWriter(out, RowsHead(Schema({"bid": "number"}), ("vw",)))
+    for _ in range(2):
+        writer.write(examples())
+        writer._write_waiting()
+    writer.finish(RowsFoot(writer.examples, writer.nonzeros, {"site": "category"}))
+    return out.getvalue()
+
+
+def rows_file(data: bytes) -> None:
+    """A rows file is read as it was written, or refused by its name; so is one whose digests are right."""
+    choices = Choices(data)
+    kind = choices.below(3)
+    if kind == 2:
+        out = io.BytesIO()
+        writer = RowsWriter(out, RowsHead(Schema(), ("vw",)))
+        body = choices.changed(bodies()["batch"])
+        writer._put_block(b"rows", choices.one_of([9, 0, 1, 2**31]), body)
+        writer.finish(RowsFoot(choices.one_of([9, 0, 2**40]), 0))
+        content = out.getvalue()
+    else:
+        content = choices.rest if kind == 0 else choices.changed(hashed())
+    try:
+        parts = [part.batch for part in RowsReader.of_bytes(content)]
+    except FormatError:
+        return
+    if kind == 1:
+        assert (Batch.concatenate(parts).indices == np.tile(examples().indices, 2)).all()
+    for batch in parts:
+        assert len(encode_batch(batch)) > 0
 
 
 def row(data: bytes) -> None:
@@ -311,16 +370,28 @@ def _read_all(directory: Path) -> list[bytes] | None:
 # -- impressions -------------------------------------------------------------------------------------------
 
 
-@functools.cache
-def records() -> bytes:
+def offered_rows() -> PredictedRows:
     batch = examples(20)
     names = [f"id-{n}" for n in range(20)]
     hashes = np.arange(20).astype(np.uint64) * np.uint64(2**40)
-    fresh, answered, stops = np.ones(20, np.uint8), np.full(20, 0.25, np.float32), np.empty(20, np.int64)
-    offered = PredictedRows(batch, Ids.of(names), answered, np.arange(20), hashes, fresh, 10**12)
-    words = packed(offered, stops)
+    fresh, answered = np.ones(20, np.uint8), np.full(20, 0.25, np.float32)
+    return PredictedRows(batch, Ids.of(names), answered, np.arange(20), hashes, fresh, 10**12)
+
+
+@functools.cache
+def records(*, usual: bool = False) -> bytes:
+    """Return records; `usual`: the fields of the first one stand beside them."""
+    offered, stops = offered_rows(), np.empty(20, np.int64)
+    words = packed(offered, stops, fields_of_first(offered) if usual else NO_FIELDS)
     assert words.size == stops[-1]
     return words.tobytes()
+
+
+def impression_body() -> bytes:
+    fields = fields_of_first(offered_rows())
+    words = np.frombuffer(records(usual=True), np.uint32)
+    found = walked(words, words.size)
+    return encode_row(ImpressionRow(5, 1.0, Teaching.NOW, words, found.stops, found.hashes, fields))
 
 
 def sealed(data: bytes) -> bytes:
@@ -365,7 +436,8 @@ def impression_row(data: bytes) -> None:
     sealing = choices.below(2)
     body = choices.changed(bodies()["impression"]) if choices.below(3) else choices.rest
     if sealing:
-        body = body[: HEADER.size] + sealed(body[HEADER.size :])
+        at = offset_behind(np.zeros(int.from_bytes(body[6:8], "little"), np.uint16))
+        body = body[:at] + sealed(body[at:])
     read_row(body)
 
 
@@ -378,6 +450,7 @@ def read_row(body: bytes) -> None:
     assert encode_row(row) == body
     batch, references = row.negatives()
     assert len(batch) == len(references)
-    found = unpacked(row.words, row.starts[::-1].copy(), (row.stops - row.starts)[::-1].copy())
+    parts = [Part(row.words, row.starts[::-1].copy(), (row.stops - row.starts)[::-1].copy(), row.usual)]
+    found = unpacked(parts, ids=True)
     assert len(found.ids) == len(found.batch) == row.stops.size
     assert all(len(found.ids[k]) <= 1020 for k in np.flatnonzero(found.whole))

@@ -25,6 +25,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "snapshot": stored.snapshot_file,
     "model in a snapshot": stored.model_file,
     "body of a batch": stored.batch_body,
+    "rows file": stored.rows_file,
     "row of a journal": stored.row,
     "journal": stored.journal,
     "impressions": stored.impressions,

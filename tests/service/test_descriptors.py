@@ -193,6 +193,8 @@ def test_a_start_that_runs_out_names_the_limit_and_harms_no_model(tmp_path: Path
         await models.open()
         for name in ("a", "b"):
             await models.create(name)
+        for served in models.all():
+            await served.learner.submit(Batch([0, 1], [7], labels=[1]))
         await models.close()
 
     async def start() -> list[str]:

@@ -5,44 +5,19 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
-import venv
 import zipfile
 from collections.abc import Iterator
-from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
 
 from builder import builder
+from distributions import built, environment_of, packages_of
 from nonzero import LogisticRegression, formats
 from nonzero.native import loading
 
 ROOT = Path(__file__).parents[2]
 CLICKS = b"1 |f a b\n-1 |f b c\n" * 50
-
-
-def required(requirements: list[str], found: dict[str, Distribution]) -> dict[str, Distribution]:
-    """Add what is required, and what that requires, to what was found."""
-    for text in requirements:
-        requirement = Requirement(text)
-        extras = requirement.extras or {""}
-        if requirement.marker and not any(requirement.marker.evaluate({"extra": extra}) for extra in extras):
-            continue
-        if requirement.name not in found:
-            found[requirement.name] = distribution(requirement.name)
-            required(found[requirement.name].requires or [], found)
-    return found
-
-
-def built(python: str | Path, target: str, source: Path, folder: Path) -> Path:
-    """Build an sdist or a wheel; return its file."""
-    build = [python, "-m", "hatchling", "build", "--target", target, "--directory", folder]
-    done = subprocess.run(build, cwd=source, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    (made,) = folder.glob("*.whl" if target == "wheel" else "*.tar.gz")
-    return made
 
 
 @pytest.fixture(scope="module")
@@ -53,18 +28,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def bare(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make an environment of the wheel, what it requires and nothing else; return its directory."""
-    environment = tmp_path_factory.mktemp("bare") / "environment"
-    venv.create(environment, with_pip=False, symlinks=True)
-    python = environment / "bin" / "python"
-    install = ["install", "--no-index", "--no-deps", "--disable-pip-version-check", str(wheel)]
-    pip = [sys.executable, "-m", "pip", "--python", str(python), *install]
-    subprocess.run(pip, check=True, capture_output=True, timeout=60)
-    packages = Path(sysconfig.get_path("purelib", vars={"base": str(environment)}))
-    (installed,) = packages.glob("nonzero-*.dist-info")
-    for package in required(Distribution.at(installed).requires or [], {}).values():
-        for name in {file.parts[0] for file in package.files or [] if file.parts[0] != ".."}:
-            (packages / name).symlink_to(Path(str(package.locate_file(name))))
-    return environment
+    return environment_of(wheel, tmp_path_factory.mktemp("bare") / "environment")
 
 
 def nonzero(
@@ -143,6 +107,6 @@ def test_a_wheel_of_the_sdist_is_the_checkouts_to_the_byte(wheel: Path, tmp_path
 
 
 def test_it_tells_type_checkers_of_its_types(bare: Path) -> None:
-    packages = Path(sysconfig.get_path("purelib", vars={"base": str(bare)}))
+    packages = packages_of(bare)
     for name in ("nonzero", "nonzero_service"):
         assert (packages / name / "py.typed").is_file()

@@ -169,6 +169,11 @@ def put_word(data, j, word):
 
 
 @instruction
+def put_halves(data, i, word):
+    """Store the low and the high half of a uint64 as the uint32 ``data[i]`` and ``data[i + 1]``."""
+
+
+@instruction
 def marks_at(data, j, low, one, other):
     """Which of ``data[j:j + 64]`` are at most `low`, or `one`, or `other`: a bit each."""
 

@@ -22,6 +22,15 @@ def read_labels(labels):
 
 
 @kernel(types.int64(types.float32.readonly))
+def first_unlabelled(labels):
+    """Return the first row without a label, or -1."""
+    for r in range(labels.size):
+        if labels[r] != labels[r]:
+            return r
+    return -1
+
+
+@kernel(types.int64(types.float32.readonly))
 def read_weights(weights):
     """Return the first row whose importance weight is not from 0 to 1e6, or -1."""
     for r in range(weights.size):

@@ -30,8 +30,8 @@ def checked_indices(indices: ArrayLike, indptr: NDArray[np.int64]) -> NDArray[np
     array = np.asarray(indices)
     if array.size and array.dtype.kind not in "iu":
         raise BatchError(f"indices must be whole numbers, not {array.dtype}")
-    bad = np.flatnonzero((array < 0) | (array > MAX_INDEX))
-    if bad.size:
+    if array.size and not (array.min() >= 0 and array.max() <= MAX_INDEX):  # without a temporary array
+        bad = np.flatnonzero((array < 0) | (array > MAX_INDEX))
         raise BatchError(
             f"row {_row_of(int(bad[0]), indptr)}: the index {array[bad[0]]} is not from 0 to 2**31"
         )
@@ -43,8 +43,8 @@ def checked_values(values: ArrayLike, indptr: NDArray[np.int64]) -> NDArray[np.f
     given = np.asarray(values)
     with np.errstate(over="ignore"):
         array = np.ascontiguousarray(given, np.float32)
-    bad = np.flatnonzero(~(np.abs(array) <= MAX_VALUE))
-    if bad.size:
+    if array.size and not (array.min() >= -MAX_VALUE and array.max() <= MAX_VALUE):  # NaN is neither
+        bad = np.flatnonzero(~(np.abs(array) <= MAX_VALUE))
         raise BatchError(
             f"row {_row_of(int(bad[0]), indptr)}: the value {given.ravel()[bad[0]]} is not a finite number "
             f"of at most {MAX_VALUE:g} in magnitude; scale the feature down"

@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.arithmetic.intrinsics import address_of, choose, word_at
+from nonzero.arithmetic.intrinsics import address_of, choose, put_halves, word_at
 from nonzero.native import inlined, kernel, types
 
 NO_FIELD: Final = 0
@@ -28,12 +28,15 @@ BYTES = types.uint8.readonly
 EQUALS: Final = np.uint8(ord("="))
 
 
-NAMES_AT_ONCE: Final = 1024
+NAMES_AT_ONCE: Final = 256
 """So many names are hashed at once."""
 
-# What is written down of names of which all but the last part is hashed, each as so many uint64: what is
-# :func:`begun`; the next eight bytes of its text; how many of these are the name's; how long it is.
-BEGUN, WORD, SIZE, LENGTH = (row * NAMES_AT_ONCE for row in range(4))
+# What is written down of names of which all but the last part is hashed, each as two uint32, so that a vector
+# holds many: what is :func:`begun`; the next eight bytes of its text, of which only the name's are not 0; how
+# many these are, and how long the whole name is.
+BEGUN, WORD, SIZES = (2 * row * NAMES_AT_ONCE for row in range(3))
+LOW_BYTES: Final = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
+NAME_WORDS: Final = 6 * NAMES_AT_ONCE
 
 
 @inlined
@@ -117,51 +120,71 @@ def put_name(names, i, beginning, length, data, start, end):
 
     Eight bytes behind `end` may be read.
     """
-    length += end - start
     if end - start > 8:
+        length -= start
         beginning, start = go_on(beginning, data, start, end)
-    names[np.uintp(i + BEGUN)] = beginning
-    names[np.uintp(i + WORD)] = word_at(data, start)
-    names[np.uintp(i + SIZE)] = np.uint64(end - start)
-    names[np.uintp(i + LENGTH)] = np.uint64(length)
+        length += start
+    size = end - start
+    put_halves(names, 2 * i + BEGUN, beginning)
+    put_halves(names, 2 * i + WORD, low_bytes(word_at(data, start), size))
+    put_halves(names, 2 * i + SIZES, np.uint64(size) | np.uint64(length) << np.uint64(32))
 
 
 @inlined
-def hash_last(beginning, word, size, length):
-    """Finish a name of which no more than eight bytes are left: the first `size` of a word.
+def put_known(names, i, beginning, length, data, start, end):
+    """The same, where the length of what begins it stands from bit 32 on, and most names go on briefly."""
+    size = end - start
+    if size > 8:
+        put_name(names, i, beginning, np.intp(length >> np.uint64(32)), data, start, end)
+    else:
+        put_halves(names, 2 * i + BEGUN, beginning)
+        put_halves(names, 2 * i + WORD, word_at(data, start) & LOW_BYTES[np.uintp(size)])
+        put_halves(names, 2 * i + SIZES, length | np.uint64(size))
 
-    There is no branch on how many: it could not be predicted, and would bar vector instructions.
+
+@inlined
+def hash_last(h, rest, low, high, size, length):
+    """Finish a name of which no more than eight bytes are left.
+
+    There is no branch on how many: it could not be predicted, and would bar vector instructions; and nothing
+    of 64 bits, of which a vector holds half as many.
+
+    Parameters
+    ----------
+    h, rest
+        uint32: what is :func:`begun`.
+    low, high
+        uint32: the bytes that are left, and then zeros.
+    size, length
+        uint32: how many bytes are left; how long the whole name is.
     """
-    h, rest, held = opened(beginning)
-    shift = np.uint64(8) * held
-    word = low_bytes(word, size)
-    joined = word << shift | rest
-    after = np.uint32(word >> np.uint64(1) >> (np.uint64(63) - shift))
-    low, high = np.uint32(joined), np.uint32(joined >> np.uint64(32))
-    once = mix_word(h, low)
-    twice = mix_word(once, high)
-    words = held + size
-    h = choose(words < np.uint64(4), h, choose(words < np.uint64(8), once, twice))
-    k = choose(words < np.uint64(4), low, choose(words < np.uint64(8), high, after))
-    return finish(h, k, np.uint32(length))
+    held = rest >> np.uint32(24)
+    shift = np.uint32(8) * held
+    back = np.uint32(31) - shift  # and one more: a shift by 32 has no result
+    first = np.uint32(low << shift | rest & np.uint32(0xFFFFFF))
+    second = np.uint32(high << shift | low >> np.uint32(1) >> back)
+    third = np.uint32(high >> np.uint32(1) >> back)
+    once = mix_word(h, first)
+    twice = mix_word(once, second)
+    words = np.uint32(held + size)
+    h = choose(words < np.uint32(4), h, choose(words < np.uint32(8), once, twice))
+    k = choose(words < np.uint32(4), first, choose(words < np.uint32(8), second, third))
+    return finish(h, k, length)
 
 
 @inlined
 def hash_name(data, start, end):
     """MurmurHash3 of ``data[start:end]``; eight bytes behind `end` may be read."""
     beginning, j = go_on(np.uint64(0), data, start, end)
-    return hash_last(beginning, word_at(data, j), np.uint64(end - j), np.uint64(end - start))
-
-
-@inlined
-def hash_rest(beginning, length, data, start, end):
-    """Finish a name that begins so, of `length` bytes, with ``data[start:end]``.
-
-    Eight bytes behind `end` may be read.
-    """
-    length += end - start
-    beginning, j = go_on(beginning, data, start, end)
-    return hash_last(beginning, word_at(data, j), np.uint64(end - j), np.uint32(length))
+    word = low_bytes(word_at(data, j), end - j)
+    return hash_last(
+        np.uint32(beginning),
+        np.uint32(beginning >> np.uint64(32)),
+        np.uint32(word),
+        np.uint32(word >> np.uint64(32)),
+        np.uint32(end - j),
+        np.uint32(end - start),
+    )
 
 
 @inlined
@@ -171,11 +194,14 @@ def hash_names(names, n, indices, first):
     They are hashed many at a time: LLVM makes vector instructions of this loop.
     """
     for i in range(n):
+        j = 2 * i
         h = hash_last(
-            names[np.uintp(i + BEGUN)],
-            names[np.uintp(i + WORD)],
-            names[np.uintp(i + SIZE)],
-            names[np.uintp(i + LENGTH)],
+            names[np.uintp(j + BEGUN)],
+            names[np.uintp(j + BEGUN + 1)],
+            names[np.uintp(j + WORD)],
+            names[np.uintp(j + WORD + 1)],
+            names[np.uintp(j + SIZES)],
+            np.uint32(names[np.uintp(j + SIZES)] + names[np.uintp(j + SIZES + 1)]),
         )
         indices[np.uintp(first + i)] = to_index(h)
 

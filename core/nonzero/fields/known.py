@@ -16,6 +16,7 @@ INFER, CATEGORY, NUMBER, IGNORE, REFUSE = range(5)
 
 _CODES: Final = {"infer": INFER, "category": CATEGORY, "number": NUMBER, "ignore": IGNORE, "refuse": REFUSE}
 _NAMES: Final = {code: name for name, code in _CODES.items()}
+_CAME: Final = {CATEGORY: "category", NUMBER: "number"}
 
 MORE: Final = 4096
 """So many names beside the declared ones are known, those that came first."""
@@ -122,6 +123,23 @@ class Known:
         """Return the declared names, and of the others those that were met."""
         with self._lock:
             return [name.decode(errors="replace") for name in self._places]
+
+    def kinds_met(self) -> dict[str, str]:
+        """Return of each name that was met, and is not declared, the kind that its values first came in.
+
+        It is ``"category"``, ``"number"``, or ``""`` where no value has come whose kind was looked at.
+        """
+        with self._lock:
+            met = {name: at for name, at in self._places.items() if name not in self._declared}
+            return {
+                name.decode(errors="replace"): _CAME.get(int(self.words[at + lookup.WHAT]) >> 8 & 255, "")
+                for name, at in met.items()
+            }
+
+    @property
+    def is_full(self) -> bool:
+        """Whether names may have come that are not known."""
+        return bool(self.words[lookup.FULL])
 
     def name_at(self, slot: int) -> str:
         """Return the name of a slot's entry."""

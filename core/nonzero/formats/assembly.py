@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nonzero.batches.batch import Batch
 from nonzero.batches.ids import Ids
+from nonzero.fields.hashing import field_of, index_of
 from nonzero.formats.row_arrays import GROUPED, NAMED, TIMED, VALUED, RowArrays
 
 
@@ -26,6 +27,8 @@ class PlainRow:
     weight: float = 1.0
     id: str | None = None
     time: int = -1
+    names: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
+    """The names of those nonzeros that have one, by their places: the feature's, and its field's."""
 
     def add(self, index: int, value: float, field: int) -> None:
         """Add a nonzero; a value of 0 is none."""
@@ -33,6 +36,12 @@ class PlainRow:
             self.indices.append(index)
             self.values.append(value)
             self.fields.append(field)
+
+    def add_named(self, name: bytes, value: float, field: bytes) -> None:
+        """Add a nonzero by its name and its field's; a value of 0 is none."""
+        if value:
+            self.names[len(self.indices)] = (name, field)
+            self.add(index_of(name), value, field_of(field))
 
 
 def assemble(rows: RowArrays, n: int, data: bytearray, summary: tuple[int, int]) -> Batch:

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from nonzero.errors import FormatError, InputError, SettingsError
 from nonzero.fields import known
 from nonzero.fields.counts import ContradictionError
-from nonzero.fields.hashing import NAMES_AT_ONCE, field_of, index_of
+from nonzero.fields.hashing import NAME_WORDS, field_of
 from nonzero.fields.known import INFER
 from nonzero.fields.schema import Schema
 from nonzero.formats.assembly import PlainRow
@@ -113,7 +113,7 @@ class Delimited(Format):
         super().__init__(schema)
         self._parts = Parts(self.schema, label, numeric, ignore, labels=labels, boolean=boolean)
         self.positive = b"" if positive is None else positive.encode()
-        self._names = np.zeros(4 * NAMES_AT_ONCE, np.uint64)
+        self._names = np.zeros(NAME_WORDS, np.uint32)
         self.delimiter = delimiter.encode() if delimiter else b""
         self.notes = self._parts.notes
         self.columns: list[str] = []
@@ -216,9 +216,10 @@ class Delimited(Format):
                 row.label = label_of_cell(cell, self.positive)
             elif kind in (CATEGORY, BOOLEAN):
                 cell = _BOOLEANS.get(cell, cell) if kind == BOOLEAN else cell
-                row.add(index_of(column.encode() + b"=" + cell), 1.0, field_of(column))
+                row.add_named(column.encode() + b"=" + cell, 1.0, column.encode())
             else:
-                row.add(index_of(column), value_of(self._number_of(column, cell), cell), field_of(column))
+                name = column.encode()
+                row.add_named(name, value_of(self._number_of(column, cell), cell), name)
         for column in self._conflicting:
             self.fields.count(column, row.fields.count(field_of(column)))
         return row

@@ -172,7 +172,7 @@ def read_cell(text, start, stop, column, columns, rows, row, nnz, names, hashed)
     return read, nnz, nnz
 
 
-@kernel(types.UniTuple(types.int64, 2)(BUFFER, types.int64, ROWS, COLUMNS, types.uint8, types.uint64[::1]))
+@kernel(types.UniTuple(types.int64, 2)(BUFFER, types.int64, ROWS, COLUMNS, types.uint8, types.uint32[::1]))
 def read_rows(data, end, rows, columns, delimiter, names):
     """Read the records of the whole lines ``data[:end]`` into `rows`.
 

@@ -15,11 +15,11 @@ from typing import Final
 
 import numpy as np
 
-from nonzero.arithmetic.intrinsics import trailing_zeros, word_at
+from nonzero.arithmetic.intrinsics import address_of, trailing_zeros, word_at
 from nonzero.batches.limits import MAX_ID, MAX_INDEX, MAX_WEIGHT
 from nonzero.fields import lookup
 from nonzero.fields.hashing import NO_FIELD
-from nonzero.formats.json_features import read_features, read_literal, read_value
+from nonzero.formats.json_features import hash_all, read_features, read_literal, read_value
 from nonzero.formats.json_numbers import read_whole
 from nonzero.formats.json_text import QUOTE, past_item, past_space, special_bytes, word_of
 from nonzero.formats.row_arrays import BUFFER, ROWS, begin_row, end_row
@@ -125,27 +125,27 @@ def member_name(data, j):
 
 
 @inlined
-def read_example(data, j, scratch, rows, row, nnz, table):  # noqa: C901
-    """Read the example into `row`; returns the number of nonzeros too."""
+def read_example(data, j, scratch, rows, row, nnz, known, names, hashed, table):  # noqa: C901
+    """Read the example into `row`; returns the number of nonzeros too, and up to which their indices are."""
     first = nnz
     values_end = nnz
     seen = 0
     if data[np.uintp(j)] != ord("{"):
-        return -1, nnz
+        return -1, nnz, hashed
     j = past_space(data, j + 1)
     while True:
         if data[np.uintp(j)] != QUOTE:
-            return -1, nnz
+            return -1, nnz, hashed
         j, name = member_name(data, j + 1)
         if j < 0:
-            return -1, nnz
+            return -1, nnz, hashed
         j = past_space(data, j)
         if data[np.uintp(j)] != ord(":"):
-            return -1, nnz
+            return -1, nnz, hashed
         j = past_space(data, j + 1)
         if name == FEATURES:
             member = HAS_FEATURES
-            j, nnz = read_features(data, j, scratch, rows, nnz, table)
+            j, nnz, hashed = read_features(data, j, scratch, rows, nnz, known, names, hashed, table)
         elif name == LABEL:
             member = HAS_LABEL
             j, rows.labels[row] = read_label(data, j)
@@ -158,41 +158,45 @@ def read_example(data, j, scratch, rows, row, nnz, table):  # noqa: C901
             member = HAS_WEIGHT
             j, rows.weights[row] = read_value(data, j)
             if not (rows.weights[row] >= 0 and rows.weights[row] <= np.float32(MAX_WEIGHT)):
-                return -1, nnz
+                return -1, nnz, hashed
         elif name == TIME:
             member = HAS_TIME
             j, rows.times[row] = read_whole(data, j)
         elif name == INDICES:
             member = HAS_INDICES
+            hash_all(names, nnz - hashed, rows.indices, hashed)
             j, nnz = read_array(read_slot, data, j, rows, nnz)
+            hashed = nnz
         elif name == VALUES:
             member = HAS_VALUES
             j, values_end = read_array(read_slot_value, data, j, rows, first)
         else:
-            return -1, nnz
+            return -1, nnz, hashed
         if j < 0 or seen & member:
-            return -1, nnz
+            return -1, nnz, hashed
         seen |= member
         j, more = past_item(data, j, ord("}"))
         if not more:
             break
     if j < 0:
-        return -1, nnz
+        return -1, nnz, hashed
     if seen & HAS_INDICES:
         if seen & HAS_VALUES:
             if seen & HAS_FEATURES or values_end != nnz:
-                return -1, nnz
+                return -1, nnz, hashed
         elif seen & HAS_FEATURES:
-            return -1, nnz
+            return -1, nnz, hashed
         else:
             rows.values[first:nnz] = 1
     elif seen & HAS_VALUES or not seen & HAS_FEATURES:
-        return -1, nnz
-    return j, nnz
+        return -1, nnz, hashed
+    return j, nnz, hashed
 
 
-@kernel(types.int64(BUFFER, types.int64, BUFFER, ROWS, lookup.FIELDS))
-def read_examples(data, end, scratch, rows, table):
+@kernel(
+    types.int64(BUFFER, types.int64, BUFFER, ROWS, types.uint64[:, ::1], types.uint32[::1], lookup.FIELDS)
+)
+def read_examples(data, end, scratch, rows, beginnings, names, table):
     """Read the whole lines ``data[:end]`` into `rows`, as many as it has room for; returns how many.
 
     A line that is empty, unusual or wrong becomes a row without nonzeros, flagged plain.
@@ -201,13 +205,17 @@ def read_examples(data, end, scratch, rows, table):
     j = 0
     row = 0
     nnz = 0
+    hashed = 0
+    known = address_of(beginnings)
     rows.indptr[0] = 0
     lookup.allow_new(table)
     while j < end and row < room:
         start = j
         begin_row(rows, row, start, row)
         lookup.begin_fields(table)
-        j, after = read_example(data, past_space(data, j), scratch, rows, row, nnz, table)
+        j, after, hashed = read_example(
+            data, past_space(data, j), scratch, rows, row, nnz, known, names, hashed, table
+        )
         if j >= 0:
             j = past_space(data, j)
         read = j >= 0 and data[np.uintp(j)] == NEWLINE
@@ -216,11 +224,13 @@ def read_examples(data, end, scratch, rows, table):
             lookup.count_fields(table)
         else:
             rows.ids[row, 0] = -1
+            hashed = min(hashed, nnz)
             j = start
             while data[np.uintp(j)] != NEWLINE:
                 j += 1
         end_row(rows, row, j, nnz, read)
         row += 1
         j += 1
+    hash_all(names, nnz - hashed, rows.indices, hashed)
     rows.lines[row] = row
     return row

@@ -11,15 +11,20 @@ from typing import Final
 import numpy as np
 
 from nonzero.arithmetic.intrinsics import put_word, trailing_zeros, word_at
-from nonzero.formats.numbers import MAX_DIGITS, MAX_POWER, POWERS, scan_digits, scan_exponent
+from nonzero.formats.numbers import (
+    MAX_DIGITS,
+    MAX_POWER,
+    OVER_NINE,
+    POWERS,
+    ZEROS,
+    scan_digits,
+    scan_exponent,
+)
 from nonzero.formats.words import HIGH_BITS
 from nonzero.native import inlined
 
 ZERO: Final = ord("0")
 NINE: Final = ord("9")
-ZEROS: Final = np.uint64(0x0101010101010101 * ZERO)
-OVER_NINE: Final = np.uint64(0x7676767676767676)
-"""What makes the high bit of a byte of 10 or more."""
 MINUS: Final = ord("-")
 POINT: Final = ord(".")
 ROUND_TRIP: Final = 15

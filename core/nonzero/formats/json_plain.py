@@ -8,7 +8,7 @@ from typing import Any, Final
 from nonzero.batches.limits import MAX_ID, MAX_INDEX, MAX_TIME
 from nonzero.errors import InputError
 from nonzero.fields.counts import Fields
-from nonzero.fields.hashing import NO_FIELD, field_of, index_of
+from nonzero.fields.hashing import NO_FIELD
 from nonzero.formats.assembly import PlainRow
 from nonzero.formats.json_plain_features import features_of
 from nonzero.formats.json_values import (
@@ -57,7 +57,7 @@ def row_of(text: bytes, fields: Fields) -> PlainRow:
         time=-1 if time is None else _time(time),
     )
     for key, feature, value in features:
-        row.add(index_of(feature), value, field_of(key))
+        row.add_named(feature.encode(), value, key.encode())
     for slot, value in slots:
         row.indices.append(slot)
         row.values.append(value)

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from nonzero.batches.batch import Batch
 from nonzero.errors import InputError
 from nonzero.fields.counts import Fields
+from nonzero.fields.hashing import NAME_WORDS
 from nonzero.fields.lookup import EVENTS, NEW_LINES
 from nonzero.fields.schema import Schema, untracked
 from nonzero.formats.assembly import PlainRow, assemble, assemble_with
+from nonzero.formats.expected import Expected
 from nonzero.formats.json_examples import read_examples
 from nonzero.formats.json_plain import row_of
 from nonzero.formats.json_text import MARGIN
@@ -35,6 +37,8 @@ class Workspace:
     """What the fields are, and what came of them."""
 
     def __init__(self, size: int = 2**14) -> None:
+        self._expected = Expected()
+        self._names = np.empty(NAME_WORDS, np.uint32)
         self.use(untracked)
         self._reserve(size)
 
@@ -67,15 +71,19 @@ class Workspace:
 
     def _compiled(self, end: int) -> int:
         """Read what is in the buffer by compiled code; where it left names that are new, once more."""
-        n: int = read_examples(self.array, end, self.scratch, self.rows, self.fields.table)
+        n = self._once(end)
         if self.fields.events[EVENTS] and self.fields.left_new():
             asked = Fields(self.schema)
             for r in np.flatnonzero(self.rows.plain[:n]).tolist()[:NEW_LINES]:
                 start, stop = self.rows.spans[r].tolist()
                 with suppress(InputError):
                     row_of(bytes(self.buffer[start:stop]), asked)
-            n = read_examples(self.array, end, self.scratch, self.rows, self.fields.table)
+            n = self._once(end)
         return n
+
+    def _once(self, end: int) -> int:
+        known, table = self._expected.of(self.schema), self.fields.table
+        return int(read_examples(self.array, end, self.scratch, self.rows, known, self._names, table))
 
     def _read(self, lines: bytes) -> tuple[int, tuple[int, int]]:
         """Read whole lines by compiled code; return how many, and what :func:`summarize` says of them."""

@@ -27,8 +27,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nonzero.fields.hashing import NAME_WORDS
 from nonzero.fields.schema import Schema
 from nonzero.formats.assembly import PlainRow
+from nonzero.formats.expected import Expected
 from nonzero.formats.format import Format
 from nonzero.formats.json_examples import read_examples
 from nonzero.formats.json_plain import row_of
@@ -50,6 +52,8 @@ class NDJSON(Format):
     def __init__(self, schema: Schema | Mapping[str, Any] | None = None) -> None:
         super().__init__(schema)
         self._scratch = np.empty(0, np.uint8)
+        self._expected = Expected()
+        self._names = np.empty(NAME_WORDS, np.uint32)
 
     def alike(self) -> NDJSON:
         """Return another, with a scratch of its own."""
@@ -59,7 +63,8 @@ class NDJSON(Format):
         """Parse whole lines by compiled code."""
         if self._scratch.size < end + MARGIN:
             self._scratch = np.empty(data.size + MARGIN, np.uint8)
-        return int(read_examples(data, end, self._scratch, rows, self.fields.table))
+        known = self._expected.of(self.schema)
+        return int(read_examples(data, end, self._scratch, rows, known, self._names, self.fields.table))
 
     def parse_line(self, line: bytes) -> PlainRow:
         """Parse one line in Python."""

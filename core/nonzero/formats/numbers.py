@@ -14,9 +14,10 @@ from typing import Final
 
 import numpy as np
 
-from nonzero.arithmetic.intrinsics import byte_at
+from nonzero.arithmetic.intrinsics import byte_at, choose, trailing_zeros, word_at
 from nonzero.batches.limits import MAX_VALUE, MAX_WEIGHT
 from nonzero.errors import InputError
+from nonzero.formats.words import EVERY_BYTE, HIGH_BITS
 from nonzero.native import inlined
 
 WHOLE: Final = re.compile(rb"\d+")
@@ -26,16 +27,37 @@ MAX_DIGITS: Final = 19  # so many digits fit into 64 bits
 MAX_POWER: Final = 22  # the largest power of ten that float64 holds exactly
 EXACT: Final = 2**53
 
+ZEROS: Final = EVERY_BYTE * np.uint64(ord("0"))
+OVER_NINE: Final = EVERY_BYTE * np.uint64(0x80 - 10)
+"""What makes the high bit of a byte of 10 or more."""
+E_MINUS_ZERO_ZERO: Final = np.uint32(int.from_bytes(b"e-00", "little"))
+TENS: Final = np.array([10**n for n in range(9)], np.uint64)
+
 
 @inlined
 def scan_digits(data, j, mantissa):
-    """Append the decimal digits from ``data[j]`` on to `mantissa`; return it and where they end."""
-    digit = np.uint8(byte_at(data, j) - np.uint8(48))
-    while digit < np.uint8(10):
-        mantissa = np.uint64(mantissa * np.uint64(10)) + np.uint64(digit)
-        j += 1
-        digit = np.uint8(byte_at(data, j) - np.uint8(48))
-    return mantissa, j
+    """Append the decimal digits from ``data[j]`` on to `mantissa`; return it and where they end.
+
+    Eight are looked at at a time; as many bytes behind the last may be read.
+    """
+    while True:
+        digits = word_at(data, j) ^ ZEROS
+        others = ((digits + OVER_NINE) | digits) & HIGH_BITS  # exact up to the lowest byte that is no digit
+        if others == 0:
+            mantissa = mantissa * TENS[np.uintp(8)] + _eight_digits(digits)
+            j += 8
+            continue
+        n = trailing_zeros(others) >> 3
+        up = np.uint64(63 - 8 * n)  # and one more: a shift by 64 has no result
+        return mantissa * TENS[np.uintp(n)] + _eight_digits(digits << np.uint64(1) << up), j + n
+
+
+@inlined
+def _eight_digits(digits):
+    """Return the number of eight digits, each a byte from 0 to 9, the first the lowest."""
+    pairs = (digits * np.uint64(10 << 8 | 1) >> np.uint64(8)) & np.uint64(0x00FF00FF00FF00FF)
+    fours = (pairs * np.uint64(100 << 16 | 1) >> np.uint64(16)) & np.uint64(0x0000FFFF0000FFFF)
+    return fours * np.uint64(10000 << 32 | 1) >> np.uint64(32)
 
 
 @inlined
@@ -70,7 +92,11 @@ def scan_number(data, j):
     if negative or byte_at(data, j) == np.uint8(43):
         j += 1
     start = j
-    mantissa, j = scan_digits(data, j, np.uint64(0))
+    mantissa = np.uint64(np.uint8(byte_at(data, j) - np.uint8(48)))
+    if mantissa < np.uint64(10) and byte_at(data, j + 1) == np.uint8(46):
+        j += 1  # one digit before the point is the rule
+    else:
+        mantissa, j = scan_digits(data, j, np.uint64(0))
     digits = j - start
     power = np.intp(0)
     if byte_at(data, j) == np.uint8(46):
@@ -85,8 +111,41 @@ def scan_number(data, j):
     read = read and power >= -MAX_POWER and power <= MAX_POWER
     value = np.float64(mantissa)
     if read:
-        value = value / POWERS[-power] if power < 0 else value * POWERS[power]
+        value = value / POWERS[np.uintp(-power)] if power < 0 else value * POWERS[np.uintp(power)]
     return (-value if negative else value), j, read
+
+
+@inlined
+def usual_number(data, start, stop):
+    """Read ``data[start:stop]``, which is not empty, if it is written as most are: 0.25, -6.2699720e-02.
+
+    That is one digit, a point, one to seven digits, and perhaps ``e-0`` and a digit.
+
+    Returns
+    -------
+    value : float32
+        Between -10 and 10.
+    read : bool
+        Whether it is so written.
+    """
+    negative = byte_at(data, start) == np.uint8(45)
+    j = start + negative
+    whole = np.uint64(np.uint8(byte_at(data, j) - np.uint8(48)))
+    point = byte_at(data, j + 1)
+    digits = word_at(data, j + 2) ^ ZEROS
+    others = ((digits + OVER_NINE) | digits) & HIGH_BITS
+    n = trailing_zeros(others | np.uint64(1) << np.uint64(63)) >> 3
+    mantissa = whole * TENS[np.uintp(n)] + _eight_digits(digits << np.uint64(1) << np.uint64(63 - 8 * n))
+    j += 2 + n
+    read = whole < np.uint64(10) and point == np.uint8(46) and n > 0 and others != 0
+    power = n
+    if j != stop:
+        rest = np.uint32(word_at(data, j)) - E_MINUS_ZERO_ZERO
+        read = read and j + 4 == stop and np.uint32(rest & np.uint32(0xF0FFFFFF)) == np.uint32(0)
+        read = read and np.uint32(rest >> np.uint32(24)) < np.uint32(10)
+        power = n + np.intp(rest >> np.uint32(24))
+    value = np.float64(mantissa) / POWERS[np.uintp(choose(read, power, np.intp(0)))]
+    return np.float32(-value if negative else value), read
 
 
 @inlined

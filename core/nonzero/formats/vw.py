@@ -42,15 +42,16 @@ from numpy.typing import NDArray
 
 from nonzero.errors import InputError, SettingsError
 from nonzero.fields.counts import ContradictionError
-from nonzero.fields.hashing import NAMES_AT_ONCE, field_of, index_of
+from nonzero.fields.hashing import NAME_WORDS
 from nonzero.fields.known import CATEGORY, IGNORE, INFER, NUMBER
 from nonzero.fields.schema import SEPARATORS, Schema
 from nonzero.formats.assembly import PlainRow
+from nonzero.formats.expected import Expected
 from nonzero.formats.format import Format
 from nonzero.formats.numbers import label_of, number_of, shown, value_of, weight_of
 from nonzero.formats.reading import BYTE_ORDER_MARK
 from nonzero.formats.row_arrays import RowArrays
-from nonzero.formats.vw_lines import KNOWN_BITS, read_lines
+from nonzero.formats.vw_lines import read_lines
 
 NAME: Final = re.compile(rb"[^ \t|:]*")
 VALUE: Final = re.compile(rb"[^ \t|]*")
@@ -81,9 +82,8 @@ class VowpalWabbit(Format):
         if separator not in SEPARATORS:
             raise SettingsError(f"namespace_separator is {separator!r}; it is '=' or '^'")
         self.separator = separator.encode()
-        self._known = np.zeros((2**KNOWN_BITS, 3), np.uint64)
-        self._changes = -1
-        self._names = np.zeros(4 * NAMES_AT_ONCE, np.uint64)
+        self._expected = Expected()
+        self._names = np.zeros(NAME_WORDS, np.uint32)
 
     def alike(self) -> VowpalWabbit:
         """Return another; it learns beginnings of names of its own."""
@@ -91,13 +91,8 @@ class VowpalWabbit(Format):
 
     def read(self, data: NDArray[np.uint8], end: int, rows: RowArrays) -> int:
         """Parse whole lines by compiled code."""
-        changes = self.schema.known.changes
-        if changes != self._changes:  # what is kept of beginnings says what was known of their fields
-            self._known[:] = 0
-            self._changes = changes
-        return int(
-            read_lines(data, end, rows, self.separator[0], self._known, self._names, self.fields.table)
-        )
+        known = self._expected.of(self.schema)
+        return int(read_lines(data, end, rows, self.separator[0], known, self._names, self.fields.table))
 
     def skips(self, line: bytes) -> bool:
         """Tell whether a line is blank."""
@@ -125,7 +120,7 @@ class VowpalWabbit(Format):
                     number, text, whole = _number_of(word, field), word, field
                 elif kind == INFER and field:
                     came.append((field, CATEGORY))
-            row.add(index_of(whole), value_of(number * scale, text or b"1"), field_of(field))
+            row.add_named(whole, value_of(number * scale, text or b"1"), field)
         self.fields.came(came)
         return row
 

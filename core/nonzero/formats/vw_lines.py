@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from nonzero.arithmetic.intrinsics import address_of, byte_at, marks_at, put_word, trailing_zeros, word_at
+from nonzero.arithmetic.intrinsics import address_of, byte_at, marks_at, trailing_zeros, word_at
 from nonzero.batches.limits import MAX_WEIGHT
 from nonzero.fields import lookup
 from nonzero.fields.hashing import (
@@ -20,14 +20,16 @@ from nonzero.fields.hashing import (
     begin_name,
     hash_name,
     hash_names,
-    low_bytes,
+    put_known,
     put_name,
     to_field,
 )
-from nonzero.formats.numbers import label_of_number, scan_number, value_within
+from nonzero.formats import expected
+from nonzero.formats.expected import BEGINNING, LENGTH, MASK, WHAT
+from nonzero.formats.numbers import label_of_number, scan_number, usual_number, value_within
 from nonzero.formats.row_arrays import BUFFER, ROWS, begin_row, end_row
 from nonzero.formats.words import EVERY_BYTE, zero_bytes
-from nonzero.native import cold, inlined, kernel, types
+from nonzero.native import cold, inlined, kernel, outlined, types
 
 NUL: Final = np.uint8(0)
 NEWLINE: Final = np.uint8(ord("\n"))
@@ -38,6 +40,12 @@ BAR: Final = np.uint8(ord("|"))
 COLON: Final = np.uint8(ord(":"))
 QUOTE: Final = np.uint8(ord("'"))
 
+THREE_BYTES: Final = np.uint64(0xFFFFFF)
+FOUR_BYTES: Final = np.uint64(0xFFFFFFFF)
+ONE, ZERO, MINUS_ONE = (np.uint64(int.from_bytes(head, "little")) for head in (b"1 |", b"0 |", b"-1 |"))
+"""What stands before the features of a line, mostly."""
+
+BARRED: Final = np.uint64(ord(" ") | ord("|") << 8)
 EQUALS_SIGNS: Final = EVERY_BYTE * np.uint64(EQUALS)
 
 UNSETTLED: Final = np.uint64(5)
@@ -46,10 +54,8 @@ UNSETTLED: Final = np.uint64(5)
 NO_CATEGORY: Final = np.uint64(1 << 16)
 """From here on it is no category."""
 
-KNOWN_BITS: Final = 10  # so many names' beginnings are known at once: fields of a log, not its values
 
-
-@inlined
+@cold
 def _scan_head(text, j):  # noqa: C901
     """Read what stands before the first ``|``.
 
@@ -122,24 +128,27 @@ def _next_mark(text, block, marks):
 
 
 @inlined
-def _recall(text, start, word, size, joint, known, table):
-    """Return how a name begins, by the `size` bytes at `start` and then `joint`; how long that is; its field.
+def _recall(text, start, size, joint, after, known, table):
+    """Return what is known of the `size` bytes at `start`, before `after`: names begin with them and `joint`.
 
-    From bit 16 of the field on is 0 where a word is a category: the kind that is declared is one, or none is,
-    and it first came as one. Else it is that kind, REFUSE also where the line is left alone; or UNSETTLED,
-    and from bit 24 on where the field's entry is.
-
-    Names begin alike over and over. What they begin with is kept in `known`, if it is at most seven bytes,
-    and hashed once; `word` is the eight bytes at `start`.
+    Returns
+    -------
+    beginning : uint64
+        How the names begin.
+    length : intp
+        How long that is.
+    what : uint64
+        The field. From bit 16 on is 0 where a word is a category: the kind that is declared is one, or none
+        is, and it first came as one. Else it is that kind, REFUSE also where the line is left alone; or
+        UNSETTLED, and from bit 24 on where the field's entry is.
     """
-    slot, key = np.intp(0), np.uint64(0)
-    if size < 8:
-        # By `joint`, not by the byte of the text after them: after ``|a=`` that may be a NUL, and these would
-        # be the bytes of ``a`` and an equals sign.
-        key = low_bytes(word, size) | np.uint64(joint) << np.uint64(8 * size)
-        slot = np.intp(key * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(64 - KNOWN_BITS)) * 24
-        if word_at(known, slot) == key:
-            return word_at(known, slot + 8), size + 1, word_at(known, slot + 16)
+    place = np.intp(0)
+    low, high = np.uint64(0), np.uint64(0)
+    if size < expected.LONGEST:
+        low, high = _text_of(text, start, size, after)
+        place = expected.place_of(low, high)
+        if expected.is_at(known, place, low, high):
+            return word_at(known, place + BEGINNING), size + 1, word_at(known, place + WHAT)
     at = lookup.find_field(table, text, start, size)
     if at and joint == EQUALS:
         beginning, field = table.words[at + np.uintp(lookup.BEGINNING)], lookup.field_at(table, at)
@@ -154,11 +163,19 @@ def _recall(text, start, word, size, joint, known, table):
         what |= UNSETTLED << np.uint64(16) | np.uint64(at) << np.uint64(24)
     elif kind != lookup.INFER and kind != lookup.CATEGORY:
         what |= kind << np.uint64(16)
-    if size < 8:
-        put_word(known, slot, key)
-        put_word(known, slot + 8, beginning)
-        put_word(known, slot + 16, what)
+    if place:
+        kind = what >> np.uint64(16) & np.uint64(255)
+        certain = kind == lookup.INFER or kind == UNSETTLED
+        expected.keep(known, place, low, high, (size + 1) * certain, beginning, size + 1, what, 0)
     return beginning, size + 1, what
+
+
+@inlined
+def _text_of(text, start, size, after):
+    """Return a name and the one byte after it as two words."""
+    low, high = expected.text_words(text, start, size)
+    last = np.uint64(after) << np.uint64(8 * (size & 7))
+    return (low | last, high) if size < 8 else (low, high | last)
 
 
 @cold
@@ -200,15 +217,149 @@ def _find_equals(text, word, start, end):
         word = word_at(text, j)
 
 
+@inlined
+def _usual_head(text, j):
+    """Read a label and a space before the ``|``; return where that is, or -1 where there is more, or none."""
+    word = word_at(text, j)
+    if word & THREE_BYTES == ONE:
+        return j + 2, np.float32(1)
+    if word & FOUR_BYTES == MINUS_ONE:
+        return j + 3, np.float32(0)
+    return (j + 2 if word & THREE_BYTES == ZERO else -1), np.float32(0)
+
+
+@cold
+def _find(text, start, known, place):
+    """Return where is kept what is known of the namespace at `start` with a word; 0: nowhere.
+
+    From now on it is expected after the one that is kept at `place`.
+    """
+    size = 0
+    while size < expected.LONGEST and byte_at(text, start + size) > SPACE:
+        size += 1
+    if size == 0 or size == expected.LONGEST or byte_at(text, start + size) != SPACE:
+        return np.intp(0)
+    low, high = _text_of(text, start, size, SPACE)
+    found = expected.place_of(low, high)
+    if not expected.is_at(known, found, low, high) or word_at(known, found + MASK) == 0:
+        return np.intp(0)
+    expected.expect(known, place, found)
+    return found
+
+
+@outlined
+def _scan_value(text, start, stop):
+    """Read the value ``text[start:stop]``; return it, and whether it is one."""
+    number, end, read = scan_number(text, start)
+    value = np.float32(number)
+    return value, read and end == stop and value_within(value)
+
+
+@outlined
+def _hash(names, n, indices, first):
+    """Write the indices of some names: out of the loop, whose registers it would take."""
+    hash_names(names, n, indices, first)
+
+
+@cold
+def _read_rest(text, mark, read, known, names, rows, nnz, hashed, separator, table):  # noqa: C901
+    """Read a line from the ``|`` at `mark` on, whatever it has.
+
+    Returns
+    -------
+    mark : intp
+        Where the line ends.
+    read : bool
+        Whether it was read.
+    nnz, hashed : intp
+        How many nonzeros there are, and of how many of them the indices are written.
+    """
+    indices, values, fields = rows.indices, rows.values, rows.fields
+    byte = BAR if read else NUL
+    start = mark + read
+    block, marks = start, _marks_of(text, start)
+    while read and byte == BAR:
+        start = mark + 1
+        mark, block, marks = _next_mark(text, block, marks)
+        byte = byte_at(text, mark)
+        named = mark > start
+        beginning, length, what = np.uint64(0), 0, np.uint64(1)
+        namespace = start
+        if named:
+            beginning, length, what = _recall(text, start, mark - start, separator, SPACE, known, table)
+        scale, unit = 1.0, np.float32(1)
+        if byte == COLON:
+            scale, stop, read = scan_number(text, mark + 1)
+            mark, block, marks = _next_mark(text, block, marks)
+            byte = byte_at(text, mark)
+            unit = np.float32(scale)
+            read = read and named and mark == stop and value_within(unit)
+        while read and byte in (SPACE, TAB):
+            start = mark + 1
+            if byte_at(text, start) == BAR:
+                mark, byte = start, BAR
+                if start - block == 64:
+                    # The first byte of a block has its mark: what is before it was not seen.
+                    _, block, marks = _next_mark(text, block, marks)
+                break
+            mark, block, marks = _next_mark(text, block, marks)
+            byte = byte_at(text, mark)
+            if mark == start:
+                # A feature without a name is for Python.
+                read = byte != COLON
+                continue
+            if not named:
+                beginning, length, what = np.uint64(0), 0, np.uint64(1)
+                equals = _find_equals(text, word_at(text, start), start, mark)
+                if equals > start:
+                    beginning, length, what = _recall(
+                        text, start, equals - start, EQUALS, EQUALS, known, table
+                    )
+                    start = equals + 1
+            if nnz - hashed == NAMES_AT_ONCE:
+                hash_names(names, NAMES_AT_ONCE, indices, hashed)
+                hashed = nnz
+            put_name(names, nnz - hashed, beginning, length, text, start, mark)
+            i = np.uintp(nnz)  # unsigned: no negative index to look for
+            fields[i] = np.uint16(what)
+            value = unit
+            if byte == COLON:
+                number, stop, read = scan_number(text, mark + 1)
+                mark, block, marks = _next_mark(text, block, marks)
+                byte = byte_at(text, mark)
+                value = np.float32(number * scale)
+                read = read and mark == stop and byte != COLON and value_within(value)
+                if what >= NO_CATEGORY:
+                    value, taken = _valued(what, value)
+                    read = read and taken
+            elif what >= NO_CATEGORY:
+                field = namespace if named else start - length
+                value, read = _word(
+                    what, table, names, nnz - hashed, text, field, length - 1, start, mark, scale, value
+                )
+            values[i] = value
+            nnz += value != 0
+    if byte == RETURN and byte_at(text, mark + 1) == NEWLINE:
+        mark, byte = mark + 1, NEWLINE
+    read = read and byte == NEWLINE
+    while byte_at(text, mark) != NEWLINE:
+        mark += 1
+    return mark, read, nnz, hashed
+
+
 @kernel(
     types.int64(
-        BUFFER, types.int64, ROWS, types.uint8, types.uint64[:, ::1], types.uint64[::1], lookup.FIELDS
+        BUFFER, types.int64, ROWS, types.uint8, types.uint64[:, ::1], types.uint32[::1], lookup.FIELDS
     )
 )
 def read_lines(data, end, rows, separator, beginnings, names, table):  # noqa: C901
-    """Parse whole lines of text; see :meth:`nonzero.formats.format.Format.read`."""
+    """Parse whole lines of text; see :meth:`nonzero.formats.format.Format.read`.
+
+    What is usual is read here: namespaces that came before, with words or values. From what is not on,
+    `_read_rest` reads a line.
+    """
     text, known = address_of(data), address_of(beginnings)
-    indices, values, fields = rows.indices, rows.values, rows.fields
+    values, fields = rows.values, rows.fields
     r = 0
     nnz = 0
     hashed = 0
@@ -219,90 +370,108 @@ def read_lines(data, end, rows, separator, beginnings, names, table):  # noqa: C
         lookup.begin_fields(table)
         begin_row(rows, r, j, r)
         first = nnz
-        j, read, rows.labels[r], rows.weights[r], rows.ids[r, 0], rows.ids[r, 1] = _scan_head(text, j)
-        mark, byte = j, BAR if read else NUL
-        j += read
-        block = j & -64
-        marks = _marks_of(text, block) & ~np.uint64(0) << np.uint64(j & 63)
-        while read and byte == BAR:
+        read = True
+        mark, rows.labels[r] = _usual_head(text, j)
+        if mark < 0:
+            mark, read, rows.labels[r], rows.weights[r], rows.ids[r, 0], rows.ids[r, 1] = _scan_head(text, j)
+        usual = read
+        bar, before, wrong = mark, nnz, 0
+        block = mark + 1
+        marks = _marks_of(text, block)
+        place = np.intp(0)
+        ended = False
+        while usual and not ended:
             start = mark + 1
-            mark, block, marks = _next_mark(text, block, marks)
-            byte = byte_at(text, mark)
-            named = mark > start
-            beginning, length, what = np.uint64(0), 0, np.uint64(1)
-            namespace = start
-            if named:
-                beginning, length, what = _recall(
-                    text, start, word_at(text, start), mark - start, separator, known, table
-                )
-            scale, unit = 1.0, np.float32(1)
-            if byte == COLON:
-                scale, stop, read = scan_number(text, mark + 1)
-                mark, block, marks = _next_mark(text, block, marks)
-                byte = byte_at(text, mark)
-                unit = np.float32(scale)
-                read = read and named and mark == stop and value_within(unit)
-            while read and byte in (SPACE, TAB):
-                start = mark + 1
-                if byte_at(text, start) == BAR:
-                    mark, byte = start, BAR
-                    if start & 63 == 0:
-                        # The first byte of a block has its mark: what is before it was not seen.
-                        _, block, marks = _next_mark(text, block, marks)
+            before = nnz
+            guess = expected.next_place(known, place)
+            if not expected.comes(text, start, known, guess):
+                guess = _find(text, start, known, place)
+                if guess == 0:
+                    usual = False
                     break
-                mark, block, marks = _next_mark(text, block, marks)
-                byte = byte_at(text, mark)
-                if mark == start:
-                    # A feature without a name is for Python.
-                    read = byte != COLON
-                    continue
-                if not named:
-                    beginning, length, what = np.uint64(0), 0, np.uint64(1)
-                    word = word_at(text, start)
-                    equals = _find_equals(text, word, start, mark)
-                    if equals > start:
-                        beginning, length, what = _recall(
-                            text, start, word, equals - start, EQUALS, known, table
-                        )
-                        start = equals + 1
+            place = guess
+            marks &= marks - np.uint64(1)
+            if marks == 0:
+                block = start
+                marks = _marks_of(text, start)
+                marks &= marks - np.uint64(1)
+                if marks == 0:
+                    usual = False
+                    break
+            length = word_at(known, place + LENGTH)
+            start += np.intp(length >> np.uint64(32))
+            # The mark of a ``|`` after a space was left out.
+            usual = byte_at(text, start) != BAR
+            while usual:
+                stop = block + trailing_zeros(marks)
+                marks &= marks - np.uint64(1)
+                if stop == start:
+                    usual = False
+                    break
                 if nnz - hashed == NAMES_AT_ONCE:
-                    hash_names(names, NAMES_AT_ONCE, indices, hashed)
+                    _hash(names, NAMES_AT_ONCE, rows.indices, hashed)
                     hashed = nnz
-                put_name(names, nnz - hashed, beginning, length, text, start, mark)
-                i = np.uintp(nnz)  # unsigned: no negative index to look for
+                put_known(names, nnz - hashed, word_at(known, place + BEGINNING), length, text, start, stop)
+                what = word_at(known, place + WHAT)
+                i = np.uintp(nnz)
                 fields[i] = np.uint16(what)
-                value = unit
+                values[i] = np.float32(1)
+                nnz += 1
+                after = word_at(text, stop) & np.uint64(0xFFFF)
+                byte = np.uint8(after)
                 if byte == COLON:
-                    number, stop, read = scan_number(text, mark + 1)
-                    mark, block, marks = _next_mark(text, block, marks)
-                    byte = byte_at(text, mark)
-                    value = np.float32(number * scale)
-                    read = read and mark == stop and byte != COLON and value_within(value)
-                    if what >= NO_CATEGORY:
-                        value, taken = _valued(what, value)
-                        read = read and taken
+                    start = stop + 1
+                    if marks == 0:
+                        block = start
+                        marks = _marks_of(text, block)
+                        if marks == 0:
+                            usual = False
+                            break
+                    stop = block + trailing_zeros(marks)
+                    marks &= marks - np.uint64(1)
+                    value, read = usual_number(text, start, stop)
+                    if not read:
+                        value, read = _scan_value(text, start, stop)
+                        wrong |= not read
+                    values[i] = value
+                    nnz -= value == 0
+                    after = word_at(text, stop) & np.uint64(0xFFFF)
+                    byte = np.uint8(after)
                 elif what >= NO_CATEGORY:
-                    field = namespace if named else start - length
-                    value, read = _word(
-                        what, table, names, nnz - hashed, text, field, length - 1, start, mark, scale, value
-                    )
-                values[i] = value
-                nnz += value != 0
-        if byte == RETURN and byte_at(text, mark + 1) == NEWLINE:
-            mark, block, marks = _next_mark(text, block, marks)
-            byte = NEWLINE
-        if not read or byte != NEWLINE:
-            read = False
-            nnz = first
-            hashed = min(hashed, nnz)
-            while byte != NEWLINE:
-                mark, block, marks = _next_mark(text, block, marks)
-                byte = byte_at(text, mark)
+                    usual = False
+                    break
+                if after == BARRED:
+                    mark = stop + 1
+                    break
+                if byte == NEWLINE:
+                    mark = stop
+                    ended = True
+                    break
+                if byte != SPACE:
+                    usual = False
+                    break
+                start = stop + 1
+                if marks == 0:
+                    block = start
+                    marks = _marks_of(text, start)
+                    if marks == 0:
+                        usual = False
+                        break
+        if wrong:
+            mark, before, ended = bar, first, False
+        if not ended:
+            hashed = min(hashed, before)
+            mark, read, nnz, hashed = _read_rest(
+                text, mark, read, known, names, rows, before, hashed, separator, table
+            )
+            if not read:
+                nnz = first
+                hashed = min(hashed, nnz)
         if read:
             lookup.count_fields(table)
         end_row(rows, r, mark, nnz, read)
         j = mark + 1
         r += 1
-    hash_names(names, nnz - hashed, indices, hashed)
+    _hash(names, nnz - hashed, rows.indices, hashed)
     rows.lines[r] = r
     return r

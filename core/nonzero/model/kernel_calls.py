@@ -31,6 +31,7 @@ class KernelCalls:
 
     def __init__(self, lanes: Sequence[Rule], state: LearnedState) -> None:
         kernels = kernels_for(lanes)
+        self._places = state.table.places
         table, shares = as_lanes(state.table.memory), as_lanes(state.shares)
         hyperparameters = as_lanes(in_pages(hyperparameters_of(lanes)))
         # As rows of one lane or of eight, whose halves are as many pending examples.
@@ -50,8 +51,15 @@ class KernelCalls:
     def learn(self, rows: RowsTuple, batch: Batch, time_ms: int | None, out: NDArray[np.float32]) -> None:
         """Learn from a batch, whose nonzeros are these, and write what was predicted just before."""
         clock = -1 if time_ms is None else time_ms
+        if self._places is not None:
+            indptr, indices, values, value_mask, fields, field_mask = rows
+            rows = (indptr, self._places.take(indices), values, value_mask, fields, field_mask)
         self._learn(rows, self._learn_state, (batch.labels, batch.weights, clock, out))
 
     def predict(self, rows: RowsTuple, out: NDArray[np.float32]) -> None:
         """Write the probability of a click for each example."""
+        if self._places is not None:
+            indptr, indices, values, value_mask, fields, field_mask = rows
+            named = indices[: indptr[-1]]  # what a parser has behind them was of other rows
+            rows = (indptr, self._places.find(named), values, value_mask, fields, field_mask)
         self._predict(rows, self._predict_state, out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any, Final
 
@@ -40,10 +40,21 @@ _DEFAULTS: Final[Mapping[int, tuple[Rule, ...]]] = {1: DEFAULT_LANES, 2: DEFAULT
 
 
 def lanes_of(optimizer: Rule | Sequence[Rule] | None, version: int) -> tuple[Rule, ...]:
-    """Return the lanes that an optimizer stands for: None is the default ones of a version."""
+    """Return the lanes that an optimizer stands for: None is the default ones of a version.
+
+    Raises
+    ------
+    SettingsError
+        For what is no rule, nor several.
+    """
     if optimizer is None:
         return _DEFAULTS[version]
-    return (optimizer,) if isinstance(optimizer, Rule) else tuple(optimizer)
+    lanes = (optimizer,) if isinstance(optimizer, Rule) else optimizer
+    if not isinstance(lanes, Iterable) or not all(isinstance(lane, Rule) for lane in lanes):
+        raise SettingsError(
+            f"the optimizer is {optimizer!r:.60}; give a rule, such as AdaGrad(learning_rate=0.05), or eight"
+        )
+    return tuple(lanes)
 
 
 def kept_as(lanes: Sequence[Rule]) -> tuple[Rule, ...]:

@@ -16,7 +16,10 @@ from nonzero.kernels.rules.optimizers import is_combined
 from nonzero.kernels.scales import Scales, new_scales
 from nonzero.model.settings import ModelSettings
 from nonzero.model.table import Table
+from nonzero.model.table_rows import TableRows
 from nonzero.persistence.pages import in_pages
+from nonzero.persistence.rows import ArrayRows
+from nonzero.persistence.snapshot import Arrays
 from nonzero.statistics.recalibration import Recalibration, new_recalibration
 
 _PREFIXES: Final = {
@@ -26,6 +29,12 @@ _PREFIXES: Final = {
     "recalibration": "recalibration_",
 }
 """The tuples of arrays, and what the names begin with under which their arrays are kept."""
+
+SMALL: Final = 1 << 12
+"""Bytes of the largest array that is saved whole, not by its touched rows."""
+
+_FILLED: Final = {"evidence_places": -1}
+"""The arrays of which a new model's numbers are not 0."""
 
 
 class LearnedState:
@@ -99,16 +108,35 @@ class LearnedState:
             if (found := getattr(self, attribute)) is not None:
                 yield attribute, prefix, found
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return every array by its name."""
-        arrays = {"table": self.table.memory, "shares": self.shares, "groups": self.groups}
+    def beside_table(self) -> dict[str, NDArray[Any]]:
+        """Return every array by its name, but for the table."""
+        arrays = {"shares": self.shares, "groups": self.groups}
         for _, prefix, found in self._tuples():
             arrays |= _named(prefix, found._asdict())
         return arrays
 
-    def timeless(self) -> dict[str, NDArray[Any]]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return every array by its name.
+
+        Raises
+        ------
+        ValueError
+            Where the table's rows do not stand where their slots are.
+        """
+        return {"table": self.table.rows, **self.beside_table()}
+
+    def timeless(self) -> Arrays:
         """Return every array by its name, without the clock's readings."""
-        return self.arrays() | _named(_PREFIXES["evidence"], without_clock(self.evidence))
+        timed = _named(_PREFIXES["evidence"], without_clock(self.evidence))
+        return {"table": TableRows(self.table), **self.beside_table(), **timed}
+
+    def kept(self) -> Arrays:
+        """Return every array by its name as it is saved: the larger ones by their touched rows."""
+        beside = {
+            name: array if array.nbytes <= SMALL else ArrayRows(array, _FILLED.get(name, 0))
+            for name, array in self.beside_table().items()
+        }
+        return {"table": TableRows(self.table), **beside}
 
     def use(self, arrays: Mapping[str, NDArray[Any]], *, readable_only: bool = False) -> None:
         """Keep what is learned in these arrays, by their names, from now on.
@@ -128,10 +156,13 @@ class LearnedState:
 
     def copy_from(self, other: LearnedState, *, slots: bool = True) -> None:
         """Take over the numbers of a state of the same form; the table's slots only with `slots`."""
-        mine = self.arrays()
-        for name, array in other.arrays().items():
-            first = 0 if slots or name != "table" else self.table.slots
-            np.copyto(mine[name][first:], array[first:])
+        mine = self.beside_table()
+        for name, array in other.beside_table().items():
+            np.copyto(mine[name], array)
+        if slots:
+            np.copyto(self.table.rows, other.table.rows)
+        else:
+            self.table.memory[-1] = other.table.memory[-1]
 
 
 def _named(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.batches.batch import Batch, check_batch
+from nonzero.batches.checking import first_unlabelled
 from nonzero.diagnostics.confidence import uncertainty
 from nonzero.diagnostics.diagnosis import diagnose
 from nonzero.diagnostics.explanation import Explanation, take_apart
@@ -29,7 +30,7 @@ from nonzero.model.interactions import check_declared
 from nonzero.model.kernel_calls import KernelCalls
 from nonzero.model.lanes import lanes_of
 from nonzero.model.learned_state import LearnedState
-from nonzero.model.restoring import restore
+from nonzero.model.restoring import check_restored, restore
 from nonzero.model.settings import (
     VERSION,
     ModelSettings,
@@ -39,6 +40,7 @@ from nonzero.model.settings import (
     table_size,
 )
 from nonzero.model.table import Table
+from nonzero.model.table_rows import TableRows
 from nonzero.persistence import snapshot
 from nonzero.persistence.shared import SharedState
 from nonzero.statistics.progressive import describe
@@ -61,7 +63,7 @@ class LogisticRegression:
     ----------
     bits
         log2 of the number of slots, 1 to 30. Eight lanes take ``64 * 2**bits`` bytes, one takes ``8 *
-        2**bits``.
+        2**bits``; less, where few slots are touched.
     optimizer
         None: the eight default lanes. One :class:`~nonzero.AdaGrad`, :class:`~nonzero.FTRL` or
         :class:`~nonzero.DualAveraging`: a single lane. Eight of them, of any rules: these, mixed.
@@ -275,9 +277,8 @@ class LogisticRegression:
         row 0 has no label; give 0 or 1, or call predict
         """
         check_batch(batch)
-        unlabelled = np.isnan(batch.labels)
-        if unlabelled.any():
-            row = int(np.flatnonzero(unlabelled)[0])
+        row = first_unlabelled(batch.labels)
+        if row >= 0:
             raise BatchError(f"row {row} has no label; give 0 or 1, or call predict")
         batch.check_slots(self.bits)
 
@@ -310,6 +311,9 @@ class LogisticRegression:
         out = np.empty(len(batch), np.float32)
         with self._learning:  # two threads that learn at once would make one model of neither's stream
             for piece, found in self._inputs.pieces(batch, out):
+                places = self._state.table.standing[1]
+                if places is not None and not places.has_room(piece.nnz):
+                    self._spread()
                 self._kernels.learn(self._inputs.scaled(piece, learning=True), piece, time_ms, found)
             if self._state.recalibration is not None:
                 learn_map(self._state.recalibration, out, batch.labels, batch.weights)
@@ -428,7 +432,7 @@ class LogisticRegression:
         [[7, 9]]
         """
         for piece in self._inputs.expanded(batch):
-            yield piece.indices & np.uint32(self.table.slots - 1)
+            yield piece.indices & np.uint32(self._state.table.slots - 1)
 
     def scaled_values(self, batch: Batch) -> NDArray[np.float32]:
         """Return the values as the model takes them at present, in units of their fields.
@@ -483,8 +487,9 @@ class LogisticRegression:
         >>> LogisticRegression(bits=10).learn_one({"site": "news", "bid": 0.5}, 1)
         0.5
         """
-        batch = Batch.from_dicts([features], [label], [weight], schema=self.schema)
-        return float(self.learn(batch)[0])
+        from nonzero.formats.json_dicts import batch_of_example  # here, as in predict_body
+
+        return float(self.learn(batch_of_example(features, label, weight, self.schema))[0])
 
     def predict_one(self, features: Mapping[str, Any]) -> float:
         """Predict one example, read by the model's schema.
@@ -535,8 +540,8 @@ class LogisticRegression:
 
     @property
     def nbytes(self) -> int:
-        """The memory of the table, in bytes."""
-        return self.table.nbytes
+        """The memory of the table, in bytes, when all of it is touched."""
+        return self._state.table.nbytes
 
     @property
     def shares(self) -> NDArray[np.float32]:
@@ -551,7 +556,12 @@ class LogisticRegression:
     @property
     def weights(self) -> NDArray[np.float32]:
         """float32[slots + 1]: the lanes' weights averaged by the mixture, in log-odds; the intercept last."""
-        return mean_weights(self._kept, self.table.rows, self._state.learned, self._state.averaging)
+        weights = np.zeros(self._state.table.slots + 1, np.float32)
+        for slots in self.rows.touched().numbers():
+            weights[slots] = mean_weights(
+                self._kept, self.rows.at(slots), self._state.learned, self._state.averaging
+            )
+        return weights
 
     @property
     def log_loss(self) -> float | None:
@@ -829,8 +839,24 @@ class LogisticRegression:
 
     @property
     def table(self) -> Table:
-        """Weights and accumulators, the largest part of what is learned."""
+        """Weights and accumulators, the largest part of what is learned; every row is where its slot is.
+
+        To ask for it takes the memory of all rows where few were touched so far.
+        """
+        self._spread()
         return self._state.table
+
+    @property
+    def rows(self) -> TableRows:
+        """The table by its touched rows, wherever they stand: for what shall take memory in proportion."""
+        return TableRows(self._state.table)
+
+    def _spread(self) -> None:
+        """Put every row of the table where its slot is."""
+        if self._state.table.places is not None:
+            with self._learning:
+                self._state.table.spread()
+                self._kernels = KernelCalls(self._kept, self._state)
 
     def digest(self) -> str:
         """Return a digest of the whole learned state and its settings: equal digests, equal models.
@@ -881,6 +907,9 @@ class LogisticRegression:
         if self.settings != other.settings:
             raise SettingsError(f"a model of {other.settings} cannot be copied into one of {self.settings}")
         self._check_writable()
+        if slots:
+            self._spread()
+            other._spread()
         self._state.copy_from(other._state, slots=slots)
         self.notes = dict(other.notes)
 
@@ -892,6 +921,7 @@ class LogisticRegression:
         Learning waits meanwhile. A model in shared memory becomes one of its own.
         """
         with self._learning:
+            self._spread()
             arrays = {name: array.copy() for name, array in self._state.arrays().items()}
             return {
                 "settings": self.settings,
@@ -909,12 +939,13 @@ class LogisticRegression:
             For what no model has returned.
         """
         type(self).__init__(self, **arguments_of(state["settings"]))
+        self._spread()
         restore(self._state, state["arrays"], self._kept)
         self.notes, self.recalibrating = dict(state["notes"]), bool(state["recalibrating"])
 
     def _check_writable(self) -> None:
         """Refuse to change what is another process's."""
-        if self.table.readable_only:
+        if self._state.table.readable_only:
             raise ReadOnlyError(
                 "this model is mapped from the memory of the process that learns, and can only be read here; "
                 "let that process learn, or take a copy of its own with copy.copy(model)"
@@ -950,6 +981,7 @@ class LogisticRegression:
         """
         if self.shared is None:
             with self._learning:
+                self._spread()
                 self._use(SharedState.create(self.settings, self._state.arrays()))
         assert self.shared is not None  # noqa: S101 - it was made just now, or before
         return self.shared
@@ -1000,7 +1032,8 @@ class LogisticRegression:
         Parameters
         ----------
         path
-            The file; one that is there is replaced. Its format is safetensors.
+            The file; one that is there is replaced. Its format is safetensors; it holds the rows of the table
+            that were touched, so that its size is in proportion to them.
 
         Returns
         -------
@@ -1020,7 +1053,7 @@ class LogisticRegression:
         ...     LogisticRegression.load(f"{folder}/clicks.safetensors", bits=10)
         LogisticRegression(bits=10, lanes=8, examples=0)
         """
-        return snapshot.write(path, self._state.arrays(), {"settings": self.settings, "notes": self.notes})
+        return snapshot.write(path, self._state.kept(), {"settings": self.settings, "notes": self.notes})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], **expected: Any) -> Self:
@@ -1059,15 +1092,23 @@ class LogisticRegression:
         ...     LogisticRegression.load(f"{folder}/clicks.safetensors").digest() == model.digest()
         True
         """
-        tensors, metadata = snapshot.read(path)
-        try:
-            bits, lanes = table_size(metadata["settings"])
-            if tensors["table"].shape != (shape := (2**bits + 1, 2 * lanes)):  # before memory is taken for it
-                raise ValueError(f"its table is {tensors['table'].shape}, of such settings it is {shape}")
+        made: list[Self] = []
+
+        def begin(metadata: dict[str, Any], rows: Mapping[str, int]) -> snapshot.Arrays:
+            bits, _ = table_size(metadata["settings"])
+            if rows["table"] != 2**bits + 1:  # before memory is taken for it
+                raise ValueError(f"its table has {rows['table']} rows, of such settings it has {2**bits + 1}")
             model = cls.from_settings(metadata["settings"])
             model.notes = dict(metadata["notes"])
-            restore(model._state, tensors, model._kept)
-        except (KeyError, ValueError, TypeError) as error:
+            made.append(model)
+            return model._state.kept()
+
+        snapshot.read(path, begin)
+        [model] = made
+        model._kernels = KernelCalls(model._kept, model._state)  # its table may have been spread
+        try:
+            check_restored(model._state, model._kept)
+        except ValueError as error:
             raise SnapshotError(f"{path} does not hold a model of this version: {error!r}") from error
         check_expected(path, model.settings, expected)
         return model

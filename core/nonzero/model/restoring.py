@@ -45,14 +45,25 @@ def restore(state: LearnedState, tensors: Mapping[str, NDArray[Any]], lanes: Seq
     KeyError, ValueError
         It names the array, and what it must be.
     """
-    arrays = state.arrays()
-    for name, array in arrays.items():
+    for name, array in state.arrays().items():
         if tensors[name].dtype != array.dtype:
             raise ValueError(f"{name} is {tensors[name].dtype}, not {array.dtype}")
         array[:] = tensors[name].reshape(array.shape)
+    check_restored(state, lanes)
+
+
+def check_restored(state: LearnedState, lanes: Sequence[Rule]) -> None:
+    """Refuse what was read into a new model's state, and no stream leads to.
+
+    Raises
+    ------
+    ValueError
+        It names the array, and what it must be.
+    """
+    arrays = state.beside_table()
     _check_table(state.table, lanes)
     for name, array in arrays.items():
-        if name != "table" and not np.isfinite(array).all():
+        if not np.isfinite(array).all():
             raise ValueError(f"{name} holds numbers that are not finite")
     _require(bool((arrays["shares"][0] >= 0).all()), "shares", "0 or more")
     for name in ("groups", "counts", "histogram", "evidence_counters", "evidence_shares"):
@@ -78,21 +89,29 @@ def _check_table(table: Table, lanes: Sequence[Rule]) -> None:
     largest = np.array([lane.largest for lane in lanes], np.float32)
     lowest = np.concatenate([-largest, np.zeros_like(largest)])
     highest = np.concatenate([largest, np.full_like(largest, np.finfo(np.float32).max)])
-    side_by_side = min(table.slots, _ROWS)
-    lowest, highest = np.tile(lowest, side_by_side), np.tile(highest, side_by_side)
-    body = table.rows[:-1].reshape(-1, lowest.size)
+    lowest, highest = np.tile(lowest, _ROWS), np.tile(highest, _ROWS)
+    rows = _held(table)
+    whole = len(rows) // _ROWS * _ROWS
+    body = rows[:whole].reshape(-1, lowest.size)
     blocks = [body[start : start + _BLOCK] for start in range(0, len(body), _BLOCK)]
-    for block in (table.rows[-1:], *blocks):
+    singly = [few for few in (rows[whole:], table.memory[-1:]) if len(few)]
+    for block in (*singly, *blocks):
         width = block.shape[1]
         within = (block.min(axis=0) >= lowest[:width]) & (block.max(axis=0) <= highest[:width])
         _require(bool(within.all()), "table", "weights within their bounds, and sums of squares of 0 or more")
 
 
+def _held(table: Table) -> NDArray[np.float32]:
+    """Return the rows of slots as they stand, without those that have no place."""
+    memory, places = table.standing
+    return memory[:-1] if places is None else memory[1 : places.taken + 1]
+
+
 def _check_variances(table: Table, lanes: Sequence[Kalman]) -> None:
     """Weights are bounded; rates are above 0, and at most the first ones, which differ in the last row."""
     for rows, rules in (
-        (table.rows[:-1], lanes),
-        (table.rows[-1:], [lane.for_intercept() for lane in lanes]),
+        (_held(table), lanes),
+        (table.memory[-1:], [lane.for_intercept() for lane in lanes]),
     ):
         first = np.array([lane.prior_variance for lane in rules], np.float32)
         for start in range(0, len(rows), _ROWS * _BLOCK):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.errors import SettingsError
+from nonzero.model.places import Places
 from nonzero.persistence.pages import HUGE_PAGE, allocate, take
 
 MAX_BITS: Final = 30
@@ -17,6 +18,12 @@ MAX_BITS: Final = 30
 
 LANE_COUNTS: Final = (1, 8)
 """How many lanes a table can have: one (8 bytes a slot), or eight (a 64-byte cache line a slot)."""
+
+LARGE: Final = 1 << 24
+"""Bytes of the largest table whose rows stand where their slots are from the beginning."""
+
+AT_ONCE: Final = 1 << 14
+"""So many rows are moved at once."""
 
 
 def check_size(bits: int, lanes: int) -> None:
@@ -37,6 +44,11 @@ def check_size(bits: int, lanes: int) -> None:
 
 class Table:
     """Weights and accumulators of every slot and the intercept.
+
+    The rows of a large table of eight lanes first stand one behind the other, in the order of their touch: a
+    small log takes memory in proportion to the rows that it touches, where their slots lie in all pages of
+    the table. :meth:`spread` puts them where their slots are, which spares everyone looking up where they
+    stand.
 
     Parameters
     ----------
@@ -63,7 +75,11 @@ class Table:
         """log2 of the number of slots."""
         self.lanes = lanes
         """1 or 8."""
+        self.standing: tuple[NDArray[np.float32], Places | None]
+        """The array, and where in it the rows stand; read at once, beside who spreads them."""
         self.use(allocate(2**bits + 1, 2 * lanes))
+        if lanes > 1 and self.nbytes > LARGE:
+            self.standing = self.memory, Places(self.slots)
 
     def use(self, rows: NDArray[np.float32], *, readable_only: bool = False) -> None:
         """Keep weights and accumulators in this array from now on.
@@ -93,17 +109,72 @@ class Table:
             raise ValueError(
                 f"a table's rows are float32{list(expected)}, not {rows.dtype}{list(rows.shape)}"
             )
-        self.memory = rows
-        """The array itself, as kernels take it: numpy holds it for writable even where its memory is not."""
+        self.standing = rows, None
         self.readable_only = readable_only
         """Whether its memory is another process's, which this one may read and not write to."""
+
+    @property
+    def memory(self) -> NDArray[np.float32]:
+        """The array itself, as kernels take it: numpy holds it for writable even where its memory is not."""
+        return self.standing[0]
+
+    @property
+    def places(self) -> Places | None:
+        """Where the rows stand; None where each stands where its slot is."""
+        return self.standing[1]
+
+    def has_room(self, n: int) -> bool:
+        """Tell whether rows of so many features can be touched before the table is to be spread.
+
+        Parameters
+        ----------
+        n
+            How many.
+
+        Returns
+        -------
+        bool
+            Always True where each row stands where its slot is.
+
+        Examples
+        --------
+        >>> Table(bits=19, lanes=8).has_room(2**17), Table(bits=19, lanes=1).has_room(2**17)
+        (False, True)
+        """
+        return self.places is None or self.places.has_room(n)
+
+    def spread(self) -> None:
+        """Put every row where its slot is; what reads the memory of before reads it as it was then.
+
+        Examples
+        --------
+        >>> table = Table(bits=19, lanes=8)
+        >>> table.spread()
+        >>> table.rows.shape
+        (524289, 16)
+        """
+        memory, places = self.standing
+        if places is not None:
+            spread = allocate(*memory.shape)
+            for start in range(1, places.taken + 1, AT_ONCE):
+                some = slice(start, min(start + AT_ONCE, places.taken + 1))
+                spread[places.slots[some]] = memory[some]
+            spread[-1] = memory[-1]
+            self.use(spread)
 
     @property
     def rows(self) -> NDArray[np.float32]:
         """float32[2**bits + 1, 2 * lanes]: weights first, accumulators after; the intercept's row last.
 
         It is a view, so that nothing done to the array itself, to its shape for example, reaches the kernels.
+
+        Raises
+        ------
+        ValueError
+            Before :meth:`spread`, where rows do not stand where their slots are.
         """
+        if self.places is not None:
+            raise ValueError("the rows stand in the order of their touch; spread the table first")
         rows = self.memory.view()
         rows.flags.writeable = not self.readable_only
         return rows

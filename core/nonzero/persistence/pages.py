@@ -16,6 +16,10 @@ HUGE_PAGE: Final = 1 << 21
 POPULATE_WRITE: Final = 23
 """MADV_POPULATE_WRITE of ``linux/mman.h``, since Linux 5.14, which Python has no name for."""
 
+TRIM_THRESHOLD: Final = -1
+MMAP_THRESHOLD: Final = -3
+"""M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of ``malloc.h``."""
+
 
 def allocate(rows: int, columns: int) -> NDArray[np.float32]:
     """Return zeroed float32[rows, columns] that starts at a page's border, and so at a cache line's.
@@ -24,11 +28,22 @@ def allocate(rows: int, columns: int) -> NDArray[np.float32]:
     gives them: with a table far larger than the caches, the look-up of small pages would cost as much as the
     row.
     """
-    # Private: Linux gives memory that could be shared no huge pages, unless told to for the whole machine.
-    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-    memory = mmap.mmap(-1, max(rows * columns * 4, mmap.PAGESIZE), flags=private)
+    memory = _private(rows * columns * 4)
     ask_for_huge(memory)
     return np.frombuffer(memory, np.float32, rows * columns).reshape(rows, columns)
+
+
+def small_pages(n: int) -> NDArray[np.uint32]:
+    """Return zeroed uint32[n] in pages that are taken as they are touched, and given back when it goes.
+
+    The C library keeps what was freed, some ten megabytes of it, for whoever asks next.
+    """
+    return np.frombuffer(_private(n * 4), np.uint32, n)
+
+
+def _private(nbytes: int) -> mmap.mmap:
+    """Return memory of this process alone: Linux gives what could be shared no huge pages, unless told to."""
+    return mmap.mmap(-1, max(nbytes, mmap.PAGESIZE), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
 def in_pages(array: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -54,3 +69,16 @@ def take(memory: NDArray[Any], nbytes: int) -> None:
         length = min(HUGE_PAGE, nbytes - start)
         if advise(ctypes.c_void_p(memory.ctypes.data + start), ctypes.c_size_t(length), POPULATE_WRITE):
             return
+
+
+def keep_freed() -> None:
+    """Have the C library keep the memory that is freed, for a process that takes as much again at once.
+
+    Blocks of text and batches come and go by the thousand. Each time that their pages go back to the system,
+    the next must be given anew, cleared, and that was a tenth of what ``nonzero train`` takes. Another C
+    library than glibc does as it does.
+    """
+    with suppress(AttributeError):
+        option = ctypes.CDLL(None).mallopt
+        option(TRIM_THRESHOLD, 1 << 30)
+        option(MMAP_THRESHOLD, 1 << 25)  # the most that glibc takes

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
-from typing import Final
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import PurePath
+from typing import BinaryIO, Final, cast
 
 import zstandard
 
@@ -158,3 +161,41 @@ class Zstd(Decompressor):
             pieces.append(plain)
             size += len(plain)
         return pieces
+
+
+@contextmanager
+def packing(file: BinaryIO, name: str | PurePath) -> Iterator[BinaryIO]:
+    """Compress what is written to a file, where its name ends in ``.gz`` or ``.zst``.
+
+    Parameters
+    ----------
+    file
+        Where to.
+    name
+        The name that tells how.
+
+    Yields
+    ------
+    BinaryIO
+        To write plain bytes to; `file` itself where they stay plain.
+
+    Examples
+    --------
+    >>> import io
+    >>> out = io.BytesIO()
+    >>> with packing(out, "log.rows.zst") as plain:
+    ...     written = plain.write(b"rows")
+    >>> zstandard.decompress(out.getvalue(), max_output_size=4)
+    b'rows'
+    """
+    ending = PurePath(name).suffix.lower()
+    if ending == ".gz":
+        import gzip  # here: reading needs only zlib
+
+        with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:  # the same bytes at any time
+            yield cast(BinaryIO, packed)
+    elif ending == ".zst":
+        with zstandard.ZstdCompressor(3).stream_writer(file, closefd=False) as stream:
+            yield cast(BinaryIO, stream)
+    else:
+        yield file

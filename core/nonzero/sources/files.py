@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path, PurePath
 from typing import BinaryIO, Final
 
@@ -29,11 +29,19 @@ _COMPRESSED_BLOCK: Final = 1 << 16
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + n, 0x2A, 0x4D, 0x18]) for n in range(16)))
 
-_FORMATS: Final = {ending: name for name, entry in FORMATS.items() for ending in entry.endings}
+ROWS: Final = "rows"
+"""What a file of hashed rows is called, and ends in: :mod:`nonzero.sources.rows_file`."""
+
+ROWS_MAGIC: Final = b"\x93NZROWS\n"
+"""What it begins with."""
+
+_FORMATS: Final = {ending: name for name, entry in FORMATS.items() for ending in entry.endings} | {
+    f".{ROWS}": ROWS
+}
 
 
 def format_of(name: str | PurePath) -> str:
-    """Return the format that a file's name implies: ``vw``, ``libsvm``, ``ndjson`` or ``csv``.
+    """Return the format that a file's name implies: ``vw``, ``libsvm``, ``ndjson``, ``csv`` or ``rows``.
 
     Parameters
     ----------
@@ -55,7 +63,7 @@ def format_of(name: str | PurePath) -> str:
         path = path.with_suffix("")
     found = _FORMATS.get(path.suffix.lower())
     if found is None:
-        names = [*FORMATS]
+        names = [*FORMATS, ROWS]
         what = "standard input" if str(name) == STDIN else f"the name {str(name)!r}"
         raise FormatError(
             f"{what} does not tell its format (known endings: {', '.join(_FORMATS)}); "
@@ -85,6 +93,8 @@ class Source:
         Its bytes on disk, None where nobody knows (standard input, pipes).
     position
         How many of those bytes have been read so far.
+    packed
+        Whether it is compressed; known once something of it has been read.
 
     Raises
     ------
@@ -109,7 +119,7 @@ class Source:
         self.position = 0
         self._peeked: list[bytes] = []
         self._blocks = self._read_blocks()
-        self._packed = False
+        self.packed = False
 
     def __iter__(self) -> Iterator[bytes]:
         while self._peeked:
@@ -127,6 +137,36 @@ class Source:
             held += len(block)
         return b"".join(self._peeked)
 
+    def start(self, size: int) -> bytes:
+        """Return the first bytes of the text, and keep no regular file open for it.
+
+        Whether it is packed is known then.
+
+        Parameters
+        ----------
+        size
+            At most so many, up to 64.
+
+        Returns
+        -------
+        bytes
+            Fewer where there are no more.
+
+        Examples
+        --------
+        >>> Source("/dev/null").start(8)
+        b''
+        """
+        if self.size is None or self._peeked:
+            return self.peek(size)[:size]
+        other = Source(self.path, block=64)
+        with closing(other._read_blocks()) as blocks:
+            begun = next(blocks, b"")
+            while len(begun) < size and (block := next(blocks, b"")):
+                begun += block
+        self.packed = other.packed
+        return begun[:size]
+
     def samples(self) -> list[tuple[bytes, bool]]:
         """Return parts of the text before it is read: what can be had of it cheaply.
 
@@ -140,7 +180,7 @@ class Source:
         first = self.peek(SAMPLE)
         if self.size is None:
             return [(self.peek(_SAMPLE_OF_A_PIPE), True)]
-        if self._packed:
+        if self.packed:
             return [(self.peek(2 * SAMPLE), True)]
         if self.size <= 3 * SAMPLE:
             return [(self.peek(self.size), True)]
@@ -152,11 +192,11 @@ class Source:
                 rest.append((file.read(SAMPLE), False))
         return [(first, True), *rest]
 
-    def _read_blocks(self) -> Iterator[bytes]:
+    def _read_blocks(self) -> Generator[bytes, None, None]:
         with self._open() as file:
             start = self._read(file, 4)
-            self._packed = start.startswith((_GZIP, *_ZSTD))
-            if self._packed:
+            self.packed = start.startswith((_GZIP, *_ZSTD))
+            if self.packed:
                 engine = Gzip(self.block, padded=True) if start.startswith(_GZIP) else Zstd(self.block)
                 yield from self._decompressed(engine, self._blocks_of(start, file, _COMPRESSED_BLOCK))
             else:

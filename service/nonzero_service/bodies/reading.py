@@ -20,6 +20,7 @@ from nonzero.formats import Parsed
 from nonzero_service.bodies.body_reader import BodyReader, Chunk, read_whole
 from nonzero_service.bodies.content import Content
 from nonzero_service.bodies.decoding import PIECE, Decoder, check_text, decoder_of
+from nonzero_service.bodies.freed_memory import FreedMemory
 from nonzero_service.bodies.json_bodies import bad_examples, batch_of
 from nonzero_service.media_types import NDJSON, STREAMS
 from nonzero_service.problems import Problem
@@ -72,11 +73,13 @@ class Bodies:
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="parser")
         # Of their own: nobody who asks for metrics waits for what is being parsed.
         self._others = ThreadPoolExecutor(2, thread_name_prefix="aside")
+        self._freed = FreedMemory(self._others.submit)
         self.small = min(SMALL, 2 * settings.max_features, int(settings.max_body_bytes))
         """A body of so many bytes has no more features than it may, each of which takes two."""
 
     def close(self) -> None:
         """End the threads."""
+        self._freed.close()
         self._threads.shutdown()
         self._others.shutdown()
 
@@ -84,6 +87,7 @@ class Bodies:
         """Run a task on so many bytes: here where they are few, else on another thread."""
         if nbytes <= SMALL:
             return task(*arguments)
+        self._freed.used(nbytes)
         return await asyncio.get_running_loop().run_in_executor(self._threads, task, *arguments)
 
     async def aside(self, task: Callable[[], T]) -> T:

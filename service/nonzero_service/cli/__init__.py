@@ -1,7 +1,7 @@
 """The command line, ``nonzero COMMAND``; each command is in the module of its name.
 
-``train``, ``predict`` and ``inspect`` need only the library. ``serve``, ``demo``, ``verify`` and ``refold``
-need the packages of the ``service`` extra too.
+``train``, ``predict``, ``convert`` and ``inspect`` need only the library. ``serve``, ``demo``, ``verify`` and
+``refold`` need the packages of the ``service`` extra too.
 
 Exit status: 0 is success. 1 is a failure; one line says what failed and what to do. 2 is a wrong use.
 """
@@ -28,6 +28,7 @@ __all__ = ["app", "main", "run"]
 COMMANDS: Final = {
     "train": "Learn a model from files of labelled examples.",
     "predict": "Predict the examples of a file with a saved model.",
+    "convert": "Write files of examples as another format, or as hashed rows.",
     "inspect": "Show what a saved model holds, and whether it still learns.",
     "serve": "Start the HTTP service, which predicts and learns.",
     "demo": "Start a service and replay a click log through it.",
@@ -35,6 +36,9 @@ COMMANDS: Final = {
     "refold": "Rebuild a served model with a larger or smaller table.",
 }
 """The commands and their summaries. A command's module is imported only when the command runs."""
+
+ON_FILES: Final = (["train"], ["predict"], ["convert"], ["inspect"])
+"""How the command lines begin that work on files."""
 
 
 class _Commands(click.Group):
@@ -83,7 +87,7 @@ def run() -> None:
     try:
         main()
     except SystemExit as ended:
-        if sys.argv[1:2] not in (["train"], ["predict"], ["inspect"]) or not isinstance(ended.code, int):
+        if sys.argv[1:2] not in ON_FILES or not isinstance(ended.code, int):
             raise
         try:
             sys.stdout.flush()

@@ -113,8 +113,8 @@ def _pause_text(name: str, pause: dict[str, Any]) -> Iterator[str]:
 
 def _report(model: LogisticRegression, top: int) -> dict[str, Any]:
     weights = model.weights
-    slots = weights[:-1]
-    largest = np.argsort(-np.abs(slots), kind="stable")[:top]
+    slots = np.flatnonzero(weights[:-1])
+    largest = slots[np.argsort(-np.abs(weights[slots]), kind="stable")[:top]]
     return {
         "settings": model.settings,
         "examples": model.examples,
@@ -124,8 +124,8 @@ def _report(model: LogisticRegression, top: int) -> dict[str, Any]:
         "diagnosis": model.diagnose(model.notes.get("fields", ())),
         "digest": model.digest(),
         "intercept": float(weights[-1]),
-        "nonzero_weights": int(np.count_nonzero(slots)),
-        "weights": [{"slot": int(slot), "weight": float(slots[slot])} for slot in largest if slots[slot]],
+        "nonzero_weights": slots.size,
+        "weights": [{"slot": int(slot), "weight": float(weights[slot])} for slot in largest],
     }
 
 

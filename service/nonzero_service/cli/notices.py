@@ -34,7 +34,9 @@ class RejectedLines:
         self.count = 0
         self.for_label = 0
 
-    def report(self, name: str, errors: Iterable[LineError], say: Callable[[str], None]) -> None:
+    def report(
+        self, name: str, errors: Iterable[LineError], say: Callable[[str], None], what: str = "line"
+    ) -> None:
         """Count lines, and name them while they are among the first.
 
         Parameters
@@ -45,12 +47,14 @@ class RejectedLines:
             Its lines that could not be used.
         say
             Prints a line.
+        what
+            What they are called: a rows file has rows.
         """
         for line, reason in errors:
             self.count += 1
             self.for_label += reason.startswith(_OF_LABELS)
             if self.count <= _SHOWN:
-                say(f"{name}, line {line}: {reason}")
+                say(f"{name}, {what} {line}: {reason}")
 
     def finish(self, say: Callable[[str], None]) -> None:
         """Say how many there were beyond those that were named."""

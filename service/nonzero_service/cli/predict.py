@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -13,13 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import LogisticRegression
-from nonzero.formats import Parsed
+from nonzero.formats import Format, Parsed
+from nonzero.persistence.pages import keep_freed
 from nonzero.sources.examples import read_examples, usable
+from nonzero.sources.files import Source
+from nonzero.sources.rows_file import RowsReader
+from nonzero.sources.rows_head import check_hashed
 from nonzero_service.cli.display import Display
+from nonzero_service.cli.input_files import is_rows, read_rows
 from nonzero_service.cli.notices import RejectedLines, conflict_lines
 from nonzero_service.cli.options import FILE_HELP, NEW_FILE, interactions, listed, source_of
 from nonzero_service.cli.reading import ReadingOptions, reading_again
-from nonzero_service.cli.tables import reader_alike
+from nonzero_service.cli.tables import check_columns, reader_alike
 
 
 @click.command
@@ -53,28 +58,28 @@ def predict(
 
     The columns of a csv file are read as train found them. Where one is missing, nothing is printed.
 
+    A rows file must have been hashed as the model reads, else it is refused.
+
     The model has its own interactions. Where --interactions is given, it must name the same.
     """
+    keep_freed()
     source = source_of(file)
     expected = {"interactions": listed(interactions)} if interactions else {}
     learner = LogisticRegression.load(model, **expected)
-    if reading.format_of(source) == "csv":
-        reader = reader_alike(learner, source, reading, allow_missing=allow_missing)
-    else:
-        reader = reading.reader(source, learner.schema)
+    parts, form = _parts_of(source, learner, reading, allow_missing=allow_missing)
     rejected = RejectedLines()
     done = 0
     with ExitStack() as stack:
         out = sys.stdout if output is None else stack.enter_context(output.open("w"))
         # Beside probabilities on the terminal, a bar would only get in the way.
         display = stack.enter_context(Display("predicting", source.size, quiet=output is None))
-        for parsed in stack.enter_context(closing(read_examples(source, reader))):
+        for parsed in stack.enter_context(closing(parts)):
             rows = usable(parsed, learner.bits, labelled=False)
             out.write(_lines(rows, learner.predict(rows.batch)))
-            rejected.report(source.name, rows.errors, display.say)
+            rejected.report(source.name, rows.errors, display.say, "row" if form is None else "line")
             done += len(rows.batch)
             display.show(source.position, partial("{:,} examples".format, done))
-        for note in reader.format.notes:
+        for note in () if form is None else form.notes:
             display.say(f"{source.name}: {note}")
         display.finish(source.position, f"{done:,} examples")
     rejected.finish(display.say)
@@ -82,6 +87,23 @@ def predict(
         display.say(line)
     if rejected.count:
         raise click.exceptions.Exit(1)
+
+
+def _parts_of(
+    source: Source, learner: LogisticRegression, reading: ReadingOptions, *, allow_missing: bool
+) -> tuple[Generator[Parsed, None, None], Format | None]:
+    """Return a file's examples as the model reads them, and their format; None where they are rows."""
+    if is_rows(source, reading):
+        rows = RowsReader(source)
+        check_hashed(rows.name, rows.head, rows.foot, learner.schema)
+        if rows.head.table is not None and not allow_missing:
+            check_columns(learner, rows.name, rows.head.table["columns"])
+        return read_rows(rows, learner.schema), None
+    if reading.format_of(source) == "csv":
+        reader = reader_alike(learner, source, reading, allow_missing=allow_missing)
+    else:
+        reader = reading.reader(source, learner.schema)
+    return read_examples(source, reader), reader.format
 
 
 def _lines(rows: Parsed, probabilities: NDArray[np.float32]) -> str:

@@ -11,8 +11,9 @@ import click
 
 from nonzero import Schema, formats
 from nonzero.errors import InputError, SettingsError
+from nonzero.fields.schema import SEPARATORS
 from nonzero.formats import Reader
-from nonzero.sources.files import Source, format_of
+from nonzero.sources.files import ROWS, Source, format_of
 from nonzero_service.cli.options import listed
 from nonzero_service.schema_text import read_schema
 
@@ -65,6 +66,13 @@ _DECLARING: Final = (
     click.option(
         "--positive", help="csv: the label that means a click. Any other label means that there was none."
     ),
+)
+
+namespace_separator = click.option(
+    "--namespace-separator",
+    type=click.Choice(SEPARATORS),
+    help="vw: the name of the feature f in the namespace ns: ns=f, as in JSON, or ns^f, as in old models. "
+    "Otherwise =, or that of the rows file.",
 )
 
 _DELIMITERS: Final = {"tab": "\t", "\\t": "\t"}
@@ -179,6 +187,11 @@ class ReadingOptions:
             Where the format is unknown or cannot be told, and for an option that it does not have.
         """
         format_ = self.format_of(source)
+        if format_ == ROWS:
+            raise click.BadParameter(
+                f"{source.name} has hashed rows, which train, predict and convert read; give the text",
+                param_hint="FILE",
+            )
         try:
             return formats.reader(format_, schema=schema, **(self.table_options | more))
         except InputError as error:

@@ -60,10 +60,61 @@ def remember(model: LogisticRegression, tables: Tables) -> None:
     model.notes[_FIELDS] = tables.columns
 
 
+def tables_alike(
+    model: LogisticRegression, sources: Sequence[Source], reading: ReadingOptions
+) -> Tables | None:
+    """Return what tables are for a model that says what their columns are; None where there is none."""
+    noted = model.notes.get(_NOTE, {})
+    options: dict[str, Any] = {
+        "schema": model.schema,
+        "labels": False,
+        **reading.table_options,
+        "label": None,
+    }
+    found = [
+        head_of(source, **options)[0].columns for source in sources if reading.format_of(source) == _NOTE
+    ]
+    if not found:
+        return None
+    columns = list(dict.fromkeys(column for one in found for column in one if column))
+    needed = [column for column in _needed(model, noted) if all(column in one for one in found)]
+    boolean = [column for column in noted.get("boolean", ()) if column in columns]
+    return Tables(model.schema, reading.label or noted.get("label"), columns, needed, boolean, [])
+
+
+def check_columns(model: LogisticRegression, name: str, columns: Sequence[str]) -> None:
+    """Refuse a table without all columns that a model was trained on.
+
+    Parameters
+    ----------
+    model
+        The model.
+    name
+        The file's.
+    columns
+        Those that it has.
+
+    Raises
+    ------
+    FormatError
+        It names those that are missing.
+    """
+    missing = [column for column in _needed(model, model.notes.get(_NOTE, {})) if column not in columns]
+    if missing:
+        raise FormatError(f"{name}: {_missing_text(missing, columns)}")
+
+
 def reader_alike(
-    model: LogisticRegression, source: Source, reading: ReadingOptions, *, allow_missing: bool
+    model: LogisticRegression,
+    source: Source,
+    reading: ReadingOptions,
+    *,
+    allow_missing: bool,
+    labels: bool = False,
 ) -> Reader:
-    """Return a reader that reads a table as those that a model was trained on, and looks at no label.
+    """Return a reader that reads a table as those that a model was trained on.
+
+    Labels are looked at only where `labels` says so.
 
     Raises
     ------
@@ -71,7 +122,7 @@ def reader_alike(
         Where columns are missing that the model was trained on, unless that is allowed.
     """
     noted = model.notes.get(_NOTE, {})
-    options: dict[str, Any] = {"schema": model.schema, "labels": False, **reading.table_options}
+    options: dict[str, Any] = {"schema": model.schema, "labels": labels, **reading.table_options}
     columns = head_of(source, **(options | {"label": None}))[0].columns
     label = reading.label or noted.get("label")
     options |= {
@@ -83,9 +134,8 @@ def reader_alike(
             *(column for column in noted.get("ignore", ()) if column in columns),
         ],
     }
-    missing = [column for column in _needed(model, noted) if column not in columns]
-    if missing and not allow_missing:
-        raise FormatError(f"{source.name}: {_missing_text(missing, columns)}")
+    if not allow_missing:
+        check_columns(model, source.name, columns)
     return reading.reader(source, boolean=noted.get("boolean", ()), **options)
 
 

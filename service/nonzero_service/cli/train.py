@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,40 +14,54 @@ import click
 from nonzero import LogisticRegression
 from nonzero.diagnostics.unseen import Unseen, fields_of
 from nonzero.errors import InputError
-from nonzero.fields.schema import SEPARATORS
-from nonzero.sources.examples import read_examples, usable
+from nonzero.model.side_by_side import SideBySide
+from nonzero.persistence.pages import keep_freed
 from nonzero.sources.files import Source
 from nonzero_service.cli.display import Display, figures_line, figures_table
-from nonzero_service.cli.notices import RejectedLines, conflict_lines, label_problem, unseen_lines
+from nonzero_service.cli.input_files import InputFiles
+from nonzero_service.cli.notices import conflict_lines, label_problem, unseen_lines
 from nonzero_service.cli.options import (
     FILE_HELP,
     NEW_FILE,
     as_json,
     bits,
     interactions,
-    learner_of,
     learning_rate,
     optimizer,
     source_of,
 )
-from nonzero_service.cli.reading import ReadingOptions, reading
-from nonzero_service.cli.tables import reader_of, remember, tables_of
+from nonzero_service.cli.reading import ReadingOptions, namespace_separator, reading
+from nonzero_service.cli.tables import remember
+from nonzero_service.cli.trying import (
+    NUMBER,
+    SHOWN,
+    Candidate,
+    best_of,
+    candidates_of,
+    option,
+    places_of,
+    result_of,
+    results_table,
+    smallest_of,
+    usable_for,
+)
 
 
 @click.command
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, help=FILE_HELP)
-@click.option("--model", type=NEW_FILE, help="Save the learned model here, as safetensors.")
+@click.option(
+    "--model",
+    type=NEW_FILE,
+    help="Save the learned model here, as safetensors. With --try: the best one, or each, where the name has "
+    f"{NUMBER} for its number.",
+)
 @reading
 @bits
 @learning_rate
 @optimizer
 @interactions
-@click.option(
-    "--namespace-separator",
-    type=click.Choice(SEPARATORS),
-    default="=",
-    help="vw: the name of the feature f in the namespace ns: ns=f, as in JSON, or ns^f, as in old models.",
-)
+@option
+@namespace_separator
 @as_json
 def train(
     files: Sequence[str],
@@ -57,7 +71,8 @@ def train(
     learning_rate: str,
     optimizer: str,
     interactions: Sequence[str],
-    namespace_separator: str,
+    tries: Sequence[str],
+    namespace_separator: str | None,
     as_json: bool,
 ) -> None:
     """Learn a model from files of labelled examples, in one pass and in order.
@@ -70,71 +85,101 @@ def train(
 
     Before it learns, train looks at a sample of each csv file and decides what its columns are. It writes
     that into the model's schema, so that predict and the service read the columns in the same way.
-    """
-    sources = [source_of(file) for file in files]
-    if model is not None and not model.absolute().parent.is_dir():
-        raise click.BadParameter(f"there is no directory {model.absolute().parent}", param_hint="--model")
-    schema = reading.schema(namespace_separator)
-    start = time.perf_counter()
-    tables = tables_of(sources, schema, reading)
-    judging = time.perf_counter() - start
-    learner = learner_of(
-        bits, learning_rate, optimizer, interactions, schema if tables is None else tables.schema
-    )
-    readers = [reader_of(source, learner.schema, reading, tables) for source in sources]
-    rejected = RejectedLines()
-    unseen = Unseen(fields_of(learner.interactions))
-    sizes = [source.size for source in sources if source.size is not None]
 
-    start = time.perf_counter() - judging
-    learner.table.take_ahead(2 * sum(sizes))  # what a small file could never fill stays untouched
-    with Display("learning", sum(sizes) if len(sizes) == len(sources) else None) as display:
-        for note in [] if tables is None else tables.notes:
-            display.say(note)
-        for source, reader in zip(sources, readers, strict=True):
-            with closing(read_examples(source, reader)) as parts:
-                for parsed in parts:
-                    rows = usable(parsed, bits, labelled=True)
-                    learner.learn_checked(rows.batch)
-                    unseen.look(rows.batch)
-                    rejected.report(source.name, rows.errors, display.say)
-                    display.show(_position(sources), lambda: figures_line(learner.metrics(recent=False)))
-            for note in reader.format.notes:
-                display.say(f"{source.name}: {note}")
-        seconds = time.perf_counter() - start
-        display.finish(_position(sources), figures_line(learner.metrics(recent=False)))
-    rejected.finish(display.say)
-    for line in (*conflict_lines(learner.schema), *unseen_lines(unseen.left, learner.schema.known.names())):
-        display.say(line)
-    problem = label_problem(learner, rejected)
-    _check_any(learner, sources, problem)
-    if tables is not None:
-        remember(learner, tables)
+    A rows file, which convert makes, is read without parsing. The schema is that of the file then.
+
+    With --try several settings share the reading. Each comes to the model that it would come to alone.
+    """
+    keep_freed()
+    sources = [source_of(file) for file in files]
+    start = time.perf_counter()
+    inputs = InputFiles(sources, reading, namespace_separator)
+    options = {
+        "bits": bits,
+        "learning_rate": learning_rate,
+        "optimizer": optimizer,
+        "interactions": interactions,
+    }
+    candidates = candidates_of(tries, options, inputs.schema)
+    places = places_of(model, candidates)
+    spent = _learn(inputs, candidates)
+    seconds = time.perf_counter() - start
+    problem = label_problem(candidates[0].learner, candidates[0].rejected)
+    for one in candidates:
+        _check_any(one, sources, problem)
+        if inputs.tables is not None:
+            remember(one.learner, inputs.tables)
+    results = [result_of(one, its_own) for one, its_own in zip(candidates, spent, strict=True)]
+    best = best_of(results)
     if model is not None:
-        learner.save(model)
-    summary = _summary(learner, seconds, rejected.count)
-    click.echo(json.dumps(summary) if as_json else figures_table(summary))
+        _save(candidates, best, model, places)
+    if tries:
+        click.echo(json.dumps(results) if as_json else results_table(results, best))
+    else:
+        summary = _summary(results[0], seconds)
+        click.echo(json.dumps(summary) if as_json else figures_table(summary))
     if problem:
         raise InputError(problem)
 
 
-def _check_any(learner: LogisticRegression, sources: list[Source], problem: str | None) -> None:
+def _learn(inputs: InputFiles, candidates: Sequence[Candidate]) -> list[float]:
+    """Teach all models what the files hold; return the processor time that each has taken."""
+    first = candidates[0].learner
+    unseen = Unseen(fields_of([name for one in candidates for name in one.learner.interactions]))
+    for one in candidates:
+        _take_ahead(one.learner, inputs.known_size)
+    with (
+        SideBySide([one.learner for one in candidates], len(os.sched_getaffinity(0))) as several,
+        Display("learning", inputs.size) as display,
+    ):
+        for note in inputs.notes:
+            display.say(note)
+        for source, parsed in inputs.read(display.say):
+            batches = usable_for(candidates, parsed, source.name, inputs.what(source), display.say)
+            several.learn(batches)
+            unseen.look(batches[0])
+            display.show(inputs.position, lambda: figures_line(first.metrics(recent=False)))
+        several.finish()
+        display.finish(inputs.position, figures_line(first.metrics(recent=False)))
+    smallest_of(candidates).rejected.finish(display.say)
+    for line in (*conflict_lines(inputs.schema), *unseen_lines(unseen.left, inputs.schema.known.names())):
+        display.say(line)
+    return several.seconds
+
+
+def _take_ahead(learner: LogisticRegression, size: int) -> None:
+    """Have a thread take the memory that files of a size will fill; what a small file cannot stays untouched.
+
+    With a row that is new there go 64 bytes of text and more in most logs. A log that names each feature once
+    by a few bytes fills more, and twice its size at most.
+    """
+    if learner.rows.are_spread or 2 * size >= learner.nbytes:
+        learner.table.take_ahead(2 * size)
+    else:
+        learner.rows.table.take_ahead(size // 2)
+
+
+def _save(candidates: Sequence[Candidate], best: int, model: Path, places: Sequence[Path] | None) -> None:
+    """Save the best model, or each where each has a place."""
+    if places is None:
+        candidates[best].learner.save(model)
+        return
+    for one, place in zip(candidates, places, strict=True):
+        one.learner.save(place)
+
+
+def _check_any(candidate: Candidate, sources: list[Source], problem: str | None) -> None:
     """Refuse files in which nothing could be learned from."""
-    if not learner.examples:
+    if not candidate.learner.examples:
         names = ", ".join(source.name for source in sources)
         why = f": {problem}" if problem else ""
         raise InputError(f"there is no example to learn from in {names}{why}")
 
 
-def _position(sources: list[Source]) -> int:
-    return sum(source.position for source in sources)
-
-
-def _summary(learner: LogisticRegression, seconds: float, rejected: int) -> dict[str, Any]:
-    figures = learner.metrics(recent=False)
-    shown = ("examples", "log_loss", "auc", "normalized_entropy", "calibration")
-    return {key: figures[key] for key in shown} | {
-        "examples_per_second": learner.examples / seconds,
+def _summary(result: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """Return the figures of one model that was learned alone: all that was done counts."""
+    return {key: result[key] for key in SHOWN} | {
+        "examples_per_second": result["examples"] / seconds,
         "seconds": seconds,
-        "rejected": rejected,
+        "rejected": result["rejected"],
     }

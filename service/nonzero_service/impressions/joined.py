@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch
-from nonzero_service.journal.codec import decode_batch, encode_batch
+from nonzero.batches.codec import encode_batch
+from nonzero_service.journal.codec import decode_batch
 from nonzero_service.journal.errors import BodyError
 
 VERSION: Final = 1

@@ -92,13 +92,9 @@ class Joiner:
             store.early.remember(hashes[numbers < 0])
             found = np.flatnonzero(numbers >= 0)
             # Their ids are compared before anything is decided: a hash may be of another id.
-            records = store.records(numbers[found])
-            for place, name in enumerate(records.ids):
-                row = found[place]
-                if not name:
-                    self._damaged(numbers[row : row + 1])
-                elif name != ids.pieces[row]:
-                    numbers[row] = -1
+            records = store.records(numbers[found], ids=True)
+            self._damaged(numbers[found[~records.whole]])
+            numbers[found[records.whole & ~records.are_of(ids, found)]] = -1
             ages, before = now_ms - segments.times(numbers), segments.states(numbers)
             decision = decide(store.rules, labels, numbers, hashes, before, ages)
             taken, becomes, teaches = decision.taken, decision.becomes, decision.teaches
@@ -298,10 +294,11 @@ class Joiner:
         return labelled(records.batch, clicks.astype(np.float32), weights.astype(np.float32))
 
     def _damaged(self, numbers: NDArray[np.int64]) -> None:
-        """Note that a record is not what was written."""
+        """Note that records are not what was written."""
         store = self._store
-        if (store.segments.states(numbers) != ImpressionState.DAMAGED).all():
-            store.count({"damaged": numbers.size})
+        newly = np.unique(numbers[store.segments.states(numbers) != ImpressionState.DAMAGED])
+        if newly.size:
+            store.count({"damaged": newly.size})
         store.set(numbers, np.full(numbers.size, ImpressionState.DAMAGED, np.uint8))
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -13,7 +12,7 @@ from nonzero import Batch
 from nonzero.batches.ids import Ids
 from nonzero.formats.words import copied
 from nonzero.native import kernel, types
-from nonzero_service.impressions.records import FIELDS, HALF, HEAD, LOW, VALUES, checksum
+from nonzero_service.impressions.records import FIELDS, HALF, HEAD, LOW, USUAL, VALUES, checksum
 
 _NOTHING: Final = np.zeros(1, np.uint32)
 _NO_FIELDS: Final = np.zeros(1, np.uint16)
@@ -50,6 +49,7 @@ class PredictedRows(NamedTuple):
         types.uint32.readonly,
         types.uint32.readonly,
         types.uint16.readonly,
+        types.uint16.readonly,
         types.uint32,
         types.uint64.readonly,
         types.int64,
@@ -70,7 +70,8 @@ def _pack(
     indices,
     values,
     fields,
-    flags,
+    usual,
+    given,
     hashes,
     time,
     probabilities,
@@ -93,6 +94,13 @@ def _pack(
         r = rows[k]
         first, last = indptr[r], indptr[r + 1]
         nnz, size = last - first, ends[r + 1] - ends[r]
+        flags = given
+        if flags & np.uint32(FIELDS) and nnz == usual.size:
+            differ = False
+            for j in range(nnz):
+                differ |= fields[np.uintp(first + j)] != usual[np.uintp(j)]
+            if not differ:
+                flags = flags & ~np.uint32(FIELDS) | np.uint32(USUAL)
         p = at + HEAD
         copied(indices, first, last, out, p)
         p += nnz
@@ -124,20 +132,6 @@ def _pack(
     return at
 
 
-_scratch: Final = threading.local()
-LARGEST_SCRATCH: Final = 1 << 22
-
-
-def _room(size: int) -> NDArray[np.uint32]:
-    """Return uint32 words, the thread's own where they are enough: new memory costs more to fill."""
-    words: NDArray[np.uint32] = getattr(_scratch, "words", _NOTHING)
-    if words.size < size:
-        words = np.empty(2 * size, np.uint32)
-        if size <= LARGEST_SCRATCH:
-            _scratch.words = words
-    return words
-
-
 def size_of_records(predictions: PredictedRows) -> int:
     """Return the bytes that the records take at most, where all rows of the batch have ids."""
     batch, ids = predictions.batch, predictions.ids
@@ -145,8 +139,19 @@ def size_of_records(predictions: PredictedRows) -> int:
     return 4 * (predictions.rows.size * (HEAD + 2) + words * batch.nnz + len(ids.text) // 4)
 
 
-def packed(predictions: PredictedRows, stops: NDArray[np.int64]) -> NDArray[np.uint32]:
-    """Return the records of what is fresh, one after another, as words: this thread's until it packs again.
+def fields_of_first(predictions: PredictedRows) -> NDArray[np.uint16]:
+    """Return uint16[n]: the fields of the first row; none where rows have none."""
+    batch = predictions.batch
+    if batch.fields is None or not predictions.rows.size:
+        return _NO_FIELDS[:0]
+    row = int(predictions.rows[0])
+    return batch.fields[batch.indptr[row] : batch.indptr[row + 1]]
+
+
+def packed(
+    predictions: PredictedRows, stops: NDArray[np.int64], usual: NDArray[np.uint16]
+) -> NDArray[np.uint32]:
+    """Return the records of what is fresh, one after another, as words.
 
     Parameters
     ----------
@@ -154,10 +159,12 @@ def packed(predictions: PredictedRows, stops: NDArray[np.int64]) -> NDArray[np.u
         What is to be kept.
     stops
         int64[k]: gets where each record ends, in words.
+    usual
+        uint16[n]: fields that are not written where they are a row's.
     """
     batch, ids = predictions.batch, predictions.ids
     flags = (0 if batch.values is None else VALUES) | (0 if batch.fields is None else FIELDS)
-    out = _room(size_of_records(predictions) // 4)
+    out = np.empty(size_of_records(predictions) // 4, np.uint32)
     size = _pack(
         predictions.rows,
         predictions.fresh,
@@ -165,6 +172,7 @@ def packed(predictions: PredictedRows, stops: NDArray[np.int64]) -> NDArray[np.u
         batch.indices,
         _NOTHING if batch.values is None else batch.values.view(np.uint32),
         _NO_FIELDS if batch.fields is None else batch.fields,
+        usual,
         np.uint32(flags),
         predictions.hashes,
         predictions.time_ms,

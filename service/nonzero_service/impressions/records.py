@@ -5,9 +5,11 @@ A record, little-endian, in words::
 
     0      the record's length, in words         6   probability that was answered, float32
     1      nonzeros                              7   importance weight, float32
-    2, 3   hash of the id, 64 bits               8   bytes of the id; bit 16: values, bit 17: fields
+    2, 3   hash of the id, 64 bits               8   bytes of the id; from bit 16 on: values, fields, usual
     4, 5   the journal's clock, ms, 64 bits      9, 10   checksum over everything else, 64 bits
     11 ... indices; values, where not all are 1; fields, two a word; the id, four bytes a word
+
+Where the fields are *usual*, they are those that stand before the records of the row, once for all of them.
 
 The checksum tells a record that was torn by a power cut, or a flipped bit. It is FNV-1a over words, four
 sums side by side: each step of one has to wait for the step before it.
@@ -26,6 +28,7 @@ HEAD: Final = 11
 
 VALUES: Final = 1 << 16
 FIELDS: Final = 1 << 17
+USUAL: Final = 1 << 18
 
 OFFSET = np.uint64(0xCBF29CE484222325)
 PRIME = np.uint64(0x100000001B3)

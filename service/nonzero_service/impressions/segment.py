@@ -58,6 +58,8 @@ class Segment:
         self.states = np.zeros(CAPACITY, np.uint8)
         self.probabilities = np.zeros(CAPACITY, np.float32)
         """What was answered."""
+        self.usual: list[NDArray[np.uint16]] = []
+        """The usual fields of each row; mostly one and the same array."""
         self._index = np.zeros(2 * CAPACITY, np.uint32)
         self._places = RowPlaces(
             np.zeros(CAPACITY, np.uint32),
@@ -104,11 +106,14 @@ class Segment:
         self.used = int(enter(hashes, self.hashes, self._index, before, fresh))
         return self.used - before
 
-    def add_row(self, place: int, time_ms: int, rate: float, position: int = UNPLACED) -> None:
+    def add_row(
+        self, place: int, time_ms: int, rate: float, usual: NDArray[np.uint16], position: int = UNPLACED
+    ) -> None:
         """Note that the impressions from a place on stand in another row."""
         places, row = self._places, self.rows
         places.first[row], places.position[row] = place, position
         places.time[row], places.rate[row] = time_ms, rate
+        self.usual[row:] = [usual]
         self.rows += 1
 
     def withdraw(self, used: int, rows: int) -> None:

@@ -55,9 +55,29 @@ TAUGHT: Final = (ImpressionState.LEARNED, ImpressionState.EXPIRED)
 """Those of which a negative was learned, that a click has to take back."""
 
 
+BLOCK: Final = 1 << 14
+"""So many states are looked at together."""
+
+
 def is_one_of(states: NDArray[np.uint8], wanted: tuple[ImpressionState, ...]) -> NDArray[np.bool_]:
     """Return bool[n]: which states are one of those."""
     chosen = np.zeros(256, np.bool_)
     chosen[list(wanted)] = True
     found: NDArray[np.bool_] = chosen[states]
     return found
+
+
+def first_of(
+    states: NDArray[np.uint8], start: int, stop: int, wanted: tuple[ImpressionState, ...], limit: int
+) -> NDArray[np.intp]:
+    """Return intp[n]: the first places between two whose state is one of those, so many at most.
+
+    It looks no farther than it has to: there may be a million.
+    """
+    found = [np.empty(0, np.intp)]
+    while start < stop and limit > 0:
+        end = min(start + BLOCK, stop)
+        places = np.flatnonzero(is_one_of(states[start:end], wanted))[:limit] + start
+        found.append(places)
+        start, limit = end, limit - places.size
+    return np.concatenate(found)

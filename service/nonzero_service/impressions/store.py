@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -22,8 +23,9 @@ from nonzero_service.impressions.early import EarlyLabels
 from nonzero_service.impressions.gate import Gate
 from nonzero_service.impressions.hashes import hashes_of, named_rows
 from nonzero_service.impressions.joined import References
-from nonzero_service.impressions.packing import PredictedRows, packed
-from nonzero_service.impressions.rows import HEADER, ImpressionRow, Teaching
+from nonzero_service.impressions.packing import PredictedRows, fields_of_first, packed
+from nonzero_service.impressions.recent_rows import RecentRows
+from nonzero_service.impressions.rows import NO_FIELDS, ImpressionRow, Teaching, offset_behind
 from nonzero_service.impressions.rules import Rules
 from nonzero_service.impressions.segment import CAPACITY, UNPLACED, Segment
 from nonzero_service.impressions.segments import Segments
@@ -34,9 +36,16 @@ from nonzero_service.impressions.states import (
     UNLABELLED,
     WAITING,
     ImpressionState,
+    first_of,
     is_one_of,
 )
-from nonzero_service.impressions.unpacking import Records, probabilities_of, times_of, unpacked
+from nonzero_service.impressions.unpacking import (
+    Part,
+    Records,
+    probabilities_of,
+    times_of,
+    unpacked,
+)
 from nonzero_service.impressions.verdicts import Verdict
 from nonzero_service.journal.errors import StorageError
 
@@ -58,6 +67,12 @@ GAP_MS: Final = 1000
 
 WORDS_A_READ: Final = 1 << 13
 """So many words of a row cost as much as another read of it does."""
+
+MANY: Final = 64
+"""So many predictions of one request say by their first what the usual fields are."""
+
+MOST_FIELDS: Final = 1 << 12
+"""So many fields are written once for a row at most: they stay in memory."""
 
 UNREAD_SECONDS: Final = 60.0
 """For so long a row that cannot be read is tried again."""
@@ -127,6 +142,8 @@ class ImpressionStore:
         self._late: list[int] = []  # delays that are not told yet
         self._undo: list[Callable[[], object]] = []
         self._unplaced: dict[tuple[int, int], ImpressionRow] = {}  # by the segment's first number, and row
+        self._recent = RecentRows()
+        self._usual = NO_FIELDS
         self._unread: dict[int, float] = {}  # since when rows could not be read, by their positions
 
     # -- asked by any thread ---------------------------------------------------------------------------
@@ -238,8 +255,11 @@ class ImpressionStore:
                 segment = next(one for one in self.segments if one.first == key[0])
                 segment.rows = min(segment.rows, key[1])
             self._unplaced.clear()
+            self._recent.forget(self.next_taught)
             for row, position in placed:
                 self._place(row, position, mended=True)
+                if self.rules.negatives == "at_once" and row.first >= self.next_taught:
+                    self._recent.keep(row, position)
             self._held += held
             if self._late:
                 self.delays_told += len(self._late)
@@ -352,10 +372,11 @@ class ImpressionStore:
             self._unplaced.pop(key, None)
 
         self._undo.append(withdraw)
-        segment.add_row(used, part.time_ms, np.nan)
+        usual = self._usual_of(part)
+        segment.add_row(used, part.time_ms, np.nan, usual)
         count = segment.enter(part.hashes, part.fresh)
         stops = np.empty(count, np.int64)
-        words = packed(part, stops).copy()
+        words = packed(part, stops, usual)
         row = ImpressionRow(
             segment.first + used,
             self.rules.negative_rate,
@@ -363,6 +384,7 @@ class ImpressionStore:
             words,
             stops,
             segment.hashes[used : used + count].copy(),
+            usual,
         )
         if not count:
             withdraw()
@@ -374,6 +396,20 @@ class ImpressionStore:
         self.next_number = segment.next
         self._unplaced[key] = row
         return row
+
+    def _usual_of(self, part: PredictedRows) -> NDArray[np.uint16]:
+        """Return the fields that are written once for a row: those of the last one, or of many new ones.
+
+        Few predictions with other fields are not worth a row of their own.
+        """
+        if part.rows.size >= MANY:
+            fields = fields_of_first(part)
+            self._usual = self._shared(fields if fields.size <= MOST_FIELDS else NO_FIELDS)
+        return self._usual
+
+    def _shared(self, usual: NDArray[np.uint16]) -> NDArray[np.uint16]:
+        """Return the array that holds these fields already, or a copy: rows mostly have the same."""
+        return self._usual if np.array_equal(usual, self._usual) else usual.copy()
 
     def _room(self) -> Segment:
         """Return the segment that takes the next impression."""
@@ -395,13 +431,14 @@ class ImpressionStore:
         place, time_ms = row.first - segment.first, int(times_of(row.words, row.starts[-1:])[0])
         if mended and segment.rows:
             time_ms = max(time_ms, int(segment.times[-1]))
-        segment.add_row(place, time_ms, row.rate if row.teaching else np.nan, position)
+        rate = row.rate if row.teaching else np.nan
+        segment.add_row(place, time_ms, rate, row.usual, position)
         segment.stops[place : place + row.stops.size] = row.stops
 
     # -- reading ---------------------------------------------------------------------------------------
 
-    def records(self, numbers: NDArray[np.int64]) -> Records:
-        """Read the records of impressions, in their order.
+    def records(self, numbers: NDArray[np.int64], *, ids: bool = False) -> Records:
+        """Read the records of impressions, in their order, with their ids where those are wanted.
 
         Those whose row could not be read for a minute are taken for damaged, so that others have their turn.
 
@@ -410,37 +447,49 @@ class ImpressionStore:
         StorageError
             Where a row cannot be read, and it could a minute ago.
         """
-        pieces: list[NDArray[np.uint32]] = [np.empty(0, np.uint32)]
-        starts, sizes = np.zeros(numbers.size, np.int64), np.zeros(numbers.size, np.int64)
-        at = 0
-        for segment, which in self.segments.parts(numbers):
-            rows, first, stop = segment.spans(numbers[which] - segment.first)
-            for row in np.unique(rows).tolist():
-                inside = rows == row
-                begin, end = int(first[inside].min()), int(stop[inside].max())
-                words = 2 * int((stop - first)[inside].sum())
-                near = end - begin <= max(words, WORDS_A_READ * int(inside.sum()))
-                wanted = (
-                    [(begin, end)]
-                    if near
-                    else sorted(set(zip(first[inside].tolist(), stop[inside].tolist(), strict=True)))
-                )
-                for piece_begin, piece_end in wanted:
-                    here = inside & (first >= piece_begin) & (stop <= piece_end)
-                    pieces.append(self._words(segment, row, piece_begin, piece_end))
-                    starts[which[here]] = at + first[here] - piece_begin
-                    at += piece_end - piece_begin
-            sizes[which] = stop - first
-        return unpacked(np.concatenate(pieces), starts, sizes)
+        order = np.argsort(numbers, kind="stable")
+        in_order = numbers[order]
+        parts: list[Part] = []
+        for segment, which in self.segments.parts(in_order):
+            rows, first, stop = segment.spans(in_order[which] - segment.first)
+            cuts = np.flatnonzero(rows[1:] != rows[:-1]) + 1
+            for start, end in pairwise([0, *cuts.tolist(), rows.size]):
+                parts += self._parts(segment, int(rows[start]), first[start:end], stop[start:end])
+        found = unpacked(parts, ids=ids)
+        if (in_order == numbers).all():
+            return found
+        back = np.empty(order.size, np.intp)
+        back[order] = np.arange(order.size)
+        return found.chosen(back)
+
+    def _parts(
+        self, segment: Segment, row: int, first: NDArray[np.int64], stop: NDArray[np.int64]
+    ) -> list[Part]:
+        """Return where the records between some words of a row are found, which are in order."""
+        sizes = stop - first
+        there, usual = self._in_memory(segment, row), segment.usual[row]
+        if there is not None:
+            return [Part(there, first, sizes, usual)]
+        begin, end = int(first[0]), int(stop[-1])
+        if end - begin <= max(2 * int(sizes.sum()), WORDS_A_READ * sizes.size):
+            return [Part(self._words(segment, row, begin, end), first - begin, sizes, usual)]
+        return [
+            Part(self._words(segment, row, one, end), np.zeros(1, np.int64), np.full(1, end - one), usual)
+            for one, end in zip(first.tolist(), stop.tolist(), strict=True)
+        ]
+
+    def _in_memory(self, segment: Segment, row: int) -> NDArray[np.uint32] | None:
+        """Return the words of a row, where they need not be read."""
+        there = self._unplaced.get((segment.first, row))
+        if there is not None:
+            return there.words
+        return self._recent.words(int(segment.positions[row]))
 
     def _words(self, segment: Segment, row: int, begin: int, end: int) -> NDArray[np.uint32]:
         """Read some words of a row: zeros, which no record's checksum is right for, where it cannot be."""
-        there = self._unplaced.get((segment.first, row))
-        if there is not None:
-            return there.words[begin:end]
         position = int(segment.positions[row])
         try:
-            data = self._read(position, HEADER.size + 4 * begin, 4 * (end - begin))
+            data = self._read(position, offset_behind(segment.usual[row]) + 4 * begin, 4 * (end - begin))
         except (NonzeroError, OSError) as error:
             now = time.monotonic()
             if now - self._unread.setdefault(position, now) <= UNREAD_SECONDS:
@@ -454,6 +503,8 @@ class ImpressionStore:
         """Enter what a row of the journal keeps."""
         if not row.stops.size:
             return
+        self._usual = self._shared(row.usual)
+        row = row._replace(usual=self._usual)
         self.next_number = row.first
         self._last_ms = int(times_of(row.words, row.starts[-1:])[0])
         segment = self._room()
@@ -526,8 +577,8 @@ class ImpressionStore:
         for one in self.segments:
             if one.next > self.next_taught and limit > 0:
                 start = max(self.next_taught - one.first, 0)
-                places = np.flatnonzero(is_one_of(one.states[start : one.used], WAITING))[:limit]
-                found.append(places + start + one.first)
+                places = first_of(one.states, start, one.used, WAITING, limit)
+                found.append(places + one.first)
                 limit -= places.size
         return np.concatenate(found)
 
@@ -571,11 +622,10 @@ class ImpressionStore:
         stop = segment.made_until(now_ms - self.rules.attribution_ms)
         if stop <= start:
             return None
-        places = np.flatnonzero(is_one_of(segment.states[start:stop], OPEN))
-        if places.size > limit:
-            places = places[:limit]
-            stop = start + int(places[-1]) + 1
-        return places + start + segment.first, segment.first + stop
+        places = first_of(segment.states, start, stop, OPEN, limit)
+        if places.size == limit:
+            stop = int(places[-1]) + 1
+        return places + segment.first, segment.first + stop
 
     def reached(self, now_ms: int) -> tuple[int, ...]:
         """Return how far windows have come: while it is the same, and no row comes, there is nothing to end.

@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch
-from nonzero.native import kernel, types
-from nonzero_service.impressions.records import FIELDS, HALF, HEAD, LOW, VALUES, checksum, words_of
+from nonzero.batches.ids import Ids
+from nonzero.formats.words import copied
+from nonzero.native import inlined, kernel, types
+from nonzero_service.impressions.records import FIELDS, HALF, HEAD, LOW, USUAL, VALUES, checksum, words_of
 from nonzero_service.impressions.selecting import ordered
 
 
@@ -26,24 +28,39 @@ class Records:
     """float32[n]: what was answered."""
     whole: NDArray[np.bool_]
     """bool[n]: whether the checksum is right; where it is not, the row of the batch is empty."""
-    words: NDArray[np.uint32]
-    """uint32: what they were read from."""
-    spans: NDArray[np.uint32]
-    """uint32[n, 2]: of each id its length in bytes, and the word where it starts."""
+    text: NDArray[np.uint8]
+    """uint8: the ids, UTF-8, one after another."""
+    spans: NDArray[np.int64]
+    """int64[n, 2]: where each id starts and ends in that; empty where the record is not whole."""
 
-    @cached_property
+    @property
     def ids(self) -> list[bytes]:
         """Their ids, UTF-8; empty where the record is not whole."""
-        octets: NDArray[Any] = self.words.view(np.uint8)
-        return [
-            octets[4 * place : 4 * place + length].tobytes() if good else b""
-            for (length, place), good in zip(self.spans.tolist(), self.whole.tolist(), strict=True)
-        ]
+        text = self.text.tobytes()
+        return [text[start:end] for start, end in self.spans.tolist()]
+
+    def are_of(self, ids: Ids, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Return bool[n]: whether the id of each is that of the row beside it."""
+        alike = np.empty(rows.size, np.bool_)
+        _compare(self.text, self.spans, np.frombuffer(ids.text, np.uint8), ids.ends, rows, alike)
+        return alike
 
     def chosen(self, rows: NDArray[np.intp]) -> Records:
         """Return some records, in their order."""
         batch = ordered(self.batch, rows.astype(np.int64))
-        return Records(batch, self.probabilities[rows], self.whole[rows], self.words, self.spans[rows])
+        return Records(batch, self.probabilities[rows], self.whole[rows], self.text, self.spans[rows])
+
+
+class Part(NamedTuple):
+    """Records that stand in one array."""
+
+    words: NDArray[np.uint32]
+    starts: NDArray[np.int64]
+    """int64[n]: where each starts, in words."""
+    sizes: NDArray[np.int64]
+    """int64[n]: the words of each; it lies within the array."""
+    usual: NDArray[np.uint16]
+    """uint16[k]: the fields of those that say so."""
 
 
 class WalkedRecords(NamedTuple):
@@ -59,80 +76,169 @@ class WalkedRecords(NamedTuple):
 
 @kernel(
     types.void(
-        types.uint32.readonly,
+        types.uint8.readonly,
+        types.Array(types.int64, 2, readonly=True),
+        types.uint8.readonly,
         types.int64.readonly,
-        types.int64.readonly,
+        types.intp.readonly,
+        types.boolean[::1],
+    )
+)
+def _compare(text, spans, names, ends, rows, alike):
+    """Compare ids with those of some rows."""
+    for k in range(rows.size):
+        start, first, size = spans[k, 0], ends[rows[k]], spans[k, 1] - spans[k, 0]
+        same = ends[rows[k] + 1] - first == size
+        if same:
+            for j in range(size):
+                same &= text[start + j] == names[first + j]
+        alike[k] = same
+
+
+class _Columns(NamedTuple):
+    """What records are read into; `indptr` and `spans` are of all of them, the others from the first on."""
+
+    indptr: Any
+    indices: Any
+    values: Any
+    """Of no size where no record has any."""
+    fields: Any
+    probabilities: Any
+    weights: Any
+    times: Any
+    whole: Any
+    text: Any
+    """Of no size where the ids are not wanted."""
+    spans: Any
+
+
+_COLUMNS = types.NamedTuple(
+    (
         types.int64[::1],
         types.uint32[::1],
         types.uint32[::1],
         types.uint16[::1],
-        types.uint32[:, ::1],
+        types.uint32[::1],
+        types.uint32[::1],
+        types.int64[::1],
+        types.boolean[::1],
+        types.uint8[::1],
+        types.int64[:, ::1],
+    ),
+    _Columns,
+)
+
+ONE: Final = np.uint32(0x3F800000)
+"""The bits of the float32 1."""
+
+
+@inlined
+def _fields(pairs, p, nnz, flags, usual, out, at):
+    """Read the fields of a record, from word `p` on; return where they end."""
+    if flags & np.uint32(FIELDS):
+        copied(pairs, 2 * p, 2 * p + nnz, out, at)
+        return p + (nnz + 1) // 2
+    if flags & np.uint32(USUAL):
+        copied(usual, 0, nnz, out, at)
+    else:
+        for j in range(nnz):
+            out[at + j] = np.uint16(0)
+    return p
+
+
+@kernel(
+    types.void(
+        types.uint32.readonly,
+        types.uint16.readonly,
+        types.uint8.readonly,
+        types.int64.readonly,
+        types.int64.readonly,
+        types.uint16.readonly,
+        types.intp,
+        _COLUMNS,
     )
 )
-def _unpack(words, starts, sizes, indptr, indices, values, fields, heads):
-    """Read records: their nonzeros one after another, and of each the words that say the rest.
-
-    `heads` gets the probability, the weight, the time's two words, the length of the id and where it starts.
-    """
-    at = np.int64(0)
+def _unpack(words, pairs, octets, starts, sizes, usual, first, out):
+    """Read records behind the `first` ones; `pairs` and `octets` are `words` as their halves and bytes."""
+    at = np.intp(out.indptr[first])
+    end = np.intp(out.spans[first - 1, 1]) if first > 0 else np.intp(0)
     for k in range(starts.size):
-        start = np.intp(starts[k])
-        size, nnz = np.intp(sizes[k]), np.intp(words[start + 1])
-        flags = words[start + 8]
+        start, size, row = np.intp(starts[k]), np.intp(sizes[k]), first + k
+        nnz, flags = np.intp(words[start + 1]), words[start + 8]
+        length = np.intp(flags & np.uint32(0xFFFF))
         h = checksum(words, start, size)
         right = words[start + 9] == np.uint32(h & LOW) and words[start + 10] == np.uint32(h >> HALF)
-        heads[k, 6] = np.uint32(right and words_of(nnz, flags) == size)
-        if heads[k, 6] == 0:
-            nnz = np.intp(0)
+        right = right and words_of(nnz, flags) == size
+        right = right and (flags & np.uint32(USUAL) == 0 or nnz == usual.size)
+        if not right:
+            nnz, length = np.intp(0), np.intp(0)
         p = start + HEAD
-        for j in range(nnz):
-            indices[at + j] = words[p + j]
+        copied(words, p, p + nnz, out.indices, at)
         p += nnz
-        for j in range(nnz):
-            values[at + j] = words[p + j] if flags & np.uint32(VALUES) else np.uint32(0x3F800000)
+        if out.values.size:
+            if flags & np.uint32(VALUES):
+                copied(words, p, p + nnz, out.values, at)
+            else:
+                for j in range(nnz):
+                    out.values[at + j] = ONE
         if flags & np.uint32(VALUES):
             p += nnz
-        for j in range(nnz):
-            if flags & np.uint32(FIELDS):
-                fields[at + j] = np.uint16((words[p + j // 2] >> np.uint32(16 * (j % 2))) & np.uint32(0xFFFF))
-            else:
-                fields[at + j] = np.uint16(0)
-        if flags & np.uint32(FIELDS):
-            p += (nnz + 1) // 2
-        heads[k, 0] = words[start + 6]
-        heads[k, 1] = words[start + 7]
-        heads[k, 2] = words[start + 4]
-        heads[k, 3] = words[start + 5]
-        heads[k, 4] = flags & np.uint32(0xFFFF)
-        heads[k, 5] = np.uint32(p)
+        p = _fields(pairs, p, nnz, flags, usual, out.fields, at)
+        out.spans[row, 0] = end
+        if out.text.size:
+            end = copied(octets, 4 * p, 4 * p + length, out.text, end)
+        out.spans[row, 1] = end
+        out.probabilities[row] = words[start + 6]
+        out.weights[row] = words[start + 7] if right else np.uint32(0)
+        out.times[row] = np.int64(np.uint64(words[start + 4]) | (np.uint64(words[start + 5]) << HALF))
+        out.whole[row] = right
         at += nnz
-        indptr[k + 1] = at
+        out.indptr[row + 1] = at
 
 
-def unpacked(words: NDArray[np.uint32], starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> Records:
-    """Read the records that start at some places and have some sizes, in words; each lies within `words`."""
-    n = starts.size
-    room = int(words.size)
-    indptr = np.zeros(n + 1, np.int64)
-    indices, values = np.empty(room, np.uint32), np.empty(room, np.uint32)
-    fields, heads = np.empty(room, np.uint16), np.empty((n, 7), np.uint32)
-    _unpack(words, starts, sizes, indptr, indices, values, fields, heads)
-    nnz = int(indptr[-1])
-    numbers: NDArray[np.float32] = values[:nnz].view(np.float32)
-    times = heads[:, 2].astype(np.int64) | (heads[:, 3].astype(np.int64) << 32)
-    whole = heads[:, 6] == 1
-    batch = Batch.trusted(
-        indptr,
-        indices[:nnz].copy(),
-        None if not nnz or (numbers == 1).all() else numbers.copy(),
-        np.full(n, np.nan, np.float32),
-        np.where(whole, np.ascontiguousarray(heads[:, 1]).view(np.float32), np.float32(0)),
-        fields[:nnz].copy(),
-        None,
-        times,
+def unpacked(parts: Sequence[Part], *, ids: bool = False) -> Records:
+    """Read the records of several parts, one part after another.
+
+    Parameters
+    ----------
+    parts
+        Where they are.
+    ids
+        Whether their ids are wanted too; without, all are empty.
+    """
+    n = sum(part.starts.size for part in parts)
+    room = sum(int(part.sizes.sum()) for part in parts)
+    most = max(room - HEAD * n, 0)  # what is behind their heads
+    valued = any((part.words[part.starts + 8] & np.uint32(VALUES)).any() for part in parts)
+    out = _Columns(
+        np.empty(n + 1, np.int64),
+        np.empty(most, np.uint32),
+        np.empty(most if valued else 0, np.uint32),
+        np.empty(most, np.uint16),
+        np.empty(n, np.uint32),
+        np.empty(n, np.uint32),
+        np.empty(n, np.int64),
+        np.empty(n, np.bool_),
+        np.empty(4 * most if ids else 0, np.uint8),
+        np.empty((n, 2), np.int64),
     )
-    probabilities = np.ascontiguousarray(heads[:, 0]).view(np.float32)
-    return Records(batch, probabilities, whole, words, heads[:, 4:6])
+    out.indptr[0] = first = 0
+    for words, starts, sizes, usual in parts:
+        _unpack(words, words.view(np.uint16), words.view(np.uint8), starts, sizes, usual, first, out)
+        first += starts.size
+    nnz = int(out.indptr[-1])
+    values = out.values[:nnz].view(np.float32)
+    batch = Batch.trusted(
+        out.indptr,
+        out.indices[:nnz],
+        None if not values.size or (values == 1).all() else values,
+        np.full(n, np.nan, np.float32),
+        out.weights.view(np.float32),
+        out.fields[:nnz],
+        None,
+        out.times,
+    )
+    return Records(batch, out.probabilities.view(np.float32), out.whole, out.text, out.spans)
 
 
 @kernel(types.intp(types.uint32.readonly, types.uint64[::1], types.int64[::1], types.int64[::1]))

@@ -9,13 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero_service.impressions.rules import Rules, keeps
-from nonzero_service.impressions.states import UNLABELLED, ImpressionState
+from nonzero_service.impressions.states import UNLABELLED, ImpressionState, is_one_of
 
 Verdict = Literal["joined", "corrected", "unknown", "duplicate", "conflicting", "gone"]
 """What a label meets; the last four change nothing."""
-
-TAKEN: Final = frozenset({"joined", "corrected"})
-"""Those that change what has become of an impression."""
 
 LABEL_OF: Final = {
     ImpressionState.NEGATIVE: 0,
@@ -27,6 +24,17 @@ LABEL_OF: Final = {
     ImpressionState.ZERO_WAITS: 0,
 }
 """The label that an impression has had, or stands for."""
+
+
+NAMES: Final = np.array(["joined", "corrected", "unknown", "duplicate", "conflicting", "gone"], object)
+JOINED, CORRECTED, UNKNOWN, DUPLICATE, CONFLICTING, GONE = range(6)
+"""The verdicts as numbers; the first two are those that change something."""
+
+NO_LABEL: Final = -1
+KNOWN: Final = np.full(256, NO_LABEL)
+"""int64[256]: the label that an impression of each state has had, or stands for."""
+for _state, _label in LABEL_OF.items():
+    KNOWN[_state] = _label
 
 
 class Decision(NamedTuple):
@@ -64,12 +72,13 @@ def decide(
     ages
         int64[n]: milliseconds since the predictions.
     """
-    given: dict[int, int] = {}
-    pairs = zip(numbers.tolist(), labels, states.tolist(), ages.tolist(), strict=True)
-    verdicts = [_verdict(rules, given, number, label, state, age) for number, label, state, age in pairs]
-    taken = np.flatnonzero([verdict in TAKEN for verdict in verdicts])
-    clicks = np.array(labels, np.int64)[taken] == 1
-    late = np.array([verdicts[row] == "corrected" for row in taken.tolist()], np.bool_)
+    wanted = np.array(labels, np.int64)
+    codes = _by_state(rules, numbers, wanted, states, ages)
+    _after_the_first(codes, numbers, wanted)
+    verdicts: list[Verdict] = NAMES[codes].tolist()
+    taken = np.flatnonzero(codes <= CORRECTED)
+    clicks = wanted[taken] == 1
+    late = codes[taken] == CORRECTED
     waits = ~late & (rules.negatives != "at_end") & (states[taken] == ImpressionState.PENDING)
     becomes = np.select(
         [late, waits & clicks, waits, clicks],
@@ -89,23 +98,38 @@ def decide(
     return Decision(verdicts, taken, becomes, teaches)
 
 
-def _verdict(rules: Rules, given: dict[int, int], number: int, label: int, state: int, age: int) -> Verdict:
-    if number < 0:
-        return "unknown"
-    known = given.get(number, LABEL_OF.get(ImpressionState(state)))
-    if (
-        known is not None
-        and number not in given
-        and label
-        and state in (ImpressionState.EXPIRED, ImpressionState.THINNED)
-    ):
-        if age > rules.attribution_ms + rules.correction_ms:
-            return "gone"
-        given[number] = label
-        return "corrected"
-    if known is not None:
-        return "duplicate" if known == label else "conflicting"
-    if state not in UNLABELLED:
-        return "gone"
-    given[number] = label
-    return "joined"
+def _by_state(
+    rules: Rules,
+    numbers: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    states: NDArray[np.uint8],
+    ages: NDArray[np.int64],
+) -> NDArray[np.intp]:
+    """Return intp[n]: what each label meets, as if it came alone; places among :data:`NAMES`."""
+    known = KNOWN[states]
+    late = is_one_of(states, (ImpressionState.EXPIRED, ImpressionState.THINNED)) & (labels != 0)
+    too_late = ages > rules.attribution_ms + rules.correction_ms
+    return np.select(
+        [
+            numbers < 0,
+            late & too_late,
+            late,
+            known == labels,
+            known != NO_LABEL,
+            is_one_of(states, UNLABELLED),
+        ],
+        [UNKNOWN, GONE, CORRECTED, DUPLICATE, CONFLICTING, JOINED],
+        GONE,
+    )
+
+
+def _after_the_first(codes: NDArray[np.intp], numbers: NDArray[np.int64], labels: NDArray[np.int64]) -> None:
+    """Hold labels against an earlier one, of the same impression, that came to something; in place."""
+    rows = np.flatnonzero(codes <= CORRECTED)
+    given, firsts = np.unique(numbers[rows], return_index=True)
+    if not given.size or given.size == np.count_nonzero(numbers >= 0):  # there is none, or all differ
+        return
+    place = np.minimum(given.searchsorted(numbers), given.size - 1)
+    first = rows[firsts][place]
+    later = np.flatnonzero((given[place] == numbers) & (np.arange(numbers.size) > first))
+    codes[later] = np.where(labels[later] == labels[first[later]], DUPLICATE, CONFLICTING)

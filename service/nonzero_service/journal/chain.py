@@ -32,7 +32,7 @@ KINDS: Final = {
     "held": frozenset({1}),
     "resume": frozenset({1}),
     "clock": frozenset({1}),
-    "impression": frozenset({1}),
+    "impression": frozenset({1, 2}),
     "label": frozenset({1}),
 }
 """The kinds of rows, and the versions of each, that this release reads and writes."""

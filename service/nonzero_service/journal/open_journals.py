@@ -6,10 +6,8 @@ another needs its place, or when it was not used for some seconds.
 
 from __future__ import annotations
 
-import ctypes
 import threading
 import time
-from collections.abc import Callable
 from typing import Final, Protocol
 
 from nonzero_service.journal.descriptors import limit
@@ -37,9 +35,6 @@ CHECKPOINTERS: Final = 2
 def most_open() -> int:
     """Return how many journals this process has open at most."""
     return max(min(MOST, limit() // (SHARE * OF_A_JOURNAL)), FEWEST)
-
-
-_trim: Final[Callable[[int], object]] = getattr(ctypes.CDLL(None), "malloc_trim", int)
 
 
 class Releasable(Protocol):
@@ -90,11 +85,9 @@ class OpenJournals:
         since = time.monotonic() - seconds
         with self._lock:
             spare = list(self._used.items())[: max(len(self._used) - FEWEST, 0)]
-        idle = [journal for journal, used in spare if used <= since]
-        for journal in idle:
-            self._close(journal)
-        if idle:  # page caches come and go, and what is free stays the process's own without this
-            _trim(0)
+        for journal, used in spare:
+            if used <= since:
+                self._close(journal)
 
     def close(self) -> None:
         """End the threads; the journals are closed by whoever has them."""

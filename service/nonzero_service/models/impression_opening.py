@@ -10,6 +10,7 @@ import structlog
 from nonzero_service.impressions.joiner import Joiner
 from nonzero_service.impressions.older import older_files, older_impressions, remove_older
 from nonzero_service.impressions.replaying import replay_impressions
+from nonzero_service.impressions.rows import encode_row
 from nonzero_service.impressions.rules import Rules
 from nonzero_service.impressions.segment import CAPACITY
 from nonzero_service.impressions.store import ImpressionStore
@@ -116,7 +117,10 @@ def take_over_older(name: str, journal: Journal, store: ImpressionStore) -> None
     for row, references in older_impressions(journal.directory):
         if (store.segments.find(row.hashes) >= 0).any():
             continue
-        entries = [impression_entry(row), *([label_entry(references)] if len(references) else [])]
+        entries = [
+            impression_entry(encode_row(row), row),
+            *([label_entry(references)] if len(references) else []),
+        ]
         position = journal.append(entries)
         store.enter_row(row, position - len(entries) + 1)
         store.seen(references)

@@ -33,15 +33,13 @@ def available() -> int | None:
     return min(found, default=None)
 
 
-def check_room(bits: int, lanes: int, file_bytes: int = 0) -> None:
+def check_room(bits: int, lanes: int) -> None:
     """Refuse a model whose table, and the second one that a snapshot takes, do not fit into memory.
 
     Parameters
     ----------
     bits, lanes
         The size of its table.
-    file_bytes
-        Of a model that comes as a file, the size of that: it is read whole, beside the table.
 
     Raises
     ------
@@ -49,12 +47,9 @@ def check_room(bits: int, lanes: int, file_bytes: int = 0) -> None:
         It says how large they are, and what there is.
     """
     table = 8 * lanes * 2**bits
-    needed, there = table + max(table, file_bytes), available()
+    needed, there = 2 * table, available()
     if there is not None and needed > there:
-        its = f"a model of {bits} bits and {lanes} lanes"
-        if file_bytes > table:
-            its = f"{its}, in a file of {file_bytes >> 20} MiB,"
         raise TooLargeError(
-            f"{its} takes {needed >> 20} MiB with its snapshots, and {there >> 20} MiB of memory are left; "
-            "take fewer bits, or one lane (a learning_rate)"
+            f"a model of {bits} bits and {lanes} lanes takes {needed >> 20} MiB with its snapshots, and "
+            f"{there >> 20} MiB of memory are left; take fewer bits, or one lane (a learning_rate)"
         )

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero import Batch
+from nonzero import Batch, LogisticRegression
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.models.attribution import Attribution
 from nonzero_service.models.clocks import ClockWatch
@@ -123,14 +123,19 @@ def _brought(name: str, path: Path, common: Common, shared: bool) -> _Brought:
         impressions = open_impressions(name, stored.journal, rules_of(config, settings))
         impressions.not_after(stored.journal.clock.now_ms())
         _recalibrate(stored, settings.recalibration)
-        if shared:
-            stored.model.share()
-        else:
-            stored.model.table.take()
+        _take_memory(stored.model, shared)
         return _Brought(config, stored, impressions, _breaker_of(stored, settings, impressions))
     except BaseException:
         stored.journal.close()
         raise
+
+
+def _take_memory(model: LogisticRegression, shared: bool) -> None:
+    """Take all of a model's memory, so that nobody waits for it later."""
+    if shared:
+        model.share()
+    else:
+        model.table.take()
 
 
 def _breaker_of(stored: StoredModel, settings: Settings, impressions: ImpressionStore) -> Breaker | None:

@@ -263,7 +263,7 @@ class Models:
             As for :meth:`create`; the file is read only when there is room for it.
         """
         bits, lanes = await asyncio.to_thread(size_of, file)
-        check_room(bits, lanes, file.stat().st_size)
+        check_room(bits, lanes)
         return await self._make(name, partial(begin_model_from, file, labelling_of(self.settings)))
 
     async def delete(self, name: str) -> None:

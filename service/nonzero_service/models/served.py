@@ -50,11 +50,16 @@ class ServedModel:
         return self.impressions.request()
 
     async def save_at_end(self) -> None:
-        """Apply all that is queued, and take a last snapshot; the journal has every row without it too."""
+        """Apply all that is queued, and take a last snapshot; the journal has every row without it too.
+
+        A model that has learned nothing yet is what its journal's first row says, and none is taken.
+        """
         log = structlog.get_logger("models")
         try:
-            taken = await self.snapshots.take()
-            log.info("saved", model=self.name, sequence=taken.sequence)
+            await self.learner.run(lambda: None)
+            if self.model.examples:
+                taken = await self.snapshots.take()
+                log.info("saved", model=self.name, sequence=taken.sequence)
         except Exception:  # noqa: BLE001 - whatever it is, the journal has all, and the others are to be saved
             incidentally(log.exception, "no snapshot was taken", model=self.name)
 

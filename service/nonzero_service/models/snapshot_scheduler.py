@@ -1,8 +1,8 @@
 """Snapshots while serving: when they are due, and how they are taken without holding up an update for long.
 
 The applier copies the model, a part after each group of updates (:mod:`nonzero.model.gradual_copy`), into a
-spare one whose memory is there already; the spare is then written by another thread. So one further table's
-memory is in use for as long as that takes.
+spare one whose memory is there already; the spare is then written by another thread. So the memory of the
+touched rows, at most that of one further table, is in use for as long as that takes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 import structlog
 
 from nonzero import LogisticRegression, SnapshotError
+from nonzero.model.gradual_copy import spare_for
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.snapshots import SnapshotFile
 from nonzero_service.models.recovery import StoredModel, needed_from, write_snapshot
@@ -94,7 +95,7 @@ class SnapshotScheduler:
             position = await self._learner.run(lambda: self._learner.applier.position)
             if newest is not None and newest.position == position:
                 return Taken(newest, self.stored.model.examples)
-            spare = await asyncio.to_thread(self._make_spare)
+            spare = await asyncio.to_thread(spare_for, self.stored.model)
             begun, bytes_then = time.monotonic(), self._learner.committer.appended_bytes
             copied = await self._learner.copy(spare)
             snapshot = await asyncio.to_thread(self._write, copied.position, spare, copied.held_since)
@@ -137,11 +138,6 @@ class SnapshotScheduler:
             )
         else:
             self.stored.journal.truncate(first)
-
-    def _make_spare(self) -> LogisticRegression:
-        spare = LogisticRegression.from_settings(self.stored.model.settings)
-        spare.table.take()
-        return spare
 
     def _write(self, position: int, spare: LogisticRegression, held_since: int | None) -> SnapshotFile:
         journal, snapshots = self.stored.journal, self.stored.snapshots

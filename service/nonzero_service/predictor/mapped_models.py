@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression
+from nonzero.batches.codec import encode_batch
 from nonzero.batches.ids import Ids
-from nonzero_service.journal.codec import encode_batch
 from nonzero_service.models.names import LOOK
 from nonzero_service.workers.request_messages import KeepImpressions
 

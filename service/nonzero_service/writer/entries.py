@@ -25,11 +25,11 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from nonzero import Batch, LogisticRegression
+from nonzero.batches.codec import VERSION, encode_batch
 from nonzero_service.impressions import joined, rows
 from nonzero_service.impressions.joined import References, decode_joined, encode_joined
-from nonzero_service.impressions.rows import ImpressionRow, Teaching, decode_row, encode_row
+from nonzero_service.impressions.rows import ImpressionRow, Teaching, decode_row
 from nonzero_service.journal.chain import JournalEntry, JournalRow
-from nonzero_service.journal.codec import VERSION, encode_batch
 from nonzero_service.journal.errors import BodyError
 from nonzero_service.journal.keys import KeyRecord
 
@@ -74,10 +74,10 @@ def joined_entry(batch: Batch, references: References, keys: Sequence[KeyRecord]
     return JournalEntry("joined", joined.VERSION, encode_joined(batch, references), len(batch), tuple(keys))
 
 
-def impression_entry(row: ImpressionRow) -> JournalEntry:
-    """Return the entry of what was predicted with ids."""
+def impression_entry(body: bytes, row: ImpressionRow) -> JournalEntry:
+    """Return the entry of what was predicted with ids, of its body and what that says."""
     count = row.taught.size if row.teaching == Teaching.NOW else 0
-    return JournalEntry("impression", rows.VERSION, encode_row(row), count)
+    return JournalEntry("impression", rows.VERSION, body, count)
 
 
 def label_entry(references: References) -> JournalEntry:

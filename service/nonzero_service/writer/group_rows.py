@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
+import numpy as np
+
 from nonzero import Batch
 from nonzero_service.impressions.joined import References
-from nonzero_service.impressions.rows import ImpressionRow, Teaching, joined_rows
+from nonzero_service.impressions.rows import ImpressionRow, Teaching, encode_rows
 from nonzero_service.impressions.store import Kept
 from nonzero_service.journal.chain import JournalEntry
 from nonzero_service.journal.keys import KeyRecord
@@ -56,9 +58,9 @@ class _Part:
         return Batch.concatenate([batch for batch in self.batches if len(batch)])
 
     @cached_property
-    def row(self) -> ImpressionRow:
-        """All its impressions; to be asked when it has them."""
-        return joined_rows(self.rows)
+    def impressions(self) -> tuple[bytes, ImpressionRow]:
+        """All its impressions, as a body too; to be asked when it has them."""
+        return encode_rows(self.rows)
 
     @property
     def is_learned(self) -> bool:
@@ -76,6 +78,7 @@ class _Part:
         return (
             self.kind == "impression"
             and self.rows[0].teaching == row.teaching
+            and np.array_equal(self.rows[0].usual, row.usual)
             and sum(one.words.nbytes for one in self.rows) < LARGE_ROW
         )
 
@@ -86,7 +89,7 @@ class _Part:
         if self.kind == "batch":
             return batch_entry(self.batch, self.keys)
         if self.kind == "impression":
-            return impression_entry(self.row)
+            return impression_entry(*self.impressions)
         references = References.concatenate(self.references) if self.references else References.none()
         if self.kind == "label":
             return label_entry(references)
@@ -151,7 +154,7 @@ class GroupRows:
             if part.reason is not None:
                 self._pause.tripped(first + place, part.reason)
             if part.kind == "impression":
-                placed.append((part.row, first + place))
+                placed.append((part.impressions[1], first + place))
         self._pause.examples += sum(one.held for one in self.came if one is not None)
         return placed
 

@@ -46,7 +46,7 @@ from nonzero_service.writer.work import (
     StreamState,
     Work,
 )
-from nonzero_service.writer.work_queue import GROUP_BYTES, PATIENCE
+from nonzero_service.writer.work_queue import GATHERED_BYTES, GROUP_BYTES, PATIENCE
 
 T = TypeVar("T")
 
@@ -220,7 +220,7 @@ class ModelLearner:
         self.committer.queue.put(kept)
         self.queued_bytes += nbytes
         self._gathered += nbytes
-        if self._gathered >= GROUP_BYTES:
+        if self._gathered >= GATHERED_BYTES:
             self._ripen()
         elif self._ripening is None:
             self._ripening = self._loop.call_later(PATIENCE, self._ripen)

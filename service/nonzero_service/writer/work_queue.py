@@ -19,6 +19,9 @@ BESIDE_BYTES: Final = GROUP_BYTES // 2
 BESIDE: Final = 8
 """So many groups after one with single examples, more of them are to be expected."""
 
+GATHERED_BYTES: Final = 2 * GROUP_BYTES
+"""So much of predictions that nobody waits for is a group, where nothing else waits: each is a sync."""
+
 PATIENCE: Final = 0.04
 """For so many seconds predictions that nobody waits for gather others, before they are committed."""
 
@@ -73,14 +76,16 @@ class WorkQueue:
         """
         waiting = self._waiting
         self._receive()
-        beside = self.beside_singles
-        if not waiting or self._gathers() or (beside and self._unapplied and self._only_pieces_wait()):
+        beside, gathered = self.beside_singles, self._only_predictions_wait()
+        if not waiting or (gathered and not self._are_ripe()):
+            return []
+        if beside and self._unapplied and self._only_pieces_wait():
             return []
         if waiting[0] is None:
             self.ended = True
             return []
         self.ripe = False
-        most = BESIDE_BYTES if beside else GROUP_BYTES
+        most = BESIDE_BYTES if beside else GATHERED_BYTES if gathered else GROUP_BYTES
         works: list[Work] = []
         left: list[Work | None] = []
         size = most if self._had_pieces and self._single_waits() else 0
@@ -120,16 +125,16 @@ class WorkQueue:
                 assert item is None or isinstance(item, Work)  # noqa: S101 - there is nothing else
                 self._waiting.append(item)
 
-    def _gathers(self) -> bool:
-        """Whether predictions that nobody waits for are all there is, and gather: each commit is a sync."""
-        if self.ripe:
-            return False
-        nbytes = 0
-        for work in self._waiting:
-            if work is None or not isinstance(work.what, Impress) or work.what.waits:
-                return False
-            nbytes += work.nbytes
-        return nbytes < GROUP_BYTES
+    def _only_predictions_wait(self) -> bool:
+        """Whether all that waits are predictions that nobody waits for."""
+        return all(
+            work is not None and isinstance(work.what, Impress) and not work.what.waits
+            for work in self._waiting
+        )
+
+    def _are_ripe(self) -> bool:
+        """Whether predictions that nobody waits for have gathered for long enough: each commit is a sync."""
+        return self.ripe or sum(work.nbytes for work in self._waiting if work is not None) >= GATHERED_BYTES
 
     def _only_pieces_wait(self) -> bool:
         """Whether what is to be done next is a group without single examples."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from nonzero import Batch, FormatError, LogisticRegression, Schema, formats
 from nonzero.fields.hashing import index_of
 from nonzero.fields.texts import text_of_float
 from nonzero.formats.json_bodies import parse_body, read_bodies
+from nonzero.frames.rows import rows_of
 
 SAID = {"site": "category", "ad": "category", "n_*": "category", "bid": "number", "*_id": "ignore"}
 FIELDS = ("site", "ad", "n_ř", "bid", "request_id")
@@ -89,6 +91,7 @@ def doors(rows: Sequence[Mapping[str, Any]], labels: Sequence[int], schema: Sche
     bodies = [json.dumps(one).encode() for one in examples]
     return {
         "dicts": Batch.from_dicts(rows, labels, schema=schema),
+        "pandas": Batch.from_dicts(rows_of(pd.DataFrame(rows, dtype=object)), labels, schema=schema),
         "JSON": parse_body(json.dumps({"examples": examples}).encode(), schema),
         "bodies": Batch.concatenate([alone(body, schema) for body in bodies]),
         "NDJSON": formats.parse(b"\n".join(bodies), "ndjson", schema=schema),

@@ -48,7 +48,7 @@ def test_a_model_that_was_saved_before_loads_as_it_was(tmp_path: Path) -> None:
     model = LogisticRegression(bits=8, namespace_separator="^", version=1)
     model.learn(random_batch(3))
     digest = model.save(tmp_path / "m")
-    _, metadata = snapshot.read(tmp_path / "m")
+    metadata = snapshot.read_metadata(tmp_path / "m")
     assert set(metadata["settings"]) == {"bits", "lanes", "scaled"}  # as it was written then
     again = LogisticRegression.load(tmp_path / "m", schema=None, namespace_separator="^")
     assert again.schema.namespace_separator == "^"

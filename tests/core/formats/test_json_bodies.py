@@ -6,6 +6,7 @@ import json
 from itertools import zip_longest
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,8 @@ from core.formats.json_texts import EXAMPLES
 from core.formats.plainly import assert_same, whole
 from nonzero import formats
 from nonzero.errors import FormatError
+from nonzero.fields.hashing import NAME_WORDS
+from nonzero.formats.expected import Expected
 from nonzero.formats.json_bodies import parse_body, read_bodies, read_body
 from nonzero.formats.json_examples import read_examples
 from nonzero.formats.json_workspace import Workspace
@@ -61,7 +64,8 @@ def test_lines_that_there_is_no_room_for_are_not_read() -> None:
     rows = RowArrays._make(array[:-beyond] for array in whole)
     workspace = Workspace()
     workspace.buffer[:10] = b"\n" * 10
-    n = read_examples(workspace.array, 10, workspace.scratch, rows, workspace.fields.table)
+    known, names = Expected().of(workspace.schema), np.empty(NAME_WORDS, np.uint32)
+    n = read_examples(workspace.array, 10, workspace.scratch, rows, known, names, workspace.fields.table)
     assert n == len(rows.plain) == 3
     assert all((array[-beyond:] == 77).all() for array in whole)
 

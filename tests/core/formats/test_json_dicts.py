@@ -15,7 +15,7 @@ from nonzero import LogisticRegression
 from nonzero.batches.batch import Batch
 from nonzero.errors import BatchError
 from nonzero.fields.hashing import index_of
-from nonzero.formats.json_dicts import batch_of_features
+from nonzero.formats.json_dicts import batch_of_example, batch_of_features
 
 
 def test_dicts_hold_what_json_cannot() -> None:
@@ -142,3 +142,51 @@ def test_what_is_no_matrix_and_labels_that_are_no_numbers_are_named() -> None:
         Batch.from_dicts([{}, {}], ["yes", "no"])
     with pytest.raises(BatchError, match="the weights are no numbers"):
         Batch.from_dicts([{}], [1], ["heavy"])
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["b", "a", "B", "ž", "", "10", "9"], [3, 20, 1], ["b", 2, "a"], [b"b", np.str_("a"), np.int64(1)]],
+    ids=str,
+)
+def test_features_can_be_taken_in_the_order_of_their_names(names: list[Any]) -> None:
+    features = {name: 0.5 + place for place, name in enumerate(names)}
+    backwards = dict(reversed(features.items()))
+    as_given = batch_of_features([features])
+    one, other = (batch_of_features([given], in_order=True) for given in (features, backwards))
+    assert one.indices.tolist() == other.indices.tolist()
+    assert one.explicit_values().tolist() == other.explicit_values().tolist()
+    assert sorted(one.indices.tolist()) == sorted(as_given.indices.tolist())
+    if all(isinstance(name, str) for name in names):
+        assert one.indices.tolist() == [index_of(name) for name in sorted(names)]
+
+
+@pytest.mark.parametrize("row", [["a"], [1j], {"a": 1j}, {("a", "b"): 1}, {1: {2: 3}}, None])
+def test_what_is_no_mapping_of_features_has_no_order(row: Any) -> None:
+    for in_order in (False, True):
+        with pytest.raises(BatchError, match="row 1: "):
+            batch_of_features([{"a": 1}, row], in_order=in_order)
+
+
+@pytest.mark.parametrize("label", [0, 1, -1, True, np.bool_(False), 1.0, np.float32(1), "1", np.array([1])])
+@pytest.mark.parametrize("weight", [1, 0, 2.5, 1e6, np.float64(3)])
+def test_one_example_is_what_columns_of_one_row_are(label: Any, weight: Any) -> None:
+    one = batch_of_example({"a": "b"}, label, weight)
+    columns = Batch.from_dicts([{"a": "b"}], [label], [weight])
+    assert one.labels.tolist() == columns.labels.tolist()
+    assert one.weights.tolist() == columns.weights.tolist()
+    assert one.labels.dtype == one.weights.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("label", "weight"),
+    [(2, 1), ("yes", 1), (1, -1), (1, 1e7), (1, math.nan), (1, "x"), (None, 1), ([1, 0], 1)],
+)
+def test_a_label_and_a_weight_that_are_none_are_refused_as_in_columns(label: Any, weight: Any) -> None:
+    model = LogisticRegression(bits=4)
+    with pytest.raises(BatchError) as alone:
+        model.learn_one({"a": "b"}, label, weight)
+    with pytest.raises(BatchError) as in_columns:
+        model.learn(Batch.from_dicts([{"a": "b"}], [label], [weight]))
+    assert str(alone.value) == str(in_columns.value)
+    assert model.examples == 0

@@ -9,10 +9,18 @@ import pytest
 from core.scenarios import Stream
 from core.streams import random_batch
 from nonzero import FTRL, AdaGrad, Batch, LogisticRegression
-from nonzero.model.gradual_copy import GradualCopy
+from nonzero.model import table
+from nonzero.model.gradual_copy import GradualCopy, spare_for
 
 BITS = 17
 """One lane of so many slots is half a step's bytes, eight are four steps'."""
+
+
+@pytest.fixture(params=[table.LARGE, 0], ids=["spread", "one behind the other"], autouse=True)
+def largest_spread(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How the copy's rows stand, as far as there are few."""
+    monkeypatch.setattr(table, "LARGE", request.param)
+    return int(request.param)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +45,24 @@ def test_it_is_of_when_it_was_begun(settings: Any) -> None:
         seed += 1
     assert copy.into.digest() == digest != model.digest()
     assert copy.into.notes == {"position": 7}
+
+
+def test_a_spare_has_the_memory_of_the_touched_rows_and_is_spread_where_there_are_more(
+    largest_spread: int,
+) -> None:
+    model = LogisticRegression(bits=12)
+    model.learn(random_batch(1, slots=4096, n=100))
+    assert spare_for(model).rows.are_spread == bool(largest_spread)
+    copy = GradualCopy(model, spare_for(model))
+    for seed in range(9):  # more than a fourth of all rows, but after the copy was begun
+        batch = random_batch(seed, slots=4096)
+        copy.before(batch)
+        model.learn(batch)
+    copy.begin()
+    copy.finish()
+    assert copy.into.digest() == model.digest()
+    assert copy.into.rows.are_spread
+    assert spare_for(model).rows.are_spread
 
 
 def test_products_of_features_are_copied_in_time_too() -> None:

@@ -1,6 +1,7 @@
 """LogisticRegression: the model's laws, its settings, saving and loading."""
 
 import os
+import re
 import subprocess
 import sys
 from typing import Any
@@ -218,6 +219,13 @@ def test_settings_that_are_none_are_refused(settings: Any) -> None:
 def test_other_numbers_of_lanes_are_refused() -> None:
     with pytest.raises(SettingsError, match="2 lanes"):
         LogisticRegression(bits=3, optimizer=[AdaGrad(), AdaGrad()])
+
+
+@pytest.mark.parametrize("optimizer", ["adagrad", 0.1, [0.1] * 8, {"rule": "adagrad"}])
+def test_an_optimizer_that_is_none_is_refused(optimizer: Any) -> None:
+    said = f"the optimizer is {optimizer!r:.20}"
+    with pytest.raises(SettingsError, match=f"{re.escape(said)}.*; give a rule, such as AdaGrad"):
+        LogisticRegression(bits=3, optimizer=optimizer)
 
 
 def test_memory_is_eight_bytes_a_slot_or_a_cache_line() -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.saved import arrays_of, write
 from core.streams import random_batch
 from nonzero import LogisticRegression, SnapshotError
 from nonzero.kernels.evidence.arrays import FIELDS, PIECES, PIECES_A_BLOCK
-from nonzero.persistence import snapshot
 
 Change = Callable[[dict[str, Any], dict[str, Any]], None]
 
@@ -77,9 +77,9 @@ def test_what_no_stream_leads_to_is_refused(tmp_path: Path, change: Change) -> N
     model = LogisticRegression(4)
     model.learn(random_batch(1, slots=16))
     model.save(tmp_path / "model")
-    tensors, metadata = snapshot.read(tmp_path / "model")
+    tensors, metadata = arrays_of(model), {"settings": model.settings, "notes": {}}
     change(tensors, metadata)
-    snapshot.write(tmp_path / "changed", tensors, metadata)
+    write(tmp_path / "changed", tensors, metadata, like=model)
     with pytest.raises(SnapshotError):
         LogisticRegression.load(tmp_path / "changed")
     assert LogisticRegression.load(tmp_path / "model").digest() == model.digest()

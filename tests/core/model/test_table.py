@@ -19,6 +19,7 @@ def resident() -> int:
 
 def test_memory_is_taken_ahead_as_far_as_asked_for_and_its_content_left_alone() -> None:
     table = Table(20, 8)
+    table.spread()
     table.rows[:4] = 7
     before = resident()
     table.take_ahead(HUGE_PAGE - 1)  # too little to begin for

@@ -32,6 +32,8 @@ def read(path: Path) -> bytes:
         ("A.NDJSON.ZST", "ndjson"),
         ("clicks.2024.jsonl", "ndjson"),
         ("clicks.csv.gz", "csv"),
+        ("clicks.rows", "rows"),
+        ("clicks.rows.zst", "rows"),
     ],
 )
 def test_a_name_tells_its_format(name: str, expected: str) -> None:
@@ -41,8 +43,24 @@ def test_a_name_tells_its_format(name: str, expected: str) -> None:
 
 @pytest.mark.parametrize("name", ["-", "clicks", "clicks.gz", "clicks.parquet", ""])
 def test_a_name_that_tells_nothing_is_an_error_that_says_what_to_do(name: str) -> None:
-    with pytest.raises(FormatError, match=f"name it: {', '.join([*FORMATS][:-1])} or {[*FORMATS][-1]}"):
+    with pytest.raises(FormatError, match=f"name it: {', '.join(FORMATS)} or rows"):
         format_of(name)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress])
+def test_the_first_bytes_are_told_without_keeping_the_file_open(
+    pack: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    path = tmp_path / "log"
+    for text in (b"", b"1 |", b"1 |site news\n" * 10_000):
+        path.write_bytes(pack(text))
+        source = Source(path)
+        before = len([*Path("/proc/self/fd").iterdir()])
+        assert source.start(8) == text[:8]
+        assert len([*Path("/proc/self/fd").iterdir()]) == before
+        assert source.packed == (pack is not bytes)
+        assert b"".join(source) == text
+        assert source.position == source.size
 
 
 @given(data=st.binary(max_size=5000), cut=st.integers(0, 5000), block=st.integers(64, 700))

@@ -175,6 +175,45 @@ def test_a_damaged_file_is_a_failure_in_one_line(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_small_log_makes_a_small_file(run: Run, tmp_path: Path) -> None:
+    clicks, model = tmp_path / "four.csv", tmp_path / "model.safetensors"
+    clicks.write_text("label,site,hour\n1,news,9\n0,blog,9\n0,news,10\n1,shop,11\n")
+    assert run("train", clicks, "--model", model).returncode == 0
+    assert LogisticRegression.load(model, bits=22).examples == 4
+    assert model.stat().st_size <= 64 << 10
+
+
+WITH_PEAK = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+"""A process begins with the peak of its parent: a small one stands between."""
+
+
+def test_a_small_log_takes_little_memory(tmp_path: Path) -> None:
+    """Of 256 MiB, the table of 2**22 slots, 100,000 rows touch 420,000 slots: some in each of its pages."""
+    generator = np.random.default_rng(1)
+    clicks, model = tmp_path / "clicks.vw", tmp_path / "model.safetensors"
+    users = generator.integers(0, 10**6, (100_000, 5)).tolist()
+    lines = (
+        f"{1 if row[0] % 5 == 0 else -1} |u a{row[0]} b{row[1]} c{row[2]} d{row[3]} e{row[4]}\n"
+        for row in users
+    )
+    clicks.write_text("".join(lines))
+    command = [*COMMAND, "train", str(clicks), "--model", str(model), "--json"]
+    done = subprocess.run(
+        [sys.executable, "-c", WITH_PEAK, *command], capture_output=True, text=True, check=True
+    )
+    summary, peak = done.stdout.splitlines()
+    assert json.loads(summary)["examples"] == 100_000
+    trained = LogisticRegression.load(model)
+    touched = trained.rows.touched().count
+    assert touched > 400_000
+    assert model.stat().st_size < touched * (64 + 12) + 100_000 * 16 + (64 << 10)
+    assert int(peak) << 10 < 150e6
+
+
 def test_predict_prints_one_probability_a_line(run: Run, clicks: Path, trained: Path, tmp_path: Path) -> None:
     batch = formats.parse(clicks.read_bytes(), "vw")
     expected = LogisticRegression.load(trained).predict(batch)
@@ -331,7 +370,7 @@ def test_progress_is_a_bar_on_a_terminal_and_stdout_stays_clean(clicks: Path) ->
     [
         (["train"], "FILE"),
         (["train", "absent.vw"], "absent.vw"),
-        (["train", "-"], f"{', '.join(formats.NAMES[:-1])} or csv"),
+        (["train", "-"], f"{', '.join(formats.NAMES)} or rows"),
         (["train", "-", "--format", "tsv"], "tsv"),
         (["train", "-", "--format", "vw", "--label", "click"], "label"),
         (["train", "-", "--format", "vw", "--bits", "31"], "30"),

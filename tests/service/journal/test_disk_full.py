@@ -73,7 +73,8 @@ def test_a_snapshot_leaves_nothing_behind(small_disk: Path) -> None:
 
 
 def test_a_model_that_does_not_fit_says_so(small_disk: Path) -> None:
-    snapshots = SnapshotFolder(small_disk / "snapshots")
+    snapshots, model = SnapshotFolder(small_disk / "snapshots"), LogisticRegression(18)
+    model.table.rows[:] = 0.01
     with pytest.raises(DiskFullError):
-        snapshots.write(1, LogisticRegression(18).save)
+        snapshots.write(1, model.save)
     assert list(snapshots.directory.iterdir()) == []

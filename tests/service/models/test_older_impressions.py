@@ -12,6 +12,7 @@ import pytest
 
 from nonzero import Batch
 from nonzero_service.impressions.packing import packed
+from nonzero_service.impressions.rows import NO_FIELDS
 from nonzero_service.impressions.states import ImpressionState
 from nonzero_service.journal.journal import Journal
 from nonzero_service.models import impression_opening
@@ -32,7 +33,7 @@ FIRST = 70
 def keep_as_before(directory: Path, time_ms: int) -> None:
     """Write the files that the older release would have left: the first was clicked, the next has expired."""
     batch = Batch(np.arange(N + 1), np.arange(N), ids=[f"{j}" for j in range(N)])
-    words = packed(predicted(batch, np.full(N, 0.25, np.float32), time_ms), np.empty(N, np.int64))
+    words = packed(predicted(batch, np.full(N, 0.25, np.float32), time_ms), np.empty(N, np.int64), NO_FIELDS)
     place = directory / "impressions"
     place.mkdir()
     (place / f"{FIRST:020}.rows").write_bytes(words.tobytes() + b"torn")

@@ -15,6 +15,7 @@ import structlog
 
 from nonzero import FTRL, AdaGrad, Batch, LogisticRegression, SettingsError
 from nonzero.persistence import snapshot
+from nonzero.persistence.rows import ArrayRows
 from nonzero_service.journal.errors import JournalDamagedError, LockedError
 from nonzero_service.models.registry import Models
 from nonzero_service.settings import Settings
@@ -315,7 +316,7 @@ def test_a_file_too_large_for_memory_is_refused_before_it_is_read(
 ) -> None:
     """The sizes are in its header: neither its table nor that of its settings takes memory."""
     metadata = {"settings": LogisticRegression(4).settings | {"bits": 30}, "notes": {}}
-    tensors = {"table": np.zeros((17, 16), np.float32)}
+    tensors = {"table": ArrayRows(np.zeros((17, 16), np.float32))}
     snapshot.write(tmp_path / "large", tensors, metadata)
     answer = client.put("/v1/models/large", content=(tmp_path / "large").read_bytes(), headers=FILE)
     assert answer.status_code == 422
@@ -324,7 +325,7 @@ def test_a_file_too_large_for_memory_is_refused_before_it_is_read(
     metadata["settings"]["bits"] = 20
     snapshot.write(tmp_path / "other", tensors, metadata)
     answer = client.put("/v1/models/large", content=(tmp_path / "other").read_bytes(), headers=FILE)
-    assert (answer.status_code, "its table is" in answer.json()["detail"]) == (422, True)
+    assert (answer.status_code, "its table has 17 rows" in answer.json()["detail"]) == (422, True)
 
 
 @pytest.mark.parametrize("change", ["put", "delete"])

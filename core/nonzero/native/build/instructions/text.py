@@ -12,7 +12,16 @@ from numba.extending import intrinsic
 
 from nonzero.native.build.instructions.values import BYTE, WORD, splat
 
-__all__ = ["address_of", "byte_at", "choose", "marks_at", "put_word", "trailing_zeros", "word_at"]
+__all__ = [
+    "address_of",
+    "byte_at",
+    "choose",
+    "marks_at",
+    "put_halves",
+    "put_word",
+    "trailing_zeros",
+    "word_at",
+]
 
 
 # A buffer is an array of bytes, or its address: a function with a loop counts references to an array that it
@@ -62,6 +71,19 @@ def put_word(typingctx, data, j, word):  # noqa: ARG001
     def code(context, builder, sig, args):
         word = args[2] if sys.byteorder == "little" else builder.bswap(args[2])
         builder.store(word, _pointer(context, builder, sig, args, WORD), align=1)
+        return context.get_dummy_value()
+
+    return types.void(data, types.intp, types.uint64), code
+
+
+@intrinsic
+def put_halves(typingctx, data, i, word):  # noqa: ARG001
+    def code(context, builder, sig, args):
+        start = context.make_array(sig.args[0])(context, builder, args[0]).data
+        place = builder.bitcast(builder.gep(start, [args[1]], inbounds=True), WORD.as_pointer())
+        half = ir.Constant(WORD, 32)
+        swapped = builder.or_(builder.lshr(args[2], half), builder.shl(args[2], half))
+        builder.store(args[2] if sys.byteorder == "little" else swapped, place, align=4)
         return context.get_dummy_value()
 
     return types.void(data, types.intp, types.uint64), code

@@ -1,0 +1,3 @@
+"""The version of this distribution; its build reads it here."""
+
+__version__ = "0.2.0"
