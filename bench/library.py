@@ -48,10 +48,25 @@ def seconds_of(*command: str) -> float:
     return time.perf_counter() - start
 
 
-def training(log: ClickLog, *options: str) -> Work:
-    """Return the work of ``nonzero train`` on VW text, the whole process."""
-    command = [*COMMAND, "train", str(log.vw), "--json", *options]
+def training(log: ClickLog, *options: str, file: Path | None = None) -> Work:
+    """Return the work of ``nonzero train`` on VW text, or on another file, the whole process."""
+    command = [*COMMAND, "train", str(file or log.vw), "--json", *options]
     return lambda: log.n / seconds_of(*command)
+
+
+def reading_columns(log: ClickLog, columns: int) -> Work:
+    """Return the work of making rows of columns of Arrow that are dictionary-encoded; one thread."""
+    import pyarrow.parquet
+
+    names = [f"f{k}" for k in range(columns)]
+    table = pyarrow.parquet.read_table(log.parquet, columns=["click", *names], read_dictionary=names)
+
+    def run() -> float:
+        start = time.perf_counter()
+        Batch.from_arrow(table)
+        return log.n / (time.perf_counter() - start)
+
+    return run
 
 
 def rows_file(log: ClickLog) -> Path:
@@ -324,6 +339,7 @@ def comparisons(log: ClickLog, data: Path) -> Iterator[Comparison]:
     yield from _learning(log)
     yield from _parsing(log, data)
     yield from _from_dicts(log)
+    yield from _from_columns(log)
 
 
 def _learning(log: ClickLog) -> Iterator[Comparison]:
@@ -363,6 +379,16 @@ def _parsing(log: ClickLog, data: Path) -> Iterator[Comparison]:
     yield Comparison("NDJSON to rows", parsing(some, "ndjson"), "msgspec and a loop", peer, rate, 5.0)
     peer = decoding_by_simdjson(some)
     yield Comparison("NDJSON to rows", parsing(some, "ndjson"), "simdjson and a loop", peer, rate, 5.0)
+
+
+def _from_columns(log: ClickLog) -> Iterator[Comparison]:
+    rows, examples = reading_columns(log, 10), "examples/s"
+    name = "Arrow columns to rows, 10 dictionary-encoded columns"
+    yield Comparison(name, rows, "5 M rows/s", lambda: 5e6, examples, 1.0)
+    one = "--learning-rate", "0.1"
+    ours, peer = training(log, *one, file=log.parquet), training(log, *one, file=log.csv)
+    name = "Parquet file to model, one lane, whole process"
+    yield Comparison(name, ours, "the same as CSV", peer, examples, 2.0, lanes=1)
 
 
 def _from_dicts(log: ClickLog) -> Iterator[Comparison]:

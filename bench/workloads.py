@@ -52,6 +52,26 @@ class ClickLog:
         )
 
     @cached_property
+    def csv(self) -> Path:
+        """The same as delimited text, with a header."""
+        header = ",".join(["click", *(f"f{k}" for k in range(FIELDS))]) + "\n"
+        form = ",".join(["v%d"] * FIELDS) + "\n"
+        return self._written("log.csv", lambda row, click: f"{int(click)}," + form % tuple(row), header)
+
+    @cached_property
+    def parquet(self) -> Path:
+        """The same as Parquet, as pyarrow writes it unless told otherwise."""
+        path = self.directory / "log.parquet"
+        if not path.exists():
+            import pyarrow.csv
+            import pyarrow.parquet
+
+            part = path.with_suffix(".part")
+            pyarrow.parquet.write_table(pyarrow.csv.read_csv(self.csv), part)
+            part.rename(path)
+        return path
+
+    @cached_property
     def batch(self) -> Batch:
         """The same as rows."""
         return formats.parse(self.vw.read_bytes(), "vw")
@@ -67,11 +87,12 @@ class ClickLog:
         with self.ndjson.open("rb") as lines:
             return [line.rstrip() for line, _ in zip(lines, range(n), strict=False)]
 
-    def _written(self, name: str, line: Any) -> Path:
+    def _written(self, name: str, line: Any, header: str = "") -> Path:
         path = self.directory / name
         if not path.exists():
             part = path.with_suffix(".part")
             with part.open("w") as file:
+                file.write(header)
                 for values, clicks in self._drawn():
                     file.writelines(map(line, values.tolist(), clicks.tolist()))
             part.rename(path)

@@ -188,7 +188,7 @@ def test_the_library_imports_only_what_the_bare_wheel_requires() -> None:
         CORE, lambda path: path.relative_to(ROOT / "core/nonzero").parts[0]
     ):
         imported = {package for path in files if BUILD not in path.parents for package in imports(path)}
-        more = EXTRAS.get(folder, set())
+        more = EXTRAS.get(folder, set()) | ({"pyarrow"} if folder == "formats" else set())
         assert more <= imported
         assert imported - sys.stdlib_module_names - more <= required | {"nonzero"}, folder
 
@@ -214,7 +214,16 @@ def test_who_imports_the_library_imports_nothing_of_extras() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in done.stdout.split()}
     assert "nonzero_service" in loaded
-    assert loaded & {"joblib", "narwhals", "pandas", "polars", "river", "sklearn"} == set()
+    assert loaded & {"joblib", "narwhals", "pandas", "polars", "pyarrow", "river", "sklearn"} == set()
+
+
+def test_pyarrow_is_imported_in_one_place_when_it_is_asked_for() -> None:
+    place = ROOT / "core/nonzero/formats/arrow_import.py"
+    assert importers("pyarrow", CORE + SERVICE) == {str(place.relative_to(ROOT))}
+    at_once = [node for node in ast.parse(place.read_text()).body if isinstance(node, ast.Import)]
+    assert "pyarrow" not in {alias.name.partition(".")[0] for node in at_once for alias in node.names}
+    frames = {"pandas", "polars", "duckdb", "nanoarrow"}
+    assert {name: importers(name, CORE + SERVICE) for name in frames} == {name: set() for name in frames}
 
 
 def test_the_client_imports_only_what_its_wheel_requires() -> None:

@@ -8,6 +8,7 @@ from nonzero.formats.registry import FORMATS
 
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
+ARROW: Final = "application/vnd.apache.arrow.stream"
 PROBLEM: Final = "application/problem+json"
 SAFETENSORS: Final = "application/vnd.safetensors"
 

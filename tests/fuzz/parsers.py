@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
 import tempfile
@@ -10,18 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import zstandard
 
 from core.formats.plainly import assert_same, plain_reader, whole
 from fuzz.choices import Choices
-from nonzero import Batch, FormatError, formats
+from nonzero import AdaGrad, Batch, FormatError, LogisticRegression, Schema, formats
 from nonzero.formats.json_bodies import parse_body
 from nonzero.sources.files import Source
+from nonzero_service.bodies.arrow_bodies import ColumnRoles, batch_of_arrow
 from nonzero_service.bodies.decoding import decoder_of
 from nonzero_service.bodies.label_bodies import LabelBatch, labels_of, read_lines
 from nonzero_service.problems import Problem
+from nonzero_service.settings import Settings
 
-__all__ = ["decoding", "file", "json_body", "labels", "lines"]
+__all__ = ["arrow_body", "decoding", "file", "json_body", "labels", "lines"]
 
 
 def lines(name: str, **options: Any) -> Callable[[bytes], None]:
@@ -72,6 +77,61 @@ def json_body(data: bytes) -> None:
 
 def _parsed(batch: Batch) -> formats.Parsed:
     return formats.Parsed(batch, np.arange(1, len(batch) + 1), (), len(batch))
+
+
+@functools.cache
+def tables() -> list[bytes]:
+    """Return streams of Arrow that are right, of many types."""
+    rows = [
+        {"site": "news", "bid": 0.5, "tags": ["a", "b"], "n": 7, "new": True, "click": 1},
+        {"site": None, "bid": None, "tags": None, "n": None, "new": None, "click": None},
+    ]
+    plain = pa.Table.from_pylist(rows * 2)
+    columns = {name: plain[name].combine_chunks() for name in plain.column_names}
+    coded = columns | {"site": columns["site"].dictionary_encode(), "n": pc.run_end_encode(columns["n"])}
+    views = columns | {
+        "site": columns["site"].cast(pa.string_view()),
+        "tags": pa.array(columns["tags"].to_pylist(), pa.list_view(pa.large_string())),
+    }
+    moments = {
+        "at": pa.array([0, None], pa.timestamp("ns", "UTC")),
+        "d": pa.array([1, None], pa.decimal128(9, 2)),
+    }
+    found = []
+    for table, compression in (
+        (columns, None),
+        (coded, None),
+        (views, None),
+        (moments, None),
+        (columns, "zstd"),
+    ):
+        sink = pa.BufferOutputStream()
+        batch = pa.RecordBatch.from_pydict(table)
+        options = pa.ipc.IpcWriteOptions(compression=compression)
+        with pa.ipc.new_stream(sink, batch.schema, options=options) as stream:
+            stream.write_batch(batch)
+            stream.write_batch(batch.slice(1))
+        found.append(sink.getvalue().to_pybytes())
+    return found
+
+
+def arrow_body(data: bytes) -> None:
+    """A body of Arrow that was changed is refused, or its rows keep a batch's rules and can be used."""
+    choices = Choices(data)
+    kind = choices.below(len(tables()) + 1)
+    schema = Schema(default=choices.one_of(["infer", "category", "number"]))
+    body = choices.rest if kind == len(tables()) else tables()[kind]
+    if kind < len(tables()) and choices.below(8):
+        body = choices.changed(body)
+    limits = Settings.load(max_body_bytes=1 << 20, max_examples=1000)
+    try:
+        batch = batch_of_arrow(body, schema, ColumnRoles(), limits)
+    except Problem as problem:
+        refused(problem, 400, 413, 422)
+        return
+    checked = Batch(batch.indptr, batch.indices, batch.values, batch.labels, batch.weights, batch.fields)
+    assert len(checked) <= 1000
+    assert np.isfinite(LogisticRegression(2, AdaGrad(0.1)).predict(checked)).all()
 
 
 def labels(data: bytes) -> None:

@@ -19,6 +19,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "vw by a schema": parsers.lines("vw", schema=SAID),
     "csv by a schema": parsers.lines("csv", schema={"bid": "number", "*": "category"}, positive="yes"),
     "JSON body": parsers.json_body,
+    "Arrow body": parsers.arrow_body,
     "labels": parsers.labels,
     "compressed body": parsers.decoding,
     "file of examples": parsers.file,

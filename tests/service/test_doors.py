@@ -10,19 +10,33 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from command_line import nonzero
-from core.fields.test_doors import FIELDS, ROWS, SAID, doors, table, vw
+from core.fields.test_doors import FIELDS, ROWS, SAID, columns, doors, table, vw
 from nonzero import AdaGrad, LogisticRegression, Schema
 
 SCHEMA: Final = {"fields": SAID, "default": "refuse"}
 BITS: Final = 6
 RATE: Final = 0.1
-BODIES: Final = {"NDJSON": "application/x-ndjson", "VW": "text/x-vw"}
-FILES: Final = {"NDJSON": "rows.ndjson", "CSV": "rows.csv", "TSV": "tabs.csv", "VW": "rows.vw"}
+BODIES: Final = {
+    "NDJSON": "application/x-ndjson",
+    "VW": "text/x-vw",
+    "Arrow stream": "application/vnd.apache.arrow.stream",
+}
+FILES: Final = {
+    "NDJSON": "rows.ndjson",
+    "CSV": "rows.csv",
+    "TSV": "tabs.csv",
+    "VW": "rows.vw",
+    "Parquet": "rows.parquet",
+    "Arrow": "rows.arrow",
+    "Arrow stream": "rows.arrows",
+}
 SAFETENSORS: Final = {"content-type": "application/vnd.safetensors"}
 
 _names = itertools.count()
@@ -54,7 +68,20 @@ def written(rows: Sequence[Row], labels: Sequence[int]) -> dict[str, bytes]:
         "CSV": table(rows, labels, ","),
         "TSV": table(rows, labels, "\t"),
         "VW": vw(rows, labels),
+        **columnar(columns(rows, labels)),
     }
+
+
+def columnar(table: pa.Table) -> dict[str, bytes]:
+    """A table in each columnar format."""
+    file, stream, parquet = (pa.BufferOutputStream() for _ in range(3))
+    with pa.ipc.new_file(file, table.schema) as written:
+        written.write_table(table)
+    with pa.ipc.new_stream(stream, table.schema) as written:
+        written.write_table(table)
+    pq.write_table(table, parquet, row_group_size=3)
+    sinks = {"Parquet": parquet, "Arrow": file, "Arrow stream": stream}
+    return {door: sink.getvalue().to_pybytes() for door, sink in sinks.items()}
 
 
 def by_library(rows: Sequence[Row], labels: Sequence[int]) -> dict[str, str]:
@@ -131,7 +158,7 @@ def test_the_same_rows_are_the_same_model(client: httpx.Client, place: Path, row
         **by_command(texts, place),
         **by_http(client, rows, [int(label) for label in labels], texts, place),
     }
-    assert len(digests) == 16
+    assert len(digests) == 26
     assert len(set(digests.values())) == 1, digests
 
 

@@ -34,8 +34,8 @@ Dicts: TypeAlias = Iterable[Mapping[str, Any]]
 class Batch:
     """Examples as rows of nonzeros, in compressed sparse row form.
 
-    Make one with :meth:`from_dicts`, :meth:`from_csr` or :func:`nonzero.formats.parse`; the constructor
-    checks every rule below, and everything after trusts a batch.
+    Make one with :meth:`from_dicts`, :meth:`from_arrow`, :meth:`from_csr` or :func:`nonzero.formats.parse`;
+    the constructor checks every rule below, and everything after trusts a batch.
 
     Parameters
     ----------
@@ -73,6 +73,9 @@ class Batch:
 
     hash_dicts: ClassVar[Callable[[Dicts, Schema | Mapping[str, Any] | None], Batch]]
     """What :meth:`from_dicts` hashes with: :mod:`nonzero.formats` puts it here, for formats make batches."""
+
+    read_table: ClassVar[Callable[[Any, Mapping[str, Any]], Batch]]
+    """What :meth:`from_arrow` reads with: :mod:`nonzero.formats` puts it here too."""
 
     indptr: NDArray[np.int64]
     indices: NDArray[np.uint32]
@@ -276,6 +279,137 @@ class Batch:
             given["weights"] = checked_weights(weights, len(batch))
         vars(batch).update(given)  # nobody else has it yet
         return batch
+
+    @staticmethod
+    def from_arrow(
+        table: Any,
+        label: str | None = None,
+        weight: str | None = None,
+        id: str | None = None,
+        time: str | None = None,
+        schema: Schema | Mapping[str, Any] | None = None,
+    ) -> Batch:
+        """Read the rows of a table, a frame or a stream, by the Arrow C stream interface.
+
+        A row is read as :meth:`from_dicts` reads it as a dict, and null is nothing. Needs pyarrow, the extra
+        ``[arrow]``.
+
+        Parameters
+        ----------
+        table
+            Whatever has ``__arrow_c_stream__`` or ``__arrow_c_array__``: a table, record batch or stream of
+            pyarrow, a frame of pandas or polars, a relation of DuckDB, structs of nanoarrow. A stream is read
+            to its end.
+        label
+            The column that holds the label. None: the one that is called label, click, clicked, target or y,
+            in any case; without one the rows have no labels.
+        weight, id, time
+            The columns that hold importance weights, ids, and times (timestamps, or milliseconds since 1970).
+            None: there is none.
+        schema
+            As for :meth:`from_dicts`. Every other column is a field.
+
+        Returns
+        -------
+        Batch
+            One row a row, in their order; its indices are whole hashes, for a table of any size.
+
+        Raises
+        ------
+        BatchError
+            For what is no table, and naming the first rows that cannot be read.
+        FormatError
+            For a column that is missing, or of a type that is no feature: its name, its type and the way out.
+
+        Examples
+        --------
+        >>> import pyarrow
+        >>> clicks = pyarrow.table({"site": ["news", None], "bid": [0.5, 2], "click": [True, False]})
+        >>> batch = Batch.from_arrow(clicks)
+        >>> batch, batch.labels.tolist(), batch.values.tolist()
+        (Batch(2 examples, 3 nonzeros), [1.0, 0.0], [1.0, 0.5, 2.0])
+        >>> same = Batch.from_dicts([{"site": "news", "bid": 0.5}, {"site": None, "bid": 2}])
+        >>> bool((batch.indices == same.indices).all())
+        True
+        """
+        return Batch.read_table(
+            table, {"label": label, "weight": weight, "id": id, "time": time, "schema": schema}
+        )
+
+    @staticmethod
+    def from_pandas(
+        frame: Any,
+        label: str | None = None,
+        weight: str | None = None,
+        id: str | None = None,
+        time: str | None = None,
+        schema: Schema | Mapping[str, Any] | None = None,
+    ) -> Batch:
+        """Read the rows of a frame of pandas: :meth:`from_arrow` of it.
+
+        An index without a name is left out, and one with a name is a column. NaN in a column of numpy's
+        floats is null.
+
+        Parameters
+        ----------
+        frame
+            A ``pandas.DataFrame``, of pandas 2.2 or newer.
+        label, weight, id, time, schema
+            As for :meth:`from_arrow`.
+
+        Returns
+        -------
+        Batch
+
+        Raises
+        ------
+        BatchError, FormatError
+            As for :meth:`from_arrow`.
+
+        Examples
+        --------
+        >>> import pandas
+        >>> frame = pandas.DataFrame({"site": ["news", "sport"], "click": [1, 0]}, index=[7, 3])
+        >>> Batch.from_pandas(frame)
+        Batch(2 examples, 2 nonzeros)
+        """
+        return Batch.from_arrow(frame, label, weight, id, time, schema)
+
+    @staticmethod
+    def from_polars(
+        frame: Any,
+        label: str | None = None,
+        weight: str | None = None,
+        id: str | None = None,
+        time: str | None = None,
+        schema: Schema | Mapping[str, Any] | None = None,
+    ) -> Batch:
+        """Read the rows of a frame of polars: :meth:`from_arrow` of it.
+
+        Parameters
+        ----------
+        frame
+            A ``polars.DataFrame``. NaN in it is an error: make it null by ``fill_nan(None)``.
+        label, weight, id, time, schema
+            As for :meth:`from_arrow`.
+
+        Returns
+        -------
+        Batch
+
+        Raises
+        ------
+        BatchError, FormatError
+            As for :meth:`from_arrow`.
+
+        Examples
+        --------
+        >>> import polars
+        >>> frame = polars.DataFrame({"tags": [["a", "b"], None], "click": [1, 0]})
+        >>> Batch.from_polars(frame).indptr.tolist()
+        [0, 2, 2]
+        """
+        return Batch.from_arrow(frame, label, weight, id, time, schema)
 
     def to_csr(self, bits: int) -> csr_matrix:
         """Make a ``scipy.sparse.csr_matrix`` of the rows, duplicates of a slot summed.
@@ -558,7 +692,9 @@ def check_batch(given: Any) -> Batch:
         return given
     way = "Batch.from_csr(X, y)" if hasattr(given, "tocsr") else "Batch.from_dicts(rows, labels)"
     if hasattr(given, "to_dict") and hasattr(given, "columns"):
-        way = 'Batch.from_dicts(frame.drop(columns="click").to_dict("records"), labels=frame["click"])'
+        way = 'Batch.from_pandas(frame, label="click")'
+    elif hasattr(given, "__arrow_c_stream__") or hasattr(given, "__arrow_c_array__"):
+        way = 'Batch.from_arrow(table, label="click")'
     elif isinstance(given, np.ndarray):
         way = "Batch.from_csr(scipy.sparse.csr_array(X), y)"
     raise BatchError(f"this is a {type(given).__name__}, not a Batch; make one with {way}")

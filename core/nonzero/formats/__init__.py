@@ -129,4 +129,31 @@ def _hash_dicts(examples: Dicts, schema: Schema | Mapping[str, Any] | None) -> B
     return batch_of_features(examples, schema)
 
 
+def _read_table(table: Any, options: Mapping[str, Any]) -> Batch:
+    """Read a table: what :meth:`Batch.from_arrow` calls.
+
+    Parameters
+    ----------
+    table
+        As there.
+    options
+        What else is given there.
+
+    Returns
+    -------
+    Batch
+        One row a row, in their order.
+
+    Examples
+    --------
+    >>> import pyarrow
+    >>> Batch.read_table(pyarrow.table({"site": ["news"]}), {})
+    Batch(1 examples, 1 nonzeros)
+    """
+    from nonzero.formats.arrow_rows import read_table  # here: most need no Arrow
+
+    return read_table(table, **options)
+
+
 Batch.hash_dicts = _hash_dicts
+Batch.read_table = _read_table

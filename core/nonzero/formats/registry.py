@@ -51,3 +51,9 @@ FORMATS: Final = {
     "csv": Entry("nonzero.formats.delimited", "Delimited", (".csv",), None),
 }
 """By name."""
+
+COLUMNAR: Final = {"parquet": (".parquet", ".pq"), "arrow": (".arrow", ".arrows", ".feather", ".ipc")}
+"""Formats of files whose columns lie one after another, and the endings of names that imply them."""
+
+TABLES: Final = ("csv", *COLUMNAR)
+"""Formats whose columns are fields."""

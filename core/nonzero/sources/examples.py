@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,14 @@ from nonzero.formats.parsed import Buffer
 from nonzero.formats.reading import BYTE_ORDER_MARK
 from nonzero.sources.pipeline import ahead, in_turns
 
+if TYPE_CHECKING:
+    from nonzero.sources.columnar import ColumnarReader
+
 _WAITING: Final = 4
 """So many blocks are parsed or wait for who uses them: each parser has one to begin while one waits."""
 
 
-def read_examples(blocks: Iterable[bytes], reader: Reader) -> Generator[Parsed, None, None]:
+def read_examples(blocks: Iterable[bytes], reader: Reader | ColumnarReader) -> Generator[Parsed, None, None]:
     r"""Parse a stream; reading it, parsing it and what the caller does with the rows run at once.
 
     Parameters
@@ -30,7 +33,8 @@ def read_examples(blocks: Iterable[bytes], reader: Reader) -> Generator[Parsed, 
         own.
     reader
         A new :func:`nonzero.formats.reader`; used in another thread. Where lines stand for themselves, as in
-        every format but delimited text, another one like it takes turns with it.
+        every format but delimited text, another one like it takes turns with it. The reader of a columnar
+        file has its file itself.
 
     Yields
     ------
@@ -44,6 +48,8 @@ def read_examples(blocks: Iterable[bytes], reader: Reader) -> Generator[Parsed, 
     >>> [label for part in parts for label in part.batch.labels.tolist()]
     [1.0, 0.0]
     """
+    if not isinstance(reader, Reader):
+        return reader.examples()
     first, second = reader.alike(), reader.alike()
     if first is None or second is None:
         return ahead(_parsed(blocks, reader))

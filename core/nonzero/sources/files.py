@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from typing import BinaryIO, Final
 
 from nonzero.errors import FormatError
-from nonzero.formats.registry import FORMATS
+from nonzero.formats.registry import COLUMNAR, FORMATS
 from nonzero.sources.compression import DAMAGE, Decompressor, Gzip, Zstd
 
 STDIN: Final = "-"
@@ -38,10 +38,11 @@ ROWS_MAGIC: Final = b"\x93NZROWS\n"
 _FORMATS: Final = {ending: name for name, entry in FORMATS.items() for ending in entry.endings} | {
     f".{ROWS}": ROWS
 }
+_FORMATS.update((ending, name) for name, endings in COLUMNAR.items() for ending in endings)
 
 
 def format_of(name: str | PurePath) -> str:
-    """Return the format that a file's name implies: ``vw``, ``libsvm``, ``ndjson``, ``csv`` or ``rows``.
+    """Return the format that a file's name implies: one of text, ``parquet``, ``arrow`` or ``rows``.
 
     Parameters
     ----------
@@ -63,7 +64,7 @@ def format_of(name: str | PurePath) -> str:
         path = path.with_suffix("")
     found = _FORMATS.get(path.suffix.lower())
     if found is None:
-        names = [*FORMATS, ROWS]
+        names = [*FORMATS, *COLUMNAR, ROWS]
         what = "standard input" if str(name) == STDIN else f"the name {str(name)!r}"
         raise FormatError(
             f"{what} does not tell its format (known endings: {', '.join(_FORMATS)}); "
@@ -117,6 +118,7 @@ class Source:
         regular = not self.is_stdin and Path(path).is_file()
         self.size = Path(path).stat().st_size if regular else None
         self.position = 0
+        self.columns: object = None  # who reads it as a columnar file, if anybody does
         self._peeked: list[bytes] = []
         self._blocks = self._read_blocks()
         self.packed = False

@@ -10,8 +10,8 @@ from typing import Any, Final
 from nonzero.errors import FormatError, SettingsError
 from nonzero.fields.schema import Schema
 
-_TEXT_ONLY: Final = frozenset({"vw", "csv", "libsvm"})
-"""Formats in which a value that is judged by itself is a category: there are only words."""
+_TEXT_ONLY: Final = frozenset({"vw", "csv", "libsvm", "parquet", "arrow"})
+"""Formats in which a value that is judged by itself is a category: in files of them there is nothing else."""
 
 _SHOWN: Final = 5
 """So many differences are named."""

@@ -15,6 +15,7 @@ from nonzero.fields.schema import MAX_FIELDS, MAX_NAME, Schema
 from nonzero.formats.delimited import Delimited
 from nonzero.formats.delimited_text import records
 from nonzero.formats.judging import Judge
+from nonzero.sources.columnar import ColumnarFile, ColumnarReader
 from nonzero.sources.files import Source
 
 _HEAD: Final = 1 << 20
@@ -42,12 +43,15 @@ class _Table(NamedTuple):
     """A table's header, and a sample of its rows."""
 
     name: str
-    form: Delimited
+    columns: Sequence[str]
+    label: str | None
     samples: Sequence[Iterable[Sequence[bytes]]]
+    fractions: Sequence[str] = ()
+    """The columns that hold numbers which may have fractions, where the file has types."""
 
 
 def judge_tables(
-    sources: Iterable[Source], schema: Schema, keep: Sequence[str] = (), **options: Any
+    sources: Iterable[Source | ColumnarFile], schema: Schema, keep: Sequence[str] = (), **options: Any
 ) -> Tables:
     """Decide what the columns of some tables are; neither their order nor which is the last changes it.
 
@@ -78,15 +82,15 @@ def judge_tables(
     kept = {**schema.fields, **dict.fromkeys(keep, "category")}
     given = Schema(kept, schema.default, schema.namespace_separator)
     tables = [_table(source, given, options) for source in sources]
-    columns = list(dict.fromkeys(column for table in tables for column in table.form.columns if column))
+    columns = list(dict.fromkeys(column for table in tables for column in table.columns if column))
     missing = next((column for column in keep if column not in columns), None)
     if missing is not None:
         raise SettingsError(f"there is no column {missing!r} to keep; there are {', '.join(columns)}")
     judge = Judge()
     for table in tables:
         for rows in table.samples:
-            judge.add(table.form.columns, rows)
-    labels = [table.form.label for table in tables if table.form.label is not None]
+            judge.add(table.columns, rows)
+    labels = [table.label for table in tables if table.label is not None]
     open_ones = [column for column in columns if column not in labels and given.kind_of(column) == "infer"]
     found = dict.fromkeys(open_ones, "category")
     notes = []
@@ -97,6 +101,12 @@ def judge_tables(
                 f"the column {column!r} is left out: {values:,} values that were looked at number the rows; "
                 f"--keep {column} keeps it as a category, --number {column} takes it as a number"
             )
+    fractions = [c for c in columns if found.get(c) == "category" and any(c in t.fractions for t in tables)]
+    if fractions:
+        notes.append(
+            f"the columns {', '.join(map(repr, fractions))} hold numbers and are taken as categories, as in "
+            f"delimited text; --number {','.join(fractions)} takes them as numbers"
+        )
     said, unsaid = _declarable(given, found)
     if unsaid:
         notes.append(
@@ -104,7 +114,7 @@ def judge_tables(
         )
     schema = Schema({**given.fields, **said}, schema.default, schema.namespace_separator)
     learned = [c for c in columns if c not in labels and schema.kind_of(c) != "ignore"]
-    everywhere = [c for c in learned if all(c in table.form.columns for table in tables)]
+    everywhere = [c for c in learned if all(c in table.columns for table in tables)]
     boolean = [c for c in judge.booleans() if c in learned and schema.kind_of(c) != "number"]
     return Tables(
         schema,
@@ -147,11 +157,44 @@ def head_of(source: Source, **options: Any) -> tuple[Delimited, int]:
     return form, begin
 
 
-def _table(source: Source, schema: Schema, options: Mapping[str, Any]) -> _Table:
+def columns_of(source: Source | ColumnarFile, **options: Any) -> Sequence[str]:
+    """Return the names of a table's columns.
+
+    Parameters
+    ----------
+    source
+        The file; what is read of it is read again later.
+    **options
+        The format's.
+
+    Raises
+    ------
+    FormatError
+        For a header that cannot be used; the file is named.
+    """
+    if isinstance(source, ColumnarFile):
+        return ColumnarReader(source, **options).format.names
+    return head_of(source, **options)[0].columns
+
+
+def _table(source: Source | ColumnarFile, schema: Schema, options: Mapping[str, Any]) -> _Table:
+    if isinstance(source, ColumnarFile):
+        return _columnar(source, schema, options)
     form, behind = head_of(source, schema=schema, **options)
     (first, _), *others = source.samples()
     return _Table(
-        source.name, form, [_rows(form, first[behind:], True), *(_rows(form, *one) for one in others)]
+        source.name,
+        form.columns,
+        form.label,
+        [_rows(form, first[behind:], True), *(_rows(form, *one) for one in others)],
+    )
+
+
+def _columnar(file: ColumnarFile, schema: Schema, options: Mapping[str, Any]) -> _Table:
+    reader = ColumnarReader(file, schema=schema, **{k: v for k, v in options.items() if k != "delimiter"})
+    columns = reader.format.names
+    return _Table(
+        file.source.name, columns, reader.format.label, file.samples(columns), file.fractions(columns)
     )
 
 
@@ -179,8 +222,8 @@ def _differences(tables: Sequence[_Table], learned: Sequence[str]) -> list[str]:
     """Say of each table which columns it lacks that others have."""
     notes = []
     for table in tables:
-        missing = [column for column in learned if column not in table.form.columns]
-        if missing and table.form.columns:
+        missing = [column for column in learned if column not in table.columns]
+        if missing and table.columns:
             notes.append(
                 f"{table.name} has no column {', '.join(map(repr, missing))}, which other files have"
             )

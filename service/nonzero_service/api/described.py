@@ -13,7 +13,18 @@ from fastapi.responses import PlainTextResponse, Response
 
 from nonzero_service.api import models, operations, schemas, snapshots, table
 from nonzero_service.api.framework import FrameworkRoute, StrictRoute
-from nonzero_service.api.openapi import KEY, MODEL, STRICT, UNSURE, answer, held, problems, reference, text
+from nonzero_service.api.openapi import (
+    COLUMNS,
+    KEY,
+    MODEL,
+    STRICT,
+    UNSURE,
+    answer,
+    held,
+    problems,
+    reference,
+    text,
+)
 from nonzero_service.api.request_bodies import BINARY, LABELS, NEW_MODEL, ONE_EXAMPLE, PREDICTED, UPDATED
 from nonzero_service.http.routing import Route
 from nonzero_service.media_types import JSON, NDJSON, SAFETENSORS
@@ -64,6 +75,7 @@ OPERATIONS: Final = (
         table.PREDICT,
         PREDICTED,
         UNSURE,
+        *COLUMNS,
         summary="Predict clicks",
         description="The probability of each example in the body, in order. A streamed body is "
         "answered by exactly one line for each of its lines.",
@@ -83,10 +95,11 @@ OPERATIONS: Final = (
         table.UPDATE,
         UPDATED,
         STRICT,
+        *COLUMNS,
         KEY,
         summary="Learn from clicks",
         description="Learns from the examples in the body, in order, and answers when they are applied. "
-        "A JSON body is learned from as a whole or not at all; of a stream, lines that cannot be "
+        "A body of JSON or Arrow is learned from as a whole or not at all; of a stream, lines that cannot be "
         "read are named and passed over; where no other is left, the answer is 422. "
         "With `Accept: application/x-ndjson` a stream is answered by "
         "a line after every commit.",

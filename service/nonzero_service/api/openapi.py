@@ -79,6 +79,21 @@ def _flag(name: str, description: str) -> dict[str, Any]:
 STRICT: Final = _flag("strict", "Stop a stream at its first bad line.")
 UNSURE: Final = _flag("uncertainty", "Say of each prediction how far one more example could move it.")
 
+
+def _column(name: str, description: str) -> dict[str, Any]:
+    """Describe a parameter of the query that names a column of a body of Arrow."""
+    described = f"Of a body of Arrow: the column that holds {description}"
+    schema = {"type": "string"}
+    return {"name": name, "in": "query", "required": False, "description": described, "schema": schema}
+
+
+COLUMNS: Final = (
+    _column("label", "the label. Otherwise the one named label, click, clicked, target or y."),
+    _column("weight", "importance weights."),
+    _column("id", "ids."),
+    _column("time", "times: timestamps, or milliseconds since 1970."),
+)
+
 KEY: Final = {
     "name": "Idempotency-Key",
     "in": "header",

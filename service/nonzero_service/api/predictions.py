@@ -17,14 +17,16 @@ from nonzero.batches.limits import MAX_WEIGHT
 from nonzero.errors import BatchError
 from nonzero.formats import Parsed
 from nonzero_service.api.examples import check_examples, look_at
-from nonzero_service.api.queries import flag_of
+from nonzero_service.api.queries import check_query, read_flag
 from nonzero_service.bodies.answers import prediction, prediction_lines, predictions, send_json, send_stream
+from nonzero_service.bodies.arrow_bodies import ColumnRoles, columns_of
 from nonzero_service.bodies.content import Content, content_of, is_plain_json, unknown_type
+from nonzero_service.bodies.reading import SMALL
 from nonzero_service.bodies.spool import Spool
 from nonzero_service.http.dispatch import InlineEndpoint
 from nonzero_service.http.guard import MAY_NOT_TEACH
 from nonzero_service.http.inline import InlineRequest
-from nonzero_service.media_types import JSON, STREAMS
+from nonzero_service.media_types import ARROW, JSON, STREAMS
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.models.names import Looker
 from nonzero_service.problems import Problem
@@ -43,6 +45,8 @@ class _Asked(NamedTuple):
     """Whether it keeps them."""
     names: Looker | None
     """What may learn names from the body."""
+    columns: ColumnRoles | None = None
+    """What was said of the columns of a body of Arrow; None for any other body."""
 
 
 class _Refusing:
@@ -86,9 +90,13 @@ class Predict(InlineEndpoint):
         """Answer one request."""
         served = self.service.models.get(scope["path_params"]["model"])
         content = content_of(scope)
-        asked = self._asked(served, scope)
-        if content.media == JSON:
-            await self._json(served, content, receive, send, asked)
+        query = check_query(scope, ("uncertainty", *ColumnRoles._fields))
+        columns = columns_of(query, content.media)
+        asked = self._asked(served, scope, unsure=read_flag("uncertainty", query.get("uncertainty", "false")))
+        if content.media == ARROW:
+            asked = asked._replace(columns=columns)
+        if content.media in (JSON, ARROW):
+            await self._whole(served, content, receive, send, asked)
         elif content.media in STREAMS:
 
             async def write(spool: Spool) -> None:
@@ -122,8 +130,7 @@ class Predict(InlineEndpoint):
         self.service.metrics.predicted(served.name, 1)
         return prediction(served.name, probability, served.model.examples)
 
-    def _asked(self, served: Predictable, scope: Scope) -> _Asked:
-        unsure = flag_of(scope, "uncertainty")
+    def _asked(self, served: Predictable, scope: Scope, *, unsure: bool) -> _Asked:
         token: str | None = scope.get(MAY_NOT_TEACH)
         if token is None:
             return _Asked(unsure, served.keeper, True, served.names)
@@ -141,23 +148,25 @@ class Predict(InlineEndpoint):
                 reason="the token has not the scope impress; give it that where its predictions are to teach",
             )
 
-    async def _json(
+    async def _whole(
         self, served: Predictable, content: Content, receive: Receive, send: Send, asked: _Asked
     ) -> None:
         body = await self.service.bodies.json(content, receive)
-        small = len(body) <= self.service.bodies.small and not asked.unsure
+        arrow = asked.columns is not None
+        small = len(body) <= self.service.bodies.small and not asked.unsure and not arrow
         one = self._answer_one(served, body) if small else None
         if one is not None:
             await send_json(send, one)
             return
-        n, answer = await self.service.bodies.offload(len(body), self._answer, served, body, asked)
+        weight = len(body) + SMALL if arrow else len(body)  # pyarrow takes long to import
+        n, answer = await self.service.bodies.offload(weight, self._answer, served, body, asked)
         self.service.metrics.predicted(served.name, n)
         await asked.keeper.synced()
         await send_json(send, answer)
 
     def _answer(self, served: Predictable, body: bytes, asked: _Asked) -> tuple[int, bytes]:
         """Read the examples of a body; return how many they are, and the answer."""
-        batch = self.service.bodies.batch_of(body, served.model.schema)
+        batch = self.service.bodies.batch_of(body, served.model.schema, asked.columns)
         sequence = served.model.examples
         try:
             found = served.model.predict(batch)
@@ -171,7 +180,7 @@ class Predict(InlineEndpoint):
             if asked.kept and heavy(batch, most):
                 check_examples(batch, served.model.bits, labelled=False, max_weight=most)
             if asked.names is not None:
-                asked.names.look(JSON, body)
+                asked.names.look(JSON if asked.columns is None else ARROW, body)
             asked.keeper.keep(batch, found)
         uncertainty = served.model.uncertainty(batch) if asked.unsure else None
         answer = predictions(served.name, found, batch.ids, sequence, uncertainty, kept=asked.kept)

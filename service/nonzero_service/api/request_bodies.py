@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 from nonzero.formats.registry import FORMATS
 from nonzero_service.api import schemas
 from nonzero_service.api.openapi import reference, text
-from nonzero_service.media_types import JSON, NDJSON, SAFETENSORS
+from nonzero_service.media_types import ARROW, JSON, NDJSON, SAFETENSORS
 
 
 class Form(NamedTuple):
@@ -33,6 +33,13 @@ def request_body(*content: Form) -> dict[str, Any]:
     }
 
 
+_TABLE: Final = {
+    "type": "string",
+    "format": "binary",
+    "description": "An Arrow IPC stream, a row an example: taken as a whole or not at all.",
+}
+
+
 def _examples(clicks: Form, **lines: str) -> dict[str, Any]:
     """Describe the body of an update or a prediction: JSON, and each format of lines, by its own example."""
     forms = {"ndjson": FORMATS["ndjson"]} | FORMATS  # NDJSON comes first
@@ -43,6 +50,7 @@ def _examples(clicks: Form, **lines: str) -> dict[str, Any]:
             for name, form in forms.items()
             if form.media_type
         ),
+        Form(ARROW, _TABLE, {}),
     )
 
 

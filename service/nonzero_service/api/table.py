@@ -16,9 +16,9 @@ from nonzero_service.api.predictions import Predict
 from nonzero_service.api.probes import AliveProbe, ReadyProbe
 from nonzero_service.api.updates import Update
 from nonzero_service.http.routing import Need, Route, RouteTable
-from nonzero_service.media_types import JSON, NDJSON, SAFETENSORS, STREAMS
+from nonzero_service.media_types import ARROW, JSON, NDJSON, SAFETENSORS, STREAMS
 
-_EXAMPLES: Final = tuple(dict.fromkeys((JSON, NDJSON, *STREAMS)))
+_EXAMPLES: Final = tuple(dict.fromkeys((JSON, NDJSON, *STREAMS, ARROW)))
 _MODELS: Final = "/v1/models"
 _MODEL: Final = "/v1/models/{model}"
 

@@ -15,15 +15,17 @@ from nonzero import Batch, LineError
 from nonzero.formats.json_bodies import is_list
 from nonzero_service.api.examples import check_examples, look_at
 from nonzero_service.api.idempotency import Fingerprint, KeyLocks
-from nonzero_service.api.queries import flag_of
+from nonzero_service.api.queries import check_query, read_flag
 from nonzero_service.api.update_stream import UpdateStream, UpdateTally
 from nonzero_service.bodies.answers import send_json, send_stream
+from nonzero_service.bodies.arrow_bodies import ColumnRoles, columns_of
 from nonzero_service.bodies.content import Content, content_of, is_plain_json, unknown_type
+from nonzero_service.bodies.reading import SMALL
 from nonzero_service.bodies.spool import Spool
 from nonzero_service.http.dispatch import InlineEndpoint
 from nonzero_service.http.inline import InlineRequest
 from nonzero_service.journal.keys import KeyRecord
-from nonzero_service.media_types import JSON, STREAMS
+from nonzero_service.media_types import ARROW, JSON, STREAMS
 from nonzero_service.models.served import ServedModel
 from nonzero_service.problems import MAX_ERRORS, Problem, problem_of
 from nonzero_service.service import Service
@@ -42,6 +44,8 @@ class _Request(NamedTuple):
     receive: Receive
     strict: bool
     """Whether a stream is stopped at its first bad line."""
+    columns: ColumnRoles | None
+    """What was said of the columns of a body of Arrow; None for any other body."""
 
 
 class Update(InlineEndpoint):
@@ -68,9 +72,12 @@ class Update(InlineEndpoint):
         served = self.service.models.get(scope["path_params"]["model"])
         served.learner.check_room()
         content = content_of(scope)
-        request = _Request(served, content, receive, flag_of(scope, "strict"))
-        if content.media == JSON:
-            await self._json(request, send, alone=ALONE in scope)
+        query = check_query(scope, ("strict", *ColumnRoles._fields))
+        columns = columns_of(query, content.media)
+        strict = read_flag("strict", query.get("strict", "false"))
+        request = _Request(served, content, receive, strict, columns if content.media == ARROW else None)
+        if content.media in (JSON, ARROW):
+            await self._whole(request, send, alone=ALONE in scope)
         elif content.media not in STREAMS:
             raise unknown_type(content.media, scope["target"].route.accepts)
         elif content.wants_lines:
@@ -78,30 +85,32 @@ class Update(InlineEndpoint):
         else:
             await _send(send, await self._stream(request))
 
-    # -- JSON bodies -----------------------------------------------------------------------------------
+    # -- bodies that are read whole --------------------------------------------------------------------
 
-    async def _json(self, request: _Request, send: Send, *, alone: bool) -> None:
-        """Learn from a body; `alone`: it cannot be read with others."""
+    async def _whole(self, request: _Request, send: Send, *, alone: bool) -> None:
+        """Learn from a body of JSON or Arrow; `alone`: it cannot be read with others."""
         served, content = request.served, request.content
         bodies = self.service.bodies
         body = await bodies.json(content, request.receive)
-        if content.key is None and len(body) <= bodies.small and not is_list(body) and not alone:
+        one = content.media == JSON and len(body) <= bodies.small and not is_list(body)
+        if content.key is None and one and not alone:
             served.names.look(JSON, body)
             applied = await served.learner.gather(body)
             if applied is not None:
                 await send_json(send, _updated(served.name, applied), 202 if applied.held else 200)
                 return
         if content.key is None:
-            answer = await self._learn_body(served, body, None, StreamState())
+            answer = await self._learn_body(request, body, None, StreamState())
         else:
-            answer = await self._learn_keyed_body(served, body, content.key)
+            answer = await self._learn_keyed_body(request, body, content.key)
         await _send(send, answer)
 
-    async def _learn_keyed_body(self, served: ServedModel, body: bytes, key: str) -> dict[str, Any]:
+    async def _learn_keyed_body(self, request: _Request, body: bytes, key: str) -> dict[str, Any]:
         """Learn from all examples of a body, or from none; once."""
+        served = request.served
         async with self._locks.hold(served, key) as pieces:
             known = await self._known(served, key)
-            fingerprint = Fingerprint(JSON, known)
+            fingerprint = Fingerprint(request.content.media, known)
             fingerprint.update(body)
             fingerprint.finish()
             if known is not None:
@@ -110,18 +119,19 @@ class Update(InlineEndpoint):
             def record(first: int, answer: dict[str, Any], examples: int) -> KeyRecord:
                 return KeyRecord(key, fingerprint.digest(), fingerprint.offset, first, examples, True, answer)
 
-            return await self._learn_body(served, body, record, pieces)
+            return await self._learn_body(request, body, record, pieces)
 
     async def _learn_body(
         self,
-        served: ServedModel,
+        request: _Request,
         body: bytes,
         record: Callable[[int, dict[str, Any], int], KeyRecord] | None,
         pieces: StreamState,
     ) -> dict[str, Any]:
-        bodies = self.service.bodies
-        batch = await bodies.offload(len(body), bodies.batch_of, body, served.model.schema)
-        served.names.look(JSON, body)
+        served, bodies = request.served, self.service.bodies
+        weight = len(body) if request.columns is None else len(body) + SMALL  # pyarrow takes long to import
+        batch = await bodies.offload(weight, bodies.batch_of, body, served.model.schema, request.columns)
+        served.names.look(request.content.media, body)
         most = self.service.settings.max_weight
         check_examples(batch, served.model.bits, labelled=True, max_weight=most)
         tally = UpdateTally(served)
@@ -180,7 +190,7 @@ class Update(InlineEndpoint):
 
     async def _learn_stream(self, request: _Request, stream: UpdateStream) -> None:
         """Learn from a stream of lines, as fast as the learner does."""
-        served, content, receive, strict = request
+        served, content, receive, strict, _ = request
         settings = self.service.settings
         look = partial(look_at, served.names, content.media)
         pieces_of = self.service.bodies.stream(

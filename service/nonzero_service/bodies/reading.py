@@ -1,7 +1,7 @@
 """Bodies: Content-Type -> batches.
 
-A JSON body is read whole. Every other body is a stream of lines, read in constant memory: each line becomes a
-row, or an error that names it.
+A body of JSON or Arrow is read whole. Every other body is a stream of lines, read in constant memory: each
+line becomes a row, or an error that names it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from starlette.types import Receive
 
 from nonzero import Batch, Schema, formats
 from nonzero.formats import Parsed
+from nonzero_service.bodies.arrow_bodies import ColumnRoles, batch_of_arrow
 from nonzero_service.bodies.body_reader import BodyReader, Chunk, read_whole
 from nonzero_service.bodies.content import Content
 from nonzero_service.bodies.decoding import PIECE, Decoder, check_text, decoder_of
 from nonzero_service.bodies.freed_memory import FreedMemory
 from nonzero_service.bodies.json_bodies import bad_examples, batch_of
-from nonzero_service.media_types import NDJSON, STREAMS
+from nonzero_service.media_types import ARROW, NDJSON, STREAMS
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
 
@@ -95,7 +96,7 @@ class Bodies:
         return await asyncio.get_running_loop().run_in_executor(self._others, task)
 
     async def json(self, content: Content, receive: Receive) -> bytes:
-        """Return a whole JSON body, decoded.
+        """Return a body of JSON or Arrow, decoded.
 
         Raises
         ------
@@ -109,19 +110,31 @@ class Bodies:
             body = await self.offload(SMALL + len(body), _decoded, decoder, body, limit)
             content.hold(0 if body is None else len(body))
         if body is None:
-            raise Problem(413, f"a JSON body has at most {limit} bytes; send a stream of lines as {NDJSON}")
+            what = "body of Arrow" if content.media == ARROW else "JSON body"
+            raise Problem(413, f"a {what} has at most {limit} bytes; send a stream of lines as {NDJSON}")
         if decoder is None:
             check_text(body)
         return body
 
-    def batch_of(self, body: bytes, schema: Schema) -> Batch:
-        """Read the examples of a JSON body, by a model's schema.
+    def batch_of(self, body: bytes, schema: Schema, columns: ColumnRoles | None = None) -> Batch:
+        """Read the examples of a body of JSON, or of Arrow, by a model's schema.
+
+        Parameters
+        ----------
+        body
+            The body.
+        schema
+            The model's.
+        columns
+            What was said of the columns of a body of Arrow; None: it is JSON.
 
         Raises
         ------
         Problem
             400; 413 where they are too many; 422 naming every bad example.
         """
+        if columns is not None:
+            return batch_of_arrow(body, schema, columns, self.settings)
         batch = batch_of(body, schema)
         if len(batch) > self.settings.max_examples:
             most = self.settings.max_examples

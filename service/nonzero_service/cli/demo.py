@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from nonzero.formats import Reader
 from nonzero_service.cli.extra import service_extra
 from nonzero_service.cli.options import DIRECTORY, FILE_HELP, bits, learning_rate, optimizer_of, source_of
 from nonzero_service.cli.reading import ReadingOptions, reading
@@ -72,7 +73,10 @@ def demo(
             schema = tables.schema
             for note in tables.notes:
                 click.echo(f"{source.name}: {note}", err=True)
-        log = file_log(source, reader_of(source, schema, reading, tables), chunk)
+        reader = reader_of(source, schema, reading, tables)
+        if not isinstance(reader, Reader):
+            raise click.BadParameter("a log is replayed line by line; give it as text", param_hint="FILE")
+        log = file_log(source, reader, chunk)
     run(
         log,
         schema,

@@ -12,7 +12,9 @@ import click
 from nonzero import FormatError, LogisticRegression, Schema, SnapshotError
 from nonzero.formats import Parsed, Reader
 from nonzero.formats.named_rows import NamedRows, read_named
+from nonzero.formats.registry import TABLES
 from nonzero.persistence import snapshot
+from nonzero.sources.columnar import ColumnarReader
 from nonzero.sources.examples import read_examples
 from nonzero.sources.files import ROWS, ROWS_MAGIC, Source
 from nonzero.sources.pipeline import in_turns
@@ -193,6 +195,11 @@ class InputFiles:
                 )
         for source in self.sources:
             text = self._reader_of(source)
+            if isinstance(text, ColumnarReader):
+                raise FormatError(
+                    f"{source.name} is columns, which are not written as text; convert it to a rows file, or "
+                    "write it as csv by what made it"
+                )
             for found in read_named(source, text):
                 yield source, found
             for note in text.format.notes:
@@ -203,10 +210,10 @@ class InputFiles:
         """Whether all of them are rows files."""
         return len(self._rows) == len(self.sources)
 
-    def _reader_of(self, source: Source) -> Reader:
+    def _reader_of(self, source: Source) -> Reader | ColumnarReader:
         if self._like is None:
             return reader_of(source, self.schema, self._reading, self._judged)
-        if self._reading.format_of(source) == "csv":
+        if self._reading.format_of(source) in TABLES:
             return reader_alike(
                 self._like, source, self._reading, allow_missing=self._allow_missing, labels=True
             )

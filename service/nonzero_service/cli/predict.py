@@ -13,8 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import LogisticRegression
-from nonzero.formats import Format, Parsed
+from nonzero.formats import Format, Parsed, Reader
+from nonzero.formats.arrow_rows import ArrowRows
+from nonzero.formats.registry import TABLES
 from nonzero.persistence.pages import keep_freed
+from nonzero.sources.columnar import ColumnarReader
 from nonzero.sources.examples import read_examples, usable
 from nonzero.sources.files import Source
 from nonzero.sources.rows_file import RowsReader
@@ -91,7 +94,7 @@ def predict(
 
 def _parts_of(
     source: Source, learner: LogisticRegression, reading: ReadingOptions, *, allow_missing: bool
-) -> tuple[Generator[Parsed, None, None], Format | None]:
+) -> tuple[Generator[Parsed, None, None], Format | ArrowRows | None]:
     """Return a file's examples as the model reads them, and their format; None where they are rows."""
     if is_rows(source, reading):
         rows = RowsReader(source)
@@ -99,8 +102,8 @@ def _parts_of(
         if rows.head.table is not None and not allow_missing:
             check_columns(learner, rows.name, rows.head.table["columns"])
         return read_rows(rows, learner.schema), None
-    if reading.format_of(source) == "csv":
-        reader = reader_alike(learner, source, reading, allow_missing=allow_missing)
+    if reading.format_of(source) in TABLES:
+        reader: Reader | ColumnarReader = reader_alike(learner, source, reading, allow_missing=allow_missing)
     else:
         reader = reading.reader(source, learner.schema)
     return read_examples(source, reader), reader.format

@@ -13,15 +13,19 @@ from nonzero import Schema, formats
 from nonzero.errors import InputError, SettingsError
 from nonzero.fields.schema import SEPARATORS
 from nonzero.formats import Reader
+from nonzero.formats.registry import COLUMNAR
+from nonzero.sources.columnar import ColumnarFile, ColumnarReader
 from nonzero.sources.files import ROWS, Source, format_of
 from nonzero_service.cli.options import listed
 from nonzero_service.schema_text import read_schema
+
+_FORMATS: Final = (*formats.NAMES, *COLUMNAR)
 
 _TABLE: Final = (
     click.option(
         "--format",
         "format_",
-        help=f"The format: {', '.join(formats.NAMES)} or rows. Otherwise the file's name tells it.",
+        help=f"The format: {', '.join(_FORMATS)} or rows. Otherwise the file's name tells it.",
     ),
     click.option(
         "--label",
@@ -169,8 +173,45 @@ class ReadingOptions:
         except InputError as error:
             raise click.BadParameter(str(error), param_hint="--format") from error
 
+    def table_of(self, source: Source) -> Source | ColumnarFile:
+        """Return a file whose columns are fields: as text, or as a columnar file, as its format is.
+
+        Raises
+        ------
+        click.BadParameter
+            For a delimiter of a columnar file.
+        """
+        form = self.format_of(source)
+        if form not in COLUMNAR:
+            return source
+        if self.delimiter is not None:
+            raise click.BadParameter(
+                f"{source.name} is {form}, which has none; leave it out", param_hint="--delimiter"
+            )
+        return ColumnarFile.of(source, form)
+
+    def table_reader(self, source: Source, schema: Schema, **more: Any) -> Reader | ColumnarReader:
+        """Return the reader of a file whose columns are fields, or of any other.
+
+        Parameters
+        ----------
+        source, schema, **more
+            As for :meth:`reader`.
+
+        Raises
+        ------
+        click.BadParameter
+            As :meth:`reader` does.
+        FormatError
+            For a columnar file that cannot be read.
+        """
+        table = self.table_of(source)
+        if isinstance(table, ColumnarFile):
+            return ColumnarReader(table, schema=schema, **(self.table_options | more))
+        return self.reader(source, schema, **more)
+
     def reader(self, source: Source, schema: Schema, **more: Any) -> Reader:
-        """Return the reader that a file's name and the options ask for.
+        """Return the reader of text that a file's name and the options ask for.
 
         Parameters
         ----------

@@ -10,8 +10,10 @@ import click
 
 from nonzero import FormatError, LogisticRegression, Schema
 from nonzero.formats import Reader
+from nonzero.formats.registry import TABLES
+from nonzero.sources.columnar import ColumnarReader
 from nonzero.sources.files import Source
-from nonzero.sources.tables import Tables, head_of, judge_tables
+from nonzero.sources.tables import Tables, columns_of, judge_tables
 from nonzero_service.cli.options import listed
 from nonzero_service.cli.reading import ReadingOptions
 
@@ -27,12 +29,14 @@ def tables_of(sources: Sequence[Source], schema: Schema, reading: ReadingOptions
     click.BadParameter
         For options that name what is not there.
     """
-    tables = [source for source in sources if reading.format_of(source) == _NOTE]
+    tables = [source for source in sources if reading.format_of(source) in TABLES]
     if not tables:
         if reading.keep:
-            raise click.BadParameter("only csv files have columns to keep", param_hint="--keep")
+            raise click.BadParameter(
+                "only tables (csv, Parquet, Arrow) have columns to keep", param_hint="--keep"
+            )
         return None
-    found = judge_tables(tables, schema, listed(reading.keep), **reading.table_options)
+    found = judge_tables(map(reading.table_of, tables), schema, listed(reading.keep), **reading.table_options)
     if len(tables) == len(sources):
         for name, kind in reading.declared.items():
             if not any(fnmatchcase(column, _as_glob(name)) for column in found.columns):
@@ -43,10 +47,12 @@ def tables_of(sources: Sequence[Source], schema: Schema, reading: ReadingOptions
     return found
 
 
-def reader_of(source: Source, schema: Schema, reading: ReadingOptions, tables: Tables | None) -> Reader:
+def reader_of(
+    source: Source, schema: Schema, reading: ReadingOptions, tables: Tables | None
+) -> Reader | ColumnarReader:
     """Return a file's reader, which takes a table's columns for what was decided."""
-    judged = reading.format_of(source) == _NOTE and tables is not None
-    return reading.reader(source, schema, **({"boolean": tables.boolean} if judged and tables else {}))
+    judged = reading.format_of(source) in TABLES and tables is not None
+    return reading.table_reader(source, schema, **({"boolean": tables.boolean} if judged and tables else {}))
 
 
 def _as_glob(name: str) -> str:
@@ -72,7 +78,9 @@ def tables_alike(
         "label": None,
     }
     found = [
-        head_of(source, **options)[0].columns for source in sources if reading.format_of(source) == _NOTE
+        columns_of(reading.table_of(source), **options)
+        for source in sources
+        if reading.format_of(source) in TABLES
     ]
     if not found:
         return None
@@ -111,7 +119,7 @@ def reader_alike(
     *,
     allow_missing: bool,
     labels: bool = False,
-) -> Reader:
+) -> Reader | ColumnarReader:
     """Return a reader that reads a table as those that a model was trained on.
 
     Labels are looked at only where `labels` says so.
@@ -123,7 +131,7 @@ def reader_alike(
     """
     noted = model.notes.get(_NOTE, {})
     options: dict[str, Any] = {"schema": model.schema, "labels": labels, **reading.table_options}
-    columns = head_of(source, **(options | {"label": None}))[0].columns
+    columns = columns_of(reading.table_of(source), **(options | {"label": None}))
     label = reading.label or noted.get("label")
     options |= {
         "label": label if label in columns else None,
@@ -136,7 +144,7 @@ def reader_alike(
     }
     if not allow_missing:
         check_columns(model, source.name, columns)
-    return reading.reader(source, boolean=noted.get("boolean", ()), **options)
+    return reading.table_reader(source, boolean=noted.get("boolean", ()), **options)
 
 
 def _needed(model: LogisticRegression, noted: dict[str, Any]) -> list[str]:

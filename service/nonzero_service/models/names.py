@@ -16,11 +16,12 @@ import msgspec
 
 from nonzero import InputError, Schema
 from nonzero.fields.counts import Fields
+from nonzero.formats.arrow_import import column_names
 from nonzero.formats.json_bodies import NOT_JSON
 from nonzero.formats.json_plain_features import named_features
 from nonzero.formats.json_values import Members, decode
 from nonzero_service.incidental import incidentally
-from nonzero_service.media_types import JSON, NDJSON
+from nonzero_service.media_types import ARROW, JSON, NDJSON
 from nonzero_service.models.slicing import Slices
 
 FIELDS: Final = "fields"
@@ -93,6 +94,8 @@ class FieldNames:
 
     @staticmethod
     def _found(media: str, data: bytes) -> list[str]:
+        if media == ARROW:
+            return column_names(data[:LOOK])
         if media in (JSON, NDJSON):
             if media == NDJSON:
                 data = data[:LOOK].partition(b"\n")[0]
@@ -103,7 +106,9 @@ class FieldNames:
 
 
 def _features(media: str, data: bytes, schema: Schema) -> Iterator[tuple[str, str, str]]:
-    """Yield features of the first examples, as (field, value, the feature's name)."""
+    """Yield features of the first examples, as (field, value, the feature's name); none of Arrow."""
+    if media == ARROW:
+        return
     if media == JSON:
         bodies = [data] if len(data) <= LOOK else []
     else:

@@ -1,4 +1,4 @@
-"""The doors agree: the same rows as CSV, TSV, JSON, NDJSON, VW text and dicts are the same batch."""
+"""The doors agree: the same rows as text of any format, as dicts and as Arrow are the same batch."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -84,6 +88,35 @@ def vw(rows: Sequence[Mapping[str, Any]], labels: Sequence[int]) -> bytes:
     return "\n".join(lines).encode()
 
 
+def columns(rows: Sequence[Mapping[str, Any]], labels: Sequence[int]) -> pa.Table:
+    """The cells of a table of text, as columns of text; null for none."""
+    cells = {
+        name: [(number_text_of(row[name]) if name == "bid" else text_of(row[name])) or None for row in rows]
+        for name in FIELDS
+    }
+    return pa.table(
+        {"click": list(labels)} | {name: pa.array(one, pa.string()) for name, one in cells.items()}
+    )
+
+
+def frames(table: pa.Table) -> dict[str, Any]:
+    """The same table, as who else hands it over by the Arrow C stream interface."""
+    table_ = table  # noqa: F841 - DuckDB finds it by its name
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, row_group_size=2)
+    coded = {name: table[name].combine_chunks() for name in table.column_names}
+    for name in FIELDS:
+        coded[name] = coded[name].dictionary_encode()
+    return {
+        "Arrow": table,
+        "Arrow, coded": pa.table(coded),
+        "Parquet": pq.read_table(pa.BufferReader(sink.getvalue())),
+        "pandas": table.to_pandas(),
+        "polars": pl.DataFrame(table),
+        "DuckDB": duckdb.sql("select * from table_"),
+    }
+
+
 def doors(rows: Sequence[Mapping[str, Any]], labels: Sequence[int], schema: Schema) -> dict[str, Batch]:
     """The same rows through each door."""
     rows = [{name: row[name] for name in FIELDS} for row in rows]
@@ -103,6 +136,10 @@ def doors(rows: Sequence[Mapping[str, Any]], labels: Sequence[int], schema: Sche
         "CSV": formats.parse(table(rows, labels, ","), "csv", schema=schema, boolean=()),
         "TSV": formats.parse(table(rows, labels, "\t"), "csv", schema=schema, boolean=()),
         "VW": formats.parse(vw(rows, labels), "vw", schema=schema),
+        **{
+            door: Batch.from_arrow(table, schema=schema)
+            for door, table in frames(columns(rows, labels)).items()
+        },
     }
 
 
@@ -141,6 +178,42 @@ def test_what_is_declared_is_the_same_whatever_the_door(rows: list[dict[str, Any
     assert schema.conflicts.counts() == {}
     again = doors(rows, labels, schema)  # by now all names are known
     assert_alike(again, schema)
+
+
+TYPED = st.lists(
+    st.fixed_dictionaries(
+        {
+            "site": st.none() | st.integers(-(2**63), 2**63 - 1),
+            "ad": st.none() | st.floats(allow_nan=False, allow_infinity=False),
+            "n_ř": st.none() | st.booleans(),
+            "bid": st.none() | st.floats(-1e6, 1e6, width=32),
+            "request_id": st.none() | st.text(st.characters(codec="ascii", categories=["L"]), max_size=5),
+        }
+    ),
+    min_size=1,
+    max_size=5,
+)
+TYPES = {
+    "site": pa.int64(),
+    "ad": pa.float64(),
+    "n_ř": pa.bool_(),
+    "bid": pa.float32(),
+    "request_id": pa.string(),
+}
+
+
+@settings(deadline=None, max_examples=30)
+@given(TYPED)
+@example([{"site": 9, "ad": 9.0, "n_ř": True, "bid": 9.0, "request_id": "9"}] * 2)
+def test_what_has_a_type_is_the_same_whatever_the_door(rows: list[dict[str, Any]]) -> None:
+    schema = Schema(SAID)
+    labels = [1] * len(rows)
+    typed = {name: pa.array([row[name] for row in rows], kind) for name, kind in TYPES.items()}
+    table = pa.table({"click": labels} | typed)
+    handed = frames(table)
+    del handed["pandas"]  # where integers with nulls are floats
+    by_type = {f"{door}, typed": Batch.from_arrow(one, schema=schema) for door, one in handed.items()}
+    assert_alike(doors(rows, labels, schema) | by_type, schema)
 
 
 @settings(deadline=None, max_examples=20)

@@ -1,4 +1,4 @@
-"""docs/schema.md: its examples give what it says."""
+"""docs/schema.md and docs/arrow.md: their examples give what they say."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import doctest
 import re
 from pathlib import Path
 
-PAGE = Path(__file__).parents[3] / "docs/schema.md"
+import pytest
+
+DOCS = Path(__file__).parents[3] / "docs"
 
 
-def test_the_examples_give_what_the_page_says() -> None:
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    examples = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, "schema.md", str(PAGE), 0)
-    assert len(examples.examples) >= 10
+@pytest.mark.parametrize(("page", "fewest"), [("schema.md", 10), ("arrow.md", 7)])
+def test_the_examples_give_what_the_page_says(page: str, fewest: int) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+    examples = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, page, str(DOCS / page), 0)
+    assert len(examples.examples) >= fewest
     assert doctest.DocTestRunner().run(examples).failed == 0

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nonzero.errors import FormatError
-from nonzero.formats.registry import FORMATS
+from nonzero.formats.registry import COLUMNAR, FORMATS
 from nonzero.sources.files import Source, format_of
 
 MAGIC = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", *(bytes([n, 0x2A, 0x4D, 0x18]) for n in range(0x50, 0x60)))
@@ -41,9 +41,9 @@ def test_a_name_tells_its_format(name: str, expected: str) -> None:
     assert format_of(Path("/some/where") / name) == expected
 
 
-@pytest.mark.parametrize("name", ["-", "clicks", "clicks.gz", "clicks.parquet", ""])
+@pytest.mark.parametrize("name", ["-", "clicks", "clicks.gz", "clicks.xlsx", ""])
 def test_a_name_that_tells_nothing_is_an_error_that_says_what_to_do(name: str) -> None:
-    with pytest.raises(FormatError, match=f"name it: {', '.join(FORMATS)} or rows"):
+    with pytest.raises(FormatError, match=f"name it: {', '.join([*FORMATS, *COLUMNAR])} or rows"):
         format_of(name)
 
 

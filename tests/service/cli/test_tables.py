@@ -188,7 +188,7 @@ def test_values_of_another_kind_are_told_at_the_end(tmp_path: Path) -> None:
         (["--delimiter", "ab"], "the delimiter is 'ab'"),
         (["--positive", ""], "positive is empty"),
         (["--keep", "nope"], "no column 'nope' to keep"),
-        (["--format", "vw", "--keep", "site"], "only csv files have columns to keep"),
+        (["--format", "vw", "--keep", "site"], "only tables .csv, Parquet, Arrow. have columns to keep"),
     ],
 )
 def test_options_that_cannot_be_are_refused(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import structlog
 
 from nonzero import Schema
+from nonzero_service.media_types import ARROW
 from nonzero_service.models.names import FieldNames
 from nonzero_service.models.slicing import MAX_NAMES, Slices
 
@@ -45,6 +47,17 @@ def test_names_are_learned_by_several_threads_at_once() -> None:
     assert failures == []
     assert names.all() == ["site"]
     assert 0 < len(slices._names) <= MAX_NAMES
+
+
+def test_the_columns_of_arrow_are_its_fields() -> None:
+    table = pa.table({"site": ["news"], "bid": [0.5]})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    names = FieldNames({}, Slices(["site"]), Schema())
+    names.look(ARROW, sink.getvalue().to_pybytes())
+    names.look(ARROW, sink.getvalue().to_pybytes()[:40])
+    assert names.all() == ["site", "bid"]
 
 
 def test_a_look_fails_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
