@@ -326,10 +326,12 @@ def comparisons(log: ClickLog, data: Path) -> Iterator[Comparison]:
         if FW:
             peer = fwumious(FW, long)
             yield Comparison(name, ours, " ".join(["fw", *FW_FLAGS]), peer, examples, of_fw, lanes=lanes)
-    cached, peer = vw_from_cache(log, started=False), f"{VW_NAME} --cache_file"
+    cached, cached_name = vw_from_cache(log, started=False), f"{VW_NAME} --cache_file"
     for lanes, options, target in ((1, ("--learning-rate", "0.1"), 3.0), (8, (), 2.0)):
         name = f"rows file to model, {LANES[lanes]}, whole process"
-        yield Comparison(name, training_rows(log, *options), peer, cached, examples, target, lanes=lanes)
+        yield Comparison(
+            name, training_rows(log, *options), cached_name, cached, examples, target, lanes=lanes
+        )
     name, seconds = "eight settings in one pass, VW text", "s of processor time"
     yield Comparison(
         name, trying(log), "eight runs", one_by_one(log), seconds, 1 / 0.6, cost=True, most_runs=5

@@ -77,6 +77,7 @@ def test_no_files_import_each_other_in_a_circle(root: str) -> None:
 ORDER = {
     "core": """
         errors          the exceptions
+        untouched       memory that is taken when it is touched
         native          kernels as machine code, and the instructions that they are made of
         arithmetic      eight numbers at once; exp, log and their kin
         fields          names as numbers; what each field is
@@ -97,6 +98,7 @@ ORDER = {
         incidental      what may fail and keeps nobody waiting
         media_types     how bodies are named
         progress_bar    how far something is, on a terminal
+        turns           threads that many share
         warming         what a request may run, run once before
         logs            events -> lines
         journal         rows, their keys, snapshots; all SQL

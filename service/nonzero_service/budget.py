@@ -7,13 +7,16 @@ from typing import Final
 import structlog
 
 from nonzero_service.http.limits import EXTRA
+from nonzero_service.journal import open_journals
 from nonzero_service.journal.descriptors import NAMED, WAYS, limit, raise_limit
 from nonzero_service.journal.errors import NoDescriptorsError
 from nonzero_service.settings import Settings
 
-OF_A_MODEL: Final = 16
-"""Ten for lock, mark and the journal's three connections; two for memory that workers read; the rest for a
-snapshot that is written, and for looks at the journal."""
+OF_A_MODEL: Final = 2
+"""For memory that workers read; without workers a model that is idle has none."""
+
+OF_A_JOURNAL: Final = open_journals.OF_A_JOURNAL + 2
+"""Of one that is open, and whose WAL is moved by a further connection."""
 
 OF_A_WORKER: Final = 128
 """Connections over which a worker passes on what the writer answers."""
@@ -35,7 +38,7 @@ def fitted(settings: Settings) -> Settings:
     raise_limit()
     folder = settings.data_dir / "models"
     models = sum(1 for _ in folder.iterdir()) if folder.is_dir() else 0
-    needed = OF_A_MODEL * (max(models, FEWEST_MODELS))
+    needed = _of_a_model(settings) * max(models, FEWEST_MODELS)
     connections = max(limit() - _others(settings) - needed, FEWEST_CONNECTIONS)
     if connections >= settings.max_connections:
         return settings
@@ -63,8 +66,11 @@ def check_descriptors(settings: Settings, models: int) -> None:
     NoDescriptorsError
         It names the limit, and the way out.
     """
+    of_a_model = _of_a_model(settings)
+    if not of_a_model:
+        return
     room = limit() - _others(settings) - settings.max_connections
-    most = max(room // OF_A_MODEL, FEWEST_MODELS)
+    most = max(room // of_a_model, FEWEST_MODELS)
     if models >= most:
         raise NoDescriptorsError(
             f"there are {models} models, and {NAMED}, which is {limit()}, has room for {most} beside "
@@ -72,5 +78,10 @@ def check_descriptors(settings: Settings, models: int) -> None:
         )
 
 
+def _of_a_model(settings: Settings) -> int:
+    return OF_A_MODEL if settings.workers > 1 else 0
+
+
 def _others(settings: Settings) -> int:
-    return RESERVE + EXTRA + OF_A_WORKER * (settings.workers - 1)
+    journals = OF_A_JOURNAL * open_journals.most_open()
+    return RESERVE + EXTRA + OF_A_WORKER * (settings.workers - 1) + journals

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any, Final, NoReturn
@@ -145,6 +146,7 @@ class Writer(Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop, after the workers: what they have in flight is answered here."""
+        self.app.service.models.stop_by = time.monotonic() + self.settings.grace_seconds
         if self.failure is not None:
             self.pool.stop()
         else:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 __all__ = ["Clock", "follow"]
 
@@ -57,12 +59,11 @@ class Clock:
 
 def follow(path: Path) -> None:
     """Have this process, a service to be, go by a test's clock."""
-    from nonzero_service.impressions.store import ImpressionStore
-    from nonzero_service.models import clocks, snapshot_scheduler, window_watch
+    from nonzero_service.models import rounds
     from nonzero_service.models.snapshot_scheduler import SnapshotScheduler
+    from nonzero_service.models.window_watch import WindowWatch
 
-    for module in (clocks, snapshot_scheduler, window_watch):
-        module.LOOK_SECONDS = LOOK_SECONDS  # type: ignore[attr-defined]
+    rounds.LOOK_SECONDS = LOOK_SECONDS  # type: ignore[misc]
     wall, wall_ns, steady_ns = time.time, time.time_ns, time.clock_gettime_ns
 
     def turned(which: int) -> int:
@@ -72,16 +73,16 @@ def follow(path: Path) -> None:
     time.time_ns = lambda: wall_ns() + turned(0) * 10**9
     time.clock_gettime_ns = lambda clock: steady_ns(clock) + turned(1) * 10**9
 
-    forget, due = ImpressionStore.forget, SnapshotScheduler._due
     looks = os.open(path.with_suffix(".looks"), os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    for watch, mark in ((WindowWatch, b"w"), (SnapshotScheduler, b"s")):
+        watch.look = counted(watch.look, looks, mark)  # type: ignore[method-assign, assignment]
 
-    def looked_for_windows(store: ImpressionStore, now_ms: int) -> int:
-        os.write(looks, b"w")
-        return forget(store, now_ms)
 
-    def looked_whether_due(scheduler: SnapshotScheduler) -> bool:
-        os.write(looks, b"s")
-        return due(scheduler)
+def counted(look: Callable[[Any], Any], looks: int, mark: bytes) -> Callable[[Any], Any]:
+    """Return a look that leaves a mark, when what the one before it began has ended."""
 
-    ImpressionStore.forget = looked_for_windows  # type: ignore[assignment, method-assign]
-    SnapshotScheduler._due = looked_whether_due  # type: ignore[assignment, method-assign]
+    def marked(watch: Any) -> Any:
+        os.write(looks, mark)
+        return look(watch)
+
+    return marked

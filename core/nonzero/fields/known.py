@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from nonzero import untouched
 from nonzero.fields import lookup
 from nonzero.fields.conflicts import Conflicts
 
@@ -61,9 +62,9 @@ class Known:
         self._left = len(self._declared) + more
         slots = 1 << (2 * max(self._left, 1) - 1).bit_length()
         begin = -(-(lookup.PATTERN_WORDS + 3 * len(self._patterns)) // lookup.ENTRY) * lookup.ENTRY
-        self.words = np.zeros(begin + lookup.ENTRY * slots, np.uint64)
+        self.words = untouched.zeros(begin + lookup.ENTRY * slots, np.uint64)
         size = sum(map(len, (*self._declared, *(pattern for pattern, _ in self._patterns))))
-        self.text = np.zeros(size + TEXT * more + PADDING, np.uint8)
+        self.text = untouched.zeros(size + TEXT * more + PADDING, np.uint8)
         self.slots = slots
         self._end = 0
         self.words[[lookup.MASK, lookup.DEFAULT]] = slots - 1, self._default

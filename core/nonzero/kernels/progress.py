@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nonzero import untouched
 from nonzero.native import inlined
 
 RECENT: Final = 100_000
@@ -57,7 +58,11 @@ def new_progress(lanes: int) -> Progress:
     sums = np.zeros(5)
     sums[LARGEST_WEIGHT] = 1
     return Progress(
-        np.zeros(2, np.int64), sums, np.zeros(lanes), np.zeros((2, BINS)), np.zeros((RECENT, 4), np.float32)
+        np.zeros(2, np.int64),
+        sums,
+        np.zeros(lanes),
+        untouched.zeros((2, BINS)),
+        untouched.zeros((RECENT, 4), np.float32),
     )
 
 

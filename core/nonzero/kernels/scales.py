@@ -30,6 +30,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nonzero import untouched
 from nonzero.arithmetic.intrinsics import choose
 from nonzero.kernels.tuples import BATCH_ROWS, FLOATS
 from nonzero.native import inlined, kernel, outlined, types
@@ -81,8 +82,8 @@ def new_scales(*, recovering: bool) -> Scales:
     recovering
         Whether a field's beginning is forgotten where later values contradict it.
     """
-    marks = np.zeros(FIELDS if recovering else 0)
-    return Scales(np.zeros(FIELDS), np.zeros(FIELDS), np.zeros(2, np.int64), marks)
+    marks = untouched.zeros(FIELDS if recovering else 0)
+    return Scales(untouched.zeros(FIELDS), untouched.zeros(FIELDS), np.zeros(2, np.int64), marks)
 
 
 @inlined

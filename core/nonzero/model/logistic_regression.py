@@ -30,7 +30,7 @@ from nonzero.model.interactions import check_declared
 from nonzero.model.kernel_calls import KernelCalls
 from nonzero.model.lanes import lanes_of
 from nonzero.model.learned_state import LearnedState
-from nonzero.model.restoring import check_restored, restore
+from nonzero.model.restoring import check_restored, packed, unpack
 from nonzero.model.settings import (
     VERSION,
     ModelSettings,
@@ -916,18 +916,16 @@ class LogisticRegression:
     # -- copy, pickle ----------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what :mod:`copy`, pickle and joblib take of the model: settings, notes and all arrays.
+        """Return what :mod:`copy`, pickle and joblib take of the model: settings, notes and what was learned.
 
         Learning waits meanwhile. A model in shared memory becomes one of its own.
         """
         with self._learning:
-            self._spread()
-            arrays = {name: array.copy() for name, array in self._state.arrays().items()}
             return {
                 "settings": self.settings,
                 "notes": dict(self.notes),
                 "recalibrating": self.recalibrating,
-                "arrays": arrays,
+                "arrays": packed(self._state),
             }
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
@@ -939,8 +937,8 @@ class LogisticRegression:
             For what no model has returned.
         """
         type(self).__init__(self, **arguments_of(state["settings"]))
-        self._spread()
-        restore(self._state, state["arrays"], self._kept)
+        unpack(self._state, state["arrays"], self._kept)
+        self._kernels = KernelCalls(self._kept, self._state)  # its table may have been spread
         self.notes, self.recalibrating = dict(state["notes"]), bool(state["recalibrating"])
 
     def _check_writable(self) -> None:

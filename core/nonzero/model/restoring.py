@@ -19,6 +19,7 @@ from nonzero.kernels.rules.optimizers import Kalman, Rule, is_combined
 from nonzero.kernels.scales import Scales
 from nonzero.model.learned_state import LearnedState
 from nonzero.model.table import Table
+from nonzero.persistence.rows import Rows, Touched, count_of
 from nonzero.statistics.recalibration import check_map
 
 _ROWS: Final = 64
@@ -28,15 +29,34 @@ _BLOCK: Final = 64
 """So many times as many are looked at together: they stay in the cache."""
 
 
-def restore(state: LearnedState, tensors: Mapping[str, NDArray[Any]], lanes: Sequence[Rule]) -> None:
-    """Take over what was saved; refuse what no stream leads to, as far as a kernel could go astray by it.
+def packed(state: LearnedState) -> dict[str, Any]:
+    """Return copies of all that was learned, by name: of larger arrays what was touched."""
+    return {
+        name: array.copy() if isinstance(array, np.ndarray) else _touched(array)
+        for name, array in state.kept().items()
+    }
+
+
+def _touched(rows: Rows) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Return the blocks and the masks of the touched rows, and these."""
+    touched = rows.touched()
+    kept = np.empty((touched.count, rows.width), rows.dtype)
+    first = 0
+    for numbers in touched.numbers():
+        kept[first : first + numbers.size] = rows.at(numbers)
+        first += numbers.size
+    return touched.blocks, touched.masks, kept
+
+
+def unpack(state: LearnedState, given: Mapping[str, Any], lanes: Sequence[Rule]) -> None:
+    """Take over what was packed; refuse what no stream leads to, as far as a kernel could go astray by it.
 
     Parameters
     ----------
     state
-        A model's, which is of no use any more where this fails.
-    tensors
-        Arrays by name, as :meth:`nonzero.model.learned_state.LearnedState.arrays` gives them.
+        A new model's, which is of no use any more where this fails.
+    given
+        As :func:`packed` returned it.
     lanes
         The model's.
 
@@ -45,11 +65,25 @@ def restore(state: LearnedState, tensors: Mapping[str, NDArray[Any]], lanes: Seq
     KeyError, ValueError
         It names the array, and what it must be.
     """
-    for name, array in state.arrays().items():
-        if tensors[name].dtype != array.dtype:
-            raise ValueError(f"{name} is {tensors[name].dtype}, not {array.dtype}")
-        array[:] = tensors[name].reshape(array.shape)
+    for name, array in state.kept().items():
+        numbers = given[name] if isinstance(array, np.ndarray) else given[name][2]
+        if numbers.dtype != array.dtype:
+            raise ValueError(f"{name} is {numbers.dtype}, not {array.dtype}")
+        if isinstance(array, np.ndarray):
+            array[:] = numbers.reshape(array.shape)
+        else:
+            _put(array, Touched(*given[name][:2]), numbers)
     check_restored(state, lanes)
+
+
+def _put(rows: Rows, touched: Touched, kept: NDArray[Any]) -> None:
+    """Write the touched rows of an array."""
+    touched.check(count_of(rows))
+    rows.expect(touched.count)
+    first = 0
+    for numbers in touched.numbers():
+        rows.put(numbers, kept[first : first + numbers.size])
+        first += numbers.size
 
 
 def check_restored(state: LearnedState, lanes: Sequence[Rule]) -> None:

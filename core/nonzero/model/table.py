@@ -138,7 +138,7 @@ class Table:
 
         Examples
         --------
-        >>> Table(bits=19, lanes=8).has_room(2**17), Table(bits=19, lanes=1).has_room(2**17)
+        >>> Table(bits=19, lanes=8).has_room(2**17 + 1), Table(bits=19, lanes=1).has_room(2**17 + 1)
         (False, True)
         """
         return self.places is None or self.places.has_room(n)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Final, Protocol, Self
 
 import numpy as np
@@ -122,6 +123,11 @@ class Rows(Protocol):
 
     def pieces(self) -> Iterator[NDArray[Any]]:
         """Yield the whole array, its rows in order, some at a time; a piece is good until the next."""
+
+
+def count_of(rows: Rows) -> int:
+    """Return how many rows an array has, the untouched ones too."""
+    return prod(rows.shape) // rows.width
 
 
 class ArrayRows:

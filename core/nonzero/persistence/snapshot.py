@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from nonzero.errors import SnapshotError
-from nonzero.persistence.rows import Rows, Touched
+from nonzero.persistence.rows import Rows, Touched, count_of
 
 _PIECE: Final = 4 * 2**20
 _DTYPES: Final = {
@@ -122,7 +122,7 @@ def write(path: str | os.PathLike[str], arrays: Arrays, metadata: Mapping[str, A
     """
     target = Path(path)
     tensors = dict(sorted(_tensors(arrays)))
-    rows = {name: _count(array) for name, array in arrays.items() if not isinstance(array, np.ndarray)}
+    rows = {name: count_of(array) for name, array in arrays.items() if not isinstance(array, np.ndarray)}
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     said = {"metadata": json.dumps(metadata, sort_keys=True), "rows": json.dumps(rows, sort_keys=True)}
     try:
@@ -256,10 +256,10 @@ def read(path: str | os.PathLike[str], begin: Begun) -> dict[str, Any]:
                 _read_whole(stored[name], array, digest)
             elif whole:
                 _read_rows_of_whole(stored[name], array, digest)
-            elif said[name] == _count(array):
+            elif said[name] == count_of(array):
                 _read_touched(name, stored, array, digest)
             else:
-                raise ValueError(f"{name} has {said[name]} rows, of such settings it has {_count(array)}")
+                raise ValueError(f"{name} has {said[name]} rows, of such settings it has {count_of(array)}")
         found = digest.hex()
     if found != header.get("digest"):
         raise SnapshotError(
@@ -321,7 +321,7 @@ def _read_whole(tensor: _Stored, array: NDArray[Any], digest: _Digest) -> None:
 def _read_rows_of_whole(tensor: _Stored, rows: Rows, digest: _Digest) -> None:
     """Read a tensor into an array that is kept by its touched rows."""
     tensor.begin(rows.dtype, rows.shape, digest)
-    rows.expect(_count(rows))
+    rows.expect(count_of(rows))
     at_once = max(_PIECE // (rows.dtype.itemsize * prod(rows.shape[1:])), 1)
     first = 0
     for start in range(0, rows.shape[0], at_once):
@@ -336,7 +336,7 @@ def _read_touched(name: str, stored: Mapping[str, _Stored], rows: Rows, digest: 
     blocks, masks, kept = (stored[part] for part in _parts(name))
     touched = Touched(_read_numbers(blocks, np.uint32, digest), _read_numbers(masks, np.uint64, digest))
     try:
-        touched.check(_count(rows))
+        touched.check(count_of(rows))
     except ValueError as error:
         raise ValueError(f"{name} {error}") from error
     kept.begin(rows.dtype, (touched.count, rows.width), digest)
@@ -354,11 +354,6 @@ def _wanted(arrays: Arrays) -> set[str]:
     """Return the names of the tensors that arrays are written as."""
     whole = {name for name, array in arrays.items() if isinstance(array, np.ndarray)}
     return whole.union(*(_parts(name) for name in arrays.keys() - whole))
-
-
-def _count(rows: Rows) -> int:
-    """Return how many rows an array has, the untouched ones too."""
-    return prod(rows.shape) // rows.width
 
 
 @contextmanager

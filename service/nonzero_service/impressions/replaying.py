@@ -10,7 +10,7 @@ from nonzero_service.impressions.rows import decode_row
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.journal.chain import JournalRow
 from nonzero_service.journal.errors import BodyError, StorageError
-from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.reader import JournalRows
 
 KINDS: Final = ("impression", "joined", "label", "held", "resume")
 """The rows that tell of them."""
@@ -18,7 +18,7 @@ KINDS: Final = ("impression", "joined", "label", "held", "resume")
 
 def replay_impressions(
     store: ImpressionStore,
-    reader: JournalReader,
+    reader: JournalRows,
     discards: Callable[[JournalRow], bool],
     damaged: Callable[[StorageError], object],
 ) -> None:

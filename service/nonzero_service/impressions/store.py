@@ -627,15 +627,28 @@ class ImpressionStore:
             stop = int(places[-1]) + 1
         return places + segment.first, segment.first + stop
 
+    def reached(self, now_ms: int) -> tuple[int, ...]:
+        """Return how far windows have come: while it is the same, and no row comes, there is nothing to end.
+
+        Times that are after the journal's clock are taken back (:meth:`not_after`).
+        """
+        with self.lock:
+            self.not_after(now_ms)
+            return self.windows_ended(now_ms), self.had_their_chance(now_ms), len(self._useless(now_ms))
+
     def forget(self, now_ms: int) -> int:
         """Forget the segments that are of no more use; return how many."""
-        last = now_ms - self.rules.attribution_ms - 2 * self.rules.correction_ms
         with self.lock:
-            gone = [
-                one
-                for one in self.segments
-                if one.next <= self.ended and (not one.rows or int(one.times[-1]) < last)
-            ]
+            gone = self._useless(now_ms)
             for one in gone:
                 self.segments.remove(one)
         return len(gone)
+
+    def _useless(self, now_ms: int) -> list[Segment]:
+        """Return the segments that are of no more use."""
+        last = now_ms - self.rules.attribution_ms - 2 * self.rules.correction_ms
+        return [
+            one
+            for one in self.segments
+            if one.next <= self.ended and (not one.rows or int(one.times[-1]) < last)
+        ]

@@ -1,17 +1,25 @@
-"""Moving the WAL into the journal's file, beside the writer, by a thread and a connection of its own."""
+"""Moving the WAL into the journal's file, beside the writer, by another thread and another connection."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import apsw
 
 from nonzero_service.journal.database import PAGE_SIZE, connect, translated
-from nonzero_service.journal.errors import DiskFullError, JournalBusyError, JournalError, StorageError
+from nonzero_service.journal.errors import (
+    DiskFullError,
+    JournalBusyError,
+    JournalError,
+    NoDescriptorsError,
+    StorageError,
+)
+from nonzero_service.turns import Turn, Turns
 
 _EVERY: Final = 16 * 2**20
 _EVERY_LATE: Final = 2**20
@@ -38,6 +46,8 @@ class Checkpointer:
     ----------
     path
         The journal file.
+    turns
+        The threads that checkpoint.
     synced
         As for :func:`~nonzero_service.journal.database.connect`.
     limit
@@ -46,7 +56,7 @@ class Checkpointer:
         The name of a SQLite VFS to use instead of the operating system's.
     """
 
-    def __init__(self, path: Path, *, synced: bool, limit: int, vfs: str | None = None) -> None:
+    def __init__(self, path: Path, turns: Turns, *, synced: bool, limit: int, vfs: str | None = None) -> None:
         self._path = path
         self._limit = self._usual_limit = limit
         self._changed = threading.Condition()
@@ -54,18 +64,12 @@ class Checkpointer:
         self._written = 0  # frames in the WAL, of which
         self._moved = 0  # these are in the file as well
         self._begun = 0  # how often it was begun anew
-        self._wanted = False
         self._awaited = False
-        self._closed = False
         self.failure: StorageError | None = None
         """What stopped the checkpoints; None while they work."""
-        self._connection = connect(path, synced=synced, vfs=vfs)
-        self._thread = threading.Thread(target=self._run, name="journal-checkpoints", daemon=True)
-        try:
-            self._thread.start()
-        except BaseException:
-            self._connection.close()
-            raise
+        self._open: Callable[[], apsw.Connection] = lambda: connect(path, synced=synced, vfs=vfs)
+        self._connection: apsw.Connection | None = None
+        self._turn = Turn(turns, self._move, self._failed)
 
     def committed(self, frames: int) -> None:
         """Take note of a commit, after which the WAL has so many frames."""
@@ -74,9 +78,9 @@ class Checkpointer:
                 self._begun += 1
                 self._moved, self._limit = 0, self._usual_limit
             self._written = frames
-            if self._is_due():
-                self._wanted = True
-                self._changed.notify_all()
+            if not self._is_due():
+                return
+        self._turn.call()
 
     def wait_for_room(self) -> None:
         """Return when the WAL is below its limit, or all of it is in the file.
@@ -89,12 +93,11 @@ class Checkpointer:
         with self._changed:
             if self._written * _FRAME < self._limit:
                 return
-            self._wanted = True
             self.failure = None if isinstance(self.failure, DiskFullError) else self.failure
-            self._changed.notify_all()
             deadline = time.monotonic() + _PATIENCE
             self._awaited = True
-            while self._moved < self._written and self.failure is None and not self._closed:
+            self._turn.call()
+            while self._moved < self._written and self.failure is None:
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
                     self._awaited = False
@@ -110,21 +113,30 @@ class Checkpointer:
             if isinstance(self.failure, DiskFullError):
                 raise DiskFullError(str(self.failure)) from self.failure
 
-    def checkpoint(self) -> None:
+    def checkpoint(self, connection: apsw.Connection | None = None) -> None:
         """Move what can be moved now, in the caller's thread.
+
+        Parameters
+        ----------
+        connection
+            By which; None: by one that is opened for it, beside the writer, and kept.
 
         Raises
         ------
         StorageError
             What SQLite failed with.
         """
-        with self._changed:
-            written, begun = self._written, self._begun
         try:
-            with self._moving, translated(self._path, self._connection):
-                frames, moved = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-        except JournalBusyError:
-            return  # another process moves it
+            with self._moving:
+                with self._changed:
+                    written, begun = self._written, self._begun
+                if connection is None and not written:  # it has been let go
+                    return
+                connection = connection or self._own()
+                with translated(self._path, connection):
+                    frames, moved = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except (JournalBusyError, NoDescriptorsError):
+            return  # another process moves it; or it is tried again
         except StorageError as error:
             with self._changed:
                 self.failure = error
@@ -139,40 +151,48 @@ class Checkpointer:
                 self.failure = None
             self._changed.notify_all()
 
+    def let_go(self) -> None:
+        """Close the connection, when a checkpoint that is under way has ended; it is opened when needed."""
+        with self._moving, self._changed:
+            connection, self._connection = self._connection, None
+            self._written = self._moved = 0
+            self._begun += 1
+            self._limit = self._usual_limit
+        if connection is not None:
+            connection.close()
+
     def close(self) -> None:
-        """Stop the thread and close the connection."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-        self._thread.join()
-        self._connection.close()
+        """Checkpoint no more."""
+        self._turn.close()
+
+    def _own(self) -> apsw.Connection:
+        self._connection = self._connection or self._open()
+        return self._connection
 
     def _is_due(self) -> bool:
         late = self._written * _FRAME >= _LATE * self._limit
         return (self._written - self._moved) * _FRAME >= (_EVERY_LATE if late else _EVERY)
 
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._wanted or self._closed)
-                if self._closed:
-                    return
-                self._wanted = False
-            try:
-                self.checkpoint()
-            except StorageError as error:
-                _log.error("a checkpoint of %s failed: %s", self._path, error)
-                if not isinstance(error, DiskFullError):
-                    return
-            except Exception as error:  # noqa: BLE001 - nobody would move the WAL any more
-                with self._changed:
-                    self.failure = JournalError(f"{self._path}: {type(error).__name__}: {error}")
-                    self._changed.notify_all()
-                _log.exception("a checkpoint of %s failed", self._path)
-                return
-            with self._changed:
-                # What was committed meanwhile may have asked for another one too early.
-                self._wanted = self._wanted and (self._awaited or self._is_due())
-                if self._awaited and self._moved < self._written:  # a reader was in the way just now
-                    self._wanted = True
-                    self._changed.wait(_PAUSE)
+    def _move(self) -> bool:
+        """Move what there is to move, where it is time; return whether it is to be tried again."""
+        with self._changed:
+            if self.failure is not None and not isinstance(self.failure, DiskFullError):
+                return False
+            if not self._awaited and not self._is_due():
+                return False
+        try:
+            self.checkpoint()
+        except StorageError as error:
+            _log.error("a checkpoint of %s failed: %s", self._path, error)
+            return False
+        with self._changed:
+            in_the_way = self._awaited and self._moved < self._written  # a reader was, just now
+        if in_the_way:
+            time.sleep(_PAUSE)
+        return in_the_way
+
+    def _failed(self, error: BaseException) -> None:
+        with self._changed:  # nobody would move the WAL any more
+            self.failure = JournalError(f"{self._path}: {type(error).__name__}: {error}")
+            self._changed.notify_all()
+        _log.error("a checkpoint of %s failed", self._path, exc_info=error)

@@ -13,29 +13,35 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Final, Literal, Self, cast
 
 import apsw
 
-from nonzero_service.journal.chain import JournalEntry, JournalRow, Tip, chain_entries
+from nonzero_service.journal.chain import JournalEntry, Tip, chain_entries
 from nonzero_service.journal.checkpoint import Checkpointer
 from nonzero_service.journal.clock import Clock
 from nonzero_service.journal.database import connect, translated
+from nonzero_service.journal.descriptors import SHORTAGE, shortage_message
 from nonzero_service.journal.errors import (
     DiskFullError,
     JournalBusyError,
     JournalClosedError,
     JournalError,
     JournalFailedError,
+    LockedError,
+    NoDescriptorsError,
     OutcomeUnknownError,
     StorageError,
 )
 from nonzero_service.journal.keys import KeyIndex, KeyRecord
 from nonzero_service.journal.lock import DirectoryLock
 from nonzero_service.journal.mark import MarkFile
+from nonzero_service.journal.open_journals import OpenJournals
 from nonzero_service.journal.opening import check_journal, make_journal
 from nonzero_service.journal.pruning import drop_keys, drop_rows, shrink
-from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.reader import JournalRows, one_moment
+from nonzero_service.journal.tables import read_tip
+from nonzero_service.turns import Turns
 
 Durability = Literal["full", "normal"]
 
@@ -51,7 +57,7 @@ _BREATH: Final = 0.001
 _log = logging.getLogger(__name__)
 
 
-class Journal:
+class Journal(JournalRows):
     """The journal of one model, opened for writing: one process at a time has it.
 
     What :meth:`append` returned from is durable. ``durability="full"``: it survives ``kill -9`` and a
@@ -59,7 +65,9 @@ class Journal:
     cut can take the newest rows, but never leaves a hole, and takes nothing from before the last
     :meth:`sync`.
 
-    All methods may be called from any thread; appends are done one after another.
+    All methods may be called from any thread; what they do is done one after another. Its files, and the
+    right to the directory with them, are taken when they are needed, and let go when they are idle and others
+    need them (:mod:`nonzero_service.journal.open_journals`).
 
     Parameters
     ----------
@@ -73,6 +81,8 @@ class Journal:
         For a new journal: the examples that the model has seen before its first row.
     wal_limit
         Bytes of WAL past which the writer waits for it to be moved into the file.
+    among
+        The journals that are open in this process, to be one of them; None: it is alone, and stays open.
     vfs
         The name of a SQLite VFS to use instead of the operating system's.
 
@@ -95,32 +105,43 @@ class Journal:
         reached: int = 0,
         sequence: int = 0,
         wal_limit: int = WAL_LIMIT,
+        among: OpenJournals | None = None,
         vfs: str | None = None,
     ) -> None:
         self.directory = directory
         self.path = directory / "journal.sqlite"
         self._synced = durability == "full"
+        self._vfs = vfs
+        self._among = among
+        self._turns = Turns("journal-checkpoints", 1) if among is None else among.checkpoints
         self._writing = threading.Lock()
         self._failure: StorageError | None = None
         self._closed = False
+        self._checked = False  # whether what is there is what was written
+        self._held = True  # until it is open
         self._index = KeyIndex()
-        with ExitStack() as opened:
-            self._lock = opened.enter_context(DirectoryLock(directory))
+        self._lock: DirectoryLock | None = None
+        self._connection: apsw.Connection | None = None
+        self._mark: MarkFile | None = None
+        self._checkpointer = Checkpointer(
+            self.path, self._turns, synced=self._synced, limit=wal_limit, vfs=vfs
+        )
+        try:
+            self._turns.start()
+            if among is not None:
+                among.make_room(self)
+            self._lock = DirectoryLock(directory)
             make_journal(self.path, reached, sequence)
-            self._reader = opened.enter_context(JournalReader(directory, vfs=vfs))
-            self._tip = check_journal(self._reader, directory / "mark", reached, self._index)
+            self._connect()
+            self._tip = tip = check_journal(self, directory / "mark", reached, self._index)
             # A killed process may have left rows that no sync has reached: from here on they are promised.
             self._sync_wal()
-            tip = self._tip
             self.clock = Clock(tip.time_ms)
-            self._mark = opened.enter_context(
-                MarkFile(directory / "mark", tip.position, tip.digest, self._synced)
-            )
-            self._checkpointer = Checkpointer(self.path, synced=self._synced, limit=wal_limit, vfs=vfs)
-            opened.callback(self._checkpointer.close)
-            self._connection = connect(self.path, synced=self._synced, vfs=vfs)
-            self._connection.set_wal_hook(self._committed)
-            opened.pop_all()
+            self._mark = MarkFile(directory / "mark", tip.position, tip.digest, self._synced)
+            self._checked, self._held = True, False
+        except BaseException:
+            self.close()
+            raise
 
     def append(self, entries: Sequence[JournalEntry]) -> int:
         """Write rows, and what is known of their keys, in one transaction; return the last row's position.
@@ -145,10 +166,10 @@ class Journal:
         JournalFailedError
             An earlier write failed; nothing of this was written.
         """
-        with self._writing:
+        with self._using() as connection:
             self._check_usable()
             tip, rows, keys = chain_entries(entries, self._tip, self.clock.now_ms())
-            with self._transaction() as connection:
+            with self._transaction(connection):
                 connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
                 if keys:
                     connection.executemany("INSERT INTO keys VALUES (?, ?, ?, ?)", keys)
@@ -160,14 +181,6 @@ class Journal:
                 for record in entry.keys:
                     self._index.add(record.key, offset)
             return tip.position
-
-    def read(self, start: int | None = None) -> Iterator[JournalRow]:
-        """Yield rows in order, as :meth:`JournalReader.read` does, beside the writer."""
-        return self._reader.read(start)
-
-    def read_part(self, position: int, offset: int, size: int) -> bytes:
-        """Return a part of a row's body, as :meth:`JournalReader.read_part` does, beside the writer."""
-        return self._reader.read_part(position, offset, size)
 
     def truncate(self, before: int) -> int:
         """Drop the rows before a position, in small steps between which appends go on; return how many.
@@ -190,10 +203,9 @@ class Journal:
         Keys expire by the journal's clock, the time of its last row, so that a replica or a restart decides
         alike.
         """
-        if self._closed:
-            raise JournalClosedError(f"{self.path} has been closed")
+        self._check_open()
         for position in self._index.positions(key):
-            found = self._reader.find_key(key, position)
+            found = self.find_key(key, position)
             if found is not None:
                 time_ms, record = found
                 time_ms = self._index.time_of(position, time_ms)
@@ -234,17 +246,7 @@ class Journal:
     @property
     def first_position(self) -> int:
         """The first position that is held (or the next one to be written, where there are no rows)."""
-        return self._reader.base.position + 1
-
-    def digest_at(self, position: int) -> bytes:
-        """Return the chain's digest at `position`, 16 bytes: a snapshot notes it, to be held against it.
-
-        Raises
-        ------
-        PrunedError, JournalTooShortError
-            Where the position is no longer, or not yet, held.
-        """
-        return self._reader.digest_at(position)
+        return self.base.position + 1
 
     def sync(self) -> None:
         """Make all rows durable, whatever the durability: before a snapshot that builds on them is made."""
@@ -254,9 +256,34 @@ class Journal:
 
     def checkpoint(self) -> None:
         """Move the WAL into the file as far as can be, now; it otherwise happens by itself."""
-        with self._writing:
+        with self._using() as connection:
             self._check_usable()
-        self._checkpointer.checkpoint()
+            self._checkpointer.checkpoint(connection)
+
+    def hold(self) -> None:
+        """Keep the files open until it is closed: its directory is to get another name."""
+        with self._using():
+            self._held = True
+
+    def release(self) -> None:
+        """Keep them open no longer: the directory has its name still."""
+        self._held = False
+
+    def let_go(self) -> bool:
+        """Close the files, unless they are in use just now; return whether they are closed.
+
+        They are opened again when they are needed. The WAL is moved into the file before. Where there is no
+        space for that, or an earlier write has failed, it is left as it is.
+        """
+        if not self._writing.acquire(blocking=False):
+            return False
+        try:
+            if self._held:
+                return False
+            self._let_go()
+        finally:
+            self._writing.release()
+        return True
 
     def close(self) -> None:
         """Close the journal, and give the directory back; a second call does nothing.
@@ -264,17 +291,15 @@ class Journal:
         After a failure the WAL is left as it is, for the next start to decide.
         """
         with self._writing:
-            if self._closed:
-                return
             self._closed = True
-            with ExitStack() as closing:  # the last one first, and each whatever becomes of the others
-                closing.callback(self._lock.release)
-                closing.callback(self._mark.close)
-                closing.callback(self._connection.close)
-                closing.callback(self._reader.close)
-                closing.callback(self._checkpointer.close)
-                if self._failure is not None or self._checkpointer.failure is not None:
-                    self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            if self._among is not None:
+                self._among.forget(self)
+            try:
+                self._let_go()
+                self._checkpointer.close()
+            finally:
+                if self._among is None:
+                    self._turns.close()
 
     def __enter__(self) -> Self:
         return self
@@ -282,15 +307,98 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _check_usable(self) -> None:
+    def _check_open(self) -> None:
         if self._closed:
             raise JournalClosedError(f"{self.path} has been closed")
+
+    def _check_usable(self) -> None:
+        self._check_open()
         failure = self._failure or self._checkpointer.failure
         if failure is not None and not isinstance(failure, DiskFullError):
             raise JournalFailedError(
                 f"{self.path} takes no more rows, because an earlier write failed ({failure}); start the "
                 "process anew"
             ) from failure
+
+    @contextmanager
+    def _using(self) -> Iterator[apsw.Connection]:
+        """Have the files open, and nobody else use them meanwhile."""
+        with self._writing:
+            self._check_open()
+            if self._among is not None:
+                self._among.make_room(self)
+            yield self._connection or self._open()
+
+    @contextmanager
+    def _reading(self) -> Iterator[apsw.Connection]:
+        with self._using() as connection, one_moment(self.path, connection):
+            yield connection
+
+    def _open(self) -> apsw.Connection:
+        """Open the files again, which were let go.
+
+        Raises
+        ------
+        JournalBusyError
+            Where another process has taken the directory meanwhile: nothing was written.
+        JournalFailedError
+            Where rows were written meanwhile that this process knows nothing of.
+        """
+        self._checked = False
+        try:
+            try:
+                self._lock = DirectoryLock(self.directory)
+            except LockedError as error:
+                raise JournalBusyError(f"{error}; nothing was written") from error
+            connection = self._connect()
+            with one_moment(self.path, connection):
+                found = read_tip(connection)
+            if found != self._tip:
+                self._failure = JournalFailedError(
+                    f"{self.path} ends at position {found.position}, and not at {self._tip.position} as it "
+                    "did: something else has written there; start the process anew"
+                )
+                raise self._failure
+            self._mark = MarkFile(self.directory / "mark", found.position, found.digest, self._synced)
+            self._checked = True
+            return connection
+        except BaseException as error:
+            self._let_go()
+            if isinstance(error, OSError) and error.errno in SHORTAGE:
+                raise NoDescriptorsError(shortage_message(f"{self.path} cannot be opened")) from error
+            raise
+
+    def _connect(self) -> apsw.Connection:
+        connection = self._connection = connect(self.path, synced=self._synced, vfs=self._vfs)
+        connection.set_wal_hook(self._committed)
+        return connection
+
+    def _let_go(self) -> None:
+        """Close what is open, the last one first, and each whatever becomes of the others."""
+        connection, self._connection = self._connection, None
+        mark, self._mark = self._mark, None
+        lock, self._lock = self._lock, None
+        with ExitStack() as closing:
+            if lock is not None:
+                closing.callback(lock.release)
+            if mark is not None:
+                closing.callback(mark.close)
+            if connection is not None:
+                closing.callback(connection.close)
+                if not self._is_moved(connection):
+                    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            closing.callback(self._checkpointer.let_go)
+
+    def _is_moved(self, connection: apsw.Connection) -> bool:
+        """Move the WAL into the file before it is closed; return whether that may be, and was done."""
+        if not self._checked or self._failure is not None or self._checkpointer.failure is not None:
+            return False
+        try:
+            self._checkpointer.checkpoint(connection)
+        except StorageError as error:  # it is told to the next append
+            _log.error("a checkpoint of %s failed: %s", self.path, error)
+            return False
+        return True
 
     def _set_clock(self, before: Tip, tip: Tip) -> None:
         """Go on from the time that the last row sets."""
@@ -322,9 +430,9 @@ class Journal:
         """Repeat a step, each in a transaction of its own, until it finds nothing to do; return the sum."""
         total = 0
         while True:
-            with self._writing:
+            with self._using() as connection:
                 self._check_usable()
-                with self._transaction() as connection:
+                with self._transaction(connection):
                     done = step(connection)
             if not done:
                 return total
@@ -332,33 +440,32 @@ class Journal:
             time.sleep(_BREATH)
 
     @contextmanager
-    def _transaction(self) -> Iterator[apsw.Connection]:
+    def _transaction(self, connection: apsw.Connection) -> Iterator[None]:
         """One write transaction: all of it, or none, or a journal that takes no more."""
-        connection = self._connection
         try:
             self._checkpointer.wait_for_room()
             with translated(self.path, connection, committing=True):
                 connection.execute("BEGIN IMMEDIATE")
-                yield connection
+                yield
                 connection.execute("COMMIT")
         except (DiskFullError, JournalBusyError):
-            self._roll_back()
+            self._roll_back(connection)
             raise
         except BaseException as error:
             self._failure = error if isinstance(error, StorageError) else JournalError(repr(error))
-            self._roll_back()
+            self._roll_back(connection)
             raise
 
-    def _roll_back(self) -> None:
+    def _roll_back(self, connection: apsw.Connection) -> None:
         try:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
         except apsw.Error as error:
             self._failure = JournalError(f"{self.path}: rolling back failed: {error}")
 
     def _remember(self, tip: Tip) -> None:
         """Write the mark. The rows are durable already, so a mark that cannot be written only lags."""
         try:
-            self._mark.write(tip.position, tip.digest, self._synced)
+            cast(MarkFile, self._mark).write(tip.position, tip.digest, self._synced)
         except OSError as error:
             _log.warning("the mark of %s could not be written, and lags: %s", self.path, error)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from nonzero_service.journal.errors import LockedError, StorageError
 from nonzero_service.journal.files import FILE_MODE
+
+_DIGITS: Final = 10
+"""Of the number of a process, at most."""
 
 
 class DirectoryLock:
@@ -52,9 +55,13 @@ class DirectoryLock:
     @staticmethod
     def _write_pid(descriptor: int) -> None:
         """Name the holder for whoever is refused; a full disk must not keep a service from starting."""
+        said = f"{os.getpid():<{_DIGITS}}\n".encode()
         try:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            # Cut only where it must be: what is emptied and written anew goes to the disk when it is closed.
+            if os.fstat(descriptor).st_size > len(said):
+                os.ftruncate(descriptor, 0)
+            if os.pread(descriptor, len(said), 0) != said:
+                os.pwrite(descriptor, said, 0)
         except OSError:
             return
 

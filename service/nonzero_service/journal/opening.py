@@ -10,7 +10,7 @@ from nonzero_service.journal.database import create
 from nonzero_service.journal.errors import JournalTooShortError
 from nonzero_service.journal.keys import KeyIndex
 from nonzero_service.journal.mark import read_mark
-from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.reader import JournalRows
 from nonzero_service.journal.verification import check_mark, check_reached
 
 _log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def make_journal(path: Path, reached: int, sequence: int) -> None:
     create(path, sequence=sequence)
 
 
-def check_journal(reader: JournalReader, mark_path: Path, reached: int, index: KeyIndex) -> Tip:
+def check_journal(reader: JournalRows, mark_path: Path, reached: int, index: KeyIndex) -> Tip:
     """Refuse a journal that lost rows or keys; index its keys and return where it ends.
 
     Raises

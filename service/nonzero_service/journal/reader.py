@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -24,31 +25,21 @@ _KEYS: Final = 4096
 """Key records read in one read transaction."""
 
 
-class JournalReader:
-    """A journal opened for reading only; any number may be open beside the writer, in any process.
+class JournalRows(ABC):
+    """What a journal holds, to be asked for by any thread.
 
-    It takes part in SQLite's locks, never changes the file or its WAL, and holds no moment of the journal for
-    longer than it takes to read 8 MB, so that the writer can reset its WAL. Its methods may be called from
-    any thread.
-
-    Parameters
-    ----------
-    directory
-        The model's directory.
-    vfs
-        The name of a SQLite VFS to use instead of the operating system's.
-
-    Raises
-    ------
-    JournalError
-        Where there is no journal, or it cannot be opened.
+    No moment of the journal is held for longer than it takes to read 8 MB, so that the writer can reset its
+    WAL.
     """
 
-    def __init__(self, directory: Path, *, vfs: str | None = None) -> None:
-        self.directory = directory
-        self.path = directory / "journal.sqlite"
-        self._lock = threading.Lock()
-        self._connection: apsw.Connection | None = connect(self.path, readonly=True, vfs=vfs)
+    directory: Path
+    """The model's."""
+    path: Path
+    """The journal's file."""
+
+    @abstractmethod
+    def _reading(self) -> AbstractContextManager[apsw.Connection]:
+        """One short read transaction, in which everything is of one moment."""
 
     @property
     def base(self) -> Base:
@@ -219,36 +210,6 @@ class JournalReader:
                 return found[0], record
         return None
 
-    def close(self) -> None:
-        """Close the journal; a second call does nothing."""
-        with self._lock:
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @contextmanager
-    def _reading(self) -> Iterator[apsw.Connection]:
-        """One short read transaction, in which everything is of one moment."""
-        with self._lock:
-            connection = self._connection
-            if connection is None:
-                raise JournalClosedError(f"{self.path} has been closed")
-            with translated(self.path, connection):
-                if connection.in_transaction:  # it could not be ended, and would show an old moment for ever
-                    connection.execute("ROLLBACK")
-                connection.execute("BEGIN")
-                try:
-                    yield connection
-                finally:
-                    if connection.in_transaction:
-                        connection.execute("ROLLBACK")
-
     def _is_whole(
         self,
         connection: apsw.Connection,
@@ -285,3 +246,61 @@ class JournalReader:
             f"written, so that a repeated request could be learned from twice; "
             "restore the directory from a backup"
         )
+
+
+class JournalReader(JournalRows):
+    """A journal opened for reading only; any number may be open beside the writer, in any process.
+
+    It takes part in SQLite's locks, and never changes the file or its WAL.
+
+    Parameters
+    ----------
+    directory
+        The model's directory.
+
+    Raises
+    ------
+    JournalError
+        Where there is no journal, or it cannot be opened.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.path = directory / "journal.sqlite"
+        self._lock = threading.Lock()
+        self._connection: apsw.Connection | None = connect(self.path, readonly=True)
+
+    def close(self) -> None:
+        """Close the journal; a second call does nothing."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _reading(self) -> Iterator[apsw.Connection]:
+        with self._lock:
+            if self._connection is None:
+                raise JournalClosedError(f"{self.path} has been closed")
+            with one_moment(self.path, self._connection):
+                yield self._connection
+
+
+@contextmanager
+def one_moment(path: Path, connection: apsw.Connection) -> Iterator[None]:
+    """Read in one transaction, which ends with the block."""
+    with translated(path, connection):
+        if connection.in_transaction:  # it could not be ended, and would show an old moment for ever
+            connection.execute("ROLLBACK")
+        connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")

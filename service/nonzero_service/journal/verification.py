@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nonzero_service.journal.errors import JournalDamagedError, JournalTooShortError, PrunedError
 from nonzero_service.journal.mark import Mark, read_mark
-from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.reader import JournalRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Verified:
     digest: bytes
 
 
-def check_reached(reader: JournalReader, reached: int, known_by: str) -> None:
+def check_reached(reader: JournalRows, reached: int, known_by: str) -> None:
     """Refuse a journal that ends before a position that is known to have been reached.
 
     Raises
@@ -50,7 +50,7 @@ def check_reached(reader: JournalReader, reached: int, known_by: str) -> None:
         )
 
 
-def check_mark(reader: JournalReader, mark: Mark | None) -> None:
+def check_mark(reader: JournalRows, mark: Mark | None) -> None:
     """Refuse a journal that is not the one of its mark, or has lost its end.
 
     Parameters
@@ -79,7 +79,7 @@ def check_mark(reader: JournalReader, mark: Mark | None) -> None:
         )
 
 
-def verify_journal(reader: JournalReader, progress: Callable[[int, int], object] | None = None) -> Verified:
+def verify_journal(reader: JournalRows, progress: Callable[[int, int], object] | None = None) -> Verified:
     """Walk over everything: the mark, every row, every key; safe beside the writer.
 
     Parameters

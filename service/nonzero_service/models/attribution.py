@@ -79,6 +79,16 @@ class Attribution:
             await self._learner.room(LABEL_BYTES * len(ids))
         return await until_ended(self._learner.label(ids, labels, stream), stream)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether something waits to be learned, which may be impressions."""
+        return self._learner.queued_bytes > 0
+
+    def reached(self) -> object:
+        """Return how far all has come that ends windows: while it is the same, none is due that was not."""
+        journal = self._learner.journal
+        return journal.position, self.impressions.reached(journal.clock.now_ms())
+
     async def end_windows(self) -> bool:
         """Learn from the next impressions whose window has ended; return whether there were any."""
         return await self._learner.end_windows() is not None

@@ -6,9 +6,7 @@ tell, so nothing is set without one.
 
 from __future__ import annotations
 
-import asyncio
 import time
-from contextlib import suppress
 from typing import Final, NamedTuple
 
 import structlog
@@ -19,8 +17,6 @@ from nonzero_service.journal.journal import Journal
 from nonzero_service.models.attribution import Attribution
 from nonzero_service.writer.entries import clock_entry
 from nonzero_service.writer.learner import ModelLearner
-
-LOOK_SECONDS: Final = 1.0
 
 SAY_SECONDS: Final = 3600.0
 """How often it is said that they are apart."""
@@ -68,7 +64,6 @@ class ClockWatch:
                 days=round(since / 86_400_000, 1),
                 way_out="if the machine's clock is wrong, stop and set it right",
             )
-        self._task = asyncio.create_task(self._watch())
 
     async def set(self) -> ClockChange:
         """Set the journal's clock by the machine's, from a row of the journal on.
@@ -93,18 +88,7 @@ class ClockWatch:
         self._log.warning("the clock was set", model=self._name, **done._asdict())
         return done
 
-    async def close(self) -> None:
-        """Stop watching."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _watch(self) -> None:
-        with suppress(asyncio.CancelledError):  # one that is kept would keep what the task was of
-            while True:
-                self._look()
-                await asyncio.sleep(LOOK_SECONDS)
-
-    def _look(self) -> None:
+    def look(self) -> None:
         """Say it where the clocks are apart, once an hour."""
         ahead, now = self._journal.clock.ahead_ms(), time.monotonic()
         if abs(ahead) <= SLACK_MS or (self._said is not None and now - self._said < SAY_SECONDS):

@@ -18,7 +18,7 @@ from nonzero_service.incidental import incidentally
 from nonzero_service.journal.clock import wall_ms
 from nonzero_service.journal.errors import StorageError
 from nonzero_service.journal.journal import Journal
-from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.reader import JournalRows
 from nonzero_service.models.model_config import ModelConfig
 from nonzero_service.settings import Settings
 from nonzero_service.writer.entries import impression_entry, label_entry, resumption_of
@@ -70,16 +70,15 @@ def open_impressions(name: str, journal: Journal, rules: Rules) -> ImpressionSto
     """
     down_ms = max(journal.clock.now_ms() - journal.time_ms, 0)
     store = ImpressionStore(rules, journal.read_part)
-    with JournalReader(journal.directory) as reader:
-        replay_impressions(
-            store, reader, lambda row: resumption_of(row).discard, lambda error: _say_damaged(name, error)
-        )
+    replay_impressions(
+        store, journal, lambda row: resumption_of(row).discard, lambda error: _say_damaged(name, error)
+    )
     take_over_older(name, journal, store)
     store.settle(journal.clock.now_ms(), min(GRACE_MS, rules.attribution_ms, down_ms))
     return store
 
 
-def pending_in(reader: JournalReader, rules: Rules) -> int:
+def pending_in(reader: JournalRows, rules: Rules) -> int:
     """Count the impressions of a journal that wait for their label; a service may be writing there.
 
     Those of an older release, which no start has taken over yet, are among them.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,11 @@ from nonzero import Batch, LogisticRegression
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.models.attribution import Attribution
 from nonzero_service.models.clocks import ClockWatch
+from nonzero_service.models.common import Common
 from nonzero_service.models.field_watch import FieldWatch
 from nonzero_service.models.impression_keeper import ImpressionKeeper
 from nonzero_service.models.impression_opening import open_impressions, rules_of
-from nonzero_service.models.model_config import config_of
+from nonzero_service.models.model_config import ModelConfig, config_of
 from nonzero_service.models.names import FieldNames
 from nonzero_service.models.recovery import StoredModel, recover
 from nonzero_service.models.replaying import ReplayProgress
@@ -33,19 +34,15 @@ from nonzero_service.writer.learner import ModelLearner
 from nonzero_service.writer.pause import PauseState
 
 
-async def open_model(
-    name: str, path: Path, settings: Settings, on_failure: Callable[[Exception], None], *, shared: bool
-) -> ServedModel:
+async def open_model(name: str, path: Path, common: Common, *, shared: bool) -> ServedModel:
     """Bring a model to where it was, and begin all that works for it.
 
     Parameters
     ----------
     name, path
         The model's, and its directory.
-    settings
-        The service's.
-    on_failure
-        Told when it can learn no more until the process is started anew.
+    common
+        What it shares with others.
     shared
         Whether its memory is to be such as other processes can read.
 
@@ -56,34 +53,28 @@ async def open_model(
     OSError
         Where the disk refuses, or descriptors or memory are wanting.
     """
+    settings = common.settings
     async with AsyncExitStack() as opened:
-        config = config_of(path)
-        with ReplayProgress(name) as progress:
-            stored = await asyncio.to_thread(recover, path, settings.durability, progress)
+        brought = await asyncio.to_thread(_brought, name, path, common, shared)
+        config, stored, impressions = brought.config, brought.stored, brought.impressions
         opened.push_async_callback(asyncio.to_thread, stored.journal.close)
-        rules = rules_of(config, settings)
-        impressions = await asyncio.to_thread(open_impressions, name, stored.journal, rules)
-        impressions.not_after(stored.journal.clock.now_ms())
-        await asyncio.to_thread(_recalibrate, stored, settings.recalibration)
-        await asyncio.to_thread(_take_memory, stored.model, shared)
-        breaker = await asyncio.to_thread(_breaker_of, stored, settings, impressions)
-        pause = PauseState(breaker, stored.pause)
         learner = ModelLearner(
-            name,
             stored.model,
             stored.journal,
             settings.queue_bytes,
-            on_failure,
-            pause,
+            common.on_failure,
+            common.threads,
+            PauseState(brought.breaker, stored.pause),
             settings.max_weight,
             impressions,
         )
         opened.push_async_callback(learner.close)
-        snapshots = SnapshotScheduler(name, stored, learner, settings, impressions.needed_from)
+        snapshots = SnapshotScheduler(
+            name, stored, learner, settings, common.snapshotting, impressions.needed_from
+        )
         opened.push_async_callback(snapshots.close)
         attribution = Attribution(impressions, learner)
         windows = WindowWatch(name, attribution)
-        opened.push_async_callback(windows.close)
         slices = Slices(settings.sliced_fields)
         names = FieldNames(stored.model.notes, slices, stored.model.schema)
         fields = FieldWatch(name, stored.model, slices.fields, names.all)
@@ -95,7 +86,9 @@ async def open_model(
 
         learner.applier.learned = learned
         clock = ClockWatch(name, stored.journal, learner, attribution)
-        opened.push_async_callback(clock.close)
+        for watch in (snapshots, windows, clock):
+            common.rounds.add(watch)
+            opened.push_async_callback(common.rounds.remove, watch)
         return ServedModel(
             name=name,
             config=config,
@@ -104,13 +97,37 @@ async def open_model(
             snapshots=snapshots,
             impressions=ImpressionKeeper(name, impressions, learner, settings.impressions),
             attribution=attribution,
-            windows=windows,
             names=names,
             slices=slices,
             clock=clock,
             fields=fields,
             resources=opened.pop_all(),
         )
+
+
+class _Brought(NamedTuple):
+    """A model, brought to where it was."""
+
+    config: ModelConfig
+    stored: StoredModel
+    impressions: ImpressionStore
+    breaker: Breaker | None
+
+
+def _brought(name: str, path: Path, common: Common, shared: bool) -> _Brought:
+    """Bring a model to where it was."""
+    settings, config = common.settings, config_of(path)
+    with ReplayProgress(name) as progress:
+        stored = recover(path, settings.durability, progress, common.journals)
+    try:
+        impressions = open_impressions(name, stored.journal, rules_of(config, settings))
+        impressions.not_after(stored.journal.clock.now_ms())
+        _recalibrate(stored, settings.recalibration)
+        _take_memory(stored.model, shared)
+        return _Brought(config, stored, impressions, _breaker_of(stored, settings, impressions))
+    except BaseException:
+        stored.journal.close()
+        raise
 
 
 def _take_memory(model: LogisticRegression, shared: bool) -> None:

@@ -15,7 +15,8 @@ from nonzero import LogisticRegression
 from nonzero.errors import NonzeroError, SnapshotError
 from nonzero.persistence.snapshot import read_metadata
 from nonzero_service.journal.journal import Durability, Journal
-from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.open_journals import OpenJournals
+from nonzero_service.journal.reader import JournalRows
 from nonzero_service.journal.snapshots import SnapshotFile, SnapshotFolder
 from nonzero_service.writer import fold
 from nonzero_service.writer.entries import Pause, pause_since, start_of
@@ -74,7 +75,9 @@ def needed_from(snapshot: SnapshotFile) -> int:
         ) from error
 
 
-def recover(directory: Path, durability: Durability, replayed: Replayed) -> StoredModel:
+def recover(
+    directory: Path, durability: Durability, replayed: Replayed, among: OpenJournals | None = None
+) -> StoredModel:
     """Open what is kept of a model and bring it to where it was.
 
     Parameters
@@ -85,6 +88,8 @@ def recover(directory: Path, durability: Durability, replayed: Replayed) -> Stor
         As for the journal.
     replayed
         Told how far the replay is.
+    among
+        The journals that are open in this process.
 
     Raises
     ------
@@ -95,14 +100,14 @@ def recover(directory: Path, durability: Durability, replayed: Replayed) -> Stor
     """
     snapshots = SnapshotFolder(directory / "snapshots")
     newest = snapshots.all()
-    journal = Journal(directory, durability=durability, reached=newest[0].position if newest else 0)
+    reached = newest[0].position if newest else 0
+    journal = Journal(directory, durability=durability, reached=reached, among=among)
     try:
         snapshots.tidy()
         held = snapshots.newest(LogisticRegression.load, _say_damaged)
-        with JournalReader(directory) as reader:
-            model, start = found(reader, held)
-            tail = replay(model, reader, start, replayed)
-            pause = None if tail.held_since is None else pause_since(reader.read, tail.held_since)
+        model, start = found(journal, held)
+        tail = replay(model, journal, start, replayed)
+        pause = None if tail.held_since is None else pause_since(journal.read, tail.held_since)
     except BaseException:
         journal.close()
         raise
@@ -112,7 +117,7 @@ def recover(directory: Path, durability: Durability, replayed: Replayed) -> Stor
 
 
 def found(
-    reader: JournalReader, held: tuple[SnapshotFile, LogisticRegression] | None
+    reader: JournalRows, held: tuple[SnapshotFile, LogisticRegression] | None
 ) -> tuple[LogisticRegression, int]:
     """Return the model that a replay starts from, and the first position to apply.
 
@@ -164,7 +169,7 @@ def newest_readable(
     return None
 
 
-def check_snapshot(reader: JournalReader, snapshot: SnapshotFile, model: LogisticRegression) -> None:
+def check_snapshot(reader: JournalRows, snapshot: SnapshotFile, model: LogisticRegression) -> None:
     """Refuse a snapshot that is not of the journal's history.
 
     Raises
@@ -195,7 +200,7 @@ class Tail(NamedTuple):
     """The time of the first row, in milliseconds since 1970; 0 where there was none."""
 
 
-def replay(model: LogisticRegression, reader: JournalReader, start: int, replayed: Replayed) -> Tail:
+def replay(model: LogisticRegression, reader: JournalRows, start: int, replayed: Replayed) -> Tail:
     """Apply the rows from `start` to the journal's end."""
     end = reader.tip.position
     since: int | None = model.notes.get("held_since")

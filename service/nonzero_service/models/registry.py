@@ -11,10 +11,13 @@ the model ``default``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol, Unpack
+from typing import Final, Protocol, TypeVar, Unpack
 
 import structlog
 
@@ -22,11 +25,14 @@ from nonzero import LogisticRegression
 from nonzero.model.settings import size_of
 from nonzero_service.budget import check_descriptors
 from nonzero_service.errors import ClosedError, ModelExistsError, NotReadyError, UnknownModelError
+from nonzero_service.incidental import incidentally
 from nonzero_service.journal.descriptors import explain_shortage
+from nonzero_service.journal.errors import JournalClosedError
 from nonzero_service.journal.files import ensure_directory, keep_private
 from nonzero_service.journal.lock import DirectoryLock
 from nonzero_service.models.beginning import begin_model, begin_model_from, check_import
 from nonzero_service.models.changes import Changes
+from nonzero_service.models.common import AT_ONCE, Common
 from nonzero_service.models.data_directory import begin, check_model, look
 from nonzero_service.models.folder import ModelFolder
 from nonzero_service.models.memory import check_room
@@ -34,6 +40,11 @@ from nonzero_service.models.model_config import ModelConfig, NewModelSettings, l
 from nonzero_service.models.opening import open_model
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
+
+T = TypeVar("T")
+
+LEAST: Final = 2.0
+"""So many seconds there are to save models, however long requests took to end."""
 
 DEFAULT: Final = "default"
 """The model that exists from the first start."""
@@ -68,10 +79,13 @@ class Models:
         self.settings = settings
         self._sharing = sharing
         self._on_failure = on_failure
+        self._common: Common | None = None
         self.folder = ModelFolder(settings.data_dir / "models")
         self.ready = False
         self.failed = False
         """Whether something failed that only a new start mends: then nothing is saved at the end."""
+        self.stop_by: float | None = None
+        """By when a stop is to be over, by the monotonic clock, where that is known."""
         self._closing = False
         self._served: dict[str, ServedModel] = {}
         self._busy: set[str] = set()
@@ -153,9 +167,8 @@ class Models:
             self._log.warning("passed over: this is no model's name", path=str(path))
         if settings.import_file is not None and (found.begun or DEFAULT in found.models):
             await asyncio.to_thread(check_import, settings.import_file, DEFAULT, found.models.get(DEFAULT))
-        for name, path in found.models.items():
-            self._warn_of_differences(name, check_model(path))
-            await self._serve(name, path)
+        self._common = Common(settings, self._on_failure)
+        await each(found.models.items(), lambda model: self._checked(*model))
         if not found.begun:
             if DEFAULT not in self._served:  # a kill may have come between it and the note
                 trained = settings.import_file
@@ -178,14 +191,35 @@ class Models:
         """Apply all that is queued, and save every model; may be called again."""
         self._closing = True
         await self._changes.ended()
-        for served in self.all() if not self.failed else []:
-            await served.save_at_end()
+        if not self.failed:
+            await self._save_all()
         await self._let_all_go()
 
+    async def _save_all(self) -> None:
+        """Save every model, or as many as there is time for: the journals have all that they know."""
+        now, left = time.monotonic(), []
+        end = max(now + self.settings.grace_seconds if self.stop_by is None else self.stop_by, now + LEAST)
+
+        async def save(served: ServedModel) -> None:
+            if time.monotonic() < end:
+                await served.save_at_end()
+            else:
+                left.append(served.name)
+
+        await each(self.all(), save)
+        if left:
+            incidentally(
+                self._log.warning,
+                "there was no time to save all models; the next start reads more of their journals",
+                models=len(left),
+                grace_seconds=self.settings.grace_seconds,
+            )
+
     async def _let_all_go(self) -> None:
-        for served in self.all():
-            del self._served[served.name]
-            await served.let_go()
+        models, self._served = self.all(), {}
+        await each(models, ServedModel.let_go)
+        if self._common is not None:
+            await self._common.close()
         if self._lock is not None:
             self._lock.release()
 
@@ -243,7 +277,16 @@ class Models:
             Where the disk refuses; it is served as before then.
         """
         served = self.get(name)
-        gone = self.folder.take_away(name)  # what can fail comes first
+        journal = served.stored.journal
+        with suppress(JournalClosedError):  # somebody else has deleted it
+            await asyncio.to_thread(journal.hold)  # what is queued for it is to be committed yet
+        if self.get(name) is not served:
+            raise UnknownModelError(f"the model {name!r} has been deleted just now")
+        try:
+            gone = self.folder.take_away(name)  # what can fail comes first
+        except BaseException:
+            journal.release()
+            raise
         del self._served[name]
         self._busy.add(name)
         await self._changes.run(self._end(served, gone))
@@ -292,11 +335,16 @@ class Models:
             self._busy.discard(served.name)
         self._log.info("deleted", model=served.name)
 
+    async def _checked(self, name: str, path: Path) -> None:
+        """Serve a stored model, after a look at what is beside its journal and snapshots."""
+        self._warn_of_differences(name, await asyncio.to_thread(check_model, path))
+        await self._serve(name, path)
+
     async def _serve(self, name: str, path: Path) -> ServedModel:
         """Bring a model to where it was, and serve it; where that fails, nothing stays open."""
         sharing = self._sharing
         with explain_shortage(f"the model {name!r} cannot be opened"):
-            served = await open_model(name, path, self.settings, self._on_failure, shared=sharing is not None)
+            served = await open_model(name, path, self._shared, shared=sharing is not None)
         if sharing is not None:
             try:
                 with explain_shortage(f"the workers cannot be told of the model {name!r}"):
@@ -308,7 +356,29 @@ class Models:
         self._served[name] = served
         return served
 
+    @property
+    def _shared(self) -> Common:
+        assert self._common is not None  # noqa: S101 - nothing is served before the directory is open
+        return self._common
+
     def _warn_of_differences(self, name: str, config: ModelConfig) -> None:
         """Warn where settings of the service that a model was made with have changed since."""
         for key, (stored, wanted) in config.differences(self.settings).items():
             self._log.warning("a stored setting wins", model=name, setting=key, stored=stored, wanted=wanted)
+
+
+async def each(items: Iterable[T], do: Callable[[T], Awaitable[object]]) -> None:
+    """Do something with each of many, a few at a time; after an error no more is begun, and it is raised."""
+    left = deque(items)
+
+    async def work() -> None:
+        while left:
+            await do(left.popleft())
+
+    workers = [asyncio.ensure_future(work()) for _ in range(AT_ONCE)]
+    try:
+        await asyncio.gather(*workers)
+    except BaseException:
+        left.clear()
+        await asyncio.gather(*workers, return_exceptions=True)
+        raise

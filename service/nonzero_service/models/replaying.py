@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
@@ -18,6 +19,9 @@ PATIENCE: Final = 0.5
 """Seconds after which a bar is shown: most replays are done by then."""
 
 SAY_SECONDS: Final = 2.0
+
+_SHOWN: Final = threading.Lock()
+"""Held by the replay that a bar is shown of: several models are opened at a time."""
 
 
 class ReplayProgress:
@@ -42,13 +46,14 @@ class ReplayProgress:
         if self._bar is not None:
             with suppress(OSError):  # the terminal has gone: no reason not to start
                 self._bar.stop()
+            _SHOWN.release()
 
     def __call__(self, position: int, end: int) -> None:
         """Take note that the row at `position` was applied; the last is at `end`."""
         self._first = first = position if self._first is None else self._first
         now = time.monotonic()
         if sys.stderr.isatty():
-            if self._bar is None and now - self._begun >= PATIENCE:
+            if self._bar is None and now - self._begun >= PATIENCE and _SHOWN.acquire(blocking=False):
                 self._bar = new_bar(transient=True)
                 self._bar.add_task(f"replaying {self._name}", total=None, note="")
                 with suppress(OSError):

@@ -18,7 +18,6 @@ from nonzero_service.models.names import FieldNames
 from nonzero_service.models.recovery import StoredModel
 from nonzero_service.models.slicing import Slices
 from nonzero_service.models.snapshot_scheduler import SnapshotScheduler
-from nonzero_service.models.window_watch import WindowWatch
 from nonzero_service.writer.learner import ModelLearner
 
 
@@ -33,7 +32,6 @@ class ServedModel:
     snapshots: SnapshotScheduler
     impressions: ImpressionKeeper
     attribution: Attribution
-    windows: WindowWatch
     names: FieldNames
     slices: Slices
     clock: ClockWatch

@@ -104,7 +104,7 @@ class Slices:
 
     def __init__(self, fields: Sequence[str]) -> None:
         self.fields = tuple(fields)
-        self._places = np.zeros(1 << 16, np.uint8)
+        self._places = np.zeros(1 << 16 if fields else 0, np.uint8)
         for number, field in enumerate(fields, 1):
             self._places[field_of(field)] = number
         self._keys = np.zeros((len(fields), PLACES), np.int64)

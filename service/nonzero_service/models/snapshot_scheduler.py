@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import Final, NamedTuple
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final, NamedTuple
 
 import structlog
 
@@ -22,8 +22,6 @@ from nonzero_service.journal.snapshots import SnapshotFile
 from nonzero_service.models.recovery import StoredModel, needed_from, write_snapshot
 from nonzero_service.settings import Settings
 from nonzero_service.writer.learner import ModelLearner
-
-LOOK_SECONDS: Final = 1.0
 
 RETRY_SECONDS: Final = 60.0
 """So long after one that failed the next is tried: it takes a table's memory, and a disk's room."""
@@ -50,6 +48,8 @@ class SnapshotScheduler:
         Whose applier copies the model.
     settings
         They say when a snapshot is due, and which rows of the journal stay.
+    gate
+        Bounds how many are taken at a time because they are due.
     also_from
         Returns the first position of the journal that is of use beside snapshots; None where none is.
     """
@@ -60,6 +60,7 @@ class SnapshotScheduler:
         stored: StoredModel,
         learner: ModelLearner,
         settings: Settings,
+        gate: AbstractAsyncContextManager[Any],
         also_from: Callable[[], int | None] = lambda: None,
     ) -> None:
         self.stored = stored
@@ -70,9 +71,11 @@ class SnapshotScheduler:
         self._since = time.monotonic() - stored.tail_seconds
         self._bytes_then = -stored.tail_bytes
         self._not_before = 0.0
+        newest = self.newest
+        self._newest = 1 if newest is None else newest.position
         self._taking = asyncio.Lock()
+        self._gate = gate
         self._log = structlog.get_logger("snapshots")
-        self._task = asyncio.create_task(self._watch())
 
     @property
     def newest(self) -> SnapshotFile | None:
@@ -96,32 +99,28 @@ class SnapshotScheduler:
             begun, bytes_then = time.monotonic(), self._learner.committer.appended_bytes
             copied = await self._learner.copy(spare)
             snapshot = await asyncio.to_thread(self._write, copied.position, spare, copied.held_since)
-            self._since, self._bytes_then = begun, bytes_then
+            self._since, self._bytes_then, self._newest = begun, bytes_then, snapshot.position
             return Taken(snapshot, spare.examples)
 
     async def close(self) -> None:
-        """Stop watching; what is being taken is finished."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        """Return when what is being taken is finished."""
         async with self._taking:
             pass
 
-    async def _watch(self) -> None:
-        with suppress(asyncio.CancelledError):  # one that is kept would keep what the task was of
-            while True:
-                await asyncio.sleep(LOOK_SECONDS)
-                if time.monotonic() < self._not_before:
-                    continue
-                try:
-                    if self._due():
-                        await asyncio.shield(self.take())
-                except Exception:  # noqa: BLE001 - one that fails must not be the last that is tried
-                    self._not_before = time.monotonic() + RETRY_SECONDS
-                    incidentally(self._log.exception, "no snapshot could be taken", model=self._name)
+    def look(self) -> Coroutine[Any, Any, None] | None:
+        """Return what takes a snapshot, where one is due."""
+        return self._take_due() if time.monotonic() >= self._not_before and self._due() else None
+
+    async def _take_due(self) -> None:
+        try:
+            async with self._gate:
+                await asyncio.shield(self.take())
+        except Exception:  # noqa: BLE001 - one that fails must not be the last that is tried
+            self._not_before = time.monotonic() + RETRY_SECONDS
+            incidentally(self._log.exception, "no snapshot could be taken", model=self._name)
 
     def _due(self) -> bool:
-        newest = self.newest
-        if self._learner.applier.position == (newest.position if newest is not None else 1):
+        if self._learner.applier.position == self._newest:
             return False
         grown, age = self._learner.committer.appended_bytes - self._bytes_then, time.monotonic() - self._since
         return grown >= self._settings.snapshot_bytes or age >= self._settings.snapshot_seconds

@@ -1,23 +1,19 @@
 """The end of windows, and labels that stop coming.
 
-A task of its own looks at both. Windows are ended a thousand impressions at a time, in the order in which
-they were predicted.
+Windows are ended a thousand impressions at a time, in the order in which they were predicted. Where nothing
+has come and no window has ended since the last look, there is nothing to do.
 """
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
-from typing import Final
+from collections.abc import Coroutine
+from typing import Any
 
 import structlog
 
 from nonzero.errors import NonzeroError
 from nonzero_service.incidental import incidentally
 from nonzero_service.models.attribution import Attribution
-
-LOOK_SECONDS: Final = 0.5
-"""How often windows are looked at."""
 
 
 class WindowWatch:
@@ -35,30 +31,33 @@ class WindowWatch:
         self._name = name
         self._attribution = attribution
         self._missing = False
+        self._done: object = None  # what was reached when there was nothing to do
         self._log = structlog.get_logger("impressions")
-        self._task = asyncio.create_task(self._watch())
 
-    async def close(self) -> None:
-        """Stop; what is in flight is for the learner to end."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _watch(self) -> None:
+    def look(self) -> Coroutine[Any, Any, None] | None:
+        """Return what ends windows, where there may be some to end."""
         attribution = self._attribution
-        impressions = attribution.impressions
-        with suppress(asyncio.CancelledError):  # one that is kept would keep what the task was of
-            while True:
-                await asyncio.sleep(LOOK_SECONDS)
-                try:
-                    impressions.not_after(attribution.now_ms)
-                    while await attribution.end_windows():
-                        pass
-                    self._look_for_labels()
-                except Exception as error:  # noqa: BLE001 - whatever it is, the next look is the next try
-                    # The disk is full, or the model is closing; anything else is a defect of ours.
-                    expected = isinstance(error, NonzeroError | OSError)
-                    say = self._log.warning if expected else self._log.error
-                    incidentally(say, "windows could not be ended", model=self._name, exc_info=error)
+        if not attribution.is_busy:
+            if not attribution.impressions.segments:
+                return None
+            if attribution.reached() == self._done:
+                self._look_for_labels()
+                return None
+        return self._end()
+
+    async def _end(self) -> None:
+        """End the windows that are due; what is in flight is for the learner to end."""
+        try:
+            reached = self._attribution.reached()
+            while await self._attribution.end_windows():
+                pass
+            self._done = reached
+            self._look_for_labels()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next look is the next try
+            # The disk is full, or the model is closing; anything else is a defect of ours.
+            expected = isinstance(error, NonzeroError | OSError)
+            say = self._log.warning if expected else self._log.error
+            incidentally(say, "windows could not be ended", model=self._name, exc_info=error)
 
     def _look_for_labels(self) -> None:
         """Say it where labels have stopped coming, and where they come again."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import queue
+import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from nonzero_service.incidental import incidentally
 from nonzero_service.journal.errors import OutcomeUnknownError
 from nonzero_service.journal.journal import Journal
 from nonzero_service.logs import described
+from nonzero_service.turns import Turn, Turns
 from nonzero_service.writer.entries import held_examples
 from nonzero_service.writer.results import Results
 from nonzero_service.writer.work import (
@@ -29,6 +31,9 @@ from nonzero_service.writer.work import (
     Rows,
     Work,
 )
+
+LEAD: Final = 1
+"""How many groups may wait, durable, when another is committed: a single update waits behind all of them."""
 
 
 class Applier:
@@ -46,8 +51,8 @@ class Applier:
         Where what was held is read back from.
     held_since
         Since when examples are held; None where they are learned from.
-    durable
-        What is durable, and None at the end.
+    turns
+        The threads that apply.
     results
         Takes what came of it.
     """
@@ -57,7 +62,7 @@ class Applier:
         model: LogisticRegression,
         journal: Journal,
         held_since: int | None,
-        durable: queue.Queue[CommittedGroup | None],
+        turns: Turns,
         results: Results,
     ) -> None:
         self.held_since = held_since
@@ -66,38 +71,57 @@ class Applier:
         """The last position that was applied."""
         self.learned: Callable[[Batch, NDArray[np.float32]], object] | None = None
         """Called with what was learned from, and what was predicted just before."""
-        self.applied: Callable[[CommittedGroup], object] = lambda _: None
+        self.applied: Callable[[CommittedGroup], object] = _nobody_waits
         """Called with each group when it has been applied, or could not be."""
         self._copying: _Copying | None = None
         self._model = model
         self._journal = journal
-        self._durable = durable
+        self.taken: Callable[[], object] = lambda: None
+        """Called when a group has been taken up, so that there is room for another."""
+        self.ended = threading.Event()
+        """Set when all is applied that was put in before the end."""
+        self._groups: deque[CommittedGroup | None] = deque()
+        self._group: CommittedGroup | None = None
+        self._turn = Turn(turns, self._apply_next, self._failed)
         self._results = results
 
-    def run(self) -> None:
-        """Apply group after group, until the end."""
-        group: CommittedGroup | None = None
-        try:
-            while (group := self._next()) is not None:
-                self._take(group)
-                group = None  # it may hold much: not until there is more to do
-                self._copy_on()
-            while self._copying is not None:
-                self._copy_on()
-        except BaseException as error:  # noqa: BLE001 - a thread that ended so would leave everybody waiting
-            self._results.end(error, () if group is None else group.works)
-            self._fail_copy(self._results.failure)
-            while (group := self._durable.get()) is not None:
-                self._take(group)  # nothing is applied any more: all are refused
+    @property
+    def is_behind(self) -> bool:
+        """Whether so many groups wait that nothing more is to be committed."""
+        return len(self._groups) > LEAD
 
-    def _next(self) -> CommittedGroup | None:
-        """Wait for the next group; a copy is gone on with meanwhile."""
-        while self._copying is not None:
-            try:
-                return self._durable.get_nowait()
-            except queue.Empty:
-                self._copy_on()
-        return self._durable.get()
+    def put(self, group: CommittedGroup | None) -> None:
+        """Take what is durable; None is the end."""
+        self._groups.append(group)
+        self._turn.call()
+
+    def close(self) -> None:
+        """Let go of who is told, when all has ended: the two hold each other."""
+        self.applied = self.learned = _nobody_waits
+        self._turn.close()
+
+    def _apply_next(self) -> bool:
+        """Apply the next group, and go on with a copy; return whether there is more to do."""
+        if self._groups and (group := self._groups[0]) is not None:
+            self._group = group
+            self._groups.popleft()
+            self.taken()
+            self._take(group)
+            self._group = None  # it may hold much: not until there is more to do
+        self._copy_on()
+        if self._copying is not None:
+            return True
+        if self._groups and self._groups[0] is None:
+            self.ended.set()
+            return False
+        return bool(self._groups)
+
+    def _failed(self, error: BaseException) -> None:
+        """Refuse what was to be applied: whoever waits would wait for ever."""
+        group, self._group = self._group, None
+        self._results.end(error, () if group is None else group.works)
+        self._fail_copy(self._results.failure)
+        self.taken()
 
     def _take(self, group: CommittedGroup) -> None:
         """Apply a group and give its results back."""
@@ -231,6 +255,10 @@ class _Copying(NamedTuple):
     """Who waits for it."""
     copy: GradualCopy
     of: Copied
+
+
+def _nobody_waits(*_: object) -> None:
+    """Tell nobody."""
 
 
 def _unapplied(position: int | None, error: BaseException) -> OutcomeUnknownError:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import queue
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +13,9 @@ from nonzero_service.errors import GivenUpError, NotHeldError
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.chain import JournalEntry
-from nonzero_service.journal.errors import DiskFullError, JournalBusyError
+from nonzero_service.journal.errors import DiskFullError, JournalBusyError, NoDescriptorsError
 from nonzero_service.journal.journal import Journal
+from nonzero_service.turns import Turn, Turns
 from nonzero_service.writer.entries import resume_entry
 from nonzero_service.writer.group_rows import GroupRows
 from nonzero_service.writer.micro_batch import Meets, MicroBatch
@@ -26,6 +26,17 @@ from nonzero_service.writer.work import Applied, Change, CommittedGroup, Outcome
 from nonzero_service.writer.work_queue import WorkQueue
 
 NO_ROWS: Final = np.empty(0, np.intp)
+
+
+class Follower(Protocol):
+    """What takes what is durable."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much waits there that nothing more is to be committed."""
+
+    def put(self, group: CommittedGroup | None) -> None:
+        """Take a group, or None at the end."""
 
 
 class Committer:
@@ -44,8 +55,10 @@ class Committer:
         Where the rows go.
     pause
         Whether examples are learned from or held.
-    durable
+    applier
         Takes what is durable, and None at the end.
+    turns
+        The threads that commit.
     results
         Takes what could not be made durable, and why.
     impressions
@@ -58,12 +71,15 @@ class Committer:
         schema: Schema,
         journal: Journal,
         pause: PauseState,
-        durable: queue.Queue[CommittedGroup | None],
+        applier: Follower,
+        turns: Turns,
         results: Results,
         impressions: ImpressionStore | None = None,
     ) -> None:
-        self.queue = WorkQueue(results)
-        """What is put in here is committed."""
+        self.queue = WorkQueue()
+        """What is put in here is committed, in turn."""
+        self.turn = Turn(turns, self._commit_next, self._failed)
+        """To be called for when there is something to do."""
         self.appended_bytes = 0
         """The bytes of all bodies that were appended, in this process."""
         self._met: Meets = _met_by_none if impressions is None else impressions.met
@@ -73,21 +89,43 @@ class Committer:
         self._schema = schema
         self._journal = journal
         self._pause = pause
-        self._durable = durable
+        self._applier = applier
+        self._works: list[Work] = []
         self._results = results
 
-    def run(self) -> None:
-        """Commit group after group, until the end."""
-        works: list[Work] = []
+    def put(self, work: Work | None) -> None:
+        """Queue work, and have it committed; None is the end."""
+        self.queue.put(work)
         try:
-            while works := self.queue.next():
-                self._do(works)
-                works = []  # it may hold much: not until there is more to do
-        except BaseException as error:  # noqa: BLE001 - a thread that ended so would leave everybody waiting
-            self._results.end(error, works)
+            self.turn.call()
+        except BaseException as error:  # it may be committed some day, whatever is said of it now
+            self._results.end(error)
+            raise
+
+    def applied(self, group: CommittedGroup) -> None:
+        """Take note that a group has been applied, or could not be."""
+        self.queue.applied(group)
+        self.turn.call()
+
+    def _commit_next(self) -> bool:
+        """Commit the next group, if there is one and it may be; return whether there may be more."""
+        if self._results.failure is not None:
             for work in self.queue.rest():
                 self._refuse([work], self._results.failure)
-        self._durable.put(None)
+        elif not self._applier.is_behind:
+            self._works = self.queue.next()
+            if self._works:
+                self._do(self._works)
+                self._works = []  # it may hold much: not until there is more to do
+                return True
+        if self.queue.ended:
+            self._applier.put(None)
+        return False
+
+    def _failed(self, error: BaseException) -> None:
+        """Refuse what was to be done: whoever waits would wait for ever."""
+        works, self._works = self._works, []
+        self._results.end(error, works)
 
     def _do(self, works: list[Work]) -> None:
         what = works[0].what
@@ -98,7 +136,7 @@ class Committer:
         elif isinstance(what, Rows):
             self._commit(works)
         else:
-            self._durable.put(CommittedGroup(works))
+            self._applier.put(CommittedGroup(works))
 
     def _commit(self, works: list[Work]) -> None:
         """Append a group of work to the journal: a few rows, of one kind or several."""
@@ -181,14 +219,14 @@ class Committer:
         try:
             try:
                 position = self._journal.append(entries) if entries else None
-            except (DiskFullError, JournalBusyError) as error:  # nothing was written
+            except (DiskFullError, JournalBusyError, NoDescriptorsError) as error:  # nothing was written
                 self._refuse(works, error)
                 return error
             # From here on they are durable: the process knows of them, or ends.
             group = book(position)
             self.appended_bytes += nbytes
             self.queue.committed(group)
-            self._durable.put(group)
+            self._applier.put(group)
         except BaseException as error:  # noqa: BLE001 - whatever it is
             results.end(error, works)
             return results.failure

@@ -1,9 +1,9 @@
-"""The learner: one writer for a model, as two threads in a line.
+"""The learner: one writer for a model, in two steps.
 
 The :mod:`committer <nonzero_service.writer.committer>` takes all that is queued and makes it durable in one
 transaction of the journal. The :mod:`applier <nonzero_service.writer.applier>` learns from it, and gives
 the results back. So while one group is applied the next is committed; nothing is applied before it is
-durable, and nothing is acknowledged before it is applied.
+durable, and nothing is acknowledged before it is applied. A few threads do both for all models, in turn.
 
 What waits is bounded in bytes: when the queue is full a fresh request is refused, and a stream that is
 already being read waits for room. Every public method is called on the event loop, and the count of queued
@@ -13,8 +13,6 @@ bytes is kept there, so it needs no lock: it grows when work is put in and falls
 from __future__ import annotations
 
 import asyncio
-import queue
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -30,10 +28,10 @@ from nonzero_service.writer.committer import Committer
 from nonzero_service.writer.micro_batch import MicroBatch, Waiter
 from nonzero_service.writer.pause import PauseState
 from nonzero_service.writer.results import Results
+from nonzero_service.writer.threads import WriterThreads
 from nonzero_service.writer.work import (
     Applied,
     Change,
-    CommittedGroup,
     Copied,
     Copy,
     EndWindows,
@@ -48,12 +46,9 @@ from nonzero_service.writer.work import (
     StreamState,
     Work,
 )
-from nonzero_service.writer.work_queue import GROUP_BYTES
+from nonzero_service.writer.work_queue import GATHERED_BYTES, GROUP_BYTES, PATIENCE
 
 T = TypeVar("T")
-
-LEAD: Final = 1
-"""How many groups may be durable while another is applied: a single update waits behind all of them."""
 
 MAX_BATCH: Final = MAX_BODY - 4 * GROUP_BYTES
 """The largest batch, in bytes: with what else is in its group it must fit into a row of the journal."""
@@ -70,8 +65,6 @@ class ModelLearner:
 
     Parameters
     ----------
-    name
-        The model's name, which the threads bear too.
     model
         The model as the journal's rows made it; from now on only the applier changes it.
     journal
@@ -81,6 +74,8 @@ class ModelLearner:
     on_failure
         Told when a commit's outcome is unknown, or what is durable cannot be applied or answered: the process
         must end. On the event loop, or, where that cannot be had, on the thread that failed.
+    threads
+        Those of all learners.
     pause
         Whether examples are learned from or held; None: they are learned from.
     max_weight
@@ -92,11 +87,11 @@ class ModelLearner:
 
     def __init__(
         self,
-        name: str,
         model: LogisticRegression,
         journal: Journal,
         queue_bytes: int,
         on_failure: Callable[[Exception], None],
+        threads: WriterThreads,
         pause: PauseState | None = None,
         max_weight: float = MAX_WEIGHT,
         impressions: ImpressionStore | None = None,
@@ -108,28 +103,26 @@ class ModelLearner:
         self.max_weight = max_weight
         self.pause = pause or PauseState()
         self._loop = asyncio.get_running_loop()
-        durable: queue.Queue[CommittedGroup | None] = queue.Queue(LEAD)
         self._results = results = Results(self._deliver, on_failure)
+        self.applier = Applier(model, journal, self.pause.since, threads.appliers, results)
         self.committer = Committer(
-            model.bits, model.schema, journal, self.pause, durable, results, impressions
+            model.bits,
+            model.schema,
+            journal,
+            self.pause,
+            self.applier,
+            threads.committers,
+            results,
+            impressions,
         )
-        self.applier = Applier(model, journal, self.pause.since, durable, results)
-        self.applier.applied = self.committer.queue.applied
+        self.applier.taken = self.committer.turn.call
+        self.applier.applied = self.committer.applied
         self._room = asyncio.Event()
         self._micro_batch: MicroBatch | None = None
         self._closed = False
-        # Daemons: a process that is told to end at once must not wait for a disk that does not answer.
-        self._threads = [
-            threading.Thread(target=self.committer.run, name=f"committer {name}", daemon=True),
-            threading.Thread(target=self.applier.run, name=f"applier {name}", daemon=True),
-        ]
-        self._threads[0].start()
-        try:
-            self._threads[1].start()
-        except BaseException:
-            self.committer.queue.put(None)
-            self._threads[0].join()
-            raise
+        self._gathered = 0  # bytes of predictions that nobody waits for, which gather others
+        self._ripening: asyncio.TimerHandle | None = None
+        threads.start()
 
     @property
     def gathers(self) -> bool:
@@ -220,7 +213,26 @@ class ModelLearner:
         nbytes = size_of_records(predictions)
         if not self.fits(nbytes):
             raise self._full()
-        return self._put(Impress(predictions, StreamState(), waits), nbytes)
+        what = Impress(predictions, StreamState(), waits)
+        if waits:
+            return self._put(what, nbytes)
+        kept = self._work(what, nbytes)
+        self.committer.queue.put(kept)
+        self.queued_bytes += nbytes
+        self._gathered += nbytes
+        if self._gathered >= GATHERED_BYTES:
+            self._ripen()
+        elif self._ripening is None:
+            self._ripening = self._loop.call_later(PATIENCE, self._ripen)
+        return kept.future
+
+    def _ripen(self) -> None:
+        """Have predictions committed that nobody waits for: they have gathered others."""
+        if self._ripening is not None:
+            self._ripening.cancel()
+        self._ripening, self._gathered = None, 0
+        self.committer.queue.ripe = True
+        self.committer.turn.call()
 
     def end_windows(self) -> asyncio.Future[Applied | None]:
         """Queue the end of the next windows that are due; the future's result is None where none are."""
@@ -254,7 +266,7 @@ class ModelLearner:
         if self._micro_batch is None or not self._micro_batch.add(body, waiter):
             gathered = MicroBatch(self._loop, self.max_weight)
             gathered.add(body, waiter)
-            self.committer.queue.put(gathered)
+            self.committer.put(gathered)
             self._micro_batch = gathered  # only now: what is added to it must be committed some day
         self.queued_bytes += len(body)
 
@@ -311,13 +323,15 @@ class ModelLearner:
         return self._put(Resume(discard), 0)
 
     async def close(self) -> None:
-        """Refuse more, commit and apply all that is queued, end the threads. May be called again."""
+        """Refuse more, commit and apply all that is queued. May be called again."""
         if not self._closed:
             self._closed = True
-            self.committer.queue.put(None)
-        for thread in self._threads:
-            await asyncio.to_thread(thread.join)
+            self._ripen()
+            self.committer.put(None)
+        await asyncio.to_thread(self.applier.ended.wait)
         self._results.close()
+        self.committer.turn.close()
+        self.applier.close()
 
     def fits(self, nbytes: int) -> bool:
         """Whether there is room for so much."""
@@ -336,13 +350,17 @@ class ModelLearner:
     def _put(
         self, what: Rows | Change | Resume | Copy | Callable[[], Any], nbytes: int
     ) -> asyncio.Future[Any]:
+        work = self._work(what, nbytes)
+        self.committer.put(work)
+        self.queued_bytes += nbytes
+        return work.future
+
+    def _work(self, what: Rows | Change | Resume | Copy | Callable[[], Any], nbytes: int) -> Work:
         self._check_open()
         work = Work(what, nbytes, self._loop.create_future())
         if isinstance(what, Rows):
             what.stream.last = work.future
-        self.committer.queue.put(work)
-        self.queued_bytes += nbytes
-        return work.future
+        return work
 
     def _deliver(self, outcomes: list[Outcome]) -> None:
         """Give results to those who wait, and room to others; one that fails does not keep others waiting."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import queue
-import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from nonzero_service.writer.micro_batch import MicroBatch
-from nonzero_service.writer.results import Results
 from nonzero_service.writer.work import CommittedGroup, Impress, Rows, Work
 
 GROUP_BYTES: Final = 1 << 20
@@ -39,19 +37,18 @@ class WorkQueue:
     are smaller, and one is not taken before the one before is applied: a single example, which cannot be
     applied before what is durable already, then waits for one of them at most.
 
-    Parameters
-    ----------
-    results
-        Tells whether nothing more is applied: then it is not waited for.
     """
 
-    def __init__(self, results: Results) -> None:
-        self._results = results
+    def __init__(self) -> None:
         self._queue: queue.SimpleQueue[Work | object | None] = queue.SimpleQueue()
         self._waiting: deque[Work | None] = deque()
         self._had_pieces = False  # whether the last group held more than single examples
         self._since_single = BESIDE  # groups since the last one that held any
         self._unapplied = 0  # groups that held more, and are not applied yet
+        self.ripe = False
+        """Set when predictions that nobody waits for have gathered others for long enough."""
+        self.ended = False
+        """Whether all that was put in before the end has been given back."""
 
     def put(self, work: Work | None) -> None:
         """Queue work, from any thread; None is the end."""
@@ -72,13 +69,22 @@ class WorkQueue:
             self._queue.put(_APPLIED)
 
     def next(self) -> list[Work]:
-        """Return what is to be done next: a group of examples, or one other work; nothing at the end."""
+        """Return what is to be done next: a group of examples, or one other work.
+
+        Nothing where nothing waits, where it is to gather more, or where what was committed is to be applied
+        before; and at the end.
+        """
         waiting = self._waiting
         self._receive()
-        gathered = self._gather()
-        beside = self.beside_singles
-        while beside and self._unapplied and self._only_pieces_wait() and self._results.failure is None:
-            self._receive(wait=True)
+        beside, gathered = self.beside_singles, self._only_predictions_wait()
+        if not waiting or (gathered and not self._are_ripe()):
+            return []
+        if beside and self._unapplied and self._only_pieces_wait():
+            return []
+        if waiting[0] is None:
+            self.ended = True
+            return []
+        self.ripe = False
         most = BESIDE_BYTES if beside else GATHERED_BYTES if gathered else GROUP_BYTES
         works: list[Work] = []
         left: list[Work | None] = []
@@ -102,48 +108,33 @@ class WorkQueue:
         return works
 
     def rest(self) -> Iterator[Work]:
-        """Yield what waits, and what still comes, until the end."""
-        while (item := self._waiting.popleft() if self._waiting else self._queue.get()) is not None:
-            if isinstance(item, Work):
-                yield item
+        """Yield all that waits, to be refused."""
+        self._receive()
+        while self._waiting and (work := self._waiting[0]) is not None:
+            yield work
+            self._waiting.popleft()
+        self.ended = bool(self._waiting)
 
-    def _receive(self, *, wait: bool = False) -> None:
-        """Take what has been queued; wait for it where nothing else is to be done, or where told to."""
-        while wait or not self._waiting or not self._queue.empty():
-            self._take(self._queue.get())
-            wait = False
+    def _receive(self) -> None:
+        """Take what has been queued."""
+        while not self._queue.empty():
+            item = self._queue.get()
+            if item is _APPLIED:
+                self._unapplied -= 1
+            else:
+                assert item is None or isinstance(item, Work)  # noqa: S101 - there is nothing else
+                self._waiting.append(item)
 
-    def _take(self, item: Work | object | None) -> None:
-        if item is _APPLIED:
-            self._unapplied -= 1
-        else:
-            assert item is None or isinstance(item, Work)  # noqa: S101 - there is nothing else
-            self._waiting.append(item)
+    def _only_predictions_wait(self) -> bool:
+        """Whether all that waits are predictions that nobody waits for."""
+        return all(
+            work is not None and isinstance(work.what, Impress) and not work.what.waits
+            for work in self._waiting
+        )
 
-    def _gather(self) -> bool:
-        """Let predictions that nobody waits for gather, where nothing else waits: each commit is a sync.
-
-        Returns
-        -------
-        bool
-            Whether nothing else waits.
-        """
-        until = time.monotonic() + PATIENCE
-        looked = nbytes = 0
-        while True:
-            while looked < len(self._waiting):
-                work = self._waiting[looked]
-                if work is None or not isinstance(work.what, Impress) or work.what.waits:
-                    return False
-                nbytes += work.nbytes
-                looked += 1
-            rest = until - time.monotonic()
-            if rest <= 0 or nbytes >= GATHERED_BYTES:
-                return True
-            try:
-                self._take(self._queue.get(timeout=rest))
-            except queue.Empty:
-                return True
+    def _are_ripe(self) -> bool:
+        """Whether predictions that nobody waits for have gathered for long enough: each commit is a sync."""
+        return self.ripe or sum(work.nbytes for work in self._waiting if work is not None) >= GATHERED_BYTES
 
     def _only_pieces_wait(self) -> bool:
         """Whether what is to be done next is a group without single examples."""

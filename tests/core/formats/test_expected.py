@@ -11,6 +11,7 @@ import pytest
 from core.formats.plainly import assert_same, plain_reader, whole
 from nonzero import formats
 from nonzero.fields.lookup import NEW_LINES
+from nonzero.formats.assembly import PlainRow
 
 LINES = 60
 NAMES = [
@@ -155,7 +156,12 @@ def test_such_lines_are_not_left_to_python(form: str, line: str, monkeypatch: py
     reader = formats.reader(form)
     asked: list[bytes] = []
     read_line = reader.format.read_line
-    monkeypatch.setattr(reader.format, "read_line", lambda text: (asked.append(text), read_line(text))[1])
+
+    def asking(text: bytes) -> PlainRow:
+        asked.append(text)
+        return read_line(text)
+
+    monkeypatch.setattr(reader.format, "read_line", asking)
     assert len(whole(reader, line.encode() * LINES).batch) == LINES
     assert len(asked) <= NEW_LINES
 

@@ -61,6 +61,19 @@ def test_a_copy_is_the_model_and_learns_apart(way: Any, settings: Any) -> None:
     assert other.digest() == model.digest()
 
 
+@pytest.mark.parametrize("learned", [10, 5000])
+def test_a_pickle_takes_room_in_proportion_to_what_was_touched(learned: int) -> None:
+    model = LogisticRegression(bits=22)
+    rows = Batch.from_dicts(({"k": str(k)} for k in range(learned)), np.arange(learned) % 2)
+    model.learn(rows)
+    data = pickle.dumps(model)
+    assert len(data) < 60_000 + 100 * learned  # a row of 64 bytes and where it stands, and what was predicted
+    other = pickle.loads(data)
+    assert other.digest() == model.digest()
+    np.testing.assert_array_equal(other.learn(rows), model.learn(rows))
+    assert other.digest() == model.digest()
+
+
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_a_copy_of_a_shared_model_is_its_own(way: Any) -> None:
     model = LogisticRegression(bits=8)

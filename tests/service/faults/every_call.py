@@ -31,7 +31,7 @@ from nonzero_service import logs
 from nonzero_service import server as serving
 from nonzero_service.api import update_stream
 from nonzero_service.listening import listen
-from nonzero_service.models import attribution, window_watch
+from nonzero_service.models import attribution, rounds
 from nonzero_service.models.verifying import verify
 from nonzero_service.server import Writer
 from nonzero_service.settings import Settings
@@ -276,7 +276,7 @@ def run() -> None:
     for module, name, value in (
         (update_stream, "PIECE", 4096),
         (update_stream, "LARGE_PIECE", 4096),
-        (window_watch, "LOOK_SECONDS", 0.05),
+        (rounds, "LOOK_SECONDS", 0.05),
         (attribution, "PATIENCE", 1.0),
         (serving, "LAST_WORDS", 0.03),
         (serving, "LAST_SECONDS", 0.3),

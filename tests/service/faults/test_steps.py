@@ -19,9 +19,11 @@ import pytest
 
 from nonzero import AdaGrad, Batch, LogisticRegression
 from nonzero_service.journal.errors import OutcomeUnknownError
+from nonzero_service.journal.open_journals import CHECKPOINTERS
 from nonzero_service.models.registry import Models
 from nonzero_service.problems import problem_of
 from nonzero_service.settings import Settings
+from nonzero_service.writer.threads import APPLIERS, COMMITTERS
 from reporting import Figure
 from service.faults.steps import WANTS, failing
 
@@ -101,7 +103,8 @@ class Bench:
         served = [served.name for served in self.models.all()]
         there = [name for name in self.on_disk() if not name.startswith(".")]
         assert there == served or (not undone and there == [*served, "x"])
-        assert len(self.workers()) == 3 * len(served)
+        assert len(self.workers()) <= COMMITTERS + APPLIERS + CHECKPOINTERS
+        assert len(self.models._shared.journals) == len(served)
         for name in served:
             assert (await self.models.get(name).learner.submit(Batch.empty())).sequence >= 0
         await self.restart()

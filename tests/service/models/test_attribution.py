@@ -15,7 +15,7 @@ from nonzero.formats.json_bodies import parse_body
 from nonzero_service.errors import QueueFullError
 from nonzero_service.impressions.joiner import Joiner
 from nonzero_service.impressions.store import ImpressionStore
-from nonzero_service.models import window_watch
+from nonzero_service.models import rounds
 from nonzero_service.models.registry import Models
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
@@ -173,7 +173,7 @@ def test_windows_end_though_a_look_at_them_failed(
             raise error()
         return usual(*given, **named)
 
-    monkeypatch.setattr(window_watch, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(rounds, "LOOK_SECONDS", 0.02)
     settings = Settings.load(
         data_dir=tmp_path, bits=8, attribution_seconds=0.05, breaker="off", negatives=negatives
     )

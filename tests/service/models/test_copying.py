@@ -14,6 +14,7 @@ from nonzero_service.journal.reader import JournalReader
 from nonzero_service.writer.entries import remedy_entry, settings_entry
 from nonzero_service.writer.fold import apply
 from nonzero_service.writer.learner import ModelLearner
+from nonzero_service.writer.threads import WriterThreads
 from nonzero_service.writer.work import Copied
 from service.failures import no_failure
 
@@ -41,7 +42,8 @@ def test_it_is_the_fold_up_to_its_position(tmp_path: Path, changed: bool) -> Non
     async def run() -> list[Copied]:
         with Journal(tmp_path) as journal:
             journal.append([settings_entry(model)])
-            learner = ModelLearner("test", model, journal, 2**20, no_failure)
+            threads = WriterThreads()
+            learner = ModelLearner(model, journal, 2**20, no_failure, threads)
             made = []
             for j, batch in enumerate(given):
                 if j % 20 == 10:
@@ -52,6 +54,7 @@ def test_it_is_the_fold_up_to_its_position(tmp_path: Path, changed: bool) -> Non
                 if j % 3:
                     await submitted
             await learner.close()
+            threads.close()
             return [await one for one in made]
 
     made = asyncio.run(run())

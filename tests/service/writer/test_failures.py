@@ -25,6 +25,7 @@ from nonzero_service.writer.entries import settings_entry
 from nonzero_service.writer.group_rows import GroupRows
 from nonzero_service.writer.learner import ModelLearner
 from nonzero_service.writer.results import Results
+from nonzero_service.writer.threads import WriterThreads
 from nonzero_service.writer.work import Applied
 from nonzero_service.writer.work_queue import WorkQueue
 from waiting import SECONDS, until_in_loop
@@ -65,10 +66,12 @@ class Learning:
         async def run() -> None:
             with Journal(self.directory) as journal:
                 journal.append([settings_entry(self.model)])
-                learner = ModelLearner("test", self.model, journal, 2**20, self.failures.append)
+                threads = WriterThreads()
+                learner = ModelLearner(self.model, journal, 2**20, self.failures.append, threads)
                 async with asyncio.timeout(SECONDS):
                     await use(learner)
                     await learner.close()
+                threads.close()
 
         asyncio.run(run())
 
@@ -143,7 +146,7 @@ def test_single_examples_that_fail_before_they_are_read_take_no_more(
 @each_error
 @pytest.mark.parametrize(
     ("thread", "method"),
-    [(WorkQueue, "next"), (Committer, "_prepare"), (Applier, "_next"), (Applier, "_take")],
+    [(WorkQueue, "next"), (Committer, "_prepare"), (Applier, "_copy_on"), (Applier, "_take")],
 )
 def test_a_thread_that_fails_leaves_nobody_waiting(
     learning: Learning,
@@ -204,19 +207,18 @@ def test_a_loop_that_is_closed_is_no_failure(learning: Learning) -> None:
 
     async def run() -> ModelLearner:
         journal.append([settings_entry(learning.model)])
-        learner = ModelLearner("test", learning.model, journal, 2**20, learning.failures.append)
+        learner = ModelLearner(learning.model, journal, 2**20, learning.failures.append, threads)
         learner.run(closed.wait)
         learner.submit(batch())
         return learner
 
-    closed = threading.Event()
+    closed, threads = threading.Event(), WriterThreads()
     with Journal(learning.directory) as journal:
         learner = asyncio.run(run())
         closed.set()
-        learner.committer.queue.put(None)
-        for thread in learner._threads:
-            thread.join(SECONDS)
-            assert not thread.is_alive()
+        learner.committer.put(None)
+        assert learner.applier.ended.wait(SECONDS)
+    threads.close()
     assert learning.failures == []
 
 
@@ -251,7 +253,6 @@ def test_a_copy_that_fails_fails_alone(
             patched.setattr(GradualCopy, method, raising(MemoryError))
             if method != "step":  # it goes on, and does not end before what comes
                 patched.setattr(Applier, "_copy_on", lambda _: None)
-                patched.setattr(Applier, "_next", lambda applier: applier._durable.get())
             copied = learner.copy(LogisticRegression(BITS, AdaGrad(0.1)))
             assert (await learner.submit(batch())).sequence == 20
             if method == "finish":

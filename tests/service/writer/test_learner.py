@@ -20,6 +20,7 @@ from nonzero_service.journal.errors import DiskFullError, OutcomeUnknownError
 from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.journal.reader import JournalReader
+from nonzero_service.turns import Turns
 from nonzero_service.writer.committer import Committer
 from nonzero_service.writer.entries import settings_entry, trip_entry
 from nonzero_service.writer.fold import apply
@@ -27,6 +28,7 @@ from nonzero_service.writer.learner import MAX_BATCH, ModelLearner
 from nonzero_service.writer.micro_batch import MicroBatch
 from nonzero_service.writer.pause import PauseState
 from nonzero_service.writer.results import Results
+from nonzero_service.writer.threads import WriterThreads
 from nonzero_service.writer.work import Applied, CommittedGroup, Learn, StreamState, Work, until_ended
 from nonzero_service.writer.work_queue import GROUP_BYTES
 from service.failures import no_failure
@@ -39,6 +41,12 @@ def batches(count: int, rows: int = 20) -> list[Batch]:
         Batch(np.arange(rows + 1) * 3, rng.integers(0, 2**10, 3 * rows), labels=rng.integers(0, 2, rows))
         for _ in range(count)
     ]
+
+
+class Durable(queue.Queue[CommittedGroup | None]):
+    """Takes all that is durable."""
+
+    is_behind = False
 
 
 def new_model() -> LogisticRegression:
@@ -59,11 +67,13 @@ class Learning:
         async def run() -> None:
             with Journal(self.directory) as journal:
                 journal.append([settings_entry(model)])
-                learner = ModelLearner("test", model, journal, queue_bytes, no_failure)
+                threads = WriterThreads()
+                learner = ModelLearner(model, journal, queue_bytes, no_failure, threads)
                 try:
                     await use(learner)
                 finally:
                     await learner.close()
+                    threads.close()
 
         asyncio.run(run())
         return model
@@ -149,9 +159,9 @@ def test_single_examples_are_held_from_the_trip_on(with_learner: Learning) -> No
 def test_a_single_example_does_not_wait_for_the_pieces_of_a_stream(tmp_path: Path) -> None:
     async def run() -> None:
         with Journal(tmp_path) as journal:
-            durable: queue.Queue[CommittedGroup | None] = queue.Queue()
+            durable, turns = Durable(), Turns("committer", 1)
             results = Results(lambda _: None, no_failure)
-            committer = Committer(10, Schema(), journal, PauseState(), durable, results)
+            committer = Committer(10, Schema(), journal, PauseState(), durable, turns, results)
             loop, stream = asyncio.get_running_loop(), StreamState()
             large = [
                 Work(Learn(one, None, False, stream), one.nbytes, loop.create_future())
@@ -163,9 +173,10 @@ def test_a_single_example_does_not_wait_for_the_pieces_of_a_stream(tmp_path: Pat
             late.add(b'{"features": {}, "label": 0}', loop.create_future())
             for work in (*large[:3], single, task, large[3], late, None):
                 committer.queue.put(work)
-            committing = asyncio.create_task(asyncio.to_thread(committer.run))
+            turns.start()
+            committer.turn.call()
             groups = await asyncio.to_thread(taken_up, durable, committer)
-            await committing
+            turns.close()
             assert groups == [[large[0], single], [large[1]], [large[2]], [task], [large[3], late]]
             assert journal.position == 6  # large batches are rows of their own
 
@@ -185,8 +196,9 @@ def test_beside_a_stream_every_second_group_is_of_single_examples(tmp_path: Path
 
     async def run() -> None:
         with Journal(tmp_path) as journal:
-            durable: queue.Queue[CommittedGroup | None] = queue.Queue()
-            committer = Committer(10, Schema(), journal, Slow(), durable, Results(lambda _: None, no_failure))
+            durable, turns = Durable(), Turns("committer", 1)
+            results = Results(lambda _: None, no_failure)
+            committer = Committer(10, Schema(), journal, Slow(), durable, turns, results)
             loop, stream = asyncio.get_running_loop(), StreamState()
             large = [
                 Work(Learn(one, None, False, stream), one.nbytes, loop.create_future())
@@ -194,14 +206,14 @@ def test_beside_a_stream_every_second_group_is_of_single_examples(tmp_path: Path
             ]
             single = MicroBatch(loop)
             single.add(b'{"features": {}, "label": 1}', loop.create_future())
-            committer.queue.put(large[0])
-            committing = asyncio.create_task(asyncio.to_thread(committer.run))
+            turns.start()
+            committer.put(large[0])
             await until_in_loop(Slow.asked.is_set)  # it is at the first
             for work in (large[1], single, large[2], None):
                 committer.queue.put(work)
             Slow.queued.set()
             groups = await asyncio.to_thread(taken_up, durable, committer)
-            await committing
+            turns.close()
             assert groups == [[large[0]], [single], [large[1]], [large[2]]]
 
     asyncio.run(run())
@@ -210,21 +222,9 @@ def test_beside_a_stream_every_second_group_is_of_single_examples(tmp_path: Path
 def test_a_single_example_waits_for_one_group_of_pieces_at_most(tmp_path: Path) -> None:
     async def run() -> None:
         with Journal(tmp_path) as journal:
-            durable: queue.Queue[CommittedGroup | None] = queue.Queue()
-            committer = Committer(
-                10, Schema(), journal, PauseState(), durable, Results(lambda _: None, no_failure)
-            )
-            emptied = threading.Event()
-
-            class Queue(queue.SimpleQueue[Work | object | None]):
-                """Tells when who takes from it is about to wait, and has something to do beside."""
-
-                def get(self, block: bool = True, timeout: float | None = None) -> Work | object | None:
-                    if self.empty() and committer.queue._waiting:
-                        emptied.set()
-                    return super().get(block, timeout)
-
-            committer.queue._queue = Queue()
+            durable, turns = Durable(), Turns("committer", 1)
+            results = Results(lambda _: None, no_failure)
+            committer = Committer(10, Schema(), journal, PauseState(), durable, turns, results)
             loop, stream = asyncio.get_running_loop(), StreamState()
             large = [
                 Work(Learn(one, None, False, stream), one.nbytes, loop.create_future())
@@ -235,30 +235,32 @@ def test_a_single_example_waits_for_one_group_of_pieces_at_most(tmp_path: Path) 
                 single.add(b'{"features": {}, "label": 1}', loop.create_future())
             for work in (singles[0], *large):
                 committer.queue.put(work)
-            committing = asyncio.create_task(asyncio.to_thread(committer.run))
+            turns.start()
+            committer.turn.call()
             first = await asyncio.to_thread(durable.get, timeout=SECONDS)
             assert first is not None
             assert list(first.works) == [singles[0], large[0]]
-            await until_in_loop(emptied.is_set)  # while the first is not applied, no more are committed
+            await until_in_loop(lambda: committer.turn.is_idle)
+            assert durable.empty()  # while the first is not applied, no more are committed
             committer.queue.put(singles[1])
-            committer.queue.put(None)
+            committer.put(None)
             second = await asyncio.to_thread(durable.get, timeout=SECONDS)
             assert second is not None
             assert list(second.works) == [singles[1]]
-            committer.queue.applied(first)
+            committer.applied(first)
             groups = await asyncio.to_thread(taken_up, durable, committer)
-            await committing
+            turns.close()
             assert groups == [[large[1]], [large[2]]]
 
     asyncio.run(run())
 
 
-def taken_up(durable: queue.Queue[CommittedGroup | None], committer: Committer) -> list[list[Work]]:
+def taken_up(durable: Durable, committer: Committer) -> list[list[Work]]:
     """Take up all groups, as an applier does; return what was in each."""
     groups = []
     for group in iter(durable.get, None):
         groups.append(list(group.works))
-        committer.queue.applied(group)
+        committer.applied(group)
     return groups
 
 
@@ -366,7 +368,8 @@ def test_nothing_is_applied_after_a_row_that_cannot_be(tmp_path: Path) -> None:
 
     async def run() -> None:
         with Journal(tmp_path) as journal:
-            learner = ModelLearner("test", model, journal, 2**20, failures.append)
+            threads = WriterThreads()
+            learner = ModelLearner(model, journal, 2**20, failures.append, threads)
             await learner.submit(batches(1)[0])
             outcomes: list[object] = []
             for work in (
@@ -378,6 +381,7 @@ def test_nothing_is_applied_after_a_row_that_cannot_be(tmp_path: Path) -> None:
             assert [type(outcome) for outcome in outcomes] == [OutcomeUnknownError] * 3
             assert (model.examples, journal.next_sequence) == (20, 33)
             await learner.close()
+            threads.close()
 
     asyncio.run(run())
     assert failures
@@ -389,7 +393,8 @@ def test_no_piece_of_a_stream_is_learned_after_one_that_found_no_space(small_dis
 
     async def run() -> None:
         with Journal(small_disk) as journal:
-            learner = ModelLearner("test", model, journal, 2**30, no_failure)
+            threads = WriterThreads()
+            learner = ModelLearner(model, journal, 2**30, no_failure, threads)
             state = StreamState()
             gone = [learner.submit(one, stream=state) for one in (large, small, small)]
             for future in gone:
@@ -399,6 +404,7 @@ def test_no_piece_of_a_stream_is_learned_after_one_that_found_no_space(small_dis
                 await learner.submit(small, stream=state)
             assert (await learner.submit(small)).sequence == 20
             await learner.close()
+            threads.close()
 
     asyncio.run(run())
 

@@ -9,11 +9,8 @@ import numpy as np
 import pytest
 
 from nonzero import Batch
-from nonzero_service.writer import work_queue
-from nonzero_service.writer.results import Results
 from nonzero_service.writer.work import Impress, Learn, StreamState, Work
 from nonzero_service.writer.work_queue import GATHERED_BYTES, GROUP_BYTES, WorkQueue
-from service.failures import no_failure
 from service.impressions.journalled import predicted
 
 PIECE = GROUP_BYTES // 4
@@ -25,8 +22,7 @@ PREDICTED = predicted(BATCH, np.array([0.5], np.float32), 1)
 def in_loop(use: Callable[[WorkQueue, Callable[[object], Work]], Awaitable[None]]) -> None:
     async def run() -> None:
         loop = asyncio.get_running_loop()
-        results = Results(lambda _: None, no_failure)
-        await use(WorkQueue(results), lambda what: Work(what, PIECE, loop.create_future()))  # type: ignore[arg-type]
+        await use(WorkQueue(), lambda what: Work(what, PIECE, loop.create_future()))  # type: ignore[arg-type]
 
     asyncio.run(run())
 
@@ -48,11 +44,7 @@ def test_predictions_that_nobody_waits_for_are_taken_by_larger_groups() -> None:
 
 
 @pytest.mark.parametrize("other", [impress(waits=True), Learn(BATCH, None, False, StreamState())])
-def test_where_somebody_waits_a_group_is_no_larger(
-    monkeypatch: pytest.MonkeyPatch, other: Impress | Learn
-) -> None:
-    monkeypatch.setattr(work_queue, "PATIENCE", 1000.0)
-
+def test_where_somebody_waits_a_group_is_no_larger(other: Impress | Learn) -> None:
     async def use(queue: WorkQueue, work: Callable[[object], Work]) -> None:
         put = [work(impress()) for _ in range(GATHERED_BYTES // PIECE - 1)] + [work(other)]
         for one in put:

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nonzero import untouched
 from nonzero.kernels.rules.optimizers import AdaGrad, Rule, is_combined
 from nonzero.native import inlined, types
 
@@ -121,7 +122,7 @@ def new_evidence(lanes: int, comparing: bool) -> Evidence:
         np.full(lanes, 1 / lanes, np.float32),
         np.zeros((BLOCKS, SUMS)),
         np.zeros((BLOCKS, SUMS)),
-        np.full(2**16, -1, np.int16),
+        untouched.minus_ones(2**16, np.int16),
         np.zeros(MAX_FIELDS, np.uint16),
         np.zeros((MAX_FIELDS, FIELD_SUMS)),
         np.zeros((MAX_FIELDS, PARTS)),

@@ -1,0 +1,52 @@
+"""What all models of a process share: threads, the journals that are open, and who looks after them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from nonzero_service.journal.open_journals import FEWEST, OpenJournals
+from nonzero_service.models.rounds import Rounds
+from nonzero_service.settings import Settings
+from nonzero_service.writer.threads import WriterThreads
+
+AT_ONCE: Final = 4
+"""So many models are opened, saved or closed at a time."""
+
+SNAPSHOTS_AT_ONCE: Final = 2
+"""So many snapshots are taken at a time because they are due: each takes the memory of a table."""
+
+
+class Common:
+    """What all models of a process share. Made on the event loop.
+
+    Parameters
+    ----------
+    settings
+        The service's.
+    on_failure
+        Told when a model can learn no more until the process is started anew.
+    """
+
+    def __init__(self, settings: Settings, on_failure: Callable[[Exception], None]) -> None:
+        self.settings = settings
+        self.on_failure = on_failure
+        self.threads = WriterThreads()
+        self.journals = OpenJournals()
+        self.rounds = Rounds()
+        self.rounds.add(self)
+        self.snapshotting = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
+
+    async def close(self) -> None:
+        """End it all, when no model needs it any more."""
+        await self.rounds.remove(self)
+        await asyncio.to_thread(self._end_threads)
+
+    def look(self) -> Coroutine[Any, Any, None] | None:
+        """Return what closes journals that are idle, where there may be some."""
+        return asyncio.to_thread(self.journals.close_idle) if len(self.journals) > FEWEST else None
+
+    def _end_threads(self) -> None:
+        self.threads.close()
+        self.journals.close()
