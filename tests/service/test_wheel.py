@@ -62,7 +62,7 @@ def test_what_needs_the_service_says_how_to_get_it(bare: Path, arguments: list[s
     done = nonzero(bare, *arguments)
     assert (done.returncode, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 1
-    assert "pip install 'nonzero[service]'" in done.stderr
+    assert "pip install 'nonzero-ctr[service]'" in done.stderr
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_where_it_is_installed_nothing_need_be_written(read_only: Path, tmp_path
 def test_a_wheel_of_the_sdist_is_the_checkouts_to_the_byte(wheel: Path, tmp_path: Path) -> None:
     sdist = built(sys.executable, "sdist", ROOT, tmp_path)
     subprocess.run(["tar", "--extract", "--file", sdist], cwd=tmp_path, check=True)
-    (source,) = tmp_path.glob("nonzero-*/")
+    (source,) = tmp_path.glob("nonzero_ctr-*/")
     assert not [*source.rglob("*.so"), *source.rglob("*.o")]
     # What compiling takes has been compiled: only the rest is done.
     shutil.copytree(ROOT / "build/kernels", source / "build/kernels")

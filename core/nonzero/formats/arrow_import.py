@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from nonzero.errors import BatchError, FormatError, NonzeroError
 
-MISSING: Final = "Arrow and Parquet need pyarrow, which is not installed: pip install 'nonzero[arrow]'"
+MISSING: Final = "Arrow and Parquet need pyarrow, which is not installed: pip install 'nonzero-ctr[arrow]'"
 
 
 class MissingArrowError(NonzeroError):
@@ -15,7 +15,7 @@ class MissingArrowError(NonzeroError):
     Examples
     --------
     >>> print(MissingArrowError())
-    Arrow and Parquet need pyarrow, which is not installed: pip install 'nonzero[arrow]'
+    Arrow and Parquet need pyarrow, which is not installed: pip install 'nonzero-ctr[arrow]'
     """
 
     def __init__(self) -> None:

@@ -77,7 +77,7 @@ def batch_of_arrow(body: bytes, schema: Schema, columns: ColumnRoles, settings: 
     except MissingArrowError as error:
         raise Problem(
             415,
-            f"bodies of Arrow need pyarrow, which this service lacks: pip install 'nonzero[arrow]'; "
+            f"bodies of Arrow need pyarrow, which this service lacks: pip install 'nonzero-ctr[arrow]'; "
             f"or send {NDJSON}",
         ) from error
     try:

@@ -33,5 +33,5 @@ def service_extra(command: str) -> Iterator[None]:
             raise  # a file of our own: no extra would bring it
         raise MissingExtraError(
             f"`nonzero {command}` needs the service, and {error.name} is not installed: "
-            "pip install 'nonzero[service]'"
+            "pip install 'nonzero-ctr[service]'"
         ) from error

@@ -15,7 +15,7 @@ from nonzero_service.cli.extra import service_extra
 @click.argument("flags", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def serve(context: click.Context, flags: Sequence[str]) -> None:
-    """Serve over HTTP; pip install 'nonzero[service]' brings what it needs."""
+    """Serve over HTTP; pip install 'nonzero-ctr[service]' brings what it needs."""
     with service_extra("serve"):
         _import_structlog()
         from nonzero_service.cli.serving import serve as serving

@@ -253,7 +253,7 @@ def test_what_is_no_table_is_refused_with_the_way_out(given: Any, reason: str) -
 def test_without_pyarrow_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     monkeypatch.setitem(__import__("sys").modules, "pyarrow.compute", None)
-    with pytest.raises(MissingArrowError, match=r"pip install 'nonzero\[arrow\]'"):
+    with pytest.raises(MissingArrowError, match=r"pip install 'nonzero-ctr\[arrow\]'"):
         Batch.from_arrow(pl.DataFrame({"a": [1]}))
 
 

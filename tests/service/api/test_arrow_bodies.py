@@ -308,4 +308,4 @@ def test_text_that_is_no_utf8_is_refused() -> None:
 def test_without_pyarrow_bodies_are_refused_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     monkeypatch.setitem(__import__("sys").modules, "pyarrow.compute", None)
-    refused(BODY, 415, "pip install 'nonzero[arrow]'; or send application/x-ndjson")
+    refused(BODY, 415, "pip install 'nonzero-ctr[arrow]'; or send application/x-ndjson")

@@ -166,6 +166,7 @@ def test_without_pyarrow_the_extra_is_named(place: Path) -> None:
     )
     assert done.returncode != 0
     assert (
-        "Arrow and Parquet need pyarrow, which is not installed: pip install 'nonzero[arrow]'" in done.stderr
+        "Arrow and Parquet need pyarrow, which is not installed: pip install 'nonzero-ctr[arrow]'"
+        in done.stderr
     )
     assert "Traceback" not in done.stderr

@@ -78,7 +78,7 @@ def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> R
 
 def test_the_version_is_that_of_the_package_and_takes_no_time(run: Run) -> None:
     assert run("--version").stdout == f"nonzero {__version__}\n"
-    assert __version__ == version("nonzero")
+    assert __version__ == version("nonzero-ctr")
     look = "import sys, nonzero; print('importlib.metadata' in sys.modules)"  # it takes 30 ms to import
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, timeout=60)
     assert done.stdout == "False\n"
