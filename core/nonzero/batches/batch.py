@@ -691,7 +691,9 @@ def check_batch(given: Any) -> Batch:
     if isinstance(given, Batch):
         return given
     way = "Batch.from_csr(X, y)" if hasattr(given, "tocsr") else "Batch.from_dicts(rows, labels)"
-    if hasattr(given, "to_dict") and hasattr(given, "columns"):
+    if hasattr(given, "__arrow_c_stream__"):
+        way = 'Batch.from_arrow(table, label="click")'
+    elif hasattr(given, "to_dict") and hasattr(given, "columns"):
         way = 'Batch.from_pandas(frame, label="click")'
     elif hasattr(given, "__arrow_c_stream__") or hasattr(given, "__arrow_c_array__"):
         way = 'Batch.from_arrow(table, label="click")'

@@ -1027,6 +1027,8 @@ class LogisticRegression:
     def save(self, path: str | os.PathLike[str]) -> str:
         """Write the model and its notes to a file, whole or not at all.
 
+        It is the model of one moment: a thread that would learn meanwhile waits.
+
         Parameters
         ----------
         path
@@ -1051,7 +1053,8 @@ class LogisticRegression:
         ...     LogisticRegression.load(f"{folder}/clicks.safetensors", bits=10)
         LogisticRegression(bits=10, lanes=8, examples=0)
         """
-        return snapshot.write(path, self._state.kept(), {"settings": self.settings, "notes": self.notes})
+        with self._learning:
+            return snapshot.write(path, self._state.kept(), {"settings": self.settings, "notes": self.notes})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], **expected: Any) -> Self:

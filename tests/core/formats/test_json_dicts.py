@@ -119,11 +119,18 @@ class Frame:
     def to_dict(self) -> None: ...
 
 
+class Stream(Frame):
+    """What a table of Arrow has, as far as an error looks."""
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object: ...
+
+
 @pytest.mark.parametrize(
     ("given", "way"),
     [
         (np.zeros((2, 2)), "csr_array"),
-        (Frame(), r'to_dict\("records"\)'),
+        (Frame(), "from_pandas"),
+        (Stream(), "from_arrow"),
         ([{"a": 1}], "from_dicts"),
         (csr_array(np.eye(2)), "from_csr"),
     ],
