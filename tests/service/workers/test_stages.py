@@ -133,7 +133,8 @@ def test_a_worker_that_cannot_be_started_is_tried_again(staged: Start) -> None:
     with service.client() as client:
         assert client.get("/healthz").status_code == 200
         before = open_files(service.pid)
-        resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE, (before - 1, most[1]))
+        # What the worker leaves is too little for another one, and enough for what is asked below.
+        resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE, (before, most[1]))
         os.kill(pid, signal.SIGKILL)
         failed = "a worker cannot be started; it is tried again"
         until(lambda: service.events("error").count(failed) >= 3)
