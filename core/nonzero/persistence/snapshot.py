@@ -21,7 +21,7 @@ from functools import partial
 from io import FileIO
 from math import prod
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import numpy as np
 import xxhash
@@ -30,6 +30,7 @@ from safetensors import SafetensorError, safe_open
 
 from nonzero.errors import SnapshotError
 from nonzero.persistence.rows import Rows, Touched, count_of
+from nonzero.persistence.whole_files import replacing
 
 _PIECE: Final = 4 * 2**20
 _DTYPES: Final = {
@@ -107,8 +108,7 @@ class _Tensor:
 def write(path: str | os.PathLike[str], arrays: Arrays, metadata: Mapping[str, Any]) -> str:
     """Write arrays and JSON-able metadata so that the file at `path` is always whole: the old one or the new.
 
-    The bytes go to a temporary file beside it, reach the disk, and take its name; then the directory is
-    synced. What is kept by its touched rows is written a few megabytes at a time, never copied whole.
+    What is kept by its touched rows is written a few megabytes at a time, never copied whole.
 
     Returns
     -------
@@ -120,21 +120,11 @@ def write(path: str | os.PathLike[str], arrays: Arrays, metadata: Mapping[str, A
     OSError
         Where the disk refuses; `path` is then as it was.
     """
-    target = Path(path)
     tensors = dict(sorted(_tensors(arrays)))
     rows = {name: count_of(array) for name, array in arrays.items() if not isinstance(array, np.ndarray)}
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     said = {"metadata": json.dumps(metadata, sort_keys=True), "rows": json.dumps(rows, sort_keys=True)}
-    try:
-        with temporary.open("wb", buffering=0) as file:
-            digest = _serialize(file, tensors, said, _Digest([metadata, rows]))
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync(target.parent)
-    return digest
+    with replacing(Path(path), buffering=0) as file:
+        return _serialize(cast(FileIO, file), tensors, said, _Digest([metadata, rows]))
 
 
 def _tensors(arrays: Arrays) -> Iterator[tuple[str, _Tensor]]:
@@ -201,14 +191,6 @@ def _write(file: FileIO, data: bytes | memoryview) -> None:
     """Write all of it: a disk that fills up takes a part."""
     while len(data):
         data = data[file.write(data) :]
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 # -- reading -----------------------------------------------------------------------------------------------

@@ -22,7 +22,6 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple, Self
 
@@ -155,58 +154,6 @@ class RowsWriter:
     def _put(self, data: bytes) -> None:
         self._out.write(data)
         self._place += len(data)
-
-
-@contextmanager
-def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a file to write that takes its name only when it is whole and on the disk.
-
-    Parameters
-    ----------
-    path
-        The file; one that is there is replaced, at the end. What is no regular file, such as a pipe, is
-        written to as it is.
-
-    Yields
-    ------
-    BinaryIO
-        To write to. Where the block ends by an exception, nothing is left and nothing replaced.
-
-    Raises
-    ------
-    OSError
-        Where the disk refuses.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with whole_file(f"{folder}/log") as file:
-    ...         written, there = file.write(b"12"), Path(folder, "log").exists()
-    ...     there, Path(folder, "log").read_bytes()
-    (False, b'12')
-    """
-    target = Path(path)
-    if target.exists() and not target.is_file():
-        with target.open("wb") as file:
-            yield file
-        return
-    target = target.resolve()  # a link stays one
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 class RowsBlock(NamedTuple):

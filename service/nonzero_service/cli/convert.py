@@ -12,9 +12,10 @@ import click
 
 from nonzero.errors import InputError, LineError
 from nonzero.persistence.pages import keep_freed
+from nonzero.persistence.whole_files import whole_file
 from nonzero.sources.compression import packing
 from nonzero.sources.files import ROWS, STDIN, format_of
-from nonzero.sources.rows_file import RowsWriter, whole_file
+from nonzero.sources.rows_file import RowsWriter
 from nonzero_service.cli.display import Display
 from nonzero_service.cli.input_files import InputFiles, files_like
 from nonzero_service.cli.notices import RejectedLines, conflict_lines

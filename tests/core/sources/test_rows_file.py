@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -19,8 +16,9 @@ import zstandard
 from core.batches.test_codec import assert_same
 from core.streams import random_batch
 from nonzero import Batch, FormatError, Schema
+from nonzero.persistence.whole_files import whole_file
 from nonzero.sources.files import Source
-from nonzero.sources.rows_file import RowsReader, RowsWriter, whole_file
+from nonzero.sources.rows_file import RowsReader, RowsWriter
 from nonzero.sources.rows_head import RowsFoot, RowsHead
 
 HEAD = RowsHead(Schema({"bid": "number", "*_id": "ignore"}, "category", "^"), ("vw", "csv"), None)
@@ -268,38 +266,3 @@ def test_many_files_are_not_open_at_once(tmp_path: Path) -> None:
     assert len([*Path("/proc/self/fd").iterdir()]) == before
     assert sum(len(part.batch) for reader in readers for part in reader) == 25_000
     assert len([*Path("/proc/self/fd").iterdir()]) == before
-
-
-# -- writing -----------------------------------------------------------------------------------------------
-
-
-def test_a_file_that_fails_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> None:
-    path = tmp_path / "log.rows"
-    path.write_bytes(b"old")
-
-    def fail() -> None:
-        with whole_file(path) as file:
-            file.write(b"half")
-            raise RuntimeError("the disk")
-
-    with pytest.raises(RuntimeError, match="the disk"):
-        fail()
-    assert path.read_bytes() == b"old"
-    assert [*tmp_path.iterdir()] == [path]
-
-
-def test_a_link_stays_one_and_a_pipe_is_written_to(tmp_path: Path) -> None:
-    target, link, pipe = (tmp_path / name for name in ("target", "link", "pipe"))
-    target.write_bytes(b"old")
-    link.symlink_to(target)
-    with whole_file(link) as file:
-        file.write(b"new")
-    assert link.is_symlink()
-    assert target.read_bytes() == b"new"
-    os.mkfifo(pipe)
-    reading = "import pathlib, sys; sys.stdout.write(pathlib.Path(sys.argv[1]).read_text())"
-    with subprocess.Popen([sys.executable, "-c", reading, pipe], stdout=subprocess.PIPE, text=True) as reader:
-        with whole_file(pipe) as file:
-            file.write(b"through")
-        assert reader.communicate(timeout=60)[0] == "through"
-    assert pipe.is_fifo()

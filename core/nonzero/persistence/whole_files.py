@@ -1,0 +1,88 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def replacing(target: Path, buffering: int = -1) -> Iterator[BinaryIO]:
+    """Open a file to write that takes a name only when it is whole and on the disk.
+
+    The bytes go to a temporary file beside it, reach the disk, and take its name; then the directory is
+    synced.
+
+    Parameters
+    ----------
+    target
+        The name, which a file may have that is replaced then.
+    buffering
+        As :func:`open` has it.
+
+    Yields
+    ------
+    BinaryIO
+        To write to. Where the block ends by an exception, nothing is left and nothing replaced.
+
+    Raises
+    ------
+    OSError
+        Where the disk refuses.
+    """
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb", buffering=buffering) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Do the same for a name that users give: a link stays one, and a pipe is written to.
+
+    Parameters
+    ----------
+    path
+        The file; one that is there is replaced, at the end. What is no regular file, such as a pipe, is
+        written to as it is.
+
+    Yields
+    ------
+    BinaryIO
+        To write to. Where the block ends by an exception, nothing is left and nothing replaced.
+
+    Raises
+    ------
+    OSError
+        Where the disk refuses.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with whole_file(f"{folder}/log") as file:
+    ...         written, there = file.write(b"12"), Path(folder, "log").exists()
+    ...     there, Path(folder, "log").read_bytes()
+    (False, b'12')
+    """
+    target = Path(path)
+    if target.exists() and not target.is_file():
+        with target.open("wb") as file:
+            yield file
+        return
+    with replacing(target.resolve()) as file:
+        yield file
