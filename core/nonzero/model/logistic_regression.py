@@ -22,7 +22,7 @@ from nonzero.errors import BatchError, ReadOnlyError, SettingsError, SnapshotErr
 from nonzero.fields.schema import Schema
 from nonzero.formats.row_arrays import NAMED, VALUED
 from nonzero.kernels.evidence.arrays import RESTARTS, forget
-from nonzero.kernels.progress import LOSS, POSITIVE, RECENT, WEIGHT
+from nonzero.kernels.progress import LOSS, POSITIVE, RECENT, WEIGHT, Progress
 from nonzero.kernels.rules.optimizers import Rule
 from nonzero.model.batch_rows import NO_FIELDS, NO_VALUES
 from nonzero.model.inputs import Inputs
@@ -43,7 +43,7 @@ from nonzero.model.table import Table
 from nonzero.model.table_rows import TableRows
 from nonzero.persistence import snapshot
 from nonzero.persistence.shared import SharedState
-from nonzero.statistics.progressive import describe
+from nonzero.statistics import progressive
 from nonzero.statistics.recalibration import apply_map, describe_recalibration, learn_map, new_recalibration
 
 
@@ -595,7 +595,35 @@ class LogisticRegression:
         >>> found["examples"], found["recent"]["examples"]
         (2, 2)
         """
-        return describe(self._state.progress, recent)
+        return progressive.describe(self._state.progress, recent)
+
+    def seen(self, since: Progress | None = None) -> Progress:
+        """Return what :meth:`metrics` are made of, as it is at this moment.
+
+        Parameters
+        ----------
+        since
+            What :meth:`seen` returned before: then only what came after it is in.
+
+        Returns
+        -------
+        Progress
+            A copy, without the last examples themselves.
+
+        See Also
+        --------
+        nonzero.statistics.progressive.describe : makes figures of it.
+
+        Examples
+        --------
+        >>> model = LogisticRegression(bits=10)
+        >>> before = model.learn_one({"site": "news"}, 1)
+        >>> monday = model.seen()
+        >>> before = model.learn_one({"site": "news"}, 0)
+        >>> int(model.seen().counts[0]), int(model.seen(since=monday).counts[0])
+        (2, 1)
+        """
+        return progressive.since(self._state.progress, since)
 
     def last(self, n: int) -> NDArray[np.float32]:
         """Return what became of the last examples, the oldest first.

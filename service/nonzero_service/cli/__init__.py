@@ -3,7 +3,8 @@
 ``train``, ``predict``, ``convert`` and ``inspect`` need only the library. ``serve``, ``demo``, ``verify`` and
 ``refold`` need the packages of the ``service`` extra too.
 
-Exit status: 0 is success. 1 is a failure; one line says what failed and what to do. 2 is a wrong use.
+Exit status: 0 is success. 1 is a failure; one line says what failed and what to do. 2 is a wrong use. 130 is
+a stop by Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 # Before numpy is imported: its linear algebra, which no command needs, would start a thread for each core,
 # and these spin, so that starting took twice the processor time.
@@ -22,6 +23,7 @@ import click
 
 from nonzero import __version__
 from nonzero.errors import NonzeroError
+from nonzero_service.cli.stopping import STATUS
 
 __all__ = ["app", "main", "run"]
 
@@ -54,6 +56,14 @@ class _Commands(click.Group):
             raise click.exceptions.NoSuchCommand(cmd_name, possibilities=[*COMMANDS], ctx=ctx)
         command: click.Command = getattr(import_module(f"nonzero_service.cli.{cmd_name}"), cmd_name)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; one that does not stop by itself, or is still imported, has nothing to keep."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("nonzero: stopped", err=True)
+            raise click.exceptions.Exit(STATUS) from None
 
 
 app = click.version_option(__version__, prog_name="nonzero", message="%(prog)s %(version)s")(

@@ -19,8 +19,9 @@ from nonzero.sources.rows_file import RowsWriter
 from nonzero_service.cli.display import Display
 from nonzero_service.cli.input_files import InputFiles, files_like
 from nonzero_service.cli.notices import RejectedLines, conflict_lines
-from nonzero_service.cli.options import FILE_HELP, source_of
+from nonzero_service.cli.options import FILE_HELP, check_output, overwrite, source_of
 from nonzero_service.cli.reading import ReadingOptions, namespace_separator, reading
+from nonzero_service.cli.stopping import Stopping, stoppable
 
 FORMS: Final = (ROWS, "vw", "ndjson", "libsvm")
 """What can be written."""
@@ -56,6 +57,8 @@ FORMS: Final = (ROWS, "vw", "ndjson", "libsvm")
     default=22,
     help="To libsvm, and from rows files: the features of names are written as slots of a table of 2**bits.",
 )
+@overwrite
+@stoppable
 def convert(
     files: Sequence[str],
     output: str,
@@ -65,6 +68,8 @@ def convert(
     model: Path | None,
     allow_missing: bool,
     bits: int,
+    overwrite: bool,
+    stopping: Stopping,
 ) -> None:
     """Write files of examples as one file of another format.
 
@@ -75,39 +80,46 @@ def convert(
     As vw or ndjson, each line is read as the same features again. As libsvm, and where a rows file is
     written as text, a feature is its slot in a table.
 
-    A line that cannot be read, or not be written so, is reported on stderr and left out. OUTPUT is replaced
-    when all is written; where something fails it stays as it was.
+    A line that cannot be read, or not be written so, is reported on stderr and left out. OUTPUT must not be
+    there yet, unless --overwrite is given: then it is replaced when all is written, and stays as it was where
+    something fails.
     """
     keep_freed()
+    stopping.kept = lambda: _left(output)
     form = _form_of(output, to)
-    _check_output(output, files)
+    check_output(output, "OUTPUT", overwrite=overwrite, read=(*files, *([] if model is None else [model])))
     sources = [source_of(file) for file in files]
     if model is None:
         inputs = InputFiles(sources, reading, namespace_separator)
     else:
         inputs = files_like(model, sources, reading, allow_missing=allow_missing)
     rejected = RejectedLines()
+    stopping.kept = lambda: f"{_left(output)}, after {inputs.position:,} bytes were read"
     with Display("converting", inputs.size) as display, _opened(output) as out:
         for note in inputs.notes:
             display.say(note)
         if form == ROWS:
-            written = _write_rows(inputs, out, rejected, display)
+            written = _write_rows(inputs, out, rejected, display, stopping)
         elif form == "libsvm" or inputs.are_rows:
-            written = _write_slots(inputs, out, form, bits, rejected, display)
+            written = _write_slots(inputs, out, form, bits, rejected, display, stopping)
         else:
-            written = _write_names(inputs, out, form, rejected, display)
+            written = _write_names(inputs, out, form, rejected, display, stopping)
         if not written:
             raise InputError(f"there is no example to write in {', '.join(one.name for one in sources)}")
         display.finish(inputs.position, f"{written:,} examples")
+        stopping.finish()
+    stopping.kept = lambda: f"all {written:,} examples were written, and {_named(output)} is whole"
     rejected.finish(display.say)
     if form == ROWS:
         for line in conflict_lines(inputs.schema):
             display.say(line)
 
 
-def _write_rows(inputs: InputFiles, out: BinaryIO, rejected: RejectedLines, display: Display) -> int:
+def _write_rows(
+    inputs: InputFiles, out: BinaryIO, rejected: RejectedLines, display: Display, stopping: Stopping
+) -> int:
     writer = RowsWriter(out, inputs.head())
-    for source, parsed in inputs.read(display.say):
+    for source, parsed in stopping.each(inputs.read(display.say)):
         writer.write(parsed.batch)
         rejected.report(source.name, parsed.errors, display.say, inputs.what(source))
         display.show(inputs.position, lambda: f"{writer.examples:,} examples")
@@ -117,13 +129,19 @@ def _write_rows(inputs: InputFiles, out: BinaryIO, rejected: RejectedLines, disp
 
 
 def _write_slots(
-    inputs: InputFiles, out: BinaryIO, form: str, bits: int, rejected: RejectedLines, display: Display
+    inputs: InputFiles,
+    out: BinaryIO,
+    form: str,
+    bits: int,
+    rejected: RejectedLines,
+    display: Display,
+    stopping: Stopping,
 ) -> int:
     from nonzero.formats.writing import slot_lines
 
     _check_writable(inputs, form)
     written = 0
-    for source, parsed in inputs.read(display.say):
+    for source, parsed in stopping.each(inputs.read(display.say)):
         lines = slot_lines(parsed.batch, bits, form)
         bad = [
             LineError(int(number), str(line))
@@ -139,13 +157,18 @@ def _write_slots(
 
 
 def _write_names(
-    inputs: InputFiles, out: BinaryIO, form: str, rejected: RejectedLines, display: Display
+    inputs: InputFiles,
+    out: BinaryIO,
+    form: str,
+    rejected: RejectedLines,
+    display: Display,
+    stopping: Stopping,
 ) -> int:
     from nonzero.formats.writing import WRITERS
 
     writer = WRITERS[form](inputs.schema.namespace_separator)
     written = 0
-    for source, found in inputs.read_named(display.say):
+    for source, found in stopping.each(inputs.read_named(display.say)):
         lines, bad = writer.write(found)
         out.write(lines)
         written += len(found.rows) - len(bad)
@@ -198,26 +221,15 @@ def _form_of(output: str, to: str | None) -> str:
     return form
 
 
-def _check_output(output: str, files: Sequence[str]) -> None:
-    """Refuse an output that has no directory, is one, or is read as well.
+def _named(output: str) -> str:
+    return "standard output" if output == STDIN else output
 
-    Raises
-    ------
-    click.BadParameter
-        It names the way out.
-    """
+
+def _left(output: str) -> str:
+    """Say what an output is that was not written to its end."""
     if output == STDIN:
-        return
-    path = Path(output)
-    if not path.absolute().parent.is_dir():
-        raise click.BadParameter(f"there is no directory {path.absolute().parent}", param_hint="OUTPUT")
-    if path.is_dir():
-        raise click.BadParameter(f"{output} is a directory; name a file in it", param_hint="OUTPUT")
-    for file in files:
-        if file != STDIN and Path(file).exists() and path.exists() and path.samefile(file):
-            raise click.BadParameter(
-                f"{output} is one of the files that are read; name another", param_hint="OUTPUT"
-            )
+        return "standard output is cut"
+    return f"nothing was written: {output} is {'as it was' if Path(output).exists() else 'not there'}"
 
 
 @contextmanager
