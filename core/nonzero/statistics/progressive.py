@@ -66,19 +66,12 @@ def since(progress: Progress, before: Progress | None) -> Progress:
     Progress
         A copy, for :func:`describe` without ``recent``.
     """
-    none = progress.recent[:0]
-    if before is None:
-        counted = (progress.counts, progress.sums, progress.lane_losses, progress.histogram)
-        return Progress(*(array.copy() for array in counted), none)
-    sums = progress.sums - before.sums
-    sums[LARGEST_WEIGHT] = progress.sums[LARGEST_WEIGHT]  # which is no sum
-    return Progress(
-        progress.counts - before.counts,
-        sums,
-        progress.lane_losses - before.lane_losses,
-        progress.histogram - before.histogram,
-        none,
+    counts, sums, lane_losses, histogram = (
+        array.copy() if before is None else array - earlier
+        for array, earlier in zip(progress[:4], (before or progress)[:4], strict=True)
     )
+    sums[LARGEST_WEIGHT] = progress.sums[LARGEST_WEIGHT]  # which is no sum
+    return Progress(counts, sums, lane_losses, histogram, progress.recent[:0])
 
 
 def describe_rows(rows: NDArray[np.float32]) -> dict[str, Any]:

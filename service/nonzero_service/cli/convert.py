@@ -19,7 +19,7 @@ from nonzero.sources.rows_file import RowsWriter
 from nonzero_service.cli.display import Display
 from nonzero_service.cli.input_files import InputFiles, files_like
 from nonzero_service.cli.notices import RejectedLines, conflict_lines
-from nonzero_service.cli.options import FILE_HELP, check_output, overwrite, source_of
+from nonzero_service.cli.options import FILE_HELP, check_output, complete_file, overwrite, source_of
 from nonzero_service.cli.reading import ReadingOptions, namespace_separator, reading
 from nonzero_service.cli.stopping import Stopping, stoppable
 
@@ -28,10 +28,13 @@ FORMS: Final = (ROWS, "vw", "ndjson", "libsvm")
 
 
 @click.command
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, help=FILE_HELP)
+@click.argument(
+    "files", metavar="FILE...", nargs=-1, required=True, help=FILE_HELP, shell_complete=complete_file
+)
 @click.argument(
     "output",
     metavar="OUTPUT",
+    shell_complete=complete_file,
     help="The file to write. Its name tells its format, such as .rows, and with .gz or .zst behind it is "
     "compressed. - is standard output.",
 )

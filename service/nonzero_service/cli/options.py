@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -15,9 +15,21 @@ from nonzero.model.lanes import lanes_from_text
 from nonzero.persistence.whole_files import try_replacing
 from nonzero.sources.files import STDIN, Source
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 AUTO: Final = "auto"
 
 FILE_HELP: Final = "A file of examples, plain, gzip or zstd. - is standard input."
+
+
+def complete_file(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Have the shell complete what is begun to the name of a file."""
+    from click.shell_completion import CompletionItem  # which only a shell that completes needs
+
+    del context, parameter  # which click hands over
+    return [CompletionItem(begun, type="file")]
+
 
 NEW_FILE: Final = click.Path(dir_okay=False, path_type=Path)
 """A file that the command writes."""

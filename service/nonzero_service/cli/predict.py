@@ -30,6 +30,7 @@ from nonzero_service.cli.options import (
     FILE_HELP,
     NEW_FILE,
     check_output,
+    complete_file,
     interactions,
     listed,
     overwrite,
@@ -41,7 +42,7 @@ from nonzero_service.cli.tables import check_columns, reader_alike
 
 
 @click.command
-@click.argument("file", help=FILE_HELP)
+@click.argument("file", help=FILE_HELP, shell_complete=complete_file)
 @click.option(
     "--model",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),

@@ -28,6 +28,7 @@ from nonzero_service.cli.options import (
     as_json,
     bits,
     check_output,
+    complete_file,
     interactions,
     learning_rate,
     optimizer,
@@ -55,7 +56,9 @@ from nonzero_service.cli.unfinished import Unfinished
 
 
 @click.command
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, help=FILE_HELP)
+@click.argument(
+    "files", metavar="FILE...", nargs=-1, required=True, help=FILE_HELP, shell_complete=complete_file
+)
 @click.option(
     "--model",
     type=NEW_FILE,
