@@ -77,6 +77,7 @@ def test_no_files_import_each_other_in_a_circle(root: str) -> None:
 ORDER = {
     "core": """
         errors          the exceptions
+        notebook        what a notebook shows
         untouched       memory that is taken when it is touched
         native          kernels as machine code, and the instructions that they are made of
         arithmetic      eight numbers at once; exp, log and their kin

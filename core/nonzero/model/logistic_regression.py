@@ -25,6 +25,7 @@ from nonzero.kernels.evidence.arrays import RESTARTS, forget
 from nonzero.kernels.progress import LOSS, POSITIVE, RECENT, WEIGHT, Progress
 from nonzero.kernels.rules.optimizers import Rule
 from nonzero.model.batch_rows import NO_FIELDS, NO_VALUES
+from nonzero.model.display import model_html
 from nonzero.model.inputs import Inputs
 from nonzero.model.interactions import check_declared
 from nonzero.model.kernel_calls import KernelCalls
@@ -1144,3 +1145,7 @@ class LogisticRegression:
 
     def __repr__(self) -> str:
         return f"LogisticRegression(bits={self.bits}, lanes={len(self.lanes)}, examples={self.examples})"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: settings, figures and the verdict of the diagnosis."""
+        return model_html(self._settings, self.metrics(), self.diagnose())
