@@ -7,7 +7,8 @@ from typing import Final
 
 _TABLE: Final = "border-collapse: collapse; text-align: left"
 _TITLE: Final = "text-align: left; font-weight: bold; padding: 0.2em 0.6em"
-_CELL: Final = "text-align: left; padding: 0.1em 0.6em; max-width: 40em; overflow-wrap: anywhere"
+_NAME: Final = "text-align: left; vertical-align: top; padding: 0.1em 0.6em; white-space: nowrap"
+_CELL: Final = "text-align: left; padding: 0.1em 0.6em; max-width: 40em; overflow-wrap: break-word"
 
 
 def table_html(title: str, rows: Iterable[Sequence[str]]) -> str:
@@ -18,7 +19,8 @@ def table_html(title: str, rows: Iterable[Sequence[str]]) -> str:
     title
         What it is of.
     rows
-        Of each its name, and what is to be said of it, in one cell or several; any text.
+        Of each its name, and what is to be said of it, in one cell or several; any text. The last cell of a
+        row is as wide as what is left.
 
     Returns
     -------
@@ -34,10 +36,13 @@ def table_html(title: str, rows: Iterable[Sequence[str]]) -> str:
     """
     from html import escape  # which only a notebook needs
 
+    given = [*rows]
+    width = max(map(len, given), default=0)
     lines = []
-    for name, *cells in rows:
+    for name, *cells, last in given:
         said = "".join(f'<td style="{_CELL}">{escape(cell)}</td>' for cell in cells)
-        lines.append(f'<tr><th scope="row" style="{_CELL}">{escape(name)}</th>{said}</tr>')
+        said += f'<td style="{_CELL}" colspan="{width - 1 - len(cells)}">{escape(last)}</td>'
+        lines.append(f'<tr><th scope="row" style="{_NAME}">{escape(name)}</th>{said}</tr>')
     return (
         f'<div><table style="{_TABLE}"><caption style="{_TITLE}">{escape(title)}</caption>'
         f"<tbody>{''.join(lines)}</tbody></table></div>"

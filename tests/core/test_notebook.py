@@ -18,7 +18,9 @@ def cells(html: str) -> dict[str, list[str]]:
     assert re.search(r"<script|<style|<img|javascript:|\bon\w+=|https?:|[^-]color|background", html) is None
     tree = ET.fromstring(html)
     assert {one.tag for one in tree.iter()} == {"div", "table", "caption", "tbody", "tr", "th", "td"}
-    assert {name for one in tree.iter() for name in one.attrib} <= {"style", "scope"}
+    assert {name for one in tree.iter() for name in one.attrib} <= {"style", "scope", "colspan"}
+    widths = [sum(int(cell.get("colspan", 1)) for cell in row) for row in tree.iter("tr")]
+    assert {*widths} == {max(widths)}
     rows = [["".join(cell.itertext()) for cell in row] for row in tree.iter("tr")]
     return {name: said for name, *said in rows}
 
