@@ -66,11 +66,14 @@ def since(progress: Progress, before: Progress | None) -> Progress:
     Progress
         A copy, for :func:`describe` without ``recent``.
     """
-    counts, sums, lane_losses, histogram = (
-        array.copy() if before is None else array - earlier
-        for array, earlier in zip(progress[:4], (before or progress)[:4], strict=True)
-    )
-    sums[LARGEST_WEIGHT] = progress.sums[LARGEST_WEIGHT]  # which is no sum
+    counts, sums = progress.counts.copy(), progress.sums.copy()
+    lane_losses, histogram = progress.lane_losses.copy(), progress.histogram.copy()
+    if before is not None:
+        counts -= before.counts
+        sums -= before.sums
+        sums[LARGEST_WEIGHT] = progress.sums[LARGEST_WEIGHT]  # which is no sum
+        lane_losses -= before.lane_losses
+        histogram -= before.histogram
     return Progress(counts, sums, lane_losses, histogram, progress.recent[:0])
 
 

@@ -100,7 +100,8 @@ def run() -> None:
         if sys.argv[1:2] not in ON_FILES or not isinstance(ended.code, int):
             raise
         try:
-            sys.stdout.flush()
+            if ended.code != STATUS:  # what a stop has printed is told by who stops
+                sys.stdout.flush()
             sys.stderr.flush()
         except BrokenPipeError:  # whoever read it has gone
             os._exit(1)

@@ -102,15 +102,16 @@ def convert(
         for note in inputs.notes:
             display.say(note)
         if form == ROWS:
-            written = _write_rows(inputs, out, rejected, display, stopping)
+            written = _write_rows(inputs, out, rejected, display)
         elif form == "libsvm" or inputs.are_rows:
-            written = _write_slots(inputs, out, form, bits, rejected, display, stopping)
+            written = _write_slots(inputs, out, form, bits, rejected, display)
         else:
-            written = _write_names(inputs, out, form, rejected, display, stopping)
+            written = _write_names(inputs, out, form, rejected, display)
         if not written:
             raise InputError(f"there is no example to write in {', '.join(one.name for one in sources)}")
         display.finish(inputs.position, f"{written:,} examples")
-        stopping.finish()
+        if output != STDIN:  # for which somebody else may let it wait
+            stopping.finish()
     stopping.kept = lambda: f"all {written:,} examples were written, and {_named(output)} is whole"
     rejected.finish(display.say)
     if form == ROWS:
@@ -118,11 +119,9 @@ def convert(
             display.say(line)
 
 
-def _write_rows(
-    inputs: InputFiles, out: BinaryIO, rejected: RejectedLines, display: Display, stopping: Stopping
-) -> int:
+def _write_rows(inputs: InputFiles, out: BinaryIO, rejected: RejectedLines, display: Display) -> int:
     writer = RowsWriter(out, inputs.head())
-    for source, parsed in stopping.each(inputs.read(display.say)):
+    for source, parsed in inputs.read(display.say):
         writer.write(parsed.batch)
         rejected.report(source.name, parsed.errors, display.say, inputs.what(source))
         display.show(inputs.position, lambda: f"{writer.examples:,} examples")
@@ -132,19 +131,13 @@ def _write_rows(
 
 
 def _write_slots(
-    inputs: InputFiles,
-    out: BinaryIO,
-    form: str,
-    bits: int,
-    rejected: RejectedLines,
-    display: Display,
-    stopping: Stopping,
+    inputs: InputFiles, out: BinaryIO, form: str, bits: int, rejected: RejectedLines, display: Display
 ) -> int:
     from nonzero.formats.writing import slot_lines
 
     _check_writable(inputs, form)
     written = 0
-    for source, parsed in stopping.each(inputs.read(display.say)):
+    for source, parsed in inputs.read(display.say):
         lines = slot_lines(parsed.batch, bits, form)
         bad = [
             LineError(int(number), str(line))
@@ -160,18 +153,13 @@ def _write_slots(
 
 
 def _write_names(
-    inputs: InputFiles,
-    out: BinaryIO,
-    form: str,
-    rejected: RejectedLines,
-    display: Display,
-    stopping: Stopping,
+    inputs: InputFiles, out: BinaryIO, form: str, rejected: RejectedLines, display: Display
 ) -> int:
     from nonzero.formats.writing import WRITERS
 
     writer = WRITERS[form](inputs.schema.namespace_separator)
     written = 0
-    for source, found in stopping.each(inputs.read_named(display.say)):
+    for source, found in inputs.read_named(display.say):
         lines, bad = writer.write(found)
         out.write(lines)
         written += len(found.rows) - len(bad)

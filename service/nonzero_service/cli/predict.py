@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
+from select import select
 
 import click
 import numpy as np
@@ -100,7 +101,9 @@ def predict(
         display = stack.enter_context(Display("predicting", source.size, quiet=output is None))
         for parsed in stopping.each(stack.enter_context(closing(parts))):
             rows = usable(parsed, learner.bits, labelled=False)
-            write(_lines(rows, learner.predict(rows.batch)))
+            predicted = _lines(rows, learner.predict(rows.batch))
+            with stopping.waiting():
+                write(predicted)
             rejected.report(source.name, rows.errors, display.say, "row" if form is None else "line")
             done += len(rows.batch)
             lines += parsed.lines_read
@@ -124,6 +127,8 @@ def _kept(done: int, lines: int, source: Source, output: Path | None) -> str:
     if output is not None:
         left = "as it was" if output.exists() else "not there"
         return f"{done:,} examples were predicted, and nothing was written: {output} is {left}"
+    if not select([], [sys.stdout], [], 0)[1]:  # whoever reads it stands still
+        return "standard output takes no more, and what was printed is cut"
     sys.stdout.flush()
     return f"{done:,} examples were predicted and printed, as far as line {lines:,} of {source.name}"
 

@@ -58,6 +58,22 @@ class Stopping:
             with self._held():
                 yield item
 
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Have what is done within the block break off, as it may wait for another process.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            Where a signal came.
+        """
+        self._holding -= 1
+        try:
+            self.check()
+            yield
+        finally:
+            self._holding += 1
+
     def finish(self) -> None:
         """Have a signal wait until the command has ended: what is nearly there shall be whole."""
         self._holding += 1

@@ -122,7 +122,7 @@ def test_a_batch_is_copied_whole_and_cannot_be_written_to(way: Any, batch: Batch
 def test_a_pickle_of_a_batch_is_checked() -> None:
     """Whoever changes one is told where it is read."""
     data = pickle.dumps(Batch([0, 1], [7]))
-    wrong = data.replace(np.int64([0, 1]).tobytes(), np.int64([0, 9]).tobytes())
+    wrong = data.replace(np.array([0, 1]).tobytes(), np.array([0, 9]).tobytes())
     assert wrong != data
     with pytest.raises(BatchError, match="expected"):
         pickle.loads(wrong)

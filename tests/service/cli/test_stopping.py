@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import signal
 import subprocess
+import termios
 import threading
 from pathlib import Path
 
@@ -197,6 +199,20 @@ def test_predictions_that_were_printed_are_whole_lines_of_the_log(place: Path) -
     assert len(printed) == int(found[1].replace(",", "")) == int(found[2].replace(",", ""))
     assert (printed == expected[: len(printed)]).all()
     assert 0 < len(printed) < ROWS
+
+
+@pytest.mark.usefixtures("place")
+def test_a_reader_that_stands_still_keeps_nothing_alive() -> None:
+    command = [*COMMAND, "predict", "log.vw", "--model=model"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        pipe = process.stdout.fileno()
+        full = fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ)
+        until(lambda: int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), "little") > full - 4096)
+        process.terminate()
+        assert process.wait(60) == 130
+        assert process.stderr.read().startswith("nonzero: stopped: standard output takes no more")
 
 
 @pytest.mark.parametrize("number", SIGNALS)
