@@ -10,7 +10,9 @@ a stop by Ctrl-C or SIGTERM.
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, Final
@@ -19,11 +21,20 @@ from typing import Any, Final
 # and these spin, so that starting took twice the processor time.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import click
+# Ctrl-C while all is imported ends the process: there is nothing to tell, and a traceback would tell nothing.
+_RAISES = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+_RAISES = _RAISES and threading.current_thread() is threading.main_thread()
+if _RAISES:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from nonzero import __version__
-from nonzero.errors import NonzeroError
-from nonzero_service.cli.stopping import STATUS
+import click  # noqa: E402
+
+from nonzero import __version__  # noqa: E402
+from nonzero.errors import NonzeroError  # noqa: E402
+from nonzero_service.cli.stopping import STATUS  # noqa: E402
+
+if _RAISES:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 __all__ = ["app", "main", "run"]
 

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import termios
 import threading
 from pathlib import Path
@@ -266,3 +267,23 @@ def test_a_signal_that_is_to_be_ignored_is() -> None:
 def test_what_has_nothing_to_keep_stops_in_one_line(place: Path) -> None:
     done = stopped_at(place, "imports", "inspect", "model")
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "nonzero: stopped\n")
+
+
+def test_while_python_imports_it_there_is_no_traceback() -> None:
+    """The library is imported before there is a command."""
+    script = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "numpy":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+import nonzero_service.cli
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+    look = (
+        "import signal, nonzero_service.cli as cli; print(signal.getsignal(2) is signal.default_int_handler)"
+    )
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
