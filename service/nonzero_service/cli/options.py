@@ -198,7 +198,7 @@ def _why_not(path: Path, *, overwrite: bool, read: Iterable[str | Path], pipes: 
     if not path.exists():
         return None
     if any(str(one) != STDIN and Path(one).exists() and path.samefile(one) for one in read):
-        return f"{path} is one of the files that are read; name another"
+        return f"{path} is a file that is read; name another"
     if not path.is_file():
         return None if pipes else f"{path} is no file that can be replaced; name another"
-    return None if overwrite else f"{path} is there already; name another file, or give --overwrite"
+    return None if overwrite else f"{path} is there already; name another file, or replace it by --overwrite"

@@ -266,7 +266,7 @@ def test_columns_that_the_model_needs_are_looked_for(logs: Path) -> None:
         (["log.rows", "a.vw"], "whose names cannot be had back"),
         (["log.rows", "log.vw", "a.ndjson"], "whose names cannot be had back"),
         (["log.vw", "absent/a.rows"], "there is no directory"),
-        (["log.rows", "log.rows"], "is one of the files that are read"),
+        (["log.rows", "log.rows"], "is a file that is read"),
         (["log.vw", "a.rows", "--keep", "site"], "only tables (csv, Parquet, Arrow)"),
         (["log.vw", "a.rows", "--like", "absent"], "absent"),
         (["log.rows", "a.rows", "--namespace-separator", "^"], "namespaces are joined"),

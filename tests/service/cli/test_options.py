@@ -54,7 +54,7 @@ def test_what_is_there_is_refused_before_the_log_is_opened_unless_it_may_be_repl
     with unread(place):
         done = nonzero_here(*command, "made.rows")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "made.rows is there already; name another file, or give --overwrite" in said(done.stderr)
+    assert "made.rows is there already; name another file, or replace it by --overwrite" in said(done.stderr)
     assert Path("made.rows").read_bytes() == b"old"
     done = nonzero_here(*command, "made.rows", "--overwrite")
     assert done.returncode == 0, done.stderr
@@ -108,7 +108,7 @@ def test_what_is_read_is_never_written_to(place: Path, arguments: list[str], fil
     before = Path(file).read_bytes()
     done = nonzero_here(*arguments, "--overwrite")
     assert done.returncode == 2
-    assert f"{file} is one of the files that are read; name another" in said(done.stderr)
+    assert f"{file} is a file that is read; name another" in said(done.stderr)
     assert Path(file).read_bytes() == before
 
 
