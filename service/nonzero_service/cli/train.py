@@ -121,6 +121,8 @@ def train(
     """
     keep_freed()
     stopping.kept = lambda: "nothing was learned, and nothing is saved"
+    if allow_missing and start is None:
+        raise click.BadParameter("it is of use with --from MODEL", param_hint="--allow-missing")
     sources = [source_of(file) for file in files]
     places = [] if model is None else places_of(model, max(len(tries), 1))
     for place in places:

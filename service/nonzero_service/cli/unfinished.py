@@ -61,11 +61,11 @@ class Unfinished:
             return f"{said}; nothing is saved, for there is no --model"
         saved = []
         for one, place in to_save(self._candidates, self._places):
-            path = _free(place)
             try:
+                path = _free(place)
                 one.learner.save(path)
             except OSError as error:
-                return f"{said}; that is not saved: {path}: {error.strerror}"
+                return f"{said}; that cannot be saved beside {place}: {error.strerror}"
             saved.append(str(path))
         names = ", ".join(saved)
         as_before = ", ".join(

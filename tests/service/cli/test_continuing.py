@@ -215,6 +215,7 @@ def test_columns_that_are_missing_or_new_are_told() -> None:
     assert then.notes["fields"] == ["request", "site", "flag", "bid", "click", "more"]
     new, old = (then.predict(Batch.from_dicts([{"more": value}], schema=then.schema)) for value in "xz")
     assert new > old
+    assert "it is of use with --from" in said("fewer.csv", "--allow-missing")
     # The next day needs what every day had, no more.
     train("fewer.csv", "--from=then", "--model=then")
 

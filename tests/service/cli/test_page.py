@@ -50,12 +50,19 @@ def test_every_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def serve_an_update(place: Path, arguments: list[str]) -> None:
     """Serve as the page says, at a free port, and learn something."""
     child, ended = started(place, "serve", *arguments, "--port=0", "--bits=10")
-    port = until(lambda: child.poll() is not None or listening_port(child.pid))
+    until(lambda: child.poll() is not None or is_ready(listening_port(child.pid)))
     body = {"features": {"site": "news"}, "label": 1}
-    url = f"http://127.0.0.1:{port}/v1/models/default/update"
+    url = f"http://127.0.0.1:{listening_port(child.pid)}/v1/models/default/update"
     assert httpx.post(url, json=body, trust_env=False).is_success
     child.terminate()
     assert ended().returncode == 0
+
+
+def is_ready(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).is_success
+    except httpx.TransportError:
+        return False
 
 
 def test_variables_that_are_no_settings_are_told() -> None:

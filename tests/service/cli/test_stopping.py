@@ -18,6 +18,7 @@ import pytest
 from command_line import COMMAND, nonzero_here
 from nonzero import LogisticRegression, formats
 from service.cli.stopped import REACHED, Stopped, started, stopped_at
+from service.faults.test_disk_full import fill
 from waiting import until
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
@@ -93,6 +94,16 @@ def test_names_of_before_are_not_taken_and_models_of_before_stay(place: Path) ->
     assert "saved as new.partial-2" in told(done)
     assert Path("new.partial").read_text() == "of before"
     assert ROWS < then < 2 * ROWS
+
+
+def test_what_cannot_be_kept_is_told(place: Path, small_disk: Path) -> None:
+    """The disk has room for the smallest model, and is full when this one is to be saved."""
+    fill(small_disk / "ballast")
+    os.truncate(small_disk / "ballast", (small_disk / "ballast").stat().st_size - (128 << 10))
+    save = ("--bits=20", "--model", small_disk / "new")
+    said = told(stopped_at(place, "learning", "train", "log.vw", *save, nth=2))
+    assert said.endswith(f"that cannot be saved beside {small_disk}/new: No space left on device")
+    assert [path.name for path in small_disk.iterdir()] == ["ballast"]
 
 
 def test_each_model_that_is_tried_is_kept_or_the_best_one(place: Path) -> None:
