@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -12,14 +10,13 @@ import click
 
 from nonzero.errors import InputError, LineError
 from nonzero.persistence.pages import keep_freed
-from nonzero.persistence.whole_files import whole_file
-from nonzero.sources.compression import packing
 from nonzero.sources.files import ROWS, STDIN, format_of
 from nonzero.sources.rows_file import RowsWriter
 from nonzero_service.cli.display import Display
 from nonzero_service.cli.input_files import InputFiles, files_like
 from nonzero_service.cli.notices import RejectedLines, conflict_lines
 from nonzero_service.cli.options import FILE_HELP, source_of
+from nonzero_service.cli.outputs import opened
 from nonzero_service.cli.reading import ReadingOptions, namespace_separator, reading
 
 FORMS: Final = (ROWS, "vw", "ndjson", "libsvm")
@@ -87,7 +84,7 @@ def convert(
     else:
         inputs = files_like(model, sources, reading, allow_missing=allow_missing)
     rejected = RejectedLines()
-    with Display("converting", inputs.size) as display, _opened(output) as out:
+    with Display("converting", inputs.size) as display, opened(output) as out:
         for note in inputs.notes:
             display.say(note)
         if form == ROWS:
@@ -218,14 +215,3 @@ def _check_output(output: str, files: Sequence[str]) -> None:
             raise click.BadParameter(
                 f"{output} is one of the files that are read; name another", param_hint="OUTPUT"
             )
-
-
-@contextmanager
-def _opened(output: str) -> Iterator[BinaryIO]:
-    """Open what is written; packed as its name says."""
-    if output == STDIN:
-        with open(os.dup(1), "wb") as out:  # noqa: PTH123 - a descriptor, which is no path
-            yield out
-        return
-    with whole_file(output) as file, packing(file, output) as out:
-        yield out
