@@ -26,6 +26,7 @@ from nonzero.kernels.progress import LOSS, POSITIVE, RECENT, WEIGHT, Progress
 from nonzero.kernels.rules.optimizers import Rule
 from nonzero.model.batch_rows import NO_FIELDS, NO_VALUES
 from nonzero.model.display import model_html
+from nonzero.model.formula import Formula, formula_of
 from nonzero.model.inputs import Inputs
 from nonzero.model.interactions import check_declared
 from nonzero.model.kernel_calls import KernelCalls
@@ -568,6 +569,22 @@ class LogisticRegression:
     def log_loss(self) -> float | None:
         """The mean log loss of the whole stream, in nats, as in :meth:`metrics`; None before it begins."""
         return float(self._state.progress.sums[LOSS]) / self.weight if self.weight else None
+
+    def formula(self) -> Formula:
+        """Return what predictions are made of beside the table, as it is now.
+
+        Returns
+        -------
+        Formula
+            The lanes' shares and what combines them, the scales of values, and the map of the predictions.
+
+        Examples
+        --------
+        >>> LogisticRegression(bits=10).formula().shares.tolist()[:2]
+        [0.125, 0.125]
+        """
+        with self._learning:
+            return formula_of(self._state, self._kept, self.recalibrating)
 
     def metrics(self, recent: bool = True) -> dict[str, Any]:
         """Return how good the predictions were, each made just before its example was learned from.

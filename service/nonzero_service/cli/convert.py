@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -12,14 +10,13 @@ import click
 
 from nonzero.errors import InputError, LineError
 from nonzero.persistence.pages import keep_freed
-from nonzero.persistence.whole_files import whole_file
-from nonzero.sources.compression import packing
 from nonzero.sources.files import ROWS, STDIN, format_of
 from nonzero.sources.rows_file import RowsWriter
 from nonzero_service.cli.display import Display
 from nonzero_service.cli.input_files import InputFiles, files_like
 from nonzero_service.cli.notices import RejectedLines, conflict_lines
 from nonzero_service.cli.options import FILE_HELP, check_output, complete_file, overwrite, source_of
+from nonzero_service.cli.outputs import opened
 from nonzero_service.cli.reading import ReadingOptions, namespace_separator, reading
 from nonzero_service.cli.stopping import Stopping, stoppable
 
@@ -98,7 +95,7 @@ def convert(
         inputs = files_like(model, sources, reading, allow_missing=allow_missing)
     rejected = RejectedLines()
     stopping.kept = lambda: f"{_left(output)}, after {inputs.position:,} bytes were read"
-    with Display("converting", inputs.size) as display, _opened(output) as out:
+    with Display("converting", inputs.size) as display, opened(output) as out:
         for note in inputs.notes:
             display.say(note)
         if form == ROWS:
@@ -221,14 +218,3 @@ def _left(output: str) -> str:
     if output == STDIN:
         return "standard output is cut"
     return f"nothing was written: {output} is {'as it was' if Path(output).exists() else 'not there'}"
-
-
-@contextmanager
-def _opened(output: str) -> Iterator[BinaryIO]:
-    """Open what is written; packed as its name says."""
-    if output == STDIN:
-        with open(os.dup(1), "wb") as out:  # noqa: PTH123 - a descriptor, which is no path
-            yield out
-        return
-    with whole_file(output) as file, packing(file, output) as out:
-        yield out
