@@ -1,7 +1,7 @@
 """The command line, ``nonzero COMMAND``; each command is in the module of its name.
 
-``train``, ``predict``, ``convert`` and ``inspect`` need only the library. ``serve``, ``demo``, ``verify`` and
-``refold`` need the packages of the ``service`` extra too.
+``train``, ``predict``, ``evaluate``, ``convert``, ``join`` and ``inspect`` need only the library. ``serve``,
+``demo``, ``verify`` and ``refold`` need the packages of the ``service`` extra too.
 
 Exit status: 0 is success. 1 is a failure; one line says what failed and what to do. 2 is a wrong use.
 """
@@ -28,7 +28,9 @@ __all__ = ["app", "main", "run"]
 COMMANDS: Final = {
     "train": "Learn a model from files of labelled examples.",
     "predict": "Predict the examples of a file with a saved model.",
+    "evaluate": "Tell how well saved models predict labelled files, and which of two is better.",
     "convert": "Write files of examples as another format, or as hashed rows.",
+    "join": "Label impressions by the clicks that came within a window after them.",
     "inspect": "Show what a saved model holds, and whether it still learns.",
     "serve": "Start the HTTP service, which predicts and learns.",
     "demo": "Start a service and replay a click log through it.",
@@ -37,7 +39,7 @@ COMMANDS: Final = {
 }
 """The commands and their summaries. A command's module is imported only when the command runs."""
 
-ON_FILES: Final = (["train"], ["predict"], ["convert"], ["inspect"])
+ON_FILES: Final = (["train"], ["predict"], ["evaluate"], ["convert"], ["join"], ["inspect"])
 """How the command lines begin that work on files."""
 
 

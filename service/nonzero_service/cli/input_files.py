@@ -22,7 +22,7 @@ from nonzero.sources.rows_file import RowsReader
 from nonzero.sources.rows_head import RowsFoot, RowsHead, check_hashed, check_tables, joined_schema
 from nonzero.sources.tables import Tables
 from nonzero_service.cli.reading import ReadingOptions
-from nonzero_service.cli.tables import reader_alike, reader_of, tables_alike, tables_of
+from nonzero_service.cli.tables import check_columns, reader_alike, reader_of, tables_alike, tables_of
 
 _AHEAD: Final = 3
 """So many blocks of a rows file wait, decoded, for who uses them."""
@@ -204,6 +204,23 @@ class InputFiles:
                 yield source, found
             for note in text.format.notes:
                 say(f"{source.name}: {note}")
+
+    def check_rows_columns(self, model: LogisticRegression) -> None:
+        """Refuse rows files that were made of tables without all columns that a model was trained on.
+
+        Parameters
+        ----------
+        model
+            The model.
+
+        Raises
+        ------
+        FormatError
+            It names those that are missing.
+        """
+        for reader in self._rows.values():
+            if reader.head.table is not None:
+                check_columns(model, reader.name, reader.head.table["columns"])
 
     @property
     def are_rows(self) -> bool:

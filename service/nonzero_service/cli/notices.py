@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final
+from typing import Final, Protocol
 
-from nonzero import LogisticRegression, Schema
+from nonzero import Schema
 from nonzero.diagnostics.unseen import nearest
 from nonzero.errors import LineError
 
@@ -62,21 +62,44 @@ class RejectedLines:
             say(f"… and {self.count - _SHOWN:,} more lines like these: {self.count:,} in all")
 
 
-def label_problem(learner: LogisticRegression, rejected: RejectedLines) -> str | None:
+class LabelCounts(Protocol):
+    """What tells how many examples there were, and how many of them were clicks."""
+
+    @property
+    def examples(self) -> int:
+        """How many there were."""
+
+    @property
+    def weight(self) -> float:
+        """Their summed importance weight."""
+
+    @property
+    def clicks(self) -> float:
+        """That of the clicks among them."""
+
+
+def label_problem(counts: LabelCounts, rejected: RejectedLines) -> str | None:
     """Return what seems wrong with the labels of a run; None where nothing does.
 
     Something is wrong where more than half of the rows were rejected for their labels. It is also wrong where
-    all labels that were learned from are alike, of at least ten rows, or of fewer where others were rejected.
+    all labels that were used are alike, of at least ten rows, or of fewer where others were rejected.
+
+    Parameters
+    ----------
+    counts
+        What came of the rows that were used: a model that learned from them, say.
+    rejected
+        The others.
     """
     way_out = "say which label is a click (for csv: --positive VALUE), or give 0 and 1"
-    rows = learner.examples + rejected.count
-    positive = learner.clicks
-    alike = positive in (0, learner.weight) and learner.examples >= (1 if rejected.for_label else _TELLING)
+    rows = counts.examples + rejected.count
+    positive = counts.clicks
+    alike = positive in (0, counts.weight) and counts.examples >= (1 if rejected.for_label else _TELLING)
     if 2 * rejected.for_label > rows or (alike and rejected.for_label):
         which = f", and all others are {int(positive > 0)}" if alike else ""
         return f"{rejected.for_label:,} of {rows:,} rows were refused for their label{which}; {way_out}"
     if alike:
-        return f"the labels of all {learner.examples:,} rows are {int(positive > 0)}; {way_out}"
+        return f"the labels of all {counts.examples:,} rows are {int(positive > 0)}; {way_out}"
     return None
 
 
