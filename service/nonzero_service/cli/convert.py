@@ -19,7 +19,7 @@ from nonzero.sources.rows_file import RowsWriter
 from nonzero_service.cli.display import Display
 from nonzero_service.cli.input_files import InputFiles, files_like
 from nonzero_service.cli.notices import RejectedLines, conflict_lines
-from nonzero_service.cli.options import FILE_HELP, source_of
+from nonzero_service.cli.options import FILE_HELP, check_place, source_of
 from nonzero_service.cli.reading import ReadingOptions, namespace_separator, reading
 
 FORMS: Final = (ROWS, "vw", "ndjson", "libsvm")
@@ -80,7 +80,8 @@ def convert(
     """
     keep_freed()
     form = _form_of(output, to)
-    _check_output(output, files)
+    if output != STDIN:
+        check_place(output, files, "OUTPUT")
     sources = [source_of(file) for file in files]
     if model is None:
         inputs = InputFiles(sources, reading, namespace_separator)
@@ -196,28 +197,6 @@ def _form_of(output: str, to: str | None) -> str:
             param_hint="OUTPUT",
         )
     return form
-
-
-def _check_output(output: str, files: Sequence[str]) -> None:
-    """Refuse an output that has no directory, is one, or is read as well.
-
-    Raises
-    ------
-    click.BadParameter
-        It names the way out.
-    """
-    if output == STDIN:
-        return
-    path = Path(output)
-    if not path.absolute().parent.is_dir():
-        raise click.BadParameter(f"there is no directory {path.absolute().parent}", param_hint="OUTPUT")
-    if path.is_dir():
-        raise click.BadParameter(f"{output} is a directory; name a file in it", param_hint="OUTPUT")
-    for file in files:
-        if file != STDIN and Path(file).exists() and path.exists() and path.samefile(file):
-            raise click.BadParameter(
-                f"{output} is one of the files that are read; name another", param_hint="OUTPUT"
-            )
 
 
 @contextmanager

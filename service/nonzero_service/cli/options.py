@@ -118,3 +118,32 @@ def source_of(file: str) -> Source:
     if file != STDIN and (not Path(file).exists() or Path(file).is_dir()):
         raise click.BadParameter(f"there is no file {file}", param_hint="FILE")
     return Source(file)
+
+
+def check_place(output: str, files: Sequence[str], hint: str) -> None:
+    """Refuse a file to write that has no directory, is one, or is read as well.
+
+    Parameters
+    ----------
+    output
+        Its name.
+    files
+        The files that are read.
+    hint
+        The option or argument that says it.
+
+    Raises
+    ------
+    click.BadParameter
+        It names the way out.
+    """
+    path = Path(output)
+    if not path.absolute().parent.is_dir():
+        raise click.BadParameter(f"there is no directory {path.absolute().parent}", param_hint=hint)
+    if path.is_dir():
+        raise click.BadParameter(f"{output} is a directory; name a file in it", param_hint=hint)
+    for file in files:
+        if file != STDIN and Path(file).exists() and path.exists() and path.samefile(file):
+            raise click.BadParameter(
+                f"{output} is one of the files that are read; name another", param_hint=hint
+            )

@@ -60,14 +60,17 @@ class SliceTallies:
         distinct, places = np.unique(values, return_inverse=True)
         groups = np.array([self._group_of(value) for value in distinct.tolist()], np.intp)[places]
         if 2 + len(self.groups) > self.tallies.counts.size:
-            self.tallies.grow(2 * (2 + len(self.groups)))
-        # Several of the values that share a group are one.
-        pairs = np.unique(np.stack([rows, groups]), axis=1)
-        without = np.setdiff1d(np.arange(part.keys.size), rows)
+            self.tallies.grow(2 + min(2 * len(self.groups), VALUES))
+        if (rows[1:] <= rows[:-1]).any():  # some have several values: those that share a group are one
+            size = self.tallies.counts.size
+            rows, groups = np.divmod(np.unique(rows * size + groups), size)
+        has_none = np.ones(part.keys.size, np.bool_)
+        has_none[rows] = False
+        without = np.flatnonzero(has_none)
         self.tallies.add(
             part.scored,
-            np.concatenate([pairs[0], without]),
-            np.concatenate([pairs[1], np.full(without.size, _WITHOUT, np.intp)]),
+            np.concatenate([rows, without]),
+            np.concatenate([groups, np.full(without.size, _WITHOUT, np.intp)]),
         )
 
     def _group_of(self, value: int) -> int:
