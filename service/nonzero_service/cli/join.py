@@ -14,8 +14,10 @@ from nonzero import FormatError, InputError, SettingsError
 from nonzero.formats.delimited_labels import LABELS
 from nonzero.persistence.pages import keep_freed
 from nonzero.persistence.whole_files import whole_file
-from nonzero.sources.event_files import LABEL, Events, JsonEvents, event_file
+from nonzero.sources.event_files import event_file
+from nonzero.sources.event_texts import LABEL, JsonEvents
 from nonzero.sources.event_times import EventTime
+from nonzero.sources.events import Events
 from nonzero.sources.files import STDIN, format_of
 from nonzero.sources.scratch import Scratch
 from nonzero.sources.time_order import NUMBER, TIME, TimeOrder

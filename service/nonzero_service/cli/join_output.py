@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from nonzero.formats.arrow_import import import_arrow
 from nonzero.formats.arrow_values import cells_as_text
 from nonzero.sources.compression import packing
-from nonzero.sources.event_files import ROW, ColumnarEvents, DelimitedEvents, JsonEvents
+from nonzero.sources.event_files import ColumnarEvents
+from nonzero.sources.event_texts import ROW, DelimitedEvents, JsonEvents
 
 EventRows: TypeAlias = DelimitedEvents | JsonEvents | ColumnarEvents
 
