@@ -7,6 +7,7 @@ waits until that has been looked at.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,7 @@ class Clock:
 
 def follow(path: Path) -> None:
     """Have this process, a service to be, go by a test's clock."""
+    from nonzero_service.journal import clock as journal_clock
     from nonzero_service.models import rounds
     from nonzero_service.models.snapshot_scheduler import SnapshotScheduler
     from nonzero_service.models.window_watch import WindowWatch
@@ -66,8 +68,25 @@ def follow(path: Path) -> None:
     rounds.LOOK_SECONDS = LOOK_SECONDS  # type: ignore[misc]
     wall, wall_ns, steady_ns = time.time, time.time_ns, time.clock_gettime_ns
 
+    held = threading.local()
+
     def turned(which: int) -> int:
-        return int(path.read_text().split()[which])
+        text: str = getattr(held, "text", None) or path.read_text()
+        return int(text.split()[which])
+
+    def at_one_moment(now_ms: Callable[[Any], int]) -> Callable[[Any], int]:
+        """Let a journal's clock ask both clocks as they were before, or after, the test turned them."""
+
+        def asked(clock: Any) -> int:
+            held.text = path.read_text()
+            try:
+                return now_ms(clock)
+            finally:
+                held.text = None
+
+        return asked
+
+    journal_clock.Clock.now_ms = at_one_moment(journal_clock.Clock.now_ms)  # type: ignore[method-assign, assignment]
 
     time.time = lambda: wall() + turned(0)
     time.time_ns = lambda: wall_ns() + turned(0) * 10**9

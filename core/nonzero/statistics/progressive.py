@@ -42,9 +42,7 @@ def describe(progress: Progress, recent: bool = True) -> dict[str, Any]:
     weight, positive, predicted, loss = (float(progress.sums[j]) for j in (WEIGHT, POSITIVE, PREDICTED, LOSS))
     examples = int(progress.counts[EXAMPLES])
     whole = (
-        {"examples": examples}
-        | _ratios(weight, positive, predicted, loss)
-        | _histogram_auc(progress.histogram)
+        {"examples": examples} | ratios(weight, positive, predicted, loss) | histogram_auc(progress.histogram)
     )
     if not recent:
         return whole
@@ -87,11 +85,20 @@ def describe_rows(rows: NDArray[np.float32]) -> dict[str, Any]:
     """
     weight, positive, predicted, loss, negative, ranked = totals(rows)
     auc = ranked / (positive * negative) if positive and negative else None
-    figures = {"examples": len(rows)} | _ratios(weight, positive, predicted, loss)
+    figures = {"examples": len(rows)} | ratios(weight, positive, predicted, loss)
     return figures | {"auc": auc, "auc_error": 0.0 if len(rows) else None}
 
 
-def _ratios(weight: float, positive: float, predicted: float, loss: float) -> dict[str, float | None]:
+def ratios(weight: float, positive: float, predicted: float, loss: float) -> dict[str, float | None]:
+    """Return the figures that are ratios of sums: ``weight``, ``log_loss`` and the like, as :func:`describe`.
+
+    Parameters
+    ----------
+    weight, positive
+        The importance weight of all examples, and of the clicks.
+    predicted, loss
+        Weighted predictions, and weighted log losses in nats.
+    """
     return {
         "weight": weight,
         "log_loss": loss / weight if weight else None,
@@ -114,7 +121,14 @@ def base_rate_loss(clicks: float, others: float) -> float:
     return lgamma(clicks + others + 1) - lgamma(clicks + 0.5) - lgamma(others + 0.5) + 2 * lgamma(0.5)
 
 
-def _histogram_auc(histogram: NDArray[np.float64]) -> dict[str, float | None]:
+def histogram_auc(histogram: NDArray[np.float64]) -> dict[str, float | None]:
+    """Return ``auc`` and ``auc_error``, as :func:`describe` names them.
+
+    Parameters
+    ----------
+    histogram
+        float64[2, bins]: importance weight of the negatives and of the positives, by predicted log-odds.
+    """
     negatives, positives = histogram
     pairs = float(negatives.sum() * positives.sum())
     if not pairs:

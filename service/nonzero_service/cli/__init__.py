@@ -1,7 +1,8 @@
 """The command line, ``nonzero COMMAND``; each command is in the module of its name.
 
-``train``, ``predict``, ``convert``, ``inspect`` and ``export`` need only the library; to write ONNX, the
-package onnx too. ``serve``, ``demo``, ``verify`` and ``refold`` need the packages of the ``service`` extra.
+``train``, ``predict``, ``evaluate``, ``convert``, ``join``, ``inspect`` and ``export`` need only the library;
+to write ONNX, the package onnx too. ``serve``, ``demo``, ``verify`` and ``refold`` need the packages of the
+``service`` extra.
 
 Exit status: 0 is success. 1 is a failure; one line says what failed and what to do. 2 is a wrong use. 130 is
 a stop by Ctrl-C or SIGTERM.
@@ -41,9 +42,11 @@ __all__ = ["app", "main", "run"]
 COMMANDS: Final = {
     "train": "Learn a model from files of labelled examples.",
     "predict": "Predict the examples of a file with a saved model.",
+    "evaluate": "Tell how well saved models predict, and which of two is better.",
     "convert": "Write files of examples as another format, or as hashed rows.",
+    "join": "Label impressions by the clicks that came within a window after them.",
     "inspect": "Show what a saved model holds, and whether it still learns.",
-    "export": "Write a saved model as JSON, ONNX or Vowpal Wabbit's text, for others to read.",
+    "export": "Write a saved model for others: JSON, ONNX, VW text.",
     "serve": "Start the HTTP service, which predicts and learns.",
     "demo": "Start a service and replay a click log through it.",
     "verify": "Check the files of a service's data directory.",
@@ -51,7 +54,15 @@ COMMANDS: Final = {
 }
 """The commands and their summaries. A command's module is imported only when the command runs."""
 
-ON_FILES: Final = (["train"], ["predict"], ["convert"], ["inspect"], ["export"])
+ON_FILES: Final = (
+    ["train"],
+    ["predict"],
+    ["evaluate"],
+    ["convert"],
+    ["join"],
+    ["inspect"],
+    ["export"],
+)
 """How the command lines begin that work on files."""
 
 

@@ -16,7 +16,7 @@ from nonzero_service.cli.display import Display
 from nonzero_service.cli.input_files import InputFiles, files_like
 from nonzero_service.cli.notices import RejectedLines, conflict_lines
 from nonzero_service.cli.options import FILE_HELP, check_output, complete_file, overwrite, source_of
-from nonzero_service.cli.outputs import opened
+from nonzero_service.cli.outputs import left, opened
 from nonzero_service.cli.reading import ReadingOptions, namespace_separator, reading
 from nonzero_service.cli.stopping import Stopping, stoppable
 
@@ -85,7 +85,7 @@ def convert(
     something fails.
     """
     keep_freed()
-    stopping.kept = lambda: _left(output)
+    stopping.kept = lambda: left(output)
     form = _form_of(output, to)
     check_output(output, "OUTPUT", overwrite=overwrite, read=(*files, *([] if model is None else [model])))
     sources = [source_of(file) for file in files]
@@ -94,7 +94,7 @@ def convert(
     else:
         inputs = files_like(model, sources, reading, allow_missing=allow_missing)
     rejected = RejectedLines()
-    stopping.kept = lambda: f"{_left(output)}, after {inputs.position:,} bytes were read"
+    stopping.kept = lambda: f"{left(output)}, after {inputs.position:,} bytes were read"
     with Display("converting", inputs.size) as display, opened(output) as out:
         for note in inputs.notes:
             display.say(note)
@@ -211,10 +211,3 @@ def _form_of(output: str, to: str | None) -> str:
 
 def _named(output: str) -> str:
     return "standard output" if output == STDIN else output
-
-
-def _left(output: str) -> str:
-    """Say what an output is that was not written to its end."""
-    if output == STDIN:
-        return "standard output is cut"
-    return f"nothing was written: {output} is {'as it was' if Path(output).exists() else 'not there'}"

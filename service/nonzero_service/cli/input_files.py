@@ -220,6 +220,23 @@ class InputFiles:
             for note in text.format.notes:
                 say(f"{source.name}: {note}")
 
+    def check_rows_columns(self, model: LogisticRegression) -> None:
+        """Refuse rows files that were made of tables without all columns that a model was trained on.
+
+        Parameters
+        ----------
+        model
+            The model.
+
+        Raises
+        ------
+        FormatError
+            It names those that are missing.
+        """
+        for reader in self._rows.values():
+            if reader.head.table is not None:
+                check_columns(model, reader.name, reader.head.table["columns"])
+
     @property
     def are_rows(self) -> bool:
         """Whether all of them are rows files."""

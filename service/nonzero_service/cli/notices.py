@@ -9,7 +9,6 @@ from typing import Final
 from nonzero import Schema
 from nonzero.diagnostics.unseen import nearest
 from nonzero.errors import LineError
-from nonzero.kernels.progress import EXAMPLES, POSITIVE, WEIGHT, Progress
 
 _SHOWN: Final = 5
 """So many rejected lines, and so many fields, are named."""
@@ -64,23 +63,31 @@ class RejectedLines:
             say(f"… and {self.count - _SHOWN:,} more lines like these: {self.count:,} in all")
 
 
-def label_problem(seen: Progress, rejected: RejectedLines) -> str | None:
+def label_problem(examples: int, clicks: float, weight: float, rejected: RejectedLines) -> str | None:
     """Return what seems wrong with the labels of a run; None where nothing does.
 
     Something is wrong where more than half of the rows were rejected for their labels. It is also wrong where
-    all labels that were learned from are alike, of at least ten rows, or of fewer where others were rejected.
+    all labels that were used are alike, of at least ten rows, or of fewer where others were rejected.
+
+    Parameters
+    ----------
+    examples
+        How many rows were used.
+    clicks, weight
+        The summed importance weight of the clicks among them, and of all.
+    rejected
+        The other rows.
     """
     way_out = "say which label is a click (for csv: --positive VALUE), or give 0 and 1"
-    examples, positive = int(seen.counts[EXAMPLES]), float(seen.sums[POSITIVE])
     rows = examples + rejected.count
     # Not quite alike, where they are what is left of sums of before.
-    alike = positive == 0 or isclose(positive, float(seen.sums[WEIGHT]), rel_tol=1e-12)
+    alike = clicks == 0 or isclose(clicks, weight, rel_tol=1e-12)
     alike = alike and examples >= (1 if rejected.for_label else _TELLING)
     if 2 * rejected.for_label > rows or (alike and rejected.for_label):
-        which = f", and all others are {int(positive > 0)}" if alike else ""
+        which = f", and all others are {int(clicks > 0)}" if alike else ""
         return f"{rejected.for_label:,} of {rows:,} rows were refused for their label{which}; {way_out}"
     if alike:
-        return f"the labels of all {examples:,} rows are {int(positive > 0)}; {way_out}"
+        return f"the labels of all {examples:,} rows are {int(clicks > 0)}; {way_out}"
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO
 
 from nonzero.persistence.whole_files import whole_file
@@ -32,3 +33,16 @@ def opened(output: str) -> Iterator[BinaryIO]:
         return
     with whole_file(output) as file, packing(file, output) as out:
         yield out
+
+
+def left(output: str) -> str:
+    """Say what an output is that was not written to its end.
+
+    Parameters
+    ----------
+    output
+        The file's name.
+    """
+    if output == STDIN:
+        return "standard output is cut"
+    return f"nothing was written: {output} is {'as it was' if Path(output).exists() else 'not there'}"

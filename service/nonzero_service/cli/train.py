@@ -148,7 +148,7 @@ def train(
             remember(one.learner, inputs.tables)
     spent = _learn(inputs, candidates, places, stopping)
     seconds = time.perf_counter() - began
-    problem = label_problem(candidates[0].seen, candidates[0].rejected)
+    problem = label_problem(*candidates[0].labels, candidates[0].rejected)
     for one in candidates:
         _check_any(one, sources, problem)
     stopping.kept = lambda: f"all was learned, and {_saved(places)}"

@@ -13,7 +13,7 @@ import click
 
 from nonzero import Batch, LogisticRegression, Schema
 from nonzero.formats import Parsed
-from nonzero.kernels.progress import EXAMPLES, Progress
+from nonzero.kernels.progress import EXAMPLES, POSITIVE, WEIGHT, Progress
 from nonzero.sources.examples import usable
 from nonzero.statistics.progressive import describe
 from nonzero_service.cli.display import number_text
@@ -61,6 +61,12 @@ class Candidate:
     def examples(self) -> int:
         """How many of the files' examples it has learned from."""
         return int(self.seen.counts[EXAMPLES])
+
+    @property
+    def labels(self) -> tuple[int, float, float]:
+        """How many of them there are, and the summed weights of the clicks and of all."""
+        seen = self.seen
+        return int(seen.counts[EXAMPLES]), float(seen.sums[POSITIVE]), float(seen.sums[WEIGHT])
 
     @property
     def figures(self) -> dict[str, Any]:

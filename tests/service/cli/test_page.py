@@ -35,6 +35,8 @@ def test_every_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     for day in ("monday", "tuesday"):
         Path(f"{day}.csv").write_text(HEADER + rows())
+    Path("shown.csv").write_text("id,time,site\n1,2026-11-02T09:00:00Z,news\n2,2026-11-02T09:01:00Z,shop\n")
+    Path("clicked.csv").write_text("id,time\n2,2026-11-02T09:02:00Z\n")
     for command, text in EXAMPLES:
         arguments = shlex.split(text)
         if command == "serve":

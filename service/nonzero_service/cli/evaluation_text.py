@@ -1,0 +1,111 @@
+"""An evaluation as people read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from nonzero_service.cli.display import number_text
+
+_ROWS: Final = (
+    ("log_loss", "log loss", ".5f"),
+    ("auc", "AUC", ".4f"),
+    ("normalized_entropy", "normalized entropy", ".4f"),
+    ("calibration", "calibration", ".4f"),
+    ("brier", "Brier score", ".5f"),
+)
+
+_LONGEST: Final = 40
+"""Of a value so many characters are shown."""
+
+
+def evaluation_text(found: Mapping[str, Any]) -> str:
+    """Return the figures of an evaluation, in lines."""
+    models: Sequence[Mapping[str, Any]] = found["models"]
+    lines = _table(
+        [
+            *([["", *(one["model"] for one in models)]] if len(models) == 2 else []),
+            ["examples", f"{found['examples']:,}"],
+            ["clicks", f"{found['clicks']:,.0f}"],
+            ["lines rejected", f"{found['rejected']:,}"],
+            *([title, *(number_text(one[key], form) for one in models)] for key, title, form in _ROWS),
+        ]
+    )
+    if len(models) == 2:
+        lines += ["", difference_text(found["difference"], *(one["model"] for one in models))]
+    for field, slices in found.get("slices", {}).items():
+        lines += ["", *_slices_table(field, slices)]
+    if "days" in found:
+        lines += ["", *_slices_table("day", found["days"])]
+    return "\n".join(lines)
+
+
+def difference_text(difference: Mapping[str, Any] | None, first: str, second: str) -> str:
+    """Return a sentence about which of two models is better, as far as can be told.
+
+    Parameters
+    ----------
+    difference
+        What :meth:`nonzero.statistics.tallies.Tallies.difference` returns.
+    first, second
+        What the models are called.
+    """
+    if difference is None or difference["low"] is None:
+        return "No difference can be told: there are too few examples."
+    mean, low, high = (difference[key] for key in ("mean", "low", "high"))
+    if low <= 0 <= high:
+        return (
+            f"No difference can be told: the log loss of {first} less that of {second} is {mean:+.5f} nats "
+            f"an example, 95 % {low:+.5f} to {high:+.5f}."
+        )
+    better, worse = (second, first) if mean > 0 else (first, second)
+    least, most = sorted((abs(low), abs(high)))
+    return (
+        f"{better} is better than {worse} by {abs(mean):.5f} nats an example, 95 % {least:.5f} to {most:.5f}."
+    )
+
+
+def _slices_table(field: str, slices: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line for each slice."""
+    several = bool(slices) and len(slices[0]["models"]) == 2
+    figures = _ROWS[:2] + _ROWS[3:4]
+    names = ("1", "2") if several else ("",)
+    heads = [f"{title} {name}".rstrip() for name in names for _, title, _ in figures]
+    rows = [[field, "examples", "clicks", *heads, *(["1 less 2, 95 %"] if several else [])]]
+    for one in slices:
+        models = one["models"]
+        row = [_name(one), f"{models[0]['examples']:,}", f"{models[0]['clicks']:,.0f}"]
+        row += [number_text(model[key], form) for model in models for key, _, form in figures]
+        rows.append([*row, *([_interval(one["difference"])] if several else [])])
+    return _table(rows)
+
+
+def _name(one: Mapping[str, Any]) -> str:
+    if one["slice"] == "value":
+        value = str(one["value"])
+        shown = value if len(value) <= _LONGEST else value[:_LONGEST] + "…"
+        return shown if shown.isprintable() else repr(shown)
+    if one["slice"] == "without":
+        return "(none)"
+    return "(all others)" if one["values"] is None else f"({one['values']:,} others)"
+
+
+def _interval(difference: Mapping[str, Any] | None) -> str:
+    """Return a difference with its interval, and a star where it is one that can be told."""
+    if difference is None or difference["low"] is None:
+        return "too few  "
+    mean, low, high = (difference[key] for key in ("mean", "low", "high"))
+    return f"{mean:+.5f}, {low:+.5f} to {high:+.5f} {' ' if low <= 0 <= high else '*'}"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows as lines: the first column at the left, the others at the right."""
+    columns = max(map(len, rows))
+    widths = [max(len(row[k]) for row in rows if k < len(row)) for k in range(columns)]
+    return [
+        "  ".join(
+            cell.ljust(width) if k == 0 else cell.rjust(width)
+            for k, (cell, width) in enumerate(zip(row, widths, strict=False))
+        ).rstrip()
+        for row in rows
+    ]

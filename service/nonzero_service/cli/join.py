@@ -1,0 +1,285 @@
+"""``nonzero join``: impressions labelled by the clicks that came after them, to train from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path, PurePath
+from typing import Final
+
+import click
+
+from nonzero import FormatError, InputError, SettingsError
+from nonzero.formats.delimited_labels import LABELS
+from nonzero.persistence.pages import keep_freed
+from nonzero.persistence.whole_files import whole_file
+from nonzero.sources.event_files import event_file
+from nonzero.sources.event_texts import LABEL, JsonEvents
+from nonzero.sources.event_times import EventTime
+from nonzero.sources.events import Events
+from nonzero.sources.files import STDIN, format_of
+from nonzero.sources.scratch import Scratch
+from nonzero.sources.time_order import NUMBER, TIME, TimeOrder
+from nonzero.sources.window_join import REPEATED, JoinCounts, WindowJoin
+from nonzero_service.cli.display import Display
+from nonzero_service.cli.join_output import WRITTEN, EventRows, Write, check_form, labelled_writer
+from nonzero_service.cli.notices import RejectedLines
+from nonzero_service.cli.options import as_json, check_output, overwrite, source_of
+from nonzero_service.cli.outputs import left
+from nonzero_service.cli.stopping import Stopping, stoppable
+
+_FILE: Final = "A file of csv, tsv, ndjson, parquet or arrow. Text may be gzip or zstd."
+
+_TITLES: Final = {
+    "impressions": "impressions",
+    "positives": "clicked in the window",
+    "negatives": "not clicked",
+    "repeated_impressions": "id of an earlier one",
+    "clicks": "clicks",
+    "joined_clicks": "joined",
+    "repeated_clicks": "further ones",
+    "clicks_before": "before the impression",
+    "clicks_after": "after the window",
+    "clicks_without": "without an impression",
+    "rejected": "lines rejected",
+}
+
+_PARTS: Final = (
+    "positives", "negatives", "repeated_impressions",
+    "joined_clicks", "repeated_clicks", "clicks_before", "clicks_after", "clicks_without",
+)  # fmt: skip
+
+
+@click.command
+@click.argument("impressions", help=_FILE)
+@click.argument("clicks", help=_FILE)
+@click.option(
+    "--id", "id_", required=True, metavar="COLUMN", help="The column with the id of the impression."
+)
+@click.option(
+    "--time",
+    required=True,
+    metavar="COLUMN[:FORMAT]",
+    help="The column with the time. FORMAT is ms, s (since 1970), iso, or one with % as strptime has it. "
+    "Otherwise numbers are seconds, or from 10^11 on milliseconds, and texts ISO 8601.",
+)
+@click.option("--click-id", metavar="COLUMN", help="The same of CLICKS. Otherwise as --id.")
+@click.option("--click-time", metavar="COLUMN[:FORMAT]", help="The same of CLICKS. Otherwise as --time.")
+@click.option(
+    "--window",
+    type=click.FloatRange(min=0, min_open=True),
+    required=True,
+    metavar="SECONDS",
+    help="How long after an impression its click may come.",
+)
+@click.option(
+    "--output",
+    "-o",
+    required=True,
+    metavar="OUT",
+    help="The file to write: .csv, .tsv, .ndjson or .parquet. Text with .gz or .zst behind it is compressed.",
+)
+@click.option("--label", default=LABEL, help="csv, parquet: the name of the new column with the label.")
+@click.option(
+    "--delimiter", help="csv: the character between columns, or the word tab. Otherwise the header tells it."
+)
+@overwrite
+@as_json
+@stoppable
+def join(
+    impressions: str,
+    clicks: str,
+    id_: str,
+    time: str,
+    click_id: str | None,
+    click_time: str | None,
+    window: float,
+    output: str,
+    label: str,
+    delimiter: str | None,
+    overwrite: bool,
+    as_json: bool,
+    stopping: Stopping,
+) -> None:
+    """Label impressions by the clicks that came within a window after them, and write them to train from.
+
+    An impression is a click (1) where a click with its id came within the window after it, else a negative
+    (0). OUT has the impressions as they are, in the order of their times, with the label as one more column.
+
+    An impression with the id of an earlier one is left out. What became of all clicks is counted.
+
+    Both files may be larger than memory: what does not fit is sorted on the disk, beside OUT.
+    """
+    keep_freed()
+    stopping.kept = lambda: left(output)
+    _check_form_of(output)
+    check_output(output, "--output", overwrite=overwrite, read=[impressions, clicks], pipes=False)
+    delimiter = "\t" if delimiter == "tab" else delimiter
+    shown = _opened(impressions, id_, time, "--time", delimiter)
+    clicked = _opened(clicks, click_id or id_, click_time or time, "--click-time", delimiter)
+    check_form(shown, _form_of(output), label)
+    rejected = RejectedLines()
+    with (
+        Scratch(Path(output).resolve().parent) as scratch,
+        whole_file(output) as out,
+        Display("joining", _size(shown, clicked)) as display,
+        labelled_writer(shown, out, output, _form_of(output), label) as write,
+    ):
+        display.say(
+            f"{impressions} is sorted by time on the disk beside {output}, where it takes about the room of "
+            "what it holds; memory stays near 400 MB"
+        )
+        found = _Joining(round(window * 1000), scratch, rejected, display)
+        found.read_clicks(clicked)
+        found.read_impressions(shown)
+        counts = found.write(write)
+        stopping.finish()
+    stopping.kept = lambda: f"all was written, and {output} is whole"
+    rejected.finish(display.say)
+    for remark in _remarks(shown, clicked, label):
+        display.say(remark)
+    results = counts.to_dict() | {"rejected": rejected.count}
+    click.echo(json.dumps(results) if as_json else _text(results))
+
+
+class _Joining:
+    """Reads clicks and impressions, and writes what they make.
+
+    Parameters
+    ----------
+    window
+        In milliseconds.
+    scratch
+        Where there is room.
+    rejected
+        Counts the lines that are no events.
+    display
+        Shows how far it is.
+    """
+
+    def __init__(self, window: int, scratch: Scratch, rejected: RejectedLines, display: Display) -> None:
+        self._join, self._order = WindowJoin(window, scratch), TimeOrder(scratch)
+        self._rejected, self._display = rejected, display
+        self._done = 0
+
+    def read_clicks(self, clicked: EventRows) -> None:
+        """Read all clicks."""
+        for events in self._read(clicked):
+            self._join.add_clicks(events.hashes, events.times)
+        self._done = clicked.source.position
+
+    def read_impressions(self, shown: EventRows) -> None:
+        """Read all impressions.
+
+        Raises
+        ------
+        InputError
+            Where there is none.
+        """
+        for events in self._read(shown):
+            self._join.add_impressions(events.hashes, events.times)
+            self._order.add(events.table, events.times)
+        self._done += shown.source.position
+        if not self._order.count:
+            raise InputError(f"there is no impression in {shown.source.name}")
+
+    def write(self, write: Write) -> JoinCounts:
+        """Write the labelled impressions; return what was counted."""
+        labels, counts = self._join.join()
+        written = 0
+        for table in self._order.rows():
+            found = labels[table[NUMBER].to_numpy()]
+            kept = found != REPEATED
+            rows = table.drop_columns([TIME, NUMBER])
+            write(rows if kept.all() else rows.filter(kept), found[kept])
+            written += int(kept.sum())
+            self._display.show(self._done, partial("{:,} examples written".format, written))
+        self._display.finish(self._done, f"{written:,} examples written")
+        return counts
+
+    def _read(self, file: EventRows) -> Iterator[Events]:
+        count = 0
+        for events in file.read():
+            name = file.source.name
+            self._rejected.report(name, events.errors, self._display.say, "line")
+            count += events.times.size
+            self._display.show(self._done + file.source.position, partial("{:,} of {}".format, count, name))
+            yield events
+
+
+def _form_of(name: str) -> str:
+    """Return the format that a file's name tells; .tsv is read as csv.
+
+    Raises
+    ------
+    FormatError
+        Where it tells none.
+    """
+    path = PurePath(name)
+    inner = path.with_suffix("") if path.suffix.lower() in {".gz", ".zst"} else path
+    return "csv" if inner.suffix.lower() == ".tsv" else format_of(name)
+
+
+def _opened(name: str, id: str, time: str, option: str, delimiter: str | None) -> EventRows:
+    """Return a file of events.
+
+    Raises
+    ------
+    click.BadParameter
+        Where there is no such file, and for a format of the time that is none.
+    FormatError
+        For a file that cannot be used.
+    """
+    if name == STDIN:
+        raise click.BadParameter("files are joined, not standard input; name one", param_hint="FILE")
+    try:
+        moment = EventTime.of(time)
+    except SettingsError as error:
+        raise click.BadParameter(str(error), param_hint=option) from error
+    return event_file(source_of(name), _form_of(name), id, moment, delimiter)
+
+
+def _check_form_of(output: str) -> None:
+    """Refuse an output whose name tells no format that can be written.
+
+    Raises
+    ------
+    click.BadParameter
+        It names the way out.
+    """
+    try:
+        form = _form_of(output)
+    except FormatError:
+        form = ""
+    if form not in WRITTEN:
+        raise click.BadParameter(
+            f"the name {output!r} does not tell what to write; name it .csv, .ndjson or .parquet",
+            param_hint="--output",
+        )
+
+
+def _size(*files: EventRows) -> int | None:
+    sizes = [file.source.size for file in files]
+    return None if None in sizes else sum(size or 0 for size in sizes)
+
+
+def _remarks(shown: EventRows, clicked: EventRows, label: str) -> Iterator[str]:
+    """Yield what there is to say of the files, once all is read."""
+    for file in (shown, clicked):
+        if file.time.format is None and file.time.met - {"timestamps"}:
+            read = " and ".join(sorted(file.time.met))
+            yield f"{file.source.name}: the times were read as {read}; --time COLUMN:FORMAT says otherwise"
+    columns: Sequence[str] = () if isinstance(shown, JsonEvents) else shown.names
+    others = [column for column in columns if column.lower() in LABELS]
+    if others:
+        yield (
+            f"other columns are called like a label: train with --label {label} --ignore {','.join(others)}"
+        )
+
+
+def _text(results: Mapping[str, int]) -> str:
+    return "\n".join(
+        f"{'  ' * (key in _PARTS)}{title}".ljust(26) + f"{results[key]:>14,}"
+        for key, title in _TITLES.items()
+    )
