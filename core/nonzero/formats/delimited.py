@@ -38,6 +38,7 @@ from nonzero.fields.hashing import NAME_WORDS, field_of
 from nonzero.fields.known import INFER
 from nonzero.fields.schema import Schema
 from nonzero.formats.assembly import PlainRow
+from nonzero.formats.buckets import bucket_of
 from nonzero.formats.delimited_columns import (
     BOOLEAN,
     BUCKET,
@@ -64,7 +65,7 @@ from nonzero.formats.delimited_text import (
     split_cells,
 )
 from nonzero.formats.format import Format
-from nonzero.formats.layouts import Layout, bucket_of, hour_of
+from nonzero.formats.layouts import Layout, hour_of
 from nonzero.formats.numbers import number_of, shown, value_of, weight_of
 from nonzero.formats.row_arrays import RowArrays
 from nonzero.formats.times import TimeFormat
@@ -296,20 +297,25 @@ class Delimited(Format):
             elif kind == NUMBER:
                 name = column.encode()
                 row.add_named(name, value_of(self._number_of(column, cell), cell), name)
-            elif kind == WEIGHT:
-                row.weight = weight_of(cell)
-            elif kind == ID:
-                row.id = id_of_cell(cell)
-            elif kind == TIME:
-                row.time = self._times.read(cell)
             else:
-                if kind == HOUR:
-                    row.time = hour_of(cell, column)[2]
-                for field, text in self._made_of(column, kind, cell):
-                    row.add_named(f"{field}={text}".encode(), 1.0, field.encode())
+                self._read_special(row, column, kind, cell)
         for column in self._conflicting:
             self.fields.count(column, row.fields.count(field_of(column)))
         return row
+
+    def _read_special(self, row: PlainRow, column: str, kind: int, cell: bytes) -> None:
+        """Read a cell of a weight, an id or a time, or one that features are made of."""
+        if kind == WEIGHT:
+            row.weight = weight_of(cell)
+        elif kind == ID:
+            row.id = id_of_cell(cell)
+        elif kind == TIME:
+            row.time = self._times.read(cell)
+        else:
+            if kind == HOUR:
+                row.time = hour_of(cell, column)[2]
+            for field, text in self._made_of(column, kind, cell):
+                row.add_named(f"{field}={text}".encode(), 1.0, field.encode())
 
     def features(self, record: bytes) -> dict[str, str | float]:
         """Return the features of a record that can be read, by name, as an example in JSON has them."""

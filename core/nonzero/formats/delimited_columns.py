@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.fields.hashing import NO_FIELD, beginning_of, field_of, index_of
-from nonzero.formats.layouts import bucket_indices, hour_indices
+from nonzero.formats.buckets import bucket_indices
+from nonzero.formats.layouts import hour_indices
 from nonzero.native import types
 
 LEFT_OUT: Final = 0

@@ -65,6 +65,6 @@ def names_without_header(cells: Sequence[str], given: Sequence[str], label: str 
         return [name for name in names if name != label]
     hint = "; or say what stands between columns (--delimiter)" if len(cells) == 1 else ""
     raise FormatError(
-        f"the first line has {len(cells)} cells, and {len(names)} columns are named; name all of them in their "
-        f"order (--columns){hint}"
+        f"the first line has {len(cells)} cells, and {len(names)} columns are named; name all of them in "
+        f"their order (--columns){hint}"
     )

@@ -93,8 +93,8 @@ class Parts:
         for role, name in (roles or {}).items():
             if schema.fields.get(name, "ignore") != "ignore":
                 raise SettingsError(
-                    f"the column {name!r} is the {role}, which is no feature, and the schema says that it is a "
-                    f"{schema.fields[name]}; say one"
+                    f"the column {name!r} is the {role}, which is no feature, and the schema says that it is "
+                    f"a {schema.fields[name]}; say one"
                 )
         for column in [*self._numeric, *self._ignore]:
             kind = "number" if column in self._numeric else "ignore"

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,type-arg"
-"""The cells of delimited text that most tables have not: weights, ids, times, and what features are made of."""
+"""The cells that most tables have not: weights, ids, times, and what features are made of."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from nonzero.arithmetic.intrinsics import byte_at
 from nonzero.batches.limits import MAX_ID, MAX_WEIGHT
 from nonzero.fields.hashing import NO_FIELD
+from nonzero.formats.buckets import read_count
+from nonzero.formats.calendars import read_hour, read_time
 from nonzero.formats.delimited_columns import BUCKET, ID, TIME, WEIGHT
-from nonzero.formats.layouts import read_count, read_hour
 from nonzero.formats.numbers import scan_number
 from nonzero.formats.row_arrays import put_nonzero
-from nonzero.formats.times import read_time
 from nonzero.native import inlined, outlined
 
 FIRST_DAY: Final = 24  # where days begin among the features that are made of an hour

@@ -36,7 +36,9 @@ def test_a_test_set_lacks_the_label_alone() -> None:
         assert (
             batch.indices.tolist() == formats.parse(ROWS, "csv", columns=NAMES, boolean=()).indices.tolist()
         )
-    with pytest.raises(FormatError, match="the first line has 1 cells, and 3 columns are named.*--delimiter"):
+    with pytest.raises(
+        FormatError, match=r"the first line has 1 cells, and 3 columns are named.*--delimiter"
+    ):
         formats.parse(b"news:0.5\n", "csv", columns=NAMES)
     with pytest.raises(FormatError, match="the first line has 2 cells, and 3 columns are named"):
         formats.parse(text, "csv", columns=("a", "b", "c"))

@@ -7,7 +7,8 @@ import pytest
 from nonzero import formats
 from nonzero.errors import InputError
 from nonzero.fields.hashing import index_of
-from nonzero.formats.layouts import bucket_of, hour_of
+from nonzero.formats.buckets import bucket_of
+from nonzero.formats.layouts import hour_of
 
 
 def test_buckets_follow_the_formula_and_never_fall() -> None:

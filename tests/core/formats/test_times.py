@@ -15,6 +15,10 @@ from nonzero.formats.times import TimeFormat
 FORMATS = [None, "ms", "s", "iso", "%Y-%m-%d %H:%M:%S", "%y%m%d%H", "%d/%b/%Y:%H:%M:%S %z", "%Y-%j", "%%%Y"]
 MOMENT = datetime(2014, 10, 21, 13, 5, 9, 123000, UTC)
 MILLISECONDS = int(MOMENT.timestamp()) * 1000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MOMENTS = st.integers(-10 * 365 * 86400 * 10**6, 330 * 365 * 86400 * 10**6).map(
+    lambda n: (EPOCH + timedelta(microseconds=n)).replace(tzinfo=None)
+)
 PIECES = [
     "2014",
     "14",
@@ -37,11 +41,9 @@ PIECES = [
 ]
 TEXTS = st.one_of(
     st.lists(st.sampled_from(PIECES), min_size=1, max_size=14).map("".join),
-    st.datetimes(datetime(1960, 1, 1), datetime(2300, 1, 1)).map(datetime.isoformat),
-    st.datetimes(datetime(1960, 1, 1), datetime(2300, 1, 1)).map(
-        lambda one: one.strftime("%Y-%m-%d %H:%M:%S")
-    ),
-    st.datetimes(datetime(1960, 1, 1), datetime(2300, 1, 1)).map(lambda one: one.strftime("%y%m%d%H")),
+    MOMENTS.map(datetime.isoformat),
+    MOMENTS.map(lambda one: one.strftime("%Y-%m-%d %H:%M:%S")),
+    MOMENTS.map(lambda one: one.strftime("%y%m%d%H")),
     st.integers(-5, 10**19).map(str),
     st.floats(0, 1e13).map(str),
 )
@@ -87,11 +89,12 @@ def test_compiled_code_reads_times_as_python_does(form: str | None, texts: list[
     )
 
 
-@given(st.datetimes(datetime(1970, 1, 2), datetime(9000, 1, 1)), st.integers(-720, 720))
+@given(st.integers(86400 * 10**6, 7000 * 365 * 86400 * 10**6), st.integers(-720, 720))
 @settings(deadline=None)
-def test_zones_are_taken_off(moment: datetime, minutes: int) -> None:
-    there = moment.replace(tzinfo=UTC).astimezone(timezone(timedelta(minutes=minutes)))
-    expected = (moment - datetime(1970, 1, 1)) // timedelta(milliseconds=1)
+def test_zones_are_taken_off(microseconds: int, minutes: int) -> None:
+    moment = EPOCH + timedelta(microseconds=microseconds)
+    there = moment.astimezone(timezone(timedelta(minutes=minutes)))
+    expected = microseconds // 1000
     assert TimeFormat("iso").read(there.isoformat().encode()) == expected
 
 
