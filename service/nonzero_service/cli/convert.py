@@ -17,6 +17,7 @@ from nonzero.sources.compression import packing
 from nonzero.sources.files import ROWS, STDIN, format_of
 from nonzero.sources.rows_file import RowsWriter
 from nonzero_service.cli.display import Display
+from nonzero_service.cli.file_arguments import files_named
 from nonzero_service.cli.input_files import InputFiles, files_like
 from nonzero_service.cli.notices import RejectedLines, conflict_lines
 from nonzero_service.cli.options import FILE_HELP, source_of
@@ -80,6 +81,7 @@ def convert(
     """
     keep_freed()
     form = _form_of(output, to)
+    files = files_named(files)
     _check_output(output, files)
     sources = [source_of(file) for file in files]
     if model is None:

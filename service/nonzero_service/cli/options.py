@@ -16,7 +16,9 @@ from nonzero.sources.files import STDIN, Source
 
 AUTO: Final = "auto"
 
-FILE_HELP: Final = "A file of examples, plain, gzip or zstd. - is standard input."
+FILE_HELP: Final = (
+    "A file of examples, plain, gzip or zstd, or a pattern such as 'day_*.csv'. - is standard input."
+)
 
 NEW_FILE: Final = click.Path(dir_okay=False, path_type=Path)
 """A file that the command writes."""

@@ -23,6 +23,7 @@ from nonzero.sources.files import Source
 from nonzero.sources.rows_file import RowsReader
 from nonzero.sources.rows_head import check_hashed
 from nonzero_service.cli.display import Display
+from nonzero_service.cli.file_arguments import file_named
 from nonzero_service.cli.input_files import is_rows, read_rows
 from nonzero_service.cli.notices import RejectedLines, conflict_lines
 from nonzero_service.cli.options import FILE_HELP, NEW_FILE, interactions, listed, source_of
@@ -66,7 +67,7 @@ def predict(
     The model has its own interactions. Where --interactions is given, it must name the same.
     """
     keep_freed()
-    source = source_of(file)
+    source = source_of(file_named(file))
     expected = {"interactions": listed(interactions)} if interactions else {}
     learner = LogisticRegression.load(model, **expected)
     parts, form = _parts_of(source, learner, reading, allow_missing=allow_missing)

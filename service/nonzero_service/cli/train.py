@@ -18,7 +18,9 @@ from nonzero.model.side_by_side import SideBySide
 from nonzero.persistence.pages import keep_freed
 from nonzero.sources.files import Source
 from nonzero_service.cli.display import Display, figures_line, figures_table
+from nonzero_service.cli.file_arguments import files_named
 from nonzero_service.cli.input_files import InputFiles
+from nonzero_service.cli.label_warnings import RunWarnings
 from nonzero_service.cli.notices import conflict_lines, label_problem, unseen_lines
 from nonzero_service.cli.options import (
     FILE_HELP,
@@ -81,7 +83,8 @@ def train(
     honest without a test set.
 
     A line that cannot be read, or has no label, is reported on stderr and not learned from. The exit status
-    is 1 where most labels cannot be read, or all are alike.
+    is 1 where most labels cannot be read, or all are alike. Labels that are sorted, and long runs of one, are
+    said.
 
     Before it learns, train looks at a sample of each csv file and decides what its columns are. It writes
     that into the model's schema, so that predict and the service read the columns in the same way.
@@ -91,7 +94,7 @@ def train(
     With --try several settings share the reading. Each comes to the model that it would come to alone.
     """
     keep_freed()
-    sources = [source_of(file) for file in files]
+    sources = [source_of(file) for file in files_named(files)]
     start = time.perf_counter()
     inputs = InputFiles(sources, reading, namespace_separator)
     options = {
@@ -125,6 +128,7 @@ def train(
 def _learn(inputs: InputFiles, candidates: Sequence[Candidate]) -> list[float]:
     """Teach all models what the files hold; return the processor time that each has taken."""
     first = candidates[0].learner
+    runs = RunWarnings()
     unseen = Unseen(fields_of([name for one in candidates for name in one.learner.interactions]))
     for one in candidates:
         _take_ahead(one.learner, inputs.known_size)
@@ -138,11 +142,16 @@ def _learn(inputs: InputFiles, candidates: Sequence[Candidate]) -> list[float]:
             batches = usable_for(candidates, parsed, source.name, inputs.what(source), display.say)
             several.learn(batches)
             unseen.look(batches[0])
+            runs.look(batches[0].labels, display.say)
             display.show(inputs.position, lambda: figures_line(first.metrics(recent=False)))
         several.finish()
         display.finish(inputs.position, figures_line(first.metrics(recent=False)))
     smallest_of(candidates).rejected.finish(display.say)
-    for line in (*conflict_lines(inputs.schema), *unseen_lines(unseen.left, inputs.schema.known.names())):
+    for line in (
+        *runs.lines(),
+        *conflict_lines(inputs.schema),
+        *unseen_lines(unseen.left, inputs.schema.known.names()),
+    ):
         display.say(line)
     return several.seconds
 
