@@ -260,7 +260,8 @@ class Delimited(Format):
     def _take_parts(self, kinds: Sequence[int]) -> None:
         """Tell compiled code what each column is."""
         positive = self.positive if self.label is not None else b""
-        self._columns = columns_of(self.columns, kinds, positive, self._times.told, self._parts.made)
+        made = {column: self._parts.kept_of(column) for column in self._parts.made}
+        self._columns = columns_of(self.columns, kinds, positive, self._times.told, made)
 
     def read(self, data: NDArray[np.uint8], end: int, rows: RowArrays) -> int:
         """Parse whole lines by compiled code."""
@@ -334,7 +335,7 @@ class Delimited(Format):
     def _made_of(self, column: str, kind: int, cell: bytes) -> list[tuple[str, str]]:
         """Return the fields and the values that are made of a cell."""
         values = (bucket_of(cell, column),) if kind == BUCKET else hour_of(cell, column)[:2]
-        fields = self._parts.made[column]
+        fields = self._parts.kept_of(column)
         return [(field, str(value)) for field, value in zip(fields, values, strict=True) if field]
 
     def is_whole(self, lines: bytes) -> bool:

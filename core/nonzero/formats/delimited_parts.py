@@ -52,7 +52,7 @@ class Parts:
     notes
         What there is to say about the columns, in sentences.
     made
-        The fields of the features that are made of a column, by its name; empty for one that is left out.
+        The fields of the features that are made of a column, by its name.
 
     Raises
     ------
@@ -161,11 +161,14 @@ class Parts:
                 )
             if self._schema.kind_of(name) == "refuse":
                 raise FormatError(self._schema.unknown_field(name))
-        kept = tuple("" if self._schema.kind_of(name) == "ignore" else name for name in fields)
-        self.made[column] = kept
-        if not any(kept):
+        self.made[column] = tuple(fields)
+        if not any(self.kept_of(column)):
             return LEFT_OUT
         return BUCKET if column in self._layout.buckets else HOUR
+
+    def kept_of(self, column: str) -> tuple[str, ...]:
+        """Return the fields that are made of a column, empty texts for those that are ignored."""
+        return tuple("" if self._schema.kind_of(name) == "ignore" else name for name in self.made[column])
 
     def _find_label(self, columns: Sequence[str]) -> None:
         """Find the label's column, and say what there is to say of it."""

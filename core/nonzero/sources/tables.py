@@ -55,8 +55,10 @@ class Tables(NamedTuple):
     def to_dict(self) -> dict[str, Any]:
         """Return what has to be known of the tables for others to be read alike."""
         said = {"label": self.label, "columns": self.columns, "needed": self.needed, "boolean": self.boolean}
-        more = {"fields": self.fields, "roles": self.roles, "layout": self.layout, "order": self.order}
-        return said | {name: value for name, value in more.items() if value and value != self.columns}
+        more = {"roles": self.roles, "layout": self.layout, "order": self.order}
+        if self.fields != self.columns:
+            more["fields"] = self.fields
+        return said | {name: value for name, value in more.items() if value}
 
     @classmethod
     def of_dicts(cls, schema: Schema, found: Sequence[Mapping[str, Any]]) -> Tables:
@@ -160,7 +162,7 @@ def judge_tables(
     default = "refuse" if layout and schema.default == "infer" else schema.default
     schema = Schema({**given.fields, **said}, default, schema.namespace_separator)
     features = [c for c in columns if c not in labels and c not in roles.values()]
-    learned = [c for c in features if any(schema.kind_of(f) != "ignore" for f in made.get(c, (c,)) if f)]
+    learned = [c for c in features if any(schema.kind_of(f) != "ignore" for f in made.get(c, (c,)))]
     everywhere = [c for c in learned if all(c in table.columns for table in tables)]
     boolean = [
         c for c in judge.booleans() if c in learned and c not in made and schema.kind_of(c) != "number"
@@ -172,7 +174,7 @@ def judge_tables(
         everywhere,
         boolean,
         [*notes, *_differences(tables, learned)],
-        [field for column in columns for field in made.get(column, (column,)) if field],
+        [field for column in columns for field in made.get(column, (column,))],
         roles,
         layout,
         max((table.columns for table in tables if table.headless), key=len, default=()),
@@ -190,10 +192,9 @@ def _keeping(schema: Schema, keep: Sequence[str]) -> Schema:
 
 def _kinds_of(column: str, fields: Sequence[str], given: Schema) -> dict[str, str]:
     """Return what is found of the fields of a column, where nothing was declared."""
-    made = [name for name in fields if name]
-    if not made:
+    if not fields:
         return {column: "ignore"} if given.kind_of(column) == "infer" else {}
-    return {name: "category" for name in made if given.kind_of(name) == "infer"}
+    return {name: "category" for name in fields if given.kind_of(name) == "infer"}
 
 
 def head_of(source: Source, **options: Any) -> tuple[Delimited, int]:
