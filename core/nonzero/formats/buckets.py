@@ -19,7 +19,7 @@ from nonzero.arithmetic.intrinsics import byte_at
 from nonzero.errors import InputError
 from nonzero.fields.hashing import index_of
 from nonzero.formats.numbers import scan_digits, shown
-from nonzero.native import inlined
+from nonzero.native import outlined
 
 _COUNT: Final = re.compile(rb"-?\d{1,18}")
 
@@ -76,7 +76,7 @@ def bucket_indices(name: str) -> NDArray[np.uint32]:
     return np.array(found, np.uint32)
 
 
-@inlined
+@outlined
 def read_count(text, start, stop):
     """Read a count; return the place of its bucket in :func:`bucket_indices`, and whether it was read."""
     negative = byte_at(text, start) == MINUS

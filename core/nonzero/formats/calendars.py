@@ -9,7 +9,7 @@ import numpy as np
 
 from nonzero.arithmetic.intrinsics import byte_at
 from nonzero.formats.numbers import scan_digits, scan_number
-from nonzero.native import inlined
+from nonzero.native import inlined, outlined
 
 # How a time is read: the first byte of what compiled code is told.
 NEVER, MILLISECONDS, SECONDS, ISO, PATTERN, GUESSED = range(6)
@@ -143,7 +143,7 @@ def read_calendar(text, start, stop, told):
     return time, time >= 0 and j == stop
 
 
-@inlined
+@outlined
 def read_time(text, start, stop, told):
     """Read a cell that is a time, in milliseconds; and whether it was read."""
     mode = told[0]
@@ -160,7 +160,7 @@ def read_time(text, start, stop, told):
     return read_calendar(text, start, stop, told)
 
 
-@inlined
+@outlined
 def read_hour(text, start, stop):
     """Read an hour of YYMMDDHH: the hour, the day of the week, the time, and whether it was read."""
     zero = np.int64(0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from nonzero.formats.delimited import Delimited
-from nonzero.formats.layouts import Layout
+from nonzero.formats.layouts import TableLayout
 
 _COUNTS: Final = tuple(f"I{k}" for k in range(1, 14))
 _CATEGORIES: Final = tuple(f"C{k}" for k in range(1, 27))
@@ -15,7 +15,7 @@ class TabSeparated(Delimited):
     """Delimited text with a header, its columns separated by tabs."""
 
     name = "tsv"
-    layout = Layout(delimiter=b"\t")
+    layout = TableLayout(delimiter=b"\t")
 
 
 class Criteo(Delimited):
@@ -35,7 +35,7 @@ class Criteo(Delimited):
     """
 
     name = "criteo"
-    layout = Layout(
+    layout = TableLayout(
         columns=("label", *_COUNTS, *_CATEGORIES),
         delimiter=b"\t",
         buckets={name: f"{name}_bucket" for name in _COUNTS},
@@ -61,4 +61,4 @@ class Avazu(Delimited):
     """
 
     name = "avazu"
-    layout = Layout(hours={"hour": ("hour_of_day", "day_of_week")}, ignored=frozenset({"id"}))
+    layout = TableLayout(hours={"hour": ("hour_of_day", "day_of_week")}, ignored=frozenset({"id"}))

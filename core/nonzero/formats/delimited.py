@@ -65,7 +65,7 @@ from nonzero.formats.delimited_text import (
     split_cells,
 )
 from nonzero.formats.format import Format
-from nonzero.formats.layouts import Layout, hour_of
+from nonzero.formats.layouts import TableLayout, hour_of
 from nonzero.formats.numbers import number_of, shown, value_of, weight_of
 from nonzero.formats.row_arrays import RowArrays
 from nonzero.formats.times import TimeFormat
@@ -119,7 +119,7 @@ class Delimited(Format):
 
     name = "csv"
     header = True
-    layout: Layout = Layout()
+    layout: TableLayout = TableLayout()
     """What is known of the columns beforehand."""
 
     def __init__(
@@ -360,7 +360,7 @@ class Delimited(Format):
 
     def judge(self, data: NDArray[np.uint8], end: int) -> None:
         """Leave out the columns that number the first rows, and find those of True and False; but once."""
-        if self._sampled:
+        if self._sampled or not self.columns:
             return
         self._sampled = True
         # Where the header's lines and bytes are counted with them, any chunking finds the same rows.

@@ -20,9 +20,9 @@ from nonzero.formats.delimited_columns import (
 )
 from nonzero.formats.delimited_labels import LABELS, find_label
 from nonzero.formats.judging import Judge
-from nonzero.formats.layouts import Layout
+from nonzero.formats.layouts import TableLayout
 
-_NO_LAYOUT: Final = Layout()
+_NO_LAYOUT: Final = TableLayout()
 
 
 class Parts:
@@ -70,7 +70,7 @@ class Parts:
         labels: bool,
         boolean: Sequence[str] | None,
         roles: Mapping[str, str] | None = None,
-        layout: Layout = _NO_LAYOUT,
+        layout: TableLayout = _NO_LAYOUT,
     ) -> None:
         self.label = label
         self.made: dict[str, tuple[str, ...]] = {}

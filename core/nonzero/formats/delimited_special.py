@@ -20,7 +20,7 @@ from nonzero.native import inlined, outlined
 FIRST_DAY: Final = 24  # where days begin among the features that are made of an hour
 
 
-@inlined
+@outlined
 def is_ascii(text, start, stop):
     """Whether a cell has no byte beyond ASCII."""
     found = np.uint8(0)
@@ -29,9 +29,12 @@ def is_ascii(text, start, stop):
     return found < np.uint8(0x80)
 
 
-@outlined
+@inlined
 def read_special(text, start, stop, column, columns, rows, row, nnz):
     """Read a cell that is not empty, of a column of one of these kinds.
+
+    What reads it is a function of its own, and gets no more than it needs: to hand over all columns and rows
+    takes longer than to read a number.
 
     Returns
     -------

@@ -27,7 +27,7 @@ from nonzero.formats.numbers import WHOLE, shown
 
 
 @dataclass(frozen=True)
-class Layout:
+class TableLayout:
     """What is known of a table's columns.
 
     Parameters

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -92,3 +94,10 @@ def test_a_delimiter_that_cannot_be_used_is_refused(delimiter: str, reason: str)
 def test_any_other_character_may_stand_between_columns(delimiter: str) -> None:
     text = (b"click,site,bid\n" + ROWS).replace(b",", delimiter.encode())
     assert formats.parse(text, "csv", delimiter=delimiter, boolean=()).nnz == 4
+
+
+@pytest.mark.parametrize("text", [b"", b"\n\n", b" \t", b"\xef\xbb\xbf\n"])
+@pytest.mark.parametrize("options", [{}, {"boolean": ()}, {"columns": NAMES}])
+def test_blank_text_has_no_rows(text: bytes, options: dict[str, Any]) -> None:
+    for chunks in ([text], [text[:1], text[1:]]):
+        assert len(whole(formats.reader("csv", **options), *chunks).batch) == 0
