@@ -13,6 +13,7 @@ from nonzero.errors import FormatError, InputError
 from nonzero.formats.arrow_import import import_arrow
 from nonzero.formats.arrow_types import Meaning, listed, meaning_of
 from nonzero.formats.arrow_values import codes, distinct, numbers, readable, texts_of, validity
+from nonzero.formats.calendars import MOST_SECONDS
 from nonzero.formats.delimited_labels import label_of_cell
 from nonzero.formats.numbers import weight_of
 from nonzero.formats.times import TimeFormat
@@ -179,11 +180,10 @@ def _written_times(
     """Read times that are texts, or numbers."""
     tests = import_arrow().types
     if tests.is_integer(array.type) and form.text in ("ms", "s"):
-        factor = 1000 if form.text == "s" else 1
-        most = MAX_TIME // factor  # beyond it a time is wrong, and may not overflow
+        factor, most = (1000, int(MOST_SECONDS)) if form.text == "s" else (1, MAX_TIME)
         given = numbers(array)
-        times = np.maximum(np.where(given > most, most, given).astype(np.int64), -1)
-        return _checked_times(times * factor, validity(array))
+        times = np.maximum(np.where(given < most, given, -1).astype(np.int64), -1)
+        return _checked_times(times * factor, validity(array), given)
     found, valid, texts = _texts(array, column)
     table = np.full(len(texts) + 1, -1, np.int64)
     wrong: dict[int, InputError] = {}
@@ -197,15 +197,16 @@ def _written_times(
 
 
 def _checked_times(
-    times: NDArray[np.int64], valid: NDArray[np.uint8]
+    times: NDArray[np.int64], valid: NDArray[np.uint8], given: NDArray[Any] | None = None
 ) -> tuple[NDArray[np.int64], dict[int, InputError]]:
     """Return times, -1 for what is null, and what is wrong with others, by row."""
     bad_times = (times < 0) | (times >= MAX_TIME)
     if valid.size:
         bad_times &= valid != 0
         times = np.where(valid != 0, times, -1)
+    received = times if given is None else given
     wrong = {
-        r: InputError(f"the time {times[r]} is not a whole number of milliseconds since 1970 below 10**18")
+        r: InputError(f"the time {received[r]} is not a whole number of milliseconds since 1970 below 10**18")
         for r in np.flatnonzero(bad_times).tolist()
     }
     return times, wrong

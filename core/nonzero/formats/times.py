@@ -61,7 +61,7 @@ class TimeFormat:
     """
 
     def __init__(self, text: str | None = None) -> None:
-        if text not in _MODES and "%" not in text:
+        if text is not None and text not in _MODES and "%" not in text:
             raise SettingsError(
                 f"the format of times is {text!r}; give ms, s, iso, or a pattern of strptime, such as "
                 "'%Y-%m-%d %H:%M:%S'"
