@@ -33,27 +33,13 @@ from numpy.typing import NDArray
 
 from nonzero.errors import FormatError, InputError, SettingsError
 from nonzero.fields import known
-from nonzero.fields.counts import ContradictionError
 from nonzero.fields.hashing import NAME_WORDS, field_of
 from nonzero.fields.known import INFER
 from nonzero.fields.schema import Schema
 from nonzero.formats.assembly import PlainRow
-from nonzero.formats.buckets import bucket_of
-from nonzero.formats.delimited_columns import (
-    BOOLEAN,
-    BUCKET,
-    CATEGORY,
-    HOUR,
-    ID,
-    LABEL,
-    LEFT_OUT,
-    NUMBER,
-    TIME,
-    WEIGHT,
-    columns_of,
-)
+from nonzero.formats.delimited_cells import PlainCells
+from nonzero.formats.delimited_columns import BOOLEAN, CATEGORY, columns_of
 from nonzero.formats.delimited_header import check_delimiter, names_without_header
-from nonzero.formats.delimited_labels import id_of_cell, label_of_cell
 from nonzero.formats.delimited_parts import Parts
 from nonzero.formats.delimited_rows import read_rows
 from nonzero.formats.delimited_text import (
@@ -65,8 +51,8 @@ from nonzero.formats.delimited_text import (
     split_cells,
 )
 from nonzero.formats.format import Format
-from nonzero.formats.layouts import TableLayout, hour_of
-from nonzero.formats.numbers import number_of, shown, value_of, weight_of
+from nonzero.formats.layouts import TableLayout
+from nonzero.formats.numbers import shown
 from nonzero.formats.row_arrays import RowArrays
 from nonzero.formats.times import TimeFormat
 
@@ -75,8 +61,6 @@ SAMPLE_ROWS: Final = 1000
 
 SAMPLE_BYTES: Final = 2**20
 """They are waited for up to so many bytes."""
-
-_BOOLEANS: Final = {b"True": b"true", b"False": b"false"}
 
 
 class Delimited(Format):
@@ -258,10 +242,11 @@ class Delimited(Format):
         return known if known and known in line else find_delimiter(line)
 
     def _take_parts(self, kinds: Sequence[int]) -> None:
-        """Tell compiled code what each column is."""
+        """Tell both parsers what each column is."""
         positive = self.positive if self.label is not None else b""
         made = {column: self._parts.kept_of(column) for column in self._parts.made}
         self._columns = columns_of(self.columns, kinds, positive, self._times.told, made)
+        self._cells = PlainCells(self.columns, kinds, made, positive, self._times)
 
     def read(self, data: NDArray[np.uint8], end: int, rows: RowArrays) -> int:
         """Parse whole lines by compiled code."""
@@ -286,68 +271,18 @@ class Delimited(Format):
         cells = split_cells(line, self.delimiter)
         if len(cells) != len(self.columns):
             raise InputError(f"the line has {len(cells)} cells, the header {len(self.columns)}")
-        row = PlainRow(label=0.0 if self._columns.positive.size else float("nan"))
-        for column, kind, cell in zip(self.columns, self._columns.kinds, cells, strict=True):
-            if not cell or kind == LEFT_OUT:
-                continue
-            if kind == LABEL:
-                row.label = label_of_cell(cell, self.positive)
-            elif kind in (CATEGORY, BOOLEAN):
-                cell = _BOOLEANS.get(cell, cell) if kind == BOOLEAN else cell
-                row.add_named(column.encode() + b"=" + cell, 1.0, column.encode())
-            elif kind == NUMBER:
-                name = column.encode()
-                row.add_named(name, value_of(self._number_of(column, cell), cell), name)
-            else:
-                self._read_special(row, column, kind, cell)
+        row = self._cells.row_of(cells)
         for column in self._conflicting:
             self.fields.count(column, row.fields.count(field_of(column)))
         return row
 
-    def _read_special(self, row: PlainRow, column: str, kind: int, cell: bytes) -> None:
-        """Read a cell of a weight, an id or a time, or one that features are made of."""
-        if kind == WEIGHT:
-            row.weight = weight_of(cell)
-        elif kind == ID:
-            row.id = id_of_cell(cell)
-        elif kind == TIME:
-            row.time = self._times.read(cell)
-        else:
-            if kind == HOUR:
-                row.time = hour_of(cell, column)[2]
-            for field, text in self._made_of(column, kind, cell):
-                row.add_named(f"{field}={text}".encode(), 1.0, field.encode())
-
     def features(self, record: bytes) -> dict[str, str | float]:
         """Return the features of a record that can be read, by name, as an example in JSON has them."""
-        cells = split_cells(record.removesuffix(b"\r"), self.delimiter)
-        named: dict[str, str | float] = {}
-        for column, kind, cell in zip(self.columns, self._columns.kinds, cells, strict=True):
-            if cell and kind in (CATEGORY, BOOLEAN):
-                cell = _BOOLEANS.get(cell, cell) if kind == BOOLEAN else cell
-                named[column] = cell.decode(errors="replace")
-            elif cell and kind == NUMBER and (value := number_of(cell, column)):
-                named[column] = value
-            elif cell and kind in (BUCKET, HOUR):
-                named.update(self._made_of(column, kind, cell))
-        return named
-
-    def _made_of(self, column: str, kind: int, cell: bytes) -> list[tuple[str, str]]:
-        """Return the fields and the values that are made of a cell."""
-        values = (bucket_of(cell, column),) if kind == BUCKET else hour_of(cell, column)[:2]
-        fields = self._parts.kept_of(column)
-        return [(field, str(value)) for field, value in zip(fields, values, strict=True) if field]
+        return self._cells.features_of(split_cells(record.removesuffix(b"\r"), self.delimiter))
 
     def is_whole(self, lines: bytes) -> bool:
         """Whether some lines are a whole record: none of its quotes is open at their end."""
         return LongRecord(self.delimiter).end_in(lines + b"\n") > 0
-
-    def _number_of(self, column: str, cell: bytes) -> float:
-        """Read a cell of a column of numbers."""
-        try:
-            return number_of(cell, f"the value of the column {column!r}")
-        except InputError as error:
-            raise ContradictionError(str(error), column) from error
 
     def _note_categories(self) -> None:
         """Take note that the columns of which the schema says nothing came as categories."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,7 +83,7 @@ def test_a_moment_is_milliseconds_however_it_is_written(form: str | None, text: 
 )
 def test_compiled_code_reads_times_as_python_does(form: str | None, texts: list[str]) -> None:
     table = "click,at\n" + "".join(f"1,{text}\n" for text in texts)
-    options = {"time": "at", "time_format": form, "boolean": ()}
+    options: dict[str, Any] = {"time": "at", "time_format": form, "boolean": ()}
     assert_same(
         whole(formats.reader("csv", **options), table.encode()),
         whole(plain_reader("csv", **options), table.encode()),
