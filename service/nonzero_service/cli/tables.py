@@ -170,7 +170,7 @@ def reader_alike(
     options |= {
         "labels": labels,
         "label": label if label in columns else None,
-        **_roles_alike(noted, columns, reading),
+        **(_roles_alike(noted, columns, reading) if labels else {}),
         # What models have noted that were trained before they had a schema.
         "numeric": [*listed(reading.number), *(c for c in noted.get("numeric", ()) if c in columns)],
         "ignore": [

@@ -113,6 +113,18 @@ def test_a_model_knows_the_names_of_tables_without_a_header(tmp_path: Path) -> N
     assert "the first line has 3 cells, and 6 columns are named" in done.stderr
 
 
+def test_predict_needs_no_weights_and_conversions_like_a_model_have_them(tmp_path: Path) -> None:
+    train(written(tmp_path / "rows.csv", text()), *ROLES)
+    model, out = tmp_path / "rows.csv.model", tmp_path / "like.ndjson"
+    unweighted = written(tmp_path / "test.csv", text().replace(",0.5,", ",unknown,"))
+    done = nonzero_here("predict", unweighted, "--model", model)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == nonzero_here("predict", tmp_path / "rows.csv", "--model", model).stdout
+    assert nonzero_here("convert", tmp_path / "rows.csv", out, "--like", model).returncode == 0
+    second = json.loads(out.read_text().splitlines()[1])
+    assert (second["weight"], second["id"]) == (0.5, "001")
+
+
 def test_columns_that_nobody_names_are_numbered(tmp_path: Path) -> None:
     file = written(tmp_path / "rows.csv", text(header=False))
     model = train(file, "--no-header", "--label", "c2", "--ignore", "c1,c5", "--number", "c4")
