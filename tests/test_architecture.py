@@ -77,6 +77,7 @@ def test_no_files_import_each_other_in_a_circle(root: str) -> None:
 ORDER = {
     "core": """
         errors          the exceptions
+        notebook        what a notebook shows
         untouched       memory that is taken when it is touched
         native          kernels as machine code, and the instructions that they are made of
         arithmetic      eight numbers at once; exp, log and their kin
@@ -89,8 +90,10 @@ ORDER = {
         diagnostics     what a model can say of itself
         persistence     arrays in huge pages, in shared memory, in files
         model           LogisticRegression: its settings, its state, the calls of its kernels
+        export          models -> files that others read
         frames          DataFrames -> rows
         sklearn river   a model as others' libraries know one
+        __main__        python -m nonzero
     """,
     "service": """
         errors          the exceptions
@@ -175,11 +178,15 @@ def test_no_class_name_stands_twice(files: list[Path], known: list[str]) -> None
 
 
 def test_the_library_never_imports_the_service() -> None:
-    assert importers("nonzero_service", CORE) == set()
+    """But for what only ``python -m nonzero`` runs, which is the command line."""
+    assert importers("nonzero_service", CORE) == {"core/nonzero/__main__.py"}
 
 
 EXTRAS = {"frames": {"narwhals"}, "river": {"river"}, "sklearn": {"sklearn"}}
 """The folders of the library that need more than the bare wheel does, and what that is."""
+
+LATE = {"formats": ("pyarrow", "formats/arrow_import.py"), "export": ("onnx", "export/onnx_import.py")}
+"""The folders of which a part needs more, what that is, and the one file that imports it."""
 
 
 def test_the_library_imports_only_what_the_bare_wheel_requires() -> None:
@@ -188,9 +195,10 @@ def test_the_library_imports_only_what_the_bare_wheel_requires() -> None:
         CORE, lambda path: path.relative_to(ROOT / "core/nonzero").parts[0]
     ):
         imported = {package for path in files if BUILD not in path.parents for package in imports(path)}
-        more = EXTRAS.get(folder, set()) | ({"pyarrow"} if folder == "formats" else set())
+        more = EXTRAS.get(folder, set()) | set(LATE.get(folder, ())[:1])
         assert more <= imported
-        assert imported - sys.stdlib_module_names - more <= required | {"nonzero"}, folder
+        # The wheel has both packages.
+        assert imported - sys.stdlib_module_names - more <= required | {"nonzero", "nonzero_service"}, folder
 
 
 @pytest.mark.parametrize("extra", ["river", "sklearn"])
@@ -214,16 +222,20 @@ def test_who_imports_the_library_imports_nothing_of_extras() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in done.stdout.split()}
     assert "nonzero_service" in loaded
-    assert loaded & {"joblib", "narwhals", "pandas", "polars", "pyarrow", "river", "sklearn"} == set()
+    assert loaded & {"joblib", "narwhals", "onnx", "pandas", "polars", "pyarrow", "river", "sklearn"} == set()
 
 
-def test_pyarrow_is_imported_in_one_place_when_it_is_asked_for() -> None:
-    place = ROOT / "core/nonzero/formats/arrow_import.py"
-    assert importers("pyarrow", CORE + SERVICE) == {str(place.relative_to(ROOT))}
+@pytest.mark.parametrize(("package", "file"), LATE.values(), ids=LATE)
+def test_some_packages_are_imported_in_one_place_when_they_are_asked_for(package: str, file: str) -> None:
+    place = ROOT / "core/nonzero" / file
+    assert importers(package, CORE + SERVICE) == {str(place.relative_to(ROOT))}
     at_once = [node for node in ast.parse(place.read_text()).body if isinstance(node, ast.Import)]
-    assert "pyarrow" not in {alias.name.partition(".")[0] for node in at_once for alias in node.names}
-    frames = {"pandas", "polars", "duckdb", "nanoarrow"}
-    assert {name: importers(name, CORE + SERVICE) for name in frames} == {name: set() for name in frames}
+    assert package not in {alias.name.partition(".")[0] for node in at_once for alias in node.names}
+
+
+def test_what_only_users_and_tests_have_is_not_imported() -> None:
+    theirs = {"pandas", "polars", "duckdb", "nanoarrow", "onnxruntime"}
+    assert {name: importers(name, CORE + SERVICE) for name in theirs} == {name: set() for name in theirs}
 
 
 def test_the_client_imports_only_what_its_wheel_requires() -> None:

@@ -44,7 +44,7 @@ def nonzero(
     return subprocess.CompletedProcess(command, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-def test_train_predict_and_inspect_need_no_extra(bare: Path, tmp_path: Path) -> None:
+def test_train_predict_inspect_and_export_need_no_extra(bare: Path, tmp_path: Path) -> None:
     model = tmp_path / "model.safetensors"
     done = nonzero(bare, "train", "-", "--format=vw", "--bits=10", "--model", model, "--json", stdin=CLICKS)
     assert done.returncode == 0, done.stderr
@@ -55,6 +55,10 @@ def test_train_predict_and_inspect_need_no_extra(bare: Path, tmp_path: Path) -> 
     assert [float(line) for line in done.stdout.splitlines()] == pytest.approx(expected.tolist())
     done = nonzero(bare, "inspect", model)
     assert done.returncode == 0, done.stderr
+    done = nonzero(bare, "export", model, "--format=json")
+    assert json.loads(done.stdout)["examples"] == 100, done.stderr
+    done = nonzero(bare, "export", model, "--format=onnx")
+    assert (done.returncode, "pip install 'nonzero-ctr[onnx]'" in done.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("arguments", [["serve"], ["serve", "--port", "0"], ["demo", "--once"]])

@@ -23,6 +23,7 @@ from nonzero.batches.ids import Ids
 from nonzero.errors import BatchError
 from nonzero.fields.hashing import NO_FIELD
 from nonzero.fields.schema import Schema
+from nonzero.notebook import table_html
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -672,8 +673,34 @@ class Batch:
         arrays = (self.indptr, self.indices, self.values, self.labels, self.weights, self.fields, self.times)
         return sum(array.nbytes for array in arrays if array is not None)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Have copies, pickles and joblib make a batch by the constructor.
+
+        So it is checked, and read-only, as this one is: numpy's arrays forget in a pickle that they are.
+        """
+        arrays = (self.indptr, self.indices, self.values, self.labels, self.weights, self.fields)
+        return type(self), (*arrays, self.ids, self.times)
+
     def __repr__(self) -> str:
         return f"Batch({len(self)} examples, {self.nnz} nonzeros)"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: how much there is of what."""
+        known = self.labels[~np.isnan(self.labels)]
+        clicks = f"{int(known.sum()):,} of {len(known):,} labels" if len(known) else "no labels"
+        weights = (
+            "1 each" if (self.weights == 1).all() else f"{float(self.weights.sum(dtype=float)):,.6g} in all"
+        )
+        columns = (("values", self.values), ("fields", self.fields), ("ids", self.ids), ("times", self.times))
+        rows = [
+            ("examples", f"{len(self):,}"),
+            ("nonzeros", f"{self.nnz:,}"),
+            ("clicks", clicks),
+            ("weights", weights),
+            ("beside them", ", ".join(name for name, there in columns if there is not None) or "nothing"),
+            ("memory", f"{self.nbytes:,} bytes"),
+        ]
+        return table_html("Batch", rows)
 
 
 def _or_filled(array: NDArray[Any] | None, n: int, filler: int, dtype: type) -> NDArray[Any]:

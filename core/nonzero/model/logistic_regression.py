@@ -22,9 +22,11 @@ from nonzero.errors import BatchError, ReadOnlyError, SettingsError, SnapshotErr
 from nonzero.fields.schema import Schema
 from nonzero.formats.row_arrays import NAMED, VALUED
 from nonzero.kernels.evidence.arrays import RESTARTS, forget
-from nonzero.kernels.progress import LOSS, POSITIVE, RECENT, WEIGHT
+from nonzero.kernels.progress import LOSS, POSITIVE, RECENT, WEIGHT, Progress
 from nonzero.kernels.rules.optimizers import Rule
 from nonzero.model.batch_rows import NO_FIELDS, NO_VALUES
+from nonzero.model.display import model_html
+from nonzero.model.formula import Formula, formula_of
 from nonzero.model.inputs import Inputs
 from nonzero.model.interactions import check_declared
 from nonzero.model.kernel_calls import KernelCalls
@@ -43,7 +45,7 @@ from nonzero.model.table import Table
 from nonzero.model.table_rows import TableRows
 from nonzero.persistence import snapshot
 from nonzero.persistence.shared import SharedState
-from nonzero.statistics.progressive import describe
+from nonzero.statistics import progressive
 from nonzero.statistics.recalibration import apply_map, describe_recalibration, learn_map, new_recalibration
 
 
@@ -568,6 +570,22 @@ class LogisticRegression:
         """The mean log loss of the whole stream, in nats, as in :meth:`metrics`; None before it begins."""
         return float(self._state.progress.sums[LOSS]) / self.weight if self.weight else None
 
+    def formula(self) -> Formula:
+        """Return what predictions are made of beside the table, as it is now.
+
+        Returns
+        -------
+        Formula
+            The lanes' shares and what combines them, the scales of values, and the map of the predictions.
+
+        Examples
+        --------
+        >>> LogisticRegression(bits=10).formula().shares.tolist()[:2]
+        [0.125, 0.125]
+        """
+        with self._learning:
+            return formula_of(self._state, self._kept, self.recalibrating)
+
     def metrics(self, recent: bool = True) -> dict[str, Any]:
         """Return how good the predictions were, each made just before its example was learned from.
 
@@ -595,7 +613,35 @@ class LogisticRegression:
         >>> found["examples"], found["recent"]["examples"]
         (2, 2)
         """
-        return describe(self._state.progress, recent)
+        return progressive.describe(self._state.progress, recent)
+
+    def seen(self, since: Progress | None = None) -> Progress:
+        """Return what :meth:`metrics` are made of, as it is at this moment.
+
+        Parameters
+        ----------
+        since
+            What :meth:`seen` returned before: then only what came after it is in.
+
+        Returns
+        -------
+        Progress
+            A copy, without the last examples themselves.
+
+        See Also
+        --------
+        nonzero.statistics.progressive.describe : makes figures of it.
+
+        Examples
+        --------
+        >>> model = LogisticRegression(bits=10)
+        >>> before = model.learn_one({"site": "news"}, 1)
+        >>> monday = model.seen()
+        >>> before = model.learn_one({"site": "news"}, 0)
+        >>> int(model.seen().counts[0]), int(model.seen(since=monday).counts[0])
+        (2, 1)
+        """
+        return progressive.since(self._state.progress, since)
 
     def last(self, n: int) -> NDArray[np.float32]:
         """Return what became of the last examples, the oldest first.
@@ -1116,3 +1162,7 @@ class LogisticRegression:
 
     def __repr__(self) -> str:
         return f"LogisticRegression(bits={self.bits}, lanes={len(self.lanes)}, examples={self.examples})"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: settings, figures and the verdict of the diagnosis."""
+        return model_html(self._settings, self.metrics(), self.diagnose())

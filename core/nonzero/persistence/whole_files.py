@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
+
+_LEAST: Final = 1 << 16
+"""Before there is anything to write, room for so many bytes is looked for: the smallest model takes them."""
 
 
 @contextmanager
@@ -33,7 +36,7 @@ def replacing(target: Path, buffering: int = -1) -> Iterator[BinaryIO]:
     OSError
         Where the disk refuses.
     """
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = _beside(target)
     try:
         with temporary.open("wb", buffering=buffering) as file:
             yield file
@@ -48,6 +51,44 @@ def replacing(target: Path, buffering: int = -1) -> Iterator[BinaryIO]:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def try_replacing(target: Path) -> None:
+    """Raise what :func:`replacing` would, as far as it can be known before there is anything to write.
+
+    A small file is written beside the name and removed again: the directory may be another's, read-only or
+    full, and a name may be too long.
+
+    Parameters
+    ----------
+    target
+        The name, which stays as it is.
+
+    Raises
+    ------
+    OSError
+        Where the disk refuses.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     try_replacing(Path(folder, "log"))
+    ...     [*Path(folder).iterdir()]
+    []
+    """
+    temporary = _beside(target)
+    try:
+        with temporary.open("wb") as file:
+            file.write(bytes(_LEAST))
+    finally:
+        with suppress(OSError):  # it is not there, or cannot be for what is raised
+            temporary.unlink()
+
+
+def _beside(target: Path) -> Path:
+    """Return the name that a file has until it is whole."""
+    return target.with_name(f".{target.name}.{os.getpid()}.tmp")
 
 
 @contextmanager

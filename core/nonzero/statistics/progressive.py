@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.kernels.progress import EXAMPLES, LOSS, POSITIVE, PREDICTED, WEIGHT, Progress
+from nonzero.kernels.progress import EXAMPLES, LARGEST_WEIGHT, LOSS, POSITIVE, PREDICTED, WEIGHT, Progress
 from nonzero.statistics.ranking import totals
 
 
@@ -49,6 +49,32 @@ def describe(progress: Progress, recent: bool = True) -> dict[str, Any]:
     if not recent:
         return whole
     return whole | {"recent": describe_rows(progress.recent[:examples])}
+
+
+def since(progress: Progress, before: Progress | None) -> Progress:
+    """Return what was counted after a moment, without the recent examples.
+
+    Parameters
+    ----------
+    progress
+        What was counted.
+    before
+        What :func:`since` returned of the same model at that moment; None: of its whole stream.
+
+    Returns
+    -------
+    Progress
+        A copy, for :func:`describe` without ``recent``.
+    """
+    counts, sums = progress.counts.copy(), progress.sums.copy()
+    lane_losses, histogram = progress.lane_losses.copy(), progress.histogram.copy()
+    if before is not None:
+        counts -= before.counts
+        sums -= before.sums
+        sums[LARGEST_WEIGHT] = progress.sums[LARGEST_WEIGHT]  # which is no sum
+        lane_losses -= before.lane_losses
+        histogram -= before.histogram
+    return Progress(counts, sums, lane_losses, histogram, progress.recent[:0])
 
 
 def describe_rows(rows: NDArray[np.float32]) -> dict[str, Any]:

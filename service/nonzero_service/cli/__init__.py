@@ -1,27 +1,40 @@
 """The command line, ``nonzero COMMAND``; each command is in the module of its name.
 
-``train``, ``predict``, ``convert`` and ``inspect`` need only the library. ``serve``, ``demo``, ``verify`` and
-``refold`` need the packages of the ``service`` extra too.
+``train``, ``predict``, ``convert``, ``inspect`` and ``export`` need only the library; to write ONNX, the
+package onnx too. ``serve``, ``demo``, ``verify`` and ``refold`` need the packages of the ``service`` extra.
 
-Exit status: 0 is success. 1 is a failure; one line says what failed and what to do. 2 is a wrong use.
+Exit status: 0 is success. 1 is a failure; one line says what failed and what to do. 2 is a wrong use. 130 is
+a stop by Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 # Before numpy is imported: its linear algebra, which no command needs, would start a thread for each core,
 # and these spin, so that starting took twice the processor time.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import click
+# Ctrl-C while all is imported ends the process: there is nothing to tell, and a traceback would tell nothing.
+_RAISES = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+_RAISES = _RAISES and threading.current_thread() is threading.main_thread()
+if _RAISES:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from nonzero import __version__
-from nonzero.errors import NonzeroError
+import click  # noqa: E402
+
+from nonzero import __version__  # noqa: E402
+from nonzero.errors import NonzeroError  # noqa: E402
+from nonzero_service.cli.stopping import STATUS  # noqa: E402
+
+if _RAISES:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 __all__ = ["app", "main", "run"]
 
@@ -30,6 +43,7 @@ COMMANDS: Final = {
     "predict": "Predict the examples of a file with a saved model.",
     "convert": "Write files of examples as another format, or as hashed rows.",
     "inspect": "Show what a saved model holds, and whether it still learns.",
+    "export": "Write a saved model as JSON, ONNX or Vowpal Wabbit's text, for others to read.",
     "serve": "Start the HTTP service, which predicts and learns.",
     "demo": "Start a service and replay a click log through it.",
     "verify": "Check the files of a service's data directory.",
@@ -37,7 +51,7 @@ COMMANDS: Final = {
 }
 """The commands and their summaries. A command's module is imported only when the command runs."""
 
-ON_FILES: Final = (["train"], ["predict"], ["convert"], ["inspect"])
+ON_FILES: Final = (["train"], ["predict"], ["convert"], ["inspect"], ["export"])
 """How the command lines begin that work on files."""
 
 
@@ -54,6 +68,14 @@ class _Commands(click.Group):
             raise click.exceptions.NoSuchCommand(cmd_name, possibilities=[*COMMANDS], ctx=ctx)
         command: click.Command = getattr(import_module(f"nonzero_service.cli.{cmd_name}"), cmd_name)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; one that does not stop by itself, or is still imported, has nothing to keep."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("nonzero: stopped", err=True)
+            raise click.exceptions.Exit(STATUS) from None
 
 
 app = click.version_option(__version__, prog_name="nonzero", message="%(prog)s %(version)s")(
@@ -90,7 +112,8 @@ def run() -> None:
         if sys.argv[1:2] not in ON_FILES or not isinstance(ended.code, int):
             raise
         try:
-            sys.stdout.flush()
+            if ended.code != STATUS:  # what a stop has printed is told by who stops
+                sys.stdout.flush()
             sys.stderr.flush()
         except BrokenPipeError:  # whoever read it has gone
             os._exit(1)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -12,26 +10,29 @@ import click
 
 from nonzero.errors import InputError, LineError
 from nonzero.persistence.pages import keep_freed
-from nonzero.persistence.whole_files import whole_file
-from nonzero.sources.compression import packing
 from nonzero.sources.files import ROWS, STDIN, format_of
 from nonzero.sources.rows_file import RowsWriter
 from nonzero_service.cli.display import Display
 from nonzero_service.cli.file_arguments import files_named
 from nonzero_service.cli.input_files import InputFiles, files_like
 from nonzero_service.cli.notices import RejectedLines, conflict_lines
-from nonzero_service.cli.options import FILE_HELP, source_of
+from nonzero_service.cli.options import FILE_HELP, check_output, complete_file, overwrite, source_of
+from nonzero_service.cli.outputs import opened
 from nonzero_service.cli.reading import ReadingOptions, namespace_separator, reading
+from nonzero_service.cli.stopping import Stopping, stoppable
 
 FORMS: Final = (ROWS, "vw", "ndjson", "libsvm")
 """What can be written."""
 
 
 @click.command
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, help=FILE_HELP)
+@click.argument(
+    "files", metavar="FILE...", nargs=-1, required=True, help=FILE_HELP, shell_complete=complete_file
+)
 @click.argument(
     "output",
     metavar="OUTPUT",
+    shell_complete=complete_file,
     help="The file to write. Its name tells its format, such as .rows, and with .gz or .zst behind it is "
     "compressed. - is standard output.",
 )
@@ -57,6 +58,8 @@ FORMS: Final = (ROWS, "vw", "ndjson", "libsvm")
     default=22,
     help="To libsvm, and from rows files: the features of names are written as slots of a table of 2**bits.",
 )
+@overwrite
+@stoppable
 def convert(
     files: Sequence[str],
     output: str,
@@ -66,6 +69,8 @@ def convert(
     model: Path | None,
     allow_missing: bool,
     bits: int,
+    overwrite: bool,
+    stopping: Stopping,
 ) -> None:
     """Write files of examples as one file of another format.
 
@@ -76,20 +81,23 @@ def convert(
     As vw or ndjson, each line is read as the same features again. As libsvm, and where a rows file is
     written as text, a feature is its slot in a table.
 
-    A line that cannot be read, or not be written so, is reported on stderr and left out. OUTPUT is replaced
-    when all is written; where something fails it stays as it was.
+    A line that cannot be read, or not be written so, is reported on stderr and left out. OUTPUT must not be
+    there yet, unless --overwrite is given: then it is replaced when all is written, and stays as it was where
+    something fails.
     """
     keep_freed()
+    stopping.kept = lambda: _left(output)
     form = _form_of(output, to)
     files = files_named(files)
-    _check_output(output, files)
+    check_output(output, "OUTPUT", overwrite=overwrite, read=(*files, *([] if model is None else [model])))
     sources = [source_of(file) for file in files]
     if model is None:
         inputs = InputFiles(sources, reading, namespace_separator)
     else:
         inputs = files_like(model, sources, reading, allow_missing=allow_missing)
     rejected = RejectedLines()
-    with Display("converting", inputs.size) as display, _opened(output) as out:
+    stopping.kept = lambda: f"{_left(output)}, after {inputs.position:,} bytes were read"
+    with Display("converting", inputs.size) as display, opened(output) as out:
         for note in inputs.notes:
             display.say(note)
         if form == ROWS:
@@ -101,6 +109,9 @@ def convert(
         if not written:
             raise InputError(f"there is no example to write in {', '.join(one.name for one in sources)}")
         display.finish(inputs.position, f"{written:,} examples")
+        if output != STDIN:  # for which somebody else may let it wait
+            stopping.finish()
+    stopping.kept = lambda: f"all {written:,} examples were written, and {_named(output)} is whole"
     rejected.finish(display.say)
     if form == ROWS:
         for line in conflict_lines(inputs.schema):
@@ -200,34 +211,12 @@ def _form_of(output: str, to: str | None) -> str:
     return form
 
 
-def _check_output(output: str, files: Sequence[str]) -> None:
-    """Refuse an output that has no directory, is one, or is read as well.
+def _named(output: str) -> str:
+    return "standard output" if output == STDIN else output
 
-    Raises
-    ------
-    click.BadParameter
-        It names the way out.
-    """
+
+def _left(output: str) -> str:
+    """Say what an output is that was not written to its end."""
     if output == STDIN:
-        return
-    path = Path(output)
-    if not path.absolute().parent.is_dir():
-        raise click.BadParameter(f"there is no directory {path.absolute().parent}", param_hint="OUTPUT")
-    if path.is_dir():
-        raise click.BadParameter(f"{output} is a directory; name a file in it", param_hint="OUTPUT")
-    for file in files:
-        if file != STDIN and Path(file).exists() and path.exists() and path.samefile(file):
-            raise click.BadParameter(
-                f"{output} is one of the files that are read; name another", param_hint="OUTPUT"
-            )
-
-
-@contextmanager
-def _opened(output: str) -> Iterator[BinaryIO]:
-    """Open what is written; packed as its name says."""
-    if output == STDIN:
-        with open(os.dup(1), "wb") as out:  # noqa: PTH123 - a descriptor, which is no path
-            yield out
-        return
-    with whole_file(output) as file, packing(file, output) as out:
-        yield out
+        return "standard output is cut"
+    return f"nothing was written: {output} is {'as it was' if Path(output).exists() else 'not there'}"

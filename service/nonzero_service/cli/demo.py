@@ -9,13 +9,21 @@ import click
 from nonzero.formats import Reader
 from nonzero_service.cli.extra import service_extra
 from nonzero_service.cli.file_arguments import file_named
-from nonzero_service.cli.options import DIRECTORY, FILE_HELP, bits, learning_rate, optimizer_of, source_of
+from nonzero_service.cli.options import (
+    DIRECTORY,
+    FILE_HELP,
+    bits,
+    complete_file,
+    learning_rate,
+    optimizer_of,
+    source_of,
+)
 from nonzero_service.cli.reading import ReadingOptions, reading
 from nonzero_service.cli.tables import reader_of, tables_of
 
 
 @click.command
-@click.argument("file", required=False, help=FILE_HELP)
+@click.argument("file", required=False, help=FILE_HELP, shell_complete=complete_file)
 @click.option("--once", is_flag=True, help="Stop after the summary instead of serving on.")
 @click.option("--host", default="127.0.0.1", help="The address that the service listens on.")
 @click.option(

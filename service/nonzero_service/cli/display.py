@@ -122,13 +122,24 @@ _ROWS: Final = {
 }
 
 
-def figures_table(figures: Mapping[str, float | None]) -> str:
-    """Return the known figures that are given, one a line, each after its name."""
-    return "\n".join(
-        f"{title:<22}{number_text(figures[key], form):>14}"
-        for key, (title, form) in _ROWS.items()
-        if key in figures
-    )
+def figures_table(
+    figures: Mapping[str, float | None], whole: Mapping[str, float | None] | None = None
+) -> str:
+    """Return the known figures that are given, one a line, each after its name.
+
+    Parameters
+    ----------
+    figures
+        The figures.
+    whole
+        The same of all that the model has learned; they stand beside the first ones then, which are of a run.
+    """
+    lines = [] if whole is None else [f"{'':<22}{'this run':>14}{'in all':>14}"]
+    for key, (title, form) in _ROWS.items():
+        if key in figures:
+            beside = f"{number_text(whole[key], form):>14}" if whole is not None and key in whole else ""
+            lines.append(f"{title:<22}{number_text(figures[key], form):>14}{beside}")
+    return "\n".join(lines)
 
 
 def number_text(value: float | None, form: str) -> str:

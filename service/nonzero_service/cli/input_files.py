@@ -22,7 +22,15 @@ from nonzero.sources.rows_file import RowsReader
 from nonzero.sources.rows_head import RowsFoot, RowsHead, check_hashed, check_tables, joined_schema
 from nonzero.sources.tables import Tables
 from nonzero_service.cli.reading import ReadingOptions
-from nonzero_service.cli.tables import reader_alike, reader_of, tables_alike, tables_of
+from nonzero_service.cli.tables import (
+    check_booleans,
+    check_columns,
+    new_columns,
+    reader_alike,
+    reader_of,
+    tables_alike,
+    tables_of,
+)
 
 _AHEAD: Final = 3
 """So many blocks of a rows file wait, decoded, for who uses them."""
@@ -84,8 +92,15 @@ class InputFiles:
         if like is not None:
             self.schema = like.schema
             texts = [source for source in sources if source not in self._rows]
-            heads = [reader.head.table for reader in self._rows.values() if reader.head.table is not None]
-            self.tables = _joined(self.schema, tables_alike(like, texts, reading), heads)
+            heads = {one.name: one.head.table for one in self._rows.values() if one.head.table is not None}
+            check_booleans(like, heads)
+            for name, table in heads.items():
+                if not allow_missing:
+                    check_columns(like, name, table["columns"])
+            judged = tables_alike(like, texts, reading, allow_missing=allow_missing)
+            self.tables = _joined(self.schema, judged, heads.values())
+            if self.tables is not None and (new := new_columns(like, self.tables)):
+                self.notes = [f"the model was trained without {', '.join(map(repr, new))}, which are new"]
         else:
             self._decide(reading.schema(namespace_separator), namespace_separator)
         for reader in self._rows.values():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +16,7 @@ from nonzero import LogisticRegression
 from nonzero.fields.schema import KINDS
 from nonzero_service.cli.display import figures_table
 from nonzero_service.cli.extra import service_extra
+from nonzero_service.cli.names import names, names_of
 from nonzero_service.cli.options import as_json
 from nonzero_service.cli.verdicts import diagnosis_text
 
@@ -35,23 +36,26 @@ MOST_NAMES: Final = 20
     help="A model that train saved, or the data directory of a service.",
 )
 @click.option("--top", type=click.IntRange(0), default=10, help="How many of the largest weights to show.")
+@names
 @as_json
-def inspect(model: Path, top: int, as_json: bool) -> None:
+def inspect(model: Path, top: int, names_from: Sequence[str], as_json: bool) -> None:
     """Show what a saved model holds, and whether it still learns.
 
     Of a model: its settings, how well it predicted, its largest weights, and the diagnosis. Of a data
     directory: the journal and the snapshots of each model, and the model in the newest snapshot.
+
+    A model keeps no names of features. --names hashes those of a log, or of a list, and so finds them again.
     """
     if model.is_dir():
-        reports = _directory_reports(model, top)
+        reports = _directory_reports(model, top, names_from)
         texts = (_directory_text(name, report) for name, report in reports.items())
         click.echo(json.dumps(reports) if as_json else "\n\n".join(texts))
         return
-    report = _report(LogisticRegression.load(model), top)
+    report = _report(LogisticRegression.load(model), top, names_from)
     click.echo(json.dumps(report) if as_json else _text(report))
 
 
-def _directory_reports(directory: Path, top: int) -> dict[str, dict[str, Any]]:
+def _directory_reports(directory: Path, top: int, names_from: Sequence[str]) -> dict[str, dict[str, Any]]:
     with service_extra("inspect"):
         from nonzero_service.models.data_directory import models_in
         from nonzero_service.models.inspecting import inspect_model
@@ -68,7 +72,7 @@ def _directory_reports(directory: Path, top: int) -> dict[str, dict[str, Any]]:
             "paused": None if held.paused is None else _pause(held.paused),
             "pending": held.pending,
             "settings": _settings(held),
-            "model": None if held.model is None else _report(held.model, top),
+            "model": None if held.model is None else _report(held.model, top, names_from),
         }
     return reports
 
@@ -111,10 +115,11 @@ def _pause_text(name: str, pause: dict[str, Any]) -> Iterator[str]:
     )
 
 
-def _report(model: LogisticRegression, top: int) -> dict[str, Any]:
+def _report(model: LogisticRegression, top: int, names_from: Sequence[str]) -> dict[str, Any]:
     weights = model.weights
     slots = np.flatnonzero(weights[:-1])
     largest = slots[np.argsort(-np.abs(weights[slots]), kind="stable")[:top]]
+    found = names_of(model, names_from, np.sort(largest))
     return {
         "settings": model.settings,
         "examples": model.examples,
@@ -125,7 +130,10 @@ def _report(model: LogisticRegression, top: int) -> dict[str, Any]:
         "digest": model.digest(),
         "intercept": float(weights[-1]),
         "nonzero_weights": slots.size,
-        "weights": [{"slot": int(slot), "weight": float(weights[slot])} for slot in largest],
+        "weights": [
+            {"slot": slot, "weight": float(weights[slot])} | ({"names": found.of(slot)} if found else {})
+            for slot in largest.tolist()
+        ],
     }
 
 
@@ -151,9 +159,14 @@ def _text(report: dict[str, Any]) -> str:
         lines += [
             "",
             "      slot    weight",
-            *(f"{row['slot']:>10}  {row['weight']:+.4f}" for row in report["weights"]),
+            *map(_weight_line, report["weights"]),
         ]
     return "\n".join([*lines, "", diagnosis_text(report["diagnosis"])])
+
+
+def _weight_line(row: dict[str, Any]) -> str:
+    line = f"{row['slot']:>10}  {row['weight']:+.4f}"
+    return f"{line}  {', '.join(row['names']) or '?'}" if "names" in row else line
 
 
 def _schema_lines(settings: dict[str, Any]) -> Iterator[str]:

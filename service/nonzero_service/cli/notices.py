@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import isclose
 from typing import Final
 
-from nonzero import LogisticRegression, Schema
+from nonzero import Schema
 from nonzero.diagnostics.unseen import nearest
 from nonzero.errors import LineError
+from nonzero.kernels.progress import EXAMPLES, POSITIVE, WEIGHT, Progress
 
 _SHOWN: Final = 5
 """So many rejected lines, and so many fields, are named."""
@@ -62,21 +64,23 @@ class RejectedLines:
             say(f"… and {self.count - _SHOWN:,} more lines like these: {self.count:,} in all")
 
 
-def label_problem(learner: LogisticRegression, rejected: RejectedLines) -> str | None:
+def label_problem(seen: Progress, rejected: RejectedLines) -> str | None:
     """Return what seems wrong with the labels of a run; None where nothing does.
 
     Something is wrong where more than half of the rows were rejected for their labels. It is also wrong where
     all labels that were learned from are alike, of at least ten rows, or of fewer where others were rejected.
     """
     way_out = "say which label is a click (for csv: --positive VALUE), or give 0 and 1"
-    rows = learner.examples + rejected.count
-    positive = learner.clicks
-    alike = positive in (0, learner.weight) and learner.examples >= (1 if rejected.for_label else _TELLING)
+    examples, positive = int(seen.counts[EXAMPLES]), float(seen.sums[POSITIVE])
+    rows = examples + rejected.count
+    # Not quite alike, where they are what is left of sums of before.
+    alike = positive == 0 or isclose(positive, float(seen.sums[WEIGHT]), rel_tol=1e-12)
+    alike = alike and examples >= (1 if rejected.for_label else _TELLING)
     if 2 * rejected.for_label > rows or (alike and rejected.for_label):
         which = f", and all others are {int(positive > 0)}" if alike else ""
         return f"{rejected.for_label:,} of {rows:,} rows were refused for their label{which}; {way_out}"
     if alike:
-        return f"the labels of all {learner.examples:,} rows are {int(positive > 0)}; {way_out}"
+        return f"the labels of all {examples:,} rows are {int(positive > 0)}; {way_out}"
     return None
 
 

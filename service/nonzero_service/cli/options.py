@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -12,13 +12,26 @@ from nonzero import AdaGrad, LogisticRegression, Schema
 from nonzero.errors import SettingsError
 from nonzero.kernels.rules.optimizers import RULES, Rule
 from nonzero.model.lanes import lanes_from_text
+from nonzero.persistence.whole_files import try_replacing
 from nonzero.sources.files import STDIN, Source
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 AUTO: Final = "auto"
 
 FILE_HELP: Final = (
     "A file of examples, plain, gzip or zstd, or a pattern such as 'day_*.csv'. - is standard input."
 )
+
+
+def complete_file(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Have the shell complete what is begun to the name of a file."""
+    from click.shell_completion import CompletionItem  # which only a shell that completes needs
+
+    del context, parameter  # which click hands over
+    return [CompletionItem(begun, type="file")]
+
 
 NEW_FILE: Final = click.Path(dir_okay=False, path_type=Path)
 """A file that the command writes."""
@@ -52,6 +65,12 @@ interactions = click.option(
     "May be repeated.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+overwrite = click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Replace the file that is written, where it is there already. Otherwise that is refused, before any "
+    "work.",
+)
 data_directory = click.argument(
     "data_dir",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -74,20 +93,32 @@ def learner_of(
     click.BadParameter
         Where --learning-rate and --optimizer contradict each other, and for a value that cannot be used.
     """
-    rule: Rule | Sequence[Rule] | None = optimizer_of(learning_rate)
-    if optimizer != AUTO:
-        if rule is not None:
-            raise click.BadParameter(
-                "it is one lane of AdaGrad; give it or --optimizer, not both", param_hint="--learning-rate"
-            )
-        try:
-            rule = lanes_from_text(optimizer)
-        except SettingsError as error:
-            raise click.BadParameter(str(error), param_hint="--optimizer") from error
+    rule = rule_of(learning_rate, optimizer)
     try:
         return LogisticRegression(bits, rule, interactions=listed(interactions), schema=schema)
     except SettingsError as error:
         raise click.BadParameter(str(error)) from error
+
+
+def rule_of(learning_rate: str, optimizer: str) -> Rule | Sequence[Rule] | None:
+    """Return the rule, or the rules, that the two options ask for; None for the eight lanes.
+
+    Raises
+    ------
+    click.BadParameter
+        Where they contradict each other, and for a value that cannot be used.
+    """
+    rule = optimizer_of(learning_rate)
+    if optimizer == AUTO:
+        return rule
+    if rule is not None:
+        raise click.BadParameter(
+            "it is one lane of AdaGrad; give it or --optimizer, not both", param_hint="--learning-rate"
+        )
+    try:
+        return lanes_from_text(optimizer)
+    except SettingsError as error:
+        raise click.BadParameter(str(error), param_hint="--optimizer") from error
 
 
 def optimizer_of(learning_rate: str) -> AdaGrad | None:
@@ -120,3 +151,56 @@ def source_of(file: str) -> Source:
     if file != STDIN and (not Path(file).exists() or Path(file).is_dir()):
         raise click.BadParameter(f"there is no file {file}", param_hint="FILE")
     return Source(file)
+
+
+def check_output(
+    output: str | Path, hint: str, *, overwrite: bool, read: Iterable[str | Path] = (), pipes: bool = True
+) -> None:
+    """Refuse a file that could not be written, or would be lost, before any work is done for it.
+
+    Parameters
+    ----------
+    output
+        The file, as it was given. ``-`` is standard output.
+    hint
+        The option or argument that named it.
+    overwrite
+        Whether a file that is there may be replaced.
+    read
+        The files that the command reads: none of them may be written to.
+    pipes
+        Whether it may be standard output, a pipe or a device, which are written to as they are.
+
+    Raises
+    ------
+    click.BadParameter
+        It names the way out.
+    """
+    if str(output) == STDIN and pipes:
+        return
+    path = Path(output)
+    reason = _why_not(path, overwrite=overwrite, read=read, pipes=pipes)
+    if reason is None and (path.is_file() or not path.exists()):
+        try:
+            try_replacing(path.resolve())
+        except OSError as error:
+            reason = f"{output} cannot be written: {error.strerror}; make room, or name a file elsewhere"
+    if reason is not None:
+        raise click.BadParameter(reason, param_hint=hint)
+
+
+def _why_not(path: Path, *, overwrite: bool, read: Iterable[str | Path], pipes: bool) -> str | None:
+    """Return why a file is not to be written; None where nothing is said against it."""
+    if str(path) == STDIN:
+        return "it cannot be standard output; name a file"
+    if path.is_dir():
+        return f"{path} is a directory; name a file in it"
+    if not (folder := path.resolve().parent).is_dir():
+        return f"there is no directory {folder}"
+    if not path.exists():
+        return None
+    if any(str(one) != STDIN and Path(one).exists() and path.samefile(one) for one in read):
+        return f"{path} is a file that is read; name another"
+    if not path.is_file():
+        return None if pipes else f"{path} is no file that can be replaced; name another"
+    return None if overwrite else f"{path} is there already; name another file, or replace it by --overwrite"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
+from select import select
 
 import click
 import numpy as np
@@ -17,6 +18,7 @@ from nonzero.formats import Format, Parsed, Reader
 from nonzero.formats.arrow_rows import ArrowRows
 from nonzero.formats.registry import TABLES
 from nonzero.persistence.pages import keep_freed
+from nonzero.persistence.whole_files import whole_file
 from nonzero.sources.columnar import ColumnarReader
 from nonzero.sources.examples import read_examples, usable
 from nonzero.sources.files import Source
@@ -26,13 +28,23 @@ from nonzero_service.cli.display import Display
 from nonzero_service.cli.file_arguments import file_named
 from nonzero_service.cli.input_files import is_rows, read_rows
 from nonzero_service.cli.notices import RejectedLines, conflict_lines
-from nonzero_service.cli.options import FILE_HELP, NEW_FILE, interactions, listed, source_of
+from nonzero_service.cli.options import (
+    FILE_HELP,
+    NEW_FILE,
+    check_output,
+    complete_file,
+    interactions,
+    listed,
+    overwrite,
+    source_of,
+)
 from nonzero_service.cli.reading import ReadingOptions, reading_again
+from nonzero_service.cli.stopping import Stopping, stoppable
 from nonzero_service.cli.tables import check_columns, reader_alike
 
 
 @click.command
-@click.argument("file", help=FILE_HELP)
+@click.argument("file", help=FILE_HELP, shell_complete=complete_file)
 @click.option(
     "--model",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -47,6 +59,8 @@ from nonzero_service.cli.tables import check_columns, reader_alike
 )
 @reading_again
 @interactions
+@overwrite
+@stoppable
 def predict(
     file: str,
     model: Path,
@@ -54,11 +68,16 @@ def predict(
     allow_missing: bool,
     reading: ReadingOptions,
     interactions: Sequence[str],
+    overwrite: bool,
+    stopping: Stopping,
 ) -> None:
     """Print the probability of a click for each example of a file, one a line, in order.
 
     Labels in the file are ignored. For a line that cannot be read, nan is printed, the reason goes to stderr,
     and the exit status is 1. Blank lines of VW text and libsvm, and comments of libsvm, are no examples.
+
+    The file that --output names must not be there yet, unless --overwrite is given. It is there when all is
+    predicted.
 
     The columns of a csv file are read as train found them. Where one is missing, nothing is printed.
 
@@ -67,30 +86,53 @@ def predict(
     The model has its own interactions. Where --interactions is given, it must name the same.
     """
     keep_freed()
-    source = source_of(file_named(file))
+    stopping.kept = lambda: "nothing was predicted"
+    file = file_named(file)
+    source = source_of(file)
+    if output is not None:
+        check_output(output, "--output", overwrite=overwrite, read=(file, model))
     expected = {"interactions": listed(interactions)} if interactions else {}
     learner = LogisticRegression.load(model, **expected)
     parts, form = _parts_of(source, learner, reading, allow_missing=allow_missing)
     rejected = RejectedLines()
-    done = 0
+    done = lines = 0
+    stopping.kept = lambda: _kept(done, lines, source, output)
     with ExitStack() as stack:
-        out = sys.stdout if output is None else stack.enter_context(output.open("w"))
+        write = _writer(output, stack)
         # Beside probabilities on the terminal, a bar would only get in the way.
         display = stack.enter_context(Display("predicting", source.size, quiet=output is None))
-        for parsed in stack.enter_context(closing(parts)):
+        for parsed in stopping.each(stack.enter_context(closing(parts))):
             rows = usable(parsed, learner.bits, labelled=False)
-            out.write(_lines(rows, learner.predict(rows.batch)))
+            predicted = _lines(rows, learner.predict(rows.batch))
+            with stopping.waiting():
+                write(predicted)
             rejected.report(source.name, rows.errors, display.say, "row" if form is None else "line")
             done += len(rows.batch)
+            lines += parsed.lines_read
             display.show(source.position, partial("{:,} examples".format, done))
         for note in () if form is None else form.notes:
             display.say(f"{source.name}: {note}")
         display.finish(source.position, f"{done:,} examples")
+        stopping.finish()
+    stopping.kept = lambda: (
+        f"all {done:,} examples were predicted, and {output or 'standard output'} is whole"
+    )
     rejected.finish(display.say)
     for line in conflict_lines(learner.schema):
         display.say(line)
     if rejected.count:
         raise click.exceptions.Exit(1)
+
+
+def _kept(done: int, lines: int, source: Source, output: Path | None) -> str:
+    """Say what is kept of predictions that were stopped."""
+    if output is not None:
+        left = "as it was" if output.exists() else "not there"
+        return f"{done:,} examples were predicted, and nothing was written: {output} is {left}"
+    if not select([], [sys.stdout], [], 0)[1]:  # whoever reads it stands still
+        return "standard output takes no more, and what was printed is cut"
+    sys.stdout.flush()
+    return f"{done:,} examples were predicted and printed, as far as line {lines:,} of {source.name}"
 
 
 def _parts_of(
@@ -108,6 +150,14 @@ def _parts_of(
     else:
         reader = reading.reader(source, learner.schema)
     return read_examples(source, reader), reader.format
+
+
+def _writer(output: Path | None, stack: ExitStack) -> Callable[[str], object]:
+    """Return what writes text to standard output, or to a file that is there when the stack is left."""
+    if output is None:
+        return sys.stdout.write
+    file = stack.enter_context(whole_file(output))
+    return lambda text: file.write(text.encode())
 
 
 def _lines(rows: Parsed, probabilities: NDArray[np.float32]) -> str:

@@ -17,7 +17,7 @@ from nonzero.formats import Reader
 from nonzero.formats.registry import COLUMNAR
 from nonzero.sources.columnar import ColumnarFile, ColumnarReader
 from nonzero.sources.files import ROWS, Source, format_of
-from nonzero_service.cli.options import listed
+from nonzero_service.cli.options import complete_file, listed
 from nonzero_service.schema_text import read_schema
 
 _FORMATS: Final = (*formats.NAMES, *COLUMNAR)
@@ -26,6 +26,7 @@ _TABLE: Final = (
     click.option(
         "--format",
         "format_",
+        shell_complete=lambda _, __, begun: [name for name in (*_FORMATS, ROWS) if name.startswith(begun)],
         help=f"The format: {', '.join(_FORMATS)} or rows. Otherwise the file's name tells it.",
     ),
     click.option(
@@ -76,6 +77,7 @@ _DECLARING: Final = (
     click.option(
         "--schema",
         metavar="FILE|JSON",
+        shell_complete=complete_file,
         help="The kind of each field (category, number or ignore): a JSON file, or JSON such as "
         '\'{"bid": "number"}\'.',
     ),

@@ -8,7 +8,8 @@ import click
 
 from nonzero_service.cli.display import Display, figures_line
 from nonzero_service.cli.extra import service_extra
-from nonzero_service.cli.options import NEW_FILE, data_directory
+from nonzero_service.cli.options import NEW_FILE, check_output, data_directory, overwrite
+from nonzero_service.cli.stopping import Stopping, stoppable
 
 
 @click.command
@@ -22,7 +23,11 @@ from nonzero_service.cli.options import NEW_FILE, data_directory
     type=NEW_FILE,
     help="Save the new model here. Otherwise in the working directory, as MODEL-BITS.safetensors.",
 )
-def refold(data_dir: Path, bits: int, model: str, output: Path | None) -> None:
+@overwrite
+@stoppable
+def refold(
+    data_dir: Path, bits: int, model: str, output: Path | None, overwrite: bool, stopping: Stopping
+) -> None:
     """Build a model with a table of another size from the journal of a served model, and save it.
 
     The journal must be whole: the service must have run with --journal-retention all. Nothing in DATA_DIR is
@@ -32,12 +37,14 @@ def refold(data_dir: Path, bits: int, model: str, output: Path | None) -> None:
         from nonzero_service.models.data_directory import models_in
         from nonzero_service.models.rebuilding import rebuild
     path = output or Path(f"{model}-{bits}.safetensors")
-    if not path.absolute().parent.is_dir():
-        raise click.BadParameter(f"there is no directory {path.absolute().parent}", param_hint="--output")
+    stopping.kept = lambda: f"{path} was not written"
+    check_output(path, "--output", overwrite=overwrite, pipes=False)
     (directory,) = models_in(data_dir, model).values()
     with Display("refolding", None) as display:
         made = rebuild(
             directory, bits, lambda done, end: display.show(done, lambda: f"position {done:,} of {end:,}")
         )
-    made.save(path)
+    stopping.finish()
+    made.save(path.resolve())  # a link stays one
+    stopping.kept = lambda: f"{path} is whole"
     click.echo(f"{path}: {figures_line(made.metrics(recent=False))}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from nonzero.formats import Reader
 from nonzero.formats.registry import TABLES
 from nonzero.sources.columnar import ColumnarReader
 from nonzero.sources.files import Source
+from nonzero.sources.rows_head import check_tables
 from nonzero.sources.tables import Tables, columns_of, judge_tables
 from nonzero_service.cli.options import listed
 from nonzero_service.cli.reading import ReadingOptions
@@ -61,23 +62,85 @@ def _as_glob(name: str) -> str:
 
 
 def remember(model: LogisticRegression, tables: Tables) -> None:
-    """Note in a model the columns that it was trained on, beside what its schema says of them."""
-    said = {"label": tables.label, "columns": tables.needed, "boolean": tables.boolean}
+    """Note in a model the columns that it was trained on, beside what its schema says of them.
+
+    Those of before stay: a column is needed that every table had.
+    """
+    noted = model.notes.get(_NOTE, {})
+    needed = tables.needed
+    if noted:
+        needed = [column for column in _needed(model, noted) if column in tables.needed]
     more = {"roles": tables.roles, "layout": tables.layout, "order": tables.order}
-    model.notes[_NOTE] = said | {name: value for name, value in more.items() if value}
-    model.notes[_FIELDS] = list(tables.fields)
+    model.notes[_NOTE] = {
+        **noted,
+        **{name: value for name, value in more.items() if value},
+        "label": noted.get("label") or tables.label,
+        "columns": needed,
+        "boolean": _joined(noted.get("boolean", ()), tables.boolean),
+    }
+    model.notes[_FIELDS] = _joined(model.notes.get(_FIELDS, ()), tables.fields)
+
+
+def _joined(before: Sequence[str], more: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys([*before, *more]))
+
+
+def label_of(model: LogisticRegression) -> str | None:
+    """Return the column that held the label of the tables that a model was trained on, if there was one."""
+    label: str | None = model.notes.get(_NOTE, {}).get("label")
+    return label
+
+
+def new_columns(model: LogisticRegression, tables: Tables) -> list[str]:
+    """Return the columns of some tables that those which a model was trained on did not have."""
+    if _NOTE not in model.notes or model.notes[_NOTE].get("layout"):
+        return []  # a format that makes features of columns knows all of them
+    known = {*model.notes.get(_FIELDS, ()), *model.schema.fields, label_of(model), tables.label}
+    return [
+        column
+        for column in tables.columns
+        if column not in known and model.schema.kind_of(column) != "ignore"
+    ]
+
+
+def check_booleans(model: LogisticRegression, tables: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse rows files whose columns of True and False became other words than those of a model.
+
+    Parameters
+    ----------
+    model
+        The model.
+    tables
+        Of each file, what its head says of the tables that it was made of.
+
+    Raises
+    ------
+    FormatError
+        It names the column, and the way out.
+    """
+    noted = model.notes.get(_NOTE, {})
+    if "boolean" in noted:
+        ours = {"columns": model.notes.get(_FIELDS, ()), "boolean": noted["boolean"]}
+        check_tables({"the model's files": ours, **tables})
 
 
 def tables_alike(
-    model: LogisticRegression, sources: Sequence[Source], reading: ReadingOptions
+    model: LogisticRegression, sources: Sequence[Source], reading: ReadingOptions, *, allow_missing: bool
 ) -> Tables | None:
-    """Return what tables are for a model that says what their columns are; None where there is none."""
+    """Return what tables are for a model that says what their columns are; None where there is none.
+
+    Raises
+    ------
+    FormatError
+        Where columns are missing that the model was trained on, unless that is allowed.
+    """
     noted = model.notes.get(_NOTE, {})
-    found = [
-        columns_of(reading.table_of(source), **_header_options(model, source, reading))
-        for source in sources
-        if reading.format_of(source) in TABLES
-    ]
+    found = []
+    for source in sources:
+        if reading.format_of(source) in TABLES:
+            found.append(columns_of(reading.table_of(source), **_header_options(model, source, reading)))
+            if not allow_missing:
+                check_columns(model, source.name, found[-1])
     if not found:
         return None
     columns = list(dict.fromkeys(column for one in found for column in one if column))
@@ -90,7 +153,7 @@ def tables_alike(
         needed,
         boolean,
         [],
-        model.notes.get(_FIELDS, columns),
+        model.notes.get(_FIELDS, columns) if noted.get("layout") else columns,
         noted.get("roles", {}),
         noted.get("layout", ""),
         noted.get("order", ()),
@@ -219,5 +282,5 @@ def _missing_text(missing: Sequence[str], columns: Sequence[str]) -> str:
     )
     return (
         f"columns are missing that the model was trained on: {', '.join(named)}; {others}"
-        "rename them, or predict without them by --allow-missing"
+        "rename them, or do without them by --allow-missing"
     )

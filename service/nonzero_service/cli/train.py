@@ -17,6 +17,8 @@ from nonzero.errors import InputError
 from nonzero.model.side_by_side import SideBySide
 from nonzero.persistence.pages import keep_freed
 from nonzero.sources.files import Source
+from nonzero_service.cli.continuing import continued, files_for
+from nonzero_service.cli.continuing import option as continuing
 from nonzero_service.cli.display import Display, figures_line, figures_table
 from nonzero_service.cli.file_arguments import files_named
 from nonzero_service.cli.input_files import InputFiles
@@ -27,12 +29,16 @@ from nonzero_service.cli.options import (
     NEW_FILE,
     as_json,
     bits,
+    check_output,
+    complete_file,
     interactions,
     learning_rate,
     optimizer,
+    overwrite,
     source_of,
 )
 from nonzero_service.cli.reading import ReadingOptions, namespace_separator, reading
+from nonzero_service.cli.stopping import Stopping, stoppable
 from nonzero_service.cli.tables import remember
 from nonzero_service.cli.trying import (
     NUMBER,
@@ -45,17 +51,27 @@ from nonzero_service.cli.trying import (
     result_of,
     results_table,
     smallest_of,
+    to_save,
     usable_for,
 )
+from nonzero_service.cli.unfinished import Unfinished
 
 
 @click.command
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, help=FILE_HELP)
+@click.argument(
+    "files", metavar="FILE...", nargs=-1, required=True, help=FILE_HELP, shell_complete=complete_file
+)
 @click.option(
     "--model",
     type=NEW_FILE,
     help="Save the learned model here, as safetensors. With --try: the best one, or each, where the name has "
     f"{NUMBER} for its number.",
+)
+@continuing
+@click.option(
+    "--allow-missing",
+    is_flag=True,
+    help="csv, with --from: go on although columns are missing that the model was trained on.",
 )
 @reading
 @bits
@@ -64,10 +80,14 @@ from nonzero_service.cli.trying import (
 @interactions
 @option
 @namespace_separator
+@overwrite
 @as_json
+@stoppable
 def train(
     files: Sequence[str],
     model: Path | None,
+    start: Path | None,
+    allow_missing: bool,
     reading: ReadingOptions,
     bits: int,
     learning_rate: str,
@@ -75,12 +95,16 @@ def train(
     interactions: Sequence[str],
     tries: Sequence[str],
     namespace_separator: str | None,
+    overwrite: bool,
     as_json: bool,
+    stopping: Stopping,
 ) -> None:
     """Learn a model from files of labelled examples, in one pass and in order.
 
     Each example is predicted before the model learns from it. So the figures that are printed at the end are
     honest without a test set.
+
+    The file that --model names must not be there yet, unless --overwrite is given, or --from names it too.
 
     A line that cannot be read, or has no label, is reported on stderr and not learned from. The exit status
     is 1 where most labels cannot be read, or all are alike. Labels that are sorted, and long runs of one, are
@@ -92,42 +116,83 @@ def train(
     A rows file, which convert makes, is read without parsing. The schema is that of the file then.
 
     With --try several settings share the reading. Each comes to the model that it would come to alone.
+
+    With --from a saved model goes on. The figures are those of this run, and of all that it has learned.
+
+    Where it is stopped by Ctrl-C or SIGTERM, what it has learned is saved under the name with .partial behind
+    it, and the exit status is 130.
     """
     keep_freed()
-    sources = [source_of(file) for file in files_named(files)]
-    start = time.perf_counter()
-    inputs = InputFiles(sources, reading, namespace_separator)
+    stopping.kept = lambda: "nothing was learned, and nothing is saved"
+    if allow_missing and start is None:
+        raise click.BadParameter("it is of use with --from MODEL", param_hint="--allow-missing")
+    files = files_named(files)
+    sources = [source_of(file) for file in files]
+    places = [] if model is None else places_of(model, max(len(tries), 1))
+    for place in places:
+        goes_on = start is not None and place.exists() and place.samefile(start)
+        check_output(place, "--model", overwrite=overwrite or goes_on, read=files, pipes=False)
+    began = time.perf_counter()
     options = {
         "bits": bits,
         "learning_rate": learning_rate,
         "optimizer": optimizer,
         "interactions": interactions,
     }
-    candidates = candidates_of(tries, options, inputs.schema)
-    places = places_of(model, candidates)
-    spent = _learn(inputs, candidates)
-    seconds = time.perf_counter() - start
-    problem = label_problem(candidates[0].learner, candidates[0].rejected)
+    if start is None:
+        inputs = InputFiles(sources, reading, namespace_separator)
+        candidates = candidates_of(tries, options, inputs.schema)
+    else:
+        more = {"namespace_separator": namespace_separator, "tries": tries}
+        learner = continued(start, reading, options | more)
+        inputs = files_for(learner, sources, reading, allow_missing=allow_missing)
+        candidates = [Candidate("", options, learner, before=learner.seen())]
     for one in candidates:
-        _check_any(one, sources, problem)
         if inputs.tables is not None:
             remember(one.learner, inputs.tables)
-    results = [result_of(one, its_own) for one, its_own in zip(candidates, spent, strict=True)]
-    best = best_of(results)
-    if model is not None:
-        _save(candidates, best, model, places)
-    if tries:
-        click.echo(json.dumps(results) if as_json else results_table(results, best))
-    else:
-        summary = _summary(results[0], seconds)
-        click.echo(json.dumps(summary) if as_json else figures_table(summary))
+    spent = _learn(inputs, candidates, places, stopping)
+    seconds = time.perf_counter() - began
+    problem = label_problem(candidates[0].seen, candidates[0].rejected)
+    for one in candidates:
+        _check_any(one, sources, problem)
+    stopping.kept = lambda: f"all was learned, and {_saved(places)}"
+    for one, place in to_save(candidates, places):
+        one.learner.save(place.resolve())  # a link stays one
+    _print_results(candidates, spent, seconds, as_json=as_json)
     if problem:
         raise InputError(problem)
 
 
-def _learn(inputs: InputFiles, candidates: Sequence[Candidate]) -> list[float]:
+def _saved(places: Sequence[Path]) -> str:
+    return (
+        f"saved as {', '.join(map(str, places))}" if places else "nothing is saved, for there is no --model"
+    )
+
+
+def _print_results(
+    candidates: Sequence[Candidate], spent: Sequence[float], seconds: float, *, as_json: bool
+) -> None:
+    """Print how well each setting predicted, or the one that was not tried beside others."""
+    results = [result_of(one, its_own) for one, its_own in zip(candidates, spent, strict=True)]
+    if candidates[0].text:
+        click.echo(json.dumps(results) if as_json else results_table(results, best_of(candidates)))
+        return
+    summary = _summary(results[0], seconds)
+    if candidates[0].before is None:
+        click.echo(json.dumps(summary) if as_json else figures_table(summary))
+        return
+    whole = {key: candidates[0].learner.metrics(recent=False)[key] for key in SHOWN}
+    if as_json:
+        click.echo(json.dumps({**summary, "whole": whole}))
+    else:
+        click.echo(figures_table(summary, whole))
+
+
+def _learn(
+    inputs: InputFiles, candidates: Sequence[Candidate], places: Sequence[Path], stopping: Stopping
+) -> list[float]:
     """Teach all models what the files hold; return the processor time that each has taken."""
-    first = candidates[0].learner
+    first = candidates[0]
     runs = RunWarnings()
     unseen = Unseen(fields_of([name for one in candidates for name in one.learner.interactions]))
     for one in candidates:
@@ -138,14 +203,18 @@ def _learn(inputs: InputFiles, candidates: Sequence[Candidate]) -> list[float]:
     ):
         for note in inputs.notes:
             display.say(note)
-        for source, parsed in inputs.read(display.say):
+        unfinished = Unfinished(candidates, several, places)
+        stopping.kept = unfinished.keep
+        for source, parsed in stopping.each(inputs.read(display.say)):
             batches = usable_for(candidates, parsed, source.name, inputs.what(source), display.say)
             several.learn(batches)
+            unfinished.read(source, parsed)
             unseen.look(batches[0])
             runs.look(batches[0].labels, display.say)
-            display.show(inputs.position, lambda: figures_line(first.metrics(recent=False)))
+            display.show(inputs.position, lambda: figures_line(first.figures))
+        stopping.finish()
         several.finish()
-        display.finish(inputs.position, figures_line(first.metrics(recent=False)))
+        display.finish(inputs.position, figures_line(first.figures))
     smallest_of(candidates).rejected.finish(display.say)
     for line in (
         *runs.lines(),
@@ -168,18 +237,9 @@ def _take_ahead(learner: LogisticRegression, size: int) -> None:
         learner.rows.table.take_ahead(size // 2)
 
 
-def _save(candidates: Sequence[Candidate], best: int, model: Path, places: Sequence[Path] | None) -> None:
-    """Save the best model, or each where each has a place."""
-    if places is None:
-        candidates[best].learner.save(model)
-        return
-    for one, place in zip(candidates, places, strict=True):
-        one.learner.save(place)
-
-
 def _check_any(candidate: Candidate, sources: list[Source], problem: str | None) -> None:
     """Refuse files in which nothing could be learned from."""
-    if not candidate.learner.examples:
+    if not candidate.examples:
         names = ", ".join(source.name for source in sources)
         why = f": {problem}" if problem else ""
         raise InputError(f"there is no example to learn from in {names}{why}")

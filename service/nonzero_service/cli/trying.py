@@ -13,7 +13,9 @@ import click
 
 from nonzero import Batch, LogisticRegression, Schema
 from nonzero.formats import Parsed
+from nonzero.kernels.progress import EXAMPLES, Progress
 from nonzero.sources.examples import usable
+from nonzero.statistics.progressive import describe
 from nonzero_service.cli.display import number_text
 from nonzero_service.cli.notices import RejectedLines
 from nonzero_service.cli.options import AUTO, learner_of
@@ -47,6 +49,23 @@ class Candidate:
     """Bits, learning rate, optimizer and interactions, as the options have them."""
     learner: LogisticRegression
     rejected: RejectedLines = field(default_factory=RejectedLines)
+    before: Progress | None = None
+    """What the model had seen before, where it goes on."""
+
+    @property
+    def seen(self) -> Progress:
+        """What the model has seen of the files."""
+        return self.learner.seen(since=self.before)
+
+    @property
+    def examples(self) -> int:
+        """How many of the files' examples it has learned from."""
+        return int(self.seen.counts[EXAMPLES])
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """How good its predictions of the files were."""
+        return describe(self.seen, recent=False)
 
 
 def candidates_of(tries: Sequence[str], options: Mapping[str, Any], schema: Schema) -> list[Candidate]:
@@ -126,22 +145,11 @@ def _bad(text: str, reason: str) -> click.BadParameter:
     return click.BadParameter(f"{text!r}: {reason}", param_hint="--try")
 
 
-def places_of(model: Path | None, candidates: Sequence[Candidate]) -> list[Path] | None:
-    """Return where each model is saved, where the name says that each is; None where only the best is.
-
-    Raises
-    ------
-    click.BadParameter
-        Where the directory is missing.
-    """
-    if model is None:
-        return None
-    each = NUMBER in model.name
-    places = [Path(str(model).replace(NUMBER, str(n))) for n in range(1, 1 + len(candidates))]
-    for place in places if each else [model]:
-        if not place.absolute().parent.is_dir():
-            raise click.BadParameter(f"there is no directory {place.absolute().parent}", param_hint="--model")
-    return places if each else None
+def places_of(model: Path, count: int) -> list[Path]:
+    """Return where models are saved: each of so many, where the name has a place for its number; or one."""
+    if NUMBER not in model.name:
+        return [model]
+    return [Path(str(model).replace(NUMBER, str(n))) for n in range(1, 1 + count)]
 
 
 def smallest_of(candidates: Sequence[Candidate]) -> Candidate:
@@ -165,10 +173,17 @@ def usable_for(
     return [by_bits[one.learner.bits].batch for one in candidates]
 
 
-def best_of(results: Sequence[Mapping[str, Any]]) -> int:
+def best_of(candidates: Sequence[Candidate]) -> int:
     """Return which setting has the least log loss; the first of several."""
-    losses = [result["log_loss"] for result in results]
-    return min(range(len(results)), key=lambda k: (losses[k] is None, losses[k]))
+    losses = [one.learner.log_loss for one in candidates]
+    return min(range(len(losses)), key=lambda k: (losses[k] is None, losses[k]))
+
+
+def to_save(candidates: Sequence[Candidate], places: Sequence[Path]) -> list[tuple[Candidate, Path]]:
+    """Return what is saved where: each model, where each has a place; the best, where there is one."""
+    if len(places) == len(candidates):
+        return [*zip(candidates, places, strict=True)]
+    return [(candidates[best_of(candidates)], place) for place in places]
 
 
 def result_of(candidate: Candidate, seconds: float) -> dict[str, Any]:
@@ -181,13 +196,13 @@ def result_of(candidate: Candidate, seconds: float) -> dict[str, Any]:
     seconds
         The processor time that its learning took.
     """
-    figures = candidate.learner.metrics(recent=False)
+    figures = candidate.figures
     settings = {**candidate.settings, "interactions": [*candidate.learner.interactions]}
     return {
         "try": candidate.text,
         "settings": settings,
         **{key: figures[key] for key in SHOWN},
-        "examples_per_second": candidate.learner.examples / seconds if seconds else None,
+        "examples_per_second": figures["examples"] / seconds if seconds else None,
         "seconds": seconds,
         "rejected": candidate.rejected.count,
     }

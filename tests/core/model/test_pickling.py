@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from core.streams import random_batch
-from nonzero import FTRL, AdaGrad, Batch, LogisticRegression
+from nonzero import FTRL, AdaGrad, Batch, BatchError, LogisticRegression, formats
 
 
 def by_pickle(model: Any) -> Any:
@@ -94,6 +94,47 @@ def test_batches_are_copied_too(way: Any) -> None:
     first.learn(batch)
     second.learn(other)
     assert first.digest() == second.digest()
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize(
+    "batch",
+    [
+        Batch([0, 2, 2], [7, 8], [0.5, 2], [1, float("nan")], [3, 0], [1, 2], ["imp-1", None], [5, -1]),
+        formats.parse(b"1 2 'imp-1 |site news |bid:0.5 b\n0 | x y\n", "vw"),
+        Batch.empty(),
+    ],
+    ids=["made", "parsed", "empty"],
+)
+def test_a_batch_is_copied_whole_and_cannot_be_written_to(way: Any, batch: Batch) -> None:
+    """Kernels go by its arrays: who could write into a copy could have them read what is not theirs."""
+    other = way(batch)
+    for name, column in vars(batch).items():
+        copied = getattr(other, name)
+        if isinstance(column, np.ndarray):
+            np.testing.assert_array_equal(copied, column)
+            assert copied.dtype == column.dtype
+            assert not copied.flags.writeable, name
+        else:
+            assert copied == column, name
+
+
+def test_a_pickle_of_a_batch_is_checked() -> None:
+    """Whoever changes one is told where it is read."""
+    data = pickle.dumps(Batch([0, 1], [7]))
+    wrong = data.replace(np.array([0, 1]).tobytes(), np.array([0, 9]).tobytes())
+    assert wrong != data
+    with pytest.raises(BatchError, match="expected"):
+        pickle.loads(wrong)
+
+
+def test_what_cannot_be_had_back_is_refused_when_it_is_dumped() -> None:
+    model = LogisticRegression(bits=8)
+    model.notes["of who saves it"] = threading.Lock()
+    for thing in (model, formats.reader("vw")):
+        for dump in (pickle.dumps, lambda thing: joblib.dump(thing, io.BytesIO())):
+            with pytest.raises((TypeError, AttributeError, pickle.PicklingError), match=r"pickle"):
+                dump(thing)
 
 
 def test_a_copy_that_is_made_while_a_thread_learns_is_of_one_moment() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nonzero.persistence.whole_files import whole_file
+from nonzero.persistence.whole_files import try_replacing, whole_file
 
 
 def test_a_file_that_fails_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> None:
@@ -42,3 +42,17 @@ def test_a_link_stays_one_and_a_pipe_is_written_to(tmp_path: Path) -> None:
             file.write(b"through")
         assert reader.communicate(timeout=60)[0] == "through"
     assert pipe.is_fifo()
+
+
+def test_what_the_disk_would_refuse_is_known_before(tmp_path: Path) -> None:
+    for target, error in (
+        (tmp_path / "absent" / "log", FileNotFoundError),
+        (Path("/proc/self/log"), FileNotFoundError),
+        (tmp_path / ("x" * 255), OSError),
+    ):
+        with pytest.raises(error):
+            try_replacing(target)
+    (tmp_path / "log").write_bytes(b"old")
+    try_replacing(tmp_path / "log")
+    assert (tmp_path / "log").read_bytes() == b"old"
+    assert [*tmp_path.iterdir()] == [tmp_path / "log"]

@@ -9,6 +9,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from core.streams import random_batch
 from nonzero import AdaGrad, Batch, LogisticRegression
 from nonzero.kernels.progress import RECENT
+from nonzero.statistics import progressive
 
 
 def running_rate_loss(labels: Any, weights: Any, pieces: int) -> float:
@@ -69,3 +70,20 @@ def test_a_certain_and_wrong_prediction_has_a_finite_loss() -> None:
     model.table.rows[0, 0] = 1e6
     model.learn(Batch([0, 1], [0], None, [0]))
     assert model.metrics()["log_loss"] == pytest.approx(50, rel=1e-5)
+
+
+def test_figures_since_a_moment_are_those_of_the_predictions_made_after_it() -> None:
+    model = LogisticRegression(bits=6)
+    model.learn(random_batch(1, n=3000, weighted=True))
+    moment = model.seen()
+    assert progressive.describe(moment, recent=False) == model.metrics(recent=False)
+    p = model.learn(batch := random_batch(2, n=2000, weighted=True)).astype(float)
+    y, s = batch.labels, batch.weights
+    figures = progressive.describe(model.seen(since=moment), recent=False)
+    assert figures["examples"] == 2000
+    assert figures["weight"] == pytest.approx(s.sum())
+    assert figures["log_loss"] == pytest.approx(log_loss(y, p, sample_weight=s), rel=1e-5)
+    assert figures["calibration"] == pytest.approx((s @ p) / (s @ y), rel=1e-5)
+    assert abs(figures["auc"] - roc_auc_score(y, p, sample_weight=s)) <= figures["auc_error"] < 0.02
+    nothing = progressive.describe(model.seen(since=model.seen()), recent=False)
+    assert (nothing["examples"], nothing["log_loss"], nothing["auc"]) == (0, None, None)

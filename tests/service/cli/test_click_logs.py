@@ -166,3 +166,21 @@ def test_what_is_declared_of_a_raw_column_wins(
     schema = LogisticRegression.load(model).schema
     assert {name: schema.kind_of(name) for name in said} == said
     assert nonzero_here("predict", "--format", "criteo", log, "--model", model).returncode == 0
+
+
+@pytest.mark.parametrize("form", LOGS)
+def test_days_one_after_the_other_are_the_days_together(form: str, tmp_path: Path) -> None:
+    rows, text, _ = LOGS[form]
+    days = [tmp_path / "day_0", tmp_path / "day_1"]
+    for day, part in zip(days, (rows[:250], rows[250:]), strict=True):
+        day.write_text(text(part))
+    together, apart = tmp_path / "together", tmp_path / "apart"
+    options = ["--format", form, "--bits", "10", "--model"]
+    assert nonzero_here("train", tmp_path / "day_*", *options, together).returncode == 0
+    assert nonzero_here("train", days[0], *options, apart).returncode == 0
+    done = nonzero_here("train", days[1], "--from", apart, "--format", form, "--model", apart)
+    assert done.returncode == 0, done.stderr
+    assert "new" not in done.stderr
+    one, other = map(LogisticRegression.load, (together, apart))
+    assert one.digest() == other.digest()
+    assert one.notes == other.notes

@@ -47,10 +47,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+OPTIONS = ("--overwrite", "--bits", "12", "--label", "hit")
+
+
 def trained(place: Path, name: str, *options: str) -> tuple[str, str]:
     """Train on a file; return the model's digest, and what was said."""
     model = place / f"{name}.model"
-    done = nonzero("train", place / name, "--model", model, "--bits", "12", "--label", "hit", *options)
+    done = nonzero(
+        "train", place / name, "--model", model, "--overwrite", "--bits", "12", "--label", "hit", *options
+    )
     assert done.returncode == 0, done.stderr
     return LogisticRegression.load(model).digest(), done.stderr
 

@@ -21,7 +21,7 @@ import zstandard
 
 from command_line import COMMAND, nonzero
 from nonzero import FTRL, AdaGrad, LogisticRegression, __version__, formats
-from nonzero_service.cli import main
+from nonzero_service.cli import COMMANDS, main
 from real_data import real_data
 
 SUMMARY = {
@@ -82,6 +82,68 @@ def test_the_version_is_that_of_the_package_and_takes_no_time(run: Run) -> None:
     look = "import sys, nonzero; print('importlib.metadata' in sys.modules)"  # it takes 30 ms to import
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, timeout=60)
     assert done.stdout == "False\n"
+
+
+def test_python_runs_it_by_the_name_of_the_library() -> None:
+    command = [sys.executable, "-m", "nonzero"]
+    done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"nonzero {__version__}\n"
+    done = subprocess.run([*command, "trian"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Usage: python -m nonzero ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "near"),
+    [
+        (["trian"], "train"),
+        (["--verson"], "--version"),
+        (["train", "log.vw", "--overwrit"], "--overwrite"),
+        (["train", "log.vw", "--form", "vw"], "--from"),
+        (["serve", "--datadir", "x"], "--data-dir"),
+    ],
+)
+def test_what_is_unknown_is_named_with_the_nearest_name(run: Run, arguments: list[str], near: str) -> None:
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Did you mean" in done.stderr
+    assert near in done.stderr.partition("Did you mean")[2]
+
+
+def test_without_a_command_it_shows_what_there_is(run: Run) -> None:
+    done = run()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == run("--help").stdout
+    assert [line.split()[0] for line in done.stderr.partition("Commands:\n")[2].splitlines()] == [*COMMANDS]
+
+
+def test_a_shell_completes_commands_options_formats_and_files(tmp_path: Path) -> None:
+    """A real bash, with what the page says to load; the functions are called as it calls them for a tab."""
+    (tmp_path / "clicks.vw").touch()
+    lines = [
+        "nonzero tra",
+        "nonzero train --overwrite cli",
+        "nonzero train --format parq",
+        "nonzero serve --data-d",
+    ]
+    script = """eval "$(_NONZERO_COMPLETE=bash_source nonzero)"
+    compopt() { COMPREPLY=($(compgen -f -- "${COMP_WORDS[COMP_CWORD]}")); }
+    while read -r line; do
+        COMP_WORDS=($line) COMP_CWORD=$((${#COMP_WORDS[@]} - 1)) COMPREPLY=()
+        _nonzero_completion nonzero
+        echo "${COMPREPLY[*]}"
+    done"""
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "--norc", "-c", script],
+        input="\n".join([*lines, ""]),
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env=environment,
+    )
+    assert done.stdout.split() == ["train", "clicks.vw", "parquet", "--data-dir"]
 
 
 @pytest.mark.parametrize("package", ["nonzero", "nonzero_service"])

@@ -70,14 +70,14 @@ def digest(*files: Path | str, stdin: bytes = b"", options: tuple[str, ...] = ()
 
 def trained(*files: Path | str, stdin: bytes = b"", options: tuple[str, ...] = ()) -> LogisticRegression:
     model = next(Path(str(file)) for file in files if str(file) != "-").with_name("model")
-    done = nonzero_here("train", *files, "--bits=12", "--model", model, *options, stdin=stdin)
+    done = nonzero_here("train", *files, "--bits=12", "--model", model, "--overwrite", *options, stdin=stdin)
     assert done.returncode == 0, done.stderr
     return LogisticRegression.load(model)
 
 
 def converted(*files: Path | str, name: str = "made.rows", options: tuple[str, ...] = ()) -> Path:
     made = Path(str(files[0])).with_name(name)
-    done = nonzero_here("convert", *files, made, *options)
+    done = nonzero_here("convert", *files, made, "--overwrite", *options)
     assert done.returncode == 0, done.stderr
     return made
 
@@ -111,7 +111,7 @@ def test_with_processes_pipes_and_packings(logs: Path) -> None:
     assert packed[1].stat().st_size < len(piped)
     given: list[tuple[Path | str, bytes]] = [(made, b""), ("-", piped), *((one, b"") for one in packed)]
     for file, stdin in given:
-        done = nonzero("train", file, "--bits=12", "--model", model, stdin=stdin)
+        done = nonzero("train", file, "--bits=12", "--model", model, "--overwrite", stdin=stdin)
         assert done.returncode == 0, done.stderr
         assert LogisticRegression.load(model).digest() == expected
 
@@ -179,7 +179,7 @@ def test_nothing_to_write_leaves_nothing(tmp_path: Path) -> None:
     text, made = tmp_path / "log.vw", tmp_path / "log.rows"
     text.write_text("nonsense\n")
     made.write_bytes(b"old")
-    done = nonzero_here("convert", text, made)
+    done = nonzero_here("convert", text, made, "--overwrite")
     assert done.returncode == 1
     assert f"there is no example to write in {text}" in done.stderr
     assert made.read_bytes() == b"old"
@@ -226,7 +226,7 @@ def test_rows_that_were_hashed_otherwise_are_refused_with_a_way_out(logs: Path) 
     done = nonzero_here("train", made, "--number", "bid")
     assert done.returncode == 1
     assert "the field 'bid' is number in the options and category in" in done.stderr
-    done = nonzero_here("convert", logs / "log.csv", made, "--like", model, "--number", "bid")
+    done = nonzero_here("convert", logs / "log.csv", made, "--like", model, "--number", "bid", "--overwrite")
     assert done.returncode == 2
     assert "the model says what the fields are" in done.stderr
 
@@ -266,7 +266,7 @@ def test_columns_that_the_model_needs_are_looked_for(logs: Path) -> None:
         (["log.rows", "a.vw"], "whose names cannot be had back"),
         (["log.rows", "log.vw", "a.ndjson"], "whose names cannot be had back"),
         (["log.vw", "absent/a.rows"], "there is no directory"),
-        (["log.rows", "log.rows"], "is one of the files that are read"),
+        (["log.rows", "log.rows"], "is a file that is read"),
         (["log.vw", "a.rows", "--keep", "site"], "only tables (csv, Parquet, Arrow)"),
         (["log.vw", "a.rows", "--like", "absent"], "absent"),
         (["log.rows", "a.rows", "--namespace-separator", "^"], "namespaces are joined"),

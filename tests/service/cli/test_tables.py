@@ -155,7 +155,8 @@ def test_a_schema_is_options_or_a_file_for_every_format(tmp_path: Path) -> None:
     model = tmp_path / "model"
     files = [tmp_path / f"log.{name}" for name in ("ndjson", "vw", "csv")]
     options = ("--schema", tmp_path / "schema.json", "--number", "bid,price", "--ignore", "i*")
-    done = nonzero_here("train", *files, *options, "--bits", "8", "--model", model)
+    save = ("--bits", "8", "--model", model, "--overwrite")
+    done = nonzero_here("train", *files, *options, *save)
     assert done.returncode == 0, done.stderr
     expected = Schema({"s*": "category", "bid": "number", "price": "number", "i*": "ignore"}, "refuse")
     learned = LogisticRegression.load(model)
@@ -163,9 +164,9 @@ def test_a_schema_is_options_or_a_file_for_every_format(tmp_path: Path) -> None:
     shown = nonzero_here("inspect", model).stdout
     assert "schema: 1 category, 2 number, 1 ignore; all others: refuse" in shown
     said = ("--schema", '{"site": "category", "bid": "number"}')  # as JSON
-    done = nonzero_here("train", files[1], *said, "--bits", "8", "--model", model)
+    done = nonzero_here("train", files[1], *said, *save)
     assert LogisticRegression.load(model).schema == Schema({"site": "category", "bid": "number"})
-    done = nonzero_here("train", files[1], "--namespace-separator", "^", "--bits", "8", "--model", model)
+    done = nonzero_here("train", files[1], "--namespace-separator", "^", *save)
     assert LogisticRegression.load(model).schema.namespace_separator == "^"
 
 

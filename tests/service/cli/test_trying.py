@@ -35,7 +35,8 @@ def test_each_comes_to_the_model_that_it_would_be_alone(log: Path) -> None:
     results = json.loads(done.stdout)
     assert [one["try"] for one in results] == [text for text, _ in SETTINGS]
     for n, (one, (_, options)) in enumerate(zip(results, SETTINGS, strict=True), start=1):
-        alone = nonzero_here("train", log, "--bits=12", *options, "--json", "--model", log.with_name("alone"))
+        save = ("--model", log.with_name("alone"), "--overwrite")
+        alone = nonzero_here("train", log, "--bits=12", *options, "--json", *save)
         assert alone.returncode == 0, alone.stderr
         expected = json.loads(alone.stdout)
         for key in ("examples", "log_loss", "auc", "normalized_entropy", "calibration", "rejected"):
