@@ -18,6 +18,9 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "ndjson by a schema": parsers.lines("ndjson", schema=SAID),
     "vw by a schema": parsers.lines("vw", schema=SAID),
     "csv by a schema": parsers.lines("csv", schema={"bid": "number", "*": "category"}, positive="yes"),
+    "csv without a header": parsers.lines(
+        "csv", columns=("click", "id", "at", "w", "site"), id="id", time="at", weight="w", boolean=()
+    ),
     "JSON body": parsers.json_body,
     "Arrow body": parsers.arrow_body,
     "labels": parsers.labels,
@@ -48,6 +51,10 @@ SEEDS: dict[str, list[bytes]] = {
     ],
     "vw by a schema": [b"1 |site:2 00501 |bid 0.5 x:2 |xx y |other 1e3\n-1 | site=a bid=0.5 x=1 word\n"],
     "csv": [b'click,site,bid\n1,"a, ""b""",0.5\n0,news,\r\n', b'sep=;\nclick;new\n1;True\n0;"a\nb"\n'],
+    "csv without a header": [b"1,a,2014-10-21T13:05:09.5Z,0.5,news\n0,b,1413896709123,,\n"],
+    "tsv": [b"click\tsite\n1\tnews\n"],
+    "criteo": [b"1\t5\t-1\t1382" + b"\t" * 10 + b"\t68fd1e64" + b"\t" * 25 + b"\n"],
+    "avazu": [b"id,click,hour,C1\n7,0,14102113,1005\n"],
     "JSON body": [
         b'{"examples": [{"features": {"a": "b"}, "label": true}, {"indices": [3]}]}',
         b'{"features": {"a": ["b", "c"], "d": 1.5e-7}, "label": -1}',

@@ -58,14 +58,35 @@ def reader(format: str, *, max_line: int = MAX_LINE, **options: Any) -> Reader:
         raise SettingsError(f"the format {format!r} is unknown; give one of {', '.join(NAMES)}")
     if max_line < 1:
         raise SettingsError(f"max_line is {max_line}; a line needs at least 1 byte")
-    entry = FORMATS[format]
-    form: type[Format] = getattr(import_module(entry.module), entry.class_name)
+    form = format_class(format)
     known = inspect.signature(form).parameters
     for option in options:
         if option not in known:
             way_out = f"it takes {', '.join(known)}" if known else "it takes none"
             raise SettingsError(f"the format {format!r} has no option {option!r}; {way_out}")
     return Reader(form(**options), max_line)
+
+
+def format_class(name: str) -> Any:
+    """Return the class of a format, whose module is imported at the first call.
+
+    Parameters
+    ----------
+    name
+        One of :data:`NAMES`.
+
+    Returns
+    -------
+    type
+        A :class:`Format`.
+
+    Examples
+    --------
+    >>> format_class("csv").name
+    'csv'
+    """
+    entry = FORMATS[name]
+    return getattr(import_module(entry.module), entry.class_name)
 
 
 def parse(data: Buffer, format: str, **options: Any) -> Batch:

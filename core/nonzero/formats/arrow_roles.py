@@ -13,8 +13,10 @@ from nonzero.errors import FormatError, InputError
 from nonzero.formats.arrow_import import import_arrow
 from nonzero.formats.arrow_types import Meaning, listed, meaning_of
 from nonzero.formats.arrow_values import codes, distinct, numbers, readable, texts_of, validity
+from nonzero.formats.calendars import MOST_SECONDS
 from nonzero.formats.delimited_labels import label_of_cell
 from nonzero.formats.numbers import weight_of
+from nonzero.formats.times import TimeFormat
 
 _READ: Final = {
     "label": (Meaning.NOTHING, Meaning.TEXT, Meaning.TRUTH, Meaning.NUMBER),
@@ -28,8 +30,8 @@ _UNITS: Final = {"s": 1000, "ms": 1, "us": 1000, "ns": 1_000_000}
 _DAY: Final = 86_400_000
 
 
-def check_role(role: str, column: str, kind: Any) -> None:
-    """Refuse a column whose type cannot be a label, a weight, an id or a time.
+def check_role(role: str, column: str, kind: Any, form: TimeFormat | None = None) -> None:
+    """Refuse a column whose type cannot be a label, a weight, an id or a time; with `form` texts are times.
 
     Raises
     ------
@@ -39,13 +41,19 @@ def check_role(role: str, column: str, kind: Any) -> None:
     if listed(kind) is None:
         meaning = meaning_of(kind, column)
         floating = import_arrow().types.is_floating(kind) or import_arrow().types.is_decimal(kind)
+        if (
+            role == "time"
+            and form is not None
+            and (meaning is Meaning.TEXT or (floating and form.text == "s"))
+        ):
+            return
         if meaning in _READ[role] and not (role in ("id", "time") and meaning is Meaning.NUMBER and floating):
             return
     way_out = {
         "label": "give 0 and 1, or true and false",
         "weight": "give numbers",
         "id": "give text, or integers",
-        "time": "give a timestamp, or milliseconds since 1970 as integers",
+        "time": "give a timestamp, or milliseconds since 1970 as integers; or say how it is written",
     }[role]
     raise FormatError(f"the column {column!r} is of the type {kind}, which is no {role}; {way_out}")
 
@@ -130,11 +138,16 @@ def ids_in(array: Any, column: str) -> tuple[Ids, dict[int, InputError]]:
     return ids, wrong
 
 
-def times_in(array: Any, column: str) -> tuple[NDArray[np.int64], dict[int, InputError]]:
+def times_in(
+    array: Any, column: str, form: TimeFormat | None = None
+) -> tuple[NDArray[np.int64], dict[int, InputError]]:
     """Return int64[n], milliseconds since 1970, -1 for none, and what is wrong with others, by row.
 
-    A timestamp without a zone is taken as UTC. A date is its midnight.
+    A timestamp without a zone is taken as UTC. A date is its midnight. Where `form` says how times are
+    written, texts and numbers are read as it says.
     """
+    if form is not None and meaning_of(array.type, column) in (Meaning.TEXT, Meaning.NUMBER):
+        return _written_times(array, column, form)
     arrow = import_arrow()
     tests = arrow.types
     if tests.is_dictionary(array.type) or tests.is_run_end_encoded(array.type):
@@ -158,12 +171,42 @@ def times_in(array: Any, column: str) -> tuple[NDArray[np.int64], dict[int, Inpu
     else:
         given = numbers(array.cast(arrow.int64()) if tests.is_date64(array.type) else array)
         times = np.where(given > MAX_TIME, MAX_TIME, given).astype(np.int64)
+    return _checked_times(times, valid)
+
+
+def _written_times(
+    array: Any, column: str, form: TimeFormat
+) -> tuple[NDArray[np.int64], dict[int, InputError]]:
+    """Read times that are texts, or numbers."""
+    tests = import_arrow().types
+    if tests.is_integer(array.type) and form.text in ("ms", "s"):
+        factor, most = (1000, int(MOST_SECONDS)) if form.text == "s" else (1, MAX_TIME)
+        given = numbers(array)
+        times = np.maximum(np.where(given < most, given, -1).astype(np.int64), -1)
+        return _checked_times(times * factor, validity(array), given)
+    found, valid, texts = _texts(array, column)
+    table = np.full(len(texts) + 1, -1, np.int64)
+    wrong: dict[int, InputError] = {}
+    for code, text in enumerate(texts):
+        if text:
+            try:
+                table[code] = form.read(text.encode())
+            except InputError as error:
+                wrong[code] = error
+    return _taken(table, found, valid), _of_rows(wrong, found, valid)
+
+
+def _checked_times(
+    times: NDArray[np.int64], valid: NDArray[np.uint8], given: NDArray[Any] | None = None
+) -> tuple[NDArray[np.int64], dict[int, InputError]]:
+    """Return times, -1 for what is null, and what is wrong with others, by row."""
     bad_times = (times < 0) | (times >= MAX_TIME)
     if valid.size:
         bad_times &= valid != 0
         times = np.where(valid != 0, times, -1)
+    received = times if given is None else given
     wrong = {
-        r: InputError(f"the time {times[r]} is not a whole number of milliseconds since 1970 below 10**18")
+        r: InputError(f"the time {received[r]} is not a whole number of milliseconds since 1970 below 10**18")
         for r in np.flatnonzero(bad_times).tolist()
     }
     return times, wrong

@@ -24,6 +24,7 @@ from nonzero.formats.delimited_columns import BOOLEAN, LABEL, LEFT_OUT
 from nonzero.formats.delimited_columns import NUMBER as A_NUMBER
 from nonzero.formats.delimited_parts import Parts
 from nonzero.formats.parsed import Parsed
+from nonzero.formats.times import TimeFormat
 
 CELLS_AT_ONCE: Final = 1 << 18
 """About so many cells are read at once: they stay in the cache."""
@@ -47,6 +48,9 @@ class ArrowRows:
         The column that holds the label; None for the one that is called like one.
     weight, id, time
         The columns that hold importance weights, ids and times; None for none.
+    time_format
+        How times are written that are texts or numbers: see :class:`~nonzero.formats.times.TimeFormat`. None:
+        numbers are milliseconds, and texts are refused.
     numeric, ignore
         Columns that hold numbers, and columns that are left out.
     schema
@@ -88,6 +92,7 @@ class ArrowRows:
         weight: str | None = None,
         id: str | None = None,
         time: str | None = None,
+        time_format: str | None = None,
         numeric: Sequence[str] = (),
         ignore: Sequence[str] = (),
         schema: Schema | Mapping[str, Any] | None = None,
@@ -121,8 +126,9 @@ class ArrowRows:
         self._read_label = self.label if labels else None
         if self._read_label is not None:
             self._roles[self._read_label] = "label"
+        self._times = None if time_format is None else TimeFormat(time_format)
         for name, role in self._roles.items():
-            check_role(role, name, arrow_schema.field(name).type)
+            check_role(role, name, arrow_schema.field(name).type, self._times)
         self._columns: list[ArrowColumn] = []
         self._inferred: list[int] = []
         for name, kind in kinds.items():
@@ -231,7 +237,7 @@ class ArrowRows:
             elif role == "id":
                 ids, bad = ids_in(array, name)
             else:
-                times, bad = times_in(array, name)
+                times, bad = times_in(array, name, self._times)
             for row, error in bad.items():
                 wrong.setdefault(row, error)
         return labels, weights, ids, times

@@ -1,12 +1,13 @@
-"""The label of a table's rows: which column it stands in, and what its cells mean."""
+"""The label and the id of a table's rows: which column holds the label, and what cells mean."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
 
+from nonzero.batches.limits import MAX_ID
 from nonzero.errors import FormatError, InputError
-from nonzero.formats.numbers import label_of
+from nonzero.formats.numbers import label_of, shown
 
 LABELS: Final = ("label", "click", "clicked", "target", "y")
 """Names of columns that hold the label where none is named, in any case."""
@@ -53,3 +54,20 @@ def label_of_cell(cell: bytes, positive: bytes) -> float:
         return label_of(cell)
     except InputError as error:
         raise InputError(f"{error}, nor true or false") from error
+
+
+def id_of_cell(cell: bytes) -> str:
+    """Read a cell that is an id: text, as it stands.
+
+    Raises
+    ------
+    InputError
+        Where it is not UTF-8, or too long.
+    """
+    try:
+        name = cell.decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"the id {shown(cell)} is not UTF-8") from error
+    if len(name) > MAX_ID:
+        raise InputError(f"the id {shown(cell)} is longer than {MAX_ID} characters")
+    return name

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from nonzero.errors import FormatError, SettingsError
 from nonzero.fields import known
 from nonzero.fields.schema import Schema
-from nonzero.formats.delimited_columns import BOOLEAN, CATEGORY, LABEL, LEFT_OUT, NUMBER
+from nonzero.formats.delimited_columns import (
+    BOOLEAN,
+    BUCKET,
+    CATEGORY,
+    HOUR,
+    LABEL,
+    LEFT_OUT,
+    NUMBER,
+    ROLES,
+)
 from nonzero.formats.delimited_labels import LABELS, find_label
 from nonzero.formats.judging import Judge
+from nonzero.formats.layouts import TableLayout
+
+_NO_LAYOUT: Final = TableLayout()
 
 
 class Parts:
@@ -27,6 +40,10 @@ class Parts:
         Whether labels are read.
     boolean
         The columns of True and False, where they are known.
+    roles
+        The columns of the weight, the id and the time (``"weight"``, ``"id"``, ``"time"``).
+    layout
+        What is known of the columns beforehand.
 
     Attributes
     ----------
@@ -34,6 +51,8 @@ class Parts:
         The column that holds the label, once there was a header; None for none.
     notes
         What there is to say about the columns, in sentences.
+    made
+        The fields of the features that are made of a column, by its name.
 
     Raises
     ------
@@ -50,20 +69,33 @@ class Parts:
         *,
         labels: bool,
         boolean: Sequence[str] | None,
+        roles: Mapping[str, str] | None = None,
+        layout: TableLayout = _NO_LAYOUT,
     ) -> None:
         self.label = label
+        self.made: dict[str, tuple[str, ...]] = {}
+        self._layout = layout
+        self._roles = {column: ROLES[role] for role, column in (roles or {}).items()}
         self.notes: list[str] = []
         self._schema = schema
         self._labels = labels
         self._boolean = boolean or ()
         self._numeric = [numeric] if isinstance(numeric, str) else list(numeric)
         self._ignore = [ignore] if isinstance(ignore, str) else list(ignore)
-        self._named = [*self._numeric, *self._ignore, *([] if label is None else [label])]
+        given = {"label": label, **(roles or {})}
+        self._named = [*self._numeric, *self._ignore, *(name for name in given.values() if name is not None)]
         twice = next((column for column in self._named if self._named.count(column) > 1), None)
         if twice is not None:
             raise SettingsError(
-                f"the column {twice!r} is named twice among label, numeric and ignore; name it once"
+                f"the column {twice!r} is named twice among {', '.join([*given, 'numeric'])} and ignore; "
+                "name it once"
             )
+        for role, name in (roles or {}).items():
+            if schema.fields.get(name, "ignore") != "ignore":
+                raise SettingsError(
+                    f"the column {name!r} is the {role}, which is no feature, and the schema says that it is "
+                    f"a {schema.fields[name]}; say one"
+                )
         for column in [*self._numeric, *self._ignore]:
             kind = "number" if column in self._numeric else "ignore"
             declared = schema.fields.get(column, kind)
@@ -71,6 +103,12 @@ class Parts:
                 raise SettingsError(
                     f"the column {column!r} is said to be {kind}, and the schema says {declared}: it binds"
                 )
+
+    def expect(self, columns: Sequence[str]) -> None:
+        """Look for no label where its column lacks, as it does in a test set without a header."""
+        if self.label is not None and self.label not in columns:
+            self._named.remove(self.label)
+            self.label = None
 
     def decide(self, columns: Sequence[str]) -> list[int]:
         """Return the part of each column of a header.
@@ -113,9 +151,28 @@ class Parts:
         """Return what the schema says of a column."""
         return self._schema.known.meet(column.encode())
 
+    def _make(self, column: str, fields: Sequence[str]) -> int:
+        """Return the part of a column of which the layout makes features."""
+        for name in fields:
+            if self._schema.kind_of(name) == "number":
+                raise SettingsError(
+                    f"the field {name!r} is made of the column {column!r} and is a category; the schema says "
+                    f"number. Declare {column!r} for its own values"
+                )
+            if self._schema.kind_of(name) == "refuse":
+                raise FormatError(self._schema.unknown_field(name))
+        self.made[column] = tuple(fields)
+        if not any(self.kept_of(column)):
+            return LEFT_OUT
+        return BUCKET if column in self._layout.buckets else HOUR
+
+    def kept_of(self, column: str) -> tuple[str, ...]:
+        """Return the fields that are made of a column, empty texts for those that are ignored."""
+        return tuple("" if self._schema.kind_of(name) == "ignore" else name for name in self.made[column])
+
     def _find_label(self, columns: Sequence[str]) -> None:
         """Find the label's column, and say what there is to say of it."""
-        spoken_for = {*self._numeric, *self._ignore, *self._schema.fields}
+        spoken_for = {*self._numeric, *self._ignore, *self._roles, *self._schema.fields}
         free = [
             column
             for column in columns
@@ -138,10 +195,15 @@ class Parts:
     def _part_of(self, column: str) -> int:
         if column == self.label:
             return LABEL if self._labels else LEFT_OUT
+        if column in self._roles:
+            return self._roles[column]
         if not column or column in self._ignore:
             return LEFT_OUT
         if column in self._numeric:
             return NUMBER
+        fields = self._layout.fields_of(column)
+        if fields is not None and self._schema.kind_of(column) in ("infer", "refuse"):
+            return self._make(column, fields)
         match self.said_of(column):
             case known.REFUSE:
                 raise FormatError(self._schema.unknown_field(column))

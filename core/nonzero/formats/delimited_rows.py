@@ -9,7 +9,8 @@ import numpy as np
 
 from nonzero.arithmetic.intrinsics import address_of, byte_at, trailing_zeros, word_at
 from nonzero.fields.hashing import NAMES_AT_ONCE, hash_names, put_name
-from nonzero.formats.delimited_columns import BOOLEAN, CATEGORY, COLUMNS, LABEL, LEFT_OUT
+from nonzero.formats.delimited_columns import BOOLEAN, CATEGORY, COLUMNS, LABEL, LEFT_OUT, NUMBER
+from nonzero.formats.delimited_special import read_special
 from nonzero.formats.numbers import label_of_number, scan_number, value_within
 from nonzero.formats.row_arrays import BUFFER, ROWS, begin_row, end_row, put_nonzero
 from nonzero.formats.words import EVERY_BYTE, zero_bytes
@@ -163,10 +164,13 @@ def read_cell(text, start, stop, column, columns, rows, row, nnz, names, hashed)
         read = is_true(text, start, stop)
         if is_false(text, start, stop):
             index, read = columns.falses[column], True
-    else:
+    elif kind == NUMBER:
         number, after, read = scan_number(text, start)
         value = np.float32(number)
         read = read and after == stop and value_within(value)
+    else:
+        read, nnz = read_special(text, start, stop, column, columns, rows, row, nnz)
+        return read, nnz, nnz
     put_nonzero(rows, nnz, index, value, columns.fields[column])
     nnz += value != 0
     return read, nnz, nnz

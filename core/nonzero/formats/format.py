@@ -87,6 +87,9 @@ class Format(ABC):
     header: bool = False
     """Whether the first line names columns: it goes to :meth:`read_header`."""
 
+    headless: bool = False
+    """Whether the line with which :meth:`read_header` is content is no header, but the first row itself."""
+
     notes: Sequence[str] = ()
     """What there is to say about the stream, in sentences: of columns left out, of labels missing."""
 

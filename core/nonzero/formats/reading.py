@@ -289,6 +289,8 @@ class Reader:
         while self._header and behind < end:
             stop = self._buffer.find(b"\n", behind)
             self._header = not self.format.read_header(_without_end(bytes(self._buffer[behind:stop])))
+            if not self._header and self.format.headless:
+                break
             self._line += 1
             behind = stop + 1
         if behind:

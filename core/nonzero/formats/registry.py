@@ -49,11 +49,17 @@ FORMATS: Final = {
         '{"features": {"site": "sport"}, "label": 0}\n',
     ),
     "csv": Entry("nonzero.formats.delimited", "Delimited", (".csv",), None),
+    "tsv": Entry("nonzero.formats.click_logs", "TabSeparated", (".tsv", ".tab"), None),
+    "criteo": Entry("nonzero.formats.click_logs", "Criteo", (), None),
+    "avazu": Entry("nonzero.formats.click_logs", "Avazu", (), None),
 }
 """By name."""
 
 COLUMNAR: Final = {"parquet": (".parquet", ".pq"), "arrow": (".arrow", ".arrows", ".feather", ".ipc")}
 """Formats of files whose columns lie one after another, and the endings of names that imply them."""
 
-TABLES: Final = ("csv", *COLUMNAR)
+DELIMITED: Final = ("csv", "tsv", "criteo", "avazu")
+"""Formats that are delimited text."""
+
+TABLES: Final = (*DELIMITED, *COLUMNAR)
 """Formats whose columns are fields."""

@@ -96,6 +96,8 @@ class Source:
         How many of those bytes have been read so far.
     packed
         Whether it is compressed; known once something of it has been read.
+    format
+        Where it is a table of delimited text, its format: ``"csv"``, until somebody says otherwise.
 
     Raises
     ------
@@ -119,6 +121,7 @@ class Source:
         self.size = Path(path).stat().st_size if regular else None
         self.position = 0
         self.columns: object = None  # who reads it as a columnar file, if anybody does
+        self.format = "csv"
         self._peeked: list[bytes] = []
         self._blocks = self._read_blocks()
         self.packed = False

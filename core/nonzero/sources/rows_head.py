@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from nonzero.errors import FormatError, SettingsError
 from nonzero.fields.schema import Schema
+from nonzero.formats.registry import TABLES
 
-_TEXT_ONLY: Final = frozenset({"vw", "csv", "libsvm", "parquet", "arrow"})
+_TEXT_ONLY: Final = frozenset({"vw", "libsvm", *TABLES})
 """Formats in which a value that is judged by itself is a category: in files of them there is nothing else."""
 
 _SHOWN: Final = 5
@@ -28,8 +29,8 @@ class RowsHead:
     formats
         The text formats that the rows came in.
     table
-        What was found of the tables among them: ``label``, ``columns``, ``needed`` and ``boolean``, as
-        :class:`nonzero.sources.tables.Tables` has them. None where there were none.
+        What was found of the tables among them, as :meth:`nonzero.sources.tables.Tables.to_dict` says it.
+        None where there were none.
 
     Examples
     --------

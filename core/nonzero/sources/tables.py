@@ -12,11 +12,17 @@ from typing import Any, Final, NamedTuple
 
 from nonzero.errors import FormatError, InputError, SettingsError
 from nonzero.fields.schema import MAX_FIELDS, MAX_NAME, Schema
+from nonzero.formats import format_class
 from nonzero.formats.delimited import Delimited
+from nonzero.formats.delimited_columns import ROLES
 from nonzero.formats.delimited_text import records
 from nonzero.formats.judging import Judge
+from nonzero.formats.reading import BYTE_ORDER_MARK
 from nonzero.sources.columnar import ColumnarFile, ColumnarReader
 from nonzero.sources.files import Source
+
+_OF_TEXT: Final = ("delimiter", "columns")
+"""Options that columnar files have not."""
 
 _HEAD: Final = 1 << 20
 """A header is looked for in so many bytes."""
@@ -37,6 +43,39 @@ class Tables(NamedTuple):
     """The columns of True and False alone."""
     notes: list[str]
     """What there is to say of it, in sentences."""
+    fields: Sequence[str] = ()
+    """The fields of the features: the columns, and in the place of some of them what is made of them."""
+    roles: Mapping[str, str] = {}
+    """The columns of the weight, the id and the time, by these words."""
+    layout: str = ""
+    """The format of a table, where it makes features of columns (:mod:`nonzero.formats.layouts`)."""
+    order: Sequence[str] = ()
+    """The columns of tables without a header, in their order; nothing where there are none."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what has to be known of the tables for others to be read alike."""
+        said = {"label": self.label, "columns": self.columns, "needed": self.needed, "boolean": self.boolean}
+        more = {"roles": self.roles, "layout": self.layout, "order": self.order}
+        if self.fields != self.columns:
+            more["fields"] = self.fields
+        return said | {name: value for name, value in more.items() if value}
+
+    @classmethod
+    def of_dicts(cls, schema: Schema, found: Sequence[Mapping[str, Any]]) -> Tables:
+        """Join what :meth:`to_dict` said of some tables, which are read by one schema."""
+        columns = list(dict.fromkeys(column for one in found for column in one["columns"]))
+        return cls(
+            schema,
+            next((one["label"] for one in found if one["label"]), None),
+            columns,
+            [column for column in columns if all(column in one["needed"] for one in found)],
+            list(dict.fromkeys(column for one in found for column in one["boolean"])),
+            [],
+            list(dict.fromkeys(name for one in found for name in one.get("fields", one["columns"]))),
+            {role: name for one in reversed(found) for role, name in one.get("roles", {}).items()},
+            next((one["layout"] for one in found if one.get("layout")), ""),
+            next((one["order"] for one in found if one.get("order")), ()),
+        )
 
 
 class _Table(NamedTuple):
@@ -48,6 +87,10 @@ class _Table(NamedTuple):
     samples: Sequence[Iterable[Sequence[bytes]]]
     fractions: Sequence[str] = ()
     """The columns that hold numbers which may have fractions, where the file has types."""
+    made: Mapping[str, Sequence[str]] = {}
+    """The fields of the features that are made of a column, by its name."""
+    layout: str = ""
+    headless: bool = False
 
 
 def judge_tables(
@@ -56,7 +99,10 @@ def judge_tables(
     """Decide what the columns of some tables are; neither their order nor which is the last changes it.
 
     A column that the schema does not declare, where its default is to infer, is a category; or nothing, where
-    it numbers the rows of all samples (:class:`nonzero.formats.judging.Judge`).
+    it numbers the rows of all samples (:class:`nonzero.formats.judging.Judge`). A column of weights, ids or
+    times is ignored, so that it is no feature wherever it comes from. Where a format makes features of
+    columns, their fields are declared, and all others refused: a raw value in another table, or in JSON, is
+    told.
 
     Parameters
     ----------
@@ -76,11 +122,7 @@ def judge_tables(
     SettingsError
         For a column to be kept that is not there, or is declared as something else.
     """
-    for column in keep:
-        if schema.fields.get(column, "category") != "category":
-            raise SettingsError(f"the column {column!r} is to be kept, and {schema.fields[column]}; say one")
-    kept = {**schema.fields, **dict.fromkeys(keep, "category")}
-    given = Schema(kept, schema.default, schema.namespace_separator)
+    given = _keeping(schema, keep)
     tables = [_table(source, given, options) for source in sources]
     columns = list(dict.fromkeys(column for table in tables for column in table.columns if column))
     missing = next((column for column in keep if column not in columns), None)
@@ -91,11 +133,15 @@ def judge_tables(
         for rows in table.samples:
             judge.add(table.columns, rows)
     labels = [table.label for table in tables if table.label is not None]
-    open_ones = [column for column in columns if column not in labels and given.kind_of(column) == "infer"]
-    found = dict.fromkeys(open_ones, "category")
+    roles = {role: options[role] for role in ROLES if options.get(role) is not None}
+    made = {column: fields for table in tables for column, fields in table.made.items()}
+    found = dict.fromkeys(roles.values(), "ignore")
+    for column in columns:
+        if column not in labels and column not in found:
+            found |= _kinds_of(column, made.get(column, (column,)), given)
     notes = []
     for column, values in judge.numberings().items():
-        if column in found:
+        if found.get(column) == "category":
             found[column] = "ignore"
             notes.append(
                 f"the column {column!r} is left out: {values:,} values that were looked at number the rows; "
@@ -112,10 +158,15 @@ def judge_tables(
         notes.append(
             f"not written into the schema, for their names cannot be: {', '.join(map(repr, unsaid[:5]))}"
         )
-    schema = Schema({**given.fields, **said}, schema.default, schema.namespace_separator)
-    learned = [c for c in columns if c not in labels and schema.kind_of(c) != "ignore"]
+    layout = next((table.layout for table in tables if table.layout), "")
+    default = "refuse" if layout and schema.default == "infer" else schema.default
+    schema = Schema({**given.fields, **said}, default, schema.namespace_separator)
+    features = [c for c in columns if c not in labels and c not in roles.values()]
+    learned = [c for c in features if any(schema.kind_of(f) != "ignore" for f in made.get(c, (c,)))]
     everywhere = [c for c in learned if all(c in table.columns for table in tables)]
-    boolean = [c for c in judge.booleans() if c in learned and schema.kind_of(c) != "number"]
+    boolean = [
+        c for c in judge.booleans() if c in learned and c not in made and schema.kind_of(c) != "number"
+    ]
     return Tables(
         schema,
         labels[0] if labels else None,
@@ -123,7 +174,27 @@ def judge_tables(
         everywhere,
         boolean,
         [*notes, *_differences(tables, learned)],
+        [field for column in columns for field in made.get(column, (column,))],
+        roles,
+        layout,
+        max((table.columns for table in tables if table.headless), key=len, default=()),
     )
+
+
+def _keeping(schema: Schema, keep: Sequence[str]) -> Schema:
+    """Return a schema that says of some columns that they are categories."""
+    for column in keep:
+        if schema.fields.get(column, "category") != "category":
+            raise SettingsError(f"the column {column!r} is to be kept, and {schema.fields[column]}; say one")
+    kept = {**schema.fields, **dict.fromkeys(keep, "category")}
+    return Schema(kept, schema.default, schema.namespace_separator)
+
+
+def _kinds_of(column: str, fields: Sequence[str], given: Schema) -> dict[str, str]:
+    """Return what is found of the fields of a column, where nothing was declared."""
+    if not fields:
+        return {column: "ignore"} if given.kind_of(column) == "infer" else {}
+    return {name: "category" for name in fields if given.kind_of(name) == "infer"}
 
 
 def head_of(source: Source, **options: Any) -> tuple[Delimited, int]:
@@ -142,15 +213,19 @@ def head_of(source: Source, **options: Any) -> tuple[Delimited, int]:
         For a header that cannot be used; the file is named.
     """
     text = source.peek(_HEAD)
-    form = Delimited(boolean=(), **options)
-    begin = 0
+    kind: type[Delimited] = format_class(source.format)
+    form = kind(boolean=(), **options)
+    begin = len(BYTE_ORDER_MARK) if text.startswith(BYTE_ORDER_MARK) else 0
     try:
         while begin < len(text):
             end = text.find(b"\n", begin)
             end = len(text) if end < 0 else end
             line = text[begin:end].removesuffix(b"\r")
+            is_header = form.read_header(line)
+            if is_header and form.headless:
+                break
             begin = end + 1
-            if form.read_header(line):
+            if is_header:
                 break
     except InputError as error:
         raise FormatError(f"{source.name}: {error}") from error
@@ -187,11 +262,14 @@ def _table(source: Source | ColumnarFile, schema: Schema, options: Mapping[str, 
         form.columns,
         form.label,
         [_rows(form, first[behind:], True), *(_rows(form, *one) for one in others)],
+        made=form.made,
+        layout=form.name if form.layout.is_closed else "",
+        headless=form.headless,
     )
 
 
 def _columnar(file: ColumnarFile, schema: Schema, options: Mapping[str, Any]) -> _Table:
-    reader = ColumnarReader(file, schema=schema, **{k: v for k, v in options.items() if k != "delimiter"})
+    reader = ColumnarReader(file, schema=schema, **{k: v for k, v in options.items() if k not in _OF_TEXT})
     columns = reader.format.names
     return _Table(
         file.source.name, columns, reader.format.label, file.samples(columns), file.fractions(columns)

@@ -13,6 +13,7 @@ from nonzero.persistence.pages import keep_freed
 from nonzero.sources.files import ROWS, STDIN, format_of
 from nonzero.sources.rows_file import RowsWriter
 from nonzero_service.cli.display import Display
+from nonzero_service.cli.file_arguments import files_named
 from nonzero_service.cli.input_files import InputFiles, files_like
 from nonzero_service.cli.notices import RejectedLines, conflict_lines
 from nonzero_service.cli.options import FILE_HELP, check_output, complete_file, overwrite, source_of
@@ -87,6 +88,7 @@ def convert(
     keep_freed()
     stopping.kept = lambda: left(output)
     form = _form_of(output, to)
+    files = files_named(files)
     check_output(output, "OUTPUT", overwrite=overwrite, read=(*files, *([] if model is None else [model])))
     sources = [source_of(file) for file in files]
     if model is None:

@@ -8,6 +8,7 @@ import click
 
 from nonzero.formats import Reader
 from nonzero_service.cli.extra import service_extra
+from nonzero_service.cli.file_arguments import file_named
 from nonzero_service.cli.options import (
     DIRECTORY,
     FILE_HELP,
@@ -75,7 +76,7 @@ def demo(
     if file is None:
         log = simulated_log(examples, seed, chunk)
     else:
-        source = source_of(file)
+        source = source_of(file_named(file))
         tables = tables_of([source], schema, reading)
         if tables is not None:
             schema = tables.schema

@@ -115,7 +115,7 @@ class InputFiles:
         texts = [source for source in self.sources if source not in self._rows]
         judged = tables_of(texts, schema, self._reading)
         tables = {name: head.table for name, head in heads.items() if head.table is not None}
-        check_tables(tables, None if judged is None else judged._asdict())
+        check_tables(tables, None if judged is None else judged.to_dict())
         self.schema = schema if judged is None else judged.schema
         self._judged = judged
         self.notes = () if judged is None else judged.notes
@@ -145,8 +145,7 @@ class InputFiles:
         """Return what a rows file of all these files says of them."""
         if self.tables is None:
             return RowsHead(self.schema, self.formats)
-        kept = {key: getattr(self.tables, key) for key in ("label", "columns", "needed", "boolean")}
-        return RowsHead(self.schema, self.formats, kept)
+        return RowsHead(self.schema, self.formats, self.tables.to_dict())
 
     def foot(self, examples: int, nonzeros: int) -> RowsFoot:
         """Return what it says of them at its end, once they have been read.
@@ -311,15 +310,5 @@ def _joined(schema: Schema, judged: Tables | None, heads: Iterable[Any]) -> Tabl
     """Return what is known of all tables, those that rows files were made of first."""
     found: list[dict[str, Any]] = [dict(table) for table in heads]
     if judged is not None:
-        found.append(judged._asdict())
-    if not found:
-        return None
-    columns = list(dict.fromkeys(column for one in found for column in one["columns"]))
-    return Tables(
-        schema,
-        next((one["label"] for one in found if one["label"]), None),
-        columns,
-        [column for column in columns if all(column in one["needed"] for one in found)],
-        list(dict.fromkeys(column for one in found for column in one["boolean"])),
-        [],
-    )
+        found.append(judged.to_dict())
+    return Tables.of_dicts(schema, found) if found else None

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 AUTO: Final = "auto"
 
-FILE_HELP: Final = "A file of examples, plain, gzip or zstd. - is standard input."
+FILE_HELP: Final = (
+    "A file of examples, plain, gzip or zstd, or a pattern such as 'day_*.csv'. - is standard input."
+)
 
 
 def complete_file(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:

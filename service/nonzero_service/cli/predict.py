@@ -25,6 +25,7 @@ from nonzero.sources.files import Source
 from nonzero.sources.rows_file import RowsReader
 from nonzero.sources.rows_head import check_hashed
 from nonzero_service.cli.display import Display
+from nonzero_service.cli.file_arguments import file_named
 from nonzero_service.cli.input_files import is_rows, read_rows
 from nonzero_service.cli.notices import RejectedLines, conflict_lines
 from nonzero_service.cli.options import (
@@ -86,6 +87,7 @@ def predict(
     """
     keep_freed()
     stopping.kept = lambda: "nothing was predicted"
+    file = file_named(file)
     source = source_of(file)
     if output is not None:
         check_output(output, "--output", overwrite=overwrite, read=(file, model))

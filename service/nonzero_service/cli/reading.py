@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -30,7 +31,15 @@ _TABLE: Final = (
     ),
     click.option(
         "--label",
-        help="csv: the column with the label. Otherwise the one named label, click, clicked, target or y.",
+        help="Tables: the column with the label. Otherwise the one named label, click, clicked, target or y.",
+    ),
+    click.option("--weight", metavar="COLUMN", help="Tables: the column with importance weights."),
+    click.option("--id", metavar="COLUMN", help="Tables: the column with ids. They stay text."),
+    click.option(
+        "--time",
+        metavar="COLUMN[:FORMAT]",
+        help="Tables: the column with times. FORMAT is ms or s (since 1970), iso, or a pattern of strptime "
+        "such as '%Y-%m-%d %H:%M:%S'. Otherwise whole numbers are ms, and all else is iso.",
     ),
     click.option(
         "--number",
@@ -46,7 +55,15 @@ _TABLE: Final = (
     ),
     click.option(
         "--delimiter",
-        help="csv: the character between columns, or the word tab. Otherwise the header tells it.",
+        help="csv: the character between columns, or a word for it: tab, comma, semicolon, pipe, space, "
+        r"or as \x01. Otherwise the header tells it.",
+    ),
+    click.option("--no-header", is_flag=True, help="csv, tsv: the first line is an example too."),
+    click.option(
+        "--columns",
+        metavar="NAMES",
+        help="csv, tsv: the names of the columns in their order, such as click,site,bid, where no header "
+        "tells them. Otherwise they are those of the model, or c1, c2 and so on.",
     ),
 )
 
@@ -67,10 +84,10 @@ _DECLARING: Final = (
     click.option(
         "--keep",
         multiple=True,
-        help="csv: columns that are kept though they look like row numbers or ids. May be repeated.",
+        help="Tables: columns that are kept though they look like row numbers or ids. May be repeated.",
     ),
     click.option(
-        "--positive", help="csv: the label that means a click. Any other label means that there was none."
+        "--positive", help="Tables: the label that means a click. Any other label means that there was none."
     ),
 )
 
@@ -81,8 +98,17 @@ namespace_separator = click.option(
     "Otherwise =, or that of the rows file.",
 )
 
-_DELIMITERS: Final = {"tab": "\t", "\\t": "\t"}
-"""What stands for a tab, which is hard to type in a shell."""
+_DELIMITERS: Final = {
+    "tab": "\t",
+    "\\t": "\t",
+    "comma": ",",
+    "semicolon": ";",
+    "pipe": "|",
+    "space": " ",
+}
+"""What stands for a character that is hard to type in a shell."""
+
+_CODED: Final = re.compile(r"\\x([0-9a-fA-F]{2})")
 
 
 @dataclass(frozen=True)
@@ -98,13 +124,33 @@ class ReadingOptions:
     schema_text: str | None = None
     keep: Sequence[str] = ()
     positive: str | None = None
+    weight: str | None = None
+    id: str | None = None
+    time: str | None = None
+    no_header: bool = False
+    columns: str | None = None
+
+    @property
+    def is_headless(self) -> bool:
+        """Whether the options say that tables of text have no header."""
+        return self.no_header or self.columns is not None
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """The columns that are no features, by what they hold."""
+        time, _, _ = (self.time or "").partition(":")
+        given = {"label": self.label, "weight": self.weight, "id": self.id, "time": time or None}
+        return {role: name for role, name in given.items() if name is not None}
 
     @property
     def table_options(self) -> dict[str, Any]:
         """The options that only a reader of tables has."""
+        _, _, time_format = (self.time or "").partition(":")
         given = {
-            "label": self.label,
-            "delimiter": _DELIMITERS.get(self.delimiter or "", self.delimiter),
+            **self.roles,
+            "time_format": (time_format or "auto") if self.time else None,
+            "delimiter": None if self.delimiter is None else _delimiter_of(self.delimiter),
+            "columns": listed([self.columns or ""]) if self.is_headless else None,
             "positive": self.positive,
         }
         return {name: value for name, value in given.items() if value is not None}
@@ -116,7 +162,7 @@ class ReadingOptions:
         Raises
         ------
         click.BadParameter
-            Where a name has two kinds, or is that of the label.
+            Where a name has two kinds, or is that of a column that is no feature.
         """
         kinds: dict[str, str] = {}
         for kind, given in (("category", self.category), ("number", self.number), ("ignore", self.ignore)):
@@ -125,11 +171,12 @@ class ReadingOptions:
                     raise click.BadParameter(
                         f"{name!r} is named by --{kinds[name]} too; say one", param_hint=f"--{kind}"
                     )
-        if self.label in kinds:
-            raise click.BadParameter(
-                f"{self.label!r} is the label, which is no feature; say one",
-                param_hint=f"--{kinds[self.label]}",
-            )
+        for role, name in self.roles.items():
+            # An ignored column may hold them: a model that was trained so says it of them.
+            if name in kinds and (role == "label" or kinds[name] != "ignore"):
+                raise click.BadParameter(
+                    f"{name!r} is the {role}, which is no feature; say one", param_hint=f"--{kinds[name]}"
+                )
         return kinds
 
     def schema(self, namespace_separator: str | None = None) -> Schema:
@@ -181,15 +228,21 @@ class ReadingOptions:
         Raises
         ------
         click.BadParameter
-            For a delimiter of a columnar file.
+            For a delimiter of a columnar file, or names of its columns.
         """
         form = self.format_of(source)
         if form not in COLUMNAR:
+            source.format = form
             return source
-        if self.delimiter is not None:
-            raise click.BadParameter(
-                f"{source.name} is {form}, which has none; leave it out", param_hint="--delimiter"
-            )
+        for option, given in (
+            ("--delimiter", self.delimiter is not None),
+            ("--no-header", self.no_header),
+            ("--columns", self.columns is not None),
+        ):
+            if given:
+                raise click.BadParameter(
+                    f"{source.name} is {form}, which has none; leave it out", param_hint=option
+                )
         return ColumnarFile.of(source, form)
 
     def table_reader(self, source: Source, schema: Schema, **more: Any) -> Reader | ColumnarReader:
@@ -263,3 +316,9 @@ def _with_options(command: Callable[..., None], options: Sequence[Any]) -> Calla
     for option in reversed(options):
         read = option(read)
     return read
+
+
+def _delimiter_of(text: str) -> str:
+    """Return the character that an option names; another text as it stands."""
+    coded = _CODED.fullmatch(text)
+    return chr(int(coded[1], 16)) if coded else _DELIMITERS.get(text, text)

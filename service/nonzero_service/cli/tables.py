@@ -40,7 +40,7 @@ def tables_of(sources: Sequence[Source], schema: Schema, reading: ReadingOptions
     found = judge_tables(map(reading.table_of, tables), schema, listed(reading.keep), **reading.table_options)
     if len(tables) == len(sources):
         for name, kind in reading.declared.items():
-            if not any(fnmatchcase(column, _as_glob(name)) for column in found.columns):
+            if not any(fnmatchcase(column, _as_glob(name)) for column in (*found.columns, *found.fields)):
                 raise click.BadParameter(
                     f"there is no column {name!r}; there are {', '.join(found.columns)}",
                     param_hint=f"--{kind}",
@@ -70,13 +70,15 @@ def remember(model: LogisticRegression, tables: Tables) -> None:
     needed = tables.needed
     if noted:
         needed = [column for column in _needed(model, noted) if column in tables.needed]
+    more = {"roles": tables.roles, "layout": tables.layout, "order": tables.order}
     model.notes[_NOTE] = {
         **noted,
+        **{name: value for name, value in more.items() if value},
         "label": noted.get("label") or tables.label,
         "columns": needed,
         "boolean": _joined(noted.get("boolean", ()), tables.boolean),
     }
-    model.notes[_FIELDS] = _joined(model.notes.get(_FIELDS, ()), tables.columns)
+    model.notes[_FIELDS] = _joined(model.notes.get(_FIELDS, ()), tables.fields)
 
 
 def _joined(before: Sequence[str], more: Sequence[str]) -> list[str]:
@@ -91,8 +93,8 @@ def label_of(model: LogisticRegression) -> str | None:
 
 def new_columns(model: LogisticRegression, tables: Tables) -> list[str]:
     """Return the columns of some tables that those which a model was trained on did not have."""
-    if _NOTE not in model.notes:
-        return []
+    if _NOTE not in model.notes or model.notes[_NOTE].get("layout"):
+        return []  # a format that makes features of columns knows all of them
     known = {*model.notes.get(_FIELDS, ()), *model.schema.fields, label_of(model), tables.label}
     return [
         column
@@ -133,16 +135,10 @@ def tables_alike(
         Where columns are missing that the model was trained on, unless that is allowed.
     """
     noted = model.notes.get(_NOTE, {})
-    options: dict[str, Any] = {
-        "schema": model.schema,
-        "labels": False,
-        **reading.table_options,
-        "label": None,
-    }
     found = []
     for source in sources:
         if reading.format_of(source) in TABLES:
-            found.append(columns_of(reading.table_of(source), **options))
+            found.append(columns_of(reading.table_of(source), **_header_options(model, source, reading)))
             if not allow_missing:
                 check_columns(model, source.name, found[-1])
     if not found:
@@ -150,7 +146,45 @@ def tables_alike(
     columns = list(dict.fromkeys(column for one in found for column in one if column))
     needed = [column for column in _needed(model, noted) if all(column in one for one in found)]
     boolean = [column for column in noted.get("boolean", ()) if column in columns]
-    return Tables(model.schema, reading.label or noted.get("label"), columns, needed, boolean, [])
+    return Tables(
+        model.schema,
+        reading.label or noted.get("label"),
+        columns,
+        needed,
+        boolean,
+        [],
+        model.notes.get(_FIELDS, columns) if noted.get("layout") else columns,
+        noted.get("roles", {}),
+        noted.get("layout", ""),
+        noted.get("order", ()),
+    )
+
+
+def _header_options(model: LogisticRegression, source: Source, reading: ReadingOptions) -> dict[str, Any]:
+    """Return the options by which a table's header is read for a model; labels are not looked at.
+
+    Raises
+    ------
+    FormatError
+        Where the model was trained on a format that makes features of columns, and the file is another.
+    """
+    noted = model.notes.get(_NOTE, {})
+    form, layout = reading.format_of(source), noted.get("layout", "")
+    if layout and form != layout:
+        raise FormatError(
+            f"{source.name} is read as {form}, and the model was trained on {layout}, of which the columns "
+            f"mean something else; give it as --format {layout}"
+        )
+    options: dict[str, Any] = {
+        "schema": model.schema,
+        "labels": False,
+        **reading.table_options,
+        "label": None,
+    }
+    if "columns" in options:
+        options["columns"] = options["columns"] or noted.get("order", ())
+        options["label"] = reading.label or noted.get("label")
+    return options
 
 
 def check_columns(model: LogisticRegression, name: str, columns: Sequence[str]) -> None:
@@ -193,11 +227,13 @@ def reader_alike(
         Where columns are missing that the model was trained on, unless that is allowed.
     """
     noted = model.notes.get(_NOTE, {})
-    options: dict[str, Any] = {"schema": model.schema, "labels": labels, **reading.table_options}
-    columns = columns_of(reading.table_of(source), **(options | {"label": None}))
+    options = _header_options(model, source, reading)
+    columns = columns_of(reading.table_of(source), **options)
     label = reading.label or noted.get("label")
     options |= {
+        "labels": labels,
         "label": label if label in columns else None,
+        **(_roles_alike(noted, columns, reading) if labels else {}),
         # What models have noted that were trained before they had a schema.
         "numeric": [*listed(reading.number), *(c for c in noted.get("numeric", ()) if c in columns)],
         "ignore": [
@@ -208,6 +244,16 @@ def reader_alike(
     if not allow_missing:
         check_columns(model, source.name, columns)
     return reading.table_reader(source, boolean=noted.get("boolean", ()), **options)
+
+
+def _roles_alike(noted: dict[str, Any], columns: Sequence[str], reading: ReadingOptions) -> dict[str, str]:
+    """Return the columns of weight and id where the options name none, and the training had some."""
+    roles: dict[str, str] = noted.get("roles", {})
+    return {
+        role: name
+        for role, name in roles.items()
+        if role != "time" and name in columns and role not in reading.roles
+    }
 
 
 def _needed(model: LogisticRegression, noted: dict[str, Any]) -> list[str]:

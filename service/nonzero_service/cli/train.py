@@ -20,7 +20,9 @@ from nonzero.sources.files import Source
 from nonzero_service.cli.continuing import continued, files_for
 from nonzero_service.cli.continuing import option as continuing
 from nonzero_service.cli.display import Display, figures_line, figures_table
+from nonzero_service.cli.file_arguments import files_named
 from nonzero_service.cli.input_files import InputFiles
+from nonzero_service.cli.label_warnings import RunWarnings
 from nonzero_service.cli.notices import conflict_lines, label_problem, unseen_lines
 from nonzero_service.cli.options import (
     FILE_HELP,
@@ -105,7 +107,8 @@ def train(
     The file that --model names must not be there yet, unless --overwrite is given, or --from names it too.
 
     A line that cannot be read, or has no label, is reported on stderr and not learned from. The exit status
-    is 1 where most labels cannot be read, or all are alike.
+    is 1 where most labels cannot be read, or all are alike. Labels that are sorted, and long runs of one, are
+    said.
 
     Before it learns, train looks at a sample of each csv file and decides what its columns are. It writes
     that into the model's schema, so that predict and the service read the columns in the same way.
@@ -123,6 +126,7 @@ def train(
     stopping.kept = lambda: "nothing was learned, and nothing is saved"
     if allow_missing and start is None:
         raise click.BadParameter("it is of use with --from MODEL", param_hint="--allow-missing")
+    files = files_named(files)
     sources = [source_of(file) for file in files]
     places = [] if model is None else places_of(model, max(len(tries), 1))
     for place in places:
@@ -189,6 +193,7 @@ def _learn(
 ) -> list[float]:
     """Teach all models what the files hold; return the processor time that each has taken."""
     first = candidates[0]
+    runs = RunWarnings()
     unseen = Unseen(fields_of([name for one in candidates for name in one.learner.interactions]))
     for one in candidates:
         _take_ahead(one.learner, inputs.known_size)
@@ -205,12 +210,17 @@ def _learn(
             several.learn(batches)
             unfinished.read(source, parsed)
             unseen.look(batches[0])
+            runs.look(batches[0].labels, display.say)
             display.show(inputs.position, lambda: figures_line(first.figures))
         stopping.finish()
         several.finish()
         display.finish(inputs.position, figures_line(first.figures))
     smallest_of(candidates).rejected.finish(display.say)
-    for line in (*conflict_lines(inputs.schema), *unseen_lines(unseen.left, inputs.schema.known.names())):
+    for line in (
+        *runs.lines(),
+        *conflict_lines(inputs.schema),
+        *unseen_lines(unseen.left, inputs.schema.known.names()),
+    ):
         display.say(line)
     return several.seconds
 

@@ -46,14 +46,19 @@ def json_chunk(
     labels: NDArray[np.float32],
     rates: NDArray[np.float64] | None = None,
     errors: tuple[LineError, ...] = (),
+    weights: NDArray[np.float32] | None = None,
 ) -> Chunk:
     """Make NDJSON of examples given by name; what is to be predicted goes without its label."""
-    unlabelled = [{"features": named} for named in features]
+    unlabelled: list[dict[str, Any]] = [{"features": named} for named in features]
     labelled = [
         example if np.isnan(label) else {**example, "label": int(label)}
         for example, label in zip(unlabelled, labels, strict=True)
     ]
-    weights = np.ones(labels.size, np.float32)
+    if weights is None:
+        weights = np.ones(labels.size, np.float32)
+    else:
+        weighted = zip(labelled, weights.tolist(), strict=True)
+        labelled = [{**example, "weight": weight} for example, weight in weighted]
     return Chunk(_NDJSON, _encode(unlabelled), _encode(labelled), lines, labels, weights, rates, errors)
 
 

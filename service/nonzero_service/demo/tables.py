@@ -22,16 +22,17 @@ def table_chunks(blocks: Iterable[bytes], reader: Reader, size: int) -> Iterator
     blocks
         The file.
     reader
-        A new reader of "csv": it judges the columns, finds the labels, and refuses lines.
+        A new reader of delimited text: it judges the columns, finds the labels, and refuses lines.
     size
         Examples a chunk.
     """
     form = cast("Delimited", reader.format)
     waiting: dict[int, bytes] = {}
-    rows: list[tuple[int, float]] = []
+    rows: list[tuple[int, float, float]] = []
     errors: list[LineError] = []
     for parsed in _parsed(blocks, reader, waiting):
-        rows += zip(parsed.lines.tolist(), parsed.batch.labels.tolist(), strict=True)
+        batch = parsed.batch
+        rows += zip(parsed.lines.tolist(), batch.labels.tolist(), batch.weights.tolist(), strict=True)
         errors += parsed.errors
         while len(rows) >= size:
             yield _chunk(form, rows[:size], waiting, errors)
@@ -53,14 +54,17 @@ def _parsed(blocks: Iterable[bytes], reader: Reader, waiting: dict[int, bytes]) 
 
 
 def _chunk(
-    form: Delimited, rows: list[tuple[int, float]], waiting: dict[int, bytes], errors: list[LineError]
+    form: Delimited, rows: list[tuple[int, float, float]], waiting: dict[int, bytes], errors: list[LineError]
 ) -> Chunk:
-    features = [form.features(_record(form, waiting, line)) for line, _ in rows]
+    features = [form.features(_record(form, waiting, line)) for line, _, _ in rows]
     for error in errors:
         _record(form, waiting, error.line)
-    lines = np.array([line for line, _ in rows], np.int64)
-    labels = np.array([label for _, label in rows], np.float32)
-    return json_chunk(features, lines, labels, errors=tuple(errors))
+    lines = np.array([line for line, _, _ in rows], np.int64)
+    labels = np.array([label for _, label, _ in rows], np.float32)
+    weights = np.array([weight for _, _, weight in rows], np.float32)
+    return json_chunk(
+        features, lines, labels, errors=tuple(errors), weights=None if (weights == 1).all() else weights
+    )
 
 
 def _record(form: Delimited, waiting: dict[int, bytes], line: int) -> bytes:

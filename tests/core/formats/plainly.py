@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from nonzero import formats
 from nonzero.batches.batch import Batch
+from nonzero.formats.delimited import Delimited
 from nonzero.formats.row_arrays import RowArrays
 
 
@@ -18,7 +19,7 @@ def plain_reader(name: str, **options: Any) -> formats.Reader:
     form: Any = reader.format
 
     def read(data: NDArray[np.uint8], end: int, rows: RowArrays) -> int:
-        if name == "csv":
+        if isinstance(form, Delimited):
             form.judge(data, end)
         ends, breaks, form.left = record_ends(data[:end].tobytes(), getattr(form, "delimiter", b""))
         n = len(ends)

@@ -433,7 +433,7 @@ def test_progress_is_a_bar_on_a_terminal_and_stdout_stays_clean(clicks: Path) ->
         (["train"], "FILE"),
         (["train", "absent.vw"], "absent.vw"),
         (["train", "-"], f"{', '.join(formats.NAMES)}, parquet, arrow or rows"),
-        (["train", "-", "--format", "tsv"], "tsv"),
+        (["train", "-", "--format", "xml"], "xml"),
         (["train", "-", "--format", "vw", "--label", "click"], "label"),
         (["train", "-", "--format", "vw", "--bits", "31"], "30"),
         (["train", "-", "--format", "vw", "--learning-rate", "fast"], "fast"),

@@ -1,5 +1,7 @@
 """Rows of a table become JSON examples that mean the same."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -66,3 +68,27 @@ def test_records_of_several_lines_are_one_example_each() -> None:
     sent = Batch.concatenate([formats.parse(chunk.labelled, "ndjson") for chunk in chunks])
     names = ["note=a\nb", "new=true", 'note=d\n\n"e"', "new=false", "note=f", "new=true"]
     assert sent.indices.tolist() == [index_of(name) for name in names]
+
+
+TEXTS: list[tuple[str, bytes, dict[str, Any]]] = [
+    ("csv", b"click,site,w\n1,a,2\n,b,0.5\n0,,\n", {"weight": "w"}),
+    ("csv", b"1,a,x\n0,b,y\n", {"columns": ("click", "site", "ad")}),
+    ("tsv", b"click\tsite\n1\ta\n", {}),
+    ("criteo", b"1\t5\t-1" + b"\t" * 11 + b"\t68fd1e64" + b"\t" * 25 + b"\n" + b"0" + b"\t" * 39 + b"\n", {}),
+    ("avazu", b"id,click,hour,C1\n7,0,14102113,1005\n8,1,,1\n", {}),
+]
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "options"), TEXTS, ids=[f"{one[0]} {k}" for k, one in enumerate(TEXTS)]
+)
+def test_other_tables_are_sent_as_they_are_read(form: str, text: bytes, options: dict[str, Any]) -> None:
+    expected = formats.parse(text, form, boolean=(), **options)
+    chunks = list(table_chunks([text], formats.reader(form, boolean=(), **options), 1))
+    sent = Batch.concatenate([formats.parse(chunk.labelled, "ndjson") for chunk in chunks])
+    for name in ("indptr", "indices", "labels", "weights", "fields"):
+        np.testing.assert_array_equal(getattr(sent, name), getattr(expected, name), err_msg=name)
+    np.testing.assert_array_equal(np.concatenate([chunk.weights for chunk in chunks]), expected.weights)
+    asked = Batch.concatenate([formats.parse(chunk.unlabelled, "ndjson") for chunk in chunks])
+    assert np.isnan(asked.labels).all()
+    assert asked.indices.tolist() == expected.indices.tolist()

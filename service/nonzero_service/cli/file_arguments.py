@@ -1,0 +1,109 @@
+"""The FILE arguments of a command as names of files: patterns are expanded, directories refused."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import click
+
+from nonzero.sources.files import STDIN
+
+_NUMBERS: Final = re.compile(r"(\d+)")
+_SHOWN: Final = 3
+"""So many files of a directory are named."""
+
+
+def files_named(arguments: Sequence[str]) -> list[str]:
+    """Return the files that arguments name, in their order; those of a pattern by their numbers.
+
+    A pattern has ``*``, ``?`` or ``[``, and no file has that very name; ``**`` stands for any folders.
+    A file that is given twice is said on standard error: it may be meant.
+
+    Parameters
+    ----------
+    arguments
+        Names, patterns and ``-``.
+
+    Raises
+    ------
+    click.BadParameter
+        For a pattern that nothing fits, for a directory, and for standard input that is given twice.
+    """
+    files: list[str] = []
+    for argument in arguments:
+        files += _expanded(argument)
+    seen: dict[tuple[int, int], str] = {}
+    for file in files:
+        if file == STDIN:
+            if files.count(STDIN) > 1:
+                raise click.BadParameter("standard input is given twice; it is read once", param_hint="FILE")
+            continue
+        path = Path(file)
+        if path.is_file():
+            place = (path.stat().st_dev, path.stat().st_ino)
+            if place in seen:
+                first = seen[place]
+                again = "twice" if first == file else f"twice, as {first} too"
+                click.echo(f"{file} is given {again}: its examples are read each time", err=True)
+            seen.setdefault(place, file)
+    return files
+
+
+def file_named(argument: str) -> str:
+    """Return the one file that an argument names.
+
+    Parameters
+    ----------
+    argument
+        A name, a pattern or ``-``.
+
+    Raises
+    ------
+    click.BadParameter
+        As :func:`files_named` does, and for a pattern that several fit.
+    """
+    files = _expanded(argument)
+    if len(files) > 1:
+        raise click.BadParameter(
+            f"{argument} is {len(files)} files, {files[0]} to {files[-1]}; give one", param_hint="FILE"
+        )
+    return files[0]
+
+
+def _expanded(argument: str) -> list[str]:
+    """Return the files that one argument names."""
+    if argument == STDIN:
+        return [argument]
+    path = Path(argument)
+    if path.is_dir():
+        raise click.BadParameter(f"{argument} is a directory; {_way_into(path)}", param_hint="FILE")
+    if path.exists() or not glob.has_magic(argument):
+        return [argument]
+    found = [name for name in glob.glob(argument, recursive=True) if not Path(name).is_dir()]  # noqa: PTH207 - ** and names as they are given
+    if not found:
+        raise click.BadParameter(
+            f"no file fits {argument}; the pattern is held against names in {path.parent.resolve()}",
+            param_hint="FILE",
+        )
+    return sorted(found, key=_by_number)
+
+
+def _by_number(name: str) -> list[tuple[int, str]]:
+    """Return what names are ordered by: day_2 comes before day_10."""
+    parts = _NUMBERS.split(name)
+    return [(int(part), part) if part.isdigit() else (0, part) for part in parts]
+
+
+def _way_into(folder: Path) -> str:
+    """Say how the files of a directory are given."""
+    files = sorted((one.name for one in folder.iterdir() if one.is_file()), key=_by_number)
+    if not files:
+        return "there is no file in it"
+    endings = dict.fromkeys("".join(Path(name).suffixes[-2:]) for name in files)
+    pattern = folder / f"*{next(iter(endings))}"
+    others = ", …" if len(files) > _SHOWN else ""
+    return f"give its files, such as '{pattern}'; it has {', '.join(files[:_SHOWN])}{others}"
