@@ -44,7 +44,7 @@ COMMANDS: Final = {
     "predict": "Predict the examples of a file with a saved model.",
     "evaluate": "Tell how well saved models predict, and which of two is better.",
     "convert": "Write files of examples as another format, or as hashed rows.",
-    "join": "Label impressions by the clicks that came within a window after them.",
+    "join": "Label impressions by the clicks that came soon after them.",
     "inspect": "Show what a saved model holds, and whether it still learns.",
     "export": "Write a saved model for others: JSON, ONNX, VW text.",
     "serve": "Start the HTTP service, which predicts and learns.",
