@@ -20,6 +20,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "csv by a schema": parsers.lines("csv", schema={"bid": "number", "*": "category"}, positive="yes"),
     "JSON body": parsers.json_body,
     "Arrow body": parsers.arrow_body,
+    "table as a body": parsers.table_body,
     "labels": parsers.labels,
     "compressed body": parsers.decoding,
     "file of examples": parsers.file,
@@ -48,6 +49,10 @@ SEEDS: dict[str, list[bytes]] = {
     ],
     "vw by a schema": [b"1 |site:2 00501 |bid 0.5 x:2 |xx y |other 1e3\n-1 | site=a bid=0.5 x=1 word\n"],
     "csv": [b'click,site,bid\n1,"a, ""b""",0.5\n0,news,\r\n', b'sep=;\nclick;new\n1;True\n0;"a\nb"\n'],
+    "table as a body": [
+        b'click,site,bid,w,n,new\n1,"a\nb",0.5,2,imp-1,True\n0,,1,,,\n' + bytes(8),
+        b'w\tn\ty\n1\t"\n"\t1\n2\t"' + b"x\n" * 60 + b'"\t0\n',
+    ],
     "JSON body": [
         b'{"examples": [{"features": {"a": "b"}, "label": true}, {"indices": [3]}]}',
         b'{"features": {"a": ["b", "c"], "d": 1.5e-7}, "label": -1}',
