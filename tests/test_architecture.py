@@ -89,7 +89,7 @@ ORDER = {
         diagnostics     what a model can say of itself
         persistence     arrays in huge pages, in shared memory, in files
         model           LogisticRegression: its settings, its state, the calls of its kernels
-        frames          DataFrames -> rows
+        frames          DataFrames -> batches
         sklearn river   a model as others' libraries know one
     """,
     "service": """

@@ -313,6 +313,7 @@ async def line_batches(
 
 
 async def lines_of(source: Source, aside: Aside) -> AsyncIterator[bytes]:
+    """Yield the lines of bytes of any kind, each with its end; the last may lack it."""
     lines = Lines()
     async for piece in _pieces(source, aside):
         for line in lines.feed(piece):
