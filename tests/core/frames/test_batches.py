@@ -181,10 +181,10 @@ def test_labels_and_weights_are_held_to() -> None:
     batch = batch_of_frame(frame, [True, False], [2.0, 0.5], Schema())
     assert (batch.labels.tolist(), batch.weights.tolist()) == ([1, 0], [2, 0.5])
     wrong: list[Any] = [([1], None), ([1, 7], None), (None, [1, -1]), (None, [1])]
-    for given_ in wrong:
-        said = outcome(partial(batch_of_frame, frame, *given_, Schema()))
+    for labels, weights in wrong:
+        said = outcome(partial(batch_of_frame, frame, labels, weights, Schema()))
         assert isinstance(said, str)
-        assert said == outcome(partial(Batch.from_dicts, rows_of(frame), *given_))
+        assert said == outcome(partial(Batch.from_dicts, rows_of(frame), labels, weights))
 
 
 def test_without_pyarrow_rows_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
