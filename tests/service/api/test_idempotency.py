@@ -39,8 +39,13 @@ def post(
 
 @pytest.mark.parametrize(
     ("content", "media"),
-    [(JSON, "application/json"), (lines(300), "text/x-vw"), (lines(300, bad=7), "text/x-vw")],
-    ids=["json", "stream", "stream with a bad line"],
+    [
+        (JSON, "application/json"),
+        (lines(300), "text/x-vw"),
+        (lines(300, bad=7), "text/x-vw"),
+        (b"click,site\n" + b'1,"a\nb"\n0,s1\n?,c\n' * 100, "text/csv"),
+    ],
+    ids=["json", "stream", "stream with a bad line", "table"],
 )
 def test_a_repeat_is_answered_as_the_first_and_learned_from_once(
     client: httpx.Client, model: str, content: Any, media: str
