@@ -91,7 +91,7 @@ ORDER = {
         persistence     arrays in huge pages, in shared memory, in files
         model           LogisticRegression: its settings, its state, the calls of its kernels
         export          models -> files that others read
-        frames          DataFrames -> rows
+        frames          DataFrames -> batches
         sklearn river   a model as others' libraries know one
         __main__        python -m nonzero
     """,
@@ -131,8 +131,12 @@ ORDER = {
         answers         what it answers
         errors          the exceptions
         values          Python values -> JSON
+        columns         what is said of the columns of tables
+        csv_records     text -> the records of a table
         rows            tables -> examples
+        tables          tables -> slices, as Arrow or as examples
         batches         what is given -> lines that are sent as one
+        table_batches   tables -> rows, or records, that are sent as one
         backoff         when it is tried again
         tokens          who asks
         messages        requests and answers
@@ -241,7 +245,13 @@ def test_what_only_users_and_tests_have_is_not_imported() -> None:
 def test_the_client_imports_only_what_its_wheel_requires() -> None:
     required = requirements_of("client/pyproject.toml")
     imported = {package for path in CLIENT for package in imports(path)}
-    assert imported - sys.stdlib_module_names == required | {"nonzero_client"}
+    assert imported - sys.stdlib_module_names == required | {"nonzero_client", "pyarrow"}
+    place = ROOT / "client/nonzero_client/tables.py"
+    assert importers("pyarrow", CLIENT) == {str(place.relative_to(ROOT))}
+    at_once = [
+        alias.name for node in ast.parse(place.read_text()).body for alias in getattr(node, "names", ())
+    ]
+    assert "pyarrow" not in at_once  # where it is not installed, all else works
     locked = (ROOT / "requirements-dev.txt").read_text()
     assert [name for name in required if not re.search(rf"^{name}==", locked, re.MULTILINE)] == []
 

@@ -3,21 +3,41 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any, Final, Literal
 
-from nonzero_client.batches import MEDIA_TYPES, Batch, Source, example_batches, line_batches
-from nonzero_client.errors import AnswerError, InputError
+from nonzero_client.batches import (
+    COLUMNAR,
+    MEDIA_TYPES,
+    TABLES,
+    Batch,
+    Source,
+    example_batches,
+    format_of,
+    line_batches,
+)
+from nonzero_client.columns import Columns
+from nonzero_client.errors import (
+    AnswerError,
+    ClientError,
+    ContentError,
+    InputError,
+    MediaTypeError,
+    TooLargeError,
+)
 from nonzero_client.exchange import Exchange
 from nonzero_client.messages import Answer, Request
+from nonzero_client.rows import is_frame
+from nonzero_client.table_batches import record_batches, table_batches
 
 Refused = Literal["raise", "report"]
-Format = Literal["ndjson", "vw", "libsvm"]
+Format = Literal["ndjson", "vw", "libsvm", "csv", "tsv", "parquet", "arrow"]
 
 JSON: Final = "application/json"
-NDJSON: Final = MEDIA_TYPES["ndjson"]
 
 MODEL: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
@@ -44,12 +64,91 @@ class Asking:
     async def _read(self, path: str, deadline: float | None) -> Any:
         return json_of(await self._exchange.send(Request("GET", path), deadline))
 
-    def _batches(self, source: Source, media_type: str | None, size: int) -> AsyncIterator[Batch]:
+    def _batches(
+        self, source: Source, form: str | None, size: int, columns: Columns, *, labelled: bool
+    ) -> AsyncIterator[Batch]:
+        """Cut a stream of examples, lines or rows of a table into batches.
+
+        Parameters
+        ----------
+        source
+            What was given.
+        form
+            The format that was named.
+        size
+            So many are a batch.
+        columns
+            What is said of a table's columns.
+        labelled
+            Whether it is to be learned from.
+        """
         if not (isinstance(size, int) and size > 0):
             raise InputError(f"batch_size is {size!r}; it is a whole number above 0")
-        if media_type is None:
+        aside = self._exchange.driver.aside
+        if form is None and is_frame(source):
+            return table_batches(source, size, aside, columns, labelled=labelled)
+        form = format_of(source, form)
+        if form in TABLES:
+            return record_batches(source, size, aside, form, columns)
+        if form in COLUMNAR and isinstance(source, str | os.PathLike):
+            return table_batches((Path(source), form), size, aside, columns, labelled=labelled)
+        columns.refuse("an example has members of its own; from_rows(..., label=...) makes some of mappings")
+        if form is None:
             return example_batches(source, size)
-        return line_batches(source, size, self._exchange.driver.aside)
+        return line_batches(source, size, aside, MEDIA_TYPES[form])
+
+    async def _sent(
+        self,
+        batch: Batch,
+        request_of: Callable[[Batch], Request],
+        deadline: float | None,
+        answer_of: Callable[[ClientError], Answer | None] = lambda _: None,
+    ) -> tuple[Batch, Answer | None]:
+        """Send a batch of a stream: as lines, where it is not taken as Arrow or rows of it are refused.
+
+        Parameters
+        ----------
+        batch
+            The batch.
+        request_of
+            Makes the request.
+        deadline
+            Its seconds.
+        answer_of
+            Returns what a refusal answers, where that is no end of the stream.
+
+        Returns
+        -------
+        tuple
+            The batch as it was sent, and the answer; None where there was nothing to send.
+        """
+        if not batch.numbers:
+            return batch, None
+        try:
+            return batch, await self._exchange.send(request_of(batch), deadline)
+        except (ContentError, MediaTypeError, TooLargeError) as error:
+            if batch.as_lines is None:
+                answer = answer_of(error)
+                if answer is None:
+                    raise
+                return batch, answer
+        return await self._sent(batch.as_lines(), request_of, deadline, answer_of)
+
+    async def _sent_whole(
+        self, batch: Batch, request_of: Callable[[Batch], Request], deadline: float | None
+    ) -> Answer:
+        """Send a batch that is taken as a whole or not at all; as JSON, where the service reads no Arrow."""
+        try:
+            return await self._exchange.send(request_of(batch), deadline)
+        except MediaTypeError:
+            if batch.as_lines is None:
+                raise
+        return await self._exchange.send(request_of(batch.as_lines()), deadline)
+
+
+def whole_body(batch: Batch) -> bytes:
+    """Return the body of a batch that is taken as a whole."""
+    return batch.arrow or members_of(b"examples", batch.lines)
 
 
 def path_of(model: str, *rest: str) -> str:

@@ -7,8 +7,17 @@ come. So a stream that is sent again with its key is recognised batch by batch.
 from __future__ import annotations
 
 import gzip
+import itertools
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +28,26 @@ from nonzero_client.problems import LineFault
 from nonzero_client.rows import is_frame
 from nonzero_client.values import example_line
 
-MEDIA_TYPES: Final = {"ndjson": "application/x-ndjson", "vw": "text/x-vw", "libsvm": "text/x-libsvm"}
-"""Content-Type by format."""
+JSON: Final = "application/json"
+NDJSON: Final = "application/x-ndjson"
+ARROW: Final = "application/vnd.apache.arrow.stream"
+
+MEDIA_TYPES: Final = {
+    "ndjson": NDJSON,
+    "vw": "text/x-vw",
+    "libsvm": "text/x-libsvm",
+    "csv": "text/csv",
+    "tsv": "text/tab-separated-values",
+    "parquet": ARROW,
+    "arrow": ARROW,
+}
+"""Content-Type by format: as what is sent."""
+
+COLUMNAR: Final = ("parquet", "arrow")
+"""Formats of files whose columns lie one after another: they are read here, by pyarrow."""
+
+TABLES: Final = ("csv", "tsv")
+"""Formats of text that begins with a header."""
 
 ENDINGS: Final = {
     ".ndjson": "ndjson",
@@ -29,6 +56,14 @@ ENDINGS: Final = {
     ".libsvm": "libsvm",
     ".svmlight": "libsvm",
     ".svm": "libsvm",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".arrow": "arrow",
+    ".arrows": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
 }
 """Format by the ending of a file's name, before ``.gz``."""
 
@@ -44,12 +79,27 @@ BATCH_BYTES: Final = 4 << 20
 CHUNK: Final = 1 << 18
 """So many bytes of a file are read at once."""
 
+ALL: Final = 1 << 62
+"""More lines, and more bytes, than there are."""
+
 LINE_BYTES: Final = 64 << 20
 """No line of a stream is longer: what has no line ends is in another format than it was said to be."""
 
 Example = Mapping[str, Any]
-Source = Iterable[Any] | AsyncIterable[Any] | str | os.PathLike[str] | BinaryIO
-"""Examples, or with a format, bytes: a path, a binary file, bytes, or an iterable of pieces of them."""
+
+
+class ArrowStream(Protocol):
+    """A table, as the Arrow C stream interface has it: of pandas, polars, pyarrow, DuckDB and others."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Return a capsule of the stream."""
+
+
+Examples = Example | Iterable[Example] | ArrowStream
+"""One example, several, or a table."""
+
+Source = Iterable[Any] | AsyncIterable[Any] | ArrowStream | str | os.PathLike[str] | BinaryIO
+"""Examples, a table, or bytes, with a format: a path, a binary file, bytes, an iterable of pieces of them."""
 
 T = TypeVar("T")
 
@@ -63,21 +113,36 @@ class Aside(Protocol):
 
 @dataclass(slots=True)
 class Batch:
-    """Lines that are sent as one.
+    """Lines, or rows of a table, that are sent as one.
 
     Parameters
     ----------
     numbers
         The number of each in all that was given, from 1.
     lines
-        The lines, each with its end.
+        The lines, each with its end. A record of a table of text may hold several.
     faults
         Examples between them that are none, and are not sent.
+    media_type
+        The Content-Type.
+    query
+        What the request says of a table's columns.
+    head
+        What goes before the lines: the header of a table of text.
+    arrow
+        Rows as a stream of Arrow, in the place of lines.
+    as_lines
+        Makes the same rows lines, for a service that cannot take them as Arrow, or refuses some of them.
     """
 
     numbers: list[int] = field(default_factory=list)
     lines: list[bytes] = field(default_factory=list)
     faults: list[LineFault] = field(default_factory=list)
+    media_type: str = NDJSON
+    query: dict[str, str] = field(default_factory=dict)
+    head: bytes = b""
+    arrow: bytes = b""
+    as_lines: Callable[[], Batch] | None = None
 
     def __len__(self) -> int:
         return len(self.numbers) + len(self.faults)
@@ -85,12 +150,16 @@ class Batch:
     @property
     def body(self) -> bytes:
         """What is sent."""
-        return b"".join(self.lines)
+        return self.arrow or b"".join((self.head, *self.lines))
 
     @property
     def by_line(self) -> dict[int, int]:
-        """The number of each line, by its place in the body from 1."""
-        return dict(enumerate(self.numbers, 1))
+        """The number of each line, or row, by its place in the body from 1."""
+        if self.arrow:
+            return dict(enumerate(self.numbers, 1))
+        ends = itertools.accumulate((line.count(b"\n") or 1 for line in self.lines), initial=0)
+        behind = 1 + self.head.count(b"\n")
+        return {behind + place: number for place, number in zip(ends, self.numbers, strict=False)}
 
 
 class Batcher:
@@ -102,19 +171,26 @@ class Batcher:
         So many lines are a batch.
     most
         It ends where it has so many bytes.
+    first
+        The number of the first line.
+    new
+        Makes a batch to be filled.
     """
 
-    def __init__(self, size: int, most: int = BATCH_BYTES) -> None:
+    def __init__(
+        self, size: int, most: int = BATCH_BYTES, first: int = 1, new: Callable[[], Batch] = Batch
+    ) -> None:
         self._size = size
         self._most = most
-        self._batch = Batch()
+        self._new = new
+        self._batch = new()
         self._bytes = 0
-        self._count = 0
+        self._count = first - 1
 
-    def add(self, line: bytes) -> Batch | None:
-        """Take a line with its end; return the batch that it ends."""
-        self._count += 1
-        self._batch.numbers.append(self._count)
+    def add(self, line: bytes, span: int = 1) -> Batch | None:
+        """Take a line with its end, or a record of so many lines; return the batch that it ends."""
+        self._batch.numbers.append(self._count + 1)
+        self._count += span
         self._batch.lines.append(line)
         self._bytes += len(line)
         return self._ended()
@@ -134,7 +210,7 @@ class Batcher:
         return self._take() if full else None
 
     def _take(self) -> Batch:
-        batch, self._batch, self._bytes = self._batch, Batch(), 0
+        batch, self._batch, self._bytes = self._batch, self._new(), 0
         return batch
 
 
@@ -165,8 +241,8 @@ class Lines:
         return [b"".join(self._held)] if self._held else []
 
 
-def media_type_of(source: Source, given: str | None) -> str | None:
-    """Return the Content-Type of bytes; None where examples are Python's.
+def format_of(source: Source, given: str | None) -> str | None:
+    """Return the format of bytes; None where examples, or a table, are Python's.
 
     Parameters
     ----------
@@ -181,11 +257,11 @@ def media_type_of(source: Source, given: str | None) -> str | None:
         Where it is not known, or cannot be told from the name of a file.
     """
     named = given or _format_of(source)
-    if named is None:
-        return None
-    if named not in MEDIA_TYPES:
+    if named is not None and named not in MEDIA_TYPES:
         raise InputError(f"the format is {named!r}; it is one of {', '.join(MEDIA_TYPES)}")
-    return MEDIA_TYPES[named]
+    if named in COLUMNAR and not isinstance(source, str | os.PathLike):
+        raise InputError(f"{named} is read from a file; give its path, or the table that pyarrow makes of it")
+    return named
 
 
 def _format_of(source: Source) -> str | None:
@@ -203,7 +279,8 @@ def _format_of(source: Source) -> str | None:
             )
         return found
     if hasattr(source, "read") or isinstance(source, bytes | bytearray | memoryview):
-        raise InputError(f"bytes need a format; say format={' or '.join(MEDIA_TYPES)}")
+        texts = [name for name in MEDIA_TYPES if name not in COLUMNAR]
+        raise InputError(f"bytes need a format; say format={' or '.join(texts)}")
     return None
 
 
@@ -223,25 +300,29 @@ async def example_batches(source: Source, size: int) -> AsyncIterator[Batch]:
         yield batch
 
 
-async def line_batches(source: Source, size: int, aside: Aside) -> AsyncIterator[Batch]:
+async def line_batches(
+    source: Source, size: int, aside: Aside, media_type: str = NDJSON
+) -> AsyncIterator[Batch]:
     """Cut bytes into batches of lines."""
-    batcher, lines = Batcher(size), Lines()
-    async for piece in _pieces(source, aside):
-        for line in lines.feed(piece):
-            if (batch := batcher.add(line)) is not None:
-                yield batch
-    for line in lines.end():
+    batcher = Batcher(size, new=lambda: Batch(media_type=media_type))
+    async for line in lines_of(source, aside):
         if (batch := batcher.add(line)) is not None:
             yield batch
     if (batch := batcher.rest()) is not None:
         yield batch
 
 
+async def lines_of(source: Source, aside: Aside) -> AsyncIterator[bytes]:
+    """Yield the lines of bytes of any kind, each with its end; the last may lack it."""
+    lines = Lines()
+    async for piece in _pieces(source, aside):
+        for line in lines.feed(piece):
+            yield line
+    for line in lines.end():
+        yield line
+
+
 async def _items(source: Source) -> AsyncIterator[Any]:
-    if is_frame(source):
-        raise InputError(
-            f"a {type(source).__name__} is sent as from_rows(frame, label=...) makes examples of it"
-        )
     if isinstance(source, Mapping):
         yield source
     elif isinstance(source, AsyncIterable):
@@ -290,7 +371,7 @@ def _checked(piece: Any) -> bytes:
     )
 
 
-def all_examples(examples: Example | Iterable[Example]) -> Iterator[bytes]:
+def all_examples(examples: Examples) -> Iterator[bytes]:
     """Write all examples of one request.
 
     Raises
@@ -299,11 +380,9 @@ def all_examples(examples: Example | Iterable[Example]) -> Iterator[bytes]:
         Where some are none; ``errors`` names them.
     """
     if is_frame(examples):
-        raise InputError(
-            f"a {type(examples).__name__} is sent as from_rows(frame, label=...) makes examples of it"
-        )
-    given = [examples] if isinstance(examples, Mapping) else examples
-    batcher = Batcher(size=1 << 62, most=1 << 62)
+        raise InputError(f"a {type(examples).__name__} is no labels; give mappings with an id and a label")
+    given: Iterable[Any] = [examples] if isinstance(examples, Mapping) else examples  # type: ignore[assignment]
+    batcher = Batcher(ALL, ALL)
     for example in given:
         try:
             batcher.add(example_line(example))

@@ -9,9 +9,7 @@ from typing import Literal
 
 from nonzero_client.answers import LabelResult, UpdateResult
 from nonzero_client.asking import (
-    JSON,
     KEY_LENGTH,
-    NDJSON,
     STREAM_KEY_LENGTH,
     Asking,
     Format,
@@ -20,11 +18,25 @@ from nonzero_client.asking import (
     key_of,
     members_of,
     path_of,
+    whole_body,
 )
-from nonzero_client.batches import BATCH_LINES, Batch, Example, Source, all_examples, media_type_of
-from nonzero_client.errors import ConflictError, ContentError, InputError
+from nonzero_client.batches import (
+    BATCH_LINES,
+    JSON,
+    NDJSON,
+    Batch,
+    Example,
+    Examples,
+    Source,
+    all_examples,
+    format_of,
+)
+from nonzero_client.columns import Columns
+from nonzero_client.errors import ClientError, ConflictError, ContentError, InputError
 from nonzero_client.messages import Answer, Request
 from nonzero_client.problems import NAMED
+from nonzero_client.rows import is_frame
+from nonzero_client.table_batches import whole_batch
 from nonzero_client.totals import KNOWN, add_labels, add_update, broken_off, checked, update_result
 
 
@@ -33,9 +45,14 @@ class Learning(Asking):
 
     async def update(
         self,
-        examples: Example | Iterable[Example],
+        examples: Examples,
         *,
         model: str = "default",
+        label: str | None = None,
+        weight: str | None = None,
+        id: str | None = None,
+        time: str | None = None,
+        positive: str | None = None,
         key: str | None = None,
         deadline: float | None = None,
     ) -> UpdateResult:
@@ -46,10 +63,12 @@ class Learning(Asking):
         Parameters
         ----------
         examples
-            One example or several, such as ``{"features": {"site": "news"}, "label": 1}``; of a DataFrame
-            those of :func:`from_rows`.
+            One example or several, such as ``{"features": {"site": "news"}, "label": 1}``; or a table, as for
+            :meth:`update_stream`, which is sent whole.
         model
             The model's name.
+        label, weight, id, time, positive
+            Of a table, as for :meth:`update_stream`.
         key
             The idempotency key, up to 255 characters; a new one where it is not given. Give your own where a
             later run may have to send the same examples again.
@@ -76,17 +95,22 @@ class Learning(Asking):
         1
         """
         name = key_of(key, KEY_LENGTH)
-        lines = list(all_examples(examples))
-        request = Request(
-            "POST",
-            path_of(model, "update"),
-            body=members_of(b"examples", lines),
-            media_type=JSON,
-            key=name,
-            changes=True,
-        )
-        answer = await self._exchange.send(request, deadline)
-        return replace(update_result(json_of(answer)), lines=len(lines), key=name)
+        path = path_of(model, "update")
+        whole = whole_batch(examples, Columns(label, weight, id, time, positive), labelled=True)
+
+        def request_of(batch: Batch) -> Request:
+            return Request(
+                "POST",
+                path,
+                query=batch.query,
+                body=whole_body(batch),
+                media_type=batch.media_type,
+                key=name,
+                changes=True,
+            )
+
+        answer = await self._sent_whole(whole, request_of, deadline)
+        return replace(update_result(json_of(answer)), lines=len(whole), key=name)
 
     async def update_stream(
         self,
@@ -94,6 +118,12 @@ class Learning(Asking):
         *,
         model: str = "default",
         format: Format | None = None,
+        label: str | None = None,
+        weight: str | None = None,
+        id: str | None = None,
+        time: str | None = None,
+        positive: str | None = None,
+        delimiter: str | None = None,
         key: str | None = None,
         batch_size: int = BATCH_LINES,
         refused: Refused = "raise",
@@ -108,12 +138,24 @@ class Learning(Asking):
         Parameters
         ----------
         source
-            Examples, as for :meth:`update`, from an iterable of any kind. Or bytes: a path (``.gz`` is
-            decompressed), a binary file, bytes, or an iterable of pieces of them.
+            Examples from an iterable of any kind. Or a table: a DataFrame of pandas or polars, a table, a
+            record batch or a reader of pyarrow, a relation of DuckDB, and whatever else has
+            ``__arrow_c_stream__``. Or bytes: a path (``.gz`` is decompressed), a binary file, bytes, or an
+            iterable of pieces of them.
         model
             The model's name.
         format
-            The format of bytes: ``ndjson``, ``vw`` or ``libsvm``. Of a path it is told from the name.
+            The format of bytes: ``ndjson``, ``vw``, ``libsvm``, ``csv`` or ``tsv``; of a file also
+            ``parquet`` or ``arrow``, which pyarrow reads. Of a path it is told from the name.
+        label
+            Of a table, and of CSV: the column of the label. Otherwise the one called label, click, clicked,
+            target or y.
+        weight, id, time
+            Of a table, and of CSV: the columns of importance weights, ids and times.
+        positive
+            Of a table, and of CSV: the label that is a click; any other is none.
+        delimiter
+            Of CSV: what stands between columns, ``tab`` for a tab. Otherwise the header tells it.
         key
             The beginning of the batches' keys, up to 235 characters; a new one where it is not given. With it
             the same stream, sent again in batches of the same size, goes on where it broke off: what was
@@ -149,19 +191,23 @@ class Learning(Asking):
         name = key_of(key, STREAM_KEY_LENGTH)
         path = path_of(model, "update")
         total = UpdateResult(model, key=name)
-        media_type = media_type_of(source, format)
+        columns = Columns(label, weight, id, time, positive, delimiter)
         number = 0
+
+        def request_of(batch: Batch) -> Request:
+            return Request(
+                "POST",
+                path,
+                query=batch.query,
+                body=batch.body,
+                media_type=batch.media_type,
+                key=f"{name}/{number}",
+                changes=True,
+            )
+
         with broken_off(total, name):
-            async for batch in self._batches(source, media_type, batch_size):
-                request = Request(
-                    "POST",
-                    path,
-                    body=batch.body,
-                    media_type=media_type or NDJSON,
-                    key=f"{name}/{number}",
-                    changes=True,
-                )
-                add_update(total, batch, await self._learned(request, batch, deadline))
+            async for batch in self._batches(source, format, batch_size, columns, labelled=True):
+                add_update(total, *await self._sent(batch, request_of, deadline, _all_refused))
                 number += 1
                 if progress is not None:
                     progress(replace(total))
@@ -268,33 +314,30 @@ class Learning(Asking):
         """
         total = LabelResult(model)
         path = path_of(model, "labels")
-        media_type = media_type_of(source, format)
-        if media_type not in (None, NDJSON):
+        if is_frame(source):
+            raise InputError(f"a {type(source).__name__} is no labels; give mappings with an id and a label")
+        if format_of(source, format) not in (None, "ndjson"):
             raise InputError("labels are NDJSON: say format='ndjson'")
+
+        def request_of(batch: Batch) -> Request:
+            return Request("POST", path, body=batch.body, media_type=NDJSON, changes=True)
+
         with broken_off(total, ""):
-            async for batch in self._batches(source, media_type, batch_size):
-                request = Request("POST", path, body=batch.body, media_type=NDJSON, changes=True)
-                add_labels(total, batch, await self._learned(request, batch, deadline))
+            async for batch in self._batches(source, format, batch_size, Columns(), labelled=False):
+                add_labels(total, *await self._sent(batch, request_of, deadline, _all_refused))
                 if progress is not None:
                     progress(replace(total))
         return checked(total, refused, "used")
 
-    async def _learned(self, request: Request, batch: Batch, deadline: float | None) -> Answer | None:
-        """Send a batch of a stream; return the answer, None where there was nothing to send.
 
-        That every line of it was refused is no end of the stream.
-        """
-        if not batch.lines:
-            return None
-        try:
-            return await self._exchange.send(request, deadline)
-        except ContentError as error:
-            problem = error.problem
-            rejected = problem.members.get("rejected")
-            if problem.members.get("accepted") != 0 or not problem.errors or not rejected:
-                raise
-            errors = [
-                {"line": one.line, "reason": one.reason, "status": one.status} for one in problem.errors
-            ]
-            members = {**problem.members, "errors": errors}
-            return Answer(200, json.dumps(members).encode(), unsure=error.outcome_unknown)
+def _all_refused(error: ClientError) -> Answer | None:
+    """Return what a batch is answered of which every line was refused: that is no end of the stream."""
+    problem = error.problem
+    if not isinstance(error, ContentError) or problem is None:
+        return None
+    rejected = problem.members.get("rejected")
+    if problem.members.get("accepted") != 0 or not problem.errors or not rejected:
+        return None
+    errors = [{"line": one.line, "reason": one.reason, "status": one.status} for one in problem.errors]
+    members = {**problem.members, "errors": errors}
+    return Answer(200, json.dumps(members).encode(), unsure=error.outcome_unknown)

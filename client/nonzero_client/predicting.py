@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, cast
 
 from nonzero_client.answers import Explanation, Prediction
-from nonzero_client.asking import JSON, NDJSON, Asking, Format, Refused, flag_of, json_of, members_of, path_of
-from nonzero_client.batches import BATCH_LINES, Batch, Example, Source, all_examples, media_type_of
+from nonzero_client.asking import Asking, Format, Refused, flag_of, json_of, path_of, whole_body
+from nonzero_client.batches import (
+    BATCH_LINES,
+    JSON,
+    Batch,
+    Example,
+    Examples,
+    Source,
+    all_examples,
+)
+from nonzero_client.columns import Columns
 from nonzero_client.errors import PartialError
 from nonzero_client.messages import Answer, Broken, Request
 from nonzero_client.problems import LineFault
+from nonzero_client.table_batches import whole_batch
 from nonzero_client.totals import named, partly
 
 
@@ -21,9 +31,13 @@ class Predicting(Asking):
 
     async def predict(
         self,
-        examples: Example | Iterable[Example],
+        examples: Examples,
         *,
         model: str = "default",
+        label: str | None = None,
+        weight: str | None = None,
+        id: str | None = None,
+        time: str | None = None,
         uncertainty: bool = False,
         deadline: float | None = None,
     ) -> list[Prediction]:
@@ -32,10 +46,12 @@ class Predicting(Asking):
         Parameters
         ----------
         examples
-            One example or several, as for :meth:`update`; they need no label. One with an ``id`` is kept, so
-            that its label may come later.
+            One example or several, or a table, as for :meth:`update`; they need no label. One with an ``id``
+            is kept, so that its label may come later.
         model
             The model's name.
+        label, weight, id, time
+            Of a table, as for :meth:`update_stream`; labels are not sent.
         uncertainty
             Whether to say how far one more example could move each.
         deadline
@@ -61,15 +77,14 @@ class Predicting(Asking):
         >>> 0 < prediction.probability < 1
         True
         """
-        lines = list(all_examples(examples))
-        request = Request(
-            "POST",
-            path_of(model, "predict"),
-            query=flag_of("uncertainty", uncertainty),
-            body=members_of(b"examples", lines),
-            media_type=JSON,
-        )
-        answer = json_of(await self._exchange.send(request, deadline))
+        path = path_of(model, "predict")
+        whole = whole_batch(examples, Columns(label, weight, id, time), labelled=False)
+
+        def request_of(batch: Batch) -> Request:
+            query = batch.query | flag_of("uncertainty", uncertainty)
+            return Request("POST", path, query=query, body=whole_body(batch), media_type=batch.media_type)
+
+        answer = json_of(await self._sent_whole(whole, request_of, deadline))
         return list(map(_prediction, answer["predictions"]))
 
     async def predict_one(
@@ -121,6 +136,11 @@ class Predicting(Asking):
         *,
         model: str = "default",
         format: Format | None = None,
+        label: str | None = None,
+        weight: str | None = None,
+        id: str | None = None,
+        time: str | None = None,
+        delimiter: str | None = None,
         uncertainty: bool = False,
         batch_size: int = BATCH_LINES,
         refused: Refused = "raise",
@@ -136,6 +156,8 @@ class Predicting(Asking):
             As for :meth:`predict`.
         format, batch_size, deadline
             As for :meth:`update_stream`.
+        label, weight, id, time, delimiter
+            As for :meth:`update_stream`; labels are not looked at.
         refused
             ``raise``: raise a :class:`PartialError` at the end where lines were refused. ``report``: do not.
 
@@ -157,23 +179,27 @@ class Predicting(Asking):
         ...
         """
         path = path_of(model, "predict")
-        media_type = media_type_of(source, format)
+        columns = Columns(label, weight, id, time, None, delimiter)
         errors: tuple[LineFault, ...] = ()
         rejected = count = 0
-        async for batch in self._batches(source, media_type, batch_size):
+
+        def request_of(batch: Batch) -> Request:
+            return Request(
+                "POST",
+                path,
+                query=batch.query | flag_of("uncertainty", uncertainty),
+                body=batch.body,
+                media_type=batch.media_type,
+                check=None if batch.arrow else _whole(len(batch.numbers)),
+            )
+
+        async for batch in self._batches(source, format, batch_size, columns, labelled=False):
+            sent, answer = await self._sent(batch, request_of, deadline)
             found: list[Prediction] = []
-            if batch.lines:
-                request = Request(
-                    "POST",
-                    path,
-                    query=flag_of("uncertainty", uncertainty),
-                    body=batch.body,
-                    media_type=media_type or NDJSON,
-                    check=_whole(len(batch.lines)),
-                )
-                answer = await self._exchange.send(request, deadline)
-                found = list(map(_prediction, _json_lines(answer.body)))
-            for number, prediction in _in_order(batch, found):
+            if answer is not None:
+                told = json_of(answer)["predictions"] if sent.arrow else _json_lines(answer.body)
+                found = list(map(_prediction, told))
+            for number, prediction in _in_order(sent, found):
                 count += 1
                 if prediction.reason is not None:
                     rejected += 1

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import datetime
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any, Final
 
+from nonzero_client.columns import Columns, check_columns
 from nonzero_client.errors import InputError
 
 AT_ONCE: Final = 1024
@@ -60,11 +59,11 @@ def from_rows(
     >>> list(from_rows([{"site": "news", "bid": 0.5, "click": 1}], label="click"))
     [{'features': {'site': 'news', 'bid': 0.5}, 'label': 1}]
     """
-    members = {column: name for name, column in _named(label, weight, id, time) if column is not None}
+    members = Columns(label, weight, id, time).members
     found = _rows_of(rows)
     if isinstance(found, tuple):
         columns, read = found
-        _check(columns, members)
+        check_columns(columns, members)
         return _examples(read(), members)
     return _examples(found, members)
 
@@ -76,10 +75,18 @@ def is_frame(value: Any) -> bool:
     )
 
 
-def _named(
-    label: str | None, weight: str | None, name: str | None, time: str | None
-) -> Iterable[tuple[str, str | None]]:
-    return ("label", label), ("weight", weight), ("id", name), ("time", time)
+def columns_of(rows: Any) -> list[str]:
+    """Return the names of a table's columns.
+
+    Raises
+    ------
+    InputError
+        For what is no table.
+    """
+    found = _rows_of(rows)
+    if not isinstance(found, tuple):
+        raise InputError(f"a {type(rows).__name__} has no columns; from_rows() makes examples of mappings")
+    return found[0]
 
 
 def _rows_of(rows: Any) -> tuple[list[str], Callable[[], Iterator[Row]]] | Iterator[Row]:
@@ -130,17 +137,6 @@ def _items(row: Any) -> Row:
             f"{row!r:.40}, of type {type(row).__name__}, is no row; a row is a mapping of values"
         )
     return ((str(name), value) for name, value in row.items() if value is not None)
-
-
-def _check(columns: list[str], members: Mapping[str, str]) -> None:
-    twice = [name for name, times in Counter(columns).items() if times > 1]
-    if twice:
-        raise InputError(f"there are two columns named {twice[0]!r}; rename or drop one")
-    for column, member in members.items():
-        if column not in columns:
-            nearest = get_close_matches(column, columns, n=1)
-            hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(columns[:20])}"
-            raise InputError(f"there is no column {column!r} for the {member}; {hint}")
 
 
 def _examples(rows: Iterable[Row], members: Mapping[str, str]) -> Iterator[dict[str, Any]]:

@@ -63,7 +63,7 @@ def _without_known(members: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
 
 
 def _add_common(total: UpdateResult | LabelResult, batch: Batch, members: Mapping[str, Any]) -> None:
-    numbers = batch.by_line if batch.lines else None
+    numbers = batch.by_line if batch.numbers else None
     refused = [LineFault.read(error, numbers) for error in members.get("errors", [])]
     total.errors = named(total.errors, sorted([*refused, *batch.faults], key=lambda one: one.line))
     total.accepted += members.get("accepted", 0)

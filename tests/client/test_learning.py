@@ -253,7 +253,7 @@ def test_a_stream_of_labels(client: Calling, model: str) -> None:
         ("log.vw.zst", None, "compressed by zstd"),
         ("missing.vw", None, "missing.vw cannot be read: No such file"),
         (b"1 |", None, "bytes need a format"),
-        (b"1 |", "csv", "the format is 'csv'; it is one of ndjson, vw, libsvm"),
+        (b"1 |", "xml", "the format is 'xml'; it is one of ndjson, vw, libsvm, csv"),
         (["text"], "vw", "a piece of the stream is 'text', of type str"),
         ("log.vw as text", "vw", "a file is opened as binary"),
         (7, None, "int is no iterable of examples"),

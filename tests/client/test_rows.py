@@ -177,11 +177,20 @@ def test_what_is_no_row() -> None:
 
 
 @pytest.mark.parametrize("make", KINDS[:-2])
-def test_a_table_itself_is_no_stream_of_examples(make: Any, client: Calling) -> None:
+def test_a_table_itself_is_no_labels(make: Any, client: Calling) -> None:
     table = make(COLUMNS, ROWS)
-    for call in (client.update, client.update_stream, client.predict, client.labels):
-        with pytest.raises(InputError, match="is sent as from_rows"):
+    for call in (client.labels, client.label_stream):
+        with pytest.raises(InputError, match="is no labels; give mappings with an id and a label"):
             call(table)
+
+
+@pytest.mark.parametrize("make", KINDS[:-2])
+def test_a_table_itself_is_a_stream_of_its_rows(make: Any, client: Calling, model: str) -> None:
+    table = make(COLUMNS, ROWS)
+    assert client.update(table, model=model).accepted == 3
+    assert client.update_stream(table, model=model, batch_size=2).accepted == 3
+    assert len(client.predict(table, model=model)) == 3
+    assert len(list(client.predict_stream(table, model=model))) == 3
 
 
 def frame_of(library: str) -> Any:

@@ -20,13 +20,15 @@ from fuzz.choices import Choices
 from nonzero import AdaGrad, Batch, FormatError, LogisticRegression, Schema, formats
 from nonzero.formats.json_bodies import parse_body
 from nonzero.sources.files import Source
-from nonzero_service.bodies.arrow_bodies import ColumnRoles, batch_of_arrow
+from nonzero_service.bodies.arrow_bodies import batch_of_arrow
 from nonzero_service.bodies.decoding import decoder_of
 from nonzero_service.bodies.label_bodies import LabelBatch, labels_of, read_lines
+from nonzero_service.bodies.tables import TableQuery, table_reader
+from nonzero_service.media_types import TSV
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
 
-__all__ = ["arrow_body", "decoding", "file", "json_body", "labels", "lines"]
+__all__ = ["arrow_body", "decoding", "file", "json_body", "labels", "lines", "table_body"]
 
 
 def lines(name: str, **options: Any) -> Callable[[bytes], None]:
@@ -125,13 +127,44 @@ def arrow_body(data: bytes) -> None:
         body = choices.changed(body)
     limits = Settings.load(max_body_bytes=1 << 20, max_examples=1000)
     try:
-        batch = batch_of_arrow(body, schema, ColumnRoles(), limits)
+        batch = batch_of_arrow(body, schema, TableQuery(), limits)
     except Problem as problem:
         refused(problem, 400, 413, 422)
         return
     checked = Batch(batch.indptr, batch.indices, batch.values, batch.labels, batch.weights, batch.fields)
     assert len(checked) <= 1000
     assert np.isfinite(LogisticRegression(2, AdaGrad(0.1)).predict(checked)).all()
+
+
+def table_body(data: bytes) -> None:
+    """A table of text reads alike in any pieces, and what is read of it so far ends with a record.
+
+    Where it broke off, the rest is read from there: no row twice, and none lost.
+    """
+    choices = Choices(data)
+    media, delimiter = choices.one_of([("text/csv", None), ("text/csv", "^"), (TSV, None)])
+    query = TableQuery(
+        weight=choices.one_of([None, "w"]), id=choices.one_of([None, "n"]), delimiter=delimiter
+    )
+    most, labelled, step = 20 + choices.below(80), bool(choices.below(2)), 1 + choices.below(30)
+    text = choices.rest
+
+    def reader() -> formats.Reader:
+        return table_reader(media, query, Schema({"bid": "number"}), ["new"], most, labelled=labelled)
+
+    found = outcome(lambda: whole(reader(), text))
+    pieces = [text[at : at + step] for at in range(0, len(text), step)]
+    other = outcome(lambda: whole(reader(), *pieces))
+    if not isinstance(found, formats.Parsed) or not isinstance(other, formats.Parsed):
+        assert isinstance(found, str)
+        assert isinstance(other, str)
+        return
+    assert_same(found, other)
+    one, rows, fed = reader(), 0, 0
+    for piece in pieces:
+        rows += len(one.feed(piece).batch)
+        fed += len(piece)
+        assert rows == len(whole(reader(), text[: fed - one.unread]).batch)
 
 
 def labels(data: bytes) -> None:

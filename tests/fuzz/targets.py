@@ -23,6 +23,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     ),
     "JSON body": parsers.json_body,
     "Arrow body": parsers.arrow_body,
+    "table as a body": parsers.table_body,
     "labels": parsers.labels,
     "compressed body": parsers.decoding,
     "file of examples": parsers.file,
@@ -55,6 +56,10 @@ SEEDS: dict[str, list[bytes]] = {
     "tsv": [b"click\tsite\n1\tnews\n"],
     "criteo": [b"1\t5\t-1\t1382" + b"\t" * 10 + b"\t68fd1e64" + b"\t" * 25 + b"\n"],
     "avazu": [b"id,click,hour,C1\n7,0,14102113,1005\n"],
+    "table as a body": [
+        b'click,site,bid,w,n,new\n1,"a\nb",0.5,2,imp-1,True\n0,,1,,,\n' + bytes(8),
+        b'w\tn\ty\n1\t"\n"\t1\n2\t"' + b"x\n" * 60 + b'"\t0\n',
+    ],
     "JSON body": [
         b'{"examples": [{"features": {"a": "b"}, "label": true}, {"indices": [3]}]}',
         b'{"features": {"a": ["b", "c"], "d": 1.5e-7}, "label": -1}',

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -17,21 +17,25 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from command_line import nonzero
-from core.fields.test_doors import FIELDS, ROWS, SAID, columns, doors, table, vw
-from nonzero import AdaGrad, LogisticRegression, Schema
+from core.fields.test_doors import FIELDS, ROWS, SAID, columns, doors, frames, slots, table, vw
+from nonzero import AdaGrad, LogisticRegression, Schema, formats
+from nonzero_client import Client
 
 SCHEMA: Final = {"fields": SAID, "default": "refuse"}
 BITS: Final = 6
 RATE: Final = 0.1
 BODIES: Final = {
     "NDJSON": "application/x-ndjson",
+    "CSV": "text/csv",
+    "TSV": "text/tab-separated-values",
     "VW": "text/x-vw",
     "Arrow stream": "application/vnd.apache.arrow.stream",
 }
 FILES: Final = {
     "NDJSON": "rows.ndjson",
     "CSV": "rows.csv",
-    "TSV": "tabs.csv",
+    "TSV": "rows.tsv",
+    "tabs": "tabs.csv",
     "VW": "rows.vw",
     "Parquet": "rows.parquet",
     "Arrow": "rows.arrow",
@@ -67,6 +71,7 @@ def written(rows: Sequence[Row], labels: Sequence[int]) -> dict[str, bytes]:
         "NDJSON": "\n".join(lines).encode(),
         "CSV": table(rows, labels, ","),
         "TSV": table(rows, labels, "\t"),
+        "tabs": table(rows, labels, "\t"),
         "VW": vw(rows, labels),
         **columnar(columns(rows, labels)),
     }
@@ -94,22 +99,25 @@ def by_library(rows: Sequence[Row], labels: Sequence[int]) -> dict[str, str]:
 
 
 def by_command(texts: Mapping[str, bytes], place: Path) -> dict[str, str]:
-    """Train by ``nonzero train``, a process for each format, all at once."""
+    """Train by ``nonzero train``, a process for each format, all at once; and of what ``convert`` makes."""
     said = place / "schema.json"
     said.write_text(json.dumps(SCHEMA))
+    for door, text in texts.items():
+        (place / FILES[door]).write_bytes(text)
+    done = nonzero("convert", place / FILES["NDJSON"], place / "rows.rows", "--schema", said)
+    assert done.returncode == 0, done.stderr
 
-    def train(door: str) -> str:
-        file = place / FILES[door]
-        file.write_bytes(texts[door])
-        model = file.with_suffix(f".{door}.model")
+    def train(file: Path) -> str:
+        model = file.with_suffix(f"{file.suffix}.model")
         model.unlink(missing_ok=True)
         options: list[str | Path] = ["--bits", str(BITS), "--learning-rate", str(RATE), "--schema", said]
         done = nonzero("train", file, "--model", model, *options)
-        assert done.returncode == 0, (door, done.stderr)
+        assert done.returncode == 0, (file.name, done.stderr)
         return LogisticRegression.load(model).digest()
 
+    files = {door: place / FILES[door] for door in texts} | {"rows": place / "rows.rows"}
     with ThreadPoolExecutor() as threads:
-        digests = dict(zip(texts, threads.map(train, texts), strict=True))
+        digests = dict(zip(files, threads.map(train, files.values()), strict=True))
     return {f"command, {door}": digest for door, digest in digests.items()}
 
 
@@ -127,16 +135,51 @@ def by_http(
     }
     digests = {}
     for door, requests in sent.items():
-        route = f"/v1/models/door-{next(_names)}"
-        made = client.put(route, json={"bits": BITS, "learning_rate": RATE, "schema": SCHEMA})
-        assert made.status_code == 201
-        taught = [client.post(f"{route}/update", **request).json() for request in requests]
-        assert sum(one["accepted"] for one in taught) == len(rows), taught
-        assert client.get(f"{route}/metrics").json()["schema"]["conflicts"] == {}
-        assert client.post(f"{route}/snapshots").status_code == 201
-        (place / "snapshot").write_bytes(client.get(f"{route}/snapshots/latest").content)
-        digests[f"HTTP, {door}"] = LogisticRegression.load(place / "snapshot").digest()
-        assert client.delete(route).status_code == 204
+
+        def teach(name: str, requests: Any = requests) -> int:
+            route = f"/v1/models/{name}/update"
+            return sum(client.post(route, **request).json()["accepted"] for request in requests)
+
+        digests[f"HTTP, {door}"] = taught(client, teach, len(rows), place)
+    return digests
+
+
+def taught(
+    client: httpx.Client, teach: Callable[[str], int], rows: int, place: Path, schema: Any = SCHEMA
+) -> str:
+    """The digest of a new model after it was taught by its name; it says how many rows it took."""
+    name = f"door-{next(_names)}"
+    route = f"/v1/models/{name}"
+    settings = {"bits": BITS, "learning_rate": RATE, **({"schema": schema} if schema else {})}
+    assert client.put(route, json=settings).status_code == 201
+    assert teach(name) == rows
+    assert client.get(f"{route}/metrics").json()["schema"]["conflicts"] == {}
+    assert client.post(f"{route}/snapshots").status_code == 201
+    (place / "snapshot").write_bytes(client.get(f"{route}/snapshots/latest").content)
+    assert client.delete(route).status_code == 204
+    return LogisticRegression.load(place / "snapshot").digest()
+
+
+def by_client(
+    client: httpx.Client, rows: Sequence[Row], labels: Sequence[int], texts: Mapping[str, bytes], place: Path
+) -> dict[str, str]:
+    examples = [{"features": row, "label": label} for row, label in zip(rows, labels, strict=True)]
+    handed = frames(columns(rows, labels))
+    del handed["Arrow, coded"], handed["Parquet"]
+    digests = {}
+    sources = {"dicts": examples} | handed | {f"file, {door}": place / FILES[door] for door in texts}
+    with Client(str(client.base_url)) as ours:
+
+        def whole(name: str) -> int:
+            return ours.update(examples, model=name).accepted
+
+        digests["client, dicts at once"] = taught(client, whole, len(rows), place)
+        for door, source in sources.items():
+
+            def send(name: str, source: Any = source) -> int:
+                return ours.update_stream(source, model=name, batch_size=3).accepted
+
+            digests[f"client, {door}"] = taught(client, send, len(rows), place)
     return digests
 
 
@@ -157,8 +200,42 @@ def test_the_same_rows_are_the_same_model(client: httpx.Client, place: Path, row
         **by_library(rows, [int(label) for label in labels]),
         **by_command(texts, place),
         **by_http(client, rows, [int(label) for label in labels], texts, place),
+        **by_client(client, rows, [int(label) for label in labels], texts, place),
     }
-    assert len(digests) == 26
+    assert len(digests) == 47
+    assert len(set(digests.values())) == 1, digests
+
+
+def test_slots_are_the_same_model(client: httpx.Client, place: Path) -> None:
+    rows = [{3: 0.5, 17: 1.0}, {}, {1: -2.0, 63: 1e-3}] * 5
+    labels = [k % 3 != 1 for k in range(len(rows))]
+    texts = slots(rows, [int(label) for label in labels])
+    alone = LogisticRegression(BITS, AdaGrad(RATE))
+    alone.learn(formats.parse(texts["libsvm"], "libsvm"))
+    digests = {"library": alone.digest()}
+    medias = {"libsvm": "text/x-libsvm", "NDJSON": "application/x-ndjson", "JSON": "application/json"}
+    for door, media in medias.items():
+
+        def teach(name: str, door: str = door, media: str = media) -> int:
+            headers = {"content-type": media}
+            answer = client.post(f"/v1/models/{name}/update", content=texts[door], headers=headers)
+            return int(answer.json()["accepted"])
+
+        digests[f"HTTP, {door}"] = taught(client, teach, len(rows), place, schema={})
+    for door, name in (("libsvm", "slots.svm"), ("NDJSON", "slots.ndjson")):
+        (place / name).write_bytes(texts[door])
+        model = place / f"{name}.model"
+        options = ["--bits", str(BITS), "--learning-rate", str(RATE)]
+        done = nonzero("train", place / name, "--model", model, *options)
+        assert done.returncode == 0, done.stderr
+        digests[f"command, {door}"] = LogisticRegression.load(model).digest()
+        with Client(str(client.base_url)) as ours:
+
+            def send(named: str, path: Path = place / name) -> int:
+                return ours.update_stream(path, model=named, batch_size=4).accepted
+
+            digests[f"client, {door}"] = taught(client, send, len(rows), place, schema={})
+    assert len(digests) == 8
     assert len(set(digests.values())) == 1, digests
 
 

@@ -25,7 +25,7 @@ REFUSED = [
     ("GET", "/healthz/", {}, b"", 404),
     ("PUT", "/v1/models/new", JSON, b"\xff", 400),
     ("POST", "/v1/models/default/predict", {}, b"{}", 415),
-    ("POST", "/v1/models/default/predict", {"content-type": "text/csv"}, b"a\n", 415),
+    ("POST", "/v1/models/default/predict", {"content-type": "text/html"}, b"a\n", 415),
     ("POST", "/v1/models/default/predict", {"content-type": "application/json; charset=latin-1"}, b"{}", 415),
     ("POST", "/v1/models/default/predict", JSON | {"content-encoding": "br"}, b"{}", 415),
     ("POST", "/v1/models/default/explain", {"content-type": "text/x-vw"}, b"1 | a\n", 415),

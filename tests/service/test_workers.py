@@ -165,7 +165,7 @@ RAW = [
     *(
         raw(b"POST", path, b"content-type: %b\r\ncontent-length: %d\r\n" % (media, len(body)), body)
         for path in (PREDICT.encode(), b"/v1/models/default/explain", b"/v1/models/default/labels")
-        for media in (b"application/json", b"text/x-vw", b"text/html", b"")
+        for media in (b"application/json", b"text/x-vw", b"text/csv", b"text/html", b"")
         for body in (b"", b"{", b"[]", b'{"features": {"a": {}}}', b"\xff", b"|f a b:x\n", JSON_EXAMPLE * 2)
     ),
     *(  # what is wrong with its framing, and what may look so

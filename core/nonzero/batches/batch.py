@@ -272,14 +272,7 @@ class Batch:
         >>> bool((batch.indices == same.indices).all()), batch.values.tolist()
         (True, [1.0, 0.5])
         """
-        batch = Batch.hash_dicts(examples, schema)
-        given = {}
-        if labels is not None:
-            given["labels"] = checked_labels(labels, len(batch))
-        if weights is not None:
-            given["weights"] = checked_weights(weights, len(batch))
-        vars(batch).update(given)  # nobody else has it yet
-        return batch
+        return Batch.hash_dicts(examples, schema).labelled(labels, weights)
 
     @staticmethod
     def from_arrow(
@@ -411,6 +404,37 @@ class Batch:
         [0, 2, 2]
         """
         return Batch.from_arrow(frame, label, weight, id, time, schema)
+
+    def labelled(self, labels: ArrayLike | None = None, weights: ArrayLike | None = None) -> Batch:
+        """Return the same rows with other labels and weights.
+
+        Parameters
+        ----------
+        labels, weights
+            As for :class:`Batch`. None: as they are.
+
+        Returns
+        -------
+        Batch
+            It shares its rows with this one.
+
+        Raises
+        ------
+        BatchError
+            For labels that are none, weights out of their range, and another number of them than of rows.
+
+        Examples
+        --------
+        >>> Batch.from_dicts([{"site": "news"}]).labelled([1]).labels.tolist()
+        [1.0]
+        """
+        batch = object.__new__(Batch)
+        vars(batch).update(vars(self))
+        if labels is not None:
+            vars(batch)["labels"] = checked_labels(labels, len(self))
+        if weights is not None:
+            vars(batch)["weights"] = checked_weights(weights, len(self))
+        return batch
 
     def to_csr(self, bits: int) -> csr_matrix:
         """Make a ``scipy.sparse.csr_matrix`` of the rows, duplicates of a slot summed.

@@ -69,7 +69,7 @@ def stream_of(given: Any) -> Any:
             return arrow.RecordBatchReader.from_stream(given)
         batch = arrow.record_batch(given)
         return arrow.RecordBatchReader.from_batches(batch.schema, [batch])
-    except (arrow.ArrowException, TypeError, ValueError) as error:
+    except (arrow.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise BatchError(
             f"this {type(given).__name__} cannot be read as a table with columns: {error}; give a whole "
             "table, such as a frame with the column in it"

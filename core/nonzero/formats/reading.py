@@ -69,6 +69,20 @@ class Reader:
         self._buffer = bytearray()
         self._reserve(0)
 
+    @property
+    def unread(self) -> int:
+        r"""How many bytes at the end of what was fed are no whole line yet, or no whole record.
+
+        Examples
+        --------
+        >>> from nonzero import formats
+        >>> table = formats.reader("csv", boolean=())
+        >>> _ = table.feed(b'click,site\n1,"a\n')
+        >>> table.unread
+        5
+        """
+        return self._held
+
     def alike(self) -> Reader | None:
         r"""Return a new reader for other parts of the stream; None where it must be read in its order.
 
@@ -224,7 +238,7 @@ class Reader:
         """Let go of what is held: the beginning of a line that is too long."""
         if self._header:
             self.format.read_header(bytes(self._buffer[: self._held]))
-            raise FormatError(f"the header is longer than {self.max_line} bytes")
+            raise self._long_header()
         begun = bytes(self._buffer[: self._held])
         self.format.pass_over(begun, begins=True)
         self._held, self._passing = 0, True
@@ -288,6 +302,8 @@ class Reader:
         behind = 0
         while self._header and behind < end:
             stop = self._buffer.find(b"\n", behind)
+            if stop - behind > self.max_line and not self.format.headless:
+                raise self._long_header()
             self._header = not self.format.read_header(_without_end(bytes(self._buffer[behind:stop])))
             if not self._header and self.format.headless:
                 break
@@ -303,6 +319,9 @@ class Reader:
         stop = self._buffer.find(b"\n")
         if stop <= LONGEST_MET:
             self.format.meet(_without_end(bytes(self._buffer[:stop])))
+
+    def _long_header(self) -> FormatError:
+        return FormatError(f"the header is longer than {self.max_line} bytes")
 
     def _too_long(self, line: int) -> LineError:
         return LineError(

@@ -19,7 +19,8 @@ class Entry(NamedTuple):
     text: str = ""
     """What a line has, for the description of the HTTP API."""
     lines: str = ""
-    """An example of two lines or more, all of them right: of an update, and of a prediction."""
+    """An example of two lines or more, all of them right: of an update, and of a prediction. A table has its
+    header before them."""
 
 
 FORMATS: Final = {
@@ -48,8 +49,22 @@ FORMATS: Final = {
         '{"features": {"site": "news", "bid": 0.5}, "label": 1}\n'
         '{"features": {"site": "sport"}, "label": 0}\n',
     ),
-    "csv": Entry("nonzero.formats.delimited", "Delimited", (".csv",), None),
-    "tsv": Entry("nonzero.formats.click_logs", "TabSeparated", (".tsv", ".tab"), None),
+    "csv": Entry(
+        "nonzero.formats.delimited",
+        "Delimited",
+        (".csv",),
+        "text/csv",
+        "A table: the names of its columns, then an example a row.",
+        "click,site,bid\n1,news,0.5\n0,sport,1.5\n",
+    ),
+    "tsv": Entry(
+        "nonzero.formats.click_logs",
+        "TabSeparated",
+        (".tsv", ".tab"),
+        "text/tab-separated-values",
+        "The same, with tabs between the columns.",
+        "click\tsite\tbid\n1\tnews\t0.5\n0\tsport\t1.5\n",
+    ),
     "criteo": Entry("nonzero.formats.click_logs", "Criteo", (), None),
     "avazu": Entry("nonzero.formats.click_logs", "Avazu", (), None),
 }

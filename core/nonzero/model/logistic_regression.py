@@ -1026,7 +1026,7 @@ class LogisticRegression:
         if self.shared is None:
             with self._learning:
                 self._spread()
-                self._use(SharedState.create(self.settings, self._state.arrays()))
+                self._use(SharedState.create(self.settings, self._state.arrays(), self.notes))
         assert self.shared is not None  # noqa: S101 - it was made just now, or before
         return self.shared
 
@@ -1035,7 +1035,7 @@ class LogisticRegression:
         """Return the model that another process has shared, to predict with what it learns.
 
         It can be asked everything, and not learn: its memory is mapped for reading. The descriptor may be
-        closed then. Its notes are not shared.
+        closed then. Its notes are those of the time when it was shared first.
 
         Parameters
         ----------
@@ -1062,6 +1062,7 @@ class LogisticRegression:
         shared = SharedState.attach(descriptor)
         model = cls.from_settings(shared.settings)
         model._use(shared, readable_only=True)
+        model.notes = shared.notes
         return model
 
     def _use(self, shared: SharedState, *, readable_only: bool = False) -> None:

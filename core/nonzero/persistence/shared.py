@@ -6,8 +6,8 @@ sparse file on a full memory is a ``SIGBUS`` later; and it is sealed, so that wh
 can map it for reading only.
 
 Layout: a header (the state in the first eight bytes, then the length and the text of a JSON
-object: settings, and each array's place), then the arrays, each at a cache line's border, the largest at a
-huge page's.
+object: settings, notes, and each array's place), then the arrays, each at a cache line's border, the largest
+at a huge page's.
 
 What one process writes the other sees at once: it is the same memory, a float is written whole, and x86 keeps
 the order of stores. Whoever learned of a write by a message from the writer sees it on any CPU: a system call
@@ -52,7 +52,7 @@ class SharedState:
 
     Attributes
     ----------
-    settings
+    settings, notes
         What was given with them.
     arrays
         By name. Of an attached state they are mapped for reading: a write ends the process.
@@ -73,13 +73,19 @@ class SharedState:
         size = int.from_bytes(memory[8:16], "little")
         header = json.loads(memory[16 : 16 + size])
         self.settings: dict[str, Any] = header["settings"]
+        self.notes: dict[str, Any] = header["notes"]
         self.arrays: dict[str, NDArray[Any]] = {
             name: np.frombuffer(buffer, dtype, int(np.prod(shape)), offset).reshape(shape)
             for name, (dtype, shape, offset) in header["arrays"].items()
         }
 
     @classmethod
-    def create(cls, settings: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
+    def create(
+        cls,
+        settings: Mapping[str, Any],
+        arrays: Mapping[str, NDArray[Any]],
+        notes: Mapping[str, Any] | None = None,
+    ) -> Self:
         """Copy arrays into new shared memory.
 
         Parameters
@@ -88,6 +94,8 @@ class SharedState:
             What JSON holds, kept beside the arrays.
         arrays
             By name, of any shape and dtype.
+        notes
+            More that JSON holds.
 
         Returns
         -------
@@ -106,14 +114,15 @@ class SharedState:
         [0.0, 0.0, 0.0, 0.0]
         """
         # A schema may be long; the places of the arrays never take more than the other half.
-        header = max(HEADER, 2 * len(json.dumps(settings)))
+        said = {"settings": dict(settings), "notes": dict(notes or {})}
+        header = max(HEADER, 2 * len(json.dumps(said)))
         places, end = {}, header
         for name, array in sorted(arrays.items(), key=lambda item: item[1].nbytes):
             border = HUGE_PAGE if array.nbytes >= HUGE_PAGE else LINE
             begin = -(-end // border) * border
             places[name] = (array.dtype.str, array.shape, begin)
             end = begin + array.nbytes
-        text = json.dumps({"settings": settings, "arrays": places}).encode()
+        text = json.dumps({**said, "arrays": places}).encode()
         if 16 + len(text) > header:
             raise ValueError(f"{len(text)} bytes of settings do not fit into a header of {header}")
         descriptor = os.memfd_create("nonzero", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)

@@ -14,7 +14,7 @@ from river.utils import dataframe
 from nonzero.batches.batch import Batch
 from nonzero.fields.schema import Schema
 from nonzero.formats.json_dicts import batch_of_example, batch_of_features
-from nonzero.frames.rows import rows_of
+from nonzero.frames.batches import batch_of_frame
 from nonzero.kernels.rules.optimizers import Rule
 from nonzero.model.logistic_regression import LogisticRegression
 
@@ -223,4 +223,4 @@ class NonzeroClassifier(MiniBatchClassifier):
         labels: NDArray[Any] | None = None,
         weights: NDArray[Any] | None = None,
     ) -> Batch:
-        return Batch.from_dicts(rows_of(X, in_order=True), labels, weights, schema=self.model.schema)
+        return batch_of_frame(X, labels, weights, self.model.schema, in_order=True)

@@ -15,7 +15,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from nonzero.batches.batch import Batch
 from nonzero.errors import BatchError, InputError, SettingsError
 from nonzero.fields.schema import Schema
-from nonzero.frames.rows import ROWS, is_frame, rows_of
+from nonzero.frames.batches import batch_of_frame
+from nonzero.frames.rows import ROWS, is_frame
 from nonzero.kernels.rules.optimizers import Rule
 from nonzero.model.logistic_regression import LogisticRegression
 from nonzero.sklearn.matrices import batch_of_matrix
@@ -333,7 +334,7 @@ class NonzeroClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     # -- rows ------------------------------------------------------------------------------------------
 
     def _rows(self, X: Any, *, begin: bool = False) -> Any:
-        """Return a checked matrix or, where features have names, something to take mappings from."""
+        """Return a checked matrix or, where features have names, a frame, or what gives mappings."""
         if _are_mappings(X):
             if begin:
                 self.named_ = True
@@ -351,7 +352,7 @@ class NonzeroClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             if begin:
                 self.named_ = hasattr(self, "feature_names_in_")
             if self.named_:
-                return rows_of(X)
+                return X
         elif begin:
             self.named_ = False
         return self._named_rows(X) if self.named_ else self._matrix(X, begin=begin)
@@ -395,6 +396,8 @@ class NonzeroClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         weights: NDArray[np.float64] | None = None,
     ) -> Batch:
         """Make a batch of what :meth:`_rows` returned."""
+        if self.named_ and is_frame(rows):
+            return batch_of_frame(rows, labels, weights, model.schema)
         if self.named_:
             return Batch.from_dicts(rows, labels, weights, schema=model.schema)
         return batch_of_matrix(rows, labels, weights)

@@ -9,6 +9,7 @@ from nonzero.batches.limits import MAX_WEIGHT
 from nonzero.formats import Parsed
 from nonzero_service.bodies.body_reader import Chunk
 from nonzero_service.bodies.json_bodies import bad_examples
+from nonzero_service.bodies.tables import TableQuery
 from nonzero_service.models.names import LOOK, Looker
 from nonzero_service.writer.teachable import teachable
 
@@ -32,6 +33,9 @@ def check_examples(batch: Batch, bits: int, *, labelled: bool, max_weight: float
         raise bad_examples(list(errors))
 
 
-def look_at(names: Looker, media: str, chunk: Chunk) -> None:
+def look_at(names: Looker, media: str, columns: TableQuery | None, chunk: Chunk) -> None:
     """Have the beginning of a stream looked at for names."""
-    names.look(media, bytes(chunk[:LOOK]))
+    shown = bytes(chunk[:LOOK])
+    if columns is not None and columns.delimiter is not None:  # as a table says it itself
+        shown = f"sep={columns.delimiter}\n".encode() + shown
+    names.look(media, shown)

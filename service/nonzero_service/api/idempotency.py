@@ -1,8 +1,9 @@
 """Idempotency keys: a repeated request is recognised by its key and its bytes, and learned from once.
 
 What is known of a key is journalled with the rows that its request brought, so it is as durable as they are.
-A stream's bytes are digested up to the last whole line of each piece; a stream that broke off is recognised
-when its bytes pass the offset that was journalled last, and only the rows after that are learned from.
+A stream's bytes are digested up to the end of the last row of each piece; a stream that broke off is
+recognised when its bytes pass the offset that was journalled last, and only the rows after that are learned
+from.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ class Fingerprint:
 
     Parameters
     ----------
-    media
-        The body's type, which is digested too.
+    what
+        How the body is read, which is digested too: its type, and for a table what the query says of columns.
     known
         What is known of the key; None for a new one.
     """
 
-    def __init__(self, media: str, known: KeyRecord | None) -> None:
-        self._digest = xxhash.xxh3_128(media.encode() + b"\n")
+    def __init__(self, what: str, known: KeyRecord | None) -> None:
+        self._digest = xxhash.xxh3_128(what.encode() + b"\n")
         self._known = known
         self._held = b""
         self.offset = 0
@@ -46,22 +47,30 @@ class Fingerprint:
         self.known_lines = 0
         """The lines up to the offset that is known; for whoever has seen that it was :attr:`recognised`."""
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes, unread: int) -> None:
         """Take more of the body.
+
+        Parameters
+        ----------
+        data
+            What follows on what was given before.
+        unread
+            How many bytes at the end of all that was given are no whole line, or record of a table, yet.
 
         Raises
         ------
         KeyReusedError
             Where it is another body than the one that is known.
         """
-        end = data.rfind(b"\n") + 1
-        if end:
-            if self._held:
-                self._take(self._held)
+        end = len(data) - unread
+        if end >= 0:
+            self._take(self._held)
             self._take(memoryview(data)[:end])
             self._held = data[end:]
         else:
-            self._held += data
+            whole = len(self._held) + end
+            self._take(self._held[:whole])
+            self._held = self._held[whole:] + data
 
     def finish(self) -> None:
         """Take the end of the body.

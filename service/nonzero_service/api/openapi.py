@@ -80,18 +80,27 @@ STRICT: Final = _flag("strict", "Stop a stream at its first bad line.")
 UNSURE: Final = _flag("uncertainty", "Say of each prediction how far one more example could move it.")
 
 
-def _column(name: str, description: str) -> dict[str, Any]:
-    """Describe a parameter of the query that names a column of a body of Arrow."""
-    described = f"Of a body of Arrow: the column that holds {description}"
+def _of_table(name: str, description: str) -> dict[str, Any]:
+    """Describe a parameter of the query that tells of the columns of a table."""
+    described = f"Of a table (CSV, TSV, Arrow): {description}"
     schema = {"type": "string"}
     return {"name": name, "in": "query", "required": False, "description": described, "schema": schema}
 
 
 COLUMNS: Final = (
-    _column("label", "the label. Otherwise the one named label, click, clicked, target or y."),
-    _column("weight", "importance weights."),
-    _column("id", "ids."),
-    _column("time", "times: timestamps, or milliseconds since 1970."),
+    _of_table(
+        "label",
+        "the column that holds the label. Otherwise the one named label, click, clicked, target or y.",
+    ),
+    _of_table("weight", "the column that holds importance weights."),
+    _of_table("id", "the column that holds ids."),
+    _of_table(
+        "time", "the column that holds times: milliseconds since 1970; in Arrow timestamps and dates too."
+    ),
+    _of_table("positive", "the label that means a click; any other means that there was none."),
+    _of_table("time_format", "of text: how times are written, as ms, s, iso or a pattern of strptime."),
+    _of_table("delimiter", "of CSV: the character between columns, or the word tab."),
+    _of_table("columns", "of text without a header: the names of its columns, with commas between them."),
 )
 
 KEY: Final = {

@@ -19,10 +19,10 @@ from nonzero.formats import Parsed
 from nonzero_service.api.examples import check_examples, look_at
 from nonzero_service.api.queries import check_query, read_flag
 from nonzero_service.bodies.answers import prediction, prediction_lines, predictions, send_json, send_stream
-from nonzero_service.bodies.arrow_bodies import ColumnRoles, columns_of
 from nonzero_service.bodies.content import Content, content_of, is_plain_json, unknown_type
 from nonzero_service.bodies.reading import SMALL
 from nonzero_service.bodies.spool import Spool
+from nonzero_service.bodies.tables import TableQuery, table_query
 from nonzero_service.http.dispatch import InlineEndpoint
 from nonzero_service.http.guard import MAY_NOT_TEACH
 from nonzero_service.http.inline import InlineRequest
@@ -45,8 +45,8 @@ class _Asked(NamedTuple):
     """Whether it keeps them."""
     names: Looker | None
     """What may learn names from the body."""
-    columns: ColumnRoles | None = None
-    """What was said of the columns of a body of Arrow; None for any other body."""
+    columns: TableQuery | None = None
+    """What was said of the columns of a table; None for any other body."""
 
 
 class _Refusing:
@@ -90,10 +90,10 @@ class Predict(InlineEndpoint):
         """Answer one request."""
         served = self.service.models.get(scope["path_params"]["model"])
         content = content_of(scope)
-        query = check_query(scope, ("uncertainty", *ColumnRoles._fields))
-        columns = columns_of(query, content.media)
+        query = check_query(scope, ("uncertainty", *TableQuery._fields))
+        columns = table_query(query, content)
         asked = self._asked(served, scope, unsure=read_flag("uncertainty", query.get("uncertainty", "false")))
-        if content.media == ARROW:
+        if columns is not None:
             asked = asked._replace(columns=columns)
         if content.media in (JSON, ARROW):
             await self._whole(served, content, receive, send, asked)
@@ -191,9 +191,9 @@ class Predict(InlineEndpoint):
     ) -> None:
         """Write one line for each line of the body, in order."""
         bodies = self.service.bodies
-        schema = served.model.schema
-        look = None if asked.names is None else partial(look_at, asked.names, content.media)
-        async with aclosing(bodies.stream(content, receive, schema, look=look)) as pieces:
+        columns = asked.columns
+        look = None if asked.names is None else partial(look_at, asked.names, content.media, columns)
+        async with aclosing(bodies.stream(content, receive, served.model, columns, look=look)) as pieces:
             async for piece in pieces:
                 parsed = piece.parsed
                 nbytes = parsed.batch.nbytes

@@ -18,10 +18,10 @@ from nonzero_service.api.idempotency import Fingerprint, KeyLocks
 from nonzero_service.api.queries import check_query, read_flag
 from nonzero_service.api.update_stream import UpdateStream, UpdateTally
 from nonzero_service.bodies.answers import send_json, send_stream
-from nonzero_service.bodies.arrow_bodies import ColumnRoles, columns_of
 from nonzero_service.bodies.content import Content, content_of, is_plain_json, unknown_type
 from nonzero_service.bodies.reading import SMALL
 from nonzero_service.bodies.spool import Spool
+from nonzero_service.bodies.tables import TableQuery, table_query
 from nonzero_service.http.dispatch import InlineEndpoint
 from nonzero_service.http.inline import InlineRequest
 from nonzero_service.journal.keys import KeyRecord
@@ -44,8 +44,14 @@ class _Request(NamedTuple):
     receive: Receive
     strict: bool
     """Whether a stream is stopped at its first bad line."""
-    columns: ColumnRoles | None
-    """What was said of the columns of a body of Arrow; None for any other body."""
+    columns: TableQuery | None
+    """What was said of the columns of a table; None for any other body."""
+
+    @property
+    def read_as(self) -> str:
+        """How the body is read: what a repeat with the same key must say too."""
+        said = "" if self.columns is None or self.content.media == ARROW else self.columns.said
+        return self.content.media + said
 
 
 class Update(InlineEndpoint):
@@ -72,10 +78,10 @@ class Update(InlineEndpoint):
         served = self.service.models.get(scope["path_params"]["model"])
         served.learner.check_room()
         content = content_of(scope)
-        query = check_query(scope, ("strict", *ColumnRoles._fields))
-        columns = columns_of(query, content.media)
+        query = check_query(scope, ("strict", *TableQuery._fields))
+        columns = table_query(query, content)
         strict = read_flag("strict", query.get("strict", "false"))
-        request = _Request(served, content, receive, strict, columns if content.media == ARROW else None)
+        request = _Request(served, content, receive, strict, columns)
         if content.media in (JSON, ARROW):
             await self._whole(request, send, alone=ALONE in scope)
         elif content.media not in STREAMS:
@@ -110,8 +116,8 @@ class Update(InlineEndpoint):
         served = request.served
         async with self._locks.hold(served, key) as pieces:
             known = await self._known(served, key)
-            fingerprint = Fingerprint(request.content.media, known)
-            fingerprint.update(body)
+            fingerprint = Fingerprint(request.read_as, known)
+            fingerprint.update(body, 0)
             fingerprint.finish()
             if known is not None:
                 return known.answer | {"replayed": known.rows}
@@ -169,7 +175,7 @@ class Update(InlineEndpoint):
             return stream.tally.answer(keyed=False)
         async with self._locks.hold(served, key) as pieces:
             known = await self._known(served, key)
-            fingerprint = Fingerprint(request.content.media, known)
+            fingerprint = Fingerprint(request.read_as, known)
             stream = UpdateStream(served, progress, key, known, fingerprint, pieces)
             await self._learn_stream(request, stream)
             if known is not None and known.complete:
@@ -190,11 +196,12 @@ class Update(InlineEndpoint):
 
     async def _learn_stream(self, request: _Request, stream: UpdateStream) -> None:
         """Learn from a stream of lines, as fast as the learner does."""
-        served, content, receive, strict, _ = request
+        served, content, receive, strict, columns = request
         settings = self.service.settings
-        look = partial(look_at, served.names, content.media)
+        look = partial(look_at, served.names, content.media, columns)
+        fingerprint, most = stream.fingerprint, stream.piece_bytes
         pieces_of = self.service.bodies.stream(
-            content, receive, served.model.schema, stream.fingerprint, look, stream.piece_bytes
+            content, receive, served.model, columns, fingerprint, look, most, labelled=True
         )
         async with stream, aclosing(pieces_of) as pieces:
             async for piece in pieces:

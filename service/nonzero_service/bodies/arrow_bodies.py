@@ -7,7 +7,7 @@ counts in the heads of messages, texts and lists that many rows share by adding 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -18,7 +18,8 @@ from nonzero.formats.arrow_import import MissingArrowError, import_arrow
 from nonzero.formats.arrow_rows import ArrowRows
 from nonzero.formats.arrow_types import is_view, listed
 from nonzero_service.bodies.json_bodies import bad_examples
-from nonzero_service.media_types import ARROW, NDJSON
+from nonzero_service.bodies.tables import TableQuery
+from nonzero_service.media_types import NDJSON
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
 
@@ -34,15 +35,6 @@ BYTES_A_CELL: Final = 8
 _TEXT_FORM: Final = f"send less at once, or a stream of lines as {NDJSON}"
 
 
-class ColumnRoles(NamedTuple):
-    """What a request says of a table's columns; None: nothing."""
-
-    label: str | None = None
-    weight: str | None = None
-    id: str | None = None
-    time: str | None = None
-
-
 class _Head(NamedTuple):
     """What a message says of what it holds."""
 
@@ -52,7 +44,7 @@ class _Head(NamedTuple):
     delta: bool
 
 
-def batch_of_arrow(body: bytes, schema: Schema, columns: ColumnRoles, settings: Settings) -> Batch:
+def batch_of_arrow(body: bytes, schema: Schema, columns: TableQuery, settings: Settings) -> Batch:
     """Return the examples of a body, read by a model's schema.
 
     Parameters
@@ -90,9 +82,9 @@ def batch_of_arrow(body: bytes, schema: Schema, columns: ColumnRoles, settings: 
         raise Problem(400, f"the body is no Arrow IPC stream, or not whole: {error}"[:500]) from error
 
 
-def _read(stream: Any, schema: Schema, columns: ColumnRoles, settings: Settings) -> Batch:
+def _read(stream: Any, schema: Schema, columns: TableQuery, settings: Settings) -> Batch:
     """Read the record batches of a stream, whose heads are within the bounds."""
-    rows = ArrowRows(stream.schema, schema=schema, **columns._asdict())
+    rows = ArrowRows(stream.schema, schema=schema, **columns.roles)
     most = int(settings.max_body_bytes) // BYTES_A_CELL
     cells = 0
     batches: list[Batch] = []
@@ -258,19 +250,3 @@ def _place(data: bytes, table: int, member: int) -> int:
         return 0
     offset = int(struct.unpack_from("<H", data, names + 4 + 2 * member)[0])
     return table + offset if offset else 0
-
-
-def columns_of(query: Mapping[str, str], media: str) -> ColumnRoles:
-    """Return what a query says of the columns.
-
-    Raises
-    ------
-    Problem
-        422 where it does, and the body has none.
-    """
-    given = {name: query[name] for name in ColumnRoles._fields if name in query}
-    if given and media != ARROW:
-        raise Problem(
-            422, f"{', '.join(given)} name columns of a body of {ARROW}; an example of {media} has its own"
-        )
-    return ColumnRoles(**given)

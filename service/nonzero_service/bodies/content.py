@@ -31,6 +31,8 @@ class Content(NamedTuple):
     """The Idempotency-Key."""
     hold: Callable[[int], None]
     """To be told how many bytes the body holds in all; it raises a problem where there is no room."""
+    headless: bool = False
+    """Whether a table says that it has no header (RFC 4180)."""
 
 
 def content_of(scope: Scope) -> Content:
@@ -42,7 +44,7 @@ def content_of(scope: Scope) -> Content:
         415 for a charset other than UTF-8, 422 for an Idempotency-Key that is too long.
     """
     head: Head = scope["head"]
-    media, charset = _media_of(head.get(b"content-type", b""))
+    media, charset, header = _media_of(head.get(b"content-type", b""))
     if charset is not None:
         raise Problem(415, f"bodies are read as UTF-8, not as {charset!r}")
     key = head.get(b"idempotency-key")
@@ -54,6 +56,7 @@ def content_of(scope: Scope) -> Content:
         _wants_lines(head.get(b"accept", b"")),
         None if key is None else key.decode("latin-1"),
         scope.get("hold", _hold_nothing),
+        header == "absent",
     )
 
 
@@ -61,7 +64,7 @@ def is_plain_json(scope: Scope) -> bool:
     """Whether a request says no more of itself than that its body is JSON."""
     head: Head = scope["head"]
     return (
-        _media_of(head.get(b"content-type", b"")) == (JSON, None)
+        _media_of(head.get(b"content-type", b""))[:2] == (JSON, None)
         and not scope["query_string"]
         and head.get(b"content-encoding") is None
         and head.get(b"idempotency-key") is None
@@ -86,14 +89,17 @@ def _wants_lines(accept: bytes) -> bool:
 
 
 @lru_cache(64)
-def _media_of(content_type: bytes) -> tuple[str, str | None]:
-    """Return a Content-Type without parameters, and the charset that it names, where that is not UTF-8."""
+def _media_of(content_type: bytes) -> tuple[str, str | None, str]:
+    """Return a Content-Type without parameters, a charset that is not UTF-8, and what is said of a header."""
     media, _, parameters = content_type.decode("latin-1").lower().partition(";")
+    charset, header = None, ""
     for parameter in parameters.split(";"):
         name, _, value = parameter.strip().partition("=")
         if name.strip() == "charset" and value.strip(' "') not in ("utf-8", "utf8", "us-ascii", "ascii"):
-            return media.strip(), value.strip()
-    return media.strip(), None
+            charset = charset or value.strip()
+        elif name.strip() == "header":
+            header = value.strip(' "')
+    return media.strip(), charset, header
 
 
 def unknown_type(media: str, known: Iterable[str]) -> Problem:

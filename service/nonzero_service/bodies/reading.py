@@ -15,14 +15,15 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 import numpy as np
 from starlette.types import Receive
 
-from nonzero import Batch, Schema, formats
-from nonzero.formats import Parsed
-from nonzero_service.bodies.arrow_bodies import ColumnRoles, batch_of_arrow
+from nonzero import Batch, LogisticRegression, Schema, formats
+from nonzero.formats import Parsed, Reader
+from nonzero_service.bodies.arrow_bodies import batch_of_arrow
 from nonzero_service.bodies.body_reader import BodyReader, Chunk, read_whole
 from nonzero_service.bodies.content import Content
 from nonzero_service.bodies.decoding import PIECE, Decoder, check_text, decoder_of
 from nonzero_service.bodies.freed_memory import FreedMemory
 from nonzero_service.bodies.json_bodies import bad_examples, batch_of
+from nonzero_service.bodies.tables import TableQuery, noted_booleans, table_reader
 from nonzero_service.media_types import ARROW, NDJSON, STREAMS
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
@@ -39,8 +40,8 @@ class Digest(Protocol):
     offset: int
     """The bytes that are digested: those of whole lines."""
 
-    def update(self, data: bytes) -> None:
-        """Take more of the body."""
+    def update(self, data: bytes, unread: int) -> None:
+        """Take more of the body, of which so many bytes at its end are no whole line yet."""
 
     def finish(self) -> None:
         """Take the end of the body."""
@@ -116,7 +117,7 @@ class Bodies:
             check_text(body)
         return body
 
-    def batch_of(self, body: bytes, schema: Schema, columns: ColumnRoles | None = None) -> Batch:
+    def batch_of(self, body: bytes, schema: Schema, columns: TableQuery | None = None) -> Batch:
         """Read the examples of a body of JSON, or of Arrow, by a model's schema.
 
         Parameters
@@ -192,10 +193,13 @@ class Bodies:
         self,
         content: Content,
         receive: Receive,
-        schema: Schema,
+        model: LogisticRegression,
+        columns: TableQuery | None = None,
         digest: Digest | None = None,
         look: Callable[[Chunk], object] | None = None,
         most: Callable[[], int] = lambda: PIECE,
+        *,
+        labelled: bool = False,
     ) -> AsyncGenerator[Piece]:
         """Read a stream of lines, piece by piece; close it (``contextlib.aclosing``).
 
@@ -203,23 +207,31 @@ class Bodies:
         ----------
         content, receive
             The request.
-        schema
-            The model's: what its fields are.
+        model
+            What its fields are.
+        columns
+            What was said of the columns of a table; None for any other body.
         digest
-            Takes the decoded bytes before they are parsed, for a request with an idempotency key.
+            Takes the decoded bytes, for a request with an idempotency key.
         look
             Looks at the first chunk of a body that is not compressed.
         most
             Returns how many bytes of the body, as it was sent, are taken at once; asked for each piece.
+        labelled
+            Whether it is to be learned from.
 
         Raises
         ------
         Problem
             400, 413 or 415.
+        FormatError
+            For a table whose header cannot be used.
+        SettingsError
+            For what was said of a table and cannot be.
         KeyReusedError
             Where the bytes are not those that the key came with before.
         """
-        reader = formats.reader(STREAMS[content.media], max_line=self.settings.max_line_bytes, schema=schema)
+        reader = self._reader(content.media, model, columns, labelled=labelled)
         look = None if content.encoding else look
 
         def piece_of(parsed: Parsed) -> Piece:
@@ -231,10 +243,10 @@ class Bodies:
             if look is not None:
                 look(chunks[0])
                 look = None
+            parsed = reader.feed(*chunks)
             if digest is not None:
-                for chunk in chunks:
-                    digest.update(bytes(chunk))
-            return piece_of(reader.feed(*chunks))
+                digest.update(b"".join(chunks), reader.unread)
+            return piece_of(parsed)
 
         async with aclosing(self.decoded(content, receive, parse, most)) as pieces:
             async for piece in pieces:
@@ -242,6 +254,16 @@ class Bodies:
         if digest is not None:
             digest.finish()
         yield piece_of(reader.finish())
+
+    def _reader(
+        self, media: str, model: LogisticRegression, columns: TableQuery | None, *, labelled: bool
+    ) -> Reader:
+        """Return the reader of a body of lines."""
+        longest = int(self.settings.max_line_bytes)
+        if columns is None:
+            return formats.reader(STREAMS[media], max_line=longest, schema=model.schema)
+        boolean = noted_booleans(model.notes)
+        return table_reader(media, columns, model.schema, boolean, longest, labelled=labelled)
 
 
 def _use_next(decoder: Decoder, use: Callable[[list[Chunk]], T]) -> tuple[T, int]:

@@ -48,8 +48,8 @@ def file_log(source: Source, reader: Reader, size: int) -> Log:
     """Return a file's log, `size` lines a chunk."""
     form = reader.format
     media_type = FORMATS[form.name].media_type
-    if media_type:  # its lines go to the service as they are
-        chunks = line_chunks(source, reader, media_type, size)
-    else:
+    if form.header or media_type is None:
         chunks = table_chunks(source, reader, size)
+    else:  # its lines go to the service as they are
+        chunks = line_chunks(source, reader, media_type, size)
     return Log(source.name, chunks, source.size, lambda: source.position, notes=form.notes)

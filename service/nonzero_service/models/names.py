@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
@@ -16,12 +16,15 @@ import msgspec
 
 from nonzero import InputError, Schema
 from nonzero.fields.counts import Fields
+from nonzero.fields.schema import untracked
 from nonzero.formats.arrow_import import column_names
+from nonzero.formats.delimited import Delimited
 from nonzero.formats.json_bodies import NOT_JSON
 from nonzero.formats.json_plain_features import named_features
 from nonzero.formats.json_values import Members, decode
+from nonzero_service.bodies.tables import noted_booleans
 from nonzero_service.incidental import incidentally
-from nonzero_service.media_types import ARROW, JSON, NDJSON
+from nonzero_service.media_types import ARROW, CSV, JSON, NDJSON, TSV
 from nonzero_service.models.slicing import Slices
 
 FIELDS: Final = "fields"
@@ -83,19 +86,24 @@ class FieldNames:
         incidentally(self._look, media, data)
 
     def _look(self, media: str, data: bytes) -> None:
-        with self._looking, suppress(*NOT_JSON):  # what is wrong with it, whoever reads all of it says
+        with (
+            self._looking,
+            suppress(*NOT_JSON, InputError),
+        ):  # what is wrong with it, whoever reads all of it says
             known = self.all()
             new = dict.fromkeys(name for name in self._found(media, data) if name not in known)
             if new:
                 # Another list, not a longer one: a snapshot may be reading it.
                 self._notes[FIELDS] = [*known, *new][:LIMIT]
             if self._slices.fields:
-                self._slices.name(_features(media, data, self._schema))
+                self._slices.name(self._features(media, data))
 
     @staticmethod
     def _found(media: str, data: bytes) -> list[str]:
         if media == ARROW:
             return column_names(data[:LOOK])
+        if media in (CSV, TSV):
+            return [name for name in _table(media, data, untracked, ())[0].columns if name]
         if media in (JSON, NDJSON):
             if media == NDJSON:
                 data = data[:LOOK].partition(b"\n")[0]
@@ -103,6 +111,35 @@ class FieldNames:
             return [name for example in (first, *first.examples[:1]) for name in example.features]
         line = data[:LOOK].partition(b"\n")[0]
         return [name.decode(errors="replace") for name in (*NAMESPACE.findall(line), *PAIR.findall(line))]
+
+    def _features(self, media: str, data: bytes) -> Iterator[tuple[str, str, str]]:
+        if media in (CSV, TSV):
+            return _table_features(media, data, self._schema, noted_booleans(self._notes))
+        return _features(media, data, self._schema)
+
+
+def _table(
+    media: str, data: bytes, schema: Schema, boolean: Sequence[str]
+) -> tuple[Delimited, Sequence[bytes]]:
+    """Return what has read the header of a table of text that begins so, and the lines after it."""
+    form = Delimited(schema=schema, boolean=boolean, labels=False, delimiter="\t" if media == TSV else None)
+    lines = data[:LOOK].split(b"\n")
+    for place, line in enumerate(lines[:-1]):
+        if form.read_header(line.removesuffix(b"\r")):
+            return form, lines[place + 1 : -1]
+    return form, ()
+
+
+def _table_features(
+    media: str, data: bytes, schema: Schema, boolean: Sequence[str]
+) -> Iterator[tuple[str, str, str]]:
+    """Yield features of the first rows of a table of text; those of rows that stand on one line."""
+    form, lines = _table(media, data, schema, boolean)
+    for line in lines[:LINES]:
+        with suppress(InputError, ValueError):  # what is wrong with it, whoever reads all of it says
+            for field, value in form.features(line).items():
+                if isinstance(value, str):
+                    yield field, value, f"{field}={value}"
 
 
 def _features(media: str, data: bytes, schema: Schema) -> Iterator[tuple[str, str, str]]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import duckdb
+import nanoarrow
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -15,9 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
 from core.formats.plainly import assert_same, plain_reader, whole
-from nonzero import Batch, FormatError, LogisticRegression, Schema, formats
+from nonzero import Batch, FormatError, LogisticRegression, Schema, formats, river, sklearn
 from nonzero.fields.hashing import index_of
 from nonzero.fields.texts import text_of_float
 from nonzero.formats.json_bodies import parse_body, read_bodies
@@ -114,6 +116,7 @@ def frames(table: pa.Table) -> dict[str, Any]:
         "pandas": table.to_pandas(),
         "polars": pl.DataFrame(table),
         "DuckDB": duckdb.sql("select * from table_"),
+        "nanoarrow": nanoarrow.ArrayStream(table),
     }
 
 
@@ -134,13 +137,34 @@ def doors(rows: Sequence[Mapping[str, Any]], labels: Sequence[int], schema: Sche
             schema=schema,
         ),
         "CSV": formats.parse(table(rows, labels, ","), "csv", schema=schema, boolean=()),
-        "TSV": formats.parse(table(rows, labels, "\t"), "csv", schema=schema, boolean=()),
+        "TSV": formats.parse(table(rows, labels, "\t"), "tsv", schema=schema, boolean=()),
+        "tabs": formats.parse(table(rows, labels, "\t"), "csv", schema=schema, boolean=()),
         "VW": formats.parse(vw(rows, labels), "vw", schema=schema),
         **{
             door: Batch.from_arrow(table, schema=schema)
             for door, table in frames(columns(rows, labels)).items()
         },
     }
+
+
+def estimators(rows: Sequence[Mapping[str, Any]], labels: Sequence[int]) -> dict[str, str]:
+    """The digests of the models of others' estimators, taught the same rows."""
+    rows = [{name: row[name] for name in FIELDS} for row in rows]
+    clicks = columns(rows, labels).drop_columns(["click"])
+    frames = {"pandas": clicks.to_pandas(), "polars": pl.DataFrame(clicks)}
+    digests = {}
+    for door, given_ in ({"dicts": rows, "pyarrow": clicks} | frames).items():
+        fitted = sklearn.NonzeroClassifier(bits=6, schema=SAID).partial_fit(given_, labels, classes=[0, 1])
+        digests[f"scikit-learn, {door}"] = fitted.model_.digest()
+    one_by_one = river.NonzeroClassifier(bits=6, schema=SAID)
+    for row, label in zip(rows, labels, strict=True):
+        one_by_one.learn_one(row, bool(label))
+    digests["river, dicts"] = one_by_one.model.digest()
+    for door, frame in frames.items():
+        many = river.NonzeroClassifier(bits=6, schema=SAID)
+        many.learn_many(frame, np.array(labels, bool))
+        digests[f"river, {door}"] = many.model.digest()
+    return digests
 
 
 def alone(body: bytes, schema: Schema) -> Batch:
@@ -178,6 +202,71 @@ def test_what_is_declared_is_the_same_whatever_the_door(rows: list[dict[str, Any
     assert schema.conflicts.counts() == {}
     again = doors(rows, labels, schema)  # by now all names are known
     assert_alike(again, schema)
+
+
+@settings(deadline=None, max_examples=5)
+@given(ROWS, st.data())
+@example([{"site": 5, "ad": "5", "n_ř": True, "bid": "0.5", "request_id": 7}] * 3, None)
+def test_an_estimator_has_the_same_model_inside(rows: list[dict[str, Any]], data: Any) -> None:
+    labels = [1] * len(rows) if data is None else [data.draw(st.integers(0, 1)) for _ in rows]
+    found = estimators(rows, labels)
+    for library, order in (("scikit-learn", FIELDS), ("river", sorted(FIELDS))):  # river's dicts have none
+        model = LogisticRegression(bits=6, schema=SAID)
+        model.learn(
+            Batch.from_dicts([{name: row[name] for name in order} for row in rows], labels, schema=SAID)
+        )
+        digests = {door: digest for door, digest in found.items() if door.startswith(library)}
+        assert len(digests) == (4 if library == "scikit-learn" else 3)
+        assert set(digests.values()) == {model.digest()}, digests
+
+
+def slots(rows: Sequence[Mapping[int, float]], labels: Sequence[int]) -> dict[str, bytes]:
+    """Rows whose features are slots, in the formats that have such."""
+    lines = [
+        {"indices": [*row], "values": [*row.values()], "label": label}
+        for row, label in zip(rows, labels, strict=True)
+    ]
+    texts = [
+        " ".join([str(label), *(f"{slot}:{value}" for slot, value in row.items())])
+        for row, label in zip(rows, labels, strict=True)
+    ]
+    return {
+        "libsvm": "\n".join(texts).encode(),
+        "NDJSON": "\n".join(map(json.dumps, lines)).encode(),
+        "JSON": json.dumps({"examples": lines}).encode(),
+    }
+
+
+SLOTS = st.lists(
+    st.dictionaries(st.integers(1, 63), st.sampled_from([1.0, 0.5, -2.25, 1e-3])), min_size=2, max_size=6
+)
+
+
+@settings(deadline=None, max_examples=20)
+@given(SLOTS, st.data())
+def test_slots_are_the_same_whatever_the_door(rows: list[dict[int, float]], data: Any) -> None:
+    rows = [dict(sorted(row.items())) for row in rows]  # as a sparse matrix has them
+    labels = [data.draw(st.integers(0, 1)) for _ in rows]
+    texts = slots(rows, labels)
+    places = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
+    held = [value for row in rows for value in row.values()]
+    matrix = csr_array((held, (places, [slot for row in rows for slot in row])), shape=(len(rows), 64))
+    batches = {
+        "libsvm": formats.parse(texts["libsvm"], "libsvm"),
+        "NDJSON": formats.parse(texts["NDJSON"], "ndjson"),
+        "JSON": parse_body(texts["JSON"]),
+        "CSR": Batch.from_csr(matrix, labels),
+    }
+    digests = {}
+    for door, batch in batches.items():
+        model = LogisticRegression(bits=6)
+        model.learn(batch)
+        digests[door] = model.digest()
+    for door, matrix_ in (("CSR", matrix), ("dense", matrix.toarray())):
+        fitted = sklearn.NonzeroClassifier(bits=6).partial_fit(matrix_, labels, classes=[0, 1])
+        digests[f"scikit-learn, {door}"] = fitted.model_.digest()
+    assert len(digests) == 6
+    assert len(set(digests.values())) == 1, digests
 
 
 TYPED = st.lists(

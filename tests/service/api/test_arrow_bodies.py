@@ -17,7 +17,8 @@ import zstandard
 
 from nonzero import Batch, Schema
 from nonzero_service.bodies import arrow_bodies
-from nonzero_service.bodies.arrow_bodies import ColumnRoles, batch_of_arrow
+from nonzero_service.bodies.arrow_bodies import batch_of_arrow
+from nonzero_service.bodies.tables import TableQuery
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
 
@@ -185,17 +186,18 @@ def test_what_is_no_stream_of_arrow_is_refused(client: httpx.Client, route: str,
     assert client.get(f"{route}/metrics").json()["examples"] == 0
 
 
-def test_columns_are_named_for_arrow_alone(client: httpx.Client, route: str) -> None:
+def test_columns_are_named_for_tables_alone(client: httpx.Client, route: str) -> None:
     answer = client.post(f"{route}/update", json={"features": {}, "label": 1}, params={"label": "x"})
     assert answer.status_code == 422
-    assert f"label name columns of a body of {ARROW}" in answer.json()["detail"]
+    said = "the query has label, which is about the columns of a table (text/csv, text/tab-separated-values, "
+    assert f"{said}{ARROW}); an example of application/json" in answer.json()["detail"]
 
 
 # -- bounds, in this process -------------------------------------------------------------------------------
 
 
 def read(body: bytes, **settings: Any) -> Batch:
-    return batch_of_arrow(body, Schema(), ColumnRoles(), Settings(**settings))
+    return batch_of_arrow(body, Schema(), TableQuery(), Settings(**settings))
 
 
 def refused(body: bytes, status: int, said: str, **settings: Any) -> None:

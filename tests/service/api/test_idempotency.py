@@ -39,8 +39,13 @@ def post(
 
 @pytest.mark.parametrize(
     ("content", "media"),
-    [(JSON, "application/json"), (lines(300), "text/x-vw"), (lines(300, bad=7), "text/x-vw")],
-    ids=["json", "stream", "stream with a bad line"],
+    [
+        (JSON, "application/json"),
+        (lines(300), "text/x-vw"),
+        (lines(300, bad=7), "text/x-vw"),
+        (b"click,site\n" + b'1,"a\nb"\n0,s1\n?,c\n' * 100, "text/csv"),
+    ],
+    ids=["json", "stream", "stream with a bad line", "table"],
 )
 def test_a_repeat_is_answered_as_the_first_and_learned_from_once(
     client: httpx.Client, model: str, content: Any, media: str
@@ -123,7 +128,7 @@ def at_least(count: int, least: int) -> int:
 def fingerprint_of(body: bytes, cuts: list[int], known: KeyRecord | None = None) -> Fingerprint:
     fingerprint = Fingerprint("text/x-vw", known)
     for a, b in zip([0, *cuts], [*cuts, len(body)], strict=True):
-        fingerprint.update(body[a:b])
+        fingerprint.update(body[a:b], b - (body.rfind(b"\n", 0, b) + 1))
     fingerprint.finish()
     return fingerprint
 
@@ -139,7 +144,7 @@ def test_any_chunking_has_the_same_fingerprint(end: str) -> None:
 def test_a_known_offset_is_checked_wherever_the_chunks_end() -> None:
     body = b"one\ntwo\nthree\n"
     part = Fingerprint("text/x-vw", None)
-    part.update(body[:10])
+    part.update(body[:10], 2)
     assert part.offset == 8
     known = KeyRecord("k", part.digest(), part.offset, 0, 2, False, {})
     for cut in range(len(body)):

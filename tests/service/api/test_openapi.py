@@ -90,7 +90,7 @@ CALLS: list[tuple[str, str, dict[str, Any]]] = [
     ("post", "/v1/models/{model}/predict", {"json": {"features": {"a": "b"}, "id": "x"}}),
     ("post", "/v1/models/{model}/predict", {"json": {"examples": [{"features": {"a": {}}}]}}),
     ("post", "/v1/models/{model}/predict", {"content": b"| a\n", "headers": {"content-type": "text/x-vw"}}),
-    ("post", "/v1/models/{model}/predict", {"content": b"a", "headers": {"content-type": "text/csv"}}),
+    ("post", "/v1/models/{model}/predict", {"content": b"a", "headers": {"content-type": "text/html"}}),
     (
         "post",
         "/v1/models/{model}/predict",

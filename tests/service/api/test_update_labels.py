@@ -21,7 +21,7 @@ from waiting import until
 
 Start = Callable[..., Any]
 PATH = "/v1/models/default"
-JSON, NDJSON, VW = "application/json", "application/x-ndjson", "text/x-vw"
+JSON, NDJSON, VW, CSV = "application/json", "application/x-ndjson", "text/x-vw", "text/csv"
 MINE: Final = {"site": "mine", "ad": "7"}
 """What updates send: never learned from where their id is an impression's."""
 
@@ -62,15 +62,26 @@ def tagged(*rows: dict[str, Any]) -> tuple[str, bytes]:
     return VW, "".join(texts).encode()
 
 
+def tabled(*rows: dict[str, Any]) -> tuple[str, bytes]:
+    """The same as CSV, the query naming the column of the id."""
+    fields = list(dict.fromkeys(field for row in rows for field in row["features"]))
+    texts = [",".join(["label", "imp", *fields])]
+    for row in rows:
+        cells = [str(row["features"].get(field, "")) for field in fields]
+        texts.append(",".join([str(row["label"]), row.get("id", ""), *cells]))
+    return CSV, "\n".join(texts).encode()
+
+
 Door = Callable[..., tuple[str, bytes]]
-DOORS: Final[tuple[Door, ...]] = (one, listed, lines, tagged)
+DOORS: Final[tuple[Door, ...]] = (one, listed, lines, tagged, tabled)
 
 
 def update(
     client: httpx.Client, model: str, sent: tuple[str, bytes], key: str | None = None
 ) -> httpx.Response:
     headers = {"content-type": sent[0]} | ({} if key is None else {"idempotency-key": key})
-    return client.post(f"{model}/update", content=sent[1], headers=headers)
+    query = {"id": "imp"} if sent[0] == CSV else {}
+    return client.post(f"{model}/update", content=sent[1], headers=headers, params=query)
 
 
 def learned(*rows: tuple[dict[str, Any], int]) -> str:

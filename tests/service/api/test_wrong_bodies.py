@@ -18,6 +18,7 @@ from nonzero.errors import SettingsError
 from nonzero_service.settings import Settings
 
 JSON, NDJSON, VW, LIBSVM = "application/json", "application/x-ndjson", "text/x-vw", "text/x-libsvm"
+CSV, TSV = "text/csv", "text/tab-separated-values"
 
 PHRASES: Final = re.compile(
     "Input should|Extra inputs|Value error|Field required|unable to parse|valid (integer|number|string|array)"
@@ -177,7 +178,7 @@ PACKERS: Final[dict[str, Callable[[bytes], bytes]]] = {
 }
 
 
-@pytest.mark.parametrize("media", [JSON, NDJSON, VW, LIBSVM])
+@pytest.mark.parametrize("media", [JSON, NDJSON, VW, LIBSVM, CSV, TSV])
 @pytest.mark.parametrize("name", PACKERS)
 def test_a_compressed_body_that_does_not_say_so_is_recognised(
     client: httpx.Client, model: str, name: str, media: str

@@ -112,6 +112,8 @@ def refused(client: httpx.Client) -> None:
         ),
         ("POST", UPDATE, {"content-type": VW}, f"1 |f {BODY}:nan\n{BODY}\n".encode()),
         ("POST", UPDATE, {"content-type": NDJSON}, f'{{"{BODY}": 1}}\n'.encode()),
+        ("POST", UPDATE, {"content-type": "text/csv"}, f"click,{BODY}\n{BODY},{BODY}\n".encode()),
+        ("POST", UPDATE, {"content-type": "text/csv"}, f"{BODY}\n{BODY}\n".encode()),
         ("POST", UPDATE, {"content-type": JSON, "idempotency-key": "k"}, json.dumps(example).encode()),
         ("POST", UPDATE, {"content-type": JSON, "idempotency-key": "k"}, json.dumps([example]).encode()),
         ("POST", LABELS, {"content-type": JSON}, json.dumps({"id": BODY, "label": BODY}).encode()),

@@ -60,6 +60,22 @@ def test_the_columns_of_arrow_are_its_fields() -> None:
     assert names.all() == ["site", "bid"]
 
 
+@pytest.mark.parametrize(
+    ("media", "data"),
+    [
+        ("text/csv", b'\n"site";bid;\n"a;b";1;\n'),
+        ("text/csv", b"sep=^\nsite^bid\n"),
+        ("text/tab-separated-values", b"site\tbid\nnews\t1\n"),
+    ],
+)
+def test_the_columns_of_a_table_are_its_fields(media: str, data: bytes) -> None:
+    names = FieldNames({}, Slices(["site"]), Schema(default="refuse"))
+    names.look(media, data)
+    names.look(media, data[:4])  # no whole header
+    names.look("text/csv", b"a,b;c\n1,2;3\n")  # none that can be read
+    assert names.all() == ["site", "bid"]
+
+
 def test_a_look_fails_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     names = FieldNames({}, Slices(["site"]), Schema())
 

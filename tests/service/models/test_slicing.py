@@ -58,6 +58,8 @@ def test_each_value_has_what_was_predicted_for_it_and_what_came() -> None:
         ("application/json", '{"features": {"site": "news", "tags": ["a", "b"], "bid": 2}}'),
         ("application/x-ndjson", '{"features": {"site": "news", "tags": ["a", "b"], "bid": 2}}\n' * 3),
         ("text/x-vw", "1 |site news |tags a b:2 |other c\n"),
+        ("text/csv", 'click,site,tags,bid\n1,news,a,2\n0,"ne",b,2\n1,,"\n",1\n'),
+        ("text/tab-separated-values", "site\ttags\nnews\ta\nne\tb\n0"),
     ],
 )
 def test_names_of_values_come_from_requests(media: str, body: str) -> None:
