@@ -67,6 +67,8 @@ class FieldNames:
         self._schema = schema
         self._notes = notes
         self._slices = slices
+        self.looks = 0
+        """How many requests were looked at."""
         self._requests = 0
         self._looking = threading.Lock()  # requests are read by several threads
 
@@ -91,6 +93,7 @@ class FieldNames:
                 self._notes[FIELDS] = [*known, *new][:LIMIT]
             if self._slices.fields:
                 self._slices.name(_features(media, data, self._schema))
+            self.looks += 1
 
     @staticmethod
     def _found(media: str, data: bytes) -> list[str]:
