@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import shlex
@@ -10,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,13 @@ TIMEOUT = 120
 TOKEN = "a-token-to-bench-with"
 SMALL_UPDATE = 64
 """Connections that update one example each."""
+
+COMPUTING = (
+    f"{shlex.quote(sys.executable)} -c 'while True: pass' & "
+    f"{shlex.quote(sys.executable)} -c 'import time\nwhile True:\n t = time.process_time()\n"
+    " while time.process_time() < t + 0.01: pass\n time.sleep(0.01)' & wait"
+)
+"""A shell's script that keeps a core and a half busy."""
 
 NEVER_PAUSED: dict[str, Any] = {"breaker_click_odds": 1e9, "breaker_unseen": 1e9, "breaker_loss": 1e9}
 """The circuit breaker looks at all that comes, and lets it through: a log that is sent again and again,
@@ -65,6 +73,10 @@ class Load:
         before = cpu_seconds(self.server.pid)
         requests = self.asked()["requests"]
         return requests / (cpu_seconds(self.server.pid) - before)
+
+    def p99(self) -> float:
+        """Return the 99th percentile of the seconds that an answer took."""
+        return self.asked()["p99"]
 
     def inverse_p99(self) -> float:
         """Return one over the 99th percentile of the seconds that an answer took."""
@@ -120,24 +132,62 @@ def piping(file: Path) -> Work:
     return run
 
 
-def beside_a_bulk_update(load: Load, file: Path) -> Work:
-    """Return the work of one-example requests while a bulk update runs without end."""
+def beside_a_bulk_update(load: Load, file: Path, figure: Callable[[Load], float] = Load.inverse_p99) -> Work:
+    """Return the work of one-example requests while a bulk update of the default model runs without end."""
     command = bulk_client("upload", load.server.port, file, f"{DEFAULT}/update")
+    return beside("while :; do " + shlex.join(command) + " || exit; done", lambda: figure(load))
+
+
+def beside(script: str, work: Callable[[], float]) -> Work:
+    """Return a work that is done while a shell runs a script that does not end."""
 
     def run() -> float:
-        shell = "while :; do " + shlex.join(command) + " || exit; done"
-        updating = subprocess.Popen(["sh", "-c", shell], stdout=subprocess.DEVNULL, start_new_session=True)
+        other = subprocess.Popen(["sh", "-c", script], stdout=subprocess.DEVNULL, start_new_session=True)
         try:
             time.sleep(0.3)
-            found = load.inverse_p99()
-            if updating.poll() is not None:
-                raise ChildProcessError(f"the bulk update ended while {load.command} ran")
+            found = work()
+            if other.poll() is not None:
+                raise ChildProcessError(f"{script} ended meanwhile")
             return found
         finally:
-            os.killpg(updating.pid, signal.SIGTERM)
-            updating.wait()
+            os.killpg(other.pid, signal.SIGTERM)
+            other.wait()
 
     return run
+
+
+def of_another_model(log: ClickLog, bodies: Path, seconds: int) -> Iterator[Comparison]:
+    """Yield how long updates of one model take while another has a bulk update.
+
+    That keeps a core and a half busy. So the peers are the same updates with nobody beside them, and beside
+    as much computing that has nothing to do with the service.
+    """
+    with serving(**NEVER_PAUSED) as server:
+        request(server.port, "PUT", "/v1/models/other", b"{}")
+        for connections in (1, 8):
+            load = Load(server, "/v1/models/other/update", bodies, connections, seconds)
+            for peer_name, peer in (
+                ("alone", load.p99),
+                ("beside a core and a half of computing", beside(COMPUTING, load.p99)),
+            ):
+                yield Comparison(
+                    f"p99 of updates beside another model's bulk update, {connections} connections",
+                    beside_a_bulk_update(load, log.vw, Load.p99),
+                    peer_name,
+                    peer,
+                    "s",
+                    1 / 1.5,
+                    cost=True,
+                )
+
+
+def request(port: int, method: str, path: str, body: bytes) -> None:
+    """Send a request that must go well."""
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request(method, path, body, {"content-type": "application/json"})
+    with connection.getresponse() as answer:
+        if answer.status >= 300:
+            raise ConnectionError(answer.read().decode())
 
 
 def one_example_bodies(log: ClickLog) -> Path:
@@ -178,6 +228,7 @@ def comparisons(log: ClickLog, seconds: int) -> Iterator[Comparison]:
                 "1/s",
                 1.0,
             )
+    yield from of_another_model(log, bodies, seconds)
     port = free_port()
     command = [sys.executable, "-m", "bench.constant", str(port)]
     with (

@@ -11,6 +11,7 @@ import math
 import mmap
 import os
 import weakref
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -20,24 +21,40 @@ from numpy.typing import DTypeLike, NDArray
 _NO_MEMORY: Final = ctypes.c_void_p(-1).value
 
 
+def private(nbytes: int) -> mmap.mmap:
+    """Return zeroed memory of this process alone: what could be shared gets no huge pages, unless told to.
+
+    It is taken page by page when it is written to, and given back when nobody has it any more. The C library
+    keeps what was freed, some ten megabytes of it, for whoever asks next.
+    """
+    return mmap.mmap(-1, max(nbytes, mmap.PAGESIZE), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
 def zeros(shape: int | tuple[int, ...], dtype: DTypeLike = np.float64) -> NDArray[Any]:
     """Return zeros, whose memory is taken page by page when it is written to."""
-    return _mapped(shape, np.dtype(dtype), -1, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    size = math.prod(np.atleast_1d(shape).tolist())
+    if not size:
+        return np.zeros(shape, dtype)
+    return np.frombuffer(private(size * np.dtype(dtype).itemsize), dtype, size).reshape(shape)
+
+
+def several(shapes: Sequence[tuple[int, ...]]) -> list[NDArray[np.float64]]:
+    """Return float64 zeros of some shapes in one mapping: the system bounds how many there are of these."""
+    sizes = [math.prod(shape) for shape in shapes]
+    memory, ends = zeros(sum(sizes)), np.cumsum(sizes).tolist()
+    return [
+        memory[end - size : end].reshape(shape) for shape, size, end in zip(shapes, sizes, ends, strict=True)
+    ]
 
 
 def minus_ones(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     """Return integers that are all -1; what is not written to is the same memory for all."""
     nbytes = math.prod(np.atleast_1d(shape).tolist()) * np.dtype(dtype).itemsize
-    return _mapped(shape, np.dtype(dtype), _all_ones(nbytes), mmap.MAP_PRIVATE)
-
-
-def _mapped(shape: int | tuple[int, ...], dtype: np.dtype[Any], descriptor: int, flags: int) -> NDArray[Any]:
-    """Map memory; Python's own would keep a descriptor for each."""
-    nbytes = math.prod(np.atleast_1d(shape).tolist()) * dtype.itemsize
     if not nbytes:
         return np.zeros(shape, dtype)
-    calls = _calls()
-    address = calls.mmap(None, nbytes, mmap.PROT_READ | mmap.PROT_WRITE, flags, descriptor, 0)
+    calls = _calls()  # Python's own would keep a descriptor for each
+    protection = mmap.PROT_READ | mmap.PROT_WRITE
+    address = calls.mmap(None, nbytes, protection, mmap.MAP_PRIVATE, _all_ones(nbytes), 0)
     if address == _NO_MEMORY:
         raise MemoryError(f"there is no memory for {nbytes} bytes")
     memory = (ctypes.c_char * nbytes).from_address(address)

@@ -44,3 +44,18 @@ def test_it_takes_memory_where_it_is_written_to_and_no_descriptor(make: Make) ->
     assert resident() - before > 0.9 * 2 * SIZE
     del many, one
     assert resident() - before < SIZE
+
+
+def test_several_are_each_its_own_in_one_mapping() -> None:
+    one, none, other = untouched.several([(3, 5), (0,), (70_000,)])
+    assert [array.shape for array in (one, none, other)] == [(3, 5), (0,), (70_000,)]
+    assert one.flags.c_contiguous
+    other[:] = 7
+    assert not one.any()
+    one[:] = 1
+    assert (other == 7).all()
+    before = resident()
+    many = [untouched.several([(1 << 20,), (1 << 20,)]) for _ in range(32)]
+    for first, second in many:
+        first[0] = second[-1] = 1
+    assert resident() - before < 1 << 23

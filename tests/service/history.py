@@ -47,7 +47,7 @@ class History:
             position = journal.position
             snapshots = SnapshotFolder(self.directory / "snapshots")
             return write_snapshot(
-                snapshots, position, journal.digest_at(position), self.model, held_since
+                snapshots, position, journal.digest_at(position), self.model.packed(), held_since
             ).path
 
     def prune(self) -> None:

@@ -82,8 +82,8 @@ def new_scales(*, recovering: bool) -> Scales:
     recovering
         Whether a field's beginning is forgotten where later values contradict it.
     """
-    marks = untouched.zeros(FIELDS if recovering else 0)
-    return Scales(untouched.zeros(FIELDS), untouched.zeros(FIELDS), np.zeros(2, np.int64), marks)
+    squares, counts, marks = untouched.several([(FIELDS,), (FIELDS,), (FIELDS if recovering else 0,)])
+    return Scales(squares, counts, np.zeros(2, np.int64), marks)
 
 
 @inlined

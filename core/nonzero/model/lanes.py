@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
+from functools import lru_cache
 from typing import Any, Final
 
 from nonzero.errors import SettingsError
@@ -65,8 +67,14 @@ def kept_as(lanes: Sequence[Rule]) -> tuple[Rule, ...]:
     SettingsError
         For a Kalman filter alone, or beside other rules than AdaGrad without a decay.
     """
+    return _kept_as(tuple(lanes))
+
+
+@lru_cache(maxsize=16)
+def _kept_as(lanes: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    """Return the same, worked out once for all models of these lanes."""
     if not is_combined(lanes):
-        return tuple(lanes)
+        return lanes
     kept = tuple(Kalman.of(lane) for lane in lanes if isinstance(lane, AdaGrad | Kalman))
     if len(kept) < len(lanes) or len(lanes) == 1:
         names = ", ".join(lane.name for lane in lanes)
@@ -78,6 +86,12 @@ def kept_as(lanes: Sequence[Rule]) -> tuple[Rule, ...]:
 
 def lanes_to_settings(lanes: Sequence[Rule]) -> list[dict[str, Any]]:
     """Return lanes as JSON holds them."""
+    return [dict(lane) for lane in _written(tuple(lanes))]
+
+
+@lru_cache(maxsize=16)
+def _written(lanes: tuple[Rule, ...]) -> list[dict[str, Any]]:
+    """Return the same, made once for all models of these lanes."""
     return [{"rule": lane.name, **asdict(lane)} for lane in lanes]
 
 
@@ -89,8 +103,14 @@ def lanes_from_settings(settings: Sequence[Mapping[str, Any]]) -> tuple[Rule, ..
     SettingsError
         For an unknown rule, an unknown or missing hyperparameter, or one out of its range.
     """
+    return _lanes_written(json.dumps(settings))
+
+
+@lru_cache(maxsize=16)
+def _lanes_written(text: str) -> tuple[Rule, ...]:
+    """Return lanes that are written as JSON, the same objects for all models of these."""
     lanes = []
-    for number, setting in enumerate(settings):
+    for number, setting in enumerate(json.loads(text)):
         hyperparameters = dict(setting)
         rule = RULES.get(str(hyperparameters.pop("rule", None)))
         if rule is None or set(hyperparameters) != {field.name for field in fields(rule)}:

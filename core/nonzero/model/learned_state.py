@@ -8,17 +8,24 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.kernels.evidence.arrays import Evidence, comparable, group_masks, new_evidence, without_clock
+from nonzero.kernels.evidence.arrays import (
+    FIELDS,
+    Evidence,
+    comparable,
+    group_masks,
+    new_evidence,
+    without_clock,
+)
 from nonzero.kernels.mixture import new_shares
 from nonzero.kernels.newton import lane_weights, mixture_shares, new_newton_shares
-from nonzero.kernels.progress import EXAMPLES, LEARNED, Progress, new_progress
+from nonzero.kernels.progress import EXAMPLES, LEARNED, RECENT, Progress, new_progress
 from nonzero.kernels.rules.optimizers import is_combined
 from nonzero.kernels.scales import Scales, new_scales
 from nonzero.model.settings import ModelSettings
 from nonzero.model.table import Table
 from nonzero.model.table_rows import TableRows
 from nonzero.persistence.pages import in_pages
-from nonzero.persistence.rows import ArrayRows
+from nonzero.persistence.rows import LINE, ArrayRows
 from nonzero.persistence.snapshot import Arrays
 from nonzero.statistics.recalibration import Recalibration, new_recalibration
 
@@ -132,8 +139,13 @@ class LearnedState:
 
     def kept(self) -> Arrays:
         """Return every array by its name as it is saved: the larger ones by their touched rows."""
+        fields = self.evidence.names[: self.evidence.counters[FIELDS]]
+        among: dict[str, NDArray[np.uint32] | int] = {
+            "recent": min(self.examples, RECENT),
+            "evidence_places": np.unique(fields.astype(np.uint32) // (LINE // 2)),
+        }
         beside = {
-            name: array if array.nbytes <= SMALL else ArrayRows(array, _FILLED.get(name, 0))
+            name: array if array.nbytes <= SMALL else ArrayRows(array, _FILLED.get(name, 0), among.get(name))
             for name, array in self.beside_table().items()
         }
         return {"table": TableRows(self.table), **beside}

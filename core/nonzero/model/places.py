@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from nonzero import untouched
 from nonzero.kernels.places import look_up, place
 from nonzero.native.lanes import OneLane
-from nonzero.persistence.pages import small_pages
 
 SPARSE: Final = 4
 """One row in so many is touched, at most, of a table whose rows stand in the order of their touch."""
@@ -35,11 +35,11 @@ class Places:
     """
 
     def __init__(self, slots: int) -> None:
-        memory = small_pages(slots + 2)
+        memory = untouched.zeros(slots + 2, np.uint32)
         self._pairs = OneLane(memory.view(np.float32).reshape(-1, 2))
         self.of = memory[:-1]
         self.of[slots] = slots
-        self.slots = small_pages(slots // SPARSE + 1)
+        self.slots = untouched.zeros(slots // SPARSE + 1, np.uint32)
         self.taken = 0
         self._slot_mask = slots - 1
 

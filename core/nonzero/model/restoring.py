@@ -16,11 +16,13 @@ from nonzero.kernels.evidence import arrays as ev
 from nonzero.kernels.evidence.arrays import Evidence
 from nonzero.kernels.progress import LARGEST_WEIGHT
 from nonzero.kernels.rules.optimizers import Kalman, Rule, is_combined
-from nonzero.kernels.scales import Scales
 from nonzero.model.learned_state import LearnedState
 from nonzero.model.table import Table
-from nonzero.persistence.rows import Rows, Touched, count_of
+from nonzero.persistence.rows import ArrayRows, Rows, Touched, count_of
+from nonzero.persistence.snapshot import Arrays
 from nonzero.statistics.recalibration import check_map
+
+_SCALES: Final = ("scale_squares", "scale_counts", "scale_marks")
 
 _ROWS: Final = 64
 """So many rows of the table are looked at side by side: numpy takes ten times as long for columns of 16."""
@@ -40,12 +42,7 @@ def packed(state: LearnedState) -> dict[str, Any]:
 def _touched(rows: Rows) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Return the blocks and the masks of the touched rows, and these."""
     touched = rows.touched()
-    kept = np.empty((touched.count, rows.width), rows.dtype)
-    first = 0
-    for numbers in touched.numbers():
-        kept[first : first + numbers.size] = rows.at(numbers)
-        first += numbers.size
-    return touched.blocks, touched.masks, kept
+    return touched.blocks, touched.masks, touched.copied_from(rows)
 
 
 def unpack(state: LearnedState, given: Mapping[str, Any], lanes: Sequence[Rule]) -> None:
@@ -65,7 +62,8 @@ def unpack(state: LearnedState, given: Mapping[str, Any], lanes: Sequence[Rule])
     KeyError, ValueError
         It names the array, and what it must be.
     """
-    for name, array in state.kept().items():
+    kept = state.kept()
+    for name, array in kept.items():
         numbers = given[name] if isinstance(array, np.ndarray) else given[name][2]
         if numbers.dtype != array.dtype:
             raise ValueError(f"{name} is {numbers.dtype}, not {array.dtype}")
@@ -73,7 +71,7 @@ def unpack(state: LearnedState, given: Mapping[str, Any], lanes: Sequence[Rule])
             array[:] = numbers.reshape(array.shape)
         else:
             _put(array, Touched(*given[name][:2]), numbers)
-    check_restored(state, lanes)
+    check_restored(state, lanes, kept)
 
 
 def _put(rows: Rows, touched: Touched, kept: NDArray[Any]) -> None:
@@ -86,18 +84,34 @@ def _put(rows: Rows, touched: Touched, kept: NDArray[Any]) -> None:
         first += numbers.size
 
 
-def check_restored(state: LearnedState, lanes: Sequence[Rule]) -> None:
+def check_restored(state: LearnedState, lanes: Sequence[Rule], kept: Arrays) -> None:
     """Refuse what was read into a new model's state, and no stream leads to.
+
+    Of larger arrays only what was read is looked at. All else is as it is in a new model, and a look at it
+    takes longer than all the rest of a start.
+
+    Parameters
+    ----------
+    state
+        The model's.
+    lanes
+        The model's.
+    kept
+        The arrays of the state, into which was read.
 
     Raises
     ------
     ValueError
         It names the array, and what it must be.
     """
-    arrays = state.beside_table()
     _check_table(state.table, lanes)
+    arrays = {
+        name: array if isinstance(array, np.ndarray) else array.at(array.written)
+        for name, array in kept.items()
+        if isinstance(array, np.ndarray | ArrayRows)
+    }
     for name, array in arrays.items():
-        if not np.isfinite(array).all():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ValueError(f"{name} holds numbers that are not finite")
     _require(bool((arrays["shares"][0] >= 0).all()), "shares", "0 or more")
     for name in ("groups", "counts", "histogram", "evidence_counters", "evidence_shares"):
@@ -108,9 +122,9 @@ def check_restored(state: LearnedState, lanes: Sequence[Rule]) -> None:
     _require(bool((arrays["groups"] <= 1).all()), "groups", "0 or 1")
     _require(state.learned <= state.examples < 2**53, "counts", "examples, and those learned")
     _require(state.progress.sums[LARGEST_WEIGHT] >= 1, "sums", "1 or more where the largest weight stands")
-    _check_evidence(state.evidence)
+    _check_evidence(state.evidence, arrays["evidence_places"])
     if state.scales is not None:
-        _check_scales(state.scales)
+        _check_scales(kept)
     if state.recalibration is not None:
         check_map(state.recalibration)
 
@@ -135,6 +149,15 @@ def _check_table(table: Table, lanes: Sequence[Rule]) -> None:
         _require(bool(within.all()), "table", "weights within their bounds, and sums of squares of 0 or more")
 
 
+def _touched_of(block: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the touched rows of some, where these are few: all others are as in a new model."""
+    touched = Touched.in_rows(block)
+    if 2 * touched.count > len(block):
+        return block
+    numbers = [*touched.numbers()]
+    return block[numbers[0]] if numbers else block[:0]
+
+
 def _held(table: Table) -> NDArray[np.float32]:
     """Return the rows of slots as they stand, without those that have no place."""
     memory, places = table.standing
@@ -149,7 +172,7 @@ def _check_variances(table: Table, lanes: Sequence[Kalman]) -> None:
     ):
         first = np.array([lane.prior_variance for lane in rules], np.float32)
         for start in range(0, len(rows), _ROWS * _BLOCK):
-            block = rows[start : start + _ROWS * _BLOCK]
+            block = _touched_of(rows[start : start + _ROWS * _BLOCK])
             weights, kept = block[:, : len(lanes)], block[:, len(lanes) :]
             rates = (kept.view(np.uint32) ^ first.view(np.uint32)).view(np.float32)
             bounded = np.abs(weights) <= rules[0].largest
@@ -157,8 +180,8 @@ def _check_variances(table: Table, lanes: Sequence[Kalman]) -> None:
             _require(bool((bounded & falling).all()), "table", "weights and rates within their bounds")
 
 
-def _check_evidence(evidence: Evidence) -> None:
-    """What the evidence's kernels index by."""
+def _check_evidence(evidence: Evidence, places: NDArray[np.int16]) -> None:
+    """What the evidence's kernels index by; of the places, those that were read."""
     counters = evidence.counters
     pieces, a_block, fields = (int(counters[at]) for at in (ev.PIECES, ev.PIECES_A_BLOCK, ev.FIELDS))
     _require(
@@ -167,21 +190,24 @@ def _check_evidence(evidence: Evidence) -> None:
         "pieces within their blocks",
     )
     _require(fields <= ev.MAX_FIELDS, "evidence_counters", f"at most {ev.MAX_FIELDS} fields")
-    places = evidence.places
     _require(
         bool((places >= -1).all() and (places < max(fields, 1)).all()), "evidence_places", "places of fields"
     )
 
 
-def _check_scales(scales: Scales) -> None:
+def _check_scales(kept: Arrays) -> None:
     """What values are divided by."""
-    for name, array in scales._asdict().items():
-        _require(bool((array >= 0).all()), f"scale_{name}", "0 or more")
-    _require(
-        bool((scales.squares[scales.counts > 0] > 0).all()), "scale_squares", "more than 0 where counted"
-    )
-    if scales.marks.size:
-        _require(bool((scales.marks <= scales.squares).all()), "scale_marks", "at most the summed squares")
+    rows = {name: array for name in _SCALES if isinstance(array := kept.get(name), ArrayRows)}
+    for name, array in rows.items():
+        _require(bool((array.at(array.written) >= 0).all()), name, "0 or more")
+    squares, counts, marks = map(rows.get, _SCALES)
+    assert squares is not None  # noqa: S101 - where there are scales, these two are
+    assert counts is not None  # noqa: S101
+    summed, counted = (array.at(counts.written) for array in (squares, counts))
+    _require(bool((summed[counted > 0] > 0).all()), "scale_squares", "more than 0 where counted")
+    if marks is not None:
+        within = marks.at(marks.written) <= squares.at(marks.written)
+        _require(bool(within.all()), "scale_marks", "at most the summed squares")
 
 
 def _require(holds: bool, name: str, what: str) -> None:

@@ -10,6 +10,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from nonzero.untouched import private
+
 HUGE_PAGE: Final = 1 << 21
 """Its bytes."""
 
@@ -28,22 +30,10 @@ def allocate(rows: int, columns: int) -> NDArray[np.float32]:
     gives them: with a table far larger than the caches, the look-up of small pages would cost as much as the
     row.
     """
-    memory = _private(rows * columns * 4)
-    ask_for_huge(memory)
+    memory = private(rows * columns * 4)
+    if len(memory) >= HUGE_PAGE:
+        ask_for_huge(memory)
     return np.frombuffer(memory, np.float32, rows * columns).reshape(rows, columns)
-
-
-def small_pages(n: int) -> NDArray[np.uint32]:
-    """Return zeroed uint32[n] in pages that are taken as they are touched, and given back when it goes.
-
-    The C library keeps what was freed, some ten megabytes of it, for whoever asks next.
-    """
-    return np.frombuffer(_private(n * 4), np.uint32, n)
-
-
-def _private(nbytes: int) -> mmap.mmap:
-    """Return memory of this process alone: Linux gives what could be shared no huge pages, unless told to."""
-    return mmap.mmap(-1, max(nbytes, mmap.PAGESIZE), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
 def in_pages(array: NDArray[np.float32]) -> NDArray[np.float32]:

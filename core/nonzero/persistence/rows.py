@@ -68,6 +68,15 @@ class Touched:
             block, row = np.nonzero(bits)
             yield self.blocks[start + block].astype(np.int64) * BLOCK + row
 
+    def copied_from(self, rows: WrittenRows) -> NDArray[Any]:
+        """Return a copy of these rows of an array, [n, width], some of which are read at a time."""
+        copies = np.empty((self.count, rows.width), rows.dtype)
+        first = 0
+        for numbers in self.numbers():
+            copies[first : first + numbers.size] = rows.at(numbers)
+            first += numbers.size
+        return copies
+
     def check(self, rows: int) -> None:
         """Refuse what names no rows of an array of so many, or the same ones twice.
 
@@ -90,8 +99,8 @@ class Touched:
             raise ValueError(f"names row {highest} of {rows}")
 
 
-class Rows(Protocol):
-    """An array that is kept by its touched rows."""
+class WrittenRows(Protocol):
+    """An array of which the touched rows are written to a file."""
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -105,15 +114,19 @@ class Rows(Protocol):
     def width(self) -> int:
         """How many numbers a row has."""
 
-    @property
-    def fill(self) -> int:
-        """0, or -1 where an untouched row has every bit set."""
-
     def touched(self) -> Touched:
         """Return which rows were touched."""
 
     def at(self, numbers: NDArray[np.int64]) -> NDArray[Any]:
-        """Return a copy of rows, [n, width], by their numbers."""
+        """Return a copy of rows that were touched, [n, width], by their numbers, ascending."""
+
+
+class Rows(WrittenRows, Protocol):
+    """An array that is kept by its touched rows."""
+
+    @property
+    def fill(self) -> int:
+        """0, or -1 where an untouched row has every bit set."""
 
     def expect(self, n: int) -> None:
         """Make ready for so many rows, at most, to be written."""
@@ -125,7 +138,7 @@ class Rows(Protocol):
         """Yield the whole array, its rows in order, some at a time; a piece is good until the next."""
 
 
-def count_of(rows: Rows) -> int:
+def count_of(rows: WrittenRows) -> int:
     """Return how many rows an array has, the untouched ones too."""
     return prod(rows.shape) // rows.width
 
@@ -139,10 +152,16 @@ class ArrayRows:
         C-contiguous. Of one with longer rows, and of one of one dimension, a row is 64 bytes.
     fill
         What all numbers of a new model's are: 0, or -1.
+    among
+        The numbers of rows, ascending, or how many first ones, among which are all that were touched, where
+        somebody knows: the others are not looked at, which takes time, and of mapped memory pages.
     """
 
-    def __init__(self, array: NDArray[Any], fill: int = 0) -> None:
-        self.array, self.fill = array, fill
+    def __init__(
+        self, array: NDArray[Any], fill: int = 0, among: NDArray[np.uint32] | int | None = None
+    ) -> None:
+        self.array, self.fill, self._among = array, fill, among
+        self._put: list[NDArray[np.int64]] = []
         short = array.ndim == 2 and array.shape[1] * array.itemsize <= 2 * LINE
         self._rows = array if short else array.reshape(-1, LINE // array.itemsize)
 
@@ -163,7 +182,11 @@ class ArrayRows:
 
     def touched(self) -> Touched:
         """Return which rows were touched."""
-        return Touched.in_rows(self._rows, self.fill)
+        among = self._among
+        if not isinstance(among, np.ndarray):
+            return Touched.in_rows(self._rows[:among], self.fill)
+        found = Touched.in_rows(self._rows[among], self.fill)
+        return Touched.of_numbers(np.concatenate([among[:0], *(among[some] for some in found.numbers())]))
 
     def at(self, numbers: NDArray[np.int64]) -> NDArray[Any]:
         """Return a copy of rows, by their numbers."""
@@ -175,6 +198,12 @@ class ArrayRows:
     def put(self, numbers: NDArray[np.int64], rows: NDArray[Any]) -> None:
         """Write rows."""
         self._rows[numbers] = rows
+        self._put.append(numbers)
+
+    @property
+    def written(self) -> NDArray[np.int64]:
+        """The numbers of the rows that were written here."""
+        return np.concatenate([np.empty(0, np.int64), *self._put])
 
     def pieces(self) -> Iterator[NDArray[Any]]:
         """Yield the array."""

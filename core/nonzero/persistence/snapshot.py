@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from nonzero.errors import SnapshotError
-from nonzero.persistence.rows import Rows, Touched, count_of
+from nonzero.persistence.rows import Rows, Touched, WrittenRows, count_of
 from nonzero.persistence.whole_files import replacing
 
 _PIECE: Final = 4 * 2**20
@@ -58,6 +58,9 @@ EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 Arrays: TypeAlias = Mapping[str, "NDArray[Any] | Rows"]
 """Arrays by name: whole, or by their touched rows."""
+
+WrittenArrays: TypeAlias = Mapping[str, "NDArray[Any] | WrittenRows"]
+"""The same, as far as they are to be written."""
 
 Begun: TypeAlias = Callable[[dict[str, Any], Mapping[str, int]], Arrays]
 """Returns the arrays of a new model that a file is read into: told its metadata, and how many rows it says
@@ -105,7 +108,7 @@ class _Tensor:
     pieces: Callable[[], Iterator[NDArray[Any]]]
 
 
-def write(path: str | os.PathLike[str], arrays: Arrays, metadata: Mapping[str, Any]) -> str:
+def write(path: str | os.PathLike[str], arrays: WrittenArrays, metadata: Mapping[str, Any]) -> str:
     """Write arrays and JSON-able metadata so that the file at `path` is always whole: the old one or the new.
 
     What is kept by its touched rows is written a few megabytes at a time, never copied whole.
@@ -120,14 +123,35 @@ def write(path: str | os.PathLike[str], arrays: Arrays, metadata: Mapping[str, A
     OSError
         Where the disk refuses; `path` is then as it was.
     """
+    with replacing(Path(path), buffering=0) as file:
+        return _write_arrays(cast(FileIO, file), arrays, metadata)
+
+
+def write_plainly(path: Path, arrays: WrittenArrays, metadata: Mapping[str, Any]) -> str:
+    """Write the same to a new file, which whoever calls syncs and gives its name.
+
+    Returns
+    -------
+    str
+        The digest that was stored.
+
+    Raises
+    ------
+    OSError
+        Where the disk refuses.
+    """
+    with path.open("wb", buffering=0) as file:
+        return _write_arrays(file, arrays, metadata)
+
+
+def _write_arrays(file: FileIO, arrays: WrittenArrays, metadata: Mapping[str, Any]) -> str:
     tensors = dict(sorted(_tensors(arrays)))
     rows = {name: count_of(array) for name, array in arrays.items() if not isinstance(array, np.ndarray)}
     said = {"metadata": json.dumps(metadata, sort_keys=True), "rows": json.dumps(rows, sort_keys=True)}
-    with replacing(Path(path), buffering=0) as file:
-        return _serialize(cast(FileIO, file), tensors, said, _Digest([metadata, rows]))
+    return _serialize(file, tensors, said, _Digest([metadata, rows]))
 
 
-def _tensors(arrays: Arrays) -> Iterator[tuple[str, _Tensor]]:
+def _tensors(arrays: WrittenArrays) -> Iterator[tuple[str, _Tensor]]:
     """Yield the tensors that arrays are written as, by name."""
     for name, array in arrays.items():
         if isinstance(array, np.ndarray):
@@ -146,7 +170,7 @@ def _whole(array: NDArray[Any]) -> _Tensor:
     return _Tensor(own.dtype, own.shape, lambda: iter((own,)))
 
 
-def _gathered(rows: Rows, touched: Touched) -> Iterator[NDArray[Any]]:
+def _gathered(rows: WrittenRows, touched: Touched) -> Iterator[NDArray[Any]]:
     return (rows.at(numbers) for numbers in touched.numbers())
 
 

@@ -87,9 +87,8 @@ def silence_of(store: ImpressionStore, now_ms: int) -> Silence:
     with store.lock:
         seconds = max(now_ms - store.label_ms, 0) / 1000
         places = _places(store.segments, store.label_number, store.next_number)
-        p = np.concatenate([_NONE, *(one.probabilities[place] for one, place in places)])
+        predicted = sum(float(one.probabilities[place].sum(dtype=np.float64)) for one, place in places)
         gaps = sorted(store.gaps)
-    predicted = float(p.sum(dtype=np.float64))
     # The longest but one: an outage that is over is not usual.
     usual = gaps[-2] / 1000 if len(gaps) > 1 else store.rules.attribution_ms / 1000
     longest = max(SHORTEST_SECONDS, USUAL_GAPS * usual)

@@ -114,6 +114,8 @@ class ImpressionStore:
         self.delays: deque[int] = deque(maxlen=DELAYS)
         """Milliseconds from prediction to label, of the last labels that came to something."""
         self.lock = threading.RLock()
+        self.changes = 0
+        """How often something of it has changed, or what had changed was undone."""
         self.early = EarlyLabels()
         self.segments = Segments()
         self.next_number = 0
@@ -234,6 +236,7 @@ class ImpressionStore:
         with self.lock:
             while len(self._undo) > mark:
                 self._undo.pop()()
+            self.changes += 1
 
     @property
     def mark(self) -> int:
@@ -268,6 +271,7 @@ class ImpressionStore:
             self.delays.extend(self._late)
             self._late.clear()
             self._undo.clear()
+            self.changes += 1
 
     # What undoes a change is noted before it: an error in between must leave nothing half done.
 
@@ -558,6 +562,7 @@ class ImpressionStore:
                 ):
                     undone = numbers[mine & (states == was)]
                     self.segments.set(undone, np.full(undone.size, becomes, np.uint8))
+            self.changes += 1
 
     def settle(self, now_ms: int, grace_ms: int) -> None:
         """Take note that all rows have been seen: windows end from now on, after a grace."""
@@ -642,6 +647,7 @@ class ImpressionStore:
             gone = self._useless(now_ms)
             for one in gone:
                 self.segments.remove(one)
+            self.changes += 1
         return len(gone)
 
     def _useless(self, now_ms: int) -> list[Segment]:

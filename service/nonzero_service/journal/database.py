@@ -59,11 +59,7 @@ def connect(
     UnsupportedSQLiteError, JournalDamagedError, JournalError
         For an old SQLite; for a file that is no journal of this format.
     """
-    if tuple(map(int, apsw.sqlite_lib_version().split("."))) < _OLDEST_SQLITE:
-        raise UnsupportedSQLiteError(
-            f"SQLite {apsw.sqlite_lib_version()} can damage a WAL when it is reset; install apsw 3.51.3 or "
-            "newer"
-        )
+    _check_sqlite()
     flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE
     with translated(path):
         connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
@@ -76,6 +72,35 @@ def connect(
     except BaseException:
         # Nothing that is refused is touched: without this, closing would checkpoint and remove the WAL.
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        connection.close()
+        raise
+    return connection
+
+
+def at_rest(path: Path) -> bool:
+    """Whether a journal's file holds all that was committed: whoever wrote there last has closed it."""
+    return not any(path.with_name(path.name + suffix).exists() for suffix in ("-wal", "-journal"))
+
+
+def connect_at_rest(path: Path, vfs: str | None = None) -> apsw.Connection:
+    """Open an existing journal file that is :func:`at_rest` to read it, while nobody can write to it.
+
+    That makes no WAL and no index of it, which takes as long as all else that a start asks of a journal.
+
+    Raises
+    ------
+    JournalDamagedError, JournalError
+        For a file that is no journal of this format.
+    """
+    _check_sqlite()
+    flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+    with translated(path):
+        connection = apsw.Connection(f"{path.absolute().as_uri()}?immutable=1", flags=flags, vfs=vfs)
+    try:
+        with translated(path, connection):
+            # It is seen without its WAL, and so never says that it has one.
+            _check(connection, path, journal_mode="delete")
+    except BaseException:
         connection.close()
         raise
     return connection
@@ -160,7 +185,16 @@ def _translation(
     return JournalError(f"{path}: {type(error).__name__}: {error}")
 
 
-def _check(connection: apsw.Connection, path: Path) -> None:
+def _check_sqlite() -> None:
+    """Refuse a SQLite that is too old."""
+    if tuple(map(int, apsw.sqlite_lib_version().split("."))) < _OLDEST_SQLITE:
+        raise UnsupportedSQLiteError(
+            f"SQLite {apsw.sqlite_lib_version()} can damage a WAL when it is reset; install apsw 3.51.3 or "
+            "newer"
+        )
+
+
+def _check(connection: apsw.Connection, path: Path, journal_mode: str = "wal") -> None:
     """Refuse what is no journal of ours before anything is changed."""
     connection.set_busy_timeout(5000)
     expected = {
@@ -168,7 +202,7 @@ def _check(connection: apsw.Connection, path: Path) -> None:
         "user_version": _FORMAT,
         "page_size": PAGE_SIZE,
         "auto_vacuum": 2,
-        "journal_mode": "wal",
+        "journal_mode": journal_mode,
     }
     for name, value in expected.items():
         found = connection.pragma(name)

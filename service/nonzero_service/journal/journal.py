@@ -20,7 +20,7 @@ import apsw
 from nonzero_service.journal.chain import JournalEntry, Tip, chain_entries
 from nonzero_service.journal.checkpoint import Checkpointer
 from nonzero_service.journal.clock import Clock
-from nonzero_service.journal.database import connect, translated
+from nonzero_service.journal.database import at_rest, connect, connect_at_rest, translated
 from nonzero_service.journal.descriptors import SHORTAGE, shortage_message
 from nonzero_service.journal.errors import (
     DiskFullError,
@@ -122,6 +122,7 @@ class Journal(JournalRows):
         self._index = KeyIndex()
         self._lock: DirectoryLock | None = None
         self._connection: apsw.Connection | None = None
+        self._resting: apsw.Connection | None = None  # reads a file that nobody has written to since a stop
         self._mark: MarkFile | None = None
         self._checkpointer = Checkpointer(
             self.path, self._turns, synced=self._synced, limit=wal_limit, vfs=vfs
@@ -132,12 +133,16 @@ class Journal(JournalRows):
                 among.make_room(self)
             self._lock = DirectoryLock(directory)
             make_journal(self.path, reached, sequence)
-            self._connect()
+            if among is not None and at_rest(self.path):
+                self._resting = connect_at_rest(self.path, vfs)
+            else:
+                self._connect()
             self._tip = tip = check_journal(self, directory / "mark", reached, self._index)
-            # A killed process may have left rows that no sync has reached: from here on they are promised.
-            self._sync_wal()
             self.clock = Clock(tip.time_ms)
-            self._mark = MarkFile(directory / "mark", tip.position, tip.digest, self._synced)
+            if self._connection is not None:
+                # A killed process may have left rows that no sync has reached: now they are promised.
+                self._sync_wal()
+                self._mark = MarkFile(directory / "mark", tip.position, tip.digest, self._synced)
             self._checked, self._held = True, False
         except BaseException:
             self.close()
@@ -214,6 +219,8 @@ class Journal(JournalRows):
 
     def expire_keys(self) -> int:
         """Drop the records of expired keys, in small steps; return how many rows' records were dropped."""
+        if not len(self._index):
+            return 0
         last = 0
 
         def step(connection: apsw.Connection) -> int:
@@ -248,11 +255,29 @@ class Journal(JournalRows):
         """The first position that is held (or the next one to be written, where there are no rows)."""
         return self.base.position + 1
 
+    @property
+    def tip(self) -> Tip:
+        """Where the journal ends."""
+        return self._tip if self._checked and self._failure is None else super().tip
+
+    def digest_at(self, position: int) -> bytes:
+        """Return the chain's digest at `position`, 16 bytes; that of the end without a look into the file.
+
+        Raises
+        ------
+        PrunedError, JournalTooShortError
+            Where the journal no longer, or not yet, holds it.
+        """
+        if self._checked and self._failure is None and self._tip.position == position:
+            return self._tip.digest
+        return super().digest_at(position)
+
     def sync(self) -> None:
         """Make all rows durable, whatever the durability: before a snapshot that builds on them is made."""
         with self._writing:
             self._check_usable()
-            self._sync_wal()
+            if not self._synced:  # else every commit was synced
+                self._sync_wal()
 
     def checkpoint(self) -> None:
         """Move the WAL into the file as far as can be, now; it otherwise happens by itself."""
@@ -268,6 +293,13 @@ class Journal(JournalRows):
     def release(self) -> None:
         """Keep them open no longer: the directory has its name still."""
         self._held = False
+
+    def rest(self) -> None:
+        """Close the files where nothing was written since a stop: nobody needs them until something comes."""
+        with self._writing:
+            if self._among is not None and self._resting is not None:
+                self._among.forget(self)
+                self._let_go()
 
     def let_go(self) -> bool:
         """Close the files, unless they are in use just now; return whether they are closed.
@@ -331,6 +363,12 @@ class Journal(JournalRows):
 
     @contextmanager
     def _reading(self) -> Iterator[apsw.Connection]:
+        with self._writing:
+            self._check_open()
+            if self._resting is not None:  # there is one moment only
+                with translated(self.path, self._resting):
+                    yield self._resting
+                return
         with self._using() as connection, one_moment(self.path, connection):
             yield connection
 
@@ -345,11 +383,13 @@ class Journal(JournalRows):
             Where rows were written meanwhile that this process knows nothing of.
         """
         self._checked = False
+        self._end_rest()
         try:
-            try:
-                self._lock = DirectoryLock(self.directory)
-            except LockedError as error:
-                raise JournalBusyError(f"{error}; nothing was written") from error
+            if self._lock is None:
+                try:
+                    self._lock = DirectoryLock(self.directory)
+                except LockedError as error:
+                    raise JournalBusyError(f"{error}; nothing was written") from error
             connection = self._connect()
             with one_moment(self.path, connection):
                 found = read_tip(connection)
@@ -373,6 +413,12 @@ class Journal(JournalRows):
         connection.set_wal_hook(self._committed)
         return connection
 
+    def _end_rest(self) -> None:
+        """Read what is at rest no more: it is to be written to, or let go."""
+        resting, self._resting = self._resting, None
+        if resting is not None:
+            resting.close()
+
     def _let_go(self) -> None:
         """Close what is open, the last one first, and each whatever becomes of the others."""
         connection, self._connection = self._connection, None
@@ -381,6 +427,7 @@ class Journal(JournalRows):
         with ExitStack() as closing:
             if lock is not None:
                 closing.callback(lock.release)
+            closing.callback(self._end_rest)
             if mark is not None:
                 closing.callback(mark.close)
             if connection is not None:
@@ -417,7 +464,8 @@ class Journal(JournalRows):
         except FileNotFoundError:  # all of it has been moved into the file
             return
         try:
-            os.fsync(descriptor)
+            if os.fstat(descriptor).st_size:  # SQLite makes an empty one where there is none
+                os.fsync(descriptor)
         except OSError as error:
             self._failure = OutcomeUnknownError(
                 f"{self.path}-wal could not be synced: {error}; start the process anew"

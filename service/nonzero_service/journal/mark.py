@@ -15,6 +15,7 @@ import os
 import struct
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final, Self
 
@@ -55,6 +56,7 @@ class Mark:
         return not self.synced and self.boot != this_boot()
 
 
+@cache
 def this_boot() -> bytes:
     """Return 16 bytes that name the running kernel's boot; zeros where it does not say."""
     try:

@@ -165,7 +165,6 @@ class SnapshotFolder:
         oldest = snapshots[keep - 1]
         old = [snapshot.path for snapshot in snapshots[keep:]]
         old += [path for path in self.damaged() if path.name < oldest.path.name]
-        for path in old:
+        for path in old:  # one that a power cut brings back is removed by the next
             path.unlink()
-        sync_directory(self.directory)
         return oldest.position

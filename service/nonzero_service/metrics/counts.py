@@ -68,8 +68,10 @@ class Counts(Collector):
     def _begin(self) -> None:
         self._requests: defaultdict[tuple[str, str, str], int] = defaultdict(int)
         self._durations: defaultdict[str, list[float]] = defaultdict(lambda: [0.0] * (len(BOUNDS) + 1))
-        self._predictions: Counter[str] = Counter()
-        self._rejected: Counter[str] = Counter()
+        self.predictions: Counter[str] = Counter()
+        """Examples predicted, by model."""
+        self.rejected_lines: Counter[str] = Counter()
+        """Lines of updates that could not be learned, by model."""
         self.refused_impressions: Counter[str] = Counter()
         """Predictions with an id that were not kept for want of a scope, by model."""
         self._lines_elsewhere = 0
@@ -78,8 +80,8 @@ class Counts(Collector):
         """Return what is counted here one by one, by the names of :class:`Counted`."""
         return {
             "requests": self._requests,
-            "predictions": self._predictions,
-            "rejected": self._rejected,
+            "predictions": self.predictions,
+            "rejected": self.rejected_lines,
             "refused": self.refused_impressions,
         }
 
@@ -92,11 +94,11 @@ class Counts(Collector):
 
     def predicted(self, model: str, examples: int) -> None:
         """Count predictions."""
-        self._predictions[model] += examples
+        self.predictions[model] += examples
 
     def rejected(self, model: str, lines: int) -> None:
         """Count lines of updates that could not be learned."""
-        self._rejected[model] += lines
+        self.rejected_lines[model] += lines
 
     def refused(self, model: str, predictions: int) -> None:
         """Count predictions with an id that are not kept, because their token may not teach."""
@@ -137,7 +139,7 @@ class Counts(Collector):
         self._lines_elsewhere += counted.lost_lines
 
     def collect(self) -> Iterator[Metric]:
-        """Return what was counted, as Prometheus names it."""
+        """Return what was counted of all requests, as Prometheus names it."""
         labels, requests = ("route", "method", "status"), list(self._requests.items())
         yield family(CounterMetricFamily, "nonzero_requests", "Requests answered.", labels, requests)
         seconds = HistogramMetricFamily(
@@ -146,12 +148,6 @@ class Counts(Collector):
         for route, (*counts, total) in list(self._durations.items()):
             seconds.add_metric((route,), list(zip(BOUNDS, accumulate(counts), strict=True)), total)
         yield seconds
-        for name, text, models in (
-            ("nonzero_predictions", "Examples predicted.", self._predictions),
-            ("nonzero_rejected_lines", "Lines of updates that could not be learned.", self._rejected),
-        ):
-            samples = [((model,), n) for model, n in list(models.items())]
-            yield family(CounterMetricFamily, name, text, ("model",), samples)
         yield CounterMetricFamily(
             "nonzero_log_lines_dropped",
             "Lines of the log that were lost, because nobody took them or they could not be written.",

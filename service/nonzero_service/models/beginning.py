@@ -88,4 +88,4 @@ def _write(directory: Path, config: ModelConfig, model: LogisticRegression) -> N
         position = journal.append([settings_entry(model)])
         snapshots = SnapshotFolder(directory / "snapshots")
         if model.examples:
-            write_snapshot(snapshots, position, journal.digest_at(position), model)
+            write_snapshot(snapshots, position, journal.digest_at(position), model.packed(copied=False))

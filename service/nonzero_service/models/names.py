@@ -70,6 +70,8 @@ class FieldNames:
         self._schema = schema
         self._notes = notes
         self._slices = slices
+        self.looks = 0
+        """How many requests were looked at."""
         self._requests = 0
         self._looking = threading.Lock()  # requests are read by several threads
 
@@ -97,6 +99,7 @@ class FieldNames:
                 self._notes[FIELDS] = [*known, *new][:LIMIT]
             if self._slices.fields:
                 self._slices.name(self._features(media, data))
+            self.looks += 1
 
     @staticmethod
     def _found(media: str, data: bytes) -> list[str]:

@@ -16,10 +16,11 @@ from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.models.attribution import Attribution
 from nonzero_service.models.clocks import ClockWatch
 from nonzero_service.models.common import Common
+from nonzero_service.models.data_directory import check_model
 from nonzero_service.models.field_watch import FieldWatch
 from nonzero_service.models.impression_keeper import ImpressionKeeper
 from nonzero_service.models.impression_opening import open_impressions, rules_of
-from nonzero_service.models.model_config import ModelConfig, config_of
+from nonzero_service.models.model_config import ModelConfig
 from nonzero_service.models.names import FieldNames
 from nonzero_service.models.recovery import StoredModel, recover
 from nonzero_service.models.replaying import ReplayProgress
@@ -116,7 +117,7 @@ class _Brought(NamedTuple):
 
 def _brought(name: str, path: Path, common: Common, shared: bool) -> _Brought:
     """Bring a model to where it was."""
-    settings, config = common.settings, config_of(path)
+    settings, config = common.settings, check_model(path)
     with ReplayProgress(name) as progress:
         stored = recover(path, settings.durability, progress, common.journals)
     try:
@@ -124,7 +125,9 @@ def _brought(name: str, path: Path, common: Common, shared: bool) -> _Brought:
         impressions.not_after(stored.journal.clock.now_ms())
         _recalibrate(stored, settings.recalibration)
         _take_memory(stored.model, shared)
-        return _Brought(config, stored, impressions, _breaker_of(stored, settings, impressions))
+        breaker = _breaker_of(stored, settings, impressions)
+        stored.journal.rest()
+        return _Brought(config, stored, impressions, breaker)
     except BaseException:
         stored.journal.close()
         raise

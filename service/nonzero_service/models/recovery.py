@@ -13,6 +13,7 @@ import structlog
 
 from nonzero import LogisticRegression
 from nonzero.errors import NonzeroError, SnapshotError
+from nonzero.model.packed import Packed
 from nonzero.persistence.snapshot import read_metadata
 from nonzero_service.journal.journal import Durability, Journal
 from nonzero_service.journal.open_journals import OpenJournals
@@ -47,7 +48,7 @@ def write_snapshot(
     snapshots: SnapshotFolder,
     position: int,
     digest: bytes,
-    model: LogisticRegression,
+    model: Packed,
     held_since: int | None = None,
 ) -> SnapshotFile:
     """Write a snapshot of a model after `position`, where the journal's chain has `digest`.
@@ -55,7 +56,7 @@ def write_snapshot(
     `held_since` is the position of the trip after which examples are held there, if any.
     """
     model.notes |= {"position": position, "journal_digest": digest.hex(), "held_since": held_since}
-    return snapshots.write(position, model.save)
+    return snapshots.write(position, model.write)
 
 
 def needed_from(snapshot: SnapshotFile) -> int:

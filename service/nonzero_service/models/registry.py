@@ -33,7 +33,7 @@ from nonzero_service.journal.lock import DirectoryLock
 from nonzero_service.models.beginning import begin_model, begin_model_from, check_import
 from nonzero_service.models.changes import Changes
 from nonzero_service.models.common import AT_ONCE, Common
-from nonzero_service.models.data_directory import begin, check_model, look
+from nonzero_service.models.data_directory import begin, look
 from nonzero_service.models.folder import ModelFolder
 from nonzero_service.models.memory import check_room
 from nonzero_service.models.model_config import ModelConfig, NewModelSettings, labelling_of
@@ -336,9 +336,8 @@ class Models:
         self._log.info("deleted", model=served.name)
 
     async def _checked(self, name: str, path: Path) -> None:
-        """Serve a stored model, after a look at what is beside its journal and snapshots."""
-        self._warn_of_differences(name, await asyncio.to_thread(check_model, path))
-        await self._serve(name, path)
+        """Serve a stored model; it is said where the service's settings are others than its own."""
+        self._warn_of_differences(name, (await self._serve(name, path)).config)
 
     async def _serve(self, name: str, path: Path) -> ServedModel:
         """Bring a model to where it was, and serve it; where that fails, nothing stays open."""

@@ -58,7 +58,7 @@ class ServedModel:
         try:
             await self.learner.run(lambda: None)
             if self.model.examples:
-                taken = await self.snapshots.take()
+                taken = await self.snapshots.take(last=True)
                 log.info("saved", model=self.name, sequence=taken.sequence)
         except Exception:  # noqa: BLE001 - whatever it is, the journal has all, and the others are to be saved
             incidentally(log.exception, "no snapshot was taken", model=self.name)

@@ -1,8 +1,9 @@
 """Snapshots while serving: when they are due, and how they are taken without holding up an update for long.
 
-The applier copies the model, a part after each group of updates (:mod:`nonzero.model.gradual_copy`), into a
-spare one whose memory is there already; the spare is then written by another thread. So the memory of the
-touched rows, at most that of one further table, is in use for as long as that takes.
+The applier copies what was touched of a small model at once. A large one it copies a part after each group of
+updates (:mod:`nonzero.model.gradual_copy`), into a spare one whose memory is there already. Another thread
+writes the copy then. So the memory of the touched rows, at most that of one further table, is in use for as
+long as that takes.
 """
 
 from __future__ import annotations
@@ -15,16 +16,25 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 
-from nonzero import LogisticRegression, SnapshotError
+from nonzero import SnapshotError
 from nonzero.model.gradual_copy import spare_for
+from nonzero.model.packed import Packed
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.snapshots import SnapshotFile
 from nonzero_service.models.recovery import StoredModel, needed_from, write_snapshot
 from nonzero_service.settings import Settings
 from nonzero_service.writer.learner import ModelLearner
+from nonzero_service.writer.work import Copied
 
 RETRY_SECONDS: Final = 60.0
 """So long after one that failed the next is tried: it takes a table's memory, and a disk's room."""
+
+
+AT_ONCE: Final = 1 << 20
+"""Bytes of the largest table of which what was touched is copied at once: that takes half a millisecond."""
+
+LARGE: Final = 1 << 22
+"""Bytes of a journal's file that may hold rows which nobody needs from one start to the next."""
 
 
 class Taken(NamedTuple):
@@ -82,8 +92,13 @@ class SnapshotScheduler:
         """The newest snapshot; None before the first."""
         return next(iter(self.stored.snapshots.all()), None)
 
-    async def take(self) -> Taken:
+    async def take(self, *, last: bool = False) -> Taken:
         """Take a snapshot of all that was queued before; the last one, where nothing has come since.
+
+        Parameters
+        ----------
+        last
+            Whether the process ends then: what can wait for the next one, waits.
 
         Raises
         ------
@@ -95,12 +110,22 @@ class SnapshotScheduler:
             position = await self._learner.run(lambda: self._learner.applier.position)
             if newest is not None and newest.position == position:
                 return Taken(newest, self.stored.model.examples)
-            spare = await asyncio.to_thread(spare_for, self.stored.model)
             begun, bytes_then = time.monotonic(), self._learner.committer.appended_bytes
-            copied = await self._learner.copy(spare)
-            snapshot = await asyncio.to_thread(self._write, copied.position, spare, copied.held_since)
+            packed, copied = await self._packed()
+            snapshot = await asyncio.to_thread(self._write, copied.position, packed, copied.held_since, last)
             self._since, self._bytes_then, self._newest = begun, bytes_then, snapshot.position
-            return Taken(snapshot, spare.examples)
+            return Taken(snapshot, packed.examples)
+
+    async def _packed(self) -> tuple[Packed, Copied]:
+        """Return the model as it is after all that is queued, or a little later, and where that was."""
+        model, applier = self.stored.model, self._learner.applier
+        if model.nbytes <= AT_ONCE:
+            return await self._learner.run(
+                lambda: (model.packed(), Copied(applier.position, applier.held_since))
+            )
+        spare = await asyncio.to_thread(spare_for, model)
+        copied = await self._learner.copy(spare)
+        return spare.packed(copied=False), copied
 
     async def close(self) -> None:
         """Return when what is being taken is finished."""
@@ -139,14 +164,16 @@ class SnapshotScheduler:
         else:
             self.stored.journal.truncate(first)
 
-    def _write(self, position: int, spare: LogisticRegression, held_since: int | None) -> SnapshotFile:
+    def _write(self, position: int, packed: Packed, held_since: int | None, last: bool) -> SnapshotFile:
         journal, snapshots = self.stored.journal, self.stored.snapshots
         journal.sync()  # a snapshot must not know of rows that a power cut could take
         digest = journal.digest_at(position)
-        snapshot = write_snapshot(snapshots, position, digest, spare, held_since)
-        if snapshots.prune() is not None and self._settings.journal_retention == "snapshots":
-            self._truncate(snapshots.all())
-        journal.expire_keys()
+        snapshot = write_snapshot(snapshots, position, digest, packed, held_since)
+        pruned = snapshots.prune() is not None
+        if not last or journal.path.stat().st_size >= LARGE:
+            if pruned and self._settings.journal_retention == "snapshots":
+                self._truncate(snapshots.all())
+            journal.expire_keys()
         incidentally(
             lambda: self._log.info(
                 "snapshot taken", model=self._name, position=position, bytes=snapshot.path.stat().st_size

@@ -38,7 +38,7 @@ def served(directory: Path) -> dict[str, bytes]:
             position = journal.append([batch_entry(batch, [record])])
             model.learn(batch)
             if n in (20, 35):
-                write_snapshot(snapshots, position, journal.digest_at(position), model)
+                write_snapshot(snapshots, position, journal.digest_at(position), model.packed())
                 journal.checkpoint()
         oldest = snapshots.prune()
         assert oldest is not None

@@ -48,5 +48,7 @@ def test_what_is_taken_and_added_is_what_was_counted() -> None:
     for one in taken:
         writer.add(one)
     assert sorted(generate_latest(writer).splitlines()) == sorted(generate_latest(whole).splitlines())
+    assert writer.predictions == whole.predictions == {"a": sum(range(500))}
+    assert writer.rejected_lines == whole.rejected_lines
     assert sorted(told, key=str) == [("a", {"hour": 1}), ("a", {"site": 2}), ("b", {"site": 3})]
     assert not worker.take()

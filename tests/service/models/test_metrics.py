@@ -1,42 +1,75 @@
-"""The recent figures of many models, for which there may not be the time at once."""
+"""What is told of models that have moved is new, and what is told of the others is kept."""
 
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
-from nonzero import Batch, LogisticRegression
-from nonzero_service.models import metrics
-from nonzero_service.models.metrics import figures_of_learned
+from service.conftest import Start
+from service.many import make, name_of
+from service.series import series, series_of
+from waiting import until
 
-
-def test_models_that_have_waited_longest_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    models = [LogisticRegression(bits=4, optimizer=None) for _ in range(3)]
-    recent = figures_of_learned()
-
-    def losses() -> list[float | None]:
-        recent.look(models)
-        return [recent.of(model, "log_loss") for model in models]
-
-    def learn() -> None:
-        for model in models:
-            model.learn(Batch([0, 0], [], None, [1]))
-
-    learn()
-    first = losses()
-    assert None not in first
-    monkeypatch.setattr(metrics, "LOOK_SECONDS", 0)
-    learn()
-    seen = [losses() for _ in range(len(models) + 1)]
-    for n, figures in enumerate(seen):
-        assert sum(new != old for new, old in zip(figures, first, strict=True)) == min(n + 1, len(models))
-    learn()
-    assert [new != old for new, old in zip(losses(), seen[-1], strict=True)] == [True, False, False]
+MANY = 12
 
 
-def test_a_model_that_is_gone_has_no_figures() -> None:
-    recent = figures_of_learned()
-    model = LogisticRegression(bits=4)
-    model.learn(Batch([0, 0], [], None, [1]))
-    recent.look([model])
-    assert recent.of(model, "log_loss") is not None
-    assert recent.of(LogisticRegression(bits=4), "log_loss") is None
-    del model
-    assert not recent._known
+@pytest.fixture
+def client(serve: Start) -> Iterator[httpx.Client]:
+    service = serve(slices="site", negatives="window", breaker="off").until_ready()
+    make(service, MANY)
+    with service.client() as client:
+        yield client
+
+
+def of(name: str, metric: str, **labels: str) -> str:
+    said = sorted({"model": name, **labels}.items())
+    return metric + "{" + ",".join(f'{key}="{value}"' for key, value in said) + "}"
+
+
+def test_whatever_moves_a_model_is_told_at_once(client: httpx.Client) -> None:
+    chance, told = random.Random(0), {name_of(n): [0, 0, 0, 0] for n in range(MANY)}
+    for step in range(60):
+        name = name_of(chance.randrange(MANY))
+        path, counted = f"/v1/models/{name}", told[name]
+        match step % 4:
+            case 0:
+                example = {"features": {"site": f"s{step % 3}"}, "label": step % 2}
+                client.post(f"{path}/update", json=example).raise_for_status()
+                counted[0] += 1
+            case 1:
+                client.post(f"{path}/predict", json={"features": {"site": "s1"}}).raise_for_status()
+                counted[1] += 1
+            case 2:
+                example = {"features": {"site": "s2"}, "id": f"i{step}"}
+                client.post(f"{path}/predict", json=example).raise_for_status()
+                counted[1] += 1
+                counted[2] += 1
+            case 3:
+                client.post(f"{path}/labels", json={"labels": [{"id": f"none{step}", "label": 1}]})
+                counted[3] += 1
+        text = client.get("/metrics").text
+        for model, (examples, predicted, _, unknown) in told.items():
+            assert series_of(text, of(model, "nonzero_model_examples")) == examples
+            assert series_of(text, of(model, "nonzero_predictions_total")) == predicted
+            early = series_of(text, of(model, "nonzero_labels_total", verdict="early"))
+            assert early + series_of(text, of(model, "nonzero_labels_total", verdict="unknown")) == unknown
+    kept = sum(kept for _, _, kept, _ in told.values())
+    until(lambda: series(client, "nonzero_pending_labels") == kept)
+    found = {one.name: one for one in text_string_to_metric_families(text)}
+    slices = found["nonzero_slice_examples"].samples
+    assert sum(one.value for one in slices) == sum(examples for examples, *_ in told.values())
+    assert {one.labels["value"] for one in slices} == {"s0", "s1", "s2"}
+
+
+def test_a_model_that_is_made_anew_begins_anew(client: httpx.Client) -> None:
+    path = f"/v1/models/{name_of(3)}"
+    client.post(f"{path}/update", json={"features": {"site": "a"}, "label": 1}).raise_for_status()
+    assert series(client, of(name_of(3), "nonzero_model_examples")) == 1
+    client.delete(path).raise_for_status()
+    assert f'model="{name_of(3)}"' not in client.get("/metrics").text
+    client.put(path, json={}).raise_for_status()
+    assert of(name_of(3), "nonzero_model_examples") + " 0.0\n" in client.get("/metrics").text

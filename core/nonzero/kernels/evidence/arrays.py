@@ -110,6 +110,8 @@ def without_clock(evidence: Evidence) -> dict[str, NDArray[Any]]:
 
 def new_evidence(lanes: int, comparing: bool) -> Evidence:
     """Return the evidence of a model that has seen nothing; `comparing`: it has lanes of both groups."""
+    forms = (BLOCKS, SUMS), (BLOCKS, SUMS), (MAX_FIELDS, FIELD_SUMS), (MAX_FIELDS, PARTS)
+    recent, history, fields, partial = untouched.several(forms)
     counters = np.zeros(7, np.int64)
     counters[PIECES_A_BLOCK] = 1
     counters[COMPARING] = comparing
@@ -120,12 +122,12 @@ def new_evidence(lanes: int, comparing: bool) -> Evidence:
         np.zeros(5),
         np.zeros(lanes),
         np.full(lanes, 1 / lanes, np.float32),
-        np.zeros((BLOCKS, SUMS)),
-        np.zeros((BLOCKS, SUMS)),
+        recent,
+        history,
         untouched.minus_ones(2**16, np.int16),
         np.zeros(MAX_FIELDS, np.uint16),
-        np.zeros((MAX_FIELDS, FIELD_SUMS)),
-        np.zeros((MAX_FIELDS, PARTS)),
+        fields,
+        partial,
     )
 
 
