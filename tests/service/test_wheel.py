@@ -106,6 +106,14 @@ def test_a_wheel_of_the_sdist_is_the_checkouts_to_the_byte(wheel: Path, tmp_path
     assert sum(name.endswith(".so") for name in ours) == len(loading.TARGETS.get(os.uname().machine, "1"))
 
 
+@pytest.mark.parametrize("part", ["bare", "service", "arrow", "sklearn", "river"])
+def test_with_an_extra_it_does_what_the_extra_is_for(wheel: Path, part: str, tmp_path: Path) -> None:
+    environment = environment_of(wheel, tmp_path / "environment", part)
+    command = [environment / "bin/python", "-I", ROOT / "tests/dist/installed.py", part]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stdout) == (0, f"{part} works\n"), done.stderr
+
+
 def test_it_tells_type_checkers_of_its_types(bare: Path) -> None:
     packages = packages_of(bare)
     for name in ("nonzero", "nonzero_service"):
