@@ -7,7 +7,7 @@
 #   make bench [QUICK=1] [ARGS='options of python -m bench']         the benchmarks, each against its peers in the same run
 #   make soak [SOAK_SECONDS=3600] [FUZZ_SECONDS=120] [ARGS=...]      the long tests, with a report
 #   make docs                                                        the site of the pages, build/site/index.html
-#   make dist                                                        the files of a release, in dist/, and what they are checked by
+#   make dist                                                        the files of a release, in dist/, checked
 #   make lock                                                        choose the newest versions and write them down
 #
 # PYTHON=python3.12 chooses the interpreter. pip's own settings (PIP_*, pip.conf) say where packages come from.

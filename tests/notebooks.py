@@ -1,3 +1,4 @@
+# mypy: disable-error-code="no-untyped-call"
 """The notebooks: executed from the first cell to the last, by a kernel of their own.
 
 ``python tests/notebooks.py`` executes them all and keeps what they print now.
@@ -11,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import nbformat
-from jupyter_client import AsyncKernelManager
+from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
@@ -28,7 +29,8 @@ def executed(path: Path, folder: Path) -> NotebookNode:
         [sys.executable, __file__, path, result], cwd=folder, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    return nbformat.read(result, as_version=4)
+    notebook: NotebookNode = nbformat.read(result, as_version=4)
+    return notebook
 
 
 def outputs(notebook: NotebookNode) -> list[tuple[str, str]]:

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="no-untyped-call"
 """What the notebooks keep as printed is what they print."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="no-untyped-call"
 """What is installed works: ``python -I installed.py PART``, by the Python of the environment that has it.
 
 A part is ``bare`` for the library without extras, the name of an extra, or ``client URL``. Nothing of a checkout is
@@ -14,7 +15,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -158,7 +159,7 @@ def river() -> None:
 
     from nonzero.river import NonzeroClassifier
 
-    stream = [({"site": site}, label == 1) for site, label in NEWS_IS_CLICKED]
+    stream: list[tuple[dict[Hashable, Any], bool]] = [({"site": site}, label == 1) for site, label in NEWS_IS_CLICKED]
     assert evaluate.progressive_val_score(stream, NonzeroClassifier(bits=12), metrics.Accuracy()).get() > 0.9
 
 
