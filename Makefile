@@ -6,6 +6,8 @@
 #   make check                                                       formatter, linter, type checker
 #   make bench [QUICK=1] [ARGS='options of python -m bench']         the benchmarks, each against its peers in the same run
 #   make soak [SOAK_SECONDS=3600] [FUZZ_SECONDS=120] [ARGS=...]      the long tests, with a report
+#   make docs                                                        the site of the pages, build/site/index.html
+#   make dist                                                        the files of a release, in dist/, checked
 #   make lock                                                        choose the newest versions and write them down
 #
 # PYTHON=python3.12 chooses the interpreter. pip's own settings (PIP_*, pip.conf) say where packages come from.
@@ -17,7 +19,7 @@ BUILD := .venv/build/bin/python core/nonzero/native/build
 FOR_TESTS := --all --checked tests:kernels .:bench.roofline
 SOURCES := $(shell find core service -name '*.py')
 
-.PHONY: run test kernels check bench soak lock
+.PHONY: run test kernels check bench soak docs dist lock
 .DELETE_ON_ERROR:
 
 run: .venv/run .venv/kernels
@@ -43,6 +45,18 @@ check: .venv/test
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/python .ci/audit.py
+
+# What warns fails: a link that leads nowhere, a page that nothing leads to, a docstring that cannot be read.
+docs: .venv/kernels .venv/docs
+	@rm -rf build/site
+	@$(BIN)/python -m sphinx --quiet --fail-on-warning --builder html --doctree-dir build/doctrees \
+	  --conf-dir docs/site . build/site $(ARGS)
+	@echo 'build/site/index.html'
+
+# The times within are the commit's, so that the same commit gives the same bytes on any day and in any folder. What is built
+# of the sdist alone, with nothing compiled before, has to be the same too.
+dist: .venv/kernels .venv/dist
+	@.ci/dist
 
 # Numba compiles the kernels, in an environment of its own: nothing else needs it.
 .venv/builder: .venv/place requirements-build.txt requirements-linker.txt
@@ -86,6 +100,18 @@ EDITABLE = rm -rf .venv/wheel && .venv/build/bin/python -m hatchling build --tar
 .venv/soak: .venv/test requirements-soak.txt
 	@echo 'Installing what the long tests need beside it into .venv'
 	@$(call PIP,.venv) install --require-hashes --requirement requirements-soak.txt
+	@touch $@
+
+.venv/docs: .venv/test requirements-docs.txt
+	@echo 'Installing what makes the site of the pages into .venv'
+	@$(call PIP,.venv) install --require-hashes --requirement requirements-docs.txt
+	@touch $@
+
+# What sends a release needs nothing of what it sends, and comes into an environment of its own.
+.venv/dist: .venv/place requirements-dist.txt
+	@echo 'Installing what checks and sends a release into .venv/release'
+	@$(BIN)/python -m venv --clear .venv/release
+	@$(call PIP,.venv/release) install --require-hashes --requirement requirements-dist.txt
 	@touch $@
 
 # An environment that was moved or copied still points to where it was made, and one whose Python is gone runs nothing:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from collections.abc import Iterable
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
@@ -23,8 +24,8 @@ def built(python: str | Path, target: str, source: Path, folder: Path) -> Path:
     return made
 
 
-def environment_of(wheel: Path, environment: Path) -> Path:
-    """Make an environment of a wheel, what it requires and nothing else; return its directory."""
+def environment_of(wheel: Path, environment: Path, *extras: str) -> Path:
+    """Make an environment of a wheel, what it requires with extras and nothing else; return its directory."""
     venv.create(environment, with_pip=False, symlinks=True)
     python = environment / "bin" / "python"
     install = ["install", "--no-index", "--no-deps", "--disable-pip-version-check", str(wheel)]
@@ -32,8 +33,9 @@ def environment_of(wheel: Path, environment: Path) -> Path:
     subprocess.run(pip, check=True, capture_output=True, timeout=60)
     packages = packages_of(environment)
     (installed,) = packages.glob("*.dist-info")
-    for package in _required(Distribution.at(installed).requires or [], {}).values():
-        for name in {file.parts[0] for file in package.files or [] if file.parts[0] != ".."}:
+    found = {package.name: package for package in _required(Distribution.at(installed), extras, {}).values()}
+    for package in found.values():
+        for name in {file.parts[0] for file in package.files or []} - {"..", "__pycache__"}:
             (packages / name).symlink_to(Path(str(package.locate_file(name))))
     return environment
 
@@ -43,14 +45,16 @@ def packages_of(environment: Path) -> Path:
     return Path(sysconfig.get_path("purelib", vars={"base": str(environment)}))
 
 
-def _required(requirements: list[str], found: dict[str, Distribution]) -> dict[str, Distribution]:
-    """Add what is required, and what that requires, to what was found."""
-    for text in requirements:
-        requirement = Requirement(text)
-        extras = requirement.extras or {""}
-        if requirement.marker and not any(requirement.marker.evaluate({"extra": extra}) for extra in extras):
+def _required(
+    of: Distribution, extras: Iterable[str], found: dict[tuple[str, str], Distribution]
+) -> dict[tuple[str, str], Distribution]:
+    """Add what a distribution requires with extras, and what that requires, to what was found."""
+    wanted = {"", *extras}
+    for requirement in map(Requirement, of.requires or []):
+        if requirement.marker and not any(requirement.marker.evaluate({"extra": extra}) for extra in wanted):
             continue
-        if requirement.name not in found:
-            found[requirement.name] = distribution(requirement.name)
-            _required(found[requirement.name].requires or [], found)
+        for extra in {"", *requirement.extras}:
+            if (requirement.name, extra) not in found:
+                found[requirement.name, extra] = distribution(requirement.name)
+                _required(found[requirement.name, extra], [extra], found)
     return found

@@ -71,6 +71,8 @@ def test_a_wheel_of_the_sdist_is_the_checkouts_to_the_byte(wheel: Path, tmp_path
     with tarfile.open(built(sys.executable, "sdist", CLIENT, tmp_path)) as sdist:
         sdist.extractall(tmp_path, filter="data")
     (source,) = tmp_path.glob("nonzero_client-*/")
+    there = {path.name for path in source.iterdir()} - {".gitignore"}
+    assert there == {"nonzero_client", "README.md", "LICENSE", "pyproject.toml", "PKG-INFO"}
     again = built(sys.executable, "wheel", source, tmp_path / "again")
     assert again.name == wheel.name
     assert again.read_bytes() == wheel.read_bytes()

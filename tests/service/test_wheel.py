@@ -97,6 +97,10 @@ def test_a_wheel_of_the_sdist_is_the_checkouts_to_the_byte(wheel: Path, tmp_path
     subprocess.run(["tar", "--extract", "--file", sdist], cwd=tmp_path, check=True)
     (source,) = tmp_path.glob("nonzero_ctr-*/")
     assert not [*source.rglob("*.so"), *source.rglob("*.o")]
+    assert {path.name for path in source.iterdir()} == {
+        *("core", "service", "hatch_build.py", "README.md", "LICENSE"),
+        *("pyproject.toml", ".gitignore", "PKG-INFO"),
+    }
     # What compiling takes has been compiled: only the rest is done.
     shutil.copytree(ROOT / "build/kernels", source / "build/kernels")
     again = built(builder(), "wheel", source, tmp_path)
@@ -108,6 +112,14 @@ def test_a_wheel_of_the_sdist_is_the_checkouts_to_the_byte(wheel: Path, tmp_path
     assert ours.keys() == theirs.keys()
     assert [name for name in ours if ours[name] != theirs[name]] == []
     assert sum(name.endswith(".so") for name in ours) == len(loading.TARGETS.get(os.uname().machine, "1"))
+
+
+@pytest.mark.parametrize("part", ["bare", "service", "arrow", "sklearn", "river"])
+def test_with_an_extra_it_does_what_the_extra_is_for(wheel: Path, part: str, tmp_path: Path) -> None:
+    environment = environment_of(wheel, tmp_path / "environment", part)
+    command: list[str | Path] = [environment / "bin/python", "-I", ROOT / "tests/dist/installed.py", part]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stdout) == (0, f"{part} works\n"), done.stderr
 
 
 def test_it_tells_type_checkers_of_its_types(bare: Path) -> None:

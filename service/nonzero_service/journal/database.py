@@ -33,7 +33,7 @@ _CACHE_PAGES: Final = 20
 """Of each connection. SQLite takes so many whole when it opens a file, and a group of 1 MB fits in."""
 
 _APPLICATION: Final = 0x4E5A4A4C  # "NZJL"
-_FORMAT: Final = 1
+FORMAT: Final = 1
 _OLDEST_SQLITE: Final = (3, 51, 3)  # older ones can damage a WAL when it is reset
 
 
@@ -130,7 +130,7 @@ def create(path: Path, *, sequence: int = 0) -> None:
             connection.execute(
                 f"PRAGMA synchronous=OFF; PRAGMA page_size={PAGE_SIZE}; PRAGMA auto_vacuum=INCREMENTAL; "
                 f"PRAGMA journal_mode=WAL; PRAGMA application_id={_APPLICATION}; "
-                f"PRAGMA user_version={_FORMAT};"
+                f"PRAGMA user_version={FORMAT};"
             ).fetchall()
             connection.execute("BEGIN IMMEDIATE;" + SCHEMA)
             write_base(connection, base)
@@ -199,7 +199,7 @@ def _check(connection: apsw.Connection, path: Path, journal_mode: str = "wal") -
     connection.set_busy_timeout(5000)
     expected = {
         "application_id": _APPLICATION,
-        "user_version": _FORMAT,
+        "user_version": FORMAT,
         "page_size": PAGE_SIZE,
         "auto_vacuum": 2,
         "journal_mode": journal_mode,
@@ -208,9 +208,9 @@ def _check(connection: apsw.Connection, path: Path, journal_mode: str = "wal") -
         found = connection.pragma(name)
         if found == value:
             continue
-        if name == "user_version" and isinstance(found, int) and found > _FORMAT:
+        if name == "user_version" and isinstance(found, int) and found > FORMAT:
             raise JournalError(
-                f"{path} has the format {found} and this release reads {_FORMAT} (or its header is damaged); "
+                f"{path} has the format {found} and this release reads {FORMAT} (or its header is damaged); "
                 "use the release that wrote it"
             )
         raise JournalDamagedError(

@@ -179,11 +179,13 @@ def _object(function: Callable[..., Any], library: _Library, codegen: Any) -> by
 @contextlib.contextmanager
 def _set_up() -> Iterator[None]:
     """Have Numba compile as kernels are compiled, and then as before."""
-    codegen = cpu_target.target_context.codegen()
+    context = cpu_target.target_context
+    codegen = context.codegen()
     with global_compiler_lock:
         # Kernels are no Python that could be stepped through: compiled whatever this setting says.
         jit, _config.DISABLE_JIT = _config.DISABLE_JIT, 0
         library, codegen._library_class = codegen._library_class, _Library
+        context.add_dynamic_addr = _no_address
         # Nearly all that is made lives until the kernel is done: looking for garbage was a tenth of the time.
         collects = gc.isenabled()
         gc.disable()
@@ -191,8 +193,19 @@ def _set_up() -> Iterator[None]:
             yield
         finally:
             _config.DISABLE_JIT, codegen._library_class = jit, library
+            del context.add_dynamic_addr
             if collects:
                 gc.enable()
+
+
+def _no_address(_builder, _address, info):
+    """Stand for a function that a kernel hands on: which one it is was known when it was compiled.
+
+    Numba would put in where the function's object is in this process, so that no two builds were the same.
+    """
+    if info != Helper.__name__:
+        raise TypeError(f"a kernel needs {info} of the process that compiles it, where it is not run")
+    return entries.NULL
 
 
 def _numba_type(described: types.Type) -> Any:
