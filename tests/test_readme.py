@@ -23,7 +23,8 @@ ELSEWHERE = {
 def test_every_block_does_what_the_readme_shows(tmp_path: Path) -> None:
     with Reader(tmp_path) as reader:
         for language, text in blocks_of(README):
-            if text not in ELSEWHERE:
+            # What the console shows of click logs, test_click_logs.py runs.
+            if text not in ELSEWHERE and language != "console":
                 reader.read(language, text)
         assert reader.service
 
