@@ -48,7 +48,7 @@ class Learned(NamedTuple):
 
 @cache
 def learned(weighted: bool, valued: bool) -> Learned:
-    batch = random_batch(1, n=2500, valued=valued, weighted=weighted)
+    batch = random_batch(1, n=4000, valued=valued, weighted=weighted).rows(0, 2500)
     oracle, answers, states = CombinedOracle(6, [astuple(lane) for lane in KEPT]), [], set()
     for r in range(len(batch)):
         answers.append(fold(oracle, batch.rows(r, r + 1)))
