@@ -1,12 +1,19 @@
-"""Options of the long tests."""
+"""Options of the long tests; what is collected, and compiled once."""
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
 from reporting import FIGURE, Figure, Report
+
+# Hundreds of processes import the same modules: none is to compile them anew, whatever the environment says.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 collect_ignore = ["kernels.py"]  # whose library knows it by this name alone, and which holds no doctest
 
@@ -24,6 +31,12 @@ def pytest_configure(config: pytest.Config) -> None:
     # One report, even where several processes run the tests.
     if config.getoption("--report") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Report(config))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file() -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """Import what is below this folder once, as tests: doctests are the library's."""
+    return [found for found in (yield) if type(found) is pytest.Module]
 
 
 @pytest.fixture

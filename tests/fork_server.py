@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -25,6 +26,19 @@ from typing import Any
 from waiting import SECONDS
 
 __all__ = ["Child", "ForkServer", "fork_server", "run_program"]
+
+IMPORTED = (
+    "nonzero_service.server",
+    "nonzero_service.api.framework_app",
+    "command_line",
+    *(
+        f"nonzero_service.cli.{name}"
+        for name in ("serving", "train", "predict", "convert", "inspect", "export")
+    ),
+    "pyarrow.parquet",
+    "service.clock",
+)
+"""What children need, each of which would have to import it otherwise."""
 
 
 class Child:
@@ -141,11 +155,12 @@ def run_program(program: str, arguments: list[str]) -> None:
 
 def _run() -> None:
     """Be the process from which others are forked."""
-    from nonzero_service import server  # noqa: F401 - children need it
-    from nonzero_service.api import framework_app  # noqa: F401 - as above
+    for name in IMPORTED:
+        importlib.import_module(name)
     from nonzero_service.warming import warm_up
 
     warm_up()
+    gc.freeze()  # otherwise each child's first collection would copy the pages of all that there is
     gates: dict[int, int] = {}
     for line in sys.stdin:
         command = json.loads(line)

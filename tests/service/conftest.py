@@ -20,6 +20,7 @@ import httpx
 import pytest
 
 from fork_server import Child, fork_server
+from plain_http import client_of
 from service.clock import Clock
 from waiting import SECONDS, until
 
@@ -112,7 +113,7 @@ class ServiceProcess:
         return self
 
     def client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=SECONDS)
+        return client_of(self.url)
 
     def until_ready(self) -> Self:
         assert self.is_ready(), self.log

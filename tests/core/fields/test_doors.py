@@ -191,7 +191,7 @@ def _fields(batch: Batch) -> list[int]:
     return [] if batch.fields is None else batch.fields.tolist()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=20)
 @given(ROWS, st.data())
 @example([{"site": 5, "ad": "5", "n_ř": True, "bid": "0.5", "request_id": 7}] * 3, None)
 def test_what_is_declared_is_the_same_whatever_the_door(rows: list[dict[str, Any]], data: Any) -> None:
@@ -291,7 +291,7 @@ TYPES = {
 }
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=15)
 @given(TYPED)
 @example([{"site": 9, "ad": 9.0, "n_ř": True, "bid": 9.0, "request_id": "9"}] * 2)
 def test_what_has_a_type_is_the_same_whatever_the_door(rows: list[dict[str, Any]]) -> None:
@@ -305,7 +305,7 @@ def test_what_has_a_type_is_the_same_whatever_the_door(rows: list[dict[str, Any]
     assert_alike(doors(rows, labels, schema) | by_type, schema)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=10)
 @given(st.lists(st.fixed_dictionaries({name: WORDS.filter(bool) for name in FIELDS}), min_size=1, max_size=4))
 def test_texts_are_the_same_where_nothing_is_declared(rows: list[dict[str, Any]]) -> None:
     schema = Schema()

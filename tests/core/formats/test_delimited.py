@@ -288,7 +288,7 @@ QUOTED = [
 QUOTED_ROW = st.lists(st.sampled_from(QUOTED), min_size=3, max_size=5).map(b",".join)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=120)
 @given(st.lists(QUOTED_ROW, max_size=8).map(b"\n".join), st.integers(0, 100), st.integers(20, 60))
 @example(b'1,"a\nb",0.5,\n0,"open\n1,news,1,\n', 30, 40)
 def test_line_ends_inside_quotes_are_read_by_both_readers_in_any_chunking(

@@ -192,8 +192,8 @@ def test_bytes_that_are_not_utf8_are_named() -> None:
     assert "byte 21" in error.reason
 
 
-def test_example_of_a_million_features() -> None:
-    count = 10**6
+def test_example_of_very_many_features() -> None:
+    count = 200_000
     line = b'{"features":{"f":["' + b'","'.join(b"%d" % k for k in range(count)) + b'"]}}\n'
     batch = formats.parse(line, "ndjson", max_line=len(line))
     assert batch.nnz == count

@@ -58,7 +58,7 @@ def test_line_with_everything() -> None:
     assert batch.fields.tolist() == [field_of("site"), field_of("ad"), field_of("ad")]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=120)
 @given(TEXT)
 @example(b"1 1.0 zebra|f a\n1 1 0 'x | b\n1|a\n1 1 1|a\n1 'a 'b|c\n")
 @example(b"a\t1 |f x\ty\n")

@@ -1,10 +1,12 @@
 """Lanes that are combined: to the bit as plain numpy does it, within their bound, and in any order."""
 
 from dataclasses import astuple
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from core.kernels.test_mixture import STREAMS, reweighted
 from core.streams import extreme_batch, random_batch
@@ -35,12 +37,31 @@ def rates_of(model: LogisticRegression) -> Any:
     )
 
 
+class Learned(NamedTuple):
+    """What the oracle makes of a batch, and in which states of its gate it was on the way."""
+
+    batch: Batch
+    oracle: CombinedOracle
+    answers: NDArray[np.float32]
+    states: set[tuple[bool, bool]]
+
+
+@cache
+def learned(weighted: bool, valued: bool) -> Learned:
+    batch = random_batch(1, n=4000, valued=valued, weighted=weighted).rows(0, 2500)
+    oracle, answers, states = CombinedOracle(6, [astuple(lane) for lane in KEPT]), [], set()
+    for r in range(len(batch)):
+        answers.append(fold(oracle, batch.rows(r, r + 1)))
+        states.add((bool(oracle.open), oracle.learned > newton.EARLY_GATE))
+    return Learned(batch, oracle, np.concatenate(answers), states)
+
+
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "importance weights"])
 @pytest.mark.parametrize("valued", [False, True], ids=["ones", "values"])
 def test_learning_is_bit_equal_to_the_oracle(weighted: bool, valued: bool) -> None:
-    batch = random_batch(1, n=4000, valued=valued, weighted=weighted)
-    model, oracle = combined(6), CombinedOracle(6, [astuple(lane) for lane in KEPT])
-    np.testing.assert_array_equal(model.learn(batch), fold(oracle, batch))
+    batch, oracle, answers, _ = learned(weighted, valued)
+    model = combined(6)
+    np.testing.assert_array_equal(model.learn(batch), answers)
     np.testing.assert_array_equal(model.table.weights, oracle.w)
     np.testing.assert_array_equal(rates_of(model), oracle.v)
     shares = model._state.shares
@@ -55,11 +76,7 @@ def test_learning_is_bit_equal_to_the_oracle(weighted: bool, valued: bool) -> No
 
 def test_the_gate_opens_and_shuts_where_the_oracle_s_does() -> None:
     """Otherwise the free answer was compared with the oracle shut, or the restricted one open."""
-    batch, states = random_batch(1, n=4000, valued=False), set()
-    oracle = CombinedOracle(6, [astuple(lane) for lane in KEPT])
-    for r in range(len(batch)):
-        fold(oracle, batch.rows(r, r + 1))
-        states.add((bool(oracle.open), oracle.learned > newton.EARLY_GATE))
+    states = learned(False, False).states
     assert states == {(False, False), (False, True), (True, False), (True, True)}
 
 

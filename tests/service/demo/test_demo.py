@@ -1,5 +1,7 @@
 """``nonzero demo`` replays, reports, serves until it is told to stop, and leaves nothing behind."""
 
+import gzip
+import itertools
 import json
 import os
 import re
@@ -145,6 +147,20 @@ def test_a_taken_port_is_a_failure_that_says_so() -> None:
     ]
 
 
+def test_real_clicks_give_the_librarys_figure(tmp_path: Path) -> None:
+    path = tmp_path / "clicks.csv"
+    with gzip.open(real_data("criteo_attribution.csv.gz")) as whole:
+        path.write_bytes(b"".join(itertools.islice(whole, 10_001)))
+    done = nonzero("demo", path, "--once", "--port=0", "--bits=18")
+    assert done.returncode == 0, done.stderr
+    assert "10,000 examples predicted" in done.stdout
+    trained = nonzero("train", path, "--json", "--bits=18", "--model", tmp_path / "model")
+    assert figures(done.stdout)["log loss"][0] == pytest.approx(
+        json.loads(trained.stdout)["log_loss"], abs=1e-5
+    )
+
+
+@pytest.mark.soak
 def test_real_clicks_untuned() -> None:
     done = nonzero("demo", real_data("criteo_attribution.csv.gz"), "--once", "--port=0")
     assert done.returncode == 0, done.stderr

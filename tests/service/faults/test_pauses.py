@@ -110,9 +110,12 @@ def interrupted(serve: Start, calm: Path, place: Path, discard: bool, killed: se
     shutil.rmtree(place)
 
 
-@pytest.mark.parametrize("discard", [True, False], ids=["discarded", "applied"])
-@pytest.mark.parametrize("killed", ["each", "resume"])
-def test_a_kill_after_a_step(serve: Start, calm: Path, tmp_path: Path, discard: bool, killed: str) -> None:
+@pytest.mark.parametrize(
+    ("killed", "discard"),
+    [("each", False), ("resume", True)],
+    ids=["each, and what was held is applied", "resume, and it is discarded"],
+)
+def test_a_kill_after_a_step(serve: Start, calm: Path, tmp_path: Path, killed: str, discard: bool) -> None:
     names = set(steps_of(discard))
     interrupted(serve, calm, tmp_path / "place", discard, names if killed == "each" else {killed})
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from plain_http import client_of
 from service.conftest import FreshService
 from service.workers.processes import Connections, until_replaced, workers
 from waiting import SECONDS, until
@@ -71,7 +72,7 @@ class Guarded(FreshService):
 
     def client(self) -> httpx.Client:
         headers = {"authorization": f"Bearer {TOKEN}"}
-        return httpx.Client(base_url=self.url, timeout=SECONDS, headers=headers, trust_env=False)
+        return client_of(self.url, headers=headers)
 
 
 @pytest.fixture

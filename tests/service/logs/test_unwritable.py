@@ -19,6 +19,7 @@ from command_line import COMMAND
 from fork_server import fork_server
 from machine import listening_port
 from nonzero_service.models.verifying import verify
+from plain_http import client_of
 from service.conftest import SERVE
 from service.faults.invariants import silent
 from service.writer.test_breaker import NDJSON, body, labelled_all, stream
@@ -45,7 +46,7 @@ class LoggingTo:
             until(lambda: _is_ready(client))
 
     def client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=SECONDS, trust_env=False)
+        return client_of(self.url)
 
 
 def _is_ready(client: httpx.Client) -> bool:
@@ -124,7 +125,7 @@ def test_a_closed_standard_error_is_no_place_to_log_to(tmp_path: Path) -> None:
         process = stack.enter_context(subprocess.Popen(command))
         stack.callback(process.kill)
         port = until(lambda: listening_port(process.pid))
-        client = stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False))
+        client = stack.enter_context(client_of(f"http://127.0.0.1:{port}"))
         until(lambda: process.poll() is not None or _is_ready(client))
         assert client.get("/nowhere").status_code == 404
         assert client.post(f"{MODEL}/update", json={"indices": [1], "label": 1}).status_code == 200

@@ -14,7 +14,7 @@ from service.many import SETTINGS, Load, make, name_of, sequences, threads
 from service.series import series
 from waiting import until
 
-MANY = 120
+MANY = 80
 HOUR = 3600
 
 

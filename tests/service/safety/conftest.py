@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from plain_http import client_of
 from service.conftest import ServiceProcess
 from service.safety.raw import TOKENS
 
@@ -47,5 +48,5 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]
 @pytest.fixture(scope="session")
 def stranger(narrow: ServiceProcess) -> Iterator[httpx.Client]:
     """A client without a token."""
-    with httpx.Client(base_url=narrow.url, trust_env=False) as client:
+    with client_of(narrow.url) as client:
         yield client

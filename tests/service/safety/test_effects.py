@@ -15,11 +15,12 @@ import httpx
 import pytest
 
 from nonzero_service.api.schemas.predictions import Predictions
+from plain_http import client_of
 from service.conftest import Clocked
 from service.safety.raw import TOKENS
 from service.series import series
 from service.workers.processes import Connections, workers
-from waiting import SECONDS, until
+from waiting import until
 
 ROOT = Path(__file__).parent.parent.parent.parent
 PAGE = (ROOT / "docs/access.md").read_text()
@@ -51,7 +52,7 @@ class Guarded(Clocked):
         super().__init__(place, token_file=str(tokens), breaker="off", **settings)
 
     def client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.url, headers=bearer("admin"), timeout=SECONDS, trust_env=False)
+        return client_of(self.url, headers=bearer("admin"))
 
 
 @pytest.fixture(scope="module")

@@ -50,10 +50,22 @@ def predicts(service: ServiceProcess) -> None:
             assert client.post(PREDICT, json=EXAMPLE).status_code == 200
 
 
-def test_whatever_happens_to_a_worker_another_takes_its_place(staged: Start) -> None:
-    happening = [(stage, event) for event in EVENTS for stage in STAGES]
-    happening += [("serving", word) for word in WORDS]
-    service = staged(*happening, workers=5)
+ALL = [(stage, event) for event in EVENTS for stage in STAGES]
+EACH = [
+    *(("warming", "stopped"), ("serving", "stopped")),  # first: that takes longest to be noticed
+    *(("importing", "killed"), ("listening", "killed")),
+    *(("ordered", "failed"), ("mapping", "failed"), ("serving", "failed")),
+]
+"""Each stage, and each event early and late."""
+
+
+@pytest.mark.parametrize(
+    "happening", [EACH, pytest.param(ALL, marks=pytest.mark.soak)], ids=["each stage", "each event at each"]
+)
+def test_whatever_happens_to_a_worker_another_takes_its_place(
+    staged: Start, happening: list[tuple[str, str]]
+) -> None:
+    service = staged(*happening, *(("serving", word) for word in WORDS), workers=5)
     service.until_listening()
     with service.client() as client:
         until(lambda: client.post(PREDICT, json=EXAMPLE).status_code == 200)  # the writer alone
@@ -63,8 +75,9 @@ def test_whatever_happens_to_a_worker_another_takes_its_place(staged: Start) -> 
     predicts(service)
     counted = Counter(service.events("error", "critical", "warning"))
     ended = counted.pop("a worker has ended; another takes its place")
-    assert ended >= len(happening) - 1  # a model that cannot be mapped ends nothing
-    assert counted.pop("a worker does not answer; it is ended") >= len(STAGES) + 1  # one cannot, for errors
+    assert ended >= len(happening) + len(WORDS) - 1  # a model that cannot be mapped ends nothing
+    silent = sum(event == "stopped" for _, event in happening) + 1  # one cannot answer, for errors
+    assert counted.pop("a worker does not answer; it is ended") >= silent
     assert counted.pop("a worker cannot be understood; it is ended") == len(WORDS)
     assert counted.pop("a model cannot be mapped; the writer predicts with it") == 1
     assert not [line for line in service.log if line.get("worker") is None and line["event"] in counted]

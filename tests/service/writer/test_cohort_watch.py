@@ -105,6 +105,18 @@ class Traffic:
         self._kept.journal.close()
 
 
+def in_turn(first: int, second: int) -> pytest.MarkDecorator:
+    """Have each policy meet one of two numbers of ticks; the other pairs are left to the long tests."""
+    pairs = [(policy, ticks) for policy in POLICIES for ticks in (first, second)]
+    short = {("at_once", first), ("window", second), ("at_end", first)}
+    marks = [() if pair in short else pytest.mark.soak for pair in pairs]
+    return pytest.mark.parametrize(
+        ("negatives", "ticks"),
+        [pytest.param(*pair, marks=mark) for pair, mark in zip(pairs, marks, strict=True)],
+        indirect=["negatives"],
+    )
+
+
 @pytest.fixture(params=POLICIES)
 def negatives(request: pytest.FixtureRequest) -> Negatives:
     chosen: Negatives = request.param
@@ -112,27 +124,27 @@ def negatives(request: pytest.FixtureRequest) -> Negatives:
 
 
 @pytest.fixture
-def traffic(tmp_path: Path, negatives: Negatives) -> Iterator[Traffic]:
+def traffic(memory_path: Path, negatives: Negatives) -> Iterator[Traffic]:
     """Traffic whose usual rate is known: 15,000 windows have ended."""
-    running = Traffic(tmp_path / "model", negatives)
+    running = Traffic(memory_path / "model", negatives)
     assert not running.run(60)
     yield running
     running.close()
 
 
-@pytest.mark.parametrize("ticks", [15, 75])
+@in_turn(15, 75)
 def test_labels_that_come_late_at_once_are_no_jump(traffic: Traffic, ticks: int) -> None:
     assert not traffic.run(ticks, labels=False)
     assert not traffic.run(50)
 
 
-@pytest.mark.parametrize("ticks", [15, 75])
+@in_turn(15, 75)
 def test_windows_that_end_at_once_are_no_jump(traffic: Traffic, ticks: int) -> None:
     assert not traffic.run(ticks, ends=False)
     assert not traffic.run(50)
 
 
-@pytest.mark.parametrize("ticks", [15, 150])
+@in_turn(15, 150)
 def test_a_service_that_was_down_does_not_trip_over_what_has_waited(traffic: Traffic, ticks: int) -> None:
     assert not traffic.run(ticks, n=0, labels=False, ends=False)
     traffic.start()
@@ -145,16 +157,16 @@ def test_traffic_that_grows_and_falls_is_no_jump(traffic: Traffic) -> None:
     assert not traffic.run(50)
 
 
-def test_labels_that_come_by_the_batch_are_no_jump(tmp_path: Path, negatives: Negatives) -> None:
-    traffic = Traffic(tmp_path / "model", negatives)
+def test_labels_that_come_by_the_batch_are_no_jump(memory_path: Path, negatives: Negatives) -> None:
+    traffic = Traffic(memory_path / "model", negatives)
     for _ in range(8):
         assert not traffic.run(19, labels=False)
         assert not traffic.run(1)
     traffic.close()
 
 
-def test_outages_and_restarts_in_turn_are_no_jump(tmp_path: Path, negatives: Negatives) -> None:
-    traffic, rng = Traffic(tmp_path / "model", negatives), np.random.default_rng(4)
+def test_outages_and_restarts_in_turn_are_no_jump(memory_path: Path, negatives: Negatives) -> None:
+    traffic, rng = Traffic(memory_path / "model", negatives), np.random.default_rng(4)
     while traffic.tick < 250:
         n, labels, ends = int(rng.choice([50, 500])), rng.random() > 0.3, rng.random() > 0.2
         assert not traffic.run(int(rng.integers(1, 45)), n=n, labels=bool(labels), ends=bool(ends))
@@ -164,8 +176,15 @@ def test_outages_and_restarts_in_turn_are_no_jump(tmp_path: Path, negatives: Neg
     traffic.close()
 
 
-@pytest.mark.parametrize("rate", [0.3, 1.0])
-@pytest.mark.parametrize("begun_anew", [False, True], ids=["", "begun anew"])
+@pytest.mark.parametrize(
+    ("rate", "begun_anew"),
+    [
+        (0.3, False),
+        (1.0, True),
+        pytest.param(0.3, True, marks=pytest.mark.soak),
+        pytest.param(1.0, False, marks=pytest.mark.soak),
+    ],
+)
 def test_more_clicks_of_impressions_than_there_were_are_a_jump(
     traffic: Traffic, rate: float, begun_anew: bool
 ) -> None:
