@@ -43,7 +43,7 @@ def refused(package: str) -> str:
 def trained(log: Path) -> float:
     """Train a model of a log, and return the chance of a click on what was always clicked."""
     model = log.with_suffix(".safetensors")
-    summary = json.loads(nonzero("train", log, "--bits", "12", "--model", model, "--json"))
+    summary = json.loads(nonzero("train", log, "--bits", "12", "--model", model, "--json", "--overwrite"))
     assert summary["examples"] == 100, summary
     first, second = map(float, nonzero("predict", log, "--model", model).splitlines()[:2])
     assert first > 0.9 > 0.1 > second, (first, second)
@@ -61,6 +61,7 @@ def bare() -> None:
         ("service", nonzero("serve", fails=True)),
         ("service", nonzero("demo", "--once", fails=True)),
         ("arrow", nonzero("train", "log.parquet", "--model", "none", fails=True)),
+        ("onnx", nonzero("export", "log.safetensors", "--output", "log.onnx", fails=True)),
         ("sklearn", refused("nonzero.sklearn")),
         ("river", refused("nonzero.river")),
     ):
@@ -142,6 +143,16 @@ def arrow() -> None:
     assert trained(Path("log.parquet")) == trained(Path("log.csv"))
 
 
+def onnx() -> None:
+    """A model is exported as a graph that ONNX knows as one."""
+    from onnx import checker
+
+    Path("log.csv").write_text(TABLE)
+    trained(Path("log.csv"))
+    nonzero("export", "log.safetensors", "--output", "log.onnx")
+    checker.check_model("log.onnx", full_check=True)
+
+
 def sklearn() -> None:
     """An estimator learns from rows, within a pipeline of scikit-learn."""
     from sklearn.pipeline import make_pipeline
@@ -164,7 +175,7 @@ def river() -> None:
 
 
 PARTS: dict[str, Callable[[], None]] = {
-    "bare": bare, "service": service, "client": client, "arrow": arrow, "sklearn": sklearn, "river": river
+    "bare": bare, "service": service, "client": client, "arrow": arrow, "onnx": onnx, "sklearn": sklearn, "river": river
 }
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ environment() { # NAME REQUIREMENT
 
 environment client "$(echo "$dist"/nonzero_client-*.whl)"
 export CLIENT=$work/client/bin/python
-for part in bare service arrow sklearn river; do
+for part in bare service arrow onnx sklearn river; do
   extra=[$part]
   environment "$part" "$(echo "$dist"/nonzero_ctr-*.whl)${extra#\[bare\]}"
   "$part/bin/python" -I "$here/installed.py" "$part"

@@ -114,7 +114,7 @@ def test_a_wheel_of_the_sdist_is_the_checkouts_to_the_byte(wheel: Path, tmp_path
     assert sum(name.endswith(".so") for name in ours) == len(loading.TARGETS.get(os.uname().machine, "1"))
 
 
-@pytest.mark.parametrize("part", ["bare", "service", "arrow", "sklearn", "river"])
+@pytest.mark.parametrize("part", ["bare", "service", "arrow", "onnx", "sklearn", "river"])
 def test_with_an_extra_it_does_what_the_extra_is_for(wheel: Path, part: str, tmp_path: Path) -> None:
     environment = environment_of(wheel, tmp_path / "environment", part)
     command: list[str | Path] = [environment / "bin/python", "-I", ROOT / "tests/dist/installed.py", part]

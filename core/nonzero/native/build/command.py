@@ -158,7 +158,7 @@ def _link(home: Home, target: str) -> None:
     link(objects, library)
     unfinished = library.with_suffix(f".{os.getpid()}.json")
     told = {"kernels": _all(home), "library": xxh3_64_hexdigest(library.read_bytes())}
-    unfinished.write_text(json.dumps({"": told} | home.sources))
+    unfinished.write_text(json.dumps({"": told} | home.sources, sort_keys=True))
     unfinished.replace(library.with_suffix(".json"))
 
 
