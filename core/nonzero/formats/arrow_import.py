@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Final
 
 from nonzero.errors import BatchError, FormatError, NonzeroError
@@ -37,6 +38,12 @@ def import_arrow() -> Any:
     except ModuleNotFoundError as error:
         raise MissingArrowError from error
     return pyarrow
+
+
+def is_of_arrow(error: Exception) -> bool:
+    """Whether pyarrow has raised an error; it is not imported for that."""
+    arrow = sys.modules.get("pyarrow")
+    return arrow is not None and isinstance(error, arrow.ArrowException)
 
 
 def stream_of(given: Any) -> Any:

@@ -128,7 +128,7 @@ def texts_of(array: Any, column: str) -> list[str | None]:
     if tests.is_boolean(kind):
         return [None if one is None else TRUE if one else FALSE for one in array.to_pylist()]
     if tests.is_floating(kind):
-        return [None if one is None else _text_of_float(float(one)) for one in array.to_pylist()]
+        return [None if one is None else short_text_of(float(one)) for one in array.to_pylist()]
     if tests.is_decimal(kind):
         return [
             None if one is None else text_of_number(one) for one in array.cast(arrow.string()).to_pylist()
@@ -162,7 +162,7 @@ def cells_as_text(array: Any, column: str) -> list[bytes]:
     return [texts[code] if known else b"" for code, known in zip(found.tolist(), there, strict=True)]
 
 
-def _text_of_float(number: float) -> str:
+def short_text_of(number: float) -> str:
     """Return what :func:`text_of_float` does, at once where it is whole, as ids are in a frame with nulls."""
     if abs(number) < _EXACT and number == int(number) and number:
         return str(int(number))

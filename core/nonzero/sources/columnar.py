@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from nonzero.errors import FormatError
-from nonzero.formats.arrow_import import damaged, import_arrow
-from nonzero.formats.arrow_rows import ArrowRows
+from nonzero.formats.arrow_import import damaged, import_arrow, is_of_arrow
 from nonzero.formats.arrow_types import Meaning, listed, meaning_of, plain
 from nonzero.formats.arrow_values import cells_as_text
+from nonzero.formats.judging import Judge
 from nonzero.formats.parsed import Parsed
+from nonzero.formats.thrift import DamagedError
 from nonzero.sources.files import Source
-from nonzero.sources.pipeline import ahead
+from nonzero.sources.pipeline import ahead, at_once
+
+if TYPE_CHECKING:  # imported where a file needs them: each format has many modules of its own
+    from nonzero.formats.arrow_rows import ArrowRows
+    from nonzero.formats.parquet_foot import Foot
+    from nonzero.formats.parquet_rows import ParquetRows
 
 CELLS_READ_AT_ONCE: Final = 1 << 22
 """About so many cells of a row group are decoded at once."""
@@ -29,12 +35,15 @@ _ARROW_FILE: Final = b"ARROW1\0\0"
 _OLD_FEATHER: Final = b"FEA1"
 _PARQUET: Final = b"PAR1"
 
+_DIFFERENCES: Final = frozenset(("DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"))
+
 
 class ColumnarFile:
     """A file of columns: Parquet, an Arrow IPC file (Feather), or an Arrow IPC stream.
 
     A stream may be compressed as a whole, and may be standard input. Parquet is read from its end, so that it
-    must be a plain file.
+    must be a plain file; one whose columns are texts, numbers and truths is read by compiled code of our own,
+    any other by pyarrow.
 
     Parameters
     ----------
@@ -83,6 +92,16 @@ class ColumnarFile:
         return found
 
     @cached_property
+    def foot(self) -> Foot | None:
+        """Where what stands, of Parquet that is read without pyarrow; None for any other file."""
+        if self.form != "parquet":
+            return None
+        from nonzero.formats.parquet_foot import read_foot
+
+        with self._said():
+            return read_foot(self.source.path)
+
+    @cached_property
     def schema(self) -> Any:
         """The names and types of its columns, a ``pyarrow.Schema``."""
         arrow = import_arrow()
@@ -120,44 +139,81 @@ class ColumnarFile:
                     batch.validate(full=True)
                     yield batch
 
-    def samples(self, columns: Sequence[str]) -> list[list[list[bytes]]]:
-        """Return the cells of some rows, as delimited text has them: at its beginning, middle and end.
+    def look(self, judge: Judge, columns: Sequence[str]) -> None:
+        """Show a judge the cells of some rows, as delimited text has them: at its beginning, middle and end.
 
         Of a stream those of its beginning, which is kept and read again. Lists, and what is no feature, are
         empty cells.
 
         Parameters
         ----------
+        judge
+            Who looks at them.
         columns
             All columns of the file, in their order.
         """
         rows = max(SAMPLED_CELLS // max(len(columns), 1), 1000)
         with self._said():
-            if self.form == "parquet" or self._is_file:
-                return [self._texts(part, columns) for part in self._sampled_parts(rows)]
-            while sum(batch.num_rows for batch in self._ahead) < 3 * rows:
-                more = next(iter(self._opened()), None)
-                if more is None:
-                    break
-                more.validate(full=True)
-                self._ahead.append(more)
-            return [self._texts(self._ahead, columns)]
+            if self.foot is not None:
+                from nonzero.formats.parquet_samples import samples_of
+
+                for sample in samples_of(self.source.path, self.foot, columns, rows):
+                    judge.add_columns((name, ()) for name, _ in sample)  # in their order, whoever is first
+                    halves = sample[::2], sample[1::2]
+                    at_once([partial(judge.add_columns, half) for half in halves])
+            elif self.form == "parquet" or self._is_file:
+                for part in self._sampled_parts(rows):
+                    judge.add(columns, self._texts(part, columns))
+            else:
+                while sum(batch.num_rows for batch in self._ahead) < 3 * rows:
+                    more = next(iter(self._opened()), None)
+                    if more is None:
+                        break
+                    more.validate(full=True)
+                    self._ahead.append(more)
+                judge.add(columns, self._texts(self._ahead, columns))
 
     def fractions(self, columns: Sequence[str]) -> list[str]:
         """Return those of some columns whose numbers may have fractions."""
+        if self.foot is not None:
+            return [
+                leaf.name for leaf in self.foot.leaves if leaf.dtype.startswith("f") and leaf.name in columns
+            ]
         tests = import_arrow().types
         kinds = {name: plain(self.schema.field(name).type) for name in columns}
         return [name for name, kind in kinds.items() if tests.is_floating(kind) or tests.is_decimal(kind)]
 
     # -- Parquet --------------------------------------------------------------------------------------------
 
+    def rows(self, form: ParquetRows) -> Generator[Parsed, None, None]:
+        """Yield its rows, as they are read without pyarrow.
+
+        Parameters
+        ----------
+        form
+            What reads them.
+
+        Raises
+        ------
+        FormatError
+            Where it is damaged.
+        """
+        scale = (self.source.size or 0) / max(form.size, 1)
+        with self._said(), closing(form.read(self.source.path, at_once)) as parts:
+            for parsed, done in parts:
+                self.source.position = int(done * scale)
+                yield parsed
+        self.source.position = self.source.size or 0
+
     def _parquet(self, coded: Sequence[str]) -> Any:
         from_parquet = import_arrow().parquet
         return from_parquet.ParquetFile(self.source.path, read_dictionary=list(coded))
 
     def _row_groups(self, columns: Sequence[str]) -> Iterator[Any]:
-        coded = [name for name in columns if _is_textual(self.schema.field(name).type)]
-        with self._parquet(coded) as file:
+        textual = [name for name in columns if _is_textual(self.schema.field(name).type)]
+        with self._parquet(()) as file:
+            differences = _written_as_differences(file.metadata)
+        with self._parquet([name for name in textual if name not in differences]) as file:
             groups = range(file.metadata.num_row_groups)
             sizes = [file.metadata.row_group(group).total_byte_size for group in groups]
             scale = (self.source.size or 0) / max(sum(sizes), 1)
@@ -226,11 +282,12 @@ class ColumnarFile:
     @contextmanager
     def _said(self) -> Iterator[None]:
         """Say which file is meant where it is damaged."""
-        arrow = import_arrow()
         try:
             yield
-        except (arrow.ArrowException, OSError) as error:
-            raise damaged(self.source.name, error) from error
+        except Exception as error:
+            if isinstance(error, (DamagedError, OSError)) or is_of_arrow(error):
+                raise damaged(self.source.name, error) from error
+            raise
 
 
 class _Bytes(io.RawIOBase):
@@ -276,25 +333,51 @@ class ColumnarReader:
 
     def __init__(self, file: ColumnarFile, **options: Any) -> None:
         self.file = file
+        foot = file.foot
+        if any(options.get(role) is not None for role in ("weight", "id", "time")):
+            foot = None
+        self.format: ArrowRows | ParquetRows
+        self._examples: Callable[[], Generator[Parsed, None, None]]
         try:
-            self.format = ArrowRows(file.schema, judged=True, **options)
+            if foot is None:
+                from nonzero.formats.arrow_rows import ArrowRows
+
+                by_pyarrow = self.format = ArrowRows(file.schema, judged=True, **options)
+                self._examples = lambda: ahead(self._parsed(by_pyarrow))
+            else:
+                from nonzero.formats.parquet_rows import ParquetRows
+
+                by_us = self.format = ParquetRows(foot, judged=True, **options)
+                self._examples = lambda: ahead(file.rows(by_us), by_us.looked_up_at_once)
         except FormatError as error:
             raise FormatError(f"{file.source.name}: {error}") from error
 
     def examples(self) -> Generator[Parsed, None, None]:
-        """Yield the examples, decoded by one thread and made rows by another."""
-        return ahead(self._parsed())
+        """Yield the examples, read by another thread; what pyarrow decodes is made rows by a third."""
+        return self._examples()
 
-    def _parsed(self) -> Generator[Parsed, None, None]:
-        with closing(ahead(self.file.batches(self.format.columns))) as batches:
+    def _parsed(self, form: ArrowRows) -> Generator[Parsed, None, None]:
+        with closing(ahead(self.file.batches(form.columns))) as batches:
             for batch in batches:
-                yield from self.format.read(batch)
+                yield from form.read(batch)
 
 
 def _begins_with(path: str | Path, start: bytes) -> bool:
     """Whether a file begins with some bytes as it lies on the disk, not compressed."""
     with Path(path).open("rb") as file:
         return file.read(len(start)) == start
+
+
+def _written_as_differences(metadata: Any) -> set[str]:
+    """Return the columns of which pyarrow makes no dictionary: their texts are written by what differs."""
+    found = set()
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        for place in range(group.num_columns):
+            column = group.column(place)
+            if not _DIFFERENCES.isdisjoint(column.encodings):
+                found.add(column.path_in_schema)
+    return found
 
 
 def _is_feature(kind: Any) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Generator, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 
 from nonzero import LogisticRegression
 from nonzero.formats import Format, Parsed, Reader
-from nonzero.formats.arrow_rows import ArrowRows
 from nonzero.formats.registry import TABLES
 from nonzero.persistence.pages import keep_freed
 from nonzero.sources.columnar import ColumnarReader
@@ -28,6 +28,10 @@ from nonzero_service.cli.notices import RejectedLines, conflict_lines
 from nonzero_service.cli.options import FILE_HELP, NEW_FILE, interactions, listed, source_of
 from nonzero_service.cli.reading import ReadingOptions, reading_again
 from nonzero_service.cli.tables import check_columns, reader_alike
+
+if TYPE_CHECKING:
+    from nonzero.formats.arrow_rows import ArrowRows
+    from nonzero.formats.parquet_rows import ParquetRows
 
 
 @click.command
@@ -94,7 +98,7 @@ def predict(
 
 def _parts_of(
     source: Source, learner: LogisticRegression, reading: ReadingOptions, *, allow_missing: bool
-) -> tuple[Generator[Parsed, None, None], Format | ArrowRows | None]:
+) -> tuple[Generator[Parsed, None, None], Format | ArrowRows | ParquetRows | None]:
     """Return a file's examples as the model reads them, and their format; None where they are rows."""
     if is_rows(source, reading):
         rows = RowsReader(source)
