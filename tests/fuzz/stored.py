@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import pyarrow.parquet
 
 from core.saved import forge, stored_in
 from fuzz.choices import NUMBERS, Choices
@@ -22,8 +21,6 @@ from nonzero.batches.ids import Ids
 from nonzero.errors import SettingsError, SnapshotError
 from nonzero.persistence import snapshot
 from nonzero.persistence.rows import ArrayRows
-from nonzero.sources.columnar import ColumnarFile, ColumnarReader
-from nonzero.sources.files import Source
 from nonzero.sources.rows_file import RowsReader, RowsWriter
 from nonzero.sources.rows_head import RowsFoot, RowsHead
 from nonzero_service.impressions.joined import References, decode_joined, encode_joined
@@ -56,7 +53,6 @@ __all__ = [
     "impressions",
     "journal",
     "model_file",
-    "parquet_file",
     "row",
     "rows_file",
     "snapshot_file",
@@ -273,53 +269,6 @@ def rows_file(data: bytes) -> None:
         assert (Batch.concatenate(parts).indices == np.tile(examples().indices, 2)).all()
     for batch in parts:
         assert len(encode_batch(batch)) > 0
-
-
-@functools.cache
-def columns(kind: int) -> bytes:
-    """Return a Parquet file, packed and written in one of some ways."""
-    out = io.BytesIO()
-    rows = range(200)
-    table = pyarrow.table(
-        {
-            "site": [None if k % 9 == 0 else f"site {k % 17}" for k in rows],
-            "bid": [k % 5 / 4 for k in rows],
-            "once": [str(k) for k in rows],
-            "click": [k % 3 == 0 for k in rows],
-        }
-    )
-    ways: list[dict[str, Any]] = [
-        {},
-        {"compression": "none", "data_page_version": "2.0"},
-        {"compression": "zstd", "data_page_size": 100, "write_batch_size": 20, "use_dictionary": ["site"]},
-    ]
-    pyarrow.parquet.write_table(table, out, row_group_size=150, **ways[kind])
-    return out.getvalue()
-
-
-def parquet_file(data: bytes) -> None:
-    """A Parquet file that is read without pyarrow is read to its end, or refused by its name."""
-    choices = Choices(data)
-    content = bytearray(choices.changed(columns(choices.below(3))))
-    foot = int.from_bytes(content[-8:-4], "little") if len(content) > 8 else 0
-    if choices.below(2) and foot < len(content):  # a foot that is right, and pages that are not
-        whole = columns(0)
-        behind = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
-        content = content[:behind].ljust(behind, b"\0") + whole[behind:]
-    with tempfile.NamedTemporaryFile(suffix=".parquet") as written:
-        Path(written.name).write_bytes(content)
-        try:
-            file = ColumnarFile(Source(written.name), "parquet")
-            if file.foot is None:
-                return
-            parts = list(
-                ColumnarReader(file, schema={"bid": "number", "*": "category"}, label="click").examples()
-            )
-        except FormatError:
-            return
-    assert sum(part.lines_read for part in parts) == sum(group.rows for group in file.foot.groups)
-    for part in parts:
-        assert len(encode_batch(part.batch)) > 0
 
 
 def row(data: bytes) -> None:

@@ -27,7 +27,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "model in a snapshot": stored.model_file,
     "body of a batch": stored.batch_body,
     "rows file": stored.rows_file,
-    "Parquet file": stored.parquet_file,
     "row of a journal": stored.row,
     "journal": stored.journal,
     "impressions": stored.impressions,

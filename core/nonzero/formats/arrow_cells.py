@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -11,14 +11,17 @@ from numpy.typing import NDArray
 from nonzero.errors import FormatError, InputError
 from nonzero.fields.known import CATEGORY
 from nonzero.fields.texts import text_of_number
-from nonzero.formats.arrow_import import import_arrow
+from nonzero.formats.arrow_import import import_arrow, import_compute
 from nonzero.formats.arrow_kernels import gather
 from nonzero.formats.arrow_types import Meaning, is_text, is_view, kind_as, listed, meaning_of
 from nonzero.formats.arrow_values import codes, distinct, numbers, readable, texts_of, validity
-from nonzero.formats.column_cells import Cells, Column, Lists
+from nonzero.formats.column_cells import NO_NULL, Cells, Column, Lists
 
 LARGE: Final = 4
 """A dictionary of more entries than so many times the rows is hashed in part, until it comes again."""
+
+_ROWS_LOOKED_UP: Final = 1 << 18
+"""So many rows of a whole column are looked up at once: most of what is made meanwhile is of so many."""
 
 
 class ArrowColumn(Column):
@@ -87,6 +90,37 @@ class ArrowColumn(Column):
         if self.meaning is Meaning.TRUTH:
             array = readable(array, self.name).cast(import_arrow().uint8())
         return self._numbers(numbers(array), validity(array))
+
+    def read_whole(self, chunks: Sequence[Any], room: NDArray[np.uint32], most: int) -> Cells | None:
+        """Return the cells of a whole column, which has no lists, in `room`; its dictionaries are let go of.
+
+        Parameters
+        ----------
+        chunks
+            Its arrays.
+        room
+            uint32, one for each row.
+        most
+            Where more than so many cells cannot be read, None is returned.
+        """
+        present: list[NDArray[np.uint8]] = []
+        wrong: dict[int, InputError] = {}
+        at, whole = 0, True
+        for chunk in chunks:
+            for first in range(0, len(chunk), _ROWS_LOOKED_UP):
+                part = chunk.slice(first, _ROWS_LOOKED_UP)
+                stop = at + len(part)
+                cells = self.cells(part, len(chunk), room[at:stop])
+                if cells.words.base is not room.base:
+                    room[at:stop] = cells.words
+                whole = whole and not cells.present.size
+                present.append(cells.present if cells.present.size else np.ones(len(part), np.uint8))
+                wrong.update((at + row, error) for row, error in cells.wrong.items())
+                at = stop
+                if len(wrong) > most:
+                    return None
+        self._known = self._entries = None
+        return Cells(room, NO_NULL if whole else np.concatenate(present), wrong)
 
     # -- what is coded --------------------------------------------------------------------------------------
 
@@ -207,9 +241,8 @@ class ArrowColumn(Column):
 
     def _lists(self, array: Any, rows: int) -> Lists:
         """Return the cells of the elements of lists."""
-        compute = import_arrow().compute
         valid = validity(array)
-        lengths = numbers(compute.list_value_length(array)).astype(np.int64)
+        lengths = numbers(import_compute().list_value_length(array)).astype(np.int64)
         if valid.size:
             lengths = np.where(valid != 0, lengths, 0)
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -64,32 +63,16 @@ def labels_in(array: Any, column: str, positive: bytes) -> tuple[NDArray[np.floa
         The label that is a click, where all others are none; nothing where labels are 0 and 1.
     """
     found, valid, texts = _texts(array, column)
-    table, wrong = labels_of(texts, positive)
-    return _taken(table, found, valid), _of_rows(wrong, found, valid)
-
-
-def labels_of(
-    texts: Sequence[str | None], positive: bytes
-) -> tuple[NDArray[np.float32], dict[int, InputError]]:
-    """Return float32[n + 1], the labels that texts are and then that of null, and what is wrong with others.
-
-    Parameters
-    ----------
-    texts
-        As a category has them.
-    positive
-        As for :func:`labels_in`.
-    """
     table = np.full(len(texts) + 1, 0 if positive else np.nan, np.float32)
     wrong: dict[int, InputError] = {}
     for code, text in enumerate(texts):
         if text is None or (text in ("", "nan") and not positive):
             continue
         try:
-            table[code] = label_of_cell(text.encode(errors="surrogateescape"), positive)
+            table[code] = label_of_cell(text.encode(), positive)
         except InputError as error:
             wrong[code] = error
-    return table, wrong
+    return _taken(table, found, valid), _of_rows(wrong, found, valid)
 
 
 def weights_in(array: Any, column: str) -> tuple[NDArray[np.float32], dict[int, InputError]]:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import repeat
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.batches.batch import Batch
-from nonzero.errors import BatchError, InputError, LineError, named
+from nonzero.errors import BatchError, FormatError, InputError, LineError, named
 from nonzero.fields.schema import Schema, untracked
 from nonzero.formats.arrow_cells import ArrowColumn
-from nonzero.formats.arrow_import import stream_of
+from nonzero.formats.arrow_import import import_arrow, stream_of
 from nonzero.formats.arrow_roles import check_role, ids_in, labels_in, times_in, weights_in
-from nonzero.formats.column_cells import Lists
-from nonzero.formats.column_rows import ColumnRows, Roles, part_of
+from nonzero.formats.column_cells import Cells, Lists
+from nonzero.formats.column_rows import ColumnRows, Roles, parts_of
 from nonzero.formats.parsed import Parsed
 
 CELLS_AT_ONCE: Final = 1 << 18
@@ -26,6 +28,11 @@ CELLS_LOOKED_UP: Final = 1 << 22
 """About so many are looked up at once, column by column: so a dictionary stays in the cache meanwhile."""
 
 _FEWEST_ROWS: Final = 256
+
+_MOST_WRONG: Final = 100_000
+"""Columns of which more cells cannot be read are not looked up as a whole: what is wrong is told in words."""
+
+AtOnce: TypeAlias = Callable[[Sequence[Callable[[], None]]], object]
 
 _INDEX: Final = re.compile(r"__index_level_\d+__")
 """What pandas calls an index without a name, which is a column of what it hands over."""
@@ -80,10 +87,7 @@ class ArrowRows(ColumnRows[ArrowColumn]):
             For what is wrong with a column as a whole.
         """
         columns = len(self._columns)
-        step = rows_at_once(columns)
-        many = (
-            step if any(column.lists for column in self._columns) else rows_at_once(columns, CELLS_LOOKED_UP)
-        )
+        many = _rows_at_once(columns, CELLS_AT_ONCE if self.has_lists else CELLS_LOOKED_UP)
         places = {name: batch.schema.get_field_index(name) for name in self.columns}
         for start in range(0, batch.num_rows, many):
             part = batch.slice(start, many)
@@ -91,17 +95,82 @@ class ArrowRows(ColumnRows[ArrowColumn]):
                 column.read(part.column(places[column.name]), batch.num_rows, room)
                 for column, room in zip(self._columns, self._room(part.num_rows), strict=True)
             ]
-            for first in range(0, part.num_rows, step):
-                rows = part.slice(first, step)
-                stop = first + rows.num_rows  # with lists, the end of the part
-                some = [one if isinstance(one, Lists) else part_of(one, first, stop) for one in found]
-                wrong: dict[int, InputError] = {}
-                roles = self._read_roles(rows, places, wrong)
-                yield self._rows_of(some, roles, wrong, first)
+            yield from self._in_parts(found, part, part.num_rows)
 
-    def _read_roles(self, part: Any, places: Mapping[str, int], wrong: dict[int, InputError]) -> Roles:
-        """Return labels, weights, ids and times; what is wrong with them is added."""
-        n = part.num_rows
+    @property
+    def has_lists(self) -> bool:
+        """Whether a column that is read holds lists, which :meth:`read` alone takes."""
+        return any(column.lists for column in self._columns)
+
+    def look_up(
+        self, rows: int, decoders: Sequence[Callable[[str], Any]], at_once: AtOnce
+    ) -> Generator[Parsed, None, None] | None:
+        """Look columns up as a whole, one after another, each of which is let go of before the next.
+
+        Parameters
+        ----------
+        rows
+            How many rows there are; of these there is a cell of four bytes for each column.
+        decoders
+            What returns a column by its name, a ``pyarrow.ChunkedArray``; each is called by one thread.
+        at_once
+            Calls functions at the same time.
+
+        Returns
+        -------
+        generator
+            As of :meth:`read`; to be used up before more is read. None where so much is wrong with the cells
+            that they are better read in parts.
+
+        Raises
+        ------
+        FormatError
+            For what is wrong with a column as a whole.
+        """
+        rooms, found, others = self._room(rows), dict[int, Cells](), dict[str, Any]()
+
+        def take(k: int) -> None:
+            decode = decoders[k]
+            for place in range(k, len(self._columns), len(decoders)):
+                column = self._columns[place]
+                whole = _of_length(decode(column.name), rows, column.name)
+                cells = column.read_whole(whole.chunks, rooms[place], _MOST_WRONG)
+                if cells is None or sum(len(one.wrong) for one in tuple(found.values())) > _MOST_WRONG:
+                    return
+                found[place] = cells
+            for name in list(self._roles)[k :: len(decoders)]:
+                whole = _of_length(decode(name), rows, name)
+                others[name] = whole.chunk(0) if whole.num_chunks == 1 else whole.combine_chunks()
+
+        at_once([partial(take, k) for k in range(len(decoders))])
+        if len(found) < len(self._columns):
+            return None
+        names = list(self._roles)
+        beside = import_arrow().RecordBatch.from_arrays([others[name] for name in names], names)
+        return self._in_parts([found[place] for place in range(len(found))], beside, rows)
+
+    def _in_parts(
+        self, found: Sequence[Cells | Lists], beside: Any, rows: int
+    ) -> Generator[Parsed, None, None]:
+        """Make rows of the cells of all columns, some at a time; with lists, all: they are no more than that.
+
+        `beside` is a record batch that has the columns that are no features.
+        """
+        step = _rows_at_once(len(self._columns), CELLS_AT_ONCE)
+        places = {name: beside.schema.get_field_index(name) for name in self._roles}
+        parts: list[Iterator[Cells | Lists]] = [
+            repeat(one) if isinstance(one, Lists) else parts_of(one, step) for one in found
+        ]
+        for first in range(0, rows, step):
+            wrong: dict[int, InputError] = {}
+            size = min(step, rows - first)
+            roles = self._read_roles(beside.slice(first, size), size, places, wrong)
+            yield self._rows_of([next(part) for part in parts], roles, wrong, first)
+
+    def _read_roles(
+        self, part: Any, n: int, places: Mapping[str, int], wrong: dict[int, InputError]
+    ) -> Roles:
+        """Return labels, weights, ids and times of `n` rows; what is wrong with them is added."""
         labels = np.full(n, 0 if self._positive and self._read_label else np.nan, np.float32)
         weights = np.ones(n, np.float32)
         ids: Any = None
@@ -122,8 +191,14 @@ class ArrowRows(ColumnRows[ArrowColumn]):
         return Roles(labels, weights, ids, times)
 
 
-def rows_at_once(columns: int, cells: int = CELLS_AT_ONCE) -> int:
-    """Return how many rows of so many columns have about so many cells, and a few at least."""
+def _of_length(column: Any, rows: int, name: str) -> Any:
+    if len(column) != rows:
+        raise FormatError(f"the column {name!r} has {len(column)} rows, where there should be {rows}")
+    return column
+
+
+def _rows_at_once(columns: int, cells: int) -> int:
+    """Return how many rows of so many columns have about so many cells, but for a few rows at least."""
     return max(_FEWEST_ROWS, cells // max(columns, 1))
 
 

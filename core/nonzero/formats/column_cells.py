@@ -114,7 +114,7 @@ class Column:
         """Return the cells of texts that Python has written."""
         if self._truths:
             texts = [_TRUTHS.get(text, text) if text is not None else None for text in texts]
-        encoded = [b"" if text is None else text.encode(errors="surrogateescape") for text in texts]
+        encoded = [b"" if text is None else text.encode() for text in texts]
         offsets = np.zeros(len(texts) + 1, np.int64)
         offsets[1:] = np.cumsum([len(text) for text in encoded])
         valid = NO_NULL
@@ -151,7 +151,7 @@ class Column:
             if text is None:
                 continue
             try:
-                values[place] = self._number_of(text.encode(errors="surrogateescape"))
+                values[place] = self._number_of(text.encode())
             except InputError as error:
                 wrong[place] = error
         valid = np.array([text is not None for text in texts], np.uint8) if None in texts else NO_NULL

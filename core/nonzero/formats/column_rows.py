@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -289,12 +289,14 @@ class ColumnRows(ABC, Generic[C]):
         return self._full_fields
 
 
-def part_of(cells: Cells, first: int, stop: int) -> Cells:
-    """Return the cells of some of the rows."""
-    wrong = cells.wrong
-    if wrong:
-        wrong = {row - first: error for row, error in wrong.items() if first <= row < stop}
-    return Cells(cells.words[first:stop], cells.present[first:stop], wrong)
+def parts_of(cells: Cells, rows: int) -> Iterator[Cells]:
+    """Yield the cells of so many rows at a time."""
+    wrong: dict[int, dict[int, InputError]] = {}
+    for row, error in cells.wrong.items():
+        wrong.setdefault(row // rows, {})[row % rows] = error
+    for part, first in enumerate(range(0, cells.words.size, rows)):
+        stop = first + rows
+        yield Cells(cells.words[first:stop], cells.present[first:stop], wrong.get(part, {}))
 
 
 def _by_row(one: tuple[int, InputError]) -> int:

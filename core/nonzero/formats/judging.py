@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from itertools import islice, pairwise
 from typing import Final
 
@@ -59,29 +60,23 @@ class Judge:
                     _look(seen, values, last.get(place))
                     last[place] = values[-1]
 
-    def add_columns(self, columns: Iterable[tuple[str, Iterable[Sequence[bytes]]]]) -> None:
+    def add_columns(self, columns: Iterable[tuple[str, Generator[list[bytes], None, None]]]) -> None:
         """Look at consecutive rows, each column by itself, and no more of it than is needed.
-
-        Several threads may, each at other columns.
 
         Parameters
         ----------
         columns
-            The name of each, and its cells in parts.
+            The name of each, and its cells in parts; what makes them is closed.
         """
         for name, parts in columns:
             seen = self._seen.setdefault(name, _Seen())
             last = None
-            left = iter(() if seen.settled else parts)
-            for part in left:
-                values = [value for value in part if value]
-                if values:
-                    _look(seen, values, last)
-                    last = values[-1]
-                if seen.settled:
-                    break
-            if isinstance(left, Generator):
-                left.close()  # what it holds is needed no more
+            with closing(parts):
+                while not seen.settled and (part := next(parts, None)) is not None:
+                    values = [value for value in part if value]
+                    if values:
+                        _look(seen, values, last)
+                        last = values[-1]
 
     def numberings(self) -> dict[str, int]:
         """Return the columns that number the rows, and how many of their values were seen.

@@ -31,7 +31,6 @@ from nonzero_service.cli.tables import check_columns, reader_alike
 
 if TYPE_CHECKING:
     from nonzero.formats.arrow_rows import ArrowRows
-    from nonzero.formats.parquet_rows import ParquetRows
 
 
 @click.command
@@ -98,7 +97,7 @@ def predict(
 
 def _parts_of(
     source: Source, learner: LogisticRegression, reading: ReadingOptions, *, allow_missing: bool
-) -> tuple[Generator[Parsed, None, None], Format | ArrowRows | ParquetRows | None]:
+) -> tuple[Generator[Parsed, None, None], Format | ArrowRows | None]:
     """Return a file's examples as the model reads them, and their format; None where they are rows."""
     if is_rows(source, reading):
         rows = RowsReader(source)

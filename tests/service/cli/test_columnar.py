@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -154,23 +153,17 @@ def test_wrong_uses_are_said(place: Path, arguments: list[str], reason: str) -> 
     assert reason in " ".join(done.stderr.replace("│", "").split()), done.stderr
 
 
-def without_pyarrow(*arguments: str) -> subprocess.CompletedProcess[str]:
+def test_without_pyarrow_the_extra_is_named(place: Path) -> None:
     program = (
         "import sys; sys.modules['pyarrow'] = None; sys.modules['pyarrow.compute'] = None;"
         "from nonzero_service.cli import run; run()"
     )
-    command = [sys.executable, "-c", program, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def test_usual_parquet_needs_no_pyarrow(place: Path) -> None:
-    done = without_pyarrow("train", str(place / "t.parquet"), "--label", "hit", "--json")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["examples"] == N
-
-
-def test_without_pyarrow_the_extra_is_named(place: Path) -> None:
-    done = without_pyarrow("train", str(place / "t.arrow"), "--label", "hit")
+    done = subprocess.run(
+        [sys.executable, "-c", program, "train", str(place / "t.parquet"), "--label", "hit"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode != 0
     assert (
         "Arrow and Parquet need pyarrow, which is not installed: pip install 'nonzero-ctr[arrow]'"
