@@ -3,54 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.batches.limits import MAX_VALUE
 from nonzero.errors import FormatError, InputError
-from nonzero.fields.counts import ContradictionError
-from nonzero.fields.hashing import NAME_WORDS, beginning_of, field_of, index_of
-from nonzero.fields.known import CATEGORY, INFER
+from nonzero.fields.known import CATEGORY
 from nonzero.fields.texts import text_of_number
-from nonzero.formats import arrow_kernels
-from nonzero.formats.arrow_import import import_arrow
+from nonzero.formats.arrow_import import import_arrow, import_compute
 from nonzero.formats.arrow_kernels import gather
 from nonzero.formats.arrow_types import Meaning, is_text, is_view, kind_as, listed, meaning_of
 from nonzero.formats.arrow_values import codes, distinct, numbers, readable, texts_of, validity
-from nonzero.formats.numbers import number_of, value_of
+from nonzero.formats.column_cells import NO_NULL, Cells, Column, Lists
 
 LARGE: Final = 4
 """A dictionary of more entries than so many times the rows is hashed in part, until it comes again."""
 
-_BEHIND: Final = 8
-"""So many bytes behind a text may be read by whoever hashes it."""
-
-_TRUTHS: Final = {"True": "true", "False": "false"}
+_ROWS_LOOKED_UP: Final = 1 << 18
+"""So many rows of a whole column are looked up at once: most of what is made meanwhile is of so many."""
 
 
-class Cells(NamedTuple):
-    """The cells of an array, or of the entries of a dictionary."""
-
-    words: NDArray[np.uint32]
-    """uint32[n]: each as :mod:`nonzero.formats.arrow_kernels` has it."""
-    present: NDArray[np.uint8]
-    """uint8[n]: 0 where it is null; nothing where none is."""
-    wrong: dict[int, InputError]
-    """What is wrong with those that cannot be read, by their place."""
-
-
-class Lists(NamedTuple):
-    """The cells of a column of lists."""
-
-    cells: Cells
-    """Of the elements, but for what is present and wrong: that is told of each row."""
-    offsets: NDArray[np.int64]
-    """int64[rows + 1]: where those of each row begin."""
-
-
-class ArrowColumn:
+class ArrowColumn(Column):
     """Reads one column of a stream.
 
     Parameters
@@ -78,26 +52,12 @@ class ArrowColumn:
     """
 
     def __init__(self, name: str, said: int, arrow_type: Any, *, truths: bool = False) -> None:
-        self.name = name
-        self.kind = kind_as(said, arrow_type, name)
-        self.field = field_of(name)
+        super().__init__(name, said, kind_as(said, arrow_type, name), truths=truths)
         self.lists = listed(arrow_type) is not None
         self.elements = listed(arrow_type) or arrow_type
         self.meaning = meaning_of(self.elements, name)
-        self._index = index_of(name)
-        self._beginning = beginning_of(name.encode())
-        self._length = len(name.encode()) + 1
-        self._empty = int(said == INFER)
-        self._truths = truths
-        self._names = np.zeros(NAME_WORDS, np.uint32)
         self._known: Any = None
         self._entries: Cells | None = None
-        self._none = int(arrow_kernels.NONE) if self.kind == CATEGORY else 0
-
-    @property
-    def constant(self) -> int:
-        """The index of a number's feature; -1 for a category, whose cells are indices."""
-        return -1 if self.kind == CATEGORY else self._index
 
     def read(self, array: Any, rows: int, room: NDArray[np.uint32]) -> Cells | Lists:
         """Return the cells of a part of the column.
@@ -126,10 +86,41 @@ class ArrowColumn:
         if self.meaning is Meaning.TEXT or tests.is_decimal(array.type):
             if tests.is_decimal(array.type):
                 array = array.cast(import_arrow().string())
-            return self._of_distinct(readable(array, self.name), self._numbers_in)
+            return self._of_distinct(readable(array, self.name), self._numbers_of)
         if self.meaning is Meaning.TRUTH:
             array = readable(array, self.name).cast(import_arrow().uint8())
         return self._numbers(numbers(array), validity(array))
+
+    def read_whole(self, chunks: Sequence[Any], room: NDArray[np.uint32], most: int) -> Cells | None:
+        """Return the cells of a whole column, which has no lists, in `room`; its dictionaries are let go of.
+
+        Parameters
+        ----------
+        chunks
+            Its arrays.
+        room
+            uint32, one for each row.
+        most
+            Where more than so many cells cannot be read, None is returned.
+        """
+        present: list[NDArray[np.uint8]] = []
+        wrong: dict[int, InputError] = {}
+        at, whole = 0, True
+        for chunk in chunks:
+            for first in range(0, len(chunk), _ROWS_LOOKED_UP):
+                part = chunk.slice(first, _ROWS_LOOKED_UP)
+                stop = at + len(part)
+                cells = self.cells(part, len(chunk), room[at:stop])
+                if cells.words.base is not room.base:
+                    room[at:stop] = cells.words
+                whole = whole and not cells.present.size
+                present.append(cells.present if cells.present.size else np.ones(len(part), np.uint8))
+                wrong.update((at + row, error) for row, error in cells.wrong.items())
+                at = stop
+                if len(wrong) > most:
+                    return None
+        self._known = self._entries = None
+        return Cells(room, NO_NULL if whole else np.concatenate(present), wrong)
 
     # -- what is coded --------------------------------------------------------------------------------------
 
@@ -202,6 +193,10 @@ class ArrowColumn:
         found, valid, dictionary = distinct(array)
         return self._gathered(found, valid, make(dictionary))
 
+    def _numbers_of(self, entries: Any) -> Cells:
+        """Return the cells of the numbers that texts are."""
+        return self._numbers_in(entries.to_pylist())
+
     # -- categories -----------------------------------------------------------------------------------------
 
     def _categories(self, array: Any) -> Cells:
@@ -210,127 +205,44 @@ class ArrowColumn:
         if self.meaning is Meaning.TEXT:
             array = readable(array, self.name)
             if self._truths:
-                return self._of_distinct(array, self._named)
-            return self._hashed(array)
+                return self._of_distinct(array, self._named_values)
+            return self._hashed_texts(array)
         if tests.is_integer(array.type):
-            return self._hashed(array.cast(arrow.string()))
+            return self._hashed_texts(array.cast(arrow.string()))
         if tests.is_decimal(array.type):  # of which not every width can be made distinct
             return self._of_distinct(array.cast(arrow.string()), self._named_decimals)
         if self.meaning is Meaning.TRUTH:
             array = readable(array, self.name)
-        return self._of_distinct(array, self._named)
+        return self._of_distinct(array, self._named_values)
 
-    def _named(self, entries: Any) -> Cells:
+    def _named_values(self, entries: Any) -> Cells:
         """Return the cells of values, each of which is written as text in Python."""
-        texts = texts_of(entries, self.name)
-        if self._truths:
-            texts = [_TRUTHS.get(text, text) if text is not None else None for text in texts]
-        cells = self._hashed(import_arrow().array(texts, import_arrow().large_string()))
+        cells = self._named(texts_of(entries, self.name))
         if import_arrow().types.is_floating(entries.type):
-            for place, number in enumerate(entries.to_pylist()):
-                if number is not None and not np.isfinite(number):
-                    cells.wrong[place] = self._not_finite(float(number))
+            self._refuse_infinite(entries.to_pylist(), cells)
         return cells
 
     def _named_decimals(self, entries: Any) -> Cells:
         """Return the cells of decimals that were written as text."""
-        texts = [None if text is None else text_of_number(text) for text in entries.to_pylist()]
-        return self._hashed(import_arrow().array(texts, import_arrow().large_string()))
+        return self._named([None if text is None else text_of_number(text) for text in entries.to_pylist()])
 
-    def _hashed(self, array: Any) -> Cells:
+    def _hashed_texts(self, array: Any) -> Cells:
         """Hash texts."""
         n = len(array)
-        words = np.empty(n, np.uint32)
-        valid = validity(array)
         _, ends, texts = array.buffers()
         width = np.int64 if import_arrow().types.is_large_string(array.type) else np.int32
         offsets = np.zeros(n + 1, np.int64)
         if n:
             offsets[:] = np.frombuffer(ends, width, n + 1, array.offset * np.dtype(width).itemsize)
-        data = np.zeros(_BEHIND, np.uint8)
-        if texts is not None and texts.size:
-            data = np.frombuffer(texts, np.uint8)
-        # Behind the last bytes of a buffer nothing may be read: texts that end there are copied.
-        inside = int(np.searchsorted(offsets[1:], data.size - _BEHIND, side="right"))
-        begin = int(offsets[inside])
-        for part, first, last in (
-            (data, 0, inside),
-            (np.concatenate([data[begin : offsets[n]], np.zeros(_BEHIND, np.uint8)]), inside, n),
-        ):
-            if last > first:
-                arrow_kernels.hash_texts(
-                    part,
-                    offsets[first : last + 1] - (begin if first == inside else 0),
-                    valid[first:last],
-                    self._beginning,
-                    self._length,
-                    self._empty,
-                    self._names,
-                    words[first:last],
-                )
-        return Cells(words, valid, {})
-
-    # -- numbers --------------------------------------------------------------------------------------------
-
-    def _numbers(self, found: NDArray[Any], valid: NDArray[np.uint8]) -> Cells:
-        """Return the cells of integers or floats."""
-        with np.errstate(over="ignore"):
-            values = found.astype(np.float64).astype(np.float32)
-        if valid.size:
-            values[valid == 0] = 0
-        wrong = {
-            place: self._too_large(found[place].item())
-            for place in np.flatnonzero(~(np.abs(values) <= MAX_VALUE)).tolist()
-        }
-        values[list(wrong)] = 0
-        return Cells(values.view(np.uint32), valid, wrong)
-
-    def _numbers_in(self, entries: Any) -> Cells:
-        """Return the cells of the numbers that texts are."""
-        texts: Sequence[str | None] = entries.to_pylist()
-        values = np.zeros(len(texts), np.float32)
-        wrong: dict[int, InputError] = {}
-        for place, text in enumerate(texts):
-            if text is None:
-                continue
-            try:
-                values[place] = self._number_of(text.encode())
-            except InputError as error:
-                wrong[place] = error
-        return Cells(values.view(np.uint32), validity(entries), wrong)
-
-    def _number_of(self, text: bytes) -> float:
-        try:
-            number = number_of(text, f"the value of the column {self.name!r}")
-        except InputError as error:
-            raise ContradictionError(str(error), self.name) from error
-        try:
-            return value_of(number, text)
-        except InputError as error:
-            raise InputError(f"the column {self.name!r}: {error}") from error
-
-    def _too_large(self, number: float) -> InputError:
-        """Return what is wrong with a number that is no feature's value."""
-        if not np.isfinite(number):
-            return self._not_finite(number)
-        try:
-            value_of(float(number), str(number).encode())
-        except InputError as error:
-            return InputError(f"the column {self.name!r}: {error}")
-        raise AssertionError(f"{number} is within the limit")
-
-    def _not_finite(self, number: float) -> InputError:
-        return InputError(
-            f"the column {self.name!r} is {number}, not a finite number; make it null, or leave it out"
-        )
+        data = np.frombuffer(texts, np.uint8) if texts is not None and texts.size else np.zeros(8, np.uint8)
+        return self._hashed(data, offsets, validity(array))
 
     # -- lists ----------------------------------------------------------------------------------------------
 
     def _lists(self, array: Any, rows: int) -> Lists:
         """Return the cells of the elements of lists."""
-        compute = import_arrow().compute
         valid = validity(array)
-        lengths = numbers(compute.list_value_length(array)).astype(np.int64)
+        lengths = numbers(import_compute().list_value_length(array)).astype(np.int64)
         if valid.size:
             lengths = np.where(valid != 0, lengths, 0)
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])

@@ -23,7 +23,7 @@ class MissingArrowError(NonzeroError):
 
 
 def import_arrow() -> Any:
-    """Return pyarrow, with what computes; imported when it is first asked for.
+    """Return pyarrow, imported when it is first asked for: what computes and what reads Parquet is not.
 
     Raises
     ------
@@ -31,12 +31,40 @@ def import_arrow() -> Any:
         Where it is not installed.
     """
     try:
-        import pyarrow.compute  # here: a fifth of a second, which other formats need not pay
-        import pyarrow.ipc
-        import pyarrow.parquet
+        import pyarrow  # here: other formats need not wait for it
     except ModuleNotFoundError as error:
         raise MissingArrowError from error
     return pyarrow
+
+
+def import_compute() -> Any:
+    """Return ``pyarrow.compute``, which takes as long to import as half of the rest.
+
+    Raises
+    ------
+    MissingArrowError
+        Where pyarrow is not installed.
+    """
+    try:
+        import pyarrow.compute
+    except ModuleNotFoundError as error:
+        raise MissingArrowError from error
+    return pyarrow.compute
+
+
+def import_parquet() -> Any:
+    """Return ``pyarrow.parquet``, which takes as long to import as half of the rest.
+
+    Raises
+    ------
+    MissingArrowError
+        Where pyarrow is not installed.
+    """
+    try:
+        import pyarrow.parquet
+    except ModuleNotFoundError as error:
+        raise MissingArrowError from error
+    return pyarrow.parquet
 
 
 def stream_of(given: Any) -> Any:

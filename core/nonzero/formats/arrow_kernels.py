@@ -23,6 +23,10 @@ NONE: Final = np.uint32(0xFFFFFFFF)
 """The cell of a category that has no value: no index is so large."""
 
 
+ROWS_INTERLEAVED: Final = 128
+"""So many rows of cells are written before the next ones."""
+
+
 @kernel(
     types.void(
         _BYTES,
@@ -77,6 +81,26 @@ def gather(codes, valid, entries, none, cells):
         known &= inside | (not there)
         cells[r] = entries[np.uintp(code)] if inside & there else nothing
     return known
+
+
+@kernel(types.boolean(types.uint32.readonly, types.int64, types.int64, types.int64, _CELLS))
+def interleave(cells, first, stride, columns, indices):
+    """Write cells as rows, those of a column from `first` on; return whether all of them are there.
+
+    The cells of the next column are `stride` behind.
+    """
+    there = True
+    n = indices.size // columns
+    # Some rows at a time, whose part of a column is read in order, and which the cache holds meanwhile.
+    for begin in range(0, n, ROWS_INTERLEAVED):
+        stop = min(begin + ROWS_INTERLEAVED, n)
+        for c in range(columns):
+            at = c * stride + first
+            for r in range(begin, stop):
+                cell = cells[np.uintp(at + r)]
+                there &= cell != NONE
+                indices[np.uintp(r * columns + c)] = cell
+    return there
 
 
 class CellPlaces(NamedTuple):

@@ -70,9 +70,8 @@ def labels_in(array: Any, column: str, positive: bytes) -> tuple[NDArray[np.floa
     positive
         The label that is a click, where all others are none; nothing where labels are 0 and 1.
     """
-    missing = np.float32(0 if positive else np.nan)
     found, valid, texts = _texts(array, column)
-    table = np.full(len(texts) + 1, missing, np.float32)
+    table = np.full(len(texts) + 1, 0 if positive else np.nan, np.float32)
     wrong: dict[int, InputError] = {}
     for code, text in enumerate(texts):
         if text is None or (text in ("", "nan") and not positive):

@@ -3,78 +3,50 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import repeat
+from typing import Any, Final, TypeAlias
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.batches.batch import Batch
-from nonzero.errors import BatchError, FormatError, InputError, LineError, SettingsError, named
-from nonzero.fields import known
-from nonzero.fields.counts import Fields
-from nonzero.fields.known import CATEGORY, INFER, NUMBER
+from nonzero.errors import BatchError, FormatError, InputError, LineError, named
 from nonzero.fields.schema import Schema, untracked
-from nonzero.formats.arrow_cells import ArrowColumn, Cells, Lists
-from nonzero.formats.arrow_import import stream_of
-from nonzero.formats.arrow_kernels import CellPlaces, RowsOut, merge_columns
+from nonzero.formats.arrow_cells import ArrowColumn
+from nonzero.formats.arrow_import import import_arrow, stream_of
 from nonzero.formats.arrow_roles import check_role, ids_in, labels_in, times_in, weights_in
-from nonzero.formats.delimited_columns import BOOLEAN, LABEL, LEFT_OUT
-from nonzero.formats.delimited_columns import NUMBER as A_NUMBER
-from nonzero.formats.delimited_parts import Parts
+from nonzero.formats.column_cells import Cells, Lists
+from nonzero.formats.column_rows import ColumnRows, Roles, parts_of
 from nonzero.formats.parsed import Parsed
-from nonzero.formats.times import TimeFormat
 
 CELLS_AT_ONCE: Final = 1 << 18
-"""About so many cells are read at once: they stay in the cache."""
+"""About so many cells are made rows at once: they stay in the cache."""
+
+CELLS_LOOKED_UP: Final = 1 << 22
+"""About so many are looked up at once, column by column: so a dictionary stays in the cache meanwhile."""
 
 _FEWEST_ROWS: Final = 256
+
+_MOST_WRONG: Final = 100_000
+"""Columns of which more cells cannot be read are not looked up as a whole: what is wrong is told in words."""
+
+AtOnce: TypeAlias = Callable[[Sequence[Callable[[], None]]], object]
 
 _INDEX: Final = re.compile(r"__index_level_\d+__")
 """What pandas calls an index without a name, which is a column of what it hands over."""
 
 
-class ArrowRows:
+class ArrowRows(ColumnRows[ArrowColumn]):
     """Reads the record batches of one stream, in order.
-
-    A row is numbered from 1 over all that was read.
 
     Parameters
     ----------
     arrow_schema
         The names and types of the columns: a ``pyarrow.Schema``.
-    label
-        The column that holds the label; None for the one that is called like one.
-    weight, id, time
-        The columns that hold importance weights, ids and times; None for none.
-    time_format
-        How times are written that are texts or numbers: see :class:`~nonzero.formats.times.TimeFormat`. None:
-        numbers are milliseconds, and texts are refused.
-    numeric, ignore
-        Columns that hold numbers, and columns that are left out.
-    schema
-        What the fields are.
-    positive
-        The label that is a click; every other, and none, is no click.
-    boolean
-        The columns of text in which True is ``true`` and False ``false``.
-    labels
-        Whether labels are read; else they are not looked at.
-    judged
-        Whether a column of which the schema says nothing is a category, as in delimited text. Else it is what
-        its type says: text is a category, numbers and truths are numbers.
-
-    Attributes
-    ----------
-    names
-        The names of all columns, but for an index without a name.
-    columns
-        The names of those that are read, in their order.
-    label
-        The column that holds the label; None for none.
-    notes
-        What there is to say of the columns, in sentences.
+    **options
+        Those of :class:`~nonzero.formats.column_rows.ColumnRows`.
 
     Raises
     ------
@@ -84,84 +56,17 @@ class ArrowRows:
         For a column given two parts, or another one than the schema gives it.
     """
 
-    def __init__(
-        self,
-        arrow_schema: Any,
-        *,
-        label: str | None = None,
-        weight: str | None = None,
-        id: str | None = None,
-        time: str | None = None,
-        time_format: str | None = None,
-        numeric: Sequence[str] = (),
-        ignore: Sequence[str] = (),
-        schema: Schema | Mapping[str, Any] | None = None,
-        positive: str | None = None,
-        boolean: Sequence[str] = (),
-        labels: bool = True,
-        judged: bool = False,
-    ) -> None:
-        self.schema = Schema.of(schema)
-        self.fields = Fields(self.schema)
+    def __init__(self, arrow_schema: Any, **options: Any) -> None:
+        self._types = arrow_schema
         names: list[str] = arrow_schema.names
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise FormatError(f"there are two columns {twice!r}; rename one")
-        self._roles = {
-            name: role for role, name in (("weight", weight), ("id", id), ("time", time)) if name is not None
-        }
-        self._check_roles(label, weight, id, time, names)
-        parts = Parts(self.schema, label, numeric, ignore, labels=labels, boolean=boolean)
-        self.notes = parts.notes
-        left_out = set(_index_columns(arrow_schema))
-        if left_out:
-            self.notes.append("an index without a name is left out")
-        self.names = [name for name in names if name not in left_out]
-        others = [name for name in self.names if name not in self._roles]
-        kinds = dict(zip(others, parts.decide(others), strict=True))
-        self.label = parts.label
-        self._positive = b"" if positive is None else positive.encode()
-        if positive is not None and not positive:
-            raise SettingsError("positive is empty; give the label that is a click")
-        self._read_label = self.label if labels else None
-        if self._read_label is not None:
-            self._roles[self._read_label] = "label"
-        self._times = None if time_format is None else TimeFormat(time_format)
-        for name, role in self._roles.items():
-            check_role(role, name, arrow_schema.field(name).type, self._times)
-        self._columns: list[ArrowColumn] = []
-        self._inferred: list[int] = []
-        for name, kind in kinds.items():
-            if kind in (LABEL, LEFT_OUT):
-                continue
-            said = CATEGORY
-            if kind == A_NUMBER:
-                said = NUMBER
-            elif parts.said_of(name) == INFER:
-                self._inferred.append(len(self._columns))
-                said = CATEGORY if judged or kind == BOOLEAN else INFER
-            arrow_type = arrow_schema.field(name).type
-            self._columns.append(ArrowColumn(name, said, arrow_type, truths=kind == BOOLEAN))
-        self._field_numbers = np.array([column.field for column in self._columns], np.uint16)
-        self._constants = np.array([column.constant for column in self._columns], np.int64)
-        self._words = np.empty(0, np.uint32)
-        self._values = np.empty(0, np.float32)
-        read = {column.name for column in self._columns} | self._roles.keys()
-        self.columns = [name for name in names if name in read]
-        self._rows = 0
+        written = (arrow_schema.metadata or {}).get(b"pandas")
+        super().__init__(names, index_columns(written, names), **options)
 
-    def _check_roles(
-        self, label: str | None, weight: str | None, id: str | None, time: str | None, names: Sequence[str]
-    ) -> None:
-        """Refuse two parts for one column, and columns that are not there."""
-        given = [name for name in (label, weight, id, time) if name is not None]
-        for name in given:
-            if given.count(name) > 1:
-                raise SettingsError(
-                    f"the column {name!r} is named twice among label, weight, id and time; name it once"
-                )
-            if name not in names:
-                raise FormatError(f"there is no column {name!r}; there are {', '.join(names)}")
+    def _column(self, name: str, said: int, *, truths: bool) -> ArrowColumn:
+        return ArrowColumn(name, said, self._types.field(name).type, truths=truths)
+
+    def _check_role(self, role: str, name: str) -> None:
+        check_role(role, name, self._types.field(name).type, self._times)
 
     def read(self, batch: Any) -> Generator[Parsed, None, None]:
         """Read a record batch.
@@ -181,48 +86,91 @@ class ArrowRows:
         FormatError
             For what is wrong with a column as a whole.
         """
-        step = max(_FEWEST_ROWS, CELLS_AT_ONCE // max(len(self._columns), 1))
+        columns = len(self._columns)
+        many = _rows_at_once(columns, CELLS_AT_ONCE if self.has_lists else CELLS_LOOKED_UP)
         places = {name: batch.schema.get_field_index(name) for name in self.columns}
-        for start in range(0, batch.num_rows, step):
-            yield self._read(batch.slice(start, step), places, batch.num_rows)
+        for start in range(0, batch.num_rows, many):
+            part = batch.slice(start, many)
+            found = [
+                column.read(part.column(places[column.name]), batch.num_rows, room)
+                for column, room in zip(self._columns, self._room(part.num_rows), strict=True)
+            ]
+            yield from self._in_parts(found, part, part.num_rows)
 
-    def _read(self, part: Any, places: Mapping[str, int], rows: int) -> Parsed:
-        n = part.num_rows
-        wrong: dict[int, InputError] = {}
-        if self._words.size < n * len(self._columns):
-            self._words = np.empty(n * len(self._columns), np.uint32)
-        found = [
-            column.read(part.column(places[column.name]), rows, self._words[n * k : n * (k + 1)])
-            for k, column in enumerate(self._columns)
+    @property
+    def has_lists(self) -> bool:
+        """Whether a column that is read holds lists, which :meth:`read` alone takes."""
+        return any(column.lists for column in self._columns)
+
+    def look_up(
+        self, rows: int, decoders: Sequence[Callable[[str], Any]], at_once: AtOnce
+    ) -> Generator[Parsed, None, None] | None:
+        """Look columns up as a whole, one after another, each of which is let go of before the next.
+
+        Parameters
+        ----------
+        rows
+            How many rows there are; of these there is a cell of four bytes for each column.
+        decoders
+            What returns a column by its name, a ``pyarrow.ChunkedArray``; each is called by one thread.
+        at_once
+            Calls functions at the same time.
+
+        Returns
+        -------
+        generator
+            As of :meth:`read`; to be used up before more is read. None where so much is wrong with the cells
+            that they are better read in parts.
+
+        Raises
+        ------
+        FormatError
+            For what is wrong with a column as a whole.
+        """
+        rooms, found, others = self._room(rows), dict[int, Cells](), dict[str, Any]()
+
+        def take(k: int) -> None:
+            decode = decoders[k]
+            for place in range(k, len(self._columns), len(decoders)):
+                column = self._columns[place]
+                whole = _of_length(decode(column.name), rows, column.name)
+                cells = column.read_whole(whole.chunks, rooms[place], _MOST_WRONG)
+                if cells is None or sum(len(one.wrong) for one in tuple(found.values())) > _MOST_WRONG:
+                    return
+                found[place] = cells
+            for name in list(self._roles)[k :: len(decoders)]:
+                whole = _of_length(decode(name), rows, name)
+                others[name] = whole.chunk(0) if whole.num_chunks == 1 else whole.combine_chunks()
+
+        at_once([partial(take, k) for k in range(len(decoders))])
+        if len(found) < len(self._columns):
+            return None
+        names = list(self._roles)
+        beside = import_arrow().RecordBatch.from_arrays([others[name] for name in names], names)
+        return self._in_parts([found[place] for place in range(len(found))], beside, rows)
+
+    def _in_parts(
+        self, found: Sequence[Cells | Lists], beside: Any, rows: int
+    ) -> Generator[Parsed, None, None]:
+        """Make rows of the cells of all columns, some at a time; with lists, all: they are no more than that.
+
+        `beside` is a record batch that has the columns that are no features.
+        """
+        step = _rows_at_once(len(self._columns), CELLS_AT_ONCE)
+        places = {name: beside.schema.get_field_index(name) for name in self._roles}
+        parts: list[Iterator[Cells | Lists]] = [
+            repeat(one) if isinstance(one, Lists) else parts_of(one, step) for one in found
         ]
-        for one in found:
-            for row, error in (one.cells if isinstance(one, Lists) else one).wrong.items():
-                wrong.setdefault(row, error)
-        labels, weights, ids, times = self._read_roles(part, places, wrong)
-        kept = np.ones(n, np.uint8)
-        kept[list(wrong)] = 0
-        numbers = np.arange(self._rows + 1, self._rows + n + 1)
-        self._rows += n
-        errors = tuple(
-            LineError(int(numbers[row]), str(error)) for row, error in sorted(wrong.items(), key=_by_row)
-        )
-        for error in wrong.values():
-            self.fields.refused(error)
-        self._note_kinds(found, kept)
-        indptr, indices, values, fields = self._merged(found, kept, n - len(wrong))
-        if wrong:
-            chosen = kept != 0
-            labels, weights, numbers = labels[chosen], weights[chosen], numbers[chosen]
-            times = None if times is None else times[chosen]
-            ids = None if ids is None else [ids[row] for row in np.flatnonzero(chosen).tolist()]
-        batch = Batch.trusted(indptr, indices, values, labels, weights, fields, ids, times)
-        return Parsed(batch, numbers, errors, n, self.fields.take())
+        for first in range(0, rows, step):
+            wrong: dict[int, InputError] = {}
+            size = min(step, rows - first)
+            roles = self._read_roles(beside.slice(first, size), size, places, wrong)
+            yield self._rows_of([next(part) for part in parts], roles, wrong, first)
 
     def _read_roles(
-        self, part: Any, places: Mapping[str, int], wrong: dict[int, InputError]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], Any, NDArray[np.int64] | None]:
-        """Return labels, weights, ids and times; what is wrong with them is added."""
-        n = part.num_rows
+        self, part: Any, n: int, places: Mapping[str, int], wrong: dict[int, InputError]
+    ) -> Roles:
+        """Return labels, weights, ids and times of `n` rows; what is wrong with them is added."""
         labels = np.full(n, 0 if self._positive and self._read_label else np.nan, np.float32)
         weights = np.ones(n, np.float32)
         ids: Any = None
@@ -240,79 +188,33 @@ class ArrowRows:
                 times, bad = times_in(array, name, self._times)
             for row, error in bad.items():
                 wrong.setdefault(row, error)
-        return labels, weights, ids, times
-
-    def _note_kinds(self, found: Sequence[Cells | Lists], kept: NDArray[np.uint8]) -> None:
-        """Take note of the kinds in which the columns came of which the schema says nothing."""
-        for place in self._inferred:
-            column, one = self._columns[place], found[place]
-            present = (one.cells if isinstance(one, Lists) else one).present
-            values = int((kept & present).sum()) if present.size else int(kept.sum())
-            kind = known.NUMBER if column.kind == NUMBER else known.CATEGORY
-            if values and self.schema.known.came(column.name.encode(), kind):
-                self.fields.count(column.name, values)
-
-    def _merged(
-        self, found: Sequence[Cells | Lists], kept: NDArray[np.uint8], rows: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32] | None, NDArray[np.uint16] | None]:
-        """Return the rows that the cells of all columns are: indptr, indices, values and fields."""
-        n, scalars = kept.size, kept.size * len(found)
-        words = self._words[:scalars]
-        starts, lists = np.arange(len(found), dtype=np.int64) * n, np.full(len(found), -1, np.int64)
-        offsets: list[NDArray[np.int64]] = []
-        elements: list[NDArray[np.uint32]] = []
-        end, ends = scalars, 0
-        for place, one in enumerate(found):
-            if isinstance(one, Lists):
-                starts[place], lists[place] = end, ends
-                elements.append(one.cells.words)
-                offsets.append(one.offsets)
-                end += one.cells.words.size
-                ends += one.offsets.size
-            elif one.words.base is not words.base:
-                words[n * place : n * (place + 1)] = one.words
-        if elements:
-            words = np.concatenate([words, *elements])
-        if self._values.size < end:
-            self._values = np.empty(end, np.float32)
-        out = RowsOut(
-            np.empty(rows + 1, np.int64), np.empty(end, np.uint32), self._values, np.empty(end, np.uint16)
-        )
-        among = CellPlaces(
-            starts,
-            lists,
-            self._constants,
-            self._field_numbers,
-            np.concatenate([np.empty(0, np.int64), *offsets]),
-        )
-        valued = merge_columns(kept, among, words, words.view(np.float32), out)
-        nnz = int(out.indptr[-1])
-        indices, fields = _fitting(out.indices, nnz), _fitting(out.fields, nnz)
-        values = out.values[:nnz].copy() if valued else None
-        return out.indptr, indices, values, fields if nnz else None
+        return Roles(labels, weights, ids, times)
 
 
-def _by_row(one: tuple[int, InputError]) -> int:
-    return one[0]
+def _of_length(column: Any, rows: int, name: str) -> Any:
+    if len(column) != rows:
+        raise FormatError(f"the column {name!r} has {len(column)} rows, where there should be {rows}")
+    return column
 
 
-def _fitting(array: NDArray[Any], size: int) -> NDArray[Any]:
-    """Return the first items; a copy where most of the memory is of others."""
-    return array[:size] if 4 * size > 3 * array.size else array[:size].copy()
+def _rows_at_once(columns: int, cells: int) -> int:
+    """Return how many rows of so many columns have about so many cells, but for a few rows at least."""
+    return max(_FEWEST_ROWS, cells // max(columns, 1))
 
 
-def _index_columns(arrow_schema: Any) -> list[str]:
-    """Return the columns that are an index without a name, in what pandas has written."""
-    written = (arrow_schema.metadata or {}).get(b"pandas")
+def index_columns(written: bytes | None, names: Sequence[str]) -> list[str]:
+    """Return the columns that are an index without a name, by what pandas has written, if it has."""
     if written is None:
         return []
+    import msgspec  # here: it takes 9 ms, which a command on other files need not pay
+
     try:
         said = msgspec.json.decode(written, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return []
     indices = said.get("index_columns")
     listed = [name for name in indices if isinstance(name, str)] if isinstance(indices, list) else []
-    return [name for name in listed if _INDEX.fullmatch(name) and name in arrow_schema.names]
+    return [name for name in listed if _INDEX.fullmatch(name) and name in names]
 
 
 def read_table(given: Any, schema: Schema | Mapping[str, Any] | None = None, **columns: Any) -> Batch:

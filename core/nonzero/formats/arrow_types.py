@@ -67,6 +67,14 @@ def meaning_of(kind: Any, column: str) -> Meaning:
     raise FormatError(f"the column {column!r} is {_named(kind)}, which is no feature; {_way_out(kind)}")
 
 
+def has_cells(kind: Any) -> bool:
+    """Whether values are features, one each: cells of delimited text."""
+    try:
+        return listed(kind) is None and meaning_of(kind, "") is not Meaning.NOTHING
+    except FormatError:
+        return False
+
+
 def is_text(kind: Any) -> bool:
     """Whether values are text."""
     tests = import_arrow().types

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from nonzero.errors import FormatError
 from nonzero.fields.texts import FALSE, TRUE, text_of_float, text_of_number
 from nonzero.formats.arrow_import import import_arrow
-from nonzero.formats.arrow_types import BOOL8, UUID, is_binary, is_view
+from nonzero.formats.arrow_types import BOOL8, UUID, is_binary, is_text, is_view
 
 NONE: Final = np.empty(0, np.uint8)
 """The validity of an array without nulls."""
 
 _EXACT: Final = float(2**53)
+
+_CLOSE: Final = 100
 
 
 def validity(array: Any) -> NDArray[np.uint8]:
@@ -107,9 +109,22 @@ def readable(array: Any, column: str) -> Any:
 
 
 def distinct(array: Any) -> tuple[NDArray[np.int32], NDArray[np.uint8], Any]:
-    """Return each value of an array but once, with codes, as :func:`codes` does."""
-    encoded = array.dictionary_encode()
-    return codes(encoded)
+    """Return each value of an array but once, with codes, as :func:`codes` does.
+
+    Of integers that are close together, as labels are, all from the least to the greatest: so neither
+    pyarrow.compute nor pandas is imported, which pyarrow's own way, and its ``array``, would do.
+    """
+    arrow = import_arrow()
+    if arrow.types.is_integer(array.type) and len(array):
+        found, valid = numbers(array), validity(array)
+        there = found[valid != 0] if valid.size else found
+        least, most = (int(there.min()), int(there.max())) if there.size else (0, 0)
+        if most - least < _CLOSE:
+            places = np.where(valid != 0, found, least) if valid.size else found
+            all_of_them = arrow.py_buffer(np.arange(least, most + 1, dtype=found.dtype))
+            entries = arrow.Array.from_buffers(array.type, most - least + 1, [None, all_of_them])
+            return (places - least).astype(np.int32), valid, entries
+    return codes(array.dictionary_encode())
 
 
 def texts_of(array: Any, column: str) -> list[str | None]:
@@ -128,7 +143,7 @@ def texts_of(array: Any, column: str) -> list[str | None]:
     if tests.is_boolean(kind):
         return [None if one is None else TRUE if one else FALSE for one in array.to_pylist()]
     if tests.is_floating(kind):
-        return [None if one is None else _text_of_float(float(one)) for one in array.to_pylist()]
+        return [None if one is None else short_text_of(float(one)) for one in array.to_pylist()]
     if tests.is_decimal(kind):
         return [
             None if one is None else text_of_number(one) for one in array.cast(arrow.string()).to_pylist()
@@ -156,13 +171,15 @@ def cells_as_text(array: Any, column: str) -> list[bytes]:
         array = readable(array, column)
         if tests.is_decimal(array.type):
             array = array.cast(import_arrow().string())
+        if is_text(array.type) or tests.is_integer(array.type):
+            return [b"" if text is None else text.encode() for text in texts_of(array, column)]
         found, valid, values = distinct(array)
     texts = [b"" if text is None else text.encode() for text in texts_of(values, column)]
     there = valid.tolist() if valid.size else [1] * len(found)
     return [texts[code] if known else b"" for code, known in zip(found.tolist(), there, strict=True)]
 
 
-def _text_of_float(number: float) -> str:
+def short_text_of(number: float) -> str:
     """Return what :func:`text_of_float` does, at once where it is whole, as ids are in a frame with nulls."""
     if abs(number) < _EXACT and number == int(number) and number:
         return str(int(number))

@@ -93,6 +93,9 @@ class Format(ABC):
     notes: Sequence[str] = ()
     """What there is to say about the stream, in sentences: of columns left out, of labels missing."""
 
+    in_place: bool = False
+    """Whether lines stand for themselves, and :meth:`read` takes bytes that must not be written to."""
+
     holds: int = 0
     """Up to so many bytes of whole lines may be held back by :meth:`whole` before the first row is read."""
 

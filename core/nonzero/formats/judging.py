@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from itertools import islice, pairwise
 from typing import Final
 
@@ -58,6 +59,24 @@ class Judge:
                 if values:
                     _look(seen, values, last.get(place))
                     last[place] = values[-1]
+
+    def add_columns(self, columns: Iterable[tuple[str, Generator[list[bytes], None, None]]]) -> None:
+        """Look at consecutive rows, each column by itself, and no more of it than is needed.
+
+        Parameters
+        ----------
+        columns
+            The name of each, and its cells in parts; what makes them is closed.
+        """
+        for name, parts in columns:
+            seen = self._seen.setdefault(name, _Seen())
+            last = None
+            with closing(parts):
+                while not seen.settled and (part := next(parts, None)) is not None:
+                    values = [value for value in part if value]
+                    if values:
+                        _look(seen, values, last)
+                        last = values[-1]
 
     def numberings(self) -> dict[str, int]:
         """Return the columns that number the rows, and how many of their values were seen.

@@ -11,7 +11,7 @@ from nonzero.errors import FormatError, InputError, LineError
 from nonzero.formats.assembly import PlainRow, assemble, assemble_with
 from nonzero.formats.format import Format
 from nonzero.formats.parsed import Buffer, Parsed
-from nonzero.formats.row_arrays import PLAIN, RowArrays, summarize
+from nonzero.formats.row_arrays import NAMED, PLAIN, RowArrays, summarize
 
 MAX_LINE: Final = 16 * 2**20
 """The longest line that is read unless said otherwise, in bytes."""
@@ -23,6 +23,12 @@ NEWLINE: Final = np.uint8(ord("\n"))
 
 PADDING: Final = 64
 """So many bytes behind the last line may be read (not understood) by compiled code."""
+
+_WORTHWHILE: Final = 1 << 16
+"""Fewer bytes are not parsed where they are: to copy them is nothing beside the calls."""
+
+_SEARCHED: Final = 1 << 16
+"""So far a line's end is looked for at either end of a piece."""
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 """What some programs write before text in UTF-8."""
@@ -107,7 +113,7 @@ class Reader:
         other._begun = True
         return other
 
-    def feed(self, *data: Buffer) -> Parsed:
+    def feed(self, *data: Buffer, behind: int = 0) -> Parsed:
         r"""Read the lines that these bytes finish.
 
         Parameters
@@ -115,6 +121,8 @@ class Reader:
         data
             Anything with the buffer interface: bytes, bytearray, memoryview, an array of uint8. Several are
             read as if they were one, which they need not be made for it.
+        behind
+            So many bytes of the same memory may be looked at behind the last of them, whatever they are.
 
         Returns
         -------
@@ -139,10 +147,15 @@ class Reader:
             raise ValueError("this reader is finished; make a new one for another stream")
         parts: list[Parsed] = []
         searched = self._held
-        for one in data:
+        for place, one in enumerate(data, 1):
             view = np.frombuffer(one, np.uint8)
+            after = behind if place == len(data) else 0
             for start in range(0, view.size, PARSED_AT_ONCE):
                 piece = view[start : start + PARSED_AT_ONCE]
+                parsed, taken = self._read_in_place(piece, view.size - start - piece.size + after)
+                if parsed is not None:
+                    parts.append(parsed)
+                    piece, searched = piece[taken:], 0
                 if self._held + piece.size > searched + PARSED_AT_ONCE:
                     parts += self._read(searched)
                     searched = self._held
@@ -234,6 +247,47 @@ class Reader:
             parts.append(self._give_up())
         return parts
 
+    def _read_in_place(self, piece: NDArray[np.uint8], behind: int) -> tuple[Parsed | None, int]:
+        """Parse whole lines where they are, behind what is held; only that line is put together.
+
+        Parameters
+        ----------
+        piece
+            Some bytes.
+        behind
+            So many behind them may be read too.
+
+        Returns
+        -------
+        parsed : Parsed or None
+            Their rows; None where they are to be held first.
+        taken : int
+            How many bytes were read.
+        """
+        usual = self.format.in_place and self._begun and self._met and not (self._passing or self._header)
+        if piece.size < _WORTHWHILE or not usual:
+            return None, 0
+        begin, end = lines_in(piece, behind, begun=self._held > 0)
+        if begin >= end or self._held + begin > self.max_line:
+            return None, 0
+        self._reserve(self._held + end)
+        rows, first, nnz, lines = self._rows, 0, 0, 0
+        if self._held:
+            self._hold(piece[:begin])
+            first = self.format.read(self._array, self._held, rows)
+            nnz, lines = int(rows.indptr[first]), int(rows.lines[first])
+        n = first + self.format.read(piece[begin:], end - begin, rows.behind(first, nnz))
+        rows.indptr[first : n + 1] += nnz
+        rows.lines[first : n + 1] += lines
+        summary = summarize(rows, n)
+        stop = self._held + end - begin
+        if summary[0] & (PLAIN | NAMED) or stop > self.max_line:  # the text is asked for
+            self._array[self._held : stop] = piece[begin:end]
+            rows.spans[first:n] += self._held
+            rows.ids[first:n] += np.where(rows.ids[first:n] < 0, 0, self._held)
+        self._held = 0
+        return self._made(n, stop, summary), end
+
     def _give_up(self) -> Parsed:
         """Let go of what is held: the beginning of a line that is too long."""
         if self._header:
@@ -253,17 +307,19 @@ class Reader:
         end -= behind
         if not self._met:
             self._meet()
-        rows, first = self._rows, self._line
-        n = self.format.read(self._array, end, rows)
-        lines = rows.lines[:n] + (first + 1)
-        summary = summarize(rows, n)
-        self._line += int(rows.lines[n])
+        n = self.format.read(self._array, end, self._rows)
         if self.format.left is not None:
             left, end = end, self.format.left
             self._array[behind + end : behind + left] = self._array[end:left].copy()
+        return self._made(n, end, summarize(self._rows, n)), behind + end
+
+    def _made(self, n: int, end: int, summary: tuple[int, int]) -> Parsed:
+        """Return what was found in ``buffer[:end]``, of which a summary says what it has."""
+        rows = self._rows
+        lines = rows.lines[:n] + (self._line + 1)
+        self._line += int(rows.lines[n])
         if end <= self.max_line and not summary[0] & PLAIN:
-            parsed = Parsed(assemble(rows, n, self._buffer, summary), lines, (), int(rows.lines[n]))
-            return parsed, behind + end
+            return Parsed(assemble(rows, n, self._buffer, summary), lines, (), int(rows.lines[n]))
         spans = rows.spans[:n]
         too_long = spans[:, 1] - spans[:, 0] > self.max_line
         read: dict[int, PlainRow | None] = {}
@@ -288,14 +344,13 @@ class Reader:
                 errors.append(LineError(number, str(error)))
         if errors or skipped:
             lines = np.delete(lines, [r for r, row in read.items() if row is None])
-        parsed = Parsed(
+        return Parsed(
             assemble_with(rows, n, self._buffer, read),
             lines,
             tuple(errors),
             int(rows.lines[n]),
             skipped=tuple(skipped),
         )
-        return parsed, behind + end
 
     def _read_header(self, end: int) -> int:
         """Take the header out of ``buffer[:end]``, where it is still to come, and tell its length."""
@@ -340,9 +395,10 @@ class Reader:
         self._buffer = bytearray(self._capacity + 1 + PADDING)
         self._buffer[:held] = old[:held]
         self._array: NDArray[np.uint8] = np.frombuffer(self._buffer, np.uint8)
-        # What is held has no line end, so that a piece adds at most as many lines as bytes. A nonzero
+        # What is held has hardly a line end, so that a piece adds at most as many lines as bytes. A nonzero
         # takes at least two bytes.
-        self._rows = RowArrays.allocate(min(self._capacity, PARSED_AT_ONCE) + 2, self._capacity // 2 + 2)
+        room = min(self._capacity, PARSED_AT_ONCE) + 2 * PADDING
+        self._rows = RowArrays.allocate(room, self._capacity // 2 + 2)
 
     def _counted(self, parsed: Parsed) -> Parsed:
         """Tell the conflicts of what was read, and count the line ends inside of what was passed over."""
@@ -351,6 +407,28 @@ class Reader:
             self._passed = 0
         conflicts = self.format.fields.take()
         return parsed._replace(conflicts=conflicts) if conflicts else parsed
+
+
+def lines_in(piece: NDArray[np.uint8], behind: int, *, begun: bool) -> tuple[int, int]:
+    """Return where whole lines begin and end in some bytes, so that PADDING bytes behind may be read.
+
+    Parameters
+    ----------
+    piece
+        The bytes.
+    behind
+        So many behind them may be read too.
+    begun
+        Whether they begin within a line.
+    """
+    begin = 0
+    if begun:
+        begin = piece[:_SEARCHED].tobytes().find(b"\n") + 1
+        if not begin:
+            return 0, 0
+    stop = piece.size - max(PADDING - behind, 0)
+    start = max(stop - _SEARCHED, 0)
+    return begin, start + piece[start:stop].tobytes().rfind(b"\n") + 1
 
 
 def _without_end(line: bytes) -> bytes:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,12 @@ class RowArrays(NamedTuple):
             lines=np.empty(rows + 1, np.int64),
             plain=np.empty(rows, np.uint8),
         )
+
+    def behind(self, rows: int, nnz: int) -> RowArrays:
+        """Return the same arrays without the first rows and nonzeros, which are written already."""
+        of_rows: dict[str, NDArray[Any]] = self._asdict()
+        of_nonzeros = {name: of_rows.pop(name)[nnz:] for name in ("indices", "values", "fields")}
+        return RowArrays(**of_nonzeros, **{name: array[rows:] for name, array in of_rows.items()})
 
 
 NEWLINE: Final = np.uint8(ord("\n"))

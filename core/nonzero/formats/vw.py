@@ -73,6 +73,7 @@ class VowpalWabbit(Format):
     """
 
     name = "vw"
+    in_place = True
 
     def __init__(
         self, schema: Schema | Mapping[str, Any] | None = None, namespace_separator: str | None = None

@@ -27,7 +27,7 @@ from nonzero.fields.hashing import (
 from nonzero.formats import expected
 from nonzero.formats.expected import BEGINNING, LENGTH, MASK, WHAT
 from nonzero.formats.numbers import label_of_number, scan_number, usual_number, value_within
-from nonzero.formats.row_arrays import BUFFER, ROWS, begin_row, end_row
+from nonzero.formats.row_arrays import ROWS, begin_row, end_row
 from nonzero.formats.words import EVERY_BYTE, zero_bytes
 from nonzero.native import cold, inlined, kernel, outlined, types
 
@@ -349,7 +349,13 @@ def _read_rest(text, mark, read, known, names, rows, nnz, hashed, separator, tab
 
 @kernel(
     types.int64(
-        BUFFER, types.int64, ROWS, types.uint8, types.uint64[:, ::1], types.uint32[::1], lookup.FIELDS
+        types.uint8.readonly,
+        types.int64,
+        ROWS,
+        types.uint8,
+        types.uint64[:, ::1],
+        types.uint32[::1],
+        lookup.FIELDS,
     )
 )
 def read_lines(data, end, rows, separator, beginnings, names, table):  # noqa: C901

@@ -6,21 +6,21 @@ import io
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from nonzero.errors import FormatError
 from nonzero.formats.arrow_import import damaged, import_arrow
-from nonzero.formats.arrow_rows import ArrowRows
-from nonzero.formats.arrow_types import Meaning, listed, meaning_of, plain
+from nonzero.formats.arrow_types import has_cells, plain
 from nonzero.formats.arrow_values import cells_as_text
+from nonzero.formats.judging import Judge
 from nonzero.formats.parsed import Parsed
 from nonzero.sources.files import Source
-from nonzero.sources.pipeline import ahead
+from nonzero.sources.parquet import Parquet
+from nonzero.sources.pipeline import ahead, at_once
 
-CELLS_READ_AT_ONCE: Final = 1 << 22
-"""About so many cells of a row group are decoded at once."""
+if TYPE_CHECKING:  # imported where a file needs it: 10 ms, which a command on text need not pay
+    from nonzero.formats.arrow_rows import ArrowRows
 
 SAMPLED_CELLS: Final = 200_000
 """About so many cells are looked at, at each of three places of a file."""
@@ -28,6 +28,9 @@ SAMPLED_CELLS: Final = 200_000
 _ARROW_FILE: Final = b"ARROW1\0\0"
 _OLD_FEATHER: Final = b"FEA1"
 _PARQUET: Final = b"PAR1"
+
+_PARTS_AHEAD: Final = 32
+"""So many parts of a row group that was looked up may wait, while the next is decoded."""
 
 
 class ColumnarFile:
@@ -83,20 +86,27 @@ class ColumnarFile:
         return found
 
     @cached_property
+    def parquet(self) -> Parquet | None:
+        """What reads it, of Parquet; None for any other file."""
+        if self.form != "parquet":
+            return None
+        with self._said():
+            return Parquet(self.source.path)
+
+    @cached_property
     def schema(self) -> Any:
         """The names and types of its columns, a ``pyarrow.Schema``."""
+        if self.parquet is not None:
+            return self.parquet.schema
         arrow = import_arrow()
         with self._said():
-            if self.form == "parquet":
-                with self._parquet(()) as file:
-                    return file.schema_arrow
             if self._is_file:
                 with arrow.memory_map(str(self.source.path)) as mapped:
                     return arrow.ipc.open_file(mapped).schema
             return self._opened().schema
 
     def batches(self, columns: Sequence[str]) -> Generator[Any, None, None]:
-        """Yield its record batches, with some columns.
+        """Yield its record batches, with some columns; of Arrow IPC.
 
         Parameters
         ----------
@@ -109,9 +119,7 @@ class ColumnarFile:
             Where it is damaged.
         """
         with self._said():
-            if self.form == "parquet":
-                yield from self._row_groups(columns)
-            elif self._is_file:
+            if self._is_file:
                 yield from self._file_batches(columns)
             else:
                 yield from self._ahead
@@ -120,54 +128,74 @@ class ColumnarFile:
                     batch.validate(full=True)
                     yield batch
 
-    def samples(self, columns: Sequence[str]) -> list[list[list[bytes]]]:
-        """Return the cells of some rows, as delimited text has them: at its beginning, middle and end.
+    def row_groups(self, parquet: Parquet, form: ArrowRows) -> Generator[Parsed, None, None]:
+        """Yield its rows, row group by row group; of Parquet.
+
+        Parameters
+        ----------
+        parquet
+            What reads the file.
+        form
+            What makes rows of its columns.
+
+        Raises
+        ------
+        FormatError
+            Where it is damaged.
+        """
+        columns, done = form.columns, 0
+        scale = (self.source.size or 0) / max(sum(parquet.sizes), 1)
+        with self._said():
+            for group, size in enumerate(parquet.sizes):
+                found = None
+                if not form.has_lists and parquet.is_small(group, columns):
+                    with parquet.decoders(group, columns) as decoders:
+                        found = form.look_up(parquet.rows[group], decoders, at_once)
+                if found is not None:
+                    yield from found
+                else:
+                    with closing(ahead(parquet.batches(group, columns))) as batches:
+                        for batch in batches:
+                            yield from form.read(batch)
+                done += size
+                self.source.position = int(done * scale)
+        self.source.position = self.source.size or 0
+
+    def look(self, judge: Judge, columns: Sequence[str]) -> None:
+        """Show a judge the cells of some rows, as delimited text has them: at its beginning, middle and end.
 
         Of a stream those of its beginning, which is kept and read again. Lists, and what is no feature, are
         empty cells.
 
         Parameters
         ----------
+        judge
+            Who looks at them.
         columns
             All columns of the file, in their order.
         """
         rows = max(SAMPLED_CELLS // max(len(columns), 1), 1000)
         with self._said():
-            if self.form == "parquet" or self._is_file:
-                return [self._texts(part, columns) for part in self._sampled_parts(rows)]
-            while sum(batch.num_rows for batch in self._ahead) < 3 * rows:
-                more = next(iter(self._opened()), None)
-                if more is None:
-                    break
-                more.validate(full=True)
-                self._ahead.append(more)
-            return [self._texts(self._ahead, columns)]
+            if self.parquet is not None:
+                for sample in self.parquet.samples(columns, rows):
+                    judge.add_columns(sample)
+            elif self._is_file:
+                for part in self._sampled_parts(rows):
+                    judge.add(columns, self._texts(part, columns))
+            else:
+                while sum(batch.num_rows for batch in self._ahead) < 3 * rows:
+                    more = next(iter(self._opened()), None)
+                    if more is None:
+                        break
+                    more.validate(full=True)
+                    self._ahead.append(more)
+                judge.add(columns, self._texts(self._ahead, columns))
 
     def fractions(self, columns: Sequence[str]) -> list[str]:
         """Return those of some columns whose numbers may have fractions."""
         tests = import_arrow().types
         kinds = {name: plain(self.schema.field(name).type) for name in columns}
         return [name for name, kind in kinds.items() if tests.is_floating(kind) or tests.is_decimal(kind)]
-
-    # -- Parquet --------------------------------------------------------------------------------------------
-
-    def _parquet(self, coded: Sequence[str]) -> Any:
-        from_parquet = import_arrow().parquet
-        return from_parquet.ParquetFile(self.source.path, read_dictionary=list(coded))
-
-    def _row_groups(self, columns: Sequence[str]) -> Iterator[Any]:
-        coded = [name for name in columns if _is_textual(self.schema.field(name).type)]
-        with self._parquet(coded) as file:
-            groups = range(file.metadata.num_row_groups)
-            sizes = [file.metadata.row_group(group).total_byte_size for group in groups]
-            scale = (self.source.size or 0) / max(sum(sizes), 1)
-            rows = max(CELLS_READ_AT_ONCE // max(len(columns), 1), 1024)
-            done = 0
-            for group in groups:
-                yield from file.iter_batches(rows, [group], list(columns), use_threads=False)
-                done += sizes[group]
-                self.source.position = int(done * scale)
-        self.source.position = self.source.size or 0
 
     # -- Arrow IPC ------------------------------------------------------------------------------------------
 
@@ -194,15 +222,6 @@ class ColumnarFile:
     def _sampled_parts(self, rows: int) -> Iterator[list[Any]]:
         """Yield record batches at the beginning, in the middle and at the end."""
         arrow = import_arrow()
-        if self.form == "parquet":
-            with self._parquet(()) as file:
-                groups = file.metadata.num_row_groups
-                if file.metadata.num_rows <= 3 * rows:
-                    yield list(file.iter_batches(rows))
-                    return
-                for group in sorted({0, groups // 2, groups - 1}):
-                    yield list(islice(file.iter_batches(rows, row_groups=[group]), 1))
-            return
         with arrow.memory_map(str(self.source.path)) as mapped:
             file = arrow.ipc.open_file(mapped)
             count = file.num_record_batches
@@ -216,9 +235,8 @@ class ColumnarFile:
         for batch in batches:
             cells = []
             for name in columns:
-                kind = self.schema.field(name).type
                 column = batch.column(batch.schema.get_field_index(name))
-                told = listed(kind) is None and _is_feature(kind)
+                told = has_cells(self.schema.field(name).type)
                 cells.append(cells_as_text(column, name) if told else [b""] * batch.num_rows)
             rows.extend(list(row) for row in zip(*cells, strict=True))
         return rows
@@ -226,10 +244,9 @@ class ColumnarFile:
     @contextmanager
     def _said(self) -> Iterator[None]:
         """Say which file is meant where it is damaged."""
-        arrow = import_arrow()
         try:
             yield
-        except (arrow.ArrowException, OSError) as error:
+        except (import_arrow().ArrowException, OSError) as error:
             raise damaged(self.source.name, error) from error
 
 
@@ -276,13 +293,17 @@ class ColumnarReader:
 
     def __init__(self, file: ColumnarFile, **options: Any) -> None:
         self.file = file
+        from nonzero.formats.arrow_rows import ArrowRows
+
         try:
             self.format = ArrowRows(file.schema, judged=True, **options)
         except FormatError as error:
             raise FormatError(f"{file.source.name}: {error}") from error
 
     def examples(self) -> Generator[Parsed, None, None]:
-        """Yield the examples, decoded by one thread and made rows by another."""
+        """Yield the examples, decoded and made rows by other threads."""
+        if self.file.parquet is not None:
+            return ahead(self.file.row_groups(self.file.parquet, self.format), _PARTS_AHEAD)
         return ahead(self._parsed())
 
     def _parsed(self) -> Generator[Parsed, None, None]:
@@ -295,16 +316,3 @@ def _begins_with(path: str | Path, start: bytes) -> bool:
     """Whether a file begins with some bytes as it lies on the disk, not compressed."""
     with Path(path).open("rb") as file:
         return file.read(len(start)) == start
-
-
-def _is_feature(kind: Any) -> bool:
-    try:
-        return meaning_of(kind, "") is not Meaning.NOTHING
-    except FormatError:
-        return False
-
-
-def _is_textual(kind: Any) -> bool:
-    """Whether a column of Parquet can be read as a dictionary."""
-    tests = import_arrow().types
-    return bool(tests.is_string(kind) or tests.is_large_string(kind) or tests.is_binary(kind))

@@ -13,7 +13,7 @@ from nonzero.batches.batch import Batch
 from nonzero.errors import LineError
 from nonzero.formats import Parsed, Reader
 from nonzero.formats.parsed import Buffer
-from nonzero.formats.reading import BYTE_ORDER_MARK
+from nonzero.formats.reading import BYTE_ORDER_MARK, PADDING
 from nonzero.sources.pipeline import ahead, in_turns
 
 if TYPE_CHECKING:
@@ -79,8 +79,9 @@ class _Apart:
         self._reader = reader
         self._lines = 0
 
-    def __call__(self, part: tuple[Buffer, Buffer]) -> tuple[int, Parsed]:
-        parsed = self._reader.feed(*part)
+    def __call__(self, part: tuple[Buffer, Buffer, int]) -> tuple[int, Parsed]:
+        start, lines, behind = part
+        parsed = self._reader.feed(start, lines, behind=behind)
         before = self._lines
         self._lines += parsed.lines_read
         return before, parsed
@@ -98,21 +99,24 @@ def _past_mark(blocks: Iterable[bytes]) -> Generator[bytes, None, None]:
     yield from rest
 
 
-def _whole_lines(blocks: Iterable[bytes], max_line: int) -> Generator[tuple[Buffer, Buffer], None, None]:
+def _whole_lines(blocks: Iterable[bytes], max_line: int) -> Generator[tuple[Buffer, Buffer, int], None, None]:
     """Yield the stream in parts that end with a line, each in two pieces: a line's start and what follows.
 
-    Of a line that is too long, enough is kept to tell.
+    Behind the second, as many bytes may be read as are told. Of a line that is too long, enough is kept.
     """
     start = bytearray()
     for block in blocks:
-        end = block.rfind(b"\n") + 1
+        # Where a line or more are left for the next part, this one can be parsed where it is.
+        end = block.rfind(b"\n", 0, max(len(block) - PADDING, 0)) + 1
+        if not end or len(block) - end > max_line:
+            end = block.rfind(b"\n") + 1
         if end:
-            yield start, memoryview(block)[:end]
+            yield start, memoryview(block)[:end], len(block) - end
             start = bytearray()
         start += memoryview(block)[end:]
-        del start[max_line + 1 :]
+        del start[start.rfind(b"\n") + max_line + 2 :]
     if start:
-        yield start, b"\n"
+        yield start, b"" if start.endswith(b"\n") else b"\n", 0
 
 
 def _moved(parsed: Parsed, lines: int) -> Parsed:

@@ -27,6 +27,10 @@ class _Made(Generic[R]):
         self._error = error
         self._there.set()
 
+    def end(self) -> None:
+        """Return when there is a result, or an error."""
+        self._there.wait()
+
     def wait(self) -> R:
         """Return the result when it is there, or raise the error."""
         self._there.wait()
@@ -119,6 +123,38 @@ def in_turns(
     finally:
         stopped.set()
         _empty(queue)
+
+
+def at_once(functions: Sequence[Callable[[], R]]) -> list[R]:
+    """Call some functions at the same time, each in a thread of its own, and return what they return.
+
+    What the first of them raises is raised, when all have ended.
+
+    Parameters
+    ----------
+    functions
+        What to call.
+
+    Examples
+    --------
+    >>> at_once([lambda: 1, lambda: 2])
+    [1, 2]
+    """
+
+    def call(function: Callable[[], R], made: _Made[R]) -> None:
+        try:
+            made.set(function())
+        except BaseException as error:  # noqa: BLE001 - raised by who waits for it
+            made.fail(error)
+
+    started = [(function, _Made[R]()) for function in functions]
+    for one in started[1:]:
+        threading.Thread(target=call, args=one, name="at once", daemon=True).start()
+    for one in started[:1]:
+        call(*one)
+    for _, made in started:
+        made.end()
+    return [made.wait() for _, made in started]
 
 
 def _empty(queue: Queue[_Made[R] | None]) -> None:

@@ -7,7 +7,7 @@ schema of the model, which binds whoever asks it later.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from nonzero.errors import FormatError, InputError, SettingsError
@@ -79,12 +79,12 @@ class Tables(NamedTuple):
 
 
 class _Table(NamedTuple):
-    """A table's header, and a sample of its rows."""
+    """A table's header, and what shows a sample of its rows."""
 
     name: str
     columns: Sequence[str]
     label: str | None
-    samples: Sequence[Iterable[Sequence[bytes]]]
+    look: Callable[[Judge], None]
     fractions: Sequence[str] = ()
     """The columns that hold numbers which may have fractions, where the file has types."""
     made: Mapping[str, Sequence[str]] = {}
@@ -130,8 +130,7 @@ def judge_tables(
         raise SettingsError(f"there is no column {missing!r} to keep; there are {', '.join(columns)}")
     judge = Judge()
     for table in tables:
-        for rows in table.samples:
-            judge.add(table.columns, rows)
+        table.look(judge)
     labels = [table.label for table in tables if table.label is not None]
     roles = {role: options[role] for role in ROLES if options.get(role) is not None}
     made = {column: fields for table in tables for column, fields in table.made.items()}
@@ -256,12 +255,17 @@ def _table(source: Source | ColumnarFile, schema: Schema, options: Mapping[str, 
     if isinstance(source, ColumnarFile):
         return _columnar(source, schema, options)
     form, behind = head_of(source, schema=schema, **options)
-    (first, _), *others = source.samples()
+
+    def look(judge: Judge) -> None:
+        (first, _), *others = source.samples()
+        for rows in (_rows(form, first[behind:], True), *(_rows(form, *one) for one in others)):
+            judge.add(form.columns, rows)
+
     return _Table(
         source.name,
         form.columns,
         form.label,
-        [_rows(form, first[behind:], True), *(_rows(form, *one) for one in others)],
+        look,
         made=form.made,
         layout=form.name if form.layout.is_closed else "",
         headless=form.headless,
@@ -272,7 +276,11 @@ def _columnar(file: ColumnarFile, schema: Schema, options: Mapping[str, Any]) ->
     reader = ColumnarReader(file, schema=schema, **{k: v for k, v in options.items() if k not in _OF_TEXT})
     columns = reader.format.names
     return _Table(
-        file.source.name, columns, reader.format.label, file.samples(columns), file.fractions(columns)
+        file.source.name,
+        columns,
+        reader.format.label,
+        lambda judge: file.look(judge, columns),
+        file.fractions(columns),
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from nonzero import Batch, LineError, Schema
 from nonzero.errors import FormatError, SettingsError
-from nonzero.formats.arrow_import import MissingArrowError, import_arrow
+from nonzero.formats.arrow_import import MissingArrowError, import_arrow, import_compute
 from nonzero.formats.arrow_rows import ArrowRows
 from nonzero.formats.arrow_types import is_view, listed
 from nonzero_service.bodies.json_bodies import bad_examples
@@ -124,8 +124,9 @@ def _cells(array: Any, settings: Settings) -> int:
     arrow = import_arrow()
     cells = len(array)
     if listed(array.type) is not None:
-        lengths = arrow.compute.list_value_length(array)
-        cells += int(arrow.compute.sum(lengths.cast(arrow.int64())).as_py() or 0)
+        compute = import_compute()
+        lengths = compute.list_value_length(array)
+        cells += int(compute.sum(lengths.cast(arrow.int64())).as_py() or 0)
         if cells > int(settings.max_body_bytes) // BYTES_A_CELL:
             return cells
         array = array.flatten()

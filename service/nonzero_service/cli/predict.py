@@ -8,6 +8,7 @@ from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from select import select
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -15,7 +16,6 @@ from numpy.typing import NDArray
 
 from nonzero import LogisticRegression
 from nonzero.formats import Format, Parsed, Reader
-from nonzero.formats.arrow_rows import ArrowRows
 from nonzero.formats.registry import TABLES
 from nonzero.persistence.pages import keep_freed
 from nonzero.persistence.whole_files import whole_file
@@ -41,6 +41,9 @@ from nonzero_service.cli.options import (
 from nonzero_service.cli.reading import ReadingOptions, reading_again
 from nonzero_service.cli.stopping import Stopping, stoppable
 from nonzero_service.cli.tables import check_columns, reader_alike
+
+if TYPE_CHECKING:
+    from nonzero.formats.arrow_rows import ArrowRows
 
 
 @click.command

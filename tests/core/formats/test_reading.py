@@ -4,10 +4,15 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from core.formats.plainly import assert_same, whole
 from nonzero import Batch, formats
 from nonzero.errors import FormatError, SettingsError
+from nonzero.formats import Parsed, Reader
+from nonzero.formats.reading import PADDING
+from nonzero.formats.row_arrays import RowArrays
+from nonzero.formats.vw import VowpalWabbit
 
 TEXT = "1 2 'x|a f:3 |b g\r\n\n-1 | s=t u:1e-30\nwrong\n'ý| é:0.123456789012345678\r\n| last".encode()
 
@@ -150,3 +155,62 @@ def test_error_names_the_first_lines_and_keeps_all() -> None:
     with pytest.raises(FormatError, match="and 15 more") as caught:
         formats.parse(b"x\n" * 20, "vw")
     assert [error.line for error in caught.value.lines] == list(range(1, 21))
+
+
+class Seen(VowpalWabbit):
+    """Notes which bytes were parsed where the caller has them: bytes that nobody may write to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.there = 0
+
+    def read(self, data: NDArray[np.uint8], end: int, rows: RowArrays) -> int:
+        self.there += 0 if data.flags.writeable else end
+        return super().read(data, end, rows)
+
+
+LINES = b"".join(b"%d |site s%d |ad a%d b:0.5\n" % (k % 2, k % 97, k) for k in range(12_000))
+ODD = b"1 'tag-1| a\n\nwrong\n'\xc3\xbd| b\r\n0 2 't| a:0 c:1e-3\n"
+BLOCKS = {
+    "usual": LINES,
+    "tags, errors and blank lines": ODD + LINES[:150_000] + b"\n" + ODD * 30 + LINES[-150_000:],
+    "short lines": b"\n" * 300 + b"1 |\n" * 90_000,
+    "an end without a newline": LINES + b"1 | last",
+}
+
+
+@pytest.mark.parametrize("kind", BLOCKS)
+@pytest.mark.parametrize("chunk", [70_001, 200_000, 1 << 20])
+def test_long_chunks_are_parsed_where_they_are(kind: str, chunk: int) -> None:
+    text = b"1 | first\n" + BLOCKS[kind]
+    expected = whole(formats.reader("vw"), *(text[j : j + 5000] for j in range(0, len(text), 5000)))
+    form = Seen()
+    reader = Reader(form)
+    assert_same(
+        whole(reader, text[:10], *(text[j : j + chunk] for j in range(10, len(text), chunk))), expected
+    )
+    assert form.there > len(text) // 2
+
+
+def test_what_is_behind_a_chunk_may_be_read() -> None:
+    text = b"1 | first\n" + LINES
+    form = Seen()
+    reader = Reader(form)
+    parts = [reader.feed(text[:10])]
+    end = text.rindex(b"\n", 0, len(text) - PADDING) + 1
+    parts.append(reader.feed(memoryview(text)[10:end], behind=len(text) - end))
+    assert form.there == end - 10
+    parts += [reader.feed(text[end:]), reader.finish()]
+    assert_same(Parsed.concatenate(parts), whole(formats.reader("vw"), text))
+
+
+def test_a_line_that_is_too_long_is_told_where_it_is() -> None:
+    text = b"1 | first\n" + LINES[:80_000] + b"1 | " + b"x" * 400 + b"\n" + LINES[:80_000] + b"\n"
+    expected = whole(
+        formats.reader("vw", max_line=300), *(text[j : j + 999] for j in range(0, len(text), 999))
+    )
+    assert len(expected.errors) == 1 + text.count(b"wrong")
+    for chunk in (70_000, 1 << 20):
+        reader = formats.reader("vw", max_line=300)
+        pieces = (text[j : j + chunk] for j in range(10, len(text), chunk))
+        assert_same(whole(reader, text[:10], *pieces), expected)

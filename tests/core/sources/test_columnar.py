@@ -16,7 +16,6 @@ import pytest
 
 from nonzero import Batch, FormatError, Schema, formats
 from nonzero.formats import Parsed
-from nonzero.sources import columnar
 from nonzero.sources.columnar import ColumnarFile, ColumnarReader
 from nonzero.sources.examples import read_examples
 from nonzero.sources.files import Source, format_of
@@ -99,10 +98,7 @@ SAID = {"*": "category", "price": "number", "row": "ignore"}
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-def test_the_examples_are_those_of_the_text(
-    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(columnar, "CELLS_READ_AT_ONCE", 6 * 1024)
+def test_the_examples_are_those_of_the_text(tmp_path: Path, kind: str) -> None:
     name, write = WRITERS[kind]
     write(tmp_path / name, TABLE)
     parts = read(tmp_path / name, schema=SAID)
@@ -132,36 +128,22 @@ def test_columns_are_judged_as_those_of_text(tmp_path: Path, kind: str) -> None:
 
 
 def test_only_the_columns_that_are_read_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, write in (WRITERS["Parquet"], WRITERS["Arrow file"]):
-        write(tmp_path / name, TABLE)
-        file = file_of(tmp_path / name)
-        seen: list[list[str]] = []
-        batches = file.batches
+    name, write = WRITERS["Arrow file"]
+    write(tmp_path / name, TABLE)
+    file = file_of(tmp_path / name)
+    seen: list[list[str]] = []
+    batches = file.batches
 
-        def looked(columns: Any, batches: Any = batches, seen: Any = seen) -> Any:
-            for batch in batches(columns):
-                seen.append(batch.schema.names)
-                yield batch
+    def looked(columns: Any) -> Any:
+        for batch in batches(columns):
+            seen.append(batch.schema.names)
+            yield batch
 
-        monkeypatch.setattr(file, "batches", looked)
-        reader = ColumnarReader(file, label="click", schema={"*": "ignore", "site": "category"})
-        assert sum(len(part.batch) for part in reader.examples()) == N
-        assert seen
-        assert all(names == ["click", "site"] for names in seen)
-
-
-def test_text_in_parquet_comes_as_a_dictionary(tmp_path: Path) -> None:
-    pq.write_table(TABLE, tmp_path / "t.parquet")
-    (first, *_) = file_of(tmp_path / "t.parquet").batches(["site", "ad"])
-    assert pa.types.is_dictionary(first.schema.field("site").type)
-
-
-def test_memory_is_bounded_by_what_is_decoded_at_once(tmp_path: Path) -> None:
-    table = pa.table({f"c{k}": pa.array(RNG.integers(0, 9, 200_000)) for k in range(20)})
-    pq.write_table(table, tmp_path / "t.parquet")
-    sizes = [batch.num_rows for batch in file_of(tmp_path / "t.parquet").batches(table.column_names)]
-    assert sum(sizes) == 200_000
-    assert max(sizes) * 20 <= columnar.CELLS_READ_AT_ONCE
+    monkeypatch.setattr(file, "batches", looked)
+    reader = ColumnarReader(file, label="click", schema={"*": "ignore", "site": "category"})
+    assert sum(len(part.batch) for part in reader.examples()) == N
+    assert seen
+    assert all(names == ["click", "site"] for names in seen)
 
 
 def test_progress_is_told_in_bytes_of_the_file(tmp_path: Path) -> None:

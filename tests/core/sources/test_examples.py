@@ -93,3 +93,23 @@ def test_readers_that_take_turns_count_lines_as_one() -> None:
                     np.concatenate([attrgetter(name)(part) for part in parts]) for parts in (found, expected)
                 )
                 assert (there == wanted).all(), name
+
+
+def test_blocks_are_parsed_where_they_are_whatever_their_end() -> None:
+    """A block may end with a line, within one, or a few bytes behind one."""
+    lines = [b"%d |site s%d |ad a%d b:0.5" % (k % 2, k % 97, k) for k in range(9000)]
+    lines[4000:4003] = [b"", b"wrong", b"1 'tag| a"]
+    data = b"\n".join(lines) + b"\n"
+    blocks: list[bytes] = []
+    while data:
+        cut = min(data.find(b"\n", min(70_000 + len(blocks), len(data) - 1)) + 1, len(data))
+        cut = min(cut + (0, 1, 30, 63, 64, 65)[len(blocks) % 6], len(data))
+        blocks.append(data[:cut])
+        data = data[cut:]
+    found = list(read_examples(blocks, formats.reader("vw")))
+    expected = formats.reader("vw").feed(b"\n".join(lines) + b"\n")
+    assert np.concatenate([part.batch.indices for part in found]).tolist() == expected.batch.indices.tolist()
+    assert np.concatenate([part.lines for part in found]).tolist() == expected.lines.tolist()
+    assert [error for part in found for error in part.errors] == list(expected.errors)
+    assert [line for part in found for line in part.skipped] == list(expected.skipped)
+    assert sum(part.lines_read for part in found) == 9000

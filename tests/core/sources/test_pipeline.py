@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from nonzero.sources.pipeline import ahead, in_turns
+from nonzero.sources.pipeline import ahead, at_once, in_turns
 from waiting import SECONDS, until
 
 
@@ -101,3 +101,28 @@ def test_what_a_function_raises_arrives_in_its_place() -> None:
     with pytest.raises(ZeroDivisionError):
         next(items)
     wait_until_no_worker_is_left()
+
+
+def test_functions_are_called_at_the_same_time() -> None:
+    both = threading.Barrier(2, timeout=10)
+    assert sorted(at_once([both.wait, both.wait])) == [0, 1]
+
+
+def test_an_error_is_raised_when_all_have_ended() -> None:
+    failed, done = threading.Event(), []
+
+    def fail() -> None:
+        failed.set()
+        raise OSError("no")
+
+    def end() -> None:
+        failed.wait(10)
+        time.sleep(0.05)
+        done.append(1)
+
+    for functions in ([fail, end], [end, fail]):
+        failed.clear()
+        done.clear()
+        with pytest.raises(OSError, match="no"):
+            at_once(functions)
+        assert done == [1]
