@@ -68,21 +68,26 @@ def follow(path: Path) -> None:
     rounds.LOOK_SECONDS = LOOK_SECONDS  # type: ignore[misc]
     wall, wall_ns, steady_ns = time.time, time.time_ns, time.clock_gettime_ns
 
-    held = threading.local()
+    held, asking = threading.local(), threading.Lock()
 
     def turned(which: int) -> int:
         text: str = getattr(held, "text", None) or path.read_text()
         return int(text.split()[which])
 
     def at_one_moment(now_ms: Callable[[Any], int]) -> Callable[[Any], int]:
-        """Let a journal's clock ask both clocks as they were before, or after, the test turned them."""
+        """Let a journal's clock ask both clocks as they were before, or after, the test turned them.
+
+        One thread after another: the steady clock must not be asked as of before it was turned by one that
+        had looked before another. It would be taken to go back, and the time that passed to pass twice.
+        """
 
         def asked(clock: Any) -> int:
-            held.text = path.read_text()
-            try:
-                return now_ms(clock)
-            finally:
-                held.text = None
+            with asking:
+                held.text = path.read_text()
+                try:
+                    return now_ms(clock)
+                finally:
+                    held.text = None
 
         return asked
 

@@ -6,6 +6,7 @@ import io
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -106,7 +107,7 @@ class ColumnarFile:
             return self._opened().schema
 
     def batches(self, columns: Sequence[str]) -> Generator[Any, None, None]:
-        """Yield its record batches, with some columns; of Arrow IPC.
+        """Yield its record batches, with some columns.
 
         Parameters
         ----------
@@ -119,7 +120,11 @@ class ColumnarFile:
             Where it is damaged.
         """
         with self._said():
-            if self._is_file:
+            if self.parquet is not None:
+                for group, done in enumerate(accumulate(self.parquet.sizes)):
+                    yield from self.parquet.batches(group, columns)
+                    self.source.position = int(done * self._scale(self.parquet))
+            elif self._is_file:
                 yield from self._file_batches(columns)
             else:
                 yield from self._ahead
@@ -143,10 +148,9 @@ class ColumnarFile:
         FormatError
             Where it is damaged.
         """
-        columns, done = form.columns, 0
-        scale = (self.source.size or 0) / max(sum(parquet.sizes), 1)
+        columns, scale = form.columns, self._scale(parquet)
         with self._said():
-            for group, size in enumerate(parquet.sizes):
+            for group, done in enumerate(accumulate(parquet.sizes)):
                 found = None
                 if not form.has_lists and parquet.is_small(group, columns):
                     with parquet.decoders(group, columns) as decoders:
@@ -157,9 +161,12 @@ class ColumnarFile:
                     with closing(ahead(parquet.batches(group, columns))) as batches:
                         for batch in batches:
                             yield from form.read(batch)
-                done += size
                 self.source.position = int(done * scale)
         self.source.position = self.source.size or 0
+
+    def _scale(self, parquet: Parquet) -> float:
+        """Return how many bytes of the file there are for each byte of columns, unpacked."""
+        return (self.source.size or 0) / max(sum(parquet.sizes), 1)
 
     def look(self, judge: Judge, columns: Sequence[str]) -> None:
         """Show a judge the cells of some rows, as delimited text has them: at its beginning, middle and end.

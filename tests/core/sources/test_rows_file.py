@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import re
 from collections.abc import Iterator
@@ -261,6 +262,7 @@ def test_a_file_that_is_replaced_meanwhile_is_no_damage(tmp_path: Path) -> None:
 
 def test_many_files_are_not_open_at_once(tmp_path: Path) -> None:
     (tmp_path / "log.rows").write_bytes(written(random_batch(1)))
+    gc.collect()  # what other tests have left open
     before = len([*Path("/proc/self/fd").iterdir()])
     readers = [RowsReader(Source(tmp_path / "log.rows")) for _ in range(50)]
     assert len([*Path("/proc/self/fd").iterdir()]) == before
