@@ -104,7 +104,7 @@ def by_command(texts: Mapping[str, bytes], place: Path) -> dict[str, str]:
     said.write_text(json.dumps(SCHEMA))
     for door, text in texts.items():
         (place / FILES[door]).write_bytes(text)
-    done = nonzero("convert", place / FILES["NDJSON"], place / "rows.rows", "--schema", said)
+    done = nonzero("convert", place / FILES["NDJSON"], place / "rows.rows", "--schema", said, "--overwrite")
     assert done.returncode == 0, done.stderr
 
     def train(file: Path) -> str:

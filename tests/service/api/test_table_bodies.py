@@ -211,7 +211,7 @@ def test_a_header_alone_is_a_table_of_no_rows(
             gzip.compress(b"click,a\n1,x\n", mtime=0),
             {},
             415,
-            "the body is gzip, and no Content-Encoding says",
+            "the body is gzip, and no Content-Encoding says so",
         ),
     ],
 )
