@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,7 +23,8 @@ def replacing(target: Path, buffering: int = -1) -> Iterator[BinaryIO]:
     Parameters
     ----------
     target
-        The name, which a file may have that is replaced then.
+        The name, which a file may have that is replaced then. The new one may be read and written by whom
+        the old one could be.
     buffering
         As :func:`open` has it.
 
@@ -39,6 +41,7 @@ def replacing(target: Path, buffering: int = -1) -> Iterator[BinaryIO]:
     temporary = _beside(target)
     try:
         with temporary.open("wb", buffering=buffering) as file:
+            _keep_mode(target, file.fileno())
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -107,6 +110,12 @@ def try_replacing(target: Path) -> None:
     finally:
         with suppress(OSError):  # it is not there, or cannot be for what is raised
             temporary.unlink()
+
+
+def _keep_mode(target: Path, descriptor: int) -> None:
+    """Give a file the mode of the one that it replaces, if there is one, before anything stands in it."""
+    with suppress(OSError):  # there is none, or its file system has no modes
+        os.fchmod(descriptor, stat.S_IMODE(target.stat().st_mode))
 
 
 def _beside(target: Path) -> Path:
