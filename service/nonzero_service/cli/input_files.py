@@ -18,8 +18,9 @@ from nonzero.sources.columnar import ColumnarReader
 from nonzero.sources.examples import read_examples
 from nonzero.sources.files import ROWS, ROWS_MAGIC, Source
 from nonzero.sources.pipeline import in_turns
+from nonzero.sources.rows_agreement import check_hashed, check_tables, joined_schema
 from nonzero.sources.rows_file import RowsReader
-from nonzero.sources.rows_head import RowsFoot, RowsHead, check_hashed, check_tables, joined_schema
+from nonzero.sources.rows_head import RowsFoot, RowsHead
 from nonzero.sources.tables import Tables
 from nonzero_service.cli.reading import ReadingOptions
 from nonzero_service.cli.tables import (

@@ -14,7 +14,7 @@ from nonzero.formats.registry import TABLES
 from nonzero.model.notes import FIELDS_NOTE, TABLES_NOTE, noted_booleans, noted_fields, noted_tables
 from nonzero.sources.columnar import ColumnarReader
 from nonzero.sources.files import Source
-from nonzero.sources.rows_head import check_tables
+from nonzero.sources.rows_agreement import check_tables
 from nonzero.sources.tables import Tables, columns_of, judge_tables
 from nonzero_service.cli.options import listed
 from nonzero_service.cli.reading import ReadingOptions
