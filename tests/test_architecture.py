@@ -130,12 +130,13 @@ ORDER = {
         problems        what the service says is wrong
         answers         what it answers
         errors          the exceptions
+        sources         what a stream is given as -> lines
         values          Python values -> JSON
         columns         what is said of the columns of tables
         csv_records     text -> the records of a table
         rows            tables -> examples
         tables          tables -> slices, as Arrow or as examples
-        batches         what is given -> lines that are sent as one
+        batches         lines, or examples, that are sent as one
         table_batches   tables -> rows, or records, that are sent as one
         backoff         when it is tried again
         tokens          who asks

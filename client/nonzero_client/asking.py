@@ -10,16 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from nonzero_client.batches import (
-    COLUMNAR,
-    MEDIA_TYPES,
-    TABLES,
-    Batch,
-    Source,
-    example_batches,
-    format_of,
-    line_batches,
-)
+from nonzero_client.batches import Batch, example_batches, line_batches
 from nonzero_client.columns import Columns
 from nonzero_client.errors import (
     AnswerError,
@@ -32,6 +23,7 @@ from nonzero_client.errors import (
 from nonzero_client.exchange import Exchange
 from nonzero_client.messages import Answer, Request
 from nonzero_client.rows import is_frame
+from nonzero_client.sources import COLUMNAR, MEDIA_TYPES, TABLES, Source, format_of
 from nonzero_client.table_batches import record_batches, table_batches
 
 Refused = Literal["raise", "report"]

@@ -20,22 +20,13 @@ from nonzero_client.asking import (
     path_of,
     whole_body,
 )
-from nonzero_client.batches import (
-    BATCH_LINES,
-    JSON,
-    NDJSON,
-    Batch,
-    Example,
-    Examples,
-    Source,
-    all_examples,
-    format_of,
-)
+from nonzero_client.batches import BATCH_LINES, Batch, all_examples
 from nonzero_client.columns import Columns
 from nonzero_client.errors import ClientError, ConflictError, ContentError, InputError
 from nonzero_client.messages import Answer, Request
 from nonzero_client.problems import NAMED
 from nonzero_client.rows import is_frame
+from nonzero_client.sources import JSON, NDJSON, Example, Examples, Source, format_of
 from nonzero_client.table_batches import whole_batch
 from nonzero_client.totals import KNOWN, add_labels, add_update, broken_off, checked, update_result
 

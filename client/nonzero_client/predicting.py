@@ -9,19 +9,12 @@ from typing import Any, cast
 
 from nonzero_client.answers import Explanation, Prediction
 from nonzero_client.asking import Asking, Format, Refused, flag_of, json_of, path_of, whole_body
-from nonzero_client.batches import (
-    BATCH_LINES,
-    JSON,
-    Batch,
-    Example,
-    Examples,
-    Source,
-    all_examples,
-)
+from nonzero_client.batches import BATCH_LINES, Batch, all_examples
 from nonzero_client.columns import Columns
 from nonzero_client.errors import PartialError
 from nonzero_client.messages import Answer, Broken, Request
 from nonzero_client.problems import LineFault
+from nonzero_client.sources import JSON, Example, Examples, Source
 from nonzero_client.table_batches import whole_batch
 from nonzero_client.totals import named, partly
 

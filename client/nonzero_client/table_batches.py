@@ -5,23 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from nonzero_client.batches import (
-    ALL,
-    ARROW,
-    JSON,
-    MEDIA_TYPES,
-    Aside,
-    Batch,
-    Batcher,
-    Examples,
-    Source,
-    all_examples,
-    lines_of,
-)
+from nonzero_client.batches import ALL, Batch, Batcher, all_examples
 from nonzero_client.columns import Columns
 from nonzero_client.csv_records import Records
 from nonzero_client.errors import InputError
 from nonzero_client.rows import is_frame
+from nonzero_client.sources import ARROW, JSON, MEDIA_TYPES, Aside, Examples, Source, lines_of
 from nonzero_client.tables import Slice, file_tables, slices_of
 from nonzero_client.values import example_line
 

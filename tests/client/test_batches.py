@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nonzero_client import Client, InputError, batches
-from nonzero_client.batches import Batch, Batcher, Lines, all_examples, example_batches, line_batches
+from nonzero_client import Client, InputError
+from nonzero_client.batches import Batch, Batcher, all_examples, example_batches, line_batches
 from service.conftest import ServiceProcess
 
 T = TypeVar("T")
@@ -58,15 +58,6 @@ def test_a_batch_ends_where_it_is_large() -> None:
     assert rest is not None
     assert rest.numbers == [7]
     assert batcher.rest() is None
-
-
-def test_a_line_without_an_end_is_not_held_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "LINE_BYTES", 100)
-    lines = Lines()
-    for _ in range(3):
-        assert lines.feed(b"x" * 30) == []
-    with pytest.raises(InputError, match="a line has more than 100 bytes"):
-        lines.feed(b"x" * 30)
 
 
 def test_examples_that_are_none_have_their_numbers() -> None:

@@ -18,6 +18,7 @@ from nonzero.export.coordinates import Coordinates, chosen, intercept_of, untouc
 from nonzero.export.slot_names import SlotNames
 from nonzero.fields.hashing import field_of
 from nonzero.model.formula import Formula, TwoAnswers
+from nonzero.model.notes import noted_fields
 
 FORMAT: Final = "nonzero-export-1"
 """What the text says that it is."""
@@ -109,7 +110,7 @@ def _two_answers(answers: TwoAnswers) -> dict[str, Any]:
 
 def _scales(model: LogisticRegression, roots: NDArray[np.float64]) -> list[dict[str, Any]]:
     """Return the fields whose scale is known, by the names that the model knows of them."""
-    known = (*model.schema.fields, *model.notes.get("fields", ()), *model.interactions)
+    known = (*model.schema.fields, *noted_fields(model.notes), *model.interactions)
     names = {field_of(name): name for name in known if name in model.interactions or "*" not in name}
     return [
         {"field": field, "rms": float(roots[field])} | ({"name": names[field]} if field in names else {})

@@ -10,13 +10,7 @@ from nonzero.fields.schema import KINDS, Schema
 from nonzero.model.lanes import lanes_of
 from nonzero.model.settings import ModelSettings
 from nonzero.notebook import table_html
-
-_FIGURES: Final = (
-    ("log loss", "log_loss", ".5f"),
-    ("AUC", "auc", ".4f"),
-    ("normalized entropy", "normalized_entropy", ".4f"),
-    ("calibration", "calibration", ".4f"),
-)
+from nonzero.statistics.progressive import FIGURES
 
 _SHOWN: Final = 20
 """So many interactions are shown."""
@@ -75,7 +69,7 @@ def _figures(metrics: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
         columns.append(metrics["recent"])
         yield "", "in all", "lately"
     yield "examples", *(f"{one['examples']:,}" for one in columns)
-    for title, key, form in _FIGURES:
+    for key, (title, form) in FIGURES.items():
         yield title, *("undefined" if one[key] is None else format(one[key], form) for one in columns)
 
 

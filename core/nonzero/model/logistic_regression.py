@@ -34,7 +34,7 @@ from nonzero.model.lanes import lanes_of
 from nonzero.model.learned_state import LearnedState
 from nonzero.model.packed import Packed, PackedRows
 from nonzero.model.places import Places
-from nonzero.model.restoring import check_restored, packed, unpack
+from nonzero.model.restoring import check_restored, pack, unpack
 from nonzero.model.settings import (
     VERSION,
     ModelSettings,
@@ -973,7 +973,7 @@ class LogisticRegression:
                 "settings": self.settings,
                 "notes": dict(self.notes),
                 "recalibrating": self.recalibrating,
-                "arrays": packed(self._state),
+                "arrays": pack(self._state),
             }
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
@@ -1081,8 +1081,8 @@ class LogisticRegression:
         Parameters
         ----------
         path
-            The file; one that is there is replaced. Its format is safetensors; it holds the rows of the table
-            that were touched, so that its size is in proportion to them.
+            The file; one that is there is replaced, and a link stays one. Its format is safetensors; it holds
+            the rows of the table that were touched, so that its size is in proportion to them.
 
         Returns
         -------

@@ -31,7 +31,7 @@ _BLOCK: Final = 64
 """So many times as many are looked at together: they stay in the cache."""
 
 
-def packed(state: LearnedState) -> dict[str, Any]:
+def pack(state: LearnedState) -> dict[str, Any]:
     """Return copies of all that was learned, by name: of larger arrays what was touched."""
     return {
         name: array.copy() if isinstance(array, np.ndarray) else _touched(array)
@@ -53,7 +53,7 @@ def unpack(state: LearnedState, given: Mapping[str, Any], lanes: Sequence[Rule])
     state
         A new model's, which is of no use any more where this fails.
     given
-        As :func:`packed` returned it.
+        As :func:`pack` returned it.
     lanes
         The model's.
 

@@ -111,7 +111,8 @@ class _Tensor:
 def write(path: str | os.PathLike[str], arrays: WrittenArrays, metadata: Mapping[str, Any]) -> str:
     """Write arrays and JSON-able metadata so that the file at `path` is always whole: the old one or the new.
 
-    What is kept by its touched rows is written a few megabytes at a time, never copied whole.
+    What is kept by its touched rows is written a few megabytes at a time, never copied whole. A link stays
+    one: the file that it leads to is written.
 
     Returns
     -------
@@ -123,7 +124,7 @@ def write(path: str | os.PathLike[str], arrays: WrittenArrays, metadata: Mapping
     OSError
         Where the disk refuses; `path` is then as it was.
     """
-    with replacing(Path(path), buffering=0) as file:
+    with replacing(Path(path).resolve(), buffering=0) as file:
         return _write_arrays(cast(FileIO, file), arrays, metadata)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,7 +23,8 @@ def replacing(target: Path, buffering: int = -1) -> Iterator[BinaryIO]:
     Parameters
     ----------
     target
-        The name, which a file may have that is replaced then.
+        The name, which a file may have that is replaced then. The new one may be read and written by whom
+        the old one could be.
     buffering
         As :func:`open` has it.
 
@@ -39,6 +41,7 @@ def replacing(target: Path, buffering: int = -1) -> Iterator[BinaryIO]:
     temporary = _beside(target)
     try:
         with temporary.open("wb", buffering=buffering) as file:
+            _keep_mode(target, file.fileno())
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -46,11 +49,34 @@ def replacing(target: Path, buffering: int = -1) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    folder = os.open(target.parent, os.O_RDONLY)
+    sync_directory(target.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory durable.
+
+    Parameters
+    ----------
+    directory
+        The directory.
+
+    Raises
+    ------
+    OSError
+        Where it is none, or the disk refuses.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Path(folder, "log").touch()
+    ...     sync_directory(Path(folder))
+    """
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def try_replacing(target: Path) -> None:
@@ -84,6 +110,12 @@ def try_replacing(target: Path) -> None:
     finally:
         with suppress(OSError):  # it is not there, or cannot be for what is raised
             temporary.unlink()
+
+
+def _keep_mode(target: Path, descriptor: int) -> None:
+    """Give a file the mode of the one that it replaces, if there is one, before anything stands in it."""
+    with suppress(OSError):  # there is none, or its file system has no modes
+        os.fchmod(descriptor, stat.S_IMODE(target.stat().st_mode))
 
 
 def _beside(target: Path) -> Path:

@@ -18,6 +18,9 @@ import zstandard
 DAMAGE: Final = (zlib.error, zstandard.ZstdError, EOFError)
 """What decompressing raises where the bytes are damaged, or end too early."""
 
+_GZIP: Final = ".gz"
+_ZSTD: Final = ".zst"
+
 
 class Decompressor(ABC):
     """Decompresses one stream: :meth:`offer` it, :meth:`read` while :attr:`more`, and :meth:`finish`.
@@ -163,6 +166,28 @@ class Zstd(Decompressor):
         return pieces
 
 
+def unpacked_name(name: str | PurePath) -> PurePath:
+    """Return the name that a file has without compression: what its format is told by.
+
+    Parameters
+    ----------
+    name
+        A file's name or path; a last ``.gz`` or ``.zst`` is left out, in letters of any case.
+
+    Returns
+    -------
+    PurePath
+        `name` itself where it has neither.
+
+    Examples
+    --------
+    >>> unpacked_name("monday.csv.GZ").name, unpacked_name("monday.csv").name
+    ('monday.csv', 'monday.csv')
+    """
+    path = PurePath(name)
+    return path.with_suffix("") if path.suffix.lower() in {_GZIP, _ZSTD} else path
+
+
 @contextmanager
 def packing(file: BinaryIO, name: str | PurePath) -> Iterator[BinaryIO]:
     """Compress what is written to a file, where its name ends in ``.gz`` or ``.zst``.
@@ -189,12 +214,12 @@ def packing(file: BinaryIO, name: str | PurePath) -> Iterator[BinaryIO]:
     b'rows'
     """
     ending = PurePath(name).suffix.lower()
-    if ending == ".gz":
+    if ending == _GZIP:
         import gzip  # here: reading needs only zlib
 
         with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:  # the same bytes at any time
             yield cast(BinaryIO, packed)
-    elif ending == ".zst":
+    elif ending == _ZSTD:
         with zstandard.ZstdCompressor(3).stream_writer(file, closefd=False) as stream:
             yield cast(BinaryIO, stream)
     else:

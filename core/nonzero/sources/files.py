@@ -10,7 +10,7 @@ from typing import BinaryIO, Final
 
 from nonzero.errors import FormatError
 from nonzero.formats.registry import COLUMNAR, FORMATS
-from nonzero.sources.compression import DAMAGE, Decompressor, Gzip, Zstd
+from nonzero.sources.compression import DAMAGE, Decompressor, Gzip, Zstd, unpacked_name
 
 STDIN: Final = "-"
 """The name that stands for standard input."""
@@ -59,10 +59,7 @@ def format_of(name: str | PurePath) -> str:
     >>> format_of("clicks/monday.csv.gz")
     'csv'
     """
-    path = PurePath(name)
-    if path.suffix.lower() in {".gz", ".zst"}:
-        path = path.with_suffix("")
-    found = _FORMATS.get(path.suffix.lower())
+    found = _FORMATS.get(unpacked_name(name).suffix.lower())
     if found is None:
         names = [*FORMATS, *COLUMNAR, ROWS]
         what = "standard input" if str(name) == STDIN else f"the name {str(name)!r}"

@@ -35,11 +35,6 @@ class MeanInterval(NamedTuple):
     blocks: float
     """How many blocks of equal weight would tell as much."""
 
-    @property
-    def is_told(self) -> bool:
-        """Whether it is other than 0, as far as can be told."""
-        return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
-
 
 class BatchMeans:
     """Sums of a stream by blocks of its examples, for each of some groups of them, in memory that stays flat.

@@ -11,13 +11,21 @@ recent figures are exact.
 from __future__ import annotations
 
 from math import lgamma
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.kernels.progress import EXAMPLES, LARGEST_WEIGHT, LOSS, POSITIVE, PREDICTED, WEIGHT, Progress
 from nonzero.statistics.ranking import totals
+
+FIGURES: Final = {
+    "log_loss": ("log loss", ".5f"),
+    "auc": ("AUC", ".4f"),
+    "normalized_entropy": ("normalized entropy", ".4f"),
+    "calibration": ("calibration", ".4f"),
+}
+"""Figures of :func:`describe` as people read them: the title of each, and the format of its number."""
 
 
 def describe(progress: Progress, recent: bool = True) -> dict[str, Any]:

@@ -17,13 +17,14 @@ from starlette.types import Receive
 
 from nonzero import Batch, LogisticRegression, Schema, formats
 from nonzero.formats import Parsed, Reader
+from nonzero.model.notes import noted_booleans
 from nonzero_service.bodies.arrow_bodies import batch_of_arrow
 from nonzero_service.bodies.body_reader import BodyReader, Chunk, read_whole
 from nonzero_service.bodies.content import Content
 from nonzero_service.bodies.decoding import PIECE, Decoder, check_text, decoder_of
 from nonzero_service.bodies.freed_memory import FreedMemory
 from nonzero_service.bodies.json_bodies import bad_examples, batch_of
-from nonzero_service.bodies.tables import TableQuery, noted_booleans, table_reader
+from nonzero_service.bodies.tables import TableQuery, table_reader
 from nonzero_service.media_types import ARROW, NDJSON, STREAMS
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings

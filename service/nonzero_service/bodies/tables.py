@@ -138,10 +138,3 @@ class _Labelled(Delimited):
                 "of a table is its header"
             )
         return is_header
-
-
-def noted_booleans(notes: Mapping[str, Any]) -> Sequence[str]:
-    """Return the columns of True and False alone, of the tables that a model was trained on."""
-    noted: Mapping[str, Any] = notes.get("csv", {})
-    columns: Sequence[str] = noted.get("boolean", ())
-    return columns

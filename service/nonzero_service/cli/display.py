@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final, Self
 
+from nonzero.statistics.progressive import FIGURES
 from nonzero_service.progress_bar import new_bar
 
 _BAR_SECONDS: Final = 0.25
@@ -113,10 +114,7 @@ def figures_line(figures: Mapping[str, float | None]) -> str:
 _ROWS: Final = {
     "examples": ("examples", ",.0f"),
     "rejected": ("lines rejected", ",.0f"),
-    "log_loss": ("log loss", ".5f"),
-    "auc": ("AUC", ".4f"),
-    "normalized_entropy": ("normalized entropy", ".4f"),
-    "calibration": ("calibration", ".4f"),
+    **FIGURES,
     "seconds": ("seconds", ".2f"),
     "examples_per_second": ("examples a second", ",.0f"),
 }

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from nonzero.statistics.progressive import FIGURES
 from nonzero_service.cli.display import number_text
 
-_ROWS: Final = (
-    ("log_loss", "log loss", ".5f"),
-    ("auc", "AUC", ".4f"),
-    ("normalized_entropy", "normalized entropy", ".4f"),
-    ("calibration", "calibration", ".4f"),
-    ("brier", "Brier score", ".5f"),
-)
+_ROWS: Final = {**FIGURES, "brier": ("Brier score", ".5f")}
+
+_OF_SLICES: Final = ("log_loss", "auc", "calibration")
+"""Of a slice so many have room in a line."""
 
 _LONGEST: Final = 40
 """Of a value so many characters are shown."""
@@ -28,7 +26,10 @@ def evaluation_text(found: Mapping[str, Any]) -> str:
             ["examples", f"{found['examples']:,}"],
             ["clicks", f"{found['clicks']:,.0f}"],
             ["lines rejected", f"{found['rejected']:,}"],
-            *([title, *(number_text(one[key], form) for one in models)] for key, title, form in _ROWS),
+            *(
+                [title, *(number_text(one[key], form) for one in models)]
+                for key, (title, form) in _ROWS.items()
+            ),
         ]
     )
     if len(models) == 2:
@@ -68,7 +69,7 @@ def difference_text(difference: Mapping[str, Any] | None, first: str, second: st
 def _slices_table(field: str, slices: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a line for each slice."""
     several = bool(slices) and len(slices[0]["models"]) == 2
-    figures = _ROWS[:2] + _ROWS[3:4]
+    figures = [(key, *_ROWS[key]) for key in _OF_SLICES]
     names = ("1", "2") if several else ("",)
     heads = [f"{title} {name}".rstrip() for name in names for _, title, _ in figures]
     rows = [[field, "examples", "clicks", *heads, *(["1 less 2, 95 %"] if several else [])]]

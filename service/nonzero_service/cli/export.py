@@ -14,6 +14,7 @@ from nonzero import LogisticRegression
 from nonzero.export.coordinates import coordinates_of, largest
 from nonzero.export.slot_names import SlotNames
 from nonzero.persistence.pages import keep_freed
+from nonzero.sources.compression import unpacked_name
 from nonzero.sources.files import STDIN
 from nonzero_service.cli.golden import golden_of
 from nonzero_service.cli.names import names, names_of
@@ -23,9 +24,6 @@ from nonzero_service.cli.stopping import Stopping, stoppable
 
 FORMS: Final = ("json", "onnx", "vw")
 """What can be written."""
-
-PACKED: Final = (".gz", ".zst")
-"""How the names of files end that are compressed."""
 
 
 @click.command
@@ -130,9 +128,7 @@ def _form_of(output: str) -> str:
     click.BadParameter
         Where it tells none.
     """
-    path = PurePath(output)
-    plain = path.with_suffix("") if path.suffix.lower() in PACKED else path
-    form = plain.suffix.lower().removeprefix(".")
+    form = unpacked_name(output).suffix.lower().removeprefix(".")
     if form not in FORMS:
         raise click.BadParameter(
             f"the name {output!r} does not tell it; give --format {'|'.join(FORMS)}, or name the file "
@@ -171,7 +167,7 @@ def _write_onnx(model: LogisticRegression, output: str, *, overwrite: bool) -> N
     if output == STDIN and sys.stdout.isatty():
         raise click.BadParameter("ONNX is binary; name a file, or send it on", param_hint="--output")
     made = ONNXFile(model)
-    nameless = output == STDIN or PurePath(output).suffix.lower() in PACKED
+    nameless = output == STDIN or unpacked_name(output) != PurePath(output)
     # By its digest: a graph never finds the constants of another model, whatever fails between the two.
     beside = "" if nameless else f"{output}.{made.digest[:8]}.data"
     if made.beside and beside:

@@ -18,8 +18,9 @@ from nonzero.sources.columnar import ColumnarReader
 from nonzero.sources.examples import read_examples
 from nonzero.sources.files import ROWS, ROWS_MAGIC, Source
 from nonzero.sources.pipeline import in_turns
+from nonzero.sources.rows_agreement import check_hashed, check_tables, joined_schema
 from nonzero.sources.rows_file import RowsReader
-from nonzero.sources.rows_head import RowsFoot, RowsHead, check_hashed, check_tables, joined_schema
+from nonzero.sources.rows_head import RowsFoot, RowsHead
 from nonzero.sources.tables import Tables
 from nonzero_service.cli.reading import ReadingOptions
 from nonzero_service.cli.tables import (
@@ -53,6 +54,9 @@ class InputFiles:
         A model, whose schema and columns are taken; then the options declare nothing. None: none.
     allow_missing
         Whether tables may lack columns that this model was trained on.
+    labels
+        Whether labels are looked at in tables that are read as this model reads them, and with them weights
+        and ids.
 
     Attributes
     ----------
@@ -81,10 +85,11 @@ class InputFiles:
         namespace_separator: str | None = None,
         like: LogisticRegression | None = None,
         allow_missing: bool = False,
+        labels: bool = True,
     ) -> None:
         self.sources = sources
         self._reading = reading
-        self._like, self._allow_missing = like, allow_missing
+        self._like, self._allow_missing, self._labels = like, allow_missing, labels
         self._rows = {source: RowsReader(source) for source in sources if is_rows(source, reading)}
         self._judged: Tables | None = None
         self.tables: Tables | None = None
@@ -163,7 +168,7 @@ class InputFiles:
         """Return what an example of a file is called: a row, or a line."""
         return "row" if source in self._rows else "line"
 
-    def read(self, say: Callable[[str], None]) -> Iterator[tuple[Source, Parsed]]:
+    def read(self, say: Callable[[str], None]) -> Generator[tuple[Source, Parsed], None, None]:
         """Yield the examples of all files, parsed and decoded by other threads, each part with its file.
 
         Parameters
@@ -219,23 +224,6 @@ class InputFiles:
             for note in text.format.notes:
                 say(f"{source.name}: {note}")
 
-    def check_rows_columns(self, model: LogisticRegression) -> None:
-        """Refuse rows files that were made of tables without all columns that a model was trained on.
-
-        Parameters
-        ----------
-        model
-            The model.
-
-        Raises
-        ------
-        FormatError
-            It names those that are missing.
-        """
-        for reader in self._rows.values():
-            if reader.head.table is not None:
-                check_columns(model, reader.name, reader.head.table["columns"])
-
     @property
     def are_rows(self) -> bool:
         """Whether all of them are rows files."""
@@ -246,7 +234,7 @@ class InputFiles:
             return reader_of(source, self.schema, self._reading, self._judged)
         if self._reading.format_of(source) in TABLES:
             return reader_alike(
-                self._like, source, self._reading, allow_missing=self._allow_missing, labels=True
+                self._like, source, self._reading, allow_missing=self._allow_missing, labels=self._labels
             )
         return self._reading.reader(source, self.schema)
 

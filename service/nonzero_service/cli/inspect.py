@@ -14,6 +14,7 @@ import numpy as np
 
 from nonzero import LogisticRegression
 from nonzero.fields.schema import KINDS
+from nonzero.model.notes import noted_fields
 from nonzero_service.cli.display import figures_table
 from nonzero_service.cli.extra import service_extra
 from nonzero_service.cli.names import names, names_of
@@ -126,7 +127,7 @@ def _report(model: LogisticRegression, top: int, names_from: Sequence[str]) -> d
         "metrics": model.metrics(),
         "shares": model.shares.tolist(),
         "bytes": model.nbytes,
-        "diagnosis": model.diagnose(model.notes.get("fields", ())),
+        "diagnosis": model.diagnose(noted_fields(model.notes)),
         "digest": model.digest(),
         "intercept": float(weights[-1]),
         "nonzero_weights": slots.size,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from pathlib import PurePath
 from typing import Final
 
 import click
@@ -15,6 +14,7 @@ from nonzero import LogisticRegression
 from nonzero.errors import InputError
 from nonzero.export.slot_names import SlotNames
 from nonzero.formats.registry import COLUMNAR
+from nonzero.sources.compression import unpacked_name
 from nonzero.sources.files import ROWS, STDIN, Source, format_of
 from nonzero_service.cli.display import Display
 from nonzero_service.cli.input_files import InputFiles, is_rows
@@ -96,9 +96,7 @@ def _source(file: str) -> Source:
 
 
 def _is_list(file: str) -> bool:
-    path = PurePath(file)
-    plain = path.with_suffix("") if path.suffix.lower() in {".gz", ".zst"} else path
-    return file != STDIN and plain.suffix.lower() in LISTS
+    return file != STDIN and unpacked_name(file).suffix.lower() in LISTS
 
 
 def _take_list(found: SlotNames, source: Source) -> None:

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from select import select
-from typing import TYPE_CHECKING
 
 import click
 import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import LogisticRegression
-from nonzero.formats import Format, Parsed, Reader
-from nonzero.formats.registry import TABLES
+from nonzero.formats import Parsed
 from nonzero.persistence.pages import keep_freed
-from nonzero.persistence.whole_files import whole_file
-from nonzero.sources.columnar import ColumnarReader
-from nonzero.sources.examples import read_examples, usable
-from nonzero.sources.files import Source
-from nonzero.sources.rows_file import RowsReader
-from nonzero.sources.rows_head import check_hashed
+from nonzero.sources.examples import usable
+from nonzero.sources.files import STDIN, Source
 from nonzero_service.cli.display import Display
 from nonzero_service.cli.file_arguments import file_named
-from nonzero_service.cli.input_files import is_rows, read_rows
+from nonzero_service.cli.input_files import InputFiles
 from nonzero_service.cli.notices import RejectedLines, conflict_lines
 from nonzero_service.cli.options import (
     FILE_HELP,
@@ -38,12 +32,9 @@ from nonzero_service.cli.options import (
     overwrite,
     source_of,
 )
+from nonzero_service.cli.outputs import left, opened
 from nonzero_service.cli.reading import ReadingOptions, reading_again
 from nonzero_service.cli.stopping import Stopping, stoppable
-from nonzero_service.cli.tables import check_columns, reader_alike
-
-if TYPE_CHECKING:
-    from nonzero.formats.arrow_rows import ArrowRows
 
 
 @click.command
@@ -54,7 +45,11 @@ if TYPE_CHECKING:
     required=True,
     help="The model: a file that train saved.",
 )
-@click.option("--output", type=NEW_FILE, help="Write the probabilities here, not to stdout.")
+@click.option(
+    "--output",
+    type=NEW_FILE,
+    help="Write the probabilities here, not to stdout. With .gz or .zst behind its name it is compressed.",
+)
 @click.option(
     "--allow-missing",
     is_flag=True,
@@ -94,9 +89,10 @@ def predict(
     source = source_of(file)
     if output is not None:
         check_output(output, "--output", overwrite=overwrite, read=(file, model))
+        output = None if str(output) == STDIN else output
     expected = {"interactions": listed(interactions)} if interactions else {}
     learner = LogisticRegression.load(model, **expected)
-    parts, form = _parts_of(source, learner, reading, allow_missing=allow_missing)
+    inputs = InputFiles([source], reading, like=learner, allow_missing=allow_missing, labels=False)
     rejected = RejectedLines()
     done = lines = 0
     stopping.kept = lambda: _kept(done, lines, source, output)
@@ -104,17 +100,16 @@ def predict(
         write = _writer(output, stack)
         # Beside probabilities on the terminal, a bar would only get in the way.
         display = stack.enter_context(Display("predicting", source.size, quiet=output is None))
-        for parsed in stopping.each(stack.enter_context(closing(parts))):
+        parts = stack.enter_context(closing(inputs.read(display.say)))
+        for _, parsed in stopping.each(parts):
             rows = usable(parsed, learner.bits, labelled=False)
             predicted = _lines(rows, learner.predict(rows.batch))
             with stopping.waiting():
                 write(predicted)
-            rejected.report(source.name, rows.errors, display.say, "row" if form is None else "line")
+            rejected.report(source.name, rows.errors, display.say, inputs.what(source))
             done += len(rows.batch)
             lines += parsed.lines_read
             display.show(source.position, partial("{:,} examples".format, done))
-        for note in () if form is None else form.notes:
-            display.say(f"{source.name}: {note}")
         display.finish(source.position, f"{done:,} examples")
         stopping.finish()
     stopping.kept = lambda: (
@@ -130,36 +125,18 @@ def predict(
 def _kept(done: int, lines: int, source: Source, output: Path | None) -> str:
     """Say what is kept of predictions that were stopped."""
     if output is not None:
-        left = "as it was" if output.exists() else "not there"
-        return f"{done:,} examples were predicted, and nothing was written: {output} is {left}"
+        return f"{done:,} examples were predicted, and {left(str(output))}"
     if not select([], [sys.stdout], [], 0)[1]:  # whoever reads it stands still
         return "standard output takes no more, and what was printed is cut"
     sys.stdout.flush()
     return f"{done:,} examples were predicted and printed, as far as line {lines:,} of {source.name}"
 
 
-def _parts_of(
-    source: Source, learner: LogisticRegression, reading: ReadingOptions, *, allow_missing: bool
-) -> tuple[Generator[Parsed, None, None], Format | ArrowRows | None]:
-    """Return a file's examples as the model reads them, and their format; None where they are rows."""
-    if is_rows(source, reading):
-        rows = RowsReader(source)
-        check_hashed(rows.name, rows.head, rows.foot, learner.schema)
-        if rows.head.table is not None and not allow_missing:
-            check_columns(learner, rows.name, rows.head.table["columns"])
-        return read_rows(rows, learner.schema), None
-    if reading.format_of(source) in TABLES:
-        reader: Reader | ColumnarReader = reader_alike(learner, source, reading, allow_missing=allow_missing)
-    else:
-        reader = reading.reader(source, learner.schema)
-    return read_examples(source, reader), reader.format
-
-
 def _writer(output: Path | None, stack: ExitStack) -> Callable[[str], object]:
     """Return what writes text to standard output, or to a file that is there when the stack is left."""
     if output is None:
         return sys.stdout.write
-    file = stack.enter_context(whole_file(output))
+    file = stack.enter_context(opened(str(output)))
     return lambda text: file.write(text.encode())
 
 

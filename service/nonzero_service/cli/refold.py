@@ -45,6 +45,6 @@ def refold(
             directory, bits, lambda done, end: display.show(done, lambda: f"position {done:,} of {end:,}")
         )
     stopping.finish()
-    made.save(path.resolve())  # a link stays one
+    made.save(path)
     stopping.kept = lambda: f"{path} is whole"
     click.echo(f"{path}: {figures_line(made.metrics(recent=False))}")

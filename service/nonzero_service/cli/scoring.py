@@ -62,8 +62,6 @@ def readings_of(
         if found:
             check_again(sources, "the models read it differently")
         inputs = InputFiles(sources, reading, like=model, allow_missing=allow_missing)
-        if not allow_missing:
-            inputs.check_rows_columns(model)
         found.append(Reading([model], inputs))
     return found
 

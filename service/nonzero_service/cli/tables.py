@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from nonzero import FormatError, LogisticRegression, Schema
 from nonzero.formats import Reader
 from nonzero.formats.registry import TABLES
+from nonzero.model.notes import FIELDS_NOTE, TABLES_NOTE, noted_booleans, noted_fields, noted_tables
 from nonzero.sources.columnar import ColumnarReader
 from nonzero.sources.files import Source
-from nonzero.sources.rows_head import check_tables
+from nonzero.sources.rows_agreement import check_tables
 from nonzero.sources.tables import Tables, columns_of, judge_tables
 from nonzero_service.cli.options import listed
 from nonzero_service.cli.reading import ReadingOptions
-
-_NOTE: Final = "csv"
-_FIELDS: Final = "fields"  # as the service notes them: for who is told of fields
 
 
 def tables_of(sources: Sequence[Source], schema: Schema, reading: ReadingOptions) -> Tables | None:
@@ -66,19 +64,19 @@ def remember(model: LogisticRegression, tables: Tables) -> None:
 
     Those of before stay: a column is needed that every table had.
     """
-    noted = model.notes.get(_NOTE, {})
+    noted = noted_tables(model.notes)
     needed = tables.needed
     if noted:
-        needed = [column for column in _needed(model, noted) if column in tables.needed]
+        needed = [column for column in _needed(model) if column in tables.needed]
     more = {"roles": tables.roles, "layout": tables.layout, "order": tables.order}
-    model.notes[_NOTE] = {
+    model.notes[TABLES_NOTE] = {
         **noted,
         **{name: value for name, value in more.items() if value},
         "label": noted.get("label") or tables.label,
         "columns": needed,
-        "boolean": _joined(noted.get("boolean", ()), tables.boolean),
+        "boolean": _joined(noted_booleans(model.notes), tables.boolean),
     }
-    model.notes[_FIELDS] = _joined(model.notes.get(_FIELDS, ()), tables.fields)
+    model.notes[FIELDS_NOTE] = _joined(noted_fields(model.notes), tables.fields)
 
 
 def _joined(before: Sequence[str], more: Sequence[str]) -> list[str]:
@@ -87,15 +85,16 @@ def _joined(before: Sequence[str], more: Sequence[str]) -> list[str]:
 
 def label_of(model: LogisticRegression) -> str | None:
     """Return the column that held the label of the tables that a model was trained on, if there was one."""
-    label: str | None = model.notes.get(_NOTE, {}).get("label")
+    label: str | None = noted_tables(model.notes).get("label")
     return label
 
 
 def new_columns(model: LogisticRegression, tables: Tables) -> list[str]:
     """Return the columns of some tables that those which a model was trained on did not have."""
-    if _NOTE not in model.notes or model.notes[_NOTE].get("layout"):
+    noted = noted_tables(model.notes)
+    if not noted or noted.get("layout"):
         return []  # a format that makes features of columns knows all of them
-    known = {*model.notes.get(_FIELDS, ()), *model.schema.fields, label_of(model), tables.label}
+    known = {*noted_fields(model.notes), *model.schema.fields, label_of(model), tables.label}
     return [
         column
         for column in tables.columns
@@ -118,9 +117,9 @@ def check_booleans(model: LogisticRegression, tables: Mapping[str, Mapping[str, 
     FormatError
         It names the column, and the way out.
     """
-    noted = model.notes.get(_NOTE, {})
+    noted = noted_tables(model.notes)
     if "boolean" in noted:
-        ours = {"columns": model.notes.get(_FIELDS, ()), "boolean": noted["boolean"]}
+        ours = {"columns": noted_fields(model.notes), "boolean": noted["boolean"]}
         check_tables({"the model's files": ours, **tables})
 
 
@@ -134,7 +133,7 @@ def tables_alike(
     FormatError
         Where columns are missing that the model was trained on, unless that is allowed.
     """
-    noted = model.notes.get(_NOTE, {})
+    noted = noted_tables(model.notes)
     found = []
     for source in sources:
         if reading.format_of(source) in TABLES:
@@ -144,8 +143,8 @@ def tables_alike(
     if not found:
         return None
     columns = list(dict.fromkeys(column for one in found for column in one if column))
-    needed = [column for column in _needed(model, noted) if all(column in one for one in found)]
-    boolean = [column for column in noted.get("boolean", ()) if column in columns]
+    needed = [column for column in _needed(model) if all(column in one for one in found)]
+    boolean = [column for column in noted_booleans(model.notes) if column in columns]
     return Tables(
         model.schema,
         reading.label or noted.get("label"),
@@ -153,7 +152,7 @@ def tables_alike(
         needed,
         boolean,
         [],
-        model.notes.get(_FIELDS, columns) if noted.get("layout") else columns,
+        model.notes.get(FIELDS_NOTE, columns) if noted.get("layout") else columns,
         noted.get("roles", {}),
         noted.get("layout", ""),
         noted.get("order", ()),
@@ -168,7 +167,7 @@ def _header_options(model: LogisticRegression, source: Source, reading: ReadingO
     FormatError
         Where the model was trained on a format that makes features of columns, and the file is another.
     """
-    noted = model.notes.get(_NOTE, {})
+    noted = noted_tables(model.notes)
     form, layout = reading.format_of(source), noted.get("layout", "")
     if layout and form != layout:
         raise FormatError(
@@ -204,7 +203,7 @@ def check_columns(model: LogisticRegression, name: str, columns: Sequence[str]) 
     FormatError
         It names those that are missing.
     """
-    missing = [column for column in _needed(model, model.notes.get(_NOTE, {})) if column not in columns]
+    missing = [column for column in _needed(model) if column not in columns]
     if missing:
         raise FormatError(f"{name}: {_missing_text(missing, columns)}")
 
@@ -226,7 +225,7 @@ def reader_alike(
     FormatError
         Where columns are missing that the model was trained on, unless that is allowed.
     """
-    noted = model.notes.get(_NOTE, {})
+    noted = noted_tables(model.notes)
     options = _header_options(model, source, reading)
     columns = columns_of(reading.table_of(source), **options)
     label = reading.label or noted.get("label")
@@ -243,10 +242,10 @@ def reader_alike(
     }
     if not allow_missing:
         check_columns(model, source.name, columns)
-    return reading.table_reader(source, boolean=noted.get("boolean", ()), **options)
+    return reading.table_reader(source, boolean=noted_booleans(model.notes), **options)
 
 
-def _roles_alike(noted: dict[str, Any], columns: Sequence[str], reading: ReadingOptions) -> dict[str, str]:
+def _roles_alike(noted: Mapping[str, Any], columns: Sequence[str], reading: ReadingOptions) -> dict[str, str]:
     """Return the columns of weight and id where the options name none, and the training had some."""
     roles: dict[str, str] = noted.get("roles", {})
     return {
@@ -256,13 +255,14 @@ def _roles_alike(noted: dict[str, Any], columns: Sequence[str], reading: Reading
     }
 
 
-def _needed(model: LogisticRegression, noted: dict[str, Any]) -> list[str]:
+def _needed(model: LogisticRegression) -> list[str]:
     """Return the columns that a table must have."""
+    noted = noted_tables(model.notes)
     if "columns" in noted:
         return list(noted["columns"])
     if noted:
         left_out = {noted["label"], *noted["ignore"]}
-        return [column for column in model.notes.get(_FIELDS, ()) if column not in left_out]
+        return [column for column in noted_fields(model.notes) if column not in left_out]
     return [name for name, kind in model.schema.fields.items() if kind != "ignore" and "*" not in name]
 
 

@@ -157,7 +157,7 @@ def train(
         _check_any(one, sources, problem)
     stopping.kept = lambda: f"all was learned, and {_saved(places)}"
     for one, place in to_save(candidates, places):
-        one.learner.save(place.resolve())  # a link stays one
+        one.learner.save(place)
     _print_results(candidates, spent, seconds, as_json=as_json)
     if problem:
         raise InputError(problem)

@@ -11,6 +11,7 @@ from typing import Final
 
 import apsw
 
+from nonzero.persistence.whole_files import sync_directory
 from nonzero_service.journal.chain import Base
 from nonzero_service.journal.descriptors import SHORTAGE, are_none_left, shortage_message
 from nonzero_service.journal.errors import (
@@ -23,7 +24,7 @@ from nonzero_service.journal.errors import (
     StorageError,
     UnsupportedSQLiteError,
 )
-from nonzero_service.journal.files import FILE_MODE, sync_directory
+from nonzero_service.journal.files import FILE_MODE
 from nonzero_service.journal.tables import SCHEMA, write_base
 
 PAGE_SIZE: Final = 65536

@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from nonzero.persistence.whole_files import sync_directory
+
 FILE_MODE: Final = 0o600
 """Of every file."""
 
@@ -20,15 +22,6 @@ DIRECTORY_MODE: Final = 0o700
 
 OTHERS: Final = 0o077
 """What a mode allows to group and others."""
-
-
-def sync_directory(directory: Path) -> None:
-    """Make the names in a directory durable."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def ensure_directory(directory: Path) -> None:

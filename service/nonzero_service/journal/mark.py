@@ -21,8 +21,9 @@ from typing import Final, Self
 
 import xxhash
 
+from nonzero.persistence.whole_files import sync_directory
 from nonzero_service.journal.errors import JournalDamagedError
-from nonzero_service.journal.files import sync_directory, write_durably
+from nonzero_service.journal.files import write_durably
 
 _FORM: Final = struct.Struct("<8sq16s16s?7x")
 _MAGIC: Final = b"NZMARK01"

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from nonzero.errors import NonzeroError
+from nonzero.persistence.whole_files import sync_directory
 from nonzero_service.journal.errors import DiskFullError
-from nonzero_service.journal.files import FILE_MODE, make_directory, sync_directory
+from nonzero_service.journal.files import FILE_MODE, make_directory
 
 T = TypeVar("T")
 

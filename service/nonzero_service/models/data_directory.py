@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from nonzero import SnapshotError
-from nonzero_service.journal.files import check_usable, sync_directory, write_durably
+from nonzero.persistence.whole_files import sync_directory
+from nonzero_service.journal.files import check_usable, write_durably
 from nonzero_service.journal.lock import check_lock
 from nonzero_service.models.folder import UNFINISHED
 from nonzero_service.models.model_config import ModelConfig, config_of

@@ -17,8 +17,8 @@ from typing import Final
 
 import structlog
 
+from nonzero.persistence.whole_files import sync_directory
 from nonzero_service.errors import ModelExistsError
-from nonzero_service.journal.files import sync_directory
 
 UNFINISHED: Final = "."
 """How the names of directories that are no models, or no longer, begin."""

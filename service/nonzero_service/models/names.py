@@ -22,12 +22,11 @@ from nonzero.formats.delimited import Delimited
 from nonzero.formats.json_bodies import NOT_JSON
 from nonzero.formats.json_plain_features import named_features
 from nonzero.formats.json_values import Members, decode
-from nonzero_service.bodies.tables import noted_booleans
+from nonzero.model.notes import FIELDS_NOTE, noted_booleans
 from nonzero_service.incidental import incidentally
 from nonzero_service.media_types import ARROW, CSV, JSON, NDJSON, TSV
 from nonzero_service.models.slicing import Slices
 
-FIELDS: Final = "fields"
 LIMIT: Final = 4096
 FIRST: Final = 64
 EVERY: Final = 256
@@ -77,7 +76,7 @@ class FieldNames:
 
     def all(self) -> list[str]:
         """Return the names."""
-        names: list[str] = self._notes.get(FIELDS, [])
+        names: list[str] = self._notes.get(FIELDS_NOTE, [])
         return names
 
     def look(self, media: str, data: bytes) -> None:
@@ -96,7 +95,7 @@ class FieldNames:
             new = dict.fromkeys(name for name in self._found(media, data) if name not in known)
             if new:
                 # Another list, not a longer one: a snapshot may be reading it.
-                self._notes[FIELDS] = [*known, *new][:LIMIT]
+                self._notes[FIELDS_NOTE] = [*known, *new][:LIMIT]
             if self._slices.fields:
                 self._slices.name(self._features(media, data))
             self.looks += 1

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from core.saved import Stored, forge, stored_in
-from nonzero import SnapshotError
+from nonzero import LogisticRegression, SnapshotError
 from nonzero.persistence import snapshot
 from nonzero.persistence.rows import ArrayRows
 
@@ -211,6 +211,17 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
         snapshot.write(tmp_path / "nowhere" / "model", arrays(), {})
     assert read(path)[1] == {"old": True}
     assert [entry.name for entry in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+def test_a_link_stays_one(tmp_path: Path) -> None:
+    target, link = tmp_path / "monday", tmp_path / "newest"
+    link.symlink_to(target)
+    model = LogisticRegression(bits=4)
+    for _ in range(2):  # one that leads nowhere yet, and one that leads to a file
+        model.learn_one({"site": "news"}, 1)
+        model.save(link)
+        assert link.is_symlink()
+        assert LogisticRegression.load(target).digest() == model.digest()
 
 
 def test_no_such_file() -> None:

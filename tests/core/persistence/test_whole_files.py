@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,19 @@ def test_a_file_that_fails_leaves_the_old_one_and_nothing_else(tmp_path: Path) -
         fail()
     assert path.read_bytes() == b"old"
     assert [*tmp_path.iterdir()] == [path]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o664])
+def test_a_file_that_is_replaced_stays_as_open_to_others_as_it_was(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "log.rows"
+    path.write_bytes(b"old")
+    path.chmod(mode)
+    with whole_file(path) as file:
+        [beside] = [one for one in tmp_path.iterdir() if one != path]
+        assert stat.S_IMODE(beside.stat().st_mode) == mode  # while it is written too
+        file.write(b"new")
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
 def test_a_link_stays_one_and_a_pipe_is_written_to(tmp_path: Path) -> None:

@@ -99,12 +99,15 @@ def test_rows_files_of_tables_are_read_as_the_model_was_trained() -> None:
     Path("other.csv").write_text(other)
     for name, text, options in (("number", "tuesday.csv", ["--number=bid"]), ("maybe", "other.csv", [])):
         assert nonzero_here("convert", text, f"{name}.rows", *options).returncode == 0
-        done = nonzero_here("train", f"{name}.rows", "--from=first", "--model=other")
-        assert done.returncode == 1
-        assert {"number": "'bid' is number there", "maybe": "the column 'flag' holds nothing but True"}[
-            name
-        ] in done.stderr
-        assert not Path("other").exists()
+        said = {"number": "'bid' is number there", "maybe": "the column 'flag' holds nothing but True"}[name]
+        for command in (
+            ["train", f"{name}.rows", "--from=first", "--model=other"],
+            ["predict", f"{name}.rows", "--model=first", "--output=other"],
+        ):
+            done = nonzero_here(*command)
+            assert done.returncode == 1
+            assert said in done.stderr
+            assert not Path("other").exists()
 
 
 @pytest.mark.usefixtures("days")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import subprocess
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from command_line import COMMAND, nonzero_here
 from nonzero import LogisticRegression
@@ -142,6 +144,19 @@ def test_a_link_stays_one_and_a_device_is_written_to(place: Path) -> None:
     done_so = subprocess.run([*predict, "--output=/dev/stdout"], capture_output=True, check=True)
     assert done_so.stdout == expected
     assert len(expected.splitlines()) == 60
+    done_so = subprocess.run([*predict, "--output=-"], capture_output=True, check=True)
+    assert done_so.stdout == expected
+    assert not Path("-").exists()
+
+
+@pytest.mark.usefixtures("place")
+def test_predictions_are_compressed_as_the_name_says() -> None:
+    for name in ("p.txt", "p.txt.gz", "p.txt.zst"):
+        done = nonzero_here("predict", "log.vw", "--model=trained", "--output", name)
+        assert done.returncode == 0, done.stderr
+    assert gzip.decompress(Path("p.txt.gz").read_bytes()) == Path("p.txt").read_bytes()
+    with zstandard.open("p.txt.zst") as file:
+        assert file.read() == Path("p.txt").read_bytes()
 
 
 @pytest.mark.parametrize("command", WRITING.values(), ids=WRITING)
