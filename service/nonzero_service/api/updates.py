@@ -50,8 +50,7 @@ class _Request(NamedTuple):
     @property
     def read_as(self) -> str:
         """How the body is read: what a repeat with the same key must say too."""
-        said = "" if self.columns is None or self.content.media == ARROW else self.columns.said
-        return self.content.media + said
+        return self.content.media + ("" if self.columns is None else self.columns.said)
 
 
 class Update(InlineEndpoint):

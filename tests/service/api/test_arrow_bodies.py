@@ -126,6 +126,8 @@ def test_a_repeat_with_a_key_is_learned_from_once(client: httpx.Client, route: s
     assert first["replayed"] == 0
     again = client.post(f"{route}/update", content=BODY, headers=headers).json()
     assert (again["replayed"], again["sequence"]) == (3, first["sequence"])
+    query = {"label": "click"}
+    assert client.post(f"{route}/update", content=BODY, headers=headers, params=query).status_code == 422
     other = client.post(f"{route}/update", content=stream_of(TABLE.slice(1)), headers=headers)
     assert other.status_code == 422
 
