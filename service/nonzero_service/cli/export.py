@@ -15,6 +15,7 @@ from nonzero.export.coordinates import coordinates_of, largest
 from nonzero.export.slot_names import SlotNames
 from nonzero.persistence.pages import keep_freed
 from nonzero.sources.files import STDIN
+from nonzero_service.cli.file_arguments import files_named
 from nonzero_service.cli.golden import golden_of
 from nonzero_service.cli.names import names, names_of
 from nonzero_service.cli.options import check_output, complete_file, overwrite
@@ -55,7 +56,8 @@ PACKED: Final = (".gz", ".zst")
     "--golden-from",
     metavar="LOG",
     shell_complete=complete_file,
-    help="The log whose first rows these are. Otherwise they are random.",
+    callback=lambda _, __, log: [] if log is None else files_named([log]),
+    help="The log whose first rows these are, a file or a pattern. Otherwise they are random.",
 )
 @overwrite
 @stoppable
@@ -67,7 +69,7 @@ def export(
     names_from: Sequence[str],
     top: int | None,
     golden: tuple[str, int] | None,
-    golden_from: str | None,
+    golden_from: Sequence[str],
     stopping: Stopping,
 ) -> None:
     """Write a saved model for others to read: as JSON, as a graph of ONNX, or as Vowpal Wabbit's text.
@@ -86,11 +88,11 @@ def export(
     for option, given in (("--names", names_from), ("--top", top is not None)):
         if form == "onnx" and given:
             raise click.BadParameter("a graph of ONNX has no names and all weights", param_hint=option)
-    if golden is None and golden_from is not None:
+    if golden is None and golden_from:
         raise click.BadParameter("it is of use with --golden FILE N", param_hint="--golden-from")
     places = _places(output, golden)
     for option, file in places.items():
-        check_output(file, option, overwrite=overwrite, read=[model])
+        check_output(file, option, overwrite=overwrite, read=[model, *names_from, *golden_from])
     learner = LogisticRegression.load(model)
     lines = None if golden is None else golden_of(learner, golden[1], golden_from)
     if form == "onnx":
