@@ -99,6 +99,10 @@ class ArrowColumn:
         """The index of a number's feature; -1 for a category, whose cells are indices."""
         return -1 if self.kind == CATEGORY else self._index
 
+    def word_of(self, text: bytes) -> bytes:
+        """Return what a cell's text is behind the ``=`` of its feature's name."""
+        return _TRUTHS.get(text.decode(), "").encode() or text if self._truths else text
+
     def read(self, array: Any, rows: int, room: NDArray[np.uint32]) -> Cells | Lists:
         """Return the cells of a part of the column.
 

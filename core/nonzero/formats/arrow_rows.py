@@ -150,6 +150,11 @@ class ArrowRows:
         self.columns = [name for name in names if name in read]
         self._rows = 0
 
+    @property
+    def features(self) -> Sequence[ArrowColumn]:
+        """The columns that features are made of."""
+        return self._columns
+
     def _check_roles(
         self, label: str | None, weight: str | None, id: str | None, time: str | None, names: Sequence[str]
     ) -> None:

@@ -9,7 +9,6 @@ from nonzero.errors import InputError
 from nonzero.export.golden import golden_lines, random_rows
 from nonzero.formats.assembly import PlainRow
 from nonzero.formats.named_rows import NamedRows
-from nonzero.formats.registry import COLUMNAR
 from nonzero.sources.files import Source
 from nonzero_service.cli.display import Display
 from nonzero_service.cli.input_files import InputFiles, is_rows
@@ -48,9 +47,9 @@ def golden_of(model: LogisticRegression, n: int, log: Sequence[str]) -> Iterator
 def _first_rows(
     model: LogisticRegression, sources: Sequence[Source], n: int
 ) -> tuple[Batch, list[PlainRow] | None]:
-    """Return the first rows of a log, with their names where all of it is text."""
+    """Return the first rows of a log, with their names where all of it has some."""
     options = reading_of(model)
-    nameless = any(is_rows(one, options) or options.format_of(one) in COLUMNAR for one in sources)
+    nameless = any(is_rows(one, options) for one in sources)
     inputs = InputFiles(sources, options, like=model, allow_missing=True)
     batches: list[Batch] = []
     rows: list[PlainRow] = []

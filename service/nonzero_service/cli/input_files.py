@@ -15,6 +15,7 @@ from nonzero.formats.named_rows import NamedRows, read_named
 from nonzero.formats.registry import TABLES
 from nonzero.persistence import snapshot
 from nonzero.sources.columnar import ColumnarReader
+from nonzero.sources.columnar_names import read_named_columns
 from nonzero.sources.examples import read_examples
 from nonzero.sources.files import ROWS, ROWS_MAGIC, Source
 from nonzero.sources.pipeline import in_turns
@@ -209,12 +210,8 @@ class InputFiles:
                 )
         for source in self.sources:
             text = self._reader_of(source)
-            if isinstance(text, ColumnarReader):
-                raise FormatError(
-                    f"{source.name} is columns, which are not written as text; convert it to a rows file, or "
-                    "write it as csv by what made it"
-                )
-            for found in read_named(source, text):
+            named = read_named_columns(text) if isinstance(text, ColumnarReader) else read_named(source, text)
+            for found in named:
                 yield source, found
             for note in text.format.notes:
                 say(f"{source.name}: {note}")

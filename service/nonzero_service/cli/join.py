@@ -25,7 +25,7 @@ from nonzero.sources.time_order import NUMBER, TIME, TimeOrder
 from nonzero.sources.window_join import REPEATED, JoinCounts, WindowJoin
 from nonzero_service.cli.display import Display
 from nonzero_service.cli.file_arguments import files_named
-from nonzero_service.cli.join_output import WRITTEN, EventRows, Write, check_form, labelled_writer
+from nonzero_service.cli.join_output import WRITTEN, EventRows, check_form, labelled_writer
 from nonzero_service.cli.notices import RejectedLines
 from nonzero_service.cli.options import as_json, check_output, complete_file, overwrite, source_of
 from nonzero_service.cli.outputs import left, opened
@@ -38,6 +38,7 @@ from nonzero_service.cli.reading import (
     no_header,
 )
 from nonzero_service.cli.stopping import Stopping, stoppable
+from nonzero_service.cli.table_output import Write
 
 FORMATS: Final = ("csv", "tsv", "avazu", "ndjson", *COLUMNAR)
 """What can be joined."""

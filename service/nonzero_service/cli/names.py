@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from nonzero import LogisticRegression
 from nonzero.export.slot_names import SlotNames
-from nonzero.formats.registry import COLUMNAR
 from nonzero.sources.files import ROWS, STDIN, Source
 from nonzero_service.cli.display import Display
 from nonzero_service.cli.file_arguments import files_named
@@ -36,7 +35,7 @@ names = click.option(
     multiple=True,
     shell_complete=complete_file,
     callback=lambda _, __, files: files_named(files),
-    help="A log whose features give slots their names (vw, ndjson, csv or tsv), a pattern of them such as "
+    help="A log whose features give slots their names (vw, ndjson or a table), a pattern of them such as "
     "'day_*.csv', or a list of names, one a line (.names or .txt), such as site=news. May be repeated.",
 )
 
@@ -90,10 +89,10 @@ def _source(file: str, reading: ReadingOptions) -> Source:
             "names, one a line, .names",
             param_hint="--names",
         ) from error
-    if form in (*COLUMNAR, ROWS, "libsvm") or is_rows(source, reading):
+    if form in (ROWS, "libsvm") or is_rows(source, reading):
         raise click.BadParameter(
-            f"{file} has no names that can be read here; give the log as vw, ndjson or csv, or a list of "
-            "names, one a line, as .names",
+            f"{file} has no names that can be read here; give the log as vw, ndjson or a table, or a list "
+            "of names, one a line, as .names",
             param_hint="--names",
         )
     return source

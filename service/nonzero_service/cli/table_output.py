@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import PurePath
 from typing import Any, BinaryIO, Final, TypeAlias
@@ -19,11 +19,14 @@ from nonzero.sources.table_rows import ROW, ColumnTable, TableFile, TextTable, c
 WRITTEN: Final = ("csv", "tsv", "parquet", "arrow")
 """What tables can be written as."""
 
-Write: TypeAlias = Callable[[Any, NDArray[np.uint8] | None], None]
+Write: TypeAlias = Callable[[Any, NDArray[np.uint8] | None], object]
 """Writes rows of a table, as :class:`~nonzero.sources.table_rows.TablePart` has them, with their labels, 0 or
 1, where there is a column for them."""
 
 _PACKED: Final = {".gz", ".zst"}
+
+_ROWS_AT_ONCE: Final = 1 << 16
+"""So many rows at least are a row group of Parquet, or a record batch of Arrow."""
 
 _STREAMS: Final = ".arrows"
 
@@ -143,15 +146,8 @@ def table_writer(
         with columns_writer(_with_label(table.schema, label), out, form, output) as write:
             yield lambda rows, labels: write(_labelled(table.columns_of(rows), label, labels))
         return
-    more = [] if label is None else [label.encode()]
-    delimiter = text_delimiter(table, form)
-    if isinstance(table, TextTable) and delimiter == table.delimiter:
-        out.write(delimiter.join([table.header, *([record_of(more, delimiter)] if more else [])]) + b"\n")
-        ends = (delimiter + b"0\n", delimiter + b"1\n")
-        yield lambda rows, labels: _write_records(out, rows, labels, ends)
-        return
-    out.write(record_of([*(name.encode() for name in table.names), *more], delimiter) + b"\n")
-    yield lambda rows, labels: _write_cells(out, table, rows, labels, delimiter)
+    out.write(_header_of(table, form, label))
+    yield lambda rows, labels: out.write(b"".join(_ended(_records_of(table, form, rows, labels))))
 
 
 @contextmanager
@@ -177,8 +173,18 @@ def columns_writer(schema: Any, out: BinaryIO, form: str, output: str) -> Iterat
         begun = arrow.ipc.new_stream(out, schema)
     else:
         begun = arrow.ipc.new_file(out, schema)
+    held: list[Any] = []
+
+    def write(table: Any, least: int = _ROWS_AT_ONCE) -> None:
+        held.append(table)
+        if sum(one.num_rows for one in held) >= least:
+            writer.write_table(arrow.concat_tables(held))
+            held.clear()
+
     with begun as writer:
-        yield writer.write_table
+        yield write
+        if held:
+            write(schema.empty_table(), 0)
 
 
 def is_stream(output: str) -> bool:
@@ -194,20 +200,57 @@ def is_stream(output: str) -> bool:
     return output == STDIN or plain != path or plain.suffix.lower() == _STREAMS
 
 
-def text_delimiter(table: TableFile, form: str) -> bytes:
-    """Return what stands between the columns of text that is written.
+def written_text(table: TableFile, form: str, rows: Any) -> tuple[bytes, list[bytes], bytes]:
+    """Return the header, the records and the delimiter that rows are as delimited text.
 
     Parameters
     ----------
     table
-        What is read; as csv, its own delimiter stays.
+        What the rows are of.
     form
         ``"csv"`` or ``"tsv"``.
+    rows
+        As :class:`~nonzero.sources.table_rows.TablePart` has them.
     """
+    return _header_of(table, form), _records_of(table, form, rows), _delimiter_of(table, form)
+
+
+def _delimiter_of(table: TableFile, form: str) -> bytes:
+    """Return what stands between the columns of text; as csv, a table's own delimiter stays."""
     if form == "tsv":
         return b"\t"
     own = table.delimiter if isinstance(table, TextTable) else b","
     return b"," if own == b"\t" else own
+
+
+def _header_of(table: TableFile, form: str, label: str | None = None) -> bytes:
+    """Return the line that names the columns; as it stands, where its delimiter stays."""
+    delimiter = _delimiter_of(table, form)
+    header = record_of([name.encode() for name in table.names], delimiter)
+    if isinstance(table, TextTable) and delimiter == table.delimiter:
+        header = table.header
+    return header + (b"" if label is None else delimiter + record_of([label.encode()], delimiter)) + b"\n"
+
+
+def _records_of(
+    table: TableFile, form: str, rows: Any, labels: NDArray[np.uint8] | None = None
+) -> list[bytes]:
+    """Return rows as records without their ends; those of text as they stand, where their delimiter stays."""
+    delimiter = _delimiter_of(table, form)
+    if not isinstance(table, TextTable):
+        records = [record_of(cells, delimiter) for cells in cells_of(rows)]
+    else:
+        records = rows[ROW].to_pylist()
+        if delimiter != table.delimiter:
+            records = [record_of(table.cells(record), delimiter) for record in records]
+    if labels is None:
+        return records
+    ends = (delimiter + b"0", delimiter + b"1")
+    return [record + ends[label] for record, label in zip(records, labels.tolist(), strict=True)]
+
+
+def _ended(records: Sequence[bytes]) -> list[bytes]:
+    return [record + b"\n" for record in records]
 
 
 def _with_label(schema: Any, label: str | None) -> Any:
@@ -220,27 +263,3 @@ def _labelled(columns: Any, label: str | None, labels: NDArray[np.uint8] | None)
         return columns
     arrow = import_arrow()
     return columns.append_column(arrow.field(label, arrow.int8()), arrow.array(labels.astype(np.int8)))
-
-
-def _write_records(
-    out: BinaryIO, rows: Any, labels: NDArray[np.uint8] | None, ends: tuple[bytes, bytes]
-) -> None:
-    records = rows[ROW].to_pylist()
-    if labels is None:
-        out.write(b"".join([record + b"\n" for record in records]))
-    else:
-        pairs = zip(records, labels.tolist(), strict=True)
-        out.write(b"".join([record + ends[label] for record, label in pairs]))
-
-
-def _write_cells(
-    out: BinaryIO, table: TableFile, rows: Any, labels: NDArray[np.uint8] | None, delimiter: bytes
-) -> None:
-    if isinstance(table, TextTable):
-        cells = [table.cells(record) for record in rows[ROW].to_pylist()]
-    else:
-        cells = [[*row] for row in cells_of(rows)]
-    if labels is not None:
-        for row, label in zip(cells, labels.tolist(), strict=True):
-            row.append(b"%d" % label)
-    out.write(b"".join([record_of(row, delimiter) + b"\n" for row in cells]))
