@@ -74,6 +74,8 @@ class TextTable:
         source.format = form
         head, self._skipped = head_of(source, labels=False, delimiter=delimiter, columns=columns)
         self.names, self.delimiter = head.columns, head.delimiter
+        if not self.names:
+            raise FormatError(f"{source.name} is empty: there is no header that names its columns")
         before = source.peek(self._skipped)[: self._skipped]
         self._lines = before.count(b"\n")
         line = before.rstrip(b"\r\n").rpartition(b"\n")[2].removeprefix(BYTE_ORDER_MARK)

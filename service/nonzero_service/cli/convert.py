@@ -23,7 +23,15 @@ from nonzero_service.cli.file_arguments import files_named
 from nonzero_service.cli.input_files import InputFiles, files_like
 from nonzero_service.cli.named_conversion import NamedConversion
 from nonzero_service.cli.notices import RejectedLines
-from nonzero_service.cli.options import FILE_HELP, check_output, complete_file, overwrite, source_of
+from nonzero_service.cli.options import (
+    FILE_HELP,
+    MODEL_FILE,
+    check_output,
+    complete_file,
+    overwrite,
+    source_of,
+)
+from nonzero_service.cli.options import allow_missing as missing_allowed
 from nonzero_service.cli.outputs import left, opened
 from nonzero_service.cli.reading import ReadingOptions, namespace_separator, reading
 from nonzero_service.cli.stopping import Stopping, stoppable
@@ -53,14 +61,10 @@ FORMS: Final = (ROWS, "vw", "ndjson", "libsvm", *WRITTEN)
 @click.option(
     "--like",
     "model",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Read the files as this saved model does: with its schema, and for csv with its columns.",
+    type=MODEL_FILE,
+    help="Read the files as this saved model does: with its schema, and tables with its columns.",
 )
-@click.option(
-    "--allow-missing",
-    is_flag=True,
-    help="csv, with --like: convert although columns are missing that the model was trained on.",
-)
+@missing_allowed("convert", "Tables, with --like")
 @click.option(
     "--bits",
     type=click.IntRange(1, 30),
@@ -112,6 +116,11 @@ def convert(
 
     conversion: Conversion
     if form in WRITTEN and are_tables(sources, reading):
+        if model is not None:
+            raise click.BadParameter(
+                "the columns of tables stay as they are, whatever reads them; leave it out",
+                param_hint="--like",
+            )
         conversion = TableConversion(sources, reading, form, output)
     else:
         conversion = _of_examples(opened_files, form, output, bits)

@@ -20,8 +20,9 @@ from nonzero_service.cli.display import Display, figures_line
 from nonzero_service.cli.evaluation_text import evaluation_text
 from nonzero_service.cli.file_arguments import files_named
 from nonzero_service.cli.notices import RejectedLines, conflict_lines, label_problem
-from nonzero_service.cli.options import FILE_HELP, as_json, complete_file, listed, source_of
-from nonzero_service.cli.reading import ReadingOptions, reading_again
+from nonzero_service.cli.options import FILE_HELP, MODEL_FILE, as_json, complete_file, listed, source_of
+from nonzero_service.cli.options import allow_missing as missing_allowed
+from nonzero_service.cli.reading import ReadingOptions, positive, reading_again
 from nonzero_service.cli.scoring import Reading, ScoredPart, check_again, readings_of, scored_parts
 from nonzero_service.cli.slicing import VALUES, SlicesByDay, SlicesByField
 from nonzero_service.cli.stopping import Stopping, stoppable
@@ -35,7 +36,7 @@ from nonzero_service.cli.tables import order_of
 @click.option(
     "--model",
     "paths",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=MODEL_FILE,
     required=True,
     multiple=True,
     help="The model: a file that train saved. Given twice, two models are compared.",
@@ -57,14 +58,8 @@ from nonzero_service.cli.tables import order_of
 @click.option(
     "--by-day", is_flag=True, help="Tell the figures of each day too (UTC), by the examples' times."
 )
-@click.option(
-    "--allow-missing",
-    is_flag=True,
-    help="csv: evaluate although columns are missing that a model was trained on.",
-)
-@click.option(
-    "--positive", help="csv: the label that means a click. Any other label means that there was none."
-)
+@missing_allowed("evaluate")
+@positive
 @reading_again
 @as_json
 @stoppable

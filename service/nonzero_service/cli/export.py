@@ -18,7 +18,7 @@ from nonzero.sources.files import STDIN
 from nonzero_service.cli.file_arguments import files_named
 from nonzero_service.cli.golden import golden_of
 from nonzero_service.cli.names import names, names_of
-from nonzero_service.cli.options import check_output, complete_file, overwrite
+from nonzero_service.cli.options import MODEL_FILE, check_output, complete_file, overwrite
 from nonzero_service.cli.outputs import opened
 from nonzero_service.cli.stopping import Stopping, stoppable
 
@@ -30,13 +30,15 @@ PACKED: Final = (".gz", ".zst")
 
 
 @click.command
-@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("model", type=MODEL_FILE)
 @click.option(
     "--format", "form", type=click.Choice(FORMS), help="What to write. Otherwise the name tells it."
 )
 @click.option(
     "--output",
+    "-o",
     default=STDIN,
+    shell_complete=complete_file,
     help="The file to write. With .gz or .zst behind its name it is compressed. - is standard output.",
 )
 @names
@@ -56,7 +58,7 @@ PACKED: Final = (".gz", ".zst")
     "--golden-from",
     metavar="LOG",
     shell_complete=complete_file,
-    callback=lambda _, __, log: [] if log is None else files_named([log]),
+    callback=lambda _, __, log: [] if log is None else files_named([log], "--golden-from"),
     help="The log whose first rows these are, a file or a pattern. Otherwise they are random.",
 )
 @overwrite

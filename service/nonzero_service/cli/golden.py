@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import click
+
 from nonzero import Batch, LogisticRegression
 from nonzero.errors import InputError
 from nonzero.export.golden import golden_lines, random_rows
@@ -38,7 +40,7 @@ def golden_of(model: LogisticRegression, n: int, log: Sequence[str]) -> Iterator
     """
     if not log:
         return golden_lines(model, random_rows(model, n))
-    batch, rows = _first_rows(model, [source_of(file) for file in log], n)
+    batch, rows = _first_rows(model, [source_of(file, "--golden-from") for file in log], n)
     if not len(batch):
         raise InputError(f"there is no row to predict in {', '.join(log)}")
     return golden_lines(model, batch, rows)
@@ -49,7 +51,10 @@ def _first_rows(
 ) -> tuple[Batch, list[PlainRow] | None]:
     """Return the first rows of a log, with their names where all of it has some."""
     options = reading_of(model)
-    nameless = any(is_rows(one, options) for one in sources)
+    try:
+        nameless = any(is_rows(one, options) for one in sources)
+    except click.BadParameter as error:  # there is no option that says the format
+        raise click.BadParameter(error.message, param_hint="--golden-from") from error
     inputs = InputFiles(sources, options, like=model, allow_missing=True)
     batches: list[Batch] = []
     rows: list[PlainRow] = []

@@ -12,7 +12,7 @@ import click
 from nonzero import FormatError, LogisticRegression, Schema, SnapshotError
 from nonzero.formats import Parsed, Reader
 from nonzero.formats.named_rows import NamedRows, read_named
-from nonzero.formats.registry import TABLES
+from nonzero.formats.registry import COLUMNAR, TABLES
 from nonzero.persistence import snapshot
 from nonzero.sources.columnar import ColumnarReader
 from nonzero.sources.columnar_names import read_named_columns
@@ -162,7 +162,7 @@ class InputFiles:
 
     def what(self, source: Source) -> str:
         """Return what an example of a file is called: a row, or a line."""
-        return "row" if source in self._rows else "line"
+        return "row" if source in self._rows or self._reading.format_of(source) in COLUMNAR else "line"
 
     def read(self, say: Callable[[str], None]) -> Iterator[tuple[Source, Parsed]]:
         """Yield the examples of all files, parsed and decoded by other threads, each part with its file.

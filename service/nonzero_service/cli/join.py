@@ -16,7 +16,7 @@ from nonzero.formats.delimited_labels import LABELS
 from nonzero.formats.registry import COLUMNAR
 from nonzero.formats.times import TimeColumn
 from nonzero.persistence.pages import keep_freed
-from nonzero.sources.event_files import event_file
+from nonzero.sources.event_files import ColumnarEvents, event_file
 from nonzero.sources.event_texts import LABEL, JsonEvents
 from nonzero.sources.events import Events
 from nonzero.sources.files import STDIN, format_of
@@ -231,7 +231,8 @@ class _Joining:
         count = 0
         for events in file.read():
             name = file.source.name
-            self._rejected.report(name, events.errors, self._display.say, "line")
+            what = "row" if isinstance(file, ColumnarEvents) else "line"
+            self._rejected.report(name, events.errors, self._display.say, what)
             count += events.times.size
             self._display.show(self._done + file.source.position, partial("{:,} of {}".format, count, name))
             yield events
@@ -254,7 +255,13 @@ def _opened(name: str, reading: ReadingOptions, id: str, time: str, option: str)
     except SettingsError as error:
         raise click.BadParameter(str(error), param_hint=option) from error
     source = source_of(name)
-    return event_file(source, reading.format_of(source), id, moment, **reading.layout_of(source))
+    form = reading.format_of(source)
+    if form not in FORMATS:
+        raise click.BadParameter(
+            f"{name} is {form}, and its rows have no id and time to join by; give {', '.join(FORMATS)}",
+            param_hint="FILE",
+        )
+    return event_file(source, form, id, moment, **reading.layout_of(source))
 
 
 def _form_of(output: str) -> str:

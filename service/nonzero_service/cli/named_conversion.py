@@ -91,7 +91,12 @@ class NamedConversion(ExamplesConversion):
                 rows, errors = self._alike(found)
                 write(rows)
                 written += len(rows)
-                rejected.report(source.name, sorted([*found.parsed.errors, *errors]), display.say)
+                rejected.report(
+                    source.name,
+                    sorted([*found.parsed.errors, *errors]),
+                    display.say,
+                    self.inputs.what(source),
+                )
                 display.show(self.position, partial("{:,} examples".format, written))
         return written
 

@@ -34,7 +34,7 @@ names = click.option(
     metavar="FILE",
     multiple=True,
     shell_complete=complete_file,
-    callback=lambda _, __, files: files_named(files),
+    callback=lambda _, __, files: files_named(files, "--names"),
     help="A log whose features give slots their names (vw, ndjson or a table), a pattern of them such as "
     "'day_*.csv', or a list of names, one a line (.names or .txt), such as site=news. May be repeated.",
 )
@@ -78,7 +78,7 @@ def names_of(model: LogisticRegression, files: Sequence[str], slots: NDArray[np.
 
 
 def _source(file: str, reading: ReadingOptions) -> Source:
-    source = source_of(file)
+    source = source_of(file, "--names")
     if _is_list(file):
         return source
     try:

@@ -30,6 +30,7 @@ from nonzero_service.cli.input_files import is_rows, read_rows
 from nonzero_service.cli.notices import RejectedLines, conflict_lines
 from nonzero_service.cli.options import (
     FILE_HELP,
+    MODEL_FILE,
     NEW_FILE,
     check_output,
     complete_file,
@@ -38,6 +39,7 @@ from nonzero_service.cli.options import (
     overwrite,
     source_of,
 )
+from nonzero_service.cli.options import allow_missing as missing_allowed
 from nonzero_service.cli.reading import ReadingOptions, reading_again
 from nonzero_service.cli.stopping import Stopping, stoppable
 from nonzero_service.cli.tables import check_columns, reader_alike
@@ -47,16 +49,12 @@ from nonzero_service.cli.tables import check_columns, reader_alike
 @click.argument("file", help=FILE_HELP, shell_complete=complete_file)
 @click.option(
     "--model",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=MODEL_FILE,
     required=True,
     help="The model: a file that train saved.",
 )
-@click.option("--output", type=NEW_FILE, help="Write the probabilities here, not to stdout.")
-@click.option(
-    "--allow-missing",
-    is_flag=True,
-    help="csv: predict although columns are missing that the model was trained on.",
-)
+@click.option("--output", "-o", type=NEW_FILE, help="Write the probabilities here, not to stdout.")
+@missing_allowed("predict")
 @reading_again
 @interactions
 @overwrite
@@ -94,6 +92,7 @@ def predict(
     expected = {"interactions": listed(interactions)} if interactions else {}
     learner = LogisticRegression.load(model, **expected)
     parts, form = _parts_of(source, learner, reading, allow_missing=allow_missing)
+    what = "row" if form is None or isinstance(form, ArrowRows) else "line"
     rejected = RejectedLines()
     done = lines = 0
     stopping.kept = lambda: _kept(done, lines, source, output)
@@ -106,7 +105,7 @@ def predict(
             predicted = _lines(rows, learner.predict(rows.batch))
             with stopping.waiting():
                 write(predicted)
-            rejected.report(source.name, rows.errors, display.say, "row" if form is None else "line")
+            rejected.report(source.name, rows.errors, display.say, what)
             done += len(rows.batch)
             lines += parsed.lines_read
             display.show(source.position, partial("{:,} examples".format, done))

@@ -54,6 +54,10 @@ columns = click.option(
     "tells them. Otherwise they are those of the model, or c1, c2 and so on.",
 )
 
+positive = click.option(
+    "--positive", help="Tables: the label that means a click. Any other label means that there was none."
+)
+
 _TABLE: Final = (
     format_option((*_FORMATS, ROWS)),
     click.option(
@@ -103,9 +107,7 @@ _DECLARING: Final = (
         multiple=True,
         help="Tables: columns that are kept though they look like row numbers or ids. May be repeated.",
     ),
-    click.option(
-        "--positive", help="Tables: the label that means a click. Any other label means that there was none."
-    ),
+    positive,
 )
 
 namespace_separator = click.option(
@@ -244,6 +246,11 @@ class ReadingOptions:
             Where neither does.
         """
         if self.format:
+            if self.format not in (*_FORMATS, ROWS):
+                raise click.BadParameter(
+                    f"the format {self.format!r} is unknown; give one of {', '.join((*_FORMATS, ROWS))}",
+                    param_hint="--format",
+                )
             return self.format
         try:
             named = format_of(source.path)

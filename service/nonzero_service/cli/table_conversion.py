@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from functools import partial
 from io import BytesIO
 from typing import Any, BinaryIO
+
+import click
 
 from nonzero.errors import LineError
 from nonzero.formats.arrow_import import import_arrow
@@ -55,6 +58,7 @@ class TableConversion:
     """
 
     def __init__(self, sources: Sequence[Source], reading: ReadingOptions, form: str, output: str) -> None:
+        _check_declares_nothing(reading)
         self.form, self.output = form, output
         self.tables: list[TableFile] = []
         for source in sources:
@@ -148,6 +152,25 @@ def written_and_read(columns: Any, form: str, output: str) -> Any:
         return arrow.parquet.read_table(BytesIO(memory.getvalue()))
     read = arrow.ipc.open_stream if is_stream(output) else arrow.ipc.open_file
     return read(memory.getvalue()).read_all()
+
+
+def _check_declares_nothing(reading: ReadingOptions) -> None:
+    """Refuse options that say what columns are: nothing becomes of them here.
+
+    Raises
+    ------
+    click.BadParameter
+        It names the first one.
+    """
+    layout = ("format", "delimiter", "no_header", "columns", "layout")
+    default = ReadingOptions()
+    for one in fields(reading):
+        given = getattr(reading, one.name)
+        if one.name not in layout and given and given != getattr(default, one.name):
+            raise click.BadParameter(
+                "the columns of tables stay as they are; leave it out, and give it where they are read",
+                param_hint=f"--{one.name.removesuffix('_text')}",
+            )
 
 
 def _features_of(table: TableFile) -> TableFeatures:

@@ -273,6 +273,13 @@ def test_columns_that_the_model_needs_are_looked_for(logs: Path) -> None:
         (["log.rows", "a.csv"], "whose names cannot be had back"),
         (["log.csv", "other.csv", "a.tsv"], "give files of the same columns"),
         (["log.csv", "a.parquet", "--columns", "a,b"], "5 cells"),
+        (["log.csv", "a.parquet", "--number", "bid"], "--number: the columns of tables stay as they are"),
+        (["log.csv", "a.tsv", "--like", "log.rows"], "--like: the columns of tables stay as they are"),
+        (["empty.csv", "a.tsv"], "empty.csv is empty: there is no header"),
+        (
+            ["log.csv", "a.tsv", "--format", "foo"],
+            "give one of vw, libsvm, ndjson, csv, tsv, criteo, avazu, parq",
+        ),
         (["log.rows", "a.vw"], "whose names cannot be had back"),
         (["log.rows", "log.vw", "a.ndjson"], "whose names cannot be had back"),
         (["log.vw", "absent/a.rows"], "there is no directory"),
@@ -286,6 +293,7 @@ def test_a_wrong_use_says_what_is_wrong(
     logs: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
 ) -> None:
     converted(logs / "log.vw", name="log.rows")
+    (logs / "empty.csv").touch()
     (logs / "other.csv").write_text("site,click\nnews,1\n")
     monkeypatch.chdir(logs)
     done = nonzero_here("convert", *arguments)
