@@ -100,8 +100,10 @@ class TextTable:
         Raises
         ------
         InputError
-            Where a quote is wrong, or there are more or fewer than columns.
+            Where there is nothing but blanks, a quote is wrong, or there are more or fewer than columns.
         """
+        if not record.strip():
+            raise InputError("the line is empty")
         cells = split_cells(record, self.delimiter)
         if len(cells) != len(self.names):
             raise InputError(f"the line has {len(cells)} cells, the header {len(self.names)}")
@@ -299,8 +301,13 @@ def record_of(cells: Sequence[bytes], delimiter: bytes) -> bytes:
     b'"1,5",say \'hi\',x'
     """
     special = {delimiter[0], *b'"\r\n'}
-    quoted = [cell if special.isdisjoint(cell) else b'"%b"' % cell.replace(b'"', b'""') for cell in cells]
-    return delimiter.join(quoted) if quoted != [b""] else b'""'
+    record = delimiter.join([cell if special.isdisjoint(cell) else _quoted(cell) for cell in cells])
+    # A line of blanks would be none.
+    return record if record.strip() else delimiter.join([_quoted(cells[0]), *cells[1:]])
+
+
+def _quoted(cell: bytes) -> bytes:
+    return b'"%b"' % cell.replace(b'"', b'""')
 
 
 def cells_of(table: Any) -> Iterator[tuple[bytes, ...]]:

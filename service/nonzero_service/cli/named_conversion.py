@@ -28,7 +28,7 @@ from nonzero_service.cli.input_files import InputFiles
 from nonzero_service.cli.notices import RejectedLines
 from nonzero_service.cli.scoring import check_again
 from nonzero_service.cli.table_conversion import written_and_read
-from nonzero_service.cli.table_output import check_output_form, columns_writer
+from nonzero_service.cli.table_output import check_output_form, columns_writer, option_of
 
 
 class NamedConversion(ExamplesConversion):
@@ -103,9 +103,9 @@ class NamedConversion(ExamplesConversion):
     def remarks(self) -> Iterator[str]:
         """Yield how the table is to be read."""
         yield from super().remarks()
-        options = _options(self._columns)
+        options = [*_options(self._columns), *option_of(self._columns.names, self.form)]
         if options:
-            yield f"read it with {options}"
+            yield f"read it with {' '.join(options)}"
 
     @contextmanager
     def _begun(self, out: BinaryIO) -> Iterator[Callable[[list[list[Cell]]], object]]:
@@ -160,7 +160,7 @@ def _schema_of(columns: TableColumns) -> Schema:
     return Schema(dict.fromkeys(called, "category") | dict.fromkeys(columns.numbers, "number"), "category")
 
 
-def _options(columns: TableColumns) -> str:
+def _options(columns: TableColumns) -> list[str]:
     """Return the options by which the table is read as the same."""
     roles = dict(columns.roles)
     called = [name for name in columns.names if name.lower() in LABELS]
@@ -169,7 +169,7 @@ def _options(columns: TableColumns) -> str:
     if "time" in roles:
         roles["time"] += ":ms"
     said = [f"--{role} {name}" for role, name in roles.items()]
-    return " ".join([*said, *([f"--number {','.join(columns.numbers)}"] if columns.numbers else [])])
+    return [*said, *([f"--number {','.join(columns.numbers)}"] if columns.numbers else [])]
 
 
 def _text_of(cell: Cell) -> bytes:

@@ -25,6 +25,7 @@ from nonzero_service.cli.table_output import (
     check_table_output,
     columns_writer,
     is_stream,
+    option_of,
     table_writer,
     written_text,
 )
@@ -105,8 +106,10 @@ class TableConversion:
         return written
 
     def remarks(self) -> Iterator[str]:
-        """Yield what there is to say, once all is written: nothing."""
-        return iter(())
+        """Yield how the table is to be read, where that has to be said."""
+        first = self.tables[0]
+        if isinstance(first, ColumnTable) or first.delimiter == b"\t":
+            yield from (f"read it with {option}" for option in option_of(first.names, self.form))
 
     def _alike(self, table: TableFile, part: TablePart) -> tuple[Any, list[LineError]]:
         """Return the rows that are read as the same once they are written, and what is wrong with others."""

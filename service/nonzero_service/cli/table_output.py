@@ -215,6 +215,19 @@ def written_text(table: TableFile, form: str, rows: Any) -> tuple[bytes, list[by
     return _header_of(table, form), _records_of(table, form, rows), _delimiter_of(table, form)
 
 
+def option_of(names: Sequence[str], form: str) -> list[str]:
+    """Return the option that a reader needs where columns are called by what may stand between columns.
+
+    Parameters
+    ----------
+    names
+        The columns.
+    form
+        What is written, by commas where it is ``"csv"``.
+    """
+    return ["--delimiter comma"] if form == "csv" and any({*name} & {*";|\t"} for name in names) else []
+
+
 def _delimiter_of(table: TableFile, form: str) -> bytes:
     """Return what stands between the columns of text; as csv, a table's own delimiter stays."""
     if form == "tsv":
