@@ -154,6 +154,11 @@ class ColumnRows(ABC, Generic[C]):
         self.columns = [name for name in names if name in read]
         self._rows = 0
 
+    @property
+    def features(self) -> Sequence[C]:
+        """The columns that features are made of."""
+        return self._columns
+
     def _check_roles(
         self, label: str | None, weight: str | None, id: str | None, time: str | None, names: Sequence[str]
     ) -> None:

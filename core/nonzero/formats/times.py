@@ -116,6 +116,66 @@ class TimeFormat:
         return (moment - _EPOCH) // _MILLISECOND
 
 
+class TimeColumn:
+    """A column of times, and how they are written.
+
+    Parameters
+    ----------
+    name
+        The column.
+    format
+        As :class:`TimeFormat` has it.
+
+    Raises
+    ------
+    SettingsError
+        For a format that is none.
+
+    Examples
+    --------
+    >>> column = TimeColumn.of("at:%d.%m.%Y %H:%M")
+    >>> column.name, column.format.read(b"01.01.2026 01:00")
+    ('at', 1767229200000)
+    """
+
+    def __init__(self, name: str, format: str | None = None) -> None:
+        self.name = name
+        self.format = TimeFormat(format)
+
+    @classmethod
+    def of(cls, text: str) -> TimeColumn:
+        """Read ``COLUMN`` or ``COLUMN:FORMAT``, as the option ``--time`` has it.
+
+        Parameters
+        ----------
+        text
+            What the option was given.
+
+        Raises
+        ------
+        SettingsError
+            For a format that is none.
+        """
+        return cls(*split_column(text))
+
+
+def split_column(text: str) -> tuple[str, str | None]:
+    """Return the column and the format of ``COLUMN`` or ``COLUMN:FORMAT``; None where it names none.
+
+    Parameters
+    ----------
+    text
+        What an option was given.
+
+    Examples
+    --------
+    >>> split_column("at:%H:%M"), split_column("at")
+    (('at', '%H:%M'), ('at', None))
+    """
+    name, _, form = text.partition(":")
+    return name, form or None
+
+
 def _told(pattern: str) -> bytes | None:
     """Write a pattern as compiled code takes it; None where it must be left to Python."""
     told = bytearray()

@@ -28,13 +28,33 @@ _NO_WORD: Final = b" \t|:\r\n"
 """What no word of VW text has in it."""
 
 
-class _Feature(NamedTuple):
+class NamedFeature(NamedTuple):
     """A feature with its name taken apart."""
 
     field: bytes
     text: bytes | None
     """What stands after the field; None for the number of a field."""
     value: float
+
+
+def features_of(row: PlainRow, separator: str) -> Iterator[NamedFeature]:
+    """Take the names of a row apart; slots, which have none, are left out.
+
+    Parameters
+    ----------
+    row
+        A row with names.
+    separator
+        What joins namespaces and words in them.
+    """
+    for place, (name, field) in sorted(row.names.items()):
+        value = row.values[place]
+        if name == field:
+            yield NamedFeature(field, None, value)
+        elif field and name.startswith(field + separator.encode()):
+            yield NamedFeature(field, name[len(field) + 1 :], value)
+        else:
+            yield NamedFeature(b"", name, value)
 
 
 class TextWriter(ABC):
@@ -124,17 +144,6 @@ class TextWriter(ABC):
             Where the format cannot say it; the message is the reason.
         """
 
-    def _features(self, row: PlainRow) -> Iterator[_Feature]:
-        """Take the names of a row apart; slots, which have none, are left out."""
-        for place, (name, field) in sorted(row.names.items()):
-            value = row.values[place]
-            if name == field:
-                yield _Feature(field, None, value)
-            elif field and name.startswith(field + self.separator.encode()):
-                yield _Feature(field, name[len(field) + 1 :], value)
-            else:
-                yield _Feature(b"", name, value)
-
 
 class VWWriter(TextWriter):
     """Vowpal Wabbit's text: a namespace for each field."""
@@ -149,7 +158,7 @@ class VWWriter(TextWriter):
         if row.weight != 1:
             if not words:
                 raise InputError(f"it has the weight {row.weight:g} and no label; VW text has no such line")
-            words.append(_number(row.weight))
+            words.append(number_text(row.weight))
         if row.id is not None:
             tag = row.id.encode()
             if any(byte in _NO_WORD for byte in tag):
@@ -157,11 +166,11 @@ class VWWriter(TextWriter):
             words.append(b"'" + tag)
         named = (
             b"|" + field + b"".join(b" " + self._word(feature) for feature in group)
-            for field, group in groupby(self._features(row), key=lambda feature: feature.field)
+            for field, group in groupby(features_of(row, self.separator), key=lambda feature: feature.field)
         )
         return b" ".join([*words, b" ".join(named) or b"|"]) + b"\n"
 
-    def _word(self, feature: _Feature) -> bytes:
+    def _word(self, feature: NamedFeature) -> bytes:
         for part in (feature.field, feature.text or b""):
             if any(byte in _NO_WORD for byte in part):
                 raise InputError(f"{shown(part)} has a blank, ':' or '|' in it")
@@ -170,10 +179,10 @@ class VWWriter(TextWriter):
             if "*" in name:
                 raise InputError(f"the number {name!r} has a '*' in its name, which no schema can declare")
             self.numbers.add(name)
-            return _number(feature.value)
+            return number_text(feature.value)
         if not feature.text:
             raise InputError(f"the field {shown(feature.field)} is empty, and VW text has no empty words")
-        return feature.text if feature.value == 1 else feature.text + b":" + _number(feature.value)
+        return feature.text if feature.value == 1 else feature.text + b":" + number_text(feature.value)
 
 
 class NDJSONWriter(TextWriter):
@@ -186,7 +195,7 @@ class NDJSONWriter(TextWriter):
         members: list[str] = []
         if row.names or not row.indices:
             parts: list[str] = []
-            kinds = groupby(self._features(row), key=lambda one: (one.field, one.text is None))
+            kinds = groupby(features_of(row, self.separator), key=lambda one: (one.field, one.text is None))
             for (field, _), group in kinds:
                 parts += self._members(field, list(group))
             members.append(f'"features":{{{",".join(parts)}}}')
@@ -194,12 +203,12 @@ class NDJSONWriter(TextWriter):
         indices, values = [row.indices[place] for place in slots], [row.values[place] for place in slots]
         return _example(members, indices, values, row.label, row.weight, row.id, row.time)
 
-    def _members(self, field: bytes, features: Sequence[_Feature]) -> Iterator[str]:
+    def _members(self, field: bytes, features: Sequence[NamedFeature]) -> Iterator[str]:
         key = _quoted(field)
         texts = []
         for feature in features:
             if feature.text is None:
-                yield f"{key}:{_number(feature.value).decode()}"
+                yield f"{key}:{number_text(feature.value).decode()}"
             elif not field:
                 raise InputError(
                     f"the feature {shown(feature.text)} has no field, which NDJSON cannot say; give it a "
@@ -267,7 +276,7 @@ def _libsvm(slots: list[int], values: list[float], label: float, weight: float, 
     if weight != 1:
         raise InputError(f"it has the weight {weight:g}, which libsvm text has no place for")
     words = [] if np.isnan(label) else [b"1" if label else b"0"]
-    words += [b"%d:%s" % (slot, _number(value)) for slot, value in zip(slots, values, strict=True)]
+    words += [b"%d:%s" % (slot, number_text(value)) for slot, value in zip(slots, values, strict=True)]
     if not words:
         raise InputError("it has neither label nor features, and libsvm text has no such line")
     return b" ".join(words) + b"\n"
@@ -291,11 +300,11 @@ def _example(
     if indices or always:
         members.append(f'"indices":{_listed(indices)}')
         if any(value != 1 for value in values):
-            members.append(f'"values":[{",".join(_number(value).decode() for value in values)}]')
+            members.append(f'"values":[{",".join(number_text(value).decode() for value in values)}]')
     if not np.isnan(label):
         members.append(f'"label":{int(label)}')
     if weight != 1:
-        members.append(f'"weight":{_number(weight).decode()}')
+        members.append(f'"weight":{number_text(weight).decode()}')
     if id is not None:
         members.append(f'"id":{json.dumps(id, ensure_ascii=False)}')
     if time >= 0:
@@ -314,8 +323,14 @@ def _quoted(text: bytes) -> str:
         raise InputError(f"{shown(text)} is not UTF-8, as JSON is") from error
 
 
-def _number(value: float) -> bytes:
-    """Return the shortest text that reads back to the same float32."""
+def number_text(value: float) -> bytes:
+    """Return the shortest text that reads back to the same float32.
+
+    Parameters
+    ----------
+    value
+        The number.
+    """
     return str(np.float32(value)).removesuffix(".0").encode()
 
 

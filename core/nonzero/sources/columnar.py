@@ -166,7 +166,8 @@ class ColumnarFile:
 
     def _scale(self, parquet: Parquet) -> float:
         """Return how many bytes of the file there are for each byte of columns, unpacked."""
-        return (self.source.size or 0) / max(sum(parquet.sizes), 1)
+        size: int = max(sum(parquet.sizes), 1)
+        return (self.source.size or 0) / size
 
     def look(self, judge: Judge, columns: Sequence[str]) -> None:
         """Show a judge the cells of some rows, as delimited text has them: at its beginning, middle and end.

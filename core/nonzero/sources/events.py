@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.errors import LineError
-from nonzero.sources.event_times import EventTime
+from nonzero.errors import FormatError, LineError
+from nonzero.formats.times import TimeColumn
 from nonzero.sources.files import Source
 
 
@@ -40,7 +40,7 @@ class EventFile(ABC):
         That of the time.
     """
 
-    def __init__(self, source: Source, id: str, time: EventTime) -> None:
+    def __init__(self, source: Source, id: str, time: TimeColumn) -> None:
         self.source = source
         self.id = id
         self.time = time
@@ -54,3 +54,24 @@ class EventFile(ABC):
         FormatError
             Where the file is damaged.
         """
+
+
+def check_column(column: str, columns: Sequence[str], name: str) -> None:
+    """Refuse a column that a file does not have.
+
+    Parameters
+    ----------
+    column
+        The column.
+    columns
+        Those that it has.
+    name
+        The file's.
+
+    Raises
+    ------
+    FormatError
+        It names those that it has.
+    """
+    if column not in columns:
+        raise FormatError(f"{name} has no column {column!r}; there are {', '.join(columns)}")

@@ -15,14 +15,14 @@ from nonzero.kernels.rules.optimizers import Rule
 from nonzero.model.lanes import lanes_of
 from nonzero.sources.files import Source
 from nonzero_service.cli.input_files import InputFiles
-from nonzero_service.cli.options import listed, rule_of
+from nonzero_service.cli.options import MODEL_FILE, listed, rule_of
 from nonzero_service.cli.reading import ReadingOptions
 from nonzero_service.cli.tables import label_of
 
 option = click.option(
     "--from",
     "start",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=MODEL_FILE,
     help="Go on with this saved model: with its settings, its schema, and what it knows of tables' columns. "
     "--model may name the same file, which is replaced at the end.",
 )

@@ -1,27 +1,44 @@
-"""``nonzero convert``: files of examples as hashed rows, which need no parsing, or as another text."""
+"""``nonzero convert``: files of examples as hashed rows, which need no parsing, or as any other format."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 import click
 
-from nonzero.errors import InputError, LineError
+from nonzero.errors import InputError
 from nonzero.persistence.pages import keep_freed
 from nonzero.sources.files import ROWS, STDIN, format_of
-from nonzero.sources.rows_file import RowsWriter
+from nonzero_service.cli.conversions import (
+    Conversion,
+    ExamplesConversion,
+    NamesConversion,
+    RowsConversion,
+    SlotsConversion,
+)
 from nonzero_service.cli.display import Display
 from nonzero_service.cli.file_arguments import files_named
 from nonzero_service.cli.input_files import InputFiles, files_like
-from nonzero_service.cli.notices import RejectedLines, conflict_lines
-from nonzero_service.cli.options import FILE_HELP, check_output, complete_file, overwrite, source_of
+from nonzero_service.cli.named_conversion import NamedConversion
+from nonzero_service.cli.notices import RejectedLines
+from nonzero_service.cli.options import (
+    FILE_HELP,
+    MODEL_FILE,
+    check_output,
+    complete_file,
+    overwrite,
+    source_of,
+)
+from nonzero_service.cli.options import allow_missing as missing_allowed
 from nonzero_service.cli.outputs import left, opened
 from nonzero_service.cli.reading import ReadingOptions, namespace_separator, reading
 from nonzero_service.cli.stopping import Stopping, stoppable
+from nonzero_service.cli.table_conversion import TableConversion, are_tables
+from nonzero_service.cli.table_output import WRITTEN
 
-FORMS: Final = (ROWS, "vw", "ndjson", "libsvm")
+FORMS: Final = (ROWS, "vw", "ndjson", "libsvm", *WRITTEN)
 """What can be written."""
 
 
@@ -44,14 +61,10 @@ FORMS: Final = (ROWS, "vw", "ndjson", "libsvm")
 @click.option(
     "--like",
     "model",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Read the files as this saved model does: with its schema, and for csv with its columns.",
+    type=MODEL_FILE,
+    help="Read the files as this saved model does: with its schema, and tables with its columns.",
 )
-@click.option(
-    "--allow-missing",
-    is_flag=True,
-    help="csv, with --like: convert although columns are missing that the model was trained on.",
-)
+@missing_allowed("convert", "Tables, with --like")
 @click.option(
     "--bits",
     type=click.IntRange(1, 30),
@@ -72,7 +85,7 @@ def convert(
     overwrite: bool,
     stopping: Stopping,
 ) -> None:
-    """Write files of examples as one file of another format.
+    """Write files of examples as one file of another format: any format as any other.
 
     As rows (.rows) they are hashed and packed. train and predict read that several times as fast as text, and
     come to the same bits. A rows file remembers the schema by which it was hashed. It has neither names nor
@@ -80,6 +93,9 @@ def convert(
 
     As vw or ndjson, each line is read as the same features again. As libsvm, and where a rows file is
     written as text, a feature is its slot in a table.
+
+    Tables are written as tables (csv, tsv, parquet, arrow) with their columns as they are. Of vw and ndjson,
+    each field becomes a column; then the files are read twice.
 
     A line that cannot be read, or not be written so, is reported on stderr and left out. OUTPUT must not be
     there yet, unless --overwrite is given: then it is replaced when all is written, and stays as it was where
@@ -91,99 +107,52 @@ def convert(
     files = files_named(files)
     check_output(output, "OUTPUT", overwrite=overwrite, read=(*files, *([] if model is None else [model])))
     sources = [source_of(file) for file in files]
-    if model is None:
-        inputs = InputFiles(sources, reading, namespace_separator)
+
+    def opened_files() -> InputFiles:
+        again = [source_of(file) for file in files]
+        if model is None:
+            return InputFiles(again, reading, namespace_separator)
+        return files_like(model, again, reading, allow_missing=allow_missing)
+
+    conversion: Conversion
+    if form in WRITTEN and are_tables(sources, reading):
+        if model is not None:
+            raise click.BadParameter(
+                "the columns of tables stay as they are, whatever reads them; leave it out",
+                param_hint="--like",
+            )
+        conversion = TableConversion(sources, reading, form, output)
     else:
-        inputs = files_like(model, sources, reading, allow_missing=allow_missing)
+        conversion = _of_examples(opened_files, form, output, bits)
     rejected = RejectedLines()
-    stopping.kept = lambda: f"{left(output)}, after {inputs.position:,} bytes were read"
-    with Display("converting", inputs.size) as display, opened(output) as out:
-        for note in inputs.notes:
+    stopping.kept = lambda: f"{left(output)}, after {conversion.position:,} bytes were read"
+    with Display("converting", conversion.size) as display, opened(output) as out:
+        for note in conversion.notes:
             display.say(note)
-        if form == ROWS:
-            written = _write_rows(inputs, out, rejected, display)
-        elif form == "libsvm" or inputs.are_rows:
-            written = _write_slots(inputs, out, form, bits, rejected, display)
-        else:
-            written = _write_names(inputs, out, form, rejected, display)
+        written = conversion.write(out, rejected, display)
         if not written:
             raise InputError(f"there is no example to write in {', '.join(one.name for one in sources)}")
-        display.finish(inputs.position, f"{written:,} examples")
+        display.finish(conversion.position, f"{written:,} examples")
         if output != STDIN:  # for which somebody else may let it wait
             stopping.finish()
     stopping.kept = lambda: f"all {written:,} examples were written, and {_named(output)} is whole"
     rejected.finish(display.say)
+    for line in conversion.remarks():
+        display.say(line)
+
+
+def _of_examples(
+    opened_files: Callable[[], InputFiles], form: str, output: str, bits: int
+) -> ExamplesConversion:
+    """Return what writes the examples of files, whatever they are."""
+    inputs = opened_files()
     if form == ROWS:
-        for line in conflict_lines(inputs.schema):
-            display.say(line)
-
-
-def _write_rows(inputs: InputFiles, out: BinaryIO, rejected: RejectedLines, display: Display) -> int:
-    writer = RowsWriter(out, inputs.head())
-    for source, parsed in inputs.read(display.say):
-        writer.write(parsed.batch)
-        rejected.report(source.name, parsed.errors, display.say, inputs.what(source))
-        display.show(inputs.position, lambda: f"{writer.examples:,} examples")
-    if writer.examples:
-        writer.finish(inputs.foot(writer.examples, writer.nonzeros))
-    return writer.examples
-
-
-def _write_slots(
-    inputs: InputFiles, out: BinaryIO, form: str, bits: int, rejected: RejectedLines, display: Display
-) -> int:
-    from nonzero.formats.writing import slot_lines
-
-    _check_writable(inputs, form)
-    written = 0
-    for source, parsed in inputs.read(display.say):
-        lines = slot_lines(parsed.batch, bits, form)
-        bad = [
-            LineError(int(number), str(line))
-            for number, line in zip(parsed.lines, lines, strict=True)
-            if isinstance(line, InputError)
-        ]
-        good = [line for line in lines if isinstance(line, bytes)]
-        out.write(b"".join(good))
-        written += len(good)
-        rejected.report(source.name, sorted([*parsed.errors, *bad]), display.say, inputs.what(source))
-        display.show(inputs.position, f"{written:,} examples".format)
-    return written
-
-
-def _write_names(
-    inputs: InputFiles, out: BinaryIO, form: str, rejected: RejectedLines, display: Display
-) -> int:
-    from nonzero.formats.writing import WRITERS
-
-    writer = WRITERS[form](inputs.schema.namespace_separator)
-    written = 0
-    for source, found in inputs.read_named(display.say):
-        lines, bad = writer.write(found)
-        out.write(lines)
-        written += len(found.rows) - len(bad)
-        rejected.report(source.name, sorted([*found.parsed.errors, *bad]), display.say)
-        display.show(inputs.position, f"{written:,} examples".format)
-    if writer.numbers:
-        numbers = ",".join(sorted(writer.numbers))
-        display.say(f"numbers are words in {form}: read it with --number {numbers}")
-    return written
-
-
-def _check_writable(inputs: InputFiles, form: str) -> None:
-    """Refuse to write words where there are no names.
-
-    Raises
-    ------
-    click.BadParameter
-        It names the way out.
-    """
-    if form == "vw":
-        raise click.BadParameter(
-            f"{inputs.sources[0].name} has hashed rows, whose names cannot be had back; write libsvm or "
-            "ndjson, which have slots, or convert the text that it was made of",
-            param_hint="OUTPUT",
-        )
+        return RowsConversion(inputs)
+    if form == "libsvm" or inputs.are_rows:
+        return SlotsConversion(inputs, form, bits)
+    if form in WRITTEN:
+        return NamedConversion(inputs, opened_files, form, output)
+    return NamesConversion(inputs, form)
 
 
 def _form_of(output: str, to: str | None) -> str:
@@ -205,7 +174,8 @@ def _form_of(output: str, to: str | None) -> str:
     if form not in FORMS:
         what = f"{form} is read, and not written" if form else f"the name {output!r} does not tell a format"
         raise click.BadParameter(
-            f"{what}; name the file .rows, .vw, .ndjson or .libsvm, or give --to {'|'.join(FORMS)}",
+            f"{what}; name the file .rows, .vw, .ndjson, .libsvm, .csv, .tsv, .parquet or .arrow, or give "
+            f"--to {'|'.join(FORMS)}",
             param_hint="OUTPUT",
         )
     return form

@@ -84,7 +84,10 @@ def demo(
                 click.echo(f"{source.name}: {note}", err=True)
         reader = reader_of(source, schema, reading, tables)
         if not isinstance(reader, Reader):
-            raise click.BadParameter("a log is replayed line by line; give it as text", param_hint="FILE")
+            raise click.BadParameter(
+                "a log is replayed line by line; give it as text, to which nonzero convert writes it",
+                param_hint="FILE",
+            )
         log = file_log(source, reader, chunk)
     run(
         log,

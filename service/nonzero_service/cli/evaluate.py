@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -17,20 +18,25 @@ from nonzero.statistics.tallies import EXACT, Tallies
 from nonzero_service.cli.aligned import line_of
 from nonzero_service.cli.display import Display, figures_line
 from nonzero_service.cli.evaluation_text import evaluation_text
+from nonzero_service.cli.file_arguments import files_named
 from nonzero_service.cli.notices import RejectedLines, conflict_lines, label_problem
-from nonzero_service.cli.options import FILE_HELP, as_json, listed, source_of
-from nonzero_service.cli.reading import ReadingOptions, reading_again
+from nonzero_service.cli.options import FILE_HELP, MODEL_FILE, as_json, complete_file, listed, source_of
+from nonzero_service.cli.options import allow_missing as missing_allowed
+from nonzero_service.cli.reading import ReadingOptions, positive, reading_again
 from nonzero_service.cli.scoring import Reading, ScoredPart, check_again, readings_of, scored_parts
 from nonzero_service.cli.slicing import VALUES, SlicesByDay, SlicesByField
 from nonzero_service.cli.stopping import Stopping, stoppable
+from nonzero_service.cli.tables import order_of
 
 
 @click.command
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, help=FILE_HELP)
+@click.argument(
+    "files", metavar="FILE...", nargs=-1, required=True, help=FILE_HELP, shell_complete=complete_file
+)
 @click.option(
     "--model",
     "paths",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=MODEL_FILE,
     required=True,
     multiple=True,
     help="The model: a file that train saved. Given twice, two models are compared.",
@@ -52,14 +58,8 @@ from nonzero_service.cli.stopping import Stopping, stoppable
 @click.option(
     "--by-day", is_flag=True, help="Tell the figures of each day too (UTC), by the examples' times."
 )
-@click.option(
-    "--allow-missing",
-    is_flag=True,
-    help="csv: evaluate although columns are missing that a model was trained on.",
-)
-@click.option(
-    "--positive", help="csv: the label that means a click. Any other label means that there was none."
-)
+@missing_allowed("evaluate")
+@positive
 @reading_again
 @as_json
 @stoppable
@@ -89,6 +89,8 @@ def evaluate(
         raise click.BadParameter(
             f"there are {len(paths)} models; give one, or two to compare", param_hint="--model"
         )
+    stopping.kept = lambda: "no figures were told"
+    files = files_named(files)
     models = [LogisticRegression.load(path) for path in paths]
     readings = readings_of(
         models, lambda: [source_of(file) for file in files], reading, allow_missing=allow_missing
@@ -96,7 +98,7 @@ def evaluate(
     fields = list(dict.fromkeys(listed(slices)))
     found = _Evaluation(
         paths,
-        _slices_by_field(fields, len(models), files, reading) if fields else None,
+        _slices_by_field(fields, models, files, reading) if fields else None,
         SlicesByDay(len(models)) if by_day else None,
     )
     stopping.kept = lambda: f"{found.tallies.examples:,} examples were read, and no figures were told"
@@ -197,7 +199,10 @@ def _read(readings: Sequence[Reading], models: Sequence[LogisticRegression], fou
 
 
 def _slices_by_field(
-    fields: Sequence[str], models: int, files: Sequence[str], reading: ReadingOptions
+    fields: Sequence[str],
+    models: Sequence[LogisticRegression],
+    files: Sequence[str],
+    reading: ReadingOptions,
 ) -> SlicesByField:
     """Return slices by fields.
 
@@ -211,7 +216,10 @@ def _slices_by_field(
             raise click.BadParameter(f"{field!r} has a star in it; name one field", param_hint="--slice")
     sources = [source_of(file) for file in files]
     check_again(sources, "--slice reads it once more")
-    return SlicesByField(fields, models, sources, reading)
+    if reading.no_header and reading.columns is None:
+        order = next((names for names in map(order_of, models) if names), ())
+        reading = replace(reading, columns=",".join(order))
+    return SlicesByField(fields, len(models), sources, reading)
 
 
 def _are_alike(models: Sequence[LogisticRegression]) -> bool:

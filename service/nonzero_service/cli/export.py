@@ -16,9 +16,10 @@ from nonzero.export.slot_names import SlotNames
 from nonzero.persistence.pages import keep_freed
 from nonzero.sources.compression import unpacked_name
 from nonzero.sources.files import STDIN
+from nonzero_service.cli.file_arguments import files_named
 from nonzero_service.cli.golden import golden_of
 from nonzero_service.cli.names import names, names_of
-from nonzero_service.cli.options import check_output, complete_file, overwrite
+from nonzero_service.cli.options import MODEL_FILE, check_output, complete_file, overwrite
 from nonzero_service.cli.outputs import opened
 from nonzero_service.cli.stopping import Stopping, stoppable
 
@@ -27,13 +28,15 @@ FORMS: Final = ("json", "onnx", "vw")
 
 
 @click.command
-@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("model", type=MODEL_FILE)
 @click.option(
     "--format", "form", type=click.Choice(FORMS), help="What to write. Otherwise the name tells it."
 )
 @click.option(
     "--output",
+    "-o",
     default=STDIN,
+    shell_complete=complete_file,
     help="The file to write. With .gz or .zst behind its name it is compressed. - is standard output.",
 )
 @names
@@ -53,7 +56,8 @@ FORMS: Final = ("json", "onnx", "vw")
     "--golden-from",
     metavar="LOG",
     shell_complete=complete_file,
-    help="The log whose first rows these are. Otherwise they are random.",
+    callback=lambda _, __, log: [] if log is None else files_named([log], "--golden-from"),
+    help="The log whose first rows these are, a file or a pattern. Otherwise they are random.",
 )
 @overwrite
 @stoppable
@@ -65,7 +69,7 @@ def export(
     names_from: Sequence[str],
     top: int | None,
     golden: tuple[str, int] | None,
-    golden_from: str | None,
+    golden_from: Sequence[str],
     stopping: Stopping,
 ) -> None:
     """Write a saved model for others to read: as JSON, as a graph of ONNX, or as Vowpal Wabbit's text.
@@ -84,11 +88,11 @@ def export(
     for option, given in (("--names", names_from), ("--top", top is not None)):
         if form == "onnx" and given:
             raise click.BadParameter("a graph of ONNX has no names and all weights", param_hint=option)
-    if golden is None and golden_from is not None:
+    if golden is None and golden_from:
         raise click.BadParameter("it is of use with --golden FILE N", param_hint="--golden-from")
     places = _places(output, golden)
     for option, file in places.items():
-        check_output(file, option, overwrite=overwrite, read=[model])
+        check_output(file, option, overwrite=overwrite, read=[model, *names_from, *golden_from])
     learner = LogisticRegression.load(model)
     lines = None if golden is None else golden_of(learner, golden[1], golden_from)
     if form == "onnx":

@@ -17,7 +17,7 @@ _SHOWN: Final = 3
 """So many files of a directory are named."""
 
 
-def files_named(arguments: Sequence[str]) -> list[str]:
+def files_named(arguments: Sequence[str], hint: str = "FILE") -> list[str]:
     """Return the files that arguments name, in their order; those of a pattern by their numbers.
 
     A pattern has ``*``, ``?`` or ``[``, and no file has that very name; ``**`` stands for any folders.
@@ -27,6 +27,8 @@ def files_named(arguments: Sequence[str]) -> list[str]:
     ----------
     arguments
         Names, patterns and ``-``.
+    hint
+        The argument or option that they were given to.
 
     Raises
     ------
@@ -35,12 +37,12 @@ def files_named(arguments: Sequence[str]) -> list[str]:
     """
     files: list[str] = []
     for argument in arguments:
-        files += _expanded(argument)
+        files += _expanded(argument, hint)
     seen: dict[tuple[int, int], str] = {}
     for file in files:
         if file == STDIN:
             if files.count(STDIN) > 1:
-                raise click.BadParameter("standard input is given twice; it is read once", param_hint="FILE")
+                raise click.BadParameter("standard input is given twice; it is read once", param_hint=hint)
             continue
         path = Path(file)
         if path.is_file():
@@ -74,20 +76,20 @@ def file_named(argument: str) -> str:
     return files[0]
 
 
-def _expanded(argument: str) -> list[str]:
+def _expanded(argument: str, hint: str = "FILE") -> list[str]:
     """Return the files that one argument names."""
     if argument == STDIN:
         return [argument]
     path = Path(argument)
     if path.is_dir():
-        raise click.BadParameter(f"{argument} is a directory; {_way_into(path)}", param_hint="FILE")
+        raise click.BadParameter(f"{argument} is a directory; {_way_into(path)}", param_hint=hint)
     if path.exists() or not glob.has_magic(argument):
         return [argument]
     found = [name for name in glob.glob(argument, recursive=True) if not Path(name).is_dir()]  # noqa: PTH207 - ** and names as they are given
     if not found:
         raise click.BadParameter(
             f"no file fits {argument}; the pattern is held against names in {path.parent.resolve()}",
-            param_hint="FILE",
+            param_hint=hint,
         )
     return sorted(found, key=_by_number)
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+import click
 
 from nonzero import Batch, LogisticRegression
 from nonzero.errors import InputError
 from nonzero.export.golden import golden_lines, random_rows
 from nonzero.formats.assembly import PlainRow
 from nonzero.formats.named_rows import NamedRows
-from nonzero.formats.registry import COLUMNAR
 from nonzero.sources.files import Source
 from nonzero_service.cli.display import Display
 from nonzero_service.cli.input_files import InputFiles, is_rows
 from nonzero_service.cli.notices import RejectedLines
 from nonzero_service.cli.options import source_of
-from nonzero_service.cli.reading import ReadingOptions
+from nonzero_service.cli.tables import reading_of
 
 
-def golden_of(model: LogisticRegression, n: int, log: str | None) -> Iterator[str]:
+def golden_of(model: LogisticRegression, n: int, log: Sequence[str]) -> Iterator[str]:
     """Return the lines of golden predictions.
 
     Parameters
@@ -28,7 +29,7 @@ def golden_of(model: LogisticRegression, n: int, log: str | None) -> Iterator[st
     n
         How many rows; fewer where the log has no more.
     log
-        The log whose first rows they are; None: random rows.
+        The files of the log whose first rows they are; none: random rows.
 
     Raises
     ------
@@ -37,19 +38,24 @@ def golden_of(model: LogisticRegression, n: int, log: str | None) -> Iterator[st
     InputError
         For one without a row that can be read.
     """
-    if log is None:
+    if not log:
         return golden_lines(model, random_rows(model, n))
-    batch, rows = _first_rows(model, source_of(log), n)
+    batch, rows = _first_rows(model, [source_of(file, "--golden-from") for file in log], n)
     if not len(batch):
-        raise InputError(f"there is no row to predict in {log}")
+        raise InputError(f"there is no row to predict in {', '.join(log)}")
     return golden_lines(model, batch, rows)
 
 
-def _first_rows(model: LogisticRegression, source: Source, n: int) -> tuple[Batch, list[PlainRow] | None]:
-    """Return the first rows of a log, with their names where it is text."""
-    options = ReadingOptions()
-    nameless = is_rows(source, options) or options.format_of(source) in COLUMNAR
-    inputs = InputFiles([source], options, like=model, allow_missing=True)
+def _first_rows(
+    model: LogisticRegression, sources: Sequence[Source], n: int
+) -> tuple[Batch, list[PlainRow] | None]:
+    """Return the first rows of a log, with their names where all of it has some."""
+    options = reading_of(model)
+    try:
+        nameless = any(is_rows(one, options) for one in sources)
+    except click.BadParameter as error:  # there is no option that says the format
+        raise click.BadParameter(error.message, param_hint="--golden-from") from error
+    inputs = InputFiles(sources, options, like=model, allow_missing=True)
     batches: list[Batch] = []
     rows: list[PlainRow] = []
     rejected = RejectedLines()
@@ -60,7 +66,7 @@ def _first_rows(model: LogisticRegression, source: Source, n: int) -> tuple[Batc
             )
         else:
             parts = inputs.read_named(display.say)
-        for _, part in parts:
+        for source, part in parts:
             rejected.report(source.name, part.parsed.errors, display.say, inputs.what(source))
             batches.append(part.parsed.batch)
             rows += part.rows

@@ -12,9 +12,10 @@ import click
 from nonzero import FormatError, LogisticRegression, Schema, SnapshotError
 from nonzero.formats import Parsed, Reader
 from nonzero.formats.named_rows import NamedRows, read_named
-from nonzero.formats.registry import TABLES
+from nonzero.formats.registry import COLUMNAR, TABLES
 from nonzero.persistence import snapshot
 from nonzero.sources.columnar import ColumnarReader
+from nonzero.sources.columnar_names import read_named_columns
 from nonzero.sources.examples import read_examples
 from nonzero.sources.files import ROWS, ROWS_MAGIC, Source
 from nonzero.sources.pipeline import in_turns
@@ -166,7 +167,7 @@ class InputFiles:
 
     def what(self, source: Source) -> str:
         """Return what an example of a file is called: a row, or a line."""
-        return "row" if source in self._rows else "line"
+        return "row" if source in self._rows or self._reading.format_of(source) in COLUMNAR else "line"
 
     def read(self, say: Callable[[str], None]) -> Generator[tuple[Source, Parsed], None, None]:
         """Yield the examples of all files, parsed and decoded by other threads, each part with its file.
@@ -214,12 +215,8 @@ class InputFiles:
                 )
         for source in self.sources:
             text = self._reader_of(source)
-            if isinstance(text, ColumnarReader):
-                raise FormatError(
-                    f"{source.name} is columns, which are not written as text; convert it to a rows file, or "
-                    "write it as csv by what made it"
-                )
-            for found in read_named(source, text):
+            named = read_named_columns(text) if isinstance(text, ColumnarReader) else read_named(source, text)
+            for found in named:
                 yield source, found
             for note in text.format.notes:
                 say(f"{source.name}: {note}")

@@ -4,32 +4,46 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Final
 
 import click
 
 from nonzero import FormatError, InputError, SettingsError
 from nonzero.formats.delimited_labels import LABELS
+from nonzero.formats.registry import COLUMNAR
+from nonzero.formats.times import TimeColumn
 from nonzero.persistence.pages import keep_freed
-from nonzero.persistence.whole_files import whole_file
-from nonzero.sources.event_files import event_file
+from nonzero.sources.event_files import ColumnarEvents, event_file
 from nonzero.sources.event_texts import LABEL, JsonEvents
-from nonzero.sources.event_times import EventTime
 from nonzero.sources.events import Events
 from nonzero.sources.files import STDIN, format_of
 from nonzero.sources.scratch import Scratch
 from nonzero.sources.time_order import NUMBER, TIME, TimeOrder
 from nonzero.sources.window_join import REPEATED, JoinCounts, WindowJoin
 from nonzero_service.cli.display import Display
-from nonzero_service.cli.join_output import WRITTEN, EventRows, Write, check_form, labelled_writer
+from nonzero_service.cli.file_arguments import files_named
+from nonzero_service.cli.join_output import WRITTEN, EventRows, check_form, labelled_writer
 from nonzero_service.cli.notices import RejectedLines
-from nonzero_service.cli.options import as_json, check_output, overwrite, source_of
-from nonzero_service.cli.outputs import left
+from nonzero_service.cli.options import as_json, check_output, complete_file, overwrite, source_of
+from nonzero_service.cli.outputs import left, opened
+from nonzero_service.cli.reading import (
+    TIME_FORMAT_HELP,
+    ReadingOptions,
+    columns,
+    delimiter,
+    format_option,
+    no_header,
+)
 from nonzero_service.cli.stopping import Stopping, stoppable
+from nonzero_service.cli.table_output import Write
 
-_FILE: Final = "A file of csv, tsv, ndjson, parquet or arrow. Text may be gzip or zstd."
+FORMATS: Final = ("csv", "tsv", "avazu", "ndjson", *COLUMNAR)
+"""What can be joined."""
+
+_FILE: Final = f"A file of {', '.join(FORMATS)}, or a pattern such as 'day_*.csv'. Text may be gzip or zstd."
 
 _TITLES: Final = {
     "impressions": "impressions",
@@ -52,8 +66,8 @@ _PARTS: Final = (
 
 
 @click.command
-@click.argument("impressions", help=_FILE)
-@click.argument("clicks", help=_FILE)
+@click.argument("impressions", help=_FILE, shell_complete=complete_file)
+@click.argument("clicks", help=_FILE, shell_complete=complete_file)
 @click.option(
     "--id", "id_", required=True, metavar="COLUMN", help="The column with the id of the impression."
 )
@@ -61,8 +75,7 @@ _PARTS: Final = (
     "--time",
     required=True,
     metavar="COLUMN[:FORMAT]",
-    help="The column with the time. FORMAT is ms, s (since 1970), iso, or one with % as strptime has it. "
-    "Otherwise numbers are seconds, or from 10^11 on milliseconds, and texts ISO 8601.",
+    help=f"The column with the time. {TIME_FORMAT_HELP}",
 )
 @click.option("--click-id", metavar="COLUMN", help="The same of CLICKS. Otherwise as --id.")
 @click.option("--click-time", metavar="COLUMN[:FORMAT]", help="The same of CLICKS. Otherwise as --time.")
@@ -78,12 +91,17 @@ _PARTS: Final = (
     "-o",
     required=True,
     metavar="OUT",
-    help="The file to write: .csv, .tsv, .ndjson or .parquet. Text with .gz or .zst behind it is compressed.",
+    shell_complete=complete_file,
+    help="The file to write: .csv, .tsv, .parquet, .arrow or .ndjson. With .gz or .zst behind its name it is "
+    "compressed.",
 )
-@click.option("--label", default=LABEL, help="csv, parquet: the name of the new column with the label.")
-@click.option(
-    "--delimiter", help="csv: the character between columns, or the word tab. Otherwise the header tells it."
-)
+@click.option("--label", default=LABEL, help="Tables: the name of the new column with the label.")
+@format_option(FORMATS)
+@click.option("--click-format", metavar="FORMAT", help="The same of CLICKS. Otherwise as --format.")
+@delimiter
+@no_header
+@columns
+@click.option("--click-columns", metavar="NAMES", help="The same of CLICKS, where no header tells them.")
 @overwrite
 @as_json
 @stoppable
@@ -97,7 +115,12 @@ def join(
     window: float,
     output: str,
     label: str,
+    format_: str | None,
+    click_format: str | None,
     delimiter: str | None,
+    no_header: bool,
+    columns: str | None,
+    click_columns: str | None,
     overwrite: bool,
     as_json: bool,
     stopping: Stopping,
@@ -109,35 +132,44 @@ def join(
 
     An impression with the id of an earlier one is left out. What became of all clicks is counted.
 
-    Both files may be larger than memory: what does not fit is sorted on the disk, beside OUT.
+    The files of a pattern are one log. All of them may be larger than memory: what does not fit is sorted on
+    the disk, beside OUT.
     """
     keep_freed()
     stopping.kept = lambda: left(output)
-    _check_form_of(output)
-    check_output(output, "--output", overwrite=overwrite, read=[impressions, clicks], pipes=False)
-    delimiter = "\t" if delimiter == "tab" else delimiter
-    shown = _opened(impressions, id_, time, "--time", delimiter)
-    clicked = _opened(clicks, click_id or id_, click_time or time, "--click-time", delimiter)
-    check_form(shown, _form_of(output), label)
+    form = _form_of(output)
+    shown_files, clicked_files = files_named([impressions]), files_named([clicks])
+    check_output(output, "--output", overwrite=overwrite, read=[*shown_files, *clicked_files], pipes=False)
+    ours = ReadingOptions(format_, delimiter=delimiter, no_header=no_header, columns=columns)
+    theirs = replace(ours, format=click_format or format_, columns=click_columns)
+    shown = [_opened(name, ours, id_, time, "--time") for name in shown_files]
+    clicked = [
+        _opened(name, theirs, click_id or id_, click_time or time, "--click-time") for name in clicked_files
+    ]
+    check_form(shown, form, output, label)
     rejected = RejectedLines()
     with (
         Scratch(Path(output).resolve().parent) as scratch,
-        whole_file(output) as out,
-        Display("joining", _size(shown, clicked)) as display,
-        labelled_writer(shown, out, output, _form_of(output), label) as write,
+        opened(output) as out,
+        Display("joining", _size(*shown, *clicked)) as display,
+        labelled_writer(shown[0], out, form, output, label) as write,
     ):
         display.say(
             f"{impressions} is sorted by time on the disk beside {output}, where it takes about the room of "
             "what it holds; memory stays near 400 MB"
         )
         found = _Joining(round(window * 1000), scratch, rejected, display)
-        found.read_clicks(clicked)
-        found.read_impressions(shown)
+        for file in clicked:
+            found.read_clicks(file)
+        for file in shown:
+            found.read_impressions(file)
+        if not found.impressions:
+            raise InputError(f"there is no impression in {', '.join(one.source.name for one in shown)}")
         counts = found.write(write)
         stopping.finish()
     stopping.kept = lambda: f"all was written, and {output} is whole"
     rejected.finish(display.say)
-    for remark in _remarks(shown, clicked, label):
+    for remark in _remarks(shown[0], label):
         display.say(remark)
     results = counts.to_dict() | {"rejected": rejected.count}
     click.echo(json.dumps(results) if as_json else _text(results))
@@ -164,25 +196,22 @@ class _Joining:
         self._done = 0
 
     def read_clicks(self, clicked: EventRows) -> None:
-        """Read all clicks."""
+        """Read the clicks of a file."""
         for events in self._read(clicked):
             self._join.add_clicks(events.hashes, events.times)
-        self._done = clicked.source.position
+        self._done += clicked.source.position
+
+    @property
+    def impressions(self) -> int:
+        """How many impressions were read."""
+        return self._order.count
 
     def read_impressions(self, shown: EventRows) -> None:
-        """Read all impressions.
-
-        Raises
-        ------
-        InputError
-            Where there is none.
-        """
+        """Read the impressions of a file."""
         for events in self._read(shown):
             self._join.add_impressions(events.hashes, events.times)
             self._order.add(events.table, events.times)
         self._done += shown.source.position
-        if not self._order.count:
-            raise InputError(f"there is no impression in {shown.source.name}")
 
     def write(self, write: Write) -> JoinCounts:
         """Write the labelled impressions; return what was counted."""
@@ -202,26 +231,14 @@ class _Joining:
         count = 0
         for events in file.read():
             name = file.source.name
-            self._rejected.report(name, events.errors, self._display.say, "line")
+            what = "row" if isinstance(file, ColumnarEvents) else "line"
+            self._rejected.report(name, events.errors, self._display.say, what)
             count += events.times.size
             self._display.show(self._done + file.source.position, partial("{:,} of {}".format, count, name))
             yield events
 
 
-def _form_of(name: str) -> str:
-    """Return the format that a file's name tells; .tsv is read as csv.
-
-    Raises
-    ------
-    FormatError
-        Where it tells none.
-    """
-    path = PurePath(name)
-    inner = path.with_suffix("") if path.suffix.lower() in {".gz", ".zst"} else path
-    return "csv" if inner.suffix.lower() == ".tsv" else format_of(name)
-
-
-def _opened(name: str, id: str, time: str, option: str, delimiter: str | None) -> EventRows:
+def _opened(name: str, reading: ReadingOptions, id: str, time: str, option: str) -> EventRows:
     """Return a file of events.
 
     Raises
@@ -234,29 +251,38 @@ def _opened(name: str, id: str, time: str, option: str, delimiter: str | None) -
     if name == STDIN:
         raise click.BadParameter("files are joined, not standard input; name one", param_hint="FILE")
     try:
-        moment = EventTime.of(time)
+        moment = TimeColumn.of(time)
     except SettingsError as error:
         raise click.BadParameter(str(error), param_hint=option) from error
-    return event_file(source_of(name), _form_of(name), id, moment, delimiter)
+    source = source_of(name)
+    form = reading.format_of(source)
+    if form not in FORMATS:
+        raise click.BadParameter(
+            f"{name} is {form}, and its rows have no id and time to join by; give {', '.join(FORMATS)}",
+            param_hint="FILE",
+        )
+    return event_file(source, form, id, moment, **reading.layout_of(source))
 
 
-def _check_form_of(output: str) -> None:
-    """Refuse an output whose name tells no format that can be written.
+def _form_of(output: str) -> str:
+    """Return the format that is written.
 
     Raises
     ------
     click.BadParameter
-        It names the way out.
+        Where the name tells none that can be; it names the way out.
     """
     try:
-        form = _form_of(output)
+        form = format_of(output)
     except FormatError:
         form = ""
     if form not in WRITTEN:
         raise click.BadParameter(
-            f"the name {output!r} does not tell what to write; name it .csv, .ndjson or .parquet",
+            f"the name {output!r} does not tell what to write; name it .csv, .tsv, .parquet, .arrow or "
+            ".ndjson",
             param_hint="--output",
         )
+    return form
 
 
 def _size(*files: EventRows) -> int | None:
@@ -264,13 +290,9 @@ def _size(*files: EventRows) -> int | None:
     return None if None in sizes else sum(size or 0 for size in sizes)
 
 
-def _remarks(shown: EventRows, clicked: EventRows, label: str) -> Iterator[str]:
-    """Yield what there is to say of the files, once all is read."""
-    for file in (shown, clicked):
-        if file.time.format is None and file.time.met - {"timestamps"}:
-            read = " and ".join(sorted(file.time.met))
-            yield f"{file.source.name}: the times were read as {read}; --time COLUMN:FORMAT says otherwise"
-    columns: Sequence[str] = () if isinstance(shown, JsonEvents) else shown.names
+def _remarks(shown: EventRows, label: str) -> Iterator[str]:
+    """Yield what there is to say of the impressions, once all is read."""
+    columns: Sequence[str] = () if isinstance(shown, JsonEvents) else shown.table.names
     others = [column for column in columns if column.lower() in LABELS]
     if others:
         yield (

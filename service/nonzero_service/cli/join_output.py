@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Final, TypeAlias
 
@@ -12,30 +10,31 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero.formats.arrow_import import import_arrow
-from nonzero.formats.arrow_values import cells_as_text
-from nonzero.sources.compression import packing
 from nonzero.sources.event_files import ColumnarEvents
-from nonzero.sources.event_texts import ROW, DelimitedEvents, JsonEvents
+from nonzero.sources.event_texts import LABEL, DelimitedEvents, JsonEvents
+from nonzero.sources.table_rows import ROW
+from nonzero_service.cli.table_output import WRITTEN as TABLES_WRITTEN
+from nonzero_service.cli.table_output import Write, check_same_rows, check_table_output, table_writer
 
 EventRows: TypeAlias = DelimitedEvents | JsonEvents | ColumnarEvents
 
-Write: TypeAlias = Callable[[Any, NDArray[np.uint8]], None]
-"""Writes a table of rows, as events have them, with their labels, 0 or 1."""
-
-WRITTEN: Final = ("csv", "ndjson", "parquet")
+WRITTEN: Final = (*TABLES_WRITTEN, "ndjson")
 """What can be written."""
 
+_HINT: Final = "--output"
 
-def check_form(events: EventRows, form: str, label: str) -> None:
+
+def check_form(files: Sequence[EventRows], form: str, output: str, label: str) -> None:
     """Refuse what cannot be written, before anything is read.
 
     Parameters
     ----------
-    events
-        What is read.
+    files
+        What is read, as one log.
     form
         What is written: one of :data:`WRITTEN`.
+    output
+        The file's name.
     label
         The name of the new column.
 
@@ -44,35 +43,31 @@ def check_form(events: EventRows, form: str, label: str) -> None:
     click.BadParameter
         It names the way out.
     """
-    name = events.source.name
-    if isinstance(events, JsonEvents) != (form == "ndjson"):
-        ways = ".ndjson" if form != "ndjson" else ".csv or .parquet"
-        raise click.BadParameter(
-            f"{name} is not written as {form}; name the output {ways}", param_hint="--output"
-        )
-    if isinstance(events, JsonEvents):
-        if label != "label":
+    first = files[0]
+    for events in files:
+        name = events.source.name
+        if isinstance(events, JsonEvents) != (form == "ndjson"):
+            ways = ".ndjson" if form != "ndjson" else "as a table, such as .csv or .parquet"
             raise click.BadParameter(
-                f'an example in JSON has its label as "label", not {label!r}', param_hint="--label"
+                f"{name} is not written as {form}; name the output {ways}", param_hint=_HINT
             )
-        return
-    if label in events.names:
-        raise click.BadParameter(
-            f"{name} has a column {label!r} already; name another one, or leave that out",
-            param_hint="--label",
-        )
-    if isinstance(events, ColumnarEvents) and form == "csv":
-        nested = [field.name for field in events.schema if import_arrow().types.is_nested(field.type)]
-        if nested:
+        if isinstance(events, JsonEvents) or isinstance(first, JsonEvents):
+            continue
+        check_same_rows(first.table, events.table)
+        check_table_output(events.table, form, output, _HINT)
+        if label in events.table.names:
             raise click.BadParameter(
-                f"the column {nested[0]!r} is {events.schema.field(nested[0]).type}, which no cell holds; "
-                "write .parquet",
-                param_hint="--output",
+                f"{name} has a column {label!r} already; name another one, or leave that out",
+                param_hint="--label",
             )
+    if isinstance(first, JsonEvents) and label != LABEL:
+        raise click.BadParameter(
+            f'an example in JSON has its label as "label", not {label!r}', param_hint="--label"
+        )
 
 
 @contextmanager
-def labelled_writer(events: EventRows, out: BinaryIO, output: str, form: str, label: str) -> Iterator[Write]:
+def labelled_writer(events: EventRows, out: BinaryIO, form: str, output: str, label: str) -> Iterator[Write]:
     """Begin a file of labelled rows.
 
     Parameters
@@ -81,10 +76,10 @@ def labelled_writer(events: EventRows, out: BinaryIO, output: str, form: str, la
         What the rows are of.
     out
         Where they are written to.
-    output
-        Its name, which tells whether text is compressed.
     form
         One of :data:`WRITTEN`.
+    output
+        Its name.
     label
         The name of the new column.
 
@@ -93,76 +88,16 @@ def labelled_writer(events: EventRows, out: BinaryIO, output: str, form: str, la
     callable
         See :data:`Write`. The file is whole when the block has ended.
     """
-    if form == "parquet" and not isinstance(events, JsonEvents):
-        arrow = import_arrow()
-        schema = _schema_of(events).append(arrow.field(label, arrow.int8()))
-        with arrow.parquet.ParquetWriter(out, schema) as writer:
-            yield lambda table, labels: writer.write_table(
-                _columns_of(events, table).append_column(
-                    schema.field(label), arrow.array(labels.astype(np.int8))
-                )
-            )
+    if isinstance(events, JsonEvents):
+        yield lambda table, labels: _write_json(out, table, labels)
         return
-    with packing(out, output) as text:
-        if isinstance(events, JsonEvents):
-            yield lambda table, labels: _write_json(text, table, labels)
-        elif isinstance(events, DelimitedEvents):
-            text.write(events.header + events.delimiter + _cell(label, events.delimiter) + b"\n")
-            yield lambda table, labels: _write_records(text, table, labels, events.delimiter)
-        else:
-            text.write(_records([[name.encode() for name in (*events.names, label)]]))
-            yield lambda table, labels: _write_cells(text, table, labels)
+    with table_writer(events.table, out, form, output, label) as write:
+        yield write
 
 
-def _write_json(out: BinaryIO, table: Any, labels: NDArray[np.uint8]) -> None:
+def _write_json(out: BinaryIO, table: Any, labels: NDArray[np.uint8] | None) -> None:
     lines = []
-    for row, label in zip(table[ROW].to_pylist(), labels.tolist(), strict=True):
+    for row, label in zip(table[ROW].to_pylist(), (() if labels is None else labels.tolist()), strict=True):
         members = row.rstrip()[:-1].rstrip()
         lines.append(b'%b%b"label": %d}\n' % (members, b"" if members == b"{" else b", ", label))
     out.write(b"".join(lines))
-
-
-def _write_records(out: BinaryIO, table: Any, labels: NDArray[np.uint8], delimiter: bytes) -> None:
-    ends = (delimiter + b"0\n", delimiter + b"1\n")
-    rows = zip(table[ROW].to_pylist(), labels.tolist(), strict=True)
-    out.write(b"".join([row + ends[label] for row, label in rows]))
-
-
-def _write_cells(out: BinaryIO, table: Any, labels: NDArray[np.uint8]) -> None:
-    columns = [
-        cells_as_text(column.combine_chunks(), name)
-        for name, column in zip(table.column_names, table.columns, strict=True)
-    ]
-    out.write(_records(zip(*columns, labels.astype("S1").tolist(), strict=True)))
-
-
-def _records(rows: Any) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([cell.decode("utf-8", "surrogateescape") for cell in row] for row in rows)
-    return text.getvalue().encode("utf-8", "surrogateescape")
-
-
-def _cell(text: str, delimiter: bytes) -> bytes:
-    special = {*text.encode()} & {*b'"\n\r', delimiter[0]}
-    return b'"%b"' % text.encode().replace(b'"', b'""') if special else text.encode()
-
-
-def _schema_of(events: DelimitedEvents | ColumnarEvents) -> Any:
-    """Return the columns of what is written as columns: of delimited text, all are text."""
-    if isinstance(events, ColumnarEvents):
-        return events.schema
-    arrow = import_arrow()
-    return arrow.schema([(name, arrow.string()) for name in events.names])
-
-
-def _columns_of(events: DelimitedEvents | ColumnarEvents, table: Any) -> Any:
-    if not isinstance(events, DelimitedEvents):
-        return table
-    arrow = import_arrow()
-    rows = [events.cells(record) for record in table[ROW].to_pylist()]
-    columns = [
-        arrow.array([row[place].decode(errors="replace") for row in rows], arrow.string())
-        for place in range(len(events.names))
-    ]
-    return arrow.Table.from_arrays(columns, schema=_schema_of(events))

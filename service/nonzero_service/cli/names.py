@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import LogisticRegression
-from nonzero.errors import InputError
 from nonzero.export.slot_names import SlotNames
-from nonzero.formats.registry import COLUMNAR
 from nonzero.sources.compression import unpacked_name
-from nonzero.sources.files import ROWS, STDIN, Source, format_of
+from nonzero.sources.files import ROWS, STDIN, Source
 from nonzero_service.cli.display import Display
+from nonzero_service.cli.file_arguments import files_named
 from nonzero_service.cli.input_files import InputFiles, is_rows
 from nonzero_service.cli.notices import RejectedLines
-from nonzero_service.cli.options import source_of
+from nonzero_service.cli.options import complete_file, source_of
 from nonzero_service.cli.reading import ReadingOptions
+from nonzero_service.cli.tables import reading_of
 
 LISTS: Final = (".names", ".txt")
 """How the names of files end that are lists of features."""
@@ -33,8 +33,10 @@ names = click.option(
     "names_from",
     metavar="FILE",
     multiple=True,
-    help="A log whose features give slots their names (vw, ndjson or csv), or a list of names, one a line "
-    "(.names or .txt), such as site=news. May be repeated.",
+    shell_complete=complete_file,
+    callback=lambda _, __, files: files_named(files, "--names"),
+    help="A log whose features give slots their names (vw, ndjson or a table), a pattern of them such as "
+    "'day_*.csv', or a list of names, one a line (.names or .txt), such as site=news. May be repeated.",
 )
 
 
@@ -46,7 +48,7 @@ def names_of(model: LogisticRegression, files: Sequence[str], slots: NDArray[np.
     model
         The model.
     files
-        Those of the option.
+        Those of the option, which expands patterns.
     slots
         int64[n], ascending: those that are to be named.
 
@@ -58,9 +60,10 @@ def names_of(model: LogisticRegression, files: Sequence[str], slots: NDArray[np.
     if not files:
         return None
     found = SlotNames(model, slots)
-    sources = [(source, _is_list(file)) for file, source in zip(files, map(_source, files), strict=True)]
+    reading = reading_of(model)
+    sources = [(_source(file, reading), _is_list(file)) for file in files]
     logs = [source for source, is_list in sources if not is_list]
-    inputs = InputFiles(logs, ReadingOptions(), like=model, allow_missing=True) if logs else None
+    inputs = InputFiles(logs, reading, like=model, allow_missing=True) if logs else None
     rejected = RejectedLines()
     with Display("reading names", None) as display:
         for source in (source for source, is_list in sources if is_list):
@@ -74,22 +77,22 @@ def names_of(model: LogisticRegression, files: Sequence[str], slots: NDArray[np.
     return found
 
 
-def _source(file: str) -> Source:
-    source = source_of(file)
+def _source(file: str, reading: ReadingOptions) -> Source:
+    source = source_of(file, "--names")
     if _is_list(file):
         return source
     try:
-        form = format_of(file)
-    except InputError as error:
+        form = reading.format_of(source)
+    except click.BadParameter as error:
         raise click.BadParameter(
             f"the name {file!r} does not tell what it is; name a log .vw, .ndjson or .csv, and a list of "
             "names, one a line, .names",
             param_hint="--names",
         ) from error
-    if form in (*COLUMNAR, ROWS, "libsvm") or is_rows(source, ReadingOptions()):
+    if form in (ROWS, "libsvm") or is_rows(source, reading):
         raise click.BadParameter(
-            f"{file} has no names that can be read here; give the log as vw, ndjson or csv, or a list of "
-            "names, one a line, as .names",
+            f"{file} has no names that can be read here; give the log as vw, ndjson or a table, or a list "
+            "of names, one a line, as .names",
             param_hint="--names",
         )
     return source

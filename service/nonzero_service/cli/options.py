@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -17,6 +17,8 @@ from nonzero.sources.files import STDIN, Source
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 AUTO: Final = "auto"
 
@@ -65,6 +67,27 @@ interactions = click.option(
     "May be repeated.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+MODEL_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+"""A model that train saved."""
+
+
+def allow_missing(does: str, where: str = "Tables") -> Callable[[_Command], _Command]:
+    """Return the option by which tables may lack columns that a model was trained on.
+
+    Parameters
+    ----------
+    does
+        What the command does then.
+    where
+        To what it applies.
+    """
+    return click.option(
+        "--allow-missing",
+        is_flag=True,
+        help=f"{where}: {does} although columns are missing that the model was trained on.",
+    )
+
+
 overwrite = click.option(
     "--overwrite",
     is_flag=True,
@@ -140,8 +163,15 @@ def optimizer_of(learning_rate: str) -> AdaGrad | None:
         raise click.BadParameter(reason, param_hint="--learning-rate") from error
 
 
-def source_of(file: str) -> Source:
-    """Return the source that a FILE argument names.
+def source_of(file: str, hint: str = "FILE") -> Source:
+    """Return the source that an argument, or an option, names.
+
+    Parameters
+    ----------
+    file
+        What was given.
+    hint
+        The argument or option.
 
     Raises
     ------
@@ -149,7 +179,7 @@ def source_of(file: str) -> Source:
         Where there is no such file.
     """
     if file != STDIN and (not Path(file).exists() or Path(file).is_dir()):
-        raise click.BadParameter(f"there is no file {file}", param_hint="FILE")
+        raise click.BadParameter(f"there is no file {file}", param_hint=hint)
     return Source(file)
 
 

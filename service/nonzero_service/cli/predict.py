@@ -24,6 +24,7 @@ from nonzero_service.cli.input_files import InputFiles
 from nonzero_service.cli.notices import RejectedLines, conflict_lines
 from nonzero_service.cli.options import (
     FILE_HELP,
+    MODEL_FILE,
     NEW_FILE,
     check_output,
     complete_file,
@@ -32,6 +33,7 @@ from nonzero_service.cli.options import (
     overwrite,
     source_of,
 )
+from nonzero_service.cli.options import allow_missing as missing_allowed
 from nonzero_service.cli.outputs import left, opened
 from nonzero_service.cli.reading import ReadingOptions, reading_again
 from nonzero_service.cli.stopping import Stopping, stoppable
@@ -41,20 +43,17 @@ from nonzero_service.cli.stopping import Stopping, stoppable
 @click.argument("file", help=FILE_HELP, shell_complete=complete_file)
 @click.option(
     "--model",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=MODEL_FILE,
     required=True,
     help="The model: a file that train saved.",
 )
 @click.option(
     "--output",
+    "-o",
     type=NEW_FILE,
     help="Write the probabilities here, not to stdout. With .gz or .zst behind its name it is compressed.",
 )
-@click.option(
-    "--allow-missing",
-    is_flag=True,
-    help="csv: predict although columns are missing that the model was trained on.",
-)
+@missing_allowed("predict")
 @reading_again
 @interactions
 @overwrite

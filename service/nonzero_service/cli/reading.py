@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -14,21 +14,52 @@ from nonzero import Schema, formats
 from nonzero.errors import InputError, SettingsError
 from nonzero.fields.schema import SEPARATORS
 from nonzero.formats import Reader
-from nonzero.formats.registry import COLUMNAR
+from nonzero.formats.registry import COLUMNAR, DELIMITED
+from nonzero.formats.times import split_column
 from nonzero.sources.columnar import ColumnarFile, ColumnarReader
 from nonzero.sources.files import ROWS, Source, format_of
 from nonzero_service.cli.options import complete_file, listed
 from nonzero_service.schema_text import read_schema
 
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
 _FORMATS: Final = (*formats.NAMES, *COLUMNAR)
 
-_TABLE: Final = (
-    click.option(
+TIME_FORMAT_HELP: Final = (
+    "FORMAT is ms or s (since 1970), iso, or a pattern of strptime such as '%Y-%m-%d %H:%M:%S'. Otherwise "
+    "whole numbers are ms, and all else is iso."
+)
+
+
+def format_option(forms: Sequence[str]) -> Callable[[_Command], _Command]:
+    """Return the option that names a format, one of some; given as ``format_``."""
+    return click.option(
         "--format",
         "format_",
-        shell_complete=lambda _, __, begun: [name for name in (*_FORMATS, ROWS) if name.startswith(begun)],
-        help=f"The format: {', '.join(_FORMATS)} or rows. Otherwise the file's name tells it.",
-    ),
+        shell_complete=lambda _, __, begun: [name for name in forms if name.startswith(begun)],
+        help=f"The format: {', '.join(forms[:-1])} or {forms[-1]}. Otherwise the file's name tells it.",
+    )
+
+
+delimiter = click.option(
+    "--delimiter",
+    help="csv: the character between columns, or a word for it: tab, comma, semicolon, pipe, space, "
+    r"or as \x01. Otherwise the header tells it.",
+)
+no_header = click.option("--no-header", is_flag=True, help="csv, tsv: the first line is an example too.")
+columns = click.option(
+    "--columns",
+    metavar="NAMES",
+    help="csv, tsv: the names of the columns in their order, such as click,site,bid, where no header "
+    "tells them. Otherwise they are those of the model, or c1, c2 and so on.",
+)
+
+positive = click.option(
+    "--positive", help="Tables: the label that means a click. Any other label means that there was none."
+)
+
+_TABLE: Final = (
+    format_option((*_FORMATS, ROWS)),
     click.option(
         "--label",
         help="Tables: the column with the label. Otherwise the one named label, click, clicked, target or y.",
@@ -38,8 +69,7 @@ _TABLE: Final = (
     click.option(
         "--time",
         metavar="COLUMN[:FORMAT]",
-        help="Tables: the column with times. FORMAT is ms or s (since 1970), iso, or a pattern of strptime "
-        "such as '%Y-%m-%d %H:%M:%S'. Otherwise whole numbers are ms, and all else is iso.",
+        help=f"Tables: the column with times. {TIME_FORMAT_HELP}",
     ),
     click.option(
         "--number",
@@ -53,18 +83,9 @@ _TABLE: Final = (
         multiple=True,
         help="Fields that are left out, such as 'request_id,*_time'. May be repeated.",
     ),
-    click.option(
-        "--delimiter",
-        help="csv: the character between columns, or a word for it: tab, comma, semicolon, pipe, space, "
-        r"or as \x01. Otherwise the header tells it.",
-    ),
-    click.option("--no-header", is_flag=True, help="csv, tsv: the first line is an example too."),
-    click.option(
-        "--columns",
-        metavar="NAMES",
-        help="csv, tsv: the names of the columns in their order, such as click,site,bid, where no header "
-        "tells them. Otherwise they are those of the model, or c1, c2 and so on.",
-    ),
+    delimiter,
+    no_header,
+    columns,
 )
 
 _DECLARING: Final = (
@@ -86,9 +107,7 @@ _DECLARING: Final = (
         multiple=True,
         help="Tables: columns that are kept though they look like row numbers or ids. May be repeated.",
     ),
-    click.option(
-        "--positive", help="Tables: the label that means a click. Any other label means that there was none."
-    ),
+    positive,
 )
 
 namespace_separator = click.option(
@@ -129,6 +148,8 @@ class ReadingOptions:
     time: str | None = None
     no_header: bool = False
     columns: str | None = None
+    layout: str = ""
+    """The format of tables, and of files whose names tell none, where no option says it: a model's."""
 
     @property
     def is_headless(self) -> bool:
@@ -138,22 +159,29 @@ class ReadingOptions:
     @property
     def roles(self) -> dict[str, str]:
         """The columns that are no features, by what they hold."""
-        time, _, _ = (self.time or "").partition(":")
+        time, _ = split_column(self.time or "")
         given = {"label": self.label, "weight": self.weight, "id": self.id, "time": time or None}
         return {role: name for role, name in given.items() if name is not None}
 
     @property
     def table_options(self) -> dict[str, Any]:
         """The options that only a reader of tables has."""
-        _, _, time_format = (self.time or "").partition(":")
+        _, time_format = split_column(self.time or "")
         given = {
             **self.roles,
             "time_format": (time_format or "auto") if self.time else None,
-            "delimiter": None if self.delimiter is None else _delimiter_of(self.delimiter),
-            "columns": listed([self.columns or ""]) if self.is_headless else None,
+            **self.layout_options,
             "positive": self.positive,
         }
         return {name: value for name, value in given.items() if value is not None}
+
+    @property
+    def layout_options(self) -> dict[str, Any]:
+        """The options that say what the text of a table is, whatever is in it."""
+        return {
+            "delimiter": None if self.delimiter is None else _delimiter_of(self.delimiter),
+            "columns": listed([self.columns or ""]) if self.is_headless else None,
+        }
 
     @property
     def declared(self) -> dict[str, str]:
@@ -217,10 +245,20 @@ class ReadingOptions:
         click.BadParameter
             Where neither does.
         """
+        if self.format:
+            if self.format not in (*_FORMATS, ROWS):
+                raise click.BadParameter(
+                    f"the format {self.format!r} is unknown; give one of {', '.join((*_FORMATS, ROWS))}",
+                    param_hint="--format",
+                )
+            return self.format
         try:
-            return self.format or format_of(source.path)
+            named = format_of(source.path)
         except InputError as error:
+            if self.layout:
+                return self.layout
             raise click.BadParameter(str(error), param_hint="--format") from error
+        return self.layout if self.layout and named in DELIMITED else named
 
     def table_of(self, source: Source) -> Source | ColumnarFile:
         """Return a file whose columns are fields: as text, or as a columnar file, as its format is.
@@ -234,6 +272,20 @@ class ReadingOptions:
         if form not in COLUMNAR:
             source.format = form
             return source
+        self.layout_of(source)
+        return ColumnarFile.of(source, form)
+
+    def layout_of(self, source: Source) -> dict[str, Any]:
+        """Return :attr:`layout_options` for a file that has such text; nothing for another.
+
+        Raises
+        ------
+        click.BadParameter
+            For a delimiter of a columnar file, or names of its columns.
+        """
+        form = self.format_of(source)
+        if form in DELIMITED:
+            return self.layout_options
         for option, given in (
             ("--delimiter", self.delimiter is not None),
             ("--no-header", self.no_header),
@@ -243,7 +295,7 @@ class ReadingOptions:
                 raise click.BadParameter(
                     f"{source.name} is {form}, which has none; leave it out", param_hint=option
                 )
-        return ColumnarFile.of(source, form)
+        return {}
 
     def table_reader(self, source: Source, schema: Schema, **more: Any) -> Reader | ColumnarReader:
         """Return the reader of a file whose columns are fields, or of any other.

@@ -20,6 +20,7 @@ from nonzero_service.cli.stopping import Stopping, stoppable
 @click.option("--model", default="default", help="The model's name.")
 @click.option(
     "--output",
+    "-o",
     type=NEW_FILE,
     help="Save the new model here. Otherwise in the working directory, as MODEL-BITS.safetensors.",
 )

@@ -89,6 +89,20 @@ def label_of(model: LogisticRegression) -> str | None:
     return label
 
 
+def order_of(model: LogisticRegression) -> Sequence[str]:
+    """Return the columns of the tables without a header that a model was trained on, in their order."""
+    order: Sequence[str] = noted_tables(model.notes).get("order", ())
+    return order
+
+
+def reading_of(model: LogisticRegression) -> ReadingOptions:
+    """Return how files are read for a model by a command that has no options for it.
+
+    Tables are of the format that the model was trained on, where that makes features of columns.
+    """
+    return ReadingOptions(layout=noted_tables(model.notes).get("layout", ""))
+
+
 def new_columns(model: LogisticRegression, tables: Tables) -> list[str]:
     """Return the columns of some tables that those which a model was trained on did not have."""
     noted = noted_tables(model.notes)
@@ -181,7 +195,7 @@ def _header_options(model: LogisticRegression, source: Source, reading: ReadingO
         "label": None,
     }
     if "columns" in options:
-        options["columns"] = options["columns"] or noted.get("order", ())
+        options["columns"] = options["columns"] or order_of(model)
         options["label"] = reading.label or noted.get("label")
     return options
 

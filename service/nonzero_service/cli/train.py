@@ -37,6 +37,7 @@ from nonzero_service.cli.options import (
     overwrite,
     source_of,
 )
+from nonzero_service.cli.options import allow_missing as missing_allowed
 from nonzero_service.cli.reading import ReadingOptions, namespace_separator, reading
 from nonzero_service.cli.stopping import Stopping, stoppable
 from nonzero_service.cli.tables import remember
@@ -68,11 +69,7 @@ from nonzero_service.cli.unfinished import Unfinished
     f"{NUMBER} for its number.",
 )
 @continuing
-@click.option(
-    "--allow-missing",
-    is_flag=True,
-    help="csv, with --from: go on although columns are missing that the model was trained on.",
-)
+@missing_allowed("go on", "Tables, with --from")
 @reading
 @bits
 @learning_rate

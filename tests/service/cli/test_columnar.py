@@ -129,7 +129,7 @@ def test_rows_that_cannot_be_read_are_nan_and_told(place: Path) -> None:
     done = nonzero("predict", place / "bad.parquet", "--model", place / "t.csv.model")
     assert done.returncode == 1
     assert [k for k, line in enumerate(done.stdout.split()) if line == "nan"] == [3]
-    assert "bad.parquet, line 4: the column 'bid': the value '1000000000.0' is beyond" in done.stderr
+    assert "bad.parquet, row 4: the column 'bid': the value '1000000000.0' is beyond" in done.stderr
     assert np.isfinite([float(line) for line in done.stdout.split() if line != "nan"]).all()
 
 

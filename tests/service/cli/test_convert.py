@@ -6,10 +6,15 @@ import gzip
 import json
 import subprocess
 from collections.abc import Callable
+from csv import DictReader
+from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from command_line import COMMAND, nonzero, nonzero_here
 from nonzero import LogisticRegression
@@ -261,8 +266,20 @@ def test_columns_that_the_model_needs_are_looked_for(logs: Path) -> None:
     [
         (["log.vw"], "OUTPUT"),
         (["absent.vw", "a.rows"], "absent.vw"),
-        (["log.vw", "log.parquet"], "name the file .rows, .vw"),
-        (["log.vw", "a.csv"], "csv is read, and not written"),
+        (["log.vw", "log.txt"], "name the file .rows, .vw"),
+        (["log.csv", "a.parquet.gz"], "Parquet is a plain file"),
+        (["log.csv", "-", "--to", "parquet"], "Parquet is a plain file"),
+        (["log.svm", "a.csv"], "libsvm has no names"),
+        (["log.rows", "a.csv"], "whose names cannot be had back"),
+        (["log.csv", "other.csv", "a.tsv"], "give files of the same columns"),
+        (["log.csv", "a.parquet", "--columns", "a,b"], "5 cells"),
+        (["log.csv", "a.parquet", "--number", "bid"], "--number: the columns of tables stay as they are"),
+        (["log.csv", "a.tsv", "--like", "log.rows"], "--like: the columns of tables stay as they are"),
+        (["empty.csv", "a.tsv"], "empty.csv is empty: there is no header"),
+        (
+            ["log.csv", "a.tsv", "--format", "foo"],
+            "give one of vw, libsvm, ndjson, csv, tsv, criteo, avazu, parq",
+        ),
         (["log.rows", "a.vw"], "whose names cannot be had back"),
         (["log.rows", "log.vw", "a.ndjson"], "whose names cannot be had back"),
         (["log.vw", "absent/a.rows"], "there is no directory"),
@@ -276,6 +293,8 @@ def test_a_wrong_use_says_what_is_wrong(
     logs: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
 ) -> None:
     converted(logs / "log.vw", name="log.rows")
+    (logs / "empty.csv").touch()
+    (logs / "other.csv").write_text("site,click\nnews,1\n")
     monkeypatch.chdir(logs)
     done = nonzero_here("convert", *arguments)
     assert done.returncode in (1, 2)
@@ -330,3 +349,154 @@ def test_rows_as_text_are_slots_of_a_table(logs: Path, target: str) -> None:
     expected, found = trained(logs / "log.vw", options=options), trained(made, options=options)
     assert (found.weights == expected.weights).all()
     assert found.metrics() == expected.metrics()
+
+
+# -- tables ------------------------------------------------------------------------------------------------
+
+TARGETS = ["csv", "csv.gz", "tsv", "parquet", "arrow", "arrows", "arrow.zst"]
+
+TABLE = (
+    '\ufeffid;site;at;price;click\r\n007;"a;b ""c""\n d";2026-01-31;1.10;1\r\n'
+    "00501;é | \t x; ;1e3;0\n12345678901234567890123;;NaN;;1\nx;True;-;0;yes"
+)
+CELLS = [
+    {"id": "007", "site": 'a;b "c"\n d', "at": "2026-01-31", "price": "1.10", "click": "1"},
+    {"id": "00501", "site": "é | \t x", "at": " ", "price": "1e3", "click": "0"},
+    {"id": "12345678901234567890123", "site": "", "at": "NaN", "price": "", "click": "1"},
+    {"id": "x", "site": "True", "at": "-", "price": "0", "click": "yes"},
+]
+
+
+def cells_in(file: Path) -> list[dict[str, str]]:
+    """Return the rows of a table, its cells as text."""
+    name = file.name
+    if "parquet" in name:
+        rows = parquet.read_table(file).to_pylist()
+    elif "arrow" in name:
+        data = b"".join(Source(file))
+        read = pyarrow.ipc.open_file if data.startswith(b"ARROW1") else pyarrow.ipc.open_stream
+        rows = read(data).read_all().to_pylist()
+    else:
+        text = b"".join(Source(file)).decode().removeprefix("\ufeff")
+        delimiter = "\t" if "tsv" in name else ";" if "id;" in text else ","
+        rows = [*DictReader(StringIO(text, newline=""), delimiter=delimiter)]
+    return [{name: "" if cell is None else str(cell) for name, cell in row.items()} for row in rows]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("by_way_of", [None, "parquet", "arrows", "tsv"])
+def test_a_table_as_another_keeps_its_cells(tmp_path: Path, target: str, by_way_of: str | None) -> None:
+    file = tmp_path / "table.csv"
+    file.write_text(TABLE, newline="")
+    if by_way_of is not None:
+        file = converted(file, name=f"between.{by_way_of}")
+    assert cells_in(converted(file, name=f"made.{target}")) == CELLS
+
+
+def test_a_table_keeps_its_bytes_where_nothing_asks_for_others(tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text('a;b\r\n1;"2"\r\n')
+    (tmp_path / "two.csv").write_text("a;b\n3; 4\n5\n")
+    done = nonzero_here("convert", tmp_path / "*.csv", tmp_path / "made.csv")
+    assert done.returncode == 0
+    assert "two.csv, line 3: the line has 1 cells, the header 2" in done.stderr
+    assert (tmp_path / "made.csv").read_bytes() == b'a;b\n1;"2"\n3; 4\n'
+    done = nonzero_here("convert", "-", "-", "--format=csv", "--to=tsv", stdin=b"a,b\n1,2\n")
+    assert done.returncode == 0, done.stderr
+
+
+def test_columns_with_types_keep_them_and_are_text_where_there_are_none(tmp_path: Path) -> None:
+    table = pyarrow.table(
+        {
+            "site": pyarrow.array(["news", None, "", "é"]).dictionary_encode(),
+            "bid": pyarrow.array([0.1, None, float("nan"), 5.0], pyarrow.float32()),
+            "at": pyarrow.array([datetime(2026, 1, 31, 12, tzinfo=UTC)] * 4, pyarrow.timestamp("us", "UTC")),
+            "flag": [True, False, None, True],
+            "tags": [["a", "b"], [], None, ["c"]],
+            "more": [{"x": 1}] * 4,
+        }
+    )
+    with pyarrow.ipc.new_file(tmp_path / "table.arrow", table.schema) as out:
+        out.write_table(table)
+    found = parquet.read_table(converted(tmp_path / "table.arrow", name="made.parquet"))
+    assert found.drop_columns(["site", "bid"]).equals(table.drop_columns(["site", "bid"]))
+    assert found["site"].to_pylist() == table["site"].to_pylist()
+    assert str(found["bid"].to_pylist()) == str(table["bid"].to_pylist())
+    done = nonzero_here("convert", tmp_path / "table.arrow", tmp_path / "made.csv")
+    assert "the column 'tags' is list" in done.stderr
+    parquet.write_table(table.drop_columns(["tags", "more"]), tmp_path / "flat.parquet")
+    done = nonzero_here("convert", tmp_path / "flat.parquet", tmp_path / "made.csv")
+    assert f"{tmp_path / 'flat.parquet'}, row 3: " in done.stderr  # NaN is no value
+    assert (tmp_path / "made.csv").read_text() == (
+        "site,bid,at,flag\nnews,0.10000000149011612,2026-01-31T12:00:00+00:00,true\n"
+        ",,2026-01-31T12:00:00+00:00,false\né,5,2026-01-31T12:00:00+00:00,true\n"
+    )
+
+
+@pytest.mark.parametrize("target", ["vw", "ndjson", "rows"])
+@pytest.mark.parametrize("source", ["parquet", "arrows"])
+def test_columns_as_text_teach_the_same(logs: Path, source: str, target: str) -> None:
+    options = ("--number", "bid", "--ignore", "request")
+    columns = converted(logs / "log.csv", name=f"log.{source}")
+    made = converted(columns, name=f"made.{target}", options=options)
+    found = trained(made, options=() if target == "rows" else options)
+    assert found.metrics() == trained(logs / "log.csv", options=options).metrics()
+    assert found.examples == 1500
+
+
+@pytest.mark.parametrize("target", ["csv.gz", "tsv", "parquet", "arrows"])
+@pytest.mark.parametrize("source", ["vw", "ndjson"])
+def test_text_with_names_as_a_table_teaches_the_same(tmp_path: Path, source: str, target: str) -> None:
+    rng = np.random.default_rng(5)
+    lines = []
+    for a, b, label in rng.integers(0, 9, (300, 3)).tolist():
+        if source == "vw":
+            lines.append(f"{label % 2} {1 + b % 3} |site s{a} |ünï x{b}" if a else f"{label % 2} |site s1")
+        else:
+            features = {"site": f"s{a}", "bid": b / 8, "id": f"u{a % 3}", "text": 'a,"b"\n\t;'}
+            example = {"features": features, "label": label % 2, "weight": 1 + b % 2, "id": f"i{b}"}
+            lines.append(json.dumps(example | ({"time": 1000 * a} if a else {})))
+    text = tmp_path / f"log.{source}"
+    text.write_text("\n".join(lines))
+    done = nonzero_here("convert", text, tmp_path / f"made.{target}")
+    assert done.returncode == 0, done.stderr
+    said = next(line for line in done.stderr.splitlines() if line.startswith("read it with "))
+    options = [*said.removeprefix("read it with ").split(), "--category=*"]
+    expected, found = trained(text), trained(tmp_path / f"made.{target}", options=(*options,))
+    assert found.examples == 300
+    assert found.metrics() == expected.metrics()
+    predictions = [
+        nonzero_here("predict", file, "--model", tmp_path / "model", *more).stdout
+        for file, more in ((text, ()), (tmp_path / f"made.{target}", options[:-1]))
+    ]
+    assert predictions[0] == predictions[1]
+
+
+def test_what_no_column_says_is_told_line_by_line(tmp_path: Path) -> None:
+    (tmp_path / "log.vw").write_text("1 |site news\n0 |site a b\n1 |site\n0 | word\n1 |ad x:2\n0 |site:2 c\n")
+    done = nonzero_here("convert", tmp_path / "log.vw", tmp_path / "made.csv")
+    assert done.returncode == 0
+    for line, reason in (
+        (2, "the field 'site' has 2 values, and a cell of text has one"),
+        (4, "the feature 'word' has no field, which a column would be"),
+        (5, "the category 'ad=x' has the value 2, which a cell has no place for"),
+        (6, "the category 'site=c' has the value 2"),
+    ):
+        assert f"log.vw, line {line}: {reason}" in done.stderr
+    assert (tmp_path / "made.csv").read_text() == "label,site,ad\n1,news,\n1,,\n"
+    table = parquet.read_table(converted(tmp_path / "log.vw", name="made.parquet"))
+    assert table["site"].to_pylist() == [["news"], ["a", "b"], None]
+    (tmp_path / "log.ndjson").write_text(
+        '{"features": {"x": 1, "t": "True"}}\n{"features": {"x": "a"}}\n'
+        '{"indices": [3]}\n{"features": {"y": ""}}'
+    )
+    done = nonzero_here("convert", tmp_path / "log.ndjson", tmp_path / "made.tsv")
+    for line, reason in (
+        (1, "the field 'x' is a number here and a text elsewhere"),
+        (3, "it has features by index, which no column is called by"),
+        (4, "the field 'y' is an empty text, which a cell has not"),
+    ):
+        assert f"log.ndjson, line {line}: {reason}" in done.stderr
+    assert (tmp_path / "made.tsv").read_text() == "x\tt\ty\na\t\t\n"
+    for name in ("made.csv", "made.parquet"):
+        done = nonzero_here("convert", "-", tmp_path / name, "--format=vw", "--overwrite", stdin=b"1 |a b\n")
+        assert "standard input can be read only once" in done.stderr

@@ -197,6 +197,30 @@ def test_lists_count_in_each_slice_and_times_tell_days(place: Path) -> None:
     assert days[1]["models"][0]["examples"] == 864
 
 
+def test_the_days_of_tables_are_told_by_their_column_or_their_format(tmp_path: Path) -> None:
+    lines = [f"{k},{k % 3 % 2},141{k % 2}2113,s{k % 4}\n" for k in range(40)]
+    for part in (0, 1):
+        (tmp_path / f"log_{part}.csv").write_text("id,click,hour,site\n" + "".join(lines[part::2]))
+        (tmp_path / f"bare_{part}.csv").write_text("".join(lines[part::2]))
+    log, bare = tmp_path / "log_?.csv", tmp_path / "bare_*.csv"
+    days = {"2014-10-21": 20, "2014-11-21": 20}
+
+    def sizes(slices: Sequence[dict[str, Any]]) -> dict[str, int]:
+        return {one["value"]: one["models"][0]["examples"] for one in slices}
+
+    for form, options, files in (
+        ("avazu", ("--format=avazu",), log),
+        ("csv", ("--id=id", "--time=hour:%y%m%d%H"), log),
+        ("bare", ("--no-header", "--id=id", "--time=hour:%y%m%d%H"), bare),
+    ):
+        named = ("--columns=id,click,hour,site",) if form == "bare" else ()
+        done = nonzero_here("train", files, *options, *named, "--model", tmp_path / form)
+        assert done.returncode == 0, done.stderr
+        found = evaluated(files, *options, "--model", tmp_path / form, "--by-day", "--slice=site")
+        assert sizes(found["days"]) == days
+        assert sizes(found["slices"]["site"]) == {"s0": 10, "s1": 10, "s2": 10, "s3": 10}
+
+
 def test_what_slices_cannot_tell_is_said(place: Path, tmp_path: Path) -> None:
     rows = tmp_path / "test.rows"
     assert nonzero_here("convert", place / "test.csv", rows, "--like", place / "words").returncode == 0

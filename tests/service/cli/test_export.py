@@ -96,6 +96,22 @@ def test_names_of_the_largest_alone_as_vw_text(trained: Path, tmp_path: Path) ->
     assert "3 slots" in said
 
 
+def test_logs_are_given_by_patterns_and_read_as_the_model_was_trained(tmp_path: Path) -> None:
+    for day in (1, 2):
+        rows = "".join(f"{k},{k % 2},1410210{k % 9},{day}\n" for k in range(20))
+        (tmp_path / f"day_{day}.csv").write_text(f"id,click,hour,C1\n{rows}")
+    logs, model, golden = tmp_path / "day_*.csv", tmp_path / "m", tmp_path / "golden"
+    done = nonzero_here("train", logs, "--format=avazu", "--model", model)
+    assert done.returncode == 0, done.stderr
+    made = tmp_path / "m.json"
+    exported(model, "--output", made, "--names", logs, "--golden", golden, "40", "--golden-from", logs)
+    named = {name for one in json.loads(made.read_text())["weights"] for name in one.get("names", [])}
+    assert named > {"C1=1", "C1=2", "hour_of_day=8", "day_of_week=2"}
+    assert len(golden.read_text().splitlines()) == 40
+    refusal = refused(model, "--output", tmp_path / "day_1.csv", "--format=json", "--names", logs)
+    assert "day_1.csv is a file that is read" in refusal
+
+
 def test_slots_that_features_share_are_told(trained: Path, tmp_path: Path) -> None:
     model = LogisticRegression(bits=3, optimizer=AdaGrad())
     model.learn(formats.parse((trained / "log.vw").read_bytes(), "vw"))

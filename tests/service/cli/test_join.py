@@ -78,18 +78,17 @@ def test_each_click_and_each_impression_is_one_of_these(logs: Path) -> None:
     first = {name: (str(at), site) for name, at, site in reversed(SHOWN)}
     assert all((row["at"], row["site"]) == first[row["id"]] for row in rows)
     done = nonzero_here(
-        "join", *files, "--id=id", "--time=at", "--window=600", "-o", logs / "out.csv", "--overwrite"
+        "join", *files, "--id=id", "--time=at:s", "--window=600", "-o", logs / "out.csv", "--overwrite"
     )
     assert "  after the window                     2\n" in done.stdout
     assert "is sorted by time on the disk beside" in done.stderr
-    assert "the times were read as s;" in done.stderr
     assert sorted(path.name for path in logs.iterdir()) == ["clicked.csv", "out.csv", "shown.csv"]
 
 
 def test_lines_are_written_as_they_were_read(logs: Path) -> None:
     text = '\ufeffid;at;site;n\r\na;1;00501;"1.10"\r\nb;2; é ;\r\nc;3;"say ""hi""";1e3'
     (logs / "shown.csv").write_text(text, newline="")
-    joined(logs / "shown.csv", logs / "clicked.csv", "--id=id", "--time=at", "-o", logs / "out.csv.gz")
+    joined(logs / "shown.csv", logs / "clicked.csv", "--id=id", "--time=at:s", "-o", logs / "out.csv.gz")
     written = gzip.decompress((logs / "out.csv.gz").read_bytes()).decode()
     assert written == 'id;at;site;n;label\na;1;00501;"1.10";0\nb;2; é ;;1\nc;3;"say ""hi""";1e3;0\n'
 
@@ -145,6 +144,34 @@ def test_files_of_any_kind_are_joined_alike(tmp_path: Path, shown: str, clicked:
     assert [(row["id"], row["label"]) for row in found] == [*LABELS.items()]
 
 
+def test_the_files_of_a_pattern_are_one_log_whatever_names_their_columns(tmp_path: Path) -> None:
+    for day in (0, 1):
+        (tmp_path / f"shown_{day}.log").write_text(table(SHOWN[day::2], "").removeprefix("\n"))
+        (tmp_path / f"clicked_{day}.log").write_text(table(CLICKED[day::2], "").removeprefix("\n"))
+    given = (tmp_path / "shown_?.log", tmp_path / "clicked_*.log", "--format=csv", "--time=at:s")
+    named = ("--columns=id,at,site", "--click-columns=id,at", "--id=id", "-o", tmp_path / "out.tsv")
+    assert joined(*given, *named) == COUNTS | {"repeated_impressions": 1}
+    with (tmp_path / "out.tsv").open(newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    assert {row["id"]: int(row["label"]) for row in rows} == LABELS
+    assert {row["site"] for row in rows} > {'x, "y"', "two\nlines"}
+    (tmp_path / "shown_2.log").write_text("a,5\n")
+    done = nonzero_here("join", *given, *named, "--window=9", "--overwrite")
+    assert done.returncode == 1
+    assert "shown_2.log" in done.stderr
+
+
+def test_avazu_is_joined_by_its_hours(tmp_path: Path) -> None:
+    (tmp_path / "shown").write_text("id,hour,C1\n1,14102113,5\n2,14102113,6\n")
+    (tmp_path / "clicked").write_text("id,hour\n2,14102114\n")
+    out = tmp_path / "out.csv"
+    joined(
+        tmp_path / "shown", tmp_path / "clicked", "--format=avazu", "--id=id", "--time=hour:%y%m%d%H",
+        "--label=click", "-o", out, window=3600,
+    )  # fmt: skip
+    assert out.read_text() == "id,hour,C1,click\n1,14102113,5,0\n2,14102113,6,1\n"
+
+
 def test_columns_are_written_as_text_where_that_holds_them(tmp_path: Path) -> None:
     (tmp_path / "clicked.csv").write_text("id,at\nb,5\n")
     typed = pyarrow.table({"id": ["a", "b"], "at": [3, 2], "x": [0.5, None], "y": ['p,"q"', "r"]})
@@ -170,18 +197,23 @@ def test_lines_that_are_no_events_are_left_out_and_named(logs: Path) -> None:
     assert (logs / "out.csv").read_text() == "id,at,label\na,1,0\ne,4,0\n"
     for line, reason in (
         (3, "the id 'id' is missing"),
-        (4, "the time 'at' is 'soon'; give seconds"),
+        (4, "the time "),
         (5, "the line has 1 cells, the header 2"),
         (7, "stands after a closing quote"),
     ):
         assert f"shown.csv, line {line}: " in done.stderr
         assert reason in done.stderr
     assert "6 in all" in done.stderr
+    done = nonzero_here(
+        "join", logs / "shown.csv", logs / "clicked.csv", "--id=id", "--time=at", "--window=9",
+        "-o", logs / "none.csv",
+    )  # fmt: skip
+    assert "may be seconds since 1970, or milliseconds before 1973; say" in done.stderr
     (logs / "shown.ndjson").write_text(
         '{"id": 1, "time": 5}\n[]\n{"id": 2}\n{"id": 3, "time": 1, "label": null}\nx\n{}'
     )
     found = joined(
-        logs / "shown.ndjson", logs / "clicked.csv", "--id=id", "--time=time", "--click-time=at:s",
+        logs / "shown.ndjson", logs / "clicked.csv", "--id=id", "--time=time:ms", "--click-time=at:s",
         "-o", logs / "out.ndjson",
     )  # fmt: skip
     assert (found["impressions"], found["rejected"]) == (1, 5)
@@ -200,7 +232,7 @@ def test_wrong_uses_are_refused_and_leave_what_was_there(logs: Path) -> None:
         ((shown, clicked, "--id=id", "--time=at", "-o", shown), "is a file that is read"),
         ((shown, clicked, "--id=id", "--time=at", "-o", logs / "out.csv"), "is there already"),
         ((shown, "-", "--id=id", "--time=at"), "files are joined, not standard input"),
-        ((shown, clicked, "--id=id", "--time=site:%Y", "--click-time=at"), "there is no impression in"),
+        ((shown, clicked, "--id=id", "--time=site:%Y", "--click-time=at:s"), "there is no impression in"),
     ):
         done = nonzero_here(
             "join", *given, "--window=9", *(() if "-o" in given else ("-o", logs / "out.csv", "--overwrite"))
@@ -210,7 +242,7 @@ def test_wrong_uses_are_refused_and_leave_what_was_there(logs: Path) -> None:
         assert (logs / "out.csv").read_text() == "kept"
     (logs / "y.csv").write_text("id,at,y\na,1,3\n")
     done = nonzero_here(
-        "join", logs / "y.csv", clicked, "--id=id", "--time=at", "--window=9", "-o", logs / "new.csv"
+        "join", logs / "y.csv", clicked, "--id=id", "--time=at:s", "--window=9", "-o", logs / "new.csv"
     )
     assert "train with --label label --ignore y" in done.stderr
 
