@@ -79,11 +79,11 @@ class Column:
         self._names = np.zeros(NAME_WORDS, np.uint32)
         self._none = int(arrow_kernels.NONE) if kind == CATEGORY else 0
 
-    @property
     def word_of(self, text: bytes) -> bytes:
         """Return what a cell's text is behind the ``=`` of its feature's name."""
         return _TRUTHS.get(text.decode(), "").encode() or text if self._truths else text
 
+    @property
     def constant(self) -> int:
         """The index of a number's feature; -1 for a category, whose cells are indices."""
         return -1 if self.kind == CATEGORY else self._index
