@@ -215,8 +215,13 @@ class ReadingOptions:
         Raises
         ------
         click.BadParameter
-            Where neither does.
+            Where neither does, or the options tell one that is unknown.
         """
+        if self.format is not None and self.format not in (*_FORMATS, ROWS):
+            raise click.BadParameter(
+                f"the format {self.format!r} is unknown; give one of {', '.join((*_FORMATS, ROWS))}",
+                param_hint="--format",
+            )
         try:
             return self.format or format_of(source.path)
         except InputError as error:
