@@ -80,7 +80,7 @@ class Interactions:
 
     def __init__(self, names: Sequence[str]) -> None:
         if isinstance(names, str):
-            raise SettingsError(f"interactions is the text {names!r}; give a list of them, such as [{names!r}]")
+            raise SettingsError(f"interactions is the text {names!r}; give a list, such as [{names!r}]")
         seen: set[frozenset[str]] = set()
         pairs = []
         for name in names:

@@ -37,7 +37,7 @@ Prepare = Callable[[Path, ExitStack], Refused]
 def port_in_use(_: Path, stack: ExitStack, *more: str) -> Refused:
     taken = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
     port = taken.getsockname()[1]
-    reason = f"port {port} of 127.0.0.1: Address already in use; end what listens there, or give another --port"
+    reason = f"port {port} of 127.0.0.1: Address already in use; end what listens there, or give another"
     return Refused(["--port", str(port), *more], ADDRESS, reason)
 
 
