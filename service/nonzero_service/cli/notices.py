@@ -84,7 +84,8 @@ def label_problem(examples: int, clicks: float, weight: float, rejected: Rejecte
         The other rows.
     """
     way_out = "say which label is a click (of a table: --positive VALUE), or give 0 and 1"
-    if 2 * rejected.without_label > rejected.for_label:
+    # Where some rows have a label, its column was found.
+    if not examples and rejected.without_label == rejected.for_label:
         way_out = "say which column has it (of a table: --label COLUMN), or give 0 and 1"
     rows = examples + rejected.count
     # Not quite alike, where they are what is left of sums of before.
