@@ -109,4 +109,6 @@ def checked(total: Result, refused: Refused, done: str) -> Result:
 def partly(rejected: int, lines: int, errors: tuple[LineFault, ...], done: str) -> str:
     """Say that lines of a stream were refused, and what was done with the others."""
     first = f"; {errors[0]}" if errors else ""
+    if rejected == lines:
+        return f"all lines of the stream were refused, {lines} in number{first}"
     return f"{rejected} of {lines} lines were refused, and the others {done}{first}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from errno import EADDRINUSE
 from functools import partial
 from pathlib import Path
 from typing import Literal, cast
@@ -111,7 +112,8 @@ def listen(host: str, port: int, shared: bool = True) -> list[socket.socket]:
     except OSError as error:
         for sock in bound:
             sock.close()
-        raise AddressError(f"port {port} of {host}: {error.strerror or error}") from error
+        hint = "; end what listens there, or give another --port" if error.errno == EADDRINUSE else ""
+        raise AddressError(f"port {port} of {host}: {error.strerror or error}{hint}") from error
     if not bound:
         raise AddressError(f"port {port} of {host}: this system has no addresses of its kind")
     return bound

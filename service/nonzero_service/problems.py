@@ -186,7 +186,7 @@ def _of_kind(error: Exception) -> Problem:
 def _explained(error: HTTPException) -> str:
     match error.status_code:
         case 404:
-            return "no such path; GET /openapi.json lists them"
+            return "no such path; /docs shows them all, and GET /openapi.json lists them"
         case 405:
             return f"this path takes {(error.headers or {}).get('Allow', 'another method')}"
         case _:

@@ -177,6 +177,8 @@ def test_refused_lines_are_counted_and_named_and_the_rest_is_learned_from(
 
 def test_a_batch_of_which_every_line_is_refused_is_no_end(client: Calling, model: str) -> None:
     given = [{"features": {}, "label": 9}] * 4 + [*examples(4)]
+    with pytest.raises(PartialError, match="all lines of the stream were refused, 4 in number; line 1: "):
+        client.update_stream(given[:4], model=model)
     result = client.update_stream(given, model=model, batch_size=4, refused="report")
     assert (result.accepted, result.rejected) == (4, 4)
     assert [fault.line for fault in result.errors] == [1, 2, 3, 4]

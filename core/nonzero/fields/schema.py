@@ -203,7 +203,9 @@ class Schema:
         True
         """
         known = [field for field in self.fields if "*" not in field]
-        near = get_close_matches(name, known, 1, 0.5)
+        # What is made of I1 is called I1_bucket, to which C1 is nearer by its letters.
+        made = [field for field in known if field.startswith(f"{name}_")]
+        near = made[:1] or get_close_matches(name, known, 1, 0.5)
         hint = f"did you mean {near[0]!r}? " if near else ""
         shown = repr(name if len(name) <= 40 else name[:40] + "...")
         return (

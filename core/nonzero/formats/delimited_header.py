@@ -66,5 +66,5 @@ def names_without_header(cells: Sequence[str], given: Sequence[str], label: str 
     hint = "; or say what stands between columns (--delimiter)" if len(cells) == 1 else ""
     raise FormatError(
         f"the first line has {len(cells)} cells, and {len(names)} columns are named; name all of them in "
-        f"their order (--columns){hint}"
+        f"their order (--columns), or give the file's own --format{hint}"
     )

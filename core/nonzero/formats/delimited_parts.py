@@ -24,6 +24,9 @@ from nonzero.formats.layouts import TableLayout
 
 _NO_LAYOUT: Final = TableLayout()
 
+_NAMED: Final = 20
+"""So many columns are named where none is called like a label."""
+
 
 class Parts:
     """The parts of a table's columns, by what was said of them, their names, and their first values.
@@ -121,7 +124,12 @@ class Parts:
         """
         twice = next((column for column in columns if column and columns.count(column) > 1), None)
         if twice is not None:
-            raise FormatError(f"the header has the column {twice!r} twice; rename one")
+            hint = (
+                "; or the first line is an example: then name the columns (--columns), or the log (--format)"
+                if twice.isdigit()
+                else ""
+            )
+            raise FormatError(f"the header has the column {twice!r} twice; rename one{hint}")
         for column in self._named:
             if column not in columns:
                 raise FormatError(f"there is no column {column!r}; the header has {', '.join(columns)}")
@@ -185,7 +193,11 @@ class Parts:
         elif self.label is None:
             self.label = find_label(free)
             if self.label is None:
-                self.notes.append(f"no column is called {', '.join(LABELS)}: the rows have no labels")
+                named = ", ".join(columns[:_NAMED]) + (", …" if len(columns) > _NAMED else "")
+                self.notes.append(
+                    f"no column is called {', '.join(LABELS)}: the rows have no labels; "
+                    f"--label COLUMN says which has them, of {named}"
+                )
         elif called:
             self.notes.append(
                 f"a feature is called like a label: {', '.join(called)}; leave it out by "

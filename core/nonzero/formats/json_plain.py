@@ -74,7 +74,8 @@ def _members(example: Any) -> dict[str, Any]:
     for name, value in example:
         if name not in MEMBERS:
             raise InputError(
-                f"the member {shown_value(name)} is unknown; an example has {', '.join(MEMBERS)}"
+                f"the member {shown_value(name)} is unknown; an example has {', '.join(MEMBERS)}, and its "
+                'features stand within: {"features": {"site": "news"}, "label": 1}'
             )
         if name in members:
             raise InputError(f'the member "{name}" stands twice')

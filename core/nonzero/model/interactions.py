@@ -74,10 +74,13 @@ class Interactions:
     Raises
     ------
     SettingsError
-        For a pair that is none, or that was named before, the other way round too.
+        For a pair that is none, or that was named before, the other way round too; and for a text in the
+        place of a list.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
+        if isinstance(names, str):
+            raise SettingsError(f"interactions is the text {names!r}; give a list, such as [{names!r}]")
         seen: set[frozenset[str]] = set()
         pairs = []
         for name in names:

@@ -148,10 +148,13 @@ def judge_tables(
             )
     fractions = [c for c in columns if found.get(c) == "category" and any(c in t.fractions for t in tables)]
     if fractions:
-        notes.append(
-            f"the columns {', '.join(map(repr, fractions))} hold numbers and are taken as categories, as in "
-            f"delimited text; --number {','.join(fractions)} takes them as numbers"
+        named = ", ".join(map(repr, fractions))
+        held, them = (
+            (f"the column {named} holds numbers and is taken as a category", "it as a number")
+            if len(fractions) == 1
+            else (f"the columns {named} hold numbers and are taken as categories", "them as numbers")
         )
+        notes.append(f"{held}, as in delimited text; --number {','.join(fractions)} takes {them}")
     said, unsaid = _declarable(given, found)
     if unsaid:
         notes.append(

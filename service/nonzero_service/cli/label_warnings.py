@@ -33,7 +33,7 @@ class RunWarnings:
         self._runs.look(labels)
         if not self._told:
             for line in self.lines():
-                say(f"{line} (so far)")
+                say(f"so far: {line}")
                 self._told = True
 
     def lines(self) -> Iterator[str]:

@@ -13,7 +13,8 @@ from nonzero.errors import LineError
 _SHOWN: Final = 5
 """So many rejected lines, and so many fields, are named."""
 
-_OF_LABELS: Final = ("the label ", "there is no label")
+_NO_LABEL: Final = "there is no label"
+_OF_LABELS: Final = ("the label ", _NO_LABEL)
 """How every format begins a reason that is about the label."""
 
 _TELLING: Final = 10
@@ -29,11 +30,14 @@ class RejectedLines:
         How many there were.
     for_label
         How many of them were rejected for their label.
+    without_label
+        How many of these had none.
     """
 
     def __init__(self) -> None:
         self.count = 0
         self.for_label = 0
+        self.without_label = 0
 
     def report(
         self, name: str, errors: Iterable[LineError], say: Callable[[str], None], what: str = "line"
@@ -54,6 +58,7 @@ class RejectedLines:
         for line, reason in errors:
             self.count += 1
             self.for_label += reason.startswith(_OF_LABELS)
+            self.without_label += reason.startswith(_NO_LABEL)
             if self.count <= _SHOWN:
                 say(f"{name}, {what} {line}: {reason}")
 
@@ -78,7 +83,10 @@ def label_problem(examples: int, clicks: float, weight: float, rejected: Rejecte
     rejected
         The other rows.
     """
-    way_out = "say which label is a click (for csv: --positive VALUE), or give 0 and 1"
+    way_out = "say which label is a click (of a table: --positive VALUE), or give 0 and 1"
+    # Where some rows have a label, its column was found.
+    if not examples and rejected.without_label == rejected.for_label:
+        way_out = "say which column has it (of a table: --label COLUMN), or give 0 and 1"
     rows = examples + rejected.count
     # Not quite alike, where they are what is left of sums of before.
     alike = clicks == 0 or isclose(clicks, weight, rel_tol=1e-12)

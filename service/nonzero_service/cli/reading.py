@@ -243,7 +243,7 @@ class ReadingOptions:
         Raises
         ------
         click.BadParameter
-            Where neither does.
+            Where neither does, or the options tell one that is unknown.
         """
         if self.format:
             if self.format not in (*_FORMATS, ROWS):

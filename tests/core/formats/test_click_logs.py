@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from core.formats.plainly import assert_same, plain_reader, whole
 from nonzero import Batch, formats
-from nonzero.errors import FormatError, SettingsError
+from nonzero.errors import BatchError, FormatError, SettingsError
 
 CELLS = [
     "",
@@ -96,10 +96,17 @@ def test_what_is_made_of_a_column_is_a_category() -> None:
 
 
 def test_a_line_of_another_width_is_refused() -> None:
-    with pytest.raises(FormatError, match="the first line has 3 cells, and 40 columns are named"):
+    with pytest.raises(FormatError, match=r"has 3 cells, and 40 columns are named.*own --format"):
         formats.parse(b"1\t2\t3\n", "criteo")
     found = whole(formats.reader("criteo", boolean=()), criteo([("1", {})]), b"1\t2\n")
     assert [(one.line, one.reason) for one in found.errors] == [(2, "the line has 2 cells, the header 40")]
+
+
+@pytest.mark.parametrize(("raw", "meant"), [("I1", "I1_bucket"), ("I13", "I13_bucket"), ("c1", "C1")])
+def test_a_raw_column_in_json_is_refused_by_the_name_of_what_is_made_of_it(raw: str, meant: str) -> None:
+    made = {"C1": "category", "I1_bucket": "category", "I13_bucket": "category"}
+    with pytest.raises(BatchError, match=f"did you mean '{meant}'"):
+        Batch.from_dicts([{raw: "4"}], schema={"fields": made, "default": "refuse"})
 
 
 AVAZU = "id,click,hour,C1,site_id,device_ip,C21\n"

@@ -46,6 +46,15 @@ def test_a_test_set_lacks_the_label_alone() -> None:
         formats.parse(text, "csv", columns=("a", "b", "c"))
 
 
+def test_a_first_line_that_is_an_example_is_taken_for_no_header() -> None:
+    with pytest.raises(
+        FormatError, match=r"'0' twice; rename one; or the first line is an example.*--columns"
+    ):
+        formats.parse(b"1,0,0,news\n", "csv")
+    with pytest.raises(FormatError, match=r"'a' twice; rename one$"):
+        formats.parse(b"click,a,a\n1,x,y\n", "csv")
+
+
 def test_any_chunking_of_text_without_a_header_gives_the_same_rows() -> None:
     text = b'\xef\xbb\xbf\n1,news,"a\nb"\n\n0,sport,x,y\n1,,z'
     expected = whole(formats.reader("csv", columns=NAMES, boolean=()), text)

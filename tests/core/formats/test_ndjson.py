@@ -162,6 +162,7 @@ def test_names_are_those_of_scikit_learn(rows: list[dict[str, Any]], ascii_only:
         ('{"features": {"a": "\\ud800"}}', "half a surrogate pair"),
         ('{"features": [1]}', '"features" is a list'),
         ('{"feature": {}}', "'feature' is unknown"),
+        ('{"site": "news", "click": 1}', 'features stand within: {"features": {"site": "news"}, "label": 1}'),
         ('{"features": {}, "label": 1, "label": 1}', '"label" stands twice'),
         ('{"features": {}, "label": 2}', "the label is 2"),
         ('{"features": {}, "label": "1"}', "the label is '1'"),

@@ -191,6 +191,7 @@ def test_interactions_are_saved_and_checked(tmp_path: Any) -> None:
         (["a*b*c"], "not two names"),
         (["*a"], "not two names"),
         ([3], "not two names"),
+        ("a*b", "give a list, such as \\['a\\*b'\\]"),
         (["a*b", "b*a"], "'b\\*a' is named twice"),
         ([f"a*{k}" for k in range(257)], "257 interactions"),
         (["a*" + "b" * 9000], "9002 bytes"),

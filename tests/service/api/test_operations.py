@@ -42,6 +42,7 @@ def test_head_answers_where_get_does(client: httpx.Client, model: str) -> None:
         if path != "/metrics":  # which has changed meanwhile
             assert asked.headers["content-length"] == read.headers["content-length"]
     assert client.head("/nowhere").status_code == 404
+    assert "/docs shows them all" in client.get("/").json()["detail"]
     refused = client.head(f"{model}/update")
     assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
 

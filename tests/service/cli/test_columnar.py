@@ -86,7 +86,10 @@ def test_the_model_is_that_of_the_csv(place: Path, options: tuple[str, ...]) -> 
 
 def test_numbers_of_a_type_are_taken_as_categories_aloud(place: Path) -> None:
     _, said = trained(place, "t.parquet")
-    assert "'bid' hold numbers and are taken as categories, as in delimited text; --number bid" in said
+    assert (
+        "the column 'bid' holds numbers and is taken as a category, as in delimited text; "
+        "--number bid takes it as a number"
+    ) in said
     _, said = trained(place, "t.parquet", "--number", "bid")
     assert "taken as categories" not in said
 

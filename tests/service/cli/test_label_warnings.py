@@ -26,7 +26,7 @@ def said(path: Path) -> list[str]:
 
 def test_a_log_sorted_by_its_labels_is_told_of_with_the_way_out(tmp_path: Path) -> None:
     during, end = said(log(tmp_path / "sorted.vw", sorted(labels(20_000, 0.02))))
-    assert during.endswith("(so far)")
+    assert during.startswith("so far: the labels are sorted")
     assert end.startswith(
         "the labels are sorted, by themselves or within days: 20,000 examples have 2 runs of one"
     )

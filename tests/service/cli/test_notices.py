@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from command_line import nonzero
 from nonzero import LogisticRegression
 
@@ -54,3 +56,19 @@ def test_a_field_that_is_a_number_and_came_as_text_is_counted_and_refused(tmp_pa
         "ignore: *_id",
         "features of VW text: namespace=feature",
     ]
+
+
+@pytest.mark.parametrize(
+    ("label", "cell", "way_out"),
+    [
+        ("bought", "1", "say which column has it (of a table: --label COLUMN), or give 0 and 1"),
+        ("click", "yes", "say which label is a click (of a table: --positive VALUE), or give 0 and 1"),
+    ],
+)
+def test_labels_that_are_not_found_are_told_of_with_the_option_that_helps(
+    tmp_path: Path, label: str, cell: str, way_out: str
+) -> None:
+    (tmp_path / "log.csv").write_text(f"site,{label}\n" + f"news,{cell}\n" * 3)
+    said = nonzero("train", tmp_path / "log.csv", "--bits", "4").stderr
+    assert said.splitlines()[-1].endswith(f"3 of 3 rows were refused for their label; {way_out}")
+    assert ("--label COLUMN says which has them, of site, bought" in said) == (label == "bought")

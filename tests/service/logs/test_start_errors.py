@@ -37,7 +37,8 @@ Prepare = Callable[[Path, ExitStack], Refused]
 def port_in_use(_: Path, stack: ExitStack, *more: str) -> Refused:
     taken = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
     port = taken.getsockname()[1]
-    return Refused(["--port", str(port), *more], ADDRESS, f"port {port} of 127.0.0.1: Address already in use")
+    reason = f"port {port} of 127.0.0.1: Address already in use; end what listens there, or give another"
+    return Refused(["--port", str(port), *more], ADDRESS, reason)
 
 
 def port_in_use_of_several(place: Path, stack: ExitStack) -> Refused:
