@@ -22,6 +22,7 @@ from nonzero.formats.arrow_kernels import CellPlaces, RowsOut, merge_columns
 from nonzero.formats.arrow_roles import check_role, ids_in, labels_in, times_in, weights_in
 from nonzero.formats.delimited_columns import BOOLEAN, LABEL, LEFT_OUT
 from nonzero.formats.delimited_columns import NUMBER as A_NUMBER
+from nonzero.formats.delimited_labels import named_twice
 from nonzero.formats.delimited_parts import Parts
 from nonzero.formats.parsed import Parsed
 from nonzero.formats.times import TimeFormat
@@ -104,7 +105,7 @@ class ArrowRows:
         self.schema = Schema.of(schema)
         self.fields = Fields(self.schema)
         names: list[str] = arrow_schema.names
-        twice = next((name for name in names if names.count(name) > 1), None)
+        twice = named_twice(names)
         if twice is not None:
             raise FormatError(f"there are two columns {twice!r}; rename one")
         self._roles = {

@@ -12,6 +12,8 @@ from nonzero.errors import FormatError, InputError, SettingsError
 from nonzero.formats.arrow_import import import_arrow
 from nonzero.formats.arrow_roles import times_in
 from nonzero.formats.arrow_values import cells_as_text
+from nonzero.formats.numbers import number_of
+from nonzero.formats.times import check_pattern
 
 MS: Final = "ms"
 SECONDS: Final = "s"
@@ -63,6 +65,8 @@ class EventTime:
                 f"the time's format is {format!r}; give {', '.join(_FORMATS)}, or one such as "
                 "'%Y-%m-%d %H:%M:%S'"
             )
+        if format is not None and format not in _FORMATS:
+            check_pattern(format)
         self.column = column
         self.format = format
         self.met: set[str] = set()
@@ -100,7 +104,7 @@ class EventTime:
         form = self.format
         try:
             if form in (None, MS, SECONDS):
-                number = float(text)
+                number = number_of(text.encode(), "the time")  # which takes no blanks and no 1_000
                 form = form or (MS if abs(number) >= _MILLISECONDS_FROM else SECONDS)
                 found = int(text) if form == MS and text.isdecimal() else round(number * _FACTORS[form])
             else:
@@ -176,4 +180,5 @@ def check_column(column: str, columns: list[str], name: str) -> None:
         It names those that it has.
     """
     if column not in columns:
-        raise FormatError(f"{name} has no column {column!r}; there are {', '.join(columns)}")
+        there = f"there are {', '.join(columns)}" if columns else "it is empty"
+        raise FormatError(f"{name} has no column {column!r}; {there}")

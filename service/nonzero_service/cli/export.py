@@ -47,7 +47,7 @@ PACKED: Final = (".gz", ".zst")
 @click.option(
     "--golden",
     metavar="FILE N",
-    type=(str, click.IntRange(1)),
+    type=(str, click.IntRange(1, 1_000_000)),
     help="Write so many rows with their probabilities too, as NDJSON: by them another implementation checks "
     "itself.",
 )

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import PurePath
 from typing import Any, BinaryIO, Final, TypeAlias
 
 import click
@@ -27,15 +28,22 @@ WRITTEN: Final = ("csv", "ndjson", "parquet")
 """What can be written."""
 
 
-def check_form(events: EventRows, form: str, label: str) -> None:
+def is_tabbed(output: str) -> bool:
+    """Whether an output's name says that tabs stand between columns."""
+    return ".tsv" in PurePath(output).suffixes[-2:]
+
+
+def check_form(events: EventRows, output: str, form: str, label: str) -> None:
     """Refuse what cannot be written, before anything is read.
 
     Parameters
     ----------
     events
         What is read.
+    output
+        The name of what is written.
     form
-        What is written: one of :data:`WRITTEN`.
+        Its format: one of :data:`WRITTEN`.
     label
         The name of the new column.
 
@@ -56,10 +64,20 @@ def check_form(events: EventRows, form: str, label: str) -> None:
                 f'an example in JSON has its label as "label", not {label!r}', param_hint="--label"
             )
         return
+    if not label or {*label} & {*"\r\n"}:
+        raise click.BadParameter(
+            f"{label!r} is no name of a column; give one without line ends", param_hint="--label"
+        )
     if label in events.names:
         raise click.BadParameter(
             f"{name} has a column {label!r} already; name another one, or leave that out",
             param_hint="--label",
+        )
+    if isinstance(events, DelimitedEvents) and is_tabbed(output) and events.delimiter != b"\t":
+        raise click.BadParameter(
+            f"{name} has {events.delimiter.decode()!r} between columns, and lines stay as they are; name the "
+            "output .csv",
+            param_hint="--output",
         )
     if isinstance(events, ColumnarEvents) and form == "csv":
         nested = [field.name for field in events.schema if import_arrow().types.is_nested(field.type)]
@@ -110,8 +128,9 @@ def labelled_writer(events: EventRows, out: BinaryIO, output: str, form: str, la
             text.write(events.header + events.delimiter + _cell(label, events.delimiter) + b"\n")
             yield lambda table, labels: _write_records(text, table, labels, events.delimiter)
         else:
-            text.write(_records([[name.encode() for name in (*events.names, label)]]))
-            yield lambda table, labels: _write_cells(text, table, labels)
+            delimiter = "\t" if is_tabbed(output) else ","
+            text.write(_records([[name.encode() for name in (*events.names, label)]], delimiter))
+            yield lambda table, labels: _write_cells(text, table, labels, delimiter)
 
 
 def _write_json(out: BinaryIO, table: Any, labels: NDArray[np.uint8]) -> None:
@@ -128,17 +147,17 @@ def _write_records(out: BinaryIO, table: Any, labels: NDArray[np.uint8], delimit
     out.write(b"".join([row + ends[label] for row, label in rows]))
 
 
-def _write_cells(out: BinaryIO, table: Any, labels: NDArray[np.uint8]) -> None:
+def _write_cells(out: BinaryIO, table: Any, labels: NDArray[np.uint8], delimiter: str) -> None:
     columns = [
         cells_as_text(column.combine_chunks(), name)
         for name, column in zip(table.column_names, table.columns, strict=True)
     ]
-    out.write(_records(zip(*columns, labels.astype("S1").tolist(), strict=True)))
+    out.write(_records(zip(*columns, labels.astype("S1").tolist(), strict=True), delimiter))
 
 
-def _records(rows: Any) -> bytes:
+def _records(rows: Any, delimiter: str) -> bytes:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
     writer.writerows([cell.decode("utf-8", "surrogateescape") for cell in row] for row in rows)
     return text.getvalue().encode("utf-8", "surrogateescape")
 

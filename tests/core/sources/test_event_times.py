@@ -41,7 +41,7 @@ def test_texts(format: str | None, text: str, wanted: int) -> None:
 
 
 @pytest.mark.parametrize("format", [None, "ms", "s", "iso", "%Y"])
-@pytest.mark.parametrize("text", ["", "soon", "nan", "inf", "1e30", "-"])
+@pytest.mark.parametrize("text", ["", "soon", "nan", "inf", "1e30", "-", "1_000", " 5", "٣"])
 def test_what_is_no_time_is_refused(format: str | None, text: str) -> None:
     with pytest.raises(InputError, match=r"the time 'at' is (missing|'.*'); give ") as refused:
         EventTime("at", format).milliseconds(text)
@@ -51,6 +51,9 @@ def test_what_is_no_time_is_refused(format: str | None, text: str) -> None:
 def test_a_format_that_is_none_is_refused() -> None:
     with pytest.raises(SettingsError, match="the time's format is 'hours'; give ms, s, iso, or one such as"):
         EventTime.of("at:hours")
+    for pattern in ("%Y %Y", "%Y%", "%Q"):
+        with pytest.raises(SettingsError, match=r"which is no pattern of strptime: "):
+            EventTime.of(f"at:{pattern}")
 
 
 @pytest.mark.parametrize(
