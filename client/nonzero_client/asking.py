@@ -114,7 +114,7 @@ class Asking:
         tuple
             The batch as it was sent, and the answer; None where there was nothing to send.
         """
-        if not batch.numbers:
+        if not batch.numbers and not batch.head:
             return batch, None
         try:
             return batch, await self._exchange.send(request_of(batch), deadline)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import zlib
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -187,8 +188,11 @@ async def _pieces(source: Source, aside: Aside) -> AsyncIterator[bytes]:
         except OSError as error:
             raise InputError(f"{path} cannot be read: {error.strerror}") from error
         with closing(file):
-            async for piece in _pieces(file, aside):
-                yield piece
+            try:
+                async for piece in _pieces(file, aside):
+                    yield piece
+            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                raise InputError(f"{path} is damaged, or not whole: {error}; compress it again") from error
     elif hasattr(source, "read"):
         while piece := await aside(lambda: source.read(CHUNK)):
             yield _checked(piece)

@@ -101,7 +101,12 @@ async def record_batches(
         batcher = batcher or _of_records(records.head, size, form, columns)
         if (batch := batcher.add(record)) is not None:
             yield batch
-    if batcher is not None and (batch := batcher.rest()) is not None:
+    if batcher is None:
+        if (
+            records.head.strip()
+        ):  # a header alone is looked at too: a table whose lines end in CR has no other
+            yield Batch(media_type=MEDIA_TYPES[form], query=columns.query, head=records.head)
+    elif (batch := batcher.rest()) is not None:
         yield batch
 
 

@@ -25,7 +25,7 @@ import pytest
 
 from client.calling import Calling
 from nonzero import LogisticRegression
-from nonzero_client import Client, InputError, PartialError, UpdateResult, from_rows, tables
+from nonzero_client import Client, ContentError, InputError, PartialError, UpdateResult, from_rows, tables
 from nonzero_client.columns import Columns
 from service.conftest import FreshService
 
@@ -394,6 +394,27 @@ def test_the_header_of_a_table_of_text_is_held_to(client: Calling, new_model: An
         client.update_stream(b"a,b\nx,y\n", format="csv", model=model)
     said: dict[str, Any] = {"label": "b", "positive": "y"}
     assert client.update_stream(b"a,b\nx,y\nz,n\n", format="csv", model=model, **said).accepted == 2
+
+
+def test_a_header_without_rows_is_held_to_as_well(client: Calling, new_model: Any) -> None:
+    model = new_model()
+    assert client.update_stream(b"click,site\n", format="csv", model=model).lines == 0
+    assert list(client.predict_stream(b"site", format="csv", model=model)) == []
+    for text, said in (
+        (b"click,site\r1,news\r", "lines end in CR alone"),
+        (b"site\n", "no column is called label"),
+    ):
+        with pytest.raises(ContentError, match=said):
+            client.update_stream(text, format="csv", model=model)
+
+
+def test_a_packed_file_that_is_cut_is_said_to_be(client: Calling, new_model: Any, tmp_path: Path) -> None:
+    packed = tmp_path / "log.csv.gz"
+    text = gzip.compress(b"click,site\n" + b"1,news\n0,sport\n" * 5000)
+    for damaged in (text[:-9], text[:20], text[:12] + b"\xff" * 40, b"click,site\n1,news\n"):
+        packed.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"log\.csv\.gz is damaged, or not whole: "):
+            client.update_stream(packed, model=new_model())
 
 
 def test_columnar_files(client: Calling, new_model: Any, tmp_path: Path) -> None:

@@ -166,10 +166,12 @@ def times_in(
     elif tests.is_timestamp(array.type):
         counts = numbers(array.cast(arrow.int64()))
         unit, factor = array.type.unit, _UNITS[array.type.unit]
-        times = counts * factor if unit in ("s", "ms") else counts // factor
+        if unit == "s":  # of which int64 holds more than it holds milliseconds
+            return _checked_times(np.clip(counts, -1, MAX_TIME // factor) * factor, valid, counts, factor)
+        times = counts if unit == "ms" else counts // factor
     else:
         given = numbers(array.cast(arrow.int64()) if tests.is_date64(array.type) else array)
-        times = np.where(given > MAX_TIME, MAX_TIME, given).astype(np.int64)
+        return _checked_times(np.where(given > MAX_TIME, MAX_TIME, given).astype(np.int64), valid, given)
     return _checked_times(times, valid)
 
 
@@ -196,16 +198,22 @@ def _written_times(
 
 
 def _checked_times(
-    times: NDArray[np.int64], valid: NDArray[np.uint8], given: NDArray[Any] | None = None
+    times: NDArray[np.int64], valid: NDArray[np.uint8], given: NDArray[Any] | None = None, factor: int = 1
 ) -> tuple[NDArray[np.int64], dict[int, InputError]]:
-    """Return times, -1 for what is null, and what is wrong with others, by row."""
+    """Return times, -1 for what is null, and what is wrong with others, by row.
+
+    What was `given` is told; where it is of another unit, as so many milliseconds.
+    """
     bad_times = (times < 0) | (times >= MAX_TIME)
     if valid.size:
         bad_times &= valid != 0
         times = np.where(valid != 0, times, -1)
     received = times if given is None else given
     wrong = {
-        r: InputError(f"the time {received[r]} is not a whole number of milliseconds since 1970 below 10**18")
+        r: InputError(
+            f"the time {received[r].item() * factor} is not a whole number of milliseconds "
+            "since 1970 below 10**18"
+        )
         for r in np.flatnonzero(bad_times).tolist()
     }
     return times, wrong

@@ -19,6 +19,7 @@ from nonzero.formats.arrow_kernels import CellPlaces, RowsOut, interleave, merge
 from nonzero.formats.column_cells import Cells, Column, Lists
 from nonzero.formats.delimited_columns import BOOLEAN, LABEL, LEFT_OUT
 from nonzero.formats.delimited_columns import NUMBER as A_NUMBER
+from nonzero.formats.delimited_labels import named_twice
 from nonzero.formats.delimited_parts import Parts
 from nonzero.formats.parsed import Parsed
 from nonzero.formats.times import TimeFormat
@@ -106,7 +107,7 @@ class ColumnRows(ABC, Generic[C]):
     ) -> None:
         self.schema = Schema.of(schema)
         self.fields = Fields(self.schema)
-        twice = next((name for name in names if names.count(name) > 1), None)
+        twice = named_twice(names)
         if twice is not None:
             raise FormatError(f"there are two columns {twice!r}; rename one")
         self._roles = {

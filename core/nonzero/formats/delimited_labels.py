@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from nonzero.batches.limits import MAX_ID
@@ -36,6 +37,22 @@ def find_label(columns: Sequence[str]) -> str | None:
             f"--ignore {','.join(found[1:])}"
         )
     return found[0] if found else None
+
+
+def named_twice(names: Iterable[str]) -> str | None:
+    """Return the first name that stands twice; None for none.
+
+    Parameters
+    ----------
+    names
+        Tables have thousands of columns, so this takes time in proportion to them.
+
+    Examples
+    --------
+    >>> named_twice(["site", "click", "site"])
+    'site'
+    """
+    return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
 def label_of_cell(cell: bytes, positive: bytes) -> float:

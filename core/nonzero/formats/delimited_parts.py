@@ -18,7 +18,7 @@ from nonzero.formats.delimited_columns import (
     NUMBER,
     ROLES,
 )
-from nonzero.formats.delimited_labels import LABELS, find_label
+from nonzero.formats.delimited_labels import LABELS, find_label, named_twice
 from nonzero.formats.judging import Judge
 from nonzero.formats.layouts import TableLayout
 
@@ -82,12 +82,13 @@ class Parts:
         self.notes: list[str] = []
         self._schema = schema
         self._labels = labels
-        self._boolean = boolean or ()
-        self._numeric = [numeric] if isinstance(numeric, str) else list(numeric)
-        self._ignore = [ignore] if isinstance(ignore, str) else list(ignore)
+        self._boolean = frozenset(boolean or ())
+        numeric = [numeric] if isinstance(numeric, str) else numeric
+        ignore = [ignore] if isinstance(ignore, str) else ignore
+        self._numeric, self._ignore = set(numeric), set(ignore)
         given = {"label": label, **(roles or {})}
-        self._named = [*self._numeric, *self._ignore, *(name for name in given.values() if name is not None)]
-        twice = next((column for column in self._named if self._named.count(column) > 1), None)
+        self._named = [*numeric, *ignore, *(name for name in given.values() if name is not None)]
+        twice = named_twice(self._named)
         if twice is not None:
             raise SettingsError(
                 f"the column {twice!r} is named twice among {', '.join([*given, 'numeric'])} and ignore; "
@@ -99,7 +100,7 @@ class Parts:
                     f"the column {name!r} is the {role}, which is no feature, and the schema says that it is "
                     f"a {schema.fields[name]}; say one"
                 )
-        for column in [*self._numeric, *self._ignore]:
+        for column in [*numeric, *ignore]:
             kind = "number" if column in self._numeric else "ignore"
             declared = schema.fields.get(column, kind)
             if declared != kind:
@@ -122,7 +123,7 @@ class Parts:
             Where a name stands twice, a column that was named is not there, it is not clear which one is the
             label, or the schema refuses one.
         """
-        twice = next((column for column in columns if column and columns.count(column) > 1), None)
+        twice = named_twice(filter(None, columns))
         if twice is not None:
             hint = (
                 "; or the first line is an example: then name the columns (--columns), or the log (--format)"
@@ -130,8 +131,9 @@ class Parts:
                 else ""
             )
             raise FormatError(f"the header has the column {twice!r} twice; rename one{hint}")
+        there = set(columns)
         for column in self._named:
-            if column not in columns:
+            if column not in there:
                 raise FormatError(f"there is no column {column!r}; the header has {', '.join(columns)}")
         self._find_label(columns)
         if "" in columns:
@@ -189,7 +191,7 @@ class Parts:
         called = [column for column in free if column.lower() in LABELS and column != self.label]
         if not self._labels:
             if self.label is None:
-                self._ignore += called
+                self._ignore.update(called)
         elif self.label is None:
             self.label = find_label(free)
             if self.label is None:

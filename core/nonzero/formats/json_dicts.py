@@ -199,6 +199,8 @@ def _refusal(piece: Sequence[Any], first: int, workspace: Workspace) -> BatchErr
                 continue
             except UnicodeDecodeError as error:
                 reason = f"the feature {name!r} is {value!r:.40}, not UTF-8 ({error.reason}); decode it"
+            except UnicodeEncodeError as error:  # half of a pair of surrogates, in the name or in the value
+                reason = f"the feature {name!r} is {value!r:.40}, which UTF-8 cannot write ({error.reason})"
             except InputError as error:
                 reason = str(error)
             except ENCODING_ERRORS:

@@ -7,6 +7,7 @@ Everything else is left to Python, which reads it rightly and some hundred times
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -29,6 +30,8 @@ _MODES: Final = {"ms": MILLISECONDS, "s": SECONDS, "iso": ISO, "auto": GUESSED, 
 _ISO_PATTERN: Final = "%Y-%m-%dT%H:%M:%S"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
+_LONGEST: Final = 255
+"""A pattern has so many characters at most: a message about a row repeats it."""
 _DIGITS: Final = "YymdHMS"
 """The directives that compiled code knows."""
 
@@ -68,12 +71,13 @@ class TimeFormat:
             )
         self.text = text
         self._mode = _MODES.get(text, PATTERN)
+        if self._mode == PATTERN:
+            check_pattern(str(text))
+            _check_year(str(text))
         self.told = bytes([self._mode])
         if self._mode in (ISO, GUESSED, PATTERN):
             told = _told(_ISO_PATTERN if self._mode != PATTERN or text is None else text)
             self.told = bytes([NEVER]) if told is None else self.told + told
-        if self._mode == PATTERN:
-            _check_pattern(str(text))
 
     def read(self, text: bytes) -> int:
         """Read one, as milliseconds since 1970.
@@ -185,7 +189,7 @@ def _told(pattern: str) -> bytes | None:
             return None
         if letter != "%":
             told.append(ord(letter))
-        elif (directive := next(letters, "")) in _DIGITS:
+        elif (directive := next(letters)) in _DIGITS:
             told.append(DIRECTIVE + ord(directive))
         elif directive == "%":
             told.append(ord("%"))
@@ -195,14 +199,40 @@ def _told(pattern: str) -> bytes | None:
     return None if twice else bytes(told)
 
 
-def _check_pattern(pattern: str) -> None:
-    """Refuse a pattern without a year, or one that strptime does not know, which it tells when it is used."""
-    if not any(directive in pattern for directive in ("%Y", "%y", "%G", "%c", "%x")):
-        raise SettingsError(f"the format of times is {pattern!r}, which has no year; give one, such as %Y")
+def check_pattern(pattern: str) -> None:
+    """Refuse a pattern that strptime does not know, which it tells only when it is used.
+
+    Parameters
+    ----------
+    pattern
+        Of :meth:`datetime.strptime`.
+
+    Raises
+    ------
+    SettingsError
+        Also for one that is long.
+
+    Examples
+    --------
+    >>> check_pattern("%d.%m.%Y")
+    >>> check_pattern("%Y %Y")
+    Traceback (most recent call last):
+    nonzero.errors.SettingsError: the format of times is '%Y %Y', which is no pattern of strptime: ...
+    """
+    if len(pattern) > _LONGEST:
+        raise SettingsError(
+            f"the format of times, {pattern[:40]!r}..., has {len(pattern):,} characters; "
+            f"give at most {_LONGEST}"
+        )
     try:
         datetime.strptime("", pattern)  # noqa: DTZ007 - nothing is read
-    except ValueError as error:
-        if "format" in str(error) and "does not match" not in str(error):
+    except (ValueError, IndexError, re.error) as error:  # a directive that stands twice is one of the last
+        if not str(error).startswith("time data ''"):
             raise SettingsError(
                 f"the format of times is {pattern!r}, which is no pattern of strptime: {error}"
             ) from error
+
+
+def _check_year(pattern: str) -> None:
+    if not any(directive in pattern for directive in ("%Y", "%y", "%G", "%c", "%x")):
+        raise SettingsError(f"the format of times is {pattern!r}, which has no year; give one, such as %Y")

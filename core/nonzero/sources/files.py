@@ -205,7 +205,13 @@ class Source:
                 yield from self._blocks_of(start, file, self.block)
 
     def _open(self) -> AbstractContextManager[BinaryIO]:
-        return nullcontext(sys.stdin.buffer) if self.is_stdin else Path(self.path).open("rb")
+        if not self.is_stdin:
+            return Path(self.path).open("rb")
+        if sys.stdin is None:  # so Python says that the process was started without it
+            raise FormatError(
+                "standard input is closed; name a file, or hand one over, as in nonzero ... < FILE"
+            )
+        return nullcontext(sys.stdin.buffer)
 
     def _read(self, file: BinaryIO, size: int) -> bytes:
         data = file.read(size)

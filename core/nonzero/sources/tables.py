@@ -64,11 +64,12 @@ class Tables(NamedTuple):
     def of_dicts(cls, schema: Schema, found: Sequence[Mapping[str, Any]]) -> Tables:
         """Join what :meth:`to_dict` said of some tables, which are read by one schema."""
         columns = list(dict.fromkeys(column for one in found for column in one["columns"]))
+        needed = set(columns).intersection(*(one["needed"] for one in found))
         return cls(
             schema,
             next((one["label"] for one in found if one["label"]), None),
             columns,
-            [column for column in columns if all(column in one["needed"] for one in found)],
+            [column for column in columns if column in needed],
             list(dict.fromkeys(column for one in found for column in one["boolean"])),
             [],
             list(dict.fromkeys(name for one in found for name in one.get("fields", one["columns"]))),
@@ -165,10 +166,10 @@ def judge_tables(
     schema = Schema({**given.fields, **said}, default, schema.namespace_separator)
     features = [c for c in columns if c not in labels and c not in roles.values()]
     learned = [c for c in features if any(schema.kind_of(f) != "ignore" for f in made.get(c, (c,)))]
-    everywhere = [c for c in learned if all(c in table.columns for table in tables)]
-    boolean = [
-        c for c in judge.booleans() if c in learned and c not in made and schema.kind_of(c) != "number"
-    ]
+    lacking = {c for table in tables for c in {*learned}.difference(table.columns)}
+    everywhere = [c for c in learned if c not in lacking]
+    kept = set(learned)
+    boolean = [c for c in judge.booleans() if c in kept and c not in made and schema.kind_of(c) != "number"]
     return Tables(
         schema,
         labels[0] if labels else None,
@@ -258,6 +259,12 @@ def _table(source: Source | ColumnarFile, schema: Schema, options: Mapping[str, 
     if isinstance(source, ColumnarFile):
         return _columnar(source, schema, options)
     form, behind = head_of(source, schema=schema, **options)
+    counted = {*form.layout.buckets, *form.layout.hours}
+    if form.columns and counted and not counted.intersection(form.columns):
+        raise FormatError(
+            f"{source.name} has none of the columns that {form.name} is known for "
+            f"({', '.join(sorted(counted)[:3])}); if it is another table, give it as --format csv"
+        )
 
     def look(judge: Judge) -> None:
         (first, _), *others = source.samples()
@@ -311,7 +318,8 @@ def _differences(tables: Sequence[_Table], learned: Sequence[str]) -> list[str]:
     """Say of each table which columns it lacks that others have."""
     notes = []
     for table in tables:
-        missing = [column for column in learned if column not in table.columns]
+        there = set(table.columns)
+        missing = [column for column in learned if column not in there]
         if missing and table.columns:
             notes.append(
                 f"{table.name} has no column {', '.join(map(repr, missing))}, which other files have"

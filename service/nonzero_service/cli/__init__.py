@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final
 
 # Before numpy is imported: its linear algebra, which no command needs, would start a thread for each core,
@@ -117,6 +118,7 @@ def run() -> None:
     A command that works on files leaves nothing behind, and ends without taking apart what it has imported,
     which would take 20 to 50 ms.
     """
+    _open_what_is_closed()
     try:
         main()
     except SystemExit as ended:
@@ -129,6 +131,13 @@ def run() -> None:
         except BrokenPipeError:  # whoever read it has gone
             os._exit(1)
         os._exit(ended.code)
+
+
+def _open_what_is_closed() -> None:
+    """Open the null device where standard output or error was closed: nobody wants what is said there."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # a file that lasts as long as the process
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
 
 
 def _described(error: NonzeroError | OSError) -> str:

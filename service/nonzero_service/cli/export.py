@@ -48,7 +48,7 @@ FORMS: Final = ("json", "onnx", "vw")
 @click.option(
     "--golden",
     metavar="FILE N",
-    type=(str, click.IntRange(1)),
+    type=(str, click.IntRange(1, 1_000_000)),
     help="Write so many rows with their probabilities too, as NDJSON: by them another implementation checks "
     "itself.",
 )

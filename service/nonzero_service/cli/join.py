@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -65,6 +66,18 @@ _PARTS: Final = (
 )  # fmt: skip
 
 
+MAX_WINDOW: Final = 1e10
+"""Three hundred years, in seconds."""
+
+
+def _a_number(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    """Refuse a number that is none, which no range does."""
+    del context
+    if math.isnan(value):
+        raise click.BadParameter("nan is no number of seconds", param=parameter)
+    return value
+
+
 @click.command
 @click.argument("impressions", help=_FILE, shell_complete=complete_file)
 @click.argument("clicks", help=_FILE, shell_complete=complete_file)
@@ -81,7 +94,8 @@ _PARTS: Final = (
 @click.option("--click-time", metavar="COLUMN[:FORMAT]", help="The same of CLICKS. Otherwise as --time.")
 @click.option(
     "--window",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.FloatRange(min=0, max=MAX_WINDOW, min_open=True),
+    callback=_a_number,
     required=True,
     metavar="SECONDS",
     help="How long after an impression its click may come.",

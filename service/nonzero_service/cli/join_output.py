@@ -53,6 +53,10 @@ def check_form(files: Sequence[EventRows], form: str, output: str, label: str) -
             )
         if isinstance(events, JsonEvents) or isinstance(first, JsonEvents):
             continue
+        if not label or {*label} & {*"\r\n"}:
+            raise click.BadParameter(
+                f"{label!r} is no name of a column; give one without line ends", param_hint="--label"
+            )
         check_same_rows(first.table, events.table)
         check_table_output(events.table, form, output, _HINT)
         if label in events.table.names:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
@@ -216,9 +215,10 @@ class SlicesByDay:
     def results(self) -> list[dict[str, Any]]:
         """Return the figures of each day, in order, as :meth:`SliceTallies.results`."""
         found = self.slices.results(_date, VALUES)
-        days = sorted((one for one in found if one["slice"] == "value"), key=lambda one: one["value"])
+        known = (one for one in found if one["slice"] == "value")
+        days = sorted(known, key=lambda one: (len(one["value"]), one["value"]))
         return [*days, *(one for one in found if one["slice"] != "value")]
 
 
 def _date(day: int) -> str:
-    return datetime.fromtimestamp(day * _DAY / 1000, UTC).date().isoformat()
+    return str(np.datetime64(day, "D"))  # of any year: that of datetime has four digits

@@ -217,7 +217,8 @@ def check_columns(model: LogisticRegression, name: str, columns: Sequence[str]) 
     FormatError
         It names those that are missing.
     """
-    missing = [column for column in _needed(model) if column not in columns]
+    there = set(columns)
+    missing = [column for column in _needed(model) if column not in there]
     if missing:
         raise FormatError(f"{name}: {_missing_text(missing, columns)}")
 

@@ -84,3 +84,22 @@ def test_texts_are_refused_where_nobody_says_how_they_are_written() -> None:
         FormatError, match=r"is of the type string, which is no time; .* or say how it is written"
     ):
         read(pa.array(TEXTS), None)
+
+
+@pytest.mark.parametrize(
+    "moments",
+    [
+        pa.array([5, 2**62, 2**55, -(2**62), 2**63 - 1, None], pa.timestamp("s")),
+        pa.array([5000, 2**62, 2**63 - 1, -(2**62), -1, None], pa.timestamp("ms")),
+        pa.array([5000, 10**18, 2**64 - 1, 2**63, 2**63 - 1, None], pa.uint64()),
+    ],
+)
+def test_times_beyond_what_is_kept_are_refused_as_they_came(moments: pa.Array) -> None:
+    kind = pa.uint64() if moments.type == pa.uint64() else pa.int64()
+    parsed = read(moments, None)
+    assert (parsed.lines.tolist(), [one.line for one in parsed.errors]) == ([1, 6], [2, 3, 4, 5])
+    assert parsed.batch.times is not None
+    assert parsed.batch.times.tolist() == [5000, -1]
+    factor = 1000 if moments.type == pa.timestamp("s") else 1
+    for error, given in zip(parsed.errors, moments.cast(kind)[1:5].to_pylist(), strict=True):
+        assert f"the time {given * factor} is not" in error.reason

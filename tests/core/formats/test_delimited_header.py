@@ -8,6 +8,8 @@ import pytest
 from core.formats.plainly import assert_same, whole
 from nonzero import Batch, formats
 from nonzero.errors import FormatError, SettingsError
+from nonzero.fields.schema import Schema
+from nonzero.formats.delimited_parts import Parts
 
 ROWS = b"1,news,0.5\n0,sport,2\n"
 NAMES = ("click", "site", "bid")
@@ -110,3 +112,23 @@ def test_any_other_character_may_stand_between_columns(delimiter: str) -> None:
 def test_blank_text_has_no_rows(text: bytes, options: dict[str, Any]) -> None:
     for chunks in ([text], [text[:1], text[1:]]):
         assert len(whole(formats.reader("csv", **options), *chunks).batch) == 0
+
+
+class Name(str):
+    """A column's name that counts how often it is compared."""
+
+    __slots__ = ()
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        Name.compared += 1
+        return str.__eq__(self, other)
+
+    __hash__ = str.__hash__
+
+
+def test_thousands_of_columns_are_not_compared_with_each_other() -> None:
+    columns = [Name(f"c{k}") for k in range(3000)]
+    parts = Parts(Schema(), "c0", columns[1000:2000], columns[2000:], labels=True, boolean=columns[:500])
+    parts.decide(columns)
+    assert Name.compared < 10 * len(columns)

@@ -197,3 +197,11 @@ def test_a_label_and_a_weight_that_are_none_are_refused_as_in_columns(label: Any
         model.learn(Batch.from_dicts([{"a": "b"}], [label], [weight]))
     assert str(alone.value) == str(in_columns.value)
     assert model.examples == 0
+
+
+@pytest.mark.parametrize("features", [{"a": "\ud800"}, {"\ud800": "a"}, {"a": ["b", "\ud800"]}])
+def test_half_of_a_pair_of_surrogates_is_told(features: dict[str, Any]) -> None:
+    with pytest.raises(
+        BatchError, match=r"row 1: the feature '.*' is .*, which UTF-8 cannot write \(surrogates"
+    ):
+        Batch.from_dicts([{"a": "b"}, features])

@@ -117,7 +117,17 @@ def test_what_is_no_time_is_refused_with_the_way_out(form: str | None, text: str
 
 
 @pytest.mark.parametrize(
-    ("form", "reason"), [("us", "'us'; give ms, s"), ("%H:%M", "no year"), ("%Y %Q", "no pattern")]
+    ("form", "reason"),
+    [
+        ("us", "'us'; give ms, s"),
+        ("%H:%M", "no year"),
+        ("%Y %Q", "no pattern"),
+        ("%Y %Y", "no pattern"),
+        ("%Y%", "no pattern"),
+        ("%", "no pattern"),
+        ("%Y" + "%b" * 2, "no pattern"),
+        ("%Y" + "-" * 300, "has 302 characters; give at most 255"),
+    ],
 )
 def test_a_format_that_is_none_is_refused(form: str, reason: str) -> None:
     with pytest.raises(SettingsError, match=reason):

@@ -121,6 +121,20 @@ def test_a_model_of_a_named_format_reads_no_other_table(tmp_path: Path) -> None:
     assert by_header.stdout.split() == raw.stdout.split()[:20]
 
 
+@pytest.mark.parametrize(
+    ("form", "said"), [("avazu", ()), ("criteo", ("--columns", "click,site")), ("criteo", ("--no-header",))]
+)
+def test_another_table_is_not_trained_on_as_a_named_format(
+    form: str, said: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "clicks.csv").write_text("click,site\n" + "1,news\n0,sport\n" * 9)
+    model = tmp_path / "model"
+    done = nonzero_here("train", tmp_path / "clicks.csv", "--format", form, *said, "--model", model)
+    assert (done.returncode, model.exists()) == (1, False), done
+    if said != ("--no-header",):
+        assert f"none of the columns that {form} is known for" in done.stderr
+
+
 def test_rows_of_a_named_format_say_what_it_decided(tmp_path: Path) -> None:
     rows, text, _ = LOGS["avazu"]
     log, packed = tmp_path / "log", tmp_path / "log.rows"

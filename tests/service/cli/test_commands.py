@@ -342,6 +342,26 @@ def test_a_closed_pipe_ends_the_command_quietly(clicks: Path, trained: Path) -> 
         assert process.stderr.read() == b""
 
 
+@pytest.mark.parametrize(
+    ("closed", "file", "status", "said"),
+    [
+        ("0<&-", "-", 1, "nonzero: standard input is closed; name a file"),
+        ("1>&-", "clicks.vw", 0, "3,000 examples"),
+        ("2>&-", "clicks.vw", 0, ""),
+    ],
+)
+def test_closed_standard_streams_are_no_crash(
+    clicks: Path, tmp_path: Path, closed: str, file: str, status: int, said: str
+) -> None:
+    model = tmp_path / "model"
+    command = ["sh", "-c", f'"$@" {closed}', "sh", *COMMAND, "train", file, "--format=vw", "--bits=10"]
+    done = subprocess.run(
+        [*command, "--model", str(model)], cwd=clicks.parent, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "Traceback" in done.stderr, said in done.stderr) == (status, False, True), done
+    assert model.exists() == (status == 0)
+
+
 def test_inspect_shows_what_a_model_holds(run: Run, trained: Path) -> None:
     model = LogisticRegression.load(trained)
     done = run("inspect", trained, "--json", "--top", "3")

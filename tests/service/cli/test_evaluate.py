@@ -221,6 +221,21 @@ def test_the_days_of_tables_are_told_by_their_column_or_their_format(tmp_path: P
         assert sizes(found["slices"]["site"]) == {"s0": 10, "s1": 10, "s2": 10, "s3": 10}
 
 
+def test_days_of_any_year_are_told(place: Path, tmp_path: Path) -> None:
+    times = [0, 86_399_999, 86_400_000, 253_402_300_800_000, 10**18 - 1]
+    lines = [
+        json.dumps({"features": {"site": "a"}, "label": k % 2, "time": time}) for k, time in enumerate(times)
+    ]
+    (tmp_path / "far.ndjson").write_text("\n".join(lines))
+    days = evaluated(tmp_path / "far.ndjson", "--model", place / "json", "--by-day")["days"]
+    assert [(one["value"], one["models"][0]["examples"]) for one in days] == [
+        ("1970-01-01", 2),
+        ("1970-01-02", 1),
+        ("10000-01-01", 1),
+        ("31690708-07-05", 1),
+    ]
+
+
 def test_what_slices_cannot_tell_is_said(place: Path, tmp_path: Path) -> None:
     rows = tmp_path / "test.rows"
     assert nonzero_here("convert", place / "test.csv", rows, "--like", place / "words").returncode == 0

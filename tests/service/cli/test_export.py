@@ -184,7 +184,8 @@ def test_what_fails_leaves_what_was_there(trained: Path, tmp_path: Path) -> None
         (["--output", "m.json", "--names", __file__], "name a log .vw, .ndjson or .csv, and a list of names"),
         (["--output", "m.json", "--golden", "./m.json", "3"], "m.json is --output too; name another file"),
         (["--output", "m.json", "--golden-from", "x.vw"], "it is of use with --golden FILE N"),
-        (["--output", "m.json", "--golden", "g.ndjson", "0"], "0 is not in the range x>=1"),
+        (["--output", "m.json", "--golden", "g.ndjson", "0"], "0 is not in the range 1<=x<=1000000"),
+        (["--output", "m.json", "--golden", "g.ndjson", "99999999999"], "is not in the range 1<=x<=1000000"),
     ],
 )
 def test_a_wrong_use_is_said(

@@ -179,6 +179,10 @@ def test_columns_are_written_as_text_where_that_holds_them(tmp_path: Path) -> No
     files = (tmp_path / "shown.parquet", tmp_path / "clicked.csv", "--id=id", "--time=at:s")
     joined(*files, "-o", tmp_path / "out.csv", "--label=bought")
     assert (tmp_path / "out.csv").read_text() == 'id,at,x,y,bought\nb,2,,r,1\na,3,0.5,"p,""q""",0\n'
+    joined(*files, "-o", tmp_path / "out.tsv")
+    assert (
+        tmp_path / "out.tsv"
+    ).read_text() == 'id\tat\tx\ty\tlabel\nb\t2\t\tr\t1\na\t3\t0.5\t"p,""q"""\t0\n'
     parquet.write_table(typed.append_column("z", pyarrow.array([[1], []])), tmp_path / "shown.parquet")
     done = nonzero_here("join", *files, "--window=9", "-o", tmp_path / "none.csv")
     assert done.returncode == 2
@@ -222,11 +226,19 @@ def test_lines_that_are_no_events_are_left_out_and_named(logs: Path) -> None:
 
 def test_wrong_uses_are_refused_and_leave_what_was_there(logs: Path) -> None:
     (logs / "out.csv").write_text("kept")
-    shown, clicked = logs / "shown.csv", logs / "clicked.csv"
+    (logs / "empty.csv").write_text("")
+    shown, clicked, empty = logs / "shown.csv", logs / "clicked.csv", logs / "empty.csv"
     for given, reason in (
         ((shown, clicked, "--id=id", "--time=at:hours"), "'hours'; give ms, s, iso"),
         ((shown, clicked, "--id=user", "--time=at"), "has no column 'user'; there are id, at, site"),
+        ((shown, clicked, "--id=id", "--time=at:%Y %Y"), "which is no pattern of strptime"),
+        ((shown, clicked, "--id=id", "--time=at", "--window=nan"), "nan is no number of seconds"),
+        ((shown, clicked, "--id=id", "--time=at", "--window=inf"), "inf is not in the range"),
         ((shown, clicked, "--id=id", "--time=at", "--label=site"), "has a column 'site' already"),
+        ((shown, clicked, "--id=id", "--time=at", "--label="), "'' is no name of a column"),
+        ((shown, clicked, "--id=id", "--time=at", "--label=a\nb"), "is no name of a column"),
+        ((shown, clicked, "--id=id", "--time=at", "-o", logs / "out.tsv"), "has ',' between columns"),
+        ((empty, clicked, "--id=id", "--time=at"), "has no column 'id'; it is empty"),
         ((shown, clicked, "--id=id", "--time=at", "-o", logs / "out.ndjson"), "is not written as ndjson"),
         ((shown, clicked, "--id=id", "--time=at", "-o", logs / "out.vw"), "does not tell what to write"),
         ((shown, clicked, "--id=id", "--time=at", "-o", shown), "is a file that is read"),
@@ -235,7 +247,7 @@ def test_wrong_uses_are_refused_and_leave_what_was_there(logs: Path) -> None:
         ((shown, clicked, "--id=id", "--time=site:%Y", "--click-time=at:s"), "there is no impression in"),
     ):
         done = nonzero_here(
-            "join", *given, "--window=9", *(() if "-o" in given else ("-o", logs / "out.csv", "--overwrite"))
+            "join", "--window=9", *given, *(() if "-o" in given else ("-o", logs / "out.csv", "--overwrite"))
         )
         assert done.returncode in (1, 2)
         assert reason in " ".join(done.stderr.split())
