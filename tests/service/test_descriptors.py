@@ -220,7 +220,7 @@ def test_a_start_that_runs_out_names_the_limit_and_harms_no_model(tmp_path: Path
                 if error.errno != errno.EMFILE:
                     raise
         assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.safetensors*")) == kept
-    assert refused > 5
+    assert refused > 3  # a start opens no journal of what a stop has left
     assert asyncio.run(start()) == ["a", "b", "default"]
 
 

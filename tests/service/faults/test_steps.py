@@ -104,7 +104,7 @@ class Bench:
         there = [name for name in self.on_disk() if not name.startswith(".")]
         assert there == served or (not undone and there == [*served, "x"])
         assert len(self.workers()) <= COMMITTERS + APPLIERS + CHECKPOINTERS
-        assert len(self.models._shared.journals) == len(served)
+        assert len(self.models._shared.journals) <= len(served)  # what a stop has left is opened when needed
         for name in served:
             assert (await self.models.get(name).learner.submit(Batch.empty())).sequence >= 0
         await self.restart()
