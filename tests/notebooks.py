@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,9 @@ from nbformat import NotebookNode
 
 __all__ = ["NOTEBOOKS", "executed", "outputs"]
 
-NOTEBOOKS = sorted((Path(__file__).parent.parent / "docs/notebooks").glob("*.ipynb"))
+ROOT = Path(__file__).parent.parent
+CLIENT = ROOT / "client"
+NOTEBOOKS = sorted((ROOT / "docs/notebooks").glob("*.ipynb"))
 KERNEL = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
 
 
@@ -26,7 +29,12 @@ def executed(path: Path, folder: Path) -> NotebookNode:
     """Execute a notebook in a folder, by a process of its own; return it with what it printed."""
     result = folder / "executed.ipynb"
     done = subprocess.run(
-        [sys.executable, __file__, path, result], cwd=folder, capture_output=True, text=True, check=False
+        [sys.executable, __file__, path, result],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(CLIENT)},  # which a checkout does not install
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     notebook: NotebookNode = nbformat.read(result, as_version=4)

@@ -290,7 +290,7 @@ def test_a_start_that_fails_at_any_step_harms_nothing(bench: Bench) -> None:
         bench.started = lambda state: check(state == usual)
         return await start(bench, 2)
 
-    assert asyncio.run(run()) > 20
+    assert asyncio.run(run()) > 10  # a start after a stop writes little
 
 
 def check(holds: bool) -> None:

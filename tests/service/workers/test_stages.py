@@ -95,6 +95,8 @@ def test_a_request_that_cannot_be_understood_ends_its_connection_alone(staged: S
         "a message of 1 bytes cannot be understood",
         "a part of a body came without a request",
     ]
+    with service.client() as client:
+        assert client.post(UPDATE, json=EXAMPLE | {"label": 1}).status_code == 200  # which opens the journal
     before = open_files(service.pid)
     predicts(service)
     with service.client() as client:
