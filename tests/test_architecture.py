@@ -238,6 +238,20 @@ def test_some_packages_are_imported_in_one_place_when_they_are_asked_for(package
     assert package not in {alias.name.partition(".")[0] for node in at_once for alias in node.names}
 
 
+def test_parts_of_pyarrow_are_asked_for_by_those_who_import_them() -> None:
+    """They are attributes of pyarrow once anything has imported them, and missing in a new process."""
+    parts = {"compute", "dataset", "feather", "parquet"}
+    reached = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in CORE + SERVICE
+        if path.name != "arrow_import.py"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in parts
+        if ast.unparse(node.value) in ("arrow", "pyarrow", "import_arrow()")
+    ]
+    assert reached == []
+
+
 def test_what_only_users_and_tests_have_is_not_imported() -> None:
     theirs = {"pandas", "polars", "duckdb", "nanoarrow", "onnxruntime"}
     assert {name: importers(name, CORE + SERVICE) for name in theirs} == {name: set() for name in theirs}

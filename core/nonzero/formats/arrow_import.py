@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from nonzero.errors import BatchError, FormatError, NonzeroError
@@ -23,17 +25,18 @@ class MissingArrowError(NonzeroError):
 
 
 def import_arrow() -> Any:
-    """Return pyarrow, imported when it is first asked for: what computes and what reads Parquet is not.
+    """Return pyarrow, imported when it is first asked for: other formats need not wait for it.
+
+    What computes, and what reads Parquet, is not: it is there for :func:`import_compute` and
+    :func:`import_parquet` alone, even where something else has imported it.
 
     Raises
     ------
     MissingArrowError
         Where it is not installed.
     """
-    try:
-        import pyarrow  # here: other formats need not wait for it
-    except ModuleNotFoundError as error:
-        raise MissingArrowError from error
+    with _installed():
+        import pyarrow
     return pyarrow
 
 
@@ -45,10 +48,8 @@ def import_compute() -> Any:
     MissingArrowError
         Where pyarrow is not installed.
     """
-    try:
+    with _installed():
         import pyarrow.compute
-    except ModuleNotFoundError as error:
-        raise MissingArrowError from error
     return pyarrow.compute
 
 
@@ -60,11 +61,18 @@ def import_parquet() -> Any:
     MissingArrowError
         Where pyarrow is not installed.
     """
-    try:
+    with _installed():
         import pyarrow.parquet
+    return pyarrow.parquet
+
+
+@contextmanager
+def _installed() -> Iterator[None]:
+    """Say how to get pyarrow where it is not there."""
+    try:
+        yield
     except ModuleNotFoundError as error:
         raise MissingArrowError from error
-    return pyarrow.parquet
 
 
 def stream_of(given: Any) -> Any:

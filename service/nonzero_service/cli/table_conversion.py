@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import click
 
 from nonzero.errors import LineError
-from nonzero.formats.arrow_import import import_arrow
+from nonzero.formats.arrow_import import import_arrow, import_parquet
 from nonzero.formats.registry import COLUMNAR, TABLES
 from nonzero.sources.files import Source
 from nonzero.sources.table_features import RowFeatures, TableFeatures, differing
@@ -147,13 +147,13 @@ def written_and_read(columns: Any, form: str, output: str) -> Any:
     output
         The name of the file that they are for.
     """
-    arrow = import_arrow()
     memory = BytesIO()
     with columns_writer(columns.schema, memory, form, output) as write:
         write(columns)
     if form == "parquet":
-        return arrow.parquet.read_table(BytesIO(memory.getvalue()))
-    read = arrow.ipc.open_stream if is_stream(output) else arrow.ipc.open_file
+        return import_parquet().read_table(BytesIO(memory.getvalue()))
+    ipc = import_arrow().ipc
+    read = ipc.open_stream if is_stream(output) else ipc.open_file
     return read(memory.getvalue()).read_all()
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.errors import FormatError
-from nonzero.formats.arrow_import import import_arrow
+from nonzero.formats.arrow_import import import_arrow, import_parquet
 from nonzero.sources.compression import unpacked_name
 from nonzero.sources.files import STDIN
 from nonzero.sources.table_rows import ROW, ColumnTable, TableFile, TextTable, cells_of, record_of
@@ -167,7 +167,7 @@ def columns_writer(schema: Any, out: BinaryIO, form: str, output: str) -> Iterat
     """
     arrow = import_arrow()
     if form == "parquet":
-        begun = arrow.parquet.ParquetWriter(out, schema)
+        begun = import_parquet().ParquetWriter(out, schema)
     elif is_stream(output):
         begun = arrow.ipc.new_stream(out, schema)
     else:

@@ -393,6 +393,22 @@ def test_a_table_as_another_keeps_its_cells(tmp_path: Path, target: str, by_way_
     assert cells_in(converted(file, name=f"made.{target}")) == CELLS
 
 
+@pytest.mark.parametrize("target", ["parquet", "arrow"])
+def test_a_new_process_imports_what_it_writes_with(tmp_path: Path, target: str) -> None:
+    """Those that other tests fork have imported all of pyarrow already."""
+    (tmp_path / "log.csv").write_text("id,time,site,click\n1,5,news,1\n2,6,shop,0\n")
+    log, made = tmp_path / "log.csv", tmp_path / f"made.{target}"
+    joined = tmp_path / f"joined.{target}"
+    commands: list[list[str | Path]] = [
+        ["convert", log, made],
+        ["join", log, log, "--id=id", "--time=time:s", "--window=9", "--label=y", "-o", joined],
+    ]
+    for command in commands:
+        done = subprocess.run([*COMMAND, *command], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert cells_in(converted(made, name="back.csv"))[1]["site"] == "shop"
+
+
 def test_a_table_keeps_its_bytes_where_nothing_asks_for_others(tmp_path: Path) -> None:
     (tmp_path / "one.csv").write_text('a;b\r\n1;"2"\r\n')
     (tmp_path / "two.csv").write_text("a;b\n3; 4\n5\n")
