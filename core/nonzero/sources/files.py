@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path, PurePath
 from typing import BinaryIO, Final
@@ -68,6 +68,23 @@ def format_of(name: str | PurePath) -> str:
             f"name it: {', '.join(names[:-1])} or {names[-1]}"
         )
     return found
+
+
+def total_size(sources: Iterable[Source]) -> int | None:
+    """Return how many bytes some files have on disk; None where nobody knows of one.
+
+    Parameters
+    ----------
+    sources
+        The files.
+
+    Examples
+    --------
+    >>> total_size([]), total_size([Source("/dev/null")])
+    (0, None)
+    """
+    sizes = [source.size for source in sources]
+    return None if None in sizes else sum(size or 0 for size in sizes)
 
 
 class Source:

@@ -17,7 +17,7 @@ from nonzero.persistence import snapshot
 from nonzero.sources.columnar import ColumnarReader
 from nonzero.sources.columnar_names import read_named_columns
 from nonzero.sources.examples import read_examples
-from nonzero.sources.files import ROWS, ROWS_MAGIC, Source
+from nonzero.sources.files import ROWS, ROWS_MAGIC, Source, total_size
 from nonzero.sources.pipeline import in_turns
 from nonzero.sources.rows_agreement import check_hashed, check_tables, joined_schema
 from nonzero.sources.rows_file import RowsReader
@@ -134,8 +134,7 @@ class InputFiles:
     @property
     def size(self) -> int | None:
         """How many bytes there are to read; None where nobody knows."""
-        sizes = [source.size for source in self.sources]
-        return None if None in sizes else self.known_size
+        return total_size(self.sources)
 
     @property
     def known_size(self) -> int:

@@ -20,7 +20,7 @@ from nonzero.persistence.pages import keep_freed
 from nonzero.sources.event_files import ColumnarEvents, event_file
 from nonzero.sources.event_texts import LABEL, JsonEvents
 from nonzero.sources.events import Events
-from nonzero.sources.files import STDIN, format_of
+from nonzero.sources.files import STDIN, format_of, total_size
 from nonzero.sources.scratch import Scratch
 from nonzero.sources.time_order import NUMBER, TIME, TimeOrder
 from nonzero.sources.window_join import REPEATED, JoinCounts, WindowJoin
@@ -165,7 +165,7 @@ def join(
     with (
         Scratch(Path(output).resolve().parent) as scratch,
         opened(output) as out,
-        Display("joining", _size(*shown, *clicked)) as display,
+        Display("joining", total_size(file.source for file in (*shown, *clicked))) as display,
         labelled_writer(shown[0], out, form, output, label) as write,
     ):
         display.say(
@@ -297,11 +297,6 @@ def _form_of(output: str) -> str:
             param_hint="--output",
         )
     return form
-
-
-def _size(*files: EventRows) -> int | None:
-    sizes = [file.source.size for file in files]
-    return None if None in sizes else sum(size or 0 for size in sizes)
 
 
 def _remarks(shown: EventRows, label: str) -> Iterator[str]:

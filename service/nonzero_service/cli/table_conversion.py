@@ -13,7 +13,7 @@ import click
 from nonzero.errors import LineError
 from nonzero.formats.arrow_import import import_arrow, import_parquet
 from nonzero.formats.registry import COLUMNAR, TABLES
-from nonzero.sources.files import Source
+from nonzero.sources.files import Source, total_size
 from nonzero.sources.table_features import RowFeatures, TableFeatures, differing
 from nonzero.sources.table_rows import ROW, ColumnTable, TableFile, TablePart, TextTable, table_file
 from nonzero_service.cli.display import Display
@@ -73,8 +73,7 @@ class TableConversion:
     @property
     def size(self) -> int | None:
         """How many bytes there are to read; None where nobody knows."""
-        sizes = [table.source.size for table in self.tables]
-        return None if None in sizes else sum(size or 0 for size in sizes)
+        return total_size(table.source for table in self.tables)
 
     @property
     def position(self) -> int:
