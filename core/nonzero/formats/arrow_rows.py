@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import repeat
@@ -13,12 +12,13 @@ from numpy.typing import NDArray
 
 from nonzero.batches.batch import Batch
 from nonzero.errors import BatchError, FormatError, InputError, LineError, named
+from nonzero.fields.counts import Fields
 from nonzero.fields.schema import Schema, untracked
-from nonzero.formats.arrow_cells import ArrowColumn
+from nonzero.formats.arrow_columns import ArrowColumns
 from nonzero.formats.arrow_import import import_arrow, stream_of
-from nonzero.formats.arrow_roles import check_role, ids_in, labels_in, times_in, weights_in
+from nonzero.formats.arrow_roles import ids_in, labels_in, times_in, weights_in
 from nonzero.formats.column_cells import Cells, Lists
-from nonzero.formats.column_rows import ColumnRows, Roles, parts_of
+from nonzero.formats.column_rows import Roles, RowJoiner, parts_of
 from nonzero.formats.parsed import Parsed
 
 CELLS_AT_ONCE: Final = 1 << 18
@@ -34,11 +34,8 @@ _MOST_WRONG: Final = 100_000
 
 AtOnce: TypeAlias = Callable[[Sequence[Callable[[], None]]], object]
 
-_INDEX: Final = re.compile(r"__index_level_\d+__")
-"""What pandas calls an index without a name, which is a column of what it hands over."""
 
-
-class ArrowRows(ColumnRows[ArrowColumn]):
+class ArrowRows:
     """Reads the record batches of one stream, in order.
 
     Parameters
@@ -46,7 +43,14 @@ class ArrowRows(ColumnRows[ArrowColumn]):
     arrow_schema
         The names and types of the columns: a ``pyarrow.Schema``.
     **options
-        Those of :class:`~nonzero.formats.column_rows.ColumnRows`.
+        Those of :class:`~nonzero.formats.arrow_columns.ArrowColumns`.
+
+    Attributes
+    ----------
+    names, columns, label, notes, features, schema
+        As of :class:`~nonzero.formats.arrow_columns.ArrowColumns`.
+    fields
+        Counts what contradicts the schema.
 
     Raises
     ------
@@ -57,16 +61,11 @@ class ArrowRows(ColumnRows[ArrowColumn]):
     """
 
     def __init__(self, arrow_schema: Any, **options: Any) -> None:
-        self._types = arrow_schema
-        names: list[str] = arrow_schema.names
-        written = (arrow_schema.metadata or {}).get(b"pandas")
-        super().__init__(names, index_columns(written, names), **options)
-
-    def _column(self, name: str, said: int, *, truths: bool) -> ArrowColumn:
-        return ArrowColumn(name, said, self._types.field(name).type, truths=truths)
-
-    def _check_role(self, role: str, name: str) -> None:
-        check_role(role, name, self._types.field(name).type, self._times)
+        parts = self._parts = ArrowColumns(arrow_schema, **options)
+        self.names, self.columns, self.label = parts.names, parts.columns, parts.label
+        self.notes, self.features, self.schema = parts.notes, parts.features, parts.schema
+        self.fields = Fields(self.schema)
+        self._joiner = RowJoiner(self.features, parts.inferred, self.fields)
 
     def read(self, batch: Any) -> Generator[Parsed, None, None]:
         """Read a record batch.
@@ -86,21 +85,21 @@ class ArrowRows(ColumnRows[ArrowColumn]):
         FormatError
             For what is wrong with a column as a whole.
         """
-        columns = len(self._columns)
+        columns = len(self.features)
         many = _rows_at_once(columns, CELLS_AT_ONCE if self.has_lists else CELLS_LOOKED_UP)
         places = {name: batch.schema.get_field_index(name) for name in self.columns}
         for start in range(0, batch.num_rows, many):
             part = batch.slice(start, many)
             found = [
                 column.read(part.column(places[column.name]), batch.num_rows, room)
-                for column, room in zip(self._columns, self._room(part.num_rows), strict=True)
+                for column, room in zip(self.features, self._joiner.room(part.num_rows), strict=True)
             ]
             yield from self._in_parts(found, part, part.num_rows)
 
     @property
     def has_lists(self) -> bool:
         """Whether a column that is read holds lists, which :meth:`read` alone takes."""
-        return any(column.lists for column in self._columns)
+        return any(column.lists for column in self.features)
 
     def look_up(
         self, rows: int, decoders: Sequence[Callable[[str], Any]], at_once: AtOnce
@@ -127,25 +126,25 @@ class ArrowRows(ColumnRows[ArrowColumn]):
         FormatError
             For what is wrong with a column as a whole.
         """
-        rooms, found, others = self._room(rows), dict[int, Cells](), dict[str, Any]()
+        rooms, found, others = self._joiner.room(rows), dict[int, Cells](), dict[str, Any]()
 
         def take(k: int) -> None:
             decode = decoders[k]
-            for place in range(k, len(self._columns), len(decoders)):
-                column = self._columns[place]
+            for place in range(k, len(self.features), len(decoders)):
+                column = self.features[place]
                 whole = _of_length(decode(column.name), rows, column.name)
                 cells = column.read_whole(whole.chunks, rooms[place], _MOST_WRONG)
                 if cells is None or sum(len(one.wrong) for one in tuple(found.values())) > _MOST_WRONG:
                     return
                 found[place] = cells
-            for name in list(self._roles)[k :: len(decoders)]:
+            for name in list(self._parts.roles)[k :: len(decoders)]:
                 whole = _of_length(decode(name), rows, name)
                 others[name] = whole.chunk(0) if whole.num_chunks == 1 else whole.combine_chunks()
 
         at_once([partial(take, k) for k in range(len(decoders))])
-        if len(found) < len(self._columns):
+        if len(found) < len(self.features):
             return None
-        names = list(self._roles)
+        names = list(self._parts.roles)
         beside = import_arrow().RecordBatch.from_arrays([others[name] for name in names], names)
         return self._in_parts([found[place] for place in range(len(found))], beside, rows)
 
@@ -156,8 +155,8 @@ class ArrowRows(ColumnRows[ArrowColumn]):
 
         `beside` is a record batch that has the columns that are no features.
         """
-        step = _rows_at_once(len(self._columns), CELLS_AT_ONCE)
-        places = {name: beside.schema.get_field_index(name) for name in self._roles}
+        step = _rows_at_once(len(self.features), CELLS_AT_ONCE)
+        places = {name: beside.schema.get_field_index(name) for name in self._parts.roles}
         parts: list[Iterator[Cells | Lists]] = [
             repeat(one) if isinstance(one, Lists) else parts_of(one, step) for one in found
         ]
@@ -165,27 +164,27 @@ class ArrowRows(ColumnRows[ArrowColumn]):
             wrong: dict[int, InputError] = {}
             size = min(step, rows - first)
             roles = self._read_roles(beside.slice(first, size), size, places, wrong)
-            yield self._rows_of([next(part) for part in parts], roles, wrong, first)
+            yield self._joiner.rows_of([next(part) for part in parts], roles, wrong, first)
 
     def _read_roles(
         self, part: Any, n: int, places: Mapping[str, int], wrong: dict[int, InputError]
     ) -> Roles:
         """Return labels, weights, ids and times of `n` rows; what is wrong with them is added."""
-        labels = np.full(n, 0 if self._positive and self._read_label else np.nan, np.float32)
+        labels = np.full(n, 0 if self._parts.positive and self._parts.has_labels else np.nan, np.float32)
         weights = np.ones(n, np.float32)
         ids: Any = None
         times: NDArray[np.int64] | None = None
-        for name, role in self._roles.items():
+        for name, role in self._parts.roles.items():
             array = part.column(places[name])
             bad: dict[int, InputError]
             if role == "label":
-                labels, bad = labels_in(array, name, self._positive)
+                labels, bad = labels_in(array, name, self._parts.positive)
             elif role == "weight":
                 weights, bad = weights_in(array, name)
             elif role == "id":
                 ids, bad = ids_in(array, name)
             else:
-                times, bad = times_in(array, name, self._times)
+                times, bad = times_in(array, name, self._parts.times)
             for row, error in bad.items():
                 wrong.setdefault(row, error)
         return Roles(labels, weights, ids, times)
@@ -200,21 +199,6 @@ def _of_length(column: Any, rows: int, name: str) -> Any:
 def _rows_at_once(columns: int, cells: int) -> int:
     """Return how many rows of so many columns have about so many cells, but for a few rows at least."""
     return max(_FEWEST_ROWS, cells // max(columns, 1))
-
-
-def index_columns(written: bytes | None, names: Sequence[str]) -> list[str]:
-    """Return the columns that are an index without a name, by what pandas has written, if it has."""
-    if written is None:
-        return []
-    import msgspec  # here: it takes 9 ms, which a command on other files need not pay
-
-    try:
-        said = msgspec.json.decode(written, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return []
-    indices = said.get("index_columns")
-    listed = [name for name in indices if isinstance(name, str)] if isinstance(indices, list) else []
-    return [name for name in listed if _INDEX.fullmatch(name) and name in names]
 
 
 def read_table(given: Any, schema: Schema | Mapping[str, Any] | None = None, **columns: Any) -> Batch:
