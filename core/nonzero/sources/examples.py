@@ -63,10 +63,20 @@ def _parsed(blocks: Iterable[bytes], reader: Reader) -> Generator[Parsed, None, 
 
 
 def _parsed_by_several(blocks: Iterable[bytes], readers: Sequence[Reader]) -> Generator[Parsed, None, None]:
-    """Parse with a thread for each of some readers that are alike."""
+    """Parse with a thread for each of some readers that are alike.
+
+    The first part is read before the others begin: the kind that a field comes in first is what its later
+    values are held to, and must not depend on which thread is faster.
+    """
     parts = _whole_lines(_past_mark(blocks), readers[0].max_line)
-    line = 0
-    with closing(in_turns(parts, [_Apart(reader) for reader in readers], _WAITING)) as found:
+    apart = [_Apart(reader) for reader in readers]
+    first = next(parts, None)
+    if first is None:
+        return
+    _, parsed = apart[0](first)
+    line = parsed.lines_read
+    yield parsed
+    with closing(in_turns(parts, apart, _WAITING)) as found:
         for counted, parsed in found:
             yield _moved(parsed, line - counted)
             line += parsed.lines_read

@@ -113,3 +113,14 @@ def test_blocks_are_parsed_where_they_are_whatever_their_end() -> None:
     assert [error for part in found for error in part.errors] == list(expected.errors)
     assert [line for part in found for line in part.skipped] == list(expected.skipped)
     assert sum(part.lines_read for part in found) == 9000
+
+
+def test_the_kind_that_a_field_comes_in_first_is_that_of_the_line_that_stands_first() -> None:
+    """The first part says it near its end, and takes far longer to read than the second."""
+    hours = b'{"features": {"hour": "9"}, "label": 1}\n'
+    ages = [b'{"features": {"age": %s}, "label": 1}\n' % age for age in (b"31", b'"31"', b'"x"')]
+    for _ in range(5):
+        parts = read_examples(
+            [hours * 20_000 + ages[0] + hours * 10, ages[1] + ages[2]], formats.reader("ndjson")
+        )
+        assert [part.conflicts for part in parts] == [{}, {"age": 2}]
