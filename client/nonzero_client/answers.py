@@ -167,7 +167,7 @@ class ModelState(TypedDict):
     created: str
 
 
-class Window(TypedDict):
+class Figures(TypedDict):
     """Progressive validation: each example is predicted before it is learned from. None: not defined yet."""
 
     examples: int
@@ -179,7 +179,13 @@ class Window(TypedDict):
     calibration: float | None
 
 
-class Metrics(Window):
+class Window(Figures):
+    """The last 100,000 examples."""
+
+    clicks: float
+
+
+class Metrics(Figures):
     """The figures over all examples of a model, and over the last 100,000."""
 
     model: str

@@ -600,8 +600,8 @@ class LogisticRegression:
         -------
         dict
             As JSON holds it: ``examples``, ``weight``, ``log_loss`` (mean, in nats), ``auc``, ``auc_error``,
-            ``normalized_entropy``, ``calibration``; under ``recent`` the same of the last 100,000 examples.
-            None where a figure is not defined.
+            ``normalized_entropy``, ``calibration``; under ``recent`` the same of the last 100,000 examples,
+            and their ``clicks``. None where a figure is not defined.
 
         See Also
         --------

@@ -166,7 +166,14 @@ def usable_targets() -> list[str]:
 
 
 @cache
-def _target() -> str:
+def target() -> str:
+    """Return the name of the library that this process has.
+
+    Raises
+    ------
+    ImportError
+        Where there is none for this CPU, or NumPy's arrays are not as that code takes them to be.
+    """
     layout.check()
     named = os.environ.get(VARIABLE)
     targets = [named] if named else usable_targets()
@@ -177,7 +184,7 @@ def _target() -> str:
 
 @cache
 def _library(home: Path) -> Library:
-    return Library(home, _target())
+    return Library(home, target())
 
 
 def loaded(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -44,8 +44,9 @@ def describe(progress: Progress, recent: bool = True) -> dict[str, Any]:
         ``examples``, ``weight`` (their summed importance weight), ``log_loss`` (mean, in nats), ``auc`` and
         ``auc_error`` (a bound), ``normalized_entropy`` (log loss over that of the running base rate; He et
         al., "Practical lessons from predicting clicks on ads at Facebook", 2014, section 3, with
-        :func:`base_rate_loss` below the line) and ``calibration`` (mean prediction over mean label). None
-        where a figure is not defined: no example, no click, nothing but clicks.
+        :func:`base_rate_loss` below the line) and ``calibration`` (mean prediction over mean label). Of the
+        recent ones also ``clicks``, their importance weight. None where a figure is not defined: no example,
+        no click, nothing but clicks.
     """
     weight, positive, predicted, loss = (float(progress.sums[j]) for j in (WEIGHT, POSITIVE, PREDICTED, LOSS))
     examples = int(progress.counts[EXAMPLES])
@@ -86,6 +87,8 @@ def since(progress: Progress, before: Progress | None) -> Progress:
 def describe_rows(rows: NDArray[np.float32]) -> dict[str, Any]:
     """Return the figures of some examples, as :func:`describe` names them; their AUC is exact.
 
+    ``clicks`` is among them, the importance weight of the clicks: on so many the figures rest.
+
     Parameters
     ----------
     rows
@@ -94,7 +97,7 @@ def describe_rows(rows: NDArray[np.float32]) -> dict[str, Any]:
     weight, positive, predicted, loss, negative, ranked = totals(rows)
     auc = ranked / (positive * negative) if positive and negative else None
     figures = {"examples": len(rows)} | ratios(weight, positive, predicted, loss)
-    return figures | {"auc": auc, "auc_error": 0.0 if len(rows) else None}
+    return figures | {"clicks": positive, "auc": auc, "auc_error": 0.0 if len(rows) else None}
 
 
 def ratios(weight: float, positive: float, predicted: float, loss: float) -> dict[str, float | None]:

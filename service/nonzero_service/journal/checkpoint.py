@@ -25,6 +25,7 @@ _EVERY: Final = 16 * 2**20
 _EVERY_LATE: Final = 2**20
 _LATE: Final = 0.75
 _FRAME: Final = PAGE_SIZE + 24
+_HEAD: Final = 32
 _PATIENCE: Final = 5.0
 _PAUSE: Final = 0.001
 
@@ -64,6 +65,8 @@ class Checkpointer:
         self._written = 0  # frames in the WAL, of which
         self._moved = 0  # these are in the file as well
         self._begun = 0  # how often it was begun anew
+        self._largest = 0  # frames that it has had room for since it was made
+        self._measured = (0, 0)  # bytes of the file and of the WAL, when they were last looked at
         self._awaited = False
         self.failure: StorageError | None = None
         """What stopped the checkpoints; None while they work."""
@@ -71,9 +74,24 @@ class Checkpointer:
         self._connection: apsw.Connection | None = None
         self._turn = Turn(turns, self._move, self._failed)
 
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the journal's file and of its WAL, which is not cut when it is begun anew.
+
+        Nothing is asked of the disk: the file grows when the WAL is moved into it, and is looked at then.
+        """
+        file, wal = self._measured
+        return file + max(wal, _HEAD + self._largest * _FRAME if self._largest else 0)
+
+    def measure(self) -> None:
+        """Look how large the files are."""
+        file, wal = (_size(self._path.with_name(self._path.name + suffix)) for suffix in ("", "-wal"))
+        self._measured = file, wal
+
     def committed(self, frames: int) -> None:
         """Take note of a commit, after which the WAL has so many frames."""
         with self._changed:
+            self._largest = max(self._largest, frames)
             if frames < self._written:
                 self._begun += 1
                 self._moved, self._limit = 0, self._usual_limit
@@ -135,6 +153,7 @@ class Checkpointer:
                 connection = connection or self._own()
                 with translated(self._path, connection):
                     frames, moved = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                self.measure()
         except (JournalBusyError, NoDescriptorsError):
             return  # another process moves it; or it is tried again
         except StorageError as error:
@@ -155,7 +174,7 @@ class Checkpointer:
         """Close the connection, when a checkpoint that is under way has ended; it is opened when needed."""
         with self._moving, self._changed:
             connection, self._connection = self._connection, None
-            self._written = self._moved = 0
+            self._written = self._moved = self._largest = 0
             self._begun += 1
             self._limit = self._usual_limit
         if connection is not None:
@@ -196,3 +215,10 @@ class Checkpointer:
             self.failure = JournalError(f"{self._path}: {type(error).__name__}: {error}")
             self._changed.notify_all()
         _log.error("a checkpoint of %s failed", self._path, exc_info=error)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # it is not there, or the model has been deleted
+        return 0

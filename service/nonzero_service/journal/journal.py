@@ -143,6 +143,7 @@ class Journal(JournalRows):
                 # A killed process may have left rows that no sync has reached: now they are promised.
                 self._sync_wal()
                 self._mark = MarkFile(directory / "mark", tip.position, tip.digest, self._synced)
+            self._checkpointer.measure()
             self._checked, self._held = True, False
         except BaseException:
             self.close()
@@ -244,6 +245,11 @@ class Journal(JournalRows):
     def next_sequence(self) -> int:
         """The examples up to and with the last row: the next row's ``first_sequence``."""
         return self._tip.sequence
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of its file and its WAL; the disk is not asked for them."""
+        return self._checkpointer.nbytes
 
     @property
     def time_ms(self) -> int:
@@ -425,6 +431,7 @@ class Journal(JournalRows):
         mark, self._mark = self._mark, None
         lock, self._lock = self._lock, None
         with ExitStack() as closing:
+            closing.callback(self._checkpointer.measure)
             if lock is not None:
                 closing.callback(lock.release)
             closing.callback(self._end_rest)

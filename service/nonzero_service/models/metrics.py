@@ -6,6 +6,7 @@ from one scrape to the next.
 
 from __future__ import annotations
 
+import platform
 import threading
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
@@ -14,7 +15,8 @@ from weakref import WeakKeyDictionary
 from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from nonzero import LogisticRegression
+from nonzero import LogisticRegression, __version__
+from nonzero.native.loading import target
 from nonzero_service.metrics.counts import Counts, InFlight
 from nonzero_service.metrics.families import family
 from nonzero_service.metrics.pacing import Pace
@@ -70,6 +72,7 @@ class ServiceMetrics(Counts):
             *series.learned(self._recent, self._answered),
             *series.delayed(self),
             *series.paused(),
+            *series.unsaved(),
             *series.served(self._answered),
             *series.sliced(),
         ]
@@ -91,6 +94,7 @@ class ServiceMetrics(Counts):
 
     def collect(self) -> Iterator[Metric]:
         """Yield what is not of each model."""
+        yield from _built()
         yield from super().collect()
         yield from _in_flight([self.in_flight(), *self._workers.in_flight()])
         yield from _worker_metrics(self._workers)
@@ -128,6 +132,7 @@ class ServiceMetrics(Counts):
             impressions.counts["lost"],
             self.refused_impressions.get(one.name),
             (pause.since, pause.examples, pause.trips),
+            one.snapshots.failures,
             one.names.looks,
         )
 
@@ -136,6 +141,18 @@ class ServiceMetrics(Counts):
         served = self._models.find(model)
         if served is not None:
             served.fields.conflicting(conflicts)
+
+
+def _built() -> Iterator[Metric]:
+    """Yield what runs: a dashboard shows it, and a change of it explains others."""
+    labels = {"version": __version__, "python": platform.python_version(), "kernels": target()}
+    yield family(
+        GaugeMetricFamily,
+        "nonzero_build_info",
+        "1: what runs, by its labels.",
+        tuple(labels),
+        [(tuple(labels.values()), 1)],
+    )
 
 
 def _in_flight(processes: list[InFlight]) -> Iterator[Metric]:

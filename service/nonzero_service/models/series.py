@@ -62,6 +62,7 @@ def learned(recent: RecentFigures[Any], answered: RecentFigures[Any]) -> Iterato
         ("recent_log_loss", f"Mean log loss{LAST}, in nats.", lately("log_loss")),
         ("recent_calibration", f"Predicted over observed clicks{LAST}.", lately("calibration")),
         ("recent_auc", f"Area under the ROC curve{LAST}.", lately("auc")),
+        ("recent_clicks", f"The importance weight of the clicks{LAST}.", lately("clicks")),
         ("recalibration_gain", "Mean log loss that the map of the predictions saves, in nats.", gain("gain")),
         ("recalibration_gain_low", "1.96 standard errors below that.", gain("gain_low")),
     ):
@@ -122,6 +123,12 @@ def paused() -> Iterator[ModelSeries]:
     yield counter("breaker_trips", text, lambda one: one.learner.pause.trips)
 
 
+def unsaved() -> Iterator[ModelSeries]:
+    """Yield whether models could not be saved."""
+    text = "Snapshots that were due and could not be taken."
+    yield counter("snapshot_failures", text, lambda one: one.snapshots.failures)
+
+
 def served(answered: RecentFigures[Any]) -> Iterator[ModelSeries]:
     """Yield how good the predictions were that were answered."""
 
@@ -145,6 +152,10 @@ def passing() -> Iterator[ModelSeries]:
     yield gauge("model_queued_bytes", waits, lambda one: one.learner.queued_bytes)
     text = "The journal's clock less the machine's."
     yield gauge("journal_clock_ahead_seconds", text, lambda one: one.stored.journal.clock.ahead_ms() / 1000)
+    text = "Since the newest snapshot, or the first row, in seconds; 0 where nothing has come since."
+    yield gauge("snapshot_age_seconds", text, lambda one: one.snapshots.age_seconds)
+    text = "The journal's file and its WAL, in bytes."
+    yield gauge("journal_bytes", text, lambda one: one.stored.journal.nbytes)
     text = "Since the last label came, or the process started."
     yield gauge("label_silence_seconds", text, lambda one: one.attribution.silence().seconds)
     text = "The clicks that were predicted since."

@@ -83,6 +83,8 @@ class SnapshotScheduler:
         self._not_before = 0.0
         newest = self.newest
         self._newest = 1 if newest is None else newest.position
+        self.failures = 0
+        """How many were due and could not be taken, since the process started."""
         self._taking = asyncio.Lock()
         self._gate = gate
         self._log = structlog.get_logger("snapshots")
@@ -91,6 +93,15 @@ class SnapshotScheduler:
     def newest(self) -> SnapshotFile | None:
         """The newest snapshot; None before the first."""
         return next(iter(self.stored.snapshots.all()), None)
+
+    @property
+    def age_seconds(self) -> float:
+        """How long ago the newest was begun, over restarts too; 0 where nothing has come since.
+
+        Before the first, how long ago the first row came. Any thread may ask.
+        """
+        since, newest = self._since, self._newest
+        return 0.0 if self._learner.applier.position == newest else time.monotonic() - since
 
     async def take(self, *, last: bool = False) -> Taken:
         """Take a snapshot of all that was queued before; the last one, where nothing has come since.
@@ -142,6 +153,7 @@ class SnapshotScheduler:
                 await asyncio.shield(self.take())
         except Exception:  # noqa: BLE001 - one that fails must not be the last that is tried
             self._not_before = time.monotonic() + RETRY_SECONDS
+            self.failures += 1
             incidentally(self._log.exception, "no snapshot could be taken", model=self._name)
 
     def _due(self) -> bool:

@@ -12,6 +12,7 @@ from nonzero_service.journal.chain import JournalEntry
 from nonzero_service.journal.checkpoint import Checkpointer
 from nonzero_service.journal.errors import JournalFailedError
 from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.open_journals import OpenJournals
 from waiting import SECONDS, until
 
 LIMIT = 2**22
@@ -31,6 +32,37 @@ def test_the_wal_stays_within_its_limit(memory_path: Path) -> None:
     with Journal(memory_path, wal_limit=LIMIT) as journal:
         assert largest_wal(journal, 200) < LIMIT + 2**20
         assert len(list(journal.read())) == 200
+
+
+def on_disk(directory: Path) -> int:
+    return sum(
+        path.stat().st_size for path in directory.glob("*/journal.sqlite*") if path.suffix != ".sqlite-shm"
+    )
+
+
+def test_its_size_is_known_without_a_look_at_the_disk(memory_path: Path) -> None:
+    """Through commits, checkpoints, pruning, a WAL that is begun anew, and files that are closed."""
+    opened = OpenJournals()
+    (memory_path / "a").mkdir()
+    sizes = []
+    for _ in range(2):
+        with Journal(memory_path / "a", wal_limit=LIMIT, among=opened) as journal:
+            for n in range(60):
+                journal.append([JournalEntry("batch", 1, BODY, 1)])
+                if n % 20 == 5:
+                    journal.checkpoint()
+                if n % 20 == 11:
+                    assert journal.let_go()
+                if n == 40:
+                    journal.truncate(journal.position)
+                # A checkpoint beside the writer may be looking just now.
+                until(lambda: journal.nbytes == on_disk(memory_path))
+                sizes.append(journal.nbytes)
+            wal = journal.path.with_name("journal.sqlite-wal")
+        assert not wal.exists()
+        assert journal.nbytes == on_disk(memory_path)
+    opened.close()
+    assert len(set(sizes)) > 40
 
 
 def test_a_reader_that_does_not_let_go_delays_and_does_not_stop(memory_path: Path) -> None:

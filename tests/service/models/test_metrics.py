@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import random
 from collections.abc import Iterator
 
@@ -9,6 +10,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from nonzero import __version__
+from nonzero.native.loading import usable_targets
 from service.conftest import Start
 from service.many import make, name_of
 from service.series import series, series_of
@@ -73,3 +76,18 @@ def test_a_model_that_is_made_anew_begins_anew(client: httpx.Client) -> None:
     assert f'model="{name_of(3)}"' not in client.get("/metrics").text
     client.put(path, json={}).raise_for_status()
     assert of(name_of(3), "nonzero_model_examples") + " 0.0\n" in client.get("/metrics").text
+
+
+def test_what_runs_is_told(client: httpx.Client) -> None:
+    said = {"version": __version__, "python": platform.python_version(), "kernels": usable_targets()[0]}
+    found = {one.name: one for one in text_string_to_metric_families(client.get("/metrics").text)}
+    [sample] = found["nonzero_build_info"].samples
+    assert (sample.labels, sample.value) == (said, 1)
+
+
+def test_the_clicks_are_told_on_which_recent_figures_rest(client: httpx.Client) -> None:
+    path = f"/v1/models/{name_of(5)}"
+    rows = [{"features": {"site": "a"}, "label": n % 4 == 0, "weight": 2} for n in range(40)]
+    client.post(f"{path}/update", json={"examples": rows}).raise_for_status()
+    assert series(client, of(name_of(5), "nonzero_model_recent_clicks")) == 20
+    assert client.get(f"{path}/metrics").json()["recent"]["clicks"] == 20

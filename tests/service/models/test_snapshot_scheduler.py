@@ -13,6 +13,7 @@ import pytest
 from nonzero import LogisticRegression
 from nonzero_service.journal.reader import JournalReader
 from nonzero_service.journal.snapshots import SnapshotFolder
+from service.series import series
 from waiting import until
 
 Start = Callable[..., Any]
@@ -78,6 +79,28 @@ def test_a_snapshot_is_all_that_was_acknowledged(client: httpx.Client, model: st
     assert LogisticRegression.load(tmp_path / "latest").examples == 1
 
 
+def test_its_age_is_that_of_what_came_since(client: httpx.Client, model: str) -> None:
+    metric = f'nonzero_snapshot_age_seconds{{model="{model.rpartition("/")[2]}"}}'
+    ages = [series(client, metric)]
+    client.post(f"{model}/update", json={"features": {"a": "b"}, "label": 1})
+    ages += [until(lambda: series(client, metric)), series(client, metric)]
+    assert ages[0] == 0 < ages[1] < ages[2]
+    client.post(f"{model}/snapshots").raise_for_status()
+    assert series(client, metric) == 0
+    client.post(f"{model}/update", json={"features": {"a": "b"}, "label": 1})
+    assert 0 < until(lambda: series(client, metric)) < 60
+
+
+def test_its_age_counts_over_restarts(clocked: Start) -> None:
+    """It is asked for where the next one is not due: a start would take it."""
+    running = clocked(bits=8).until_ready()
+    with running.client() as client:
+        update(client, 10)
+    running.kill()
+    with clocked(86_400, bits=8, snapshot_seconds=1e6).until_ready().client() as client:
+        assert series(client, "nonzero_snapshot_age_seconds") == pytest.approx(86_400, abs=100)
+
+
 def test_a_trained_file_starts_the_default_model(start: Start, tmp_path: Path) -> None:
     trained = LogisticRegression(bits=9)
     trained.learn_one({"a": "b"}, 1)
@@ -100,5 +123,6 @@ def test_one_that_fails_is_not_tried_again_at_once(clocked: Start, tmp_path: Pat
         update(client, 300)
         until(lambda: running.lines("no snapshot could be taken"))
         running.until_looked(times=20)  # as often, and by the same event loop
+        assert series(client, "nonzero_snapshot_failures_total") == 1
     assert running.stop() == 0
     assert len(running.lines("no snapshot could be taken")) == 1

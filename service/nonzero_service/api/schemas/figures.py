@@ -9,7 +9,7 @@ from pydantic import Field
 from nonzero_service.api.schemas.wire import Verdict, Wire
 
 
-class Window(Wire):
+class Figures(Wire):
     """Progressive validation: each example is predicted before it is learned from. Null: not defined yet."""
 
     examples: int = Field(ge=0)
@@ -19,6 +19,14 @@ class Window(Wire):
     auc_error: float | None
     normalized_entropy: float | None
     calibration: float | None
+
+
+class Window(Figures):
+    """The last 100,000 examples. Null: not defined yet."""
+
+    clicks: float = Field(
+        ge=0, description="The importance weight of the clicks: the figures rest on so many."
+    )
 
 
 class ServedWire(Window):
@@ -78,7 +86,7 @@ class FieldFigures(Wire):
     unseen: list[UnseenFieldWire] = Field(description="Told after 1,000 examples.")
 
 
-class MetricsWire(Window):
+class MetricsWire(Figures):
     """Over all examples of the model, and over the last 100,000."""
 
     model: str
