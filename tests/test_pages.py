@@ -13,7 +13,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benc
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"^    .*$", re.MULTILINE)
-PATH = re.compile(r"`((?:\.ci|bench|core|docs|findings|image|service|tests)/[\w./*-]*)`")
+PATH = re.compile(r"`((?:\.ci|bench|core|deploy|docs|findings|image|service|tests)/[\w./*-]*)`")
 MADE_UP = {"X", "pairs.py", "test_pairs.py", "clipped.py"}
 """Parts of paths in the recipes that stand for what is to be written."""
 

@@ -1,0 +1,7 @@
+"""Services for what is deployed beside one."""
+
+from __future__ import annotations
+
+from service import conftest
+
+start, clocked, small_disk = conftest.start, conftest.clocked, conftest.small_disk
