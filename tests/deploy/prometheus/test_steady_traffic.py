@@ -6,11 +6,14 @@ the expected may fire.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from deploy.prometheus.conftest import Scrape
 from deploy.promtool import alerting_rules, fires, needs_promtool, series_named
 from deploy.scrapes import Scrapes
-from deploy.traffic import Traffic
+from deploy.traffic import PATH, Traffic, ndjson
 from service.conftest import Start
+from service.writer.test_breaker import NDJSON
 
 pytestmark = needs_promtool
 
@@ -54,3 +57,25 @@ def test_a_start_raises_none(serve: Start, scrapes: Scrape) -> None:
         service.kill()
     assert seen is not None
     fires(seen, {}, state=".*")
+
+
+def test_slips_where_little_comes_raise_none(serve: Start, scrapes: Scrape, tmp_path: Path) -> None:
+    """Ten predictions an hour, and each hour one of everything that may go wrong, for six hours."""
+    (tmp_path / "tokens").write_text("admin the-token-of-a-friend\n")
+    (tmp_path / "tokens").chmod(0o600)
+    service = serve(slices="site", token_file=str(tmp_path / "tokens")).until_ready()
+    seen = scrapes(service)
+    seen.client.headers["authorization"] = "Bearer the-token-of-a-friend"
+    traffic, nobody = Traffic(service), {"authorization": "Bearer another"}
+    for n in range(6):
+        traffic.predict(seen.client, 10)
+        seen.take(30)
+        labels = [*traffic.labels, {"id": f"none-{n}", "label": 1}]
+        seen.client.post(f"{PATH}/labels", json={"labels": labels})
+        rows = ndjson([{"features": {"site": "news", "bid": bid}, "label": 1} for bid in (1, "high")])
+        answer = seen.client.post(f"{PATH}/update", content=rows + b"\nno JSON", headers=NDJSON)
+        assert (answer.json()["accepted"], answer.json()["rejected"]) == (2, 1)
+        assert seen.client.get("/v1/models", headers=nobody).status_code == 401
+        seen.take(30)
+    fires(seen, {}, state=".*")
+    assert unscraped(seen) <= {"nonzero_schema_unseen", "nonzero_model_recent_calibration"}
