@@ -14,7 +14,9 @@ __all__ = ["bubblewrap"]
 def bubblewrap() -> str:
     """Return the program, installed where it is missing and that is allowed; else skip."""
     if shutil.which("bwrap") is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        # Another process of the tests may be at it too.
         install = ["apt-get", "install", "-qq", "--no-install-recommends", "bubblewrap"]
+        install += ["--option", "DPkg::Lock::Timeout=60"]
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         for command in (["apt-get", "update", "-qq"], install):
             subprocess.run(

@@ -171,6 +171,7 @@ def test_a_namespace_that_enforces_the_restricted_standard_lets_it_in() -> None:
 def test_names_agree() -> None:
     labels = STATEFUL_SET["spec"]["template"]["metadata"]["labels"]
     [account], [budget], [policy] = map(of_kind, ("ServiceAccount", "PodDisruptionBudget", "NetworkPolicy"))
+    assert [one["metadata"]["labels"] for one in (*RESOURCES, SECRET)] == [labels] * (len(RESOURCES) + 1)
     services = {service["metadata"]["name"]: service["spec"] for service in of_kind("Service")}
     assert POD["serviceAccountName"] == account["metadata"]["name"]
     assert services[STATEFUL_SET["spec"]["serviceName"]]["clusterIP"] == "None"
@@ -242,12 +243,24 @@ def run(tmp_path: Path, secret: SecretVolume, volume: Path) -> Run:
     )
 
 
+def check_confined(pod: Contained) -> None:
+    """Hold that it is as confined as the manifest asks for: otherwise what it does would prove less."""
+    assert CONTAINER["securityContext"]["readOnlyRootFilesystem"]
+    mounted = [line.split() for line in Path(f"/proc/{pod.pid}/mounts").read_text().splitlines()]
+    writable = {fields[1] for fields in mounted if "rw" in fields[3].split(",")}
+    assert {path for path in writable if not path.startswith(("/dev", "/proc"))} == {"/tmp", MOUNTS["data"]}
+    status = Path(f"/proc/{pod.pid}/status").read_text()
+    assert re.search(r"^CapEff:\s*0+$", status, re.MULTILINE)
+    assert re.search(r"^NoNewPrivs:\s*1$", status, re.MULTILINE)
+
+
 def test_it_starts_stops_and_comes_back(run: Run, volume: Path, secret: SecretVolume) -> None:
     body = {"features": {"site": "news", "bid": 0.5}}
     began = time.monotonic()
     with run() as pod:
         with pod.until_ready().client(TOKEN) as client:
             assert time.monotonic() - began < PROBES["startup"]["failureThreshold"], pod.text()
+            check_confined(pod)
             assert client.post("/v1/models/default/update", json={**body, "label": 1}).status_code == 200
             before = client.post("/v1/models/default/predict", json=body).json()
             client.headers["Authorization"] = f"Bearer {NEXT}"
@@ -262,16 +275,3 @@ def test_it_starts_stops_and_comes_back(run: Run, volume: Path, secret: SecretVo
     with run() as pod, pod.until_ready().client(NEXT) as client:
         assert client.post("/v1/models/default/predict", json=body).json() == before
     assert '"level":"error"' not in pod.text()
-
-
-def test_nothing_but_its_volumes_can_be_written(run: Run) -> None:
-    """As the manifest asks for: otherwise the test above would prove less."""
-    assert CONTAINER["securityContext"]["readOnlyRootFilesystem"]
-    with run() as pod:
-        pod.until_ready()
-        mounted = Path(f"/proc/{pod.pid}/mounts").read_text().splitlines()
-        status = Path(f"/proc/{pod.pid}/status").read_text()
-    writable = [fields[1] for line in mounted if "rw" in (fields := line.split())[3].split(",")]
-    assert {path for path in writable if not path.startswith(("/dev", "/proc"))} == {"/tmp", MOUNTS["data"]}
-    assert re.search(r"^CapEff:\s*0+$", status, re.MULTILINE)
-    assert re.search(r"^NoNewPrivs:\s*1$", status, re.MULTILINE)
