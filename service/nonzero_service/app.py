@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import structlog
@@ -20,6 +20,7 @@ from nonzero_service.incidental import incidentally
 from nonzero_service.logs import described
 from nonzero_service.service import Service
 from nonzero_service.settings import Settings
+from nonzero_service.systemd import READY, tell_systemd
 from nonzero_service.warming import warm_up
 from nonzero_service.workers.pool import WorkerPool
 
@@ -114,8 +115,13 @@ class Application:
             return
         models = [served.name for served in self.service.models.all()]
         incidentally(self._log.info, "ready", models=models)
-        with suppress(Exception):  # it is tried again, and told, when somebody asks for it
-            await self._made_framework()
+        # What fails here is tried again, and told, when somebody asks for it.
+        await asyncio.gather(self._made_framework(), self._tell_ready(), return_exceptions=True)
+
+    async def _tell_ready(self) -> None:
+        """Tell systemd, as soon as ``/readyz`` would."""
+        await self.service.pool.complete.wait()
+        incidentally(tell_systemd, READY)
 
     async def _answer_by_framework(self, scope: Scope, receive: Receive, send: Send) -> None:
         framework = await self._made_framework()

@@ -25,6 +25,7 @@ from nonzero_service.http.accepting import Acceptor
 from nonzero_service.incidental import incidentally
 from nonzero_service.listening import config_of, load_certificate
 from nonzero_service.settings import Settings
+from nonzero_service.systemd import STOPPING, tell_systemd
 from nonzero_service.workers.forward_server import ForwardServer
 from nonzero_service.workers.pool import WorkerPool
 
@@ -146,6 +147,7 @@ class Writer(Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop, after the workers: what they have in flight is answered here."""
+        incidentally(tell_systemd, STOPPING)
         self.app.service.models.stop_by = time.monotonic() + self.settings.grace_seconds
         if self.failure is not None:
             self.pool.stop()

@@ -8,31 +8,16 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from bubblewrap import bubblewrap
 from reporting import Figure
 
 ROOT = Path(__file__).parents[2]
-
-
-def bubblewrap() -> str:
-    """Return the program, installed where it is missing and that is allowed; else skip."""
-    if shutil.which("bwrap") is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        install = ["apt-get", "install", "-qq", "--no-install-recommends", "bubblewrap"]
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for command in (["apt-get", "update", "-qq"], install):
-            subprocess.run(
-                command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False
-            )
-    found = shutil.which("bwrap")
-    if found is None:
-        pytest.skip("bubblewrap is not installed: apt-get install bubblewrap")
-    return found
 
 
 def sandbox() -> list[str]:

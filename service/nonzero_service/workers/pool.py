@@ -55,7 +55,10 @@ class WorkerPool:
         self._processes: dict[int, WorkerProcess] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending = asyncio.Event()
-        self._complete = not self.sharing
+        self.complete = asyncio.Event()
+        """Set when every worker has been ready once."""
+        if not self.sharing:
+            self.complete.set()
         self.warm = asyncio.Event()
         """Set when the writer has compiled what workers need: until then they would compile it too."""
         self._log = structlog.get_logger("workers")
@@ -190,7 +193,7 @@ class WorkerPool:
 
         Later a worker that is missing makes the service slower, not unready: those that there are answer.
         """
-        if not self._complete:
+        if not self.complete.is_set():
             missing = self.settings.workers - 1 - self._begun()
             raise NotReadyError(f"{missing} of {self.settings.workers} processes are still starting")
 
@@ -228,7 +231,8 @@ class WorkerPool:
             raise ChannelError(f"{type(message).__name__} came with {len(descriptors)} descriptors")
         match message:
             case Ready():
-                self._complete = self._complete or self._begun() == self.settings.workers - 1
+                if self._begun() == self.settings.workers - 1:
+                    self.complete.set()
             case Pong(_, counted) if counted is not None:
                 try:
                     self._count(counted)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import ssl
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ import httpx
 import pytest
 
 from nonzero_service.http.receiving import LONG
+from service.certificates import certificate
 from service.conftest import ServiceProcess
 from service.safety.raw import AUTHORIZED, TOKENS, ask
 
@@ -97,17 +96,6 @@ def test_no_name_leads_out_of_the_data_directory(
             assert 400 <= answer.status < 500, (method, path, answer)
             answer.problem()
     assert there() == before
-
-
-def certificate(place: Path) -> tuple[Path, Path]:
-    """Make a certificate for 127.0.0.1, signed by itself."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl, which makes the certificate, is not installed")
-    key, made = place / "key.pem", place / "certificate.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"]
-    subject = ["-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run([*command, *subject, "-keyout", key, "-out", made], check=True, capture_output=True)
-    return made, key
 
 
 @pytest.fixture
