@@ -14,7 +14,7 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"^    .*$", re.MULTILINE)
 PATH = re.compile(r"`((?:\.ci|bench|core|deploy|docs|findings|image|service|tests)/[\w./*-]*)`")
-MADE_UP = {"X", "pairs.py", "test_pairs.py", "clipped.py"}
+MADE_UP = {"X", "pairs.py", "test_pairs.py", "clipped.py", "nonzero-token"}
 """Parts of paths in the recipes that stand for what is to be written."""
 
 

@@ -7,7 +7,7 @@ from itertools import combinations
 from typing import Any, Final
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from deploy.promtool import ROOT, needs_promtool, series_named, shows
 from deploy.scrapes import Scrapes

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from deploy.promtool import ALERTS
 from deploy.traffic import PATH, Traffic
