@@ -17,7 +17,7 @@ from nonzero_service.http.accounting import Accounting
 from nonzero_service.http.cycle import RequestCycle
 from nonzero_service.http.head import Head
 from nonzero_service.http.inline import InlineRequest
-from nonzero_service.http.routing import Route, RouteTable, Target
+from nonzero_service.http.routing import Route, RouteTable, Target, model_of
 from nonzero_service.metrics.counts import Counts
 
 
@@ -110,7 +110,7 @@ class Dispatcher:
         run(cycle)
 
     def _is_here(self, scope: Scope) -> bool:
-        return self._knows is None or self._knows(scope["path_params"].get("model", ""))
+        return self._knows is None or self._knows(model_of(scope))
 
 
 async def refuse(scope: Scope, _receive: Receive, _send: Send) -> None:

@@ -13,7 +13,7 @@ import structlog
 import uvicorn
 
 from nonzero_service import logs
-from nonzero_service.api.table import DIRECT, PREDICT, TABLE
+from nonzero_service.api.table import BY_WORKERS, DIRECT, TABLE
 from nonzero_service.bodies.reading import Bodies
 from nonzero_service.errors import ChannelError, WorkerError
 from nonzero_service.http.dispatch import Dispatcher
@@ -69,8 +69,8 @@ class Worker(Server):
     def _dispatcher(self, settings: Settings) -> Dispatcher:
         self._bodies = Bodies(settings)
         parts = ServiceParts(settings, self.models, self._bodies, self.counts)
-        predict = {PREDICT: DIRECT[PREDICT](parts)}
-        return Dispatcher(TABLE, predict, self.counts, self._to_writer, self.models.has)
+        predicting = {route: DIRECT[route](parts) for route in BY_WORKERS}
+        return Dispatcher(TABLE, predicting, self.counts, self._to_writer, self.models.has)
 
     # -- beginning and ending --------------------------------------------------------------------------
 
