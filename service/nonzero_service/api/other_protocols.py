@@ -19,7 +19,7 @@ from nonzero.errors import BatchError
 from nonzero_service.api.examples import check_examples
 from nonzero_service.bodies.answers import send_json
 from nonzero_service.bodies.content import Content
-from nonzero_service.bodies.example_text import Bounds
+from nonzero_service.bodies.example_text import BodyBounds
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.problems import Problem, problem_of
 from nonzero_service.service import Findable, Predictable, ServiceParts
@@ -32,7 +32,7 @@ class OtherProtocol(ABC):
 
     def __init__(self, service: ServiceParts[Findable, Counts]) -> None:
         self.service = service
-        self.bounds = Bounds(service.settings.max_examples, int(service.settings.max_body_bytes))
+        self.bounds = BodyBounds(service.settings.max_examples, int(service.settings.max_body_bytes))
 
     @abstractmethod
     async def answer(self, scope: Scope, receive: Receive) -> bytes:

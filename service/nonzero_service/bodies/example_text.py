@@ -15,7 +15,7 @@ from nonzero_service.problems import Problem
 _elements: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-class Bounds(NamedTuple):
+class BodyBounds(NamedTuple):
     """What a body may come to."""
 
     examples: int

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nonzero.formats.delimited_labels import named_twice
 from nonzero.formats.json_bodies import NOT_JSON
-from nonzero_service.bodies.example_text import Bounds, ExampleText, elements_of
+from nonzero_service.bodies.example_text import BodyBounds, ExampleText, elements_of
 from nonzero_service.problems import Problem
 
 OUTPUT: Final = "probability"
@@ -86,7 +86,7 @@ class InferBody(NamedTuple):
     """The same as a JSON body of examples."""
 
 
-def read_infer(body: bytes, most: Bounds) -> InferBody:
+def read_infer(body: bytes, most: BodyBounds) -> InferBody:
     """Read a body, which may come to so much.
 
     Raises

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from nonzero.formats.delimited_labels import named_twice
 from nonzero.formats.json_bodies import NOT_JSON
-from nonzero_service.bodies.example_text import Bounds, ExampleText, elements_of, enveloped, too_long
+from nonzero_service.bodies.example_text import BodyBounds, ExampleText, elements_of, enveloped, too_long
 from nonzero_service.problems import Problem
 
 
@@ -40,7 +40,7 @@ FORMS: Final = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _invocation: Final = msgspec.json.Decoder(Invocation)
 
 
-def read_invocation(body: bytes, most: Bounds) -> bytes:
+def read_invocation(body: bytes, most: BodyBounds) -> bytes:
     """Return the same as a JSON body of examples, which may come to so much.
 
     Raises
@@ -71,7 +71,7 @@ def invocation_answer(found: NDArray[np.float32]) -> bytes:
     return b'{"predictions":[%b]}' % ",".join(map("%.9g".__mod__, found.tolist())).encode()
 
 
-def _of_split(table: SplitTable, most: Bounds) -> bytes:
+def _of_split(table: SplitTable, most: BodyBounds) -> bytes:
     names = table.columns
     if (twice := named_twice(names)) is not None:
         raise Problem(400, f"two columns are called {twice!r}; rename one")
@@ -86,7 +86,7 @@ def _of_split(table: SplitTable, most: Bounds) -> bytes:
     return ExampleText(names, most.nbytes).body(cells(k + 1, row) for k, row in enumerate(rows))
 
 
-def _of_columns(columns: dict[str, msgspec.Raw], most: Bounds) -> bytes:
+def _of_columns(columns: dict[str, msgspec.Raw], most: BodyBounds) -> bytes:
     lists = {name: _bounded(elements_of(column), most.examples) for name, column in columns.items()}
     sizes = {len(values) for values in lists.values()}
     if len(sizes) != 1:
@@ -95,7 +95,7 @@ def _of_columns(columns: dict[str, msgspec.Raw], most: Bounds) -> bytes:
     return ExampleText(list(lists), most.nbytes).body(zip(*lists.values(), strict=True))
 
 
-def _of_records(records: msgspec.Raw | msgspec.UnsetType, form: str, most: Bounds) -> bytes:
+def _of_records(records: msgspec.Raw | msgspec.UnsetType, form: str, most: BodyBounds) -> bytes:
     assert isinstance(records, msgspec.Raw)  # noqa: S101 - it was given
     rows = _bounded(elements_of(records), most.examples)
     for k, row in enumerate(rows):

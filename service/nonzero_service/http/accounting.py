@@ -74,6 +74,7 @@ class Accounting:
                 "the service failed",
                 request_id=scope["request_id"],
                 path=scope["path"],
+                **trace_ids(scope),
                 exc_info=error,
             )
         return problem
@@ -109,7 +110,15 @@ class Accounting:
             path=scope["path"],
             status=status,
             milliseconds=round(seconds * 1000, 3),
+            **trace_ids(scope),
         )
+
+
+def trace_ids(scope: Scope) -> dict[str, str]:
+    """Return what a request's lines in the log say of its trace; nothing, where it is of none."""
+    head: Head = scope["head"]
+    context = head.trace_context()
+    return {} if context is None else {"trace_id": context.trace_id, "span_id": context.span_id}
 
 
 def name_request(scope: Scope) -> bytes:

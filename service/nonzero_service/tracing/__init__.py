@@ -1,0 +1,1 @@
+"""Traces: what a request says of the trace that it belongs to."""
