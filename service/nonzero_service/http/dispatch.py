@@ -99,11 +99,14 @@ class Dispatcher:
         endpoint = self._inline.get(cycle.scope["target"].route) if cycle.whole else None
         if endpoint is not None and self._is_here(cycle.scope):
             request = InlineRequest(cycle, self._accounting, run)
+            traced = self._accounting.begin(cycle.scope)
             try:
                 begun = endpoint.answer_inline(request)
             except Exception as error:  # noqa: BLE001 - it is the answer
                 request.fail(error)
                 begun = True
+            finally:
+                self._accounting.pause(traced)
             if begun:
                 self.begun_inline += 1
                 return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 import pytest
 
@@ -68,8 +70,8 @@ def ids_of(service: ServiceProcess, request_id: str) -> list[tuple[str | None, s
 
 
 def test_the_lines_of_a_request_say_its_trace(service: ServiceProcess, client: httpx.Client) -> None:
-    one = {"json": {"features": {"site": "news"}}}
-    asked = [
+    one: dict[str, Any] = {"json": {"features": {"site": "news"}}}
+    asked: list[tuple[str, str, dict[str, Any]]] = [
         ("POST", "/v1/models/default/predict", one),  # inline
         ("POST", "/v1/models/default/predict", {"json": {"examples": [one["json"]]}}),  # by a task
         ("POST", "/v1/models/default/update", {"json": one["json"] | {"label": 1}}),
