@@ -35,7 +35,7 @@ class Invoke(OtherProtocol):
         bodies = self.service.bodies
         body = await bodies.json(content, receive)
         if columns is not None:
-            found = await self.predict(served, content, body, partial(self._rows, served, columns))
+            found = await self.predict(served, body, partial(self._rows, served, columns))
         else:
             text = await bodies.offload(len(body), read_invocation, body, self.bounds)
             found = await self.predict_text(served, content, body, text)

@@ -82,14 +82,14 @@ class ModelReady:
 
 
 def _known_fields(served: ServedModel) -> Iterator[tuple[str, str]]:
-    """Yield the fields that are declared, or were seen, and are features, with their kinds.
+    """Yield the fields that are declared, or were learned from, and are features, with their kinds.
 
-    One that is not declared has the kind that its first value came in.
+    One that is not declared has the kind that its first value came in. What only asks shows no names.
     """
     schema = served.model.schema
     declared = [name for name in schema.fields if "*" not in name]
     met = schema.known.kinds_met()
-    for name in dict.fromkeys((*declared, *served.names.all(), *met)):
+    for name in dict.fromkeys((*declared, *served.names.all())):
         kind = schema.kind_of(name)
         if kind == "infer":
             kind = met.get(name) or "category"

@@ -56,11 +56,10 @@ class OtherProtocol(ABC):
         await send_json(send, answer)
 
     async def predict(
-        self, served: Predictable, content: Content, body: bytes, read: Callable[[bytes], Batch]
+        self, served: Predictable, body: bytes, read: Callable[[bytes], Batch]
     ) -> Probabilities:
         """Predict the examples that are read of a body, on another thread where it is long."""
         found = await self.service.bodies.offload(len(body), _predicted, served, body, read)
-        content.hold(len(body))
         self.service.metrics.predicted(served.name, found.size)
         return found
 
@@ -70,7 +69,7 @@ class OtherProtocol(ABC):
         """Predict the examples that a body comes to, as JSON."""
         content.hold(len(body) + len(text))
         return await self.predict(
-            served, content, text, lambda text: self.service.bodies.batch_of(text, served.model.schema)
+            served, text, lambda text: self.service.bodies.batch_of(text, served.model.schema)
         )
 
 

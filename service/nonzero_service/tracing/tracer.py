@@ -30,11 +30,6 @@ class Tracer:
     ----------
     process
         What every span says of the process.
-
-    Raises
-    ------
-    SettingsError
-        Where the extra is not installed, or a variable ``OTEL_*`` says what cannot be done.
     """
 
     def __init__(self, process: Mapping[str, str | int]) -> None:
