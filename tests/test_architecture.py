@@ -105,6 +105,7 @@ ORDER = {
         turns           threads that many share
         warming         what a request may run, run once before
         logs            events -> lines
+        tracing         the traces that requests belong to
         journal         rows, their keys, snapshots; all SQL
         impressions     predictions that wait for their label
         problems        what a client is told

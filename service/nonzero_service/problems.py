@@ -1,4 +1,4 @@
-"""One shape for every error: ``application/problem+json`` (RFC 9457).
+"""One shape for every error: ``application/problem+json`` (RFC 9457), but for paths of other protocols.
 
 ``type, title, status, detail, instance``, the ``request_id`` that the log has too, and ``errors`` where lines
 are to blame. A domain error becomes a problem here and nowhere else; a body never holds a traceback.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import http
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from typing import Any, Final
 
 import msgspec
@@ -59,6 +60,30 @@ UNKNOWN: Final = (
 )
 
 DAMAGED: Final = "what is kept on disk cannot be used; the service's log has the cause under this request_id"
+
+
+class ErrorForm(Enum):
+    """In which protocol an error is told."""
+
+    PROBLEM = "RFC 9457"
+    OPEN_INFERENCE = "Open Inference Protocol"
+    MLFLOW = "MLflow"
+
+
+OF_MLFLOW: Final = frozenset({"/invocations", "/ping", "/health", "/version"})
+"""The paths of MLflow's scoring protocol."""
+
+CODES: Final[Mapping[int, str]] = {
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "RESOURCE_DOES_NOT_EXIST",
+    405: "ENDPOINT_NOT_FOUND",
+    429: "REQUEST_LIMIT_EXCEEDED",
+    500: "INTERNAL_ERROR",
+    503: "TEMPORARILY_UNAVAILABLE",
+    507: "RESOURCE_EXHAUSTED",
+}
+"""What MLflow calls a status; every other is ``BAD_REQUEST``."""
 
 STATUS: Final[Mapping[type[Exception], int]] = {
     UnknownModelError: 404,
@@ -130,14 +155,28 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
 
     def answer(self, scope: Scope) -> tuple[list[tuple[bytes, bytes]], bytes]:
         """Return the headers and the body of the answer to one request."""
-        body = self.body(scope)
+        match form_of(scope["path"]):
+            case ErrorForm.PROBLEM:
+                media, body = b"application/problem+json", self.body(scope)
+            case ErrorForm.OPEN_INFERENCE:
+                media, body = b"application/json", msgspec.json.encode({"error": self.detail})
+            case ErrorForm.MLFLOW:
+                told = {"error_code": CODES.get(self.status, "BAD_REQUEST"), "message": self.detail}
+                media, body = b"application/json", msgspec.json.encode(told)
         headers = [
-            (b"content-type", b"application/problem+json"),
+            (b"content-type", media),
             (b"content-length", b"%d" % len(body)),
             *self.headers,
             (b"x-request-id", scope["request_id"].encode()),
         ]
         return headers, body
+
+
+def form_of(path: str) -> ErrorForm:
+    """Return how errors are told that are met on a path."""
+    if path == "/v2" or path.startswith("/v2/"):
+        return ErrorForm.OPEN_INFERENCE
+    return ErrorForm.MLFLOW if path in OF_MLFLOW else ErrorForm.PROBLEM
 
 
 def problem_of(error: Exception) -> Problem:

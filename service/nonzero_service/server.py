@@ -17,7 +17,7 @@ import structlog
 import uvicorn
 
 from nonzero.errors import NonzeroError
-from nonzero_service import logs
+from nonzero_service import logs, tracing
 from nonzero_service.app import create_app
 from nonzero_service.budget import fitted
 from nonzero_service.errors import AddressError, StartError
@@ -178,6 +178,8 @@ def serve(settings: Settings, passed_over: Iterable[str] = ()) -> None:
         if named := sorted(passed_over):
             structlog.get_logger("server").info("variables of Kubernetes are passed over", variables=named)
         try:
+            if settings.otel == "on":
+                tracing.configure()
             server = Writer(fitted(settings))
             load_certificate(server.config)
             sockets = server.pool.listen()
@@ -189,6 +191,7 @@ def serve(settings: Settings, passed_over: Iterable[str] = ()) -> None:
         if server.failure is not None:
             raise SystemExit(1)
     finally:
+        tracing.shutdown()
         logs.flush()
 
 

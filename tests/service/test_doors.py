@@ -206,6 +206,45 @@ def test_the_same_rows_are_the_same_model(client: httpx.Client, place: Path, row
     assert len(set(digests.values())) == 1, digests
 
 
+def tensors_of(row: Row) -> list[dict[str, Any]]:
+    """A row as tensors; but for numbers that no datatype holds."""
+    kinds = {str: "BYTES", bool: "BOOL", int: "INT64", float: "FP64"}
+    return [
+        {"name": name, "shape": [1], "datatype": kinds[type(value)], "data": [value]}
+        for name, value in row.items()
+        if value is not None
+    ]
+
+
+def test_the_same_rows_are_the_same_predictions(client: httpx.Client) -> None:
+    """Also by the protocols of others."""
+    route, invoke = "/v1/models/other-doors", "/invocations?model=other-doors"
+    assert client.put(route, json={"bits": BITS, "schema": SCHEMA}).status_code == 201
+    examples = [{"features": row, "label": k % 3 == 0} for k, row in enumerate(LOOK_ALIKE)]
+    client.post(f"{route}/update", json={"examples": examples})
+    answer = client.post(f"{route}/predict", json={"examples": examples}).json()
+    wanted = [one["probability"] for one in answer["predictions"]]
+    assert len(set(wanted)) > 5
+    cells = [[row[name] for name in FIELDS] for row in LOOK_ALIKE]
+    bodies: list[dict[str, Any]] = [
+        {"dataframe_split": {"columns": FIELDS, "data": cells}},
+        {"dataframe_records": LOOK_ALIKE},
+        {"instances": LOOK_ALIKE},
+        {"inputs": {name: [row[name] for row in LOOK_ALIKE] for name in FIELDS}},
+    ]
+    for body in bodies:
+        assert client.post(invoke, json=body).json() == {"predictions": wanted}, body
+    text = table(LOOK_ALIKE, [0] * len(LOOK_ALIKE), ",")
+    answer = client.post(invoke, content=text, headers={"content-type": "text/csv"}).json()
+    assert answer == {"predictions": wanted}
+    for row, probability in zip(LOOK_ALIKE, wanted, strict=True):
+        if 10**30 in row.values() or 2**63 in row.values():
+            continue
+        answer = client.post("/v2/models/other-doors/infer", json={"inputs": tensors_of(row)}).json()
+        assert answer["outputs"][0]["data"] == [probability], row
+    client.delete(route)
+
+
 def test_slots_are_the_same_model(client: httpx.Client, place: Path) -> None:
     rows = [{3: 0.5, 17: 1.0}, {}, {1: -2.0, 63: 1e-3}] * 5
     labels = [k % 3 != 1 for k in range(len(rows))]

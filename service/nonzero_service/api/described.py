@@ -17,6 +17,7 @@ from nonzero_service.api.openapi import (
     COLUMNS,
     KEY,
     MODEL,
+    MODEL_ASKED,
     STRICT,
     UNSURE,
     answer,
@@ -25,9 +26,19 @@ from nonzero_service.api.openapi import (
     reference,
     text,
 )
-from nonzero_service.api.request_bodies import BINARY, LABELS, NEW_MODEL, ONE_EXAMPLE, PREDICTED, UPDATED
+from nonzero_service.api.request_bodies import (
+    BINARY,
+    INFERRED,
+    INVOKED,
+    LABELS,
+    NEW_MODEL,
+    ONE_EXAMPLE,
+    PREDICTED,
+    UPDATED,
+)
 from nonzero_service.http.routing import Route
 from nonzero_service.media_types import JSON, NDJSON, SAFETENSORS
+from nonzero_service.problems import form_of
 
 
 class Operation(NamedTuple):
@@ -68,6 +79,21 @@ def _probe(route: Route, endpoint: Callable[..., Any], **described: Any) -> Oper
     """Return a GET of the service itself; probes and browsers add parameters: here they are passed over."""
     described |= {"tags": ["operations"], "route_class_override": FrameworkRoute}
     return Operation(route, endpoint, described)
+
+
+def _protocol(route: Route, name: str, *statuses: int, **described: Any) -> Operation:
+    """Return an operation of another protocol, which an ASGI application of ours answers."""
+    path = route.path
+    described |= {
+        "name": name,
+        "operation_id": name,
+        "tags": ["Open Inference Protocol" if path.startswith("/v2") else "MLflow"],
+        "route_class_override": FrameworkRoute,
+        "responses": described.get("responses", {}) | problems(*statuses, form=form_of(path)),
+    }
+    if "{model}" in path:
+        described.setdefault("openapi_extra", {}).setdefault("parameters", []).append(MODEL)
+    return Operation(route, _answered_directly, described)
 
 
 OPERATIONS: Final = (
@@ -136,6 +162,43 @@ OPERATIONS: Final = (
         "logit(probability).",
         responses=answer("The prediction, taken apart.", {JSON: reference(schemas.ExplanationWire)})
         | problems(400, 404, 413, 415, 422, 503),
+    ),
+    _protocol(
+        table.INFER,
+        "infer",
+        *(400, 404, 413, 415, 503),
+        summary="Predict by tensors",
+        description="The probability of each example, whose fields are tensors. An input is a field: values "
+        "mean what they mean in JSON, whatever the datatype.",
+        openapi_extra={"requestBody": INFERRED},
+        responses=answer("The probabilities.", {JSON: reference(schemas.InferAnswer)}),
+    ),
+    _protocol(
+        table.INVOKE,
+        "invocations",
+        *(400, 404, 413, 415, 503),
+        summary="Predict the rows of a table",
+        openapi_extra={"requestBody": INVOKED, "parameters": [MODEL_ASKED, *COLUMNS]},
+        responses=answer("The probabilities.", {JSON: reference(schemas.InvocationAnswer)}),
+    ),
+    _protocol(table.SERVER_METADATA, "server_metadata", response_model=schemas.ServerMetadataWire),
+    _protocol(table.SERVER_LIVE, "server_live", response_model=schemas.ServerHealth),
+    _protocol(table.SERVER_READY, "server_ready", 503, response_model=schemas.ServerHealth),
+    _protocol(table.MODEL_METADATA, "model_metadata", 404, 503, response_model=schemas.ModelMetadataWire),
+    _protocol(table.MODEL_READY, "model_ready", 404, 503, response_model=schemas.ModelReadyWire),
+    *(
+        _protocol(
+            route,
+            name,
+            *statuses,
+            response_class=PlainTextResponse,
+            responses=answer(said, {"text/plain": text(said)}),
+        )
+        for route, name, said, statuses in (
+            (table.PING, "ping", "A newline: the models are open.", (503,)),
+            (table.HEALTH, "health", "A newline: the models are open.", (503,)),
+            (table.VERSION, "version", "The version of this server.", ()),
+        )
     ),
     _model(table.LIST_MODELS, models.list_models, 422, 503),
     _model(table.READ_MODEL, models.read_model, 404, 422, 503),

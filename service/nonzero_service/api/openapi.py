@@ -16,6 +16,7 @@ from nonzero_service.api import schemas
 from nonzero_service.http.routing import Need, RouteTable
 from nonzero_service.media_types import JSON, PROBLEM
 from nonzero_service.models.data_directory import NAME
+from nonzero_service.problems import ErrorForm, form_of
 
 TEMPLATE: Final = "#/components/schemas/{model}"
 
@@ -60,9 +61,15 @@ def held(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Describe the errors of a route."""
-    problem = _content({PROBLEM: reference(schemas.ProblemWire)})
+def problems(*statuses: int, form: ErrorForm = ErrorForm.PROBLEM) -> dict[int | str, dict[str, Any]]:
+    """Describe the errors of a route, in the form of its protocol."""
+    match form:
+        case ErrorForm.PROBLEM:
+            problem = _content({PROBLEM: reference(schemas.ProblemWire)})
+        case ErrorForm.OPEN_INFERENCE:
+            problem = _content({JSON: reference(schemas.InferenceProblem)})
+        case ErrorForm.MLFLOW:
+            problem = _content({JSON: reference(schemas.InvocationProblem)})
     return {status: {"description": REASONS[status], "content": problem} for status in statuses}
 
 
@@ -111,6 +118,14 @@ KEY: Final = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
 
+MODEL_ASKED: Final = {
+    "name": "model",
+    "in": "query",
+    "required": False,
+    "description": "The model's name.",
+    "schema": {"type": "string", "pattern": f"^{NAME}$", "default": "default"},
+}
+
 MODEL: Final = {
     "name": "model",
     "in": "path",
@@ -128,7 +143,7 @@ BEARER: Final = {
 }
 
 
-def _guard(operation: dict[str, Any], need: Need, *, guarded: bool) -> None:
+def _guard(operation: dict[str, Any], need: Need, form: ErrorForm, *, guarded: bool) -> None:
     """Describe what is answered before a route hears of a request."""
     if need.scope is None:
         return
@@ -141,7 +156,7 @@ def _guard(operation: dict[str, Any], need: Need, *, guarded: bool) -> None:
     if need.work != "operate":
         statuses += [429, 503]
         statuses += [408] if "requestBody" in operation else []
-    for status, described in problems(*statuses).items():
+    for status, described in problems(*statuses, form=form).items():
         operation["responses"].setdefault(str(status), described)
 
 
@@ -190,7 +205,7 @@ def describe(app: FastAPI, table: RouteTable, *, guarded: bool) -> Callable[[], 
             for path, methods in schema["paths"].items():
                 for method, operation in methods.items():
                     target, _ = table.find(method.upper(), path)
-                    _guard(operation, target.need, guarded=guarded)
+                    _guard(operation, target.need, form_of(path), guarded=guarded)
                 # The framework has the methods of a route in a set: without order, whose start is another's.
                 if methods.pop("head", None) is not None:
                     methods["head"] = _bodiless(methods["get"])

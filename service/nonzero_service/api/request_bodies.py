@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 from nonzero.formats.registry import FORMATS
 from nonzero_service.api import schemas
 from nonzero_service.api.openapi import reference, text
-from nonzero_service.media_types import ARROW, JSON, NDJSON, SAFETENSORS
+from nonzero_service.media_types import ARROW, CSV, JSON, NDJSON, SAFETENSORS
 
 
 class Form(NamedTuple):
@@ -103,6 +103,41 @@ LABELS: Final = request_body(
 
 ONE_EXAMPLE: Final = request_body(Form(JSON, reference(schemas.ExampleWire), {"one": {"features": _NEWS}}))
 """The body of a request to explain."""
+
+INFERRED: Final = request_body(
+    Form(
+        JSON,
+        reference(schemas.InferRequestWire),
+        {
+            "tensors": {
+                "id": "42",
+                "inputs": [
+                    {"name": "site", "shape": [2], "datatype": "BYTES", "data": ["news", "sport"]},
+                    {"name": "bid", "shape": [2], "datatype": "FP32", "data": [0.5, 1.5]},
+                ],
+                "outputs": [{"name": "probability"}],
+            }
+        },
+    )
+)
+"""The body of an inference."""
+
+_ROW: Final = {"site": "news", "bid": 0.5}
+
+INVOKED: Final = request_body(
+    Form(
+        JSON,
+        reference(schemas.InvocationWire),
+        {
+            "dataframe_split": {"dataframe_split": {"columns": ["site", "bid"], "data": [["news", 0.5]]}},
+            "dataframe_records": {"dataframe_records": [_ROW]},
+            "instances": {"instances": [_ROW]},
+            "inputs": {"inputs": {"site": ["news"], "bid": [0.5]}},
+        },
+    ),
+    Form(CSV, text(FORMATS["csv"].text), {"rows": "site,bid\nnews,0.5\n"}),
+)
+"""The body of an invocation."""
 
 BINARY: Final = {"type": "string", "format": "binary", "description": "A saved model."}
 

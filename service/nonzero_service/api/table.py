@@ -12,11 +12,21 @@ from starlette.types import ASGIApp
 
 from nonzero_service.api.explanations import Explain
 from nonzero_service.api.labels import Join
+from nonzero_service.api.mlflow import Invoke
+from nonzero_service.api.open_inference import Infer, ModelMetadata, ModelReady
 from nonzero_service.api.predictions import Predict
-from nonzero_service.api.probes import AliveProbe, ReadyProbe
+from nonzero_service.api.probes import (
+    AliveProbe,
+    PingProbe,
+    ReadyProbe,
+    ServerLive,
+    ServerMetadata,
+    ServerReady,
+    ServerVersion,
+)
 from nonzero_service.api.updates import Update
 from nonzero_service.http.routing import Need, Route, RouteTable
-from nonzero_service.media_types import ARROW, JSON, NDJSON, SAFETENSORS, STREAMS
+from nonzero_service.media_types import ARROW, CSV, JSON, NDJSON, SAFETENSORS, STREAMS
 
 _EXAMPLES: Final = tuple(dict.fromkeys((JSON, NDJSON, *STREAMS, ARROW)))
 _MODELS: Final = "/v1/models"
@@ -45,6 +55,19 @@ DESCRIPTION: Final = Route("GET", "/openapi.json", Need.NOTHING)
 DOCS: Final = Route("GET", "/docs", Need.NOTHING)
 DOCS_ASSET: Final = Route("GET", "/docs/{asset}", Need.NOTHING)
 
+# The Open Inference Protocol (version 2), and MLflow's scoring protocol.
+INFER: Final = Route("POST", "/v2/models/{model}/infer", Need.PREDICT, (JSON,))
+SERVER_METADATA: Final = Route("GET", "/v2", Need.NOTHING)
+SERVER_LIVE: Final = Route("GET", "/v2/health/live", Need.NOTHING)
+SERVER_READY: Final = Route("GET", "/v2/health/ready", Need.NOTHING)
+MODEL_METADATA: Final = Route("GET", "/v2/models/{model}", Need.READ)
+# A probe, which is answered whatever there is to do; but names of models are not for everybody.
+MODEL_READY: Final = Route("GET", "/v2/models/{model}/ready", Need.METRICS)
+INVOKE: Final = Route("POST", "/invocations", Need.PREDICT, (JSON, CSV))
+PING: Final = Route("GET", "/ping", Need.NOTHING)
+HEALTH: Final = Route("GET", "/health", Need.NOTHING)
+VERSION: Final = Route("GET", "/version", Need.NOTHING)
+
 DIRECT: Final[Mapping[Route, Callable[[Any], ASGIApp]]] = {
     PREDICT: Predict,
     UPDATE: Update,
@@ -52,8 +75,21 @@ DIRECT: Final[Mapping[Route, Callable[[Any], ASGIApp]]] = {
     EXPLAIN: Explain,
     ALIVE: AliveProbe,
     READY: ReadyProbe,
+    INFER: Infer,
+    SERVER_METADATA: ServerMetadata,
+    SERVER_LIVE: ServerLive,
+    SERVER_READY: ServerReady,
+    MODEL_METADATA: ModelMetadata,
+    MODEL_READY: ModelReady,
+    INVOKE: Invoke,
+    PING: PingProbe,
+    HEALTH: PingProbe,
+    VERSION: ServerVersion,
 }
 """Routes that ASGI applications of ours answer, and what makes these, given the service's parts."""
+
+BY_WORKERS: Final = (PREDICT, INFER, INVOKE)
+"""Those that a worker answers, from the models that it has mapped."""
 
 FRAMEWORK: Final = (
     *(LIST_MODELS, READ_MODEL, MAKE_MODEL, DELETE_MODEL, READ_METRICS, TAKE_SNAPSHOT, DOWNLOAD_SNAPSHOT),

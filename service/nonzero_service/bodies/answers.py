@@ -24,12 +24,18 @@ from nonzero_service.bodies.spool import Spool
 from nonzero_service.media_types import JSON, NDJSON
 
 CONTENT_JSON: Final = (b"content-type", JSON.encode())
+CONTENT_TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
 CONTENT_NDJSON: Final = (b"content-type", NDJSON.encode())
 
 
 async def send_json(send: Send, body: bytes, status: int = 200) -> None:
     """Answer with JSON."""
-    headers = [CONTENT_JSON, (b"content-length", b"%d" % len(body))]
+    await send_whole(send, CONTENT_JSON, body, status)
+
+
+async def send_whole(send: Send, content: tuple[bytes, bytes], body: bytes, status: int = 200) -> None:
+    """Answer with a body of whatever type: `content` is the header that says it."""
+    headers = [content, (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

@@ -25,7 +25,7 @@ from nonzero_service.bodies.decoding import PIECE, Decoder, check_text, decoder_
 from nonzero_service.bodies.freed_memory import FreedMemory
 from nonzero_service.bodies.json_bodies import bad_examples, batch_of
 from nonzero_service.bodies.tables import TableQuery, table_reader
-from nonzero_service.media_types import ARROW, NDJSON, STREAMS
+from nonzero_service.media_types import ARROW, CSV, NDJSON, STREAMS
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
 
@@ -112,7 +112,7 @@ class Bodies:
             body = await self.offload(SMALL + len(body), _decoded, decoder, body, limit)
             content.hold(0 if body is None else len(body))
         if body is None:
-            what = "body of Arrow" if content.media == ARROW else "JSON body"
+            what = {ARROW: "body of Arrow", CSV: "body of CSV"}.get(content.media, "JSON body")
             raise Problem(413, f"a {what} has at most {limit} bytes; send a stream of lines as {NDJSON}")
         if decoder is None:
             check_text(body)

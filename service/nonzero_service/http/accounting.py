@@ -6,23 +6,29 @@ import asyncio
 import logging
 import time
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from nonzero_service import tracing
 from nonzero_service.http.head import Head
 from nonzero_service.incidental import incidentally
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.problems import Problem, problem_of
+from nonzero_service.tracing.tracer import Tracer
 
 GONE: Final = 499
 """The status in log and metrics of a request whose client went before its answer."""
 
 
+SPAN: Final = "span"
+"""In the scope of a request: its span, where spans are made."""
+
+
 class Accounting:
-    """Counts and logs requests, and makes problems of what is raised.
+    """Counts, logs and traces requests, and makes problems of what is raised.
 
     Parameters
     ----------
@@ -33,11 +39,32 @@ class Accounting:
     def __init__(self, counts: Counts) -> None:
         self._counts = counts
         self._log = structlog.get_logger("requests")
+        self._tracer = tracing.tracer()
+
+    def begin(self, scope: Scope) -> Any:
+        """Have a request be the one that is answered from now on; return what :meth:`pause` takes."""
+        if self._tracer is None:
+            return None
+        if SPAN not in scope:
+            incidentally(self._trace, self._tracer, scope)
+        return tracing.current_span.set(scope.get(SPAN))
+
+    @staticmethod
+    def _trace(tracer: Tracer, scope: Scope) -> None:
+        head: Head = scope["head"]
+        scope[SPAN] = tracer.begin_request(scope["method"], scope["target"].pattern, head.trace_context())
+
+    @staticmethod
+    def pause(begun: Any) -> None:
+        """Let no request be answered any more in this turn of the event loop, or in this task."""
+        if begun is not None:
+            tracing.current_span.reset(begun)
 
     async def answer(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Have an application answer a request, whose :class:`Head` is in its scope."""
         started = time.perf_counter()
         request_id = name_request(scope)
+        begun = self.begin(scope)
         status = 0
 
         async def send_with_id(message: Message) -> None:
@@ -63,6 +90,7 @@ class Accounting:
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
         finally:
+            self.pause(begun)
             self.ended(scope, status, started)
 
     def problem_of(self, scope: Scope, error: Exception) -> Problem:
@@ -74,6 +102,7 @@ class Accounting:
                 "the service failed",
                 request_id=scope["request_id"],
                 path=scope["path"],
+                **trace_ids(scope),
                 exc_info=error,
             )
         return problem
@@ -94,6 +123,8 @@ class Accounting:
         pattern = scope["target"].pattern
         method = scope["method"]
         self._counts.observe(pattern, method if pattern != "none" else "any", status, seconds)
+        if self._tracer is not None and SPAN in scope:
+            self._tracer.end_request(scope[SPAN], status, **_model_in(scope))
         if status >= 500 and status != 503:
             log = self._log.error
         elif status >= 400 or method in ("PUT", "DELETE"):
@@ -109,7 +140,24 @@ class Accounting:
             path=scope["path"],
             status=status,
             milliseconds=round(seconds * 1000, 3),
+            **trace_ids(scope),
         )
+
+
+def _model_in(scope: Scope) -> dict[str, str]:
+    """Return what a span says of the model that a path names."""
+    name: str | None = scope["path_params"].get("model")
+    return {} if name is None else {"nonzero.model": name}
+
+
+def trace_ids(scope: Scope) -> dict[str, str]:
+    """Return what a request's lines in the log say of its trace; nothing, where it is of none."""
+    making, span = tracing.tracer(), scope.get(SPAN)
+    if making is not None and span is not None:
+        return making.ids(span)
+    head: Head = scope["head"]
+    context = head.trace_context()
+    return {} if context is None else {"trace_id": context.trace_id, "span_id": context.span_id}
 
 
 def name_request(scope: Scope) -> bytes:

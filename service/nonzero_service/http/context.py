@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 from starlette.types import Scope
 
-from nonzero_service.http.accounting import name_request
+from nonzero_service.http.accounting import name_request, trace_ids
 from nonzero_service.http.cycle import STATUS_LINES
 from nonzero_service.http.default_headers import DefaultHeaders
 from nonzero_service.http.dispatch import Dispatcher
@@ -56,6 +56,7 @@ class ServerContext:
         name_request(scope)
         self._counts.observe("none", "any", problem.status, 0)
         about = {"status": problem.status, "path": scope["path"], "reason": problem.detail}
+        about |= trace_ids(scope)
         if problem.status not in (429, 503):
             self._log.info("refused", request_id=scope["request_id"], **about)
         elif time.monotonic() > self._quiet_until:

@@ -17,7 +17,7 @@ from nonzero_service.http.accounting import Accounting
 from nonzero_service.http.cycle import RequestCycle
 from nonzero_service.http.head import Head
 from nonzero_service.http.inline import InlineRequest
-from nonzero_service.http.routing import Route, RouteTable, Target
+from nonzero_service.http.routing import Route, RouteTable, Target, model_of
 from nonzero_service.metrics.counts import Counts
 
 
@@ -99,18 +99,21 @@ class Dispatcher:
         endpoint = self._inline.get(cycle.scope["target"].route) if cycle.whole else None
         if endpoint is not None and self._is_here(cycle.scope):
             request = InlineRequest(cycle, self._accounting, run)
+            traced = self._accounting.begin(cycle.scope)
             try:
                 begun = endpoint.answer_inline(request)
             except Exception as error:  # noqa: BLE001 - it is the answer
                 request.fail(error)
                 begun = True
+            finally:
+                self._accounting.pause(traced)
             if begun:
                 self.begun_inline += 1
                 return
         run(cycle)
 
     def _is_here(self, scope: Scope) -> bool:
-        return self._knows is None or self._knows(scope["path_params"].get("model", ""))
+        return self._knows is None or self._knows(model_of(scope))
 
 
 async def refuse(scope: Scope, _receive: Receive, _send: Send) -> None:

@@ -18,6 +18,7 @@ import httptools
 
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
+from nonzero_service.tracing.trace_context import TraceContext, read_traceparent
 
 HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 """A Host: a name or an address, perhaps empty, perhaps with a port (RFC 3986, section 3.2.2)."""
@@ -37,9 +38,16 @@ ONCE: Final = frozenset(
 )
 """Headers that must not come twice: nobody could say which of the two is meant."""
 
-READ: Final = ONCE | {b"accept", b"content-encoding", b"idempotency-key", b"sec-fetch-site", b"x-request-id"}
+READ: Final = ONCE | {
+    b"accept",
+    b"content-encoding",
+    b"idempotency-key",
+    b"sec-fetch-site",
+    b"traceparent",
+    b"x-request-id",
+}
 """Headers that anything here reads. What a client says twice of the others counts as it was said last, but
-for Accept, which is a list, and X-Request-ID."""
+for Accept, which is a list, X-Request-ID, and traceparent, which is not valid then."""
 
 REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}")
 """An X-Request-ID that is taken over: printable ASCII."""
@@ -80,6 +88,8 @@ class Head:
                         value = said[name] + b"," + value
                     elif name == b"x-request-id":
                         continue
+                    elif name == b"traceparent":
+                        value = b""
                 said[name] = value
         self.get = said.get
         """Returns the value of a header, by its name in lower case; None where there is none."""
@@ -92,6 +102,11 @@ class Head:
     def expects_continue(self) -> bool:
         """Whether the client waits for ``100 Continue`` before it sends the body."""
         return self.get(b"expect", b"").lower() == b"100-continue"
+
+    def trace_context(self) -> TraceContext | None:
+        """Return the span that the request was made in; None where no valid traceparent says it."""
+        said = self.get(b"traceparent")
+        return None if said is None else read_traceparent(said)
 
     def request_id(self) -> bytes:
         """Return the request's own id where it has one that is taken over, else a new one."""

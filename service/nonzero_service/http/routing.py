@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, NamedTuple
+from urllib.parse import parse_qsl
+
+from starlette.types import Scope
 
 from nonzero_service.http.tokens import ADMIN, PREDICT, UPDATE
 
@@ -74,6 +77,18 @@ class Target(NamedTuple):
     """The path's template, for counts; "none" where there is no such path."""
     methods: tuple[str, ...]
     """The methods that the path has."""
+
+
+DEFAULT_MODEL: Final = "default"
+"""The model that a request is for that names none."""
+
+
+def model_of(scope: Scope) -> str:
+    """Return the name of the model that a request is for: its path says it, or its query."""
+    named: str | None = scope["path_params"].get("model")
+    if named is None and scope["query_string"]:
+        named = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)).get("model")
+    return DEFAULT_MODEL if named is None else named
 
 
 UNKNOWN_TARGET: Final = Target(None, Need.MANAGE, "none", ())

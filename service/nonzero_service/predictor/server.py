@@ -12,8 +12,8 @@ import msgspec
 import structlog
 import uvicorn
 
-from nonzero_service import logs
-from nonzero_service.api.table import DIRECT, PREDICT, TABLE
+from nonzero_service import logs, tracing
+from nonzero_service.api.table import BY_WORKERS, DIRECT, TABLE
 from nonzero_service.bodies.reading import Bodies
 from nonzero_service.errors import ChannelError, WorkerError
 from nonzero_service.http.dispatch import Dispatcher
@@ -69,8 +69,8 @@ class Worker(Server):
     def _dispatcher(self, settings: Settings) -> Dispatcher:
         self._bodies = Bodies(settings)
         parts = ServiceParts(settings, self.models, self._bodies, self.counts)
-        predict = {PREDICT: DIRECT[PREDICT](parts)}
-        return Dispatcher(TABLE, predict, self.counts, self._to_writer, self.models.has)
+        predicting = {route: DIRECT[route](parts) for route in BY_WORKERS}
+        return Dispatcher(TABLE, predicting, self.counts, self._to_writer, self.models.has)
 
     # -- beginning and ending --------------------------------------------------------------------------
 
@@ -170,6 +170,9 @@ def main() -> None:
     start = msgspec.msgpack.decode(received.message, type=messages.StartWorker)
     settings = Settings(**start.settings)
     logs.configure(settings.log_level, settings.log_format, worker=start.number)
+    if settings.otel == "on":
+        tracing.configure(**{"nonzero.worker": start.number})
     worker = Worker(start, channel)
     worker.run(sockets=[socket.socket(fileno=descriptor) for descriptor in received.descriptors])
+    tracing.shutdown()
     sys.exit(0 if worker.failure is None else 1)

@@ -203,6 +203,11 @@ class Settings(BaseSettings):
     log_format: Literal["json", "text"] = "json"
     """The format of the log: lines of JSON, or text for people to read."""
 
+    otel: Switch = "off"
+    """on: a span is made of each request and of each commit, and sent to a collector of OpenTelemetry. The
+    variables OTEL_* of the environment say where that is, and which requests are recorded. It needs the extra
+    otel."""
+
     @property
     def allowed_host_names(self) -> list[str]:
         """The names of `allowed_hosts`, lower case, an IPv6 address without brackets."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -15,6 +16,7 @@ from nonzero_service.incidental import incidentally
 from nonzero_service.journal.chain import JournalEntry
 from nonzero_service.journal.errors import DiskFullError, JournalBusyError, NoDescriptorsError
 from nonzero_service.journal.journal import Journal
+from nonzero_service.tracing import tracer
 from nonzero_service.turns import Turn, Turns
 from nonzero_service.writer.entries import resume_entry
 from nonzero_service.writer.group_rows import GroupRows
@@ -92,6 +94,7 @@ class Committer:
         self._applier = applier
         self._works: list[Work] = []
         self._results = results
+        self._tracer = tracer()
 
     def put(self, work: Work | None) -> None:
         """Queue work, and have it committed; None is the end."""
@@ -216,9 +219,11 @@ class Committer:
             self._refuse(works, results.failure)
             return results.failure
         nbytes = sum(len(entry.body) for entry in entries)
+        began = 0 if self._tracer is None else time.time_ns()
         try:
             try:
                 position = self._journal.append(entries) if entries else None
+                ended = 0 if self._tracer is None else time.time_ns()
             except (DiskFullError, JournalBusyError, NoDescriptorsError) as error:  # nothing was written
                 self._refuse(works, error)
                 return error
@@ -230,6 +235,9 @@ class Committer:
         except BaseException as error:  # noqa: BLE001 - whatever it is
             results.end(error, works)
             return results.failure
+        if self._tracer is not None and position is not None:
+            name, spans = self._journal.directory.name, [span for work in works for span in work.spans]
+            incidentally(self._tracer.commit, name, (began, ended), position, len(entries), nbytes, spans)
         if self._pause.unsaid:
             incidentally(self._pause.say)
         return None

@@ -23,6 +23,7 @@ from nonzero_service.impressions.packing import PredictedRows, size_of_records
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.journal.chain import MAX_BODY, JournalEntry
 from nonzero_service.journal.journal import Journal
+from nonzero_service.tracing import current_span
 from nonzero_service.writer.applier import Applier
 from nonzero_service.writer.committer import Committer
 from nonzero_service.writer.micro_batch import MicroBatch, Waiter
@@ -263,9 +264,10 @@ class ModelLearner:
         self._check_open()
         if not self.fits(len(body)):
             raise self._full()
-        if self._micro_batch is None or not self._micro_batch.add(body, waiter):
+        span = current_span.get()
+        if self._micro_batch is None or not self._micro_batch.add(body, waiter, span):
             gathered = MicroBatch(self._loop, self.max_weight)
-            gathered.add(body, waiter)
+            gathered.add(body, waiter, span)
             self.committer.put(gathered)
             self._micro_batch = gathered  # only now: what is added to it must be committed some day
         self.queued_bytes += len(body)
@@ -357,7 +359,8 @@ class ModelLearner:
 
     def _work(self, what: Rows | Change | Resume | Copy | Callable[[], Any], nbytes: int) -> Work:
         self._check_open()
-        work = Work(what, nbytes, self._loop.create_future())
+        span = current_span.get()
+        work = Work(what, nbytes, self._loop.create_future(), () if span is None else (span,))
         if isinstance(what, Rows):
             what.stream.last = work.future
         return work

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,14 +69,17 @@ class MicroBatch(Work):
         self._closed = False
         self._waiting: list[tuple[bytes, Waiter]] = []  # both or neither: results find their waiter by place
         self._taken: list[int] = []
+        self.spans: list[Any] = []
 
-    def add(self, body: bytes, waiter: Waiter) -> bool:
-        """Add a body, and who waits for it; return whether this takes it."""
+    def add(self, body: bytes, waiter: Waiter, span: Any = None) -> bool:
+        """Add a body, who waits for it, and its request's span; return whether this takes it."""
         with self._lock:
             if self._closed or self.nbytes >= MOST:
                 return False
             self._waiting.append((body, waiter))
             self.nbytes += len(body)
+            if span is not None:
+                self.spans.append(span)
         return True
 
     def close(self, bits: int, schema: Schema, met: Meets) -> None:

@@ -158,6 +158,8 @@ class Work:
     what: Rows | Change | Resume | Copy | Callable[[], Any]
     nbytes: int
     future: asyncio.Future[Any]
+    spans: Sequence[Any] = ()
+    """The spans of the requests that it is of, where spans are made."""
 
     def give_back(self, value: Any, error: BaseException | None) -> None:
         """Tell who waits what came of it, once; a request that has gone has cancelled its future."""

@@ -32,6 +32,16 @@ STATED = {
     "/v1/models/{model}/remedy": {"post"},
     "/v1/models/{model}/snapshots": {"post"},
     "/v1/models/{model}/snapshots/latest": {"get", "head"},
+    "/v2": {"get", "head"},
+    "/v2/health/live": {"get", "head"},
+    "/v2/health/ready": {"get", "head"},
+    "/v2/models/{model}": {"get", "head"},
+    "/v2/models/{model}/ready": {"get", "head"},
+    "/v2/models/{model}/infer": {"post"},
+    "/invocations": {"post"},
+    "/ping": {"get", "head"},
+    "/health": {"get", "head"},
+    "/version": {"get", "head"},
     "/healthz": {"get", "head"},
     "/readyz": {"get", "head"},
     "/metrics": {"get", "head"},
@@ -133,8 +143,30 @@ CALLS: list[tuple[str, str, dict[str, Any]]] = [
     ("get", "/v1/models/{model}/snapshots/latest", {}),
     ("post", "/v1/models/{model}/snapshots", {}),
     ("get", "/v1/models/{model}/snapshots/latest", {}),
+    ("get", "/v2", {}),
+    ("get", "/v2/health/live", {}),
+    ("get", "/v2/health/ready", {}),
+    ("get", "/v2/models/{model}", {}),
+    ("get", "/v2/models/{model}/ready", {}),
+    ("post", "/v2/models/{model}/infer", {"json": {"inputs": []}}),
+    ("post", "/v2/models/{model}/infer", {"content": b"a", "headers": {"content-type": "text/csv"}}),
+    (
+        "post",
+        "/v2/models/{model}/infer",
+        {"json": {"inputs": [{"name": "a", "shape": [1], "datatype": "BYTES", "data": ["b"]}]}},
+    ),
+    ("post", "/v2/models/{model}/infer", {"headers": {"origin": "https://elsewhere.example"}}),
+    ("post", "/invocations", {"params": {"model": "described"}, "json": {"instances": [{"a": "b"}]}}),
+    ("post", "/invocations", {"params": {"model": "none"}, "json": {"instances": [{"a": "b"}]}}),
+    ("post", "/invocations", {"json": {"instances": [1]}}),
+    ("post", "/invocations", {"content": b"a", "headers": {"content-type": "text/html"}}),
+    ("get", "/ping", {}),
+    ("get", "/health", {}),
+    ("get", "/version", {}),
     ("delete", "/v1/models/{model}", {}),
     ("get", "/v1/models/{model}/metrics", {}),
+    ("get", "/v2/models/{model}", {}),
+    ("get", "/v2/models/{model}/ready", {}),
     ("get", "/healthz", {}),
     ("get", "/readyz", {}),
     ("get", "/metrics", {}),
@@ -179,6 +211,8 @@ def send(client: httpx.Client, method: str, path: str, media: str, value: Any) -
 
 
 BODIES = ("update", "predict", "labels", "explain", "")
+ELSEWHERE = ("/v2/models/{model}/infer", "/invocations")
+"""Where predictions are asked for in other protocols."""
 
 
 def test_every_body_has_examples(description: dict[str, Any]) -> None:
@@ -186,7 +220,9 @@ def test_every_body_has_examples(description: dict[str, Any]) -> None:
     for path, methods in description["paths"].items():
         for method, operation in methods.items():
             for media, form in operation.get("requestBody", {}).get("content", {}).items():
-                assert path.removeprefix("/v1/models/{model}").removeprefix("/") in BODIES
+                assert (
+                    path in ELSEWHERE or path.removeprefix("/v1/models/{model}").removeprefix("/") in BODIES
+                )
                 shown = form["examples"] or form["schema"].get("format") == "binary"
                 assert shown, (path, method, media)
 
@@ -210,6 +246,16 @@ def test_every_example_of_a_body_works(
         assert answer.status_code in (200, 201), (media, value, answer.text)
         assert "reason" not in answer.text, (media, value, answer.text)
         assert client.delete(target).status_code == 204
+
+
+@pytest.mark.parametrize("path", ELSEWHERE)
+def test_every_example_of_another_protocol_works(
+    client: httpx.Client, description: dict[str, Any], path: str
+) -> None:
+    for media, value in examples_of(description["paths"][path]["post"]):
+        answer = send(client, "post", path.replace("{model}", "default"), media, value)
+        assert answer.status_code == 200, (media, value, answer.text)
+        valid(description, answer, path, "post")
 
 
 def test_every_example_of_a_member_works(

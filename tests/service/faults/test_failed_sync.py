@@ -10,7 +10,7 @@ import pytest
 from nonzero_service.server import LAST_SECONDS
 from service.conftest import Start
 from service.faults.clients import PATH
-from service.tracing import needs_strace, traced
+from service.straced import needs_strace, traced
 from waiting import SECONDS, until
 
 BODY = b"1 |f a\n-1 |f b\n"

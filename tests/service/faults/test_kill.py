@@ -19,7 +19,7 @@ from reporting import Figure
 from service.conftest import ServiceProcess, Start
 from service.faults.clients import PATH, Clients, request
 from service.faults.invariants import Oracle, check, silent
-from service.tracing import needs_strace, traced
+from service.straced import needs_strace, traced
 from waiting import until
 
 WRITES = ("write", "pwrite64", "fsync", "fdatasync", "ftruncate", "rename", "unlink")

@@ -11,7 +11,7 @@ from nonzero_service.journal.errors import JournalError, JournalFailedError, Out
 from nonzero_service.journal.journal import Journal
 from service.journal.forking import STOP, acknowledged, careful, forked
 from service.journal.history import assert_recovers, entry, write
-from service.tracing import needs_strace, traced
+from service.straced import needs_strace, traced
 
 
 class FailingFile(apsw.VFSFile):

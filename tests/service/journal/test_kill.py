@@ -13,7 +13,7 @@ from nonzero_service.journal.reader import JournalReader
 from reporting import Figure
 from service.journal.forking import STOP, THREADS, acknowledged, concurrent, forked, scripted
 from service.journal.history import assert_recovers
-from service.tracing import needs_strace, traced
+from service.straced import needs_strace, traced
 from waiting import SECONDS, until
 
 WRITES = ("pwrite64", "fsync", "fdatasync", "ftruncate", "rename", "unlink")

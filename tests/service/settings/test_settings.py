@@ -71,6 +71,7 @@ def test_the_documented_settings_and_their_defaults() -> None:
         "grace_seconds": 30,
         "log_level": "info",
         "log_format": "json",
+        "otel": "off",
     }
 
 
