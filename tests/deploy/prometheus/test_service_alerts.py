@@ -21,7 +21,7 @@ from service.faults.test_disk_full import fill
 from service.logs.test_unwritable import LoggingTo
 from service.safety.raw import connect
 from service.series import series
-from service.tracing import needs_strace, traced
+from service.straced import needs_strace, traced
 from service.workers.processes import until_replaced, workers
 from service.writer.test_breaker import NDJSON
 from waiting import until

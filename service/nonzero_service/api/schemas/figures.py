@@ -9,7 +9,7 @@ from pydantic import Field
 from nonzero_service.api.schemas.wire import Verdict, Wire
 
 
-class Figures(Wire):
+class ProgressiveFigures(Wire):
     """Progressive validation: each example is predicted before it is learned from. Null: not defined yet."""
 
     examples: int = Field(ge=0)
@@ -21,7 +21,7 @@ class Figures(Wire):
     calibration: float | None
 
 
-class Window(Figures):
+class Window(ProgressiveFigures):
     """The last 100,000 examples. Null: not defined yet."""
 
     clicks: float = Field(
@@ -86,7 +86,7 @@ class FieldFigures(Wire):
     unseen: list[UnseenFieldWire] = Field(description="Told after 1,000 examples.")
 
 
-class MetricsWire(Figures):
+class MetricsWire(ProgressiveFigures):
     """Over all examples of the model, and over the last 100,000."""
 
     model: str
