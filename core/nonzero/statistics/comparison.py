@@ -17,13 +17,11 @@ from numpy.typing import NDArray
 from nonzero.statistics.confidence_sequence import BANDS, SUM, interval
 from nonzero.statistics.paired_losses import (
     EXAMPLES,
-    EXCESS,
     FIRST,
     LOSS,
-    POSITIVE,
     PREDICTED,
     SIZE,
-    WEIGHT,
+    WEIGHTS,
     Pair,
     check_state,
     count,
@@ -79,7 +77,7 @@ class Comparison:
     @property
     def weight(self) -> float:
         """Their summed importance weight."""
-        return float(self._states[0, WEIGHT])
+        return float(self._states[0, WEIGHTS : WEIGHTS + 2].sum())
 
     @property
     def log_losses(self) -> tuple[float | None, float | None]:
@@ -117,16 +115,14 @@ class Comparison:
         It is of the mean over all examples so far. A look at it costs nothing: it holds whenever it is looked
         at, and however often.
         """
-        state = self._states[0]
-        weight = float(state[WEIGHT])
+        weight, bands = self.weight, self._states[0, FIRST:].reshape(3, BANDS)
         if not weight:
             return Interval(None, None, None)
-        bands, excess = state[FIRST:].reshape(3, BANDS), float(state[EXCESS])
-        mean = (float(bands[SUM].sum()) + excess) / weight
+        mean = float(bands[SUM].sum()) / weight
         if self.examples < LEAST:
             return Interval(mean, None, None)
         low, high = interval(bands, self.confidence)
-        return Interval(mean, (low + excess) / weight, (high + excess) / weight)
+        return Interval(mean, low / weight, high / weight)
 
     def verdict(self) -> Verdict:
         """Return what they are: better or worse than we where 0 is outside the interval, else undecided."""
@@ -138,7 +134,7 @@ class Comparison:
         return "worse" if found.low > 0 else "undecided"
 
     def state(self) -> NDArray[np.float64]:
-        """Return all that is kept, as float64[130], for :meth:`from_state`."""
+        """Return all that is kept, as float64[129], for :meth:`from_state`."""
         return np.array(self._states[0])
 
     @classmethod
@@ -164,8 +160,8 @@ class Comparison:
 
     def _figures(self, name: str) -> list[float | None]:
         state = self._states[0]
-        weight, positive = float(state[WEIGHT]), float(state[POSITIVE])
+        positive = float(state[WEIGHTS + 1])
         return [
-            ratios(weight, positive, float(state[PREDICTED + j]), float(state[LOSS + j]))[name]
+            ratios(self.weight, positive, float(state[PREDICTED + j]), float(state[LOSS + j]))[name]
             for j in (0, 1)
         ]

@@ -87,7 +87,7 @@ class ComparisonSlices:
         return sorted(told, key=lambda pair: (pair[0] is None, -pair[1].examples))
 
     def state(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return all that is kept, for :meth:`from_state`: int64[k], and float64[values + 1, 130]."""
+        """Return all that is kept, for :meth:`from_state`: int64[k], and float64[values + 1, 129]."""
         return np.array([*self._places], np.int64), self._states.copy()
 
     @classmethod

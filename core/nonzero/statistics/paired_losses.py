@@ -1,9 +1,9 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
 """Log losses of two models on the same examples: what is counted of them for a comparison.
 
-The difference of an example is one of two numbers, by its label, and both are known before the label is. So
-is how far it can go down, for weights that were seen before. An example that weighs more than all those
-before it with its label counts with the excess as it came, as if that had been expected.
+The difference of an example is one of two numbers, by its label. Both are known before the label is, and so
+is how far the difference can go down. A weight is taken to be known before the label too, but for a factor
+that may follow the label, as where negatives are thinned: it is the ratio of the mean weights of both so far.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ from nonzero.native import kernel, types
 from nonzero.statistics.confidence_sequence import BANDS, BOUNDS, LEAST_BAND, SQUARES, SUM
 
 # Where each sum stands in the state; the bands follow.
-EXAMPLES, WEIGHT, POSITIVE = range(3)
-PREDICTED, LOSS = 3, 5  # two each: ours, then theirs
-EXCESS = 7
-HEAVIEST = 8  # two: the largest weight of an example without a click, and of a click
-FIRST = 10
+EXAMPLES = 0
+COUNTS, WEIGHTS = 1, 3  # two each, of weights above 0: of examples without a click, and of clicks
+PREDICTED, LOSS = 5, 7  # two each: ours, then theirs
+FIRST = 9
 SIZE: Final = FIRST + 3 * BANDS
 
 ONE = np.float32(1.0)
@@ -72,27 +71,21 @@ def compare(states, groups, labels, weights, probabilities, losses):
         s = np.float64(weights[r])
         if s > 0.0:
             click = np.intp(labels[r] > ZERO)
-            heaviest_none, heaviest_click = states[g, HEAVIEST], states[g, HEAVIEST + 1]
-            # Before there was any of one label, the other one's weight is the best guess.
-            if heaviest_none == 0.0:
-                heaviest_none = heaviest_click
-            if heaviest_click == 0.0:
-                heaviest_click = heaviest_none
             if_none = np.float64(losses.theirs[0, r]) - np.float64(losses.ours[0, r])
             if_click = np.float64(losses.theirs[1, r]) - np.float64(losses.ours[1, r])
-            bound = max(heaviest_click * abs(if_click), heaviest_none * abs(if_none))
-            difference = if_click if click else if_none
-            counted = min(s, heaviest_click if click else heaviest_none)
-            value = counted * difference
+            difference, otherwise = (if_click, if_none) if click else (if_none, if_click)
+            factor = 1.0  # by which it would weigh more with the other label
+            if states[g, COUNTS] > 0.0 and states[g, COUNTS + 1] > 0.0:
+                mean = states[g, WEIGHTS + click] * states[g, COUNTS + 1 - click]
+                factor = states[g, WEIGHTS + 1 - click] * states[g, COUNTS + click] / mean
+            value, bound = s * difference, s * max(abs(difference), factor * abs(otherwise))
             _, exponent = split(max(np.float32(bound), SMALLEST))
             band = FIRST + np.intp(min(max(exponent - LOWEST, ZERO), HIGHEST))
             states[g, band + SUM * BANDS] += value
             states[g, band + SQUARES * BANDS] += value * value
             states[g, band + BOUNDS * BANDS] += bound
-            states[g, EXCESS] += (s - counted) * difference
-            states[g, HEAVIEST + click] = max(states[g, HEAVIEST + click], s)
-            states[g, WEIGHT] += s
-            states[g, POSITIVE] += s * np.float64(click)
+            states[g, COUNTS + click] += 1.0
+            states[g, WEIGHTS + click] += s
             states[g, PREDICTED] += s * np.float64(probabilities.ours[r])
             states[g, PREDICTED + 1] += s * np.float64(probabilities.theirs[r])
             states[g, LOSS] += s * np.float64(losses.ours[click, r])
@@ -111,7 +104,7 @@ def count(
     Parameters
     ----------
     states
-        float64[groups, 130]: what is counted of each group.
+        float64[groups, 129]: what is counted of each group.
     groups
         int64[n]: the group of each example; a negative one: none.
     labels, weights
@@ -138,6 +131,6 @@ def check_state(state: NDArray[np.float64]) -> None:
         raise ValueError(
             f"a comparison's state is float64[{SIZE}], and this is {state.dtype}{[*state.shape]}"
         )
-    sums = np.delete(state, [EXCESS, *range(FIRST + SUM * BANDS, FIRST + (SUM + 1) * BANDS)])
+    sums = np.delete(state, np.s_[FIRST + SUM * BANDS : FIRST + (SUM + 1) * BANDS])
     if not np.isfinite(state).all() or (sums < 0).any():
         raise ValueError("a comparison's state has numbers that no examples give")

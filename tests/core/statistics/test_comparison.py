@@ -12,7 +12,7 @@ from scipy.signal import lfilter
 from scipy.special import expit
 
 from nonzero.statistics.comparison import LEAST, Comparison, Interval
-from nonzero.statistics.paired_losses import SIZE
+from nonzero.statistics.paired_losses import FIRST, SIZE
 
 Floats = NDArray[np.float32]
 RUNS = 40
@@ -90,7 +90,13 @@ def weighted(rng: np.random.Generator, n: int) -> Stream:
     return of(rng, rng.normal(-3, 0.7, n), lambda clicks: np.exp(rng.normal(0, 1, clicks.size)))
 
 
-@pytest.mark.parametrize("make", [steady, rare, drifting, bursts, weighted])
+def skewed(rng: np.random.Generator, n: int) -> Stream:
+    """They say more of all, of which few are clicked, and weights are far apart."""
+    one = of(rng, rng.normal(-6, 0.7, n), lambda clicks: np.exp(rng.normal(0, 2, clicks.size)))
+    return one._replace(theirs=np.minimum(one.ours * 1.5, 0.99).astype(np.float32))
+
+
+@pytest.mark.parametrize("make", [steady, rare, drifting, bursts, weighted, skewed])
 def test_the_interval_covers_what_was_to_be_expected_at_every_look(
     make: Callable[[np.random.Generator, int], Stream],
 ) -> None:
@@ -127,6 +133,21 @@ def test_thinned_negatives_that_weigh_ten_are_covered_too() -> None:
                 missed += 1
                 break
     assert missed <= 3
+
+
+@pytest.mark.parametrize("make", [steady, weighted])
+def test_the_interval_is_about_twice_as_wide_as_one_that_holds_once(
+    make: Callable[[np.random.Generator, int], Stream],
+) -> None:
+    stream = make(np.random.default_rng(9), 50_000)
+    p, q = stream.ours.astype(float), stream.theirs.astype(float)
+    values = stream.weights * np.where(stream.labels > 0, np.log(p / q), np.log1p(-p) - np.log1p(-q))
+    comparison = stream.into(Comparison())
+    found = comparison.interval()
+    assert found.low is not None
+    assert found.high is not None
+    half = 1.96 * values.std() * values.size**0.5 / comparison.weight
+    assert half < (found.high - found.low) / 2 < 2.5 * half
 
 
 @pytest.mark.parametrize(("errors", "verdict"), [((0.6, 0.1), "better"), ((0.1, 0.6), "worse")])
@@ -231,7 +252,7 @@ def test_a_state_that_no_examples_give_is_refused() -> None:
     state = steady(np.random.default_rng(6), 100).into(Comparison()).state()
     with pytest.raises(ValueError, match=rf"float64\[{SIZE}\], and this is float64\[5\]"):
         Comparison.from_state(state[:5])
-    for place, number in ((0, -1.0), (7, np.nan), (SIZE - 1, -1.0)):
+    for place, number in ((0, -1.0), (FIRST, np.nan), (SIZE - 1, -1.0)):
         wrong = state.copy()
         wrong[place] = number
         with pytest.raises(ValueError, match="no examples give"):
