@@ -73,7 +73,7 @@ def daily(rng: np.random.Generator, n: int, rate: float, strength: float) -> Log
 def bursts(rng: np.random.Generator, n: int, rate: float, strength: float) -> Log:
     """Users of 20 impressions in a row, on one site, whom no field tells; and hours in which clicks swarm."""
     values = {name: zipf(rng, n, size) for name, size in FIELDS.items()}
-    for name in ("site", "segment", "shade"):
+    for name in ("site", "segment", "device"):
         values[name] = np.repeat(values[name][: n // 20], 20)
     users = np.repeat(rng.normal(0, 1, n // 20), 20)
     swarms = lfilter([1], [1, -0.999], rng.normal(0, 0.03, n))
