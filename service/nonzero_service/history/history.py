@@ -32,6 +32,7 @@ from nonzero_service.history.points import POINT, Point, Totals, point_of, share
 from nonzero_service.history.watching import ShiftWatch
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.chain import JournalRow
+from nonzero_service.journal.descriptors import SHORTAGE
 
 SECOND: Final = 1000
 SECONDS: Final = 900
@@ -101,6 +102,7 @@ class History:
         self._watch: ShiftWatch | None = None
         self._begun = 0
         self._told_start = False
+        self._anew = False  # whether what is on disk is of no use
         self.began_ms = self._opened
         """When the history began, in milliseconds since 1970."""
 
@@ -134,8 +136,7 @@ class History:
         with self._lock:
             if not self._loaded and not model.examples:
                 return  # a look makes no history
-            self._load(model, position, time_ms)
-            if not self._passes_over(position):
+            if self._load(model, position, time_ms) and not self._passes_over(position):
                 self._count(model, position, time_ms)
 
     def promoted(self, model: LogisticRegression, position: int, time_ms: int, before: Totals) -> None:
@@ -145,17 +146,17 @@ class History:
         The event is told by :func:`~nonzero_service.history.events.event_of`.
         """
         with self._lock:
-            self._load(model, position - 1, time_ms)
-            if position > self._last.position:
+            if self._load(model, position - 1, time_ms) and position > self._last.position:
                 counted = _sum(before, self._offset)
                 self._add(Point(position, self._begun or time_ms, time_ms, model.examples, counted))
                 self._begin(position, time_ms, _difference(counted, totals_of(model)))
                 self._watch = ShiftWatch(model)
 
-    def tell(self, kind: str, text: str, *, position: int, time_ms: int, sequence: int) -> None:
-        """Add an event, unless it is known."""
+    def tell(self, model: LogisticRegression, kind: str, text: str, *, position: int, time_ms: int) -> None:
+        """Add an event that no row of the journal says: those are told by :meth:`changed`."""
         with self._lock:
-            self._tell(Event(position, time_ms, sequence, kind, text))
+            if self._load(model, position, time_ms):
+                self._tell(Event(position, time_ms, model.examples, kind, text))
 
     def _tell(self, event: Event) -> None:
         self._events += 1
@@ -166,10 +167,8 @@ class History:
         self, model: LogisticRegression, position: int, time_ms: int, impressions: Callable[[], bool]
     ) -> None:
         with self._lock:
-            self._load(model, position, time_ms)
-            if self._passes_over(position):
-                # Of what is known already nothing is told again; the next row may be the first that is new.
-                return
+            if not self._load(model, position, time_ms) or self._passes_over(position):
+                return  # the next row may be the first that is new
             if model.examples != self._last.sequence:
                 self._count(model, position, time_ms)
             if not self._told_start and not self._replaying:
@@ -245,39 +244,45 @@ class History:
     def _change(self, model: LogisticRegression, row: JournalRow) -> None:
         found = event_of(row)
         with self._lock:
-            self._load(model, row.position, row.time_ms)
-            if found is not None and not (self._replaying and row.position <= self._last.position):
+            if not self._load(model, row.position, row.time_ms) or found is None:
+                return
+            if not self._replaying or row.position > self._last.position:
                 self._tell(Event(row.position, row.time_ms, model.examples, *found))
 
     # -- what is on disk -----------------------------------------------------------------------------------
 
-    def _load(self, model: LogisticRegression, position: int, time_ms: int) -> None:
-        """Read what was kept, when there is something to add to it or to tell."""
+    def _load(self, model: LogisticRegression, position: int, time_ms: int) -> bool:
+        """Read what was kept, when there is something to add to it or to tell; return whether it is known."""
         if self._loaded:
-            return
-        self._loaded = True
+            return True
+        unreadable = False
         try:
-            kept = self._file.read("beginnings", "events", "examples", *STEPS)
+            kept = self._file.read(*SERIES)
         except OSError as error:
-            self._say("the history could not be read, and begins anew", error)
-            kept = HistoryFile(self._file.path / "none").read("beginnings", "events", "examples", *STEPS)
+            if error.errno in SHORTAGE:
+                return False  # it may be read later
+            self._say("the history cannot be read, and begins anew", error)
+            kept, unreadable = _nothing(), True
+        self._loaded = True
         self._take(kept)
         own = totals_of(model)
         if not self._replaying and self._last.position > self._reached:
-            self._cut(self._reached)
+            self._cut(self._reached, kept)
         behind = any(
             a + b < c * (1 - 1e-9) for a, b, c in zip(own, self._offset, self._last.totals, strict=True)
         )
         if self._beginnings < 0 or (behind and not self._passes_over(position)):
-            self._restart(position, time_ms, own, stale=any(map(len, kept.values())))
+            stale = any(map(len, kept.values()))
+            self._restart(position, time_ms, own)
+            self._anew = stale or unreadable
+            if stale:
+                self._say("the history was damaged, or of another model, and begins anew", None)
+        return True
 
-    def _restart(self, position: int, time_ms: int, own: Totals, *, stale: bool) -> None:
+    def _restart(self, position: int, time_ms: int, own: Totals) -> None:
         """Begin a history: what the model has learned until now is not in it."""
         self._forget()
-        self._take({name: np.zeros(0, one.dtype) for name, one in SERIES.items()})
-        if stale:
-            self._say("the history was damaged, or of another model, and begins anew", None)
-            self._replace(())
+        self._take(_nothing())
         self._begin(position, time_ms, _difference(NOTHING, own))
         self.began_ms = time_ms
         self._told_start = not self._replaying
@@ -320,22 +325,16 @@ class History:
             width = int(blocks["width"].max())
             self._curve = Curve(width, [point_of(one) for one in blocks if one["width"] == width])
 
-    def _cut(self, position: int) -> None:
+    def _cut(self, position: int, kept: dict[str, NDArray[np.void]]) -> None:
         """Take out what is later than the model: a power cut, or a restored backup, took rows from it."""
-        kept = self._file.read(*SERIES)
         self._say("the history was ahead of the model, and is cut", None)
         self._forget()
         cut = {name: found[found["position"] <= position] for name, found in kept.items()}
+        self._unsaved = {
+            (name, int(one["number"])): one.tobytes() for name, found in cut.items() for one in found
+        }
         self._take(cut)
-        self._replace(
-            (name, int(one["number"]), one.tobytes()) for name, found in cut.items() for one in found
-        )
-
-    def _replace(self, records: Iterable[tuple[str, int, bytes]]) -> None:
-        try:
-            self._file.replace(records)
-        except OSError as error:
-            self._say("the history cannot be written; it goes on in memory", error)
+        self._anew = True
 
     def replayed(self, model: LogisticRegression, position: int) -> None:
         """Take note that a start has read all rows again; what is later than the model never was."""
@@ -344,7 +343,7 @@ class History:
                 self._count(model, position, self._until)
             self._replaying, self._reached = False, position
             if self._loaded and self._last.position > position:
-                self._cut(position)
+                self._cut(position, {name: self._merged(name, self._unsaved) for name in SERIES})
             self._edge = 0
 
     @property
@@ -356,18 +355,20 @@ class History:
         """Write what is not on disk yet; return whether it could be. From any thread."""
         with self._saving:
             with self._lock:
-                unsaved = dict(self._unsaved)
+                unsaved, anew = dict(self._unsaved), self._anew
             # What says how to read the others comes first, if a kill comes between.
             ordered = sorted(unsaved, key=lambda key: key[0] not in ("beginnings", "events"))
             try:
                 if unsaved:
-                    self._file.write((*key, unsaved[key]) for key in ordered)
+                    write = self._file.replace if anew else self._file.write
+                    write((*key, unsaved[key]) for key in ordered)
             except OSError as error:
                 if self._file.path.parent.exists():  # else the model has been deleted
                     self._say("the history cannot be written; it goes on in memory", error)
                 return False
             self._said_full = False
             with self._lock:
+                self._anew &= not anew
                 for key, kept in unsaved.items():
                     if self._unsaved.get(key) is kept:
                         del self._unsaved[key]
@@ -420,7 +421,7 @@ class History:
         """Return what is on disk of a series, with what is not yet, in order."""
         series = SERIES[name]
         try:
-            found = self._file.read(name)[name]
+            found = (_nothing() if self._anew else self._file.read(name))[name]
         except OSError as error:
             self._say("the history cannot be read", error)
             found = np.zeros(0, series.dtype)
@@ -430,6 +431,11 @@ class History:
             found = np.concatenate([found[~np.isin(found["number"], new)], kept])
         newest = int(found["number"].max()) if len(found) else 0
         return found[found["number"].astype(np.int64) > newest - series.slots]
+
+
+def _nothing() -> dict[str, NDArray[np.void]]:
+    """Return what a file has that is not there."""
+    return {name: np.zeros(0, ring.dtype) for name, ring in SERIES.items()}
 
 
 def _joined(kept: Iterable[bytes]) -> NDArray[np.void]:

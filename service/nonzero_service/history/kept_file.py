@@ -115,7 +115,7 @@ class HistoryFile:
             os.close(descriptor)
 
     def replace(self, records: Iterable[tuple[str, int, bytes]]) -> None:
-        """Write a file of these records alone.
+        """Write a file of these records alone, in the place of what is there.
 
         Raises
         ------

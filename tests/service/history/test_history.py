@@ -156,7 +156,7 @@ def test_records_that_are_lost_make_rows_longer(stream: Stream) -> None:
 
 def test_what_the_model_does_not_know_of_is_cut(stream: Stream) -> None:
     stream.learn(200)
-    stream.history.tell("pause", "later", position=150, time_ms=START, sequence=1)
+    stream.history.tell(stream.model, "pause", "later", position=150, time_ms=START)
     stream.told()
     stream.history.save()
     stream.position = 121  # a backup, or a power cut
