@@ -196,10 +196,10 @@ class History:
         self._drop_seconds(point.time)
         for name in self._rings:
             self._add_to(name, point)
-        before, known = self._curve, len(self._curve.points)
+        before, known = self._curve, len(self._curve.kept)
         self._curve = curve = before.add(point)
-        for number in range(known if curve is before else 0, len(curve.points)):
-            self._kept.put("examples", number, curve.points[number].packed(number, curve.width))
+        for number in range(known if curve is before else 0, len(curve.kept)):
+            self._kept.put("examples", number, curve.point(number).packed(number, curve.width))
 
     def _add_to(self, name: str, point: Point) -> None:
         """Add a point to those by the clock, in the place of one of the same minute, hour or day."""
@@ -228,10 +228,11 @@ class History:
 
     def _time_at(self, sequence: int, time_ms: int) -> int:
         """Return when the model had learned from so many examples, about."""
-        for point in reversed(self._curve.points):
+        points = self._curve.points
+        for point in reversed(points):
             if point.sequence <= sequence:
                 return min(point.time, time_ms)
-        return min(self._curve.points[0].begun, time_ms) if self._curve.points else time_ms
+        return min(points[0].begun, time_ms) if points else time_ms
 
     def _change(self, model: LogisticRegression, row: JournalRow) -> None:
         found = event_of(row)
@@ -353,15 +354,17 @@ class History:
         To be asked after :meth:`capture`. From any thread.
         """
         with self._lock:
-            seconds, curve, last = list(self._seconds), list(self._curve.points), self._last
+            seconds, curve, last = list(self._seconds), list(self._curve.kept), self._last
         events = {
             (one.kind, one.position, one.sequence): one for one in map(event_read, self._kept.all("events"))
         }
         told = list(events.values())
         if step == "examples":
-            if last.totals[0] > (curve[-1].totals[0] if curve else 0):
-                curve.append(last._replace(begun=curve[-1].time if curve else last.begun))
-            return StepRecords(_joined(point.packed(0) for point in curve), NOTHING, told, 0)
+            reached = point_of(_joined(curve)[-1]) if curve else None
+            if last.totals[0] > (reached.totals[0] if reached else 0):
+                begun = reached.time if reached else last.begun
+                curve.append(last._replace(begun=begun).packed(0))
+            return StepRecords(_joined(curve), NOTHING, told, 0)
         if step == "second":
             points = _joined(seconds)
         else:
