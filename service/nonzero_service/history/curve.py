@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+import numpy as np
+
 from nonzero_service.history.kept_file import BLOCKS
-from nonzero_service.history.points import EXAMPLES_TOTAL, Point
+from nonzero_service.history.points import EXAMPLES_TOTAL, POINT, Point, point_of
 
 
 class Curve:
@@ -25,20 +27,30 @@ class Curve:
 
     def __init__(self, width: int = 1, points: Iterable[Point] = ()) -> None:
         self.width: Final = max(width, 1)
-        self.points = list(points)
+        self.kept = [point.packed(0) for point in points]
+        """The points as they are kept, which takes a quarter of their memory."""
+        self._reached = self.point(-1).totals[EXAMPLES_TOTAL] if self.kept else 0.0
         self._begun: int | None = None  # when what came after the last of them began
+
+    @property
+    def points(self) -> list[Point]:
+        """The points."""
+        return [self.point(place) for place in range(len(self.kept))]
+
+    def point(self, place: int) -> Point:
+        """Return one of the points."""
+        return point_of(np.frombuffer(self.kept[place], POINT)[0])
 
     @property
     def edge(self) -> int:
         """From so many examples on there is another point."""
-        reached = self.points[-1].totals[EXAMPLES_TOTAL] if self.points else 0.0
-        return (int(reached) // self.width + 1) * self.width
+        return (int(self._reached) // self.width + 1) * self.width
 
     def add(self, point: Point) -> Curve:
         """Take in a point, which may become one of the curve; return the curve that goes on from there."""
         self._take(point)
         curve = self
-        while len(curve.points) > (BLOCKS if curve is self else BLOCKS // 2):
+        while len(curve.kept) > (BLOCKS if curve is self else BLOCKS // 2):
             coarser = Curve(2 * curve.width)
             for one in curve.points:
                 coarser._take(one)
@@ -48,5 +60,6 @@ class Curve:
     def _take(self, point: Point) -> None:
         self._begun = point.begun if self._begun is None else self._begun
         if point.totals[EXAMPLES_TOTAL] >= self.edge:
-            self.points.append(point._replace(begun=self._begun))
+            self.kept.append(point._replace(begun=self._begun).packed(0))
+            self._reached = point.totals[EXAMPLES_TOTAL]
             self._begun = None

@@ -18,16 +18,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
-import structlog
 from numpy.typing import NDArray
 
 from nonzero import LogisticRegression
 from nonzero_service.history.curve import Curve
 from nonzero_service.history.events import Event, event_of, event_read, text_of
-from nonzero_service.history.kept_file import EVENTS, KEPT, SERIES, HistoryFile
+from nonzero_service.history.kept_file import SERIES
+from nonzero_service.history.kept_records import Found, KeptRecords, nothing
 from nonzero_service.history.points import POINT, Point, Totals, point_of, shares_of, totals_of
 from nonzero_service.history.watching import ShiftWatch
 from nonzero_service.incidental import incidentally
@@ -77,21 +77,17 @@ class History:
     """
 
     def __init__(self, path: Path, name: str) -> None:
-        self._file = HistoryFile(path)
-        self._name = name
+        self._kept = KeptRecords(path, name)
         self._lock = threading.Lock()
-        self._saving = threading.Lock()
         self._loaded = False
         self._replaying = True
         self._reached = 0  # the model's position when a start had read all
         self._opened = time.time_ns() // 1_000_000
-        self._said_full = False
         # The second that is being counted, and how many examples make that there is something else to do.
         self._second, self._until, self._edge = 0, 0, 0
         self._forget()
 
     def _forget(self) -> None:
-        self._unsaved: dict[tuple[str, int], bytes] = {}
         self._seconds: deque[bytes] = deque(maxlen=SECONDS + 1)
         self._curve = Curve()
         self._rings: dict[str, _Newest] = {}
@@ -134,8 +130,7 @@ class History:
         with self._lock:
             if not self._loaded and not model.examples:
                 return  # a look makes no history
-            self._load(model, position, time_ms)
-            if not self._passes_over(position):
+            if self._load(model, position, time_ms) and not self._passes_over(position):
                 self._count(model, position, time_ms)
 
     def promoted(self, model: LogisticRegression, position: int, time_ms: int, before: Totals) -> None:
@@ -145,31 +140,28 @@ class History:
         The event is told by :func:`~nonzero_service.history.events.event_of`.
         """
         with self._lock:
-            self._load(model, position - 1, time_ms)
-            if position > self._last.position:
+            if self._load(model, position - 1, time_ms) and position > self._last.position:
                 counted = _sum(before, self._offset)
                 self._add(Point(position, self._begun or time_ms, time_ms, model.examples, counted))
                 self._begin(position, time_ms, _difference(counted, totals_of(model)))
                 self._watch = ShiftWatch(model)
 
-    def tell(self, kind: str, text: str, *, position: int, time_ms: int, sequence: int) -> None:
-        """Add an event, unless it is known."""
+    def tell(self, model: LogisticRegression, kind: str, text: str, *, position: int, time_ms: int) -> None:
+        """Add an event that no row of the journal says: those are told by :meth:`changed`."""
         with self._lock:
-            self._tell(Event(position, time_ms, sequence, kind, text))
+            if self._load(model, position, time_ms):
+                self._tell(Event(position, time_ms, model.examples, kind, text))
 
     def _tell(self, event: Event) -> None:
         self._events += 1
-        self._unsaved["events", self._events] = event.packed(self._events)
-        self._unsaved.pop(("events", self._events - EVENTS), None)
+        self._kept.put("events", self._events, event.packed(self._events))
 
     def _turn(
         self, model: LogisticRegression, position: int, time_ms: int, impressions: Callable[[], bool]
     ) -> None:
         with self._lock:
-            self._load(model, position, time_ms)
-            if self._passes_over(position):
-                # Of what is known already nothing is told again; the next row may be the first that is new.
-                return
+            if not self._load(model, position, time_ms) or self._passes_over(position):
+                return  # the next row may be the first that is new
             if model.examples != self._last.sequence:
                 self._count(model, position, time_ms)
             if not self._told_start and not self._replaying:
@@ -204,10 +196,10 @@ class History:
         self._drop_seconds(point.time)
         for name in self._rings:
             self._add_to(name, point)
-        before, known = self._curve, len(self._curve.points)
+        before, known = self._curve, len(self._curve.kept)
         self._curve = curve = before.add(point)
-        for number in range(known if curve is before else 0, len(curve.points)):
-            self._unsaved["examples", number] = curve.points[number].packed(number, curve.width)
+        for number in range(known if curve is before else 0, len(curve.kept)):
+            self._kept.put("examples", number, curve.point(number).packed(number, curve.width))
 
     def _add_to(self, name: str, point: Point) -> None:
         """Add a point to those by the clock, in the place of one of the same minute, hour or day."""
@@ -215,8 +207,7 @@ class History:
         bucket = point.time // ring.step
         if bucket != ring.bucket:
             ring.number, ring.bucket = ring.number + 1, bucket
-        self._unsaved[name, ring.number] = point.packed(ring.number)
-        self._unsaved.pop((name, ring.number - KEPT), None)
+        self._kept.put(name, ring.number, point.packed(ring.number))
 
     def _drop_seconds(self, now_ms: int) -> None:
         """Drop the seconds of more than 15 minutes ago, but for the last of them: the next begins there."""
@@ -237,48 +228,48 @@ class History:
 
     def _time_at(self, sequence: int, time_ms: int) -> int:
         """Return when the model had learned from so many examples, about."""
-        for point in reversed(self._curve.points):
+        points = self._curve.points
+        for point in reversed(points):
             if point.sequence <= sequence:
                 return min(point.time, time_ms)
-        return min(self._curve.points[0].begun, time_ms) if self._curve.points else time_ms
+        return min(points[0].begun, time_ms) if points else time_ms
 
     def _change(self, model: LogisticRegression, row: JournalRow) -> None:
         found = event_of(row)
         with self._lock:
-            self._load(model, row.position, row.time_ms)
-            if found is not None and not (self._replaying and row.position <= self._last.position):
+            if not self._load(model, row.position, row.time_ms) or found is None:
+                return
+            if not self._replaying or row.position > self._last.position:
                 self._tell(Event(row.position, row.time_ms, model.examples, *found))
 
     # -- what is on disk -----------------------------------------------------------------------------------
 
-    def _load(self, model: LogisticRegression, position: int, time_ms: int) -> None:
-        """Read what was kept, when there is something to add to it or to tell."""
+    def _load(self, model: LogisticRegression, position: int, time_ms: int) -> bool:
+        """Read what was kept, when there is something to add to it or to tell; return whether it is known."""
         if self._loaded:
-            return
+            return True
+        kept = self._kept.read()
+        if kept is None:
+            return False
         self._loaded = True
-        try:
-            kept = self._file.read("beginnings", "events", "examples", *STEPS)
-        except OSError as error:
-            self._say("the history could not be read, and begins anew", error)
-            kept = HistoryFile(self._file.path / "none").read("beginnings", "events", "examples", *STEPS)
         self._take(kept)
         own = totals_of(model)
         if not self._replaying and self._last.position > self._reached:
-            self._cut(self._reached)
+            self._cut(self._reached, kept)
         behind = any(
             a + b < c * (1 - 1e-9) for a, b, c in zip(own, self._offset, self._last.totals, strict=True)
         )
         if self._beginnings < 0 or (behind and not self._passes_over(position)):
+            if any(map(len, kept.values())):
+                self._kept.say("the history was damaged, or of another model, and begins anew")
+                self._kept.begin_anew()
             self._restart(position, time_ms, own)
+        return True
 
     def _restart(self, position: int, time_ms: int, own: Totals) -> None:
         """Begin a history: what the model has learned until now is not in it."""
-        known = self._beginnings >= 0
         self._forget()
-        self._take({name: np.zeros(0, one.dtype) for name, one in SERIES.items()})
-        if known:
-            self._say("the history was of another model, and begins anew", None)
-            self._replace(())
+        self._take(nothing())
         self._begin(position, time_ms, _difference(NOTHING, own))
         self.began_ms = time_ms
         self._told_start = not self._replaying
@@ -293,9 +284,9 @@ class History:
         self._offset = offset
         self._beginnings += 1
         point = Point(position, time_ms, time_ms, 0, offset)
-        self._unsaved["beginnings", self._beginnings] = point.packed(self._beginnings)
+        self._kept.put("beginnings", self._beginnings, point.packed(self._beginnings))
 
-    def _take(self, kept: dict[str, NDArray[np.void]]) -> None:
+    def _take(self, kept: Found) -> None:
         """Go on from what was kept."""
         newest = {name: kept[name][-1] for name in STEPS if len(kept[name])}
         points = [point_of(one) for one in newest.values()]
@@ -321,22 +312,13 @@ class History:
             width = int(blocks["width"].max())
             self._curve = Curve(width, [point_of(one) for one in blocks if one["width"] == width])
 
-    def _cut(self, position: int) -> None:
+    def _cut(self, position: int, kept: Found) -> None:
         """Take out what is later than the model: a power cut, or a restored backup, took rows from it."""
-        kept = self._file.read(*SERIES)
-        self._say("the history was ahead of the model, and is cut", None)
+        self._kept.say("the history was ahead of the model, and is cut")
         self._forget()
         cut = {name: found[found["position"] <= position] for name, found in kept.items()}
+        self._kept.begin_anew(cut)
         self._take(cut)
-        self._replace(
-            (name, int(one["number"]), one.tobytes()) for name, found in cut.items() for one in found
-        )
-
-    def _replace(self, records: Iterable[tuple[str, int, bytes]]) -> None:
-        try:
-            self._file.replace(records)
-        except OSError as error:
-            self._say("the history cannot be written; it goes on in memory", error)
 
     def replayed(self, model: LogisticRegression, position: int) -> None:
         """Take note that a start has read all rows again; what is later than the model never was."""
@@ -345,34 +327,17 @@ class History:
                 self._count(model, position, self._until)
             self._replaying, self._reached = False, position
             if self._loaded and self._last.position > position:
-                self._cut(position)
+                self._cut(position, {name: self._kept.all(name) for name in SERIES})
             self._edge = 0
 
     @property
     def is_unsaved(self) -> bool:
         """Whether there is something that is not on disk."""
-        return bool(self._unsaved)
+        return self._kept.is_unsaved
 
     def save(self) -> bool:
         """Write what is not on disk yet; return whether it could be. From any thread."""
-        with self._saving:
-            with self._lock:
-                unsaved = dict(self._unsaved)
-            # What says how to read the others comes first, if a kill comes between.
-            ordered = sorted(unsaved, key=lambda key: key[0] not in ("beginnings", "events"))
-            try:
-                if unsaved:
-                    self._file.write((*key, unsaved[key]) for key in ordered)
-            except OSError as error:
-                if self._file.path.parent.exists():  # else the model has been deleted
-                    self._say("the history cannot be written; it goes on in memory", error)
-                return False
-            self._said_full = False
-            with self._lock:
-                for key, kept in unsaved.items():
-                    if self._unsaved.get(key) is kept:
-                        del self._unsaved[key]
-            return True
+        return self._kept.save()
 
     def rest(self, now_ms: int) -> None:
         """Let go of seconds that are of more than 15 minutes ago."""
@@ -381,57 +346,34 @@ class History:
             if len(self._seconds) == 2 and now_ms - self._last.time > SECONDS * SECOND:
                 self._seconds.clear()
 
-    def _say(self, what: str, error: OSError | None) -> None:
-        """Say it once, however often it happens until it has gone well."""
-        if error is None or not self._said_full:
-            self._said_full = error is not None
-            reason: dict[str, Any] = {} if error is None else {"reason": str(error)}
-            structlog.get_logger("history").warning(what, model=self._name, **reason)
-
     # -- who asks ------------------------------------------------------------------------------------------
 
     def records(self, step: str) -> StepRecords:
         """Return what is known for a step: ``second``, ``minute``, ``hour``, ``day`` or ``examples``.
 
         To be asked after :meth:`capture`. From any thread.
-
-        Raises
-        ------
-        OSError
-            Where the file cannot be read.
         """
         with self._lock:
-            unsaved, seconds = dict(self._unsaved), list(self._seconds)
-            curve, last = list(self._curve.points), self._last
+            seconds, curve, last = list(self._seconds), list(self._curve.kept), self._last
         events = {
-            (one.kind, one.position, one.sequence): one
-            for one in map(event_read, self._merged("events", unsaved))
+            (one.kind, one.position, one.sequence): one for one in map(event_read, self._kept.all("events"))
         }
         told = list(events.values())
         if step == "examples":
-            if last.totals[0] > (curve[-1].totals[0] if curve else 0):
-                curve.append(last._replace(begun=curve[-1].time if curve else last.begun))
-            return StepRecords(_joined(point.packed(0) for point in curve), NOTHING, told, 0)
+            reached = point_of(_joined(curve)[-1]) if curve else None
+            if last.totals[0] > (reached.totals[0] if reached else 0):
+                begun = reached.time if reached else last.begun
+                curve.append(last._replace(begun=begun).packed(0))
+            return StepRecords(_joined(curve), NOTHING, told, 0)
         if step == "second":
             points = _joined(seconds)
         else:
-            points = self._merged(step, unsaved)
+            points = self._kept.all(step)
             if not len(points) or int(points["number"].max()) < SERIES[step].slots:
                 return StepRecords(points, NOTHING, told, 0)
         if not len(points):
             return StepRecords(points, NOTHING, told, last.time)
         return StepRecords(points[1:], point_of(points[0]).totals, told, int(points["time"][0]))
-
-    def _merged(self, name: str, unsaved: dict[tuple[str, int], bytes]) -> NDArray[np.void]:
-        """Return what is on disk of a series, with what is not yet, in order."""
-        series = SERIES[name]
-        found = self._file.read(name)[name]
-        new = sorted(number for one, number in unsaved if one == name)
-        if new:
-            kept = np.frombuffer(b"".join(unsaved[name, number] for number in new), series.dtype)
-            found = np.concatenate([found[~np.isin(found["number"], new)], kept])
-        newest = int(found["number"].max()) if len(found) else 0
-        return found[found["number"].astype(np.int64) > newest - series.slots]
 
 
 def _joined(kept: Iterable[bytes]) -> NDArray[np.void]:

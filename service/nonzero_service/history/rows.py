@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero_service.history.events import Event
-from nonzero_service.history.history import SECOND, SECONDS, STEPS, History, StepRecords
+from nonzero_service.history.history import EVER, SECOND, SECONDS, STEPS, History, StepRecords
 
 MOST: Final = 1500
 """So many rows at most are told where nobody says of which step."""
@@ -30,24 +30,19 @@ def described(history: History, asked: Asked, now_ms: int) -> dict[str, Any]:
     """Return the rows and events that are asked for, as JSON holds them.
 
     To be asked after :meth:`~nonzero_service.history.history.History.capture`. From any thread.
-
-    Raises
-    ------
-    OSError
-        Where what is on disk cannot be read.
     """
     end = now_ms + 1 if asked.end is None else asked.end
     step, records = _chosen(history, asked, end, now_ms)
-    rows = _rows(records, CLOCK_STEPS.get(step))
+    # A clock that was set back makes rows that are not in the order of their times, and later than now.
+    after = -EVER if asked.start is None else asked.start
     if step == "second":
-        rows = [row for row in rows if row["end"] > now_ms - SECONDS * SECOND]
+        after = max(after, now_ms - SECONDS * SECOND)
+    rows = _rows(records, CLOCK_STEPS.get(step), after, EVER if asked.end is None else asked.end)
     start = asked.start
-    if start is None:  # a clock that was set back makes rows that are not in the order of their times
+    if start is None:
         start = min([row["time"] for row in rows] or [min(history.began_ms, end - 1)])
     if asked.end is None:
         end = max([row["end"] for row in rows] + [end])
-    if step != "examples":
-        rows = [row for row in rows if row["end"] > start and row["time"] < end]
     events = [
         one for one in records.events if step == "examples" or asked.start is None or start <= one.time < end
     ]
@@ -75,19 +70,24 @@ def _chosen(history: History, asked: Asked, end: int, now_ms: int) -> tuple[str,
     return step, records
 
 
-def _rows(records: StepRecords, width: int | None) -> list[dict[str, Any]]:
+def _rows(records: StepRecords, width: int | None, after: int, before: int) -> list[dict[str, Any]]:
+    """Return the rows that end after a time and begin before another."""
     points = records.points
-    totals = points["totals"]
-    counted = np.diff(totals, axis=0, prepend=[records.before])
+    counted = np.diff(points["totals"], axis=0, prepend=[records.before])
     times, ends = points["begun"], points["time"]
     if width is not None:
         times = points["time"] // width * width
         ends = times + width
+    wanted = (counted[:, 0] > 0) & (ends > after) & (times < before)
     columns = zip(
-        times.tolist(), ends.tolist(), counted.tolist(), points["shares"], points["sequence"].tolist(),
+        times[wanted].tolist(),
+        ends[wanted].tolist(),
+        counted[wanted].tolist(),
+        points["shares"][wanted],
+        points["sequence"][wanted].tolist(),
         strict=True,
-    )  # fmt: skip
-    return [_row(*column) for column in columns if column[2][0] > 0]
+    )
+    return [_row(*column) for column in columns]
 
 
 def _row(
