@@ -106,14 +106,23 @@ class Interactions:
         if batch.fields is None or not n:
             yield batch, out
             return
-        ends = np.empty(n + 1, np.int64)
-        measure(rows_of(batch), self.pairs, ends)
+        ends = self._ends(batch)
         start = 0
         while start < n:
             stop = max(int(np.searchsorted(ends, ends[start] + PIECE, side="right")) - 1, start + 1)
             rows = batch.rows(start, stop) if stop - start < n else batch
             yield self._expanded(rows, ends[start : stop + 1] - ends[start]), out[start:stop]
             start = stop
+
+    def nonzeros(self, batch: Batch) -> int:
+        """Return how many nonzeros the rows have with their products."""
+        return batch.nnz if batch.fields is None else int(self._ends(batch)[-1])
+
+    def _ends(self, batch: Batch) -> NDArray[np.int64]:
+        """Return int64[n + 1]: where each row ends with its products."""
+        ends = np.empty(len(batch) + 1, np.int64)
+        measure(rows_of(batch), self.pairs, ends)
+        return ends
 
     def _expanded(self, batch: Batch, ends: NDArray[np.int64]) -> Batch:
         n = int(ends[-1])
