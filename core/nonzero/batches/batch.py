@@ -140,6 +140,7 @@ class Batch:
         ids: Sequence[str | None] | None = None,
         times: NDArray[np.int64] | None = None,
         largest_slot: int | None = None,
+        shared: int | None = None,
     ) -> Self:
         """Make a batch of contiguous arrays that keep every rule: for parsers, which check as they read.
 
@@ -147,8 +148,8 @@ class Batch:
         ----------
         indptr, indices, values, labels, weights, fields, ids, times
             As for :class:`Batch`, of exactly its dtypes. `indptr` becomes read-only.
-        largest_slot
-            The attribute of that name; None where it is not known yet.
+        largest_slot, shared
+            The attributes of these names; None where they are not known.
 
         Returns
         -------
@@ -165,6 +166,8 @@ class Batch:
         batch = cls.__new__(cls)
         indptr.flags.writeable = False  # kernels go by it
         known = {} if largest_slot is None else {"largest_slot": largest_slot}
+        if shared is not None:
+            known["shared"] = shared
         vars(batch).update(
             known,
             indptr=indptr,
@@ -582,6 +585,11 @@ class Batch:
             if not self.fields.all()
             else -1
         )
+
+    @cached_property
+    def shared(self) -> int:
+        """With how many nonzeros all rows begin alike, where whoever made the batch knows it; else 0."""
+        return 0
 
     def rows(self, start: int, stop: int) -> Batch:
         """Return consecutive rows as a batch that shares this one's memory.

@@ -61,6 +61,7 @@ def joined(shared: Batch, own: Batch) -> Batch:
         own.ids,
         _times(shared, own),
         max(shared.largest_slot, own.largest_slot) if len(own) else -1,
+        shared.nnz if shared.largest_slot < 0 else 0,
     )
 
 

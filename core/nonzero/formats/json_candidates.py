@@ -110,7 +110,7 @@ def parse_candidates(body: bytes, schema: Schema = untracked) -> CandidateRows:
     return CandidateRows(batch.rows(found.shared, found.shared + 1), batch.rows(found.first, found.end))
 
 
-def read_joined(body: bytes, schema: Schema, most: int) -> Batch | None:
+def read_joined(body: bytes, schema: Schema, most: int, *, grouped: bool = True) -> Batch | None:
     """Read a body whose candidates are to be predicted at once: what they share is copied once.
 
     Parameters
@@ -121,6 +121,8 @@ def read_joined(body: bytes, schema: Schema, most: int) -> Batch | None:
         What the fields are.
     most
         How many nonzeros the whole examples may have.
+    grouped
+        Whether the fields of nonzeros are wanted; where there are values they are there in any case.
 
     Returns
     -------
@@ -145,10 +147,14 @@ def read_joined(body: bytes, schema: Schema, most: int) -> Batch | None:
     if flags & NAMED or largest_slot >= 0 or size_of(shared, own) > most:
         return None
     valued = bool(flags & VALUED)
-    made = join_rows(shared, own, valued=valued, grouped=True)
+    made = join_rows(shared, own, valued=valued, grouped=valued or grouped)
     labels, weights = (column[found.first : found.end] for column in (rows.labels, rows.weights))
     values = made.values if valued else None
-    return Batch.trusted(made.indptr, made.indices, values, labels, weights, made.fields, largest_slot=-1)
+    fields = made.fields if valued or grouped else None
+    alike = int(shared.indptr[1] - shared.indptr[0])
+    return Batch.trusted(
+        made.indptr, made.indices, values, labels, weights, fields, largest_slot=-1, shared=alike
+    )
 
 
 class _Rows(NamedTuple):

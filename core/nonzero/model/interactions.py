@@ -26,6 +26,7 @@ from nonzero.errors import SettingsError
 from nonzero.fields.hashing import field_of
 from nonzero.fields.schema import Schema
 from nonzero.kernels.products import ExpandedRows, expand, measure
+from nonzero.kernels.shared_products import Found, expand_shared, measure_shared
 from nonzero.model.batch_rows import rows_of
 
 PIECE: Final = 2**19
@@ -121,14 +122,23 @@ class Interactions:
     def _ends(self, batch: Batch) -> NDArray[np.int64]:
         """Return int64[n + 1]: where each row ends with its products."""
         ends = np.empty(len(batch) + 1, np.int64)
-        measure(rows_of(batch), self.pairs, ends)
+        if batch.shared:
+            measure_shared(rows_of(batch), self.pairs, batch.shared, ends)
+        else:
+            measure(rows_of(batch), self.pairs, ends)
         return ends
 
     def _expanded(self, batch: Batch, ends: NDArray[np.int64]) -> Batch:
         n = int(ends[-1])
         values = np.empty(1 if batch.values is None else n, np.float32)
         made = ExpandedRows(ends, np.empty(n, np.uint32), values, np.empty(n, np.uint16))
-        longest = np.empty(int(np.diff(batch.indptr).max(initial=0)), np.int64)
-        expand(rows_of(batch), self.pairs, made, longest)
+        longest = int(np.diff(batch.indptr).max(initial=0))
+        if batch.shared:
+            room = Found(
+                np.empty(longest, np.int64), np.empty(longest, np.int64), np.empty(len(batch), np.int64)
+            )
+            expand_shared(rows_of(batch), self.pairs, batch.shared, made, room)
+        else:
+            expand(rows_of(batch), self.pairs, made, np.empty(longest, np.int64))
         given = None if batch.values is None else values
         return Batch.trusted(ends, made.indices, given, batch.labels, batch.weights, made.fields)

@@ -188,7 +188,7 @@ class Bodies:
         """
         if len(body) > self.small_list or body.find(b'"id"', 0, SHOWS_IDS) >= 0:
             return None
-        batch = read_joined(body, model.schema, self.small)
+        batch = read_joined(body, model.schema, self.small, grouped=bool(model.interactions))
         if batch is None or len(batch) > self.settings.max_examples:
             return None
         return batch if model.expanded_nnz(batch) <= MAX_PRODUCTS else None

@@ -25,7 +25,7 @@ def test_names_come_before_slots_and_what_is_shared_before_the_rest() -> None:
 
 def test_columns_that_neither_has_are_not_there() -> None:
     whole = joined(Batch([0, 1], [1]), Batch([0, 1, 1], [2]))
-    assert whole.values is whole.fields is whole.times is None
+    assert (whole.values, whole.fields, whole.times) == (None, None, None)
     assert joined(Batch([0, 1], [1]), Batch.empty()).indptr.tolist() == [0]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -78,11 +79,12 @@ def test_candidates_are_the_whole_examples(
     context: Any, candidates: list[Any], swapped: bool, said: Any
 ) -> None:
     body, whole = written(context, candidates, swapped=swapped)
-    found: list[Batch | Any] = []
-    for read in (
+    found: list[Any] = []
+    ways: tuple[Callable[[], Batch], ...] = (
         lambda: parse_candidates(body, Schema.of(said)).whole(),
         lambda: parse_body(whole, Schema.of(said)),
-    ):
+    )
+    for read in ways:
         try:
             found.append(read())
         except FormatError as error:
@@ -115,7 +117,9 @@ def test_any_bytes_are_read_as_whole_or_refused(shared: bytes, own: bytes) -> No
 
 def ordinary(n: int, *, like: str = "v") -> tuple[bytes, bytes]:
     context = ({f"f{k}": f"{like}{k}" for k in range(30)}, None, None)
-    candidates = [({f"g{k}": f"{like}{k * j % 97}" for k in range(10)}, None, {}) for j in range(n)]
+    candidates: list[Any] = [
+        ({f"g{k}": f"{like}{k * j % 97}" for k in range(10)}, None, {}) for j in range(n)
+    ]
     return written(context, candidates, swapped=bool(n % 2))
 
 

@@ -36,7 +36,7 @@ class SharedWire(Wire):
     )
     time: Annotated[int, Field(ge=0, lt=MAX_TIME)] | None = Field(
         default=None,
-        description="Milliseconds since 1970; where it is shared, of each candidate that has none of its own.",
+        description="Milliseconds since 1970; where it is shared, of each candidate without its own.",
     )
 
 
