@@ -20,7 +20,7 @@ from nonzero.fields.lookup import EVENTS
 from nonzero.fields.schema import Schema, untracked
 from nonzero.formats.json_bodies import NOT_JSON, decoded_body
 from nonzero.formats.json_sequences import LEFT_ALONE
-from nonzero.formats.json_values import shown_value
+from nonzero.formats.json_values import decode, shown_value
 from nonzero.formats.json_workspace import Workspace, own_workspace
 from nonzero.formats.row_arrays import NAMED, VALUED, summarize
 
@@ -233,18 +233,29 @@ def _parse_any(line: bytes, schema: Schema) -> CandidateRows:
 
 
 def _taken_apart(line: bytes) -> tuple[bytes, list[bytes]]:
-    """Return the text of what is shared, and that of each candidate."""
+    """Return the text of what is shared, and that of each candidate, without decoding what is within."""
     try:
-        members = _members.decode(line)
-    except NOT_JSON:
-        members = {}
-    texts = {name: bytes(text) for name, text in members.items()}
-    if sorted(texts) == sorted(MEMBERS) and _is_made_of(line, texts):
-        try:
-            return texts["shared"], [bytes(one) for one in _list.decode(texts["candidates"])]
-        except NOT_JSON:
-            pass
-    raise _refusal(line)
+        texts = {name: bytes(text) for name, text in _members.decode(line).items()}
+    except NOT_JSON as error:
+        decoded_body(line)  # says where it is wrong, or that it is no object
+        raise FormatError(f"this is not JSON: {error}") from error
+    for name in texts:
+        if name not in MEMBERS:
+            raise FormatError(
+                f'{shown_value(name)} stands beside "shared" and "candidates"; send nothing else, and '
+                'features within, {"shared": {"features": {}}, "candidates": [{"features": {}}]}'
+            )
+    if "shared" not in texts:
+        raise FormatError('there is no "shared"; give "shared": {"features": {}} for none')
+    if "candidates" not in texts:
+        raise FormatError('there are no "candidates"; give a list of examples, without what they share')
+    if not _is_made_of(line, texts):
+        raise FormatError('"shared" or "candidates" stands twice, or with escapes; send either once')
+    try:
+        return texts["shared"], [bytes(one) for one in _list.decode(texts["candidates"])]
+    except NOT_JSON as error:
+        found = shown_value(decode(texts["candidates"]))
+        raise FormatError(f'"candidates" is {found}, not a list') from error
 
 
 def _is_made_of(line: bytes, texts: dict[str, bytes]) -> bool:
@@ -257,22 +268,3 @@ def _is_made_of(line: bytes, texts: dict[str, bytes]) -> bool:
             return False
         at = found.end() + len(text)
     return re.compile(SPACE + rb"\}" + SPACE).fullmatch(line, at) is not None
-
-
-def _refusal(line: bytes) -> FormatError:
-    """Say what is wrong with a body that is not of this form."""
-    members = decoded_body(line)
-    names = [name for name, _ in members]
-    for name in names:
-        if name not in MEMBERS:
-            return FormatError(
-                f'{shown_value(name)} stands beside "shared" and "candidates"; send nothing else, and '
-                'features within, {"shared": {"features": {}}, "candidates": [{"features": {}}]}'
-            )
-        if names.count(name) > 1:
-            return FormatError(f'"{name}" stands twice; send one')
-    if "shared" not in names:
-        return FormatError('there is no "shared"; give "shared": {"features": {}} for none')
-    if "candidates" not in names:
-        return FormatError('there are no "candidates"; give a list of examples, without what they share')
-    return FormatError(f'"candidates" is {shown_value(dict(members)["candidates"])}, not a list')

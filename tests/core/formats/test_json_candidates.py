@@ -168,9 +168,12 @@ WRONG = {
     "[": "this is not JSON",
     '{"shared": {"features": {}}}': 'there are no "candidates"; give a list',
     '{"candidates": []}': 'there is no "shared"; give "shared": {"features": {}} for none',
+    '{"shared": {"features": {}}, "candidates": 7}': '"candidates" is 7, not a list',
+    r'{"shared": {"features": {}}, "c\u0061ndidates": []}': "or with escapes; send either once",
+    "[7]": "the body is a list",
     '{"shared": {"features": {}}, "candidates": {}}': '"candidates" is an object, not a list',
     '{"shared": {"features": {}}, "candidates": [], "model": 1}': "'model' stands beside \"shared\"",
-    '{"shared": {"features": {}}, "shared": {"features": {}}, "candidates": []}': '"shared" stands twice',
+    '{"shared": {"features": {}}, "shared": {"features": {}}, "candidates": []}': '"candidates" stands twice',
     '{"candidates": [], "shared": {"features": {}}, "candidates": []}': '"candidates" stands twice',
     '{"shared": {"site": "news"}, "candidates": []}': "\"shared\": the member 'site' is unknown",
     '{"shared": {"features": {}, "label": 1}, "candidates": []}': "what is shared has a label, 1.0; "
