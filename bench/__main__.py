@@ -10,7 +10,7 @@ from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 
-from bench import footprint, library, service
+from bench import candidates, footprint, library, service
 from bench.measure import Comparison, Outcome, compare
 from bench.roofline import rows_per_second
 from bench.workloads import FIELDS, ClickLog
@@ -37,6 +37,7 @@ def main() -> None:
     rows = chain(
         library.comparisons(log, chosen.data),
         service.comparisons(log, 1 if chosen.quick else 3),
+        candidates.comparisons(log, 1 if chosen.quick else 3),
         footprint.comparisons(log),
     )
     outcomes = list(measured(rows, chosen.only, chosen.runs, console))

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from typing import Any, cast
 
 from nonzero_client.answers import Explanation, Prediction
 from nonzero_client.asking import Asking, Format, Refused, flag_of, json_of, path_of, whole_body
 from nonzero_client.batches import BATCH_LINES, Batch, all_examples
 from nonzero_client.columns import Columns
-from nonzero_client.errors import PartialError
+from nonzero_client.errors import InputError, PartialError
 from nonzero_client.messages import Answer, Broken, Request
 from nonzero_client.problems import LineFault
+from nonzero_client.rows import is_frame
 from nonzero_client.sources import JSON, Example, Examples, Source
 from nonzero_client.table_batches import whole_batch
 from nonzero_client.totals import named, partly
@@ -78,6 +79,59 @@ class Predicting(Asking):
             return Request("POST", path, query=query, body=whole_body(batch), media_type=batch.media_type)
 
         answer = json_of(await self._sent_whole(whole, request_of, deadline))
+        return list(map(_prediction, answer["predictions"]))
+
+    async def predict_candidates(
+        self,
+        shared: Example,
+        candidates: Iterable[Example],
+        *,
+        model: str = "default",
+        uncertainty: bool = False,
+        deadline: float | None = None,
+    ) -> list[Prediction]:
+        """Predict candidates over a context that they share, in order: what is shared is sent once.
+
+        Parameters
+        ----------
+        shared
+            What all candidates have in common, as an example with features (or slots), and perhaps a time.
+        candidates
+            Examples of what each has of its own, as for :meth:`predict`. Each is predicted, and kept where it
+            has an ``id``, as the example of the shared features and its own.
+        model, uncertainty, deadline
+            As for :meth:`predict`.
+
+        Returns
+        -------
+        list of Prediction
+            One a candidate.
+
+        Raises
+        ------
+        InputError
+            Where an example cannot be sent; nothing was.
+        ContentError
+            Where the service refuses one: ``errors`` names every bad one.
+        ClientError
+            For any other end.
+
+        Examples
+        --------
+        >>> ads = [{"features": {"ad": "7"}}, {"features": {"ad": "8"}}]
+        >>> len(client.predict_candidates({"features": {"site": "news"}}, ads))
+        2
+        """
+        if is_frame(candidates):
+            raise InputError(
+                f"a {type(candidates).__name__} is no candidates; give mappings with features, or the whole "
+                "examples to predict"
+            )
+        [context] = all_examples([shared])
+        body = b'{"shared":%b,"candidates":[%b]}' % (context, b",".join(all_examples(candidates)))
+        query = flag_of("uncertainty", uncertainty)
+        request = Request("POST", path_of(model, "predict"), query=query, body=body, media_type=JSON)
+        answer = json_of(await self._exchange.send(request, deadline))
         return list(map(_prediction, answer["predictions"]))
 
     async def predict_one(

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 CALLS = {name: found for name, found in inspect.getmembers(Calls, callable) if not name.startswith("_")}
 
 ROUTES = {
-    table.PREDICT: {"predict", "predict_one", "predict_stream"},
+    table.PREDICT: {"predict", "predict_candidates", "predict_one", "predict_stream"},
     table.UPDATE: {"update", "update_stream"},
     table.LABELS: {"labels", "label_stream"},
     table.EXPLAIN: {"explain"},

@@ -34,6 +34,20 @@ def test_predictions_are_in_order(client: Calling, taught: str) -> None:
     assert len({prediction.probability for prediction in together}) == 30
 
 
+def test_candidates_are_whole_examples_of_which_a_part_is_sent_once(client: Calling, taught: str) -> None:
+    shared = {"features": {"site": "s7", "hour": 9}}
+    own = [{"features": {"ad": f"a{i}"}, "id": f"imp-{i}"} for i in range(3)]
+    whole = [{**one, "features": {**shared["features"], **one["features"]}} for one in own]  # type: ignore[dict-item]
+    expected = client.predict(whole, model=taught, uncertainty=True)
+    assert client.predict_candidates(shared, own, model=taught, uncertainty=True) == expected
+    assert client.predict_candidates(shared, [], model=taught) == []
+    with pytest.raises(ContentError, match=r"candidates\[1\]: the member 'ad' is unknown") as caught:
+        client.predict_candidates(shared, [own[0], {"ad": 7}], model=taught)
+    assert [error.line for error in caught.value.errors] == [2]
+    with pytest.raises(InputError, match="example 2: "):
+        client.predict_candidates(shared, [own[0], {"features": {"ad": object()}}], model=taught)
+
+
 @pytest.mark.parametrize("size", [1, 7, 30, 1000])
 def test_a_stream_of_predictions_is_in_order_however_it_is_cut(
     client: Calling, taught: str, size: int

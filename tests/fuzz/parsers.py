@@ -19,6 +19,7 @@ from core.formats.plainly import assert_same, plain_reader, whole
 from fuzz.choices import Choices
 from nonzero import AdaGrad, Batch, FormatError, LogisticRegression, Schema, formats
 from nonzero.formats.json_bodies import parse_body
+from nonzero.formats.json_candidates import parse_candidates, read_joined
 from nonzero.sources.files import Source
 from nonzero_service.bodies.arrow_bodies import batch_of_arrow
 from nonzero_service.bodies.decoding import decoder_of
@@ -75,6 +76,22 @@ def json_body(data: bytes) -> None:
     else:
         rows = len(members["examples"])
     assert len(batch) == rows
+
+
+def candidates(data: bytes) -> None:
+    """A body of candidates is read by compiled code, if at all, as by the plain reader."""
+    try:
+        found = parse_candidates(data)
+    except FormatError:
+        return
+    content: Any = json.loads(data)
+    assert len(found.own) == len(content["candidates"])
+    whole = found.whole()
+    assert whole.nnz == found.nonzeros
+    joined = read_joined(data, Schema({}), whole.nnz)
+    if joined is not None:
+        assert joined.indices.tolist() == whole.indices.tolist()
+        assert joined.explicit_values().tolist() == whole.explicit_values().tolist()
 
 
 def _parsed(batch: Batch) -> formats.Parsed:

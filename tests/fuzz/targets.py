@@ -22,6 +22,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         "csv", columns=("click", "id", "at", "w", "site"), id="id", time="at", weight="w", boolean=()
     ),
     "JSON body": parsers.json_body,
+    "candidates": parsers.candidates,
     "Arrow body": parsers.arrow_body,
     "table as a body": parsers.table_body,
     "labels": parsers.labels,
@@ -63,6 +64,10 @@ SEEDS: dict[str, list[bytes]] = {
     "JSON body": [
         b'{"examples": [{"features": {"a": "b"}, "label": true}, {"indices": [3]}]}',
         b'{"features": {"a": ["b", "c"], "d": 1.5e-7}, "label": -1}',
+    ],
+    "candidates": [
+        b'{"shared": {"features": {"a": "b"}}, "candidates": [{"features": {"c": 7}}, {"indices": [3]}]}',
+        b'{"candidates": [{"features": {"a": "b"}, "id": "x"}],"shared": {"indices": [1], "values": [2]}}',
     ],
     "labels": [
         b'{"labels": [{"id": "a", "label": 1}, {"id": "b", "label": false}]}',

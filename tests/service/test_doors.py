@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from command_line import nonzero
 from core.fields.test_doors import FIELDS, ROWS, SAID, columns, doors, frames, slots, table, vw
-from nonzero import AdaGrad, LogisticRegression, Schema, formats
+from nonzero import AdaGrad, Batch, LogisticRegression, Schema, formats
 from nonzero_client import Client
 
 SCHEMA: Final = {"fields": SAID, "default": "refuse"}
@@ -145,12 +145,17 @@ def by_http(
 
 
 def taught(
-    client: httpx.Client, teach: Callable[[str], int], rows: int, place: Path, schema: Any = SCHEMA
+    client: httpx.Client,
+    teach: Callable[[str], int],
+    rows: int,
+    place: Path,
+    schema: Any = SCHEMA,
+    **more: Any,
 ) -> str:
     """The digest of a new model after it was taught by its name; it says how many rows it took."""
     name = f"door-{next(_names)}"
     route = f"/v1/models/{name}"
-    settings = {"bits": BITS, "learning_rate": RATE, **({"schema": schema} if schema else {})}
+    settings = {"bits": BITS, "learning_rate": RATE, **({"schema": schema} if schema else {}), **more}
     assert client.put(route, json=settings).status_code == 201
     assert teach(name) == rows
     assert client.get(f"{route}/metrics").json()["schema"]["conflicts"] == {}
@@ -243,6 +248,54 @@ def test_the_same_rows_are_the_same_predictions(client: httpx.Client) -> None:
         answer = client.post("/v2/models/other-doors/infer", json={"inputs": tensors_of(row)}).json()
         assert answer["outputs"][0]["data"] == [probability], row
     client.delete(route)
+
+
+def test_candidates_are_the_same_examples(client: httpx.Client, place: Path) -> None:
+    """What rows share stands first; they are predicted, and then taught by their labels, to one digest."""
+    shared = {"site": "00501", "bid": 0.5}
+    own: list[Row] = [{name: row[name] for name in ("ad", "n_ř")} for row in LOOK_ALIKE[:2]]
+    whole = [{**shared, **row} for row in own]
+    schema = Schema.of(SCHEMA)
+    batches = {
+        "library, candidates": Batch.from_candidates(shared, own, labels=[1, 0], schema=schema),
+        "library, whole": Batch.from_dicts(whole, [1, 0], schema=schema),
+    }
+    found, digests = {}, {}
+    for door, batch in batches.items():
+        alone = LogisticRegression(BITS, AdaGrad(RATE), schema=SCHEMA)
+        alone.learn(Batch.from_dicts(whole, [0, 1], schema=schema))
+        found[door] = [float(f"{p:.9g}") for p in alone.predict(batch)]
+        alone.learn(batch)
+        digests[door] = alone.digest()
+    candidates = [{"features": row, "id": f"c{k}"} for k, row in enumerate(own)]
+    examples = [{"features": row, "id": f"c{k}"} for k, row in enumerate(whole)]
+    with Client(str(client.base_url)) as ours:
+        asked: dict[str, Callable[[str], list[float]]] = {
+            "HTTP, candidates": lambda name: [
+                row["probability"]
+                for row in client.post(
+                    f"/v1/models/{name}/predict",
+                    json={"shared": {"features": shared}, "candidates": candidates},
+                ).json()["predictions"]
+            ],
+            "client, candidates": lambda name: [
+                row.probability
+                for row in ours.predict_candidates({"features": shared}, candidates, model=name)
+            ],
+            "client, examples": lambda name: [row.probability for row in ours.predict(examples, model=name)],
+        }
+        for door, ask in asked.items():
+
+            def teach(name: str, door: str = door, ask: Callable[[str], list[float]] = ask) -> int:
+                ours.update([{"features": row, "label": k} for k, row in enumerate(whole)], model=name)
+                found[door] = ask(name)
+                return ours.labels([{"id": f"c{k}", "label": 1 - k} for k in range(2)], model=name).accepted
+
+            digests[door] = taught(client, teach, 2, place, negatives="at_end")
+    assert len(found) == 5
+    [(first, second)] = {*map(tuple, found.values())}
+    assert first != second
+    assert len(set(digests.values())) == 1, digests
 
 
 def test_slots_are_the_same_model(client: httpx.Client, place: Path) -> None:

@@ -75,6 +75,9 @@ class Batch:
     hash_dicts: ClassVar[Callable[[Dicts, Schema | Mapping[str, Any] | None], Batch]]
     """What :meth:`from_dicts` hashes with: :mod:`nonzero.formats` puts it here, for formats make batches."""
 
+    join_dicts: ClassVar[Callable[[Mapping[str, Any], Dicts, Schema | Mapping[str, Any] | None], Batch]]
+    """What :meth:`from_candidates` reads with: from there too."""
+
     read_table: ClassVar[Callable[[Any, Mapping[str, Any]], Batch]]
     """What :meth:`from_arrow` reads with: :mod:`nonzero.formats` puts it here too."""
 
@@ -137,6 +140,7 @@ class Batch:
         ids: Sequence[str | None] | None = None,
         times: NDArray[np.int64] | None = None,
         largest_slot: int | None = None,
+        shared: int | None = None,
     ) -> Self:
         """Make a batch of contiguous arrays that keep every rule: for parsers, which check as they read.
 
@@ -144,8 +148,8 @@ class Batch:
         ----------
         indptr, indices, values, labels, weights, fields, ids, times
             As for :class:`Batch`, of exactly its dtypes. `indptr` becomes read-only.
-        largest_slot
-            The attribute of that name; None where it is not known yet.
+        largest_slot, shared
+            The attributes of these names; None where they are not known.
 
         Returns
         -------
@@ -162,6 +166,8 @@ class Batch:
         batch = cls.__new__(cls)
         indptr.flags.writeable = False  # kernels go by it
         known = {} if largest_slot is None else {"largest_slot": largest_slot}
+        if shared is not None:
+            known["shared"] = shared
         vars(batch).update(
             known,
             indptr=indptr,
@@ -273,6 +279,48 @@ class Batch:
         (True, [1.0, 0.5])
         """
         return Batch.hash_dicts(examples, schema).labelled(labels, weights)
+
+    @staticmethod
+    def from_candidates(
+        shared: Mapping[str, Any],
+        candidates: Dicts,
+        labels: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
+        schema: Schema | Mapping[str, Any] | None = None,
+    ) -> Batch:
+        """Hash candidates over a context that they share, for ranking: what is shared is hashed once.
+
+        Parameters
+        ----------
+        shared
+            The features that all have, as for :meth:`from_dicts`, such as those of the page and the user.
+        candidates
+            A mapping of its own features a candidate. A name that is shared too counts twice.
+        labels, weights
+            Of each candidate, as for :class:`Batch`.
+        schema
+            As for :meth:`from_dicts`.
+
+        Returns
+        -------
+        Batch
+            One row a candidate, in their order: all of its example, the shared features first.
+
+        Raises
+        ------
+        BatchError
+            For a value that is no feature; of a candidate it names the row.
+
+        Examples
+        --------
+        >>> batch = Batch.from_candidates({"site": "news", "hour": "9"}, [{"ad": "7"}, {"ad": "8", "bid": 2}])
+        >>> same = Batch.from_dicts(
+        ...     [{"site": "news", "hour": "9", "ad": "7"}, {"site": "news", "hour": "9", "ad": "8", "bid": 2}]
+        ... )
+        >>> bool((batch.indices == same.indices).all()), batch.values.tolist() == same.values.tolist()
+        (True, True)
+        """
+        return Batch.join_dicts(shared, candidates, schema).labelled(labels, weights)
 
     @staticmethod
     def from_arrow(
@@ -537,6 +585,11 @@ class Batch:
             if not self.fields.all()
             else -1
         )
+
+    @cached_property
+    def shared(self) -> int:
+        """With how many nonzeros all rows begin alike, where whoever made the batch knows it; else 0."""
+        return 0
 
     def rows(self, start: int, stop: int) -> Batch:
         """Return consecutive rows as a batch that shares this one's memory.

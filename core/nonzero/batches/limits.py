@@ -18,3 +18,6 @@ MAX_ID: Final = 255
 
 MAX_TIME: Final = 10**18
 """Times are below this, in milliseconds: 30 million years."""
+
+MAX_JOINED: Final = 2**22
+"""The nonzeros of all candidates of one body, with those that they share: 40 MB."""

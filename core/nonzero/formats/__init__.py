@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any, Final
 
 from nonzero.batches.batch import Batch, Dicts
-from nonzero.errors import FormatError, SettingsError, named
+from nonzero.errors import BatchError, FormatError, SettingsError, named
 from nonzero.fields.schema import Schema
 from nonzero.formats.format import Format
 from nonzero.formats.parsed import Buffer, Parsed
@@ -150,6 +150,37 @@ def _hash_dicts(examples: Dicts, schema: Schema | Mapping[str, Any] | None) -> B
     return batch_of_features(examples, schema)
 
 
+def _join_dicts(
+    shared: Mapping[str, Any], candidates: Dicts, schema: Schema | Mapping[str, Any] | None
+) -> Batch:
+    """Hash candidates over a shared context: what :meth:`Batch.from_candidates` calls.
+
+    Parameters
+    ----------
+    shared, candidates, schema
+        As there.
+
+    Returns
+    -------
+    Batch
+        Without labels, of weight 1.
+
+    Examples
+    --------
+    >>> Batch.join_dicts({"site": "news"}, [{"ad": "7"}], None)
+    Batch(1 examples, 2 nonzeros)
+    """
+    from nonzero.batches.candidates import joined  # here: most predict whole examples
+    from nonzero.formats.json_dicts import batch_of_features
+
+    said = None if schema is None else Schema.of(schema)
+    try:
+        context = batch_of_features((shared,), said)
+    except BatchError as error:
+        raise BatchError(f"what is shared: {str(error).removeprefix('row 0: ')}") from error
+    return joined(context, batch_of_features(candidates, said))
+
+
 def _read_table(table: Any, options: Mapping[str, Any]) -> Batch:
     """Read a table: what :meth:`Batch.from_arrow` calls.
 
@@ -177,4 +208,5 @@ def _read_table(table: Any, options: Mapping[str, Any]) -> Batch:
 
 
 Batch.hash_dicts = _hash_dicts
+Batch.join_dicts = _join_dicts
 Batch.read_table = _read_table

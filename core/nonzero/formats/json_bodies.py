@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.batches.batch import Batch
-from nonzero.errors import FormatError, InputError, LineError, named
+from nonzero.errors import FormatError, InputError, named
 from nonzero.fields.lookup import EVENTS
 from nonzero.fields.schema import Schema, untracked
 from nonzero.formats.assembly import assemble
@@ -121,17 +121,11 @@ def _parse_any(body: bytes, schema: Schema) -> Batch:
     line = body.replace(b"\n", b"\t")
     start = ENVELOPE.match(line)
     examples: Sequence[bytes] = [line] if start is None else _enveloped(line, start.end())
-    batches: list[Batch] = []
-    errors: list[LineError] = []
-    for first in range(0, len(examples), ROWS_AT_ONCE):
-        n, wrong = workspace.read(b"\n".join([*examples[first : first + ROWS_AT_ONCE], b""]))
-        errors.extend(LineError(first + r + 1, reason) for r, reason in wrong.items())
-        if not errors:
-            batches.append(workspace.batch(n))
+    batches, errors = workspace.read_all(examples)
     workspace.fields.take()
     if errors:
         if start is None:
-            _decoded(line)
+            decoded_body(line)
         raise FormatError(named(errors, "example"), tuple(errors))
     return Batch.concatenate(batches)
 
@@ -144,7 +138,7 @@ def _enveloped(line: bytes, start: int) -> list[bytes]:
             raise msgspec.DecodeError("the envelope does not end")
         return [bytes(example) for example in _examples.decode(rest[:-1])]
     except NOT_JSON as error:
-        members = _decoded(line)
+        members = decoded_body(line)
         others = [name for name, _ in members if name != "examples"]
         if others:
             raise FormatError(
@@ -155,7 +149,7 @@ def _enveloped(line: bytes, start: int) -> list[bytes]:
         raise FormatError(f'"examples" is {shown_value(members[0][1])}, not a list') from error
 
 
-def _decoded(body: bytes) -> Members:
+def decoded_body(body: bytes) -> Members:
     """Decode a body, if only to say that it is not JSON, or no object."""
     if not body.strip():
         raise FormatError('the body is empty; send an example such as {"features": {"site": "news"}}')

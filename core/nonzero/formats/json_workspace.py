@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero.batches.batch import Batch
-from nonzero.errors import InputError
+from nonzero.errors import InputError, LineError
 from nonzero.fields.counts import Fields
 from nonzero.fields.hashing import NAME_WORDS
 from nonzero.fields.lookup import EVENTS, NEW_LINES
@@ -19,6 +20,7 @@ from nonzero.formats.assembly import PlainRow, assemble, assemble_with
 from nonzero.formats.expected import Expected
 from nonzero.formats.json_examples import read_examples
 from nonzero.formats.json_plain import row_of
+from nonzero.formats.json_sequences import read_sequence
 from nonzero.formats.json_text import MARGIN
 from nonzero.formats.parsed import Buffer
 from nonzero.formats.reading import PADDING
@@ -26,6 +28,9 @@ from nonzero.formats.row_arrays import PLAIN, RowArrays, summarize
 
 ROWS_AT_ONCE: Final = 1024
 """So many examples are read at once: they and their bytes stay in the cache."""
+
+ROOM: Final = 16 * ROWS_AT_ONCE
+"""For so many rows there is room: a list is read at once where it has no more."""
 
 NEWLINE: Final = ord("\n")
 
@@ -52,7 +57,7 @@ class Workspace:
         self.buffer = bytearray(size + PADDING)
         self.array = np.frombuffer(self.buffer, np.uint8)
         self.scratch = np.empty(size + MARGIN, np.uint8)
-        self.rows = RowArrays.allocate(ROWS_AT_ONCE, size // 2 + 1)
+        self.rows = RowArrays.allocate(ROOM, size // 2 + 1)
 
     def one(self, line: Buffer) -> tuple[int, int] | None:
         """Read a single line without its end, into the first row; return what :func:`summarize` says of it.
@@ -85,13 +90,17 @@ class Workspace:
         known, table = self._expected.of(self.schema), self.fields.table
         return int(read_examples(self.array, end, self.scratch, self.rows, known, self._names, table))
 
-    def _read(self, lines: bytes) -> tuple[int, tuple[int, int]]:
-        """Read whole lines by compiled code; return how many, and what :func:`summarize` says of them."""
-        size = len(lines)
+    def _put(self, text: bytes) -> None:
+        """Put text into the buffer, which is made as large as that takes, and no larger than it should be."""
+        size = len(text)
         if not size <= self.size <= 64 * max(size, 2**16):
             self._reserve(size)
-        self.buffer[:size] = lines
-        n = self._compiled(size)
+        self.buffer[:size] = text
+
+    def _read(self, lines: bytes) -> tuple[int, tuple[int, int]]:
+        """Read whole lines by compiled code; return how many, and what :func:`summarize` says of them."""
+        self._put(lines)
+        n = self._compiled(len(lines))
         return n, summarize(self.rows, n)
 
     def read(self, lines: bytes) -> tuple[int, dict[int, str]]:
@@ -108,6 +117,47 @@ class Workspace:
                     self.fields.refused(error)
                     wrong[r] = str(error)
         return n, wrong
+
+    def read_all(self, examples: Sequence[bytes]) -> tuple[list[Batch], list[LineError]]:
+        """Read examples that hold no newline; return them, some a batch, and what is wrong with which."""
+        batches: list[Batch] = []
+        errors: list[LineError] = []
+        for first in range(0, len(examples), ROWS_AT_ONCE):
+            n, wrong = self.read(b"\n".join([*examples[first : first + ROWS_AT_ONCE], b""]))
+            errors.extend(LineError(first + r + 1, reason) for r, reason in wrong.items())
+            if not errors:
+                batches.append(self.batch(n))
+        return batches, errors
+
+    def hold(self, line: bytes) -> None:
+        """Take a line, with its end, to be read by :meth:`sequence`."""
+        self._put(line)
+
+    def sequence(self, start: int, row: int = 0) -> tuple[int, int, bool]:
+        """Read examples with commas between them, of the line that is held, while there is room for a row.
+
+        Parameters
+        ----------
+        start
+            Where the first of them is.
+        row
+            Its row: those before it stay as they are.
+
+        Returns
+        -------
+        tuple[int, int, bool]
+            The row behind the last, LEFT_ALONE where compiled code cannot read all of them; where what
+            follows them is, and whether it follows a comma.
+        """
+        known, table = self._expected.of(self.schema), self.fields.table
+        end, stop, more = read_sequence(
+            self.array, start, self.scratch, self.rows, row, known, self._names, table
+        )
+        return end, stop, more == 1
+
+    def sequence_batch(self, n: int) -> Batch:
+        """Copy the first `n` rows of a sequence out as a batch."""
+        return assemble(self.rows, n, self.buffer, summarize(self.rows, n))
 
     def compiled(self, lines: bytes) -> tuple[Batch, NDArray[np.bool_]]:
         """Read at most ROWS_AT_ONCE whole lines; return the rows that compiled code can read, and which."""

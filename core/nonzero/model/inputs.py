@@ -44,6 +44,10 @@ class Inputs:
         """Return a batch with its products, some rows at a time, and of `out` the part of each."""
         return ((batch, out),) if self._interactions is None else self._interactions.pieces(batch, out)
 
+    def nonzeros(self, batch: Batch) -> int:
+        """Return how many nonzeros a batch has with its products."""
+        return batch.nnz if self._interactions is None else self._interactions.nonzeros(batch)
+
     def expanded(self, batch: Batch) -> Iterable[Batch]:
         """Yield a batch with its products, some rows at a time."""
         return (piece for piece, _ in self.pieces(batch, np.empty(len(batch), np.float32)))

@@ -26,6 +26,7 @@ from nonzero.errors import SettingsError
 from nonzero.fields.hashing import field_of
 from nonzero.fields.schema import Schema
 from nonzero.kernels.products import ExpandedRows, expand, measure
+from nonzero.kernels.shared_products import Found, expand_shared, measure_shared
 from nonzero.model.batch_rows import rows_of
 
 PIECE: Final = 2**19
@@ -106,8 +107,7 @@ class Interactions:
         if batch.fields is None or not n:
             yield batch, out
             return
-        ends = np.empty(n + 1, np.int64)
-        measure(rows_of(batch), self.pairs, ends)
+        ends = self._ends(batch)
         start = 0
         while start < n:
             stop = max(int(np.searchsorted(ends, ends[start] + PIECE, side="right")) - 1, start + 1)
@@ -115,11 +115,30 @@ class Interactions:
             yield self._expanded(rows, ends[start : stop + 1] - ends[start]), out[start:stop]
             start = stop
 
+    def nonzeros(self, batch: Batch) -> int:
+        """Return how many nonzeros the rows have with their products."""
+        return batch.nnz if batch.fields is None else int(self._ends(batch)[-1])
+
+    def _ends(self, batch: Batch) -> NDArray[np.int64]:
+        """Return int64[n + 1]: where each row ends with its products."""
+        ends = np.empty(len(batch) + 1, np.int64)
+        if batch.shared:
+            measure_shared(rows_of(batch), self.pairs, batch.shared, ends)
+        else:
+            measure(rows_of(batch), self.pairs, ends)
+        return ends
+
     def _expanded(self, batch: Batch, ends: NDArray[np.int64]) -> Batch:
         n = int(ends[-1])
         values = np.empty(1 if batch.values is None else n, np.float32)
         made = ExpandedRows(ends, np.empty(n, np.uint32), values, np.empty(n, np.uint16))
-        longest = np.empty(int(np.diff(batch.indptr).max(initial=0)), np.int64)
-        expand(rows_of(batch), self.pairs, made, longest)
+        longest = int(np.diff(batch.indptr).max(initial=0))
+        if batch.shared:
+            room = Found(
+                np.empty(longest, np.int64), np.empty(longest, np.int64), np.empty(len(batch), np.int64)
+            )
+            expand_shared(rows_of(batch), self.pairs, batch.shared, made, room)
+        else:
+            expand(rows_of(batch), self.pairs, made, np.empty(longest, np.int64))
         given = None if batch.values is None else values
         return Batch.trusted(ends, made.indices, given, batch.labels, batch.weights, made.fields)

@@ -382,6 +382,27 @@ class LogisticRegression:
         """
         return Batch.concatenate([*self._inputs.expanded(batch)])
 
+    def expanded_nnz(self, batch: Batch) -> int:
+        """Return how many nonzeros a batch has with the products of the model's interactions.
+
+        Parameters
+        ----------
+        batch
+            The examples.
+
+        Returns
+        -------
+        int
+            Those of :meth:`expanded`, without making them.
+
+        Examples
+        --------
+        >>> model = LogisticRegression(bits=10, interactions=["site*hour"])
+        >>> model.expanded_nnz(Batch.from_dicts([{"site": "news", "hour": "9"}]))
+        3
+        """
+        return self._inputs.nonzeros(batch)
+
     def predict_body(self, body: bytes) -> float | None:
         """Predict the one example in a request's JSON body, in a third of the time that its batch would take.
 

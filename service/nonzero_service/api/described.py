@@ -104,7 +104,8 @@ OPERATIONS: Final = (
         *COLUMNS,
         summary="Predict clicks",
         description="The probability of each example in the body, in order. A streamed body is "
-        "answered by exactly one line for each of its lines.",
+        "answered by exactly one line for each of its lines. Of candidates each is predicted, and kept "
+        "where it has an `id`, as the example of the shared features and its own.",
         responses=answer(
             "The probabilities.",
             {

@@ -16,10 +16,12 @@ from nonzero import Batch
 from nonzero.batches.limits import MAX_WEIGHT
 from nonzero.errors import BatchError
 from nonzero.formats import Parsed
+from nonzero.formats.json_candidates import has_candidates
 from nonzero_service.api.examples import check_examples, look_at
 from nonzero_service.api.queries import check_query, read_flag
 from nonzero_service.bodies.answers import prediction, prediction_lines, predictions, send_json, send_stream
 from nonzero_service.bodies.content import Content, content_of, is_plain_json, unknown_type
+from nonzero_service.bodies.json_bodies import bad_candidates, bad_examples
 from nonzero_service.bodies.reading import SMALL
 from nonzero_service.bodies.spool import Spool
 from nonzero_service.bodies.tables import TableQuery, table_query
@@ -113,17 +115,31 @@ class Predict(InlineEndpoint):
 
     def answer_inline(self, request: InlineRequest) -> bool:
         """Answer a request of one example without a task, where it is as most are."""
-        if len(request.body) > self.service.bodies.small or not is_plain_json(request.scope):
+        body = request.body
+        if len(body) > self.service.bodies.small_list or not is_plain_json(request.scope):
             return False
-        served = self.service.models.get(request.scope["path_params"]["model"])
-        answer = self._answer_one(served, request.body)
+        answer = self._answer_at_once(self.service.models.get(request.scope["path_params"]["model"]), body)
         if answer is None:
             return False
         request.answer(200, answer)
         return True
 
+    def _answer_at_once(self, served: Predictable, body: bytes) -> bytes | None:
+        """Return the answer to a small body; None where it is not one example, or candidates, without ids."""
+        if has_candidates(body):
+            return self._answer_candidates(served, body)
+        return self._answer_one(served, body) if len(body) <= self.service.bodies.small else None
+
+    def _answer_candidates(self, served: Predictable, body: bytes) -> bytes | None:
+        batch = self.service.bodies.small_candidates_of(body, served.model)
+        if batch is None:
+            return None
+        sequence = served.model.examples
+        found = served.model.predict(batch)
+        self.service.metrics.predicted(served.name, len(found))
+        return predictions(served.name, found, None, sequence)
+
     def _answer_one(self, served: Predictable, body: bytes) -> bytes | None:
-        """Return the answer to a small body; None where it is not one example without an id."""
         probability = served.model.predict_body(body)
         if probability is None:
             return None
@@ -153,8 +169,8 @@ class Predict(InlineEndpoint):
     ) -> None:
         body = await self.service.bodies.json(content, receive)
         arrow = asked.columns is not None
-        small = len(body) <= self.service.bodies.small and not asked.unsure and not arrow
-        one = self._answer_one(served, body) if small else None
+        small = len(body) <= self.service.bodies.small_list and not asked.unsure and not arrow
+        one = self._answer_at_once(served, body) if small else None
         if one is not None:
             await send_json(send, one)
             return
@@ -166,19 +182,22 @@ class Predict(InlineEndpoint):
 
     def _answer(self, served: Predictable, body: bytes, asked: _Asked) -> tuple[int, bytes]:
         """Read the examples of a body; return how many they are, and the answer."""
-        batch = self.service.bodies.batch_of(body, served.model.schema, asked.columns)
+        bodies, schema = self.service.bodies, served.model.schema
+        if asked.columns is None and has_candidates(body):
+            batch, refusal = bodies.candidates_of(body, schema), bad_candidates
+        else:
+            batch, refusal = bodies.batch_of(body, schema, asked.columns), bad_examples
+        check = partial(check_examples, batch, served.model.bits, labelled=False, refusal=refusal)
         sequence = served.model.examples
         try:
             found = served.model.predict(batch)
         except BatchError:
-            check_examples(
-                batch, served.model.bits, labelled=False
-            )  # names every bad example, not only the first
+            check()  # names every bad example, not only the first
             raise
         if batch.ids is not None:
             most = self.service.settings.max_weight
             if asked.kept and heavy(batch, most):
-                check_examples(batch, served.model.bits, labelled=False, max_weight=most)
+                check(max_weight=most)
             if asked.names is not None:
                 asked.names.look(JSON if asked.columns is None else ARROW, body)
             asked.keeper.keep(batch, found)

@@ -76,11 +76,15 @@ UPDATED: Final = _examples(
 PREDICTED: Final = _examples(
     Form(
         JSON,
-        _ONE_OR_MORE,
+        {"anyOf": [*_ONE_OR_MORE["anyOf"], reference(schemas.Candidates)]},
         {
             "one": {"features": _NEWS, "id": "imp-1"},
             "several": {"examples": [{"features": _NEWS, "id": "imp-1"}, {"features": _SPORT}]},
             "slots": {"indices": [3, 17], "values": [0.5, 1]},
+            "candidates": {
+                "shared": {"features": _NEWS},
+                "candidates": [{"features": {"ad": "7"}, "id": "imp-4"}, {"features": {"ad": "8"}}],
+            },
         },
     ),
     ndjson='{"features": {"site": "news", "bid": 0.5}, "id": "imp-2"}\n{"features": {"site": "sport"}}\n',

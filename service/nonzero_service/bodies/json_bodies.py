@@ -9,6 +9,7 @@ from nonzero import Batch, FormatError, LineError, Schema
 from nonzero.fields.counts import Fields
 from nonzero.fields.hashing import NO_FIELD, field_of, index_of
 from nonzero.formats.json_bodies import NOT_JSON, parse_body, skim
+from nonzero.formats.json_candidates import CandidateRows, parse_candidates
 from nonzero.formats.json_plain_features import named_features
 from nonzero.formats.json_values import decode
 from nonzero.kernels.products import product_index
@@ -37,6 +38,29 @@ def bad_examples(errors: Sequence[LineError], one: str = "an example", many: str
     first = errors[0]
     count = f"{len(errors)} {many} cannot be used" if len(errors) > 1 else f"{one} cannot be used"
     return Problem(422, f"{count}, and nothing was done; number {first.line}: {first.reason}", errors=errors)
+
+
+def read_candidates(body: bytes, schema: Schema) -> CandidateRows:
+    """Return the candidates of a body and what they share, read by a model's schema.
+
+    Raises
+    ------
+    Problem
+        As for :func:`batch_of`.
+    """
+    try:
+        return parse_candidates(body, schema)
+    except FormatError as error:
+        if error.lines:
+            raise bad_candidates(error.lines) from error
+        raise Problem(422 if _is_json(body) else 400, str(error)) from error
+
+
+def bad_candidates(errors: Sequence[LineError]) -> Problem:
+    """Return the problem that names every bad candidate of a body by its place in the list."""
+    named = [LineError(line, f"candidates[{line - 1}]: {reason}") for line, reason in errors]
+    count = f"{len(named)} candidates" if len(named) > 1 else "a candidate"
+    return Problem(422, f"{count} cannot be used, and nothing was done; {named[0].reason}", errors=named)
 
 
 class Feature(NamedTuple):

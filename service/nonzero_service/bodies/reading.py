@@ -7,7 +7,7 @@ line becomes a row, or an error that names it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
@@ -15,15 +15,18 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 import numpy as np
 from starlette.types import Receive
 
-from nonzero import Batch, LogisticRegression, Schema, formats
+from nonzero import Batch, LineError, LogisticRegression, Schema, formats
+from nonzero.batches.limits import MAX_JOINED
 from nonzero.formats import Parsed, Reader
+from nonzero.formats.json_candidates import read_joined
+from nonzero.kernels.products import MAX_NONZEROS
 from nonzero.model.notes import noted_booleans
 from nonzero_service.bodies.arrow_bodies import batch_of_arrow
 from nonzero_service.bodies.body_reader import BodyReader, Chunk, read_whole
 from nonzero_service.bodies.content import Content
 from nonzero_service.bodies.decoding import PIECE, Decoder, check_text, decoder_of
 from nonzero_service.bodies.freed_memory import FreedMemory
-from nonzero_service.bodies.json_bodies import bad_examples, batch_of
+from nonzero_service.bodies.json_bodies import bad_candidates, bad_examples, batch_of, read_candidates
 from nonzero_service.bodies.tables import TableQuery, table_reader
 from nonzero_service.media_types import ARROW, CSV, NDJSON, STREAMS
 from nonzero_service.problems import Problem
@@ -31,6 +34,15 @@ from nonzero_service.settings import Settings
 
 SMALL: Final = 1 << 14
 """Up to so many bytes are parsed where the request runs; more by another thread: the loop stays quick."""
+
+SMALL_LIST: Final = 4 * SMALL
+"""The same of candidates, which no parser takes apart before it reads them, and which are many."""
+
+MAX_PRODUCTS: Final = MAX_NONZEROS
+"""One example may have so many nonzeros with its products, and so candidates may together."""
+
+SHOWS_IDS: Final = 1 << 12
+"""In so many bytes it shows whether candidates have ids; to look through all takes as long as to read it."""
 
 T = TypeVar("T")
 
@@ -79,6 +91,8 @@ class Bodies:
         self._freed = FreedMemory(self._others.submit)
         self.small = min(SMALL, 2 * settings.max_features, int(settings.max_body_bytes))
         """A body of so many bytes has no more features than it may, each of which takes two."""
+        self.small_list = min(SMALL_LIST, int(settings.max_body_bytes))
+        """A longer body of candidates is not answered where the request runs."""
 
     def close(self) -> None:
         """End the threads."""
@@ -138,16 +152,60 @@ class Bodies:
         if columns is not None:
             return batch_of_arrow(body, schema, columns, self.settings)
         batch = batch_of(body, schema)
-        if len(batch) > self.settings.max_examples:
-            most = self.settings.max_examples
+        self._check_number(len(batch), "examples", "send a stream of lines")
+        return self._bounded(batch, bad_examples)
+
+    def candidates_of(self, body: bytes, schema: Schema) -> Batch:
+        """Read a body of candidates over a shared context, by a model's schema; each as a whole example.
+
+        Parameters
+        ----------
+        body
+            The body, of JSON.
+        schema
+            The model's.
+
+        Raises
+        ------
+        Problem
+            400; 413 where they are too many, or too much together; 422 naming every bad candidate.
+        """
+        found = read_candidates(body, schema)
+        self._check_number(len(found.own), "candidates", "send fewer at once")
+        if found.nonzeros > MAX_JOINED:
             raise Problem(
-                413, f"a JSON body has at most {most} examples, not {len(batch)}; send a stream of lines"
+                413,
+                f"{len(found.own)} candidates with the {found.shared.nnz} features that they share have "
+                f"{found.nonzeros} features in all; one body has at most {MAX_JOINED}: send fewer candidates "
+                "at once",
             )
+        return self._bounded(found.whole(), bad_candidates)
+
+    def small_candidates_of(self, body: bytes, model: LogisticRegression) -> Batch | None:
+        """Read a body of candidates that are predicted within as little time as one example may take.
+
+        None where they take longer, have ids, or cannot be used: :meth:`candidates_of` reads the body then.
+        """
+        if len(body) > self.small_list or body.find(b'"id"', 0, SHOWS_IDS) >= 0:
+            return None
+        batch = read_joined(body, model.schema, self.small, grouped=bool(model.interactions))
+        if batch is None or len(batch) > self.settings.max_examples:
+            return None
+        return batch if model.expanded_nnz(batch) <= MAX_PRODUCTS else None
+
+    def _check_number(self, n: int, what: str, way_out: str) -> None:
+        """Refuse too many examples."""
+        if n > self.settings.max_examples:
+            most = self.settings.max_examples
+            raise Problem(413, f"a JSON body has at most {most} {what}, not {n}; {way_out}")
+
+    def _bounded(self, batch: Batch, refusal: Callable[[Sequence[LineError]], Problem]) -> Batch:
+        """Return the examples of a body, unless one has too many features."""
         if batch.nnz > self.settings.max_features:
             n = len(batch)
             errors = within(Parsed(batch, np.arange(1, n + 1), (), n), self.settings.max_features).errors
             if errors:
-                raise bad_examples(list(errors))
+                raise refusal(errors)
         return batch
 
     async def decoded(

@@ -43,6 +43,8 @@ GROUP: Final = re.compile(r"\|([^\s:|]+)\S*([^|]*)")
 class _Features(msgspec.Struct):
     features: dict[str, msgspec.Raw] = {}
     examples: list[_Features] = []
+    shared: _Features | None = None
+    candidates: list[_Features] = []
 
 
 class Looker(Protocol):
@@ -110,7 +112,8 @@ class FieldNames:
             if media == NDJSON:
                 data = data[:LOOK].partition(b"\n")[0]
             first = msgspec.json.decode(data, type=_Features) if len(data) <= LOOK else _Features()
-            return [name for example in (first, *first.examples[:1]) for name in example.features]
+            shown = (first, first.shared or first, *first.examples[:1], *first.candidates[:1])
+            return [name for example in shown for name in example.features]
         line = data[:LOOK].partition(b"\n")[0]
         return [name.decode(errors="replace") for name in (*NAMESPACE.findall(line), *PAIR.findall(line))]
 
@@ -167,8 +170,9 @@ def _json_features(body: bytes, schema: Schema) -> Iterator[tuple[str, str, str]
     """Yield the features of a body, or of a line, as the reader names them."""
     with suppress(InputError):  # what is wrong with it, whoever reads all of it says
         whole = decode(body)
-        listed = dict(whole).get("examples", []) if isinstance(whole, Members) else []
-        for example in (whole, *listed[:LINES]):
+        members = dict(whole) if isinstance(whole, Members) else {}
+        listed = members.get("examples") or members.get("candidates") or []
+        for example in (whole, members.get("shared"), *listed[:LINES]):
             if isinstance(example, Members):
                 for field, name, _ in named_features(example, Fields.of_thread(schema)):
                     yield field, name.removeprefix(f"{field}="), name

@@ -269,6 +269,7 @@ def test_every_example_of_a_member_works(
     rest: dict[str, tuple[str, str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
         "Example": ("post", "/update", lambda member: member | {"label": 1}),
         "NewModel": ("put", "-member", lambda member: member),
+        "Shared": ("post", "/predict", lambda member: {"shared": member, "candidates": [{"features": {}}]}),
         "Said": ("put", "-said", lambda member: {"schema": member}),
     }
     shown = 0

@@ -64,6 +64,19 @@ def test_what_is_not_kept_says_so_beside_its_id() -> None:
     assert kept == lines.replace(b',"kept":false', b"")
 
 
-@pytest.mark.parametrize("probability", [0.0, 9e-11, float("nan")])
-def test_what_is_rare_is_left_to_python(probability: float) -> None:
-    assert format_predictions(np.array([0.5, probability], np.float32), None, b"\n") is None
+def test_small_ones_among_others_are_written_as_python_does() -> None:
+    small = [0.0, 9.9999994e-11, 1e-45, 1.23456789e-22]
+    found = np.array([0.5, small[0], 0.25, small[1], small[2], 1.0, small[3]], np.float32)
+    data, spans = bytearray(b"abcdefg"), np.stack([np.arange(7), np.arange(1, 8)], 1)
+    for ids in (None, Ids.of_spans(data, spans)):
+        lines = format_predictions(found, ids, b"\n")
+        assert lines is not None
+        said = [json.loads(line, parse_float=str, parse_int=str) for line in lines.splitlines()]
+        assert [row["probability"] for row in said] == [f"{p:.9g}" for p in found.tolist()]
+        assert [row.get("id") for row in said] == ([None] * 7 if ids is None else list("abcdefg"))
+
+
+@pytest.mark.parametrize("others", [[], [9e-11]])
+def test_what_is_no_probability_is_left_to_python(others: list[float]) -> None:
+    assert format_predictions(np.array([0.5, *others, float("nan")], np.float32), None, b"\n") is None
+    assert format_predictions(np.array([0.5, *others, 1.5], np.float32), None, b"\n") is None

@@ -94,6 +94,15 @@ def chunked(action: str, body: bytes) -> bytes:
     return head.encode() + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
 
 
+CANDIDATES = b'{"shared": {"features": {"site": "news"}}, "candidates": [{"features": {"ad": "7"}}]}'
+NEW_CANDIDATES = CANDIDATES.replace(b"ad", b"never seen")
+MANY_CANDIDATES = json.dumps(
+    {
+        "shared": {"features": {f"f{k}": k for k in range(200)}},
+        "candidates": [{"features": {"ad": "7"}}] * 100,
+    }
+).encode()
+"""They are short, and with what they share they are long."""
 LARGE = b'{"features": {"site": "%b"}, "label": 1}' % (b"x" * 20_000)
 EXPECT = "expect: 100-continue"
 
@@ -114,6 +123,10 @@ WAYS = {
     "an empty update": ([request("update", b"")], 400, BOTH),
     "a prediction with an id": ([request("predict", NAMED)], 200, TASK),
     "a prediction that is cut off": ([request("predict", ONE[:-1])], 400, TASK),
+    "candidates with a name that is new": ([request("predict", NEW_CANDIDATES)], 200, TASK),
+    "candidates with ids": ([request("predict", CANDIDATES.replace(b"}}]", b'}, "id": "c"}]'))], 200, TASK),
+    "candidates that are cut off": ([request("predict", CANDIDATES[:-1])], 400, TASK),
+    "many candidates": ([request("predict", MANY_CANDIDATES)], 200, TASK),
     "a short list": ([request("predict", LIST)], 200, TASK),
     "an update of a short list": ([request("update", LIST)], 200, TASK),
     "a large prediction": ([request("predict", LARGE)], 200, TASK),
@@ -144,6 +157,11 @@ def test_what_is_whole_small_and_plain_is_answered_inline(served: Served, name: 
     statuses, found = served.ask(*parts)
     assert found == begun
     assert statuses == [status] or status is None
+
+
+def test_candidates_are_answered_inline_once_their_names_are_known(served: Served) -> None:
+    served.ask(request("predict", CANDIDATES))
+    assert served.ask(request("predict", CANDIDATES)) == ([200], INLINE)
 
 
 def test_what_is_pipelined_is_answered_inline(served: Served) -> None:

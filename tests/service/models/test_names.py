@@ -76,6 +76,15 @@ def test_the_columns_of_a_table_are_its_fields(media: str, data: bytes) -> None:
     assert names.all() == ["site", "bid"]
 
 
+def test_candidates_show_the_fields_that_they_share_and_their_own() -> None:
+    slices = Slices(["site", "ad"])
+    names = FieldNames({}, slices, Schema())
+    body = b'{"shared": {"features": {"site": "news"}}, "candidates": [{"features": {"ad": "7"}}]}'
+    names.look("application/json", body)
+    assert names.all() == ["site", "ad"]
+    assert {*slices._names.values()} == {"news", "7"}
+
+
 def test_a_look_fails_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     names = FieldNames({}, Slices(["site"]), Schema())
 

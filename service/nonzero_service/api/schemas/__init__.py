@@ -1,5 +1,6 @@
 """Wire types: what the OpenAPI description says of bodies and answers."""
 
+from nonzero_service.api.schemas.examples import Candidates as Candidates
 from nonzero_service.api.schemas.examples import Examples as Examples
 from nonzero_service.api.schemas.examples import ExampleWire as ExampleWire
 from nonzero_service.api.schemas.examples import Label as Label

@@ -13,8 +13,8 @@ FeatureValue = Annotated[float, Field(ge=-MAX_VALUE, le=MAX_VALUE)] | bool | str
 Click = Literal[0, 1, -1] | bool
 
 
-class ExampleWire(Wire):
-    """An impression: features by name, or slots given directly; with a label once it is known."""
+class SharedWire(Wire):
+    """Features by name, or slots given directly: what an example has, and what candidates may share."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -34,20 +34,33 @@ class ExampleWire(Wire):
     values: list[Annotated[float, Field(ge=-MAX_VALUE, le=MAX_VALUE)]] = Field(
         default_factory=list, description="As many as there are indices; without them each is 1."
     )
+    time: Annotated[int, Field(ge=0, lt=MAX_TIME)] | None = Field(
+        default=None,
+        description="Milliseconds since 1970; where it is shared, of each candidate without its own.",
+    )
+
+
+class ExampleWire(SharedWire):
+    """An impression: features by name, or slots given directly; with a label once it is known."""
+
     label: Click | None = Field(default=None, description="Of an update, required.")
     weight: Annotated[float, Field(ge=0, le=MAX_WEIGHT)] | None = Field(
         default=1.0, description="What is learned from has at most the setting max_weight."
     )
     id: str | None = Field(default=None, max_length=MAX_ID)
-    time: Annotated[int, Field(ge=0, lt=MAX_TIME)] | None = Field(
-        default=None, description="Milliseconds since 1970."
-    )
 
 
 class Examples(Wire):
     """Examples in order."""
 
     examples: list[ExampleWire]
+
+
+class Candidates(Wire):
+    """Candidates over a context that they share: each is predicted as the whole example that both make."""
+
+    shared: SharedWire
+    candidates: list[ExampleWire]
 
 
 class Label(Wire):
