@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from nonzero_service.api.explanations import Explain
 from nonzero_service.api.labels import Join
+from nonzero_service.api.page import Page
 from nonzero_service.api.predictions import Predict
 from nonzero_service.api.probes import AliveProbe, ReadyProbe
 from nonzero_service.api.updates import Update
@@ -44,6 +45,8 @@ METRICS: Final = Route("GET", "/metrics", Need.METRICS)
 DESCRIPTION: Final = Route("GET", "/openapi.json", Need.NOTHING)
 DOCS: Final = Route("GET", "/docs", Need.NOTHING)
 DOCS_ASSET: Final = Route("GET", "/docs/{asset}", Need.NOTHING)
+PAGE: Final = Route("GET", "/", Need.NOTHING)
+PAGE_ASSET: Final = Route("GET", "/page/{asset}", Need.NOTHING)
 
 DIRECT: Final[Mapping[Route, Callable[[Any], ASGIApp]]] = {
     PREDICT: Predict,
@@ -52,6 +55,8 @@ DIRECT: Final[Mapping[Route, Callable[[Any], ASGIApp]]] = {
     EXPLAIN: Explain,
     ALIVE: AliveProbe,
     READY: ReadyProbe,
+    PAGE: Page,
+    PAGE_ASSET: Page,
 }
 """Routes that ASGI applications of ours answer, and what makes these, given the service's parts."""
 

@@ -37,7 +37,10 @@ ONCE: Final = frozenset(
 )
 """Headers that must not come twice: nobody could say which of the two is meant."""
 
-READ: Final = ONCE | {b"accept", b"content-encoding", b"idempotency-key", b"sec-fetch-site", b"x-request-id"}
+READ: Final = ONCE | {
+    *(b"accept", b"content-encoding", b"idempotency-key", b"if-none-match"),
+    *(b"sec-fetch-site", b"x-request-id"),
+}
 """Headers that anything here reads. What a client says twice of the others counts as it was said last, but
 for Accept, which is a list, and X-Request-ID."""
 

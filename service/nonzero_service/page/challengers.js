@@ -1,0 +1,87 @@
+// Models that learn from the same stream with other settings, and how they compare.
+
+import { ask, pathOf } from "./api.js";
+import { byId, html, say, show, svg } from "./dom.js";
+import { sure } from "./dialogs.js";
+import { fragmentOf } from "./models.js";
+import { counted, moment, number, percent } from "./words.js";
+
+let promote = () => {};
+
+/** Show how challengers compare with a model. */
+export function showChallengers(model, comparisons, follows) {
+  show("challengers", comparisons.length > 0 || Boolean(follows));
+  const list = byId("challengers-list");
+  const leads = follows
+    ? [html("p", {}, `It is a challenger: it learns from the stream of `, html("a", { href: fragmentOf(follows) }, follows), ".")]
+    : [];
+  // Buttons stay the same elements: who has one focused keeps it.
+  const there = new Map([...list.querySelectorAll("article")].map((item) => [item.dataset.name, item]));
+  list.replaceChildren(...leads, ...comparisons.map((one) => compared(model, one, there.get(`${model} ${one.with}`))));
+}
+
+const verdicts = {
+  better: (one) => `${one.with} is better than ${one.model}${byHow(one)}.`,
+  worse: (one) => `${one.with} is worse than ${one.model}${byHow(one)}.`,
+  undecided: (one) => `It is not decided yet whether ${one.with} is better than ${one.model}.`,
+};
+
+function byHow({ difference, log_loss: loss }) {
+  return difference.mean && loss.model ? `: its log loss is ${percent(Math.abs(difference.mean) / loss.model)} ${difference.mean < 0 ? "lower" : "higher"}` : "";
+}
+
+function compared(model, one, there) {
+  const item = there ?? made(model, one.with);
+  const parts = item.querySelectorAll("p");
+  say(parts[0], (verdicts[one.verdict] ?? verdicts.undecided)(one));
+  const { mean, low, high } = one.difference;
+  const interval = low === null || high === null ? "" : ` (${percent(one.confidence)} sure: between ${number(low, 5)} and ${number(high, 5)})`;
+  const since = one.since?.time ? ` since ${moment(one.since.time)}` : "";
+  say(parts[1], `${sentence(one.reason)} ${counted(one.examples, "example")}${since}, each predicted by both. Log loss ${number(one.log_loss.model)} of ${one.model}, ${number(one.log_loss.with)} of ${one.with}; difference ${number(mean, 5)} nats${interval}.`.trim());
+  item.querySelector(".interval").replaceChildren(...picture(one.difference));
+  show(item.querySelector(".interval"), low !== null && high !== null);
+  return item;
+}
+
+const sentence = (text) => (text ? `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}` : "");
+
+function made(model, name) {
+  const button = html("button", { type: "button" }, `Promote ${name}`);
+  button.addEventListener("click", () => promote(model, name));
+  const item = html("article", {},
+    html("h3", {}, html("a", { href: fragmentOf(name) }, name)),
+    html("p", { class: "lead" }), html("p"),
+    svg("svg", { class: "interval", viewBox: "0 0 300 34", "aria-hidden": "true" }),
+    html("p", { class: "buttons" }, button));
+  item.dataset.name = `${model} ${name}`;
+  return item;
+}
+
+/** Draw the interval of the difference around zero: left of it the challenger is better. */
+function picture({ mean, low, high }) {
+  if (low === null || high === null) return [];
+  const reach = 1.1 * Math.max(Math.abs(low), Math.abs(high), 1e-12);
+  const x = (value) => 150 + (150 * value) / reach;
+  return [
+    svg("line", { class: "zero", x1: 150, x2: 150, y1: 0, y2: 20 }),
+    svg("line", { class: "span", x1: x(low), x2: x(high), y1: 10, y2: 10 }),
+    svg("circle", { cx: x(mean), cy: 10, r: 4 }),
+    svg("text", { x: 144, y: 32, "text-anchor": "end" }, "challenger better"),
+    svg("text", { x: 156, y: 32 }, "worse"),
+  ];
+}
+
+/** Have the buttons promote; `act` runs an action and tells what came of it. */
+export function offerPromotion(act) {
+  promote = async (model, name) => {
+    if (!(await sure(`Promote ${name}?`, `Requests to ${model} are answered by what ${name} has learned, with its settings, from now on.`, "Promote it"))) return;
+    await act(async () => {
+      await ask(`${pathOf(model)}/promote?with=${encodeURIComponent(name)}`, { method: "POST" });
+      return `${model} goes on as what ${name} was.`;
+    });
+  };
+}
+
+/** Fetch how the challengers of a model compare. */
+export const comparisonsOf = (model, followers) =>
+  Promise.all(followers.map((name) => ask(`${pathOf(model)}/comparison?with=${encodeURIComponent(name)}`)));
