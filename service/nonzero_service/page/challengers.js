@@ -4,7 +4,7 @@ import { ask, pathOf } from "./api.js";
 import { byId, html, say, show, svg } from "./dom.js";
 import { sure } from "./dialogs.js";
 import { fragmentOf } from "./models.js";
-import { counted, moment, number, percent } from "./words.js";
+import { counted, moment, number, percent, sentence } from "./words.js";
 
 let promote = () => {};
 
@@ -42,8 +42,6 @@ function compared(model, one, there) {
   show(item.querySelector(".interval"), low !== null && high !== null);
   return item;
 }
-
-const sentence = (text) => (text ? `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}` : "");
 
 function made(model, name) {
   const button = html("button", { type: "button" }, `Promote ${name}`);

@@ -3,19 +3,17 @@
 import { ask, pathOf } from "./api.js";
 import { byId, html, say, show } from "./dom.js";
 import { sure } from "./dialogs.js";
-import { counted, precise } from "./words.js";
+import { counted, precise, sentence, short } from "./words.js";
 
 const VERDICTS = {
-  learning: "Yes. It is still getting better.",
+  learning: "Yes.",
   converged: "It has learned what there is to learn, and follows what changes.",
   starved: "Hardly. It is starved: its learning rates have become too small for what there is to learn.",
   idle: "Nothing comes that it could learn from.",
-  unknown: "It is too early to say.",
+  unknown: "That cannot be told.",
 };
 
 let mended = null;
-
-const sentence = (text) => (text ? `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}` : "");
 
 /** Show a diagnosis; null: there is none. */
 export function showDiagnosis(model, found) {
@@ -30,7 +28,7 @@ export function showDiagnosis(model, found) {
   byId("fields").querySelector("tbody").replaceChildren(
     ...Object.entries(found.fields).map(([name, field]) =>
       html("tr", {},
-        html("th", { scope: "row", class: "long" }, name),
+        html("th", { scope: "row", class: "long" }, short(name)),
         html("td", {}, field.verdict),
         html("td", { class: "number" }, precise(field.learning_rate?.now)),
         html("td", { class: "number" }, precise(field.learning_rate?.start)))),

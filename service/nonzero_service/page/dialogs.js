@@ -44,3 +44,6 @@ export function askForToken(why) {
 byId("token-text").addEventListener("input", ({ target }) =>
   target.setCustomValidity(/^[\x21-\x7e]*$/.test(target.value.trim()) ? "" : "A token has letters, digits and signs of ASCII only."),
 );
+
+// Enter is for the other button: this one ends nothing of the form.
+byId("token-no").addEventListener("click", () => byId("token-dialog").close("no"));

@@ -14,6 +14,7 @@ import { nameFields, tryModel } from "./trying.js";
 import { clock, count, counted } from "./words.js";
 
 const PAUSE = 2000; // between looks, in ms
+const REFUSED_PAUSE = 30_000; // while the service asks for a token: its file may change
 const LIST = 20_000; // between looks at the list of models, or a hundred times as long as one takes
 const DIAGNOSIS = 30_000;
 const COMPARISON = 10_000;
@@ -53,7 +54,7 @@ async function look() {
   } finally {
     looking = false;
     clearTimeout(timer);
-    if (!document.hidden) timer = setTimeout(look, again ? 0 : PAUSE);
+    if (!document.hidden) timer = setTimeout(look, again ? 0 : byId("connection").dataset.state === "refused" ? REFUSED_PAUSE : PAUSE);
   }
 }
 
@@ -140,7 +141,7 @@ function display(one, range) {
   if (one.diagnosis) nameFields(Object.keys(one.diagnosis.fields));
   showChallengers(one.name, one.comparisons, state.follows);
   showSlices(metrics?.slices);
-  showLate(metrics?.served, metrics?.labels ?? state.labels);
+  showLate(metrics?.served, state.late_labels);
   showMore(state, metrics);
 }
 

@@ -4,7 +4,7 @@ import { Chart } from "./chart.js";
 import { byId, html, say, show } from "./dom.js";
 import { points, summed } from "./figures.js";
 import { RANGES } from "./history.js";
-import { calibrationSentence, chanceSentence, count, counted, gainSentence, moment, number, percent } from "./words.js";
+import { calibrationSentence, chanceSentence, count, counted, gainSentence, moment, number, percent, sentence } from "./words.js";
 
 const EVENTS = 30; // the newest are listed
 const KINDS = {
@@ -63,6 +63,7 @@ export function showOverview(history, range, lanes) {
   for (const name of Object.keys(charts)) show(`${name}-chart`, rows.length > 0);
   const shared = rows.some((row) => row.shares);
   show("shares-chart", shared);
+  show(byId("rate-chart").parentElement, rows.length > 0);
   if (!rows.length) return;
   const marks = listed.map((event) => ({ at: event.at, number: event.number, kind: ALARMING.has(event.kind) ? "alarming" : event.kind === "recovered" ? "good" : "plain" }));
   const drawn = points(rows, innerWidth < 600 ? 40 : 60, byTime);
@@ -129,7 +130,7 @@ function showEvents(events, byTime) {
     html("li", { value: event.number, class: ALARMING.has(event.kind) ? "alarming" : null },
       html("span", { class: "head" }, html("strong", {}, KINDS[event.kind] ?? event.kind), " ",
         html("span", { class: "quiet" }, byTime ? placed(event, true) : `${placed(event, false)}, ${moment(event.time)}`)),
-      html("span", { class: "text" }, event.text)),
+      html("span", { class: "text" }, sentence(event.text))),
   );
   if (items.map((item) => item.textContent).join() !== [...list.children].map((item) => item.textContent).join()) list.replaceChildren(...items);
 }

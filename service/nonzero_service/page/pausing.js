@@ -3,7 +3,7 @@
 import { ask, now, pathOf } from "./api.js";
 import { byId, say, show } from "./dom.js";
 import { sure } from "./dialogs.js";
-import { ago, counted, moment } from "./words.js";
+import { ago, counted, moment, sentence } from "./words.js";
 
 let paused = null;
 
@@ -12,15 +12,10 @@ export function showPause(model, learning) {
   paused = learning?.paused ? { model, held: learning.held ?? 0 } : null;
   show("paused", paused !== null);
   if (!paused) return;
-  const since = learning.since ? `Since ${moment(learning.since)}, ${ago(now() - learning.since)} ago: ` : "";
-  say("paused-why", `${since}${reasonOf(learning.reason)}`);
+  const since = learning.since ? ` That was at ${moment(learning.since)}, ${ago(now() - learning.since)} ago.` : "";
+  say("paused-why", `${sentence(learning.reason ?? "what came jumped all at once")}${since}`);
   say("paused-held", `${counted(paused.held, "example")} ${paused.held === 1 ? "is" : "are"} held, safe on disk. It goes on predicting with what it knew before.`);
 }
-
-const reasonOf = (reason) => {
-  const text = typeof reason === "string" ? reason : (reason?.text ?? "what came jumped all at once");
-  return /[.!?]$/.test(text) ? text : `${text}.`;
-};
 
 /** Have the buttons do what they say; `act` runs an action and tells what came of it. */
 export function offerResume(act) {

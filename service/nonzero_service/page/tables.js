@@ -1,8 +1,9 @@
 // Slices, late labels, and all other figures of a model.
 
 import { byId, html, say, show } from "./dom.js";
-import { bytes, count, counted, moment, number, percent, precise } from "./words.js";
+import { bytes, count, counted, moment, number, percent, precise, short } from "./words.js";
 
+const ENOUGH = 20; // clicks: with fewer a percentage says more than is known
 const MANY = 3; // standard deviations beyond which a slice is called wrong: there are dozens of slices
 
 /** Show predicted against seen clicks by the values of fields. */
@@ -17,14 +18,14 @@ export function showSlices(slices) {
 
 function sliced(field, found, open) {
   const rows = found.map((one) => {
-    const off = one.clicks ? one.predicted / one.clicks - 1 : null;
+    const off = one.clicks >= ENOUGH ? one.predicted / one.clicks - 1 : null;
     const wrong = one.predicted > 0 && Math.abs(one.predicted - one.clicks) > MANY * Math.sqrt(Math.max(one.predicted, 1));
     return html("tr", { class: wrong ? "off" : null },
-      html("th", { scope: "row", class: "long" }, one.value ?? "all others"),
+      html("th", { scope: "row", class: "long" }, short(one.value ?? "all others")),
       html("td", { class: "number" }, count(one.examples)),
       html("td", { class: "number" }, one.weight ? percent(one.clicks / one.weight) : "–"),
       html("td", { class: "number" }, one.weight ? percent(one.predicted / one.weight) : "–"),
-      html("td", {}, off === null ? "" : `${percent(Math.abs(off))} too ${off > 0 ? "many" : "few"}${wrong ? ", more than chance" : ""}`));
+      html("td", {}, off === null ? (wrong ? "more than chance" : "too early to say") : `${percent(Math.abs(off))} too ${off > 0 ? "many" : "few"}${wrong ? ", more than chance" : ""}`));
   });
   const heads = ["Value", "Examples", "Clicked", "Predicted", "Clicks predicted"];
   const details = html("details", { open },
@@ -43,12 +44,39 @@ function list(id, pairs) {
   byId(id).replaceChildren(...pairs.filter(([, value]) => value !== null).map(([name, value]) => html("div", {}, html("dt", {}, name), html("dd", {}, value))));
 }
 
+const LATE = {
+  labels: {
+    joined: "labels joined",
+    corrected: "clicks after the window",
+    duplicate: "labels given twice",
+    conflicting: "labels against an earlier one",
+    unknown: "labels of no prediction",
+    early: "labels before their prediction",
+    gone: "labels that came too late",
+  },
+  predictions: {
+    kept: "predictions kept",
+    repeated: "predictions with a known id",
+    expired: "predictions whose window ended",
+    thinned: "predictions left out",
+    waited_out: "windows that ended without any label",
+    damaged: "predictions damaged on disk",
+    lost: "predictions that the disk refused",
+  },
+};
+
 /** Show what became of predictions that wait for a label. */
-export function showLate(served, labels) {
-  const counts = Object.entries(labels ?? {}).filter(([, value]) => typeof value === "number");
-  show("late", Boolean(served) || counts.some(([, value]) => value > 0));
-  say("late-text", served?.examples ? `Of ${counted(served.examples, "answered prediction")} with an id most clicks have come: predicted over seen is ${number(served.calibration, 3)}, log loss ${number(served.log_loss)}.` : "Predictions with an id wait for their labels.");
-  list("late-counts", counts.map(([name, value]) => [name.replaceAll("_", " "), count(value)]));
+export function showLate(served, late) {
+  show("late", Boolean(served || late));
+  byId("late").classList.toggle("alarm", Boolean(late?.outage));
+  const said = [];
+  if (late?.outage) said.push("No labels come, for longer than usual and than chance explains.");
+  if (late) said.push(`${counted(late.waiting, "prediction")} with an id ${late.waiting === 1 ? "waits for its" : "wait for their"} label.`);
+  if (late && late.joined_share !== null) said.push(`Of those that wait no longer ${percent(late.joined_share)} were labelled.`);
+  if (served?.examples) said.push(`Of ${counted(served.examples, "answered prediction")} most clicks have come: predicted over seen is ${number(served.calibration, 3)}, log loss ${number(served.log_loss)}.`);
+  say("late-text", said.join(" "));
+  list("late-counts", Object.entries(LATE).flatMap(([kind, names]) =>
+    Object.entries(late?.[kind] ?? {}).filter(([, n]) => n > 0).map(([name, n]) => [names[name] ?? name.replaceAll("_", " "), count(n)])));
 }
 
 /** Show the figures that have no other place. */

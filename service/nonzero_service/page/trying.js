@@ -2,10 +2,12 @@
 
 import { Unreachable, ask, pathOf } from "./api.js";
 import { byId, html, say, show, svg } from "./dom.js";
-import { number, percent } from "./words.js";
+import { number, percent, short } from "./words.js";
 
 const SHOWN = 100; // so many parts, those that weigh most
 const ASKED = 20; // so many fields are named
+
+const UNNAMED = /^field \d+$/; // what the diagnosis calls a field that no request has shown
 
 let model = "";
 let kinds = {};
@@ -23,8 +25,8 @@ export function tryModel(name, settings) {
 
 /** Name the fields that the model knows. */
 export function nameFields(fields) {
-  const names = fields.filter((name) => !name.startsWith("#")).slice(0, ASKED);
-  say("try-fields", names.length ? `Its fields: ${names.join(", ")}${fields.length > ASKED ? ", …" : ""}.` : "");
+  const names = fields.filter((name) => !UNNAMED.test(name)).map((name) => short(name, 40)).slice(0, ASKED);
+  say("try-fields", names.length ? `Its fields: ${names.join(", ")}${names.length < fields.length ? ", …" : ""}.` : "");
 }
 
 /** Read features from text. */
@@ -75,7 +77,7 @@ function refuse(why) {
 
 function explain(answer) {
   byId("try-text").removeAttribute("aria-invalid");
-  const unknown = answer.contributions.filter((one) => one.weight === 0).map((one) => one.feature);
+  const unknown = answer.contributions.filter((one) => one.weight === 0).map((one) => short(one.feature, 60));
   byId("try-answer").replaceChildren(
     html("p", { class: "lead" }, `${percent(answer.probability)} of such are clicked, it says.`),
     html("p", { class: "quiet" }, unknown.length ? `It has learned nothing of ${unknown.slice(0, 5).join(", ")}${unknown.length > 5 ? ", …" : ""}.` : ""),
@@ -88,7 +90,7 @@ function explain(answer) {
   const largest = Math.max(...parts.map((part) => Math.abs(part.share)), 1e-9);
   byId("try-parts").querySelector("tbody").replaceChildren(
     ...parts.map(({ name, share }) =>
-      html("tr", {}, html("th", { scope: "row", class: "long" }, name), html("td", { class: "number" }, `${share > 0 ? "+" : ""}${number(share, 3)}`), html("td", { class: "wide" }, bar(share / largest)))),
+      html("tr", {}, html("th", { scope: "row", class: "long" }, short(name)), html("td", { class: "number" }, `${share > 0 ? "+" : ""}${number(share, 3)}`), html("td", { class: "wide" }, bar(share / largest)))),
   );
   show("try-parts", true);
 }

@@ -3,6 +3,12 @@
 const NO_BREAK = " ";
 const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
+/** A name, cut where it is very long. */
+export const short = (name, most = 120) => (name.length > most ? `${name.slice(0, most)}…` : name);
+
+/** What the service says, as a sentence. */
+export const sentence = (text) => (text ? `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}` : "");
+
 /** A count: 4,982. */
 export const count = (n) => WHOLE.format(n);
 
