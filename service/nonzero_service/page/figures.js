@@ -5,6 +5,19 @@ function entropy(rate) {
   return rate > 0 && rate < 1 ? -(rate * Math.log(rate) + (1 - rate) * Math.log1p(-rate)) : 0;
 }
 
+const BATCHES = 8; // rows of fewer do not tell how much chance moves them
+
+/** How far chance moves the mean by which the loss differs from the average rate's: by batch means, in nats. */
+function deviation(rows, { rate, weight, loss, baseLoss }) {
+  if (rows.length < BATCHES) return NaN;
+  let squares = 0;
+  for (const row of rows) {
+    const constant = -(row.clicks * Math.log(rate) + (row.weight - row.clicks) * Math.log1p(-rate));
+    squares += ((row.log_loss ?? 0) * row.weight - constant - (loss - baseLoss) * row.weight) ** 2;
+  }
+  return Math.sqrt((squares * rows.length) / (rows.length - 1)) / weight;
+}
+
 /** Add rows up: counts, rates, the loss, and how much better it is than always saying the average rate. */
 export function summed(rows) {
   const sum = { examples: 0, weight: 0, clicks: 0, predicted: 0 };
@@ -22,6 +35,7 @@ export function summed(rows) {
   const base = sum.weight ? entropy(sum.rate) : 0;
   sum.baseLoss = base || null;
   sum.gain = base ? 1 - sum.loss / base : null;
+  sum.chance = base ? deviation(rows, sum) / base : null;
   if (rows.length) {
     sum.time = rows[0].time;
     sum.end = rows.at(-1).end;

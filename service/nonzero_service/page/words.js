@@ -1,6 +1,6 @@
 // Figures as people read them, and sentences about them.
 
-const NO_BREAK = " ";
+const NO_BREAK = "\u00a0";
 const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
 /** A name, cut where it is very long. */
@@ -65,7 +65,8 @@ export function gainSentence(sum) {
   if (!sum.examples) return "There was nothing to learn from in this time.";
   if (sum.clicks < ENOUGH || sum.weight - sum.clicks < ENOUGH)
     return `Too early to say how well it predicts: ${counted(sum.clicks, "click")} in ${counted(sum.examples, "example")} so far.`;
-  if (Math.abs(sum.gain) < 0.0005) return "Predictions are as good as always saying the average rate.";
+  if (Math.abs(sum.gain) < Math.max(0.0005, 2 * (sum.chance || 0)))
+    return "Predictions are as good as always saying the average rate, as far as chance lets one tell.";
   return `Predictions are ${percent(Math.abs(sum.gain))} ${sum.gain > 0 ? "better" : "worse"} than always saying the average rate.`;
 }
 

@@ -34,10 +34,12 @@ def watch(browser: Browser) -> Watch:
 
     @contextmanager
     def watched(
-        url: str, *, width: int = WIDE, dark: bool = False, failing: tuple[str, ...] = ("404",)
+        url: str, *, width: int = WIDE, dark: bool = False, failing: tuple[str, ...] = ()
     ) -> Iterator[Page]:
         context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light"
+            viewport={"width": width, "height": 900},
+            color_scheme="dark" if dark else "light",
+            reduced_motion="reduce",
         )
         page = context.new_page()
         complaints: list[str] = []

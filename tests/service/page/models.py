@@ -51,7 +51,7 @@ class Models:
 
     def changed(self, model: str = "changed") -> str:
         """Make a model of the stream that ``make run`` replays: taste changes half-way."""
-        for chunk in simulated_chunks(SimulatedLog(100_000, seed=0), 10_000):
+        for chunk in simulated_chunks(SimulatedLog(100_000, seed=0), 1_000):
             self.learn(model, chunk.labelled, chunk.content_type)
         return model
 
