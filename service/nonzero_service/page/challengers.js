@@ -4,7 +4,9 @@ import { ask, pathOf } from "./api.js";
 import { byId, html, say, show, svg } from "./dom.js";
 import { sure } from "./dialogs.js";
 import { fragmentOf } from "./models.js";
-import { counted, moment, number, percent, sentence } from "./words.js";
+import { counted, moment, number, percent, sentence, short } from "./words.js";
+
+const SLICES = 10; // so many are named
 
 let promote = () => {};
 
@@ -34,13 +36,26 @@ function compared(model, one, there) {
   const item = there ?? made(model, one.with);
   const parts = item.querySelectorAll("p");
   say(parts[0], (verdicts[one.verdict] ?? verdicts.undecided)(one));
-  const { mean, low, high } = one.difference;
-  const interval = low === null || high === null ? "" : ` (${percent(one.confidence)} sure: between ${number(low, 5)} and ${number(high, 5)})`;
-  const since = one.since?.time ? ` since ${moment(one.since.time)}` : "";
-  say(parts[1], `${sentence(one.reason)} ${counted(one.examples, "example")}${since}, each predicted by both. Log loss ${number(one.log_loss.model)} of ${one.model}, ${number(one.log_loss.with)} of ${one.with}; difference ${number(mean, 5)} nats${interval}.`.trim());
+  const { low, high } = one.difference;
+  if (!one.examples) {
+    say(parts[1], `${sentence(one.reason)} ${one.since ? "Nothing has come yet that both predicted." : "It still reads what came before it was made."}`);
+  } else {
+    const over = `over ${counted(one.examples, "example")}${one.since?.time ? ` since ${moment(one.since.time)}` : ""}`;
+    say(parts[1], `${sentence(one.reason)} Log loss ${number(one.log_loss.model)} of ${one.model}, ${number(one.log_loss.with)} of ${one.with}, ${over} that both predicted. ${bySlice(one)}`.trim());
+  }
   item.querySelector(".interval").replaceChildren(...picture(one.difference));
   show(item.querySelector(".interval"), low !== null && high !== null);
   return item;
+}
+
+/** Say for which values of fields a challenger differs. */
+function bySlice({ slices }) {
+  const told = Object.entries(slices ?? {}).flatMap(([field, found]) => found.map((one) => ({ ...one, name: `${field}=${short(one.value ?? "all others", 40)}` })));
+  return ["better", "worse"]
+    .map((verdict) => [verdict, told.filter((one) => one.verdict === verdict).slice(0, SLICES)])
+    .filter(([, found]) => found.length)
+    .map(([verdict, found]) => `${sentence(verdict).slice(0, -1)} for ${found.map((one) => one.name).join(", ")}.`)
+    .join(" ");
 }
 
 function made(model, name) {
