@@ -13,6 +13,7 @@ from typing import Any, Literal, TypedDict
 
 from nonzero_client.problems import LineFault
 
+Step = Literal["second", "minute", "hour", "day", "examples"]
 Verdict = Literal["learning", "converged", "starved", "idle", "unknown"]
 
 
@@ -165,6 +166,28 @@ class ModelState(TypedDict):
     sequence: int
     bytes: int
     created: str
+
+
+class ModelDetail(ModelState):
+    """A model, and how it is now."""
+
+    learning: dict[str, Any]
+    mixture: dict[str, Any]
+    late_labels: dict[str, Any] | None
+
+
+History = TypedDict(
+    "History",
+    {
+        "model": str,
+        "step": Step,
+        "from": int,
+        "to": int,
+        "rows": list[dict[str, Any]],
+        "events": list[dict[str, Any]],
+    },
+)
+"""What a model was like, and what happened to it."""
 
 
 class Window(TypedDict):

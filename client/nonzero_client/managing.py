@@ -5,10 +5,21 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, cast
 
-from nonzero_client.answers import Diagnosis, Metrics, ModelState, Remedied, Resumed, Snapshot
+from nonzero_client.answers import (
+    Diagnosis,
+    History,
+    Metrics,
+    ModelDetail,
+    ModelState,
+    Remedied,
+    Resumed,
+    Snapshot,
+    Step,
+)
 from nonzero_client.asking import JSON, Asking, flag_of, json_of, path_of
 from nonzero_client.errors import ClientError, ConflictError, InputError, NotFoundError
 from nonzero_client.messages import Answer, FileName, Request, Upload
@@ -49,8 +60,8 @@ class Managing(Asking):
         answer = await self._exchange.send(Request("GET", "/v1/models"), deadline)
         return cast("list[ModelState]", json_of(answer)["models"])
 
-    async def get_model(self, model: str = "default", *, deadline: float | None = None) -> ModelState:
-        """Read a model's settings, and how much it has learned.
+    async def get_model(self, model: str = "default", *, deadline: float | None = None) -> ModelDetail:
+        """Read a model's settings, how much it has learned, and whether it learns now.
 
         Parameters
         ----------
@@ -61,7 +72,7 @@ class Managing(Asking):
 
         Returns
         -------
-        ModelState
+        ModelDetail
             The model.
 
         Raises
@@ -76,7 +87,7 @@ class Managing(Asking):
         >>> client.get_model("empty")["sequence"]
         0
         """
-        return cast("ModelState", await self._read(path_of(model), deadline))
+        return cast("ModelDetail", await self._read(path_of(model), deadline))
 
     async def create_model(
         self, model: str, settings: Mapping[str, Any] | None = None, *, deadline: float | None = None
@@ -220,6 +231,55 @@ class Managing(Asking):
         0
         """
         return cast("Metrics", await self._read(path_of(model, "metrics"), deadline))
+
+    async def history(
+        self,
+        model: str = "default",
+        *,
+        start: datetime | int | None = None,
+        end: datetime | int | None = None,
+        step: Step | None = None,
+        deadline: float | None = None,
+    ) -> History:
+        """Read what a model was like, and what happened to it.
+
+        Parameters
+        ----------
+        model
+            The model's name.
+        start, end
+            From when and until when: a time with its zone, or milliseconds since 1970. Left out: all that
+            is kept.
+        step
+            ``second`` (the last 15 minutes), ``minute``, ``hour``, ``day``, or ``examples`` (the whole
+            stream, in at most 256 blocks; without `start` and `end`). Left out: the finest of which at most
+            1,500 rows cover what is asked for.
+        deadline
+            Seconds in which it must be answered.
+
+        Returns
+        -------
+        History
+            Rows in the order of the stream, and events.
+
+        Raises
+        ------
+        InputError
+            For a time without a zone.
+        ContentError
+            For times that are in the wrong order, or beside the step ``examples``.
+        ClientError
+            As for :meth:`get_model`.
+
+        Examples
+        --------
+        >>> client.history("empty", step="examples")["rows"]
+        []
+        """
+        asked = {"from": _ms_of(start), "to": _ms_of(end), "step": step}
+        query = {name: value for name, value in asked.items() if value is not None}
+        answer = await self._exchange.send(Request("GET", path_of(model, "history"), query=query), deadline)
+        return cast("History", json_of(answer))
 
     async def diagnosis(self, model: str = "default", *, deadline: float | None = None) -> Diagnosis:
         """Ask whether a model still learns, and why it is thought so.
@@ -458,3 +518,14 @@ class Managing(Asking):
         >>> client.wait_until_ready(deadline=60)
         """
         await self._exchange.send(Request("GET", "/readyz"), deadline)
+
+
+def _ms_of(time: datetime | int | None) -> str | None:
+    """Return a time as a query has it."""
+    if time is None:
+        return None
+    if not isinstance(time, datetime):
+        return str(time)
+    if time.tzinfo is None:
+        raise InputError(f"{time} has no time zone: give it one, such as datetime.now(UTC) has")
+    return str(round(time.timestamp() * 1000))

@@ -17,6 +17,8 @@ DICTS = {
     "Diagnosis": "Diagnosis",
     "Explanation": "Explanation",
     "Metrics": "Metrics",
+    "History": "History",
+    "ModelDetail": "ModelDetail",
     "ModelState": "ModelState",
     "Remedied": "Remedied",
     "Resumed": "Resumed",

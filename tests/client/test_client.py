@@ -29,6 +29,7 @@ ROUTES = {
     table.MAKE_MODEL: {"create_model", "import_model"},
     table.DELETE_MODEL: {"delete_model"},
     table.READ_METRICS: {"metrics"},
+    table.READ_HISTORY: {"history"},
     table.TAKE_SNAPSHOT: {"take_snapshot"},
     table.DOWNLOAD_SNAPSHOT: {"download_snapshot"},
     table.DIAGNOSE: {"diagnosis"},

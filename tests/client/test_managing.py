@@ -23,7 +23,7 @@ from service.conftest import Start
 def test_models_are_made_listed_read_and_deleted(client: Calling) -> None:
     made = client.create_model("ads", {"bits": 10, "learning_rate": 0.1})
     assert (made["model"], made["sequence"], made["settings"]["bits"]) == ("ads", 0, 10)
-    assert client.create_model("ads", {"bits": 10}) == client.get_model("ads")
+    assert client.create_model("ads", {"bits": 10}).items() <= client.get_model("ads").items()
     with pytest.raises(ConflictError, match="its bits is 10, not 11") as conflict:
         client.create_model("ads", {"bits": 11})
     assert not conflict.value.outcome_unknown

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse, Response
 
-from nonzero_service.api import models, operations, schemas, snapshots, table
+from nonzero_service.api import history, models, operations, schemas, snapshots, table
 from nonzero_service.api.framework import FrameworkRoute, StrictRoute
 from nonzero_service.api.openapi import (
     COLUMNS,
@@ -152,6 +152,13 @@ OPERATIONS: Final = (
     ),
     _model(table.DELETE_MODEL, models.delete_model, 404, 409, 422, 503, 507, status_code=204),
     _model(table.READ_METRICS, models.read_metrics, 404, 422, 503),
+    _model(
+        table.READ_HISTORY,
+        history.read_history,
+        *(404, 422, 503),
+        response_class=Response,
+        responses=answer("What it was like.", {JSON: reference(schemas.HistoryWire)}),
+    ),
     _model(
         table.TAKE_SNAPSHOT,
         snapshots.take_snapshot,

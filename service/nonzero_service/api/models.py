@@ -8,19 +8,24 @@ from pydantic import ValidationError
 
 from nonzero import Schema
 from nonzero.formats.json_bodies import NOT_JSON
+from nonzero.model.lanes import lanes_to_text
 from nonzero_service.api import schemas
 from nonzero_service.api.framework import CurrentService, ModelName
 from nonzero_service.api.snapshots import upload
 from nonzero_service.bodies.body_reader import read_whole
 from nonzero_service.bodies.content import Content, content_of, unknown_type
 from nonzero_service.faults import explained, why_not_json
+from nonzero_service.history.events import paused_text
 from nonzero_service.media_types import JSON, SAFETENSORS
+from nonzero_service.models.attribution import Attribution
 from nonzero_service.models.model_config import NewModelSettings
+from nonzero_service.models.series import IMPRESSIONS, LABELS
 from nonzero_service.models.served import ServedModel
 from nonzero_service.problems import Problem
 from nonzero_service.schema_text import that_differs
 from nonzero_service.service import Service
 from nonzero_service.writer.entries import remedy_entry
+from nonzero_service.writer.pause import PauseState
 
 
 async def list_models(service: CurrentService) -> schemas.ModelList:
@@ -29,9 +34,18 @@ async def list_models(service: CurrentService) -> schemas.ModelList:
     return schemas.ModelList(models=[_state(served) for served in service.models.all()])
 
 
-async def read_model(model: ModelName, service: CurrentService) -> schemas.ModelState:
-    """Read a model's settings, and how much it has learned."""
-    return _state(service.models.get(model))
+async def read_model(model: ModelName, service: CurrentService) -> schemas.ModelDetail:
+    """Read a model's settings, how much it has learned, and whether it learns now."""
+    served = service.models.get(model)
+    impressions = served.attribution.impressions
+    return schemas.ModelDetail(
+        **_state(served).model_dump(),
+        learning=_learning(served.learner.pause),
+        mixture=schemas.MixtureWire(
+            shares=served.model.shares.tolist(), lanes=[lanes_to_text([one]) for one in served.model.lanes]
+        ),
+        late_labels=_late_labels(served.attribution) if impressions.next_number else None,
+    )
 
 
 async def make_model(
@@ -110,6 +124,25 @@ async def set_clock(model: ModelName, service: CurrentService) -> schemas.ClockS
     """Set the clock of the model's journal by the machine's, where they are apart: that must be right."""
     done = await service.models.get(model).clock.set()
     return schemas.ClockSetWire(model=model, **done._asdict())
+
+
+def _learning(pause: PauseState) -> schemas.LearningWire:
+    reason = None if pause.since is None else paused_text(pause.reason or {})
+    return schemas.LearningWire(
+        paused=pause.since is not None, since=pause.since_ms, reason=reason, held=pause.examples
+    )
+
+
+def _late_labels(attribution: Attribution) -> schemas.LateLabelsWire:
+    counts, impressions = attribution.impressions.counts, attribution.impressions
+    joined, ended = counts["joined"], counts["ended"]
+    return schemas.LateLabelsWire(
+        waiting=impressions.pending,
+        joined_share=joined / (joined + ended) if joined + ended else None,
+        outage=attribution.silence().is_outage,
+        labels={name: counts[name] for name in LABELS},
+        predictions={name: counts[name] for name in IMPRESSIONS if name != "refused"},
+    )
 
 
 def _state(served: ServedModel) -> schemas.ModelState:

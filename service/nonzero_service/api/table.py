@@ -32,6 +32,7 @@ READ_MODEL: Final = Route("GET", _MODEL, Need.READ)
 MAKE_MODEL: Final = Route("PUT", _MODEL, Need.MANAGE, (JSON, SAFETENSORS))
 DELETE_MODEL: Final = Route("DELETE", _MODEL, Need.MANAGE)
 READ_METRICS: Final = Route("GET", f"{_MODEL}/metrics", Need.READ)
+READ_HISTORY: Final = Route("GET", f"{_MODEL}/history", Need.READ)
 TAKE_SNAPSHOT: Final = Route("POST", f"{_MODEL}/snapshots", Need.MANAGE)
 # The whole model is more than to predict by it.
 DOWNLOAD_SNAPSHOT: Final = Route("GET", f"{_MODEL}/snapshots/latest", Need.MANAGE)
@@ -62,7 +63,7 @@ DIRECT: Final[Mapping[Route, Callable[[Any], ASGIApp]]] = {
 
 FRAMEWORK: Final = (
     *(LIST_MODELS, READ_MODEL, MAKE_MODEL, DELETE_MODEL, READ_METRICS, TAKE_SNAPSHOT, DOWNLOAD_SNAPSHOT),
-    *(DIAGNOSE, MEND, RESUME, SET_CLOCK),
+    *(READ_HISTORY, DIAGNOSE, MEND, RESUME, SET_CLOCK),
     *(METRICS, DESCRIPTION, DOCS, DOCS_ASSET),
 )
 """Routes that FastAPI answers."""

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression
+from nonzero_service.history.history import History
+from nonzero_service.history.keeping import HistoryKeeper, changed_by
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.models.attribution import Attribution
 from nonzero_service.models.clocks import ClockWatch
@@ -69,9 +71,11 @@ async def open_model(name: str, path: Path, common: Common, *, shared: bool) -> 
             settings.max_weight,
             impressions,
         )
+        history = HistoryKeeper(brought.history, learner)
+        opened.push_async_callback(history.close)  # when the learner has applied all
         opened.push_async_callback(learner.close)
         snapshots = SnapshotScheduler(
-            name, stored, learner, settings, common.snapshotting, impressions.needed_from
+            name, stored, learner, settings, common.snapshotting, impressions.needed_from, history.save
         )
         opened.push_async_callback(snapshots.close)
         attribution = Attribution(impressions, learner)
@@ -85,9 +89,14 @@ async def open_model(name: str, path: Path, common: Common, *, shared: bool) -> 
                 slices.learned(batch, probabilities)
             fields.learned(batch)
 
-        learner.applier.learned = learned
+        def learning(time_ms: int) -> None:
+            kept.learning(stored.model, applier.position, time_ms, lambda: attribution.is_usual)
+
+        kept, applier = brought.history, learner.applier
+        applier.learned, applier.learning = learned, learning
+        applier.changed = changed_by(kept, learner)
         clock = ClockWatch(name, stored.journal, learner, attribution)
-        for watch in (snapshots, windows, clock):
+        for watch in (snapshots, windows, clock, history):
             common.rounds.add(watch)
             opened.push_async_callback(common.rounds.remove, watch)
         return ServedModel(
@@ -102,6 +111,7 @@ async def open_model(name: str, path: Path, common: Common, *, shared: bool) -> 
             slices=slices,
             clock=clock,
             fields=fields,
+            history=history,
             resources=opened.pop_all(),
         )
 
@@ -113,21 +123,23 @@ class _Brought(NamedTuple):
     stored: StoredModel
     impressions: ImpressionStore
     breaker: Breaker | None
+    history: History
 
 
 def _brought(name: str, path: Path, common: Common, shared: bool) -> _Brought:
     """Bring a model to where it was."""
     settings, config = common.settings, check_model(path)
+    history = History(path / "history", name)
     with ReplayProgress(name) as progress:
-        stored = recover(path, settings.durability, progress, common.journals)
+        stored = recover(path, settings.durability, progress, common.journals, history)
     try:
         impressions = open_impressions(name, stored.journal, rules_of(config, settings))
         impressions.not_after(stored.journal.clock.now_ms())
-        _recalibrate(stored, settings.recalibration)
+        _recalibrate(stored, settings.recalibration, history)
         _take_memory(stored.model, shared)
         breaker = _breaker_of(stored, settings, impressions)
         stored.journal.rest()
-        return _Brought(config, stored, impressions, breaker)
+        return _Brought(config, stored, impressions, breaker, history)
     except BaseException:
         stored.journal.close()
         raise
@@ -153,9 +165,10 @@ def _breaker_of(stored: StoredModel, settings: Settings, impressions: Impression
     return Breaker(stored.model, bounds, impressions, now_ms, since)
 
 
-def _recalibrate(stored: StoredModel, wanted: Recalibrating) -> None:
+def _recalibrate(stored: StoredModel, wanted: Recalibrating, history: History) -> None:
     """Begin to learn a map of the predictions, where one is wanted and there is none; serve by it, or not."""
     if wanted != "off" and stored.model.recalibration() is None:
-        stored.journal.append([recalibration_entry()])
+        position = stored.journal.append([recalibration_entry()])
         stored.model.begin_recalibration()
+        history.changed(stored.model, next(stored.journal.read(position)))
     stored.model.recalibrating = wanted == "on"

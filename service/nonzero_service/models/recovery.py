@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -15,6 +16,7 @@ from nonzero import LogisticRegression
 from nonzero.errors import NonzeroError, SnapshotError
 from nonzero.model.packed import Packed
 from nonzero.persistence.snapshot import read_metadata
+from nonzero_service.history.history import History
 from nonzero_service.journal.journal import Durability, Journal
 from nonzero_service.journal.open_journals import OpenJournals
 from nonzero_service.journal.reader import JournalRows
@@ -24,6 +26,12 @@ from nonzero_service.writer.entries import Pause, pause_since, start_of
 
 Replayed = Callable[[int, int], object]
 """Told how far a replay is: the last position applied, and the position where it ends."""
+
+IMPRESSIONS: Final = frozenset({"joined", "impression"})
+"""The rows whose examples may be impressions."""
+
+CHANGES: Final = frozenset({"trip", "resume", "remedy", "recalibration"})
+"""The rows that a history tells of as events."""
 
 EVERY = 64
 """How often a replay tells how far it is, in rows."""
@@ -77,7 +85,11 @@ def needed_from(snapshot: SnapshotFile) -> int:
 
 
 def recover(
-    directory: Path, durability: Durability, replayed: Replayed, among: OpenJournals | None = None
+    directory: Path,
+    durability: Durability,
+    replayed: Replayed,
+    among: OpenJournals | None = None,
+    history: History | None = None,
 ) -> StoredModel:
     """Open what is kept of a model and bring it to where it was.
 
@@ -91,6 +103,8 @@ def recover(
         Told how far the replay is.
     among
         The journals that are open in this process.
+    history
+        Is told of what is read again.
 
     Raises
     ------
@@ -107,7 +121,7 @@ def recover(
         snapshots.tidy()
         held = snapshots.newest(LogisticRegression.load, _say_damaged)
         model, start = found(journal, held)
-        tail = replay(model, journal, start, replayed)
+        tail = replay(model, journal, start, replayed, history)
         pause = None if tail.held_since is None else pause_since(journal.read, tail.held_since)
     except BaseException:
         journal.close()
@@ -201,13 +215,25 @@ class Tail(NamedTuple):
     """The time of the first row, in milliseconds since 1970; 0 where there was none."""
 
 
-def replay(model: LogisticRegression, reader: JournalRows, start: int, replayed: Replayed) -> Tail:
-    """Apply the rows from `start` to the journal's end."""
+def replay(
+    model: LogisticRegression,
+    reader: JournalRows,
+    start: int,
+    replayed: Replayed,
+    history: History | None = None,
+) -> Tail:
+    """Apply the rows from `start` to the journal's end; a history is told of them."""
     end = reader.tip.position
     since: int | None = model.notes.get("held_since")
     nbytes = first_ms = 0
     for row in reader.read(start):
+        if history is not None and row.count:
+            history.learning(
+                model, row.position - 1, row.time_ms, partial(IMPRESSIONS.__contains__, row.kind)
+            )
         fold.apply(model, row, reader.read)
+        if history is not None and row.kind in CHANGES:
+            history.changed(model, row)
         nbytes += len(row.body)
         first_ms = first_ms or row.time_ms
         if row.kind == "trip":
@@ -216,6 +242,8 @@ def replay(model: LogisticRegression, reader: JournalRows, start: int, replayed:
             since = None
         if row.position % EVERY == 0 or row.position == end:
             replayed(row.position, end)
+    if history is not None:
+        history.replayed(model, end)
     return Tail(since, nbytes, first_ms)
 
 

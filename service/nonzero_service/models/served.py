@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from nonzero import LogisticRegression
+from nonzero_service.history.keeping import HistoryKeeper
 from nonzero_service.incidental import incidentally
 from nonzero_service.models.attribution import Attribution
 from nonzero_service.models.clocks import ClockWatch
@@ -36,6 +37,7 @@ class ServedModel:
     slices: Slices
     clock: ClockWatch
     fields: FieldWatch
+    history: HistoryKeeper
     resources: AsyncExitStack
     """Closes all of these, what was opened last first."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, NamedTuple
 
@@ -45,6 +45,10 @@ class Taken(NamedTuple):
     """The examples that it holds."""
 
 
+async def _nothing() -> None:
+    """Do nothing."""
+
+
 class SnapshotScheduler:
     """Takes the snapshots of one model, one at a time.
 
@@ -62,6 +66,8 @@ class SnapshotScheduler:
         Bounds how many are taken at a time because they are due.
     also_from
         Returns the first position of the journal that is of use beside snapshots; None where none is.
+    before
+        Is to be done before a snapshot takes the place of rows: a start does not read them again.
     """
 
     def __init__(
@@ -72,12 +78,14 @@ class SnapshotScheduler:
         settings: Settings,
         gate: AbstractAsyncContextManager[Any],
         also_from: Callable[[], int | None] = lambda: None,
+        before: Callable[[], Awaitable[object]] = _nothing,
     ) -> None:
         self.stored = stored
         self._name = name
         self._learner = learner
         self._settings = settings
         self._also_from = also_from
+        self._before = before
         self._since = time.monotonic() - stored.tail_seconds
         self._bytes_then = -stored.tail_bytes
         self._not_before = 0.0
@@ -112,6 +120,7 @@ class SnapshotScheduler:
                 return Taken(newest, self.stored.model.examples)
             begun, bytes_then = time.monotonic(), self._learner.committer.appended_bytes
             packed, copied = await self._packed()
+            await self._before()
             snapshot = await asyncio.to_thread(self._write, copied.position, packed, copied.held_since, last)
             self._since, self._bytes_then, self._newest = begun, bytes_then, snapshot.position
             return Taken(snapshot, packed.examples)

@@ -71,6 +71,10 @@ class Applier:
         """The last position that was applied."""
         self.learned: Callable[[Batch, NDArray[np.float32]], object] | None = None
         """Called with what was learned from, and what was predicted just before."""
+        self.learning: Callable[[int], object] = _nobody_waits
+        """Called with the time of a row's examples, before they are learned from."""
+        self.changed: Callable[[int], object] = _nobody_waits
+        """Called with the position of a row that has been applied and is no batch, or has paused learning."""
         self.applied: Callable[[CommittedGroup], object] = _nobody_waits
         """Called with each group when it has been applied, or could not be."""
         self._copying: _Copying | None = None
@@ -97,7 +101,7 @@ class Applier:
 
     def close(self) -> None:
         """Let go of who is told, when all has ended: the two hold each other."""
-        self.applied = self.learned = _nobody_waits
+        self.applied = self.learned = self.learning = self.changed = _nobody_waits
         self._turn.close()
 
     def _apply_next(self) -> bool:
@@ -152,7 +156,9 @@ class Applier:
             return self._learn_group(group, group.batches)
         [work] = group.works
         if isinstance(work.what, Change):
-            return [self._change(work, work.what)]
+            outcome = self._change(work, work.what)
+            self._tell_of(group)
+            return [outcome]
         if isinstance(work.what, Copy):
             return self._begin_copy(work, work.what)
         return [self._run(work)]
@@ -160,8 +166,12 @@ class Applier:
     def _learn_group(self, group: CommittedGroup, batches: Sequence[Batch]) -> list[Outcome]:
         """Learn from a group; each batch's sequence is that after its own examples."""
         sequence = self._model.examples
+        if batches:
+            self.learning(group.time_ms)
         for batch in batches:
             self._learn(batch, group.time_ms)
+        if self.held_since is None and group.held_since is not None:
+            self.changed(group.held_since)
         self.held_since = group.held_since
         outcomes = []
         for work, came in zip(group.works, group.came, strict=True):
@@ -176,9 +186,11 @@ class Applier:
         """Learn from what was held, or take note that it is discarded."""
         before = self._model.examples
         if group.held:
+            self.learning(group.time_ms)
             for batch, _ in held_examples(self._journal.read, since, group.position):
                 self._learn(batch, group.time_ms)
         self.held_since = None
+        self._tell_of(group)
         applied = self._model.examples - before
         return Outcome(group.works[0], ResumeResult(applied, group.discarded, self._model.examples), None)
 
@@ -188,6 +200,11 @@ class Applier:
         probabilities = self._model.learn_checked(batch, time_ms)
         if self.learned is not None:
             incidentally(self.learned, batch, probabilities)
+
+    def _tell_of(self, group: CommittedGroup) -> None:
+        """Tell of a row that is no batch."""
+        if group.position is not None:
+            self.changed(group.position)
 
     def _change(self, work: Work, change: Change) -> Outcome:
         """Apply a row that is no batch; an error of it is for a new start, as that of a batch."""

@@ -152,7 +152,7 @@ class Committer:
         else:
 
             def book(position: int | None) -> CommittedGroup:
-                placed = [] if position is None else rows.committed(position)
+                placed = [] if position is None else rows.committed(position, self._journal.time_ms)
                 if self._impressions is not None:
                     self._impressions.keep(placed, rows.held)
                 place = (position, self._journal.time_ms)

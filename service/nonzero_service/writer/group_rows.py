@@ -141,8 +141,8 @@ class GroupRows:
         """Return the rows that the group becomes; there may be none."""
         return [part.entry() for part in self._parts]
 
-    def committed(self, position: int) -> list[tuple[ImpressionRow, int]]:
-        """Take note that the rows are in the journal, of which the last is at `position`.
+    def committed(self, position: int, time_ms: int) -> list[tuple[ImpressionRow, int]]:
+        """Take note that the rows are in the journal, of which the last is at `position`, since that time.
 
         Returns
         -------
@@ -152,7 +152,7 @@ class GroupRows:
         first, placed = position - len(self._parts) + 1, []
         for place, part in enumerate(self._parts):
             if part.reason is not None:
-                self._pause.tripped(first + place, part.reason)
+                self._pause.tripped(first + place, part.reason, time_ms)
             if part.kind == "impression":
                 placed.append((part.impressions[1], first + place))
         self._pause.examples += sum(one.held for one in self.came if one is not None)

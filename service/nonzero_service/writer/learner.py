@@ -125,6 +125,11 @@ class ModelLearner:
         threads.start()
 
     @property
+    def has_failed(self) -> bool:
+        """Whether nothing more may be made durable or applied."""
+        return self._results.failure is not None
+
+    @property
     def gathers(self) -> bool:
         """Whether single examples have come of late."""
         return self.committer.queue.beside_singles

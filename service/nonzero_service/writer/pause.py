@@ -26,6 +26,8 @@ class PauseState:
     def __init__(self, breaker: Breaker | None = None, pause: Pause | None = None) -> None:
         self.since: int | None = pause and pause.since
         """The position of the trip; None while examples are learned from."""
+        self.since_ms: int | None = pause and pause.time_ms
+        """When it tripped, by the journal's clock, in milliseconds since 1970."""
         self.examples = pause.examples if pause else 0
         """How many are held."""
         self.trips = 0
@@ -42,9 +44,9 @@ class PauseState:
             return 0, None
         return (len(batch), None) if self._breaker is None else self._breaker.admit(batch, references)
 
-    def tripped(self, position: int, reason: dict[str, Any]) -> None:
+    def tripped(self, position: int, reason: dict[str, Any], time_ms: int) -> None:
         """Take note that a trip is in the journal."""
-        self.since, self.reason = position, reason
+        self.since, self.reason, self.since_ms = position, reason, time_ms
         self.trips += 1
         self.unsaid.append(("error", "learning is paused", {"position": position, **reason}))
 
@@ -58,7 +60,7 @@ class PauseState:
             self._breaker.forget(str((self.reason or {}).get("figure")))
         elif self._breaker is not None:
             self._breaker.reset()
-        self.since, self.examples, self.reason = None, 0, None
+        self.since, self.examples, self.reason, self.since_ms = None, 0, None, None
         self.unsaid.append(("warning", "learning goes on", {"position": position}))
 
     def say(self) -> None:

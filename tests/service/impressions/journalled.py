@@ -72,7 +72,7 @@ class JournalledImpressions:
         prepared = [self.preparer.prepare(work) for work in works]
         rows = GroupRows(prepared, self.pause, self.journal.next_sequence)
         if entries := rows.entries():
-            self.store.keep(rows.committed(self.journal.append(entries)), rows.held)
+            self.store.keep(rows.committed(self.journal.append(entries), 0), rows.held)
         else:
             self.store.keep()
         return prepared

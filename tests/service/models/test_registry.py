@@ -28,7 +28,8 @@ FILE = {"content-type": "application/vnd.safetensors"}
 def test_default_exists(client: httpx.Client) -> None:
     assert "default" in [one["model"] for one in client.get("/v1/models").json()["models"]]
     state = client.get("/v1/models/default").json()
-    assert state.keys() == {"model", "settings", "sequence", "bytes", "created"}
+    known = {"model", "settings", "sequence", "bytes", "created"}
+    assert state.keys() == known | {"learning", "mixture", "late_labels"}
     assert state["settings"]["bits"] == 18
     assert len(state["settings"]["lanes"]) == 8
     assert state["bytes"] == LogisticRegression(18).nbytes
@@ -42,7 +43,7 @@ def test_a_model_with_settings_of_its_own(client: httpx.Client) -> None:
     again = client.put(path, json={"bits": 8})
     assert (again.status_code, again.json()) == (200, made.json())
     assert client.put(path, json={"bits": 9}).status_code == 409
-    assert client.get(path).json() == made.json()
+    assert client.get(path).json().items() >= made.json().items()
     assert client.delete(path).status_code == 204
     assert client.get(path).status_code == 404
     assert client.delete(path).status_code == 404

@@ -216,7 +216,7 @@ def reads_parts(client: httpx.Client, scope: str) -> bool:
 
 
 def reads_figures(client: httpx.Client, scope: str) -> bool:
-    paths = ("/v1/models", MODEL, f"{MODEL}/metrics", f"{MODEL}/diagnosis", "/metrics")
+    paths = ("/v1/models", MODEL, f"{MODEL}/metrics", f"{MODEL}/diagnosis", f"{MODEL}/history", "/metrics")
     return {client.get(path, headers=bearer(scope)).status_code for path in paths} == {200}
 
 

@@ -28,6 +28,7 @@ NEEDS = {
     "GET /metrics": "",
     "GET /v1/models": "",
     "GET /v1/models/{model}": "",
+    "GET /v1/models/{model}/history": "",
     "GET /v1/models/{model}/metrics": "",
     "GET /v1/models/{model}/diagnosis": "",
     "POST /v1/models/{model}/predict": "predict",

@@ -147,7 +147,7 @@ def test_what_cannot_be_read_with_others_is_given_back(with_learner: Learning) -
 def test_single_examples_are_held_from_the_trip_on(with_learner: Learning) -> None:
     async def use(learner: ModelLearner) -> None:
         await learner.submit(batches(1)[0])
-        learner.pause.tripped(learner.journal.append([trip_entry({})]), {})
+        learner.pause.tripped(learner.journal.append([trip_entry({})]), {}, 0)
         body = b'{"features": {}, "label": 1}'
         applied = await asyncio.gather(*map(learner.gather, [body, body]))
         assert applied == [Applied(0, 20, None, 1)] * 2

@@ -7,11 +7,16 @@ from nonzero_service.api.schemas.examples import Labels as Labels
 from nonzero_service.api.schemas.figures import Diagnosis as Diagnosis
 from nonzero_service.api.schemas.figures import MetricsWire as MetricsWire
 from nonzero_service.api.schemas.figures import Remedied as Remedied
+from nonzero_service.api.schemas.history import HistoryWire as HistoryWire
 from nonzero_service.api.schemas.learning import ClockSetWire as ClockSetWire
 from nonzero_service.api.schemas.learning import LabelledWire as LabelledWire
 from nonzero_service.api.schemas.learning import ProgressLine as ProgressLine
 from nonzero_service.api.schemas.learning import ResumedWire as ResumedWire
 from nonzero_service.api.schemas.learning import Updated as Updated
+from nonzero_service.api.schemas.models import LateLabelsWire as LateLabelsWire
+from nonzero_service.api.schemas.models import LearningWire as LearningWire
+from nonzero_service.api.schemas.models import MixtureWire as MixtureWire
+from nonzero_service.api.schemas.models import ModelDetail as ModelDetail
 from nonzero_service.api.schemas.models import ModelList as ModelList
 from nonzero_service.api.schemas.models import ModelState as ModelState
 from nonzero_service.api.schemas.models import NewModel as NewModel

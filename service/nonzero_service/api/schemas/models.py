@@ -164,6 +164,44 @@ class ModelState(Wire):
     created: datetime
 
 
+class LearningWire(Wire):
+    """Whether examples are learned from, or held because the circuit breaker has paused learning."""
+
+    paused: bool
+    since: int | None = Field(description="In milliseconds since 1970; null while examples are learned from.")
+    reason: str | None
+    held: int = Field(ge=0, description="The examples that are held.")
+
+
+class MixtureWire(Wire):
+    """The lanes, and how much each counts now."""
+
+    shares: list[float]
+    lanes: list[str] = Field(description="The rule of each, as the setting `optimizer` names it.")
+
+
+class LateLabelsWire(Wire):
+    """Predictions with an id, and their labels; counted since the process started, but for `waiting`."""
+
+    waiting: int = Field(ge=0, description="Predictions that wait for their label.")
+    joined_share: float | None = Field(
+        description="Of those that were labelled or whose window ended: the share that was labelled."
+    )
+    outage: bool = Field(description="No labels come for longer than usual, and than chance explains.")
+    labels: dict[str, int] = Field(description="By what they met, as nonzero_labels_total counts them.")
+    predictions: dict[str, int] = Field(
+        description="By what became of them, as nonzero_impressions_total counts them."
+    )
+
+
+class ModelDetail(ModelState):
+    """A model, and how it is now."""
+
+    learning: LearningWire
+    mixture: MixtureWire
+    late_labels: LateLabelsWire | None = Field(description="Null where no prediction had an id.")
+
+
 class ModelList(Wire):
     """All models, by name."""
 

@@ -1,0 +1,450 @@
+"""The history of one model: points of its stream as it learns, kept on disk now and then.
+
+The learner tells of each group of examples before it learns from them, which costs three comparisons. When a
+second is over, or a block of the learning curve, the model's cumulative figures become a point. All that the
+history knows is made of such points, so whatever of them is lost, its rows add up to the model's own figures.
+
+A start reads rows of the journal again that the last snapshot does not hold. They are told of here with the
+times that they have, and what is on disk already is passed over. So a kill takes nothing and counts nothing
+twice.
+
+Nothing depends on the history. Where the disk refuses it, that is said once, and learning goes on.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from nonzero import LogisticRegression
+from nonzero_service.history.curve import Curve
+from nonzero_service.history.events import Event, event_of, event_read, text_of
+from nonzero_service.history.kept_file import EVENTS, KEPT, SERIES, HistoryFile
+from nonzero_service.history.points import POINT, Point, Totals, point_of, shares_of, totals_of
+from nonzero_service.history.watching import ShiftWatch
+from nonzero_service.incidental import incidentally
+from nonzero_service.journal.chain import JournalRow
+
+SECOND: Final = 1000
+SECONDS: Final = 900
+"""So many seconds are kept in memory."""
+
+STEPS: Final = {"minute": 60 * SECOND, "hour": 3_600 * SECOND, "day": 86_400 * SECOND}
+
+EVER: Final = 1 << 62
+
+NOTHING: Final[Totals] = (0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+class Records(NamedTuple):
+    """What is known of a model for one step."""
+
+    points: NDArray[np.void]
+    """In the order of the stream."""
+    before: Totals
+    """The figures before the first of them."""
+    events: list[Event]
+    since: int
+    """Since when there are points of this step, in milliseconds since 1970."""
+
+
+class _Ring:
+    """Where a series of points by the clock is."""
+
+    def __init__(self, step: int, newest: Point | None, number: int) -> None:
+        self.step = step
+        self.number = number
+        self.bucket = None if newest is None else newest.time // step
+
+
+class History:
+    """The history of one model.
+
+    Parameters
+    ----------
+    path
+        The file that it is kept in; it is opened when there is something to read or write.
+    name
+        The model's, for the log.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._file = HistoryFile(path)
+        self._name = name
+        self._lock = threading.Lock()
+        self._saving = threading.Lock()
+        self._loaded = False
+        self._replaying = True
+        self._reached = 0  # the model's position when a start had read all
+        self._opened = time.time_ns() // 1_000_000
+        self._said_full = False
+        # The second that is being counted, and how many examples make that there is something else to do.
+        self._second, self._until, self._edge = 0, 0, 0
+        self._forget()
+
+    def _forget(self) -> None:
+        self._unsaved: dict[tuple[str, int], bytes] = {}
+        self._seconds: deque[bytes] = deque(maxlen=SECONDS + 1)
+        self._curve = Curve()
+        self._rings: dict[str, _Ring] = {}
+        self._offset = NOTHING
+        self._last = Point(0, 0, 0, 0, NOTHING)
+        self._events = self._beginnings = -1
+        self._watch: ShiftWatch | None = None
+        self._begun = 0
+        self._told_start = False
+        self.began_ms = self._opened
+        """When the history began, in milliseconds since 1970."""
+
+    # -- on the thread that learns -------------------------------------------------------------------------
+
+    def learning(
+        self, model: LogisticRegression, position: int, time_ms: int, impressions: Callable[[], bool]
+    ) -> None:
+        """Take note of examples that are about to be learned from.
+
+        Parameters
+        ----------
+        model
+            The model as it is before.
+        position
+            The last row of the journal that it has learned from.
+        time_ms
+            The time of their row.
+        impressions
+            Returns whether they may be impressions: the order of their labels says nothing of predictions.
+        """
+        if not self._second <= time_ms < self._until or model.examples >= self._edge:
+            incidentally(self._turn, model, position, time_ms, impressions)
+
+    def changed(self, model: LogisticRegression, row: JournalRow) -> None:
+        """Take note of a row of the journal that has been applied and is no batch, or pauses learning."""
+        incidentally(self._change, model, row)
+
+    def capture(self, model: LogisticRegression, position: int, time_ms: int) -> None:
+        """Take note of all that the model has learned until now."""
+        with self._lock:
+            if not self._loaded and not model.examples:
+                return  # a look makes no history
+            self._load(model, position, time_ms)
+            if not self._passes_over(position):
+                self._count(model, position, time_ms)
+
+    def promoted(self, model: LogisticRegression, position: int, time_ms: int, before: Totals) -> None:
+        """Go on with another model's figures, in the place of the one whose figures were `before`.
+
+        To be called when the row at `position` has put the other in its place, live and as it is read again.
+        The event is told by :func:`~nonzero_service.history.events.event_of`.
+        """
+        with self._lock:
+            self._load(model, position - 1, time_ms)
+            if position > self._last.position:
+                counted = _sum(before, self._offset)
+                self._add(Point(position, self._begun or time_ms, time_ms, model.examples, counted))
+                self._begin(position, time_ms, _difference(counted, totals_of(model)))
+                self._watch = ShiftWatch(model)
+
+    def tell(self, kind: str, text: str, *, position: int, time_ms: int, sequence: int) -> None:
+        """Add an event, unless it is known."""
+        with self._lock:
+            self._tell(Event(position, time_ms, sequence, kind, text))
+
+    def _tell(self, event: Event) -> None:
+        self._events += 1
+        self._unsaved["events", self._events] = event.packed(self._events)
+        self._unsaved.pop(("events", self._events - EVENTS), None)
+
+    def _turn(
+        self, model: LogisticRegression, position: int, time_ms: int, impressions: Callable[[], bool]
+    ) -> None:
+        with self._lock:
+            self._load(model, position, time_ms)
+            if self._passes_over(position):
+                # Of what is known already nothing is told again; the next row may be the first that is new.
+                return
+            if model.examples != self._last.sequence:
+                self._count(model, position, time_ms)
+            if not self._told_start and not self._replaying:
+                self._told_start = True
+                self._tell(Event(position, self._opened, model.examples, "start", "the service was started"))
+            self._second = time_ms // SECOND * SECOND
+            self._until = self._second + SECOND
+            self._begun = time_ms
+            self._look(model, position, time_ms, impressions())
+
+    def _passes_over(self, position: int) -> bool:
+        """Whether what the model has learned is known already: a start reads rows again."""
+        return self._replaying and position < self._last.position
+
+    def _count(self, model: LogisticRegression, position: int, time_ms: int) -> None:
+        """Make a point of what was learned in the second that is being counted."""
+        totals = _sum(totals_of(model), self._offset)
+        if totals[0] <= self._last.totals[0]:
+            return
+        end = min(max(time_ms, self._second), self._until - 1) if self._until else time_ms
+        self._add(Point(position, self._begun or end, end, model.examples, totals, shares_of(model)))
+
+    def _add(self, point: Point) -> None:
+        last = self._last
+        self._last = point
+        seconds = self._seconds
+        if not seconds:
+            seconds.append(last.packed(0))
+        elif len(seconds) > 1 and last.time // SECOND == point.time // SECOND:
+            seconds.pop()
+        seconds.append(point.packed(0))
+        self._drop_seconds(point.time)
+        for name in self._rings:
+            self._add_to(name, point)
+        before, known = self._curve, len(self._curve.points)
+        self._curve = curve = before.add(point)
+        for number in range(known if curve is before else 0, len(curve.points)):
+            self._unsaved["examples", number] = curve.points[number].packed(number, curve.width)
+
+    def _add_to(self, name: str, point: Point) -> None:
+        """Add a point to those by the clock, in the place of one of the same minute, hour or day."""
+        ring = self._rings[name]
+        bucket = point.time // ring.step
+        if bucket != ring.bucket:
+            ring.number, ring.bucket = ring.number + 1, bucket
+        self._unsaved[name, ring.number] = point.packed(ring.number)
+        self._unsaved.pop((name, ring.number - KEPT), None)
+
+    def _drop_seconds(self, now_ms: int) -> None:
+        """Drop the seconds of more than 15 minutes ago, but for the last of them: the next begins there."""
+        seconds = self._seconds
+        while len(seconds) > 1 and now_ms - _time_of(seconds[1]) > SECONDS * SECOND:
+            seconds.popleft()
+
+    def _look(self, model: LogisticRegression, position: int, time_ms: int, impressions: bool) -> None:
+        """Look whether predictions have got worse, and note when there is something to do next."""
+        watch = self._watch = self._watch or ShiftWatch(model)
+        if impressions:
+            watch.skip(model)
+        elif (shift := watch.look(model)) is not None:
+            kind, text = text_of(shift)
+            self._tell(Event(position, self._time_at(shift.examples, time_ms), shift.examples, kind, text))
+        counted = model.examples + self._offset[0]
+        self._edge = model.examples + min(self._curve.edge - int(counted), watch.edge - model.examples)
+
+    def _time_at(self, sequence: int, time_ms: int) -> int:
+        """Return when the model had learned from so many examples, about."""
+        for point in reversed(self._curve.points):
+            if point.sequence <= sequence:
+                return min(point.time, time_ms)
+        return min(self._curve.points[0].begun, time_ms) if self._curve.points else time_ms
+
+    def _change(self, model: LogisticRegression, row: JournalRow) -> None:
+        found = event_of(row)
+        with self._lock:
+            self._load(model, row.position, row.time_ms)
+            if found is not None and not (self._replaying and row.position <= self._last.position):
+                self._tell(Event(row.position, row.time_ms, model.examples, *found))
+
+    # -- what is on disk -----------------------------------------------------------------------------------
+
+    def _load(self, model: LogisticRegression, position: int, time_ms: int) -> None:
+        """Read what was kept, when there is something to add to it or to tell."""
+        if self._loaded:
+            return
+        self._loaded = True
+        try:
+            kept = self._file.read("beginnings", "events", "examples", *STEPS)
+        except OSError as error:
+            self._say("the history could not be read, and begins anew", error)
+            kept = HistoryFile(self._file.path / "none").read("beginnings", "events", "examples", *STEPS)
+        self._take(kept)
+        own = totals_of(model)
+        if not self._replaying and self._last.position > self._reached:
+            self._cut(self._reached)
+        behind = any(
+            a + b < c * (1 - 1e-9) for a, b, c in zip(own, self._offset, self._last.totals, strict=True)
+        )
+        if self._beginnings < 0 or (behind and not self._passes_over(position)):
+            self._restart(position, time_ms, own)
+
+    def _restart(self, position: int, time_ms: int, own: Totals) -> None:
+        """Begin a history: what the model has learned until now is not in it."""
+        known = self._beginnings >= 0
+        self._forget()
+        self._take({name: np.zeros(0, one.dtype) for name, one in SERIES.items()})
+        if known:
+            self._say("the history was of another model, and begins anew", None)
+            self._replace(())
+        self._begin(position, time_ms, _difference(NOTHING, own))
+        self.began_ms = time_ms
+        self._told_start = not self._replaying
+        examples = int(own[0])
+        text = "the model begins to learn"
+        if examples:
+            text = f"the history begins; the model had learned from {examples:,} examples before"
+        self._tell(Event(position, time_ms, examples, "start", text))
+
+    def _begin(self, position: int, time_ms: int, offset: Totals) -> None:
+        """From here on so much is added to the model's figures."""
+        self._offset = offset
+        self._beginnings += 1
+        point = Point(position, time_ms, time_ms, 0, offset)
+        self._unsaved["beginnings", self._beginnings] = point.packed(self._beginnings)
+
+    def _take(self, kept: dict[str, NDArray[np.void]]) -> None:
+        """Go on from what was kept."""
+        newest = {name: kept[name][-1] for name in STEPS if len(kept[name])}
+        points = [point_of(one) for one in newest.values()]
+        self._last = max(points, key=lambda point: point.position, default=self._last)
+        for name, step in STEPS.items():
+            one = newest.get(name)
+            ring = _Ring(step, None, -1) if one is None else _Ring(step, point_of(one), int(one["number"]))
+            self._rings[name] = ring
+            if points and (one is None or int(one["position"]) < self._last.position):
+                self._add_to(name, self._last)  # a kill has come between, or what was later is cut
+        beginnings = kept["beginnings"]
+        if len(beginnings):
+            counted = beginnings[beginnings["position"] <= self._last.position]
+            beginning = counted[-1] if len(counted) else beginnings[0]
+            self._beginnings, self._offset = int(beginning["number"]), point_of(beginning).totals
+            self.began_ms = int(beginnings["time"][0])
+        if len(kept["events"]):
+            self._events = int(kept["events"][-1]["number"])
+        blocks = kept["examples"]
+        if len(blocks):
+            width = int(blocks["width"].max())
+            self._curve = Curve(width, [point_of(one) for one in blocks if one["width"] == width])
+
+    def _cut(self, position: int) -> None:
+        """Take out what is later than the model: a power cut, or a restored backup, took rows from it."""
+        kept = self._file.read(*SERIES)
+        self._say("the history was ahead of the model, and is cut", None)
+        self._forget()
+        cut = {name: found[found["position"] <= position] for name, found in kept.items()}
+        self._take(cut)
+        self._replace(
+            (name, int(one["number"]), one.tobytes()) for name, found in cut.items() for one in found
+        )
+
+    def _replace(self, records: Iterable[tuple[str, int, bytes]]) -> None:
+        try:
+            self._file.replace(records)
+        except OSError as error:
+            self._say("the history cannot be written; it goes on in memory", error)
+
+    def replayed(self, model: LogisticRegression, position: int) -> None:
+        """Take note that a start has read all rows again; what is later than the model never was."""
+        with self._lock:
+            if self._loaded and self._until and not self._passes_over(position):
+                self._count(model, position, self._until)
+            self._replaying, self._reached = False, position
+            if self._loaded and self._last.position > position:
+                self._cut(position)
+            self._edge = 0
+
+    @property
+    def is_unsaved(self) -> bool:
+        """Whether there is something that is not on disk."""
+        return bool(self._unsaved)
+
+    def save(self) -> bool:
+        """Write what is not on disk yet; return whether it could be. From any thread."""
+        with self._saving:
+            with self._lock:
+                unsaved = dict(self._unsaved)
+            # What says how to read the others comes first, if a kill comes between.
+            ordered = sorted(unsaved, key=lambda key: key[0] not in ("beginnings", "events"))
+            try:
+                if unsaved:
+                    self._file.write((*key, unsaved[key]) for key in ordered)
+            except OSError as error:
+                if self._file.path.parent.exists():  # else the model has been deleted
+                    self._say("the history cannot be written; it goes on in memory", error)
+                return False
+            self._said_full = False
+            with self._lock:
+                for key, kept in unsaved.items():
+                    if self._unsaved.get(key) is kept:
+                        del self._unsaved[key]
+            return True
+
+    def rest(self, now_ms: int) -> None:
+        """Let go of seconds that are of more than 15 minutes ago."""
+        with self._lock:
+            self._drop_seconds(now_ms)
+            if len(self._seconds) == 2 and now_ms - self._last.time > SECONDS * SECOND:
+                self._seconds.clear()
+
+    def _say(self, what: str, error: OSError | None) -> None:
+        """Say it once, however often it happens until it has gone well."""
+        if error is None or not self._said_full:
+            self._said_full = error is not None
+            reason: dict[str, Any] = {} if error is None else {"reason": str(error)}
+            structlog.get_logger("history").warning(what, model=self._name, **reason)
+
+    # -- who asks ------------------------------------------------------------------------------------------
+
+    def records(self, step: str) -> Records:
+        """Return what is known for a step: ``second``, ``minute``, ``hour``, ``day`` or ``examples``.
+
+        To be asked after :meth:`capture`. From any thread.
+
+        Raises
+        ------
+        OSError
+            Where the file cannot be read.
+        """
+        with self._lock:
+            unsaved, seconds = dict(self._unsaved), list(self._seconds)
+            curve, last = list(self._curve.points), self._last
+        events = {
+            (one.kind, one.position, one.sequence): one
+            for one in map(event_read, self._merged("events", unsaved))
+        }
+        told = list(events.values())
+        if step == "examples":
+            if last.totals[0] > (curve[-1].totals[0] if curve else 0):
+                curve.append(last._replace(begun=curve[-1].time if curve else last.begun))
+            return Records(_joined(point.packed(0) for point in curve), NOTHING, told, 0)
+        if step == "second":
+            points = _joined(seconds)
+        else:
+            points = self._merged(step, unsaved)
+            if not len(points) or int(points["number"].max()) < SERIES[step].slots:
+                return Records(points, NOTHING, told, 0)
+        if not len(points):
+            return Records(points, NOTHING, told, last.time)
+        return Records(points[1:], point_of(points[0]).totals, told, int(points["time"][0]))
+
+    def _merged(self, name: str, unsaved: dict[tuple[str, int], bytes]) -> NDArray[np.void]:
+        """Return what is on disk of a series, with what is not yet, in order."""
+        series = SERIES[name]
+        found = self._file.read(name)[name]
+        new = sorted(number for one, number in unsaved if one == name)
+        if new:
+            kept = np.frombuffer(b"".join(unsaved[name, number] for number in new), series.dtype)
+            found = np.concatenate([found[~np.isin(found["number"], new)], kept])
+        newest = int(found["number"].max()) if len(found) else 0
+        return found[found["number"].astype(np.int64) > newest - series.slots]
+
+
+def _joined(kept: Iterable[bytes]) -> NDArray[np.void]:
+    return np.frombuffer(b"".join(kept), POINT)
+
+
+def _time_of(kept: bytes) -> int:
+    return int(np.frombuffer(kept, POINT)["time"][0])
+
+
+def _sum(one: Totals, other: Totals) -> Totals:
+    a, b, c, d, e = (x + y for x, y in zip(one, other, strict=True))
+    return a, b, c, d, e
+
+
+def _difference(one: Totals, other: Totals) -> Totals:
+    a, b, c, d, e = (x - y for x, y in zip(one, other, strict=True))
+    return a, b, c, d, e

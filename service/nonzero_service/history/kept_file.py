@@ -1,0 +1,141 @@
+"""The file of a model's history: series of points of fixed size, each a ring, and one of events.
+
+A start, a write and a look open it, and close it again. Nothing is synced: what a power cut takes of it makes
+rows longer. Every record has a check, and one that was torn is passed over. A write goes over the oldest
+record of its series; so the file never grows beyond :data:`NBYTES`, and takes no room for what is not there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from nonzero_service.history.events import EVENT
+from nonzero_service.history.points import POINT, whole_of
+from nonzero_service.journal.files import FILE_MODE, write_durably
+
+KEPT: Final = 1440
+"""So many minutes, hours and days with examples are kept."""
+
+BLOCKS: Final = 256
+EVENTS: Final = 128
+BEGINNINGS: Final = 16
+
+
+class Series(NamedTuple):
+    """Records of one kind, in a ring."""
+
+    name: str
+    start: int
+    """Where it begins in the file."""
+    slots: int
+    dtype: np.dtype[np.void]
+
+    def place(self, number: int) -> int:
+        """Return where the record of a number is."""
+        return self.start + number % self.slots * self.dtype.itemsize
+
+    @property
+    def end(self) -> int:
+        """Where it ends in the file."""
+        return self.start + self.slots * self.dtype.itemsize
+
+
+def _laid_out(*series: tuple[str, int, DTypeLike]) -> dict[str, Series]:
+    found, start = {}, 0
+    for name, slots, dtype in series:
+        found[name] = Series(name, start, slots, np.dtype(dtype))
+        start = found[name].end
+    return found
+
+
+SERIES: Final[Mapping[str, Series]] = _laid_out(
+    ("beginnings", BEGINNINGS, POINT),
+    ("examples", BLOCKS + 1, POINT),
+    ("events", EVENTS, EVENT),
+    ("minute", KEPT + 1, POINT),
+    ("hour", KEPT + 1, POINT),
+    ("day", KEPT + 1, POINT),
+)
+"""All series. Of the beginnings each is what is to be added to the model's figures from there on."""
+
+NBYTES: Final = SERIES["day"].end
+"""The file is never larger."""
+
+
+class HistoryFile:
+    """The file of one model's history.
+
+    Parameters
+    ----------
+    path
+        It need not be there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self, *names: str) -> dict[str, NDArray[np.void]]:
+        """Return the records of some series that are as they were written, in the order of their numbers.
+
+        Raises
+        ------
+        OSError
+            Where it cannot be read; a file that is not there has no records.
+        """
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return {name: np.zeros(0, SERIES[name].dtype) for name in names}
+        try:
+            return {name: _read(descriptor, SERIES[name]) for name in names}
+        finally:
+            os.close(descriptor)
+
+    def write(self, records: Iterable[tuple[str, int, bytes]]) -> None:
+        """Write records, of each the series, the number and what is kept.
+
+        Raises
+        ------
+        OSError
+            Where the disk refuses: some of them may be written.
+        """
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        try:
+            for name, number, kept in records:
+                _write(descriptor, kept, SERIES[name].place(number))
+        finally:
+            os.close(descriptor)
+
+    def replace(self, records: Iterable[tuple[str, int, bytes]]) -> None:
+        """Write a file of these records alone.
+
+        Raises
+        ------
+        OSError
+            Where the disk refuses: it is as before then.
+        """
+        whole = bytearray(NBYTES)
+        for name, number, kept in records:
+            place = SERIES[name].place(number)
+            whole[place : place + len(kept)] = kept
+        write_durably(self.path, bytes(whole))
+
+
+def _read(descriptor: int, series: Series) -> NDArray[np.void]:
+    raw = os.pread(descriptor, series.end - series.start, series.start)
+    size = series.dtype.itemsize
+    found = np.frombuffer(raw[: len(raw) // size * size], series.dtype)
+    found = whole_of(found[found["check"] != 0])
+    return found[np.argsort(found["number"], kind="stable")]
+
+
+def _write(descriptor: int, kept: bytes, place: int) -> None:
+    written = os.pwrite(descriptor, kept, place)
+    while written < len(kept):  # the disk is nearly full: the next try says so
+        written += os.pwrite(descriptor, kept[written:], place + written)

@@ -1,0 +1,159 @@
+"""Rows: what the history tells of each second, minute, hour, day or block of examples."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from math import log
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nonzero_service.history.events import Event
+from nonzero_service.history.history import SECOND, SECONDS, STEPS, History, Records
+from nonzero_service.problems import Problem
+
+MOST: Final = 1500
+"""So many rows at most are told where nobody says of which step."""
+
+CLOCK_STEPS: Final = {"second": SECOND, **STEPS}
+NAMES: Final = (*CLOCK_STEPS, "examples")
+
+
+class Asked(NamedTuple):
+    """Which part of a history is asked for."""
+
+    start: int | None
+    end: int | None
+    step: str | None
+
+
+def asked_of(start: str | None, end: str | None, step: str | None) -> Asked:
+    """Read which part of a history is asked for.
+
+    Raises
+    ------
+    Problem
+        422 for what is no time and no step, and for times beside the step ``examples``.
+    """
+    if step is not None and step not in NAMES:
+        raise Problem(422, f"step is one of {', '.join(NAMES)}, not {step[:64]!r}")
+    asked = Asked(_time_of("from", start), _time_of("to", end), step)
+    if step == "examples" and (start is not None or end is not None):
+        raise Problem(422, "the step examples is of the whole stream: leave from and to out")
+    if asked.start is not None and asked.end is not None and asked.start >= asked.end:
+        raise Problem(422, f"from is {start} and to is {end}: from must be before to")
+    return asked
+
+
+def _time_of(name: str, said: str | None) -> int | None:
+    """Read a time, in milliseconds since 1970 or as RFC 3339 has it."""
+    if said is None:
+        return None
+    if said.isascii() and said.isdigit() and len(said) <= 15:
+        return int(said)
+    try:
+        read = datetime.fromisoformat(said.replace(" ", "+"))  # a query's + may come as a space
+    except ValueError:
+        read = None
+    if read is None or read.tzinfo is None:
+        raise Problem(
+            422,
+            f"{name} is a time in milliseconds since 1970, or as in 2026-01-31T12:00:00Z, with a time zone; "
+            f"not {said[:64]!r}",
+        )
+    return round(read.timestamp() * 1000)
+
+
+def described(history: History, asked: Asked, now_ms: int) -> dict[str, Any]:
+    """Return the rows and events that are asked for, as JSON holds them.
+
+    To be asked after :meth:`~nonzero_service.history.history.History.capture`. From any thread.
+
+    Raises
+    ------
+    OSError
+        Where what is on disk cannot be read.
+    """
+    end = now_ms + 1 if asked.end is None else asked.end
+    step, records = _chosen(history, asked, end, now_ms)
+    rows = _rows(records, CLOCK_STEPS.get(step))
+    if step == "second":
+        rows = [row for row in rows if row["end"] > now_ms - SECONDS * SECOND]
+    start = asked.start
+    if start is None:  # a clock that was set back makes rows that are not in the order of their times
+        start = min([row["time"] for row in rows] or [min(history.began_ms, end - 1)])
+    if asked.end is None:
+        end = max([row["end"] for row in rows] + [end])
+    if step != "examples":
+        rows = [row for row in rows if row["end"] > start and row["time"] < end]
+    events = [
+        one for one in records.events if step == "examples" or asked.start is None or start <= one.time < end
+    ]
+    return {
+        "step": step,
+        "from": start,
+        "to": end,
+        "rows": rows,
+        "events": [_event(one) for one in events if asked.end is None or one.time < end],
+    }
+
+
+def _chosen(history: History, asked: Asked, end: int, now_ms: int) -> tuple[str, Records]:
+    """Return the step that is asked for, or the finest of which few rows cover what is asked for."""
+    if asked.step is not None:
+        return asked.step, history.records(asked.step)
+    start = history.began_ms if asked.start is None else max(asked.start, history.began_ms)
+    for step, width in CLOCK_STEPS.items():
+        if step == "second" and start < now_ms - SECONDS * SECOND:
+            continue
+        if (end - start) / width <= MOST or step == "day":
+            records = history.records(step)
+            if records.since <= start or step == "day":
+                break
+    return step, records
+
+
+def _rows(records: Records, width: int | None) -> list[dict[str, Any]]:
+    points = records.points
+    totals = points["totals"]
+    counted = np.diff(totals, axis=0, prepend=[records.before])
+    times, ends = points["begun"], points["time"]
+    if width is not None:
+        times = points["time"] // width * width
+        ends = times + width
+    columns = zip(
+        times.tolist(), ends.tolist(), counted.tolist(), points["shares"], points["sequence"].tolist(),
+        strict=True,
+    )  # fmt: skip
+    return [_row(*column) for column in columns if column[2][0] > 0]
+
+
+def _row(
+    time: int, end: int, counted: list[float], shares: NDArray[np.float32], sequence: int
+) -> dict[str, Any]:
+    examples, weight, clicks, predicted, loss = counted
+    has = weight > 0
+    rate = min(max(clicks / weight, 0.0), 1.0) if has else 0.0
+    base = -sum(part * log(part) for part in (rate, 1 - rate) if part > 0)
+    mean = loss / weight if has else None
+    return {
+        "time": time,
+        "end": max(end, time + 1),
+        "examples": int(examples),
+        "weight": weight,
+        "clicks": clicks,
+        "predicted": predicted,
+        "click_rate": rate if has else None,
+        "predicted_rate": predicted / weight if has else None,
+        "log_loss": mean,
+        "base_log_loss": base if has else None,
+        "normalized_entropy": mean / base if mean is not None and base > 0 else None,
+        "calibration": predicted / clicks if clicks > 0 else None,
+        "shares": None if np.isnan(shares[0]) else [round(float(share), 6) for share in shares],
+        "sequence": sequence,
+    }
+
+
+def _event(event: Event) -> dict[str, Any]:
+    return {"time": event.time, "sequence": event.sequence, "kind": event.kind, "text": event.text}
