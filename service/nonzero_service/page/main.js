@@ -6,7 +6,7 @@ import { askForToken } from "./dialogs.js";
 import { offerRemedy, showDiagnosis } from "./diagnosis.js";
 import { byId, say, show } from "./dom.js";
 import { History, RANGES } from "./history.js";
-import { choose, fragmentOf, showModels } from "./models.js";
+import { choose, fragmentOf, note, showModels } from "./models.js";
 import { markRange, offerRanges, showOverview } from "./overview.js";
 import { offerResume, showPause } from "./pausing.js";
 import { showLate, showMore, showSlices } from "./tables.js";
@@ -18,6 +18,7 @@ const REFUSED_PAUSE = 30_000; // while the service asks for a token: its file ma
 const LIST = 20_000; // between looks at the list of models, or a hundred times as long as one takes
 const DIAGNOSIS = 30_000;
 const COMPARISON = 10_000;
+const REFRESH = 30_000;
 const RATE = 10_000; // over so long examples a second are counted
 
 let timer = 0;
@@ -104,8 +105,10 @@ async function lookAt(one, range) {
   one.state = state;
   one.range = range ?? one.range ?? (await one.history.best(Date.parse(state.created)));
   const chosen = range ?? one.range;
-  const moved = (what) => one.seen[what] !== `${state.sequence} ${state.learning?.paused}`;
-  const saw = (what) => (one.seen[what] = `${state.sequence} ${state.learning?.paused}`);
+  // What others do to a model (a remedy, say) is seen after a while though it has learned nothing.
+  const now = `${state.sequence} ${state.learning?.paused} ${Math.floor(Date.now() / REFRESH)}`;
+  const moved = (what) => one.seen[what] !== now;
+  const saw = (what) => (one.seen[what] = now);
   const due = (what, every) => Date.now() >= (one.seen[`${what} next`] ?? 0) && (one.seen[`${what} next`] = Date.now() + every);
   one.turn += 1;
   const first = !one.metrics;
@@ -133,6 +136,7 @@ async function lookAt(one, range) {
 function display(one, range) {
   const { state, metrics } = one;
   say("pace", paceOf(one));
+  note(state);
   markRange(range);
   showPause(one.name, state.learning);
   showOverview(one.history.of(range), range, state.settings.lanes);

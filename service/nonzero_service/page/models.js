@@ -23,8 +23,7 @@ export function showModels(models, current) {
       item = html("li", {}, html("a", { href: fragmentOf(one.model), title: one.model }, html("span", { class: "name" }, one.model), html("span", { class: "size" })));
       items.set(one.model, item);
     }
-    say(item.querySelector(".size"), one.learning?.paused ? "paused" : count(one.sequence));
-    item.classList.toggle("stopped", Boolean(one.learning?.paused));
+    note(one);
     const next = before ? before.nextSibling : list.firstChild;
     if (next !== item) list.insertBefore(item, next);
     before = item;
@@ -32,6 +31,14 @@ export function showModels(models, current) {
   say("models-count", count(models.length));
   show("models-filter-label", models.length > FIND);
   choose(current);
+}
+
+/** Note in the list how far a model is, or that its learning is paused. */
+export function note({ model, sequence, learning }) {
+  const item = items.get(model);
+  if (!item) return;
+  say(item.querySelector(".size"), learning?.paused ? "paused" : count(sequence));
+  item.classList.toggle("stopped", Boolean(learning?.paused));
 }
 
 /** Mark the chosen model. */
