@@ -57,3 +57,9 @@ export async function ask(path, { method = "GET", body } = {}) {
 
 /** The path of a model. */
 export const pathOf = (model) => `v1/models/${encodeURIComponent(model)}`;
+
+/** Pass over that something has gone meanwhile: whoever asks for the model's state next hears what is so. */
+export function unlessGone(error) {
+  if (!(error instanceof Refused) || error.status !== 404) throw error;
+  return null;
+}

@@ -1,7 +1,7 @@
 // Models that learn from the same stream with other settings, and how they compare.
 
-import { ask, pathOf } from "./api.js";
-import { byId, html, say, show, svg } from "./dom.js";
+import { ask, pathOf, unlessGone } from "./api.js";
+import { arrange, byId, html, say, show, svg } from "./dom.js";
 import { sure } from "./dialogs.js";
 import { fragmentOf } from "./models.js";
 import { counted, moment, number, percent, sentence, short } from "./words.js";
@@ -14,12 +14,18 @@ let promote = () => {};
 export function showChallengers(model, comparisons, follows) {
   show("challengers", comparisons.length > 0 || Boolean(follows));
   const list = byId("challengers-list");
-  const leads = follows
-    ? [html("p", {}, `It is a challenger: it learns from the stream of `, html("a", { href: fragmentOf(follows) }, follows), ".")]
-    : [];
-  // Buttons stay the same elements: who has one focused keeps it.
-  const there = new Map([...list.querySelectorAll("article")].map((item) => [item.dataset.name, item]));
-  list.replaceChildren(...leads, ...comparisons.map((one) => compared(model, one, there.get(`${model} ${one.with}`))));
+  // Elements stay the same: who has one of their buttons focused keeps it.
+  const there = new Map([...list.children].map((item) => [item.dataset.name, item]));
+  arrange(list, [
+    ...(follows ? [there.get(`> ${follows}`) ?? leading(follows)] : []),
+    ...comparisons.map((one) => compared(model, one, there.get(`${model} ${one.with}`))),
+  ]);
+}
+
+function leading(champion) {
+  const item = html("p", {}, "It is a challenger: it learns from the stream of ", html("a", { href: fragmentOf(champion) }, champion), ".");
+  item.dataset.name = `> ${champion}`;
+  return item;
 }
 
 const verdicts = {
@@ -96,5 +102,7 @@ export function offerPromotion(act) {
 }
 
 /** Fetch how the challengers of a model compare. */
-export const comparisonsOf = (model, followers) =>
-  Promise.all(followers.map((name) => ask(`${pathOf(model)}/comparison?with=${encodeURIComponent(name)}`)));
+export async function comparisonsOf(model, followers) {
+  const asked = followers.map((name) => ask(`${pathOf(model)}/comparison?with=${encodeURIComponent(name)}`).catch(unlessGone));
+  return (await Promise.all(asked)).filter((one) => one !== null);
+}

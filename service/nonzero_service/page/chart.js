@@ -1,6 +1,6 @@
 // A chart: lines or stacked areas over examples or time, with marks, a cursor, and a table behind it.
 
-import { html, svg, say } from "./dom.js";
+import { html, refill, say, svg } from "./dom.js";
 import { scale, ticks, timeTicks } from "./scales.js";
 import { count, moment } from "./words.js";
 
@@ -48,9 +48,7 @@ export class Chart {
   draw(drawn) {
     this.drawn = drawn;
     this.picture.setAttribute("aria-label", drawn.said);
-    this.legend.replaceChildren(
-      ...(drawn.series.length < 2 ? [] : drawn.series.map((one) => html("li", { class: one.style }, one.name))),
-    );
+    refill(this.legend, drawn.series.length < 2 ? [] : drawn.series.map((one) => html("li", { class: one.style }, one.name)));
     if (this.at !== null && this.at >= drawn.points.length) this.at = null;
     this.#redraw();
     this.#tabulate();
@@ -207,11 +205,11 @@ export class Chart {
     if (!this.behind.open || !this.drawn) return;
     const { points, byTime, series, text } = this.drawn;
     const heads = [byTime ? "Time" : "Examples", ...series.map((one) => one.name)];
-    this.table.replaceChildren(
+    refill(this.table, [
       html("caption", { class: "unseen" }, this.title),
       html("thead", {}, html("tr", {}, ...heads.map((name, i) => html("th", { scope: "col", class: i ? "number" : null }, name)))),
       html("tbody", {}, ...points.map((point) =>
         html("tr", {}, html("th", { scope: "row" }, where(point, byTime).replace("examples ", "")), ...series.map((one) => html("td", { class: "number" }, text(one.value(point))))))),
-    );
+    ]);
   }
 }

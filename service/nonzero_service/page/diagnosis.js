@@ -1,7 +1,7 @@
 // Whether a model still learns, in sentences, and what would mend it.
 
 import { ask, pathOf } from "./api.js";
-import { byId, html, say, show } from "./dom.js";
+import { byId, html, refill, say, show } from "./dom.js";
 import { sure } from "./dialogs.js";
 import { counted, precise, sentence, short } from "./words.js";
 
@@ -25,8 +25,9 @@ export function showDiagnosis(model, found) {
   say("verdict-why", sentence(found.reason));
   say("verdict-remedy", found.remedy ? sentence(`what would help: ${found.remedy.why}`) : "");
   show("mend-buttons", mended !== null);
-  byId("fields").querySelector("tbody").replaceChildren(
-    ...Object.entries(found.fields).map(([name, field]) =>
+  refill(
+    byId("fields").querySelector("tbody"),
+    Object.entries(found.fields).map(([name, field]) =>
       html("tr", {},
         html("th", { scope: "row", class: "long" }, short(name)),
         html("td", {}, field.verdict),

@@ -35,3 +35,14 @@ export function show(element, shown) {
   node.hidden = !shown;
   return node;
 }
+
+/** Put elements in the place of others that say something else; what is selected or focused in equal ones stays so. */
+export function refill(parent, children) {
+  const said = (nodes) => [...nodes].map((node) => node.textContent).join("\n");
+  if (said(parent.children) !== said(children)) parent.replaceChildren(...children);
+}
+
+/** Have exactly these elements in another; those that are there already are not touched. */
+export function arrange(parent, children) {
+  if (children.length !== parent.children.length || children.some((child, i) => child !== parent.children[i])) parent.replaceChildren(...children);
+}

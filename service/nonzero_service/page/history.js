@@ -1,6 +1,6 @@
 // What a model was like: rows and events over a range, fetched once and then only what is new.
 
-import { Refused, ask, now, pathOf } from "./api.js";
+import { ask, now, pathOf, unlessGone } from "./api.js";
 import { summed } from "./figures.js";
 
 const MINUTE = 60_000;
@@ -30,7 +30,7 @@ export class History {
     const { step, length } = RANGES[name];
     const kept = this.kept.get(name);
     const from = length && Math.max(Math.round(now() - length), kept?.rows.at(-1)?.time ?? 0);
-    const told = await ask(`${pathOf(this.model)}/history?step=${step}${length ? `&from=${from}` : ""}`).catch(none);
+    const told = await ask(`${pathOf(this.model)}/history?step=${step}${length ? `&from=${from}` : ""}`).catch(unlessGone);
     if (!told) return;
     const rows = length && kept ? [...kept.rows.filter((row) => row.time < from), ...told.rows] : told.rows;
     const events = new Map((length && kept ? kept.events : []).map((event) => [keyOf(event), event]));
@@ -53,11 +53,6 @@ export class History {
     await this.update("day");
     return summed(this.of("day")?.rows ?? []).clicks >= ENOUGH ? "day" : "whole";
   }
-}
-
-/** A model that is gone has no history either; whoever asks for its state next hears that. */
-function none(error) {
-  if (!(error instanceof Refused) || error.status !== 404) throw error;
 }
 
 const keyOf = (event) => `${event.time} ${event.sequence} ${event.kind}`;

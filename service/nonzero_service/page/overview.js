@@ -1,7 +1,7 @@
 // How well a model predicts: sentences, charts, and what happened.
 
 import { Chart } from "./chart.js";
-import { byId, html, say, show } from "./dom.js";
+import { byId, html, refill, say, show } from "./dom.js";
 import { points, summed } from "./figures.js";
 import { RANGES } from "./history.js";
 import { calibrationSentence, chanceSentence, count, counted, gainSentence, moment, number, percent, sentence } from "./words.js";
@@ -132,5 +132,5 @@ function showEvents(events, byTime) {
         html("span", { class: "quiet" }, byTime ? placed(event, true) : `${placed(event, false)}, ${moment(event.time)}`)),
       html("span", { class: "text" }, sentence(event.text))),
   );
-  if (items.map((item) => item.textContent).join() !== [...list.children].map((item) => item.textContent).join()) list.replaceChildren(...items);
+  refill(list, items);
 }

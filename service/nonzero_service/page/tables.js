@@ -1,47 +1,54 @@
 // Slices, late labels, and all other figures of a model.
 
-import { byId, html, say, show } from "./dom.js";
+import { arrange, byId, html, refill, say, show } from "./dom.js";
 import { bytes, count, counted, moment, number, percent, precise, short } from "./words.js";
 
 const ENOUGH = 20; // clicks: with fewer a percentage says more than is known
 const MANY = 3; // standard deviations beyond which a slice is called wrong: there are dozens of slices
+
+const HEADS = ["Value", "Examples", "Clicked", "Predicted", "Clicks predicted"];
 
 /** Show predicted against seen clicks by the values of fields. */
 export function showSlices(slices) {
   const fields = Object.entries(slices ?? {}).filter(([, found]) => found.length);
   show("slices", fields.length > 0);
   const place = byId("slices-tables");
-  const open = new Set([...place.querySelectorAll("details[open]")].map((one) => one.dataset.field));
-  const fresh = !place.children.length;
-  place.replaceChildren(...fields.map(([field, found]) => sliced(field, found, fresh || open.has(field))));
+  const there = new Map([...place.children].map((details) => [details.dataset.field, details]));
+  arrange(place, fields.map(([field, found]) => {
+    const details = there.get(field) ?? made(field);
+    say(details.querySelector(".many"), counted(found.length, "value"));
+    refill(details.querySelector("tbody"), found.map(sliced));
+    return details;
+  }));
 }
 
-function sliced(field, found, open) {
-  const rows = found.map((one) => {
-    const off = one.clicks >= ENOUGH ? one.predicted / one.clicks - 1 : null;
-    const wrong = one.predicted > 0 && Math.abs(one.predicted - one.clicks) > MANY * Math.sqrt(Math.max(one.predicted, 1));
-    return html("tr", { class: wrong ? "off" : null },
-      html("th", { scope: "row", class: "long" }, short(one.value ?? "all others")),
-      html("td", { class: "number" }, count(one.examples)),
-      html("td", { class: "number" }, one.weight ? percent(one.clicks / one.weight) : "–"),
-      html("td", { class: "number" }, one.weight ? percent(one.predicted / one.weight) : "–"),
-      html("td", {}, off === null ? (wrong ? "more than chance" : "too early to say") : `${percent(Math.abs(off))} too ${off > 0 ? "many" : "few"}${wrong ? ", more than chance" : ""}`));
-  });
-  const heads = ["Value", "Examples", "Clicked", "Predicted", "Clicks predicted"];
-  const details = html("details", { open },
-    html("summary", {}, html("strong", {}, field), ` ${counted(found.length, "value")}`),
+function made(field) {
+  const details = html("details", { open: true },
+    html("summary", {}, html("strong", {}, field), " ", html("span", { class: "many" })),
     html("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Values of ${field}` },
       html("table", {},
         html("caption", { class: "unseen" }, `Clicks by ${field}`),
-        html("thead", {}, html("tr", {}, ...heads.map((name, i) => html("th", { scope: "col", class: i && i < 4 ? "number" : null }, name)))),
-        html("tbody", {}, ...rows))));
+        html("thead", {}, html("tr", {}, ...HEADS.map((name, i) => html("th", { scope: "col", class: i && i < 4 ? "number" : null }, name)))),
+        html("tbody"))));
   details.dataset.field = field;
   return details;
 }
 
+function sliced(one) {
+  const off = one.clicks >= ENOUGH ? one.predicted / one.clicks - 1 : null;
+  const wrong = one.predicted > 0 && Math.abs(one.predicted - one.clicks) > MANY * Math.sqrt(Math.max(one.predicted, 1));
+  const told = off === null ? (wrong ? "more than chance" : "too early to say") : `${percent(Math.abs(off))} too ${off > 0 ? "many" : "few"}${wrong ? ", more than chance" : ""}`;
+  return html("tr", { class: wrong ? "off" : null },
+    html("th", { scope: "row", class: "long" }, short(one.value ?? "all others")),
+    html("td", { class: "number" }, count(one.examples)),
+    html("td", { class: "number" }, one.weight ? percent(one.clicks / one.weight) : "–"),
+    html("td", { class: "number" }, one.weight ? percent(one.predicted / one.weight) : "–"),
+    html("td", {}, told));
+}
+
 /** Show pairs of a name and a figure. */
 function list(id, pairs) {
-  byId(id).replaceChildren(...pairs.filter(([, value]) => value !== null).map(([name, value]) => html("div", {}, html("dt", {}, name), html("dd", {}, value))));
+  refill(byId(id), pairs.filter(([, value]) => value !== null).map(([name, value]) => html("div", {}, html("dt", {}, name), html("dd", {}, value))));
 }
 
 const LATE = {

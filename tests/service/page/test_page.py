@@ -87,6 +87,10 @@ def test_figures_follow_what_is_learned(models: Models, watch: Watch) -> None:
         sees(page, "#gain", "% better than always saying the average rate.")
         sees(page, "#pace", "3,020 examples learned from")
         sees(page, "#slices-tables", "8 values")
+        page.locator("#slices-tables summary").focus()
+        models.learn("young", tastes(1_000, seed=6))
+        sees(page, "#pace", "4,020 examples learned from")
+        assert page.evaluate("document.activeElement.matches('#slices-tables summary')")  # it keeps its place
         assert page.locator("#slices-tables tbody tr").count() == 8
 
 
