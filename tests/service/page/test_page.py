@@ -67,6 +67,7 @@ def test_a_stranger_reads_how_well_it_predicts_and_that_something_changed(
         assert gains.locator(".mark.alarming").count() == 1
         gains.locator("summary").click()
         rows = gains.locator("tbody tr")
+        expect(rows.first).to_be_visible()
         assert 30 <= rows.count() <= 70
         shares = [
             float(cell.replace("\N{MINUS SIGN}", "-").partition("\N{NO-BREAK SPACE}")[0])
