@@ -55,10 +55,11 @@ export function points(rows, most, byTime) {
   const weight = rows.reduce((sum, row) => sum + row.weight, 0);
   const groups = [];
   let group = { rows: [], clicks: 0, weight: 0 };
+  const enough = Math.max(total / most, 10);
   for (const row of rows) {
     const last = group.rows.at(-1);
     const apart = byTime && last && row.time - last.end > GAP * Math.max(row.end - row.time, last.end - last.time);
-    if (apart || (group.clicks >= Math.max(total / most, 10) - 0.5 && group.weight >= 0.6 * (weight / most))) {
+    if (apart || (group.clicks >= enough - 0.5 && group.weight >= 0.6 * (weight / most))) {
       groups.push(group);
       group = { rows: [], clicks: 0, weight: 0, apart };
     }
@@ -67,7 +68,7 @@ export function points(rows, most, byTime) {
     group.weight += row.weight;
   }
   const before = groups.at(-1);
-  if (before && !group.apart && group.clicks < before.clicks / 2) before.rows.push(...group.rows);
+  if (before && !group.apart && group.clicks < enough / 2) before.rows.push(...group.rows);
   else if (group.rows.length) groups.push(group);
   return groups.map((one) => ({ ...summed(one.rows), apart: Boolean(one.apart) }));
 }

@@ -6,7 +6,7 @@ import { bytes, count, counted, moment, number, percent, precise, short } from "
 const ENOUGH = 20; // clicks: with fewer a percentage says more than is known
 const MANY = 3; // standard deviations beyond which a slice is called wrong: there are dozens of slices
 
-const HEADS = ["Value", "Examples", "Clicked", "Predicted", "Clicks predicted"];
+const HEADS = ["Value", "Examples", "Clicked", "Predicted", "Difference"];
 
 /** Show predicted against seen clicks by the values of fields. */
 export function showSlices(slices) {
