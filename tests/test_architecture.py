@@ -114,6 +114,7 @@ ORDER = {
         budget          descriptors, shared out
         bodies          bytes of bodies -> batches, answers -> bytes
         writer          what waits -> rows of the journal -> the model
+        history         what a model was like, and what happened to it
         models          all models and each
         listening       sockets that processes share
         workers         the further processes, as the writer has them

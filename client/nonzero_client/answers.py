@@ -176,18 +176,17 @@ class ModelDetail(ModelState):
     late_labels: dict[str, Any] | None
 
 
-History = TypedDict(
-    "History",
-    {
-        "model": str,
-        "step": Step,
-        "from": int,
-        "to": int,
-        "rows": list[dict[str, Any]],
-        "events": list[dict[str, Any]],
-    },
-)
-"""What a model was like, and what happened to it."""
+_From = TypedDict("_From", {"from": int})
+
+
+class History(_From):
+    """What a model was like, and what happened to it."""
+
+    model: str
+    step: Step
+    to: int
+    rows: list[dict[str, Any]]
+    events: list[dict[str, Any]]
 
 
 class Window(TypedDict):

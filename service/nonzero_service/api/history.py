@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
 from fastapi import Query, Response
 
 from nonzero_service.api.framework import CurrentService, ModelName
-from nonzero_service.history.rows import asked_of, described
+from nonzero_service.history.rows import NAMES, Asked, described
 from nonzero_service.media_types import JSON
+from nonzero_service.problems import Problem
 
 TIME = "In milliseconds since 1970, or as in 2026-01-31T12:00:00Z."
 
@@ -28,7 +30,7 @@ async def read_history(
     ] = None,
 ) -> Response:
     """Read what the model was like, each example predicted before it was learned from, and what happened."""
-    asked = asked_of(start, to, step)
+    asked = _asked(start, to, step)
     served = service.models.get(model)
     await served.history.capture()
     now_ms = served.attribution.now_ms
@@ -37,3 +39,34 @@ async def read_history(
         return msgspec.json.encode({"model": model, **described(served.history.history, asked, now_ms)})
 
     return Response(await service.bodies.aside(told), media_type=JSON)
+
+
+def _asked(start: str | None, end: str | None, step: str | None) -> Asked:
+    """Read which part of a history is asked for: times beside the step ``examples`` are refused."""
+    if step is not None and step not in NAMES:
+        raise Problem(422, f"step is one of {', '.join(NAMES)}, not {step[:64]!r}")
+    asked = Asked(_time_of("from", start), _time_of("to", end), step)
+    if step == "examples" and (start is not None or end is not None):
+        raise Problem(422, "the step examples is of the whole stream: leave from and to out")
+    if asked.start is not None and asked.end is not None and asked.start >= asked.end:
+        raise Problem(422, f"from is {start} and to is {end}: from must be before to")
+    return asked
+
+
+def _time_of(name: str, said: str | None) -> int | None:
+    """Read a time, in milliseconds since 1970 or as RFC 3339 has it."""
+    if said is None:
+        return None
+    if said.isascii() and said.isdigit() and len(said) <= 15:
+        return int(said)
+    try:
+        read = datetime.fromisoformat(said.replace(" ", "+"))  # a query's + may come as a space
+    except ValueError:
+        read = None
+    if read is None or read.tzinfo is None:
+        raise Problem(
+            422,
+            f"{name} is a time in milliseconds since 1970, or as in 2026-01-31T12:00:00Z, with a time zone; "
+            f"not {said[:64]!r}",
+        )
+    return round(read.timestamp() * 1000)

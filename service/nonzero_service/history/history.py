@@ -44,7 +44,7 @@ EVER: Final = 1 << 62
 NOTHING: Final[Totals] = (0.0, 0.0, 0.0, 0.0, 0.0)
 
 
-class Records(NamedTuple):
+class StepRecords(NamedTuple):
     """What is known of a model for one step."""
 
     points: NDArray[np.void]
@@ -56,7 +56,7 @@ class Records(NamedTuple):
     """Since when there are points of this step, in milliseconds since 1970."""
 
 
-class _Ring:
+class _Newest:
     """Where a series of points by the clock is."""
 
     def __init__(self, step: int, newest: Point | None, number: int) -> None:
@@ -94,7 +94,7 @@ class History:
         self._unsaved: dict[tuple[str, int], bytes] = {}
         self._seconds: deque[bytes] = deque(maxlen=SECONDS + 1)
         self._curve = Curve()
-        self._rings: dict[str, _Ring] = {}
+        self._rings: dict[str, _Newest] = {}
         self._offset = NOTHING
         self._last = Point(0, 0, 0, 0, NOTHING)
         self._events = self._beginnings = -1
@@ -302,7 +302,9 @@ class History:
         self._last = max(points, key=lambda point: point.position, default=self._last)
         for name, step in STEPS.items():
             one = newest.get(name)
-            ring = _Ring(step, None, -1) if one is None else _Ring(step, point_of(one), int(one["number"]))
+            ring = (
+                _Newest(step, None, -1) if one is None else _Newest(step, point_of(one), int(one["number"]))
+            )
             self._rings[name] = ring
             if points and (one is None or int(one["position"]) < self._last.position):
                 self._add_to(name, self._last)  # a kill has come between, or what was later is cut
@@ -388,7 +390,7 @@ class History:
 
     # -- who asks ------------------------------------------------------------------------------------------
 
-    def records(self, step: str) -> Records:
+    def records(self, step: str) -> StepRecords:
         """Return what is known for a step: ``second``, ``minute``, ``hour``, ``day`` or ``examples``.
 
         To be asked after :meth:`capture`. From any thread.
@@ -409,16 +411,16 @@ class History:
         if step == "examples":
             if last.totals[0] > (curve[-1].totals[0] if curve else 0):
                 curve.append(last._replace(begun=curve[-1].time if curve else last.begun))
-            return Records(_joined(point.packed(0) for point in curve), NOTHING, told, 0)
+            return StepRecords(_joined(point.packed(0) for point in curve), NOTHING, told, 0)
         if step == "second":
             points = _joined(seconds)
         else:
             points = self._merged(step, unsaved)
             if not len(points) or int(points["number"].max()) < SERIES[step].slots:
-                return Records(points, NOTHING, told, 0)
+                return StepRecords(points, NOTHING, told, 0)
         if not len(points):
-            return Records(points, NOTHING, told, last.time)
-        return Records(points[1:], point_of(points[0]).totals, told, int(points["time"][0]))
+            return StepRecords(points, NOTHING, told, last.time)
+        return StepRecords(points[1:], point_of(points[0]).totals, told, int(points["time"][0]))
 
     def _merged(self, name: str, unsaved: dict[tuple[str, int], bytes]) -> NDArray[np.void]:
         """Return what is on disk of a series, with what is not yet, in order."""

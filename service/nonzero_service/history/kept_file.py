@@ -27,7 +27,7 @@ EVENTS: Final = 128
 BEGINNINGS: Final = 16
 
 
-class Series(NamedTuple):
+class Ring(NamedTuple):
     """Records of one kind, in a ring."""
 
     name: str
@@ -46,15 +46,15 @@ class Series(NamedTuple):
         return self.start + self.slots * self.dtype.itemsize
 
 
-def _laid_out(*series: tuple[str, int, DTypeLike]) -> dict[str, Series]:
+def _laid_out(*series: tuple[str, int, DTypeLike]) -> dict[str, Ring]:
     found, start = {}, 0
     for name, slots, dtype in series:
-        found[name] = Series(name, start, slots, np.dtype(dtype))
+        found[name] = Ring(name, start, slots, np.dtype(dtype))
         start = found[name].end
     return found
 
 
-SERIES: Final[Mapping[str, Series]] = _laid_out(
+SERIES: Final[Mapping[str, Ring]] = _laid_out(
     ("beginnings", BEGINNINGS, POINT),
     ("examples", BLOCKS + 1, POINT),
     ("events", EVENTS, EVENT),
@@ -127,7 +127,7 @@ class HistoryFile:
         write_durably(self.path, bytes(whole))
 
 
-def _read(descriptor: int, series: Series) -> NDArray[np.void]:
+def _read(descriptor: int, series: Ring) -> NDArray[np.void]:
     raw = os.pread(descriptor, series.end - series.start, series.start)
     size = series.dtype.itemsize
     found = np.frombuffer(raw[: len(raw) // size * size], series.dtype)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from math import log
 from typing import Any, Final, NamedTuple
 
@@ -10,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero_service.history.events import Event
-from nonzero_service.history.history import SECOND, SECONDS, STEPS, History, Records
-from nonzero_service.problems import Problem
+from nonzero_service.history.history import SECOND, SECONDS, STEPS, History, StepRecords
 
 MOST: Final = 1500
 """So many rows at most are told where nobody says of which step."""
@@ -26,43 +24,6 @@ class Asked(NamedTuple):
     start: int | None
     end: int | None
     step: str | None
-
-
-def asked_of(start: str | None, end: str | None, step: str | None) -> Asked:
-    """Read which part of a history is asked for.
-
-    Raises
-    ------
-    Problem
-        422 for what is no time and no step, and for times beside the step ``examples``.
-    """
-    if step is not None and step not in NAMES:
-        raise Problem(422, f"step is one of {', '.join(NAMES)}, not {step[:64]!r}")
-    asked = Asked(_time_of("from", start), _time_of("to", end), step)
-    if step == "examples" and (start is not None or end is not None):
-        raise Problem(422, "the step examples is of the whole stream: leave from and to out")
-    if asked.start is not None and asked.end is not None and asked.start >= asked.end:
-        raise Problem(422, f"from is {start} and to is {end}: from must be before to")
-    return asked
-
-
-def _time_of(name: str, said: str | None) -> int | None:
-    """Read a time, in milliseconds since 1970 or as RFC 3339 has it."""
-    if said is None:
-        return None
-    if said.isascii() and said.isdigit() and len(said) <= 15:
-        return int(said)
-    try:
-        read = datetime.fromisoformat(said.replace(" ", "+"))  # a query's + may come as a space
-    except ValueError:
-        read = None
-    if read is None or read.tzinfo is None:
-        raise Problem(
-            422,
-            f"{name} is a time in milliseconds since 1970, or as in 2026-01-31T12:00:00Z, with a time zone; "
-            f"not {said[:64]!r}",
-        )
-    return round(read.timestamp() * 1000)
 
 
 def described(history: History, asked: Asked, now_ms: int) -> dict[str, Any]:
@@ -99,7 +60,7 @@ def described(history: History, asked: Asked, now_ms: int) -> dict[str, Any]:
     }
 
 
-def _chosen(history: History, asked: Asked, end: int, now_ms: int) -> tuple[str, Records]:
+def _chosen(history: History, asked: Asked, end: int, now_ms: int) -> tuple[str, StepRecords]:
     """Return the step that is asked for, or the finest of which few rows cover what is asked for."""
     if asked.step is not None:
         return asked.step, history.records(asked.step)
@@ -114,7 +75,7 @@ def _chosen(history: History, asked: Asked, end: int, now_ms: int) -> tuple[str,
     return step, records
 
 
-def _rows(records: Records, width: int | None) -> list[dict[str, Any]]:
+def _rows(records: StepRecords, width: int | None) -> list[dict[str, Any]]:
     points = records.points
     totals = points["totals"]
     counted = np.diff(totals, axis=0, prepend=[records.before])

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nonzero import Batch, LogisticRegression
+from nonzero import LogisticRegression
 from nonzero.formats import parse
 from nonzero.statistics.shifts import SETTLED, Shift, ShiftDetector
-from nonzero_service.demo.simulation import SimulatedLog
 from real_data import unpacked
 
 
@@ -90,18 +89,6 @@ def test_blocks_without_a_figure_are_passed_over() -> None:
     weightless = calm(rng, 1000)
     weightless[:, 3] = 0
     assert detector.add(weightless, 0) is None
-
-
-@pytest.mark.parametrize(("seed", "changes"), [(0, True), (1, True), (0, False), (1, False)])
-def test_the_simulated_log(seed: int, changes: bool) -> None:
-    log, model = SimulatedLog(60_000, seed=seed), LogisticRegression(16)
-    if not changes:
-        log.change = log.examples
-    for block in log.blocks():
-        features = [log.features(values) for values in block.values]
-        model.learn(Batch.from_dicts(features, labels=block.clicks.astype(int)))
-    shifts = [shift for shift in found_in(model.last(60_000)) if not shift.recovered]
-    assert [abs(shift.examples - 30_000) <= 1000 for shift in shifts] == [True] * changes
 
 
 def test_real_logs_have_none() -> None:
