@@ -269,15 +269,14 @@ class History:
             a + b < c * (1 - 1e-9) for a, b, c in zip(own, self._offset, self._last.totals, strict=True)
         )
         if self._beginnings < 0 or (behind and not self._passes_over(position)):
-            self._restart(position, time_ms, own)
+            self._restart(position, time_ms, own, stale=any(map(len, kept.values())))
 
-    def _restart(self, position: int, time_ms: int, own: Totals) -> None:
+    def _restart(self, position: int, time_ms: int, own: Totals, *, stale: bool) -> None:
         """Begin a history: what the model has learned until now is not in it."""
-        known = self._beginnings >= 0
         self._forget()
         self._take({name: np.zeros(0, one.dtype) for name, one in SERIES.items()})
-        if known:
-            self._say("the history was of another model, and begins anew", None)
+        if stale:
+            self._say("the history was damaged, or of another model, and begins anew", None)
             self._replace(())
         self._begin(position, time_ms, _difference(NOTHING, own))
         self.began_ms = time_ms
@@ -394,11 +393,6 @@ class History:
         """Return what is known for a step: ``second``, ``minute``, ``hour``, ``day`` or ``examples``.
 
         To be asked after :meth:`capture`. From any thread.
-
-        Raises
-        ------
-        OSError
-            Where the file cannot be read.
         """
         with self._lock:
             unsaved, seconds = dict(self._unsaved), list(self._seconds)
@@ -425,7 +419,11 @@ class History:
     def _merged(self, name: str, unsaved: dict[tuple[str, int], bytes]) -> NDArray[np.void]:
         """Return what is on disk of a series, with what is not yet, in order."""
         series = SERIES[name]
-        found = self._file.read(name)[name]
+        try:
+            found = self._file.read(name)[name]
+        except OSError as error:
+            self._say("the history cannot be read", error)
+            found = np.zeros(0, series.dtype)
         new = sorted(number for one, number in unsaved if one == name)
         if new:
             kept = np.frombuffer(b"".join(unsaved[name, number] for number in new), series.dtype)

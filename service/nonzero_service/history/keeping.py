@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Final
 
-from nonzero_service.errors import ClosedError
+from nonzero.errors import NonzeroError
 from nonzero_service.history.history import SECONDS, History
 from nonzero_service.incidental import incidentally
 from nonzero_service.writer.learner import ModelLearner
@@ -53,35 +54,39 @@ class HistoryKeeper:
         ------
         ClosedError
             Where the model is closed.
+        StorageError
+            Where nothing more can be applied.
         """
         await self._learner.run(self._captured)
 
     async def save(self) -> None:
-        """Take note of all that was queued before, and write it; a disk that refuses does not matter."""
+        """Take note of all that was queued before, and write it; a disk that refuses does not matter.
+
+        Raises
+        ------
+        ClosedError, StorageError
+            As for :meth:`capture`.
+        """
         await self.capture()
         self._saved_examples = self._learner.model.examples
-        await asyncio.to_thread(self.history.save)
+        await asyncio.to_thread(incidentally, self.history.save)
 
     async def close(self) -> None:
         """Write what the closed learner has applied; where that has failed, nobody knows what it is."""
         if self._learner.has_failed:
             return
         if self._learner.model.examples != self._saved_examples or self.history.is_unsaved:
-            await asyncio.to_thread(incidentally, self._close)
-
-    def _close(self) -> None:
-        self._captured()
-        self.history.save()
+            self._captured()
+            await asyncio.to_thread(incidentally, self.history.save)
 
     async def _save(self) -> None:
         self._since, self._rest_at = None, time.monotonic() + SECONDS + 1
-        try:
+        with suppress(NonzeroError):  # the model is closed, or has failed, which others have said
             await self.save()
-        except ClosedError:
-            return
 
     def _captured(self) -> None:
-        self.history.capture(self._learner.model, self._learner.applier.position, self._now_ms())
+        learner = self._learner
+        incidentally(self.history.capture, learner.model, learner.applier.position, self._now_ms())
 
     def _now_ms(self) -> int:
         return self._learner.journal.clock.now_ms()

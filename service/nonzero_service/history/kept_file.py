@@ -8,7 +8,7 @@ record of its series; so the file never grows beyond :data:`NBYTES`, and takes n
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -30,41 +30,43 @@ BEGINNINGS: Final = 16
 class Ring(NamedTuple):
     """Records of one kind, in a ring."""
 
-    name: str
     start: int
-    """Where it begins in the file."""
+    """Where the first of them is in the file."""
     slots: int
     dtype: np.dtype[np.void]
+    stride: int
+    """How far they are apart."""
 
     def place(self, number: int) -> int:
         """Return where the record of a number is."""
-        return self.start + number % self.slots * self.dtype.itemsize
+        return self.start + number % self.slots * self.stride
 
     @property
-    def end(self) -> int:
-        """Where it ends in the file."""
-        return self.start + self.slots * self.dtype.itemsize
+    def nbytes(self) -> int:
+        """From the first to the end of the last."""
+        return (self.slots - 1) * self.stride + self.dtype.itemsize
 
 
-def _laid_out(*series: tuple[str, int, DTypeLike]) -> dict[str, Ring]:
+def _laid_out(*parts: tuple[int, DTypeLike, Sequence[str]]) -> dict[str, Ring]:
+    """Lay out rings one after the other; those of a part within each other, so that the file grows slowly."""
     found, start = {}, 0
-    for name, slots, dtype in series:
-        found[name] = Ring(name, start, slots, np.dtype(dtype))
-        start = found[name].end
+    for slots, dtype, names in parts:
+        size = np.dtype(dtype).itemsize
+        for place, name in enumerate(names):
+            found[name] = Ring(start + place * size, slots, np.dtype(dtype), len(names) * size)
+        start += slots * len(names) * size
     return found
 
 
 SERIES: Final[Mapping[str, Ring]] = _laid_out(
-    ("beginnings", BEGINNINGS, POINT),
-    ("examples", BLOCKS + 1, POINT),
-    ("events", EVENTS, EVENT),
-    ("minute", KEPT + 1, POINT),
-    ("hour", KEPT + 1, POINT),
-    ("day", KEPT + 1, POINT),
+    (BEGINNINGS, POINT, ["beginnings"]),
+    (EVENTS, EVENT, ["events"]),
+    (BLOCKS + 1, POINT, ["examples"]),
+    (KEPT + 1, POINT, ["minute", "hour", "day"]),
 )
 """All series. Of the beginnings each is what is to be added to the model's figures from there on."""
 
-NBYTES: Final = SERIES["day"].end
+NBYTES: Final = max(ring.start + ring.nbytes for ring in SERIES.values())
 """The file is never larger."""
 
 
@@ -127,10 +129,10 @@ class HistoryFile:
         write_durably(self.path, bytes(whole))
 
 
-def _read(descriptor: int, series: Ring) -> NDArray[np.void]:
-    raw = os.pread(descriptor, series.end - series.start, series.start)
-    size = series.dtype.itemsize
-    found = np.frombuffer(raw[: len(raw) // size * size], series.dtype)
+def _read(descriptor: int, ring: Ring) -> NDArray[np.void]:
+    raw, size = os.pread(descriptor, ring.nbytes, ring.start), ring.dtype.itemsize
+    n = (len(raw) - size) // ring.stride + 1 if len(raw) >= size else 0
+    found: NDArray[np.void] = np.ndarray(n, ring.dtype, raw, strides=(ring.stride,))
     found = whole_of(found[found["check"] != 0])
     return found[np.argsort(found["number"], kind="stable")]
 

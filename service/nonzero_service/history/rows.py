@@ -30,11 +30,6 @@ def described(history: History, asked: Asked, now_ms: int) -> dict[str, Any]:
     """Return the rows and events that are asked for, as JSON holds them.
 
     To be asked after :meth:`~nonzero_service.history.history.History.capture`. From any thread.
-
-    Raises
-    ------
-    OSError
-        Where what is on disk cannot be read.
     """
     end = now_ms + 1 if asked.end is None else asked.end
     step, records = _chosen(history, asked, end, now_ms)

@@ -18,7 +18,7 @@ from reporting import Figure
 from service.conftest import ServiceProcess, Start
 from service.faults.clients import PATH
 from service.faults.invariants import Oracle, silent
-from service.history import flip
+from service.uninterrupted import flip
 from service.writer.test_breaker import NDJSON, body, labelled_all, stream
 
 SETTINGS = {"bits": 12, "learning_rate": 0.1}

@@ -186,6 +186,17 @@ def test_another_model_in_its_place_begins_anew(stream: Stream) -> None:
     assert [row["examples"] for row in other.told("hour")["rows"]] == [9 * 40]
 
 
+def test_a_beginning_that_is_lost_begins_anew(stream: Stream) -> None:
+    stream.learn(50)
+    stream.told()
+    stream.history.save()
+    with stream.path.open("r+b") as file:
+        file.write(b"torn")
+    again = stream.killed(snapshot=40)
+    again.learn(60)
+    assert [row["examples"] for row in again.told("hour")["rows"]] == [20 * 40]
+
+
 def test_a_model_that_came_as_a_file_begins_with_what_it_learns_here(tmp_path: Path) -> None:
     stream = Stream(tmp_path / "history", [START + 1000 * n for n in range(100)])
     for seed in range(1000, 1010):
@@ -240,6 +251,7 @@ def test_a_disk_that_refuses_stops_nothing(
         stream.learn(n)
         stream.history.save()
     assert stream.model.examples == 3600
+    assert sum(one["examples"] for one in stream.told("minute")["rows"]) == 3600
     assert capsys.readouterr().out.count("[warning") == 1
     stream.path.rmdir() if broken == "a directory" else stream.path.unlink()
     assert stream.history.save()

@@ -17,7 +17,7 @@ from nonzero_service.models.recovery import needed_from, recover
 from nonzero_service.models.verifying import verify
 from nonzero_service.writer.entries import held_entry, resume_entry, trip_entry
 from nonzero_service.writer.fold import apply
-from service.history import History, batch, flip
+from service.uninterrupted import History, batch, flip
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from nonzero_service.models.data_directory import models_in
 from nonzero_service.models.inspecting import inspect_model
 from nonzero_service.models.rebuilding import rebuild
 from nonzero_service.models.verifying import Checked, verify
-from service.history import History, batch, flip, silent
+from service.uninterrupted import History, batch, flip, silent
 
 Start = Callable[..., Any]
 
