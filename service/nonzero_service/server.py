@@ -82,7 +82,8 @@ class Server(uvicorn.Server):
         for server in self.servers if self.started else ():
             for listener in server.sockets:
                 host, port = listener.getsockname()[:2]
-                structlog.get_logger("server").info("listening", host=host, port=port)
+                page = page_address(host, port, encrypted=self.config.is_ssl)
+                structlog.get_logger("server").info("listening", host=host, port=port, page=page)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop."""
@@ -106,6 +107,26 @@ class Server(uvicorn.Server):
         """Stop when the requests in flight have ended; a second Ctrl-C does not wait for them."""
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
+
+
+def page_address(host: str, port: int, *, encrypted: bool = False) -> str:
+    """Return the address of the page for a browser on this machine.
+
+    Parameters
+    ----------
+    host, port
+        What is listened on.
+    encrypted
+        Whether it speaks TLS.
+
+    Examples
+    --------
+    >>> page_address("0.0.0.0", 8000), page_address("::1", 8000, encrypted=True)
+    ('http://localhost:8000/', 'https://[::1]:8000/')
+    """
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - any address, of which a browser needs one
+        host = "localhost"
+    return f"{'https' if encrypted else 'http'}://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 def _later(seconds: float, do: Callable[..., object], *args: object) -> None:

@@ -37,7 +37,10 @@ ROUTES = {
     table.RESUME: {"resume"},
     table.READY: {"is_ready", "wait_until_ready"},
 }
-FOR_OPERATORS = {table.SET_CLOCK, table.ALIVE, table.METRICS, table.DESCRIPTION, table.DOCS, table.DOCS_ASSET}
+FOR_OPERATORS = {
+    *(table.SET_CLOCK, table.ALIVE, table.METRICS, table.DESCRIPTION),
+    *(table.DOCS, table.DOCS_ASSET, table.PAGE, table.PAGE_ASSET),
+}
 """What probes, Prometheus, browsers, and a person with a wrong clock ask."""
 FOR_OTHER_CLIENTS = {
     *(table.SERVER_METADATA, table.SERVER_LIVE, table.SERVER_READY),

@@ -111,6 +111,8 @@ def test_a_wheel_of_the_sdist_is_the_checkouts_to_the_byte(wheel: Path, tmp_path
     )
     assert ours.keys() == theirs.keys()
     assert [name for name in ours if ours[name] != theirs[name]] == []
+    page = {f"nonzero_service/page/{path.name}" for path in (ROOT / "service/nonzero_service/page").iterdir()}
+    assert page <= ours.keys()
     assert sum(name.endswith(".so") for name in ours) == len(loading.TARGETS.get(os.uname().machine, "1"))
 
 

@@ -262,6 +262,8 @@ OPERATIONS: Final = (
     _probe(table.DESCRIPTION, operations.description, include_in_schema=False),
     _probe(table.DOCS, operations.docs, include_in_schema=False),
     _probe(table.DOCS_ASSET, operations.docs_asset, include_in_schema=False),
+    _probe(table.PAGE, _answered_directly, name="page", include_in_schema=False),
+    _probe(table.PAGE_ASSET, _answered_directly, name="page_asset", include_in_schema=False),
     _model(table.RESUME, models.resume_learning, 404, 409, 422, 503, 507),
     _model(table.SET_CLOCK, models.set_clock, 404, 409, 422, 503, 507),
 )

@@ -14,6 +14,7 @@ from nonzero_service.api.explanations import Explain
 from nonzero_service.api.labels import Join
 from nonzero_service.api.mlflow import Invoke
 from nonzero_service.api.open_inference import Infer, ModelMetadata, ModelReady
+from nonzero_service.api.page import Page
 from nonzero_service.api.predictions import Predict
 from nonzero_service.api.probes import (
     AliveProbe,
@@ -55,6 +56,8 @@ METRICS: Final = Route("GET", "/metrics", Need.METRICS)
 DESCRIPTION: Final = Route("GET", "/openapi.json", Need.NOTHING)
 DOCS: Final = Route("GET", "/docs", Need.NOTHING)
 DOCS_ASSET: Final = Route("GET", "/docs/{asset}", Need.NOTHING)
+PAGE: Final = Route("GET", "/", Need.NOTHING)
+PAGE_ASSET: Final = Route("GET", "/page/{asset}", Need.NOTHING)
 
 # The Open Inference Protocol (version 2), and MLflow's scoring protocol.
 INFER: Final = Route("POST", "/v2/models/{model}/infer", Need.PREDICT, (JSON,))
@@ -86,6 +89,8 @@ DIRECT: Final[Mapping[Route, Callable[[Any], ASGIApp]]] = {
     PING: PingProbe,
     HEALTH: PingProbe,
     VERSION: ServerVersion,
+    PAGE: Page,
+    PAGE_ASSET: Page,
 }
 """Routes that ASGI applications of ours answer, and what makes these, given the service's parts."""
 

@@ -65,11 +65,14 @@ def run(
         server = ServerProcess(host, port, data_dir or place / "data", [*options, f"--schema={declared}"])
         click.echo(f"Starting the service at {server.url}")
         stack.enter_context(server)
+        click.echo(f"Watch it at {server.url}/")
         client = stack.enter_context(httpx.Client(base_url=server.url, timeout=60, trust_env=False))
         click.echo(f"Replaying {log.title} through {server.url}")
         click.echo(_replayed(client, log))
         if not once:
-            click.echo(f"\nServing at {server.url} (its API: {server.url}/docs); Ctrl-C stops it")
+            click.echo(
+                f"\nServing at {server.url} (a page to watch; its API: {server.url}/docs); Ctrl-C stops it"
+            )
             server.wait()
 
 

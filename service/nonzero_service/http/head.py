@@ -42,6 +42,7 @@ READ: Final = ONCE | {
     b"accept",
     b"content-encoding",
     b"idempotency-key",
+    b"if-none-match",
     b"sec-fetch-site",
     b"traceparent",
     b"x-request-id",

@@ -23,6 +23,8 @@ def test_head_answers_where_get_does(client: httpx.Client, model: str) -> None:
         "/metrics",
         "/docs",
         "/docs/start.js",
+        "/",
+        "/page/page.css",
         "/openapi.json",
         "/v1/models",
         model,
@@ -42,7 +44,7 @@ def test_head_answers_where_get_does(client: httpx.Client, model: str) -> None:
         if path != "/metrics":  # which has changed meanwhile
             assert asked.headers["content-length"] == read.headers["content-length"]
     assert client.head("/nowhere").status_code == 404
-    assert "/docs shows them all" in client.get("/").json()["detail"]
+    assert "/docs shows them all" in client.get("/nowhere").json()["detail"]
     refused = client.head(f"{model}/update")
     assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
 
@@ -102,7 +104,7 @@ def test_a_query_that_nobody_reads_is_refused(
 
 
 def test_probes_and_browsers_may_add_what_they_like(client: httpx.Client) -> None:
-    for path in ("/healthz", "/readyz", "/metrics", "/docs", "/docs/swagger-ui.css", "/openapi.json"):
+    for path in ("/healthz", "/readyz", "/metrics", "/docs", "/docs/swagger-ui.css", "/openapi.json", "/"):
         assert client.get(f"{path}?t=1712345678&t=2").status_code == 200
 
 
@@ -163,6 +165,6 @@ def test_the_docs_need_no_other_server(client: httpx.Client) -> None:
     assert client.get("/docs/other.js").status_code == 404
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/docs", "/v1/models"])
+@pytest.mark.parametrize("path", ["/", "/healthz", "/docs", "/v1/models"])
 def test_no_server_header(client: httpx.Client, path: str) -> None:
     assert "server" not in client.get(path).headers

@@ -19,7 +19,7 @@ from service.safety.raw import TOKENS, ask
 MODEL = "/v1/models/default"
 EXAMPLE = b'{"features": {"a": "b"}}'
 JSON = {"content-type": "application/json"}
-NEVER_REFUSED = ["/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"]
+NEVER_REFUSED = ["/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/", "/page/main.js"]
 
 CHANGES: list[tuple[str, str]] = [
     ("POST", f"{MODEL}/predict"),
