@@ -90,7 +90,7 @@ async def open_model(name: str, path: Path, common: Common, *, shared: bool) -> 
             fields.learned(batch)
 
         def learning(time_ms: int) -> None:
-            kept.learning(stored.model, applier.position, time_ms, lambda: attribution.is_usual)
+            kept.learning(learner.model, applier.position, time_ms, lambda: attribution.is_usual)
 
         kept, applier = brought.history, learner.applier
         applier.learned, applier.learning = learned, learning
