@@ -112,7 +112,7 @@ class Application:
             incidentally(self._log.error, "the models cannot be opened", reason=reason, exc_info=not expected)
             self._fail(StartError("the models cannot be opened"))
             return
-        models = [served.name for served in self.service.models.all()]
+        models = [served.name for served in self.service.models.everyone()]
         incidentally(self._log.info, "ready", models=models)
         with suppress(Exception):  # it is tried again, and told, when somebody asks for it
             await self._made_framework()

@@ -18,6 +18,7 @@ from starlette.types import Scope
 from nonzero.errors import FormatError, InputError, LineError, SnapshotError
 from nonzero_service.errors import (
     ConflictError,
+    FollowError,
     KeyInFlightError,
     KeyReusedError,
     NotNowError,
@@ -65,6 +66,7 @@ STATUS: Final[Mapping[type[Exception], int]] = {
     ConflictError: 409,
     TooLargeError: 422,
     KeyReusedError: 422,
+    FollowError: 422,
     InputError: 422,
     SnapshotError: 422,
     NotNowError: 503,

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse, Response
 
-from nonzero_service.api import models, operations, schemas, snapshots, table
+from nonzero_service.api import challengers, models, operations, schemas, snapshots, table
 from nonzero_service.api.framework import FrameworkRoute, StrictRoute
 from nonzero_service.api.openapi import (
     COLUMNS,
@@ -25,7 +25,15 @@ from nonzero_service.api.openapi import (
     reference,
     text,
 )
-from nonzero_service.api.request_bodies import BINARY, LABELS, NEW_MODEL, ONE_EXAMPLE, PREDICTED, UPDATED
+from nonzero_service.api.request_bodies import (
+    BINARY,
+    LABELS,
+    NEW_MODEL,
+    ONE_EXAMPLE,
+    PREDICTED,
+    UPDATED,
+    WHO_IS_PROMOTED,
+)
 from nonzero_service.http.routing import Route
 from nonzero_service.media_types import JSON, NDJSON, SAFETENSORS
 
@@ -193,6 +201,13 @@ OPERATIONS: Final = (
     _probe(table.DOCS_ASSET, operations.docs_asset, include_in_schema=False),
     _model(table.RESUME, models.resume_learning, 404, 409, 422, 503, 507),
     _model(table.SET_CLOCK, models.set_clock, 404, 409, 422, 503, 507),
+    _model(table.COMPARE, challengers.compare, 404, 409, 422, 503),
+    _model(
+        table.PROMOTE,
+        challengers.promote,
+        *(400, 404, 409, 413, 415, 422, 503, 507),
+        openapi_extra={"requestBody": WHO_IS_PROMOTED},
+    ),
 )
 
 

@@ -31,6 +31,7 @@ from nonzero_service.metrics.counts import Counts
 from nonzero_service.models.names import Looker
 from nonzero_service.problems import Problem
 from nonzero_service.service import Findable, Keeper, Predictable, ServiceParts
+from nonzero_service.writer.following import sequence_of
 from nonzero_service.writer.teachable import heavy, named, teachable
 
 
@@ -88,7 +89,7 @@ class Predict(InlineEndpoint):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        served = self.service.models.get(scope["path_params"]["model"])
+        served = self.service.models.readable(scope["path_params"]["model"])
         content = content_of(scope)
         query = check_query(scope, ("uncertainty", *TableQuery._fields))
         columns = table_query(query, content)
@@ -115,7 +116,7 @@ class Predict(InlineEndpoint):
         """Answer a request of one example without a task, where it is as most are."""
         if len(request.body) > self.service.bodies.small or not is_plain_json(request.scope):
             return False
-        served = self.service.models.get(request.scope["path_params"]["model"])
+        served = self.service.models.readable(request.scope["path_params"]["model"])
         answer = self._answer_one(served, request.body)
         if answer is None:
             return False
@@ -124,16 +125,17 @@ class Predict(InlineEndpoint):
 
     def _answer_one(self, served: Predictable, body: bytes) -> bytes | None:
         """Return the answer to a small body; None where it is not one example without an id."""
-        probability = served.model.predict_body(body)
+        model = served.model  # once: a promotion may come in between
+        probability = model.predict_body(body)
         if probability is None:
             return None
         self.service.metrics.predicted(served.name, 1)
-        return prediction(served.name, probability, served.model.examples)
+        return prediction(served.name, probability, sequence_of(model))
 
     def _asked(self, served: Predictable, scope: Scope, *, unsure: bool) -> _Asked:
         token: str | None = scope.get(MAY_NOT_TEACH)
         if token is None:
-            return _Asked(unsure, served.keeper, True, served.names)
+            return _Asked(unsure, served.keeper, served.keeps, served.names)
         return _Asked(unsure, _Refusing(partial(self._refused, served.name, token)), False, None)
 
     def _refused(self, model: str, token: str, count: int) -> None:
@@ -166,23 +168,22 @@ class Predict(InlineEndpoint):
 
     def _answer(self, served: Predictable, body: bytes, asked: _Asked) -> tuple[int, bytes]:
         """Read the examples of a body; return how many they are, and the answer."""
-        batch = self.service.bodies.batch_of(body, served.model.schema, asked.columns)
-        sequence = served.model.examples
+        model = served.model  # once: a promotion may come in between
+        batch = self.service.bodies.batch_of(body, model.schema, asked.columns)
+        sequence = sequence_of(model)
         try:
-            found = served.model.predict(batch)
+            found = model.predict(batch)
         except BatchError:
-            check_examples(
-                batch, served.model.bits, labelled=False
-            )  # names every bad example, not only the first
+            check_examples(batch, model.bits, labelled=False)  # names every bad example, not only the first
             raise
         if batch.ids is not None:
             most = self.service.settings.max_weight
             if asked.kept and heavy(batch, most):
-                check_examples(batch, served.model.bits, labelled=False, max_weight=most)
+                check_examples(batch, model.bits, labelled=False, max_weight=most)
             if asked.names is not None:
                 asked.names.look(JSON if asked.columns is None else ARROW, body)
             asked.keeper.keep(batch, found)
-        uncertainty = served.model.uncertainty(batch) if asked.unsure else None
+        uncertainty = model.uncertainty(batch) if asked.unsure else None
         answer = predictions(served.name, found, batch.ids, sequence, uncertainty, kept=asked.kept)
         return len(found), answer
 
@@ -204,9 +205,10 @@ class Predict(InlineEndpoint):
 
     def _answer_lines(self, served: Predictable, parsed: Parsed, asked: _Asked) -> bytes:
         most = self.service.settings.max_weight if asked.kept else MAX_WEIGHT
-        parsed = teachable(parsed, served.model.bits, most, labelled=False)
-        found = served.model.predict(parsed.batch) if len(parsed.batch) else np.empty(0, np.float32)
+        model = served.model  # once: a promotion may come in between
+        parsed = teachable(parsed, model.bits, most, labelled=False)
+        found = model.predict(parsed.batch) if len(parsed.batch) else np.empty(0, np.float32)
         if parsed.batch.ids is not None:
             asked.keeper.keep(parsed.batch, found)
-        uncertainty = served.model.uncertainty(parsed.batch) if asked.unsure else None
+        uncertainty = model.uncertainty(parsed.batch) if asked.unsure else None
         return prediction_lines(found, parsed, uncertainty, kept=asked.kept)

@@ -13,7 +13,7 @@ from nonzero import LogisticRegression, SettingsError
 from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.snapshots import SnapshotFolder
 from nonzero_service.models.model_config import ModelConfig, config_of, file_digest
-from nonzero_service.models.recovery import write_snapshot
+from nonzero_service.models.snapshot_files import write_snapshot
 from nonzero_service.schema_text import read_schema
 from nonzero_service.writer.entries import settings_entry
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -24,13 +24,26 @@ import structlog
 from nonzero import LogisticRegression
 from nonzero.model.settings import size_of
 from nonzero_service.budget import check_descriptors
-from nonzero_service.errors import ClosedError, ModelExistsError, NotReadyError, UnknownModelError
+from nonzero_service.errors import (
+    ChallengerError,
+    ClosedError,
+    FollowedError,
+    FollowError,
+    FollowsError,
+    ModelExistsError,
+    NotReadyError,
+    UnknownModelError,
+)
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.descriptors import explain_shortage
 from nonzero_service.journal.errors import JournalClosedError
 from nonzero_service.journal.files import ensure_directory, keep_private
 from nonzero_service.journal.lock import DirectoryLock
 from nonzero_service.models.beginning import begin_model, begin_model_from, check_import
+from nonzero_service.models.challenger import Challenger
+from nonzero_service.models.challenger_files import ChallengerPlace, challengers_among, load_challenger
+from nonzero_service.models.challenger_making import begin_challenger, challenger_of
+from nonzero_service.models.challenger_opening import open_challenger
 from nonzero_service.models.changes import Changes
 from nonzero_service.models.common import AT_ONCE, Common
 from nonzero_service.models.data_directory import begin, look
@@ -38,8 +51,11 @@ from nonzero_service.models.folder import ModelFolder
 from nonzero_service.models.memory import check_room
 from nonzero_service.models.model_config import ModelConfig, NewModelSettings, labelling_of
 from nonzero_service.models.opening import open_model
+from nonzero_service.models.promoting import Promoted, promote
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
+from nonzero_service.writer.followers import MOST
+from nonzero_service.writer.following import Beginning
 
 T = TypeVar("T")
 
@@ -88,6 +104,7 @@ class Models:
         """By when a stop is to be over, by the monotonic clock, where that is known."""
         self._closing = False
         self._served: dict[str, ServedModel] = {}
+        self._following: dict[str, Challenger] = {}
         self._busy: set[str] = set()
         self._changes = Changes()
         self._lock: DirectoryLock | None = None
@@ -106,10 +123,17 @@ class Models:
             While the stored models are being opened.
         ClosedError
             When they are being closed.
+        FollowsError
+            For a challenger: it is only read.
         """
         served = self._served.get(name)
         if served is not None and self.ready:
             return served
+        if name in self._following and self.ready:
+            champion = self._following[name].champion.name
+            raise FollowsError(
+                f"{name!r} follows {champion!r} and learns what that learns: send this to {champion!r}"
+            )
         self.check_ready()
         if self._closing:
             raise ClosedError("the service is stopping; come again when it has been started anew")
@@ -117,13 +141,48 @@ class Models:
             f"there is no model named {name!r}; GET /v1/models lists them, PUT /v1/models/{{name}} makes one"
         )
 
+    def readable(self, name: str) -> ServedModel | Challenger:
+        """Return a model by its name, to be read; challengers too.
+
+        Raises
+        ------
+        UnknownModelError, NotReadyError, ClosedError
+            As for :meth:`get`.
+        """
+        challenger = self._following.get(name)
+        return challenger if challenger is not None and self.ready else self.get(name)
+
+    def challenger(self, champion: str, name: str) -> Challenger:
+        """Return the challenger of some name of a model.
+
+        Raises
+        ------
+        ChallengerError
+            Where that has none of this name.
+        """
+        served = self.get(champion)
+        for one in served.rear.challengers:
+            if one.name == name:
+                return one
+        names = ", ".join(repr(one.name) for one in served.rear.challengers) or "nobody"
+        raise ChallengerError(f"{name!r} does not follow {champion!r}; {names} does")
+
     def find(self, name: str) -> ServedModel | None:
-        """Return a model by its name; None where there is none."""
+        """Return a model by its name; None where there is none, or it is a challenger."""
         return self._served.get(name)
 
+    def find_any(self, name: str) -> ServedModel | Challenger | None:
+        """Return a model or a challenger by its name; None where there is none."""
+        return self._served.get(name) or self._following.get(name)
+
     def all(self) -> list[ServedModel]:
-        """Return every model, by name."""
+        """Return every model, by name; challengers are not among them."""
         return [self._served[name] for name in sorted(self._served)]
+
+    def everyone(self) -> list[ServedModel | Challenger]:
+        """Return every model and every challenger, by name."""
+        found: dict[str, ServedModel | Challenger] = {**self._served, **self._following}
+        return [found[name] for name in sorted(found)]
 
     def check_ready(self) -> None:
         """Raise :class:`NotReadyError` while the stored models are being opened."""
@@ -168,7 +227,9 @@ class Models:
         if settings.import_file is not None and (found.begun or DEFAULT in found.models):
             await asyncio.to_thread(check_import, settings.import_file, DEFAULT, found.models.get(DEFAULT))
         self._common = Common(settings, self._on_failure)
-        await each(found.models.items(), lambda model: self._checked(*model))
+        followed = await asyncio.to_thread(challengers_among, found.models)
+        own = [(name, path) for name, path in found.models.items() if name not in followed.names]
+        await each(own, lambda model: self._checked(*model, followed.of.get(model[0], ())))
         if not found.begun:
             if DEFAULT not in self._served:  # a kill may have come between it and the note
                 trained = settings.import_file
@@ -203,6 +264,8 @@ class Models:
         async def save(served: ServedModel) -> None:
             if time.monotonic() < end:
                 await served.save_at_end()
+                for challenger in served.rear.challengers:
+                    await challenger.save_at_end()
             else:
                 left.append(served.name)
 
@@ -216,7 +279,7 @@ class Models:
             )
 
     async def _let_all_go(self) -> None:
-        models, self._served = self.all(), {}
+        models, self._served, self._following = self.all(), {}, {}
         await each(models, ServedModel.let_go)
         if self._common is not None:
             await self._common.close()
@@ -273,10 +336,21 @@ class Models:
         ------
         UnknownModelError
             Where there is none.
+        FollowedError
+            Where challengers follow it.
         OSError
             Where the disk refuses; it is served as before then.
         """
+        if name in self._following and self.ready:
+            await self._delete_challenger(self._following[name])
+            return
         served = self.get(name)
+        if served.rear.challengers or served.rear.expected:
+            names = ", ".join(repr(one.name) for one in served.rear.challengers)
+            raise FollowedError(
+                f"{names or 'a challenger'} follows {name!r} and has no journal of its own: DELETE "
+                "challengers first, or promote one"
+            )
         journal = served.stored.journal
         with suppress(JournalClosedError):  # somebody else has deleted it
             await asyncio.to_thread(journal.hold)  # what is queued for it is to be committed yet
@@ -293,10 +367,140 @@ class Models:
 
     def check_free(self, name: str) -> None:
         """Raise :class:`ModelExistsError` where a name is taken."""
-        if name in self._served or name in self._busy:
+        if name in self._served or name in self._following or name in self._busy:
             raise ModelExistsError(
                 f"there is a model named {name!r} already; DELETE it first, or take another name"
             )
+
+    async def create_challenger(
+        self, name: str, champion: str, start: Beginning, own: NewModelSettings
+    ) -> Challenger:
+        """Make a challenger, which learns what its champion learns.
+
+        Parameters
+        ----------
+        name, champion
+            Its name, and whom it follows.
+        start
+            Where it starts.
+        own
+            Its own settings; its champion's stand in for the others.
+
+        Raises
+        ------
+        ModelExistsError, TooLargeError, NoDescriptorsError, SettingsError
+            As for :meth:`create`.
+        FollowError
+            Where it asks for what its champion's rows do not hold.
+        FollowedError
+            Where as many follow already as may.
+        """
+        if champion in self._following:
+            raise FollowError(
+                f"{champion!r} is a challenger itself: follow {self._following[champion].champion.name!r}"
+            )
+        served = self.get(champion)
+        self.check_free(name)
+        rear = served.rear
+        if len(rear.challengers) + rear.expected >= MOST:
+            raise FollowedError(
+                f"{MOST} challengers follow {champion!r} already, and each learns all that it learns: "
+                "DELETE one first"
+            )
+        check_descriptors(self.settings, len(self._served) + len(self._busy))
+        self._busy.add(name)
+        rear.expected += 1
+        return await self._changes.run(self._made_challenger(name, served, start, own))
+
+    async def _made_challenger(
+        self, name: str, served: ServedModel, start: Beginning, own: NewModelSettings
+    ) -> Challenger:
+        rear = served.rear
+        try:
+            async with served.snapshots.taking:  # no rows are given up meanwhile
+                config = await challenger_of(served, own, start)
+                check_room(config.bits, config.lanes)
+                with self.folder.workplace() as made:
+                    await asyncio.to_thread(begin_challenger, config, made)
+                    path = self.folder.install(made, name)
+                    try:
+                        challenger = await self._opened(ChallengerPlace(name, path, config), served)
+                    except BaseException:
+                        self.folder.withdraw(name)
+                        raise
+                rear.challengers = (*rear.challengers, challenger)
+        finally:
+            rear.expected -= 1
+            self._busy.discard(name)
+        self._following[name] = challenger
+        self._log.info("created", model=name, follows=served.name, start=start, position=config.starts_after)
+        return challenger
+
+    async def _opened(self, place: ChallengerPlace, served: ServedModel) -> Challenger:
+        fields = self.settings.sliced_fields
+        brought = await asyncio.to_thread(load_challenger, place, served.stored.journal, fields)
+        return await open_challenger(brought, served.parts, self._shared, shared=self._sharing is not None)
+
+    async def promote(self, champion: str, name: str) -> Promoted:
+        """Let a challenger go on under its champion's name.
+
+        Parameters
+        ----------
+        champion, name
+            Both.
+
+        Raises
+        ------
+        ChallengerError
+            Where it does not follow that model, is not as far, or learns no more: nothing was changed.
+        StorageError
+            Where the journal takes no row: nothing was changed.
+        """
+        challenger = self.challenger(champion, name)
+        challenger.learner.check_whole()
+        if challenger.learner.follower.is_reading:
+            raise ChallengerError(
+                f"{name!r} reads what the journal held before: promote it when it is compared"
+            )
+        return await self._changes.run(self._promoted(self.get(champion), challenger))
+
+    async def _promoted(self, served: ServedModel, challenger: Challenger) -> Promoted:
+        name = challenger.name
+
+        def replaced(new: LogisticRegression) -> None:
+            del self._following[name]
+            self._busy.add(name)
+            if self._sharing is not None:
+                self._sharing.withdraw(served.name)
+                incidentally(self._sharing.offer, served.name, new)  # without, the writer predicts
+
+        try:
+            done = await promote(served, challenger, replaced)
+        finally:
+            self._busy.discard(name)
+        self._log.info("promoted", model=served.name, challenger=name, position=done.position)
+        return done
+
+    async def _delete_challenger(self, challenger: Challenger) -> None:
+        name = challenger.name
+        async with challenger.snapshots.taking:  # what is being written, is
+            if self._following.get(name) is not challenger:
+                raise UnknownModelError(f"the model {name!r} has been deleted just now")
+            gone = self.folder.take_away(name)  # what can fail comes first
+            del self._following[name]
+            self._busy.add(name)
+        await self._changes.run(self._end_challenger(challenger, gone))
+
+    async def _end_challenger(self, challenger: Challenger, gone: Path) -> None:
+        """End what works for a challenger whose directory is one no longer, and remove that."""
+        rear = self._served[challenger.champion.name].rear
+        rear.remove(challenger)
+        try:
+            await challenger.let_go()
+            await asyncio.to_thread(self.folder.remove, [gone])
+        finally:
+            self._busy.discard(challenger.name)
+        self._log.info("deleted", model=challenger.name)
 
     async def _make(self, name: str, begin_in: Callable[[Path], object]) -> ServedModel:
         """Make a model whose directory `begin_in` fills, and serve it; or nothing."""
@@ -335,15 +539,17 @@ class Models:
             self._busy.discard(served.name)
         self._log.info("deleted", model=served.name)
 
-    async def _checked(self, name: str, path: Path) -> None:
+    async def _checked(self, name: str, path: Path, challengers: Sequence[ChallengerPlace]) -> None:
         """Serve a stored model; it is said where the service's settings are others than its own."""
-        self._warn_of_differences(name, (await self._serve(name, path)).config)
+        self._warn_of_differences(name, (await self._serve(name, path, challengers)).config)
 
-    async def _serve(self, name: str, path: Path) -> ServedModel:
+    async def _serve(self, name: str, path: Path, challengers: Sequence[ChallengerPlace] = ()) -> ServedModel:
         """Bring a model to where it was, and serve it; where that fails, nothing stays open."""
         sharing = self._sharing
         with explain_shortage(f"the model {name!r} cannot be opened"):
-            served = await open_model(name, path, self._shared, shared=sharing is not None)
+            served = await open_model(
+                name, path, self._shared, shared=sharing is not None, challengers=challengers
+            )
         if sharing is not None:
             try:
                 with explain_shortage(f"the workers cannot be told of the model {name!r}"):
@@ -353,6 +559,7 @@ class Models:
                 await served.let_go()
                 raise
         self._served[name] = served
+        self._following |= {one.name: one for one in served.rear.challengers}
         return served
 
     @property

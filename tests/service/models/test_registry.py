@@ -28,7 +28,7 @@ FILE = {"content-type": "application/vnd.safetensors"}
 def test_default_exists(client: httpx.Client) -> None:
     assert "default" in [one["model"] for one in client.get("/v1/models").json()["models"]]
     state = client.get("/v1/models/default").json()
-    assert state.keys() == {"model", "settings", "sequence", "bytes", "created"}
+    assert state.keys() == {"model", "settings", "sequence", "bytes", "created", "follows", "followers"}
     assert state["settings"]["bits"] == 18
     assert len(state["settings"]["lanes"]) == 8
     assert state["bytes"] == LogisticRegression(18).nbytes
