@@ -1,6 +1,7 @@
 """A client for Nonzero, which learns click-through rates while it serves them."""
 
 from nonzero_client.answers import (
+    Comparison,
     Contribution,
     Diagnosis,
     Explanation,
@@ -8,6 +9,7 @@ from nonzero_client.answers import (
     Metrics,
     ModelState,
     Prediction,
+    Promoted,
     Remedied,
     Resumed,
     Snapshot,
@@ -44,6 +46,7 @@ __all__ = [
     "AsyncClient",
     "Client",
     "ClientError",
+    "Comparison",
     "ConflictError",
     "ContentError",
     "Contribution",
@@ -64,6 +67,7 @@ __all__ = [
     "Prediction",
     "Problem",
     "ProblemError",
+    "Promoted",
     "RefusedError",
     "Remedied",
     "Resumed",

@@ -34,6 +34,8 @@ ROUTES = {
     table.DIAGNOSE: {"diagnosis"},
     table.MEND: {"remedy"},
     table.RESUME: {"resume"},
+    table.COMPARE: {"comparison"},
+    table.PROMOTE: {"promote"},
     table.READY: {"is_ready", "wait_until_ready"},
 }
 FOR_OPERATORS = {table.SET_CLOCK, table.ALIVE, table.METRICS, table.DESCRIPTION, table.DOCS, table.DOCS_ASSET}

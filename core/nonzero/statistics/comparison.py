@@ -46,9 +46,7 @@ class Comparison:
         p, q = ours.astype(np.float64), theirs.astype(np.float64)
         mine, other = _loss(y, p), _loss(y, q)
         d = w * (other - mine)
-        self._sums += (
-            len(y), w.sum(), w @ y, w @ mine, w @ other, w @ p, w @ q, d @ d, w @ w,
-        )  # fmt: skip
+        self._sums += np.array([len(y), w.sum(), w @ y, w @ mine, w @ other, w @ p, w @ q, d @ d, w @ w])
 
     @property
     def examples(self) -> int:

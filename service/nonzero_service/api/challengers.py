@@ -99,7 +99,7 @@ def _described(challenger: Challenger) -> dict[str, Any]:
 def _sliced(pairing: Pairing, names: FieldNames) -> dict[str, list[dict[str, Any]]]:
     return {
         field: [
-            {"value": None if one.index is None else names.value_of(one.index)} | _figures(one.comparison)
+            {"value": None if one.feature is None else names.value_of(one.feature)} | _figures(one.comparison)
             for one in found
         ]
         for field, found in pairing.slices().items()

@@ -42,6 +42,7 @@ async def make_model(
     """Make a model, with settings of its own or from a trained model's file."""
     service.models.check_ready()
     content = content_of(request.scope)
+    served: ServedModel | Challenger
     if content.media == SAFETENSORS:
         served, made = await upload(service, model, content, request.receive), True
     else:

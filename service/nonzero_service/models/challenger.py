@@ -24,7 +24,7 @@ from nonzero_service.models.names import FieldNames
 from nonzero_service.models.snapshot_files import needed_from
 from nonzero_service.models.snapshot_scheduler import SnapshotScheduler
 from nonzero_service.writer.applier import Applier
-from nonzero_service.writer.follower import Follower
+from nonzero_service.writer.challenger_applier import ChallengerApplier
 from nonzero_service.writer.following import Following, sequence_of
 from nonzero_service.writer.learner import ModelLearner
 from nonzero_service.writer.pairing import Pairing
@@ -78,7 +78,7 @@ class FollowingLearner:
         self._followers = champion.learner.applier.followers
         self._closed = False
         path = brought.place.path
-        self.follower = Follower(
+        self.follower = ChallengerApplier(
             brought.model,
             champion.journal,
             champion.learner.applier,
@@ -149,7 +149,7 @@ class FollowingSnapshots(SnapshotScheduler):
     """
 
     champion_newest: Callable[[], SnapshotFile | None]
-    following: Follower
+    following: ChallengerApplier
 
     def look(self):  # type: ignore[no-untyped-def]
         """Return what takes a snapshot, where one is due."""

@@ -23,9 +23,9 @@ from nonzero_service.journal.snapshots import SnapshotFolder, snapshots_in
 from nonzero_service.models.model_config import ModelConfig, config_of
 from nonzero_service.models.snapshot_files import check_snapshot, newest_readable, say_damaged
 from nonzero_service.writer import fold
-from nonzero_service.writer.follower import PAIRING_NOTE
+from nonzero_service.writer.challenger_applier import PAIRING_NOTE
 from nonzero_service.writer.following import Following
-from nonzero_service.writer.pairing import Pairing, Since
+from nonzero_service.writer.pairing import ComparedSince, Pairing
 
 COMPARISON: Final = "comparison.json"
 
@@ -94,7 +94,7 @@ class StoredChallenger:
             return
         self.position = row.position
         if row.kind == "promotion" and self.pairing is not None:  # its champion is another from here on
-            since = Since(row.position, row.next_sequence, row.time_ms)
+            since = ComparedSince(row.position, row.next_sequence, row.time_ms)
             if since.position > self.pairing.since.position:
                 self.pairing = begin_comparison(self.place.path, since, self.fields)
         if row.kind == "trip":
@@ -141,13 +141,13 @@ def challengers_among(models: Mapping[str, Path]) -> ChallengersFound:
     return ChallengersFound(names, of)
 
 
-def begin_comparison(path: Path, since: Since, fields: Sequence[str]) -> Pairing:
+def begin_comparison(path: Path, since: ComparedSince, fields: Sequence[str]) -> Pairing:
     """Note durably where the comparison of a challenger begins; return the comparison."""
     write_durably(path / COMPARISON, msgspec.json.encode(since))
     return Pairing(since, fields)
 
 
-def compared_since(path: Path) -> Since | None:
+def compared_since(path: Path) -> ComparedSince | None:
     """Read where the comparison of a challenger begins; None where it has not.
 
     Raises
@@ -156,7 +156,7 @@ def compared_since(path: Path) -> Since | None:
         Where the note is damaged.
     """
     try:
-        return msgspec.json.decode((path / COMPARISON).read_bytes(), type=Since)
+        return msgspec.json.decode((path / COMPARISON).read_bytes(), type=ComparedSince)
     except FileNotFoundError:
         return None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -53,7 +53,7 @@ async def challenger_of(champion: ServedModel, own: NewModelSettings, start: Beg
     """
     asked: dict[str, Any] = {key: value for key, value in own.items() if value is not None}
     _check_alike(champion, asked)
-    ours = {key: asked[key] for key in ("bits", *RULES, "interactions") if key in asked}
+    ours: dict[str, Any] = {key: asked[key] for key in ("bits", *RULES, "interactions") if key in asked}
     if "interactions" in ours:
         ours["interactions"] = tuple(ours["interactions"])
     if ours.keys() & set(RULES):  # each stands in the other's place

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nonzero import LogisticRegression
+from nonzero_service.journal.chain import JournalRow
 from nonzero_service.journal.reader import JournalReader
 from nonzero_service.journal.snapshots import snapshots_in
 from nonzero_service.models.impression_opening import own_rules, pending_in
@@ -68,12 +69,16 @@ def inspect_model(directory: Path) -> Inspected:
         datetime.fromtimestamp(tip.time_ms / 1000, UTC),
         [snapshot.position for snapshot in snapshots],
         sorted(path.name for path in (directory / "snapshots").glob("*.damaged")),
-        following.settings if following is not None else opening and start_of(opening).settings,
+        _settings_of(opening) if following is None else following.settings,
         config.labelling,
         paused,
         pending,
         None if newest is None else newest[1],
     )
+
+
+def _settings_of(opening: JournalRow | None) -> dict[str, Any] | None:
+    return None if opening is None else start_of(opening).settings
 
 
 def _pause(reader: JournalReader) -> Pause | None:

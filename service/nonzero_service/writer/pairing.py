@@ -23,7 +23,7 @@ VALUES: Final = 32
 """So many values of a field are compared by themselves: those that are seen first."""
 
 
-class Since(msgspec.Struct, frozen=True):
+class ComparedSince(msgspec.Struct, frozen=True):
     """Where a comparison began."""
 
     position: int
@@ -34,10 +34,10 @@ class Since(msgspec.Struct, frozen=True):
     """When that was, by the journal's clock."""
 
 
-class _Kept(msgspec.Struct):
+class _WrittenPairing(msgspec.Struct):
     """A pairing as it is written down: numbers are hex digits of their bytes."""
 
-    since: Since
+    since: ComparedSince
     whole: str
     fields: dict[str, list[tuple[int, str]]]
     """By field the index of each value's feature, -1 for all others, and its comparison."""
@@ -46,7 +46,7 @@ class _Kept(msgspec.Struct):
 class Pair(NamedTuple):
     """The comparison of the examples of one value of a field."""
 
-    index: int | None
+    feature: int | None
     """The index of the value's feature; None for all values that are not compared by themselves."""
     comparison: Comparison
 
@@ -62,7 +62,7 @@ class Pairing:
         The fields by whose values it is made too.
     """
 
-    def __init__(self, since: Since, fields: Sequence[str] = ()) -> None:
+    def __init__(self, since: ComparedSince, fields: Sequence[str] = ()) -> None:
         self.since = since
         self.whole = Comparison(CONFIDENCE)
         self._fields: dict[str, dict[int, Comparison]] = {field: {} for field in fields}
@@ -108,7 +108,7 @@ class Pairing:
             field: [(index, _hex(one)) for index, one in known.items()]
             for field, known in self._fields.items()
         }
-        found: dict[str, Any] = msgspec.to_builtins(_Kept(self.since, _hex(self.whole), fields))
+        found: dict[str, Any] = msgspec.to_builtins(_WrittenPairing(self.since, _hex(self.whole), fields))
         return found
 
     @classmethod
@@ -121,7 +121,7 @@ class Pairing:
             Where it is something else.
         """
         try:
-            read = msgspec.convert(kept, _Kept)
+            read = msgspec.convert(kept, _WrittenPairing)
             made = cls(read.since, fields)
             made.whole = _comparison(read.whole)
             for field in fields:

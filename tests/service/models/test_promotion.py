@@ -123,7 +123,7 @@ def test_a_kill_before_the_files_say_so(serve: Start, tmp_path: Path, snapshots:
     sound(place)
 
 
-def test_while_clients_ask(serve: Start, tmp_path: Path) -> None:
+def test_while_clients_ask(serve: Start) -> None:
     """Every answer is of the one or of the other, and what is acknowledged is learned once."""
     service = serve(breaker="off").until_ready()
     one = {"features": examples(5, 1)[0]["features"]}

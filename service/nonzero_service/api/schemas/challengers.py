@@ -12,7 +12,7 @@ from nonzero_service.api.schemas.wire import Wire
 ChallengerVerdict = Literal["better", "worse", "undecided"]
 
 
-class Since(Wire):
+class SinceWire(Wire):
     """Where a comparison began."""
 
     position: int = Field(ge=0, description="The last row of the journal that is not compared.")
@@ -52,7 +52,7 @@ class Compared(Wire):
 
     model: str
     with_: str = Field(alias="with")
-    since: Since | None = Field(description="Null while it reads what the journal held before.")
+    since: SinceWire | None = Field(description="Null while it reads what the journal held before.")
     examples: int = Field(ge=0)
     weight: float = Field(ge=0)
     confidence: float

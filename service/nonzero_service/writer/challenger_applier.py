@@ -24,7 +24,7 @@ from nonzero_service.writer.applier import Applier
 from nonzero_service.writer.entries import held_examples
 from nonzero_service.writer.followers import LAG_BYTES, LAG_GROUPS, NEAR
 from nonzero_service.writer.following import sequence_of
-from nonzero_service.writer.pairing import Pairing, Since
+from nonzero_service.writer.pairing import ComparedSince, Pairing
 from nonzero_service.writer.results import Results
 from nonzero_service.writer.work import CommittedGroup, Copied, Outcome
 
@@ -35,7 +35,7 @@ PAIRING_NOTE: Final = "comparison"
 """Where a challenger's snapshot has what was compared."""
 
 
-class Follower(Applier):
+class ChallengerApplier(Applier):
     """Learns what a champion learns, in order, and compares what both predict.
 
     Parameters
@@ -66,7 +66,7 @@ class Follower(Applier):
         position: int,
         held_since: int | None,
         pairing: Pairing | None,
-        begin: Callable[[Since], Pairing],
+        begin: Callable[[ComparedSince], Pairing],
         turns: Turns,
         results: Results,
     ) -> None:
@@ -120,7 +120,8 @@ class Follower(Applier):
         if not self.is_reading or self._results.failure is not None:
             return super()._apply_next()
         if self._groups and (self._groups[0] is None or self._groups[0].position is None):
-            return super()._apply_next()  # a task, or the end: neither waits until all is read
+            more = super()._apply_next()  # a task, or the end: neither waits until all is read
+            return more or not self.ended.is_set()
         try:
             self._read_on()
         except BaseException as error:  # noqa: BLE001 - whatever it is, the champion goes on
@@ -145,7 +146,7 @@ class Follower(Applier):
         if group.kind == "recalibration":
             self._model.begin_recalibration()
         elif group.kind == "promotion" and self.pairing is not None:  # its champion is another from here on
-            self.pairing = self._begin(Since(group.position, sequence_of(self._model), group.time_ms))
+            self.pairing = self._begin(ComparedSince(group.position, sequence_of(self._model), group.time_ms))
         self.held_since = group.held_since
         return []
 
@@ -214,7 +215,8 @@ class Follower(Applier):
         if not self._is_told:
             return False
         if self.pairing is None:
-            self.pairing = self._begin(Since(self.position, sequence_of(self._model), self._journal.time_ms))
+            since = ComparedSince(self.position, sequence_of(self._model), self._journal.time_ms)
+            self.pairing = self._begin(since)
         self._rows = self._row = None
         self.is_reading = False
         return True
