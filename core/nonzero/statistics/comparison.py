@@ -1,38 +1,95 @@
-"""Two models on one stream: how much better one of them predicts, and how sure that is."""
+"""Which of two models predicts better, told while both go on learning, whenever somebody looks.
+
+Both predict each example before either learns from it. The difference of their log losses is paired: what
+makes an example hard for both does not count. Its mean over all examples so far has an interval by
+:mod:`nonzero.statistics.confidence_sequence`, which holds at all times at once, for any stream. What it
+covers is the mean of what the differences were to be expected to be, each given all that came before: how
+much better one was on this stream, the chance of the clicks aside.
+"""
 
 from __future__ import annotations
 
-from math import log, sqrt
-from typing import Final, Literal, NamedTuple, Self
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-CONFIDENCE: Final = 0.95
+from nonzero.statistics.confidence_sequence import BANDS, SUM, interval
+from nonzero.statistics.paired_losses import (
+    EXAMPLES,
+    FIRST,
+    LOSS,
+    PREDICTED,
+    SIZE,
+    WEIGHTS,
+    Pair,
+    check_state,
+    count,
+)
+from nonzero.statistics.progressive import ratios
 
-_SUMS: Final = 9
+LEAST: Final = 1000
+"""Of fewer examples no interval is told, and no verdict."""
+
+Verdict = Literal["better", "worse", "undecided"]
 
 
 class Interval(NamedTuple):
-    """A mean difference, and where the true one is."""
+    """A mean difference, and where the expected one is, in nats an example."""
 
     mean: float | None
+    """None where nothing was weighed."""
     low: float | None
+    """None, as `high` is, where there were too few examples."""
     high: float | None
 
 
 class Comparison:
-    """Paired losses of two models, in nats.
+    """Two models' log losses of the same examples, and an interval of their difference that always holds.
+
+    Examples are counted one by one in their order, so that any parts of a stream come to the same bits.
 
     Parameters
     ----------
     confidence
-        That of the interval.
+        The chance, at least, with which the interval holds at all times at once; above 0 and below 1.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(1)
+    >>> truth = rng.uniform(0.01, 0.3, 50_000).astype(np.float32)
+    >>> clicks = (rng.random(50_000) < truth).astype(np.float32)
+    >>> comparison = Comparison()
+    >>> comparison.add(clicks, np.ones(50_000, np.float32), np.full(50_000, 0.155, np.float32), truth)
+    >>> comparison.verdict()
+    'better'
     """
 
-    def __init__(self, confidence: float = CONFIDENCE) -> None:
+    def __init__(self, confidence: float = 0.95) -> None:
         self.confidence = confidence
-        self._sums = np.zeros(_SUMS)
+        self._states = np.zeros((1, SIZE))
+
+    @property
+    def examples(self) -> int:
+        """How many examples there were, those of weight 0 included."""
+        return int(self._states[0, EXAMPLES])
+
+    @property
+    def weight(self) -> float:
+        """Their summed importance weight."""
+        return float(self._states[0, WEIGHTS : WEIGHTS + 2].sum())
+
+    @property
+    def log_losses(self) -> tuple[float | None, float | None]:
+        """Mean log losses in nats, ours and theirs; None where nothing was weighed."""
+        ours, theirs = self._figures("log_loss")
+        return ours, theirs
+
+    @property
+    def calibrations(self) -> tuple[float | None, float | None]:
+        """Predicted clicks over those that came, ours and theirs; None where none came."""
+        ours, theirs = self._figures("calibration")
+        return ours, theirs
 
     def add(
         self,
@@ -41,68 +98,70 @@ class Comparison:
         ours: NDArray[np.float32],
         theirs: NDArray[np.float32],
     ) -> None:
-        """Add examples that both have predicted."""
-        y, w = labels.astype(np.float64), weights.astype(np.float64)
-        p, q = ours.astype(np.float64), theirs.astype(np.float64)
-        mine, other = _loss(y, p), _loss(y, q)
-        d = w * (other - mine)
-        self._sums += np.array([len(y), w.sum(), w @ y, w @ mine, w @ other, w @ p, w @ q, d @ d, w @ w])
+        """Count examples that follow on those before.
 
-    @property
-    def examples(self) -> int:
-        """How many."""
-        return int(self._sums[0])
-
-    @property
-    def weight(self) -> float:
-        """Their summed importance weight."""
-        return float(self._sums[1])
-
-    @property
-    def log_losses(self) -> tuple[float | None, float | None]:
-        """The mean log loss of both."""
-        w = self._sums[1]
-        return (float(self._sums[3] / w), float(self._sums[4] / w)) if w else (None, None)
-
-    @property
-    def calibrations(self) -> tuple[float | None, float | None]:
-        """Predicted over observed clicks of both."""
-        c = self._sums[2]
-        return (float(self._sums[5] / c), float(self._sums[6] / c)) if c else (None, None)
+        Parameters
+        ----------
+        labels, weights
+            float32[n]: 0 or 1, and importance weights.
+        ours, theirs
+            float32[n]: what each model predicted before it learned from any of these labels.
+        """
+        count(self._states, np.zeros(labels.size, np.int64), labels, weights, Pair(ours, theirs))
 
     def interval(self) -> Interval:
-        """Return the mean of theirs minus ours, and where the true one is."""
-        n, w = self._sums[0], self._sums[1]
-        if not w:
-            return Interval(None, None, None)
-        mean = float((self._sums[4] - self._sums[3]) / w)
-        if n < 100:
-            return Interval(mean, None, None)
-        variance = max(float(self._sums[7]) - mean * mean * float(self._sums[8]), 0.0)
-        wide = sqrt(variance * 2 * log(2 * log(n) / (1 - self.confidence))) / float(w)
-        return Interval(mean, mean - wide, mean + wide)
+        """Return the mean of their log loss less ours, in nats an example, and its interval.
 
-    def verdict(self) -> Literal["better", "worse", "undecided"]:
-        """Say what theirs is."""
-        _, low, high = self.interval()
-        if high is not None and high < 0:
+        It is of the mean over all examples so far. A look at it costs nothing: it holds whenever it is looked
+        at, and however often.
+        """
+        weight, bands = self.weight, self._states[0, FIRST:].reshape(3, BANDS)
+        if not weight:
+            return Interval(None, None, None)
+        mean = float(bands[SUM].sum()) / weight
+        if self.examples < LEAST:
+            return Interval(mean, None, None)
+        low, high = interval(bands, self.confidence)
+        return Interval(mean, low / weight, high / weight)
+
+    def verdict(self) -> Verdict:
+        """Return what they are: better or worse than we where 0 is outside the interval, else undecided."""
+        found = self.interval()
+        if found.low is None or found.high is None:
+            return "undecided"
+        if found.high < 0:
             return "better"
-        return "worse" if low is not None and low > 0 else "undecided"
+        return "worse" if found.low > 0 else "undecided"
 
     def state(self) -> NDArray[np.float64]:
-        """Return all that it knows."""
-        return self._sums.copy()
+        """Return all that is kept, as float64[129], for :meth:`from_state`."""
+        return np.array(self._states[0])
 
     @classmethod
-    def from_state(cls, state: NDArray[np.float64], confidence: float = CONFIDENCE) -> Self:
-        """Return what has such a state."""
-        made = cls(confidence)
-        made._sums[:] = state
-        return made
+    def from_state(cls, state: NDArray[np.float64], confidence: float = 0.95) -> Comparison:
+        """Return a comparison that goes on from a state, to the same bits.
 
+        Parameters
+        ----------
+        state
+            What :meth:`state` returned.
+        confidence
+            As of the constructor; the state is that of any.
 
-def _loss(y: NDArray[np.float64], p: NDArray[np.float64]) -> NDArray[np.float64]:
-    small = 1e-7
-    p = np.clip(p, small, 1 - small)
-    loss: NDArray[np.float64] = -(y * np.log(p) + (1 - y) * np.log(1 - p))
-    return loss
+        Raises
+        ------
+        ValueError
+            For an array that no comparison returned.
+        """
+        check_state(state)
+        found = cls(confidence)
+        found._states[0] = state
+        return found
+
+    def _figures(self, name: str) -> list[float | None]:
+        state = self._states[0]
+        positive = float(state[WEIGHTS + 1])
+        return [
+            ratios(self.weight, positive, float(state[PREDICTED + j]), float(state[LOSS + j]))[name]
+            for j in (0, 1)
+        ]

@@ -99,24 +99,19 @@ def _described(challenger: Challenger) -> dict[str, Any]:
 def _sliced(pairing: Pairing, names: FieldNames) -> dict[str, list[dict[str, Any]]]:
     return {
         field: [
-            {"value": None if one.feature is None else names.value_of(one.feature)} | _figures(one.comparison)
-            for one in found
+            {"value": None if value is None else names.value_of(value)} | _figures(one)
+            for value, one in found
         ]
         for field, found in pairing.slices().items()
     }
 
 
 def _figures(comparison: Comparison) -> dict[str, Any]:
-    if not comparison.weight:
-        mean: dict[str, Any] = {"mean": None, "low": None, "high": None}
-        losses: tuple[float | None, float | None] = (None, None)
-    else:
-        mean, losses = comparison.interval()._asdict(), comparison.log_losses
     return {
         "examples": comparison.examples,
-        "log_loss": _both(losses),
-        "difference": {key: mean[key] for key in ("mean", "low", "high")},
-        "verdict": comparison.verdict() if comparison.weight else "undecided",
+        "log_loss": _both(comparison.log_losses),
+        "difference": comparison.interval()._asdict(),
+        "verdict": comparison.verdict(),
     }
 
 

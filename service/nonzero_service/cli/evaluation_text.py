@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from nonzero.statistics.difference_text import difference_text
 from nonzero.statistics.progressive import FIGURES
 from nonzero_service.cli.display import number_text
 
@@ -39,31 +40,6 @@ def evaluation_text(found: Mapping[str, Any]) -> str:
     if "days" in found:
         lines += ["", *_slices_table("day", found["days"])]
     return "\n".join(lines)
-
-
-def difference_text(difference: Mapping[str, Any] | None, first: str, second: str) -> str:
-    """Return a sentence about which of two models is better, as far as can be told.
-
-    Parameters
-    ----------
-    difference
-        What :meth:`nonzero.statistics.tallies.Tallies.difference` returns.
-    first, second
-        What the models are called.
-    """
-    if difference is None or difference["low"] is None:
-        return "No difference can be told: there are too few examples."
-    mean, low, high = (difference[key] for key in ("mean", "low", "high"))
-    if low <= 0 <= high:
-        return (
-            f"No difference can be told: the log loss of {first} less that of {second} is {mean:+.5f} nats "
-            f"an example, 95 % {low:+.5f} to {high:+.5f}."
-        )
-    better, worse = (second, first) if mean > 0 else (first, second)
-    least, most = sorted((abs(low), abs(high)))
-    return (
-        f"{better} is better than {worse} by {abs(mean):.5f} nats an example, 95 % {least:.5f} to {most:.5f}."
-    )
 
 
 def _slices_table(field: str, slices: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -23,9 +23,8 @@ from nonzero_service.journal.snapshots import SnapshotFolder, snapshots_in
 from nonzero_service.models.model_config import ModelConfig, config_of
 from nonzero_service.models.snapshot_files import check_snapshot, newest_readable, say_damaged
 from nonzero_service.writer import fold
-from nonzero_service.writer.challenger_applier import PAIRING_NOTE
 from nonzero_service.writer.following import Following
-from nonzero_service.writer.pairing import ComparedSince, Pairing
+from nonzero_service.writer.pairing import PAIRING_NOTE, ComparedSince, Pairing
 
 COMPARISON: Final = "comparison.json"
 
@@ -191,7 +190,7 @@ def load_challenger(place: ChallengerPlace, reader: JournalRows, fields: Sequenc
         made = StoredChallenger(
             place, model, snapshots, snapshot.position, model.notes.get("held_since"), None, fields
         )
-        kept = model.notes.get(PAIRING_NOTE)
+        kept = model.notes.pop(PAIRING_NOTE, None)
         if kept is not None:
             made.pairing = Pairing.of(kept, fields)
             if made.pairing.since != since:  # another comparison was begun after it

@@ -24,15 +24,12 @@ from nonzero_service.writer.applier import Applier
 from nonzero_service.writer.entries import held_examples
 from nonzero_service.writer.followers import LAG_BYTES, LAG_GROUPS, NEAR
 from nonzero_service.writer.following import sequence_of
-from nonzero_service.writer.pairing import ComparedSince, Pairing
+from nonzero_service.writer.pairing import PAIRING_NOTE, ComparedSince, Pairing
 from nonzero_service.writer.results import Results
 from nonzero_service.writer.work import CommittedGroup, Copied, Outcome
 
 PIECE: Final = 1 << 19
 """So many bytes of rows are read in one turn: some milliseconds of learning."""
-
-PAIRING_NOTE: Final = "comparison"
-"""Where a challenger's snapshot has what was compared."""
 
 
 class ChallengerApplier(Applier):

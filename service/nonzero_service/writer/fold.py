@@ -37,6 +37,7 @@ from nonzero_service.writer.entries import (
     start_of,
 )
 from nonzero_service.writer.following import BEFORE, Promotion, sequence_of
+from nonzero_service.writer.pairing import PAIRING_NOTE
 
 Learned = Callable[[Batch, NDArray[np.float32]], object]
 """Told what was learned from, and what was predicted just before."""
@@ -116,6 +117,7 @@ def follow(
 
 def succeed(new: LogisticRegression, old: LogisticRegression) -> None:
     """Let a challenger know what is noted beside the champion whose place it takes."""
+    new.notes.pop(PAIRING_NOTE, None)
     new.notes |= {note: old.notes[note] for note in (FIELDS_NOTE, TABLES_NOTE) if note in old.notes}
 
 

@@ -6,8 +6,8 @@ to the bit, for it goes into the challenger's snapshots.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from nonzero import Batch, SnapshotError
 from nonzero.fields.hashing import field_of
 from nonzero.statistics.comparison import Comparison
+from nonzero.statistics.comparison_slices import ComparisonSlices
 
 CONFIDENCE: Final = 0.95
 
-VALUES: Final = 32
-"""So many values of a field are compared by themselves: those that are seen first."""
+PAIRING_NOTE: Final = "comparison"
+"""Where a challenger's snapshot has what was compared, among its notes."""
 
 
 class ComparedSince(msgspec.Struct, frozen=True):
@@ -39,16 +40,8 @@ class _WrittenPairing(msgspec.Struct):
 
     since: ComparedSince
     whole: str
-    fields: dict[str, list[tuple[int, str]]]
-    """By field the index of each value's feature, -1 for all others, and its comparison."""
-
-
-class Pair(NamedTuple):
-    """The comparison of the examples of one value of a field."""
-
-    feature: int | None
-    """The index of the value's feature; None for all values that are not compared by themselves."""
-    comparison: Comparison
+    fields: dict[str, tuple[list[int], str]]
+    """By field the values that have slices of their own, by their features' indices, and all slices."""
 
 
 class Pairing:
@@ -65,7 +58,7 @@ class Pairing:
     def __init__(self, since: ComparedSince, fields: Sequence[str] = ()) -> None:
         self.since = since
         self.whole = Comparison(CONFIDENCE)
-        self._fields: dict[str, dict[int, Comparison]] = {field: {} for field in fields}
+        self._fields = {field: ComparisonSlices(CONFIDENCE) for field in fields}
         self._numbers = {field: field_of(field) for field in fields}
 
     def add(self, batch: Batch, ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> None:
@@ -83,32 +76,27 @@ class Pairing:
         self.whole.add(batch.labels, batch.weights, ours, theirs)
         if batch.fields is None:
             return
-        for field, known in self._fields.items():
-            for index, rows in _values(batch, self._numbers[field]):
-                if index not in known and sum(one >= 0 for one in known) >= VALUES:
-                    index = -1
-                comparison = known.setdefault(index, Comparison(CONFIDENCE))
-                comparison.add(batch.labels[rows], batch.weights[rows], ours[rows], theirs[rows])
+        for field, slices in self._fields.items():
+            places = np.flatnonzero(batch.fields == self._numbers[field])
+            rows = np.searchsorted(batch.indptr, places, side="right") - 1
+            values = batch.indices[places].astype(np.int64)
+            slices.add(values, batch.labels[rows], batch.weights[rows], ours[rows], theirs[rows])
 
-    def slices(self) -> dict[str, list[Pair]]:
-        """Return the comparisons by field: that of the most examples first, that of all others last."""
-        return {
-            field: [
-                Pair(None if index < 0 else index, found)
-                for index, found in sorted(
-                    known.items(), key=lambda one: (one[0] < 0, -one[1].examples, one[0])
-                )
-            ]
-            for field, known in self._fields.items()
-        }
+    def slices(self) -> dict[str, list[tuple[int | None, Comparison]]]:
+        """Return the comparisons by field and value: that of the most examples first, that of others last.
+
+        A value is told by its feature's index, None for all that have no slice of their own.
+        """
+        return {field: slices.found() for field, slices in self._fields.items()}
 
     def kept(self) -> dict[str, Any]:
         """Return all of it, as JSON holds it."""
-        fields = {
-            field: [(index, _hex(one)) for index, one in known.items()]
-            for field, known in self._fields.items()
-        }
-        found: dict[str, Any] = msgspec.to_builtins(_WrittenPairing(self.since, _hex(self.whole), fields))
+        fields = {}
+        for field, slices in self._fields.items():
+            values, states = slices.state()
+            fields[field] = values.tolist(), _hex(states)
+        written = _WrittenPairing(self.since, _hex(self.whole.state()), fields)
+        found: dict[str, Any] = msgspec.to_builtins(written)
         return found
 
     @classmethod
@@ -123,35 +111,21 @@ class Pairing:
         try:
             read = msgspec.convert(kept, _WrittenPairing)
             made = cls(read.since, fields)
-            made.whole = _comparison(read.whole)
-            for field in fields:
-                made._fields[field] = {i: _comparison(text) for i, text in read.fields.get(field, [])}
+            made.whole = Comparison.from_state(_numbers(read.whole), CONFIDENCE)
+            for field in read.fields.keys() & made._fields.keys():
+                values, text = read.fields[field]
+                states = _numbers(text).reshape(-1, made.whole.state().size)
+                made._fields[field] = ComparisonSlices.from_state(
+                    np.array(values, np.int64), states, CONFIDENCE
+                )
         except (ValueError, msgspec.ValidationError) as error:
             raise SnapshotError(f"it does not hold the comparison of a challenger: {error}") from error
         return made
 
 
-def _values(batch: Batch, number: int) -> Iterator[tuple[int, NDArray[np.intp]]]:
-    """Yield each value of a field, by its feature's index, and the rows that have it; as they come."""
-    assert batch.fields is not None  # noqa: S101 - who calls has looked
-    places = np.flatnonzero(batch.fields == number)
-    if not places.size:
-        return
-    rows = np.searchsorted(batch.indptr, places, side="right") - 1
-    found, first, which = np.unique(batch.indices[places], return_index=True, return_inverse=True)
-    if found.size == 1:
-        yield int(found[0]), rows
-        return
-    by_value = np.argsort(which, kind="stable")
-    ends = np.cumsum(np.bincount(which))
-    for one in np.argsort(first, kind="stable").tolist():
-        begin = int(ends[one - 1]) if one else 0
-        yield int(found[one]), rows[by_value[begin : int(ends[one])]]
+def _hex(numbers: NDArray[np.float64]) -> str:
+    return numbers.astype("<f8").tobytes().hex()
 
 
-def _hex(comparison: Comparison) -> str:
-    return comparison.state().astype("<f8").tobytes().hex()
-
-
-def _comparison(text: str) -> Comparison:
-    return Comparison.from_state(np.frombuffer(bytes.fromhex(text), "<f8").astype(np.float64), CONFIDENCE)
+def _numbers(text: str) -> NDArray[np.float64]:
+    return np.frombuffer(bytes.fromhex(text), "<f8").astype(np.float64)
