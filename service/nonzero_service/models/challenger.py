@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, NamedTuple, TypeVar
 
@@ -151,7 +151,7 @@ class FollowingSnapshots(SnapshotScheduler):
     champion_newest: Callable[[], SnapshotFile | None]
     following: ChallengerApplier
 
-    def look(self):  # type: ignore[no-untyped-def]
+    def look(self) -> Coroutine[Any, Any, None] | None:
         """Return what takes a snapshot, where one is due."""
         return None if self.following.failure is not None else super().look()
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from nonzero import AdaGrad, Batch, LogisticRegression
+from nonzero.statistics.comparison import Comparison
 from service.conftest import Start
 from waiting import until
 
@@ -67,9 +68,25 @@ def folded(seeds: list[int], n: int = 40) -> LogisticRegression:
     """Return what the library makes of the same examples, with the challenger's settings."""
     model = LogisticRegression(9, AdaGrad(0.3), interactions=["site*ad"])
     for seed in seeds:
-        sent = examples(seed, n)
-        model.learn(Batch.from_dicts([one["features"] for one in sent], [one["label"] for one in sent]))
+        model.learn(batch(seed, n))
     return model
+
+
+def batch(seed: int, n: int = 40) -> Batch:
+    sent = examples(seed, n)
+    return Batch.from_dicts([one["features"] for one in sent], [one["label"] for one in sent])
+
+
+def library_comparison(before: list[int], seeds: list[int]) -> Comparison:
+    """Compare both in the library."""
+    ours, theirs = LogisticRegression(8), LogisticRegression(9, AdaGrad(0.3), interactions=["site*ad"])
+    found = Comparison()
+    for seed in before:
+        ours.learn(batch(seed))
+    for seed in seeds:
+        one = batch(seed)
+        found.add(one.labels, one.weights, ours.learn(one), theirs.learn(one))
+    return found
 
 
 def test_it_learns_what_its_champion_learns(serve: Start, tmp_path: Path) -> None:
@@ -85,10 +102,11 @@ def test_it_learns_what_its_champion_learns(serve: Start, tmp_path: Path) -> Non
         until(lambda: client.get("/v1/models/b").json()["sequence"] == 160)
         assert digest(client, "b", tmp_path / "b") == folded([1, 2, 3]).digest()
         assert digest(client, "c", tmp_path / "c") == folded([0, 1, 2, 3]).digest()
-        found = compared(client)
+        found, paired = compared(client), library_comparison([0], [1, 2, 3])
         assert found["examples"] == 120
         assert found["since"]["sequence"] == 40
         assert sum(one["examples"] for one in found["slices"]["site"]) == 120
+        assert found["log_loss"] == {"model": paired.log_losses[0], "with": paired.log_losses[1]}
         one = examples(9, 1)[0]["features"]
         [answered] = client.post("/v1/models/b/predict", json={"features": one}).json()["predictions"]
         assert answered["probability"] == pytest.approx(folded([1, 2, 3]).predict_one(one), abs=1e-6)
@@ -123,6 +141,31 @@ def test_a_kill_changes_nothing(serve: Start, tmp_path: Path) -> None:
     with service.client() as client:
         until_compared(client)
         assert without_names(compared(client)) == without_names(before)
+
+
+def test_without_its_snapshots(serve: Start, tmp_path: Path) -> None:
+    """It is folded from its beginning; what its champion predicted before its own snapshots is not known."""
+    place = tmp_path / "data"
+    service = serve(place, journal_retention="all").until_ready()
+    with service.client() as client:
+        update(client, 0)
+        follow(client)
+        for seed in (1, 2, 3):
+            update(client, seed)
+            for name in ("default", "b"):
+                assert client.post(f"/v1/models/{name}/snapshots").status_code == 201
+        update(client, 4)
+        before = compared(client)
+    assert service.kill() == -9
+    for path in (place / "models/b/snapshots").iterdir():
+        path.write_bytes(path.read_bytes()[:-9])
+    service = serve(place, journal_retention="all").until_ready()
+    with service.client() as client:
+        until_compared(client)
+        # The whole journal is there, so the champion was folded from nothing too.
+        assert compared(client) == before
+        assert digest(client, "b", tmp_path / "b") == folded([1, 2, 3, 4]).digest()
+    assert service.stop() == 0
 
 
 def without_names(found: dict[str, Any]) -> dict[str, Any]:

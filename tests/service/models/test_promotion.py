@@ -9,13 +9,14 @@ from typing import Any
 import httpx
 import pytest
 
-from nonzero import Batch, LogisticRegression
+from nonzero import LogisticRegression
 from nonzero_service.models.rebuilding import rebuild
 from nonzero_service.models.verifying import verify
 from service.conftest import ServiceProcess, Start
 from service.models.test_challengers import (
     DEFAULT,
     OTHER,
+    batch,
     compared,
     digest,
     examples,
@@ -47,8 +48,7 @@ def sound(directory: Path) -> None:
 def champion_before(seeds: list[int]) -> LogisticRegression:
     model = LogisticRegression(8)
     for seed in seeds:
-        sent = examples(seed, 40)
-        model.learn(Batch.from_dicts([one["features"] for one in sent], [one["label"] for one in sent]))
+        model.learn(batch(seed))
     return model
 
 
@@ -81,6 +81,11 @@ def test_it_goes_on_under_the_name(serve: Start, tmp_path: Path) -> None:
         assert update(client, 3) == 160
         assert digest(client, "default", tmp_path / "d") == folded([1, 2, 3]).digest()
         assert client.put(DEFAULT, json=OTHER).status_code == 200
+        # A file of what was a challenger is a model like any other, elsewhere.
+        content = (tmp_path / "d").read_bytes()
+        media = {"content-type": "application/vnd.safetensors"}
+        assert client.put("/v1/models/copy", content=content, headers=media).status_code == 201
+        assert client.post("/v1/models/copy/update", json=examples(1, 1)[0]).json()["sequence"] == 121
     assert service.stop() == 0
     assert not service.failures()
     sound(place)
