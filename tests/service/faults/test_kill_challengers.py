@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+import re
+import signal
 import threading
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,7 +23,16 @@ from nonzero_service.writer.entries import promotion_of
 from service.conftest import ServiceProcess, Start
 from service.faults.clients import Clients
 from service.faults.invariants import silent
-from service.models.test_challengers import compared, without_names
+from service.models.test_challengers import (
+    compared,
+    digest,
+    folded,
+    follow,
+    until_compared,
+    update,
+    without_names,
+)
+from service.tracing import needs_strace, traced
 from waiting import until
 
 DEFAULT = "/v1/models/default"
@@ -131,3 +143,68 @@ def test_random_moments(serve: Start, tmp_path: Path) -> None:
 @pytest.mark.soak
 def test_random_moments_long(serve: Start, tmp_path: Path) -> None:
     assert kill_at_random(serve, tmp_path / "data", 60) > 10
+
+
+def script(service: ServiceProcess) -> bool:
+    """Promote a challenger between two updates, as far as the service lasts; return whether to the end."""
+    if not service.is_ready():
+        return False
+    try:
+        with service.client() as client:
+            names = client.get(DEFAULT).json()["followers"]
+            if client.get(DEFAULT).json()["sequence"] == 0:
+                update(client, 0)
+            if not names and client.get(DEFAULT).json()["settings"]["bits"] == 8:
+                follow(client)
+            sequence = client.get(DEFAULT).json()["sequence"]
+            for seed in range(sequence // 40, 3):
+                update(client, seed)
+            if client.get(DEFAULT).json()["settings"]["bits"] == 8:
+                until_compared(client)
+                assert client.post(f"{DEFAULT}/promote?with=b").status_code == 200
+            for seed in range(max(sequence // 40, 3), 5):
+                update(client, seed)
+    except (httpx.TransportError, AssertionError):
+        if not service.has_ended() and service.until_ended() != -signal.SIGKILL:
+            raise
+        return False
+    return True
+
+
+def kill_at(serve: Start, directory: Path, calls: tuple[str, ...], most: int) -> int:
+    """Kill the script at calls of its threads, the last of each first; return how often that was in it."""
+    service = serve(directory / "whole", held=True)
+    with traced(service.child, "-e", f"trace={','.join(calls)}", "-o", str(directory / "strace")):
+        service.child.go()
+        assert script(service)
+        assert service.kill() == -signal.SIGKILL
+    made = re.findall(r"^(\d+) +(\w+)\(", (directory / "strace").read_text(), re.MULTILINE)
+    killed = 0
+    for call in calls:  # strace counts the calls of each thread by itself
+        count = max(Counter(thread for thread, name in made if name == call).values(), default=0)
+        for n in range(max(count - most, 0) + 1, count + 1):
+            data_dir = directory / f"{call}-{n}"
+            service = serve(data_dir, held=True)
+            with traced(service.child, "-e", f"inject={call}:signal=SIGKILL:when={n}", "-e", f"trace={call}"):
+                service.child.go()
+                killed += not script(service)
+                service.kill()
+            again = serve(data_dir)
+            assert script(again), (call, n, again.log)
+            with again.client() as client:
+                learned = digest(client, "default", directory / "model")
+            assert learned == folded([1, 2, 3, 4]).digest(), (call, n)
+            assert again.stop() == 0
+            check_folds(data_dir / "models")
+    return killed
+
+
+@needs_strace
+def test_renames(serve: Start, memory_path: Path) -> None:
+    assert kill_at(serve, memory_path, ("rename",), 4) > 1
+
+
+@needs_strace
+@pytest.mark.soak
+def test_every_write_of_a_promotion(serve: Start, memory_path: Path) -> None:
+    assert kill_at(serve, memory_path, ("rename", "fsync", "fdatasync", "pwrite64"), 12) > 20
