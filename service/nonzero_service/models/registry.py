@@ -17,11 +17,10 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol, TypeVar, Unpack
+from typing import Final, TypeVar, Unpack
 
 import structlog
 
-from nonzero import LogisticRegression
 from nonzero.model.settings import size_of
 from nonzero_service.budget import check_descriptors
 from nonzero_service.errors import (
@@ -41,9 +40,8 @@ from nonzero_service.journal.files import ensure_directory, keep_private
 from nonzero_service.journal.lock import DirectoryLock
 from nonzero_service.models.beginning import begin_model, begin_model_from, check_import
 from nonzero_service.models.challenger import Challenger
-from nonzero_service.models.challenger_files import ChallengerPlace, challengers_among, load_challenger
-from nonzero_service.models.challenger_making import begin_challenger, challenger_of
-from nonzero_service.models.challenger_opening import open_challenger
+from nonzero_service.models.challenger_files import ChallengerPlace, challengers_among
+from nonzero_service.models.challengers import Challengers, ModelSharing
 from nonzero_service.models.changes import Changes
 from nonzero_service.models.common import AT_ONCE, Common
 from nonzero_service.models.data_directory import begin, look
@@ -51,10 +49,9 @@ from nonzero_service.models.folder import ModelFolder
 from nonzero_service.models.memory import check_room
 from nonzero_service.models.model_config import ModelConfig, NewModelSettings, labelling_of
 from nonzero_service.models.opening import open_model
-from nonzero_service.models.promoting import Promoted, promote
+from nonzero_service.models.promoting import Promoted
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
-from nonzero_service.writer.followers import MOST
 from nonzero_service.writer.following import Beginning
 
 T = TypeVar("T")
@@ -64,16 +61,6 @@ LEAST: Final = 2.0
 
 DEFAULT: Final = "default"
 """The model that exists from the first start."""
-
-
-class ModelSharing(Protocol):
-    """Lets other processes predict with models, whose memory they read."""
-
-    def offer(self, name: str, model: LogisticRegression) -> None:
-        """Let them predict with a model."""
-
-    def withdraw(self, name: str) -> None:
-        """Let them begin no other prediction with a model."""
 
 
 class Models:
@@ -104,11 +91,11 @@ class Models:
         """By when a stop is to be over, by the monotonic clock, where that is known."""
         self._closing = False
         self._served: dict[str, ServedModel] = {}
-        self._following: dict[str, Challenger] = {}
         self._busy: set[str] = set()
         self._changes = Changes()
         self._lock: DirectoryLock | None = None
         self._log = structlog.get_logger("models")
+        self._following = Challengers(settings, self.folder, self._changes, self._busy, sharing)
 
     # -- finding ---------------------------------------------------------------------------------------
 
@@ -279,7 +266,8 @@ class Models:
             )
 
     async def _let_all_go(self) -> None:
-        models, self._served, self._following = self.all(), {}, {}
+        models, self._served = self.all(), {}
+        self._following.clear()
         await each(models, ServedModel.let_go)
         if self._common is not None:
             await self._common.close()
@@ -342,7 +330,8 @@ class Models:
             Where the disk refuses; it is served as before then.
         """
         if name in self._following and self.ready:
-            await self._delete_challenger(self._following[name])
+            challenger = self._following[name]
+            await self._following.delete(challenger, self.get(challenger.champion.name))
             return
         served = self.get(name)
         if served.rear.challengers or served.rear.expected:
@@ -401,45 +390,8 @@ class Models:
             )
         served = self.get(champion)
         self.check_free(name)
-        rear = served.rear
-        if len(rear.challengers) + rear.expected >= MOST:
-            raise FollowedError(
-                f"{MOST} challengers follow {champion!r} already, and each learns all that it learns: "
-                "DELETE one first"
-            )
         check_descriptors(self.settings, len(self._served) + len(self._busy))
-        self._busy.add(name)
-        rear.expected += 1
-        return await self._changes.run(self._made_challenger(name, served, start, own))
-
-    async def _made_challenger(
-        self, name: str, served: ServedModel, start: Beginning, own: NewModelSettings
-    ) -> Challenger:
-        rear = served.rear
-        try:
-            async with served.snapshots.taking:  # no rows are given up meanwhile
-                config = await challenger_of(served, own, start)
-                check_room(config.bits, config.lanes)
-                with self.folder.workplace() as made:
-                    await asyncio.to_thread(begin_challenger, config, made)
-                    path = self.folder.install(made, name)
-                    try:
-                        challenger = await self._opened(ChallengerPlace(name, path, config), served)
-                    except BaseException:
-                        self.folder.withdraw(name)
-                        raise
-                rear.challengers = (*rear.challengers, challenger)
-        finally:
-            rear.expected -= 1
-            self._busy.discard(name)
-        self._following[name] = challenger
-        self._log.info("created", model=name, follows=served.name, start=start, position=config.starts_after)
-        return challenger
-
-    async def _opened(self, place: ChallengerPlace, served: ServedModel) -> Challenger:
-        fields = self.settings.sliced_fields
-        brought = await asyncio.to_thread(load_challenger, place, served.stored.journal, fields)
-        return await open_challenger(brought, served.parts, self._shared, shared=self._sharing is not None)
+        return await self._following.make(self._shared, name, served, start, own)
 
     async def promote(self, champion: str, name: str) -> Promoted:
         """Let a challenger go on under its champion's name.
@@ -456,51 +408,7 @@ class Models:
         StorageError
             Where the journal takes no row: nothing was changed.
         """
-        challenger = self.challenger(champion, name)
-        challenger.learner.check_whole()
-        if challenger.learner.follower.is_reading:
-            raise ChallengerError(
-                f"{name!r} reads what the journal held before: promote it when it is compared"
-            )
-        return await self._changes.run(self._promoted(self.get(champion), challenger))
-
-    async def _promoted(self, served: ServedModel, challenger: Challenger) -> Promoted:
-        name = challenger.name
-
-        def replaced(new: LogisticRegression) -> None:
-            del self._following[name]
-            self._busy.add(name)
-            if self._sharing is not None:
-                self._sharing.withdraw(served.name)
-                incidentally(self._sharing.offer, served.name, new)  # without, the writer predicts
-
-        try:
-            done = await promote(served, challenger, replaced)
-        finally:
-            self._busy.discard(name)
-        self._log.info("promoted", model=served.name, challenger=name, position=done.position)
-        return done
-
-    async def _delete_challenger(self, challenger: Challenger) -> None:
-        name = challenger.name
-        async with challenger.snapshots.taking:  # what is being written, is
-            if self._following.get(name) is not challenger:
-                raise UnknownModelError(f"the model {name!r} has been deleted just now")
-            gone = self.folder.take_away(name)  # what can fail comes first
-            del self._following[name]
-            self._busy.add(name)
-        await self._changes.run(self._end_challenger(challenger, gone))
-
-    async def _end_challenger(self, challenger: Challenger, gone: Path) -> None:
-        """End what works for a challenger whose directory is one no longer, and remove that."""
-        rear = self._served[challenger.champion.name].rear
-        rear.remove(challenger)
-        try:
-            await challenger.let_go()
-            await asyncio.to_thread(self.folder.remove, [gone])
-        finally:
-            self._busy.discard(challenger.name)
-        self._log.info("deleted", model=challenger.name)
+        return await self._following.promote(self.get(champion), self.challenger(champion, name))
 
     async def _make(self, name: str, begin_in: Callable[[Path], object]) -> ServedModel:
         """Make a model whose directory `begin_in` fills, and serve it; or nothing."""
@@ -559,7 +467,7 @@ class Models:
                 await served.let_go()
                 raise
         self._served[name] = served
-        self._following |= {one.name: one for one in served.rear.challengers}
+        self._following.update({one.name: one for one in served.rear.challengers})
         return served
 
     @property
