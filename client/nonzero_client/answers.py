@@ -225,7 +225,10 @@ class Snapshot(TypedDict):
     bytes: int
 
 
-class Comparison(TypedDict):
+_With = TypedDict("_With", {"with": str})
+
+
+class Comparison(_With):
     """A challenger beside the model that it follows; figures of both are under ``model`` and ``with``."""
 
     model: str

@@ -13,11 +13,13 @@ from nonzero_client import LabelResult, LineFault, Prediction, Problem, UpdateRe
 from service.conftest import ServiceProcess
 
 DICTS = {
+    "Comparison": "Compared",
     "Contribution": "Contribution",
     "Diagnosis": "Diagnosis",
     "Explanation": "Explanation",
     "Metrics": "Metrics",
     "ModelState": "ModelState",
+    "Promoted": "Promoted",
     "Remedied": "Remedied",
     "Resumed": "Resumed",
     "Snapshot": "Snapshot",
