@@ -83,12 +83,19 @@ class ChallengerApplier(Applier):
         self._until = position
         self._is_told = False
         self._told_bytes = self._taken_bytes = 0  # each is written by one thread
+        self._holds_up = False
         self.is_awaited = False
         """Whether somebody waits until it has come as far as the journal."""
 
     @property
     def is_behind(self) -> bool:
-        """Whether so much waits that the champion is to wait."""
+        """Whether so much waits that the champion is to wait; then its committer is called again."""
+        self._holds_up = True  # before the look: what is taken after it calls
+        self._holds_up = self._is_far
+        return self._holds_up
+
+    @property
+    def _is_far(self) -> bool:
         waiting = self._told_bytes - self._taken_bytes
         return self._is_told and (waiting > LAG_BYTES or len(self._groups) > LAG_GROUPS)
 
@@ -148,11 +155,10 @@ class ChallengerApplier(Applier):
         return []
 
     def _take(self, group: CommittedGroup) -> None:
-        was_behind = self.is_behind
         super()._take(group)
         if group.position is not None:
             self._taken_bytes += group.nbytes
-            if was_behind or self.is_awaited:
+            if self.is_awaited or (self._holds_up and not self._is_far):
                 self.moved()
 
     def _pass_on(self, group: CommittedGroup) -> None:

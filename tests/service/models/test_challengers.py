@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import httpx
 import numpy as np
 import pytest
 
+from command_line import nonzero
 from nonzero import AdaGrad, Batch, LogisticRegression
 from nonzero.statistics.comparison import Comparison
 from service.conftest import Start
@@ -252,3 +254,47 @@ def test_labels_reach_both(serve: Start, tmp_path: Path) -> None:
         until_compared(client)
         assert compared(client) == found
         assert digest(client, "b", tmp_path / "b") == learned
+
+
+def test_what_a_refold_needs(serve: Start) -> None:
+    service = serve(breaker="off").until_ready()
+    with service.client() as client:
+        for seed in range(3):
+            update(client, seed)
+            assert client.post(f"{DEFAULT}/snapshots").status_code == 201
+        refold = {"follows": "default", "start": "refold"}
+        answer = client.put("/v1/models/b", json=refold)
+        assert answer.status_code == 422
+        assert '"nothing"' in answer.json()["detail"]
+        content = client.get(f"{DEFAULT}/snapshots/latest").content
+        media = {"content-type": "application/vnd.safetensors"}
+        assert client.put("/v1/models/file", content=content, headers=media).status_code == 201
+        answer = client.put("/v1/models/b", json=refold | {"follows": "file"})
+        assert answer.status_code == 422
+        assert "trained file" in answer.json()["detail"]
+        # It learns with a model of a file, from the present on.
+        made = client.put("/v1/models/b", json={"follows": "file", "learning_rate": 0.3})
+        assert made.status_code == 201
+        assert client.post("/v1/models/file/update", json=examples(1, 1)[0]).json()["sequence"] == 121
+        until(lambda: client.get("/v1/models/b").json()["sequence"] == 121)
+
+
+def test_commands_know_it(serve: Start, tmp_path: Path) -> None:
+    service = serve(tmp_path / "data").until_ready()
+    with service.client() as client:
+        follow(client)
+        update(client, 1)
+        assert client.post("/v1/models/b/snapshots").status_code == 201
+        report = json.loads(nonzero("inspect", tmp_path / "data", "--json").stdout)
+        assert report["b"]["sequence"] == 40
+        assert report["b"]["model"]["digest"] == folded([1]).digest()
+        found = json.loads(nonzero("verify", tmp_path / "data", "--json", "--quiet").stdout)["b"]
+        assert (found["sound"], found["digest"]) == (True, folded([1]).digest())
+    assert service.stop() == 0
+    [snapshot, *_] = sorted((tmp_path / "data/models/b/snapshots").iterdir())
+    content = bytearray(snapshot.read_bytes())
+    content[-1] ^= 1
+    snapshot.write_bytes(content)
+    done = nonzero("verify", tmp_path / "data", "--model", "b", "--quiet")
+    assert done.returncode == 1
+    assert snapshot.name in done.stdout

@@ -212,3 +212,27 @@ def test_who_cannot_be_promoted(serve: Start) -> None:
         assert client.post("/v1/models/b/promote", json={"with": "b"}).status_code == 409
         assert client.post(f"{DEFAULT}/promote?with=b", json={"with": "c"}).status_code == 422
         assert client.post(f"{DEFAULT}/promote?with=b").status_code == 200
+
+
+def test_slots_of_a_larger_table(serve: Start) -> None:
+    """What came by slots before a promotion to a smaller table is learned; what comes after is refused."""
+    service = serve().until_ready()
+    with service.client() as client:
+        follow(client, bits=6, learning_rate=0.1)
+        shown = {"examples": [{"indices": [n, 200 + n], "id": f"i{n}"} for n in range(30)]}
+        assert client.post(f"{DEFAULT}/predict", json=shown).status_code == 200
+        one = {"indices": [3, 200], "label": 1}
+        assert client.post(f"{DEFAULT}/update", json=one).status_code == 200
+        promote(client)
+        labels = {"labels": [{"id": f"i{n}", "label": 1} for n in range(10)]}
+        assert client.post(f"{DEFAULT}/labels", json=labels).json()["accepted"] == 10
+        answer = client.post(f"{DEFAULT}/update", json=one)
+        assert answer.status_code == 422
+        assert "2**6" in answer.text
+        sequence = client.get(DEFAULT).json()["sequence"]
+    assert service.kill() == -9
+    service = serve().until_ready()
+    with service.client() as client:
+        assert client.get(DEFAULT).json()["sequence"] == sequence
+    assert service.stop() == 0
+    assert not service.failures()
