@@ -41,10 +41,10 @@ async def promote(
     """Let a challenger's state and settings go on under its champion's name."""
     said = await _named(service, request)
     if challenger is not None and said not in (None, challenger):
-        raise Problem(422, f"with is {challenger!r} in the query, and {said!r} in the body: say it once")
+        raise Problem(409, f"with is {challenger!r} in the query, and {said!r} in the body: say it once")
     name = challenger or said
     if name is None:
-        raise Problem(422, 'nobody is named: send {"with": "..."}, or ?with=... , with a challenger\'s name')
+        raise Problem(409, 'nobody is named: send {"with": "..."}, or ?with=... , with a challenger\'s name')
     done = await service.models.promote(model, name)
     return schemas.PromotedWire(model=model, promoted=name, **done._asdict())
 

@@ -178,7 +178,7 @@ async def _make(
     if wanted.follows is not None:
         if service.models.find_any(wanted.follows) is None:
             raise Problem(
-                422, f"follows: there is no model named {wanted.follows!r}; GET /v1/models lists them"
+                409, f"follows: there is no model named {wanted.follows!r}; GET /v1/models lists them"
             )
         start = wanted.start or "nothing"
         return await service.models.create_challenger(name, wanted.follows, start, own), True

@@ -27,7 +27,6 @@ from nonzero_service.errors import (
     ChallengerError,
     ClosedError,
     FollowedError,
-    FollowError,
     FollowsError,
     ModelExistsError,
     NotReadyError,
@@ -385,7 +384,7 @@ class Models:
             Where as many follow already as may.
         """
         if champion in self._following:
-            raise FollowError(
+            raise ChallengerError(
                 f"{champion!r} is a challenger itself: follow {self._following[champion].champion.name!r}"
             )
         served = self.get(champion)

@@ -206,11 +206,12 @@ def test_workers_predict_by_the_new_one(serve: Start) -> None:
 def test_who_cannot_be_promoted(serve: Start) -> None:
     service = serve().until_ready()
     with service.client() as client:
-        assert client.post(f"{DEFAULT}/promote").status_code == 422
+        assert client.post(f"{DEFAULT}/promote").status_code == 409
+        assert client.post(f"{DEFAULT}/promote", json={}).status_code == 422
         assert client.post(f"{DEFAULT}/promote", json={"with": "b"}).status_code == 409
         follow(client)
         assert client.post("/v1/models/b/promote", json={"with": "b"}).status_code == 409
-        assert client.post(f"{DEFAULT}/promote?with=b", json={"with": "c"}).status_code == 422
+        assert client.post(f"{DEFAULT}/promote?with=b", json={"with": "c"}).status_code == 409
         assert client.post(f"{DEFAULT}/promote?with=b").status_code == 200
 
 

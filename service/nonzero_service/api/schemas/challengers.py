@@ -69,7 +69,7 @@ class Compared(Wire):
 class WhoIsPromoted(Wire):
     """Who is promoted."""
 
-    with_: ModelName | None = Field(default=None, alias="with", description="The challenger's name.")
+    with_: ModelName = Field(alias="with", description="The challenger's name.")
 
 
 class PromotedWire(Wire):

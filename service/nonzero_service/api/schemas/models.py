@@ -87,10 +87,15 @@ class NewModel(Wire):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "not": {
-                "required": ["learning_rate", "optimizer"],
-                "properties": {"learning_rate": GIVEN, "optimizer": GIVEN},
-            }
+            "allOf": [
+                {
+                    "not": {
+                        "required": ["learning_rate", "optimizer"],
+                        "properties": {"learning_rate": GIVEN, "optimizer": GIVEN},
+                    }
+                },
+                {"not": {"required": ["start"], "properties": {"start": GIVEN, "follows": {"type": "null"}}}},
+            ]
         }
     )
 
