@@ -151,6 +151,7 @@ ORDER = {
         learning        calls that a model learns from
         predicting      calls that it answers with probabilities
         managing        calls about models
+        challenging     calls about challengers
         calls           all of them
         client          Client and AsyncClient
     """,

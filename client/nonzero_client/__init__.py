@@ -1,6 +1,7 @@
 """A client for Nonzero, which learns click-through rates while it serves them."""
 
 from nonzero_client.answers import (
+    Comparison,
     Contribution,
     Diagnosis,
     Explanation,
@@ -10,6 +11,7 @@ from nonzero_client.answers import (
     ModelDetail,
     ModelState,
     Prediction,
+    Promoted,
     Remedied,
     Resumed,
     Snapshot,
@@ -46,6 +48,7 @@ __all__ = [
     "AsyncClient",
     "Client",
     "ClientError",
+    "Comparison",
     "ConflictError",
     "ContentError",
     "Contribution",
@@ -68,6 +71,7 @@ __all__ = [
     "Prediction",
     "Problem",
     "ProblemError",
+    "Promoted",
     "RefusedError",
     "Remedied",
     "Resumed",

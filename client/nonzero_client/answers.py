@@ -166,6 +166,8 @@ class ModelState(TypedDict):
     sequence: int
     bytes: int
     created: str
+    follows: str | None
+    followers: list[str]
 
 
 class ModelDetail(ModelState):
@@ -249,6 +251,35 @@ class Snapshot(TypedDict):
     model: str
     sequence: int
     bytes: int
+
+
+_With = TypedDict("_With", {"with": str})
+
+
+class Comparison(_With):
+    """A challenger beside the model that it follows; figures of both are under ``model`` and ``with``."""
+
+    model: str
+    since: dict[str, int] | None
+    examples: int
+    weight: float
+    confidence: float
+    log_loss: dict[str, float | None]
+    calibration: dict[str, float | None]
+    difference: dict[str, float | None]
+    verdict: Literal["better", "worse", "undecided"]
+    reason: str
+    slices: dict[str, list[dict[str, Any]]]
+
+
+class Promoted(TypedDict):
+    """What came of a promotion."""
+
+    model: str
+    promoted: str
+    position: int
+    sequence: int
+    settings: dict[str, Any]
 
 
 class Resumed(TypedDict):

@@ -113,7 +113,7 @@ class Application:
             incidentally(self._log.error, "the models cannot be opened", reason=reason, exc_info=not expected)
             self._fail(StartError("the models cannot be opened"))
             return
-        models = [served.name for served in self.service.models.all()]
+        models = [served.name for served in self.service.models.everyone()]
         incidentally(self._log.info, "ready", models=models)
         # What fails here is tried again, and told, when somebody asks for it.
         await asyncio.gather(self._made_framework(), self._tell_ready(), return_exceptions=True)

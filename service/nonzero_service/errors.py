@@ -7,10 +7,14 @@
         ├── UnknownModelError    no model has that name
         ├── TooLargeError        a model takes more memory than is left
         ├── KeyReusedError       an idempotency key came with another body
+        ├── FollowError          a challenger cannot be what was asked for
         ├── ConflictError        it does not go with how things stand
         │   ├── ModelExistsError     a model has that name already
         │   ├── KeyInFlightError     another request with the same idempotency key is being read
         │   ├── KeyUnrecognisedError what a key came with is accepted otherwise than before
+        │   ├── FollowsError         it is a challenger, and what was asked is for its champion
+        │   ├── FollowedError        it has challengers, as many as may be, or as may not
+        │   ├── ChallengerError      it is not compared with that, or learns no more
         │   ├── NotHeldError         there is nothing to resume
         │   └── ClockRightError      the journal's clock is the machine's
         ├── NotNowError          the same may be tried again
@@ -60,6 +64,22 @@ class TooLargeError(ServiceError):
 
 class QueueFullError(NotNowError):
     """A learner has as much before it as it may hold."""
+
+
+class FollowsError(ConflictError):
+    """It is a challenger: what was asked is for its champion."""
+
+
+class FollowedError(ConflictError):
+    """It has challengers: as many as may be, or where there may be none."""
+
+
+class ChallengerError(ConflictError):
+    """It is no challenger of that model, is not as far, or learns no more."""
+
+
+class FollowError(ServiceError):
+    """A challenger cannot be what was asked for."""
 
 
 class KeyInFlightError(ConflictError):

@@ -19,6 +19,7 @@ from starlette.types import Scope
 from nonzero.errors import FormatError, InputError, LineError, SnapshotError
 from nonzero_service.errors import (
     ConflictError,
+    FollowError,
     KeyInFlightError,
     KeyReusedError,
     NotNowError,
@@ -90,6 +91,7 @@ STATUS: Final[Mapping[type[Exception], int]] = {
     ConflictError: 409,
     TooLargeError: 422,
     KeyReusedError: 422,
+    FollowError: 422,
     InputError: 422,
     SnapshotError: 422,
     NotNowError: 503,

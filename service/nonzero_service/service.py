@@ -42,6 +42,10 @@ class Predictable(Protocol):
         """The model itself, to be read."""
 
     @property
+    def keeps(self) -> bool:
+        """Whether predictions that have ids may teach it."""
+
+    @property
     def keeper(self) -> Keeper:
         """What keeps predictions that have ids."""
 
@@ -53,8 +57,8 @@ class Predictable(Protocol):
 class Findable(Protocol):
     """Where models are found."""
 
-    def get(self, name: str) -> Predictable:
-        """Return a model by its name."""
+    def readable(self, name: str) -> Predictable:
+        """Return a model by its name, to be read."""
 
 
 M = TypeVar("M", bound=Findable, covariant=True)

@@ -13,6 +13,7 @@ from nonzero_client import LabelResult, LineFault, Prediction, Problem, UpdateRe
 from service.conftest import ServiceProcess
 
 DICTS = {
+    "Comparison": "Compared",
     "Contribution": "Contribution",
     "Diagnosis": "Diagnosis",
     "Explanation": "Explanation",
@@ -20,6 +21,7 @@ DICTS = {
     "History": "History",
     "ModelDetail": "ModelDetail",
     "ModelState": "ModelState",
+    "Promoted": "Promoted",
     "Remedied": "Remedied",
     "Resumed": "Resumed",
     "Snapshot": "Snapshot",

@@ -35,6 +35,8 @@ ROUTES = {
     table.DIAGNOSE: {"diagnosis"},
     table.MEND: {"remedy"},
     table.RESUME: {"resume"},
+    table.COMPARE: {"comparison"},
+    table.PROMOTE: {"promote"},
     table.READY: {"is_ready", "wait_until_ready"},
 }
 FOR_OPERATORS = {

@@ -18,6 +18,7 @@ from nonzero_client import (
     UnavailableError,
 )
 from service.conftest import Start
+from waiting import until
 
 
 def test_models_are_made_listed_read_and_deleted(client: Calling) -> None:
@@ -63,6 +64,18 @@ def test_what_a_model_says_of_itself(client: Calling, model: str) -> None:
             call(model)
     with pytest.raises(ConflictError):
         client.remedy(model, dry_run=True)
+
+
+def test_a_challenger_is_compared_and_promoted(client: Calling, model: str) -> None:
+    name = f"{model}-b"
+    made = client.create_model(name, {"follows": model, "learning_rate": 0.5})
+    assert (made["follows"], client.get_model(model)["followers"]) == (model, [name])
+    until(lambda: client.comparison(name, model=model)["since"] is not None)
+    client.update_stream(({"features": {"site": "a"}, "label": i % 2} for i in range(20)), model=model)
+    assert client.comparison(name, model=model)["examples"] == 20
+    assert client.promote(name, model=model)["sequence"] == 20
+    with pytest.raises(NotFoundError):
+        client.get_model(name)
 
 
 def test_a_pause_is_resumed(start: Start, kind: Any, memory_path: Path) -> None:

@@ -46,6 +46,7 @@ from nonzero_service.journal.reader import JournalReader
 from nonzero_service.journal.verification import verify_journal
 from nonzero_service.writer import fold
 from nonzero_service.writer.entries import Start, batch_entry, settings_entry, start_of
+from nonzero_service.writer.following import Following, Promotion
 
 __all__ = [
     "batch_body",
@@ -195,6 +196,7 @@ def bodies() -> dict[str, bytes]:
     joined = encode_joined(batch, references)
     start = LogisticRegression(2, AdaGrad(0.1))
     remedy = {"action": "rescale", "rate": 0.1}
+    following = Following("default", "1", "nothing", 1, 0, None, start.settings)
     return {
         "settings": msgspec.json.encode(Start(start.settings, start.digest(), 0)),
         "batch": encode_batch(batch),
@@ -207,6 +209,7 @@ def bodies() -> dict[str, bytes]:
         "clock": b'{"before_ms":2,"after_ms":1}',
         "remedy": msgspec.json.encode(remedy),
         "recalibration": b"",
+        "promotion": msgspec.json.encode(Promotion("b", following, {"bits": 2})),
     }
 
 
@@ -285,7 +288,12 @@ def row(data: bytes) -> None:
             LogisticRegression.from_settings(start_of(made).settings)
         if kind == "held":
             decode_joined(body)
-        fold.apply(model, made, lambda since: iter([held] if since <= 1 else []))
+        model = fold.apply(
+            model,
+            made,
+            lambda since: iter([held] if since <= 1 else []),
+            promoted=lambda promotion, _, __: promotion.following.new_model(),
+        )
     except (BodyError, SettingsError):
         return
     use(model)

@@ -11,7 +11,8 @@ from nonzero import AdaGrad, Batch, LogisticRegression
 from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.snapshots import SnapshotFolder
 from nonzero_service.models.model_config import ModelConfig
-from nonzero_service.models.recovery import StoredModel, recover, write_snapshot
+from nonzero_service.models.recovery import StoredModel, recover
+from nonzero_service.models.snapshot_files import write_snapshot
 from nonzero_service.writer.entries import batch_entry, settings_entry
 
 

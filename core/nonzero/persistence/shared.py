@@ -186,6 +186,19 @@ class SharedState:
         """Whether the writer has withdrawn it: it should be used no more."""
         return self._memory[:1] == WITHDRAWN
 
+    def mark_withdrawn(self) -> None:
+        """Tell all who have attached to it to use it no more; others may still attach, and are told so.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> written = SharedState.create({}, {"table": np.zeros(4, np.float32)})
+        >>> written.mark_withdrawn()
+        >>> SharedState.attach(written.descriptor).withdrawn
+        True
+        """
+        self._memory[:1] = WITHDRAWN
+
     def withdraw(self) -> None:
         """Tell all who have attached to it to use it no more; its descriptor is closed.
 
@@ -198,7 +211,7 @@ class SharedState:
         >>> read.withdrawn
         True
         """
-        self._memory[:1] = WITHDRAWN
+        self.mark_withdrawn()
         self.close()
 
     def close(self) -> None:

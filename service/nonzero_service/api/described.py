@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse, Response
 
-from nonzero_service.api import history, models, operations, schemas, snapshots, table
+from nonzero_service.api import challengers, history, models, operations, schemas, snapshots, table
 from nonzero_service.api.framework import FrameworkRoute, StrictRoute
 from nonzero_service.api.openapi import (
     COLUMNS,
@@ -35,6 +35,7 @@ from nonzero_service.api.request_bodies import (
     ONE_EXAMPLE,
     PREDICTED,
     UPDATED,
+    WHO_IS_PROMOTED,
 )
 from nonzero_service.http.routing import Route
 from nonzero_service.media_types import JSON, NDJSON, SAFETENSORS
@@ -266,6 +267,13 @@ OPERATIONS: Final = (
     _probe(table.PAGE_ASSET, _answered_directly, name="page_asset", include_in_schema=False),
     _model(table.RESUME, models.resume_learning, 404, 409, 422, 503, 507),
     _model(table.SET_CLOCK, models.set_clock, 404, 409, 422, 503, 507),
+    _model(table.COMPARE, challengers.compare, 404, 409, 422, 503),
+    _model(
+        table.PROMOTE,
+        challengers.promote,
+        *(400, 404, 409, 413, 415, 422, 503, 507),
+        openapi_extra={"requestBody": WHO_IS_PROMOTED},
+    ),
 )
 
 

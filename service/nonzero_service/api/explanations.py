@@ -15,6 +15,7 @@ from nonzero_service.bodies.json_bodies import features_of
 from nonzero_service.media_types import JSON
 from nonzero_service.problems import Problem
 from nonzero_service.service import Service
+from nonzero_service.writer.following import sequence_of
 
 PARTS: Final = ("value", "weight", "contribution", "learning_rate", "verdict")
 
@@ -27,20 +28,21 @@ class Explain:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        served = self.service.models.get(scope["path_params"]["model"])
+        served = self.service.models.readable(scope["path_params"]["model"])
         content = content_of(scope)
         check_query(scope, ())
+        model = served.model  # once: a promotion may come in between
         if content.media != JSON:
             raise unknown_type(content.media, scope["target"].route.accepts)
         body = await self.service.bodies.json(content, receive)
-        batch = self.service.bodies.batch_of(body, served.model.schema)
+        batch = self.service.bodies.batch_of(body, model.schema)
         if len(batch) != 1:
             raise Problem(422, f"the body has {len(batch)} examples; explain takes one")
-        check_examples(batch, served.model.bits, labelled=False)
-        sequence = served.model.examples
-        explanation = served.model.explain(batch)
-        whole = served.model.expanded(batch)
-        features = features_of(body, whole, served.model.schema, served.model.interactions)
+        check_examples(batch, model.bits, labelled=False)
+        sequence = sequence_of(model)
+        explanation = model.explain(batch)
+        whole = model.expanded(batch)
+        features = features_of(body, whole, model.schema, model.interactions)
         columns = (
             whole.explicit_values().tolist(),
             explanation.weights.tolist(),

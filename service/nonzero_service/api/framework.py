@@ -7,6 +7,7 @@ from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request, Response
 from fastapi import Path as PathParameter
+from fastapi import Query as QueryParameter
 from fastapi.routing import APIRoute
 
 from nonzero_service.api.queries import check_query, read_flag
@@ -14,6 +15,14 @@ from nonzero_service.models.data_directory import NAME
 from nonzero_service.service import Service
 
 ModelName = Annotated[str, PathParameter(pattern=f"^{NAME}$", description="The model's name.")]
+
+ChallengerQuery = Annotated[
+    str, QueryParameter(alias="with", pattern=f"^{NAME}$", description="The challenger's name.")
+]
+
+ChallengerOrNone = Annotated[
+    str | None, QueryParameter(alias="with", pattern=f"^{NAME}$", description="Or in the body.")
+]
 
 
 async def _service(request: Request) -> Service:

@@ -18,33 +18,37 @@ from nonzero_service.faults import explained, why_not_json
 from nonzero_service.history.events import paused_text
 from nonzero_service.media_types import JSON, SAFETENSORS
 from nonzero_service.models.attribution import Attribution
-from nonzero_service.models.model_config import NewModelSettings
+from nonzero_service.models.challenger import Challenger
+from nonzero_service.models.model_config import ModelConfig, NewModelSettings
 from nonzero_service.models.series import IMPRESSIONS, LABELS
 from nonzero_service.models.served import ServedModel
 from nonzero_service.problems import Problem
 from nonzero_service.schema_text import that_differs
 from nonzero_service.service import Service
 from nonzero_service.writer.entries import remedy_entry
+from nonzero_service.writer.following import BEFORE, sequence_of
 from nonzero_service.writer.pause import PauseState
 
 
 async def list_models(service: CurrentService) -> schemas.ModelList:
     """List all models, by name."""
     service.models.check_ready()
-    return schemas.ModelList(models=[_state(served) for served in service.models.all()])
+    return schemas.ModelList(models=[_state(served) for served in service.models.everyone()])
 
 
 async def read_model(model: ModelName, service: CurrentService) -> schemas.ModelDetail:
     """Read a model's settings, how much it has learned, and whether it learns now."""
-    served = service.models.get(model)
-    impressions = served.attribution.impressions
+    served = service.models.readable(model)
+    late_labels = None
+    if isinstance(served, ServedModel) and served.attribution.impressions.next_number:
+        late_labels = _late_labels(served.attribution)
     return schemas.ModelDetail(
         **_state(served).model_dump(),
-        learning=_learning(served.learner.pause),
+        learning=_learning(served.parts.learner.pause),  # a challenger pauses with its champion
         mixture=schemas.MixtureWire(
             shares=served.model.shares.tolist(), lanes=[lanes_to_text([one]) for one in served.model.lanes]
         ),
-        late_labels=_late_labels(served.attribution) if impressions.next_number else None,
+        late_labels=late_labels,
     )
 
 
@@ -54,6 +58,7 @@ async def make_model(
     """Make a model, with settings of its own or from a trained model's file."""
     service.models.check_ready()
     content = content_of(request.scope)
+    served: ServedModel | Challenger
     if content.media == SAFETENSORS:
         served, made = await upload(service, model, content, request.receive), True
     else:
@@ -69,18 +74,22 @@ async def delete_model(model: ModelName, service: CurrentService) -> None:
 
 async def read_metrics(model: ModelName, service: CurrentService) -> schemas.MetricsWire:
     """Read how good the predictions were, each made just before its example was learned from."""
-    served = service.models.get(model)
-    metrics = await service.bodies.aside(served.model.metrics)
-    attribution = served.attribution
-    answered = await service.bodies.aside(attribution.served) if attribution.impressions.next_number else None
-    slices = {field: [one.described() for one in found] for field, found in served.slices.all().items()}
+    served = service.models.readable(model)
+    read = served.model
+    metrics = await service.bodies.aside(read.metrics)
+    answered, slices = None, {}
+    if isinstance(served, ServedModel):  # a challenger answers nobody's impressions
+        attribution = served.attribution
+        if attribution.impressions.next_number:
+            answered = await service.bodies.aside(attribution.served)
+        slices = {field: [one.described() for one in found] for field, found in served.slices.all().items()}
     return schemas.MetricsWire.model_validate(
         {
             "model": model,
-            "sequence": metrics["examples"],
+            "sequence": metrics["examples"] + read.notes.get(BEFORE, 0),
             "served": answered,
             "slices": slices,
-            "recalibration": served.model.recalibration(),
+            "recalibration": read.recalibration(),
             "schema": served.fields.described(),
             **metrics,
         }
@@ -89,9 +98,9 @@ async def read_metrics(model: ModelName, service: CurrentService) -> schemas.Met
 
 async def diagnose(model: ModelName, service: CurrentService) -> schemas.Diagnosis:
     """Say whether the model and each field is learning, converged, starved, idle or unknown, and why."""
-    served = service.models.get(model)
+    served = service.models.readable(model)
     found = await served.learner.run(
-        lambda: served.model.diagnose(served.names.all(), served.stored.journal.time_ms)
+        lambda: served.model.diagnose(served.names.all(), served.parts.journal.time_ms)
     )
     return schemas.Diagnosis.model_validate({"model": model, "schema": served.fields.described(), **found})
 
@@ -109,7 +118,7 @@ async def mend(model: ModelName, service: CurrentService, dry_run: bool = False)
         effect = await served.learner.run(lambda: served.model.apply_remedy(remedy, dry_run=True))
     else:
         effect = await served.learner.change(remedy_entry(remedy), lambda: served.model.apply_remedy(remedy))
-    return schemas.Remedied(model=model, remedy=remedy, sequence=served.model.examples, **effect)
+    return schemas.Remedied(model=model, remedy=remedy, sequence=served.sequence, **effect)
 
 
 async def resume_learning(
@@ -145,14 +154,16 @@ def _late_labels(attribution: Attribution) -> schemas.LateLabelsWire:
     )
 
 
-def _state(served: ServedModel) -> schemas.ModelState:
-    model = served.model
+def _state(served: ServedModel | Challenger) -> schemas.ModelState:
+    model, following = served.model, served.config.following
     return schemas.ModelState(
         model=served.name,
         settings={**model.settings, **served.config.labelling},
-        sequence=model.examples,
+        sequence=sequence_of(model),
         bytes=model.nbytes,
         created=served.config.created,
+        follows=None if following is None else following.champion,
+        followers=[] if isinstance(served, Challenger) else [one.name for one in served.rear.challengers],
     )
 
 
@@ -174,7 +185,9 @@ async def _settings(service: Service, content: Content, request: Request) -> sch
         raise Problem(400, f"the body is not JSON: {why_not_json(body, error)}") from error
 
 
-async def _make(service: Service, name: str, wanted: schemas.NewModel) -> tuple[ServedModel, bool]:
+async def _make(
+    service: Service, name: str, wanted: schemas.NewModel
+) -> tuple[ServedModel | Challenger, bool]:
     """Make a model, or find that it is there already as it was wanted."""
     own: NewModelSettings = {
         "bits": wanted.bits,
@@ -185,18 +198,36 @@ async def _make(service: Service, name: str, wanted: schemas.NewModel) -> tuple[
         "attribution_seconds": wanted.attribution_seconds,
         "correction_seconds": wanted.correction_seconds,
     }
-    there = service.models.find(name)
+    there = service.models.find_any(name)
     if there is not None:
         differences = [
             f"{key} is {getattr(there.config, key)!r}, not {value!r}"
             for key, value in own.items()
             if value is not None and getattr(there.config, key) != value
-        ] + _other_fields(there.model.schema, wanted)
+        ]
+        differences += _other_fields(there.model.schema, wanted) + _other_following(there.config, wanted)
         if not differences:
             return there, False
         raise Problem(409, f"there is a model named {name!r} already: its {', its '.join(differences)}")
     own |= {"schema": wanted.said, "namespace_separator": wanted.namespace_separator}
+    if wanted.follows is not None:
+        if service.models.find_any(wanted.follows) is None:
+            raise Problem(
+                409, f"follows: there is no model named {wanted.follows!r}; GET /v1/models lists them"
+            )
+        start = wanted.start or "nothing"
+        return await service.models.create_challenger(name, wanted.follows, start, own), True
     return await service.models.create(name, **own), True
+
+
+def _other_following(stored: ModelConfig, wanted: schemas.NewModel) -> list[str]:
+    """Return what is wanted of whom it follows and is not as a model has it."""
+    following = stored.following
+    follows = None if following is None else following.champion
+    found = [] if wanted.follows == follows else [f"follows is {follows!r}, not {wanted.follows!r}"]
+    if following is not None and wanted.start not in (None, following.start):
+        found.append(f"start is {following.start!r}, not {wanted.start!r}")
+    return found
 
 
 def _other_fields(stored: Schema, wanted: schemas.NewModel) -> list[str]:

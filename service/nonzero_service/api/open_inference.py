@@ -14,6 +14,7 @@ from nonzero_service.bodies.answers import send_json
 from nonzero_service.bodies.content import content_of, unknown_type
 from nonzero_service.bodies.infer_bodies import OUTPUT, infer_answer, read_infer
 from nonzero_service.media_types import JSON
+from nonzero_service.models.challenger import Challenger
 from nonzero_service.models.served import ServedModel
 from nonzero_service.problems import Problem
 from nonzero_service.service import Service
@@ -29,7 +30,7 @@ class Infer(OtherProtocol):
 
     async def answer(self, scope: Scope, receive: Receive) -> bytes:
         """Return the probabilities of a request's examples."""
-        served = self.service.models.get(scope["path_params"]["model"])
+        served = self.service.models.readable(scope["path_params"]["model"])
         content = content_of(scope)
         check_query(scope, ())
         if any(name == BINARY_HEADER for name, _ in scope["headers"]):
@@ -55,7 +56,7 @@ class ModelMetadata:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Answer one request."""
-        served = self.service.models.get(scope["path_params"]["model"])
+        served = self.service.models.readable(scope["path_params"]["model"])
         inputs = [
             {"name": name, "datatype": AS_TENSORS[kind], "shape": [-1]}
             for name, kind in _known_fields(served)
@@ -77,11 +78,11 @@ class ModelReady:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Answer one request."""
-        served = self.service.models.get(scope["path_params"]["model"])
+        served = self.service.models.readable(scope["path_params"]["model"])
         await send_json(send, msgspec.json.encode({"name": served.name, "ready": True}))
 
 
-def _known_fields(served: ServedModel) -> Iterator[tuple[str, str]]:
+def _known_fields(served: ServedModel | Challenger) -> Iterator[tuple[str, str]]:
     """Yield the fields that are declared, or were learned from, and are features, with their kinds.
 
     One that is not declared has the kind that its first value came in. What only asks shows no names.

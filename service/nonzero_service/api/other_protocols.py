@@ -74,9 +74,10 @@ class OtherProtocol(ABC):
 
 
 def _predicted(served: Predictable, body: bytes, read: Callable[[bytes], Batch]) -> Probabilities:
+    model = served.model  # once: a promotion may come in between
     batch = read(body)
     try:
-        return served.model.predict(batch)
+        return model.predict(batch)
     except BatchError:
-        check_examples(batch, served.model.bits, labelled=False)  # names every bad example
+        check_examples(batch, model.bits, labelled=False)  # names every bad example
         raise

@@ -33,6 +33,7 @@ from nonzero_service.metrics.counts import Counts
 from nonzero_service.models.names import Looker
 from nonzero_service.problems import Problem
 from nonzero_service.service import Findable, Keeper, Predictable, ServiceParts
+from nonzero_service.writer.following import sequence_of
 from nonzero_service.writer.teachable import heavy, named, teachable
 
 
@@ -90,7 +91,7 @@ class Predict(InlineEndpoint):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        served = self.service.models.get(scope["path_params"]["model"])
+        served = self.service.models.readable(scope["path_params"]["model"])
         content = content_of(scope)
         query = check_query(scope, ("uncertainty", *TableQuery._fields))
         columns = table_query(query, content)
@@ -118,7 +119,8 @@ class Predict(InlineEndpoint):
         body = request.body
         if len(body) > self.service.bodies.small_list or not is_plain_json(request.scope):
             return False
-        answer = self._answer_at_once(self.service.models.get(request.scope["path_params"]["model"]), body)
+        served = self.service.models.readable(request.scope["path_params"]["model"])
+        answer = self._answer_at_once(served, body)
         if answer is None:
             return False
         request.answer(200, answer)
@@ -131,25 +133,27 @@ class Predict(InlineEndpoint):
         return self._answer_one(served, body) if len(body) <= self.service.bodies.small else None
 
     def _answer_candidates(self, served: Predictable, body: bytes) -> bytes | None:
-        batch = self.service.bodies.small_candidates_of(body, served.model)
+        model = served.model  # once: a promotion may come in between
+        batch = self.service.bodies.small_candidates_of(body, model)
         if batch is None:
             return None
-        sequence = served.model.examples
-        found = served.model.predict(batch)
+        sequence = sequence_of(model)
+        found = model.predict(batch)
         self.service.metrics.predicted(served.name, len(found))
         return predictions(served.name, found, None, sequence)
 
     def _answer_one(self, served: Predictable, body: bytes) -> bytes | None:
-        probability = served.model.predict_body(body)
+        model = served.model  # once: a promotion may come in between
+        probability = model.predict_body(body)
         if probability is None:
             return None
         self.service.metrics.predicted(served.name, 1)
-        return prediction(served.name, probability, served.model.examples)
+        return prediction(served.name, probability, sequence_of(model))
 
     def _asked(self, served: Predictable, scope: Scope, *, unsure: bool) -> _Asked:
         token: str | None = scope.get(MAY_NOT_TEACH)
         if token is None:
-            return _Asked(unsure, served.keeper, True, served.names)
+            return _Asked(unsure, served.keeper, served.keeps, served.names)
         return _Asked(unsure, _Refusing(partial(self._refused, served.name, token)), False, None)
 
     def _refused(self, model: str, token: str, count: int) -> None:
@@ -182,15 +186,16 @@ class Predict(InlineEndpoint):
 
     def _answer(self, served: Predictable, body: bytes, asked: _Asked) -> tuple[int, bytes]:
         """Read the examples of a body; return how many they are, and the answer."""
-        bodies, schema = self.service.bodies, served.model.schema
+        model = served.model  # once: a promotion may come in between
+        bodies, schema = self.service.bodies, model.schema
         if asked.columns is None and has_candidates(body):
             batch, refusal = bodies.candidates_of(body, schema), bad_candidates
         else:
             batch, refusal = bodies.batch_of(body, schema, asked.columns), bad_examples
-        check = partial(check_examples, batch, served.model.bits, labelled=False, refusal=refusal)
-        sequence = served.model.examples
+        check = partial(check_examples, batch, model.bits, labelled=False, refusal=refusal)
+        sequence = sequence_of(model)
         try:
-            found = served.model.predict(batch)
+            found = model.predict(batch)
         except BatchError:
             check()  # names every bad example, not only the first
             raise
@@ -201,7 +206,7 @@ class Predict(InlineEndpoint):
             if asked.names is not None:
                 asked.names.look(JSON if asked.columns is None else ARROW, body)
             asked.keeper.keep(batch, found)
-        uncertainty = served.model.uncertainty(batch) if asked.unsure else None
+        uncertainty = model.uncertainty(batch) if asked.unsure else None
         answer = predictions(served.name, found, batch.ids, sequence, uncertainty, kept=asked.kept)
         return len(found), answer
 
@@ -223,9 +228,10 @@ class Predict(InlineEndpoint):
 
     def _answer_lines(self, served: Predictable, parsed: Parsed, asked: _Asked) -> bytes:
         most = self.service.settings.max_weight if asked.kept else MAX_WEIGHT
-        parsed = teachable(parsed, served.model.bits, most, labelled=False)
-        found = served.model.predict(parsed.batch) if len(parsed.batch) else np.empty(0, np.float32)
+        model = served.model  # once: a promotion may come in between
+        parsed = teachable(parsed, model.bits, most, labelled=False)
+        found = model.predict(parsed.batch) if len(parsed.batch) else np.empty(0, np.float32)
         if parsed.batch.ids is not None:
             asked.keeper.keep(parsed.batch, found)
-        uncertainty = served.model.uncertainty(parsed.batch) if asked.unsure else None
+        uncertainty = model.uncertainty(parsed.batch) if asked.unsure else None
         return prediction_lines(found, parsed, uncertainty, kept=asked.kept)

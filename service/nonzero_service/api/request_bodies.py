@@ -145,6 +145,11 @@ INVOKED: Final = request_body(
 
 BINARY: Final = {"type": "string", "format": "binary", "description": "A saved model."}
 
+WHO_IS_PROMOTED: Final = request_body(
+    Form(JSON, reference(schemas.WhoIsPromoted), {"a challenger": {"with": "b"}})
+) | {"required": False}
+"""The challenger's name, where the query does not say it."""
+
 NEW_MODEL: Final = request_body(
     Form(
         JSON,

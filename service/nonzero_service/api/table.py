@@ -50,6 +50,8 @@ DIAGNOSE: Final = Route("GET", f"{_MODEL}/diagnosis", Need.READ)
 MEND: Final = Route("POST", f"{_MODEL}/remedy", Need.MANAGE)
 RESUME: Final = Route("POST", f"{_MODEL}/resume", Need.MANAGE)
 SET_CLOCK: Final = Route("POST", f"{_MODEL}/clock", Need.MANAGE)
+COMPARE: Final = Route("GET", f"{_MODEL}/comparison", Need.READ)
+PROMOTE: Final = Route("POST", f"{_MODEL}/promote", Need.MANAGE, (JSON,))
 ALIVE: Final = Route("GET", "/healthz", Need.NOTHING)
 READY: Final = Route("GET", "/readyz", Need.NOTHING)
 METRICS: Final = Route("GET", "/metrics", Need.METRICS)
@@ -99,7 +101,7 @@ BY_WORKERS: Final = (PREDICT, INFER, INVOKE)
 
 FRAMEWORK: Final = (
     *(LIST_MODELS, READ_MODEL, MAKE_MODEL, DELETE_MODEL, READ_METRICS, TAKE_SNAPSHOT, DOWNLOAD_SNAPSHOT),
-    *(READ_HISTORY, DIAGNOSE, MEND, RESUME, SET_CLOCK),
+    *(READ_HISTORY, DIAGNOSE, MEND, RESUME, SET_CLOCK, COMPARE, PROMOTE),
     *(METRICS, DESCRIPTION, DOCS, DOCS_ASSET),
 )
 """Routes that FastAPI answers."""

@@ -20,7 +20,7 @@ class Tally:
     def __init__(self, served: ServedModel) -> None:
         self.model = served.name
         self.accepted = self.rejected = self.held = 0
-        self.sequence = served.model.examples
+        self.sequence = served.sequence
 
     def counts(self) -> dict[str, Any]:
         """Return what a problem says of what came before it."""

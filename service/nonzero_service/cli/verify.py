@@ -13,7 +13,7 @@ from nonzero_service.cli.extra import service_extra
 from nonzero_service.cli.options import as_json, data_directory
 
 if TYPE_CHECKING:
-    from nonzero_service.models.verifying import Checked
+    from nonzero_service.models.checked import Checked
 
 
 @click.command

@@ -15,7 +15,7 @@ import numpy as np
 
 from nonzero.statistics.shifts import Shift
 from nonzero_service.journal.chain import JournalRow
-from nonzero_service.writer.entries import resumption_of
+from nonzero_service.writer.entries import promotion_of, resumption_of
 
 EVENT: Final = np.dtype(
     [
@@ -81,6 +81,9 @@ def event_of(row: JournalRow) -> tuple[str, str] | None:
                 "remedy",
                 "a remedy was applied: lanes whose learning rates had become too small learn again",
             )
+        case "promotion":
+            promotion = promotion_of(row)
+            return "promotion", f"the challenger {promotion.name} took the model's name"
         case "recalibration":
             return "recalibration", "from here on a map of the predictions is learned"
     return None

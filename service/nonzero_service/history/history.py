@@ -32,6 +32,7 @@ from nonzero_service.history.points import POINT, Point, Totals, point_of, share
 from nonzero_service.history.watching import ShiftWatch
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.chain import JournalRow
+from nonzero_service.writer.following import sequence_of
 
 SECOND: Final = 1000
 SECONDS: Final = 900
@@ -142,7 +143,7 @@ class History:
         with self._lock:
             if self._load(model, position - 1, time_ms) and position > self._last.position:
                 counted = _sum(before, self._offset)
-                self._add(Point(position, self._begun or time_ms, time_ms, model.examples, counted))
+                self._add(Point(position, self._begun or time_ms, time_ms, sequence_of(model), counted))
                 self._begin(position, time_ms, _difference(counted, totals_of(model)))
                 self._watch = ShiftWatch(model)
 
@@ -150,7 +151,7 @@ class History:
         """Add an event that no row of the journal says: those are told by :meth:`changed`."""
         with self._lock:
             if self._load(model, position, time_ms):
-                self._tell(Event(position, time_ms, model.examples, kind, text))
+                self._tell(Event(position, time_ms, sequence_of(model), kind, text))
 
     def _tell(self, event: Event) -> None:
         self._events += 1
@@ -162,11 +163,12 @@ class History:
         with self._lock:
             if not self._load(model, position, time_ms) or self._passes_over(position):
                 return  # the next row may be the first that is new
-            if model.examples != self._last.sequence:
+            if sequence_of(model) != self._last.sequence:
                 self._count(model, position, time_ms)
             if not self._told_start and not self._replaying:
                 self._told_start = True
-                self._tell(Event(position, self._opened, model.examples, "start", "the service was started"))
+                text = "the service was started"
+                self._tell(Event(position, self._opened, sequence_of(model), "start", text))
             self._second = time_ms // SECOND * SECOND
             self._until = self._second + SECOND
             self._begun = time_ms
@@ -182,7 +184,7 @@ class History:
         if totals[0] <= self._last.totals[0]:
             return
         end = min(max(time_ms, self._second), self._until - 1) if self._until else time_ms
-        self._add(Point(position, self._begun or end, end, model.examples, totals, shares_of(model)))
+        self._add(Point(position, self._begun or end, end, sequence_of(model), totals, shares_of(model)))
 
     def _add(self, point: Point) -> None:
         last = self._last
@@ -222,7 +224,8 @@ class History:
             watch.skip(model)
         elif (shift := watch.look(model)) is not None:
             kind, text = text_of(shift)
-            self._tell(Event(position, self._time_at(shift.examples, time_ms), shift.examples, kind, text))
+            sequence = shift.examples + sequence_of(model) - model.examples
+            self._tell(Event(position, self._time_at(sequence, time_ms), sequence, kind, text))
         counted = model.examples + self._offset[0]
         self._edge = model.examples + min(self._curve.edge - int(counted), watch.edge - model.examples)
 
@@ -240,7 +243,7 @@ class History:
             if not self._load(model, row.position, row.time_ms) or found is None:
                 return
             if not self._replaying or row.position > self._last.position:
-                self._tell(Event(row.position, row.time_ms, model.examples, *found))
+                self._tell(Event(row.position, row.time_ms, sequence_of(model), *found))
 
     # -- what is on disk -----------------------------------------------------------------------------------
 

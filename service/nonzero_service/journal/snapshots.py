@@ -117,7 +117,10 @@ class SnapshotFolder:
         return snapshot
 
     def newest(
-        self, read: Callable[[Path], T], damaged: Callable[[SnapshotFile, NonzeroError], object] | None = None
+        self,
+        read: Callable[[Path], T],
+        damaged: Callable[[SnapshotFile, NonzeroError], object] | None = None,
+        until: int | None = None,
     ) -> tuple[SnapshotFile, T] | None:
         """Return the newest snapshot that can be read, and what was read; None where there is none.
 
@@ -127,8 +130,12 @@ class SnapshotFolder:
             Reads a file, or raises a :class:`~nonzero.errors.NonzeroError` that says what is wrong with it.
         damaged
             Told of each snapshot that could not be read, and why, before it is put aside.
+        until
+            The last position of which one may be; None for the end.
         """
         for snapshot in self.all():
+            if until is not None and snapshot.position > until:
+                continue
             try:
                 return snapshot, read(snapshot.path)
             except NonzeroError as error:
@@ -144,13 +151,15 @@ class SnapshotFolder:
         sync_directory(self.directory)
         return path
 
-    def prune(self, keep: int = 2) -> int | None:
+    def prune(self, keep: int = 2, also: int | None = None) -> int | None:
         """Remove all but the newest snapshots, and what was put aside before them.
 
         Parameters
         ----------
         keep
             How many stay, at least 2: the second takes over where the first turns out to be damaged.
+        also
+            A position: the newest snapshot that is not after it stays too.
 
         Returns
         -------
@@ -164,7 +173,8 @@ class SnapshotFolder:
         if len(snapshots) < keep:
             return None
         oldest = snapshots[keep - 1]
-        old = [snapshot.path for snapshot in snapshots[keep:]]
+        needed = next((one for one in snapshots if also is not None and one.position <= also), None)
+        old = [snapshot.path for snapshot in snapshots[keep:] if snapshot != needed]
         old += [path for path in self.damaged() if path.name < oldest.path.name]
         for path in old:  # one that a power cut brings back is removed by the next
             path.unlink()

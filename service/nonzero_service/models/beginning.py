@@ -13,9 +13,11 @@ from nonzero import LogisticRegression, SettingsError
 from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.snapshots import SnapshotFolder
 from nonzero_service.models.model_config import ModelConfig, config_of, file_digest
-from nonzero_service.models.recovery import write_snapshot
+from nonzero_service.models.snapshot_files import write_snapshot
 from nonzero_service.schema_text import read_schema
 from nonzero_service.writer.entries import settings_entry
+from nonzero_service.writer.following import BEFORE
+from nonzero_service.writer.pairing import PAIRING_NOTE
 
 
 def begin_model(config: ModelConfig, directory: Path) -> None:
@@ -31,6 +33,8 @@ def begin_model_from(file: Path, labelling: Mapping[str, Any], directory: Path) 
     Nothing of it stays in memory: it is read again, from its first snapshot, when the model is opened.
     """
     model = LogisticRegression.load(file)
+    for note in (BEFORE, PAIRING_NOTE):  # it may have been a challenger elsewhere
+        model.notes.pop(note, None)
     schema = model.schema
     config = ModelConfig(
         created=datetime.now(UTC),

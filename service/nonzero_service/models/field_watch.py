@@ -65,6 +65,13 @@ class FieldWatch:
                     nearest=one.nearest,
                 )
 
+    def go_on_with(self, model: LogisticRegression) -> None:
+        """Watch by another model, which has the same schema."""
+        counted = self._schema.conflicts.counts()
+        self._schema = model.schema
+        self._schema.conflicts.add(counted)
+        self._schema.conflicts.on_new = lambda field: incidentally(self._tell_conflict, field)
+
     def conflicting(self, conflicts: dict[str, int]) -> None:
         """Add what another process has counted, by field."""
         self._schema.conflicts.add(conflicts)

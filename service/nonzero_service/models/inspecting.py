@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from nonzero import LogisticRegression
+from nonzero_service.journal.chain import JournalRow
 from nonzero_service.journal.reader import JournalReader
 from nonzero_service.journal.snapshots import snapshots_in
 from nonzero_service.models.impression_opening import own_rules, pending_in
 from nonzero_service.models.model_config import config_of
-from nonzero_service.models.recovery import newest_readable
+from nonzero_service.models.snapshot_files import newest_readable
 from nonzero_service.writer.entries import Pause, pause_since, start_of
 
 
@@ -55,11 +56,12 @@ def inspect_model(directory: Path) -> Inspected:
     config = config_of(directory)
     snapshots = snapshots_in(directory / "snapshots")
     newest = newest_readable(snapshots, FileNotFoundError)  # a service may just now have removed it
-    with JournalReader(directory) as reader:
+    following = config.following
+    with JournalReader(directory if following is None else directory.parent / following.champion) as reader:
         base, tip = reader.base, reader.tip
         opening = next(reader.read(1), None) if base.position == 0 else None
         paused = _pause(reader)
-        pending = pending_in(reader, own_rules(config))
+        pending = 0 if following is not None else pending_in(reader, own_rules(config))
     return Inspected(
         base.position + 1,
         tip.position,
@@ -67,12 +69,16 @@ def inspect_model(directory: Path) -> Inspected:
         datetime.fromtimestamp(tip.time_ms / 1000, UTC),
         [snapshot.position for snapshot in snapshots],
         sorted(path.name for path in (directory / "snapshots").glob("*.damaged")),
-        None if opening is None else start_of(opening).settings,
+        _settings_of(opening) if following is None else following.settings,
         config.labelling,
         paused,
         pending,
         None if newest is None else newest[1],
     )
+
+
+def _settings_of(opening: JournalRow | None) -> dict[str, Any] | None:
+    return None if opening is None else start_of(opening).settings
 
 
 def _pause(reader: JournalReader) -> Pause | None:

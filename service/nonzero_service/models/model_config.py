@@ -18,6 +18,7 @@ from nonzero_service.journal.files import write_durably
 from nonzero_service.schema_text import read_schema, that_differs
 from nonzero_service.settings import Settings
 from nonzero_service.settings.learning_rules import AUTO, optimizer_of
+from nonzero_service.writer.following import Following
 
 FILE: Final = "model.json"
 
@@ -68,6 +69,9 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How long after that a click is still learned from; None as above."""
     own: frozenset[str] = frozenset()
     """The settings that were asked for when it was made; the others were the service's."""
+
+    following: Following | None = None
+    """How it began, where it is a challenger."""
 
     file: str | None = None
     """The :func:`file_digest` of the file that it came as; None of one without, or that an older release
@@ -133,6 +137,11 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
         if self.attribution_seconds is None:
             return {}
         return {key: getattr(self, key) for key in LABELLING}
+
+    @property
+    def starts_after(self) -> int | None:
+        """The last position of its champion's journal that a challenger has learned nothing from."""
+        return None if self.following is None else self.following.position
 
     @property
     def lanes(self) -> int:

@@ -14,8 +14,9 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from nonzero import InputError, Schema
+from nonzero import InputError, LogisticRegression, Schema
 from nonzero.fields.counts import Fields
+from nonzero.fields.hashing import index_of
 from nonzero.fields.schema import untracked
 from nonzero.formats.arrow_import import column_names
 from nonzero.formats.delimited import Delimited
@@ -74,12 +75,18 @@ class FieldNames:
         self.looks = 0
         """How many requests were looked at."""
         self._requests = 0
+        self._values: dict[int, str] = {}
         self._looking = threading.Lock()  # requests are read by several threads
 
     def all(self) -> list[str]:
         """Return the names."""
         names: list[str] = self._notes.get(FIELDS_NOTE, [])
         return names
+
+    def go_on_with(self, model: LogisticRegression) -> None:
+        """Note what comes beside another model, which has the same schema and knows what is noted already."""
+        with self._looking:
+            self._notes, self._schema = model.notes, model.schema
 
     def look(self, media: str, data: bytes) -> None:
         """Look at the beginning of a request's body, if it is its turn."""
@@ -99,8 +106,20 @@ class FieldNames:
                 # Another list, not a longer one: a snapshot may be reading it.
                 self._notes[FIELDS_NOTE] = [*known, *new][:LIMIT]
             if self._slices.fields:
-                self._slices.name(self._features(media, data))
+                shown = list(self._features(media, data))
+                self._slices.name(shown)
+                self._name_values(shown)
             self.looks += 1
+
+    def value_of(self, index: int) -> str:
+        """Return the name of a value by its feature's index; ``#`` and the index where it was not shown."""
+        return self._values.get(index, f"#{index}")
+
+    def _name_values(self, shown: Sequence[tuple[str, str, str]]) -> None:
+        """Keep the names of values that have slices, as far as there is room: the first have them."""
+        for field, value, feature in shown:
+            if field in self._slices.fields and len(self._values) < LIMIT:
+                self._values.setdefault(index_of(feature), value)
 
     @staticmethod
     def _found(media: str, data: bytes) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -11,19 +12,25 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero import Batch, LogisticRegression
+from nonzero import Batch
 from nonzero_service.history.history import History
 from nonzero_service.history.keeping import HistoryKeeper, changed_by
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.models.attribution import Attribution
+from nonzero_service.models.challenger import ChampionParts
+from nonzero_service.models.challenger_files import ChallengerPlace
+from nonzero_service.models.challenger_opening import open_challenger
 from nonzero_service.models.clocks import ClockWatch
 from nonzero_service.models.common import Common
 from nonzero_service.models.data_directory import check_model
 from nonzero_service.models.field_watch import FieldWatch
 from nonzero_service.models.impression_keeper import ImpressionKeeper
 from nonzero_service.models.impression_opening import open_impressions, rules_of
+from nonzero_service.models.memory_taking import take_memory
 from nonzero_service.models.model_config import ModelConfig
 from nonzero_service.models.names import FieldNames
+from nonzero_service.models.promotions import finish_promotion, promotions_in
+from nonzero_service.models.rear import Rear
 from nonzero_service.models.recovery import StoredModel, recover
 from nonzero_service.models.replaying import ReplayProgress
 from nonzero_service.models.served import ServedModel
@@ -37,7 +44,14 @@ from nonzero_service.writer.learner import ModelLearner
 from nonzero_service.writer.pause import PauseState
 
 
-async def open_model(name: str, path: Path, common: Common, *, shared: bool) -> ServedModel:
+async def open_model(
+    name: str,
+    path: Path,
+    common: Common,
+    *,
+    shared: bool,
+    challengers: Sequence[ChallengerPlace] = (),
+) -> ServedModel:
     """Bring a model to where it was, and begin all that works for it.
 
     Parameters
@@ -48,6 +62,8 @@ async def open_model(name: str, path: Path, common: Common, *, shared: bool) -> 
         What it shares with others.
     shared
         Whether its memory is to be such as other processes can read.
+    challengers
+        Those who follow it, and are opened with it.
 
     Raises
     ------
@@ -58,7 +74,7 @@ async def open_model(name: str, path: Path, common: Common, *, shared: bool) -> 
     """
     settings = common.settings
     async with AsyncExitStack() as opened:
-        brought = await asyncio.to_thread(_brought, name, path, common, shared)
+        brought = await asyncio.to_thread(_brought, name, path, common, shared, challengers)
         config, stored, impressions = brought.config, brought.stored, brought.impressions
         opened.push_async_callback(asyncio.to_thread, stored.journal.close)
         learner = ModelLearner(
@@ -74,8 +90,17 @@ async def open_model(name: str, path: Path, common: Common, *, shared: bool) -> 
         history = HistoryKeeper(brought.history, learner)
         opened.push_async_callback(history.close)  # when the learner has applied all
         opened.push_async_callback(learner.close)
+        rear = Rear(path, impressions.needed_from)
         snapshots = SnapshotScheduler(
-            name, stored, learner, settings, common.snapshotting, impressions.needed_from, history.save
+            name,
+            stored,
+            learner,
+            settings,
+            common.snapshotting,
+            rear.needed_from,
+            rear.paired_from,
+            rear.gave_up,
+            history.save,
         )
         opened.push_async_callback(snapshots.close)
         attribution = Attribution(impressions, learner)
@@ -99,9 +124,16 @@ async def open_model(name: str, path: Path, common: Common, *, shared: bool) -> 
         for watch in (snapshots, windows, clock, history):
             common.rounds.add(watch)
             opened.push_async_callback(common.rounds.remove, watch)
+        champion = ChampionParts(name, stored.journal, learner, names, fields, lambda: snapshots.newest)
+        opened.push_async_callback(rear.let_go)
+        for one in stored.challengers:
+            challenger = await open_challenger(one, champion, common, shared=shared)
+            rear.challengers = (*rear.challengers, challenger)
         return ServedModel(
             name=name,
             config=config,
+            parts=champion,
+            rear=rear,
             stored=stored,
             learner=learner,
             snapshots=snapshots,
@@ -126,17 +158,22 @@ class _Brought(NamedTuple):
     history: History
 
 
-def _brought(name: str, path: Path, common: Common, shared: bool) -> _Brought:
-    """Bring a model to where it was."""
+def _brought(
+    name: str, path: Path, common: Common, shared: bool, challengers: Sequence[ChallengerPlace]
+) -> _Brought:
+    """Bring a model to where it was, and those who follow it."""
     settings, config = common.settings, check_model(path)
     history = History(path / "history", name)
     with ReplayProgress(name) as progress:
-        stored = recover(path, settings.durability, progress, common.journals, history)
+        stored = recover(
+            path, settings.durability, progress, common.journals, challengers, settings.sliced_fields, history
+        )
     try:
+        config = _finished(path, config, stored, challengers)
         impressions = open_impressions(name, stored.journal, rules_of(config, settings))
         impressions.not_after(stored.journal.clock.now_ms())
         _recalibrate(stored, settings.recalibration, history)
-        _take_memory(stored.model, shared)
+        take_memory(stored.model, shared)
         breaker = _breaker_of(stored, settings, impressions)
         stored.journal.rest()
         return _Brought(config, stored, impressions, breaker, history)
@@ -145,12 +182,15 @@ def _brought(name: str, path: Path, common: Common, shared: bool) -> _Brought:
         raise
 
 
-def _take_memory(model: LogisticRegression, shared: bool) -> None:
-    """Take all of a model's memory, so that nobody waits for it later."""
-    if shared:
-        model.share()
-    else:
-        model.table.take()
+def _finished(
+    path: Path, config: ModelConfig, stored: StoredModel, challengers: Sequence[ChallengerPlace]
+) -> ModelConfig:
+    """Let the directory say what was promoted, where a kill came before; return the configuration."""
+    gone = promotions_in(stored.journal) if challengers else {}
+    for one in challengers:
+        if one.following.id in gone:
+            config = finish_promotion(path, one.path, *gone[one.following.id])
+    return config
 
 
 def _breaker_of(stored: StoredModel, settings: Settings, impressions: ImpressionStore) -> Breaker | None:

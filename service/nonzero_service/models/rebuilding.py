@@ -11,6 +11,7 @@ from pathlib import Path
 from nonzero import LogisticRegression, SnapshotError
 from nonzero_service.journal.errors import PrunedError
 from nonzero_service.journal.reader import JournalReader
+from nonzero_service.models.promotions import refolded
 from nonzero_service.models.recovery import Replayed, replay
 from nonzero_service.writer.entries import start_of
 
@@ -51,5 +52,4 @@ def rebuild(directory: Path, bits: int, replayed: Replayed) -> LogisticRegressio
                 "hold: fold from the files that it was trained on"
             )
         model = LogisticRegression.from_settings({**start.settings, "bits": bits})
-        replay(model, reader, 2, replayed)
-        return model
+        return replay(model, reader, 2, replayed, (), refolded({"bits": bits}, reader)).model

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import structlog
+import numpy as np
+from numpy.typing import NDArray
 
-from nonzero import LogisticRegression
-from nonzero.errors import NonzeroError, SnapshotError
-from nonzero.model.packed import Packed
-from nonzero.persistence.snapshot import read_metadata
+from nonzero import Batch, LogisticRegression
+from nonzero.errors import SnapshotError
 from nonzero_service.history.history import History
+from nonzero_service.history.points import totals_of
+from nonzero_service.journal.chain import JournalRow
 from nonzero_service.journal.journal import Durability, Journal
 from nonzero_service.journal.open_journals import OpenJournals
 from nonzero_service.journal.reader import JournalRows
 from nonzero_service.journal.snapshots import SnapshotFile, SnapshotFolder
+from nonzero_service.models.challenger_files import ChallengerPlace, StoredChallenger, load_challenger
+from nonzero_service.models.promotions import promoted_from, promotions_in
+from nonzero_service.models.snapshot_files import check_snapshot, say_damaged
 from nonzero_service.writer import fold
 from nonzero_service.writer.entries import Pause, pause_since, start_of
 
@@ -30,7 +33,7 @@ Replayed = Callable[[int, int], object]
 IMPRESSIONS: Final = frozenset({"joined", "impression"})
 """The rows whose examples may be impressions."""
 
-CHANGES: Final = frozenset({"trip", "resume", "remedy", "recalibration"})
+CHANGES: Final = frozenset({"trip", "resume", "remedy", "recalibration", "promotion"})
 """The rows that a history tells of as events."""
 
 EVERY = 64
@@ -50,38 +53,8 @@ class StoredModel:
     """The bytes of the bodies of all rows after the newest snapshot."""
     tail_seconds: float = 0.0
     """How old the newest snapshot is, or the first row, where there is none."""
-
-
-def write_snapshot(
-    snapshots: SnapshotFolder,
-    position: int,
-    digest: bytes,
-    model: Packed,
-    held_since: int | None = None,
-) -> SnapshotFile:
-    """Write a snapshot of a model after `position`, where the journal's chain has `digest`.
-
-    `held_since` is the position of the trip after which examples are held there, if any.
-    """
-    model.notes |= {"position": position, "journal_digest": digest.hex(), "held_since": held_since}
-    return snapshots.write(position, model.write)
-
-
-def needed_from(snapshot: SnapshotFile) -> int:
-    """Return the first position that a start from a snapshot needs: what was held there is read again.
-
-    Raises
-    ------
-    SnapshotError
-        Where the snapshot does not say since when examples are held.
-    """
-    try:
-        since = read_metadata(snapshot.path)["notes"]["held_since"]
-        return snapshot.position + 1 if since is None else int(since)
-    except (KeyError, TypeError, ValueError) as error:
-        raise SnapshotError(
-            f"{snapshot.path} is no snapshot of a journal, or is damaged: {error!r}"
-        ) from error
+    challengers: Sequence[StoredChallenger] = ()
+    """Those who follow it, as far as they were brought with it."""
 
 
 def recover(
@@ -89,6 +62,8 @@ def recover(
     durability: Durability,
     replayed: Replayed,
     among: OpenJournals | None = None,
+    challengers: Sequence[ChallengerPlace] = (),
+    fields: Sequence[str] = (),
     history: History | None = None,
 ) -> StoredModel:
     """Open what is kept of a model and bring it to where it was.
@@ -103,6 +78,10 @@ def recover(
         Told how far the replay is.
     among
         The journals that are open in this process.
+    challengers
+        Those who follow it. What is compared of them is brought with it; others read the journal later.
+    fields
+        By which they are compared too.
     history
         Is told of what is read again.
 
@@ -119,16 +98,40 @@ def recover(
     journal = Journal(directory, durability=durability, reached=reached, among=among)
     try:
         snapshots.tidy()
-        held = snapshots.newest(LogisticRegression.load, _say_damaged)
+        following = [load_challenger(one, journal, fields) for one in _unpromoted(challengers, journal)]
+        held = _newest(snapshots, journal, following)
         model, start = found(journal, held)
-        tail = replay(model, journal, start, replayed, history)
+        promoted = promoted_from(directory, journal, retire=True)
+        tail = replay(model, journal, start, replayed, following, promoted, history)
         pause = None if tail.held_since is None else pause_since(journal.read, tail.held_since)
     except BaseException:
         journal.close()
         raise
     begun = tail.first_ms / 1000 if held is None else held[0].path.stat().st_mtime
     seconds = max(time.time() - begun, 0.0)
-    return StoredModel(model, journal, snapshots, pause, tail.nbytes, seconds)
+    return StoredModel(tail.model, journal, snapshots, pause, tail.nbytes, seconds, following)
+
+
+def _unpromoted(challengers: Sequence[ChallengerPlace], reader: JournalRows) -> list[ChallengerPlace]:
+    """Return those that were not promoted: a kill may have left the others beside their champion."""
+    gone = promotions_in(reader) if challengers else {}
+    return [one for one in challengers if one.following.id not in gone]
+
+
+def _newest(
+    snapshots: SnapshotFolder, reader: JournalRows, following: Sequence[StoredChallenger]
+) -> tuple[SnapshotFile, LogisticRegression] | None:
+    """Return the newest snapshot from which what challengers are compared with is predicted again.
+
+    Where there is none, it is the newest of all: the comparisons begin anew.
+    """
+    needed = [one.paired_from for one in following if one.paired_from is not None]
+    if needed:
+        held = snapshots.newest(LogisticRegression.load, say_damaged, until=min(needed))
+        whole = reader.base.position == 0 and not start_of(next(reader.read(1))).examples
+        if held is not None or whole:
+            return held
+    return snapshots.newest(LogisticRegression.load, say_damaged)
 
 
 def found(
@@ -166,44 +169,6 @@ def found(
     return LogisticRegression.from_settings(start.settings), 1
 
 
-def newest_readable(
-    snapshots: Iterable[SnapshotFile], *passing: type[Exception]
-) -> tuple[SnapshotFile, LogisticRegression] | None:
-    """Return the first of some snapshots that is not damaged, and its model; None where all are.
-
-    Parameters
-    ----------
-    snapshots
-        The newest first.
-    *passing
-        Other errors that have the next one looked at.
-    """
-    for snapshot in snapshots:
-        with suppress(SnapshotError, *passing):
-            return snapshot, LogisticRegression.load(snapshot.path)
-    return None
-
-
-def check_snapshot(reader: JournalRows, snapshot: SnapshotFile, model: LogisticRegression) -> None:
-    """Refuse a snapshot that is not of the journal's history.
-
-    Raises
-    ------
-    SnapshotError
-        It names the position and both digests.
-    PrunedError
-        Where the journal no longer holds the rows after it.
-    """
-    noted = (model.notes.get("position"), model.notes.get("journal_digest"))
-    found = (snapshot.position, reader.digest_at(snapshot.position).hex())
-    if noted != found:
-        raise SnapshotError(
-            f"{snapshot.path} is of another history than {reader.path}: it was taken at position {noted[0]} "
-            f"with the digest {noted[1]}, and the journal has {found[1]} at position {found[0]}; restore the "
-            "directory from a backup"
-        )
-
-
 class Tail(NamedTuple):
     """What a replay met."""
 
@@ -213,6 +178,8 @@ class Tail(NamedTuple):
     """The bytes of the rows' bodies."""
     first_ms: int
     """The time of the first row, in milliseconds since 1970; 0 where there was none."""
+    model: LogisticRegression
+    """The model at its end: another one after a promotion."""
 
 
 def replay(
@@ -220,20 +187,41 @@ def replay(
     reader: JournalRows,
     start: int,
     replayed: Replayed,
+    following: Sequence[StoredChallenger] = (),
+    promoted: fold.Promoted | None = None,
     history: History | None = None,
 ) -> Tail:
-    """Apply the rows from `start` to the journal's end; a history is told of them."""
+    """Apply the rows from `start` to the journal's end.
+
+    Parameters
+    ----------
+    model, reader, start
+        The model as the rows before `start` made it, and its journal.
+    replayed
+        Told how far it is.
+    following
+        Challengers, of which those that are compared are brought to the end with it.
+    promoted
+        Finds what challengers have become that were promoted.
+    history
+        Is told of what is read again.
+    """
     end = reader.tip.position
     since: int | None = model.notes.get("held_since")
     nbytes = first_ms = 0
-    for row in reader.read(start):
-        if history is not None and row.count:
-            history.learning(
-                model, row.position - 1, row.time_ms, partial(IMPRESSIONS.__contains__, row.kind)
+    beside = [one for one in following if one.paired_from is not None]
+    for row in reader.read(min([start, *(one.position + 1 for one in beside)])):
+        known: list[tuple[Batch, NDArray[np.float32]]] | None = None
+        if row.position >= start:
+            known = []
+            learned = _add_to(known) if beside else fold.tell_nobody
+            model = _told(
+                history, model, row, partial(fold.apply, model, row, reader.read, learned, promoted)
             )
-        fold.apply(model, row, reader.read)
-        if history is not None and row.kind in CHANGES:
-            history.changed(model, row)
+        for one in beside:
+            one.follow(row, reader, known)
+        if known is None:
+            continue
         nbytes += len(row.body)
         first_ms = first_ms or row.time_ms
         if row.kind == "trip":
@@ -244,10 +232,27 @@ def replay(
             replayed(row.position, end)
     if history is not None:
         history.replayed(model, end)
-    return Tail(since, nbytes, first_ms)
+    return Tail(since, nbytes, first_ms, model)
 
 
-def _say_damaged(snapshot: SnapshotFile, error: NonzeroError) -> None:
-    structlog.get_logger("recovery").error(
-        "a snapshot is damaged; the one before it takes over", path=str(snapshot.path), reason=str(error)
-    )
+def _told(
+    history: History | None,
+    model: LogisticRegression,
+    row: JournalRow,
+    apply: Callable[[], LogisticRegression],
+) -> LogisticRegression:
+    """Apply a row, and tell a history of it; return the model to go on with."""
+    if history is None:
+        return apply()
+    if row.count:
+        history.learning(model, row.position - 1, row.time_ms, partial(IMPRESSIONS.__contains__, row.kind))
+    new = apply()
+    if new is not model:
+        history.promoted(new, row.position, row.time_ms, totals_of(model))
+    if row.kind in CHANGES:
+        history.changed(new, row)
+    return new
+
+
+def _add_to(known: list[tuple[Batch, NDArray[np.float32]]]) -> fold.Learned:
+    return lambda batch, predicted: known.append((batch, predicted))

@@ -13,24 +13,34 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol, TypeVar, Unpack
+from typing import Final, TypeVar, Unpack
 
 import structlog
 
-from nonzero import LogisticRegression
 from nonzero.model.settings import size_of
 from nonzero_service.budget import check_descriptors
-from nonzero_service.errors import ClosedError, ModelExistsError, NotReadyError, UnknownModelError
+from nonzero_service.errors import (
+    ChallengerError,
+    ClosedError,
+    FollowedError,
+    FollowsError,
+    ModelExistsError,
+    NotReadyError,
+    UnknownModelError,
+)
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.descriptors import explain_shortage
 from nonzero_service.journal.errors import JournalClosedError
 from nonzero_service.journal.files import ensure_directory, keep_private
 from nonzero_service.journal.lock import DirectoryLock
 from nonzero_service.models.beginning import begin_model, begin_model_from, check_import
+from nonzero_service.models.challenger import Challenger
+from nonzero_service.models.challenger_files import ChallengerPlace, challengers_among
+from nonzero_service.models.challengers import Challengers, ModelSharing
 from nonzero_service.models.changes import Changes
 from nonzero_service.models.common import AT_ONCE, Common
 from nonzero_service.models.data_directory import begin, look
@@ -38,8 +48,10 @@ from nonzero_service.models.folder import ModelFolder
 from nonzero_service.models.memory import check_room
 from nonzero_service.models.model_config import ModelConfig, NewModelSettings, labelling_of
 from nonzero_service.models.opening import open_model
+from nonzero_service.models.promoting import Promoted
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
+from nonzero_service.writer.following import Beginning
 
 T = TypeVar("T")
 
@@ -48,16 +60,6 @@ LEAST: Final = 2.0
 
 DEFAULT: Final = "default"
 """The model that exists from the first start."""
-
-
-class ModelSharing(Protocol):
-    """Lets other processes predict with models, whose memory they read."""
-
-    def offer(self, name: str, model: LogisticRegression) -> None:
-        """Let them predict with a model."""
-
-    def withdraw(self, name: str) -> None:
-        """Let them begin no other prediction with a model."""
 
 
 class Models:
@@ -92,6 +94,7 @@ class Models:
         self._changes = Changes()
         self._lock: DirectoryLock | None = None
         self._log = structlog.get_logger("models")
+        self._following = Challengers(settings, self.folder, self._changes, self._busy, sharing)
 
     # -- finding ---------------------------------------------------------------------------------------
 
@@ -106,10 +109,17 @@ class Models:
             While the stored models are being opened.
         ClosedError
             When they are being closed.
+        FollowsError
+            For a challenger: it is only read.
         """
         served = self._served.get(name)
         if served is not None and self.ready:
             return served
+        if name in self._following and self.ready:
+            champion = self._following[name].champion.name
+            raise FollowsError(
+                f"{name!r} follows {champion!r} and learns what that learns: send this to {champion!r}"
+            )
         self.check_ready()
         if self._closing:
             raise ClosedError("the service is stopping; come again when it has been started anew")
@@ -117,13 +127,48 @@ class Models:
             f"there is no model named {name!r}; GET /v1/models lists them, PUT /v1/models/{{name}} makes one"
         )
 
+    def readable(self, name: str) -> ServedModel | Challenger:
+        """Return a model by its name, to be read; challengers too.
+
+        Raises
+        ------
+        UnknownModelError, NotReadyError, ClosedError
+            As for :meth:`get`.
+        """
+        challenger = self._following.get(name)
+        return challenger if challenger is not None and self.ready else self.get(name)
+
+    def challenger(self, champion: str, name: str) -> Challenger:
+        """Return the challenger of some name of a model.
+
+        Raises
+        ------
+        ChallengerError
+            Where that has none of this name.
+        """
+        served = self.get(champion)
+        for one in served.rear.challengers:
+            if one.name == name:
+                return one
+        names = ", ".join(repr(one.name) for one in served.rear.challengers) or "nobody"
+        raise ChallengerError(f"{name!r} does not follow {champion!r}; {names} does")
+
     def find(self, name: str) -> ServedModel | None:
-        """Return a model by its name; None where there is none."""
+        """Return a model by its name; None where there is none, or it is a challenger."""
         return self._served.get(name)
 
+    def find_any(self, name: str) -> ServedModel | Challenger | None:
+        """Return a model or a challenger by its name; None where there is none."""
+        return self._served.get(name) or self._following.get(name)
+
     def all(self) -> list[ServedModel]:
-        """Return every model, by name."""
+        """Return every model, by name; challengers are not among them."""
         return [self._served[name] for name in sorted(self._served)]
+
+    def everyone(self) -> list[ServedModel | Challenger]:
+        """Return every model and every challenger, by name."""
+        found: dict[str, ServedModel | Challenger] = {**self._served, **self._following}
+        return [found[name] for name in sorted(found)]
 
     def check_ready(self) -> None:
         """Raise :class:`NotReadyError` while the stored models are being opened."""
@@ -168,7 +213,9 @@ class Models:
         if settings.import_file is not None and (found.begun or DEFAULT in found.models):
             await asyncio.to_thread(check_import, settings.import_file, DEFAULT, found.models.get(DEFAULT))
         self._common = Common(settings, self._on_failure)
-        await each(found.models.items(), lambda model: self._checked(*model))
+        followed = await asyncio.to_thread(challengers_among, found.models)
+        own = [(name, path) for name, path in found.models.items() if name not in followed.names]
+        await each(own, lambda model: self._checked(*model, followed.of.get(model[0], ())))
         if not found.begun:
             if DEFAULT not in self._served:  # a kill may have come between it and the note
                 trained = settings.import_file
@@ -203,6 +250,8 @@ class Models:
         async def save(served: ServedModel) -> None:
             if time.monotonic() < end:
                 await served.save_at_end()
+                for challenger in served.rear.challengers:
+                    await challenger.save_at_end()
             else:
                 left.append(served.name)
 
@@ -217,6 +266,7 @@ class Models:
 
     async def _let_all_go(self) -> None:
         models, self._served = self.all(), {}
+        self._following.clear()
         await each(models, ServedModel.let_go)
         if self._common is not None:
             await self._common.close()
@@ -273,10 +323,22 @@ class Models:
         ------
         UnknownModelError
             Where there is none.
+        FollowedError
+            Where challengers follow it.
         OSError
             Where the disk refuses; it is served as before then.
         """
+        if name in self._following and self.ready:
+            challenger = self._following[name]
+            await self._following.delete(challenger, self.get(challenger.champion.name))
+            return
         served = self.get(name)
+        if served.rear.challengers or served.rear.expected:
+            names = ", ".join(repr(one.name) for one in served.rear.challengers)
+            raise FollowedError(
+                f"{names or 'a challenger'} follows {name!r} and has no journal of its own: DELETE "
+                "challengers first, or promote one"
+            )
         journal = served.stored.journal
         with suppress(JournalClosedError):  # somebody else has deleted it
             await asyncio.to_thread(journal.hold)  # what is queued for it is to be committed yet
@@ -293,10 +355,59 @@ class Models:
 
     def check_free(self, name: str) -> None:
         """Raise :class:`ModelExistsError` where a name is taken."""
-        if name in self._served or name in self._busy:
+        if name in self._served or name in self._following or name in self._busy:
             raise ModelExistsError(
                 f"there is a model named {name!r} already; DELETE it first, or take another name"
             )
+
+    async def create_challenger(
+        self, name: str, champion: str, start: Beginning, own: NewModelSettings
+    ) -> Challenger:
+        """Make a challenger, which learns what its champion learns.
+
+        Parameters
+        ----------
+        name, champion
+            Its name, and whom it follows.
+        start
+            Where it starts.
+        own
+            Its own settings; its champion's stand in for the others.
+
+        Raises
+        ------
+        ModelExistsError, TooLargeError, NoDescriptorsError, SettingsError
+            As for :meth:`create`.
+        FollowError
+            Where it asks for what its champion's rows do not hold.
+        FollowedError
+            Where as many follow already as may.
+        """
+        if champion in self._following:
+            raise ChallengerError(
+                f"{champion!r} is a challenger itself: follow {self._following[champion].champion.name!r}"
+            )
+        served = self.get(champion)
+        self.check_free(name)
+        check_descriptors(self.settings, len(self._served) + len(self._busy))
+        return await self._following.make(self._shared, name, served, start, own)
+
+    async def promote(self, champion: str, name: str) -> Promoted:
+        """Let a challenger go on under its champion's name.
+
+        Parameters
+        ----------
+        champion, name
+            Both.
+
+        Raises
+        ------
+        ChallengerError
+            Where it does not follow that model, is not as far, or learns no more: nothing was changed.
+        StorageError
+            Where the journal takes no row: nothing was changed.
+        """
+        return await self._following.promote(self.get(champion), self.challenger(champion, name))
 
     async def _make(self, name: str, begin_in: Callable[[Path], object]) -> ServedModel:
         """Make a model whose directory `begin_in` fills, and serve it; or nothing."""
@@ -335,15 +446,17 @@ class Models:
             self._busy.discard(served.name)
         self._log.info("deleted", model=served.name)
 
-    async def _checked(self, name: str, path: Path) -> None:
+    async def _checked(self, name: str, path: Path, challengers: Sequence[ChallengerPlace]) -> None:
         """Serve a stored model; it is said where the service's settings are others than its own."""
-        self._warn_of_differences(name, (await self._serve(name, path)).config)
+        self._warn_of_differences(name, (await self._serve(name, path, challengers)).config)
 
-    async def _serve(self, name: str, path: Path) -> ServedModel:
+    async def _serve(self, name: str, path: Path, challengers: Sequence[ChallengerPlace] = ()) -> ServedModel:
         """Bring a model to where it was, and serve it; where that fails, nothing stays open."""
         sharing = self._sharing
         with explain_shortage(f"the model {name!r} cannot be opened"):
-            served = await open_model(name, path, self._shared, shared=sharing is not None)
+            served = await open_model(
+                name, path, self._shared, shared=sharing is not None, challengers=challengers
+            )
         if sharing is not None:
             try:
                 with explain_shortage(f"the workers cannot be told of the model {name!r}"):
@@ -353,6 +466,7 @@ class Models:
                 await served.let_go()
                 raise
         self._served[name] = served
+        self._following.update({one.name: one for one in served.rear.challengers})
         return served
 
     @property

@@ -54,9 +54,7 @@ def learned(recent: RecentFigures[Any], answered: RecentFigures[Any]) -> Iterato
 
         return value
 
-    yield gauge(
-        "model_examples", "Examples applied since the model was made.", lambda one: one.model.examples
-    )
+    yield gauge("model_examples", "Examples applied since the model was made.", lambda one: one.sequence)
     yield gauge("model_bytes", "The memory of the table, in bytes.", lambda one: one.model.nbytes)
     for name, text, value in (
         ("recent_log_loss", f"Mean log loss{LAST}, in nats.", lately("log_loss")),

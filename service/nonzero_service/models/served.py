@@ -11,18 +11,21 @@ from nonzero import LogisticRegression
 from nonzero_service.history.keeping import HistoryKeeper
 from nonzero_service.incidental import incidentally
 from nonzero_service.models.attribution import Attribution
+from nonzero_service.models.challenger import ChampionParts
 from nonzero_service.models.clocks import ClockWatch
 from nonzero_service.models.field_watch import FieldWatch
 from nonzero_service.models.impression_keeper import ImpressionKeeper, PredictedRequest
 from nonzero_service.models.model_config import ModelConfig
 from nonzero_service.models.names import FieldNames
+from nonzero_service.models.rear import Rear
 from nonzero_service.models.recovery import StoredModel
 from nonzero_service.models.slicing import Slices
 from nonzero_service.models.snapshot_scheduler import SnapshotScheduler
+from nonzero_service.writer.following import sequence_of
 from nonzero_service.writer.learner import ModelLearner
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class ServedModel:
     """A model that is being served."""
 
@@ -38,13 +41,24 @@ class ServedModel:
     clock: ClockWatch
     fields: FieldWatch
     history: HistoryKeeper
+    parts: ChampionParts
+    """What those need who follow it."""
+    rear: Rear
+    """What of its past is of use still, and who follows it."""
     resources: AsyncExitStack
     """Closes all of these, what was opened last first."""
+
+    keeps = True
 
     @property
     def model(self) -> LogisticRegression:
         """The model itself, for those who only read it."""
-        return self.stored.model
+        return self.learner.model
+
+    @property
+    def sequence(self) -> int:
+        """The examples applied since it was made."""
+        return sequence_of(self.model)
 
     @property
     def keeper(self) -> PredictedRequest:

@@ -12,19 +12,23 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import structlog
 
-from nonzero import SnapshotError
+from nonzero import LogisticRegression, SnapshotError
 from nonzero.model.gradual_copy import spare_for
 from nonzero.model.packed import Packed
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.snapshots import SnapshotFile
-from nonzero_service.models.recovery import StoredModel, needed_from, write_snapshot
+from nonzero_service.models.recovery import StoredModel
+from nonzero_service.models.snapshot_files import needed_from, write_snapshot
 from nonzero_service.settings import Settings
-from nonzero_service.writer.learner import ModelLearner
+from nonzero_service.writer.applier import Applier
+from nonzero_service.writer.following import BEFORE, sequence_of
 from nonzero_service.writer.work import Copied
+
+T = TypeVar("T")
 
 RETRY_SECONDS: Final = 60.0
 """So long after one that failed the next is tried: it takes a table's memory, and a disk's room."""
@@ -35,6 +39,26 @@ AT_ONCE: Final = 1 << 20
 
 LARGE: Final = 1 << 22
 """Bytes of a journal's file that may hold rows which nobody needs from one start to the next."""
+
+
+class Copies(Protocol):
+    """Who learns, and copies what it has learned."""
+
+    model: LogisticRegression
+
+    @property
+    def applier(self) -> Applier:
+        """What learns."""
+
+    @property
+    def appended_bytes(self) -> int:
+        """The bytes of the rows that it has learned from, in this process."""
+
+    def run(self, task: Callable[[], T]) -> asyncio.Future[T]:
+        """Run a task after all that is queued: it sees the model at rest."""
+
+    def copy(self, into: LogisticRegression) -> asyncio.Future[Copied]:
+        """Copy the model as it is after all that is queued, or a little later."""
 
 
 class Taken(NamedTuple):
@@ -66,6 +90,10 @@ class SnapshotScheduler:
         Bounds how many are taken at a time because they are due.
     also_from
         Returns the first position of the journal that is of use beside snapshots; None where none is.
+    also_at
+        Returns a position of which a snapshot that is not after it stays; None where none is.
+    gave_up
+        Told which snapshots are left, when others were given up.
     before
         Is to be done before a snapshot takes the place of rows: a start does not read them again.
     """
@@ -74,10 +102,12 @@ class SnapshotScheduler:
         self,
         name: str,
         stored: StoredModel,
-        learner: ModelLearner,
+        learner: Copies,
         settings: Settings,
         gate: AbstractAsyncContextManager[Any],
         also_from: Callable[[], int | None] = lambda: None,
+        also_at: Callable[[], int | None] = lambda: None,
+        gave_up: Callable[[Sequence[SnapshotFile]], object] = lambda _: None,
         before: Callable[[], Awaitable[object]] = _nothing,
     ) -> None:
         self.stored = stored
@@ -85,6 +115,8 @@ class SnapshotScheduler:
         self._learner = learner
         self._settings = settings
         self._also_from = also_from
+        self._also_at = also_at
+        self._gave_up = gave_up
         self._before = before
         self._since = time.monotonic() - stored.tail_seconds
         self._bytes_then = -stored.tail_bytes
@@ -93,7 +125,8 @@ class SnapshotScheduler:
         self._newest = 1 if newest is None else newest.position
         self.failures = 0
         """How many were due and could not be taken, since the process started."""
-        self._taking = asyncio.Lock()
+        self.taking = asyncio.Lock()
+        """Held while one is taken; whoever holds it keeps all that there are, and the journal's rows."""
         self._gate = gate
         self._log = structlog.get_logger("snapshots")
 
@@ -124,32 +157,34 @@ class SnapshotScheduler:
         StorageError, OSError
             Where it cannot be written; the older ones stay.
         """
-        async with self._taking:
-            newest = self.newest
-            position = await self._learner.run(lambda: self._learner.applier.position)
-            if newest is not None and newest.position == position:
-                return Taken(newest, self.stored.model.examples)
-            begun, bytes_then = time.monotonic(), self._learner.committer.appended_bytes
-            packed, copied = await self._packed()
-            await self._before()
-            snapshot = await asyncio.to_thread(self._write, copied.position, packed, copied.held_since, last)
-            self._since, self._bytes_then, self._newest = begun, bytes_then, snapshot.position
-            return Taken(snapshot, packed.examples)
+        async with self.taking:
+            return await self.take_held(last=last)
+
+    async def take_held(self, *, last: bool = False) -> Taken:
+        """Take a snapshot as :meth:`take` does; `taking` is held."""
+        newest, learner = self.newest, self._learner
+        position = await learner.run(lambda: learner.applier.position)
+        if newest is not None and newest.position == position:
+            return Taken(newest, sequence_of(learner.model))
+        begun, bytes_then = time.monotonic(), learner.appended_bytes
+        packed, copied = await self._packed()
+        await self._before()
+        snapshot = await asyncio.to_thread(self._write, copied, packed, last)
+        self._since, self._bytes_then, self._newest = begun, bytes_then, snapshot.position
+        return Taken(snapshot, packed.examples + packed.notes.get(BEFORE, 0))
 
     async def _packed(self) -> tuple[Packed, Copied]:
         """Return the model as it is after all that is queued, or a little later, and where that was."""
-        model, applier = self.stored.model, self._learner.applier
+        model, applier = self._learner.model, self._learner.applier
         if model.nbytes <= AT_ONCE:
-            return await self._learner.run(
-                lambda: (model.packed(), Copied(applier.position, applier.held_since))
-            )
+            return await self._learner.run(lambda: (self._learner.model.packed(), applier.place))
         spare = await asyncio.to_thread(spare_for, model)
         copied = await self._learner.copy(spare)
         return spare.packed(copied=False), copied
 
     async def close(self) -> None:
         """Return when what is being taken is finished."""
-        async with self._taking:
+        async with self.taking:
             pass
 
     def look(self) -> Coroutine[Any, Any, None] | None:
@@ -168,7 +203,7 @@ class SnapshotScheduler:
     def _due(self) -> bool:
         if self._learner.applier.position == self._newest:
             return False
-        grown, age = self._learner.committer.appended_bytes - self._bytes_then, time.monotonic() - self._since
+        grown, age = self._learner.appended_bytes - self._bytes_then, time.monotonic() - self._since
         return grown >= self._settings.snapshot_bytes or age >= self._settings.snapshot_seconds
 
     def _truncate(self, kept: Sequence[SnapshotFile]) -> None:
@@ -185,19 +220,27 @@ class SnapshotScheduler:
         else:
             self.stored.journal.truncate(first)
 
-    def _write(self, position: int, packed: Packed, held_since: int | None, last: bool) -> SnapshotFile:
-        journal, snapshots = self.stored.journal, self.stored.snapshots
+    def _write(self, copied: Copied, packed: Packed, last: bool) -> SnapshotFile:
+        journal, position = self.stored.journal, copied.position
         journal.sync()  # a snapshot must not know of rows that a power cut could take
         digest = journal.digest_at(position)
-        snapshot = write_snapshot(snapshots, position, digest, packed, held_since)
-        pruned = snapshots.prune() is not None
-        if not last or journal.path.stat().st_size >= LARGE:
-            if pruned and self._settings.journal_retention == "snapshots":
-                self._truncate(snapshots.all())
-            journal.expire_keys()
+        packed.notes |= copied.notes
+        snapshot = write_snapshot(self.stored.snapshots, position, digest, packed, copied.held_since)
+        self._give_up(last)
         incidentally(
             lambda: self._log.info(
                 "snapshot taken", model=self._name, position=position, bytes=snapshot.path.stat().st_size
             )
         )
         return snapshot
+
+    def _give_up(self, last: bool) -> None:
+        """Give up older snapshots and the rows that no start needs; when all ends, only what is much."""
+        journal, snapshots = self.stored.journal, self.stored.snapshots
+        pruned = snapshots.prune(also=self._also_at()) is not None
+        if pruned:
+            self._gave_up(snapshots.all())
+        if not last or journal.path.stat().st_size >= LARGE:
+            if pruned and self._settings.journal_retention == "snapshots":
+                self._truncate(snapshots.all())
+            journal.expire_keys()

@@ -10,12 +10,8 @@ before that. So where something is wrong, what a start does is done, as far as i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-
-import numpy as np
 
 from nonzero import LogisticRegression, SnapshotError
 from nonzero.errors import NonzeroError
@@ -26,36 +22,16 @@ from nonzero_service.journal.keys import KeyIndex
 from nonzero_service.journal.opening import check_journal
 from nonzero_service.journal.reader import JournalReader
 from nonzero_service.journal.snapshots import SnapshotFile, snapshots_in
-from nonzero_service.journal.verification import Verified, verify_journal
+from nonzero_service.journal.verification import verify_journal
+from nonzero_service.models.checked import Checked, Told, difference
 from nonzero_service.models.data_directory import check_model
-from nonzero_service.models.recovery import check_snapshot, found, newest_readable, replay
+from nonzero_service.models.promotions import promoted_from
+from nonzero_service.models.recovery import found, replay
+from nonzero_service.models.snapshot_files import check_snapshot, newest_readable
+from nonzero_service.models.verifying_challengers import verify_challenger
 from nonzero_service.writer import fold
 
 ATTEMPTS: Final = 5
-
-Told = Callable[[str, int, int], object]
-"""Told what is going on, how far it is, and where it ends."""
-
-
-@dataclass
-class Checked:
-    """What was found of one model."""
-
-    directory: Path
-    journal: Verified | None = None
-    """The journal, where its chain holds."""
-    snapshots: list[int] = field(default_factory=list)
-    """The positions of the snapshots that are whole, the oldest first."""
-    folded_from: int | None = None
-    """The position from which the rows were folded: 0 for nothing; None where they were not."""
-    identical: list[int] = field(default_factory=list)
-    """The positions at which the fold was the snapshot, to the bit."""
-    digest: str | None = None
-    """The model's digest after the last row."""
-    faults: list[str] = field(default_factory=list)
-    """What is wrong: a sentence each."""
-    refused: str | None = None
-    """Why a start would be refused; None where it would come up."""
 
 
 def verify(directory: Path, told: Told) -> Checked:
@@ -72,7 +48,10 @@ def verify(directory: Path, told: Told) -> Checked:
         checked = Checked(directory)
         try:
             with explain_shortage("this cannot be verified"):
-                check_model(directory)
+                following = check_model(directory).following
+                if following is not None:
+                    verify_challenger(checked, following, told)
+                    return checked
                 _read_older(directory)
                 with JournalReader(directory) as reader:
                     checked.journal = verify_journal(
@@ -105,7 +84,8 @@ def _refusal(directory: Path, told: Told) -> str | None:
             reached = snapshots[0].position if snapshots else 0
             check_journal(reader, directory / "mark", reached, KeyIndex())
             model, start = found(reader, newest_readable(snapshots))
-            replay(model, reader, start, lambda done, end: told("trying a start", done, end))
+            promoted = promoted_from(directory, reader)
+            replay(model, reader, start, lambda done, end: told("trying a start", done, end), (), promoted)
     except (NonzeroError, OSError) as error:
         return str(error)
     return None
@@ -155,29 +135,17 @@ def _fold(
     assert checked.journal is not None  # noqa: S101 - verified before its snapshots
     end = checked.journal.last
     awaited = {snapshot.position: (snapshot, digest) for snapshot, digest in expected}
+    promoted = promoted_from(checked.directory, reader)
     for row in reader.read(start):
-        fold.apply(model, row, reader.read)
+        model = fold.apply(model, row, reader.read, promoted=promoted)
         told("folding", row.position - start + 1, max(row.position, end) - start + 1)
         snapshot, digest = awaited.pop(row.position, (None, ""))
         if snapshot is not None and model.digest() == digest:
             checked.identical.append(row.position)
         elif snapshot is not None:
             checked.faults.append(
-                f"{snapshot.path} is not the fold of the journal's rows: {_difference(model, snapshot.path)}"
+                f"{snapshot.path} is not the fold of the journal's rows: {difference(model, snapshot.path)}"
             )
         if row.position >= end and not awaited:
             break
     checked.digest = model.digest()
-
-
-def _difference(folded: LogisticRegression, path: Path) -> str:
-    """Say in what a snapshot differs from the fold."""
-    stored = LogisticRegression.load(path)
-    if stored.settings != folded.settings:
-        return f"its settings are {stored.settings}, not {folded.settings}"
-    if stored.examples != folded.examples:
-        return f"it has learned from {stored.examples} examples, not {folded.examples}"
-    rows = np.flatnonzero((stored.table.rows != folded.table.rows).any(axis=1))
-    if rows.size:
-        return f"{rows.size} of {len(stored.table.rows)} rows of its table differ, slot {rows[0]} first"
-    return "its table is the same, its mixture, scales or progressive figures are not"

@@ -21,6 +21,8 @@ Keep = Callable[[KeepImpressions], Awaitable[None]]
 class MappedModel:
     """A model as one request predicts with it, and what the request has to keep."""
 
+    keeps = True
+
     def __init__(self, name: str, model: LogisticRegression, keep: Keep) -> None:
         self.name = name
         self.model = model
@@ -116,6 +118,6 @@ class MappedModels:
         found = {name: model.schema.conflicts.take() for name, model in self._models.items()}
         return {name: conflicts for name, conflicts in found.items() if conflicts}
 
-    def get(self, name: str) -> MappedModel:
+    def readable(self, name: str) -> MappedModel:
         """Return a model that :meth:`has` says is there."""
         return MappedModel(name, self._models[name], self._keep)

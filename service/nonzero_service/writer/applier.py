@@ -18,6 +18,8 @@ from nonzero_service.journal.journal import Journal
 from nonzero_service.logs import described
 from nonzero_service.turns import Turn, Turns
 from nonzero_service.writer.entries import held_examples
+from nonzero_service.writer.followers import Followers
+from nonzero_service.writer.following import sequence_of
 from nonzero_service.writer.results import Results
 from nonzero_service.writer.work import (
     Change,
@@ -77,9 +79,12 @@ class Applier:
         """Called with the position of a row that has been applied and is no batch, or has paused learning."""
         self.applied: Callable[[CommittedGroup], object] = _nobody_waits
         """Called with each group when it has been applied, or could not be."""
+        self.followers = Followers()
+        """Those who learn what is learned here."""
         self._copying: _Copying | None = None
         self._model = model
         self._journal = journal
+        self._predicted: list[NDArray[np.float32]] = []
         self.taken: Callable[[], object] = lambda: None
         """Called when a group has been taken up, so that there is room for another."""
         self.ended = threading.Event()
@@ -92,7 +97,7 @@ class Applier:
     @property
     def is_behind(self) -> bool:
         """Whether so many groups wait that nothing more is to be committed."""
-        return len(self._groups) > LEAD
+        return len(self._groups) > LEAD or self.followers.are_behind
 
     def put(self, group: CommittedGroup | None) -> None:
         """Take what is durable; None is the end."""
@@ -135,13 +140,24 @@ class Applier:
         else:
             try:
                 outcomes = self._apply(group)
-                self.position = group.position or self.position
+                self._pass_on(group)
             except BaseException as error:  # noqa: BLE001 - whatever it is, the model is not what it should be
                 results.end(_unapplied(group.position, error), group.works)
                 self._fail_copy(results.failure)
             else:
                 results.give(outcomes)
         self.applied(group)
+
+    def _pass_on(self, group: CommittedGroup) -> None:
+        """Take note of how far all is applied, and let others follow."""
+        predicted, self._predicted = self._predicted, []
+        if group.position is None:
+            return
+        with self.followers.moving:
+            self.position = group.position
+            self.followers.put(
+                group._replace(works=(), came=(), probabilities=predicted, held_since=self.held_since)
+            )
 
     def _refuse(self, group: CommittedGroup) -> None:
         """Tell those who wait, and who waits for a copy, that nothing more is applied."""
@@ -165,7 +181,7 @@ class Applier:
 
     def _learn_group(self, group: CommittedGroup, batches: Sequence[Batch]) -> list[Outcome]:
         """Learn from a group; each batch's sequence is that after its own examples."""
-        sequence = self._model.examples
+        sequence = sequence_of(self._model)
         if batches:
             self.learning(group.time_ms)
         for batch in batches:
@@ -192,12 +208,13 @@ class Applier:
         self.held_since = None
         self._tell_of(group)
         applied = self._model.examples - before
-        return Outcome(group.works[0], ResumeResult(applied, group.discarded, self._model.examples), None)
+        return Outcome(group.works[0], ResumeResult(applied, group.discarded, sequence_of(self._model)), None)
 
     def _learn(self, batch: Batch, time_ms: int) -> None:
         if self._copying is not None:
             self._with_copy(lambda copy: copy.before(batch))
         probabilities = self._model.learn_checked(batch, time_ms)
+        self._predicted.append(probabilities)
         if self.learned is not None:
             incidentally(self.learned, batch, probabilities)
 
@@ -219,7 +236,7 @@ class Applier:
         while self._copying is not None:
             self._copy_on()
         try:
-            self._copying = _Copying(work, GradualCopy(self._model, what.into), self._place)
+            self._copying = _Copying(work, GradualCopy(self._model, what.into), self.place)
         except Exception as error:  # noqa: BLE001 - whoever waits for the copy gets it
             return [Outcome(work, None, error)]
         return []
@@ -236,7 +253,7 @@ class Applier:
     def _step(self, copy: GradualCopy) -> None:
         if copy.is_lost:
             copy.begin()
-            self._copying = cast(_Copying, self._copying)._replace(of=self._place)
+            self._copying = cast(_Copying, self._copying)._replace(of=self.place)
         copy.step()
 
     def _with_copy(self, do: Callable[[GradualCopy], None]) -> None:
@@ -253,8 +270,13 @@ class Applier:
             self._results.give([Outcome(copying.work, None, error)])
 
     @property
-    def _place(self) -> Copied:
+    def place(self) -> Copied:
+        """What a copy of the model would be of now."""
         return Copied(self.position, self.held_since)
+
+    def go_on_with(self, model: LogisticRegression) -> None:
+        """Learn by another model from now on; within a change."""
+        self._model = model
 
     @staticmethod
     def _run(work: Work) -> Outcome:

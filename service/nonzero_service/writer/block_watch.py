@@ -57,6 +57,11 @@ class BlockWatch:
         self._stats = new_statistics()
         self._alert = 0
 
+    def go_on_with(self, model: LogisticRegression) -> None:
+        """Look by the predictions of another model: what was usual of the one before is not of this."""
+        self._model = model
+        self.reset()
+
     def forget(self, *, learned: bool = False) -> None:
         """Forget what has not come into the means; they stay.
 
@@ -142,7 +147,7 @@ class BlockWatch:
         new = np.empty(chosen.size, np.int64)
         if chosen.size:
             rows = batch if chosen.size == len(batch) else ordered(batch, chosen)
-            p = self._model.predict(rows)
+            p = self._predict(rows)
             count_unseen(rows.indptr, rows.indices, self._model.table.rows, new)
             features = np.diff(rows.indptr)
         else:
@@ -152,6 +157,14 @@ class BlockWatch:
             p, features, new, self._stats, self._bounds, self._now,
         )  # fmt: skip
         return int(ended), int(what)
+
+    def _predict(self, rows: Batch) -> NDArray[np.float32]:
+        """Predict rows; slots of a larger table, from before a promotion, count as hashes of names."""
+        if rows.largest_slot >= 2**self._model.bits:
+            rows = Batch.trusted(
+                rows.indptr, rows.indices, rows.values, rows.labels, rows.weights, rows.fields, largest_slot=0
+            )
+        return self._model.predict(rows)
 
     def _strange(self, rows: Batch) -> bool:
         """Whether a suspicious block, where all of it is still at hand, is by itself beyond twice the bound.

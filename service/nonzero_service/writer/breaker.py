@@ -102,8 +102,13 @@ class Breaker:
         self._examples = BlockWatch(model, bounds.click_odds, bounds.unseen, bounds.loss)
         self._features = BlockWatch(model, inf, bounds.unseen, inf)  # of impressions
         self._clicks = None if impressions is None else CohortWatch(impressions, bounds.click_odds, now_ms)
+        self._impressions = impressions
+        self._warm(model, since)
+
+    def _warm(self, model: LogisticRegression, since: int) -> None:
+        """Take for usual what a model has learned from last, after so many examples; not impressions."""
         n = min(model.examples - since, RECENT)
-        if impressions is None or impressions.next_number <= FEW_IMPRESSIONS * n:
+        if self._impressions is None or self._impressions.next_number <= FEW_IMPRESSIONS * n:
             self._examples.warm(model.last(n))
 
     def reset(self) -> None:
@@ -112,6 +117,12 @@ class Breaker:
         self._features.reset()
         if self._clicks is not None:
             self._clicks.reset()
+
+    def go_on_with(self, model: LogisticRegression) -> None:
+        """Watch by the predictions of another model, which has learned from the same examples."""
+        self._examples.go_on_with(model)
+        self._features.go_on_with(model)
+        self._warm(model, 0)
 
     def forget(self, figure: str) -> None:
         """Forget a jump, of which the first examples may have been learned; the means of before stay.

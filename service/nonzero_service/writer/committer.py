@@ -9,7 +9,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from nonzero import Schema
+from nonzero import LogisticRegression, Schema
 from nonzero_service.errors import GivenUpError, NotHeldError
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.incidental import incidentally
@@ -93,6 +93,7 @@ class Committer:
         self._pause = pause
         self._applier = applier
         self._works: list[Work] = []
+        self._put_off: list[Work] = []  # a change that waits for something, and all else behind it
         self._results = results
         self._tracer = tracer()
 
@@ -113,12 +114,18 @@ class Committer:
     def _commit_next(self) -> bool:
         """Commit the next group, if there is one and it may be; return whether there may be more."""
         if self._results.failure is not None:
-            for work in self.queue.rest():
+            for work in (*self._put_off, *self.queue.rest()):
                 self._refuse([work], self._results.failure)
+            self._put_off = []
         elif not self._applier.is_behind:
-            self._works = self.queue.next()
+            self._works = self._put_off or self.queue.next()
+            self._put_off = []
             if self._works:
-                self._do(self._works)
+                if self._waits(self._works):
+                    self._put_off, self._works = self._works, []
+                    return False
+                if self._works:
+                    self._do(self._works)
                 self._works = []  # it may hold much: not until there is more to do
                 return True
         if self.queue.ended:
@@ -133,7 +140,7 @@ class Committer:
     def _do(self, works: list[Work]) -> None:
         what = works[0].what
         if isinstance(what, Change):
-            self._change(works, what.entry)
+            self._change(works, what)
         elif isinstance(what, Resume):
             self._resume(works, what.discard)
         elif isinstance(what, Rows):
@@ -175,11 +182,33 @@ class Committer:
             assert isinstance(work.what, Rows)  # noqa: S101 - nothing else is in a group
             work.what.stream.failure = error
 
-    def _change(self, works: list[Work], entry: JournalEntry) -> None:
+    def _waits(self, works: list[Work]) -> bool:
+        """Whether a change waits for something; one that never will be is refused."""
+        what = works[0].what
+        if not isinstance(what, Change) or what.may is None:
+            return False
+        try:
+            return not what.may()
+        except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it
+            self._refuse(works, error)
+            works.clear()
+            return False
+
+    def _change(self, works: list[Work], change: Change) -> None:
         """Append a row that is no batch."""
-        self._write(
-            works, [entry], lambda position: CommittedGroup(works, None, position, self._journal.time_ms)
-        )
+        entry = change.entry
+
+        def book(position: int | None) -> CommittedGroup:
+            if change.durable is not None and position is not None:
+                change.durable(position)
+            return CommittedGroup(works, None, position, self._journal.time_ms, kind=entry.kind)
+
+        self._write(works, [entry], book)
+
+    def go_on_with(self, model: LogisticRegression) -> None:
+        """Commit what another model will learn from; from the change on that makes it so."""
+        self._bits = model.bits
+        self._pause.go_on_with(model)
 
     def _resume(self, works: list[Work], discard: bool) -> None:
         """Append the end of a pause to the journal."""

@@ -10,6 +10,7 @@ impression     what was predicted with ids; its negatives are learned from, or w
 label          what has become of impressions, of which nothing is learned now; in the form of ``joined``
 remedy         a change of the model's lanes, as its diagnosis proposed it
 recalibration  from here on a map of the predictions is learned
+promotion      from here on the model is what a challenger has become
 trip           the circuit breaker has paused learning, and why
 held           examples that came during a pause, in the form of ``joined``; they count as none
 resume         the end of a pause: the held examples are learned from now (its count is theirs), or never
@@ -32,6 +33,7 @@ from nonzero_service.impressions.rows import ImpressionRow, Teaching, decode_row
 from nonzero_service.journal.chain import JournalEntry, JournalRow
 from nonzero_service.journal.errors import BodyError
 from nonzero_service.journal.keys import KeyRecord
+from nonzero_service.writer.following import Promotion
 
 S = TypeVar("S")
 
@@ -95,6 +97,11 @@ def recalibration_entry() -> JournalEntry:
     return JournalEntry("recalibration", 1, b"")
 
 
+def promotion_entry(promotion: Promotion) -> JournalEntry:
+    """Return the entry from which on the model is what a challenger has become."""
+    return JournalEntry("promotion", 1, msgspec.json.encode(promotion))
+
+
 def clock_entry(before_ms: int, after_ms: int) -> JournalEntry:
     """Return the entry that sets the journal's clock, in milliseconds since 1970. The fold passes over it."""
     body = msgspec.json.encode({"before_ms": before_ms, "after_ms": after_ms})
@@ -152,6 +159,17 @@ def resumption_of(row: JournalRow) -> Resumption:
         If it does not say what is resumed.
     """
     return _decode(row, Resumption, "does not say what is resumed")
+
+
+def promotion_of(row: JournalRow) -> Promotion:
+    """Read a ``promotion`` row.
+
+    Raises
+    ------
+    BodyError
+        If it does not say who is promoted.
+    """
+    return _decode(row, Promotion, "does not say who is promoted")
 
 
 def remedy_of(row: JournalRow) -> dict[str, Any]:

@@ -5,6 +5,9 @@ what it journals. A start, a check and a rebuild apply what they read. The same 
 
 The first row of a journal is of the kind ``settings``. A model that came as a trained file starts from that
 file, which is its first snapshot.
+
+A challenger is another fold over the same rows: it learns what its champion learns. What was done to the
+champion alone (a remedy, a promotion) it passes over.
 """
 
 from __future__ import annotations
@@ -14,16 +17,46 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nonzero import Batch, BatchError, LogisticRegression, SettingsError
+from nonzero.batches.checking import first_unlabelled
+from nonzero.model.notes import FIELDS_NOTE, TABLES_NOTE
 from nonzero_service.impressions.joined import decode_joined
 from nonzero_service.impressions.rows import Teaching, decode_row
 from nonzero_service.journal.chain import JournalRow
 from nonzero_service.journal.codec import decode_batch
 from nonzero_service.journal.errors import BodyError, PrunedError
-from nonzero_service.writer.entries import RowReader, held_examples, remedy_of, resumption_of, start_of
+from nonzero_service.writer.entries import (
+    RowReader,
+    held_examples,
+    promotion_of,
+    remedy_of,
+    resumption_of,
+    start_of,
+)
+from nonzero_service.writer.following import BEFORE, Promotion, sequence_of
+from nonzero_service.writer.pairing import PAIRING_NOTE
+
+Learned = Callable[[Batch, NDArray[np.float32]], object]
+"""Told what was learned from, and what was predicted just before."""
+
+Promoted = Callable[[Promotion, JournalRow, LogisticRegression], LogisticRegression]
+"""Returns what a challenger has become at a ``promotion`` row, given the model that it takes the place of."""
 
 
-def apply(model: LogisticRegression, row: JournalRow, rows: RowReader | None = None) -> None:
+def tell_nobody(_: Batch, __: NDArray[np.float32]) -> None:
+    """Tell nobody."""
+
+
+def apply(
+    model: LogisticRegression,
+    row: JournalRow,
+    rows: RowReader | None = None,
+    learned: Learned = tell_nobody,
+    promoted: Promoted | None = None,
+) -> LogisticRegression:
     """Apply one row to the model that the rows before it gave.
 
     Parameters
@@ -34,39 +67,116 @@ def apply(model: LogisticRegression, row: JournalRow, rows: RowReader | None = N
         The row.
     rows
         Reads the journal from a position on: a resumption needs what was held before it.
+    learned
+        Told what the row teaches.
+    promoted
+        Finds what a challenger has become: a promotion needs it.
+
+    Returns
+    -------
+    LogisticRegression
+        The model to go on with: another one after a promotion.
 
     Raises
     ------
     BodyError
         Where the row does not fit the model; it names its position.
     """
-    if row.first_sequence != model.examples:
-        raise BodyError(
-            f"position {row.position} follows {row.first_sequence} examples, and the model has learned from "
-            f"{model.examples}: they do not belong together"
-        )
+    _check_place(model, row)
     match row.kind:
         case "settings":
             _check_start(model, row)
-        case "batch" | "joined" | "impression":
-            _learn(model, row)
         case "remedy":
             _remedy(model, row)
+        case "promotion":
+            return _promote(model, row, promoted)
+        case _:
+            _teach(model, row, rows, learned)
+    return model
+
+
+def follow(
+    model: LogisticRegression, row: JournalRow, rows: RowReader | None = None, learned: Learned = tell_nobody
+) -> None:
+    """Apply one row of its champion's journal to a challenger.
+
+    Parameters
+    ----------
+    model, row, rows, learned
+        As for :func:`apply`.
+
+    Raises
+    ------
+    BodyError
+        As for :func:`apply`.
+    """
+    _check_place(model, row)
+    if row.kind not in ("settings", "remedy", "promotion"):
+        _teach(model, row, rows, learned)
+
+
+def succeed(new: LogisticRegression, old: LogisticRegression) -> None:
+    """Let a challenger know what is noted beside the champion whose place it takes."""
+    new.notes.pop(PAIRING_NOTE, None)
+    new.notes |= {note: old.notes[note] for note in (FIELDS_NOTE, TABLES_NOTE) if note in old.notes}
+
+
+def _check_place(model: LogisticRegression, row: JournalRow) -> None:
+    sequence = sequence_of(model)
+    if row.first_sequence != sequence:
+        raise BodyError(
+            f"position {row.position} follows {row.first_sequence} examples, and the model has learned from "
+            f"{sequence}: they do not belong together"
+        )
+
+
+def _teach(model: LogisticRegression, row: JournalRow, rows: RowReader | None, learned: Learned) -> None:
+    """Apply a row that means the same to champions and challengers."""
+    match row.kind:
+        case "batch" | "joined" | "impression":
+            _learn(model, row, learned)
         case "recalibration":
             model.begin_recalibration()
         case "resume":
-            _resume(model, row, rows)
+            _resume(model, row, rows, learned)
 
 
-def _learn(model: LogisticRegression, row: JournalRow) -> None:
+def _learn_batch(model: LogisticRegression, batch: Batch, time_ms: int, learned: Learned) -> None:
+    """Learn from a batch.
+
+    Slots that were given directly are of the champion's table. A challenger takes them as it takes the hashes
+    of names: their lowest bits say where they are in a table that is smaller.
+    """
+    if BEFORE in model.notes:
+        row = first_unlabelled(batch.labels)
+        if row >= 0:
+            raise BatchError(f"row {row} has no label")
+        learned(batch, model.learn_checked(batch, time_ms))
+    else:
+        learned(batch, model.learn(batch, time_ms))
+
+
+def _learn(model: LogisticRegression, row: JournalRow, learned: Learned) -> None:
     try:
         batch = _LEARNED[row.kind](row.body)
         if len(batch) != row.count:
             raise BodyError(f"there are {len(batch)} examples, and the row says {row.count}")
         if len(batch) or row.kind != "impression":
-            model.learn(batch, row.time_ms)
+            _learn_batch(model, batch, row.time_ms, learned)
     except (BodyError, BatchError) as error:
         raise BodyError(f"position {row.position} cannot be learned from: {error}") from error
+
+
+def _promote(model: LogisticRegression, row: JournalRow, promoted: Promoted | None) -> LogisticRegression:
+    promotion = promotion_of(row)
+    if promoted is None:
+        raise BodyError(
+            f"position {row.position} promotes {promotion.name!r}; without the journal it cannot be applied"
+        )
+    new = promoted(promotion, row, model)
+    _check_place(new, row)
+    succeed(new, model)
+    return new
 
 
 def _negatives(body: bytes) -> Batch:
@@ -89,7 +199,7 @@ def _remedy(model: LogisticRegression, row: JournalRow) -> None:
         raise BodyError(f"position {row.position} is no remedy of this model: {error}") from error
 
 
-def _resume(model: LogisticRegression, row: JournalRow, rows: RowReader | None) -> None:
+def _resume(model: LogisticRegression, row: JournalRow, rows: RowReader | None, learned: Learned) -> None:
     resume, before = resumption_of(row), model.examples
     if resume.discard:
         return
@@ -97,7 +207,7 @@ def _resume(model: LogisticRegression, row: JournalRow, rows: RowReader | None) 
         raise BodyError(f"position {row.position} resumes from {resume.since}; without the journal it cannot")
     try:
         for batch, _ in held_examples(rows, resume.since, row.position):
-            model.learn(batch, row.time_ms)
+            _learn_batch(model, batch, row.time_ms, learned)
     except (BodyError, BatchError) as error:
         raise BodyError(f"position {row.position} cannot be resumed: {error}") from error
     except PrunedError as error:

@@ -131,6 +131,11 @@ class ModelLearner:
         return self._results.failure is not None
 
     @property
+    def appended_bytes(self) -> int:
+        """The bytes of all bodies that were appended to the journal, in this process."""
+        return self.committer.appended_bytes
+
+    @property
     def gathers(self) -> bool:
         """Whether single examples have come of late."""
         return self.committer.queue.beside_singles
@@ -294,7 +299,13 @@ class ModelLearner:
             self._room.clear()
             await self._room.wait()
 
-    def change(self, entry: JournalEntry, apply: Callable[[], T]) -> asyncio.Future[T]:
+    def change(
+        self,
+        entry: JournalEntry,
+        apply: Callable[[], T],
+        may: Callable[[], bool] | None = None,
+        durable: Callable[[int], object] | None = None,
+    ) -> asyncio.Future[T]:
         """Queue a row that is no batch; the future is done when it is durable and applied.
 
         Parameters
@@ -303,13 +314,20 @@ class ModelLearner:
             The row; :func:`nonzero_service.writer.fold.apply` must do with it what `apply` does.
         apply
             Changes the model; it is run on the applier.
+        may, durable
+            As of :class:`~nonzero_service.writer.work.Change`.
 
         Raises
         ------
         ClosedError
             After :meth:`close`.
         """
-        return self._put(Change(entry, apply), 0)
+        return self._put(Change(entry, apply, may, durable), 0)
+
+    def go_on_with(self, model: LogisticRegression) -> None:
+        """Learn by another model from now on; within a change, on the applier."""
+        self.applier.go_on_with(model)
+        self.model = model
 
     def run(self, task: Callable[[], T]) -> asyncio.Future[T]:
         """Run a task on the applier, after all that is queued: it sees the model at rest."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-from nonzero import Batch
+from nonzero import Batch, LogisticRegression
 from nonzero_service.impressions.joined import References
 from nonzero_service.writer.breaker import Breaker
 from nonzero_service.writer.entries import Pause
@@ -62,6 +62,11 @@ class PauseState:
             self._breaker.reset()
         self.since, self.examples, self.reason, self.since_ms = None, 0, None, None
         self.unsaid.append(("warning", "learning goes on", {"position": position}))
+
+    def go_on_with(self, model: LogisticRegression) -> None:
+        """Watch what another model is to learn from."""
+        if self._breaker is not None:
+            self._breaker.go_on_with(model)
 
     def say(self) -> None:
         """Log what there is to say."""

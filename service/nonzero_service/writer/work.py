@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression
 from nonzero_service.impressions.packing import PredictedRows
@@ -117,6 +120,11 @@ class Change(NamedTuple):
 
     entry: JournalEntry
     apply: Callable[[], Any]
+    may: Callable[[], bool] | None = None
+    """Whether the row may be written now, all before it being durable; what it waits for has the committer
+    called. It may raise why the row never will be. None: it may."""
+    durable: Callable[[int], object] | None = None
+    """Called with its position on the committer, when it is durable and before anything else is committed."""
 
 
 class ResumeResult(NamedTuple):
@@ -149,6 +157,8 @@ class Copied(NamedTuple):
     """The last position that it has applied."""
     held_since: int | None
     """Since when examples are held there."""
+    notes: Mapping[str, Any] = {}
+    """What is to be noted beside it."""
 
 
 @dataclass(eq=False)
@@ -190,6 +200,15 @@ class CommittedGroup(NamedTuple):
     """How many of them are to be learned from now."""
     discarded: int = 0
     """How many never will be."""
+    kind: str = ""
+    """That of its row, where it is a change."""
+    probabilities: Sequence[NDArray[np.float32]] = ()
+    """Of each batch what was predicted just before it was learned from; for those who follow."""
+
+    @property
+    def nbytes(self) -> int:
+        """The memory of its batches."""
+        return sum(batch.nbytes for batch in self.batches or ())
 
 
 class Outcome(NamedTuple):

@@ -40,7 +40,7 @@ class Learner:
 
 
 def stream_to(learner: Learner) -> UpdateStream:
-    served: Any = SimpleNamespace(name="m", learner=learner, model=SimpleNamespace(examples=0))
+    served: Any = SimpleNamespace(name="m", learner=learner, sequence=0)
     return UpdateStream(cast(ServedModel, served), None)
 
 

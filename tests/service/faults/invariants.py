@@ -42,7 +42,7 @@ class Oracle:
                 assert row.position == self._position + 1
                 if self._model is None:
                     self._model = LogisticRegression.from_settings(start_of(row).settings)
-                fold.apply(self._model, row, reader.read)
+                self._model = fold.apply(self._model, row, reader.read)
                 self._position, self._digest = row.position, row.digest
         assert self._model is not None
         return self._model

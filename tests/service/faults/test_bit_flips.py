@@ -14,7 +14,8 @@ from nonzero.errors import NonzeroError
 from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.journal.snapshots import SnapshotFolder
-from nonzero_service.models.recovery import recover, write_snapshot
+from nonzero_service.models.recovery import recover
+from nonzero_service.models.snapshot_files import write_snapshot
 from nonzero_service.writer.entries import batch_entry, settings_entry
 from reporting import Figure
 from service.faults.invariants import silent

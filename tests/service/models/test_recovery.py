@@ -13,7 +13,8 @@ from nonzero_service.journal.chain import JournalEntry
 from nonzero_service.journal.errors import BodyError, PrunedError
 from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.snapshots import SnapshotFolder, snapshots_in
-from nonzero_service.models.recovery import needed_from, recover
+from nonzero_service.models.recovery import recover
+from nonzero_service.models.snapshot_files import needed_from
 from nonzero_service.models.verifying import verify
 from nonzero_service.writer.entries import held_entry, resume_entry, trip_entry
 from nonzero_service.writer.fold import apply

@@ -12,10 +12,11 @@ import pytest
 from command_line import nonzero
 from nonzero import AdaGrad, Batch, LogisticRegression, SnapshotError
 from nonzero_service.journal.errors import BodyError, PrunedError
+from nonzero_service.models.checked import Checked
 from nonzero_service.models.data_directory import models_in
 from nonzero_service.models.inspecting import inspect_model
 from nonzero_service.models.rebuilding import rebuild
-from nonzero_service.models.verifying import Checked, verify
+from nonzero_service.models.verifying import verify
 from service.uninterrupted import History, batch, flip, silent
 
 Start = Callable[..., Any]

@@ -49,6 +49,8 @@ NEEDS = {
     "DELETE /v1/models/{model}": "admin",
     "POST /v1/models/{model}/remedy": "admin",
     "POST /v1/models/{model}/resume": "admin",
+    "GET /v1/models/{model}/comparison": "",
+    "POST /v1/models/{model}/promote": "admin",
     "POST /v1/models/{model}/clock": "admin",
     "POST /v1/models/{model}/snapshots": "admin",
     "GET /v1/models/{model}/snapshots/latest": "admin",

@@ -1,5 +1,8 @@
 """Wire types: what the OpenAPI description says of bodies and answers."""
 
+from nonzero_service.api.schemas.challengers import Compared as Compared
+from nonzero_service.api.schemas.challengers import PromotedWire as PromotedWire
+from nonzero_service.api.schemas.challengers import WhoIsPromoted as WhoIsPromoted
 from nonzero_service.api.schemas.examples import Candidates as Candidates
 from nonzero_service.api.schemas.examples import Examples as Examples
 from nonzero_service.api.schemas.examples import ExampleWire as ExampleWire

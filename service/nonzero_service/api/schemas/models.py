@@ -15,6 +15,7 @@ from nonzero.model.interactions import MAX_PAIRS
 from nonzero.model.lanes import lanes_to_text
 from nonzero_service.api.schemas.wire import Wire
 from nonzero_service.impressions.rules import Negatives
+from nonzero_service.models.data_directory import NAME
 from nonzero_service.settings import Bits, LearningRate
 from nonzero_service.settings.learning_rules import read_interactions
 
@@ -63,6 +64,7 @@ GIVEN: Final[dict[str, Any]] = {"not": {"type": "null"}}
 
 WindowSeconds = Annotated[float, Field(ge=0, le=1e8, allow_inf_nan=False)]
 Kind = Literal["category", "number", "ignore"]
+ModelName = Annotated[str, Field(pattern=f"^{NAME}$")]
 FieldName = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
 
 
@@ -85,13 +87,28 @@ class NewModel(Wire):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "not": {
-                "required": ["learning_rate", "optimizer"],
-                "properties": {"learning_rate": GIVEN, "optimizer": GIVEN},
-            }
+            "allOf": [
+                {
+                    "not": {
+                        "required": ["learning_rate", "optimizer"],
+                        "properties": {"learning_rate": GIVEN, "optimizer": GIVEN},
+                    }
+                },
+                {"not": {"required": ["start"], "properties": {"start": GIVEN, "follows": {"type": "null"}}}},
+            ]
         }
     )
 
+    follows: ModelName | None = Field(
+        default=None,
+        description="Make a challenger of this model: it learns what that learns. It may have other bits, "
+        "another optimizer (or learning rate) and other interactions; all else is its champion's.",
+    )
+    start: Literal["nothing", "refold"] | None = Field(
+        default=None,
+        description="Where a challenger starts: with what comes from now on (the default), or with all that "
+        "its champion's journal holds, where that is whole.",
+    )
     bits: Bits | None = Field(default=None, description="log2 of the number of slots.")
     learning_rate: LearningRate | None = Field(
         default=None, description='"auto": eight lanes; a number: one lane of AdaGrad of that rate.'
@@ -134,6 +151,8 @@ class NewModel(Wire):
     def _check(self) -> Self:
         if self.learning_rate is not None and self.optimizer is not None:
             raise ValueError("learning_rate is one lane of AdaGrad: give it or an optimizer, not both")
+        if self.start is not None and self.follows is None:
+            raise ValueError("start says where a challenger starts: name whom it follows")
         if self.interactions is not None:
             read_interactions(self.interactions)
         Schema.of(self.said)
@@ -162,6 +181,8 @@ class ModelState(Wire):
     sequence: int = Field(ge=0, description="Examples applied since it was made.")
     bytes: int = Field(ge=0, description="The memory of its table.")
     created: datetime
+    follows: str | None = Field(description="Whom it learns with, where it is a challenger.")
+    followers: list[str] = Field(description="Its challengers.")
 
 
 class LearningWire(Wire):

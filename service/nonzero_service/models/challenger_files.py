@@ -1,0 +1,248 @@
+"""What is kept of a challenger beside its champion's journal: how it began, its snapshots, what is compared.
+
+Its directory holds ``model.json`` with a :class:`~nonzero_service.writer.following.Following`, snapshots, and
+``comparison.json``, which says since when it is compared. It has no journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from nonzero import Batch, LogisticRegression, SnapshotError
+from nonzero_service.journal.chain import JournalRow
+from nonzero_service.journal.files import write_durably
+from nonzero_service.journal.reader import JournalRows
+from nonzero_service.journal.snapshots import SnapshotFolder, snapshots_in
+from nonzero_service.models.model_config import ModelConfig, config_of
+from nonzero_service.models.snapshot_files import check_snapshot, newest_readable, say_damaged
+from nonzero_service.writer import fold
+from nonzero_service.writer.following import Following
+from nonzero_service.writer.pairing import PAIRING_NOTE, ComparedSince, Pairing
+
+COMPARISON: Final = "comparison.json"
+
+
+class ChallengerPlace(NamedTuple):
+    """A challenger on disk."""
+
+    name: str
+    path: Path
+    config: ModelConfig
+
+    @property
+    def following(self) -> Following:
+        """How it began."""
+        if self.config.following is None:
+            raise SnapshotError(f"{self.path} is no challenger's directory; move it away")
+        return self.config.following
+
+
+@dataclass
+class StoredChallenger:
+    """A challenger, as far as it was brought."""
+
+    place: ChallengerPlace
+    model: LogisticRegression
+    snapshots: SnapshotFolder
+    position: int
+    """The last position that it has learned from."""
+    held_since: int | None
+    pairing: Pairing | None
+    """What is compared up to there; None where the comparison has not begun."""
+    fields: Sequence[str] = ()
+    """By which it is compared too."""
+    failure: Exception | None = None
+    """Why it learns no more."""
+
+    @property
+    def paired_from(self) -> int | None:
+        """The last position up to which its champion's predictions are not needed; None: they are not."""
+        if self.pairing is None or self.failure is not None:
+            return None
+        return max(self.position, self.pairing.since.position)
+
+    def follow(
+        self,
+        row: JournalRow,
+        reader: JournalRows,
+        champion: Sequence[tuple[Batch, NDArray[np.float32]]] | None,
+    ) -> None:
+        """Apply a row; what goes wrong is its own.
+
+        Parameters
+        ----------
+        row, reader
+            A row of its champion's journal.
+        champion
+            What its champion learned of that row, and predicted; None where that is not known.
+        """
+        if self.failure is not None or row.position <= self.position:
+            return
+        theirs: list[NDArray[np.float32]] = []
+        try:
+            fold.follow(self.model, row, reader.read, lambda _, predicted: theirs.append(predicted))
+        except Exception as error:  # noqa: BLE001 - whatever it is, its champion is served
+            self.failure = error
+            return
+        self.position = row.position
+        if row.kind == "promotion" and self.pairing is not None:  # its champion is another from here on
+            since = ComparedSince(row.position, row.next_sequence, row.time_ms)
+            if since.position > self.pairing.since.position:
+                self.pairing = begin_comparison(self.place.path, since, self.fields)
+        if row.kind == "trip":
+            self.held_since = row.position
+        elif row.kind == "resume":
+            self.held_since = None
+        if self.pairing is None or row.position <= self.pairing.since.position:
+            return
+        if champion is None:
+            self.pairing = None if theirs else self.pairing
+            return
+        for (batch, ours), predicted in zip(champion, theirs, strict=True):
+            self.pairing.add(batch, ours, predicted)
+
+
+class ChallengersFound(NamedTuple):
+    """The challengers among the models of a data directory."""
+
+    names: frozenset[str]
+    of: dict[str, list[ChallengerPlace]]
+    """By whom they follow."""
+
+
+def challengers_among(models: Mapping[str, Path]) -> ChallengersFound:
+    """Find the challengers among the directories of models.
+
+    Raises
+    ------
+    SnapshotError
+        Where one follows a model that is not there, or is none.
+    """
+    places = [ChallengerPlace(name, path, config_of(path)) for name, path in models.items()]
+    found = [place for place in places if place.config.following is not None]
+    names = frozenset(place.name for place in found)
+    of: dict[str, list[ChallengerPlace]] = {}
+    for place in found:
+        champion = place.following.champion
+        if champion not in models or champion in names:
+            raise SnapshotError(
+                f"{place.path} is of a challenger that follows {champion!r}, and there is no such model: "
+                "restore that from a backup, or move this directory away"
+            )
+        of.setdefault(champion, []).append(place)
+    return ChallengersFound(names, of)
+
+
+def begin_comparison(path: Path, since: ComparedSince, fields: Sequence[str]) -> Pairing:
+    """Note durably where the comparison of a challenger begins; return the comparison."""
+    write_durably(path / COMPARISON, msgspec.json.encode(since))
+    return Pairing(since, fields)
+
+
+def compared_since(path: Path) -> ComparedSince | None:
+    """Read where the comparison of a challenger begins; None where it has not.
+
+    Raises
+    ------
+    SnapshotError
+        Where the note is damaged.
+    """
+    try:
+        return msgspec.json.decode((path / COMPARISON).read_bytes(), type=ComparedSince)
+    except FileNotFoundError:
+        return None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise SnapshotError(
+            f"{path / COMPARISON} does not say where a comparison begins: {error}; remove it, and the "
+            "comparison begins anew"
+        ) from error
+
+
+def load_challenger(place: ChallengerPlace, reader: JournalRows, fields: Sequence[str]) -> StoredChallenger:
+    """Bring a challenger to where its newest snapshot has it, or to its beginning.
+
+    Parameters
+    ----------
+    place
+        Where it is kept.
+    reader
+        Its champion's journal.
+    fields
+        By which it is compared too.
+    """
+    snapshots, following = SnapshotFolder(place.path / "snapshots"), place.following
+    snapshots.tidy()
+    since = compared_since(place.path)
+    held = snapshots.newest(LogisticRegression.load, say_damaged)
+    if held is None:
+        made = StoredChallenger(
+            place, following.new_model(), snapshots, following.position, following.held_since, None, fields
+        )
+    else:
+        snapshot, model = held
+        made = StoredChallenger(
+            place, model, snapshots, snapshot.position, model.notes.get("held_since"), None, fields
+        )
+        kept = model.notes.pop(PAIRING_NOTE, None)
+        if kept is not None:
+            made.pairing = Pairing.of(kept, fields)
+            if made.pairing.since != since:  # another comparison was begun after it
+                made.pairing = None
+    try:
+        if held is not None:
+            check_snapshot(reader, *held)
+        reader.digest_at(made.position)  # the rows after it are there
+    except Exception as error:  # noqa: BLE001 - its champion is served all the same
+        made.failure = error
+    if made.pairing is None and since is not None and made.position <= since.position:
+        made.pairing = Pairing(since, fields)
+    return made
+
+
+def fold_challenger(
+    path: Path, following: Following, reader: JournalRows, position: int
+) -> LogisticRegression:
+    """Return what a challenger had become at a position of its champion's journal.
+
+    Parameters
+    ----------
+    path
+        Its directory; its newest snapshot that is not after `position` is where this starts.
+    following
+        How it began.
+    reader
+        Its champion's journal.
+    position
+        The last position that it is to have learned from.
+
+    Raises
+    ------
+    PrunedError
+        Where the rows that it needs are not held any more.
+    """
+    kept = [one for one in snapshots_in(path / "snapshots") if one.position <= position]
+    held = newest_readable(kept)
+    if held is None:
+        return fold_from(following.new_model(), following.position + 1, reader, position)
+    snapshot, model = held
+    check_snapshot(reader, snapshot, model)
+    return fold_from(model, snapshot.position + 1, reader, position)
+
+
+def fold_from(
+    model: LogisticRegression, start: int, reader: JournalRows, position: int
+) -> LogisticRegression:
+    """Apply the rows from `start` up to a position to a challenger; return it."""
+    if start <= position:
+        for row in reader.read(start):
+            fold.follow(model, row, reader.read)
+            if row.position >= position:
+                break
+    return model

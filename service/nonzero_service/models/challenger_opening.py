@@ -1,0 +1,71 @@
+"""Opening a challenger: all that works for it, beside its champion."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+
+import structlog
+
+from nonzero_service.logs import described
+from nonzero_service.models.challenger import (
+    Challenger,
+    ChampionParts,
+    FollowingLearner,
+    FollowingSnapshots,
+)
+from nonzero_service.models.challenger_files import StoredChallenger
+from nonzero_service.models.common import Common
+from nonzero_service.models.memory_taking import take_memory
+from nonzero_service.models.recovery import StoredModel
+
+
+async def open_challenger(
+    brought: StoredChallenger, champion: ChampionParts, common: Common, *, shared: bool
+) -> Challenger:
+    """Begin all that works for a challenger.
+
+    Parameters
+    ----------
+    brought
+        The challenger, as far as it was brought.
+    champion
+        Whom it follows.
+    common
+        What it shares with others.
+    shared
+        Whether its memory is to be such as other processes can read: where it is promoted they will.
+
+    Raises
+    ------
+    OSError
+        Where memory or threads are wanting.
+    """
+    name, settings = brought.place.name, common.settings
+    log = structlog.get_logger("challengers")
+
+    def failed(error: Exception) -> None:
+        log.error(
+            "a challenger learns no more",
+            model=name,
+            follows=champion.name,
+            reason=described(error.__cause__ or error),
+            way_out=f"DELETE /v1/models/{name}; its champion goes on",
+        )
+
+    await asyncio.to_thread(take_memory, brought.model, shared)
+    brought.model.recalibrating = settings.recalibration == "on"
+    async with AsyncExitStack() as opened:
+        learner = FollowingLearner(brought, champion, settings.sliced_fields, common.threads, failed)
+        opened.push_async_callback(learner.close)
+        newest = next(iter(brought.snapshots.all()), None)
+        age = 0.0 if newest is None else max(time.time() - newest.path.stat().st_mtime, 0.0)
+        stored = StoredModel(brought.model, champion.journal, brought.snapshots, tail_seconds=age)
+        snapshots = FollowingSnapshots(name, stored, learner, settings, common.snapshotting)
+        snapshots.champion_newest = champion.newest_snapshot
+        snapshots.following = learner.follower
+        opened.push_async_callback(snapshots.close)
+        common.rounds.add(snapshots)
+        opened.push_async_callback(common.rounds.remove, snapshots)
+        return Challenger(name, brought, champion, learner, snapshots, opened.pop_all())

@@ -1,0 +1,49 @@
+"""What a verification found of one model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from nonzero import LogisticRegression
+from nonzero_service.journal.verification import Verified
+
+Told = Callable[[str, int, int], object]
+"""Told what is going on, how far it is, and where it ends."""
+
+
+@dataclass
+class Checked:
+    """What was found of one model."""
+
+    directory: Path
+    journal: Verified | None = None
+    """The journal, where its chain holds."""
+    snapshots: list[int] = field(default_factory=list)
+    """The positions of the snapshots that are whole, the oldest first."""
+    folded_from: int | None = None
+    """The position from which the rows were folded: 0 for nothing; None where they were not."""
+    identical: list[int] = field(default_factory=list)
+    """The positions at which the fold was the snapshot, to the bit."""
+    digest: str | None = None
+    """The model's digest after the last row."""
+    faults: list[str] = field(default_factory=list)
+    """What is wrong: a sentence each."""
+    refused: str | None = None
+    """Why a start would be refused; None where it would come up."""
+
+
+def difference(folded: LogisticRegression, path: Path) -> str:
+    """Say in what a snapshot differs from the fold."""
+    stored = LogisticRegression.load(path)
+    if stored.settings != folded.settings:
+        return f"its settings are {stored.settings}, not {folded.settings}"
+    if stored.examples != folded.examples:
+        return f"it has learned from {stored.examples} examples, not {folded.examples}"
+    rows = np.flatnonzero((stored.table.rows != folded.table.rows).any(axis=1))
+    if rows.size:
+        return f"{rows.size} of {len(stored.table.rows)} rows of its table differ, slot {rows[0]} first"
+    return "its table is the same, its mixture, scales or progressive figures are not"

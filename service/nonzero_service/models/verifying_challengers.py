@@ -1,0 +1,73 @@
+"""Verifying what is kept of a challenger: its champion's rows are folded into it anew; nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from nonzero import LogisticRegression, SnapshotError
+from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.snapshots import snapshots_in
+from nonzero_service.models.checked import Checked, Told, difference
+from nonzero_service.models.promotions import promotions_in
+from nonzero_service.models.snapshot_files import check_snapshot
+from nonzero_service.writer import fold
+from nonzero_service.writer.following import Following
+
+
+def verify_challenger(checked: Checked, following: Following, told: Told) -> None:
+    """Read every snapshot of a challenger, and hold the fold against each.
+
+    Parameters
+    ----------
+    checked
+        Takes what is found.
+    following
+        How it began.
+    told
+        Told how far it is.
+    """
+    with JournalReader(checked.directory.parent / following.champion) as reader:
+        whole: dict[int, tuple[Path, str]] = {}
+        model, start = following.new_model(), following.position + 1
+        begun = reader.base.position < start
+        for snapshot in reversed(snapshots_in(checked.directory / "snapshots")):
+            told("reading the snapshots", len(whole), len(whole) + 1)
+            try:
+                loaded = LogisticRegression.load(snapshot.path)
+                check_snapshot(reader, snapshot, loaded)
+            except SnapshotError as error:
+                checked.faults.append(str(error))
+                continue
+            checked.snapshots.append(snapshot.position)
+            if begun:
+                whole[snapshot.position] = snapshot.path, loaded.digest()
+            else:
+                model, start, begun = loaded, snapshot.position + 1, True
+        checked.folded_from = start - 1
+        gone = promotions_in(reader).get(following.id)  # a kill came before its directory was moved
+        end = reader.tip.position if gone is None else gone[0] - 1
+        if start <= end:
+            _fold(reader, model, start, end, whole, checked, told)
+        checked.digest = model.digest()
+
+
+def _fold(
+    reader: JournalReader,
+    model: LogisticRegression,
+    start: int,
+    end: int,
+    whole: dict[int, tuple[Path, str]],
+    checked: Checked,
+    told: Callable[[str, int, int], object],
+) -> None:
+    for row in reader.read(start):
+        fold.follow(model, row, reader.read)
+        told("folding", row.position - start + 1, end - start + 1)
+        path, digest = whole.get(row.position, (None, ""))
+        if path is not None and model.digest() == digest:
+            checked.identical.append(row.position)
+        elif path is not None:
+            checked.faults.append(f"{path} is not the fold of its champion's rows: {difference(model, path)}")
+        if row.position >= end:
+            return
