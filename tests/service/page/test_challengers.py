@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from playwright.sync_api import expect
 
-from nonzero_service.api import table
 from service.page.conftest import Watch
 from service.page.models import Models, tastes
 from service.page.test_page import sees
-
-if not hasattr(table, "PROMOTE"):
-    pytest.skip("no model has challengers here", allow_module_level=True)
 
 
 def test_a_challenger_is_compared_and_promoted(models: Models, watch: Watch) -> None:
