@@ -8,12 +8,17 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from reporting import FIGURE, Figure, Report
 
 # Hundreds of processes import the same modules: none is to compile them anew, whatever the environment says.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# How long an example takes on a busy machine says nothing of the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 collect_ignore = ["kernels.py"]  # whose library knows it by this name alone, and which holds no doctest
 

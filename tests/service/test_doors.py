@@ -193,7 +193,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("doors")
 
 
-@settings(deadline=None, max_examples=2, suppress_health_check=list(HealthCheck))
+@settings(max_examples=2, suppress_health_check=list(HealthCheck))
 @given(st.lists(ROWS, min_size=3, max_size=6).map(lambda lists: list(itertools.chain(*lists))))
 @example(LOOK_ALIKE * 2)
 def test_the_same_rows_are_the_same_model(client: httpx.Client, place: Path, rows: list[Row]) -> None:

@@ -5,7 +5,7 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -73,7 +73,6 @@ def ragged(n: int, fields: int) -> Batch:
 @example(Batch.empty())
 @example(Batch([0, 0, 0], []))
 @example(Batch([0, 1], [2**31], [-0.0], [1], [0.0], [65535], times=[0]))
-@settings(deadline=None)
 def test_any_batch(batch: Batch) -> None:
     assert_same(decode_batch(encode_batch(batch)), batch)
 
@@ -112,7 +111,6 @@ def test_a_body_cut_short_or_prolonged() -> None:
 
 
 @given(batches(), st.randoms(use_true_random=False))
-@settings(deadline=None)
 def test_a_changed_byte_is_refused_or_gives_a_valid_batch(batch: Batch, chance: random.Random) -> None:
     body = bytearray(encode_batch(batch))
     body[chance.randrange(len(body))] ^= 1 << chance.randrange(8)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -96,7 +96,6 @@ def test_an_export_that_ends_with_the_negatives_is_told_of_while_it_goes_on() ->
     assert 51_000 <= told <= 56_000
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from([0, 1, float("nan")]), max_size=60), st.integers(1, 20))
 def test_runs_are_counted_in_any_blocks(values: list[float], block: int) -> None:
     labels = np.array(values, np.float32)

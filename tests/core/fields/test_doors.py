@@ -191,7 +191,7 @@ def _fields(batch: Batch) -> list[int]:
     return [] if batch.fields is None else batch.fields.tolist()
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(ROWS, st.data())
 @example([{"site": 5, "ad": "5", "n_ř": True, "bid": "0.5", "request_id": 7}] * 3, None)
 def test_what_is_declared_is_the_same_whatever_the_door(rows: list[dict[str, Any]], data: Any) -> None:
@@ -204,7 +204,7 @@ def test_what_is_declared_is_the_same_whatever_the_door(rows: list[dict[str, Any
     assert_alike(again, schema)
 
 
-@settings(deadline=None, max_examples=5)
+@settings(max_examples=5)
 @given(ROWS, st.data())
 @example([{"site": 5, "ad": "5", "n_ř": True, "bid": "0.5", "request_id": 7}] * 3, None)
 def test_an_estimator_has_the_same_model_inside(rows: list[dict[str, Any]], data: Any) -> None:
@@ -242,7 +242,7 @@ SLOTS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(SLOTS, st.data())
 def test_slots_are_the_same_whatever_the_door(rows: list[dict[int, float]], data: Any) -> None:
     rows = [dict(sorted(row.items())) for row in rows]  # as a sparse matrix has them
@@ -291,7 +291,7 @@ TYPES = {
 }
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(TYPED)
 @example([{"site": 9, "ad": 9.0, "n_ř": True, "bid": 9.0, "request_id": "9"}] * 2)
 def test_what_has_a_type_is_the_same_whatever_the_door(rows: list[dict[str, Any]]) -> None:
@@ -305,7 +305,7 @@ def test_what_has_a_type_is_the_same_whatever_the_door(rows: list[dict[str, Any]
     assert_alike(doors(rows, labels, schema) | by_type, schema)
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(st.lists(st.fixed_dictionaries({name: WORDS.filter(bool) for name in FIELDS}), min_size=1, max_size=4))
 def test_texts_are_the_same_where_nothing_is_declared(rows: list[dict[str, Any]]) -> None:
     schema = Schema()
@@ -349,7 +349,7 @@ SCHEMAS = [
 ]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(LINES, st.sampled_from(SCHEMAS))
 @example(
     b'{"features":{"a":01,"b":1.}}\n{"features":{"a":-0.0,"b":"1."}}\n{"features":{"a":1e5}}', SCHEMAS[2]
@@ -382,7 +382,7 @@ VW_PIECES = [
 ]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.sampled_from(VW_PIECES), max_size=25).map(b"".join), st.sampled_from([*SCHEMAS, Schema()]))
 @example(b"1 |a |b |site\n1 |b\n", SCHEMAS[2])
 def test_compiled_vw_reads_by_a_schema_as_python_does(text: bytes, schema: Schema) -> None:

@@ -42,7 +42,7 @@ def test_of_patterns_as_long_the_one_with_fewer_stars_wins_and_then_the_first_in
     assert Schema({"ab*": "number", "*ab": "category"}).kind_of("ab") == "category"
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     st.dictionaries(st.text("ab_*", min_size=1, max_size=20), st.sampled_from(KINDS), max_size=6),
     st.sampled_from(["infer", "category", "number", "refuse"]),

@@ -115,7 +115,7 @@ HELD: list[Callable[[Any], Any]] = [
 ]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(ROWS, st.sampled_from(HELD), st.integers(0, 3), st.integers(1, 5), st.sampled_from(SCHEMAS))
 def test_a_row_is_what_it_is_as_a_dict(
     rows: list[dict[str, Any]], held: Callable[[Any], Any], before: int, chunk: int, said: Any

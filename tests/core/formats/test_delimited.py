@@ -98,7 +98,7 @@ def test_names_are_hashed_whole(name: str) -> None:
     assert batch.indices.tolist() == [index_of(f"{name}={value}") for value in values]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(ROWS)
 @example(b'1,"news",0.5,"x"\r\n1,news,0.5,\r\n"1","","0",""\n')
 @example(b",,,\n   \n\t\n,\n1,a,1,x,y\n1,a\n")
@@ -106,7 +106,7 @@ def test_compiled_reader_reads_as_python_does(rows: bytes) -> None:
     assert_same(read(HEADER + rows, **OPTIONS), whole(plain_reader("csv", **OPTIONS), HEADER + rows))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     st.lists(
         st.lists(st.text(st.characters(exclude_characters="\r\n\0", codec="utf-8")), min_size=2, max_size=2)
@@ -288,7 +288,7 @@ QUOTED = [
 QUOTED_ROW = st.lists(st.sampled_from(QUOTED), min_size=3, max_size=5).map(b",".join)
 
 
-@settings(deadline=None, max_examples=120)
+@settings(max_examples=120)
 @given(st.lists(QUOTED_ROW, max_size=8).map(b"\n".join), st.integers(0, 100), st.integers(20, 60))
 @example(b'1,"a\nb",0.5,\n0,"open\n1,news,1,\n', 30, 40)
 def test_line_ends_inside_quotes_are_read_by_both_readers_in_any_chunking(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core.formats.json_texts import EXAMPLES
@@ -23,7 +23,6 @@ from nonzero.formats.json_workspace import Workspace
 from nonzero.formats.row_arrays import RowArrays
 
 
-@settings(deadline=None)
 @given(st.lists(EXAMPLES, max_size=4), st.sampled_from([None, 2]))
 def test_body_reads_as_lines_do(examples: list[dict[str, Any]], indent: int | None) -> None:
     parsed = whole(formats.reader("ndjson"), "\n".join(json.dumps(example) for example in examples).encode())
@@ -73,7 +72,6 @@ def test_lines_that_there_is_no_room_for_are_not_read() -> None:
 UNUSUAL = [b"", b"\n", b"{", b"[]", b'{"examples": []}', b'{"features": {"a": "x\ny"}}', b"{}\n{}"]
 
 
-@settings(deadline=None)
 @given(st.lists(EXAMPLES, max_size=4), st.sampled_from([None, 2]), st.permutations(UNUSUAL))
 def test_bodies_read_at_once_are_read_as_each_alone(
     examples: list[dict[str, Any]], indent: int | None, unusual: list[bytes]

@@ -72,7 +72,7 @@ def as_parsed(batch: Batch) -> Parsed:
     return Parsed(batch, np.arange(1, len(batch) + 1), (), len(batch))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(CONTEXTS, st.lists(CANDIDATES, max_size=4), st.booleans(), st.sampled_from([None, SAID]))
 @example(({"a": "x"}, [(3, 0.5)], 7), [({"a": "y"}, [(4, 1)], {"id": "é"}), ({}, None, {})], False, None)
 def test_candidates_are_the_whole_examples(
@@ -101,7 +101,7 @@ def test_candidates_are_the_whole_examples(
         assert not candidates or len(expected.lines) == len(candidates)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(LINES, LINES)
 def test_any_bytes_are_read_as_whole_or_refused(shared: bytes, own: bytes) -> None:
     body = b'{"shared": %b, "candidates": [%b]}' % (shared, own)

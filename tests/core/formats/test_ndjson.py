@@ -64,7 +64,7 @@ def test_name_that_stands_twice_counts_twice() -> None:
     assert batch.indices.tolist() == [index_of(name) for name in ("a=x", "b", "a=x", "b")]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(LINES)
 @example(b'{"features":{"abcdefg":"x","abcdefgh":"","abcdefghi":"abcdefgh"}}\r\n\n  \n{"features":{}}')
 @example(b'{"id\x00":"a","features":{}}\n{"features\x00":{}}\n{"features":{"a":1}}{}\n{"features":{}}x')
@@ -100,7 +100,6 @@ def is_feature(text: str) -> bool:
     return value is None or (isinstance(value, bool | float) and abs(value) <= 1e6)
 
 
-@settings(deadline=None)
 @given(st.floats(-1e6, 1e6) | st.floats(-1e6, 1e6, width=32) | st.decimals(-(10**6), 10**6).map(float))
 def test_numbers_are_rounded_once_from_float64(number: float) -> None:
     batch = formats.parse(of(json.dumps(number)), "ndjson")
@@ -120,7 +119,7 @@ def test_stream_may_be_cut_at_every_byte() -> None:
     assert_same(read(*(text[j : j + 1] for j in range(len(text)))), expected)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(LINES, st.data())
 def test_any_chunking_gives_the_same_rows(text: bytes, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
@@ -128,7 +127,6 @@ def test_any_chunking_gives_the_same_rows(text: bytes, data: st.DataObject) -> N
     assert_same(read(*chunks), read(text))
 
 
-@settings(deadline=None)
 @given(st.lists(FEATURES, max_size=4), st.booleans())
 def test_names_are_those_of_scikit_learn(rows: list[dict[str, Any]], ascii_only: bool) -> None:
     pairs = [

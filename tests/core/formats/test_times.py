@@ -75,7 +75,7 @@ def test_a_moment_is_milliseconds_however_it_is_written(form: str | None, text: 
 
 
 @pytest.mark.parametrize("form", FORMATS)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(TEXTS, min_size=1, max_size=10))
 @example(["2012-02-29", "2013-02-29", "2100-02-29T00:00:00", "2014-04-31T00:00:00.1", "2014-10-21T13:05:09."])
 @example(
@@ -91,7 +91,6 @@ def test_compiled_code_reads_times_as_python_does(form: str | None, texts: list[
 
 
 @given(st.integers(86400 * 10**6, 7000 * 365 * 86400 * 10**6), st.integers(-720, 720))
-@settings(deadline=None)
 def test_zones_are_taken_off(microseconds: int, minutes: int) -> None:
     moment = EPOCH + timedelta(microseconds=microseconds)
     there = moment.astimezone(timezone(timedelta(minutes=minutes)))

@@ -58,7 +58,7 @@ def test_line_with_everything() -> None:
     assert batch.fields.tolist() == [field_of("site"), field_of("ad"), field_of("ad")]
 
 
-@settings(deadline=None, max_examples=120)
+@settings(max_examples=120)
 @given(TEXT)
 @example(b"1 1.0 zebra|f a\n1 1 0 'x | b\n1|a\n1 1 1|a\n1 'a 'b|c\n")
 @example(b"a\t1 |f x\ty\n")
@@ -70,7 +70,7 @@ def test_compiled_parser_reads_as_python_does(text: bytes) -> None:
         assert_same(read(text, **options), whole(plain_reader("vw", **options), text))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(TEXT, st.data())
 def test_any_chunking_gives_the_same_rows(text: bytes, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))

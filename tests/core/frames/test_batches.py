@@ -168,7 +168,7 @@ ALIKE = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(COLUMN | ALIKE, min_size=1, max_size=3), st.sampled_from(SCHEMAS), st.booleans())
 def test_any_objects_are_the_same_both_ways(columns: list[Any], said: Any, in_order: bool) -> None:
     named = {name: pd.Series(values, dtype=object) for name, values in zip("bac", columns, strict=False)}

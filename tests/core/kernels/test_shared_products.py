@@ -42,7 +42,7 @@ def assert_same_products(whole: Batch, interactions: Interactions) -> None:
         np.testing.assert_array_equal(getattr(found, column), getattr(expected, column))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(NONZEROS, st.lists(NONZEROS, max_size=4), st.booleans(), st.lists(st.sampled_from(PAIRS), unique=True))
 def test_products_of_what_is_shared_are_those_of_whole_rows(
     shared: list[tuple[str, int, float]],

@@ -65,7 +65,7 @@ def equal(a: Any, b: Any) -> None:
 PAIRS = ["site*hour", "hour*tags", "tags*tags", "none*site"]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.booleans(), st.permutations(PAIRS))
 def test_rows_have_the_products_that_were_written_by_hand(seed: int, valued: bool, pairs: Any) -> None:
     batch = clicks(seed, valued=valued)

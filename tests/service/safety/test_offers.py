@@ -79,7 +79,7 @@ def test_bytes_may_come_one_by_one(narrow: ServiceProcess, name: str) -> None:
     assert [answer.status for answer in found] == [200, 200]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     names=st.lists(st.sampled_from(sorted(REQUESTS)), min_size=1, max_size=4),
     offers=st.lists(st.sampled_from(["", *OFFERS]), min_size=4, max_size=4),

@@ -110,7 +110,7 @@ def test_lanes_of_adagrad_learn_beside_others_what_they_learn_alone() -> None:
     np.testing.assert_array_equal(beside.table.accumulators[:, lanes], alone.table.accumulators[:, lanes])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.sampled_from([*OPTIMIZERS.values(), FTRL(1e3, 1e-6, 0, 0), FTRL(1e-9, 1e6, 1e6, 1e6)]),
     st.integers(0, 2**32 - 1),
