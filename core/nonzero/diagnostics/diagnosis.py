@@ -84,9 +84,12 @@ def diagnose(
         )
     elif settled:
         verdict = "converged"
-        reason = (
-            f"the loss falls by at most {fall_high:.1%} while the stream doubles; a live rate does no better"
+        falls = (
+            f"by at most {fall_high:.1%} while the stream doubles"
+            if fall_high and fall_high > 0
+            else "no more"
         )
+        reason = f"the loss falls {falls}; learners whose rate stays large do no better"
     else:
         verdict, reason = "learning", _why_learning(fall, errors, compared)
     fields = verdict_of_fields(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import floor, log10
 from typing import Any
 
 import msgspec
@@ -119,6 +120,13 @@ def _both(figures: tuple[float | None, float | None]) -> dict[str, float | None]
     return dict(zip(("model", "with"), figures, strict=True))
 
 
+def _nats(low: float, high: float) -> str:
+    """Write both ends with the same digits, two of which the smaller end has: +0.000037 and +0.000302."""
+    smaller = min(abs(low), abs(high)) or max(abs(low), abs(high)) or 1.0
+    digits = min(max(1 - floor(log10(smaller)), 4), 9)
+    return f"{low:+.{digits}f} and {high:+.{digits}f}"
+
+
 def _reason(comparison: Comparison) -> str:
     """Say in one sentence why the verdict is what it is."""
     if not comparison.weight:
@@ -126,7 +134,7 @@ def _reason(comparison: Comparison) -> str:
     found, n = comparison.interval(), comparison.examples
     if found.low is None or found.high is None:
         return f"{n:,} examples are too few to tell"
-    between = f"between {found.low:+.2g} and {found.high:+.2g} nats an example over {n:,}"
+    between = f"between {_nats(found.low, found.high)} nats an example over {n:,}"
     match comparison.verdict():
         case "better":
             return f"it loses less: the difference is {between}"

@@ -96,7 +96,7 @@ def _row(
     examples, weight, clicks, predicted, loss = counted
     has = weight > 0
     rate = min(max(clicks / weight, 0.0), 1.0) if has else 0.0
-    base = -sum(part * log(part) for part in (rate, 1 - rate) if part > 0)
+    base = sum(part * log(1 / part) for part in (rate, 1 - rate) if part > 0)
     mean = loss / weight if has else None
     return {
         "time": time,

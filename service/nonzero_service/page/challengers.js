@@ -23,7 +23,7 @@ export function showChallengers(model, comparisons, follows) {
 }
 
 function leading(champion) {
-  const item = html("p", {}, "It is a challenger: it learns from the stream of ", html("a", { href: fragmentOf(champion) }, champion), ".");
+  const item = html("p", {}, "It is a challenger: it learns from the stream of ", html("a", { href: fragmentOf(champion) }, champion), ". Its page shows the history of that stream, and how the two compare.");
   item.dataset.name = `> ${champion}`;
   return item;
 }
@@ -86,7 +86,7 @@ function picture({ mean, low, high }) {
     svg("line", { class: "span", x1: x(low), x2: x(high), y1: 10, y2: 10 }),
     svg("circle", { cx: x(mean), cy: 10, r: 4 }),
     svg("text", { x: 144, y: 32, "text-anchor": "end" }, "challenger better"),
-    svg("text", { x: 156, y: 32 }, "worse"),
+    svg("text", { x: 156, y: 32 }, "challenger worse"),
   ];
 }
 

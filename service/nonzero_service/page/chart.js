@@ -4,7 +4,8 @@ import { html, refill, say, svg } from "./dom.js";
 import { scale, ticks, timeTicks } from "./scales.js";
 import { count, moment } from "./words.js";
 
-const MARGIN = { left: 52, right: 20, top: 24, bottom: 26 };
+const MARGIN = { left: 52, right: 20, top: 24, bottom: 42 };
+const TICK = 28; // pixels from one named value to the next, at least
 const COMPACT = new Intl.NumberFormat("en", { notation: "compact" });
 const MARK = 9; // the radius of a mark's number
 
@@ -42,7 +43,7 @@ export class Chart {
    * Draw what is given.
    *
    * points: sums of rows; byTime: whether the axis is of time; series: name, style, value of a point;
-   * text: writes a value; said: the chart in a sentence; marks: place, number, kind; zero: whether 0 is on the
+   * text: writes a value; tick: writes one of an axis, where that is another way; said: the chart in a sentence; marks: place, number, kind; zero: whether 0 is on the
    * axis, and what it is called; stacked: whether series are shares of a whole.
    */
   draw(drawn) {
@@ -57,7 +58,7 @@ export class Chart {
   #redraw() {
     const width = Math.floor(this.frame.clientWidth);
     if (!this.drawn || !width) return;
-    const { points, byTime, series, stacked, zero, text, marks } = this.drawn;
+    const { points, byTime, series, stacked, zero, text, tick: named = text, marks } = this.drawn;
     const { height } = this;
     this.picture.setAttribute("viewBox", `0 0 ${width} ${height}`);
     this.picture.setAttribute("height", height);
@@ -72,17 +73,18 @@ export class Chart {
       [low, high] = [low < 0 || zero === undefined ? low - room : low, high > 0 || zero === undefined ? high + room : high];
     }
     const y = (this.y = scale(low, high, height - MARGIN.bottom, MARGIN.top));
-    for (const tick of ticks(low, high, height / 42)) {
+    for (const tick of ticks(low, high, (height - MARGIN.top - MARGIN.bottom) / TICK)) {
       const at = y(tick).toFixed(1);
       parts.push(
         svg("line", { class: tick === 0 && zero ? "zero" : "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: at, y2: at }),
-        svg("text", { class: "tick", x: MARGIN.left - 7, y: at, dy: "0.32em", "text-anchor": "end" }, text(tick)),
+        svg("text", { class: "tick", x: MARGIN.left - 7, y: at, dy: "0.32em", "text-anchor": "end" }, named(tick)),
       );
     }
     if (zero && low < 0 && high > 0) parts.push(svg("text", { class: "tick", x: width - MARGIN.right, y: y(0) + 14, "text-anchor": "end" }, zero));
-    const named = byTime ? timeTicks(from, to, width / 95) : { ticks: ticks(from, to, width / 95), text: (n) => COMPACT.format(n) };
-    for (const tick of named.ticks)
-      parts.push(svg("text", { class: "tick", x: x(tick).toFixed(1), y: height - 8, "text-anchor": "middle" }, named.text(tick)));
+    const across = byTime ? timeTicks(from, to, width / 95) : { ticks: ticks(from, to, width / 95), text: (n) => COMPACT.format(n) };
+    for (const tick of across.ticks)
+      parts.push(svg("text", { class: "tick", x: x(tick).toFixed(1), y: height - MARGIN.bottom + 18, "text-anchor": "middle" }, across.text(tick)));
+    parts.push(svg("text", { class: "tick", x: width - MARGIN.right, y: height - 6, "text-anchor": "end" }, byTime ? "time" : "examples learned from"));
     parts.push(...(stacked ? this.#areas() : this.#lines()), ...this.#marked(marks, from, to), (this.cursor = svg("g")));
     this.picture.replaceChildren(...parts);
     this.#read(this.at);

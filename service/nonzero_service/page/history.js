@@ -10,10 +10,10 @@ const DAY = 24 * HOUR;
 /** The ranges: how long, and by which steps. */
 export const RANGES = {
   whole: { name: "whole stream", step: "examples" },
-  quarter: { name: "15 minutes", step: "second", length: 15 * MINUTE },
-  hour: { name: "hour", step: "minute", length: HOUR },
-  day: { name: "day", step: "minute", length: DAY },
-  month: { name: "30 days", step: "hour", length: 30 * DAY },
+  quarter: { name: "last 15 minutes", step: "second", length: 15 * MINUTE },
+  hour: { name: "last hour", step: "minute", length: HOUR },
+  day: { name: "last day", step: "minute", length: DAY },
+  month: { name: "last 30 days", step: "hour", length: 30 * DAY },
 };
 
 const ENOUGH = 20; // clicks: with fewer a range says little

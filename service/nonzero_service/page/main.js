@@ -1,6 +1,6 @@
 // What is shown, and when it is asked for anew.
 
-import { Refused, Unreachable, ask, pathOf } from "./api.js";
+import { Refused, Unreachable, ask, pathOf, token } from "./api.js";
 import { comparisonsOf, offerPromotion, showChallengers } from "./challengers.js";
 import { askForToken } from "./dialogs.js";
 import { offerRemedy, showDiagnosis } from "./diagnosis.js";
@@ -103,8 +103,9 @@ async function lookAt(one, range) {
   const state = await ask(pathOf(one.name));
   if (one.state && one.state.created !== state.created) return begin(one.name); // it was made anew
   one.state = state;
-  one.range = range ?? one.range ?? (await one.history.best(Date.parse(state.created)));
-  const chosen = range ?? one.range;
+  const keeps = !state.follows; // a challenger keeps no history: it learns what its champion learns
+  one.range = keeps ? (range ?? one.range ?? (await one.history.best(Date.parse(state.created)))) : "whole";
+  const chosen = one.range;
   // What others do to a model (a remedy, say) is seen after a while though it has learned nothing.
   const now = `${state.sequence} ${state.learning?.paused} ${Math.floor(Date.now() / REFRESH)}`;
   const moved = (what) => one.seen[what] !== now;
@@ -112,14 +113,12 @@ async function lookAt(one, range) {
   const due = (what, every) => Date.now() >= (one.seen[`${what} next`] ?? 0) && (one.seen[`${what} next`] = Date.now() + every);
   one.turn += 1;
   const first = !one.metrics;
-  if (moved(chosen) && (first || one.turn % 2 || !one.history.of(chosen))) {
+  const looks = keeps && moved(chosen) && (first || one.turn % 2 || !one.history.of(chosen));
+  if (looks) {
     await one.history.update(chosen);
     saw(chosen);
-  } else if (moved("metrics") || first) {
-    one.metrics = await ask(`${pathOf(one.name)}/metrics`);
-    saw("metrics");
   }
-  if (first) {
+  if (first || (!looks && moved("metrics"))) {
     one.metrics = await ask(`${pathOf(one.name)}/metrics`);
     saw("metrics");
   }
@@ -140,6 +139,7 @@ function display(one, range) {
   markRange(range);
   showPause(one.name, state.learning);
   showOverview(one.history.of(range), range, state.settings.lanes);
+  for (const part of ["ranges", "well", "events"]) show(part, !state.follows);
   tryModel(one.name, state.settings);
   showDiagnosis(one.name, one.diagnosis);
   if (one.diagnosis) nameFields(Object.keys(one.diagnosis.fields));
@@ -167,6 +167,7 @@ function connection(state, text) {
 
 function alive() {
   connection("live", "Live");
+  show("token", token.get() !== ""); // who needs none is not asked to wonder what it is
   document.body.classList.remove("stale");
   show("gone", false);
 }
@@ -175,6 +176,7 @@ function alive() {
 function failed(error) {
   if (error instanceof Refused && error.status === 401) {
     connection("refused", "Needs a token");
+    show("token", true);
     const why = error.message.includes("not known") ? "The service does not know this token." : "This service asks for a token.";
     say("gone", `${why} Choose Token above.`);
     if (!asked) {

@@ -4,7 +4,7 @@ import { Chart } from "./chart.js";
 import { byId, html, refill, say, show } from "./dom.js";
 import { points, summed } from "./figures.js";
 import { RANGES } from "./history.js";
-import { calibrationSentence, chanceSentence, count, counted, gainSentence, moment, number, percent, sentence } from "./words.js";
+import { calibrationSentence, chanceSentence, count, counted, gainSentence, moment, number, percent, precise, sentence } from "./words.js";
 
 const EVENTS = 30; // the newest are listed
 const KINDS = {
@@ -21,10 +21,10 @@ const KINDS = {
 const ALARMING = new Set(["shift", "pause"]);
 
 const charts = {
-  gain: new Chart(byId("gain-chart"), 260),
-  rate: new Chart(byId("rate-chart"), 190),
-  loss: new Chart(byId("loss-chart"), 190),
-  shares: new Chart(byId("shares-chart"), 190),
+  gain: new Chart(byId("gain-chart"), 276),
+  rate: new Chart(byId("rate-chart"), 206),
+  loss: new Chart(byId("loss-chart"), 206),
+  shares: new Chart(byId("shares-chart"), 206),
 };
 
 /** Offer the ranges. */
@@ -52,7 +52,7 @@ export function showOverview(history, range, lanes) {
   const { rows, events } = history ?? { rows: [], events: [] };
   const sum = summed(rows);
   say("gain", history ? gainSentence(sum) : "");
-  say("gain-detail", sum.loss === null || sum.gain === null ? "" : `Log loss ${number(sum.loss)} nats, against ${number(sum.baseLoss)} of who always says ${percent(sum.rate)}.`);
+  say("gain-detail", sum.loss === null || sum.gain === null ? "" : `By log loss: ${number(sum.loss)} nats an example, against ${number(sum.baseLoss)} of who always says ${percent(sum.rate)}.`);
   say("calibration", history ? calibrationSentence(sum) : "");
   say("calibration-detail", sum.examples ? `${counted(sum.examples, "example")}, of which ${percent(sum.rate)} were clicked. ${chanceSentence(sum)}` : "");
   const first = byTime ? sum.time : sum.start;
@@ -94,6 +94,7 @@ export function showOverview(history, range, lanes) {
       { name: "always the average rate", short: "average rate", style: "two", value: (point) => point.baseLoss ?? NaN },
     ],
     text: rounded,
+    tick: precise,
     said: `Log loss in nats an example, ${over}: ${rounded(sum.loss)}, and ${rounded(sum.baseLoss)} of who always says the average rate.`,
   });
   if (!shared) return;

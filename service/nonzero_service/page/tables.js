@@ -86,6 +86,8 @@ export function showLate(served, late) {
     Object.entries(late?.[kind] ?? {}).filter(([, n]) => n > 0).map(([name, n]) => [names[name] ?? name.replaceAll("_", " "), count(n)])));
 }
 
+const NEGATIVES = { at_once: "at once", window: "when its window ends, and clicks are too", at_end: "when its window ends" };
+
 /** Show the figures that have no other place. */
 export function showMore(state, metrics) {
   const { settings } = state;
@@ -101,7 +103,7 @@ export function showMore(state, metrics) {
     ["Values of another kind than their field's", conflicts.length ? conflicts.map(([field, n]) => `${field} ${count(n)}`).join(", ") : null],
     ["Fields that settings name and nobody sends", schema?.unseen?.length ? schema.unseen.map((one) => one.field).join(", ") : null],
     ["Products of fields", settings.interactions?.length ? settings.interactions.map((pair) => [pair].flat().join("*")).join(", ") : null],
-    ["Predictions with an id are learned from", settings.negatives ? settings.negatives.replaceAll("_", " ") : null],
+    ["Without a click, a prediction with an id is learned as a negative", NEGATIVES[settings.negatives] ?? settings.negatives ?? null],
     ["Table", `${bytes(state.bytes)}, 2^${settings.bits} slots`],
     ["Made", moment(Date.parse(state.created))],
   ]);

@@ -6,27 +6,32 @@ import { number, percent, short } from "./words.js";
 
 const SHOWN = 100; // so many parts, those that weigh most
 const ASKED = 20; // so many fields are named
+const LINES = 5; // so many lines show how an example is written
 
 const UNNAMED = /^field \d+$/; // what the diagnosis calls a field that no request has shown
 
 let model = "";
 let kinds = {};
+let products = new Set(); // the model makes them itself
 
 /** Say whose predictions are tried; one example is as good for another model, its answer is not. */
 export function tryModel(name, settings) {
   kinds = settings?.schema?.fields ?? {};
+  products = new Set((settings?.interactions ?? []).map((pair) => [pair].flat().join("*")));
   if (name === model) return;
   model = name;
   say("try-answer", "");
   say("try-error", "");
-  say("try-fields", "");
+  nameFields([]);
   show("try-parts", false);
 }
 
 /** Name the fields that the model knows. */
 export function nameFields(fields) {
-  const names = fields.filter((name) => !UNNAMED.test(name)).map((name) => short(name, 40)).slice(0, ASKED);
-  say("try-fields", names.length ? `Its fields: ${names.join(", ")}${names.length < fields.length ? ", …" : ""}.` : "");
+  const own = fields.filter((name) => !products.has(name));
+  const names = own.filter((name) => !UNNAMED.test(name)).map((name) => short(name, 40)).slice(0, ASKED);
+  say("try-fields", names.length ? `Its fields: ${names.join(", ")}${names.length < own.length ? ", …" : ""}.` : "");
+  byId("try-text").placeholder = names.slice(0, LINES).map((name) => (kinds[name] === "number" ? `${name}:0.5` : `${name}=…`)).join("\n");
 }
 
 /** Read features from text. */

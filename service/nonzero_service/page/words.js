@@ -85,5 +85,5 @@ export function chanceSentence(sum) {
   // A click is drawn with the probability that was predicted: their number varies by less than its square root.
   if (sum.clicks < ENOUGH || Math.abs(sum.weight - sum.examples) > 0.001 * sum.examples) return "";
   const apart = Math.abs(sum.predicted - sum.clicks) / Math.sqrt(sum.predicted);
-  return apart <= 2 ? "Chance alone explains such a difference." : "That is more than chance explains.";
+  return apart <= 2 ? "Chance alone explains that: on the whole it is calibrated." : "That is more than chance explains: it is not calibrated.";
 }

@@ -97,6 +97,20 @@ def test_the_verdict_is_the_truth(name: Any) -> None:
     assert verdict(name, 0) == SCENARIOS[name][2]
 
 
+def test_a_loss_that_rises_is_not_said_to_fall() -> None:
+    model, stream = LogisticRegression(bits=BITS), Stream(0)
+    model.learn(stream.batch(100_000))
+    for noise in (0.05, 0.1, 0.15):
+        batch = stream.batch(20_000)
+        drawn = stream.rng.random((2, len(batch)))
+        labels = np.where(drawn[0] < noise, drawn[1] < 0.5, batch.labels)
+        model.learn(Batch(batch.indptr, batch.indices, batch.values, labels, None, batch.fields))
+    found = model.diagnose()
+    assert found["verdict"] == "converged"
+    assert found["evidence"]["loss_fall_per_doubling"]["high"] < 0
+    assert found["reason"].startswith("the loss falls no more; ")
+
+
 def test_a_poisoned_burst_starves_adagrad_and_hardly_harms_the_default() -> None:
     """By the expected loss of the next examples, against that of the true chances."""
     excess = []

@@ -18,7 +18,8 @@ PHONE, WIDE = 390, 1440
 Watch = Callable[..., AbstractContextManager[Page]]
 
 
-@pytest.fixture(scope="session")
+# No longer than its tests: while it runs, asyncio.run of other tests finds a loop and refuses.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         pytest.skip(f"there is no {CHROMIUM}: apt-get install chromium")

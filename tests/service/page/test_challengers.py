@@ -19,10 +19,17 @@ def test_a_challenger_is_compared_and_promoted(models: Models, watch: Watch) -> 
         models.learn("champion", tastes(1_000, seed=seed))
     with watch(models.page("champion"), failing=("404",)) as page:  # of the challenger, once it is gone
         sees(page, "#challengers", re.compile(r"slow is worse than champion: its log loss is \d+ % higher\."))
+        sees(
+            page, "#challengers", re.compile(r"between \+0\.\d{4} and \+0\.\d{4} nats an example over 8,000")
+        )
         sees(page, "#challengers", "over 8,000 examples")
         sees(page, "#challengers", re.compile("Worse for site=s"))
         page.get_by_role("link", name="slow", exact=True).last.click()
         sees(page, "#challengers", "It is a challenger: it learns from the stream of champion.")
+        expect(page.locator("#connection")).to_have_text("Live")  # though a challenger keeps no history
+        expect(page.locator("#more")).to_contain_text("Log loss, all examples")
+        for part in ("#gone", "#ranges", "#well", "#events"):
+            expect(page.locator(part)).to_be_hidden()
         page.go_back()
         page.get_by_role("button", name="Promote slow").click()
         page.locator("#ask-no").click()

@@ -150,6 +150,15 @@ def test_an_example_is_predicted_and_explained_by_keyboard_alone(models: Models,
         expect(page.locator("#try-error")).to_be_hidden()
 
 
+def test_products_of_fields_are_none_to_type(models: Models, watch: Watch) -> None:
+    models.client.put("/v1/models/crossed", json={"interactions": ["site*hour"]}).raise_for_status()
+    models.learn("crossed", tastes(5_000, seed=1))
+    with watch(models.page("crossed")) as page:
+        expect(page.locator("#more")).to_contain_text("site*hour")
+        expect(page.locator("#try-fields")).to_have_text("Its fields: site, hour.")
+        expect(page.locator("#try-text")).to_have_attribute("placeholder", "site=…\nhour=…")
+
+
 @pytest.mark.parametrize("discard", [False, True])
 def test_a_pause_is_told_with_its_reason_and_ended_by_hand(
     models: Models, watch: Watch, discard: bool
