@@ -161,9 +161,6 @@ class FollowingSnapshots(SnapshotScheduler):
             return True
         return self.following.is_reading and super()._due()
 
-    def _give_up(self, last: bool) -> None:  # noqa: ARG002 - a few files are soon removed
-        self.stored.snapshots.prune()
-
 
 class NotKeeping:
     """Keeps no predictions: only a champion's may be labelled."""
