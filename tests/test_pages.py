@@ -97,6 +97,18 @@ def test_the_architecture_names_every_kind_of_row() -> None:
     )
 
 
+def test_every_kind_of_event_that_the_page_names_is_described() -> None:
+    shown = (ROOT / "service/nonzero_service/page/overview.js").read_text()
+    kinds = shown[shown.index("const KINDS = {") :].partition("};")[0]
+    text = (ROOT / "docs/http.md").read_text()
+    rows = re.findall(
+        r"^\| (.*?) \|", text[text.index("| `kind` | is |") :].partition("\n\n")[0], re.MULTILINE
+    )
+    assert sorted(re.findall(r"^  (\w+):", kinds, re.MULTILINE)) == sorted(
+        re.findall(r"`(\w+)`", " ".join(rows[1:]))
+    )
+
+
 def test_the_python_in_how_to_change_it_runs() -> None:
     blocks = re.findall(
         r"^```python\n(.*?)^```$", (ROOT / "docs/changing.md").read_text(), re.MULTILINE | re.DOTALL

@@ -23,13 +23,24 @@ from nonzero.formats.json_candidates import parse_candidates, read_joined
 from nonzero.sources.files import Source
 from nonzero_service.bodies.arrow_bodies import batch_of_arrow
 from nonzero_service.bodies.decoding import decoder_of
+from nonzero_service.bodies.example_text import BodyBounds
 from nonzero_service.bodies.label_bodies import LabelBatch, labels_of, read_lines
 from nonzero_service.bodies.tables import TableQuery, table_reader
 from nonzero_service.media_types import TSV
 from nonzero_service.problems import Problem
 from nonzero_service.settings import Settings
 
-__all__ = ["arrow_body", "decoding", "file", "json_body", "labels", "lines", "table_body"]
+__all__ = [
+    "adapted",
+    "arrow_body",
+    "candidates",
+    "decoding",
+    "file",
+    "json_body",
+    "labels",
+    "lines",
+    "table_body",
+]
 
 
 def lines(name: str, **options: Any) -> Callable[[bytes], None]:
@@ -76,6 +87,26 @@ def json_body(data: bytes) -> None:
     else:
         rows = len(members["examples"])
     assert len(batch) == rows
+
+
+def adapted(read: Callable[[bytes, BodyBounds], bytes]) -> Callable[[bytes], None]:
+    """Make the target of an adapter: what it takes it writes as JSON examples, within its bounds."""
+
+    def target(data: bytes) -> None:
+        most = BodyBounds(examples=5, nbytes=2 * len(data))
+        try:
+            text = read(data, most)
+            assert len(text) <= most.nbytes
+            batch = parse_body(text)
+        except (Problem, FormatError):  # what is no UTF-8, or no feature, the reader of examples refuses
+            return
+        examples = json.loads(text)["examples"]
+        assert len(batch) == len(examples) <= most.examples
+        for one in examples:
+            assert [*one] == ["features"]
+            assert isinstance(one["features"], dict)
+
+    return target
 
 
 def candidates(data: bytes) -> None:

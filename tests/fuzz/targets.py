@@ -7,6 +7,8 @@ from collections.abc import Callable
 from fuzz import parsers, stored
 from nonzero import formats
 from nonzero.formats.registry import FORMATS
+from nonzero_service.bodies.infer_bodies import read_infer
+from nonzero_service.bodies.invocation_bodies import read_invocation
 
 __all__ = ["SEEDS", "TARGETS"]
 
@@ -23,6 +25,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     ),
     "JSON body": parsers.json_body,
     "candidates": parsers.candidates,
+    "Open Inference body": parsers.adapted(lambda body, most: read_infer(body, most).examples),
+    "MLflow body": parsers.adapted(read_invocation),
     "Arrow body": parsers.arrow_body,
     "table as a body": parsers.table_body,
     "labels": parsers.labels,
@@ -68,6 +72,15 @@ SEEDS: dict[str, list[bytes]] = {
     "candidates": [
         b'{"shared": {"features": {"a": "b"}}, "candidates": [{"features": {"c": 7}}, {"indices": [3]}]}',
         b'{"candidates": [{"features": {"a": "b"}, "id": "x"}],"shared": {"indices": [1], "values": [2]}}',
+    ],
+    "Open Inference body": [
+        b'{"id": "1", "inputs": [{"name": "site", "shape": [2], "datatype": "BYTES", "data": ["a", null]}, '
+        b'{"name": "bid", "shape": [2, 1], "datatype": "FP32", "data": [[0.5], [1e3]]}], "outputs": []}',
+    ],
+    "MLflow body": [
+        b'{"dataframe_split": {"columns": ["a", "b"], "data": [["x", 1], [true, null]], "index": [0, 1]}}',
+        b'{"dataframe_records": [{"a": ["x", "y"]}, {}]}',
+        b'{"inputs": {"a": ["x"], "b%": [0.5]}, "params": {}}',
     ],
     "labels": [
         b'{"labels": [{"id": "a", "label": 1}, {"id": "b", "label": false}]}',

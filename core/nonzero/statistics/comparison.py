@@ -106,6 +106,13 @@ class Comparison:
             float32[n]: 0 or 1, and importance weights.
         ours, theirs
             float32[n]: what each model predicted before it learned from any of these labels.
+
+        Examples
+        --------
+        >>> comparison, some = Comparison(), np.full(2, 0.5, np.float32)
+        >>> comparison.add(np.array([0, 1], np.float32), some, some, some)
+        >>> comparison.examples, comparison.weight
+        (2, 1.0)
         """
         count(self._states, np.zeros(labels.size, np.int64), labels, weights, Pair(ours, theirs))
 
@@ -114,6 +121,16 @@ class Comparison:
 
         It is of the mean over all examples so far. A look at it costs nothing: it holds whenever it is looked
         at, and however often.
+
+        Returns
+        -------
+        Interval
+            Below 0: they are better.
+
+        Examples
+        --------
+        >>> Comparison().interval()
+        Interval(mean=None, low=None, high=None)
         """
         weight, bands = self.weight, self._states[0, FIRST:].reshape(3, BANDS)
         if not weight:
@@ -148,10 +165,20 @@ class Comparison:
         confidence
             As of the constructor; the state is that of any.
 
+        Returns
+        -------
+        Comparison
+            It goes on where the state was taken.
+
         Raises
         ------
         ValueError
             For an array that no comparison returned.
+
+        Examples
+        --------
+        >>> Comparison.from_state(Comparison().state()).examples
+        0
         """
         check_state(state)
         found = cls(confidence)

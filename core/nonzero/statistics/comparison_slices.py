@@ -61,6 +61,13 @@ class ComparisonSlices:
             and is in no slice. An example of several values is handed over as several.
         labels, weights, ours, theirs
             As of :meth:`nonzero.statistics.comparison.Comparison.add`.
+
+        Examples
+        --------
+        >>> slices, some = ComparisonSlices(), np.full(3, 0.5, np.float32)
+        >>> slices.add(np.array([7, 7, -1]), some, some, some, some)
+        >>> [(value, one.examples) for value, one in slices.found()]
+        [(7, 2)]
         """
         found, first, where = np.unique(values, return_index=True, return_inverse=True)
         groups = np.empty(found.size, np.int64)
@@ -76,7 +83,19 @@ class ComparisonSlices:
         return self._places.get(value, self._values)
 
     def found(self) -> list[tuple[int | None, Comparison]]:
-        """Return each value and its slice, those with the most examples first; None: all later values."""
+        """Return each value and its slice.
+
+        Returns
+        -------
+        list of tuple
+            Those with the most examples first, and None, all later values, last. A value without examples is
+            left out.
+
+        Examples
+        --------
+        >>> ComparisonSlices().found()
+        []
+        """
         own = 1 - (1 - self.confidence) / len(self._states)
         values = [*self._places, None]
         states = np.concatenate((self._states[: len(self._places)], self._states[-1:]))
@@ -87,7 +106,21 @@ class ComparisonSlices:
         return sorted(told, key=lambda pair: (pair[0] is None, -pair[1].examples))
 
     def state(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return all that is kept, for :meth:`from_state`: int64[k], and float64[values + 1, 129]."""
+        """Return all that is kept, for :meth:`from_state`.
+
+        Returns
+        -------
+        values
+            int64[k]: the values that have slices of their own.
+        states
+            float64[values + 1, 129]: what is counted of each slice, that of all later values last.
+
+        Examples
+        --------
+        >>> values, states = ComparisonSlices(values=2).state()
+        >>> values.size, states.shape
+        (0, (3, 129))
+        """
         return np.array([*self._places], np.int64), self._states.copy()
 
     @classmethod
@@ -103,10 +136,22 @@ class ComparisonSlices:
         confidence
             As of the constructor.
 
+        Returns
+        -------
+        ComparisonSlices
+            They go on where the state was taken.
+
         Raises
         ------
         ValueError
             For arrays that no slices returned.
+
+        Examples
+        --------
+        >>> slices, some = ComparisonSlices(), np.full(2, 0.5, np.float32)
+        >>> slices.add(np.array([7, 9]), some, some, some, some)
+        >>> len(ComparisonSlices.from_state(*slices.state()).found())
+        2
         """
         if not 0 <= values.size < len(states) or np.unique(values).size < values.size or (values < 0).any():
             raise ValueError(f"{values.size} numbers of values do not fit {len(states)} slices' states")

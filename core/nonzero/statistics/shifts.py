@@ -34,6 +34,7 @@ CLICKS: Final = 25
 """So many clicks (and so many examples without) are expected of a block: of fewer the figure is skewed."""
 
 LARGEST: Final = 50_000
+"""The most examples of a block, however rare clicks are."""
 
 WINDOW: Final = 8
 """Blocks at the most in which a sudden change shows."""
@@ -103,7 +104,23 @@ class ShiftDetector:
 
     @staticmethod
     def size_of(rate: float) -> int:
-        """Return how many examples a block has, at this click rate."""
+        """Return how many examples a block has.
+
+        Parameters
+        ----------
+        rate
+            The click rate, from 0 to 1.
+
+        Returns
+        -------
+        int
+            From :data:`BLOCK` to :data:`LARGEST`: more, where clicks are rare, or examples without one.
+
+        Examples
+        --------
+        >>> ShiftDetector.size_of(0.3), ShiftDetector.size_of(0.005), ShiftDetector.size_of(0.0)
+        (1000, 5000, 50000)
+        """
         rarer = max(min(rate, 1 - rate), CLICKS / LARGEST)
         return max(BLOCK, ceil(CLICKS / rarer))
 

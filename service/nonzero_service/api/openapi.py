@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from nonzero_service.api import schemas
-from nonzero_service.http.routing import Need, RouteTable
+from nonzero_service.http.routing import DEFAULT_MODEL, Need, RouteTable
 from nonzero_service.media_types import JSON, PROBLEM
 from nonzero_service.models.data_directory import NAME
 from nonzero_service.problems import ErrorForm, form_of
@@ -123,7 +123,7 @@ MODEL_ASKED: Final = {
     "in": "query",
     "required": False,
     "description": "The model's name.",
-    "schema": {"type": "string", "pattern": f"^{NAME}$", "default": "default"},
+    "schema": {"type": "string", "pattern": f"^{NAME}$", "default": DEFAULT_MODEL},
 }
 
 MODEL: Final = {

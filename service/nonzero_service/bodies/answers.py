@@ -92,6 +92,11 @@ def prediction(model: str, probability: float, sequence: int) -> bytes:
     return text.encode()
 
 
+def probabilities(found: NDArray[np.float32]) -> bytes:
+    """Return probabilities as the elements of a JSON list, which other protocols answer with."""
+    return ",".join(map("%.9g".__mod__, found.tolist())).encode()
+
+
 def prediction_lines(
     found: NDArray[np.float32],
     parsed: Parsed,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from nonzero.formats.delimited_labels import named_twice
 from nonzero.formats.json_bodies import NOT_JSON
+from nonzero_service.bodies.answers import probabilities
 from nonzero_service.bodies.example_text import BodyBounds, ExampleText, elements_of
 from nonzero_service.problems import Problem
 
@@ -116,13 +117,12 @@ def read_infer(body: bytes, most: BodyBounds) -> InferBody:
 def infer_answer(model: str, found: NDArray[np.float32], id: str | None) -> bytes:
     """Return the answer that has these probabilities."""
     named = b"" if id is None else b',"id":' + msgspec.json.encode(id)
-    values = ",".join(map("%.9g".__mod__, found.tolist())).encode()
     return b'{"model_name":"%b"%b,"outputs":[{"name":"%b","shape":[%d],"datatype":"FP32","data":[%b]}]}' % (
         model.encode(),
         named,
         OUTPUT.encode(),
         found.size,
-        values,
+        probabilities(found),
     )
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from nonzero.formats.delimited_labels import named_twice
 from nonzero.formats.json_bodies import NOT_JSON
+from nonzero_service.bodies.answers import probabilities
 from nonzero_service.bodies.example_text import BodyBounds, ExampleText, elements_of, enveloped, too_long
 from nonzero_service.problems import Problem
 
@@ -68,7 +69,7 @@ def read_invocation(body: bytes, most: BodyBounds) -> bytes:
 
 def invocation_answer(found: NDArray[np.float32]) -> bytes:
     """Return the answer that has these probabilities."""
-    return b'{"predictions":[%b]}' % ",".join(map("%.9g".__mod__, found.tolist())).encode()
+    return b'{"predictions":[%b]}' % probabilities(found)
 
 
 def _of_split(table: SplitTable, most: BodyBounds) -> bytes:

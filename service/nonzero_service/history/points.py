@@ -74,12 +74,6 @@ def point_of(kept: np.void) -> Point:
     return Point(position, begun, time, sequence, totals, tuple(kept["shares"].tolist()))
 
 
-def is_whole(kept: np.void) -> bool:
-    """Whether a point is as it was written."""
-    raw = kept.tobytes()
-    return zlib.crc32(raw[4:]) == int.from_bytes(raw[:4], "little")
-
-
 def whole_of(kept: NDArray[np.void]) -> NDArray[np.void]:
     """Return those points that are as they were written: others were never, or were torn."""
     raw, size = kept.tobytes(), kept.itemsize

@@ -27,7 +27,6 @@ from nonzero_service.writer.applier import Applier
 from nonzero_service.writer.challenger_applier import ChallengerApplier
 from nonzero_service.writer.following import Following, sequence_of
 from nonzero_service.writer.learner import ModelLearner
-from nonzero_service.writer.pairing import Pairing
 from nonzero_service.writer.results import Results
 from nonzero_service.writer.threads import WriterThreads
 from nonzero_service.writer.work import CommittedGroup, Copied, Copy, Outcome, Work
@@ -162,9 +161,6 @@ class FollowingSnapshots(SnapshotScheduler):
             return True
         return self.following.is_reading and super()._due()
 
-    def _give_up(self, last: bool) -> None:  # noqa: ARG002 - a few files are soon removed
-        self.stored.snapshots.prune()
-
 
 class NotKeeping:
     """Keeps no predictions: only a champion's may be labelled."""
@@ -261,10 +257,6 @@ class Challenger:
             return None
         newest = self.snapshots.newest
         return max(self.following.position if newest is None else newest.position, pairing.since.position)
-
-    async def compared(self) -> Pairing | None:
-        """Return what was compared, at rest until this coroutine goes on; None where it has not begun."""
-        return await self.learner.run(lambda: self.learner.follower.pairing)
 
     async def save_at_end(self) -> None:
         """Learn all that it was told of, and take a last snapshot."""

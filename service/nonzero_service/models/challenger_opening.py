@@ -62,7 +62,14 @@ async def open_challenger(
         newest = next(iter(brought.snapshots.all()), None)
         age = 0.0 if newest is None else max(time.time() - newest.path.stat().st_mtime, 0.0)
         stored = StoredModel(brought.model, champion.journal, brought.snapshots, tail_seconds=age)
-        snapshots = FollowingSnapshots(name, stored, learner, settings, common.snapshotting)
+        snapshots = FollowingSnapshots(
+            name,
+            stored,
+            learner,
+            settings,
+            common.snapshotting,
+            lambda _: brought.snapshots.prune(),  # a few files are soon removed, also at the end
+        )
         snapshots.champion_newest = champion.newest_snapshot
         snapshots.following = learner.follower
         opened.push_async_callback(snapshots.close)

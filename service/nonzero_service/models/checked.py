@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from nonzero import LogisticRegression
+from nonzero import LogisticRegression, SnapshotError
+from nonzero_service.journal.reader import JournalRows
+from nonzero_service.journal.snapshots import SnapshotFile, snapshots_in
 from nonzero_service.journal.verification import Verified
+from nonzero_service.models.snapshot_files import check_snapshot
 
 Told = Callable[[str, int, int], object]
 """Told what is going on, how far it is, and where it ends."""
@@ -35,8 +38,53 @@ class Checked:
     refused: str | None = None
     """Why a start would be refused; None where it would come up."""
 
+    def hold_against(
+        self, folded: LogisticRegression, position: int, snapshot: Path, digest: str, rows: str
+    ) -> None:
+        """Note whether a fold is the snapshot that was taken at its position.
 
-def difference(folded: LogisticRegression, path: Path) -> str:
+        Parameters
+        ----------
+        folded, position
+            The model, and the last row that was folded into it.
+        snapshot, digest
+            The snapshot's file, and its model's digest.
+        rows
+            Whose rows they are, for the fault.
+        """
+        if folded.digest() == digest:
+            self.identical.append(position)
+        else:
+            self.faults.append(f"{snapshot} is not the fold of {rows}: {_difference(folded, snapshot)}")
+
+
+def whole_snapshots(
+    reader: JournalRows, checked: Checked, told: Told
+) -> Iterator[tuple[SnapshotFile, LogisticRegression]]:
+    """Yield each snapshot that is whole and of the journal's history, the oldest first; note the others.
+
+    Parameters
+    ----------
+    reader
+        The journal.
+    checked
+        Takes what is found.
+    told
+        Told how far it is.
+    """
+    for snapshot in reversed(snapshots_in(checked.directory / "snapshots")):
+        told("reading the snapshots", len(checked.snapshots), len(checked.snapshots) + 1)
+        try:
+            model = LogisticRegression.load(snapshot.path)
+            check_snapshot(reader, snapshot, model)
+        except SnapshotError as error:
+            checked.faults.append(str(error))
+            continue
+        checked.snapshots.append(snapshot.position)
+        yield snapshot, model
+
+
+def _difference(folded: LogisticRegression, path: Path) -> str:
     """Say in what a snapshot differs from the fold."""
     stored = LogisticRegression.load(path)
     if stored.settings != folded.settings:

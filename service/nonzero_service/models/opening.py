@@ -30,6 +30,7 @@ from nonzero_service.models.memory_taking import take_memory
 from nonzero_service.models.model_config import ModelConfig
 from nonzero_service.models.names import FieldNames
 from nonzero_service.models.promotions import finish_promotion, promotions_in
+from nonzero_service.models.pruning import Pruning
 from nonzero_service.models.rear import Rear
 from nonzero_service.models.recovery import StoredModel, recover
 from nonzero_service.models.replaying import ReplayProgress
@@ -97,9 +98,7 @@ async def open_model(
             learner,
             settings,
             common.snapshotting,
-            rear.needed_from,
-            rear.paired_from,
-            rear.gave_up,
+            Pruning(name, stored, settings, rear).prune,
             history.save,
         )
         opened.push_async_callback(snapshots.close)

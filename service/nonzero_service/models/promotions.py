@@ -27,7 +27,7 @@ from nonzero_service.models.challenger_files import fold_challenger
 from nonzero_service.models.model_config import ModelConfig, config_of
 from nonzero_service.models.snapshot_files import needed_from
 from nonzero_service.writer.entries import promotion_of
-from nonzero_service.writer.fold import Promoted
+from nonzero_service.writer.fold import FindPromoted
 from nonzero_service.writer.following import Following, Promotion
 
 PROMOTED: Final = "promoted"
@@ -88,7 +88,7 @@ def finish_promotion(directory: Path, challenger: Path, position: int, promotion
     return config
 
 
-def promoted_from(directory: Path, reader: JournalRows, *, retire: bool = False) -> Promoted:
+def promoted_from(directory: Path, reader: JournalRows, *, retire: bool = False) -> FindPromoted:
     """Return what finds the challengers that were promoted.
 
     Parameters
@@ -116,7 +116,7 @@ def promoted_from(directory: Path, reader: JournalRows, *, retire: bool = False)
     return find
 
 
-def refolded(changes: dict[str, Any], reader: JournalRows) -> Promoted:
+def refolded(changes: dict[str, Any], reader: JournalRows) -> FindPromoted:
     """Return what makes promoted challengers anew of a whole journal, with some settings changed."""
 
     def find(promotion: Promotion, row: JournalRow, _: LogisticRegression) -> LogisticRegression:

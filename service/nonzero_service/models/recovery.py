@@ -188,7 +188,7 @@ def replay(
     start: int,
     replayed: Replayed,
     following: Sequence[StoredChallenger] = (),
-    promoted: fold.Promoted | None = None,
+    promoted: fold.FindPromoted | None = None,
     history: History | None = None,
 ) -> Tail:
     """Apply the rows from `start` to the journal's end.

@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import structlog
 
-from nonzero import LogisticRegression, SnapshotError
+from nonzero import LogisticRegression
 from nonzero.model.gradual_copy import spare_for
 from nonzero.model.packed import Packed
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.snapshots import SnapshotFile
 from nonzero_service.models.recovery import StoredModel
-from nonzero_service.models.snapshot_files import needed_from, write_snapshot
+from nonzero_service.models.snapshot_files import write_snapshot
 from nonzero_service.settings import Settings
 from nonzero_service.writer.applier import Applier
 from nonzero_service.writer.following import BEFORE, sequence_of
@@ -36,9 +36,6 @@ RETRY_SECONDS: Final = 60.0
 
 AT_ONCE: Final = 1 << 20
 """Bytes of the largest table of which what was touched is copied at once: that takes half a millisecond."""
-
-LARGE: Final = 1 << 22
-"""Bytes of a journal's file that may hold rows which nobody needs from one start to the next."""
 
 
 class Copies(Protocol):
@@ -85,15 +82,11 @@ class SnapshotScheduler:
     learner
         Whose applier copies the model.
     settings
-        They say when a snapshot is due, and which rows of the journal stay.
+        They say when a snapshot is due.
     gate
         Bounds how many are taken at a time because they are due.
-    also_from
-        Returns the first position of the journal that is of use beside snapshots; None where none is.
-    also_at
-        Returns a position of which a snapshot that is not after it stays; None where none is.
-    gave_up
-        Told which snapshots are left, when others were given up.
+    prune
+        Gives up what a new snapshot makes useless, told whether the process ends then; on another thread.
     before
         Is to be done before a snapshot takes the place of rows: a start does not read them again.
     """
@@ -105,18 +98,14 @@ class SnapshotScheduler:
         learner: Copies,
         settings: Settings,
         gate: AbstractAsyncContextManager[Any],
-        also_from: Callable[[], int | None] = lambda: None,
-        also_at: Callable[[], int | None] = lambda: None,
-        gave_up: Callable[[Sequence[SnapshotFile]], object] = lambda _: None,
+        prune: Callable[[bool], object],
         before: Callable[[], Awaitable[object]] = _nothing,
     ) -> None:
         self.stored = stored
         self._name = name
         self._learner = learner
         self._settings = settings
-        self._also_from = also_from
-        self._also_at = also_at
-        self._gave_up = gave_up
+        self._prune = prune
         self._before = before
         self._since = time.monotonic() - stored.tail_seconds
         self._bytes_then = -stored.tail_bytes
@@ -206,41 +195,16 @@ class SnapshotScheduler:
         grown, age = self._learner.appended_bytes - self._bytes_then, time.monotonic() - self._since
         return grown >= self._settings.snapshot_bytes or age >= self._settings.snapshot_seconds
 
-    def _truncate(self, kept: Sequence[SnapshotFile]) -> None:
-        """Give up the rows that a start from any of these snapshots does not need, nor anybody else."""
-        also = self._also_from()
-        try:
-            first = min([*map(needed_from, kept), *([] if also is None else [also])])
-        except SnapshotError as error:
-            self._log.error(
-                "a snapshot is damaged; no rows are given up until another has its place",
-                model=self._name,
-                reason=str(error),
-            )
-        else:
-            self.stored.journal.truncate(first)
-
     def _write(self, copied: Copied, packed: Packed, last: bool) -> SnapshotFile:
         journal, position = self.stored.journal, copied.position
         journal.sync()  # a snapshot must not know of rows that a power cut could take
         digest = journal.digest_at(position)
         packed.notes |= copied.notes
         snapshot = write_snapshot(self.stored.snapshots, position, digest, packed, copied.held_since)
-        self._give_up(last)
+        self._prune(last)
         incidentally(
             lambda: self._log.info(
                 "snapshot taken", model=self._name, position=position, bytes=snapshot.path.stat().st_size
             )
         )
         return snapshot
-
-    def _give_up(self, last: bool) -> None:
-        """Give up older snapshots and the rows that no start needs; when all ends, only what is much."""
-        journal, snapshots = self.stored.journal, self.stored.snapshots
-        pruned = snapshots.prune(also=self._also_at()) is not None
-        if pruned:
-            self._gave_up(snapshots.all())
-        if not last or journal.path.stat().st_size >= LARGE:
-            if pruned and self._settings.journal_retention == "snapshots":
-                self._truncate(snapshots.all())
-            journal.expire_keys()

@@ -23,11 +23,11 @@ from nonzero_service.journal.opening import check_journal
 from nonzero_service.journal.reader import JournalReader
 from nonzero_service.journal.snapshots import SnapshotFile, snapshots_in
 from nonzero_service.journal.verification import verify_journal
-from nonzero_service.models.checked import Checked, Told, difference
+from nonzero_service.models.checked import Checked, Told, whole_snapshots
 from nonzero_service.models.data_directory import check_model
 from nonzero_service.models.promotions import promoted_from
 from nonzero_service.models.recovery import found, replay
-from nonzero_service.models.snapshot_files import check_snapshot, newest_readable
+from nonzero_service.models.snapshot_files import newest_readable
 from nonzero_service.models.verifying_challengers import verify_challenger
 from nonzero_service.writer import fold
 
@@ -101,15 +101,7 @@ def _verify_snapshots(reader: JournalReader, checked: Checked, told: Told) -> No
     """Read every snapshot, and hold the fold against each."""
     whole: list[tuple[SnapshotFile, str]] = []
     oldest: tuple[SnapshotFile, LogisticRegression] | None = None
-    for snapshot in reversed(snapshots_in(checked.directory / "snapshots")):
-        told("reading the snapshots", len(whole), len(whole) + 1)
-        try:
-            model = LogisticRegression.load(snapshot.path)
-            check_snapshot(reader, snapshot, model)
-        except SnapshotError as error:
-            checked.faults.append(str(error))
-            continue
-        checked.snapshots.append(snapshot.position)
+    for snapshot, model in whole_snapshots(reader, checked, told):
         whole.append((snapshot, model.digest()))
         oldest = oldest or (snapshot, model)
     try:
@@ -139,13 +131,9 @@ def _fold(
     for row in reader.read(start):
         model = fold.apply(model, row, reader.read, promoted=promoted)
         told("folding", row.position - start + 1, max(row.position, end) - start + 1)
-        snapshot, digest = awaited.pop(row.position, (None, ""))
-        if snapshot is not None and model.digest() == digest:
-            checked.identical.append(row.position)
-        elif snapshot is not None:
-            checked.faults.append(
-                f"{snapshot.path} is not the fold of the journal's rows: {difference(model, snapshot.path)}"
-            )
+        if row.position in awaited:
+            snapshot, digest = awaited.pop(row.position)
+            checked.hold_against(model, row.position, snapshot.path, digest, "the journal's rows")
         if row.position >= end and not awaited:
             break
     checked.digest = model.digest()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-from nonzero import LogisticRegression, SnapshotError
+from nonzero import LogisticRegression
 from nonzero_service.journal.reader import JournalReader
-from nonzero_service.journal.snapshots import snapshots_in
-from nonzero_service.models.checked import Checked, Told, difference
+from nonzero_service.models.checked import Checked, Told, whole_snapshots
 from nonzero_service.models.promotions import promotions_in
-from nonzero_service.models.snapshot_files import check_snapshot
 from nonzero_service.writer import fold
 from nonzero_service.writer.following import Following
 
@@ -31,15 +28,7 @@ def verify_challenger(checked: Checked, following: Following, told: Told) -> Non
         whole: dict[int, tuple[Path, str]] = {}
         model, start = following.new_model(), following.position + 1
         begun = reader.base.position < start
-        for snapshot in reversed(snapshots_in(checked.directory / "snapshots")):
-            told("reading the snapshots", len(whole), len(whole) + 1)
-            try:
-                loaded = LogisticRegression.load(snapshot.path)
-                check_snapshot(reader, snapshot, loaded)
-            except SnapshotError as error:
-                checked.faults.append(str(error))
-                continue
-            checked.snapshots.append(snapshot.position)
+        for snapshot, loaded in whole_snapshots(reader, checked, told):
             if begun:
                 whole[snapshot.position] = snapshot.path, loaded.digest()
             else:
@@ -59,15 +48,12 @@ def _fold(
     end: int,
     whole: dict[int, tuple[Path, str]],
     checked: Checked,
-    told: Callable[[str, int, int], object],
+    told: Told,
 ) -> None:
     for row in reader.read(start):
         fold.follow(model, row, reader.read)
         told("folding", row.position - start + 1, end - start + 1)
-        path, digest = whole.get(row.position, (None, ""))
-        if path is not None and model.digest() == digest:
-            checked.identical.append(row.position)
-        elif path is not None:
-            checked.faults.append(f"{path} is not the fold of its champion's rows: {difference(model, path)}")
+        if row.position in whole:
+            checked.hold_against(model, row.position, *whole[row.position], "its champion's rows")
         if row.position >= end:
             return

@@ -1,5 +1,8 @@
 // Sums over rows of a model's history.
 
+/** So many clicks a figure needs, and so many examples without one: of fewer it says more than is known. */
+export const ENOUGH = 20;
+
 /** The mean loss of who always says the rate, in nats. */
 function entropy(rate) {
   return rate > 0 && rate < 1 ? -(rate * Math.log(rate) + (1 - rate) * Math.log1p(-rate)) : 0;

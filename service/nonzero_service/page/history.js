@@ -1,7 +1,7 @@
 // What a model was like: rows and events over a range, fetched once and then only what is new.
 
 import { ask, now, pathOf, unlessGone } from "./api.js";
-import { summed } from "./figures.js";
+import { ENOUGH, summed } from "./figures.js";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -15,8 +15,6 @@ export const RANGES = {
   day: { name: "last day", step: "minute", length: DAY },
   month: { name: "last 30 days", step: "hour", length: 30 * DAY },
 };
-
-const ENOUGH = 20; // clicks: with fewer a range says little
 
 /** What is known of one model's history. */
 export class History {

@@ -1,9 +1,9 @@
 // Slices, late labels, and all other figures of a model.
 
 import { arrange, byId, html, refill, say, show } from "./dom.js";
+import { ENOUGH } from "./figures.js";
 import { bytes, count, counted, moment, number, percent, precise, short } from "./words.js";
 
-const ENOUGH = 20; // clicks: with fewer a percentage says more than is known
 const MANY = 3; // standard deviations beyond which a slice is called wrong: there are dozens of slices
 
 const HEADS = ["Value", "Examples", "Clicked", "Predicted", "Difference"];

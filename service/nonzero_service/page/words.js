@@ -1,5 +1,7 @@
 // Figures as people read them, and sentences about them.
 
+import { ENOUGH } from "./figures.js";
+
 const NO_BREAK = "\u00a0";
 const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
@@ -57,8 +59,6 @@ export function bytes(n) {
     if (n >= size) return `${Number((n / size).toPrecision(3))}${NO_BREAK}${unit}`;
   return `${n}${NO_BREAK}bytes`;
 }
-
-const ENOUGH = 20; // clicks, and examples without one: with fewer, a percentage says more than is known
 
 /** How much better the predictions are than the average rate, as a sentence. */
 export function gainSentence(sum) {

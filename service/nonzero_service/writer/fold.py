@@ -42,8 +42,8 @@ from nonzero_service.writer.pairing import PAIRING_NOTE
 Learned = Callable[[Batch, NDArray[np.float32]], object]
 """Told what was learned from, and what was predicted just before."""
 
-Promoted = Callable[[Promotion, JournalRow, LogisticRegression], LogisticRegression]
-"""Returns what a challenger has become at a ``promotion`` row, given the model that it takes the place of."""
+FindPromoted = Callable[[Promotion, JournalRow, LogisticRegression], LogisticRegression]
+"""Finds what a challenger has become at a ``promotion`` row, given the model that it takes the place of."""
 
 
 def tell_nobody(_: Batch, __: NDArray[np.float32]) -> None:
@@ -55,7 +55,7 @@ def apply(
     row: JournalRow,
     rows: RowReader | None = None,
     learned: Learned = tell_nobody,
-    promoted: Promoted | None = None,
+    promoted: FindPromoted | None = None,
 ) -> LogisticRegression:
     """Apply one row to the model that the rows before it gave.
 
@@ -167,7 +167,7 @@ def _learn(model: LogisticRegression, row: JournalRow, learned: Learned) -> None
         raise BodyError(f"position {row.position} cannot be learned from: {error}") from error
 
 
-def _promote(model: LogisticRegression, row: JournalRow, promoted: Promoted | None) -> LogisticRegression:
+def _promote(model: LogisticRegression, row: JournalRow, promoted: FindPromoted | None) -> LogisticRegression:
     promotion = promotion_of(row)
     if promoted is None:
         raise BodyError(

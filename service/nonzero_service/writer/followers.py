@@ -23,9 +23,6 @@ NEAR: Final = 64
 class Follows(Protocol):
     """Who learns what a champion learns."""
 
-    position: int
-    """The last position that it has applied."""
-
     @property
     def is_behind(self) -> bool:
         """Whether so much waits there that nothing more is to be committed."""
@@ -41,9 +38,6 @@ class Followers:
         self.moving = threading.Lock()
         """Held while the champion's position moves and all are told: who comes meanwhile waits."""
         self._told: tuple[Follows, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self._told)
 
     @property
     def are_behind(self) -> bool:

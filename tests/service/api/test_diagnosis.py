@@ -7,25 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 
 from nonzero import LogisticRegression
 from nonzero_service.journal.reader import JournalReader
 from nonzero_service.writer.fold import apply
+from service.tastes import tastes
 
 Start = Callable[..., Any]
 PATH = "/v1/models/default"
-
-
-def lines(n: int, seed: int, turned: bool = False) -> bytes:
-    """VW text of clicks that two namespaces decide; `turned`, the other way round."""
-    rng = np.random.default_rng(seed)
-    sites, hours = rng.integers(0, 8, n), rng.integers(0, 5, n)
-    clicked = rng.random(n) < np.where((sites < 4) ^ turned, 0.8, 0.1)
-    return "".join(
-        f"{1 if click else -1} |site s{site} |hour h{hour}\n"
-        for click, site, hour in zip(clicked.tolist(), sites.tolist(), hours.tolist(), strict=True)
-    ).encode()
 
 
 def learn(client: httpx.Client, body: bytes) -> None:
@@ -46,9 +35,9 @@ def test_a_starved_model_is_mended_and_recovers_to_the_same_bits(start: Start, t
     """After a long stream taste turns; the shrinking lanes are choked, and a journalled remedy frees them."""
     running = start(bits=8, journal_retention="all", breaker="off").until_ready()
     with running.client() as client:
-        learn(client, lines(200_000, seed=1))
+        learn(client, tastes(200_000, seed=1))
         assert set(client.get(f"{PATH}/diagnosis").json()["fields"]) == {"site", "hour"}
-        learn(client, lines(8_000, seed=2, turned=True))
+        learn(client, tastes(8_000, seed=2, turned=True))
         found = client.get(f"{PATH}/diagnosis").json()
         assert found["verdict"] == "starved", found
         shown = client.post(f"{PATH}/remedy?dry_run=true").json()
@@ -57,7 +46,7 @@ def test_a_starved_model_is_mended_and_recovers_to_the_same_bits(start: Start, t
         done = client.post(f"{PATH}/remedy").json()
         assert done == shown | {"applied": True}
         assert all(lane["rate_after"] > lane["rate_before"] for lane in done["lanes"])
-        learn(client, lines(1_000, seed=3, turned=True))
+        learn(client, tastes(1_000, seed=3, turned=True))
         predicted = client.post(f"{PATH}/predict", json={"features": {"site": "news"}}).json()
     running.kill()
     with start(tmp_path / "data", bits=8).until_ready().client() as client:

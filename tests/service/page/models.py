@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import httpx
-import numpy as np
 
 from nonzero_service.demo.chunks import simulated_chunks
 from nonzero_service.demo.simulation import SimulatedLog
+from service.tastes import tastes
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 """A value of a field that would be run, were it read as markup."""
@@ -80,15 +78,3 @@ class Models:
         for action in ("predict", "update"):  # a prediction shows what features are called
             assert self.client.post(f"{path}/{action}", json={"examples": examples}).is_success
         return model
-
-
-@cache
-def tastes(n: int, seed: int, turned: bool = False) -> bytes:
-    """Return VW text of clicks that two namespaces decide; `turned`, the other way round."""
-    rng = np.random.default_rng(seed)
-    sites, hours = rng.integers(0, 8, n), rng.integers(0, 5, n)
-    clicked = rng.random(n) < np.where((sites < 4) ^ turned, 0.8, 0.1)
-    return "".join(
-        f"{1 if click else -1} |site s{site} |hour h{hour}\n"
-        for click, site, hour in zip(clicked.tolist(), sites.tolist(), hours.tolist(), strict=True)
-    ).encode()

@@ -7,8 +7,9 @@ import re
 from playwright.sync_api import expect
 
 from service.page.conftest import Watch
-from service.page.models import Models, tastes
+from service.page.models import Models
 from service.page.test_page import sees
+from service.tastes import tastes
 
 
 def test_a_challenger_is_compared_and_promoted(models: Models, watch: Watch) -> None:

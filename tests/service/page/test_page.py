@@ -13,7 +13,8 @@ from playwright.sync_api import Page, Request, expect
 
 from service.conftest import Start
 from service.page.conftest import PHONE, WIDE, Watch
-from service.page.models import HOSTILE, Models, tastes
+from service.page.models import HOSTILE, Models
+from service.tastes import tastes
 from waiting import until
 
 ADMIN, PREDICT = "an-admin-of-the-page", "a-reader-of-the-page"
