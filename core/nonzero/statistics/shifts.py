@@ -60,7 +60,7 @@ _LEAST: Final = 1e-7
 
 
 class Shift(NamedTuple):
-    """Predictions got worse at once, or are again as they were."""
+    """Predictions got worse at once, or are off by no more than chance again."""
 
     recovered: bool
     examples: int

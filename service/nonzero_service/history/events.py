@@ -93,7 +93,7 @@ def text_of(shift: Shift) -> tuple[str, str]:
     """Return the kind and the text of a change of how good predictions are."""
     losses = f"log loss {shift.before:.3f}, then {shift.after:.3f}"
     if shift.recovered:
-        return "recovered", f"predictions tell clicks apart as well as before: {losses}"
+        return "recovered", f"the model has adapted: predictions are off by no more than chance; {losses}"
     return "shift", f"predictions got worse at once: {losses}"
 
 

@@ -16,7 +16,7 @@ const KINDS = {
   recalibration: "Recalibration",
   promotion: "Promotion",
   shift: "Change",
-  recovered: "Recovered",
+  recovered: "Adapted",
 };
 const ALARMING = new Set(["shift", "pause"]);
 
@@ -121,7 +121,7 @@ function changeSentence(events, byTime) {
   const shift = events.findLast((event) => event.kind === "shift");
   if (!shift) return "Nothing changed all at once.";
   const over = events.find((event) => event.kind === "recovered" && event.number > shift.number);
-  return `Something changed at ${placed(shift, byTime)}: ${shift.text.replace(/\.$/, "")}.${over ? ` By ${placed(over, byTime)} it had recovered.` : ""}`;
+  return `Something changed at ${placed(shift, byTime)}: ${shift.text.replace(/\.$/, "")}.${over ? ` By ${placed(over, byTime)} it had adapted: since then predictions are off by no more than chance.` : ""}`;
 }
 
 function showEvents(events, byTime) {
