@@ -68,7 +68,7 @@ class Workspace:
         end = len(line) + 1
         if end > self.size:
             return None
-        self._bytes[: end - 1] = line
+        self.buffer[: end - 1] = line
         self.buffer[end - 1] = NEWLINE
         if self._compiled(end) != 1:
             return None
