@@ -31,8 +31,8 @@ SHARED_FIRST: Final = re.compile(SPACE + rb"\{" + SHARED)
 CANDIDATES_FIRST: Final = re.compile(SPACE + rb"\{" + CANDIDATES)
 CANDIDATES_SECOND: Final = re.compile(CANDIDATES)
 SHARED_SECOND: Final = re.compile(rb"\]" + SPACE + b"," + SHARED)
-END_OF_SHARED: Final = re.compile(rb"\}" + SPACE + rb"\n")
-END_OF_CANDIDATES: Final = re.compile(rb"\]" + SPACE + rb"\}" + SPACE + rb"\n")
+END_OF_SHARED: Final = re.compile(rb"\}" + SPACE)
+END_OF_CANDIDATES: Final = re.compile(rb"\]" + SPACE + rb"\}" + SPACE)
 
 BEGINNING: Final = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"(?:shared|candidates)"[ \t\r\n]*:')
 
@@ -171,7 +171,6 @@ class _Rows(NamedTuple):
 
 def _read(line: bytes, workspace: Workspace) -> _Rows | None:
     """Read a body, in which there is no newline, by compiled code; None where it is unusual or wrong."""
-    line += b"\n"
     workspace.hold(line)
     found = _shared_first(line, workspace) or _candidates_first(line, workspace)
     rows = workspace.rows

@@ -55,6 +55,7 @@ class Workspace:
     def _reserve(self, size: int) -> None:
         self.size = size
         self.buffer = bytearray(size + PADDING)
+        self._bytes = memoryview(self.buffer)  # a bytearray copies what is put into a part of it, first
         self.array = np.frombuffer(self.buffer, np.uint8)
         self.scratch = np.empty(size + MARGIN, np.uint8)
         self.rows = RowArrays.allocate(ROOM, size // 2 + 1)
@@ -95,7 +96,7 @@ class Workspace:
         size = len(text)
         if not size <= self.size <= 64 * max(size, 2**16):
             self._reserve(size)
-        self.buffer[:size] = text
+        self._bytes[:size] = text
 
     def _read(self, lines: bytes) -> tuple[int, tuple[int, int]]:
         """Read whole lines by compiled code; return how many, and what :func:`summarize` says of them."""
@@ -130,8 +131,9 @@ class Workspace:
         return batches, errors
 
     def hold(self, line: bytes) -> None:
-        """Take a line, with its end, to be read by :meth:`sequence`."""
+        """Take a line, without its end, to be read by :meth:`sequence`."""
         self._put(line)
+        self.buffer[len(line)] = NEWLINE
 
     def sequence(self, start: int, row: int = 0) -> tuple[int, int, bool]:
         """Read examples with commas between them, of the line that is held, while there is room for a row.

@@ -3,6 +3,7 @@
 
 They are those of :mod:`nonzero.kernels.products`, in the same order. A pair is taken after the other for all
 rows, where that takes a row after the other: so nothing has to be kept but where one pair's features are.
+Candidates mostly have the same fields in the same order. Then what was found in the row before stands.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Found(NamedTuple):
 
 
 FOUND = types.NamedUniTuple(POSITIONS, 3, Found)
+REPEATS = types.uint8[::1]
 
 
 @inlined
@@ -45,22 +47,42 @@ def count(fields, lo, hi, field):
     return found
 
 
-@kernel(types.void(BATCH_ROWS, PAIRS, types.int64, POSITIONS))
-def measure_shared(rows, pairs, shared, ends):
-    """Write int64[n + 1]: where each row ends with its products; all begin with `shared` nonzeros."""
+@inlined
+def is_repeated(fields, before, lo, hi):
+    """Whether a row has the fields of the one before it, which is as long and starts at `before`."""
+    differences = np.uint16(0)
+    for j in range(hi - lo):  # without a way out, so that it takes many at a time
+        differences |= fields[np.uintp(before + j)] ^ fields[np.uintp(lo + j)]
+    return differences == 0
+
+
+@kernel(types.void(BATCH_ROWS, PAIRS, types.int64, POSITIONS, REPEATS))
+def measure_shared(rows, pairs, shared, ends, repeats):
+    """Write where each row ends with its products; all begin with `shared` nonzeros.
+
+    Written are int64[n + 1], and uint8[n]: whether a row has the fields of the one before it, in its order.
+    """
     indptr, fields = rows.indptr, rows.fields
     n = indptr.size - 1
     ends[:] = 0
+    for r in range(n):
+        lo, hi = indptr[r], indptr[r + 1]
+        repeats[r] = r > 0 and hi - lo == lo - indptr[r - 1]
+        if repeats[r]:
+            repeats[r] = is_repeated(fields, indptr[r - 1] + shared, lo + shared, hi)
     for q in range(pairs.shape[0]):
         lefts_of_all = count(fields, indptr[0], indptr[0] + shared, pairs[q, 0])
         rights_of_all = count(fields, indptr[0], indptr[0] + shared, pairs[q, 1])
+        products = 0
         for r in range(n):
-            lo, hi = indptr[r] + shared, indptr[r + 1]
-            lefts = lefts_of_all + count(fields, lo, hi, pairs[q, 0])
-            if pairs[q, 0] == pairs[q, 1]:
-                ends[r + 1] += lefts * (lefts - 1) // 2
-            else:
-                ends[r + 1] += lefts * (rights_of_all + count(fields, lo, hi, pairs[q, 1]))
+            if not repeats[r]:
+                lo, hi = indptr[r] + shared, indptr[r + 1]
+                lefts = lefts_of_all + count(fields, lo, hi, pairs[q, 0])
+                if pairs[q, 0] == pairs[q, 1]:
+                    products = lefts * (lefts - 1) // 2
+                else:
+                    products = lefts * (rights_of_all + count(fields, lo, hi, pairs[q, 1]))
+            ends[r + 1] += products
     for r in range(n):
         size = indptr[r + 1] - indptr[r]
         ends[r + 1] = ends[r] + size + min(ends[r + 1], max(MAX_NONZEROS - size, 0))
@@ -92,9 +114,12 @@ def gather_within(fields, start, lo, hi, field, places, found):
     return found
 
 
-@kernel(types.void(BATCH_ROWS, PAIRS, types.int64, EXPANDED, FOUND))
-def expand_shared(rows, pairs, shared, made, found):
-    """Write the rows with their products; all begin with the same `shared` nonzeros."""
+@kernel(types.void(BATCH_ROWS, PAIRS, types.int64, EXPANDED, FOUND, REPEATS))
+def expand_shared(rows, pairs, shared, made, found, repeats):
+    """Write the rows with their products; all begin with the same `shared` nonzeros.
+
+    `repeats` is that of :func:`measure_shared`; before the first row there is none.
+    """
     indices, values, fields, mask = rows.indices, rows.values, rows.fields, rows.value_mask
     n = rows.indptr.size - 1
     begin = rows.indptr[0]
@@ -104,10 +129,13 @@ def expand_shared(rows, pairs, shared, made, found):
         itself = pairs[q, 0] == pairs[q, 1]
         lefts_of_all = gather_within(fields, begin, begin, begin + shared, pairs[q, 0], found.lefts, 0)
         rights_of_all = gather_within(fields, begin, begin, begin + shared, pairs[q, 1], found.rights, 0)
+        lefts, rights = lefts_of_all, rights_of_all
         for r in range(n):
             lo, hi, i, end = rows.indptr[r], rows.indptr[r + 1], found.ends[r], made.ends[r + 1]
-            lefts = gather_within(fields, lo, lo + shared, hi, pairs[q, 0], found.lefts, lefts_of_all)
-            rights = gather_within(fields, lo, lo + shared, hi, pairs[q, 1], found.rights, rights_of_all)
+            if r == 0 or not repeats[r]:
+                own = lo + shared
+                lefts = gather_within(fields, lo, own, hi, pairs[q, 0], found.lefts, lefts_of_all)
+                rights = gather_within(fields, lo, own, hi, pairs[q, 1], found.rights, rights_of_all)
             first = 0
             for t in range(lefts):
                 j = lo + found.lefts[np.uintp(t)]

@@ -32,6 +32,8 @@ from nonzero.model.batch_rows import rows_of
 PIECE: Final = 2**19
 """At most about so many nonzeros are made at once: they stay in a cache, and memory stays flat."""
 
+NO_REPEATS: Final = np.empty(0, np.uint8)
+
 MAX_PAIRS: Final = 256
 MAX_TEXT: Final = 8192  # characters: what processes share has so much room, and more
 
@@ -107,38 +109,49 @@ class Interactions:
         if batch.fields is None or not n:
             yield batch, out
             return
-        ends = self._ends(batch)
+        ends, repeats = self._ends(batch)
+        if ends[n] <= PIECE:
+            yield self._expanded(batch, ends, repeats), out
+            return
         start = 0
         while start < n:
             stop = max(int(np.searchsorted(ends, ends[start] + PIECE, side="right")) - 1, start + 1)
             rows = batch.rows(start, stop) if stop - start < n else batch
-            yield self._expanded(rows, ends[start : stop + 1] - ends[start]), out[start:stop]
+            piece = self._expanded(rows, ends[start : stop + 1] - ends[start], repeats[start:stop])
+            yield piece, out[start:stop]
             start = stop
 
     def nonzeros(self, batch: Batch) -> int:
         """Return how many nonzeros the rows have with their products."""
-        return batch.nnz if batch.fields is None else int(self._ends(batch)[-1])
+        return batch.nnz if batch.fields is None else int(self._ends(batch)[0][-1])
 
-    def _ends(self, batch: Batch) -> NDArray[np.int64]:
-        """Return int64[n + 1]: where each row ends with its products."""
-        ends = np.empty(len(batch) + 1, np.int64)
-        if batch.shared:
-            measure_shared(rows_of(batch), self.pairs, batch.shared, ends)
-        else:
+    def _ends(self, batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """Return int64[n + 1]: where each row ends with its products.
+
+        And uint8[n]: which rows have the fields of the one before; empty where they do not begin alike.
+        """
+        n = len(batch)
+        ends = np.empty(n + 1, np.int64)
+        if not batch.shared:
             measure(rows_of(batch), self.pairs, ends)
-        return ends
+            return ends, NO_REPEATS
+        repeats = np.empty(n, np.uint8)
+        measure_shared(rows_of(batch), self.pairs, batch.shared, ends, repeats)
+        return ends, repeats
 
-    def _expanded(self, batch: Batch, ends: NDArray[np.int64]) -> Batch:
+    def _expanded(self, batch: Batch, ends: NDArray[np.int64], repeats: NDArray[np.uint8]) -> Batch:
         n = int(ends[-1])
         values = np.empty(1 if batch.values is None else n, np.float32)
         made = ExpandedRows(ends, np.empty(n, np.uint32), values, np.empty(n, np.uint16))
-        longest = int(np.diff(batch.indptr).max(initial=0))
         if batch.shared:
+            # At most: as if all that is not shared were of one row.
+            longest = batch.nnz - (len(batch) - 1) * batch.shared
             room = Found(
                 np.empty(longest, np.int64), np.empty(longest, np.int64), np.empty(len(batch), np.int64)
             )
-            expand_shared(rows_of(batch), self.pairs, batch.shared, made, room)
+            expand_shared(rows_of(batch), self.pairs, batch.shared, made, room, repeats)
         else:
+            longest = int(np.diff(batch.indptr).max(initial=0))
             expand(rows_of(batch), self.pairs, made, np.empty(longest, np.int64))
         given = None if batch.values is None else values
         return Batch.trusted(ends, made.indices, given, batch.labels, batch.weights, made.fields)

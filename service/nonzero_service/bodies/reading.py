@@ -41,8 +41,8 @@ SMALL_LIST: Final = 4 * SMALL
 MAX_PRODUCTS: Final = MAX_NONZEROS
 """One example may have so many nonzeros with its products, and so candidates may together."""
 
-SHOWS_IDS: Final = 1 << 12
-"""In so many bytes it shows whether candidates have ids; to look through all takes as long as to read it."""
+SHOWS_IDS: Final = 1 << 10
+"""In so many bytes at either end it shows whether candidates have ids: the list stands at one of them."""
 
 T = TypeVar("T")
 
@@ -186,7 +186,9 @@ class Bodies:
 
         None where they take longer, have ids, or cannot be used: :meth:`candidates_of` reads the body then.
         """
-        if len(body) > self.small_list or body.find(b'"id"', 0, SHOWS_IDS) >= 0:
+        if len(body) > self.small_list:
+            return None
+        if body.find(b'"id"', 0, SHOWS_IDS) >= 0 or body.find(b'"id"', -SHOWS_IDS) >= 0:
             return None
         batch = read_joined(body, model.schema, self.small, grouped=bool(model.interactions))
         if batch is None or len(batch) > self.settings.max_examples:

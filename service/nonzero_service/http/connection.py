@@ -16,12 +16,13 @@ from uvicorn.server import ServerState
 
 from nonzero_service.http.context import ServerContext
 from nonzero_service.http.cycle import CONTINUE, RequestCycle
-from nonzero_service.http.head import head_of, location_of
+from nonzero_service.http.head import Location, head_of, location_of
 from nonzero_service.http.limits import ASK_SECONDS, EXTRA, LINGER_BYTES, PIPELINED
 from nonzero_service.http.parser import RequestParser
 from nonzero_service.http.phases import ANSWER, BODY, HEAD, IDLE, LEAVING
 from nonzero_service.http.pipeline import RequestPipeline
 from nonzero_service.http.receiving import LONG, LongBodyReceiver
+from nonzero_service.http.routing import Target
 from nonzero_service.http.timeouts import Monitored
 from nonzero_service.problems import Problem
 
@@ -56,6 +57,9 @@ class Connection(asyncio.Protocol, Monitored):
         self._passed_over = 0
         self._ended = False  # whether the client sends no more
         self._arriving: RequestCycle | None = None  # the request that is arriving, or arrived last
+        # What the last request was for: a client mostly asks for the same again.
+        self._method = self._url = b""
+        self._place: tuple[Location, Target, dict[str, str]] | None = None
 
     # -- from the transport ----------------------------------------------------------------------------
 
@@ -191,11 +195,10 @@ class Connection(asyncio.Protocol, Monitored):
         head = head_of(version, url, headers, self._context.settings)
         if method == b"CONNECT":
             raise Problem(400, "CONNECT asks for a tunnel; none is made here")
-        location = location_of(url)
+        name = method.decode("ascii")
+        location, target, parameters = self._placed(method, name, url)
         if len(self._pipeline.waiting) >= PIPELINED:
             raise Problem(429, f"at most {PIPELINED} requests may be sent ahead of their answers")
-        name = method.decode("ascii")
-        target, parameters = self._context.dispatcher.table.find(name, location.path)
         scope: Scope = {
             **self._facts,
             "http_version": version,
@@ -207,7 +210,7 @@ class Connection(asyncio.Protocol, Monitored):
             "state": self._app_state.copy(),
             "head": head,
             "target": target,
-            "path_params": parameters,
+            "path_params": parameters.copy(),
         }
         keep_alive = version == "1.1" and lasting and not self._extra
         self._arriving = cycle = RequestCycle(
@@ -219,6 +222,15 @@ class Connection(asyncio.Protocol, Monitored):
         if self._pipeline.add(cycle):
             self._pause_reading()
         return keep_alive
+
+    def _placed(self, method: bytes, name: str, url: bytes) -> tuple[Location, Target, dict[str, str]]:
+        """Return what a request is for, its route and the path's parameters."""
+        place = self._place
+        if place is None or url != self._url or method != self._method:
+            location = location_of(url)
+            place = location, *self._context.dispatcher.table.find(name, location.path)
+            self._method, self._url, self._place = method, url, place
+        return place
 
     def on_body(self, body: bytes | memoryview) -> None:
         """Take a part of a body."""

@@ -135,8 +135,12 @@ class Models:
         UnknownModelError, NotReadyError, ClosedError
             As for :meth:`get`.
         """
-        challenger = self._following.get(name)
-        return challenger if challenger is not None and self.ready else self.get(name)
+        if self.ready:
+            if (served := self._served.get(name)) is not None:
+                return served  # first, as most are read so
+            if (challenger := self._following.get(name)) is not None:
+                return challenger
+        return self.get(name)
 
     def challenger(self, champion: str, name: str) -> Challenger:
         """Return the challenger of some name of a model.

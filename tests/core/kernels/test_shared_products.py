@@ -55,6 +55,24 @@ def test_products_of_what_is_shared_are_those_of_whole_rows(
     assert_same_products(whole, Interactions(pairs))
 
 
+@settings(deadline=None, max_examples=60)
+@given(
+    NONZEROS,
+    st.lists(st.lists(st.sampled_from("abcde"), max_size=20), min_size=1, max_size=3),
+    st.lists(st.integers(0, 2), max_size=8),
+    st.lists(st.sampled_from(PAIRS), unique=True),
+)
+def test_rows_with_the_fields_of_the_row_before_have_products_of_their_own(
+    shared: list[tuple[str, int, float]], layouts: list[list[str]], chosen: list[int], pairs: list[str]
+) -> None:
+    own = [
+        [(name, 1000 * r + k, 1.0) for k, name in enumerate(layouts[which % len(layouts)])]
+        for r, which in enumerate(chosen)
+    ]
+    whole = joined(batch_of([shared], valued=False), batch_of(own, valued=False))
+    assert_same_products(whole, Interactions(pairs))
+
+
 @pytest.mark.parametrize("pairs", [["a*b"], ["a*a", "a*b"]])
 def test_products_beyond_the_most_are_left_out_alike(pairs: list[str]) -> None:
     shared = [(name, index, 1.0) for name in "ab" for index in range(250)]

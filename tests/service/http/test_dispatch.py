@@ -164,6 +164,28 @@ def test_candidates_are_answered_inline_once_their_names_are_known(served: Serve
     assert served.ask(request("predict", CANDIDATES)) == ([200], INLINE)
 
 
+def test_ids_are_seen_at_either_end_of_candidates(served: Served) -> None:
+    context = json.dumps({"features": {f"text{k}": "x" * 20 for k in range(60)}}).encode()
+    own = [b'{"id": "c%d", "features": {"ad": "7"}}' % k for k in range(3)]
+    for ids, begun in ((True, TASK), (False, INLINE)):
+        candidates = b", ".join(one if ids else one.replace(one[:12], b"{") for one in own)
+        for body in (
+            b'{"shared": %b, "candidates": [%b]}' % (context, candidates),
+            b'{"candidates": [%b], "shared": %b}' % (candidates, context),
+        ):
+            served.ask(request("predict", body))  # its names are known then
+            assert served.ask(request("predict", body)) == ([200], begun)
+
+
+def test_each_request_of_a_connection_goes_its_own_way(served: Served) -> None:
+    requests = [request("predict", ONE, last=False), request("update", ONE, last=False)]
+    other = request("predict", ONE, last=False).replace(b"/default/", b"/none/")
+    get = b"GET %b/predict HTTP/1.1\r\nhost: localhost\r\n\r\n" % MODEL.encode()
+    sent = [requests[0], requests[0], get, requests[0], other, requests[1], requests[1], other]
+    statuses, _ = served.ask(b"".join(sent) + request("predict", ONE))
+    assert statuses == [200, 200, 405, 200, 404, 200, 200, 404, 200]
+
+
 def test_what_is_pipelined_is_answered_inline(served: Served) -> None:
     actions = ["update", "predict", "explain"] * 5
     sent = b"".join(request(action, ONE, last=False) for action in actions)
