@@ -134,18 +134,34 @@ class History:
             if self._load(model, position, time_ms) and not self._passes_over(position):
                 self._count(model, position, time_ms)
 
-    def promoted(self, model: LogisticRegression, position: int, time_ms: int, before: Totals) -> None:
-        """Go on with another model's figures, in the place of the one whose figures were `before`.
+    def promoted(self, new: LogisticRegression, old: LogisticRegression, position: int, time_ms: int) -> None:
+        """Go on with another model's figures, in the place of those of the one before.
 
         To be called when the row at `position` has put the other in its place, live and as it is read again.
         The event is told by :func:`~nonzero_service.history.events.event_of`.
+
+        Parameters
+        ----------
+        new
+            The model that goes on.
+        old
+            The one before, as it was then.
+        position, time_ms
+            The row's.
         """
+        incidentally(self._promote, new, old, position, time_ms)
+
+    def _promote(self, new: LogisticRegression, old: LogisticRegression, position: int, time_ms: int) -> None:
         with self._lock:
-            if self._load(model, position - 1, time_ms) and position > self._last.position:
-                counted = _sum(before, self._offset)
-                self._add(Point(position, self._begun or time_ms, time_ms, sequence_of(model), counted))
-                self._begin(position, time_ms, _difference(counted, totals_of(model)))
-                self._watch = ShiftWatch(model)
+            if not self._load(old, position - 1, time_ms) or position <= self._last.position:
+                return
+            self._count(old, position, time_ms)
+            if self._last.position < position:  # nothing has come since the last point
+                self._last = self._last._replace(position=position, time=self._last.time or time_ms)
+                for name in self._rings:
+                    self._add_to(name, self._last)
+            self._begin(position, time_ms, _difference(self._last.totals, totals_of(new)))
+            self._watch, self._edge = None, 0
 
     def tell(self, model: LogisticRegression, kind: str, text: str, *, position: int, time_ms: int) -> None:
         """Add an event that no row of the journal says: those are told by :meth:`changed`."""

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from nonzero import Batch, LogisticRegression
 from nonzero.errors import SnapshotError
 from nonzero_service.history.history import History
-from nonzero_service.history.points import totals_of
 from nonzero_service.journal.chain import JournalRow
 from nonzero_service.journal.journal import Durability, Journal
 from nonzero_service.journal.open_journals import OpenJournals
@@ -247,10 +246,10 @@ def _told(
     if row.count:
         history.learning(model, row.position - 1, row.time_ms, partial(IMPRESSIONS.__contains__, row.kind))
     new = apply()
-    if new is not model:
-        history.promoted(new, row.position, row.time_ms, totals_of(model))
     if row.kind in CHANGES:
-        history.changed(new, row)
+        history.changed(model, row)
+    if new is not model:
+        history.promoted(new, model, row.position, row.time_ms)
     return new
 
 
