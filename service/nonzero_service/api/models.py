@@ -44,7 +44,6 @@ async def read_model(model: ModelName, service: CurrentService) -> schemas.Model
         late_labels = _late_labels(served.attribution)
     return schemas.ModelDetail(
         **_state(served).model_dump(),
-        learning=_learning(served.parts.learner.pause),  # a challenger pauses with its champion
         mixture=schemas.MixtureWire(
             shares=served.model.shares.tolist(), lanes=[lanes_to_text([one]) for one in served.model.lanes]
         ),
@@ -164,6 +163,7 @@ def _state(served: ServedModel | Challenger) -> schemas.ModelState:
         created=served.config.created,
         follows=None if following is None else following.champion,
         followers=[] if isinstance(served, Challenger) else [one.name for one in served.rear.challengers],
+        learning=_learning(served.parts.learner.pause),  # a challenger pauses with its champion
     )
 
 
