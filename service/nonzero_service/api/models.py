@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 from fastapi import Request, Response
 from pydantic import ValidationError
@@ -28,6 +30,9 @@ from nonzero_service.service import Service
 from nonzero_service.writer.entries import remedy_entry
 from nonzero_service.writer.following import BEFORE, sequence_of
 from nonzero_service.writer.pause import PauseState
+
+LEARNS: Final = schemas.LearningWire(paused=False, since=None, reason=None, held=0)
+"""Most models are so: a list of 1,000 has one of it."""
 
 
 async def list_models(service: CurrentService) -> schemas.ModelList:
@@ -135,9 +140,11 @@ async def set_clock(model: ModelName, service: CurrentService) -> schemas.ClockS
 
 
 def _learning(pause: PauseState) -> schemas.LearningWire:
-    reason = None if pause.since is None else paused_text(pause.reason or {})
+    since_ms, reason = pause.since_ms, pause.reason
+    if pause.since is None:
+        return LEARNS
     return schemas.LearningWire(
-        paused=pause.since is not None, since=pause.since_ms, reason=reason, held=pause.examples
+        paused=True, since=since_ms, reason=paused_text(reason or {}), held=pause.examples
     )
 
 

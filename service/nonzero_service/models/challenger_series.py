@@ -15,7 +15,7 @@ from nonzero_service.writer.pairing import Pairing
 VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
 
 
-class Compared(NamedTuple):
+class ComparedFigures(NamedTuple):
     """How a challenger compares with its champion."""
 
     examples: int
@@ -25,7 +25,7 @@ class Compared(NamedTuple):
     difference: Interval
 
 
-NOT_COMPARED: Final = Compared(0, (None, None), Interval(None, None, None))
+NOT_COMPARED: Final = ComparedFigures(0, (None, None), Interval(None, None, None))
 
 
 class Followed(NamedTuple):
@@ -37,7 +37,7 @@ class Followed(NamedTuple):
     """Whether it learns no more."""
     lag: int
     """The examples that its champion has learned from and it has not."""
-    compared: Compared
+    compared: ComparedFigures
 
 
 FollowedSeries = Series[Followed]
@@ -47,7 +47,7 @@ class FollowedFigures:
     """How challengers are. An interval takes a quarter of a millisecond: it is kept until more came."""
 
     def __init__(self) -> None:
-        self._known: WeakKeyDictionary[Pairing, Compared] = WeakKeyDictionary()
+        self._known: WeakKeyDictionary[Pairing, ComparedFigures] = WeakKeyDictionary()
 
     def of(self, challenger: Challenger) -> Followed:
         """Look how a challenger is. From one thread at a time, whichever that is."""
@@ -56,10 +56,10 @@ class FollowedFigures:
         compared = NOT_COMPARED if pairing is None else self._compared(pairing)
         return Followed(challenger.name, parts.name, challenger.failure is not None, lag, compared)
 
-    def _compared(self, pairing: Pairing) -> Compared:
+    def _compared(self, pairing: Pairing) -> ComparedFigures:
         known, found = self._known.get(pairing), pairing.copied()
         if known is None or known.examples != found.examples:
-            known = self._known[pairing] = Compared(found.examples, found.log_losses, found.interval())
+            known = self._known[pairing] = ComparedFigures(found.examples, found.log_losses, found.interval())
         return known
 
 

@@ -95,6 +95,7 @@ async def promote(
         served.names.go_on_with(new)
         served.fields.go_on_with(new)
         served.rear.remove(challenger)
+        challenger.history.leave()
         await challenger.learner.close()
         await _write(served, challenger, promotion, done.position, old)
     await challenger.let_go()

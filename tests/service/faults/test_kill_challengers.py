@@ -1,6 +1,6 @@
 """kill -9 of a service under load whose model has challengers, some of which are promoted.
 
-What a name's history tells goes on across each promotion.
+What a name's history tells goes on across each promotion, and each challenger has its own.
 """
 
 from __future__ import annotations
@@ -138,6 +138,10 @@ def check_comparisons(serve: Start, data_dir: Path, settings: dict[str, str]) ->
             found.append([without_names(compared(client, name)) for name in names])
             told = client.get(f"{DEFAULT}/history", params={"step": "examples"}).json()["rows"]
             assert sum(row["examples"] for row in told) == client.get(DEFAULT).json()["sequence"]
+            for name in names:
+                rows = client.get(f"/v1/models/{name}/history", params={"step": "minute"}).json()["rows"]
+                learned = client.get(f"/v1/models/{name}/metrics").json()["examples"]
+                assert sum(row["examples"] for row in rows) == learned
             assert not service.lines("a challenger learns no more")
         assert service.kill() == -9
     assert found[0] == found[1]
