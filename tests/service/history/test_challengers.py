@@ -10,6 +10,7 @@ import pytest
 
 from nonzero_service.history.points import Totals, totals_of
 from service.conftest import ServiceProcess, Start
+from service.history.test_promotion import summed
 from service.models.test_challengers import DEFAULT, folded, follow, until_compared, update
 from service.models.test_promotion import promote
 from service.writer.test_breaker import NDJSON, body, labelled_all, stream
@@ -32,14 +33,7 @@ def check(client: httpx.Client, totals: Totals, sequence: int) -> None:
     until(lambda: client.get(B).json()["sequence"] == sequence)
     for step in ("minute", "hour", "day", "examples"):
         rows = told(client, step)["rows"]
-        found = (
-            sum(row["examples"] for row in rows),
-            sum(row["weight"] for row in rows),
-            sum(row["clicks"] for row in rows),
-            sum(row["predicted"] for row in rows),
-            sum(row["log_loss"] * row["weight"] for row in rows),
-        )
-        assert found == pytest.approx(totals, rel=1e-9), step
+        assert summed(rows) == pytest.approx(totals, rel=1e-9), step
         assert rows[-1]["sequence"] == sequence
 
 

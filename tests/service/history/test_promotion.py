@@ -27,19 +27,23 @@ def learned(seeds: list[int], promoted_after: int, challenger_from: int) -> Tota
     return examples, weight, clicks, predicted, loss
 
 
+def summed(rows: list[dict[str, Any]]) -> Totals:
+    """Return what rows of a history add up to."""
+    return (
+        sum(row["examples"] for row in rows),
+        sum(row["weight"] for row in rows),
+        sum(row["clicks"] for row in rows),
+        sum(row["predicted"] for row in rows),
+        sum(row["log_loss"] * row["weight"] for row in rows),
+    )
+
+
 def check(client: httpx.Client, totals: Totals, events: list[str], starts: int) -> None:
     """Hold what is told of all steps against the figures of the stream."""
     for step in ("minute", "hour", "day", "examples"):
         told: dict[str, Any] = client.get(f"{DEFAULT}/history", params={"step": step}).json()
         rows = told["rows"]
-        found = (
-            sum(row["examples"] for row in rows),
-            sum(row["weight"] for row in rows),
-            sum(row["clicks"] for row in rows),
-            sum(row["predicted"] for row in rows),
-            sum(row["log_loss"] * row["weight"] for row in rows),
-        )
-        assert found == pytest.approx(totals, rel=1e-9), step
+        assert summed(rows) == pytest.approx(totals, rel=1e-9), step
         assert rows[-1]["sequence"] == client.get(DEFAULT).json()["sequence"] == totals[0]
         kinds = [one["kind"] for one in told["events"]]
         assert [kind for kind in kinds if kind != "start"] == events
