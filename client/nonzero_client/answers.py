@@ -168,12 +168,12 @@ class ModelState(TypedDict):
     created: str
     follows: str | None
     followers: list[str]
+    learning: dict[str, Any]
 
 
 class ModelDetail(ModelState):
     """A model, and how it is now."""
 
-    learning: dict[str, Any]
     mixture: dict[str, Any]
     late_labels: dict[str, Any] | None
 

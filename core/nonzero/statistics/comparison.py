@@ -43,6 +43,15 @@ class Interval(NamedTuple):
     """None, as `high` is, where there were too few examples."""
     high: float | None
 
+    @property
+    def verdict(self) -> Verdict:
+        """What they are: better or worse than we where 0 is outside, else undecided."""
+        if self.low is None or self.high is None:
+            return "undecided"
+        if self.high < 0:
+            return "better"
+        return "worse" if self.low > 0 else "undecided"
+
 
 class Comparison:
     """Two models' log losses of the same examples, and an interval of their difference that always holds.
@@ -143,12 +152,7 @@ class Comparison:
 
     def verdict(self) -> Verdict:
         """Return what they are: better or worse than we where 0 is outside the interval, else undecided."""
-        found = self.interval()
-        if found.low is None or found.high is None:
-            return "undecided"
-        if found.high < 0:
-            return "better"
-        return "worse" if found.low > 0 else "undecided"
+        return self.interval().verdict
 
     def state(self) -> NDArray[np.float64]:
         """Return all that is kept, as float64[129], for :meth:`from_state`."""

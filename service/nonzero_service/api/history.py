@@ -31,9 +31,9 @@ async def read_history(
 ) -> Response:
     """Read what the model was like, each example predicted before it was learned from, and what happened."""
     asked = _asked(start, to, step)
-    served = service.models.get(model)
+    served = service.models.readable(model)
     await served.history.capture()
-    now_ms = served.attribution.now_ms
+    now_ms = served.parts.journal.clock.now_ms()
 
     def told() -> bytes:
         return msgspec.json.encode({"model": model, **described(served.history.history, asked, now_ms)})

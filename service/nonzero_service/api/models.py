@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 from fastapi import Request, Response
 from pydantic import ValidationError
@@ -29,6 +31,9 @@ from nonzero_service.writer.entries import remedy_entry
 from nonzero_service.writer.following import BEFORE, sequence_of
 from nonzero_service.writer.pause import PauseState
 
+LEARNS: Final = schemas.LearningWire(paused=False, since=None, reason=None, held=0)
+"""Most models are so: a list of 1,000 has one of it."""
+
 
 async def list_models(service: CurrentService) -> schemas.ModelList:
     """List all models, by name."""
@@ -44,7 +49,6 @@ async def read_model(model: ModelName, service: CurrentService) -> schemas.Model
         late_labels = _late_labels(served.attribution)
     return schemas.ModelDetail(
         **_state(served).model_dump(),
-        learning=_learning(served.parts.learner.pause),  # a challenger pauses with its champion
         mixture=schemas.MixtureWire(
             shares=served.model.shares.tolist(), lanes=[lanes_to_text([one]) for one in served.model.lanes]
         ),
@@ -136,9 +140,11 @@ async def set_clock(model: ModelName, service: CurrentService) -> schemas.ClockS
 
 
 def _learning(pause: PauseState) -> schemas.LearningWire:
-    reason = None if pause.since is None else paused_text(pause.reason or {})
+    since_ms, reason = pause.since_ms, pause.reason
+    if pause.since is None:
+        return LEARNS
     return schemas.LearningWire(
-        paused=pause.since is not None, since=pause.since_ms, reason=reason, held=pause.examples
+        paused=True, since=since_ms, reason=paused_text(reason or {}), held=pause.examples
     )
 
 
@@ -164,6 +170,7 @@ def _state(served: ServedModel | Challenger) -> schemas.ModelState:
         created=served.config.created,
         follows=None if following is None else following.champion,
         followers=[] if isinstance(served, Challenger) else [one.name for one in served.rear.challengers],
+        learning=_learning(served.parts.learner.pause),  # a challenger pauses with its champion
     )
 
 

@@ -17,6 +17,9 @@ from nonzero.statistics.shifts import Shift
 from nonzero_service.journal.chain import JournalRow
 from nonzero_service.writer.entries import promotion_of, resumption_of
 
+IMPRESSIONS: Final = frozenset({"joined", "impression"})
+"""The rows whose examples may be impressions."""
+
 EVENT: Final = np.dtype(
     [
         ("check", "<u4"),
@@ -87,6 +90,16 @@ def event_of(row: JournalRow) -> tuple[str, str] | None:
         case "recalibration":
             return "recalibration", "from here on a map of the predictions is learned"
     return None
+
+
+def event_for_challenger(row: JournalRow) -> tuple[str, str] | None:
+    """Return the event that a row of its champion's journal is for a challenger, as :func:`event_of` does."""
+    match row.kind:
+        case "remedy":
+            return None  # it mends its champion's lanes
+        case "promotion":
+            return "promotion", f"the challenger {promotion_of(row).name} took its champion's name"
+    return event_of(row)
 
 
 def text_of(shift: Shift) -> tuple[str, str]:

@@ -75,9 +75,16 @@ class History:
         The file that it is kept in; it is opened when there is something to read or write.
     name
         The model's, for the log.
+    event
+        Returns the event that a row of the journal is for this model; None where it is none.
     """
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(
+        self, path: Path, name: str, event: Callable[[JournalRow], tuple[str, str] | None] = event_of
+    ) -> None:
+        self._event_of = event
+        self.is_new = False
+        """Whether the model is made in this process: no start is told of."""
         self._kept = KeptRecords(path, name)
         self._lock = threading.Lock()
         self._loaded = False
@@ -134,18 +141,34 @@ class History:
             if self._load(model, position, time_ms) and not self._passes_over(position):
                 self._count(model, position, time_ms)
 
-    def promoted(self, model: LogisticRegression, position: int, time_ms: int, before: Totals) -> None:
-        """Go on with another model's figures, in the place of the one whose figures were `before`.
+    def promoted(self, new: LogisticRegression, old: LogisticRegression, position: int, time_ms: int) -> None:
+        """Go on with another model's figures, in the place of those of the one before.
 
         To be called when the row at `position` has put the other in its place, live and as it is read again.
         The event is told by :func:`~nonzero_service.history.events.event_of`.
+
+        Parameters
+        ----------
+        new
+            The model that goes on.
+        old
+            The one before, as it was then.
+        position, time_ms
+            The row's.
         """
+        incidentally(self._promote, new, old, position, time_ms)
+
+    def _promote(self, new: LogisticRegression, old: LogisticRegression, position: int, time_ms: int) -> None:
         with self._lock:
-            if self._load(model, position - 1, time_ms) and position > self._last.position:
-                counted = _sum(before, self._offset)
-                self._add(Point(position, self._begun or time_ms, time_ms, sequence_of(model), counted))
-                self._begin(position, time_ms, _difference(counted, totals_of(model)))
-                self._watch = ShiftWatch(model)
+            if not self._load(old, position - 1, time_ms) or position <= self._last.position:
+                return
+            self._count(old, position, time_ms)
+            if self._last.position < position:  # nothing has come since the last point
+                self._last = self._last._replace(position=position, time=self._last.time or time_ms)
+                for name in self._rings:
+                    self._add_to(name, self._last)
+            self._begin(position, time_ms, _difference(self._last.totals, totals_of(new)))
+            self._watch, self._edge = None, 0
 
     def tell(self, model: LogisticRegression, kind: str, text: str, *, position: int, time_ms: int) -> None:
         """Add an event that no row of the journal says: those are told by :meth:`changed`."""
@@ -238,7 +261,7 @@ class History:
         return min(points[0].begun, time_ms) if points else time_ms
 
     def _change(self, model: LogisticRegression, row: JournalRow) -> None:
-        found = event_of(row)
+        found = self._event_of(row)
         with self._lock:
             if not self._load(model, row.position, row.time_ms) or found is None:
                 return
@@ -266,21 +289,21 @@ class History:
             if any(map(len, kept.values())):
                 self._kept.say("the history was damaged, or of another model, and begins anew")
                 self._kept.begin_anew()
-            self._restart(position, time_ms, own)
+            self._restart(position, time_ms, own, sequence_of(model))
         return True
 
-    def _restart(self, position: int, time_ms: int, own: Totals) -> None:
+    def _restart(self, position: int, time_ms: int, own: Totals, sequence: int) -> None:
         """Begin a history: what the model has learned until now is not in it."""
         self._forget()
         self._take(nothing())
         self._begin(position, time_ms, _difference(NOTHING, own))
         self.began_ms = time_ms
-        self._told_start = not self._replaying
+        self._told_start = self.is_new or not self._replaying
         examples = int(own[0])
         text = "the model begins to learn"
         if examples:
             text = f"the history begins; the model had learned from {examples:,} examples before"
-        self._tell(Event(position, time_ms, examples, "start", text))
+        self._tell(Event(position, time_ms, sequence, "start", text))
 
     def _begin(self, position: int, time_ms: int, offset: Totals) -> None:
         """From here on so much is added to the model's figures."""

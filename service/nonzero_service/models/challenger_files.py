@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -16,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression, SnapshotError
+from nonzero_service.history.events import IMPRESSIONS, event_for_challenger
+from nonzero_service.history.history import History
 from nonzero_service.journal.chain import JournalRow
 from nonzero_service.journal.files import write_durably
 from nonzero_service.journal.reader import JournalRows
@@ -23,6 +26,7 @@ from nonzero_service.journal.snapshots import SnapshotFolder, snapshots_in
 from nonzero_service.models.model_config import ModelConfig, config_of
 from nonzero_service.models.snapshot_files import check_snapshot, newest_readable, say_damaged
 from nonzero_service.writer import fold
+from nonzero_service.writer.entries import CHANGES
 from nonzero_service.writer.following import Following
 from nonzero_service.writer.pairing import PAIRING_NOTE, ComparedSince, Pairing
 
@@ -54,6 +58,8 @@ class StoredChallenger:
     position: int
     """The last position that it has learned from."""
     held_since: int | None
+    history: History
+    """What it was like; it is told of what is read again."""
     pairing: Pairing | None
     """What is compared up to there; None where the comparison has not begun."""
     fields: Sequence[str] = ()
@@ -85,11 +91,8 @@ class StoredChallenger:
         """
         if self.failure is not None or row.position <= self.position:
             return
-        theirs: list[NDArray[np.float32]] = []
-        try:
-            fold.follow(self.model, row, reader.read, lambda _, predicted: theirs.append(predicted))
-        except Exception as error:  # noqa: BLE001 - whatever it is, its champion is served
-            self.failure = error
+        theirs = self._learn(row, reader)
+        if theirs is None:
             return
         self.position = row.position
         if row.kind == "promotion" and self.pairing is not None:  # its champion is another from here on
@@ -107,6 +110,21 @@ class StoredChallenger:
             return
         for (batch, ours), predicted in zip(champion, theirs, strict=True):
             self.pairing.add(batch, ours, predicted)
+
+    def _learn(self, row: JournalRow, reader: JournalRows) -> list[NDArray[np.float32]] | None:
+        """Learn what a row teaches; return what was predicted just before, None where it went wrong."""
+        theirs: list[NDArray[np.float32]] = []
+        if row.count:
+            impressions = partial(IMPRESSIONS.__contains__, row.kind)
+            self.history.learning(self.model, row.position - 1, row.time_ms, impressions)
+        try:
+            fold.follow(self.model, row, reader.read, lambda _, predicted: theirs.append(predicted))
+        except Exception as error:  # noqa: BLE001 - whatever it is, its champion is served
+            self.failure = error
+            return None
+        if row.kind in CHANGES:
+            self.history.changed(self.model, row)
+        return theirs
 
 
 class ChallengersFound(NamedTuple):
@@ -179,16 +197,24 @@ def load_challenger(place: ChallengerPlace, reader: JournalRows, fields: Sequenc
     """
     snapshots, following = SnapshotFolder(place.path / "snapshots"), place.following
     snapshots.tidy()
+    history = History(place.path / "history", place.name, event_for_challenger)
     since = compared_since(place.path)
     held = snapshots.newest(LogisticRegression.load, say_damaged)
     if held is None:
         made = StoredChallenger(
-            place, following.new_model(), snapshots, following.position, following.held_since, None, fields
+            place,
+            following.new_model(),
+            snapshots,
+            following.position,
+            following.held_since,
+            history,
+            None,
+            fields,
         )
     else:
         snapshot, model = held
         made = StoredChallenger(
-            place, model, snapshots, snapshot.position, model.notes.get("held_since"), None, fields
+            place, model, snapshots, snapshot.position, model.notes.get("held_since"), history, None, fields
         )
         kept = model.notes.pop(PAIRING_NOTE, None)
         if kept is not None:

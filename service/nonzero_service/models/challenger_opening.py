@@ -8,15 +8,12 @@ from contextlib import AsyncExitStack
 
 import structlog
 
+from nonzero_service.history.keeping import HistoryKeeper
 from nonzero_service.logs import described
-from nonzero_service.models.challenger import (
-    Challenger,
-    ChampionParts,
-    FollowingLearner,
-    FollowingSnapshots,
-)
+from nonzero_service.models.challenger import Challenger, FollowingSnapshots
 from nonzero_service.models.challenger_files import StoredChallenger
 from nonzero_service.models.common import Common
+from nonzero_service.models.following_learner import ChampionParts, FollowingLearner
 from nonzero_service.models.memory_taking import take_memory
 from nonzero_service.models.recovery import StoredModel
 
@@ -58,6 +55,8 @@ async def open_challenger(
     brought.model.recalibrating = settings.recalibration == "on"
     async with AsyncExitStack() as opened:
         learner = FollowingLearner(brought, champion, settings.sliced_fields, common.threads, failed)
+        history = HistoryKeeper(brought.history, learner)
+        opened.push_async_callback(history.close)  # when all is learned
         opened.push_async_callback(learner.close)
         newest = next(iter(brought.snapshots.all()), None)
         age = 0.0 if newest is None else max(time.time() - newest.path.stat().st_mtime, 0.0)
@@ -69,10 +68,12 @@ async def open_challenger(
             settings,
             common.snapshotting,
             lambda _: brought.snapshots.prune(),  # a few files are soon removed, also at the end
+            history.save,
         )
         snapshots.champion_newest = champion.newest_snapshot
         snapshots.following = learner.follower
         opened.push_async_callback(snapshots.close)
-        common.rounds.add(snapshots)
-        opened.push_async_callback(common.rounds.remove, snapshots)
-        return Challenger(name, brought, champion, learner, snapshots, opened.pop_all())
+        for watch in (snapshots, history):
+            common.rounds.add(watch)
+            opened.push_async_callback(common.rounds.remove, watch)
+        return Challenger(name, brought, champion, learner, snapshots, history, opened.pop_all())

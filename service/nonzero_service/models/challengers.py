@@ -177,6 +177,7 @@ class Challengers(UserDict[str, Challenger]):
     async def _opened(self, common: Common, place: ChallengerPlace, served: ServedModel) -> Challenger:
         fields = self._settings.sliced_fields
         brought = await asyncio.to_thread(load_challenger, place, served.stored.journal, fields)
+        brought.history.is_new = True
         return await open_challenger(brought, served.parts, common, shared=self._sharing is not None)
 
     async def _promoted(self, served: ServedModel, challenger: Challenger) -> Promoted:

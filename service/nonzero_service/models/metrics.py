@@ -22,6 +22,7 @@ from nonzero_service.metrics.families import family
 from nonzero_service.metrics.pacing import Pace
 from nonzero_service.metrics.process import Process
 from nonzero_service.models import series
+from nonzero_service.models.challenger_series import FollowedFigures, followed
 from nonzero_service.models.recent_figures import figures_of_learned, figures_of_served
 from nonzero_service.models.registry import Models
 from nonzero_service.models.served import ServedModel
@@ -81,6 +82,7 @@ class ServiceMetrics(Counts):
             *series.passing(),
             *series.of_fields(),
         ]
+        self._followed, self._followers = list(followed()), FollowedFigures()
         self._kept: WeakKeyDictionary[LogisticRegression, _Kept] = WeakKeyDictionary()
         self._telling = threading.Lock()
 
@@ -111,6 +113,10 @@ class ServiceMetrics(Counts):
             for place, each in enumerate(all_series):
                 yield (each.head + "".join([lines[place] for lines in of_models])).encode()
                 pace.breathe()
+        challengers = [self._followers.of(one) for served in models for one in served.rear.challengers]
+        for of_each in self._followed:
+            lines = [of_each.lines("model", one.name, one) for one in challengers]
+            yield (of_each.head + "".join(lines)).encode()
 
     def _lines_of(self, one: ServedModel) -> list[str]:
         """Return what is told of a model, made anew where it has moved."""

@@ -17,13 +17,13 @@ from nonzero_service.history.history import History
 from nonzero_service.history.keeping import HistoryKeeper, changed_by
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.models.attribution import Attribution
-from nonzero_service.models.challenger import ChampionParts
 from nonzero_service.models.challenger_files import ChallengerPlace
 from nonzero_service.models.challenger_opening import open_challenger
 from nonzero_service.models.clocks import ClockWatch
 from nonzero_service.models.common import Common
 from nonzero_service.models.data_directory import check_model
 from nonzero_service.models.field_watch import FieldWatch
+from nonzero_service.models.following_learner import ChampionParts
 from nonzero_service.models.impression_keeper import ImpressionKeeper
 from nonzero_service.models.impression_opening import open_impressions, rules_of
 from nonzero_service.models.memory_taking import take_memory
@@ -123,7 +123,15 @@ async def open_model(
         for watch in (snapshots, windows, clock, history):
             common.rounds.add(watch)
             opened.push_async_callback(common.rounds.remove, watch)
-        champion = ChampionParts(name, stored.journal, learner, names, fields, lambda: snapshots.newest)
+        champion = ChampionParts(
+            name,
+            stored.journal,
+            learner,
+            names,
+            fields,
+            lambda: snapshots.newest,
+            lambda: attribution.is_usual,
+        )
         opened.push_async_callback(rear.let_go)
         for one in stored.challengers:
             challenger = await open_challenger(one, champion, common, shared=shared)

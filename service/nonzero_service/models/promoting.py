@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import structlog
 
 from nonzero import LogisticRegression
-from nonzero_service.history.points import totals_of
 from nonzero_service.incidental import incidentally
 from nonzero_service.models.challenger import Challenger
 from nonzero_service.models.promotions import (
@@ -84,7 +83,7 @@ async def promote(
             old.shared.mark_withdrawn()  # before anything is learned that it does not know
         learner.go_on_with(new)
         time_ms = served.parts.journal.clock.now_ms()
-        incidentally(served.history.history.promoted, new, placed[0], time_ms, totals_of(old))
+        served.history.history.promoted(new, old, placed[0], time_ms)
         return Promoted(placed[0], sequence_of(new), new.settings)
 
     async with served.snapshots.taking, challenger.snapshots.taking:
@@ -96,6 +95,7 @@ async def promote(
         served.names.go_on_with(new)
         served.fields.go_on_with(new)
         served.rear.remove(challenger)
+        challenger.history.leave()
         await challenger.learner.close()
         await _write(served, challenger, promotion, done.position, old)
     await challenger.let_go()

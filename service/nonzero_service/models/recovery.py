@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression
 from nonzero.errors import SnapshotError
+from nonzero_service.history.events import IMPRESSIONS
 from nonzero_service.history.history import History
-from nonzero_service.history.points import totals_of
 from nonzero_service.journal.chain import JournalRow
 from nonzero_service.journal.journal import Durability, Journal
 from nonzero_service.journal.open_journals import OpenJournals
@@ -25,16 +25,10 @@ from nonzero_service.models.challenger_files import ChallengerPlace, StoredChall
 from nonzero_service.models.promotions import promoted_from, promotions_in
 from nonzero_service.models.snapshot_files import check_snapshot, say_damaged
 from nonzero_service.writer import fold
-from nonzero_service.writer.entries import Pause, pause_since, start_of
+from nonzero_service.writer.entries import CHANGES, Pause, pause_since, start_of
 
 Replayed = Callable[[int, int], object]
 """Told how far a replay is: the last position applied, and the position where it ends."""
-
-IMPRESSIONS: Final = frozenset({"joined", "impression"})
-"""The rows whose examples may be impressions."""
-
-CHANGES: Final = frozenset({"trip", "resume", "remedy", "recalibration", "promotion"})
-"""The rows that a history tells of as events."""
 
 EVERY = 64
 """How often a replay tells how far it is, in rows."""
@@ -247,10 +241,10 @@ def _told(
     if row.count:
         history.learning(model, row.position - 1, row.time_ms, partial(IMPRESSIONS.__contains__, row.kind))
     new = apply()
-    if new is not model:
-        history.promoted(new, row.position, row.time_ms, totals_of(model))
     if row.kind in CHANGES:
-        history.changed(new, row)
+        history.changed(model, row)
+    if new is not model:
+        history.promoted(new, model, row.position, row.time_ms)
     return new
 
 

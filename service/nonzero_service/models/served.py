@@ -11,9 +11,9 @@ from nonzero import LogisticRegression
 from nonzero_service.history.keeping import HistoryKeeper
 from nonzero_service.incidental import incidentally
 from nonzero_service.models.attribution import Attribution
-from nonzero_service.models.challenger import ChampionParts
 from nonzero_service.models.clocks import ClockWatch
 from nonzero_service.models.field_watch import FieldWatch
+from nonzero_service.models.following_learner import ChampionParts
 from nonzero_service.models.impression_keeper import ImpressionKeeper, PredictedRequest
 from nonzero_service.models.model_config import ModelConfig
 from nonzero_service.models.names import FieldNames

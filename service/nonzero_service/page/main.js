@@ -103,8 +103,7 @@ async function lookAt(one, range) {
   const state = await ask(pathOf(one.name));
   if (one.state && one.state.created !== state.created) return begin(one.name); // it was made anew
   one.state = state;
-  const keeps = !state.follows; // a challenger keeps no history: it learns what its champion learns
-  one.range = keeps ? (range ?? one.range ?? (await one.history.best(Date.parse(state.created)))) : "whole";
+  one.range = range ?? one.range ?? (await one.history.best(Date.parse(state.created)));
   const chosen = one.range;
   // What others do to a model (a remedy, say) is seen after a while though it has learned nothing.
   const now = `${state.sequence} ${state.learning?.paused} ${Math.floor(Date.now() / REFRESH)}`;
@@ -113,7 +112,7 @@ async function lookAt(one, range) {
   const due = (what, every) => Date.now() >= (one.seen[`${what} next`] ?? 0) && (one.seen[`${what} next`] = Date.now() + every);
   one.turn += 1;
   const first = !one.metrics;
-  const looks = keeps && moved(chosen) && (first || one.turn % 2 || !one.history.of(chosen));
+  const looks = moved(chosen) && (first || one.turn % 2 || !one.history.of(chosen));
   if (looks) {
     await one.history.update(chosen);
     saw(chosen);
@@ -139,7 +138,6 @@ function display(one, range) {
   markRange(range);
   showPause(one.name, state.learning);
   showOverview(one.history.of(range), range, state.settings.lanes);
-  for (const part of ["ranges", "well", "events"]) show(part, !state.follows);
   tryModel(one.name, state.settings);
   showDiagnosis(one.name, one.diagnosis);
   if (one.diagnosis) nameFields(Object.keys(one.diagnosis.fields));

@@ -21,7 +21,7 @@ from nonzero_service.journal.journal import Journal
 from nonzero_service.turns import Turns
 from nonzero_service.writer import fold
 from nonzero_service.writer.applier import Applier
-from nonzero_service.writer.entries import held_examples
+from nonzero_service.writer.entries import CHANGES, held_examples
 from nonzero_service.writer.followers import LAG_BYTES, LAG_GROUPS, NEAR
 from nonzero_service.writer.following import sequence_of
 from nonzero_service.writer.pairing import PAIRING_NOTE, ComparedSince, Pairing
@@ -74,6 +74,8 @@ class ChallengerApplier(Applier):
         """Whether it reads the journal still."""
         self.moved: Callable[[], object] = lambda: None
         """Called when it has come further and somebody may wait for that, or has failed."""
+        self.caught_up: Callable[[int], object] = _tell_nobody
+        """Called with its position when it has read what the journal held already."""
         self.appended_bytes = 0
         """The bytes of what it has learned from, in this process."""
         self._champion = champion
@@ -110,6 +112,11 @@ class ChallengerApplier(Applier):
             self._told_bytes += group.nbytes
         super().put(group)
 
+    def close(self) -> None:
+        """Let go of who is told."""
+        super().close()
+        self.caught_up = _tell_nobody
+
     def wake(self) -> None:
         """Begin to read."""
         self._turn.call()
@@ -142,6 +149,8 @@ class ChallengerApplier(Applier):
         batches: Iterator[Batch] | Sequence[Batch] = group.batches or ()
         if group.held and group.resumed_since is not None:
             batches = (b for b, _ in held_examples(self._journal.read, group.resumed_since, group.position))
+        if group.probabilities:
+            self.learning(group.time_ms)
         for batch, ours in zip(batches, group.probabilities, strict=True):
             theirs = self._learn_with_copy(batch, group.time_ms)
             if self.pairing is not None:
@@ -151,7 +160,11 @@ class ChallengerApplier(Applier):
             self._model.begin_recalibration()
         elif group.kind == "promotion" and self.pairing is not None:  # its champion is another from here on
             self.pairing = self._begin(ComparedSince(group.position, sequence_of(self._model), group.time_ms))
+        if self.held_since is None and group.held_since is not None:
+            self.changed(group.held_since)
         self.held_since = group.held_since
+        if group.kind or group.resumed_since is not None:
+            self.changed(group.position)
         return []
 
     def _take(self, group: CommittedGroup) -> None:
@@ -182,6 +195,8 @@ class ChallengerApplier(Applier):
             unpaired = sequence_of(self._model)
             if self._copying is not None:
                 self._with_copy(lambda copy: copy.finish())
+            if row.count:
+                self.learning(row.time_ms)
             fold.follow(self._model, row, self._journal.read)
             if sequence_of(self._model) != unpaired:
                 self.pairing = None  # what the champion predicted is not known
@@ -190,6 +205,8 @@ class ChallengerApplier(Applier):
                 self.held_since = row.position
             elif row.kind == "resume":
                 self.held_since = None
+            if row.kind in CHANGES:
+                self.changed(row.position)
             size += len(row.body)
             self.appended_bytes += len(row.body)
 
@@ -222,4 +239,9 @@ class ChallengerApplier(Applier):
             self.pairing = self._begin(since)
         self._rows = self._row = None
         self.is_reading = False
+        self.caught_up(self.position)
         return True
+
+
+def _tell_nobody(_: int) -> None:
+    """Tell nobody."""

@@ -21,7 +21,7 @@ clock          the journal's clock was set; nothing is learned
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -39,6 +39,10 @@ S = TypeVar("S")
 
 RowReader = Callable[[int], Iterator[JournalRow]]
 """Reads the journal's rows from a position on."""
+
+
+CHANGES: Final = frozenset({"trip", "resume", "remedy", "recalibration", "promotion"})
+"""The rows that are no examples, and change how a model learns or predicts from there on."""
 
 
 class Start(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ to the bit, for it goes into the challenger's snapshots.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -58,6 +59,7 @@ class Pairing:
     def __init__(self, since: ComparedSince, fields: Sequence[str] = ()) -> None:
         self.since = since
         self.whole = Comparison(CONFIDENCE)
+        self._counting = threading.Lock()
         self._fields = {field: ComparisonSlices(CONFIDENCE) for field in fields}
         self._numbers = {field: field_of(field) for field in fields}
 
@@ -73,7 +75,8 @@ class Pairing:
         """
         if not len(batch):
             return
-        self.whole.add(batch.labels, batch.weights, ours, theirs)
+        with self._counting:
+            self.whole.add(batch.labels, batch.weights, ours, theirs)
         if batch.fields is None:
             return
         for field, slices in self._fields.items():
@@ -81,6 +84,12 @@ class Pairing:
             rows = np.searchsorted(batch.indptr, places, side="right") - 1
             values = batch.indices[places].astype(np.int64)
             slices.add(values, batch.labels[rows], batch.weights[rows], ours[rows], theirs[rows])
+
+    def copied(self) -> Comparison:
+        """Return a copy of the comparison over all examples, between two batches. From any thread."""
+        with self._counting:
+            state = self.whole.state()
+        return Comparison.from_state(state, CONFIDENCE)
 
     def slices(self) -> dict[str, list[tuple[int | None, Comparison]]]:
         """Return the comparisons by field and value: that of the most examples first, that of others last.

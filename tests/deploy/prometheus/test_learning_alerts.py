@@ -7,6 +7,7 @@ the expected may fire.
 from __future__ import annotations
 
 import random
+import shutil
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -155,3 +156,28 @@ def test_lines_that_cannot_be_read(serve: Start, scrapes: Scrape) -> None:
         assert seen.client.post(f"{PATH}/update", content=rows, headers=NDJSON).json()["rejected"] == 20
         seen.take()
     fires(seen, {"NonzeroLinesRejected": r"^Model default on ctr:8000 cannot read [\d.]+ lines"})
+
+
+def test_a_challenger_that_learns_no_more(serve: Start, scrapes: Scrape, tmp_path: Path) -> None:
+    """Its snapshots were restored from the backup of another model; its champion goes on."""
+    service = serve(tmp_path / "data").until_ready()
+    traffic = Traffic(service)
+    seen = scrapes(service)
+    for name, settings in (("b", {"follows": "default"}), ("other", {})):
+        seen.client.put(f"/v1/models/{name}", json=settings).raise_for_status()
+    for _ in range(5):
+        traffic.teach()
+        Traffic(service, "/v1/models/other").teach()
+        seen.take(3)
+    fires(seen, {})
+    assert series(seen.client, "nonzero_challenger_failed") == 0
+    assert service.stop() == 0
+    models = tmp_path / "data" / "models"
+    shutil.rmtree(models / "b" / "snapshots")
+    shutil.copytree(models / "other" / "snapshots", models / "b" / "snapshots")
+    service = serve(tmp_path / "data").until_ready()
+    seen.of(scrapes(service).client)
+    for _ in range(3):
+        Traffic(service).teach()
+        seen.take(3)
+    fires(seen, {"NonzeroChallengerStopped": "^Challenger b of default on ctr:8000 learns no more"})

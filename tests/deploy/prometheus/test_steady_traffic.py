@@ -28,6 +28,8 @@ def test_steady_traffic_raises_none(serve: Start, scrapes: Scrape) -> None:
     service = serve(slices="site", breaker="on", workers=2).until_ready()
     seen, traffic = scrapes(service), Traffic(service)
     traffic.teach()
+    follows = {"follows": "default", "start": "refold"}
+    assert seen.client.put("/v1/models/challenger", json=follows).status_code == 201
     for n in range(30):
         traffic.step()
         if n == 15:
@@ -78,4 +80,8 @@ def test_slips_where_little_comes_raise_none(serve: Start, scrapes: Scrape, tmp_
         assert seen.client.get("/v1/models", headers=nobody).status_code == 401
         seen.take(30)
     fires(seen, {}, state=".*")
-    assert unscraped(seen) <= {"nonzero_schema_unseen", "nonzero_model_recent_calibration"}
+    assert unscraped(seen) <= {
+        "nonzero_challenger_failed",
+        "nonzero_schema_unseen",
+        "nonzero_model_recent_calibration",
+    }

@@ -250,7 +250,7 @@ def test_every_example_of_a_body_works(
                 assert send(client, "post", f"{target}/predict", sort, prediction).status_code == 200
         answer = send(client, method, target + path.removeprefix("/v1/models/{model}"), media, value)
         assert answer.status_code in (200, 201), (media, value, answer.text)
-        assert "reason" not in answer.text, (media, value, answer.text)
+        assert not part or "reason" not in answer.text, (media, value, answer.text)  # of a line
         assert client.delete(target).status_code == 204
 
 

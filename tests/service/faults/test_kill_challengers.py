@@ -1,4 +1,7 @@
-"""kill -9 of a service under load whose model has challengers, some of which are promoted."""
+"""kill -9 of a service under load whose model has challengers, some of which are promoted.
+
+What a name's history tells goes on across each promotion, and each challenger has its own.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,8 @@ from nonzero_service.writer.entries import promotion_of
 from service.conftest import ServiceProcess, Start
 from service.faults.clients import Clients
 from service.faults.invariants import silent
+from service.history.test_promotion import check as check_history
+from service.history.test_promotion import learned as figures_of
 from service.models.test_challengers import (
     compared,
     digest,
@@ -131,6 +136,12 @@ def check_comparisons(serve: Start, data_dir: Path, settings: dict[str, str]) ->
             names = client.get(DEFAULT).json()["followers"]
             until(lambda: all(compared(client, name)["since"] for name in names))  # noqa: B023
             found.append([without_names(compared(client, name)) for name in names])
+            told = client.get(f"{DEFAULT}/history", params={"step": "examples"}).json()["rows"]
+            assert sum(row["examples"] for row in told) == client.get(DEFAULT).json()["sequence"]
+            for name in names:
+                rows = client.get(f"/v1/models/{name}/history", params={"step": "minute"}).json()["rows"]
+                learned = client.get(f"/v1/models/{name}/metrics").json()["examples"]
+                assert sum(row["examples"] for row in rows) == learned
             assert not service.lines("a challenger learns no more")
         assert service.kill() == -9
     assert found[0] == found[1]
@@ -192,6 +203,7 @@ def kill_at(serve: Start, directory: Path, calls: tuple[str, ...], most: int) ->
             again = serve(data_dir)
             assert script(again), (call, n, again.log)
             with again.client() as client:
+                check_history(client, figures_of([0, 1, 2, 3, 4], 3, 1), ["promotion"], 2)
                 learned = digest(client, "default", directory / "model")
             assert learned == folded([1, 2, 3, 4]).digest(), (call, n)
             assert again.stop() == 0

@@ -284,10 +284,10 @@ def test_another_model_takes_its_place_and_the_history_goes_on(stream: Stream) -
     other = LogisticRegression(10, AdaGrad(0.5))
     for at in range(30, 50):
         other.learn(batch(at))
-    before, stream.model = totals_of(stream.model), other
+    before, stream.model = stream.model, other
     stream.position += 1
     stream.rows.insert(50, 0)
-    stream.history.promoted(other, stream.position, START + 500_000, before)
+    stream.history.promoted(other, before, stream.position, START + 500_000)
     stream.learn(60)
     for step in ("minute", "hour", "examples"):
         told = stream.told(step)["rows"]

@@ -184,6 +184,21 @@ def test_a_pause_is_told_with_its_reason_and_ended_by_hand(
     assert models.client.get(f"/v1/models/{model}").json()["sequence"] == before + held * (not discard)
 
 
+def test_the_list_marks_pauses_of_models_that_are_not_shown(models: Models, watch: Watch) -> None:
+    models.paused("stands")
+    assert models.client.put("/v1/models/behind", json={"follows": "stands"}).is_success
+    models.make("goes")
+    [stands] = [one for one in models.client.get("/v1/models").json()["models"] if one["model"] == "stands"]
+    assert stands["learning"] == models.client.get("/v1/models/stands").json()["learning"]
+    assert stands["learning"]["held"] > 0
+    with watch(models.page("goes")) as page:
+        items = page.locator("#models-list li")
+        for name in ("stands", "behind"):  # a challenger pauses with its champion
+            expect(items.filter(has=page.locator(f"a[title={name}]"))).to_have_class("stopped")
+            expect(items.filter(has=page.locator(f"a[title={name}]"))).to_contain_text("paused")
+        expect(items.filter(has=page.locator("a[title=goes]"))).not_to_contain_text("paused")
+
+
 def test_a_starved_model_is_told_of_and_mended(models: Models, watch: Watch) -> None:
     with watch(models.page(models.starved("starved"))) as page:
         expect(page.locator("#verdict")).to_contain_text("It is starved")

@@ -173,6 +173,15 @@ class NewModel(Wire):
         return lanes_to_text([RULES[setting.pop("rule")](**setting) for setting in settings])
 
 
+class LearningWire(Wire):
+    """Whether examples are learned from, or held because the circuit breaker has paused learning."""
+
+    paused: bool
+    since: int | None = Field(description="In milliseconds since 1970; null while examples are learned from.")
+    reason: str | None
+    held: int = Field(ge=0, description="The examples that are held.")
+
+
 class ModelState(Wire):
     """A model."""
 
@@ -183,15 +192,7 @@ class ModelState(Wire):
     created: datetime
     follows: str | None = Field(description="Whom it learns with, where it is a challenger.")
     followers: list[str] = Field(description="Its challengers.")
-
-
-class LearningWire(Wire):
-    """Whether examples are learned from, or held because the circuit breaker has paused learning."""
-
-    paused: bool
-    since: int | None = Field(description="In milliseconds since 1970; null while examples are learned from.")
-    reason: str | None
-    held: int = Field(ge=0, description="The examples that are held.")
+    learning: LearningWire
 
 
 class MixtureWire(Wire):
@@ -218,7 +219,6 @@ class LateLabelsWire(Wire):
 class ModelDetail(ModelState):
     """A model, and how it is now."""
 
-    learning: LearningWire
     mixture: MixtureWire
     late_labels: LateLabelsWire | None = Field(description="Null where no prediction had an id.")
 
