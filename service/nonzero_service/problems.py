@@ -40,6 +40,9 @@ from nonzero_service.journal.errors import (
 MAX_ERRORS: Final = 100
 """How many bad lines are named; all are counted."""
 
+LONGEST: Final = 4000
+"""A detail of more characters is cut: it may quote what was sent, and that may be the whole body."""
+
 RETRY: Final = ((b"retry-after", b"1"),)
 """Headers of an answer after which the same may be tried again."""
 
@@ -130,7 +133,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
     ) -> None:
         super().__init__(detail)
         self.status = status
-        self.detail = detail
+        self.detail = detail if len(detail) <= LONGEST else f"{detail[:LONGEST]}..."
         self.errors = errors
         self.headers = headers
         self.members = members

@@ -18,7 +18,7 @@ from nonzero.batches.joining import RowsOf, join_rows, size_of
 from nonzero.errors import BatchError, FormatError, named
 from nonzero.fields.lookup import EVENTS
 from nonzero.fields.schema import Schema, untracked
-from nonzero.formats.json_bodies import NOT_JSON, decoded_body
+from nonzero.formats.json_bodies import NOT_JSON, Bounded, any_number, decoded_body
 from nonzero.formats.json_sequences import LEFT_ALONE
 from nonzero.formats.json_values import decode, shown_value
 from nonzero.formats.json_workspace import Workspace, own_workspace
@@ -77,7 +77,7 @@ def has_candidates(body: bytes) -> bool:
     return BEGINNING.match(body) is not None
 
 
-def parse_candidates(body: bytes, schema: Schema = untracked) -> CandidateRows:
+def parse_candidates(body: bytes, schema: Schema = untracked, bounded: Bounded = any_number) -> CandidateRows:
     """Read ``{"shared": example, "candidates": [example, ...]}``, the members in either order.
 
     Parameters
@@ -86,6 +86,8 @@ def parse_candidates(body: bytes, schema: Schema = untracked) -> CandidateRows:
         The body.
     schema
         What the fields are; conflicts are added to its own, those of what is shared once.
+    bounded
+        Told how many candidates there are, before they are read; what it raises is raised.
 
     Raises
     ------
@@ -104,7 +106,7 @@ def parse_candidates(body: bytes, schema: Schema = untracked) -> CandidateRows:
     found = _read(line, workspace)
     if found is None:
         workspace.fields.drop()
-        return _parse_any(line, schema)
+        return _parse_any(line, schema, bounded)
     workspace.fields.take()
     batch = workspace.sequence_batch(found.size)
     return CandidateRows(batch.rows(found.shared, found.shared + 1), batch.rows(found.first, found.end))
@@ -213,9 +215,10 @@ def _listed(line: bytes, at: int, workspace: Workspace, row: int) -> tuple[int, 
     return (LEFT_ALONE if more else end), at
 
 
-def _parse_any(line: bytes, schema: Schema) -> CandidateRows:
+def _parse_any(line: bytes, schema: Schema, bounded: Bounded) -> CandidateRows:
     """Read a body of whatever form, in which there is no newline."""
     shared_text, own_texts = _taken_apart(line)
+    bounded(len(own_texts))
     workspace = own_workspace(schema)
     shared, wrong = workspace.read_all([shared_text])
     own, errors = ([], []) if wrong else workspace.read_all(own_texts)

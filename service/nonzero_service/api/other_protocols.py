@@ -32,7 +32,8 @@ class OtherProtocol(ABC):
 
     def __init__(self, service: ServiceParts[Findable, Counts]) -> None:
         self.service = service
-        self.bounds = BodyBounds(service.settings.max_examples, int(service.settings.max_body_bytes))
+        settings = service.settings
+        self.bounds = BodyBounds(settings.max_examples, settings.max_features, int(settings.max_body_bytes))
 
     @abstractmethod
     async def answer(self, scope: Scope, receive: Receive) -> bytes:

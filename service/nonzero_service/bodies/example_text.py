@@ -20,6 +20,8 @@ class BodyBounds(NamedTuple):
 
     examples: int
     """How many there may be."""
+    fields: int
+    """How many fields they may have together: each takes some microseconds, even where it has no values."""
     nbytes: int
     """How long it may be when it is written as examples."""
 
@@ -73,6 +75,12 @@ def elements_of(values: msgspec.Raw) -> list[msgspec.Raw]:
         Where it is no list.
     """
     return _elements.decode(values)
+
+
+def check_fields(n: int, most: BodyBounds) -> None:
+    """Refuse more fields than examples may have."""
+    if n > most.fields:
+        raise Problem(413, f"an example has at most {most.fields} fields, not {n}; leave out what it lacks")
 
 
 def too_long(most: int) -> Problem:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from nonzero.formats.delimited_labels import named_twice
 from nonzero.formats.json_bodies import NOT_JSON
 from nonzero_service.bodies.answers import probabilities
-from nonzero_service.bodies.example_text import BodyBounds, ExampleText, elements_of
+from nonzero_service.bodies.example_text import BodyBounds, ExampleText, check_fields, elements_of
+from nonzero_service.faults import shown_value
 from nonzero_service.problems import Problem
 
 OUTPUT: Final = "probability"
@@ -53,7 +54,7 @@ class InputTensor(msgspec.Struct, forbid_unknown_fields=True):
     """A tensor of a request: a field, a value for each example."""
 
     name: str
-    shape: list[Annotated[int, msgspec.Meta(ge=0)]]
+    shape: Annotated[list[Annotated[int, msgspec.Meta(ge=0)]], msgspec.Meta(max_length=8)]
     datatype: str
     data: msgspec.Raw = msgspec.Raw()
     parameters: dict[str, str | int | float | bool] = {}
@@ -103,9 +104,10 @@ def read_infer(body: bytes, most: BodyBounds) -> InferBody:
         _check_output(output)
     if not request.inputs:
         raise Problem(400, "there are no inputs; send a tensor for each field")
+    check_fields(len(request.inputs), most)
     names = [tensor.name for tensor in request.inputs]
     if (twice := named_twice(names)) is not None:
-        raise Problem(400, f"two inputs are called {twice!r}; a field is one tensor")
+        raise Problem(400, f"two inputs are called {shown_value(twice)}; a field is one tensor")
     n = _rows(request.inputs[0])
     if n > most.examples:
         raise Problem(413, f"a request has at most {most.examples} examples, not {n}; send fewer at once")
@@ -129,10 +131,12 @@ def infer_answer(model: str, found: NDArray[np.float32], id: str | None) -> byte
 def _check_output(output: OutputTensor) -> None:
     """Refuse what is asked for and is not there."""
     if output.name != OUTPUT:
-        raise Problem(400, f"there is no output {output.name!r}; the model has {OUTPUT!r}")
+        raise Problem(400, f"there is no output {shown_value(output.name)}; the model has {OUTPUT!r}")
     for name in (SHARED, "classification"):
         if name in output.parameters:
-            raise Problem(400, f"the output {output.name!r} has the parameter {name!r}, which is not served")
+            raise Problem(
+                400, f"the output {shown_value(output.name)} has the parameter {name!r}, which is not served"
+            )
 
 
 def _rows(tensor: InputTensor) -> int:
@@ -141,14 +145,14 @@ def _rows(tensor: InputTensor) -> int:
         return tensor.shape[0]
     raise Problem(
         400,
-        f"the input {tensor.name!r} has the shape {tensor.shape}; a field is a tensor of shape [n] or "
-        "[n, 1], a value an example",
+        f"the input {shown_value(tensor.name)} has the shape {tensor.shape}; a field is a tensor of "
+        "shape [n] or [n, 1], a value an example",
     )
 
 
 def _values(tensor: InputTensor, n: int, first: str) -> list[msgspec.Raw]:
     """Return the elements of a tensor as they are written, of which each is of its datatype, or null."""
-    called = f"the input {tensor.name!r}"
+    called = f"the input {shown_value(tensor.name)}"
     for name in (BINARY, SHARED):
         if name in tensor.parameters:
             raise Problem(
@@ -158,10 +162,14 @@ def _values(tensor: InputTensor, n: int, first: str) -> list[msgspec.Raw]:
     decoder = _flat.get(tensor.datatype)
     if decoder is None:
         raise Problem(
-            400, f"{called} has the datatype {tensor.datatype!r}; one of {', '.join(DATATYPES)} is read"
+            400,
+            f"{called} has the datatype {shown_value(tensor.datatype)}; one of {', '.join(DATATYPES)} is "
+            "read",
         )
     if _rows(tensor) != n:
-        raise Problem(400, f"{called} is of {_rows(tensor)} examples, and {first!r} of {n}; they are alike")
+        raise Problem(
+            400, f"{called} is of {_rows(tensor)} examples, and {shown_value(first)} of {n}; they are alike"
+        )
     data = bytes(tensor.data)
     if not data:
         raise Problem(400, f"{called} has no data; it is a JSON list")

@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from nonzero.formats.delimited_labels import named_twice
 from nonzero.formats.json_bodies import NOT_JSON
 from nonzero_service.bodies.answers import probabilities
-from nonzero_service.bodies.example_text import BodyBounds, ExampleText, elements_of, enveloped, too_long
+from nonzero_service.bodies.example_text import (
+    BodyBounds,
+    ExampleText,
+    check_fields,
+    elements_of,
+    enveloped,
+    too_long,
+)
+from nonzero_service.faults import shown_value
 from nonzero_service.problems import Problem
 
 
@@ -56,7 +64,9 @@ def read_invocation(body: bytes, most: BodyBounds) -> bytes:
             found = " and ".join(given) or "none"
             raise Problem(400, f"the body has exactly one of {', '.join(FORMS)}; here it has {found}")
         if said.params:
-            raise Problem(400, f"params has {next(iter(said.params))!r}; a model has no parameters here")
+            raise Problem(
+                400, f"params has {shown_value(next(iter(said.params)))}; a model has no parameters here"
+            )
         if said.dataframe_split is not None:
             return _of_split(said.dataframe_split, most)
         if said.inputs is not None:
@@ -74,8 +84,9 @@ def invocation_answer(found: NDArray[np.float32]) -> bytes:
 
 def _of_split(table: SplitTable, most: BodyBounds) -> bytes:
     names = table.columns
+    check_fields(len(names), most)
     if (twice := named_twice(names)) is not None:
-        raise Problem(400, f"two columns are called {twice!r}; rename one")
+        raise Problem(400, f"two columns are called {shown_value(twice)}; rename one")
     rows = _bounded(elements_of(table.data), most.examples)
 
     def cells(number: int, row: msgspec.Raw) -> tuple[msgspec.Raw, ...]:
@@ -88,10 +99,11 @@ def _of_split(table: SplitTable, most: BodyBounds) -> bytes:
 
 
 def _of_columns(columns: dict[str, msgspec.Raw], most: BodyBounds) -> bytes:
+    check_fields(len(columns), most)
     lists = {name: _bounded(elements_of(column), most.examples) for name, column in columns.items()}
     sizes = {len(values) for values in lists.values()}
     if len(sizes) != 1:
-        told = ", ".join(f"{name!r} has {len(values)}" for name, values in [*lists.items()][:10])
+        told = ", ".join(f"{shown_value(name)} has {len(values)}" for name, values in [*lists.items()][:10])
         raise Problem(400, f"the inputs are columns with as many values each; {told or 'there are none'}")
     return ExampleText(list(lists), most.nbytes).body(zip(*lists.values(), strict=True))
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from nonzero import Batch, FormatError, LineError, Schema
 from nonzero.fields.counts import Fields
 from nonzero.fields.hashing import NO_FIELD, field_of, index_of
-from nonzero.formats.json_bodies import NOT_JSON, parse_body, skim
+from nonzero.formats.json_bodies import NOT_JSON, Bounded, parse_body, skim
 from nonzero.formats.json_candidates import CandidateRows, parse_candidates
 from nonzero.formats.json_plain_features import named_features
 from nonzero.formats.json_values import decode
@@ -16,8 +16,15 @@ from nonzero.kernels.products import product_index
 from nonzero_service.problems import Problem
 
 
-def batch_of(body: bytes, schema: Schema) -> Batch:
+def batch_of(body: bytes, schema: Schema, bounded: Bounded) -> Batch:
     """Return the examples of a body, read by a model's schema.
+
+    Parameters
+    ----------
+    body, schema
+        Both.
+    bounded
+        Told how many examples a list has, before they are read.
 
     Raises
     ------
@@ -26,7 +33,7 @@ def batch_of(body: bytes, schema: Schema) -> Batch:
         the first being number 1.
     """
     try:
-        return parse_body(body, schema)
+        return parse_body(body, schema, bounded)
     except FormatError as error:
         if error.lines:
             raise bad_examples(error.lines) from error
@@ -40,8 +47,13 @@ def bad_examples(errors: Sequence[LineError], one: str = "an example", many: str
     return Problem(422, f"{count}, and nothing was done; number {first.line}: {first.reason}", errors=errors)
 
 
-def read_candidates(body: bytes, schema: Schema) -> CandidateRows:
+def read_candidates(body: bytes, schema: Schema, bounded: Bounded) -> CandidateRows:
     """Return the candidates of a body and what they share, read by a model's schema.
+
+    Parameters
+    ----------
+    body, schema, bounded
+        As for :func:`batch_of`.
 
     Raises
     ------
@@ -49,7 +61,7 @@ def read_candidates(body: bytes, schema: Schema) -> CandidateRows:
         As for :func:`batch_of`.
     """
     try:
-        return parse_candidates(body, schema)
+        return parse_candidates(body, schema, bounded)
     except FormatError as error:
         if error.lines:
             raise bad_candidates(error.lines) from error

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from functools import partial
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -151,8 +152,7 @@ class Bodies:
         """
         if columns is not None:
             return batch_of_arrow(body, schema, columns, self.settings)
-        batch = batch_of(body, schema)
-        self._check_number(len(batch), "examples", "send a stream of lines")
+        batch = batch_of(body, schema, partial(self._check_number, "examples", "send a stream of lines"))
         return self._bounded(batch, bad_examples)
 
     def candidates_of(self, body: bytes, schema: Schema) -> Batch:
@@ -170,8 +170,9 @@ class Bodies:
         Problem
             400; 413 where they are too many, or too much together; 422 naming every bad candidate.
         """
-        found = read_candidates(body, schema)
-        self._check_number(len(found.own), "candidates", "send fewer at once")
+        bounded = partial(self._check_number, "candidates", "send fewer at once")
+        found = read_candidates(body, schema, bounded)
+        bounded(len(found.own))
         if found.nonzeros > MAX_JOINED:
             raise Problem(
                 413,
@@ -195,7 +196,7 @@ class Bodies:
             return None
         return batch if model.expanded_nnz(batch) <= MAX_PRODUCTS else None
 
-    def _check_number(self, n: int, what: str, way_out: str) -> None:
+    def _check_number(self, what: str, way_out: str, n: int) -> None:
         """Refuse too many examples."""
         if n > self.settings.max_examples:
             most = self.settings.max_examples

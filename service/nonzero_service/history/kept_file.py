@@ -19,6 +19,9 @@ from nonzero_service.history.events import EVENT
 from nonzero_service.history.points import POINT, whole_of
 from nonzero_service.journal.files import FILE_MODE, write_durably
 
+FLAGS: Final = os.O_CLOEXEC | os.O_NONBLOCK
+"""Whoever opens a pipe that stands in the file's place would wait for ever, and all learning with it."""
+
 KEPT: Final = 1440
 """So many minutes, hours and days with examples are kept."""
 
@@ -91,7 +94,7 @@ class HistoryFile:
             Where it cannot be read; a file that is not there has no records.
         """
         try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(self.path, FLAGS | os.O_RDONLY)
         except FileNotFoundError:
             return {name: np.zeros(0, SERIES[name].dtype) for name in names}
         try:
@@ -107,7 +110,7 @@ class HistoryFile:
         OSError
             Where the disk refuses: some of them may be written.
         """
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        descriptor = os.open(self.path, FLAGS | os.O_WRONLY | os.O_CREAT, FILE_MODE)
         try:
             for name, number, kept in records:
                 _write(descriptor, kept, SERIES[name].place(number))

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression, SnapshotError
@@ -165,22 +166,18 @@ def begin_comparison(path: Path, since: ComparedSince, fields: Sequence[str]) ->
 
 
 def compared_since(path: Path) -> ComparedSince | None:
-    """Read where the comparison of a challenger begins; None where it has not.
-
-    Raises
-    ------
-    SnapshotError
-        Where the note is damaged.
-    """
+    """Read where the comparison of a challenger begins; None where it has not, or is to begin anew."""
     try:
         return msgspec.json.decode((path / COMPARISON).read_bytes(), type=ComparedSince)
     except FileNotFoundError:
         return None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise SnapshotError(
-            f"{path / COMPARISON} does not say where a comparison begins: {error}; remove it, and the "
-            "comparison begins anew"
-        ) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # its champion is served all the same
+        structlog.get_logger("challengers").warning(
+            "this does not say where a comparison begins, and it begins anew",
+            path=str(path / COMPARISON),
+            reason=str(error),
+        )
+        return None
 
 
 def load_challenger(place: ChallengerPlace, reader: JournalRows, fields: Sequence[str]) -> StoredChallenger:

@@ -115,7 +115,7 @@ class Challengers(UserDict[str, Challenger]):
         Raises
         ------
         ChallengerError
-            Where it is not as far, or learns no more: nothing was changed.
+            Where it is not as far, learns no more, or follows no more: nothing was changed.
         StorageError
             Where the journal takes no row: nothing was changed.
         """
@@ -191,7 +191,11 @@ class Challengers(UserDict[str, Challenger]):
                 incidentally(self._sharing.offer, served.name, new)  # without, the writer predicts
 
         try:
-            done = await promote(served, challenger, replaced)
+            async with served.snapshots.taking, challenger.snapshots.taking:
+                if self.get(name) is not challenger:  # it learns no more, and the row would wait for ever
+                    raise ChallengerError(f"{name!r} was promoted or deleted just now")
+                done = await promote(served, challenger, replaced)
+            await challenger.let_go()
         finally:
             self._busy.discard(name)
         self._log.info("promoted", model=served.name, challenger=name, position=done.position)

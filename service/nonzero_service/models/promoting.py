@@ -43,14 +43,14 @@ class Promoted(NamedTuple):
 async def promote(
     served: ServedModel, challenger: Challenger, replaced: Callable[[LogisticRegression], object]
 ) -> Promoted:
-    """Let a challenger go on under its champion's name; both take no snapshot meanwhile.
+    """Let a challenger go on under its champion's name; to be called while both take no snapshot.
 
     Parameters
     ----------
     served
-        The champion. When this returns, it is what the challenger was.
+        The champion, which nobody else changes meanwhile. When this returns, it is what the challenger was.
     challenger
-        Who is promoted; it is served no more under its own name.
+        Who is promoted; it is served no more under its own name, and is to be let go afterwards.
     replaced
         Told of the new model, as soon as no prediction is made by the old one.
 
@@ -86,19 +86,17 @@ async def promote(
         served.history.history.promoted(new, old, placed[0], time_ms)
         return Promoted(placed[0], sequence_of(new), new.settings)
 
-    async with served.snapshots.taking, challenger.snapshots.taking:
-        try:
-            done = await learner.change(promotion_entry(promotion), apply, may, durable)
-        finally:
-            follower.is_awaited = False
-        replaced(new)
-        served.names.go_on_with(new)
-        served.fields.go_on_with(new)
-        served.rear.remove(challenger)
-        challenger.history.leave()
-        await challenger.learner.close()
-        await _write(served, challenger, promotion, done.position, old)
-    await challenger.let_go()
+    try:
+        done = await learner.change(promotion_entry(promotion), apply, may, durable)
+    finally:
+        follower.is_awaited = False
+    replaced(new)
+    served.names.go_on_with(new)
+    served.fields.go_on_with(new)
+    served.rear.remove(challenger)
+    challenger.history.leave()
+    await challenger.learner.close()
+    await _write(served, challenger, promotion, done.position, old)
     return done
 
 

@@ -156,6 +156,10 @@ def test_settings_bound_candidates(serve: Start) -> None:
             return client.post("/v1/models/default/predict", json=sent)
 
         assert ask(body([{"ad": "7"}] * 11)).status_code == 413
+        # They are counted before it is said what is wrong with each of a million.
+        assert ask({"shared": {"features": {}}, "candidates": [{}] * 11}).status_code == 413
+        assert ask({"examples": [{}] * 11}).status_code == 413
+        assert ask({"examples": [{}] * 10}).status_code == 422
         assert ask(body([{}] * 10)).status_code == 200  # each has the six that they share
         answer = ask(body([{}, {"ad": "7"}]))
         assert answer.status_code == 422

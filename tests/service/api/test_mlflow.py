@@ -135,7 +135,7 @@ def test_other_errors_have_the_protocols_form_too(client: httpx.Client) -> None:
 
 
 def test_no_more_is_read_than_a_body_of_examples_may_have(start: Start) -> None:
-    running = start(max_examples=100, max_body_bytes=20_000).until_ready()
+    running = start(max_examples=100, max_body_bytes=20_000, max_features=50).until_ready()
     text = io.StringIO()
     pd.DataFrame({"a": range(101)}).to_csv(text, index=False)
     with running.client() as client:
@@ -145,6 +145,8 @@ def test_no_more_is_read_than_a_body_of_examples_may_have(start: Start) -> None:
             {"json": {"dataframe_split": {"columns": ["a"], "data": [[1]] * 101}}},
             {"json": {"dataframe_split": {"columns": ["a" * 500], "data": [[1]] * 100}}},
             {"json": {"instances": [{}] * 101}},
+            {"json": {"inputs": {f"a{n}": [] for n in range(51)}}},
+            {"json": {"dataframe_split": {"columns": [f"a{n}" for n in range(51)], "data": []}}},
             {"content": text.getvalue(), "headers": CSV},
             {"content": b"a\n" + b"x" * 20_000, "headers": CSV},
         ]

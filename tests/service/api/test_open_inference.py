@@ -206,7 +206,7 @@ def test_other_errors_have_the_protocols_form_too(client: httpx.Client, taught: 
 
 
 def test_no_more_is_read_than_a_body_of_examples_may_have(start: Start) -> None:
-    running = start(max_examples=100, max_body_bytes=20_000).until_ready()
+    running = start(max_examples=100, max_body_bytes=20_000, max_features=50).until_ready()
     with running.client() as client:
         path = "/v2/models/default"
         assert infer(client, path, [tensor("a", "FP32", [1] * 100)]).status_code == 200
@@ -214,10 +214,19 @@ def test_no_more_is_read_than_a_body_of_examples_may_have(start: Start) -> None:
             [tensor("a", "FP32", [1] * 101)],
             [tensor("n" * 500, "FP32", [1] * 100)],  # written as examples: 50 kB
             [tensor("a", "BYTES", ["x" * 20_000])],
+            [tensor(f"a{n}", "FP32", []) for n in range(51)],
         ):
             answer = infer(client, path, inputs)
             assert answer.status_code == 413, answer.text
             assert set(answer.json()) == {"error"}
+        for inputs in (
+            [tensor("a", "FP32", [1], shape=[1] * 9000)],
+            [tensor("a" * 18_000, "NONE", [1])],
+            [tensor("a", "FP32", [1], **{"b" * 18_000: 1})],
+        ):
+            answer = infer(client, path, inputs)
+            assert answer.status_code == 400, answer.text
+            assert len(answer.content) < 5000  # a fault does not send back what came
 
 
 def test_a_worker_answers_as_the_writer_does(start: Start) -> None:

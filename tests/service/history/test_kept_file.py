@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,15 @@ def test_texts_are_cut_between_characters(tmp_path: Path) -> None:
     file.write([("events", 0, said.packed(0))])
     [kept] = file.read("events")["events"]
     assert event_read(kept) == said._replace(text="ä" * 128)
+
+
+def test_a_pipe_in_its_place_holds_nobody_up(tmp_path: Path) -> None:
+    path = tmp_path / "history"
+    os.mkfifo(path)
+    kept = HistoryFile(path)
+    with pytest.raises(OSError, match="Illegal seek"):
+        kept.read("minute")
+    with pytest.raises(OSError, match="No such device"):
+        kept.write([])
+    kept.replace([])
+    assert len(kept.read("minute")["minute"]) == 0

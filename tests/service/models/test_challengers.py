@@ -170,6 +170,26 @@ def test_without_its_snapshots(serve: Start, tmp_path: Path) -> None:
     assert service.stop() == 0
 
 
+def test_a_damaged_note_of_its_comparison(serve: Start, tmp_path: Path) -> None:
+    """The comparison begins anew; neither it nor its champion is held up."""
+    place = tmp_path / "data"
+    service = serve(place).until_ready()
+    with service.client() as client:
+        follow(client)
+        update(client, 1)
+        assert client.post("/v1/models/b/snapshots").status_code == 201
+    assert service.kill() == -9
+    (place / "models/b/comparison.json").write_text("{")
+    service = serve(place).until_ready()
+    with service.client() as client:
+        until_compared(client)
+        assert compared(client)["since"]["sequence"] == 40
+        assert update(client, 2) == 80
+        assert compared(client)["examples"] == 40
+    assert service.stop() == 0
+    assert len(service.lines("this does not say where a comparison begins, and it begins anew")) == 1
+
+
 def without_names(found: dict[str, Any]) -> dict[str, Any]:
     """Return a comparison without the names of values, which requests show."""
     slices = {field: [one | {"value": None} for one in those] for field, those in found["slices"].items()}

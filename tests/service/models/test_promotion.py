@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import threading
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,54 @@ def test_workers_predict_by_the_new_one(serve: Start) -> None:
         assert later not in (old, new)
     assert service.stop() == 0
     assert not service.failures()
+
+
+def at_once(service: ServiceProcess, *asked: tuple[str, str]) -> list[int]:
+    """Send requests over connections of their own, all before one is answered; return the statuses."""
+    connections = [http.client.HTTPConnection("127.0.0.1", service.port, timeout=30) for _ in asked]
+    for connection in connections:
+        connection.connect()
+    for connection, (method, path) in zip(connections, asked, strict=True):
+        connection.request(method, path)
+    statuses = [connection.getresponse().status for connection in connections]
+    for connection in connections:
+        connection.close()
+    return statuses
+
+
+def test_promotions_and_deletions_at_once(serve: Start, tmp_path: Path) -> None:
+    """Who has been promoted or deleted meanwhile is promoted no more: the row would wait for it for ever."""
+    place, promotion = tmp_path / "data", ("POST", f"{DEFAULT}/promote?with=b")
+    service = serve(place).until_ready()
+    with service.client() as client:
+        follow(client)
+        update(client, 1)
+        assert sorted(at_once(service, promotion, promotion, promotion)) == [200, 409, 409]
+        assert update(client, 2) == 80
+        for n, asked in enumerate(
+            [(promotion, ("DELETE", "/v1/models/b")), (("DELETE", "/v1/models/b"), promotion)]
+        ):
+            follow(client)
+            statuses = dict(zip([method for method, _ in asked], at_once(service, *asked), strict=True))
+            assert statuses in ({"POST": 200, "DELETE": 404}, {"POST": 409, "DELETE": 204}), statuses
+            assert update(client, 3 + n) == 120 + 40 * n
+        # Two at once: what the first has become is what the second takes the place of.
+        follow(client, name="b")
+        follow(client, name="c", learning_rate=0.1, bits=7)
+        update(client, 5)
+        assert at_once(service, promotion, ("POST", f"{DEFAULT}/promote?with=c")) == [200, 200]
+        client.get(f"{DEFAULT}/history")
+        bits = client.get(DEFAULT).json()["settings"]["bits"]
+    assert service.kill() == -9
+    sound(place)
+    service = serve(place).until_ready()
+    with service.client() as client:
+        assert client.get(DEFAULT).json()["settings"]["bits"] == bits
+        assert update(client, 6) == 240
+    assert service.stop() == 0
+    assert not service.failures()
+    [retired] = (place / "models/default/retired").iterdir()
+    assert LogisticRegression.load(retired).bits == 16 - bits  # of the two, the other
 
 
 def test_who_cannot_be_promoted(serve: Start) -> None:
