@@ -103,7 +103,7 @@ async function lookAt(one, range) {
   const state = await ask(pathOf(one.name));
   if (one.state && one.state.created !== state.created) return begin(one.name); // it was made anew
   one.state = state;
-  one.range = range ?? one.range ?? (await one.history.best(Date.parse(state.created)));
+  one.range = range ?? one.range ?? (state.follows ? "whole" : await one.history.best(Date.parse(state.created)));
   const chosen = range ?? one.range;
   // What others do to a model (a remedy, say) is seen after a while though it has learned nothing.
   const now = `${state.sequence} ${state.learning?.paused} ${Math.floor(Date.now() / REFRESH)}`;
@@ -112,7 +112,8 @@ async function lookAt(one, range) {
   const due = (what, every) => Date.now() >= (one.seen[`${what} next`] ?? 0) && (one.seen[`${what} next`] = Date.now() + every);
   one.turn += 1;
   const first = !one.metrics;
-  if (moved(chosen) && (first || one.turn % 2 || !one.history.of(chosen))) {
+  // A challenger has no history: what it learns is its champion's.
+  if (!state.follows && moved(chosen) && (first || one.turn % 2 || !one.history.of(chosen))) {
     await one.history.update(chosen);
     saw(chosen);
   } else if (moved("metrics") || first) {
