@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Generator
@@ -36,6 +37,17 @@ def pytest_configure(config: pytest.Config) -> None:
     # One report, even where several processes run the tests.
     if config.getoption("--report") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Report(config))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage among what stays until the end: modules, tests and their parameters."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)

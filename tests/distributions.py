@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -12,7 +14,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-__all__ = ["built", "environment_of", "packages_of"]
+__all__ = ["built", "environment_of", "packages_of", "with_extras"]
 
 
 def built(python: str | Path, target: str, source: Path, folder: Path) -> Path:
@@ -24,25 +26,40 @@ def built(python: str | Path, target: str, source: Path, folder: Path) -> Path:
     return made
 
 
-def environment_of(wheel: Path, environment: Path, *extras: str) -> Path:
-    """Make an environment of a wheel, what it requires with extras and nothing else; return its directory."""
+def environment_of(wheel: Path, environment: Path) -> Path:
+    """Make an environment of a wheel, what it requires and nothing else; return its directory."""
     venv.create(environment, with_pip=False, symlinks=True)
     python = environment / "bin" / "python"
     install = ["install", "--no-index", "--no-deps", "--disable-pip-version-check", str(wheel)]
     pip = [sys.executable, "-m", "pip", "--python", str(python), *install]
     subprocess.run(pip, check=True, capture_output=True, timeout=60)
-    packages = packages_of(environment)
-    (installed,) = packages.glob("*.dist-info")
-    found = {package.name: package for package in _required(Distribution.at(installed), extras, {}).values()}
-    for package in found.values():
-        for name in {file.parts[0] for file in package.files or []} - {"..", "__pycache__"}:
-            (packages / name).symlink_to(Path(str(package.locate_file(name))))
+    _link_required(packages_of(environment), ())
+    return environment
+
+
+def with_extras(bare: Path, environment: Path, *extras: str) -> Path:
+    """Make an environment of what another has and what the wheel's extras require; return its directory.
+
+    The files are the other's, not copies of them: installing and compiling them takes a second or two.
+    """
+    shutil.copytree(bare, environment, symlinks=True, copy_function=os.link)
+    _link_required(packages_of(environment), extras)
     return environment
 
 
 def packages_of(environment: Path) -> Path:
     """Return where an environment has its packages."""
     return Path(sysconfig.get_path("purelib", vars={"base": str(environment)}))
+
+
+def _link_required(packages: Path, extras: Iterable[str]) -> None:
+    """Link to what the one that is installed requires with extras, where it is not there yet."""
+    (installed,) = packages.glob("nonzero_*.dist-info")
+    found = {package.name: package for package in _required(Distribution.at(installed), extras, {}).values()}
+    for package in found.values():
+        for name in {file.parts[0] for file in package.files or []} - {"..", "__pycache__"}:
+            if not (packages / name).is_symlink():
+                (packages / name).symlink_to(Path(str(package.locate_file(name))))
 
 
 def _required(

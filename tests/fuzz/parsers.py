@@ -93,7 +93,7 @@ def adapted(read: Callable[[bytes, BodyBounds], bytes]) -> Callable[[bytes], Non
     """Make the target of an adapter: what it takes it writes as JSON examples, within its bounds."""
 
     def target(data: bytes) -> None:
-        most = BodyBounds(examples=5, nbytes=2 * len(data))
+        most = BodyBounds(examples=5, fields=8, nbytes=2 * len(data))
         try:
             text = read(data, most)
             assert len(text) <= most.nbytes

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from builder import builder
-from distributions import built, environment_of, packages_of
+from distributions import built, environment_of, packages_of, with_extras
 from nonzero import LogisticRegression, formats
 from nonzero.native import loading
 
@@ -117,8 +117,8 @@ def test_a_wheel_of_the_sdist_is_the_checkouts_to_the_byte(wheel: Path, tmp_path
 
 
 @pytest.mark.parametrize("part", ["bare", "service", "arrow", "onnx", "sklearn", "river"])
-def test_with_an_extra_it_does_what_the_extra_is_for(wheel: Path, part: str, tmp_path: Path) -> None:
-    environment = environment_of(wheel, tmp_path / "environment", part)
+def test_with_an_extra_it_does_what_the_extra_is_for(bare: Path, part: str, tmp_path: Path) -> None:
+    environment = with_extras(bare, tmp_path / "environment", part)
     command: list[str | Path] = [environment / "bin/python", "-I", ROOT / "tests/dist/installed.py", part]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stdout) == (0, f"{part} works\n"), done.stderr
