@@ -1,6 +1,6 @@
 // Models that learn from the same stream with other settings, and how they compare.
 
-import { ask, pathOf, unlessGone } from "./api.js";
+import { Refused, ask, pathOf, unlessGone } from "./api.js";
 import { arrange, byId, html, say, show, svg } from "./dom.js";
 import { sure } from "./dialogs.js";
 import { fragmentOf } from "./models.js";
@@ -103,6 +103,11 @@ export function offerPromotion(act) {
 
 /** Fetch how the challengers of a model compare. */
 export async function comparisonsOf(model, followers) {
-  const asked = followers.map((name) => ask(`${pathOf(model)}/comparison?with=${encodeURIComponent(name)}`).catch(unlessGone));
+  const asked = followers.map((name) => ask(`${pathOf(model)}/comparison?with=${encodeURIComponent(name)}`).catch(unlessRefused));
   return (await Promise.all(asked)).filter((one) => one !== null);
+}
+
+/** Pass over that one learns no more, or follows no more: its champion is shown all the same. */
+function unlessRefused(error) {
+  return error instanceof Refused && error.status === 409 ? null : unlessGone(error);
 }

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
+from pathlib import Path
 
 from playwright.sync_api import expect
 
+from service.conftest import Start
 from service.page.conftest import Watch
 from service.page.models import Models
 from service.page.test_page import sees
@@ -42,3 +45,24 @@ def test_a_challenger_is_compared_and_promoted(models: Models, watch: Watch) -> 
         sees(page, "#name", "champion")
         expect(page.locator("#challengers")).to_be_hidden()
     assert models.client.get(champion).json()["settings"]["lanes"][0]["learning_rate"] == 0.001
+
+
+def test_a_model_whose_challenger_learns_no_more(start: Start, watch: Watch, tmp_path: Path) -> None:
+    service = start(tmp_path / "data", bits=10).until_ready()
+    with service.client() as client:
+        models = Models(service.url, client)
+        assert client.put("/v1/models/lost", json={"follows": "default"}).status_code == 201
+        for seed in range(3):
+            models.learn("default", tastes(1_000, seed=seed))
+            for name in ("default", "lost"):
+                assert client.post(f"/v1/models/{name}/snapshots").status_code == 201
+    assert service.kill() == -9
+    shutil.rmtree(tmp_path / "data/models/lost/snapshots")  # and the rows that it would be made of are gone
+    service = start(tmp_path / "data", bits=10).until_ready()
+    with watch(f"{service.url}/#model=default", failing=("409",)) as page:
+        with page.expect_response(re.compile("comparison")) as refused:
+            page.reload()
+        assert refused.value.status == 409
+        page.wait_for_timeout(500)  # it looks again after two seconds
+        assert page.locator("#connection").inner_text() == "Live"
+        assert page.locator("#gone").is_hidden()
