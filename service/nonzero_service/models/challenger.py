@@ -88,6 +88,7 @@ class FollowingLearner:
             lambda since: begin_comparison(path, since, fields),
             threads.appliers,
             results,
+            brought.rejoiner,
         )
         self.follower.moved = champion.learner.committer.turn.call
         threads.start()

@@ -8,11 +8,13 @@ from pathlib import Path
 from nonzero import LogisticRegression, SnapshotError
 from nonzero_service.journal.reader import JournalReader
 from nonzero_service.journal.snapshots import snapshots_in
+from nonzero_service.models.challenger_files import rejoiner_of
 from nonzero_service.models.checked import Checked, Told, difference
 from nonzero_service.models.promotions import promotions_in
 from nonzero_service.models.snapshot_files import check_snapshot
 from nonzero_service.writer import fold
 from nonzero_service.writer.following import Following
+from nonzero_service.writer.rejoiner import Rejoiner
 
 
 def verify_challenger(checked: Checked, following: Following, told: Told) -> None:
@@ -30,6 +32,7 @@ def verify_challenger(checked: Checked, following: Following, told: Told) -> Non
     with JournalReader(checked.directory.parent / following.champion) as reader:
         whole: dict[int, tuple[Path, str]] = {}
         model, start = following.new_model(), following.position + 1
+        rejoiner = rejoiner_of(following, reader, None)
         begun = reader.base.position < start
         for snapshot in reversed(snapshots_in(checked.directory / "snapshots")):
             told("reading the snapshots", len(whole), len(whole) + 1)
@@ -44,25 +47,30 @@ def verify_challenger(checked: Checked, following: Following, told: Told) -> Non
                 whole[snapshot.position] = snapshot.path, loaded.digest()
             else:
                 model, start, begun = loaded, snapshot.position + 1, True
+                rejoiner = rejoiner_of(following, reader, loaded)
         checked.folded_from = start - 1
         gone = promotions_in(reader).get(following.id)  # a kill came before its directory was moved
         end = reader.tip.position if gone is None else gone[0] - 1
         if start <= end:
-            _fold(reader, model, start, end, whole, checked, told)
+            _fold(reader, (model, rejoiner), start, end, whole, checked, told)
         checked.digest = model.digest()
 
 
 def _fold(
     reader: JournalReader,
-    model: LogisticRegression,
+    challenger: tuple[LogisticRegression, Rejoiner | None],
     start: int,
     end: int,
     whole: dict[int, tuple[Path, str]],
     checked: Checked,
     told: Callable[[str, int, int], object],
 ) -> None:
+    model, rejoiner = challenger
     for row in reader.read(start):
-        fold.follow(model, row, reader.read)
+        if rejoiner is None:
+            fold.follow(model, row, reader.read)
+        else:
+            rejoiner.follow(model, row, model.learn_checked)
         told("folding", row.position - start + 1, end - start + 1)
         path, digest = whole.get(row.position, (None, ""))
         if path is not None and model.digest() == digest:
