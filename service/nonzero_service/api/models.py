@@ -28,7 +28,7 @@ from nonzero_service.problems import Problem
 from nonzero_service.schema_text import that_differs
 from nonzero_service.service import Service
 from nonzero_service.writer.entries import remedy_entry
-from nonzero_service.writer.following import BEFORE, sequence_of
+from nonzero_service.writer.following import sequence_by, sequence_of
 from nonzero_service.writer.pause import PauseState
 
 LEARNS: Final = schemas.LearningWire(paused=False, since=None, reason=None, held=0)
@@ -90,7 +90,7 @@ async def read_metrics(model: ModelName, service: CurrentService) -> schemas.Met
     return schemas.MetricsWire.model_validate(
         {
             "model": model,
-            "sequence": metrics["examples"] + read.notes.get(BEFORE, 0),
+            "sequence": sequence_by(read.notes, metrics["examples"]),
             "served": answered,
             "slices": slices,
             "recalibration": read.recalibration(),

@@ -5,8 +5,9 @@ Version 1, little-endian::
     count uint32, four zeros; states uint8[count], padded to 8; numbers uint64[count]; hashes uint64[count]
     a batch, as rows of the kind ``batch`` have it
 
-The batch is all that is learned from. The rest tells a start which impressions have had their example: there
-may be fewer of them than rows, as examples of an update are journalled beside those that are labels.
+The batch is all that is learned from. The rest tells a start which impressions have had their example. Where
+examples of an update are among them that are no impressions, the number of these is -1; earlier releases left
+them out. Where none is an impression, nothing is said of any.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from nonzero import Batch
 from nonzero.batches.codec import encode_batch
+from nonzero_service.impressions.states import ImpressionState
 from nonzero_service.journal.codec import decode_batch
 from nonzero_service.journal.errors import BodyError
 
@@ -62,6 +64,12 @@ class References:
         return References(self.numbers[known], self.hashes[known], self.states[known])
 
     @staticmethod
+    def unknown(count: int) -> References:
+        """Return what stands for so many examples that were no impressions, among others that were."""
+        pending = np.full(count, ImpressionState.PENDING, np.uint8)
+        return References(np.full(count, -1, np.int64), np.zeros(count, np.uint64), pending)
+
+    @staticmethod
     def none() -> References:
         """Return no references: of examples that were no impressions."""
         return References(np.empty(0, np.int64), np.empty(0, np.uint64), np.empty(0, np.uint8))
@@ -80,8 +88,8 @@ class References:
 
 def encode_joined(batch: Batch, references: References) -> bytes:
     """Return a body of version 1."""
-    references = references.known
-    n = len(references)
+    n = len(references) if (references.numbers >= 0).any() else 0
+    references = references.rows(0, n)
     return b"".join(
         [
             _HEADER.pack(n),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -95,30 +95,64 @@ class Joiner:
             records = store.records(numbers[found], ids=True)
             self._damaged(numbers[found[~records.whole]])
             numbers[found[records.whole & ~records.are_of(ids, found)]] = -1
-            ages, before = now_ms - segments.times(numbers), segments.states(numbers)
-            decision = decide(store.rules, labels, numbers, hashes, before, ages)
-            taken, becomes, teaches = decision.taken, decision.becomes, decision.teaches
-            store.set(numbers[taken], becomes)
-            store.labelled(decision.verdicts, np.maximum(ages[taken], 0), now_ms)
-            rows = taken[teaches]
-            own = _Lesson(numbers[rows], becomes[teaches], before[rows], rows)
-            lesson, untaught = own, [_references(numbers, hashes, taken[~teaches], becomes[~teaches])]
-            if store.rules.negatives == "at_once":
-                newly = numbers[taken[is_one_of(becomes, CLICKS)]]
-                lesson, thinned = self._in_turn(own, newly, store.waiting(MOST), now_ms, MOST)
-                untaught.append(thinned)
-            else:
-                store.count({"thinned": int((untaught[0].states == ImpressionState.NEGATIVE).sum())})
-            known = (
-                records.chosen(found.searchsorted(rows)) if lesson is own else store.records(lesson.numbers)
+            return self._labelled(
+                numbers, hashes, labels, now_ms, lambda rows: records.chosen(found.searchsorted(rows))
             )
-            return Joined(
-                self._examples(known, lesson),
-                self._references(lesson),
-                References.concatenate(untaught),
-                decision.verdicts,
-                lesson.rows,
+
+    def label_known(
+        self, numbers: NDArray[np.int64], hashes: NDArray[np.uint64], labels: Sequence[int], now_ms: int
+    ) -> Joined:
+        """Join labels with impressions whose numbers, and the hashes of whose ids, are known already.
+
+        Parameters
+        ----------
+        numbers, hashes
+            int64[n], uint64[n]: of the impressions.
+        labels, now_ms
+            As for :meth:`label`.
+
+        Raises
+        ------
+        StorageError
+            As for :meth:`label`.
+        """
+        with self._store.lock:
+            return self._labelled(
+                numbers, hashes, labels, now_ms, lambda rows: self._store.records(numbers[rows])
             )
+
+    def _labelled(
+        self,
+        numbers: NDArray[np.int64],
+        hashes: NDArray[np.uint64],
+        labels: Sequence[int],
+        now_ms: int,
+        records: Callable[[NDArray[np.intp]], Records],
+    ) -> Joined:
+        """Join labels with impressions that were found; `records` returns those of some of them."""
+        store, segments = self._store, self._store.segments
+        ages, before = now_ms - segments.times(numbers), segments.states(numbers)
+        decision = decide(store.rules, labels, numbers, hashes, before, ages)
+        taken, becomes, teaches = decision.taken, decision.becomes, decision.teaches
+        store.set(numbers[taken], becomes)
+        store.labelled(decision.verdicts, np.maximum(ages[taken], 0), now_ms)
+        rows = taken[teaches]
+        own = _Lesson(numbers[rows], becomes[teaches], before[rows], rows)
+        lesson, untaught = own, [_references(numbers, hashes, taken[~teaches], becomes[~teaches])]
+        if store.rules.negatives == "at_once":
+            newly = numbers[taken[is_one_of(becomes, CLICKS)]]
+            lesson, thinned = self._in_turn(own, newly, store.waiting(MOST), now_ms, MOST)
+            untaught.append(thinned)
+        else:
+            store.count({"thinned": int((untaught[0].states == ImpressionState.NEGATIVE).sum())})
+        known = records(rows) if lesson is own else store.records(lesson.numbers)
+        return Joined(
+            self._examples(known, lesson),
+            self._references(lesson),
+            References.concatenate(untaught),
+            decision.verdicts,
+            lesson.rows,
+        )
 
     def end(self, limit: int, now_ms: int) -> Joined | None:
         """End the next windows that are due, in the order of the predictions.

@@ -11,7 +11,6 @@ from nonzero import Batch
 from nonzero_service.impressions.joined import References
 from nonzero_service.impressions.joiner import Joined, Joiner
 from nonzero_service.impressions.selecting import ordered
-from nonzero_service.impressions.states import ImpressionState
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.impressions.verdicts import Verdict
 
@@ -74,10 +73,7 @@ def merge_labels(
         return None
     order = np.argsort(np.concatenate([np.flatnonzero(plain), rows[joined.rows]]), kind="stable")
     count, known = int(plain.sum()), joined.references
-    references = References(
-        np.concatenate([np.full(count, -1, np.int64), known.numbers])[order],
-        np.concatenate([np.zeros(count, np.uint64), known.hashes])[order],
-        np.concatenate([np.full(count, ImpressionState.PENDING, np.uint8), known.states])[order],
-    )
+    both = References.concatenate([References.unknown(count), known])
+    references = References(both.numbers[order], both.hashes[order], both.states[order])
     learned = ordered(Batch.concatenate([batch.select(plain), joined.batch]), order)
     return replace(joined, batch=learned, references=references, verdicts=verdicts)

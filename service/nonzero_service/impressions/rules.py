@@ -36,6 +36,9 @@ There is nothing to save yet. An untrained model predicts far too many clicks, a
 from a tenth of them it would learn it ten times as slowly.
 """
 
+GRACE_MS: Final = 300_000
+"""So long after a start no window ends, at most: nor longer than a window, or than the service was down."""
+
 
 def rates_of(numbers: NDArray[np.int64], rate: float | NDArray[np.float64]) -> NDArray[np.float64]:
     """Return float64[n]: the share of negatives that is learned from, by the impressions' numbers."""

@@ -50,6 +50,16 @@ class Segments(list[Segment]):
         """Return float64[n]: the share of negatives that their rows taught; NaN where they taught none."""
         return self._gather(numbers, np.full(numbers.size, np.nan), Segment.rates)
 
+    def answered(self, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return float32[n]: what was answered of each; NaN where there is none of that number."""
+        found = np.full(numbers.size, np.nan, np.float32)
+        return self._gather(numbers, found, lambda one, places: one.probabilities[places])
+
+    def positions(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return int64[n]: where the row of each stands; 0 where there is none of that number."""
+        found = np.zeros(numbers.size, np.int64)
+        return self._gather(numbers, found, lambda one, places: one.positions[one.rows_of(places)])
+
     def _gather(
         self,
         numbers: NDArray[np.int64],

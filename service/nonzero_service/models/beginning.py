@@ -16,7 +16,7 @@ from nonzero_service.models.model_config import ModelConfig, config_of, file_dig
 from nonzero_service.models.snapshot_files import write_snapshot
 from nonzero_service.schema_text import read_schema
 from nonzero_service.writer.entries import settings_entry
-from nonzero_service.writer.following import BEFORE
+from nonzero_service.writer.following import BEFORE, JOINING_NOTE, REACHED
 from nonzero_service.writer.pairing import PAIRING_NOTE
 
 
@@ -33,7 +33,7 @@ def begin_model_from(file: Path, labelling: Mapping[str, Any], directory: Path) 
     Nothing of it stays in memory: it is read again, from its first snapshot, when the model is opened.
     """
     model = LogisticRegression.load(file)
-    for note in (BEFORE, PAIRING_NOTE):  # it may have been a challenger elsewhere
+    for note in (BEFORE, REACHED, PAIRING_NOTE, JOINING_NOTE):  # it may have been a challenger elsewhere
         model.notes.pop(note, None)
     schema = model.schema
     config = ModelConfig(

@@ -28,8 +28,9 @@ from nonzero_service.models.model_config import ModelConfig, config_of
 from nonzero_service.models.snapshot_files import check_snapshot, newest_readable, say_damaged
 from nonzero_service.writer import fold
 from nonzero_service.writer.entries import CHANGES
-from nonzero_service.writer.following import Following
+from nonzero_service.writer.following import JOINING_NOTE, Following
 from nonzero_service.writer.pairing import PAIRING_NOTE, ComparedSince, Pairing
+from nonzero_service.writer.rejoiner import Rejoiner
 
 COMPARISON: Final = "comparison.json"
 
@@ -67,6 +68,8 @@ class StoredChallenger:
     """By which it is compared too."""
     failure: Exception | None = None
     """Why it learns no more."""
+    rejoiner: Rejoiner | None = None
+    """What folds, where it has a late-label policy of its own."""
 
     @property
     def paired_from(self) -> int | None:
@@ -92,9 +95,16 @@ class StoredChallenger:
         """
         if self.failure is not None or row.position <= self.position:
             return
-        theirs = self._learn(row, reader)
-        if theirs is None:
+        if row.count or self.rejoiner is not None:  # by a policy of its own any row may end windows
+            impressions = partial(IMPRESSIONS.__contains__, row.kind)
+            self.history.learning(self.model, row.position - 1, row.time_ms, impressions)
+        try:
+            self._learn(row, reader, champion)
+        except Exception as error:  # noqa: BLE001 - whatever it is, its champion is served
+            self.failure = error
             return
+        if row.kind in CHANGES:
+            self.history.changed(self.model, row)
         self.position = row.position
         if row.kind == "promotion" and self.pairing is not None:  # its champion is another from here on
             since = ComparedSince(row.position, row.next_sequence, row.time_ms)
@@ -104,28 +114,29 @@ class StoredChallenger:
             self.held_since = row.position
         elif row.kind == "resume":
             self.held_since = None
+
+    def _learn(
+        self,
+        row: JournalRow,
+        reader: JournalRows,
+        champion: Sequence[tuple[Batch, NDArray[np.float32]]] | None,
+    ) -> None:
+        """Learn from a row, and compare what both predicted."""
+        if self.rejoiner is not None:
+            known = None if champion is None else (predicted for _, predicted in champion)
+            self.pairing = self.rejoiner.follow(
+                self.model, row, self.model.learn_checked, self.pairing, known
+            )
+            return
+        theirs: list[NDArray[np.float32]] = []
+        fold.follow(self.model, row, reader.read, lambda _, predicted: theirs.append(predicted))
         if self.pairing is None or row.position <= self.pairing.since.position:
             return
         if champion is None:
             self.pairing = None if theirs else self.pairing
             return
-        for (batch, ours), predicted in zip(champion, theirs, strict=True):
-            self.pairing.add(batch, ours, predicted)
-
-    def _learn(self, row: JournalRow, reader: JournalRows) -> list[NDArray[np.float32]] | None:
-        """Learn what a row teaches; return what was predicted just before, None where it went wrong."""
-        theirs: list[NDArray[np.float32]] = []
-        if row.count:
-            impressions = partial(IMPRESSIONS.__contains__, row.kind)
-            self.history.learning(self.model, row.position - 1, row.time_ms, impressions)
-        try:
-            fold.follow(self.model, row, reader.read, lambda _, predicted: theirs.append(predicted))
-        except Exception as error:  # noqa: BLE001 - whatever it is, its champion is served
-            self.failure = error
-            return None
-        if row.kind in CHANGES:
-            self.history.changed(self.model, row)
-        return theirs
+        for (batch, answered), predicted in zip(champion, theirs, strict=True):
+            self.pairing.add(batch, answered, predicted)
 
 
 class ChallengersFound(NamedTuple):
@@ -180,7 +191,9 @@ def compared_since(path: Path) -> ComparedSince | None:
         return None
 
 
-def load_challenger(place: ChallengerPlace, reader: JournalRows, fields: Sequence[str]) -> StoredChallenger:
+def load_challenger(
+    place: ChallengerPlace, reader: JournalRows, fields: Sequence[str], *, recalibrating: bool
+) -> StoredChallenger:
     """Bring a challenger to where its newest snapshot has it, or to its beginning.
 
     Parameters
@@ -191,6 +204,8 @@ def load_challenger(place: ChallengerPlace, reader: JournalRows, fields: Sequenc
         Its champion's journal.
     fields
         By which it is compared too.
+    recalibrating
+        Whether it answers by its map: with a late-label policy of its own it is compared by that.
     """
     snapshots, following = SnapshotFolder(place.path / "snapshots"), place.following
     snapshots.tidy()
@@ -218,14 +233,45 @@ def load_challenger(place: ChallengerPlace, reader: JournalRows, fields: Sequenc
             made.pairing = Pairing.of(kept, fields)
             if made.pairing.since != since:  # another comparison was begun after it
                 made.pairing = None
+    made.model.recalibrating = recalibrating
     try:
         if held is not None:
             check_snapshot(reader, *held)
+        made.rejoiner = rejoiner_of(following, reader, None if held is None else made.model)
         reader.digest_at(made.position)  # the rows after it are there
     except Exception as error:  # noqa: BLE001 - its champion is served all the same
         made.failure = error
     if made.pairing is None and since is not None and made.position <= since.position:
         made.pairing = Pairing(since, fields)
+    return made
+
+
+def rejoiner_of(
+    following: Following, reader: JournalRows, model: LogisticRegression | None
+) -> Rejoiner | None:
+    """Return what folds a challenger with a late-label policy of its own; None for one without.
+
+    Parameters
+    ----------
+    following
+        How it began.
+    reader
+        Its champion's journal.
+    model
+        As a snapshot has it, of which the notes on impressions are taken; None at its beginning.
+
+    Raises
+    ------
+    SnapshotError, StorageError
+        Where its impressions cannot be brought to where they were.
+    """
+    if following.policy is None:
+        return None
+    if model is None:
+        return Rejoiner(following.policy, reader)
+    made = Rejoiner(following.policy, reader, model.notes.get("held_since"))
+    made.restore(model.notes)
+    model.notes.pop(JOINING_NOTE, None)
     return made
 
 

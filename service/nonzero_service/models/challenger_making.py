@@ -13,12 +13,12 @@ from nonzero import Schema
 from nonzero.model.interactions import check_declared
 from nonzero_service.errors import FollowError
 from nonzero_service.journal.files import make_directory
-from nonzero_service.models.model_config import LABELLING, ModelConfig, NewModelSettings
+from nonzero_service.models.model_config import ModelConfig, NewModelSettings
 from nonzero_service.models.served import ServedModel
 from nonzero_service.schema_text import that_differs
 from nonzero_service.settings.learning_rules import AUTO
 from nonzero_service.writer.entries import start_of
-from nonzero_service.writer.following import Beginning, Following, sequence_of
+from nonzero_service.writer.following import Beginning, Following, OwnPolicy, sequence_of
 
 RULES: Final = ("learning_rate", "optimizer")
 
@@ -61,7 +61,16 @@ async def challenger_of(champion: ServedModel, own: NewModelSettings, start: Beg
     changes = ours | {"created": datetime.now(UTC), "own": frozenset(ours), "file": None}
     config = msgspec.structs.replace(champion.config, **changes)
     check_declared(config.interactions, champion.model.schema)
+    policy = _policy_of(champion, asked)
+    if policy is not None:
+        changes = {"negatives": policy.negatives, "own": config.own | {"negatives"}}
+        config = msgspec.structs.replace(config, **changes)
     at = await _place_of(champion, start)
+    if policy is not None and at.held_since is not None:
+        raise FollowError(
+            f"negatives: {champion.name!r} has paused learning, and holds what its own policy joined: "
+            f"POST /v1/models/{champion.name}/resume first"
+        )
     following = Following(
         champion=champion.name,
         id=uuid.uuid4().hex,
@@ -70,6 +79,7 @@ async def challenger_of(champion: ServedModel, own: NewModelSettings, start: Beg
         before=at.sequence,
         held_since=at.held_since,
         settings=_settings(champion, config, ours) | {"recalibrated": at.recalibrated},
+        policy=policy,
     )
     if not at.recalibrated:
         del following.settings["recalibrated"]
@@ -139,16 +149,32 @@ def _check_alike(champion: ServedModel, asked: dict[str, Any]) -> None:
             f"namespace_separator: {name!r} has {schema.namespace_separator!r}, not {separator!r}. The "
             "journal holds names that were joined by it and hashed: leave it out, or make a model of its own"
         )
-    rules = champion.attribution.impressions.rules
+
+
+def _policy_of(champion: ServedModel, asked: dict[str, Any]) -> OwnPolicy | None:
+    """Return when a challenger learns from impressions, where that is not when its champion does.
+
+    Windows are the champion's: both are compared by what came in them.
+    """
+    rules, name = champion.attribution.impressions.rules, champion.name
     ours = {
-        "negatives": rules.negatives,
         "attribution_seconds": rules.attribution_ms / 1000,
         "correction_seconds": rules.correction_ms / 1000,
     }
-    for key in LABELLING:
-        if key in asked and asked[key] != ours[key]:
+    for key, own in ours.items():
+        if key in asked and asked[key] != own:
             raise FollowError(
-                f"{key}: {name!r} has {ours[key]!r}, not {asked[key]!r}. Labels are joined once, by the "
-                "champion's policy, and the rows that another would learn from are not in its journal: leave "
-                "it out, or make a model of its own and send it the same"
+                f"{key}: {name!r} has {own!r}, not {asked[key]!r}. Both are compared by the clicks that "
+                "came in one window: leave it out, or make a model of its own and send it the same"
             )
+    wanted = asked.get("negatives", rules.negatives)
+    if wanted == rules.negatives:
+        return None
+    if wanted != "window":
+        raise FollowError(
+            f"negatives: {name!r} has {rules.negatives!r}, not {wanted!r}. Which impressions are learned "
+            "from before their windows end is decided when they come, and its journal has its own decision: "
+            'ask for "window", '
+            "leave it out, or make a model of its own and send it the same"
+        )
+    return OwnPolicy(wanted, rules.attribution_ms, rules.correction_ms)

@@ -120,6 +120,12 @@ class Challengers(UserDict[str, Challenger]):
             Where the journal takes no row: nothing was changed.
         """
         challenger.learner.check_whole()
+        if challenger.following.policy is not None:
+            raise ChallengerError(
+                f"{challenger.name!r} learns from impressions by another policy than {served.name!r}, whose "
+                "rows say what becomes of those that wait; so it cannot take its place. Make a model of its "
+                "own with these settings, and send it the same"
+            )
         if challenger.learner.follower.is_reading:
             raise ChallengerError(
                 f"{challenger.name!r} reads what the journal held before: promote it when it is compared"
@@ -176,7 +182,10 @@ class Challengers(UserDict[str, Challenger]):
 
     async def _opened(self, common: Common, place: ChallengerPlace, served: ServedModel) -> Challenger:
         fields = self._settings.sliced_fields
-        brought = await asyncio.to_thread(load_challenger, place, served.stored.journal, fields)
+        mapped = self._settings.recalibration == "on"
+        brought = await asyncio.to_thread(
+            load_challenger, place, served.stored.journal, fields, recalibrating=mapped
+        )
         brought.history.is_new = True
         return await open_challenger(brought, served.parts, common, shared=self._sharing is not None)
 

@@ -83,6 +83,7 @@ class FollowingLearner:
             lambda since: begin_comparison(path, since, fields),
             threads.appliers,
             results,
+            brought.rejoiner,
         )
         self.follower.moved = champion.learner.committer.turn.call
         self._tell(brought.history, champion.learns_impressions)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
 
 import structlog
 
@@ -11,7 +10,7 @@ from nonzero_service.impressions.joiner import Joiner
 from nonzero_service.impressions.older import older_files, older_impressions, remove_older
 from nonzero_service.impressions.replaying import replay_impressions
 from nonzero_service.impressions.rows import encode_row
-from nonzero_service.impressions.rules import Rules
+from nonzero_service.impressions.rules import GRACE_MS, Rules
 from nonzero_service.impressions.segment import CAPACITY
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.incidental import incidentally
@@ -22,9 +21,6 @@ from nonzero_service.journal.reader import JournalRows
 from nonzero_service.models.model_config import ModelConfig
 from nonzero_service.settings import Settings
 from nonzero_service.writer.entries import impression_entry, label_entry, resumption_of
-
-GRACE_MS: Final = 300_000
-"""So long after a start no window ends, at most: nor longer than a window, or than the service was down."""
 
 
 def rules_of(config: ModelConfig, settings: Settings) -> Rules:

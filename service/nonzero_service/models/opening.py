@@ -173,7 +173,14 @@ def _brought(
     history = History(path / "history", name)
     with ReplayProgress(name) as progress:
         stored = recover(
-            path, settings.durability, progress, common.journals, challengers, settings.sliced_fields, history
+            path,
+            settings.durability,
+            progress,
+            common.journals,
+            challengers,
+            settings.sliced_fields,
+            history,
+            recalibrating=settings.recalibration == "on",
         )
     try:
         config = _finished(path, config, stored, challengers)

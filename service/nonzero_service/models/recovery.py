@@ -59,6 +59,8 @@ def recover(
     challengers: Sequence[ChallengerPlace] = (),
     fields: Sequence[str] = (),
     history: History | None = None,
+    *,
+    recalibrating: bool = False,
 ) -> StoredModel:
     """Open what is kept of a model and bring it to where it was.
 
@@ -78,6 +80,8 @@ def recover(
         By which they are compared too.
     history
         Is told of what is read again.
+    recalibrating
+        Whether models answer by their maps.
 
     Raises
     ------
@@ -92,7 +96,10 @@ def recover(
     journal = Journal(directory, durability=durability, reached=reached, among=among)
     try:
         snapshots.tidy()
-        following = [load_challenger(one, journal, fields) for one in _unpromoted(challengers, journal)]
+        following = [
+            load_challenger(one, journal, fields, recalibrating=recalibrating)
+            for one in _unpromoted(challengers, journal)
+        ]
         held = _newest(snapshots, journal, following)
         model, start = found(journal, held)
         promoted = promoted_from(directory, journal, retire=True)

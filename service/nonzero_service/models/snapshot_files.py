@@ -13,6 +13,7 @@ from nonzero.model.packed import Packed
 from nonzero.persistence.snapshot import read_metadata
 from nonzero_service.journal.reader import JournalRows
 from nonzero_service.journal.snapshots import SnapshotFile, SnapshotFolder
+from nonzero_service.writer.following import JOINING_NOTE
 
 
 def write_snapshot(
@@ -33,14 +34,18 @@ def write_snapshot(
 def needed_from(snapshot: SnapshotFile) -> int:
     """Return the first position that a start from a snapshot needs: what was held there is read again.
 
+    So are the impressions of a challenger with a late-label policy of its own.
+
     Raises
     ------
     SnapshotError
         Where the snapshot does not say since when examples are held.
     """
     try:
-        since = read_metadata(snapshot.path)["notes"]["held_since"]
-        return snapshot.position + 1 if since is None else int(since)
+        notes = read_metadata(snapshot.path)["notes"]
+        since, joining = notes["held_since"], notes.get(JOINING_NOTE)
+        first = snapshot.position + 1 if since is None else int(since)
+        return first if joining is None else min(first, int(joining["position"]))
     except (KeyError, TypeError, ValueError) as error:
         raise SnapshotError(
             f"{snapshot.path} is no snapshot of a journal, or is damaged: {error!r}"

@@ -25,7 +25,7 @@ from nonzero_service.models.recovery import StoredModel
 from nonzero_service.models.snapshot_files import write_snapshot
 from nonzero_service.settings import Settings
 from nonzero_service.writer.applier import Applier
-from nonzero_service.writer.following import BEFORE, sequence_of
+from nonzero_service.writer.following import sequence_by, sequence_of
 from nonzero_service.writer.work import Copied
 
 T = TypeVar("T")
@@ -160,7 +160,7 @@ class SnapshotScheduler:
         await self._before()
         snapshot = await asyncio.to_thread(self._write, copied, packed, last)
         self._since, self._bytes_then, self._newest = begun, bytes_then, snapshot.position
-        return Taken(snapshot, packed.examples + packed.notes.get(BEFORE, 0))
+        return Taken(snapshot, sequence_by(packed.notes, packed.examples))
 
     async def _packed(self) -> tuple[Packed, Copied]:
         """Return the model as it is after all that is queued, or a little later, and where that was."""

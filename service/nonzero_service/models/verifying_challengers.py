@@ -6,10 +6,12 @@ from pathlib import Path
 
 from nonzero import LogisticRegression
 from nonzero_service.journal.reader import JournalReader
+from nonzero_service.models.challenger_files import rejoiner_of
 from nonzero_service.models.checked import Checked, Told, whole_snapshots
 from nonzero_service.models.promotions import promotions_in
 from nonzero_service.writer import fold
 from nonzero_service.writer.following import Following
+from nonzero_service.writer.rejoiner import Rejoiner
 
 
 def verify_challenger(checked: Checked, following: Following, told: Told) -> None:
@@ -27,31 +29,37 @@ def verify_challenger(checked: Checked, following: Following, told: Told) -> Non
     with JournalReader(checked.directory.parent / following.champion) as reader:
         whole: dict[int, tuple[Path, str]] = {}
         model, start = following.new_model(), following.position + 1
+        rejoiner = rejoiner_of(following, reader, None)
         begun = reader.base.position < start
         for snapshot, loaded in whole_snapshots(reader, checked, told):
             if begun:
                 whole[snapshot.position] = snapshot.path, loaded.digest()
             else:
                 model, start, begun = loaded, snapshot.position + 1, True
+                rejoiner = rejoiner_of(following, reader, loaded)
         checked.folded_from = start - 1
         gone = promotions_in(reader).get(following.id)  # a kill came before its directory was moved
         end = reader.tip.position if gone is None else gone[0] - 1
         if start <= end:
-            _fold(reader, model, start, end, whole, checked, told)
+            _fold(reader, (model, rejoiner), start, end, whole, checked, told)
         checked.digest = model.digest()
 
 
 def _fold(
     reader: JournalReader,
-    model: LogisticRegression,
+    challenger: tuple[LogisticRegression, Rejoiner | None],
     start: int,
     end: int,
     whole: dict[int, tuple[Path, str]],
     checked: Checked,
     told: Told,
 ) -> None:
+    model, rejoiner = challenger
     for row in reader.read(start):
-        fold.follow(model, row, reader.read)
+        if rejoiner is None:
+            fold.follow(model, row, reader.read)
+        else:
+            rejoiner.follow(model, row, model.learn_checked)
         told("folding", row.position - start + 1, end - start + 1)
         if row.position in whole:
             checked.hold_against(model, row.position, *whole[row.position], "its champion's rows")

@@ -10,7 +10,7 @@ What goes wrong here is the challenger's own: it stops, says why, and its champi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,9 @@ from nonzero_service.writer import fold
 from nonzero_service.writer.applier import Applier
 from nonzero_service.writer.entries import CHANGES, held_examples
 from nonzero_service.writer.followers import LAG_BYTES, LAG_GROUPS, NEAR
-from nonzero_service.writer.following import sequence_of
+from nonzero_service.writer.following import REACHED, sequence_of
 from nonzero_service.writer.pairing import PAIRING_NOTE, ComparedSince, Pairing
+from nonzero_service.writer.rejoiner import Rejoiner
 from nonzero_service.writer.results import Results
 from nonzero_service.writer.work import CommittedGroup, Copied, Outcome
 
@@ -53,6 +54,9 @@ class ChallengerApplier(Applier):
         The threads that apply.
     results
         Takes what came of tasks, and what went wrong.
+    rejoiner
+        What folds, where it has a late-label policy of its own: it reads all rows, as what it learns of them
+        is not what its champion does.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class ChallengerApplier(Applier):
         begin: Callable[[ComparedSince], Pairing],
         turns: Turns,
         results: Results,
+        rejoiner: Rejoiner | None = None,
     ) -> None:
         super().__init__(model, journal, held_since, turns, results)
         self.position = position
@@ -80,6 +85,7 @@ class ChallengerApplier(Applier):
         """The bytes of what it has learned from, in this process."""
         self._champion = champion
         self._begin = begin
+        self._rejoiner = rejoiner
         self._rows: Iterator[JournalRow] | None = None
         self._row: JournalRow | None = None  # read, and after where it may read to
         self._until = position
@@ -125,7 +131,10 @@ class ChallengerApplier(Applier):
     def place(self) -> Copied:
         """What a copy of the model would be of now, with what was compared."""
         pairing = None if self.pairing is None else self.pairing.kept()
-        return Copied(self.position, self.held_since, {PAIRING_NOTE: pairing})
+        notes: dict[str, Any] = {PAIRING_NOTE: pairing}
+        if self._rejoiner is not None:
+            notes |= self._rejoiner.notes | {REACHED: sequence_of(self._model)}
+        return Copied(self.position, self.held_since, notes)
 
     def _apply_next(self) -> bool:
         if not self.is_reading or self._results.failure is not None:
@@ -146,6 +155,21 @@ class ChallengerApplier(Applier):
     def _apply(self, group: CommittedGroup) -> list[Outcome]:
         if group.position is None:
             return super()._apply(group)
+        if self._rejoiner is not None:
+            self._apply_rows(group, self._rejoiner)
+        else:
+            self._apply_batches(group)
+        if group.kind == "promotion" and self.pairing is not None:  # its champion is another from here on
+            self.pairing = self._begin(ComparedSince(group.position, sequence_of(self._model), group.time_ms))
+        if self.held_since is None and group.held_since is not None:
+            self.changed(group.held_since)
+        self.held_since = group.held_since
+        if group.kind or group.resumed_since is not None:
+            self.changed(group.position)
+        return []
+
+    def _apply_batches(self, group: CommittedGroup) -> None:
+        """Learn what the champion has learned."""
         batches: Iterator[Batch] | Sequence[Batch] = group.batches or ()
         if group.held and group.resumed_since is not None:
             batches = (b for b, _ in held_examples(self._journal.read, group.resumed_since, group.position))
@@ -158,14 +182,25 @@ class ChallengerApplier(Applier):
             self.appended_bytes += batch.nbytes
         if group.kind == "recalibration":
             self._model.begin_recalibration()
-        elif group.kind == "promotion" and self.pairing is not None:  # its champion is another from here on
-            self.pairing = self._begin(ComparedSince(group.position, sequence_of(self._model), group.time_ms))
-        if self.held_since is None and group.held_since is not None:
-            self.changed(group.held_since)
-        self.held_since = group.held_since
-        if group.kind or group.resumed_since is not None:
-            self.changed(group.position)
-        return []
+
+    def _apply_rows(self, group: CommittedGroup, rejoiner: Rejoiner) -> None:
+        """Learn from the rows that a group became."""
+        assert group.position is not None  # noqa: S101 - it is no task
+        ours, self._until = iter(group.probabilities), group.position
+        while self.position < group.position:
+            row = self._next_row()
+            if row is None:
+                continue
+            self._follow_row(row, rejoiner, ours)
+
+    def _follow_row(
+        self, row: JournalRow, rejoiner: Rejoiner, ours: Iterator[NDArray[np.float32]] | None
+    ) -> None:
+        """Learn from a row by a late-label policy of its own: any may end windows."""
+        self.learning(row.time_ms)
+        self.pairing = rejoiner.follow(self._model, row, self._learn_with_copy, self.pairing, ours)
+        self.position = row.position
+        self.appended_bytes += len(row.body)
 
     def _take(self, group: CommittedGroup) -> None:
         super()._take(group)
@@ -192,15 +227,12 @@ class ChallengerApplier(Applier):
             row = self._next_row()
             if row is None:
                 return
-            unpaired = sequence_of(self._model)
             if self._copying is not None:
                 self._with_copy(lambda copy: copy.finish())
-            if row.count:
-                self.learning(row.time_ms)
-            fold.follow(self._model, row, self._journal.read)
-            if sequence_of(self._model) != unpaired:
-                self.pairing = None  # what the champion predicted is not known
-            self.position = row.position
+            if self._rejoiner is None:
+                self._fold_row(row)
+            else:
+                self._follow_row(row, self._rejoiner, None)
             if row.kind == "trip":
                 self.held_since = row.position
             elif row.kind == "resume":
@@ -208,7 +240,17 @@ class ChallengerApplier(Applier):
             if row.kind in CHANGES:
                 self.changed(row.position)
             size += len(row.body)
-            self.appended_bytes += len(row.body)
+
+    def _fold_row(self, row: JournalRow) -> None:
+        """Learn what a row taught the champion, of which is not known what that predicted."""
+        unpaired = sequence_of(self._model)
+        if row.count:
+            self.learning(row.time_ms)
+        fold.follow(self._model, row, self._journal.read)
+        if sequence_of(self._model) != unpaired:
+            self.pairing = None
+        self.position = row.position
+        self.appended_bytes += len(row.body)
 
     def _next_row(self) -> JournalRow | None:
         """Return the next row that may be read; None where it is to be asked for again."""

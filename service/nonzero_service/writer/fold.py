@@ -82,7 +82,7 @@ def apply(
     BodyError
         Where the row does not fit the model; it names its position.
     """
-    _check_place(model, row)
+    check_place(model, row)
     match row.kind:
         case "settings":
             _check_start(model, row)
@@ -110,7 +110,7 @@ def follow(
     BodyError
         As for :func:`apply`.
     """
-    _check_place(model, row)
+    check_place(model, row)
     if row.kind not in ("settings", "remedy", "promotion"):
         _teach(model, row, rows, learned)
 
@@ -121,7 +121,14 @@ def succeed(new: LogisticRegression, old: LogisticRegression) -> None:
     new.notes |= {note: old.notes[note] for note in (FIELDS_NOTE, TABLES_NOTE) if note in old.notes}
 
 
-def _check_place(model: LogisticRegression, row: JournalRow) -> None:
+def check_place(model: LogisticRegression, row: JournalRow) -> None:
+    """Refuse a row that does not follow what a model has learned from.
+
+    Raises
+    ------
+    BodyError
+        It names both places.
+    """
     sequence = sequence_of(model)
     if row.first_sequence != sequence:
         raise BodyError(
@@ -174,7 +181,7 @@ def _promote(model: LogisticRegression, row: JournalRow, promoted: FindPromoted 
             f"position {row.position} promotes {promotion.name!r}; without the journal it cannot be applied"
         )
     new = promoted(promotion, row, model)
-    _check_place(new, row)
+    check_place(new, row)
     succeed(new, model)
     return new
 

@@ -5,16 +5,34 @@ Its state is a function of that and of the champion's rows from there on, and of
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 import msgspec
 
 from nonzero import LogisticRegression
+from nonzero_service.impressions.rules import Negatives
 
 Beginning = Literal["nothing", "refold"]
 
 BEFORE: Final = "sequence_before"
 """In the notes of a model that follows or has followed: the examples of the journal before its own first."""
+
+
+REACHED: Final = "sequence_reached"
+"""In the notes of a challenger with a policy of its own: the examples of the journal up to where it is."""
+
+
+JOINING_NOTE: Final = "joining"
+"""Where a snapshot of such a challenger has what has become of impressions, among its notes."""
+
+
+class OwnPolicy(msgspec.Struct, frozen=True):
+    """When a challenger learns from impressions, where that is not when its champion does."""
+
+    negatives: Negatives
+    attribution_ms: int
+    correction_ms: int
 
 
 class Following(msgspec.Struct, frozen=True):
@@ -34,11 +52,15 @@ class Following(msgspec.Struct, frozen=True):
     """Since when examples were held there."""
     settings: dict[str, Any]
     """As :attr:`nonzero.LogisticRegression.settings`, of the model that had learned nothing."""
+    policy: OwnPolicy | None = None
+    """None where it learns from impressions when its champion does."""
 
     def new_model(self) -> LogisticRegression:
         """Make the model that it began as."""
         model = LogisticRegression.from_settings(self.settings)
         model.notes[BEFORE] = self.before
+        if self.policy is not None:
+            model.notes[REACHED] = self.before
         return model
 
     @property
@@ -60,5 +82,10 @@ class Promotion(msgspec.Struct, frozen=True):
 
 def sequence_of(model: LogisticRegression) -> int:
     """Return the examples of a journal up to where its model is: those that came before it count too."""
-    before: int = model.notes.get(BEFORE, 0)
-    return model.examples + before
+    return sequence_by(model.notes, model.examples)
+
+
+def sequence_by(notes: Mapping[str, Any], examples: int) -> int:
+    """Return the examples of a journal up to a model that has these notes, and has learned so many."""
+    sequence: int = notes.get(REACHED, examples + notes.get(BEFORE, 0))
+    return sequence

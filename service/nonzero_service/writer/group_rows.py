@@ -220,6 +220,8 @@ class GroupRows:
         part.batches.append(batch)
         if references is not None:
             part.references.append(references.rows(start, start + len(batch)))
+        elif kind == "held":  # there may be others beside it that were impressions
+            part.references.append(References.unknown(len(batch)))
 
     def _add_row(self, row: ImpressionRow, begins: bool, batch: Batch | None) -> None:
         last = self._parts[-1] if self._parts else None

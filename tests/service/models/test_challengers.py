@@ -241,8 +241,8 @@ def test_what_a_challenger_may_be(serve: Start) -> None:
         for refused, word in (
             ({"schema": {"fields": {"site": "ignore"}}}, "hashed"),
             ({"namespace_separator": "^"}, "hashed"),
-            ({"negatives": "window"}, "joined once"),
-            ({"attribution_seconds": 7200}, "joined once"),
+            ({"negatives": "at_end"}, '"window"'),
+            ({"attribution_seconds": 7200}, "one window"),
             ({"follows": "b"}, "itself"),
             ({"follows": "nobody"}, "no model"),
         ):

@@ -1,0 +1,84 @@
+"""What a snapshot of a challenger with a late-label policy of its own holds of impressions.
+
+It is what cannot be read again. Where impressions stand, their ids and what was answered are in the rows.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from nonzero import SnapshotError
+
+
+class KeptJoining(msgspec.Struct):
+    """What has become of impressions; bytes are compressed, in base64."""
+
+    until: int
+    """The last position of which this is."""
+    position: int
+    """The first row that it is of."""
+    numbers: tuple[int, int, int]
+    """Of the first impression, of the first whose window is open, and of the next."""
+    last_ms: int
+    """The time of the last row."""
+    floor_ms: int
+    """The time of the first of these rows."""
+    ends_from_ms: int
+    """Before this time no window ends."""
+    in_grace: bool
+    """Whether that is because of a silence."""
+    rate: float
+    """The share of negatives that is learned from."""
+    states: str
+    """What has become of each."""
+    foreseen: str
+    """What was predicted for those whose windows are open."""
+
+    @classmethod
+    def of(cls, noted: object) -> KeptJoining:
+        """Return what a snapshot notes.
+
+        Raises
+        ------
+        SnapshotError
+            Where it is something else.
+        """
+        try:
+            return msgspec.convert(noted, cls, strict=False)
+        except msgspec.ValidationError as error:
+            raise SnapshotError(f"it does not hold what has become of impressions: {error}") from error
+
+    def arrays(self) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Return the states, and what was predicted.
+
+        Raises
+        ------
+        SnapshotError
+            Where they are not of as many as there are.
+        """
+        first, ended, following = self.numbers
+        try:
+            states, foreseen = _unpacked(self.states, np.uint8), _unpacked(self.foreseen, np.float32)
+        except (ValueError, zlib.error) as error:
+            raise SnapshotError(f"what has become of impressions cannot be read: {error}") from error
+        if (states.size, foreseen.size) != (following - first, following - ended):
+            raise SnapshotError(
+                f"it says of {states.size} impressions what has become of them, and of {foreseen.size} what "
+                f"was predicted, not of {following - first} and {following - ended}"
+            )
+        return states, foreseen
+
+
+def packed(array: NDArray[Any]) -> str:
+    """Return the bytes of an array, compressed, in base64."""
+    return base64.b64encode(zlib.compress(array.tobytes(), 1)).decode()
+
+
+def _unpacked(text: str, dtype: Any) -> NDArray[Any]:
+    return np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype)
