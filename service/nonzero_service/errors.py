@@ -7,13 +7,13 @@
         ├── UnknownModelError    no model has that name
         ├── TooLargeError        a model takes more memory than is left
         ├── KeyReusedError       an idempotency key came with another body
-        ├── FollowError          a challenger cannot be what was asked for
+        ├── ChallengerSettingsError          a challenger cannot be what was asked for
         ├── ConflictError        it does not go with how things stand
         │   ├── ModelExistsError     a model has that name already
         │   ├── KeyInFlightError     another request with the same idempotency key is being read
         │   ├── KeyUnrecognisedError what a key came with is accepted otherwise than before
-        │   ├── FollowsError         it is a challenger, and what was asked is for its champion
-        │   ├── FollowedError        it has challengers, as many as may be, or as may not
+        │   ├── IsChallengerError         it is a challenger, and what was asked is for its champion
+        │   ├── HasChallengersError        it has challengers, as many as may be, or as may not
         │   ├── ChallengerError      it is not compared with that, or learns no more
         │   ├── NotHeldError         there is nothing to resume
         │   └── ClockRightError      the journal's clock is the machine's
@@ -66,11 +66,11 @@ class QueueFullError(NotNowError):
     """A learner has as much before it as it may hold."""
 
 
-class FollowsError(ConflictError):
+class IsChallengerError(ConflictError):
     """It is a challenger: what was asked is for its champion."""
 
 
-class FollowedError(ConflictError):
+class HasChallengersError(ConflictError):
     """It has challengers: as many as may be, or where there may be none."""
 
 
@@ -78,7 +78,7 @@ class ChallengerError(ConflictError):
     """It is no challenger of that model, is not as far, or learns no more."""
 
 
-class FollowError(ServiceError):
+class ChallengerSettingsError(ServiceError):
     """A challenger cannot be what was asked for."""
 
 

@@ -18,8 +18,8 @@ from starlette.types import Scope
 
 from nonzero.errors import FormatError, InputError, LineError, SnapshotError
 from nonzero_service.errors import (
+    ChallengerSettingsError,
     ConflictError,
-    FollowError,
     KeyInFlightError,
     KeyReusedError,
     NotNowError,
@@ -94,7 +94,7 @@ STATUS: Final[Mapping[type[Exception], int]] = {
     ConflictError: 409,
     TooLargeError: 422,
     KeyReusedError: 422,
-    FollowError: 422,
+    ChallengerSettingsError: 422,
     InputError: 422,
     SnapshotError: 422,
     NotNowError: 503,

@@ -169,7 +169,9 @@ def _state(served: ServedModel | Challenger) -> schemas.ModelState:
         bytes=model.nbytes,
         created=served.config.created,
         follows=None if following is None else following.champion,
-        followers=[] if isinstance(served, Challenger) else [one.name for one in served.rear.challengers],
+        followers=[]
+        if isinstance(served, Challenger)
+        else [one.name for one in served.dependents.challengers],
         learning=_learning(served.parts.learner.pause),  # a challenger pauses with its champion
     )
 

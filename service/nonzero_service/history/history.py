@@ -57,7 +57,7 @@ class StepRecords(NamedTuple):
     """Since when there are points of this step, in milliseconds since 1970."""
 
 
-class _Newest:
+class _RingPosition:
     """Where a series of points by the clock is."""
 
     def __init__(self, step: int, newest: Point | None, number: int) -> None:
@@ -98,7 +98,7 @@ class History:
     def _forget(self) -> None:
         self._seconds: deque[bytes] = deque(maxlen=SECONDS + 1)
         self._curve = Curve()
-        self._rings: dict[str, _Newest] = {}
+        self._rings: dict[str, _RingPosition] = {}
         self._offset = NOTHING
         self._last = Point(0, 0, 0, 0, NOTHING)
         self._events = self._beginnings = -1
@@ -320,7 +320,9 @@ class History:
         for name, step in STEPS.items():
             one = newest.get(name)
             ring = (
-                _Newest(step, None, -1) if one is None else _Newest(step, point_of(one), int(one["number"]))
+                _RingPosition(step, None, -1)
+                if one is None
+                else _RingPosition(step, point_of(one), int(one["number"]))
             )
             self._rings[name] = ring
             if points and (one is None or int(one["position"]) < self._last.position):

@@ -11,7 +11,7 @@ import msgspec
 
 from nonzero import Schema
 from nonzero.model.interactions import check_declared
-from nonzero_service.errors import FollowError
+from nonzero_service.errors import ChallengerSettingsError
 from nonzero_service.journal.files import make_directory
 from nonzero_service.models.model_config import ModelConfig, NewModelSettings
 from nonzero_service.models.served import ServedModel
@@ -46,7 +46,7 @@ async def challenger_of(champion: ServedModel, own: NewModelSettings, start: Beg
 
     Raises
     ------
-    FollowError
+    ChallengerSettingsError
         Where it asks for what its champion's rows do not hold.
     SettingsError
         For an interaction with a field that the schema ignores or refuses.
@@ -67,7 +67,7 @@ async def challenger_of(champion: ServedModel, own: NewModelSettings, start: Beg
         config = msgspec.structs.replace(config, **changes)
     at = await _place_of(champion, start)
     if policy is not None and at.held_since is not None:
-        raise FollowError(
+        raise ChallengerSettingsError(
             f"negatives: {champion.name!r} has paused learning, and holds what its own policy joined: "
             f"POST /v1/models/{champion.name}/resume first"
         )
@@ -119,14 +119,14 @@ async def _place_of(champion: ServedModel, start: Beginning) -> _At:
         )
     first = journal.first_position
     if first > 1:
-        raise FollowError(
+        raise ChallengerSettingsError(
             f"the journal of {champion.name!r} holds the rows from position {first} only, and a refold needs "
             'them from the first: start the challenger from "nothing"; or serve with --journal-retention '
             "all, for models that are made from then on"
         )
     opening = start_of(next(journal.read(1)))
     if opening.examples:
-        raise FollowError(
+        raise ChallengerSettingsError(
             f"{champion.name!r} came as a trained file of {opening.examples} examples, which its journal "
             'does not hold: start the challenger from "nothing"'
         )
@@ -139,13 +139,13 @@ def _check_alike(champion: ServedModel, asked: dict[str, Any]) -> None:
     if asked.get("schema") is not None:
         have, want = that_differs(schema, Schema.of(asked["schema"]))
         if have != want:
-            raise FollowError(
+            raise ChallengerSettingsError(
                 f"schema: {name!r} has {have}, not {want}. The journal holds rows that were read and hashed "
                 "by its schema, so a challenger has the same: leave it out, or make a model of its own"
             )
     separator = asked.get("namespace_separator", schema.namespace_separator)
     if separator != schema.namespace_separator:
-        raise FollowError(
+        raise ChallengerSettingsError(
             f"namespace_separator: {name!r} has {schema.namespace_separator!r}, not {separator!r}. The "
             "journal holds names that were joined by it and hashed: leave it out, or make a model of its own"
         )
@@ -163,7 +163,7 @@ def _policy_of(champion: ServedModel, asked: dict[str, Any]) -> OwnPolicy | None
     }
     for key, own in ours.items():
         if key in asked and asked[key] != own:
-            raise FollowError(
+            raise ChallengerSettingsError(
                 f"{key}: {name!r} has {own!r}, not {asked[key]!r}. Both are compared by the clicks that "
                 "came in one window: leave it out, or make a model of its own and send it the same"
             )
@@ -171,7 +171,7 @@ def _policy_of(champion: ServedModel, asked: dict[str, Any]) -> OwnPolicy | None
     if wanted == rules.negatives:
         return None
     if wanted != "window":
-        raise FollowError(
+        raise ChallengerSettingsError(
             f"negatives: {name!r} has {rules.negatives!r}, not {wanted!r}. Which impressions are learned "
             "from before their windows end is decided when they come, and its journal has its own decision: "
             'ask for "window", '

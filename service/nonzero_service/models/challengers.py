@@ -10,7 +10,7 @@ from typing import Protocol
 import structlog
 
 from nonzero import LogisticRegression
-from nonzero_service.errors import ChallengerError, FollowedError, UnknownModelError
+from nonzero_service.errors import ChallengerError, HasChallengersError, UnknownModelError
 from nonzero_service.incidental import incidentally
 from nonzero_service.models.challenger import Challenger
 from nonzero_service.models.challenger_files import ChallengerPlace, load_challenger
@@ -87,21 +87,21 @@ class Challengers(UserDict[str, Challenger]):
 
         Raises
         ------
-        FollowError
+        ChallengerSettingsError
             Where it asks for what its champion's rows do not hold.
-        FollowedError
+        HasChallengersError
             Where as many follow already as may.
         TooLargeError, SettingsError, OSError
             Where it cannot be made.
         """
-        rear = served.rear
-        if len(rear.challengers) + rear.expected >= MOST:
-            raise FollowedError(
+        dependents = served.dependents
+        if len(dependents.challengers) + dependents.expected >= MOST:
+            raise HasChallengersError(
                 f"{MOST} challengers follow {served.name!r} already, and each learns all that it learns: "
                 "DELETE one first"
             )
         self._busy.add(name)
-        rear.expected += 1
+        dependents.expected += 1
         return await self._changes.run(self._made(common, name, served, start, own))
 
     async def promote(self, served: ServedModel, challenger: Challenger) -> Promoted:
@@ -159,7 +159,7 @@ class Challengers(UserDict[str, Challenger]):
     async def _made(
         self, common: Common, name: str, served: ServedModel, start: Beginning, own: NewModelSettings
     ) -> Challenger:
-        rear = served.rear
+        dependents = served.dependents
         try:
             async with served.snapshots.taking:  # no rows are given up meanwhile
                 config = await challenger_of(served, own, start)
@@ -172,9 +172,9 @@ class Challengers(UserDict[str, Challenger]):
                     except BaseException:
                         self._folder.withdraw(name)
                         raise
-                rear.challengers = (*rear.challengers, challenger)
+                dependents.challengers = (*dependents.challengers, challenger)
         finally:
-            rear.expected -= 1
+            dependents.expected -= 1
             self._busy.discard(name)
         self[name] = challenger
         self._log.info("created", model=name, follows=served.name, start=start, position=config.starts_after)
@@ -212,7 +212,7 @@ class Challengers(UserDict[str, Challenger]):
 
     async def _end(self, challenger: Challenger, served: ServedModel, gone: Path) -> None:
         """End what works for a challenger whose directory is one no longer, and remove that."""
-        served.rear.remove(challenger)
+        served.dependents.remove(challenger)
         try:
             await challenger.let_go()
             await asyncio.to_thread(self._folder.remove, [gone])

@@ -65,7 +65,7 @@ class FieldWatch:
                     nearest=one.nearest,
                 )
 
-    def go_on_with(self, model: LogisticRegression) -> None:
+    def replace_model(self, model: LogisticRegression) -> None:
         """Watch by another model, which has the same schema."""
         counted = self._schema.conflicts.counts()
         self._schema = model.schema

@@ -113,7 +113,7 @@ class ServiceMetrics(Counts):
             for place, each in enumerate(all_series):
                 yield (each.head + "".join([lines[place] for lines in of_models])).encode()
                 pace.breathe()
-        challengers = [self._followers.of(one) for served in models for one in served.rear.challengers]
+        challengers = [self._followers.of(one) for served in models for one in served.dependents.challengers]
         for of_each in self._followed:
             lines = [of_each.lines("model", one.name, one) for one in challengers]
             yield (of_each.head + "".join(lines)).encode()

@@ -83,7 +83,7 @@ class FieldNames:
         names: list[str] = self._notes.get(FIELDS_NOTE, [])
         return names
 
-    def go_on_with(self, model: LogisticRegression) -> None:
+    def replace_model(self, model: LogisticRegression) -> None:
         """Note what comes beside another model, which has the same schema and knows what is noted already."""
         with self._looking:
             self._notes, self._schema = model.notes, model.schema

@@ -22,6 +22,7 @@ from nonzero_service.models.challenger_opening import open_challenger
 from nonzero_service.models.clocks import ClockWatch
 from nonzero_service.models.common import Common
 from nonzero_service.models.data_directory import check_model
+from nonzero_service.models.dependents import Dependents
 from nonzero_service.models.field_watch import FieldWatch
 from nonzero_service.models.following_learner import ChampionParts
 from nonzero_service.models.impression_keeper import ImpressionKeeper
@@ -31,7 +32,6 @@ from nonzero_service.models.model_config import ModelConfig
 from nonzero_service.models.names import FieldNames
 from nonzero_service.models.promotions import finish_promotion, promotions_in
 from nonzero_service.models.pruning import Pruning
-from nonzero_service.models.rear import Rear
 from nonzero_service.models.recovery import StoredModel, recover
 from nonzero_service.models.replaying import ReplayProgress
 from nonzero_service.models.served import ServedModel
@@ -91,14 +91,14 @@ async def open_model(
         history = HistoryKeeper(brought.history, learner)
         opened.push_async_callback(history.close)  # when the learner has applied all
         opened.push_async_callback(learner.close)
-        rear = Rear(path, impressions.needed_from)
+        dependents = Dependents(path, impressions.needed_from)
         snapshots = SnapshotScheduler(
             name,
             stored,
             learner,
             settings,
             common.snapshotting,
-            Pruning(name, stored, settings, rear).prune,
+            Pruning(name, stored, settings, dependents).prune,
             history.save,
         )
         opened.push_async_callback(snapshots.close)
@@ -132,15 +132,15 @@ async def open_model(
             lambda: snapshots.newest,
             lambda: attribution.is_usual,
         )
-        opened.push_async_callback(rear.let_go)
+        opened.push_async_callback(dependents.let_go)
         for one in stored.challengers:
             challenger = await open_challenger(one, champion, common, shared=shared)
-            rear.challengers = (*rear.challengers, challenger)
+            dependents.challengers = (*dependents.challengers, challenger)
         return ServedModel(
             name=name,
             config=config,
             parts=champion,
-            rear=rear,
+            dependents=dependents,
             stored=stored,
             learner=learner,
             snapshots=snapshots,

@@ -25,7 +25,7 @@ from nonzero_service.models.promotions import (
 )
 from nonzero_service.models.served import ServedModel
 from nonzero_service.writer.entries import promotion_entry
-from nonzero_service.writer.fold import succeed
+from nonzero_service.writer.fold import take_over_notes
 from nonzero_service.writer.following import Promotion, sequence_of
 
 
@@ -74,14 +74,14 @@ async def promote(
 
     def durable(position: int) -> None:
         placed.append(position)
-        learner.committer.go_on_with(new)
+        learner.committer.replace_model(new)
 
     def apply() -> Promoted:
         learner.applier.followers.remove(follower)  # what comes now it learns in the champion's place
-        succeed(new, old)
+        take_over_notes(new, old)
         if old.shared is not None:
             old.shared.mark_withdrawn()  # before anything is learned that it does not know
-        learner.go_on_with(new)
+        learner.replace_model(new)
         time_ms = served.parts.journal.clock.now_ms()
         served.history.history.promoted(new, old, placed[0], time_ms)
         return Promoted(placed[0], sequence_of(new), new.settings)
@@ -91,9 +91,9 @@ async def promote(
     finally:
         follower.is_awaited = False
     replaced(new)
-    served.names.go_on_with(new)
-    served.fields.go_on_with(new)
-    served.rear.remove(challenger)
+    served.names.replace_model(new)
+    served.fields.replace_model(new)
+    served.dependents.remove(challenger)
     challenger.history.leave()
     await challenger.learner.close()
     await _write(served, challenger, promotion, done.position, old)
@@ -113,7 +113,7 @@ async def _write(
     try:
         await asyncio.to_thread(finish_promotion, directory, challenger.path, position, promotion)
     except Exception:  # noqa: BLE001 - the row is durable, and a start does the rest
-        served.rear.is_unfinished = True
+        served.dependents.is_unfinished = True
         incidentally(log.exception, "a promotion is left to the next start", model=served.name)
         return
     try:

@@ -9,7 +9,7 @@ import structlog
 
 from nonzero import SnapshotError
 from nonzero_service.journal.snapshots import SnapshotFile
-from nonzero_service.models.rear import Rear
+from nonzero_service.models.dependents import Dependents
 from nonzero_service.models.recovery import StoredModel
 from nonzero_service.models.snapshot_files import needed_from
 from nonzero_service.settings import Settings
@@ -29,23 +29,23 @@ class Pruning:
         The model and what is kept of it on disk.
     settings
         They say which rows of the journal stay.
-    rear
+    dependents
         What stays beside that.
     """
 
-    def __init__(self, name: str, stored: StoredModel, settings: Settings, rear: Rear) -> None:
+    def __init__(self, name: str, stored: StoredModel, settings: Settings, dependents: Dependents) -> None:
         self._name = name
         self._journal = stored.journal
         self._snapshots = stored.snapshots
         self._keeps_rows = settings.journal_retention == "all"
-        self._rear = rear
+        self._dependents = dependents
 
     def prune(self, last: bool) -> None:
         """Give up older snapshots and the rows that no start needs; when all ends, only what is much."""
         journal, snapshots = self._journal, self._snapshots
-        pruned = snapshots.prune(also=self._rear.paired_from()) is not None
+        pruned = snapshots.prune(also=self._dependents.paired_from()) is not None
         if pruned:
-            self._rear.gave_up(snapshots.all())
+            self._dependents.gave_up(snapshots.all())
         if not last or journal.path.stat().st_size >= LARGE:
             if pruned and not self._keeps_rows:
                 self._truncate(snapshots.all())
@@ -53,7 +53,7 @@ class Pruning:
 
     def _truncate(self, kept: Sequence[SnapshotFile]) -> None:
         """Give up the rows that a start from any of these snapshots does not need, nor anybody else."""
-        also = self._rear.needed_from()
+        also = self._dependents.needed_from()
         try:
             first = min([*map(needed_from, kept), *([] if also is None else [also])])
         except SnapshotError as error:

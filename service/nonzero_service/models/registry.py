@@ -26,8 +26,8 @@ from nonzero_service.budget import check_descriptors
 from nonzero_service.errors import (
     ChallengerError,
     ClosedError,
-    FollowedError,
-    FollowsError,
+    HasChallengersError,
+    IsChallengerError,
     ModelExistsError,
     NotReadyError,
     UnknownModelError,
@@ -109,7 +109,7 @@ class Models:
             While the stored models are being opened.
         ClosedError
             When they are being closed.
-        FollowsError
+        IsChallengerError
             For a challenger: it is only read.
         """
         served = self._served.get(name)
@@ -117,7 +117,7 @@ class Models:
             return served
         if name in self._following and self.ready:
             champion = self._following[name].champion.name
-            raise FollowsError(
+            raise IsChallengerError(
                 f"{name!r} follows {champion!r} and learns what that learns: send this to {champion!r}"
             )
         self.check_ready()
@@ -151,10 +151,10 @@ class Models:
             Where that has none of this name.
         """
         served = self.get(champion)
-        for one in served.rear.challengers:
+        for one in served.dependents.challengers:
             if one.name == name:
                 return one
-        names = ", ".join(repr(one.name) for one in served.rear.challengers) or "nobody"
+        names = ", ".join(repr(one.name) for one in served.dependents.challengers) or "nobody"
         raise ChallengerError(f"{name!r} does not follow {champion!r}; {names} does")
 
     def find(self, name: str) -> ServedModel | None:
@@ -254,7 +254,7 @@ class Models:
         async def save(served: ServedModel) -> None:
             if time.monotonic() < end:
                 await served.save_at_end()
-                for challenger in served.rear.challengers:
+                for challenger in served.dependents.challengers:
                     await challenger.save_at_end()
             else:
                 left.append(served.name)
@@ -327,7 +327,7 @@ class Models:
         ------
         UnknownModelError
             Where there is none.
-        FollowedError
+        HasChallengersError
             Where challengers follow it.
         OSError
             Where the disk refuses; it is served as before then.
@@ -337,9 +337,9 @@ class Models:
             await self._following.delete(challenger, self.get(challenger.champion.name))
             return
         served = self.get(name)
-        if served.rear.challengers or served.rear.expected:
-            names = ", ".join(repr(one.name) for one in served.rear.challengers)
-            raise FollowedError(
+        if served.dependents.challengers or served.dependents.expected:
+            names = ", ".join(repr(one.name) for one in served.dependents.challengers)
+            raise HasChallengersError(
                 f"{names or 'a challenger'} follows {name!r} and has no journal of its own: DELETE "
                 "challengers first, or promote one"
             )
@@ -382,9 +382,9 @@ class Models:
         ------
         ModelExistsError, TooLargeError, NoDescriptorsError, SettingsError
             As for :meth:`create`.
-        FollowError
+        ChallengerSettingsError
             Where it asks for what its champion's rows do not hold.
-        FollowedError
+        HasChallengersError
             Where as many follow already as may.
         """
         if champion in self._following:
@@ -470,7 +470,7 @@ class Models:
                 await served.let_go()
                 raise
         self._served[name] = served
-        self._following.update({one.name: one for one in served.rear.challengers})
+        self._following.update({one.name: one for one in served.dependents.challengers})
         return served
 
     @property

@@ -12,12 +12,12 @@ from nonzero_service.history.keeping import HistoryKeeper
 from nonzero_service.incidental import incidentally
 from nonzero_service.models.attribution import Attribution
 from nonzero_service.models.clocks import ClockWatch
+from nonzero_service.models.dependents import Dependents
 from nonzero_service.models.field_watch import FieldWatch
 from nonzero_service.models.following_learner import ChampionParts
 from nonzero_service.models.impression_keeper import ImpressionKeeper, PredictedRequest
 from nonzero_service.models.model_config import ModelConfig
 from nonzero_service.models.names import FieldNames
-from nonzero_service.models.rear import Rear
 from nonzero_service.models.recovery import StoredModel
 from nonzero_service.models.slicing import Slices
 from nonzero_service.models.snapshot_scheduler import SnapshotScheduler
@@ -43,7 +43,7 @@ class ServedModel:
     history: HistoryKeeper
     parts: ChampionParts
     """What those need who follow it."""
-    rear: Rear
+    dependents: Dependents
     """What of its past is of use still, and who follows it."""
     resources: AsyncExitStack
     """Closes all of these, what was opened last first."""

@@ -274,7 +274,7 @@ class Applier:
         """What a copy of the model would be of now."""
         return Copied(self.position, self.held_since)
 
-    def go_on_with(self, model: LogisticRegression) -> None:
+    def replace_model(self, model: LogisticRegression) -> None:
         """Learn by another model from now on; within a change."""
         self._model = model
 

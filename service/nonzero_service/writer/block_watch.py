@@ -57,7 +57,7 @@ class BlockWatch:
         self._stats = new_statistics()
         self._alert = 0
 
-    def go_on_with(self, model: LogisticRegression) -> None:
+    def replace_model(self, model: LogisticRegression) -> None:
         """Look by the predictions of another model: what was usual of the one before is not of this."""
         self._model = model
         self.reset()

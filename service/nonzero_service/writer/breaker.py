@@ -118,10 +118,10 @@ class Breaker:
         if self._clicks is not None:
             self._clicks.reset()
 
-    def go_on_with(self, model: LogisticRegression) -> None:
+    def replace_model(self, model: LogisticRegression) -> None:
         """Watch by the predictions of another model, which has learned from the same examples."""
-        self._examples.go_on_with(model)
-        self._features.go_on_with(model)
+        self._examples.replace_model(model)
+        self._features.replace_model(model)
         self._warm(model, 0)
 
     def forget(self, figure: str) -> None:

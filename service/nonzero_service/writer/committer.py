@@ -205,10 +205,10 @@ class Committer:
 
         self._write(works, [entry], book)
 
-    def go_on_with(self, model: LogisticRegression) -> None:
+    def replace_model(self, model: LogisticRegression) -> None:
         """Commit what another model will learn from; from the change on that makes it so."""
         self._bits = model.bits
-        self._pause.go_on_with(model)
+        self._pause.replace_model(model)
 
     def _resume(self, works: list[Work], discard: bool) -> None:
         """Append the end of a pause to the journal."""

@@ -115,7 +115,7 @@ def follow(
         _teach(model, row, rows, learned)
 
 
-def succeed(new: LogisticRegression, old: LogisticRegression) -> None:
+def take_over_notes(new: LogisticRegression, old: LogisticRegression) -> None:
     """Let a challenger know what is noted beside the champion whose place it takes."""
     new.notes.pop(PAIRING_NOTE, None)
     new.notes |= {note: old.notes[note] for note in (FIELDS_NOTE, TABLES_NOTE) if note in old.notes}
@@ -182,7 +182,7 @@ def _promote(model: LogisticRegression, row: JournalRow, promoted: FindPromoted 
         )
     new = promoted(promotion, row, model)
     check_place(new, row)
-    succeed(new, model)
+    take_over_notes(new, model)
     return new
 
 

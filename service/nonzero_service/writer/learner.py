@@ -324,9 +324,9 @@ class ModelLearner:
         """
         return self._put(Change(entry, apply, may, durable), 0)
 
-    def go_on_with(self, model: LogisticRegression) -> None:
+    def replace_model(self, model: LogisticRegression) -> None:
         """Learn by another model from now on; within a change, on the applier."""
-        self.applier.go_on_with(model)
+        self.applier.replace_model(model)
         self.model = model
 
     def run(self, task: Callable[[], T]) -> asyncio.Future[T]:

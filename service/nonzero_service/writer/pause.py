@@ -63,10 +63,10 @@ class PauseState:
         self.since, self.examples, self.reason, self.since_ms = None, 0, None, None
         self.unsaid.append(("warning", "learning goes on", {"position": position}))
 
-    def go_on_with(self, model: LogisticRegression) -> None:
+    def replace_model(self, model: LogisticRegression) -> None:
         """Watch what another model is to learn from."""
         if self._breaker is not None:
-            self._breaker.go_on_with(model)
+            self._breaker.replace_model(model)
 
     def say(self) -> None:
         """Log what there is to say."""

@@ -1,4 +1,4 @@
-"""The rear: what of a champion's past is of use still, to those who follow it and across promotions."""
+"""Dependents: those who follow a champion, and what of its past they and its promotions need."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nonzero_service.models.challenger import Challenger
 from nonzero_service.models.promotions import give_up_promoted, needed_by_promotions
 
 
-class Rear:
+class Dependents:
     """What of a champion's past is of use still. Asked by any thread.
 
     Parameters
