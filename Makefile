@@ -26,7 +26,7 @@ run: .venv/run .venv/kernels
 	@$(BIN)/nonzero demo $(if $(DATA),"$$DATA") $(if $(filter-out 0,$(ONCE)),--once) $(ARGS)
 
 test: .venv/kernels-for-tests .venv/test
-	@$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 3 --dist worksteal $(ARGS)
 
 # Asked for by name it looks at the libraries themselves, which can be lost or damaged.
 kernels: .venv/builder
