@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from fastapi import Query, Response
+from pydantic import WithJsonSchema
 
 from nonzero_service.api.framework import CurrentService, ModelName
 from nonzero_service.history.rows import NAMES, Asked, described
 from nonzero_service.media_types import JSON
 from nonzero_service.problems import Problem
 
-TIME = "In milliseconds since 1970, or as in 2026-01-31T12:00:00Z."
+TIMES: Final = {
+    "anyOf": [
+        {"type": "integer", "minimum": 0, "maximum": 10**15 - 1},
+        {"type": "string", "format": "date-time"},
+    ]
+}
+TIME: Final = "In milliseconds since 1970, or as in 2026-01-31T12:00:00Z."
 
 
 async def read_history(
     model: ModelName,
     service: CurrentService,
-    start: Annotated[str | None, Query(alias="from", description=TIME)] = None,
-    to: Annotated[str | None, Query(description=TIME)] = None,
+    start: Annotated[str | None, WithJsonSchema(TIMES), Query(alias="from", description=TIME)] = None,
+    to: Annotated[str | None, WithJsonSchema(TIMES), Query(description=TIME)] = None,
     step: Annotated[
         str | None,
+        WithJsonSchema({"enum": list(NAMES)}),
         Query(
             description="second (the last 15 minutes), minute, hour, day, or examples (the whole stream, in"
             " at most 256 blocks); left out: the finest of which at most 1,500 rows cover what is asked for."

@@ -159,7 +159,7 @@ def test_strangers(serve: Start, scrapes: Scrape, tmp_path: Path) -> None:
     fires(
         seen,
         {
-            "NonzeroUnauthorized": r"^ctr:8000 lets [\d.]+ requests of 15 minutes not in",
+            "NonzeroUnauthorized": r"^ctr:8000 turned [\d.]+ requests of 15 minutes away",
             "NonzeroImpressionsRefused": r"^Model default on ctr:8000 did not keep [\d.]+ predictions",
         },
     )
