@@ -19,6 +19,8 @@ from machine import children, open_files
 from nonzero import Batch, LogisticRegression
 from nonzero.errors import NonzeroError
 from nonzero_service.budget import OF_A_JOURNAL, check_descriptors
+from nonzero_service.journal import database
+from nonzero_service.journal.descriptors import are_none_left
 from nonzero_service.journal.errors import NoDescriptorsError
 from nonzero_service.models.registry import Models
 from nonzero_service.settings import Settings
@@ -223,6 +225,26 @@ def test_a_start_that_runs_out_names_the_limit_and_harms_no_model(tmp_path: Path
         assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.safetensors*")) == kept
     assert refused > 5
     assert asyncio.run(start()) == ["a", "b", "default"]
+
+
+def test_a_shortage_that_has_passed_when_it_is_looked_for_is_named_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite does not say why it cannot open a file, and another thread may close one in between."""
+    path = tmp_path / "journal.sqlite"
+    database.create(path)
+    with ExitStack() as held, limits(open_files() + 3):
+
+        def look_later() -> bool:
+            held.close()
+            return are_none_left()
+
+        monkeypatch.setattr(database, "are_none_left", look_later)
+        while not are_none_left():
+            held.enter_context(Path(os.devnull).open())
+        with pytest.raises(NoDescriptorsError, match="RLIMIT_NOFILE"):
+            database.connect(path)
+        database.connect(path).close()
 
 
 def answer(client: httpx.Client, kind: str, file: bytes) -> int:

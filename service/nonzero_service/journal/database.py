@@ -161,7 +161,9 @@ def _translation(
     error: apsw.Error, path: Path, connection: apsw.Connection | None, committing: bool
 ) -> StorageError:
     reason = 0 if connection is None else connection.system_errno
-    if isinstance(error, apsw.CantOpenError) and (reason in SHORTAGE or are_none_left()):
+    if isinstance(error, apsw.CantOpenError) and (
+        reason in SHORTAGE or are_none_left() or (connection is None and _is_readable(path))
+    ):
         return NoDescriptorsError(shortage_message(f"{path} cannot be opened"))
     no_space = reason in (errno.ENOSPC, errno.EDQUOT)
     # A write that finds no space leaves nothing of a commit: its last frame is what was not written. An fsync
@@ -184,6 +186,14 @@ def _translation(
     if isinstance(error, (apsw.BusyError, apsw.LockedError)):
         return JournalBusyError(f"{path} is held by another process ({error}); end it, nothing was written")
     return JournalError(f"{path}: {type(error).__name__}: {error}")
+
+
+def _is_readable(path: Path) -> bool:
+    """Whether a file that could not be opened can be read: another thread may have had the descriptor.
+
+    It is not opened to see that: closing it again would let go of this process's locks on it.
+    """
+    return path.is_file() and os.access(path, os.R_OK)
 
 
 def _check_sqlite() -> None:
