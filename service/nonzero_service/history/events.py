@@ -17,9 +17,6 @@ from nonzero.statistics.shifts import Shift
 from nonzero_service.journal.chain import JournalRow
 from nonzero_service.writer.entries import promotion_of, resumption_of
 
-IMPRESSIONS: Final = frozenset({"joined", "impression"})
-"""The rows whose examples may be impressions."""
-
 EVENT: Final = np.dtype(
     [
         ("check", "<u4"),

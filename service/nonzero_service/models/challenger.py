@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,10 @@ from nonzero_service.models.field_watch import FieldWatch
 from nonzero_service.models.following_learner import ChampionParts, FollowingLearner
 from nonzero_service.models.model_config import ModelConfig
 from nonzero_service.models.names import FieldNames
+from nonzero_service.models.recovery import StoredModel
 from nonzero_service.models.snapshot_files import needed_from
 from nonzero_service.models.snapshot_scheduler import SnapshotScheduler
-from nonzero_service.writer.challenger_applier import ChallengerApplier
+from nonzero_service.settings import Settings
 from nonzero_service.writer.following import Following, sequence_of
 
 
@@ -30,21 +31,42 @@ class FollowingSnapshots(SnapshotScheduler):
 
     What it is compared with is what its champion predicts. A start predicts that again, so it begins from a
     snapshot of the champion that is not after the challenger's.
+
+    Parameters
+    ----------
+    name, stored, learner, settings, gate, before
+        As for :class:`SnapshotScheduler`, of the challenger.
+    champion_newest
+        Returns the newest snapshot of its champion; None before the first.
     """
 
-    champion_newest: Callable[[], SnapshotFile | None]
-    following: ChallengerApplier
+    def __init__(
+        self,
+        name: str,
+        stored: StoredModel,
+        learner: FollowingLearner,
+        settings: Settings,
+        gate: AbstractAsyncContextManager[Any],
+        before: Callable[[], Awaitable[object]],
+        champion_newest: Callable[[], SnapshotFile | None],
+    ) -> None:
+        def prune(_: bool) -> None:  # a few files are soon removed, also at the end
+            stored.snapshots.prune()
+
+        super().__init__(name, stored, learner, settings, gate, prune, before)
+        self._champion_newest = champion_newest
+        self._follower = learner.follower
 
     def look(self) -> Coroutine[Any, Any, None] | None:
         """Return what takes a snapshot, where one is due."""
-        return None if self.following.failure is not None else super().look()
+        return None if self._follower.failure is not None else super().look()
 
     def _due(self) -> bool:
-        newest = self.champion_newest()
+        newest = self._champion_newest()
         beside = newest is not None and newest.position > self._newest
         if beside and newest is not None and self._learner.applier.position >= newest.position:
             return True
-        return self.following.is_reading and super()._due()
+        return self._follower.is_reading and super()._due()
 
 
 class NotKeeping:

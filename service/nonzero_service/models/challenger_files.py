@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -18,8 +17,9 @@ import structlog
 from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression, SnapshotError
-from nonzero_service.history.events import IMPRESSIONS, event_for_challenger
+from nonzero_service.history.events import event_for_challenger
 from nonzero_service.history.history import History
+from nonzero_service.history.retelling import retold
 from nonzero_service.journal.chain import JournalRow
 from nonzero_service.journal.files import write_durably
 from nonzero_service.journal.reader import JournalRows
@@ -27,7 +27,6 @@ from nonzero_service.journal.snapshots import SnapshotFolder, snapshots_in
 from nonzero_service.models.model_config import ModelConfig, config_of
 from nonzero_service.models.snapshot_files import check_snapshot, newest_readable, say_damaged
 from nonzero_service.writer import fold
-from nonzero_service.writer.entries import CHANGES
 from nonzero_service.writer.following import JOINING_NOTE, Following
 from nonzero_service.writer.pairing import PAIRING_NOTE, ComparedSince, Pairing
 from nonzero_service.writer.rejoiner import Rejoiner
@@ -95,16 +94,18 @@ class StoredChallenger:
         """
         if self.failure is not None or row.position <= self.position:
             return
-        if row.count or self.rejoiner is not None:  # by a policy of its own any row may end windows
-            impressions = partial(IMPRESSIONS.__contains__, row.kind)
-            self.history.learning(self.model, row.position - 1, row.time_ms, impressions)
-        try:
+
+        def apply() -> LogisticRegression:
             self._learn(row, reader, champion)
+            return self.model
+
+        # By a late-label policy of its own any row may end windows.
+        learns = row.count > 0 or self.rejoiner is not None
+        try:
+            retold(self.history, self.model, row, apply, learns=learns)
         except Exception as error:  # noqa: BLE001 - whatever it is, its champion is served
             self.failure = error
             return
-        if row.kind in CHANGES:
-            self.history.changed(self.model, row)
         self.position = row.position
         if row.kind == "promotion" and self.pairing is not None:  # its champion is another from here on
             since = ComparedSince(row.position, row.next_sequence, row.time_ms)

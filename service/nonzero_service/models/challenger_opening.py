@@ -67,11 +67,9 @@ async def open_challenger(
             learner,
             settings,
             common.snapshotting,
-            lambda _: brought.snapshots.prune(),  # a few files are soon removed, also at the end
             history.save,
+            champion.newest_snapshot,
         )
-        snapshots.champion_newest = champion.newest_snapshot
-        snapshots.following = learner.follower
         opened.push_async_callback(snapshots.close)
         for watch in (snapshots, history):
             common.rounds.add(watch)

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression
 from nonzero.errors import SnapshotError
-from nonzero_service.history.events import IMPRESSIONS
 from nonzero_service.history.history import History
-from nonzero_service.journal.chain import JournalRow
+from nonzero_service.history.retelling import retold
 from nonzero_service.journal.journal import Durability, Journal
 from nonzero_service.journal.open_journals import OpenJournals
 from nonzero_service.journal.reader import JournalRows
@@ -25,7 +24,7 @@ from nonzero_service.models.challenger_files import ChallengerPlace, StoredChall
 from nonzero_service.models.promotions import promoted_from, promotions_in
 from nonzero_service.models.snapshot_files import check_snapshot, say_damaged
 from nonzero_service.writer import fold
-from nonzero_service.writer.entries import CHANGES, Pause, pause_since, start_of
+from nonzero_service.writer.entries import Pause, pause_since, start_of
 
 Replayed = Callable[[int, int], object]
 """Told how far a replay is: the last position applied, and the position where it ends."""
@@ -216,9 +215,8 @@ def replay(
         if row.position >= start:
             known = []
             learned = _add_to(known) if beside else fold.tell_nobody
-            model = _told(
-                history, model, row, partial(fold.apply, model, row, reader.read, learned, promoted)
-            )
+            apply = partial(fold.apply, model, row, reader.read, learned, promoted)
+            model = retold(history, model, row, apply, learns=row.count > 0)
         for one in beside:
             one.follow(row, reader, known)
         if known is None:
@@ -234,25 +232,6 @@ def replay(
     if history is not None:
         history.replayed(model, end)
     return Tail(since, nbytes, first_ms, model)
-
-
-def _told(
-    history: History | None,
-    model: LogisticRegression,
-    row: JournalRow,
-    apply: Callable[[], LogisticRegression],
-) -> LogisticRegression:
-    """Apply a row, and tell a history of it; return the model to go on with."""
-    if history is None:
-        return apply()
-    if row.count:
-        history.learning(model, row.position - 1, row.time_ms, partial(IMPRESSIONS.__contains__, row.kind))
-    new = apply()
-    if row.kind in CHANGES:
-        history.changed(model, row)
-    if new is not model:
-        history.promoted(new, model, row.position, row.time_ms)
-    return new
 
 
 def _add_to(known: list[tuple[Batch, NDArray[np.float32]]]) -> fold.Learned:
