@@ -145,8 +145,8 @@ UV_LOCK = .venv/lock/bin/uv pip compile --quiet --universal --fork-strategy fewe
 
 lock: .venv/place
 	@$(BIN)/python -m venv --clear .venv/lock && .venv/lock/bin/python -m pip --quiet install uv
-	$(UV_LOCK) $(UPGRADE) --extra service --extra arrow --extra onnx pyproject.toml client/pyproject.toml --group dev --output-file requirements-dev.txt
-	$(UV_LOCK) --constraint requirements-dev.txt --extra service pyproject.toml --output-file requirements.txt
+	$(UV_LOCK) $(UPGRADE) --extra service --extra arrow --extra onnx --extra postgres pyproject.toml client/pyproject.toml --group dev --output-file requirements-dev.txt
+	$(UV_LOCK) --constraint requirements-dev.txt --extra service --extra postgres pyproject.toml --output-file requirements.txt
 	$(UV_LOCK) --constraint requirements-dev.txt --extra service --extra arrow pyproject.toml --group bench --output-file requirements-bench.txt
 	$(UV_LOCK) --constraint requirements-dev.txt --extra service pyproject.toml --group soak --output-file requirements-soak.txt
 	$(UV_LOCK) --constraint requirements-dev.txt --all-extras pyproject.toml client/pyproject.toml --group docs --output-file requirements-docs.txt
