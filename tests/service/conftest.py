@@ -21,6 +21,7 @@ import pytest
 
 from fork_server import Child, fork_server
 from plain_http import client_of
+from postgres import Cluster, postgresql
 from service.clock import Clock
 from waiting import SECONDS, until
 
@@ -307,3 +308,30 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip(f"a file system of 8 MB cannot be mounted: {done.stderr.strip()}")
     yield place
     subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """PostgreSQL, one server for all tests that leave it as it is: each has databases of its own."""
+    with postgresql() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def database(postgres: Cluster) -> str:
+    """The address of an empty database."""
+    return postgres.database()
+
+
+@pytest.fixture(scope="session")
+def replicated() -> Iterator[Cluster]:
+    """A primary and its synchronous standby, for all tests that leave both as they are."""
+    with postgresql(standby=True) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def breakable() -> Iterator[Cluster]:
+    """A primary and its synchronous standby, of a test's own: it may kill, stop and promote them."""
+    with postgresql(standby=True) as cluster:
+        yield cluster
