@@ -92,7 +92,7 @@ class KeyReusedError(ServiceError):
 
 
 class NotWritingError(NotNowError):
-    """This node follows another: nothing is learned here that does not come from there."""
+    """The node follows another: nothing is learned here that does not come from there."""
 
 
 class GivenUpError(NotNowError):

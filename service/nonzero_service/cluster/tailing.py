@@ -1,8 +1,8 @@
 """Tailing: one thread looks where the journals of all models end, and brings what has come to who follows.
 
-A database that stands by tells nobody of what comes, so it is asked: fifty times a second, whether anything has
-changed at all, and only where it has, where the journals end. What is read is checked against the chain from
-the last row that was read on. So a database that has lost rows, or has others in their place, shows.
+A database that stands by tells nobody of what comes, so it is asked. Fifty times a second it says whether
+anything has changed at all; only where it has, it says where the journals end. What is read is checked by the
+chain, from the last row that was read on: a database that has lost rows, or has others in their place, shows.
 """
 
 from __future__ import annotations

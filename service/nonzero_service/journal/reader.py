@@ -113,6 +113,30 @@ class JournalRows(ABC):
                 position, before = row.position, row.digest
                 yield row
 
+    def read_on(self, position: int, digest: bytes, size: int = _CHUNK) -> list[JournalRow]:
+        """Return the rows after one that was read before, as many as fill so many bytes; there may be none.
+
+        Parameters
+        ----------
+        position, digest
+            The place of the row that was read, and its digest: the chain is checked from there on.
+        size
+            So many bytes of bodies, and one row at least.
+
+        Raises
+        ------
+        PrunedError, JournalTooShortError, JournalDamagedError, UnknownKindError
+            As for :meth:`read`; also where that row is none of this chain.
+        """
+        with self._reading() as moment:
+            rows = moment.rows(position, size)
+            if rows and rows[0].position != position + 1:
+                moment.digest(position)  # it may have been pruned since
+        for row in rows:
+            self._check(row, position, digest)
+            position, digest = row.position, row.digest
+        return rows
+
     def read_of(
         self, kinds: Sequence[str], damaged: Callable[[JournalDamagedError], object]
     ) -> Iterator[JournalRow]:

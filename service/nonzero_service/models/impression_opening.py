@@ -47,7 +47,9 @@ def own_rules(config: ModelConfig) -> Rules:
     return rules
 
 
-def open_impressions(name: str, journal: Journal, rules: Rules, *, following: bool = False) -> ImpressionStore:
+def open_impressions(
+    name: str, journal: Journal, rules: Rules, *, following: bool = False
+) -> ImpressionStore:
     """Bring the impressions of a model to where they were.
 
     Parameters

@@ -37,8 +37,8 @@ from nonzero_service.models.names import FieldNames
 from nonzero_service.models.promotions import finish_promotion, promotions_in
 from nonzero_service.models.pruning import Pruning
 from nonzero_service.models.recovery import StoredModel, bring_on, recover
-from nonzero_service.models.replica import Folded, ReplicaState
 from nonzero_service.models.replaying import ReplayProgress
+from nonzero_service.models.replica import Folded, ReplicaState
 from nonzero_service.models.rounds import Watch
 from nonzero_service.models.served import ServedModel
 from nonzero_service.models.slicing import Slices

@@ -16,6 +16,7 @@ from nonzero import Batch, LogisticRegression
 from nonzero.errors import SnapshotError
 from nonzero_service.history.history import History
 from nonzero_service.history.retelling import retold
+from nonzero_service.journal.errors import JournalDivergedError
 from nonzero_service.journal.journal import Journal, OpenJournal
 from nonzero_service.journal.reader import JournalRows
 from nonzero_service.journal.snapshots import SnapshotFile, SnapshotFolder
@@ -109,9 +110,7 @@ def recover(
     return StoredModel(tail.model, journal, snapshots, pause, tail.nbytes, seconds, following)
 
 
-def bring_on(
-    folded: Folded, directory: Path, open_journal: OpenJournal, replayed: Replayed
-) -> StoredModel:
+def bring_on(folded: Folded, directory: Path, open_journal: OpenJournal, replayed: Replayed) -> StoredModel:
     """Bring a model on that is in memory already, by the rows that have come since.
 
     Parameters

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from nonzero import LogisticRegression
 from nonzero_service.history.history import History
@@ -15,9 +15,6 @@ from nonzero_service.models.field_watch import FieldWatch
 from nonzero_service.models.names import FieldNames
 from nonzero_service.models.slicing import Slices
 from nonzero_service.writer.tail_applier import TailApplier
-
-if TYPE_CHECKING:
-    from nonzero_service.models.served import ServedModel
 
 KNOWN: Final = 64
 """So many ends that are not reached yet are remembered."""
@@ -46,27 +43,23 @@ class ReplicaState:
     ----------
     applier
         What folds the rows.
-    sequence
-        The examples up to where it is.
     """
 
-    def __init__(self, applier: TailApplier, sequence: int) -> None:
+    def __init__(self, applier: TailApplier) -> None:
         self._applier = applier
         self._lock = threading.Lock()
-        self._seen: deque[_Seen] = deque(maxlen=KNOWN)
+        self._seen: deque[_Seen] = deque()
         self._as_of = time.monotonic()
-        self._end = sequence
+        self._end = _End(applier.position, applier.sequence)
+        self.asked: Callable[[], float] = lambda: self._as_of
+        """Returns when it was asked last where journals end: since :meth:`ended` was told nothing came."""
 
     def ended(self, position: int, sequence: int, asked: float) -> None:
         """Take note where the journal ended when it was asked; by whoever reads it."""
         with self._lock:
             self._settle()
-            self._end = sequence
-            if self._applier.position >= position:
-                self._as_of = max(self._as_of, asked)
-            elif (
-                len(self._seen) < KNOWN
-            ):  # the oldest say most, and where there is no room no more are needed
+            self._end = _End(position, sequence)
+            if len(self._seen) < KNOWN:  # where there is no room the oldest say more
                 self._seen.append(_Seen(position, asked))
 
     @property
@@ -123,22 +116,3 @@ class Folded:
     """The bytes of the rows after its newest snapshot."""
     tail_seconds: float
     """How old that is."""
-
-
-def folded(served: ServedModel) -> Folded | None:
-    """Return what is handed over of a model whose learner is closed; None where it is to be loaded again."""
-    learner, applier = served.learner, served.learner.applier
-    if not applier.is_whole:
-        return None
-    return Folded(
-        learner.model,
-        applier.position,
-        applier.digest,
-        applier.held_since,
-        served.history.history,
-        served.slices,
-        served.names,
-        served.fields,
-        served.snapshots.grown_bytes,
-        served.snapshots.age_seconds,
-    )

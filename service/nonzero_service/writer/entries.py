@@ -237,7 +237,7 @@ def held_examples(
 
 
 def held_in(row: JournalRow) -> tuple[Batch, References] | None:
-    """Return what a row holds until a pause ends, and which impressions that was; None where it is no such row."""
+    """Return what a row holds until a pause ends, and which impressions that was; None where nothing."""
     if row.kind == "held":
         return decode_joined(row.body)
     if row.kind == "impression":

@@ -353,7 +353,7 @@ class ModelLearner:
         return self._put(Resume(discard), 0)
 
     def refuse(self, error: Exception) -> None:
-        """Make nothing more durable: what is queued, and what comes, is refused; what is durable is applied."""
+        """Make nothing more durable: what is queued, and what comes, is refused; the rest is applied."""
         self._refusal = error
         self.committer.refuse(error)
 

@@ -1,7 +1,7 @@
 """A follower of another process: folds the rows that the process which writes has made durable.
 
-Nothing is journalled here. The rows are brought by whoever reads them (:mod:`nonzero_service.cluster.tailing`),
-and folded by the function that a start folds them with, so the same rows give the same bits. Tasks and copies
+Nothing is journalled here. Whoever reads the rows brings them (:mod:`nonzero_service.cluster.tailing`). They
+are folded by the function that a start folds them with, so the same rows give the same bits. Tasks and copies
 have their turn between two pieces, as they have between two groups where rows are written.
 """
 
@@ -126,8 +126,8 @@ class TailApplier(Applier):
         """Fold one row, and tell of it."""
         if row.kind == "promotion":
             raise JournalError(
-                f"position {row.position} promotes a challenger, whose files are elsewhere: the model is to be "
-                "loaded again"
+                f"position {row.position} promotes a challenger, whose files are elsewhere: the model is to "
+                "be loaded again"
             )
         if self._copying is not None and row.kind in LEARNING_CHANGES:
             self._with_copy(GradualCopy.finish)

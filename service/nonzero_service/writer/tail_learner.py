@@ -1,4 +1,4 @@
-"""The learner of a model that follows: what another process has made durable is folded, and nothing is written."""
+"""The learner of a model that follows: it folds what another process has made durable, and writes nothing."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from nonzero_service.writer.work import Applied, Change, CommittedGroup, Resume,
 class TailLearner(ModelLearner):
     """Folds what another process has written; runs tasks and copies in order with that.
 
-    It is a :class:`~nonzero_service.writer.learner.ModelLearner` to all who read a model. Whoever would have it
-    learn something is told that this process does not write, and that nothing was done.
+    It is a :class:`~nonzero_service.writer.learner.ModelLearner` to all who read a model. Whoever would have
+    it learn something is told that this process does not write, and that nothing was done.
 
     Parameters
     ----------
