@@ -102,3 +102,11 @@ class UnknownKindError(JournalError):
 
 class UnsupportedSQLiteError(JournalError):
     """The SQLite that is linked is older than 3.51.3, and can damage a WAL when it is reset."""
+
+
+class FencedError(JournalError):
+    """Another node leads, under a later term; nothing of what was asked was written."""
+
+
+class JournalUnreachableError(JournalError):
+    """The database cannot be reached; nothing of what was asked was written."""

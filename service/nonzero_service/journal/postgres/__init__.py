@@ -1,0 +1,1 @@
+"""The journal in PostgreSQL, which the nodes of a cluster share."""
