@@ -13,6 +13,7 @@
             ├── JournalFailedError       refused, because an earlier write failed: nothing of this was written
             ├── JournalBusyError         another process holds the write lock: nothing was written
             ├── JournalClosedError       used after close
+            ├── JournalUnreachableError  the database cannot be reached
             ├── JournalDamagedError      the bytes are not those that were written
             ├── JournalTooShortError     it ends before a position that had been reached
             ├── PrunedError              the position asked for is no longer held
@@ -70,6 +71,10 @@ class JournalBusyError(JournalError):
 
 class JournalClosedError(JournalError):
     """The journal has been closed."""
+
+
+class JournalUnreachableError(JournalError):
+    """The database cannot be reached."""
 
 
 class JournalDamagedError(JournalError):
