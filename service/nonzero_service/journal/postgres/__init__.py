@@ -1,1 +1,1 @@
-"""The journal in PostgreSQL, which the nodes of a cluster share."""
+"""The journal in PostgreSQL, which several nodes share. Nothing else imports psycopg."""
