@@ -19,7 +19,6 @@ from nonzero_service.writer.entries import settings_entry
 from nonzero_service.writer.following import BEFORE, JOINING_NOTE, REACHED
 from nonzero_service.writer.pairing import PAIRING_NOTE
 
-
 Begin = Callable[[Path, ModelConfig, LogisticRegression], object]
 """Writes what a new model starts from into its directory, and the first row of its journal."""
 

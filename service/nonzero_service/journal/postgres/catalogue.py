@@ -1,8 +1,8 @@
 """The models of a cluster: made whole or not at all, removed at once, given up in steps.
 
 A model is its row here. It comes with the first row of its journal, and with its snapshot where it came as a
-file, in one statement. What is removed keeps a row that says so, so that a node which was away knows what to do
-with what it has of it; its name is free at once. Neither its number nor its identity is used again.
+file, in one statement. What is removed keeps a row that says so, so that a node which was away knows what to
+do with what it has of it; its name is free at once. Neither its number nor its identity is used again.
 """
 
 from __future__ import annotations
@@ -42,6 +42,17 @@ class CatalogueModel(NamedTuple):
     """Its settings, as its directory has them."""
     identity: bytes
     """16 random bytes, by which it is told from another one that had or gets its name."""
+
+
+class Chain(NamedTuple):
+    """A place in a model's journal, as the primary has it."""
+
+    digest: bytes | None
+    """The chain's digest there, 16 bytes; None where it is not held."""
+    pruned: int
+    """The last position that is held no longer; 0 where all are."""
+    tip: int
+    """The last position."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +147,34 @@ class Catalogue:
         """Whether there was never a model."""
         return not self._select("true LIMIT 1", {})
 
+    def chain_at(self, model: int, position: int) -> Chain:
+        """Return what stands at a position of a model's journal.
+
+        Raises
+        ------
+        JournalUnreachableError
+            Where the database does not say.
+        """
+        with translated("read the journal"), self._connections.writing() as connection:
+            found = connection.execute(_CHAIN, {"model": model, "position": position}).fetchone()
+        return Chain(None, 0, 0) if found is None else Chain(*found)
+
+    def row_bytes(self, model: int, after: int, until: int | None = None) -> int:
+        """Return the bytes of the bodies of a model's rows after a position, up to another or to the end.
+
+        Raises
+        ------
+        JournalUnreachableError
+            Where the database does not say.
+        """
+        with translated("measure rows"), self._connections.writing() as connection:
+            found = connection.execute(
+                "SELECT coalesce(sum(octet_length(body)), 0)::bigint FROM nonzero.rows "
+                "WHERE model = %s AND position > %s AND position <= %s",
+                (model, after, 2**62 if until is None else until),
+            ).fetchone()
+        return 0 if found is None else int(found[0])
+
     def create(self, term: int, draft: Draft, snapshot: Path | None = None) -> CatalogueModel:
         """Make a model, with its first row, whole or not at all.
 
@@ -182,7 +221,8 @@ class Catalogue:
             **place,
             **snapshot,
         }
-        statement = _CREATE + (SharedSnapshots.WITH_MODEL if snapshot else "") + " SELECT id FROM made"
+        beside = SharedSnapshots.WITH_MODEL if snapshot else ""
+        statement = f"{_CREATE}{beside} SELECT id FROM made"
         try:
             with translated("make a model", committing=True), self._connections.writing() as connection:
                 made = connection.execute(statement, values).fetchone()
@@ -224,7 +264,7 @@ class Catalogue:
             raise _unknown(name)
 
     def remove(self, term: int, name: str) -> CatalogueModel:
-        """Let a model be none any more; return what it was. Its name is free, and :meth:`sweep` does the rest.
+        """Let a model be none any more; return what it was. Its name is free; :meth:`sweep` does the rest.
 
         Raises
         ------
@@ -313,20 +353,30 @@ _ROW: Final = (
     "body",
 )
 
+_CHAIN: Final = """
+SELECT
+    (
+        SELECT digest FROM nonzero.rows WHERE model = models.id AND position = %(position)s
+        UNION ALL SELECT base_digest WHERE base_position = %(position)s LIMIT 1
+    ),
+    base_position,
+    coalesce((SELECT max(position) FROM nonzero.rows WHERE model = models.id), base_position)
+FROM nonzero.models WHERE id = %(model)s"""
+
 _CREATE: Final = f"""WITH {LEADER},
 made AS (
-    INSERT INTO nonzero.models (id, name, config, identity, base_position, base_sequence, base_time_ms, base_digest,
-        keys_position, keys_digest)
+    INSERT INTO nonzero.models (id, name, config, identity, base_position, base_sequence, base_time_ms,
+        base_digest, keys_position, keys_digest)
     OVERRIDING SYSTEM VALUE
     SELECT %(model)s, %(name)s, %(config)s, %(identity)s, 0, %(base_sequence)s, 0, %(base_digest)s, 0,
         %(base_keys_digest)s
     FROM leader RETURNING id
 ),
 opening AS (
-    INSERT INTO nonzero.rows (model, position, first_sequence, count, kind, version, time_ms, keys_digest, body,
-        digest, term)
-    SELECT id, %(position)s, %(first_sequence)s, %(count)s, %(kind)s, %(version)s, %(time_ms)s, %(keys_digest)s,
-        %(body)s, %(row_digest)s, %(term)s
+    INSERT INTO nonzero.rows (model, position, first_sequence, count, kind, version, time_ms, keys_digest,
+        body, digest, term)
+    SELECT id, %(position)s, %(first_sequence)s, %(count)s, %(kind)s, %(version)s, %(time_ms)s,
+        %(keys_digest)s, %(body)s, %(row_digest)s, %(term)s
     FROM made
 )"""  # noqa: S608
 

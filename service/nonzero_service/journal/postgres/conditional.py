@@ -1,7 +1,7 @@
 """Statements that hold under one term only, and work that is done in steps of them.
 
-Each is one statement in a transaction of its own: whoever is stopped half-way holds no lock. It locks the row of
-the term, so that it is done before another node takes over, or not at all.
+Each is one statement in a transaction of its own: whoever is stopped half-way holds no lock. It locks the row
+of the term, so that it is done before another node takes over, or not at all.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Snapshots that travel: files of a model in the database, sent and fetched in parts.
 
-A snapshot is there when its row is: that comes last, and only where all parts are there. Each part has a digest,
-which is chained as those of the journal's rows are::
+A snapshot is there when its row is: that comes last, and only where all parts are there. Each part has a
+digest, which is chained as those of the journal's rows are::
 
     digest[n] = xxh3_128(digest[n-1] | part n);  digest[-1] = model | position
 
@@ -24,12 +24,10 @@ from typing import Any, BinaryIO, Final
 import xxhash
 
 from nonzero.errors import SnapshotError
-from nonzero_service.journal.errors import JournalUnreachableError, PrunedError
+from nonzero_service.journal.errors import JournalClosedError, JournalUnreachableError, PrunedError
 from nonzero_service.journal.postgres.conditional import (
-    LEADER,
     Connections,
     conditionally,
-    fenced,
     in_steps,
     translated,
 )
@@ -37,8 +35,11 @@ from nonzero_service.journal.postgres.conditional import (
 PART: Final = 2**20
 """Bytes of a part."""
 
-SHARE: Final = 0.5
+SHARE: Final = 0.25
 """The part of the time, at most, that sending takes of the database: appends have the rest."""
+
+HASTE: Final = 0.5
+"""The same, where somebody waits for it."""
 
 _AHEAD: Final = 8
 """Parts that are fetched at once."""
@@ -119,7 +120,8 @@ class SharedSnapshots:
     WITH_MODEL: Final = """,
 snapshot AS (
     INSERT INTO nonzero.snapshots (model, position, needed_from, bytes, digest, taken_at)
-    SELECT id, %(snapshot_position)s, %(needed_from)s, %(nbytes)s, %(snapshot_digest)s, clock_timestamp() FROM made
+    SELECT id, %(snapshot_position)s, %(needed_from)s, %(nbytes)s, %(snapshot_digest)s, clock_timestamp()
+    FROM made
 )"""
     """What a statement has beside its ``made``, a model that comes with a snapshot."""
 
@@ -168,12 +170,18 @@ snapshot AS (
     # -- up --------------------------------------------------------------------------------------------
 
     def put(
-        self, term: int, model: int, position: int, path: Path, needed_from: int | None = None
+        self,
+        term: int,
+        model: int,
+        position: int,
+        path: Path,
+        needed_from: int | None = None,
+        ended: threading.Event | None = None,
     ) -> SharedSnapshot:
         """Send a snapshot, which is there when this returns and not before.
 
-        A part is in memory at a time. Parts that an earlier try has sent stay as they are. It waits after each
-        part, so that appends are held up little.
+        A part is in memory at a time. Parts that an earlier try has sent stay as they are. It waits after
+        each part, so that appends are held up little.
 
         Parameters
         ----------
@@ -185,11 +193,15 @@ snapshot AS (
             The file.
         needed_from
             The first position that a start from it needs; the one after `position` where it is None.
+        ended
+            Breaks it off when it is set.
 
         Raises
         ------
         FencedError
             Where another node leads.
+        JournalClosedError
+            Where it was broken off.
         JournalUnreachableError, DiskFullError
             Where the database does not take it: the same call goes on later where it stopped.
         OSError
@@ -198,7 +210,7 @@ snapshot AS (
         there = next((one for one in self.all(model) if one.position == position), None)
         if there is not None:
             return there
-        with self.sending(term, model, position, path, needed_from) as sent:
+        with self.sending(term, model, position, path, needed_from, self._share, ended) as sent:
             if not conditionally(self._connections, term, _FINISH, sent.values):
                 raise JournalUnreachableError(
                     f"the parts of the snapshot of model {model} at position {position} are not all in the "
@@ -208,13 +220,27 @@ snapshot AS (
 
     @contextmanager
     def sending(
-        self, term: int, model: int, position: int, path: Path, needed_from: int | None = None
+        self,
+        term: int,
+        model: int,
+        position: int,
+        path: Path,
+        needed_from: int | None = None,
+        share: float = HASTE,
+        ended: threading.Event | None = None,
     ) -> Iterator[Sent]:
         """Send the parts of a file; within the block they stay, and what is in it tells of them.
 
+        Parameters
+        ----------
+        term, model, position, path, needed_from, ended
+            As for :meth:`put`.
+        share
+            The part of the time, at most, that it takes.
+
         Raises
         ------
-        FencedError, JournalUnreachableError, DiskFullError, OSError
+        FencedError, JournalClosedError, JournalUnreachableError, DiskFullError, OSError
             As for :meth:`put`.
         """
         place = (model, position)
@@ -226,14 +252,16 @@ snapshot AS (
             self._sending.add(place)
         try:
             with path.open("rb", buffering=0) as file:
-                parts, nbytes, digest = self._send(term, place, file)
+                parts, nbytes, digest = self._send(term, place, file, share, ended or threading.Event())
             first = position + 1 if needed_from is None else needed_from
             yield Sent(model, position, first, parts, nbytes, digest)
         finally:
             with self._lock:
                 self._sending.discard(place)
 
-    def _send(self, term: int, place: tuple[int, int], file: BinaryIO) -> tuple[int, int, bytes]:
+    def _send(
+        self, term: int, place: tuple[int, int], file: BinaryIO, share: float, ended: threading.Event
+    ) -> tuple[int, int, bytes]:
         model, position = place
         there = self._parts(model, position)
         digest, nbytes, part = _PLACE.pack(model, position), 0, 0
@@ -244,7 +272,9 @@ snapshot AS (
                 begun = time.monotonic()
                 values = {"model": model, "position": position, "part": part, "body": body, "digest": digest}
                 conditionally(self._connections, term, _PUT_PART, values)
-                time.sleep((time.monotonic() - begun) * (1 / self._share - 1))
+                ended.wait((time.monotonic() - begun) * (1 / share - 1))
+            if ended.is_set():
+                raise JournalClosedError(f"the snapshot of model {model} is sent no further: this node ends")
             part += 1
         values = {"model": model, "position": position, "parts": part}
         in_steps(self._connections, term, _GIVE_UP_PARTS_FROM, values)  # of a longer file, an earlier try's
@@ -419,18 +449,18 @@ def _damaged(shared: SharedSnapshot, part: int, how: str) -> SnapshotError:
     return SnapshotError(f"{shared} is damaged: part {part} {how}; the one before it takes over")
 
 
-# A part waits for no disk and no standby: the row that tells of it comes later in the same log, and does.
 _PUT_PART: Final = """
 INSERT INTO nonzero.snapshot_parts (model, position, part, body, digest)
-SELECT %(model)s, %(position)s, %(part)s, %(body)s, %(digest)s FROM leader
-ON CONFLICT (model, position, part) DO UPDATE SET body = excluded.body, digest = excluded.digest RETURNING 1"""
+SELECT %(model)s, %(position)s, %(part)s, %(body)b, %(digest)b FROM leader
+ON CONFLICT (model, position, part) DO UPDATE SET body = excluded.body, digest = excluded.digest
+RETURNING 1"""
 
 _FINISH: Final = """
 INSERT INTO nonzero.snapshots (model, position, needed_from, bytes, digest, taken_at)
-SELECT %(model)s, %(snapshot_position)s, %(needed_from)s, %(nbytes)s, %(snapshot_digest)s, clock_timestamp() FROM leader
-WHERE (
-    SELECT (count(*), coalesce(sum(octet_length(body)), 0)) = (%(parts)s, %(nbytes)s) FROM nonzero.snapshot_parts
-    WHERE model = %(model)s AND position = %(snapshot_position)s
+SELECT %(model)s, %(snapshot_position)s, %(needed_from)s, %(nbytes)s, %(snapshot_digest)s, clock_timestamp()
+FROM leader WHERE (
+    SELECT (count(*), coalesce(sum(octet_length(body)), 0)) = (%(parts)s, %(nbytes)s)
+    FROM nonzero.snapshot_parts WHERE model = %(model)s AND position = %(snapshot_position)s
 ) RETURNING 1"""
 
 _FETCH: Final = """
@@ -439,8 +469,8 @@ ON parts.model = told.model AND parts.position = told.position AND part >= %(fir
 WHERE told.model = %(model)s AND told.position = %(position)s AND told.digest = %(digest)s ORDER BY part"""
 
 _FORGET: Final = """
-DELETE FROM nonzero.snapshots WHERE model = %(model)s AND position = %(position)s AND EXISTS (SELECT FROM leader)
-RETURNING 1"""
+DELETE FROM nonzero.snapshots WHERE model = %(model)s AND position = %(position)s
+AND EXISTS (SELECT FROM leader) RETURNING 1"""
 
 _GIVE_UP_PARTS_FROM: Final = """
 DELETE FROM nonzero.snapshot_parts WHERE model = %(model)s AND position = %(position)s
@@ -454,7 +484,8 @@ DELETE FROM nonzero.snapshot_parts WHERE model = %(model)s AND position = %(posi
 AND EXISTS (SELECT FROM leader) AND part IN (
     SELECT part FROM nonzero.snapshot_parts AS parts WHERE model = %(model)s AND position = %(position)s
     AND NOT EXISTS (
-        SELECT FROM nonzero.snapshots AS told WHERE told.model = parts.model AND told.position = parts.position
+        SELECT FROM nonzero.snapshots AS told
+        WHERE told.model = parts.model AND told.position = parts.position
     ) ORDER BY part LIMIT 4
 ) RETURNING 1"""
 
