@@ -272,8 +272,8 @@ class Settings(BaseSettings):
             )
         if self.import_file is not None:
             raise ValueError(
-                "import_file makes a model of a service with a journal of its own; with journal send the file "
-                "to any node, by PUT /v1/models/default"
+                "import_file makes a model of a service with a journal of its own; with journal send the "
+                "file to any node, by PUT /v1/models/default"
             )
         if self.durability != "full":
             raise ValueError(
