@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from nonzero import LogisticRegression
+from nonzero_service.errors import UnknownModelError
 from nonzero_service.workers.read_model import Keep, ReadModel
 
 
@@ -60,5 +61,14 @@ class MappedModels:
         return {name: conflicts for name, conflicts in found.items() if conflicts}
 
     def readable(self, name: str) -> ReadModel:
-        """Return a model that :meth:`has` says is there."""
-        return ReadModel(name, self._models[name], self._keep)
+        """Return a model by its name.
+
+        Raises
+        ------
+        UnknownModelError
+            Where it was withdrawn after :meth:`has` said that it is there.
+        """
+        model = self._models.get(name)
+        if model is None:
+            raise UnknownModelError(f"there is no model named {name!r} any more")
+        return ReadModel(name, model, self._keep)

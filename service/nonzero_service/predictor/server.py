@@ -13,10 +13,12 @@ import structlog
 import uvicorn
 
 from nonzero_service import logs, tracing
-from nonzero_service.api.table import BY_WORKERS, DIRECT, TABLE
+from nonzero_service.api.table import BY_WORKERS, DIRECT, READERS, TABLE
 from nonzero_service.bodies.reading import Bodies
 from nonzero_service.errors import ChannelError, WorkerError
-from nonzero_service.http.dispatch import Dispatcher
+from nonzero_service.http.dispatch import Dispatcher, way_of
+from nonzero_service.http.min_sequence import Progress
+from nonzero_service.http.routing import model_of
 from nonzero_service.listening import config_of
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.predictor.mapped_models import MappedModels
@@ -30,6 +32,7 @@ from nonzero_service.workers import messages
 from nonzero_service.workers.channel import Channel, receive
 from nonzero_service.workers.forwarding import OF_PROCESSES, Forwarder
 from nonzero_service.workers.request_messages import KeepImpressions
+from nonzero_service.writer.following import sequence_of
 
 STANDARD_INPUT: Final = 0
 
@@ -68,7 +71,12 @@ class Worker(Server):
         self._bodies = Bodies(settings)
         parts = ServiceParts(settings, self.models, self._bodies, self.counts)
         predicting = {route: DIRECT[route](parts) for route in BY_WORKERS}
-        return Dispatcher(TABLE, predicting, self.counts, self._to_writer, self.models.has)
+        progress = Progress(self._sequence_of, settings.min_sequence_seconds, READERS)
+        way = way_of(predicting, self._to_writer, lambda scope: self.models.has(model_of(scope)))
+        return Dispatcher(TABLE, way, self.counts, progress)
+
+    def _sequence_of(self, name: str) -> int:
+        return sequence_of(self.models.readable(name).model)
 
     # -- beginning and ending --------------------------------------------------------------------------
 
