@@ -1,13 +1,16 @@
-"""What the machine says of a process."""
+"""What the machine says of a process, and a port for one."""
 
 from __future__ import annotations
 
+import random
+import socket
 from contextlib import suppress
 from pathlib import Path
 
 __all__ = [
     "children",
     "computed",
+    "free_port",
     "has_ended",
     "is_stopped",
     "listening_port",
@@ -66,3 +69,14 @@ def computed(pid: int) -> float:
     """Return the seconds that a process has computed, by all its threads: others beside it change nothing."""
     tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
     return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
+
+
+def free_port() -> int:
+    """Return a port of the loopback for a server that must know its own before it listens.
+
+    It lies below those that the system gives to clients: a server which is begun anew has it for itself.
+    """
+    for port in random.SystemRandom().sample(range(20_000, 32_000), 1000):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port is free")

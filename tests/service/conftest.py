@@ -19,8 +19,10 @@ from typing import IO, Any, Self
 import httpx
 import pytest
 
+from disks import mounted
 from fork_server import Child, fork_server
 from plain_http import client_of
+from postgres import Cluster, postgresql
 from service.clock import Clock
 from waiting import SECONDS, until
 
@@ -295,15 +297,32 @@ def memory_path(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 8 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "nonzero", str(place)],
-        capture_output=True,
-        check=False,
-        text=True,
-    )
-    if done.returncode:
-        pytest.skip(f"a file system of 8 MB cannot be mounted: {done.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
+    with mounted(tmp_path / "disk", 8) as place:
+        yield place
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """PostgreSQL, one server for all tests that leave it as it is: each has databases of its own."""
+    with postgresql() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def database(postgres: Cluster) -> str:
+    """The address of an empty database."""
+    return postgres.database()
+
+
+@pytest.fixture(scope="session")
+def replicated() -> Iterator[Cluster]:
+    """A primary and its synchronous standby, for all tests that leave both as they are."""
+    with postgresql(standby=True) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def breakable() -> Iterator[Cluster]:
+    """A primary and its synchronous standby, of a test's own: it may kill, stop and promote them."""
+    with postgresql(standby=True) as cluster:
+        yield cluster
