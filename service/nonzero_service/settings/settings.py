@@ -181,6 +181,9 @@ class Settings(BaseSettings):
     """The TLS certificate, followed by any intermediate certificates. With it the service uses HTTPS."""
     ssl_keyfile: Path | None = None
     """The private key of the TLS certificate, unless it is in the same file."""
+    min_sequence_seconds: float = Field(1, ge=0, le=60)
+    """The number of seconds for which a request with the header Nonzero-Min-Sequence waits until the model
+    has learned so many examples. After that it is answered with 503."""
     max_requests: int = Field(256, ge=4)
     """The number of requests that are answered at the same time. When more come they are answered with 503.
     Three quarters of the number are open to requests that do not predict."""
