@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, Final, Protocol
 
 import structlog
 
 from nonzero.errors import NonzeroError
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.chain import JournalRow
+from nonzero_service.journal.ends import Found
 from nonzero_service.journal.errors import (
     JournalClosedError,
     JournalDamagedError,
@@ -39,25 +40,6 @@ SAY_SECONDS: Final = 30.0
 
 CHUNK: Final = 4 << 20
 """So many bytes of one model's rows are read before others have their turn."""
-
-
-class JournalEnd(NamedTuple):
-    """Where the journal of a model ends."""
-
-    position: int
-    sequence: int
-    """The examples up to and with its last row."""
-    digest: bytes
-    """Of its last row, 16 bytes."""
-
-
-class Found(NamedTuple):
-    """Where all journals end."""
-
-    ends: Mapping[int, JournalEnd]
-    """By the models' numbers: those that are there, and no others."""
-    is_primary: bool
-    """Whether it is the database itself that says so; one that stands by may be behind."""
 
 
 class Ends(Protocol):
@@ -122,6 +104,7 @@ class Tail:
         self._known: frozenset[int] = frozenset()
         self._anyway = True
         self._stopped = threading.Event()
+        self._resting = False
         self._thread: threading.Thread | None = None
         self._said: float | None = None
         self.as_of = time.monotonic()
@@ -139,6 +122,14 @@ class Tail:
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.join()
+
+    def rest(self) -> None:
+        """Look no more until it is woken; what is under way may go on a little."""
+        self._resting = True
+
+    def wake(self) -> None:
+        """Look again."""
+        self._resting, self._anyway = False, True
 
     def follow(
         self,
@@ -252,7 +243,8 @@ class Tail:
         while not self._stopped.is_set():
             begun = time.monotonic()
             try:
-                self.look()
+                if not self._resting:
+                    self.look()
                 self._say_found()
                 wait = LOOK_SECONDS - (time.monotonic() - begun)
             except Exception as error:  # noqa: BLE001 - whatever it is, the next look is the next try

@@ -118,7 +118,7 @@ async def open_model(
             learner,
             settings,
             common.snapshotting,
-            _prune_snapshots(stored) if following else Pruning(name, stored, settings, dependents).prune,
+            Pruning(name, stored, settings, dependents).prune,
             history.save,
         )
         opened.push_async_callback(snapshots.close)
@@ -206,11 +206,6 @@ def _tell(applier: TailApplier, history: History, impressions: TailedImpressions
         pause.follow(row)
 
     applier.history, applier.followed = history, followed
-
-
-def _prune_snapshots(stored: StoredModel) -> Callable[[bool], object]:
-    """Return what gives up older snapshots here: rows are given up by the process that writes."""
-    return lambda _: stored.snapshots.prune()
 
 
 def _brought(

@@ -136,6 +136,7 @@ def bring_on(folded: Folded, directory: Path, open_journal: OpenJournal, replaye
                 f"folded here had {folded.digest.hex()}: the model is loaded again"
             )
         model, position = folded.model, folded.position + 1
+        folded.is_whole = False
         model.notes["held_since"] = folded.held_since  # what it was loaded with is of another position
         tail = replay(model, journal, position, replayed, history=folded.history)
         pause = _pause_of(tail, journal)

@@ -97,7 +97,7 @@ class ReplicaState:
             self._as_of = max(self._as_of, self.asked())
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Folded:
     """A model as it is handed over to its next role: nothing of it is loaded again."""
 
@@ -116,3 +116,5 @@ class Folded:
     """The bytes of the rows after its newest snapshot."""
     tail_seconds: float
     """How old that is."""
+    is_whole: bool = True
+    """Whether the model is still what it was there: rows may have been applied to it since."""

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from nonzero_service.cluster.tailing import Found, JournalEnd, Tail
+from nonzero_service.cluster.tailing import Tail
 from nonzero_service.journal.chain import JournalEntry, JournalRow, Tip
 from nonzero_service.journal.clock import Clock
+from nonzero_service.journal.ends import Found, JournalEnd
 from nonzero_service.journal.errors import JournalReadOnlyError, JournalTooShortError
 from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.keys import KeyRecord
@@ -19,10 +20,13 @@ from nonzero_service.models.common import Common
 from nonzero_service.models.opening import open_model
 from nonzero_service.models.replica import Folded
 from nonzero_service.models.served import ServedModel
+from nonzero_service.writer.tail_applier import TailApplier
 
 
 class ReadJournal(Journal):
     """A journal of SQLite that another has, as who follows it reads it."""
+
+    is_shared = True
 
     def __init__(self, directory: Path, of: Path, reached: int = 0) -> None:
         self._reader = JournalReader(of)
@@ -118,7 +122,6 @@ class Follower:
             here / written.name if (here / written.name).exists() else copied(written, here / written.name)
         )
         self.common = common
-        common.journals = ReadJournals(written.parent)
         self.ends = FileEnds(written)
         self.listed: list[frozenset[int]] = []
         self.lost: list[Exception] = []
@@ -137,6 +140,7 @@ class Follower:
         )
         assert served.replica is not None
         served.replica.asked = lambda: self.tail.as_of
+        assert isinstance(served.learner.applier, TailApplier)
         self.tail.follow(0, served.learner.applier, served.stored.journal, served.replica, self.lost.append)
         return served
 

@@ -18,7 +18,7 @@ from nonzero_service.models.handing_over import folded
 from nonzero_service.models.registry import Models
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
-from service.cluster.followed import Follower
+from service.cluster.followed import Follower, ReadJournals
 from service.failures import no_failure
 from waiting import until_in_loop
 
@@ -58,8 +58,9 @@ class Pair:
     async def __aenter__(self) -> Pair:
         await self.writer.open()
         self.writes = self.writer.get("default")
-        self.common = Common(self.settings, no_failure)
-        self.follower = Follower(self.writer.folder.directory / "default", self.here, self.common)
+        folder = self.writer.folder.directory
+        self.common = Common(self.settings, no_failure, ReadJournals(folder))
+        self.follower = Follower(folder / "default", self.here, self.common)
         self.follows = await self.follower.open()
         self.follower.tail.begin()
         return self
