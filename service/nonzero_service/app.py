@@ -13,13 +13,17 @@ from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
 from nonzero.errors import NonzeroError
-from nonzero_service.api.table import DIRECT, FRAMEWORK, READERS, TABLE
+from nonzero_service.api.table import BY_FOLLOWERS, BY_WORKERS, DIRECT, FRAMEWORK, READERS, TABLE, is_of_model
+from nonzero_service.cluster.followed_models import FollowedModels
+from nonzero_service.cluster.passing_on import TAKING_OVER, PassingOn
+from nonzero_service.cluster.roles import Roles
 from nonzero_service.errors import StartError
 from nonzero_service.http.dispatch import Dispatcher, way_of
 from nonzero_service.http.min_sequence import Progress
+from nonzero_service.http.routing import model_of
 from nonzero_service.incidental import incidentally
 from nonzero_service.logs import described
-from nonzero_service.service import Service
+from nonzero_service.service import Service, ServiceParts
 from nonzero_service.settings import Settings
 from nonzero_service.systemd import READY, tell_systemd
 from nonzero_service.warming import warm_up
@@ -93,6 +97,41 @@ class Application:
             await self.dispatcher(scope, receive, send)
         else:
             await self._life(scope, receive, send)
+
+    def share(self, roles: Roles, passing: PassingOn) -> None:
+        """Be one of several nodes: what this one does not answer as things stand, the one that writes does.
+
+        Parameters
+        ----------
+        roles
+            What this node is at.
+        passing
+            Has requests answered by the node that writes.
+        """
+        service, leading = self.service, self._leading
+        followed = FollowedModels(service.models, passing.impressions.keep)
+        parts = ServiceParts(service.settings, followed, service.bodies, service.metrics)
+        following = way_of(
+            {route: leading.endpoints[route] for route in BY_FOLLOWERS}
+            | {route: DIRECT[route](parts) for route in BY_WORKERS},
+            passing,
+            lambda scope: not is_of_model(scope) or followed.has(model_of(scope)),
+        )
+
+        def change() -> None:
+            if roles.role == "writing":
+                passing.write()
+                self.dispatcher.way = leading
+                return
+            if roles.role == "taking over":
+                passing.follow(None, TAKING_OVER)
+            else:
+                passing.follow(roles.leader)
+            self.dispatcher.way = following
+
+        service.metrics.others.append(passing.collect)
+        roles.on_change(change)
+        change()
 
     def _sequence_of(self, name: str) -> int:
         return sequence_of(self.service.models.readable(name).model)
