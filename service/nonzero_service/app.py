@@ -6,7 +6,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from starlette.routing import Router
@@ -14,7 +14,6 @@ from starlette.types import Receive, Scope, Send
 
 from nonzero.errors import NonzeroError
 from nonzero_service.api.table import BY_FOLLOWERS, BY_WORKERS, DIRECT, FRAMEWORK, READERS, TABLE, is_of_model
-from nonzero_service.cluster.followed_models import FollowedModels
 from nonzero_service.cluster.passing_on import TAKING_OVER, PassingOn
 from nonzero_service.cluster.roles import Roles
 from nonzero_service.errors import StartError
@@ -32,6 +31,9 @@ from nonzero_service.writer.following import sequence_of
 
 if TYPE_CHECKING:
     from nonzero_service.api.framework_app import FrameworkApp
+
+HAND_ON_SECONDS: Final = 2.0
+"""How long a stop waits for another node to take what was predicted here with an id."""
 
 
 def create_app(
@@ -87,6 +89,7 @@ class Application:
         progress = Progress(self._sequence_of, service.settings.min_sequence_seconds, READERS)
         self.dispatcher = Dispatcher(TABLE, self._leading, service.metrics, progress)
         self._fail = fail
+        self._passing: PassingOn | None = None
         self._framework: asyncio.Future[FrameworkApp] | None = None
         self._life = Router(lifespan=self._lifespan)
         self._log = structlog.get_logger("service")
@@ -108,8 +111,7 @@ class Application:
         passing
             Has requests answered by the node that writes.
         """
-        service, leading = self.service, self._leading
-        followed = FollowedModels(service.models, passing.impressions.keep)
+        service, leading, followed = self.service, self._leading, passing.models
         parts = ServiceParts(service.settings, followed, service.bodies, service.metrics)
         following = way_of(
             {route: leading.endpoints[route] for route in BY_FOLLOWERS}
@@ -129,6 +131,7 @@ class Application:
                 passing.follow(roles.leader)
             self.dispatcher.way = following
 
+        self._passing = passing
         service.metrics.others.append(passing.collect)
         roles.on_change(change)
         change()
@@ -144,6 +147,8 @@ class Application:
         finally:
             opening.cancel()
             await asyncio.gather(opening, return_exceptions=True)
+            if self._passing is not None:  # what it has predicted is kept, or its models count what is not
+                await self._passing.close(HAND_ON_SECONDS)
             await self.service.models.close()
             self.service.bodies.close()
 

@@ -12,13 +12,15 @@ from typing import Final, Protocol
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from starlette.types import Receive, Scope, Send
 
-from nonzero_service.cluster.handing_on import HandingOn, Lost
+from nonzero_service.cluster.followed_models import FollowedModels
+from nonzero_service.cluster.handing_on import HandingOn
 from nonzero_service.cluster.roles import Leader
 from nonzero_service.cluster.writer_link import WriterLink
 from nonzero_service.errors import WriterLostError
 from nonzero_service.http.accounting import Accounting
 from nonzero_service.http.routing import Need
 from nonzero_service.metrics.counts import Counts
+from nonzero_service.models.registry import Models
 from nonzero_service.workers.request_messages import ImpressionsKept, KeepImpressions
 
 NOBODY: Final = "nobody writes just now: a node is to take over within seconds; nothing was done, try again"
@@ -40,12 +42,12 @@ class PassingOn:
 
     Parameters
     ----------
+    models
+        This node's.
     counts
-        Where requests are counted that it does not answer; it counts the others.
+        Where requests are counted that the node that writes does not answer; it counts the others.
     here
         Keeps impressions where this node writes: those that wait when it takes over.
-    lost
-        Counts impressions of a model that are lost.
     durable
         Whether a prediction waits until its impression is durable.
 
@@ -53,17 +55,25 @@ class PassingOn:
     ----------
     impressions : HandingOn
         What was predicted here with an id, on its way.
+    models : FollowedModels
+        The models, as predictions read them while this node follows.
     """
 
-    def __init__(self, counts: Counts, here: Keeping, lost: Lost, *, durable: bool) -> None:
+    def __init__(self, models: Models, counts: Counts, here: Keeping, *, durable: bool) -> None:
+        def lost(name: str, count: int, error: BaseException) -> None:
+            served = models.find(name)
+            if served is not None:
+                served.impressions.lost(count, error)
+
         self.impressions = HandingOn(self._keep, lost, durable=durable)
+        self.models = FollowedModels(models, self.impressions.keep)
         self._counts = counts
         self._accounting = Accounting(counts)
         self._here = here
         self._link: WriterLink | None = None
         self._writes = False
         self._why = NOBODY
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._retiring: dict[asyncio.Task[None], WriterLink] = {}
         self._passed_on = 0
 
     def follow(self, leader: Leader | None, why: str = NOBODY) -> None:
@@ -76,8 +86,8 @@ class PassingOn:
         self._link = None if leader is None else WriterLink(leader, self._counts)
         if link is not None:  # what it has under way it may answer still
             task = link.retire()
-            self._retiring.add(task)
-            task.add_done_callback(self._retiring.discard)
+            self._retiring[task] = link
+            task.add_done_callback(lambda task: self._retiring.pop(task, None))
 
     def write(self) -> None:
         """Take it that this node writes: nothing is passed on, and what waits is kept here."""
@@ -87,10 +97,11 @@ class PassingOn:
     async def close(self, seconds: float) -> None:
         """Hand on what waits, for so long at most; then end all connections."""
         await self.impressions.close(seconds)
-        link, self._link = self._link, None
-        for task in self._retiring:
+        links = [*self._retiring.values(), *filter(None, [self._link])]
+        for task in list(self._retiring):
             task.cancel()
-        if link is not None:
+        self._link = None
+        for link in links:
             await link.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

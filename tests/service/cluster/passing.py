@@ -69,9 +69,6 @@ class NodeServer(Writer):
         self.roles = roles
         service = self.app.service
 
-        def lost(model: str, count: int, error: BaseException) -> None:
-            service.models.get(model).impressions.lost(count, error)
-
         def writes() -> bool:
             return roles.role == "writing"
 
@@ -79,7 +76,7 @@ class NodeServer(Writer):
             self.app, service.models, service.bodies, self.server_state.tasks, settings, writes
         )
         durable = settings.impressions == "durable"
-        self.passing = PassingOn(service.metrics, self.forwarded, lost, durable=durable)
+        self.passing = PassingOn(service.models, service.metrics, self.forwarded, durable=durable)
         self.listener = NodeListener(
             self.forwarded, lambda: roles.leader.secret if writes() and roles.leader else None
         )
@@ -95,7 +92,6 @@ class NodeServer(Writer):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
         self._looking.cancel()
-        await self.passing.close(1)
         await self.listener.close()
 
 
