@@ -22,12 +22,13 @@
         │   ├── QueueFullError       a learner has as much before it as it may hold
         │   ├── GivenUpError         whoever asked for it has gone
         │   ├── NotWritingError      this node follows: what learns is for the one that writes
-        │   ├── WriterLostError      the process that learns has ended, or does not answer
+        │   ├── WriterLostError      who learns has ended, or does not answer; or nobody does
         │   └── ClosedError          used after it was closed
         ├── AddressError         the address cannot be listened on
         ├── StartError           the service cannot start; the log has said why
         └── WorkerError          a process of the service has ended, or could not begin
-            └── ChannelError     what one process said to another cannot be understood
+            ├── ChannelError     what one process said to another cannot be understood
+            └── HandshakeError   another node is not let in, or does not let this one in
 """
 
 from __future__ import annotations
@@ -132,4 +133,8 @@ class ChannelError(WorkerError):
 
 
 class WriterLostError(NotNowError):
-    """The process that learns has ended, or does not answer."""
+    """The process or the node that learns has ended, or does not answer; or there is none just now."""
+
+
+class HandshakeError(WorkerError):
+    """Another node is not let in, or does not let this one in."""
