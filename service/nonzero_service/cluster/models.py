@@ -123,6 +123,9 @@ class ClusterModels(Models):
         self._is_listed_anew = False
         self._sweep_at = 0.0
         self._has_begun = asyncio.Event()
+        self._is_set_up = asyncio.Event()
+        self.may_open = asyncio.Event()
+        """Set when the database has its tables."""
         self._log = structlog.get_logger("cluster")
 
     @property
@@ -156,6 +159,8 @@ class ClusterModels(Models):
         await asyncio.to_thread(self._keep_private)
         self._common = Common(settings, self._on_failure, self._shared_by_all.journals)
         self._common.rounds.add(self)
+        self._is_set_up.set()
+        await self.may_open.wait()
         said, wait = False, AGAIN_SECONDS
         while True:
             try:
@@ -212,6 +217,7 @@ class ClusterModels(Models):
         await self._changes.run(self._take_over(term))
 
     async def _take_over(self, term: int) -> None:
+        await self._is_set_up.wait()
         async with self._turning:
             self._check_wanted()
             self._tail.rest()
