@@ -16,7 +16,7 @@ class JournalEnd(NamedTuple):
     """Of its last row, 16 bytes."""
 
 
-class Found(NamedTuple):
+class JournalEnds(NamedTuple):
     """Where all journals end."""
 
     ends: Mapping[int, JournalEnd]
