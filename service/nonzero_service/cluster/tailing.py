@@ -17,7 +17,7 @@ import structlog
 from nonzero.errors import NonzeroError
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.chain import JournalRow
-from nonzero_service.journal.ends import Found
+from nonzero_service.journal.ends import JournalEnds
 from nonzero_service.journal.errors import (
     JournalClosedError,
     JournalDamagedError,
@@ -45,7 +45,7 @@ CHUNK: Final = 4 << 20
 class Ends(Protocol):
     """Says where journals end."""
 
-    def look(self, *, anyway: bool) -> Found | None:
+    def look(self, *, anyway: bool) -> JournalEnds | None:
         """Return where all journals end; None where nothing has changed since it was asked before.
 
         Parameters
@@ -179,7 +179,7 @@ class Tail:
         for model in sorted(self._behind):
             self._bring(model)
 
-    def _take(self, found: Found, asked: float) -> None:
+    def _take(self, found: JournalEnds, asked: float) -> None:
         """Take note where journals end."""
         for model, end in found.ends.items():
             with self._lock:

@@ -10,7 +10,7 @@ from pathlib import Path
 from nonzero_service.cluster.tailing import Tail
 from nonzero_service.journal.chain import JournalEntry, JournalRow, Tip
 from nonzero_service.journal.clock import Clock
-from nonzero_service.journal.ends import Found, JournalEnd
+from nonzero_service.journal.ends import JournalEnd, JournalEnds
 from nonzero_service.journal.errors import JournalReadOnlyError, JournalTooShortError
 from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.keys import KeyRecord
@@ -94,13 +94,13 @@ class FileEnds:
         self._readers = [JournalReader(one) for one in directories]
         self._said: dict[int, JournalEnd] = {}
 
-    def look(self, *, anyway: bool) -> Found | None:
+    def look(self, *, anyway: bool) -> JournalEnds | None:
         tips = {number: reader.tip for number, reader in enumerate(self._readers)}
         ends = {number: JournalEnd(one.position, one.sequence, one.digest) for number, one in tips.items()}
         if ends == self._said and not anyway:
             return None
         self._said = ends
-        return Found(ends, self.is_primary)
+        return JournalEnds(ends, self.is_primary)
 
     def close(self) -> None:
         for reader in self._readers:
