@@ -135,12 +135,12 @@ class NodeListener:
 
     async def _watch(self, sock: socket.socket, hello: Hello) -> None:
         """Open a session, and end it with the signs of life."""
-        stream: BeatStream = await MessageStream.open(sock, NodeBeat)
         if hello.session in self._sessions:
-            stream.abort()
+            sock.close()
             return
-        streams = self._sessions[hello.session] = set()
+        streams = self._sessions[hello.session] = set()  # at once: requests may follow
         try:
+            stream: BeatStream = await MessageStream.open(sock, NodeBeat)
             if await beat(stream, asks=False):
                 self._log.warning("another node gives no sign of life; its requests are given up")
         finally:
