@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -90,6 +90,7 @@ class Application:
         self.dispatcher = Dispatcher(TABLE, self._leading, service.metrics, progress)
         self._fail = fail
         self._passing: PassingOn | None = None
+        self._leave: Callable[[], Awaitable[object]] | None = None
         self._framework: asyncio.Future[FrameworkApp] | None = None
         self._life = Router(lifespan=self._lifespan)
         self._log = structlog.get_logger("service")
@@ -101,7 +102,9 @@ class Application:
         else:
             await self._life(scope, receive, send)
 
-    def share(self, roles: Roles, passing: PassingOn) -> None:
+    def share(
+        self, roles: Roles, passing: PassingOn, leave: Callable[[], Awaitable[object]] | None = None
+    ) -> None:
         """Be one of several nodes: what this one does not answer as things stand, the one that writes does.
 
         Parameters
@@ -110,6 +113,8 @@ class Application:
             What this node is at.
         passing
             Has requests answered by the node that writes.
+        leave
+            Called at a stop, before the models are closed: from then on this node does not write.
         """
         service, leading, followed = self.service, self._leading, passing.models
         parts = ServiceParts(service.settings, followed, service.bodies, service.metrics)
@@ -131,7 +136,7 @@ class Application:
                 passing.follow(roles.leader)
             self.dispatcher.way = following
 
-        self._passing = passing
+        self._passing, self._leave = passing, leave
         service.metrics.others.append(passing.collect)
         roles.on_change(change)
         change()
@@ -149,6 +154,8 @@ class Application:
             await asyncio.gather(opening, return_exceptions=True)
             if self._passing is not None:  # what it has predicted is kept, or its models count what is not
                 await self._passing.close(HAND_ON_SECONDS)
+            if self._leave is not None:
+                await self._leave()
             await self.service.models.close()
             self.service.bodies.close()
 

@@ -21,6 +21,7 @@
         │   ├── NotReadyError        the service is still opening its models
         │   ├── QueueFullError       a learner has as much before it as it may hold
         │   ├── GivenUpError         whoever asked for it has gone
+        │   ├── NotWritingError      this node follows: what learns is for the one that writes
         │   ├── WriterLostError      who learns has ended, or does not answer; or nobody does
         │   └── ClosedError          used after it was closed
         ├── AddressError         the address cannot be listened on
@@ -89,6 +90,10 @@ class KeyInFlightError(ConflictError):
 
 class KeyReusedError(ServiceError):
     """An idempotency key came with another body than the first time."""
+
+
+class NotWritingError(NotNowError):
+    """The node follows another: nothing is learned here that does not come from there."""
 
 
 class GivenUpError(NotNowError):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nonzero import Batch
 from nonzero.batches.ids import Ids
-from nonzero_service.errors import QueueFullError
+from nonzero_service.errors import NotWritingError, QueueFullError
 from nonzero_service.impressions.hashes import hashes_of, named_rows
 from nonzero_service.impressions.packing import PredictedRows, size_of_records
 from nonzero_service.impressions.rules import Keeping
@@ -134,7 +134,7 @@ class PredictedRequest:
             pass
         try:
             kept = learner.impress(predictions, waits=False)
-        except QueueFullError as error:
+        except (QueueFullError, NotWritingError) as error:
             self._keeper.lost(predictions.rows.size, error)
         else:
             self._counted(kept, predictions)
