@@ -144,7 +144,7 @@ def test_another_secret_is_no_way_in_and_is_noticed_by_both() -> None:
 
     reasons = [line["reason"] for line in run(check)]
     assert handshake.UNPROVEN in reasons
-    assert "this node does not write" in reasons
+    assert "this node does not write" in reasons  # which is for those who look closely
 
 
 @pytest.mark.parametrize(
