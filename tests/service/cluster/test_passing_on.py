@@ -161,6 +161,26 @@ def test_tokens_and_limits_are_those_of_the_node_that_was_asked(tmp_path: Path) 
         follower.kill()
 
 
+def test_nodes_of_two_releases_say_which_is_older(tmp_path: Path) -> None:
+    """As in the middle of an upgrade: who follows predicts, and its clients can ask the other node."""
+    nodes = [SettableNode(tmp_path / f"release-{number}", protocol=number, bits=8) for number in (1, 2)]
+    try:
+        old, new = (node.until_ready() for node in nodes)
+        for writer, follower, older in (
+            (old, new, "the node 'release-1', which writes,"),
+            (new, old, "this node"),
+        ):
+            follower.follow(writer.write())
+            with follower.client() as client:
+                assert client.post(f"{MODEL}/predict", json=EXAMPLE).status_code == 200
+                refused = client.post(f"{MODEL}/update", json=EXAMPLE | {"label": 1})
+            assert refused.status_code == 503
+            assert f"{older} is of an older release" in refused.json()["detail"]
+    finally:
+        for node in nodes:
+            node.kill()
+
+
 # -- nobody writes, or no longer -------------------------------------------------------------------------
 
 
