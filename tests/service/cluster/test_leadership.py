@@ -1,4 +1,4 @@
-"""The rows that say who writes: what is under way at the same time never gives two writers, nor waits for long."""
+"""The rows that say who writes: whatever is under way, a term is had once, and nobody waits for long."""
 
 from __future__ import annotations
 
@@ -167,36 +167,39 @@ def test_a_client_that_is_stopped_holds_nothing(two: tuple[Leadership, Leadershi
     assert taken(b, b.observe()) == 2
 
 
-def test_who_waits_for_the_database_is_cut_off(breakable: Cluster) -> None:
+def test_who_waits_for_the_database_is_cut_off(postgres: Cluster) -> None:
     """And goes on by another connection, when there is one to be had."""
-    url = breakable.database()
+    url = postgres.database()
     make_tables(url)
     with closing(Leadership(url, "a")) as a:
         assert taken(a, a.observe()) == 1
-        breakable.primary.stop_signal()
+        postgres.primary.stop_signal()
         threading.Timer(0.3, a.cut).start()
         before = steady()
         with pytest.raises(JournalUnreachableError, match="cannot be reached"):
             a.beat(1)
         assert 0.25 < steady() - before < 5
-        breakable.primary.cont()
+        postgres.primary.cont()
         assert a.beat(1) is not None
 
 
-def test_a_commit_that_is_not_waited_for_is_no_success(breakable: Cluster) -> None:
-    """It is seen on this server, and its standby has not got it: after a failover somebody else has the term."""
-    url = breakable.database()
+def test_a_commit_that_is_not_waited_for_is_no_success(replicated: Cluster) -> None:
+    """It is seen here, and the standby has not got it: after a failover somebody else has the term."""
+    url = replicated.database()
     make_tables(url)
     with closing(Leadership(url, "a")) as a, ThreadPoolExecutor(1) as thread:
         seen = a.observe()
-        breakable.standby.stop_signal()
+        replicated.standby.stop_signal()
         asked = thread.submit(taken, a, seen)
-        query = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name LIKE 'nonzero%'"
-        pid = until(lambda: breakable.primary.ask(query))
-        assert breakable.primary.ask("SELECT pg_cancel_backend(%s)", pid)
+        query = (
+            "SELECT pid FROM pg_stat_activity "
+            "WHERE wait_event = 'SyncRep' AND application_name LIKE 'nonzero%'"
+        )
+        pid = until(lambda: replicated.primary.ask(query))
+        assert replicated.primary.ask("SELECT pg_cancel_backend(%s)", pid)
         with pytest.raises(JournalUnreachableError, match="not waited for"):
             asked.result()
-        breakable.standby.cont()
+        replicated.standby.cont()
         assert a.observe().term == 1
 
 
