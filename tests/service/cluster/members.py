@@ -18,6 +18,7 @@ import psycopg
 from nonzero_service.cluster.membership import Membership
 from nonzero_service.journal.errors import FencedError
 from nonzero_service.journal.postgres.leadership import Leadership, steady
+from nonzero_service.journal.postgres.tables import ensure_tables
 from service.conftest import ServiceProcess
 from waiting import until_in_loop
 
@@ -35,14 +36,7 @@ __all__ = [
 
 LEASE = 0.8
 
-TABLES = """
-CREATE SCHEMA nonzero;
-CREATE TABLE nonzero.term (one boolean PRIMARY KEY DEFAULT true CHECK (one), term bigint NOT NULL,
-  node text, address text, url text, secret bytea);
-CREATE TABLE nonzero.beat (one boolean PRIMARY KEY DEFAULT true CHECK (one), term bigint NOT NULL,
-  beat bigint NOT NULL);
-CREATE TABLE ledger (n bigserial PRIMARY KEY, term bigint NOT NULL, node text NOT NULL);
-"""
+TABLE = "CREATE TABLE ledger (n bigserial PRIMARY KEY, term bigint NOT NULL, node text NOT NULL)"
 
 APPEND = """
 WITH leader AS (SELECT FROM nonzero.term WHERE term = %s FOR SHARE)
@@ -52,7 +46,8 @@ INSERT INTO ledger (term, node) SELECT %s, %s FROM leader RETURNING n
 
 def make_tables(url: str) -> None:
     with psycopg.connect(url, autocommit=True, target_session_attrs="read-write") as connection:
-        connection.execute(TABLES)
+        ensure_tables(connection)
+        connection.execute(TABLE)
 
 
 class Ack(NamedTuple):
