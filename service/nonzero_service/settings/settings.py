@@ -24,7 +24,7 @@ from nonzero.errors import SettingsError
 from nonzero.model.interactions import check_declared
 from nonzero_service.faults import explained
 from nonzero_service.impressions.rules import Keeping, Negatives
-from nonzero_service.journal.journal import Durability
+from nonzero_service.journal.sqlite.journal import Durability
 from nonzero_service.settings.kubernetes import service_links
 from nonzero_service.settings.learning_rules import InteractionNames, Optimizer, Said
 from nonzero_service.settings.types import (
