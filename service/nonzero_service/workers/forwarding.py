@@ -132,8 +132,8 @@ class Forwarder:
             # Where the client went first nobody waits for an answer; one that has begun it sees cut off.
             if not relay.left and not relay.begun:
                 said = self._refusals.not_taken if scope["method"] in SAFE else self._refusals.unknown
-                error = relay.refusal or WriterLostError(said)
-                await self._accounting.refuse(error, scope, receive, send)
+                lost = relay.refusal or WriterLostError(said)
+                await self._accounting.refuse(lost, scope, receive, send)
         finally:
             self._put_back(stream, reusable=relay.complete)
 
