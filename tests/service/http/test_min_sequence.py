@@ -46,11 +46,10 @@ def ask(client: httpx.Client, route: Route, said: str) -> httpx.Response:
     return client.request(route.method, path, content=BODIES.get(path.rpartition("/")[2]), headers=headers)
 
 
-def path_of(route: Route) -> str:
-    return route.path
+ROUTES: list[Route] = sorted(READERS, key=lambda route: route.path)
 
 
-@pytest.mark.parametrize("route", sorted(READERS, key=path_of), ids=path_of)
+@pytest.mark.parametrize("route", ROUTES, ids=[route.path for route in ROUTES])
 def test_every_route_that_reads_a_model_waits(hasty: ServiceProcess, route: Route) -> None:
     with hasty.client() as client:
         for said in ("0", "1", "01"):
