@@ -174,7 +174,12 @@ def test_fetching_goes_on_over_a_lost_connection(
     file.write_bytes(Random(2).randbytes(3 * PART))
     shared = snapshots.put(1, MODEL, 40, file)
     told: list[int] = []
-    snapshots.fetch(shared, fetched, lambda nbytes: (told.append(nbytes), hooked.kill_next()))
+
+    def note(nbytes: int) -> None:
+        told.append(nbytes)
+        hooked.kill_next()
+
+    snapshots.fetch(shared, fetched, note)
     assert told == [PART, 2 * PART, 3 * PART]
     assert fetched.read_bytes() == file.read_bytes()
 
