@@ -8,8 +8,10 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+
 from fork_server import Child, fork_server
-from nonzero import AdaGrad, LogisticRegression
+from nonzero import AdaGrad, Batch, LogisticRegression
 from nonzero_service.cluster.caching import ModelCache
 from nonzero_service.journal.postgres.catalogue import Catalogue, CatalogueModel
 from nonzero_service.journal.postgres.connecting import Database
@@ -97,11 +99,16 @@ class Writer(Node):
         self.journal = PostgresJournal(database, self.made.id, self.directory, term=1)
         self.folder = SnapshotFolder(self.directory / "snapshots")
 
-    def learn(self, rows: int) -> None:
+    def learn(self, rows: int, nonzeros: int = 0) -> None:
+        """Write and learn some rows; where it is said, of one example with so many nonzeros."""
         for _ in range(rows):
             self.seed += 1
-            self.journal.append([batch_entry(batch(self.seed))])
-            self.model.learn(batch(self.seed))
+            examples = batch(self.seed)
+            if nonzeros:
+                indices = np.random.default_rng(self.seed).integers(0, 2**10, nonzeros)
+                examples = Batch([0, nonzeros], indices, labels=[1])
+            self.journal.append([batch_entry(examples)])
+            self.model.learn(examples)
 
     def share(self) -> SharedSnapshot:
         """Take a snapshot and share it."""

@@ -87,7 +87,7 @@ def test_what_is_here_is_kept_where_the_rows_behind_it_are_few(writer: Writer, n
     writer.share()
     node.brought(writer.made)
     assert node.positions() == [3]
-    writer.learn(20)
+    writer.learn(1, nonzeros=9_000)
     newest = writer.share()
     assert node.catalogue.row_bytes(writer.made.id, 3, newest.position) > newest.nbytes
     assert node.brought(writer.made).digest() == writer.model.digest()
@@ -161,11 +161,11 @@ def test_what_is_shared_is_damaged(
 def test_it_is_given_up_while_it_is_fetched(writer: Writer, node: Node, database: Hooked) -> None:
     writer.learn(2)
     first = writer.share()
-    given_up = []
+    given_up: list[int] = []
 
     def give_up(statement: str) -> None:
         if "LEFT JOIN nonzero.snapshot_parts" in statement and not given_up:
-            given_up.append(first)
+            given_up.append(first.position)
             for _ in range(2):
                 writer.learn(2)
                 writer.share()
