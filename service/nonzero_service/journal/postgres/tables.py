@@ -144,8 +144,12 @@ def ensure_tables(connection: psycopg.Connection[Any]) -> bytes:
 
 def _find(connection: psycopg.Connection[Any]) -> tuple[int, bytes] | None:
     """Return the format of the tables, and the cluster's id; None where there are none."""
-    there = connection.execute("SELECT to_regclass('nonzero.cluster') IS NOT NULL").fetchone()
-    if there is None or not there[0]:
+    # to_regclass() would remember behind the lock that it was not there before: the wait for an advisory lock
+    # tells it of no change.
+    there = connection.execute(
+        "SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = 'nonzero' AND tablename = 'cluster'"
+    ).fetchone()
+    if there is None:
         return None
     found = connection.execute("SELECT format, id FROM nonzero.cluster").fetchone()
     if found is None:
