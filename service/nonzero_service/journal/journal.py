@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol, Self
 
-from nonzero_service.journal.chain import JournalEntry
+from nonzero_service.journal.chain import JournalEntry, JournalRow
 from nonzero_service.journal.clock import Clock
+from nonzero_service.journal.errors import JournalError
 from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.journal.reader import JournalRows
 
@@ -60,6 +61,18 @@ class Journal(JournalRows):
         JournalFailedError
             An earlier write failed; nothing of this was written.
         """
+
+    def advance(self, row: JournalRow) -> None:
+        """Go on behind a row that another process has written and that was read here: it is the last one now.
+
+        Raises
+        ------
+        JournalError
+            Where rows are written here.
+        """
+        raise JournalError(
+            f"{self.place} is written here: position {row.position} cannot come from elsewhere"
+        )
 
     @abstractmethod
     def truncate(self, before: int) -> int:

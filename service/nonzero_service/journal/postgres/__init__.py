@@ -1,0 +1,1 @@
+"""The journal in PostgreSQL, which several nodes share. Nothing else imports psycopg."""
