@@ -16,8 +16,8 @@ from service.cluster.clients import PATH, Clients, weight_of
 from service.cluster.shared_rows import SharedRows
 from waiting import until
 
-OF_DATABASES = {"JournalUnreachableError", "OutcomeUnknownError", "StorageError"}
-"""What may become of a request when its database is lost."""
+OF_DATABASES = {"JournalUnreachableError", "OutcomeUnknownError", "Problem", "StorageError"}
+"""What may become of a request when its database is lost; or its writer, whose answer is a problem."""
 
 
 def check_outcome(nodes: Nodes, clients: Clients, history: Path, *, negatives: str) -> None:
