@@ -102,7 +102,7 @@ DIRECT: Final[Mapping[Route, Callable[[Any], ASGIApp]]] = {
 BY_WORKERS: Final = (PREDICT, INFER, INVOKE)
 """Those that a worker answers, from the models that it has mapped."""
 
-READERS: Final = frozenset(
+READERS: Final[frozenset[Route]] = frozenset(
     (PREDICT, EXPLAIN, INFER, INVOKE, READ_MODEL, READ_METRICS, READ_HISTORY, DIAGNOSE)
 )
 """Those that wait for a model, where ``Nonzero-Min-Sequence`` asks for it."""
