@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import structlog
 
+from nonzero.errors import NonzeroError
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.errors import FencedError, JournalClosedError
 from nonzero_service.journal.postgres.catalogue import Catalogue
@@ -151,10 +152,17 @@ class SnapshotSharing:
             self.end()
         except JournalClosedError:  # it has ended
             return
-        except Exception:  # noqa: BLE001 - one that fails must not be the last that is tried
+        except Exception as error:  # noqa: BLE001 - one that fails must not be the last that is tried
             self._not_before = time.monotonic() + RETRY_SECONDS
             self.failures += 1
-            incidentally(self._log.exception, "what is shared was not renewed", model=self._served.name)
+            known = isinstance(error, NonzeroError | OSError)
+            incidentally(
+                self._log.warning,
+                "no snapshot could be shared",
+                model=self._served.name,
+                reason=str(error) or repr(error),
+                exc_info=None if known else error,
+            )
 
     async def share(self) -> SharedSnapshot:
         """Share the model as it is, and give up what no node needs then.
