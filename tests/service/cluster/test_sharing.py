@@ -104,7 +104,9 @@ async def writing(writer: Writer, **settings: Any) -> AsyncIterator[Writing]:
         gate=asyncio.Semaphore(1),
     )
     try:
-        await sharing.begin()
+        first = sharing.look()
+        assert first is not None  # it looks how far what is shared is behind
+        await first
         yield Writing(served, sharing, common)
     finally:
         sharing.end()
