@@ -327,7 +327,7 @@ class ClusterModels(Models):
             self._tail.follow(member.model.id, applier, served.stored.journal, replica, lost)
         elif term is not None:
             shared = self._shared_by_all
-            member.sharing = sharing = SnapshotSharing(
+            served.shares = member.sharing = sharing = SnapshotSharing(
                 served,
                 member.model.id,
                 term,
@@ -336,7 +336,6 @@ class ClusterModels(Models):
                 keeps_rows=self.settings.journal_retention == "all",
                 gate=self._sending,
             )
-            await sharing.begin()
             self._shared.rounds.add(sharing)
 
     async def _close_member(self, member: _Member) -> None:
