@@ -8,11 +8,12 @@ from typing import Final
 from nonzero_service.impressions.joined import decode_joined
 from nonzero_service.impressions.rows import decode_row
 from nonzero_service.impressions.store import ImpressionStore
+from nonzero_service.impressions.taking_over import TakenOver, take_over
 from nonzero_service.journal.chain import JournalRow
 from nonzero_service.journal.errors import BodyError, StorageError
 from nonzero_service.journal.reader import JournalRows
 
-KINDS: Final = ("impression", "joined", "label", "held", "resume")
+KINDS: Final = ("impression", "joined", "label", "held", "resume", "promotion")
 """The rows that tell of them."""
 
 
@@ -20,6 +21,7 @@ def replay_impressions(
     store: ImpressionStore,
     reader: JournalRows,
     discards: Callable[[JournalRow], bool],
+    taken: Callable[[JournalRow], TakenOver | None],
     damaged: Callable[[StorageError], object],
 ) -> None:
     """Tell an empty store of what the rows say that a journal holds.
@@ -32,6 +34,9 @@ def replay_impressions(
         Reads the journal.
     discards
         Tells of a ``resume`` row whether it discards what was held.
+    taken
+        Returns what a ``promotion`` row says of impressions; None where that is nothing. From there on the
+        store goes by another policy.
     damaged
         Told of a row that is not what was written, which is passed over: those before the newest snapshot
         keep no model from being served.
@@ -53,5 +58,8 @@ def replay_impressions(
                         store.hold(references)
                 case "resume":
                     store.resume(discard=discards(row))
+                case "promotion":
+                    if (found := taken(row)) is not None:
+                        take_over(store, found)
         except BodyError as error:
             damaged(error)

@@ -300,19 +300,23 @@ def fold_challenger(
     kept = [one for one in snapshots_in(path / "snapshots") if one.position <= position]
     held = newest_readable(kept)
     if held is None:
-        return fold_from(following.new_model(), following.position + 1, reader, position)
-    snapshot, model = held
-    check_snapshot(reader, snapshot, model)
-    return fold_from(model, snapshot.position + 1, reader, position)
-
-
-def fold_from(
-    model: LogisticRegression, start: int, reader: JournalRows, position: int
-) -> LogisticRegression:
-    """Apply the rows from `start` up to a position to a challenger; return it."""
-    if start <= position:
-        for row in reader.read(start):
-            fold.follow(model, row, reader.read)
-            if row.position >= position:
-                break
+        model, start = following.new_model(), following.position + 1
+    else:
+        check_snapshot(reader, *held)
+        model, start = held[1], held[0].position + 1
+    rejoiner = rejoiner_of(following, reader, None if held is None else model)
+    for row in reader.read(start) if start <= position else ():
+        follow_row(model, row, reader, rejoiner)
+        if row.position >= position:
+            break
     return model
+
+
+def follow_row(
+    model: LogisticRegression, row: JournalRow, reader: JournalRows, rejoiner: Rejoiner | None
+) -> None:
+    """Apply a row of its champion's journal to a challenger; `rejoiner` has its own late-label policy."""
+    if rejoiner is None:
+        fold.follow(model, row, reader.read)
+    else:
+        rejoiner.follow(model, row, model.learn_checked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
@@ -20,7 +21,7 @@ from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.reader import JournalRows
 from nonzero_service.models.model_config import ModelConfig
 from nonzero_service.settings import Settings
-from nonzero_service.writer.entries import impression_entry, label_entry, resumption_of
+from nonzero_service.writer.entries import impression_entry, label_entry, promotion_of, resumption_of
 
 
 def rules_of(config: ModelConfig, settings: Settings) -> Rules:
@@ -66,9 +67,7 @@ def open_impressions(name: str, journal: Journal, rules: Rules) -> ImpressionSto
     """
     down_ms = max(journal.clock.now_ms() - journal.time_ms, 0)
     store = ImpressionStore(rules, journal.read_part)
-    replay_impressions(
-        store, journal, lambda row: resumption_of(row).discard, lambda error: _say_damaged(name, error)
-    )
+    _replay(store, journal, lambda error: _say_damaged(name, error))
     take_over_older(name, journal, store)
     store.settle(journal.clock.now_ms(), min(GRACE_MS, rules.attribution_ms, down_ms))
     return store
@@ -89,17 +88,28 @@ def pending_in(reader: JournalRows, rules: Rules) -> int:
         raise error
 
     store = ImpressionStore(rules, reader.read_part)
-    replay_impressions(store, reader, lambda row: resumption_of(row).discard, fail)
+    _replay(store, reader, fail)
     for row, references in older_impressions(reader.directory):
         if not (store.segments.find(row.hashes) >= 0).any():
             store.enter_row(row, 0)
             store.seen(references)
-    if rules.negatives == "at_once":  # the ends of these windows are no rows: nothing is learned then
+    if store.rules.negatives == "at_once":  # the ends of these windows are no rows: nothing is learned then
         store.settle(0, 0)
         joiner, now_ms = Joiner(store), max(reader.tip.time_ms, wall_ms())
         while joiner.end(CAPACITY, now_ms) is not None:
             pass
     return store.pending
+
+
+def _replay(store: ImpressionStore, reader: JournalRows, damaged: Callable[[StorageError], object]) -> None:
+    """Tell an empty store of what the rows say: which policy it goes by is a matter of rows, too."""
+    replay_impressions(
+        store,
+        reader,
+        lambda row: resumption_of(row).discard,
+        lambda row: promotion_of(row).impressions,
+        damaged,
+    )
 
 
 def take_over_older(name: str, journal: Journal, store: ImpressionStore) -> None:

@@ -85,7 +85,8 @@ class ChallengerApplier(Applier):
         """The bytes of what it has learned from, in this process."""
         self._champion = champion
         self._begin = begin
-        self._rejoiner = rejoiner
+        self.rejoiner = rejoiner
+        """What folds by a late-label policy of its own, as for the parameter."""
         self._rows: Iterator[JournalRow] | None = None
         self._row: JournalRow | None = None  # read, and after where it may read to
         self._until = position
@@ -132,8 +133,8 @@ class ChallengerApplier(Applier):
         """What a copy of the model would be of now, with what was compared."""
         pairing = None if self.pairing is None else self.pairing.kept()
         notes: dict[str, Any] = {PAIRING_NOTE: pairing}
-        if self._rejoiner is not None:
-            notes |= self._rejoiner.notes | {REACHED: sequence_of(self._model)}
+        if self.rejoiner is not None:
+            notes |= self.rejoiner.notes | {REACHED: sequence_of(self._model)}
         return Copied(self.position, self.held_since, notes)
 
     def _apply_next(self) -> bool:
@@ -155,8 +156,8 @@ class ChallengerApplier(Applier):
     def _apply(self, group: CommittedGroup) -> list[Outcome]:
         if group.position is None:
             return super()._apply(group)
-        if self._rejoiner is not None:
-            self._apply_rows(group, self._rejoiner)
+        if self.rejoiner is not None:
+            self._apply_rows(group, self.rejoiner)
         else:
             self._apply_batches(group)
         if group.kind == "promotion" and self.pairing is not None:  # its champion is another from here on
@@ -229,10 +230,10 @@ class ChallengerApplier(Applier):
                 return
             if self._copying is not None:
                 self._with_copy(lambda copy: copy.finish())
-            if self._rejoiner is None:
+            if self.rejoiner is None:
                 self._fold_row(row)
             else:
-                self._follow_row(row, self._rejoiner, None)
+                self._follow_row(row, self.rejoiner, None)
             if row.kind == "trip":
                 self.held_since = row.position
             elif row.kind == "resume":

@@ -5,15 +5,12 @@ It is what cannot be read again. Where impressions stand, their ids and what was
 
 from __future__ import annotations
 
-import base64
-import zlib
-from typing import Any
-
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import SnapshotError
+from nonzero_service.impressions.array_text import array_of
 
 
 class KeptJoining(msgspec.Struct):
@@ -64,8 +61,8 @@ class KeptJoining(msgspec.Struct):
         """
         first, ended, following = self.numbers
         try:
-            states, foreseen = _unpacked(self.states, np.uint8), _unpacked(self.foreseen, np.float32)
-        except (ValueError, zlib.error) as error:
+            states, foreseen = array_of(self.states, np.uint8), array_of(self.foreseen, np.float32)
+        except ValueError as error:
             raise SnapshotError(f"what has become of impressions cannot be read: {error}") from error
         if (states.size, foreseen.size) != (following - first, following - ended):
             raise SnapshotError(
@@ -73,12 +70,3 @@ class KeptJoining(msgspec.Struct):
                 f"was predicted, not of {following - first} and {following - ended}"
             )
         return states, foreseen
-
-
-def packed(array: NDArray[Any]) -> str:
-    """Return the bytes of an array, compressed, in base64."""
-    return base64.b64encode(zlib.compress(array.tobytes(), 1)).decode()
-
-
-def _unpacked(text: str, dtype: Any) -> NDArray[Any]:
-    return np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype)

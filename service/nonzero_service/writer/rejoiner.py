@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression
 from nonzero.fields.hashing import NO_FIELD
+from nonzero_service.impressions.array_text import text_of
 from nonzero_service.impressions.joined import References, decode_joined
 from nonzero_service.impressions.joiner import Joiner
 from nonzero_service.impressions.rows import ImpressionRow, Teaching, decode_row
@@ -35,7 +36,7 @@ from nonzero_service.journal.reader import JournalRows
 from nonzero_service.writer.entries import resumption_of
 from nonzero_service.writer.fold import check_place
 from nonzero_service.writer.following import JOINING_NOTE, REACHED, OwnPolicy
-from nonzero_service.writer.kept_joining import KeptJoining, packed
+from nonzero_service.writer.kept_joining import KeptJoining
 from nonzero_service.writer.pairing import Pairing
 
 AT_ONCE: Final = 1024
@@ -304,8 +305,8 @@ class Rejoiner:
             ends_from_ms=store.ends_from_ms,
             in_grace=self._in_grace,
             rate=store.rules.negative_rate,
-            states=packed(store.segments.states(numbers)),
-            foreseen=packed(self._foreseen_of(np.arange(ended, store.next_number))),
+            states=text_of(store.segments.states(numbers)),
+            foreseen=text_of(self._foreseen_of(np.arange(ended, store.next_number))),
         )
         return {JOINING_NOTE: msgspec.to_builtins(kept)}
 

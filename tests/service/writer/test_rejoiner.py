@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from nonzero import AdaGrad, Batch, LogisticRegression, SnapshotError
 from nonzero.statistics.comparison import Comparison
 from nonzero_service.impressions import rules
+from nonzero_service.impressions.array_text import text_of
 from nonzero_service.impressions.joined import References, decode_joined
 from nonzero_service.impressions.rows import decode_row
 from nonzero_service.impressions.rules import Negatives, Rules
@@ -26,7 +27,6 @@ from nonzero_service.journal.journal import Journal
 from nonzero_service.writer import fold
 from nonzero_service.writer.entries import clock_entry, held_examples, joined_entry, resume_entry, trip_entry
 from nonzero_service.writer.following import BEFORE, JOINING_NOTE, REACHED, OwnPolicy, sequence_of
-from nonzero_service.writer.kept_joining import packed
 from nonzero_service.writer.pairing import ComparedSince, Pairing
 from nonzero_service.writer.rejoiner import Rejoiner
 from service.impressions.journalled import JournalledImpressions, impress
@@ -296,7 +296,7 @@ def test_rows_of_earlier_releases_that_do_not_tell_are_refused(memory_path: Path
 
 @pytest.mark.parametrize(
     "change",
-    [{"states": "AAAA"}, {"states": "?"}, {"foreseen": packed(np.zeros(1, np.float32))}, {"until": "x"}],
+    [{"states": "AAAA"}, {"states": "?"}, {"foreseen": text_of(np.zeros(1, np.float32))}, {"until": "x"}],
 )
 def test_notes_that_are_damaged_are_refused(memory_path: Path, change: dict[str, Any]) -> None:
     journal = Stream(1, 30).send(memory_path / "champion", "at_once").journal
