@@ -23,6 +23,7 @@ def replay_impressions(
     discards: Callable[[JournalRow], bool],
     taken: Callable[[JournalRow], TakenOver | None],
     damaged: Callable[[StorageError], object],
+    until: int | None = None,
 ) -> None:
     """Tell an empty store of what the rows say that a journal holds.
 
@@ -40,6 +41,8 @@ def replay_impressions(
     damaged
         Told of a row that is not what was written, which is passed over: those before the newest snapshot
         keep no model from being served.
+    until
+        The first position that is not read; None for the journal's end.
 
     Raises
     ------
@@ -47,6 +50,8 @@ def replay_impressions(
         At the first row of a version that this release does not know.
     """
     for row in reader.read_of(KINDS, damaged):
+        if until is not None and row.position >= until:
+            return
         try:
             match row.kind:
                 case "impression":

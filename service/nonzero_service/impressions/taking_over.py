@@ -32,6 +32,8 @@ class TakenOver(msgspec.Struct, frozen=True):
     """The windows of all before this number have been ended."""
     ends_from_ms: int
     """Before this time no window ends."""
+    rate: float
+    """The share of negatives that is learned from."""
     states: str
     """What has become of each, compressed, in base64."""
 
@@ -101,6 +103,7 @@ def taken_over(champion: ImpressionStore, challenger: ImpressionStore, now_ms: i
             first=first,
             ended=ended or min(open_from, begun),
             ends_from_ms=challenger.ends_from_ms,
+            rate=challenger.rules.negative_rate,
             states=text_of(states),
         )
 

@@ -27,7 +27,9 @@ from nonzero_service.journal.snapshots import SnapshotFolder, snapshots_in
 from nonzero_service.models.model_config import ModelConfig, config_of
 from nonzero_service.models.snapshot_files import check_snapshot, newest_readable, say_damaged
 from nonzero_service.writer import fold
+from nonzero_service.writer.changed_policy import rejoiner_after
 from nonzero_service.writer.following import JOINING_NOTE, Following
+from nonzero_service.writer.kept_joining import KeptJoining
 from nonzero_service.writer.pairing import PAIRING_NOTE, ComparedSince, Pairing
 from nonzero_service.writer.rejoiner import Rejoiner
 
@@ -131,6 +133,7 @@ class StoredChallenger:
             return
         theirs: list[NDArray[np.float32]] = []
         fold.follow(self.model, row, reader.read, lambda _, predicted: theirs.append(predicted))
+        self.rejoiner = rejoiner_after(self.model, row, reader)
         if self.pairing is None or row.position <= self.pairing.since.position:
             return
         if champion is None:
@@ -266,11 +269,13 @@ def rejoiner_of(
     SnapshotError, StorageError
         Where its impressions cannot be brought to where they were.
     """
-    if following.policy is None:
-        return None
     if model is None:
-        return Rejoiner(following.policy, reader)
-    made = Rejoiner(following.policy, reader, model.notes.get("held_since"))
+        return None if following.policy is None else Rejoiner(following.policy, reader)
+    noted = model.notes.get(JOINING_NOTE)
+    policy = following.policy or (None if noted is None else KeptJoining.of(noted).policy)
+    if policy is None:
+        return None
+    made = Rejoiner(policy, reader, model.notes.get("held_since"))
     made.restore(model.notes)
     model.notes.pop(JOINING_NOTE, None)
     return made
@@ -306,7 +311,7 @@ def fold_challenger(
         model, start = held[1], held[0].position + 1
     rejoiner = rejoiner_of(following, reader, None if held is None else model)
     for row in reader.read(start) if start <= position else ():
-        follow_row(model, row, reader, rejoiner)
+        rejoiner = follow_row(model, row, reader, rejoiner)
         if row.position >= position:
             break
     return model
@@ -314,9 +319,23 @@ def fold_challenger(
 
 def follow_row(
     model: LogisticRegression, row: JournalRow, reader: JournalRows, rejoiner: Rejoiner | None
-) -> None:
-    """Apply a row of its champion's journal to a challenger; `rejoiner` has its own late-label policy."""
-    if rejoiner is None:
-        fold.follow(model, row, reader.read)
-    else:
+) -> Rejoiner | None:
+    """Apply a row of its champion's journal to a challenger.
+
+    Parameters
+    ----------
+    model, row, reader
+        The challenger, the row, and the journal.
+    rejoiner
+        What folds by a late-label policy of its own; None where it has none.
+
+    Returns
+    -------
+    Rejoiner | None
+        What folds so from there on: the row may be one that changes its champion's policy.
+    """
+    if rejoiner is not None:
         rejoiner.follow(model, row, model.learn_checked)
+        return rejoiner
+    fold.follow(model, row, reader.read)
+    return rejoiner_after(model, row, reader)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
 
 from nonzero_service.impressions.joiner import Joiner
 from nonzero_service.impressions.older import older_files, older_impressions, remove_older
-from nonzero_service.impressions.replaying import replay_impressions
 from nonzero_service.impressions.rows import encode_row
 from nonzero_service.impressions.rules import GRACE_MS, Rules
 from nonzero_service.impressions.segment import CAPACITY
@@ -21,7 +19,8 @@ from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.reader import JournalRows
 from nonzero_service.models.model_config import ModelConfig
 from nonzero_service.settings import Settings
-from nonzero_service.writer.entries import impression_entry, label_entry, promotion_of, resumption_of
+from nonzero_service.writer.entries import impression_entry, label_entry
+from nonzero_service.writer.impression_rows import tell_of_impressions
 
 
 def rules_of(config: ModelConfig, settings: Settings) -> Rules:
@@ -67,7 +66,7 @@ def open_impressions(name: str, journal: Journal, rules: Rules) -> ImpressionSto
     """
     down_ms = max(journal.clock.now_ms() - journal.time_ms, 0)
     store = ImpressionStore(rules, journal.read_part)
-    _replay(store, journal, lambda error: _say_damaged(name, error))
+    tell_of_impressions(store, journal, lambda error: _say_damaged(name, error))
     take_over_older(name, journal, store)
     store.settle(journal.clock.now_ms(), min(GRACE_MS, rules.attribution_ms, down_ms))
     return store
@@ -88,7 +87,7 @@ def pending_in(reader: JournalRows, rules: Rules) -> int:
         raise error
 
     store = ImpressionStore(rules, reader.read_part)
-    _replay(store, reader, fail)
+    tell_of_impressions(store, reader, fail)
     for row, references in older_impressions(reader.directory):
         if not (store.segments.find(row.hashes) >= 0).any():
             store.enter_row(row, 0)
@@ -99,17 +98,6 @@ def pending_in(reader: JournalRows, rules: Rules) -> int:
         while joiner.end(CAPACITY, now_ms) is not None:
             pass
     return store.pending
-
-
-def _replay(store: ImpressionStore, reader: JournalRows, damaged: Callable[[StorageError], object]) -> None:
-    """Tell an empty store of what the rows say: which policy it goes by is a matter of rows, too."""
-    replay_impressions(
-        store,
-        reader,
-        lambda row: resumption_of(row).discard,
-        lambda row: promotion_of(row).impressions,
-        damaged,
-    )
 
 
 def take_over_older(name: str, journal: Journal, store: ImpressionStore) -> None:

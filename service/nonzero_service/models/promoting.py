@@ -112,13 +112,12 @@ async def promote(
 
 
 def check_policy(served: ServedModel, challenger: Challenger) -> None:
-    """Refuse to promote one of a late-label policy of its own where others cannot go on from there.
+    """Refuse to promote one of a late-label policy of its own while learning is paused.
 
     Raises
     ------
     ChallengerError
-        While learning is paused: what is held was joined by the policy of the champion. And where another
-        follows which has learned when that learned: the rows will teach some impressions a second time.
+        As what is held was joined by the policy of the champion.
     """
     if challenger.learner.follower.rejoiner is None:
         return
@@ -126,14 +125,6 @@ def check_policy(served: ServedModel, challenger: Challenger) -> None:
         raise ChallengerError(
             f"{served.name!r} has paused learning, and holds what its own policy joined: "
             f"POST /v1/models/{served.name}/resume before {challenger.name!r}, of another policy, is promoted"
-        )
-    followers = [one for one in served.dependents.challengers if one.failure is None]
-    others = [repr(one.name) for one in followers if one.learner.follower.rejoiner is None]
-    if others:
-        raise ChallengerError(
-            f"{challenger.name!r} learns from impressions by a policy of its own, and {', '.join(others)} "
-            f"when {served.name!r} does: from its promotion on that would teach some of them again. "
-            "DELETE first who follows so"
         )
 
 

@@ -55,7 +55,7 @@ def _fold(
 ) -> None:
     model, rejoiner = challenger
     for row in reader.read(start):
-        follow_row(model, row, reader, rejoiner)
+        rejoiner = follow_row(model, row, reader, rejoiner)
         told("folding", row.position - start + 1, end - start + 1)
         if row.position in whole:
             checked.hold_against(model, row.position, *whole[row.position], "its champion's rows")

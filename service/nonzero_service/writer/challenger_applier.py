@@ -21,6 +21,7 @@ from nonzero_service.journal.journal import Journal
 from nonzero_service.turns import Turns
 from nonzero_service.writer import fold
 from nonzero_service.writer.applier import Applier
+from nonzero_service.writer.changed_policy import rejoiner_after
 from nonzero_service.writer.entries import CHANGES, held_examples
 from nonzero_service.writer.followers import LAG_BYTES, LAG_GROUPS, NEAR
 from nonzero_service.writer.following import REACHED, sequence_of
@@ -56,7 +57,7 @@ class ChallengerApplier(Applier):
         Takes what came of tasks, and what went wrong.
     rejoiner
         What folds, where it has a late-label policy of its own: it reads all rows, as what it learns of them
-        is not what its champion does.
+        is not what its champion does. One without begins to have it where its champion's policy changes.
     """
 
     def __init__(
@@ -183,6 +184,9 @@ class ChallengerApplier(Applier):
             self.appended_bytes += batch.nbytes
         if group.kind == "recalibration":
             self._model.begin_recalibration()
+        elif group.kind == "promotion" and group.position is not None:
+            row = next(self._journal.read(group.position))
+            self.rejoiner = rejoiner_after(self._model, row, self._journal)
 
     def _apply_rows(self, group: CommittedGroup, rejoiner: Rejoiner) -> None:
         """Learn from the rows that a group became."""
@@ -248,6 +252,7 @@ class ChallengerApplier(Applier):
         if row.count:
             self.learning(row.time_ms)
         fold.follow(self._model, row, self._journal.read)
+        self.rejoiner = rejoiner_after(self._model, row, self._journal)
         if sequence_of(self._model) != unpaired:
             self.pairing = None
         self.position = row.position

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nonzero import SnapshotError
 from nonzero_service.impressions.array_text import array_of
+from nonzero_service.writer.following import OwnPolicy
 
 
 class KeptJoining(msgspec.Struct):
@@ -36,6 +37,10 @@ class KeptJoining(msgspec.Struct):
     """What has become of each."""
     foreseen: str
     """What was predicted for those whose windows are open."""
+    policy: OwnPolicy | None = None
+    """By which it joins."""
+    after: tuple[int, int] | None = None
+    """The row by which its champion changed its policy, and the first position needed to begin after it."""
 
     @classmethod
     def of(cls, noted: object) -> KeptJoining:

@@ -98,6 +98,25 @@ class Rejoiner:
         self._last_ms = self._entered_ms = 0
         self._in_grace = False
         self._foreseen: dict[int, NDArray[np.float32]] = {}  # by the first number of a segment
+        self.after: tuple[int, int] | None = None
+        """The row by which its champion changed its policy, and the first position needed to begin after it;
+        None where it has had its own from the beginning."""
+
+    def begin_after(self, row: JournalRow, rate: float) -> None:
+        """Begin after a row by which a champion has changed its policy; the store is as of there.
+
+        Parameters
+        ----------
+        row
+            The row.
+        rate
+            The share of negatives that is learned from.
+        """
+        store = self.store
+        store.rules = replace(store.rules, negative_rate=rate)
+        self.after = row.position, store.needed_from() or row.position
+        self._until, self._last_ms = row.position, row.time_ms
+        self._entered_ms = int(store.segments[-1].times[-1]) if store.segments else 0
 
     def follow(
         self,
@@ -296,7 +315,10 @@ class Rejoiner:
         first = store.segments[0].first if store.segments else store.next_number
         ended = max(store.ended, first)
         numbers = np.arange(first, store.next_number)
+        rules = store.rules
         kept = KeptJoining(
+            policy=OwnPolicy(rules.negatives, rules.attribution_ms, rules.correction_ms),
+            after=self.after,
             until=self._until,
             position=store.needed_from() or self._until + 1,
             numbers=(first, ended, store.next_number),
@@ -304,7 +326,7 @@ class Rejoiner:
             floor_ms=int(store.segments[0].times[0]) if store.segments else self._entered_ms,
             ends_from_ms=store.ends_from_ms,
             in_grace=self._in_grace,
-            rate=store.rules.negative_rate,
+            rate=rules.negative_rate,
             states=text_of(store.segments.states(numbers)),
             foreseen=text_of(self._foreseen_of(np.arange(ended, store.next_number))),
         )
@@ -338,6 +360,7 @@ class Rejoiner:
         for segment, rows in store.segments.parts(open_):
             self._foreseen_in(segment)[open_[rows] - segment.first] = foreseen[rows]
         self._until, self._last_ms, self._in_grace = kept.until, kept.last_ms, kept.in_grace
+        self.after = kept.after
 
 
 def _plain(row: JournalRow, batch: Batch, references: References) -> NDArray[np.intp]:

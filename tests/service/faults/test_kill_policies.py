@@ -83,7 +83,7 @@ class Traffic:
                 row["id"] = name
             answer = client.post(f"{DEFAULT}/update", json={"examples": rows})
         else:
-            answer = client.post(f"/v1/models/{chance.choice(['b', 'default'])}/snapshots")
+            answer = client.post(f"/v1/models/{chance.choice(['b', 'c', 'default'])}/snapshots")
             if answer.status_code in (404, 503):  # it has been promoted, or just now
                 return
         assert answer.status_code in (200, 201, 202, 422), answer.text
@@ -99,7 +99,10 @@ def kill_at_random(serve: Start, data_dir: Path, kills: int) -> None:
         service = serve(data_dir, **SETTINGS).until_ready()
         with service.client() as client:
             make(client, "nothing" if not life else "refold")
-            until_compared(client)
+            if not life:  # it learns when its champion does, and that is another one later
+                assert client.put("/v1/models/c", json={"follows": "default"}).status_code == 201
+            for name in ("b", "c"):
+                until_compared(client, name)
         over, enough = threading.Event(), traffic.sent + 60 + chance.randrange(60)
         sending = threading.Thread(target=traffic.run, args=(service, over))
         sending.start()
@@ -144,19 +147,19 @@ def check(serve: Start, data_dir: Path) -> None:
             until_compared(client)
             until_settled(client)
             state = client.get(DEFAULT).json()
-            found.append(
-                (
-                    without_names(compared(client)),
-                    client.get("/v1/models/b/metrics").json(),
-                    digest(client, "default", data_dir / "default.model"),
-                    state["sequence"],
-                )
-            )
+            figures: list[object] = [state["sequence"]]
+            for name in ("b", "c"):
+                figures += [
+                    without_names(compared(client, name)),
+                    client.get(f"/v1/models/{name}/metrics").json(),
+                    client.get(f"/v1/models/{name}").json()["settings"],
+                ]
+            found.append((digest(client, "default", data_dir / "default.model"), figures))
             assert not service.lines("a challenger learns no more")
         assert service.kill() == -9
     assert found[0] == found[1]
     rebuilt = rebuild(models / "default", state["settings"]["bits"], lambda _, __: None)
-    assert rebuilt.digest() == found[0][2]
+    assert rebuilt.digest() == found[0][0]
 
 
 def check_promotions(directory: Path) -> None:
@@ -183,7 +186,8 @@ def until_settled(client: httpx.Client) -> None:
     for name in ("nonzero_pending_labels", "nonzero_waiting_impressions"):
         until(lambda name=name: series(client, name) == 0)  # type: ignore[misc]
     sequence = client.get(DEFAULT).json()["sequence"]
-    until(lambda: client.get("/v1/models/b").json()["sequence"] == sequence)
+    for name in ("b", "c"):
+        until(lambda name=name: client.get(f"/v1/models/{name}").json()["sequence"] == sequence)  # type: ignore[misc]
 
 
 def test_random_moments(serve: Start, memory_path: Path) -> None:

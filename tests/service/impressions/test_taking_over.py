@@ -19,7 +19,7 @@ from nonzero_service.impressions.states import TAUGHT, ImpressionState, is_one_o
 from nonzero_service.impressions.taking_over import PASSED_BY, WAITING_AGAIN, TakenOver, take_over, taken_over
 from nonzero_service.journal.chain import JournalRow
 from nonzero_service.journal.errors import BodyError
-from nonzero_service.models.challenger_files import fold_challenger
+from nonzero_service.models.challenger_files import fold_challenger, follow_row, rejoiner_of
 from nonzero_service.writer import fold
 from nonzero_service.writer import rejoiner as rejoining
 from nonzero_service.writer.entries import promotion_entry, promotion_of
@@ -147,6 +147,44 @@ def test_impressions_from_before_it_began_wait_or_are_passed_by(memory_path: Pat
     folded(model)
 
 
+@pytest.mark.parametrize(("policy", "at"), [("at_once", 60), ("at_end", 110)])
+def test_who_learned_when_its_champion_did_goes_on_by_its_new_policy(
+    memory_path: Path, policy: Negatives, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It becomes what a model becomes that changes its policy there: what it learned at once is learned."""
+    monkeypatch.setattr(rejoining, "GAP_MS", 60_000)
+    stream = Stream(at + 1, 150)
+    whole, stream.steps = stream.steps, stream.steps[:at]
+    model = stream.send(memory_path / "promoted", policy)
+    other = stream.send(memory_path / "other", policy)
+    position = promote(model)
+    store = other.store
+    states = store.segments.states(np.arange(store.next_number))
+    store.segments.set(
+        np.flatnonzero(states == ImpressionState.LEARNED), np.full(999, ImpressionState.EXPIRED)
+    )
+    store.rules = dataclasses.replace(store.rules, negatives="window")
+    stream.steps = whole[at:]
+    stream.go_on(model)
+    stream.go_on(other)
+    following = Following("tried", "2", "nothing", 0, 0, None, SETTINGS)
+    found, rejoiner = following.new_model(), None
+    for row in model.journal.read():
+        rejoiner = follow_row(found, row, model.journal, rejoiner)
+        assert sequence_of(found) == row.next_sequence
+        if row.position == position + 20:  # as a start does
+            assert rejoiner is not None
+            found.notes |= rejoiner.notes
+            rejoiner = rejoiner_of(following, model.journal, found)
+        assert (rejoiner is not None) == (row.position >= position)
+    assert rejoiner is not None
+    assert rejoiner.after is not None
+    assert rejoiner.after[0] == position
+    expected = folded_alone(other.journal)
+    assert found.examples == expected.examples
+    assert found.digest() == expected.digest()
+
+
 def test_a_challenger_that_has_seen_no_impression_has_all_of_them_wait(memory_path: Path) -> None:
     stream = Stream(8, 40)
     model = stream.send(memory_path / "promoted", "at_once")
@@ -188,5 +226,5 @@ def test_rows_of_version_1_are_read(memory_path: Path) -> None:
 def test_a_row_that_does_not_tell_is_refused(memory_path: Path, text: str) -> None:
     model = Stream(9, 30).send(memory_path / "m", "at_once")
     with pytest.raises(BodyError, match="impressions"):
-        take_over(model.store, TakenOver("window", 0, 0, 0, text))
+        take_over(model.store, TakenOver("window", 0, 0, 0, 1.0, text))
     assert array_of(text_of(np.arange(3)), np.int64).tolist() == [0, 1, 2]

@@ -51,9 +51,9 @@ def update(client: httpx.Client, path: str, first: int, n: int, named: int | Non
     assert client.post(f"{path}/update", json={"examples": rows}).status_code == 200
 
 
-def until_learned(client: httpx.Client) -> None:
+def until_learned(client: httpx.Client, name: str = "b") -> None:
     sequence = client.get(DEFAULT).json()["sequence"]
-    until(lambda: client.get("/v1/models/b").json()["sequence"] == sequence)
+    until(lambda: client.get(f"/v1/models/{name}").json()["sequence"] == sequence)
 
 
 def pause(client: httpx.Client) -> int:

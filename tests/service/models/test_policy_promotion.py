@@ -29,7 +29,7 @@ from service.models.test_challenger_policies import (
     until_learned,
     update,
 )
-from service.models.test_challengers import compared, digest, until_compared
+from service.models.test_challengers import compared, digest, until_compared, without_names
 from service.series import series
 from waiting import until
 
@@ -143,9 +143,6 @@ def test_who_follows_what_it_has_become(clocked: Start, tmp_path: Path) -> None:
         expected = alike(client, tmp_path)
         assert digest(client, "b", tmp_path / "b") == expected
         assert compared(client, "c")["examples"] == 126
-        answer = client.post(f"{DEFAULT}/promote?with=b")
-        assert answer.status_code == 409
-        assert "'c'" in answer.json()["detail"]
         promote(client, "c")  # it has learned what its champion has, so the rows go on for it as they did
         assert client.get(DEFAULT).json()["settings"]["negatives"] == "window"
         sequence = client.get(DEFAULT).json()["sequence"]
@@ -163,6 +160,64 @@ def test_who_follows_what_it_has_become(clocked: Start, tmp_path: Path) -> None:
     lives.running.kill()
     sound(tmp_path / "data")
     assert rebuild(tmp_path / "data" / "models" / "default", 18, lambda _, __: None).digest() == expected
+
+
+@pytest.mark.parametrize("snapshots", [(), ("c",), ("default", "c")])
+def test_who_learned_when_the_old_champion_did_follows_on(
+    clocked: Start, tmp_path: Path, snapshots: tuple[str, ...]
+) -> None:
+    """From the row on it joins labels itself; so it learns from no impression twice, and may be promoted."""
+    lives = Lives(clocked, **SETTINGS, journal_retention="all")
+    place = tmp_path / "data"
+    with lives.client() as client:
+        follow(client)
+        plain = {"follows": "default", "bits": 18, "learning_rate": 0.3}
+        assert client.put("/v1/models/c", json=plain).status_code == 201
+        until_compared(client, "c")
+        predict(client, 0, 60)
+        label(client, dict.fromkeys(range(0, 60, 4), 1) | dict.fromkeys(range(1, 60, 4), 0))
+        promote(client)
+        for name in snapshots:
+            assert client.post(f"/v1/models/{name}/snapshots").status_code == 201
+        assert client.get("/v1/models/c/metrics").json()["examples"] == 75
+        until(lambda: client.get("/v1/models/c").json()["settings"]["negatives"] == "window")
+        assert client.put("/v1/models/c", json=plain).status_code == 200
+        label(client, {2: 1, 6: 0})
+        predict(client, 60, 10)
+        update(client, DEFAULT, 0, 5)
+        assert compared(client, "c")["examples"] == 5
+    lives.down_for(0)
+    lives.pass_by(3590)
+    with lives.client() as client:
+        until_compared(client, "c")
+        update(client, DEFAULT, 5, 5)
+        lives.pass_by(301)
+        until(lambda: series(client, "nonzero_pending_labels") == 0)
+        label(client, {3: 1, 63: 1})  # they come late
+        update(client, DEFAULT, 10, 5)
+        until_learned(client, "c")
+        before, expected = compared(client, "c"), digest(client, "c", tmp_path / "c")
+        # A click takes back what was learned at once, and what came since is learned when its window ends.
+        assert client.get("/v1/models/c/metrics").json()["examples"] == 75 + 3 + 10 + 15
+        assert before["examples"] == 25
+    for _ in range(2):
+        lives.down_for(0)
+        with lives.client() as client:
+            until_compared(client, "c")
+            assert without_names(compared(client, "c")) == without_names(before)
+            assert digest(client, "c", tmp_path / "c") == expected
+        sound(place)
+    with lives.client() as client:
+        promote(client, "c")
+        predict(client, 70, 5)
+        assert label(client, {5: 1, 70: 1})["corrected"] == 0
+        expected = digest(client, "default", tmp_path / "default.model")
+    lives.down_for(0)
+    with lives.client() as client:
+        assert digest(client, "default", tmp_path / "default.model") == expected
+    lives.running.kill()
+    sound(place)
+    assert rebuild(place / "models" / "default", 18, lambda _, __: None).digest() == expected
 
 
 def test_not_in_a_pause_of_its_champion(start: Start, tmp_path: Path) -> None:
