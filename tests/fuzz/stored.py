@@ -199,7 +199,7 @@ def bodies() -> dict[str, bytes]:
     start = LogisticRegression(2, AdaGrad(0.1))
     remedy = {"action": "rescale", "rate": 0.1}
     following = Following("default", "1", "nothing", 1, 0, None, start.settings)
-    taken = TakenOver("window", 0, 1, 0, 1.0, text_of(np.zeros(n, np.uint8)))
+    taken = TakenOver("window", 1, 1, 0, 1, 0, 1.0, text_of(np.zeros(n, np.uint8)))
     return {
         "settings": msgspec.json.encode(Start(start.settings, start.digest(), 0)),
         "batch": encode_batch(batch),

@@ -26,6 +26,8 @@ class TakenOver(msgspec.Struct, frozen=True):
 
     negatives: Negatives
     """When is learned from them from here on."""
+    attribution_ms: int
+    correction_ms: int
     first: int
     """The number of the first."""
     ended: int
@@ -98,12 +100,15 @@ def taken_over(champion: ImpressionStore, challenger: ImpressionStore, now_ms: i
         others = np.where(numbers >= open_from, WAITING_AGAIN[before], PASSED_BY[before])
         states = np.where(known, theirs.states(numbers), others)
         states[before == ImpressionState.DAMAGED] = ImpressionState.DAMAGED
+        rules = challenger.rules
         return TakenOver(
-            negatives=challenger.rules.negatives,
+            negatives=rules.negatives,
+            attribution_ms=rules.attribution_ms,
+            correction_ms=rules.correction_ms,
             first=first,
             ended=ended or min(open_from, begun),
             ends_from_ms=challenger.ends_from_ms,
-            rate=challenger.rules.negative_rate,
+            rate=rules.negative_rate,
             states=text_of(states),
         )
 

@@ -270,7 +270,9 @@ def rejoiner_of(
         Where its impressions cannot be brought to where they were.
     """
     if model is None:
-        return None if following.policy is None else Rejoiner(following.policy, reader)
+        if following.policy is None:
+            return None
+        return Rejoiner(following.policy, reader, following.held_since, following.position)
     noted = model.notes.get(JOINING_NOTE)
     policy = following.policy or (None if noted is None else KeptJoining.of(noted).policy)
     if policy is None:

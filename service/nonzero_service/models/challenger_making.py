@@ -71,11 +71,6 @@ async def challenger_of(champion: ServedModel, own: NewModelSettings, start: Beg
         changes = {"negatives": policy.negatives, "own": config.own | {"negatives"}}
         config = msgspec.structs.replace(config, **changes)
     at = await _place_of(champion, start)
-    if policy is not None and at.held_since is not None:
-        raise ChallengerSettingsError(
-            f"negatives: {champion.name!r} has paused learning, and holds what its own policy joined: "
-            f"POST /v1/models/{champion.name}/resume first"
-        )
     following = Following(
         champion=champion.name,
         id=uuid.uuid4().hex,

@@ -39,11 +39,10 @@ def rejoiner_after(model: LogisticRegression, row: JournalRow, reader: JournalRo
     """
     if row.kind != "promotion":
         return None
-    promotion = promotion_of(row)
-    taken, policy = promotion.impressions, promotion.following.policy
-    if taken is None or policy is None:
+    taken = promotion_of(row).impressions
+    if taken is None:
         return None
-    made = Rejoiner(OwnPolicy(taken.negatives, policy.attribution_ms, policy.correction_ms), reader)
+    made = Rejoiner(OwnPolicy(taken.negatives, taken.attribution_ms, taken.correction_ms), reader)
     store = made.store
     tell_of_impressions(store, reader, _fail, row.position)
     store.settle(row.time_ms, 0)

@@ -85,16 +85,21 @@ class Rejoiner:
     reader
         Its champion's journal.
     held_since
-        Since when examples are held there.
+        Since when examples are held there. What came in the pause is learned from when it ends.
+    position
+        The last position of which nothing is learned.
     """
 
-    def __init__(self, policy: OwnPolicy, reader: JournalRows, held_since: int | None = None) -> None:
+    def __init__(
+        self, policy: OwnPolicy, reader: JournalRows, held_since: int | None = None, position: int = 0
+    ) -> None:
         rules = Rules(policy.attribution_ms, policy.correction_ms, negatives=policy.negatives)
         self.store = ImpressionStore(rules, reader.read_part)
         self._joiner = Joiner(self.store)
         self._reader = reader
         self._held_since = held_since
-        self._until = 0  # the last position that has had its turn
+        # The last position that has had its turn.
+        self._until = position if held_since is None else held_since
         self._last_ms = self._entered_ms = 0
         self._in_grace = False
         self._foreseen: dict[int, NDArray[np.float32]] = {}  # by the first number of a segment

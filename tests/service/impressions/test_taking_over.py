@@ -23,7 +23,7 @@ from nonzero_service.models.challenger_files import fold_challenger, follow_row,
 from nonzero_service.writer import fold
 from nonzero_service.writer import rejoiner as rejoining
 from nonzero_service.writer.entries import promotion_entry, promotion_of
-from nonzero_service.writer.following import Following, Promotion, sequence_of
+from nonzero_service.writer.following import Following, OwnPolicy, Promotion, sequence_of
 from nonzero_service.writer.rejoiner import Rejoiner
 from service.impressions.journalled import JournalledImpressions
 from service.writer.test_rejoiner import ATTRIBUTION, CORRECTION, WINDOW, Stream
@@ -44,9 +44,13 @@ def follow(model: JournalledImpressions, after: int) -> tuple[Following, Rejoine
     return following, rejoiner
 
 
-def promote(model: JournalledImpressions, after: int = 0) -> int:
-    """Promote a challenger that has followed from a position on; return where its row stands."""
+def promote(model: JournalledImpressions, after: int = 0, policy: OwnPolicy | None = WINDOW) -> int:
+    """Promote a challenger that has followed from a position on; return where its row stands.
+
+    `policy` is that with which it was made: it may have come to another later.
+    """
     following, rejoiner = follow(model, after)
+    following = msgspec.structs.replace(following, policy=policy)
     taken = taken_over(model.store, rejoiner.store, model.now_ms)
     position = model.journal.append([promotion_entry(Promotion("b", following, {}, taken))])
     take_over(model.store, taken)
@@ -157,7 +161,7 @@ def test_who_learned_when_its_champion_did_goes_on_by_its_new_policy(
     whole, stream.steps = stream.steps, stream.steps[:at]
     model = stream.send(memory_path / "promoted", policy)
     other = stream.send(memory_path / "other", policy)
-    position = promote(model)
+    position = promote(model, policy=None)
     store = other.store
     states = store.segments.states(np.arange(store.next_number))
     store.segments.set(
@@ -226,5 +230,5 @@ def test_rows_of_version_1_are_read(memory_path: Path) -> None:
 def test_a_row_that_does_not_tell_is_refused(memory_path: Path, text: str) -> None:
     model = Stream(9, 30).send(memory_path / "m", "at_once")
     with pytest.raises(BodyError, match="impressions"):
-        take_over(model.store, TakenOver("window", 0, 0, 0, 1.0, text))
+        take_over(model.store, TakenOver("window", 1, 1, 0, 0, 0, 1.0, text))
     assert array_of(text_of(np.arange(3)), np.int64).tolist() == [0, 1, 2]

@@ -196,3 +196,29 @@ def test_a_pause_that_lasts_over_a_kill(start: Start, tmp_path: Path, discard: b
         assert without_names(compared(client)) == without_names(after)
     running.kill()
     assert verify(tmp_path / "data" / "models" / "b", silent).faults == []
+
+
+@pytest.mark.parametrize("snapshots", [False, True])
+def test_it_may_begin_in_a_pause(start: Start, tmp_path: Path, snapshots: bool) -> None:
+    running = start(**SETTINGS | {"breaker": "on"}).until_ready()
+    with running.client() as client:
+        predict(client, 0, 10)
+        many = pause(client)
+        predict(client, 10, 10)
+        follow(client)
+        predict(client, 20, 10)
+        label(client, {0: 1, 10: 1, 20: 1})
+        if snapshots:
+            assert client.post("/v1/models/b/snapshots").status_code == 201
+    running.kill()
+    running = start(**SETTINGS | {"breaker": "on"}).until_ready()
+    with running.client() as client:
+        assert client.post(f"{DEFAULT}/resume").status_code == 200
+        until_learned(client)
+        # What was held and was no impression. Those of the pause wait, and those from before it are not its.
+        assert client.get("/v1/models/b/metrics").json()["examples"] == many
+        assert client.post(f"{DEFAULT}/promote?with=b").status_code == 200
+        assert series(client, "nonzero_pending_labels") == 27
+        assert client.get(f"{DEFAULT}/metrics").json()["examples"] == many
+    running.kill()
+    assert verify(tmp_path / "data" / "models" / "default", silent).faults == []

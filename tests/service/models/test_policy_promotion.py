@@ -208,8 +208,11 @@ def test_who_learned_when_the_old_champion_did_follows_on(
             assert digest(client, "c", tmp_path / "c") == expected
         sound(place)
     with lives.client() as client:
+        follow(client)
+        predict(client, 80, 5)
         promote(client, "c")
         predict(client, 70, 5)
+        label(client, {80: 1})
         assert label(client, {5: 1, 70: 1})["corrected"] == 0
         expected = digest(client, "default", tmp_path / "default.model")
     lives.down_for(0)
