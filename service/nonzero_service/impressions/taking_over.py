@@ -82,35 +82,37 @@ def taken_over(champion: ImpressionStore, challenger: ImpressionStore, now_ms: i
     Parameters
     ----------
     champion, challenger
-        Both, as all rows up to here have made them.
+        Both, as all rows up to here have made them. Neither changes meanwhile: this is the committer, and the
+        challenger has nothing to learn. So no lock is held, for which others would wait.
     now_ms
         The journal's clock.
     """
-    with champion.lock, challenger.lock:
-        segments, theirs = champion.segments, challenger.segments
-        first = segments[0].first if segments else champion.next_number
-        numbers = np.arange(first, champion.next_number)
-        before = segments.states(numbers)
-        known = theirs.hashes_of(numbers) == segments.hashes_of(numbers)
-        begun = champion.next_number
-        if challenger.next_number:
-            begun = theirs[0].first if theirs else challenger.next_number
-        ended = challenger.ended if challenger.ended > begun else 0
-        open_from = max(champion.ended, segments.made_until(now_ms - champion.rules.attribution_ms), ended)
-        others = np.where(numbers >= open_from, WAITING_AGAIN[before], PASSED_BY[before])
-        states = np.where(known, theirs.states(numbers), others)
-        states[before == ImpressionState.DAMAGED] = ImpressionState.DAMAGED
-        rules = challenger.rules
-        return TakenOver(
-            negatives=rules.negatives,
-            attribution_ms=rules.attribution_ms,
-            correction_ms=rules.correction_ms,
-            first=first,
-            ended=ended or min(open_from, begun),
-            ends_from_ms=challenger.ends_from_ms,
-            rate=rules.negative_rate,
-            states=text_of(states),
-        )
+    segments, theirs = champion.segments, challenger.segments
+    first = segments[0].first if segments else champion.next_number
+    numbers = np.arange(first, champion.next_number)
+    before = segments.states(numbers)
+    known = theirs.hashes_of(numbers) == segments.hashes_of(numbers)
+    begun = champion.next_number
+    if challenger.next_number:
+        begun = theirs[0].first if theirs else challenger.next_number
+    ended = challenger.ended if challenger.ended > begun else 0
+    with champion.lock:
+        passed = segments.made_until(now_ms - champion.rules.attribution_ms)
+    open_from = max(champion.ended, passed, ended)
+    others = np.where(numbers >= open_from, WAITING_AGAIN[before], PASSED_BY[before])
+    states = np.where(known, theirs.states(numbers), others)
+    states[before == ImpressionState.DAMAGED] = ImpressionState.DAMAGED
+    rules = challenger.rules
+    return TakenOver(
+        negatives=rules.negatives,
+        attribution_ms=rules.attribution_ms,
+        correction_ms=rules.correction_ms,
+        first=first,
+        ended=ended or min(open_from, begun),
+        ends_from_ms=challenger.ends_from_ms,
+        rate=rules.negative_rate,
+        states=text_of(states),
+    )
 
 
 def take_over(store: ImpressionStore, taken: TakenOver) -> None:
