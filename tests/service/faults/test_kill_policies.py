@@ -154,12 +154,20 @@ def check(serve: Start, data_dir: Path) -> None:
                     client.get(f"/v1/models/{name}/metrics").json(),
                     client.get(f"/v1/models/{name}").json()["settings"],
                 ]
+            for name, learned in (("default", state["sequence"]), ("c", learned_by(client, "c"))):
+                rows = client.get(f"/v1/models/{name}/history", params={"step": "minute"}).json()["rows"]
+                assert sum(row["examples"] for row in rows) == learned, name
             found.append((digest(client, "default", data_dir / "default.model"), figures))
             assert not service.lines("a challenger learns no more")
         assert service.kill() == -9
     assert found[0] == found[1]
     rebuilt = rebuild(models / "default", state["settings"]["bits"], lambda _, __: None)
     assert rebuilt.digest() == found[0][0]
+
+
+def learned_by(client: httpx.Client, name: str) -> int:
+    found: int = client.get(f"/v1/models/{name}/metrics").json()["examples"]
+    return found
 
 
 def check_promotions(directory: Path) -> None:
