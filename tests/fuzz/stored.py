@@ -23,6 +23,7 @@ from nonzero.persistence import snapshot
 from nonzero.persistence.rows import ArrayRows
 from nonzero.sources.rows_file import RowsReader, RowsWriter
 from nonzero.sources.rows_head import RowsFoot, RowsHead
+from nonzero_service.impressions.array_text import text_of
 from nonzero_service.impressions.joined import References, decode_joined, encode_joined
 from nonzero_service.impressions.older import older_impressions
 from nonzero_service.impressions.packing import PredictedRows, fields_of_first, packed
@@ -35,6 +36,7 @@ from nonzero_service.impressions.rows import (
     encode_row,
     offset_behind,
 )
+from nonzero_service.impressions.taking_over import TakenOver
 from nonzero_service.impressions.unpacking import Part, unpacked, walked
 from nonzero_service.journal.chain import KINDS, JournalRow
 from nonzero_service.journal.codec import decode_batch
@@ -197,6 +199,7 @@ def bodies() -> dict[str, bytes]:
     start = LogisticRegression(2, AdaGrad(0.1))
     remedy = {"action": "rescale", "rate": 0.1}
     following = Following("default", "1", "nothing", 1, 0, None, start.settings)
+    taken = TakenOver("window", 1, 1, 0, 1, 0, 1.0, text_of(np.zeros(n, np.uint8)))
     return {
         "settings": msgspec.json.encode(Start(start.settings, start.digest(), 0)),
         "batch": encode_batch(batch),
@@ -209,7 +212,7 @@ def bodies() -> dict[str, bytes]:
         "clock": b'{"before_ms":2,"after_ms":1}',
         "remedy": msgspec.json.encode(remedy),
         "recalibration": b"",
-        "promotion": msgspec.json.encode(Promotion("b", following, {"bits": 2})),
+        "promotion": msgspec.json.encode(Promotion("b", following, {"bits": 2}, taken)),
     }
 
 

@@ -262,8 +262,10 @@ class History:
 
     def _change(self, model: LogisticRegression, row: JournalRow) -> None:
         found = self._event_of(row)
+        # A start that reads a promotion again tells of it with the model of before.
+        position = row.position - (row.kind == "promotion")
         with self._lock:
-            if not self._load(model, row.position, row.time_ms) or found is None:
+            if not self._load(model, position, row.time_ms) or found is None:
                 return
             if not self._replaying or row.position > self._last.position:
                 self._tell(Event(row.position, row.time_ms, sequence_of(model), *found))

@@ -8,11 +8,12 @@ from typing import Final
 from nonzero_service.impressions.joined import References, decode_joined
 from nonzero_service.impressions.rows import decode_row
 from nonzero_service.impressions.store import ImpressionStore
+from nonzero_service.impressions.taking_over import TakenOver, take_over
 from nonzero_service.journal.chain import JournalRow
 from nonzero_service.journal.errors import BodyError, StorageError
 from nonzero_service.journal.reader import JournalRows
 
-KINDS: Final = ("impression", "joined", "label", "held", "resume")
+KINDS: Final = ("impression", "joined", "label", "held", "resume", "promotion")
 """The rows that tell of them."""
 
 
@@ -20,7 +21,9 @@ def replay_impressions(
     store: ImpressionStore,
     reader: JournalRows,
     discards: Callable[[JournalRow], bool],
+    taken: Callable[[JournalRow], TakenOver | None],
     damaged: Callable[[StorageError], object],
+    until: int | None = None,
 ) -> None:
     """Tell an empty store of what the rows say that a journal holds.
 
@@ -32,21 +35,31 @@ def replay_impressions(
         Reads the journal.
     discards
         Tells of a ``resume`` row whether it discards what was held.
+    taken
+        Returns what a ``promotion`` row says of impressions; None where that is nothing. From there on the
+        store goes by another policy.
     damaged
         Told of a row that is not what was written, which is passed over: those before the newest snapshot
         keep no model from being served.
+    until
+        The first position that is not read; None for the journal's end.
 
     Raises
     ------
     UnknownKindError
         At the first row of a version that this release does not know.
     """
-    end = reader.tip.position
+    end = reader.tip.position + 1  # another process may write
+    stop = end if until is None else min(until, end)
     for row in reader.read_of(KINDS, damaged):
-        if row.position > end:  # another process writes
-            break
+        if row.position >= stop:
+            return
         try:
-            replay_row(store, row, discards)
+            if row.kind == "promotion":
+                if (found := taken(row)) is not None:
+                    take_over(store, found)
+            else:
+                replay_row(store, row, discards)
         except BodyError as error:
             damaged(error)
 
@@ -54,7 +67,7 @@ def replay_impressions(
 def replay_row(
     store: ImpressionStore, row: JournalRow, discards: Callable[[JournalRow], bool]
 ) -> References | None:
-    """Tell a store of what the next row says.
+    """Tell a store of what the next row says, which is no promotion.
 
     Parameters
     ----------

@@ -130,6 +130,10 @@ class Segment:
         """Return float64[n]: the share of negatives that their rows taught; NaN where they taught none."""
         return self._places.rate[self.rows_of(places)].astype(np.float64)
 
+    def forget_rates(self) -> None:
+        """Let no row have taught any negatives: another model learns, which they did not teach."""
+        self._places.rate[: self.rows] = np.nan
+
     def spans(
         self, places: NDArray[np.int64]
     ) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.int64]]:

@@ -34,6 +34,8 @@ class ImpressionState(IntEnum):
     """Its label was 1, which is learned from in its turn."""
     ZERO_WAITS = 0x99
     """Its label was 0, which is learned from in its turn."""
+    PASSED = 0xAA
+    """Its window ended before the model began that took another's place: nothing more is learned of it."""
 
 
 UNLABELLED: Final = (ImpressionState.PENDING, ImpressionState.LEARNED, ImpressionState.UNTAUGHT)

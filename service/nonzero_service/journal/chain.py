@@ -34,7 +34,7 @@ KINDS: Final = {
     "clock": frozenset({1}),
     "impression": frozenset({1, 2}),
     "label": frozenset({1}),
-    "promotion": frozenset({1}),
+    "promotion": frozenset({1, 2}),
 }
 """The kinds of rows, and the versions of each, that this release reads and writes."""
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
+import msgspec
 import numpy as np
 import structlog
 from numpy.typing import NDArray
@@ -116,7 +117,7 @@ class Challenger:
     ) -> None:
         self.name = name
         self.path = brought.place.path
-        self.config: ModelConfig = brought.place.config
+        self._config = brought.place.config
         self.following: Following = brought.place.following
         self.champion = self.parts = champion
         self.learner = learner
@@ -124,6 +125,14 @@ class Challenger:
         self.history = history
         self.keeper = NotKeeping()
         self._resources = resources
+
+    @property
+    def config(self) -> ModelConfig:
+        """When it was made, and with which settings; its policy is another after a promotion changed that."""
+        rejoiner = self.learner.follower.rejoiner
+        if rejoiner is None:
+            return self._config
+        return msgspec.structs.replace(self._config, negatives=rejoiner.store.rules.negatives)
 
     @property
     def model(self) -> LogisticRegression:
@@ -156,9 +165,13 @@ class Challenger:
         if self.failure is not None:
             return None
         kept = self.snapshots.stored.snapshots.all()
-        if len(kept) < 2:
-            return self.following.needed_from
-        return min(map(needed_from, kept))
+        first, since = self.following.needed_from, self.following.position
+        if len(kept) >= 2:
+            first, since = min(map(needed_from, kept)), kept[-1].position
+        rejoiner = self.learner.follower.rejoiner
+        if rejoiner is not None and rejoiner.after is not None and since < rejoiner.after[0]:
+            return min(first, rejoiner.after[1])  # it begins to join again
+        return first
 
     @property
     def paired_from(self) -> int | None:

@@ -27,7 +27,9 @@ from nonzero_service.journal.snapshots import SnapshotFolder, snapshots_in
 from nonzero_service.models.model_config import ModelConfig, config_of
 from nonzero_service.models.snapshot_files import check_snapshot, newest_readable, say_damaged
 from nonzero_service.writer import fold
+from nonzero_service.writer.changed_policy import rejoiner_after
 from nonzero_service.writer.following import JOINING_NOTE, Following
+from nonzero_service.writer.kept_joining import KeptJoining
 from nonzero_service.writer.pairing import PAIRING_NOTE, ComparedSince, Pairing
 from nonzero_service.writer.rejoiner import Rejoiner
 
@@ -131,6 +133,7 @@ class StoredChallenger:
             return
         theirs: list[NDArray[np.float32]] = []
         fold.follow(self.model, row, reader.read, lambda _, predicted: theirs.append(predicted))
+        self.rejoiner = rejoiner_after(self.model, row, reader)
         if self.pairing is None or row.position <= self.pairing.since.position:
             return
         if champion is None:
@@ -266,11 +269,15 @@ def rejoiner_of(
     SnapshotError, StorageError
         Where its impressions cannot be brought to where they were.
     """
-    if following.policy is None:
-        return None
     if model is None:
-        return Rejoiner(following.policy, reader)
-    made = Rejoiner(following.policy, reader, model.notes.get("held_since"))
+        if following.policy is None:
+            return None
+        return Rejoiner(following.policy, reader, following.held_since, following.position)
+    noted = model.notes.get(JOINING_NOTE)
+    policy = following.policy or (None if noted is None else KeptJoining.of(noted).policy)
+    if policy is None:
+        return None
+    made = Rejoiner(policy, reader, model.notes.get("held_since"))
     made.restore(model.notes)
     model.notes.pop(JOINING_NOTE, None)
     return made
@@ -300,19 +307,37 @@ def fold_challenger(
     kept = [one for one in snapshots_in(path / "snapshots") if one.position <= position]
     held = newest_readable(kept)
     if held is None:
-        return fold_from(following.new_model(), following.position + 1, reader, position)
-    snapshot, model = held
-    check_snapshot(reader, snapshot, model)
-    return fold_from(model, snapshot.position + 1, reader, position)
-
-
-def fold_from(
-    model: LogisticRegression, start: int, reader: JournalRows, position: int
-) -> LogisticRegression:
-    """Apply the rows from `start` up to a position to a challenger; return it."""
-    if start <= position:
-        for row in reader.read(start):
-            fold.follow(model, row, reader.read)
-            if row.position >= position:
-                break
+        model, start = following.new_model(), following.position + 1
+    else:
+        check_snapshot(reader, *held)
+        model, start = held[1], held[0].position + 1
+    rejoiner = rejoiner_of(following, reader, None if held is None else model)
+    for row in reader.read(start) if start <= position else ():
+        rejoiner = follow_row(model, row, reader, rejoiner)
+        if row.position >= position:
+            break
     return model
+
+
+def follow_row(
+    model: LogisticRegression, row: JournalRow, reader: JournalRows, rejoiner: Rejoiner | None
+) -> Rejoiner | None:
+    """Apply a row of its champion's journal to a challenger.
+
+    Parameters
+    ----------
+    model, row, reader
+        The challenger, the row, and the journal.
+    rejoiner
+        What folds by a late-label policy of its own; None where it has none.
+
+    Returns
+    -------
+    Rejoiner | None
+        What folds so from there on: the row may be one that changes its champion's policy.
+    """
+    if rejoiner is not None:
+        rejoiner.follow(model, row, model.learn_checked)
+        return rejoiner
+    fold.follow(model, row, reader.read)
+    return rejoiner_after(model, row, reader)

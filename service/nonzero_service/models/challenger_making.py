@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from nonzero.model.interactions import check_declared
 from nonzero_service.errors import ChallengerSettingsError
 from nonzero_service.journal.files import make_directory
 from nonzero_service.models.model_config import ModelConfig, NewModelSettings
+from nonzero_service.models.promotions import promotions_in
 from nonzero_service.models.served import ServedModel
 from nonzero_service.schema_text import that_differs
 from nonzero_service.settings.learning_rules import AUTO
@@ -62,15 +64,13 @@ async def challenger_of(champion: ServedModel, own: NewModelSettings, start: Beg
     config = msgspec.structs.replace(champion.config, **changes)
     check_declared(config.interactions, champion.model.schema)
     policy = _policy_of(champion, asked)
+    if policy is None and start == "refold" and await asyncio.to_thread(_had_another, champion):
+        rules = champion.attribution.impressions.rules  # from the first row on
+        policy = OwnPolicy(rules.negatives, rules.attribution_ms, rules.correction_ms)
     if policy is not None:
         changes = {"negatives": policy.negatives, "own": config.own | {"negatives"}}
         config = msgspec.structs.replace(config, **changes)
     at = await _place_of(champion, start)
-    if policy is not None and at.held_since is not None:
-        raise ChallengerSettingsError(
-            f"negatives: {champion.name!r} has paused learning, and holds what its own policy joined: "
-            f"POST /v1/models/{champion.name}/resume first"
-        )
     following = Following(
         champion=champion.name,
         id=uuid.uuid4().hex,
@@ -178,3 +178,9 @@ def _policy_of(champion: ServedModel, asked: dict[str, Any]) -> OwnPolicy | None
             "leave it out, or make a model of its own and send it the same"
         )
     return OwnPolicy(wanted, rules.attribution_ms, rules.correction_ms)
+
+
+def _had_another(champion: ServedModel) -> bool:
+    """Whether a promotion has changed a champion's policy: at that row not all of what it learned fits."""
+    promotions = promotions_in(champion.stored.journal).values()
+    return any(promotion.impressions is not None for _, promotion in promotions)

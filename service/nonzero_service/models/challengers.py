@@ -21,7 +21,7 @@ from nonzero_service.models.common import Common
 from nonzero_service.models.folder import ModelFolder
 from nonzero_service.models.memory import check_room
 from nonzero_service.models.model_config import NewModelSettings
-from nonzero_service.models.promoting import Promoted, promote
+from nonzero_service.models.promoting import Promoted, check_policy, promote
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
 from nonzero_service.writer.followers import MOST
@@ -120,12 +120,7 @@ class Challengers(UserDict[str, Challenger]):
             Where the journal takes no row: nothing was changed.
         """
         challenger.learner.check_whole()
-        if challenger.following.policy is not None:
-            raise ChallengerError(
-                f"{challenger.name!r} learns from impressions by another policy than {served.name!r}, whose "
-                "rows say what becomes of those that wait; so it cannot take its place. Make a model of its "
-                "own with these settings, and send it the same"
-            )
+        check_policy(served, challenger)
         if challenger.learner.follower.is_reading:
             raise ChallengerError(
                 f"{challenger.name!r} reads what the journal held before: promote it when it is compared"

@@ -8,7 +8,6 @@ import structlog
 
 from nonzero_service.impressions.joiner import Joiner
 from nonzero_service.impressions.older import older_files, older_impressions, remove_older
-from nonzero_service.impressions.replaying import replay_impressions
 from nonzero_service.impressions.rows import encode_row
 from nonzero_service.impressions.rules import GRACE_MS, Rules
 from nonzero_service.impressions.segment import CAPACITY
@@ -20,7 +19,8 @@ from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.reader import JournalRows
 from nonzero_service.models.model_config import ModelConfig
 from nonzero_service.settings import Settings
-from nonzero_service.writer.entries import impression_entry, label_entry, resumption_of
+from nonzero_service.writer.entries import impression_entry, label_entry
+from nonzero_service.writer.impression_rows import tell_of_impressions
 
 
 def rules_of(config: ModelConfig, settings: Settings) -> Rules:
@@ -70,9 +70,7 @@ def open_impressions(
     """
     down_ms = max(journal.clock.now_ms() - journal.time_ms, 0)
     store = ImpressionStore(rules, journal.read_part)
-    replay_impressions(
-        store, journal, lambda row: resumption_of(row).discard, lambda error: say_damaged(name, error)
-    )
+    tell_of_impressions(store, journal, lambda error: say_damaged(name, error))
     if not following:
         take_over_older(name, journal, store)
     store.settle(journal.clock.now_ms(), min(GRACE_MS, rules.attribution_ms, down_ms))
@@ -94,12 +92,12 @@ def pending_in(reader: JournalRows, rules: Rules) -> int:
         raise error
 
     store = ImpressionStore(rules, reader.read_part)
-    replay_impressions(store, reader, lambda row: resumption_of(row).discard, fail)
+    tell_of_impressions(store, reader, fail)
     for row, references in older_impressions(reader.directory):
         if not (store.segments.find(row.hashes) >= 0).any():
             store.enter_row(row, 0)
             store.seen(references)
-    if rules.negatives == "at_once":  # the ends of these windows are no rows: nothing is learned then
+    if store.rules.negatives == "at_once":  # the ends of these windows are no rows: nothing is learned then
         store.settle(0, 0)
         joiner, now_ms = Joiner(store), max(reader.tip.time_ms, wall_ms())
         while joiner.end(CAPACITY, now_ms) is not None:

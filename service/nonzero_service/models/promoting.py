@@ -15,7 +15,10 @@ from typing import Any, NamedTuple
 import structlog
 
 from nonzero import LogisticRegression
+from nonzero_service.errors import ChallengerError
+from nonzero_service.impressions.taking_over import taken_over
 from nonzero_service.incidental import incidentally
+from nonzero_service.journal.chain import JournalEntry
 from nonzero_service.models.challenger import Challenger
 from nonzero_service.models.promotions import (
     finish_promotion,
@@ -63,18 +66,26 @@ async def promote(
     """
     learner, follower = served.learner, challenger.learner.follower
     old, new = learner.model, challenger.model
-    promotion = promotion_by(challenger.name, challenger.config)
+    rejoiner, promotions = follower.rejoiner, [promotion_by(challenger.name, challenger.config)]
 
     def may() -> bool:
         challenger.learner.check_whole()
+        check_policy(served, challenger)  # learning may have paused since
         follower.is_awaited = True
         return not follower.is_reading and follower.position == served.stored.journal.position
+
+    def entry() -> JournalEntry:
+        if rejoiner is not None:  # at rest, as all is learned
+            now_ms = served.parts.journal.clock.now_ms()
+            taken = taken_over(served.attribution.impressions, rejoiner.store, now_ms)
+            promotions.append(promotion_by(challenger.name, challenger.config, taken))
+        return promotion_entry(promotions[-1])
 
     placed: list[int] = []
 
     def durable(position: int) -> None:
         placed.append(position)
-        learner.committer.replace_model(new)
+        learner.committer.replace_model(new, promotions[-1].impressions)
 
     def apply() -> Promoted:
         learner.applier.followers.remove(follower)  # what comes now it learns in the champion's place
@@ -87,7 +98,7 @@ async def promote(
         return Promoted(placed[0], sequence_of(new), new.settings)
 
     try:
-        done = await learner.change(promotion_entry(promotion), apply, may, durable)
+        done = await learner.change(entry, apply, may, durable)
     finally:
         follower.is_awaited = False
     replaced(new)
@@ -96,8 +107,25 @@ async def promote(
     served.dependents.remove(challenger)
     challenger.history.leave()
     await challenger.learner.close()
-    await _write(served, challenger, promotion, done.position, old)
+    await _write(served, challenger, promotions[-1], done.position, old)
     return done
+
+
+def check_policy(served: ServedModel, challenger: Challenger) -> None:
+    """Refuse to promote one of a late-label policy of its own while learning is paused.
+
+    Raises
+    ------
+    ChallengerError
+        As what is held was joined by the policy of the champion.
+    """
+    if challenger.learner.follower.rejoiner is None:
+        return
+    if served.learner.pause.since is not None:
+        raise ChallengerError(
+            f"{served.name!r} has paused learning, and holds what its own policy joined: "
+            f"POST /v1/models/{served.name}/resume before {challenger.name!r}, of another policy, is promoted"
+        )
 
 
 async def _write(

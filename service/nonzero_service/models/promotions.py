@@ -18,13 +18,14 @@ import structlog
 
 from nonzero import LogisticRegression, SnapshotError
 from nonzero.persistence.whole_files import sync_directory
+from nonzero_service.impressions.taking_over import TakenOver
 from nonzero_service.journal.chain import JournalRow
 from nonzero_service.journal.errors import JournalDamagedError, PrunedError
 from nonzero_service.journal.files import make_directory
 from nonzero_service.journal.reader import JournalRows
 from nonzero_service.journal.snapshots import SnapshotFile, SnapshotFolder, snapshots_in
 from nonzero_service.models.challenger_files import fold_challenger
-from nonzero_service.models.model_config import ModelConfig, config_of
+from nonzero_service.models.model_config import LABELLING, ModelConfig, config_of
 from nonzero_service.models.snapshot_files import needed_from
 from nonzero_service.writer.entries import promotion_of
 from nonzero_service.writer.fold import FindPromoted
@@ -37,16 +38,28 @@ CHANGED: Final = ("bits", "learning_rate", "optimizer", "interactions", "own")
 """What a champion's configuration takes over of its challenger's."""
 
 
-def promotion_by(name: str, config: ModelConfig) -> Promotion:
-    """Return what a row says of a challenger of some name and configuration."""
+def promotion_by(name: str, config: ModelConfig, impressions: TakenOver | None = None) -> Promotion:
+    """Return what a row says of a challenger.
+
+    Parameters
+    ----------
+    name, config
+        Its name and its configuration.
+    impressions
+        What becomes of impressions, where it has a late-label policy of its own.
+    """
     assert config.following is not None  # noqa: S101 - it is a challenger's
     taken: dict[str, Any] = msgspec.to_builtins(config)
-    return Promotion(name, config.following, {key: taken[key] for key in CHANGED})
+    return Promotion(name, config.following, {key: taken[key] for key in CHANGED}, impressions)
 
 
 def promoted_configuration(config: ModelConfig, promotion: Promotion) -> ModelConfig:
-    """Return a champion's configuration after a promotion."""
-    return msgspec.convert(msgspec.to_builtins(config) | promotion.config, ModelConfig)
+    """Return a champion's configuration after a promotion; of impressions it keeps what the row leaves."""
+    own = set(promotion.config.get("own", ())) | (config.own & set(LABELLING))
+    changes = promotion.config | {"own": sorted(own)}
+    if promotion.impressions is not None:
+        changes["negatives"] = promotion.impressions.negatives
+    return msgspec.convert(msgspec.to_builtins(config) | changes, ModelConfig)
 
 
 def promotions_in(reader: JournalRows) -> dict[str, tuple[int, Promotion]]:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from nonzero import LogisticRegression
 from nonzero_service.journal.sqlite.reader import JournalReader
-from nonzero_service.models.challenger_files import rejoiner_of
+from nonzero_service.models.challenger_files import follow_row, rejoiner_of
 from nonzero_service.models.checked import Checked, Told, whole_snapshots
 from nonzero_service.models.promotions import promotions_in
-from nonzero_service.writer import fold
 from nonzero_service.writer.following import Following
 from nonzero_service.writer.rejoiner import Rejoiner
 
@@ -56,10 +55,7 @@ def _fold(
 ) -> None:
     model, rejoiner = challenger
     for row in reader.read(start):
-        if rejoiner is None:
-            fold.follow(model, row, reader.read)
-        else:
-            rejoiner.follow(model, row, model.learn_checked)
+        rejoiner = follow_row(model, row, reader, rejoiner)
         told("folding", row.position - start + 1, end - start + 1)
         if row.position in whole:
             checked.hold_against(model, row.position, *whole[row.position], "its champion's rows")

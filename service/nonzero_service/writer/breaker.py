@@ -118,8 +118,19 @@ class Breaker:
         if self._clicks is not None:
             self._clicks.reset()
 
-    def replace_model(self, model: LogisticRegression) -> None:
-        """Watch by the predictions of another model, which has learned from the same examples."""
+    def replace_model(self, model: LogisticRegression, *, relearns: bool) -> None:
+        """Watch by the predictions of another model, which has learned from the same examples.
+
+        Parameters
+        ----------
+        model
+            The model.
+        relearns
+            Whether impressions come again that the one before has learned from: those that were counted are
+            not to be counted twice. The mean stays.
+        """
+        if relearns and self._clicks is not None:
+            self._clicks.forget()
         self._examples.replace_model(model)
         self._features.replace_model(model)
         self._warm(model, 0)

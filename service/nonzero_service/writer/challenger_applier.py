@@ -21,6 +21,7 @@ from nonzero_service.journal.journal import Journal
 from nonzero_service.turns import Turns
 from nonzero_service.writer import fold
 from nonzero_service.writer.applier import Applier
+from nonzero_service.writer.changed_policy import rejoiner_after
 from nonzero_service.writer.entries import CHANGES, held_examples
 from nonzero_service.writer.followers import LAG_BYTES, LAG_GROUPS, NEAR
 from nonzero_service.writer.following import REACHED, sequence_of
@@ -56,7 +57,7 @@ class ChallengerApplier(Applier):
         Takes what came of tasks, and what went wrong.
     rejoiner
         What folds, where it has a late-label policy of its own: it reads all rows, as what it learns of them
-        is not what its champion does.
+        is not what its champion does. One without begins to have it where its champion's policy changes.
     """
 
     def __init__(
@@ -85,7 +86,8 @@ class ChallengerApplier(Applier):
         """The bytes of what it has learned from, in this process."""
         self._champion = champion
         self._begin = begin
-        self._rejoiner = rejoiner
+        self.rejoiner = rejoiner
+        """What folds by a late-label policy of its own, as for the parameter."""
         self._rows: Iterator[JournalRow] | None = None
         self._row: JournalRow | None = None  # read, and after where it may read to
         self._until = position
@@ -132,8 +134,8 @@ class ChallengerApplier(Applier):
         """What a copy of the model would be of now, with what was compared."""
         pairing = None if self.pairing is None else self.pairing.kept()
         notes: dict[str, Any] = {PAIRING_NOTE: pairing}
-        if self._rejoiner is not None:
-            notes |= self._rejoiner.notes | {REACHED: sequence_of(self._model)}
+        if self.rejoiner is not None:
+            notes |= self.rejoiner.notes | {REACHED: sequence_of(self._model)}
         return Copied(self.position, self.held_since, notes)
 
     def _apply_next(self) -> bool:
@@ -155,8 +157,8 @@ class ChallengerApplier(Applier):
     def _apply(self, group: CommittedGroup) -> list[Outcome]:
         if group.position is None:
             return super()._apply(group)
-        if self._rejoiner is not None:
-            self._apply_rows(group, self._rejoiner)
+        if self.rejoiner is not None:
+            self._apply_rows(group, self.rejoiner)
         else:
             self._apply_batches(group)
         if group.kind == "promotion" and self.pairing is not None:  # its champion is another from here on
@@ -182,6 +184,9 @@ class ChallengerApplier(Applier):
             self.appended_bytes += batch.nbytes
         if group.kind == "recalibration":
             self._model.begin_recalibration()
+        elif group.kind == "promotion" and group.position is not None:
+            row = next(self._journal.read(group.position))
+            self.rejoiner = rejoiner_after(self._model, row, self._journal)
 
     def _apply_rows(self, group: CommittedGroup, rejoiner: Rejoiner) -> None:
         """Learn from the rows that a group became."""
@@ -229,10 +234,10 @@ class ChallengerApplier(Applier):
                 return
             if self._copying is not None:
                 self._with_copy(lambda copy: copy.finish())
-            if self._rejoiner is None:
+            if self.rejoiner is None:
                 self._fold_row(row)
             else:
-                self._follow_row(row, self._rejoiner, None)
+                self._follow_row(row, self.rejoiner, None)
             if row.kind == "trip":
                 self.held_since = row.position
             elif row.kind == "resume":
@@ -247,6 +252,7 @@ class ChallengerApplier(Applier):
         if row.count:
             self.learning(row.time_ms)
         fold.follow(self._model, row, self._journal.read)
+        self.rejoiner = rejoiner_after(self._model, row, self._journal)
         if sequence_of(self._model) != unpaired:
             self.pairing = None
         self.position = row.position

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from nonzero import LogisticRegression, Schema
 from nonzero_service.errors import GivenUpError, NotHeldError
 from nonzero_service.impressions.store import ImpressionStore
+from nonzero_service.impressions.taking_over import TakenOver, take_over
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.chain import JournalEntry
 from nonzero_service.journal.errors import NOTHING_WRITTEN
@@ -203,7 +204,11 @@ class Committer:
 
     def _change(self, works: list[Work], change: Change) -> None:
         """Append a row that is no batch."""
-        entry = change.entry
+        try:
+            entry = change.entry() if callable(change.entry) else change.entry
+        except Exception as error:  # noqa: BLE001 - whoever waits for the work gets it
+            self._refuse(works, error)
+            return
 
         def book(position: int | None) -> CommittedGroup:
             if change.durable is not None and position is not None:
@@ -212,10 +217,20 @@ class Committer:
 
         self._write(works, [entry], book)
 
-    def replace_model(self, model: LogisticRegression) -> None:
-        """Commit what another model will learn from; from the change on that makes it so."""
+    def replace_model(self, model: LogisticRegression, taken: TakenOver | None = None) -> None:
+        """Commit what another model will learn from; from the change on that makes it so.
+
+        Parameters
+        ----------
+        model
+            The model.
+        taken
+            What becomes of impressions, where it learns from them by another policy.
+        """
         self._bits = model.bits
-        self._pause.replace_model(model)
+        if taken is not None and self._impressions is not None:
+            take_over(self._impressions, taken)
+        self._pause.replace_model(model, relearns=taken is not None)
 
     def _resume(self, works: list[Work], discard: bool) -> None:
         """Append the end of a pause to the journal."""

@@ -102,8 +102,12 @@ def recalibration_entry() -> JournalEntry:
 
 
 def promotion_entry(promotion: Promotion) -> JournalEntry:
-    """Return the entry from which on the model is what a challenger has become."""
-    return JournalEntry("promotion", 1, msgspec.json.encode(promotion))
+    """Return the entry from which on the model is what a challenger has become.
+
+    Of version 2 it says what has become of impressions, too. Earlier releases read version 1.
+    """
+    version = 1 if promotion.impressions is None else 2
+    return JournalEntry("promotion", version, msgspec.json.encode(promotion))
 
 
 def clock_entry(before_ms: int, after_ms: int) -> JournalEntry:

@@ -36,7 +36,7 @@ from nonzero_service.writer.entries import (
     resumption_of,
     start_of,
 )
-from nonzero_service.writer.following import BEFORE, Promotion, sequence_of
+from nonzero_service.writer.following import BEFORE, REACHED, Promotion, sequence_of
 from nonzero_service.writer.pairing import PAIRING_NOTE
 
 Learned = Callable[[Batch, NDArray[np.float32]], object]
@@ -122,8 +122,15 @@ def follow(
 
 
 def take_over_notes(new: LogisticRegression, old: LogisticRegression) -> None:
-    """Let a challenger know what is noted beside the champion whose place it takes."""
+    """Let a challenger know what is noted beside the champion whose place it takes.
+
+    By a policy of its own it has learned other examples than the journal counts: from here on it learns
+    those.
+    """
     new.notes.pop(PAIRING_NOTE, None)
+    if REACHED in new.notes:
+        new.notes[BEFORE] = new.notes[REACHED] - new.examples  # first: others read them meanwhile
+        del new.notes[REACHED]
     new.notes |= {note: old.notes[note] for note in (FIELDS_NOTE, TABLES_NOTE) if note in old.notes}
 
 

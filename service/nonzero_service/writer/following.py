@@ -12,6 +12,7 @@ import msgspec
 
 from nonzero import LogisticRegression
 from nonzero_service.impressions.rules import Negatives
+from nonzero_service.impressions.taking_over import TakenOver
 
 Beginning = Literal["nothing", "refold"]
 
@@ -78,6 +79,9 @@ class Promotion(msgspec.Struct, frozen=True):
     config: dict[str, Any]
     """The settings that it was made with, as :class:`~nonzero_service.models.model_config.ModelConfig` has
     them."""
+    impressions: TakenOver | None = None
+    """What has become of impressions by its own late-label policy; None where that was its champion's. A row
+    of version 1 has none."""
 
 
 def sequence_of(model: LogisticRegression) -> int:

@@ -5,15 +5,13 @@ It is what cannot be read again. Where impressions stand, their ids and what was
 
 from __future__ import annotations
 
-import base64
-import zlib
-from typing import Any
-
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from nonzero import SnapshotError
+from nonzero_service.impressions.array_text import array_of
+from nonzero_service.writer.following import OwnPolicy
 
 
 class KeptJoining(msgspec.Struct):
@@ -39,6 +37,10 @@ class KeptJoining(msgspec.Struct):
     """What has become of each."""
     foreseen: str
     """What was predicted for those whose windows are open."""
+    policy: OwnPolicy | None = None
+    """By which it joins."""
+    after: tuple[int, int] | None = None
+    """The row by which its champion changed its policy, and the first position needed to begin after it."""
 
     @classmethod
     def of(cls, noted: object) -> KeptJoining:
@@ -64,8 +66,8 @@ class KeptJoining(msgspec.Struct):
         """
         first, ended, following = self.numbers
         try:
-            states, foreseen = _unpacked(self.states, np.uint8), _unpacked(self.foreseen, np.float32)
-        except (ValueError, zlib.error) as error:
+            states, foreseen = array_of(self.states, np.uint8), array_of(self.foreseen, np.float32)
+        except ValueError as error:
             raise SnapshotError(f"what has become of impressions cannot be read: {error}") from error
         if (states.size, foreseen.size) != (following - first, following - ended):
             raise SnapshotError(
@@ -73,12 +75,3 @@ class KeptJoining(msgspec.Struct):
                 f"was predicted, not of {following - first} and {following - ended}"
             )
         return states, foreseen
-
-
-def packed(array: NDArray[Any]) -> str:
-    """Return the bytes of an array, compressed, in base64."""
-    return base64.b64encode(zlib.compress(array.tobytes(), 1)).decode()
-
-
-def _unpacked(text: str, dtype: Any) -> NDArray[Any]:
-    return np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype)

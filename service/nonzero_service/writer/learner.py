@@ -306,7 +306,7 @@ class ModelLearner:
 
     def change(
         self,
-        entry: JournalEntry,
+        entry: JournalEntry | Callable[[], JournalEntry],
         apply: Callable[[], T],
         may: Callable[[], bool] | None = None,
         durable: Callable[[int], object] | None = None,
@@ -316,7 +316,8 @@ class ModelLearner:
         Parameters
         ----------
         entry
-            The row; :func:`nonzero_service.writer.fold.apply` must do with it what `apply` does.
+            The row, or what makes it; :func:`nonzero_service.writer.fold.apply` must do with it what `apply`
+            does.
         apply
             Changes the model; it is run on the applier.
         may, durable

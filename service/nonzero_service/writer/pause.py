@@ -74,10 +74,10 @@ class PauseState:
             self.examples += len(held[0])
         self.say()
 
-    def replace_model(self, model: LogisticRegression) -> None:
-        """Watch what another model is to learn from."""
+    def replace_model(self, model: LogisticRegression, *, relearns: bool) -> None:
+        """Watch what another model is to learn from, as of :meth:`Breaker.replace_model`."""
         if self._breaker is not None:
-            self._breaker.replace_model(model)
+            self._breaker.replace_model(model, relearns=relearns)
 
     def say(self) -> None:
         """Log what there is to say."""

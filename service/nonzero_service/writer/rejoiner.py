@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression
 from nonzero.fields.hashing import NO_FIELD
+from nonzero_service.impressions.array_text import text_of
 from nonzero_service.impressions.joined import References, decode_joined
 from nonzero_service.impressions.joiner import Joiner
 from nonzero_service.impressions.rows import ImpressionRow, Teaching, decode_row
@@ -35,7 +36,7 @@ from nonzero_service.journal.reader import JournalRows
 from nonzero_service.writer.entries import resumption_of
 from nonzero_service.writer.fold import check_place
 from nonzero_service.writer.following import JOINING_NOTE, REACHED, OwnPolicy
-from nonzero_service.writer.kept_joining import KeptJoining, packed
+from nonzero_service.writer.kept_joining import KeptJoining
 from nonzero_service.writer.pairing import Pairing
 
 AT_ONCE: Final = 1024
@@ -84,19 +85,43 @@ class Rejoiner:
     reader
         Its champion's journal.
     held_since
-        Since when examples are held there.
+        Since when examples are held there. What came in the pause is learned from when it ends.
+    position
+        The last position of which nothing is learned.
     """
 
-    def __init__(self, policy: OwnPolicy, reader: JournalRows, held_since: int | None = None) -> None:
+    def __init__(
+        self, policy: OwnPolicy, reader: JournalRows, held_since: int | None = None, position: int = 0
+    ) -> None:
         rules = Rules(policy.attribution_ms, policy.correction_ms, negatives=policy.negatives)
         self.store = ImpressionStore(rules, reader.read_part)
         self._joiner = Joiner(self.store)
         self._reader = reader
         self._held_since = held_since
-        self._until = 0  # the last position that has had its turn
+        # The last position that has had its turn.
+        self._until = position if held_since is None else held_since
         self._last_ms = self._entered_ms = 0
         self._in_grace = False
         self._foreseen: dict[int, NDArray[np.float32]] = {}  # by the first number of a segment
+        self.after: tuple[int, int] | None = None
+        """The row by which its champion changed its policy, and the first position needed to begin after it;
+        None where it has had its own from the beginning."""
+
+    def begin_after(self, row: JournalRow, rate: float) -> None:
+        """Begin after a row by which a champion has changed its policy; the store is as of there.
+
+        Parameters
+        ----------
+        row
+            The row.
+        rate
+            The share of negatives that is learned from.
+        """
+        store = self.store
+        store.rules = replace(store.rules, negative_rate=rate)
+        self.after = row.position, store.needed_from() or row.position
+        self._until, self._last_ms = row.position, row.time_ms
+        self._entered_ms = int(store.segments[-1].times[-1]) if store.segments else 0
 
     def follow(
         self,
@@ -295,7 +320,10 @@ class Rejoiner:
         first = store.segments[0].first if store.segments else store.next_number
         ended = max(store.ended, first)
         numbers = np.arange(first, store.next_number)
+        rules = store.rules
         kept = KeptJoining(
+            policy=OwnPolicy(rules.negatives, rules.attribution_ms, rules.correction_ms),
+            after=self.after,
             until=self._until,
             position=store.needed_from() or self._until + 1,
             numbers=(first, ended, store.next_number),
@@ -303,9 +331,9 @@ class Rejoiner:
             floor_ms=int(store.segments[0].times[0]) if store.segments else self._entered_ms,
             ends_from_ms=store.ends_from_ms,
             in_grace=self._in_grace,
-            rate=store.rules.negative_rate,
-            states=packed(store.segments.states(numbers)),
-            foreseen=packed(self._foreseen_of(np.arange(ended, store.next_number))),
+            rate=rules.negative_rate,
+            states=text_of(store.segments.states(numbers)),
+            foreseen=text_of(self._foreseen_of(np.arange(ended, store.next_number))),
         )
         return {JOINING_NOTE: msgspec.to_builtins(kept)}
 
@@ -337,6 +365,7 @@ class Rejoiner:
         for segment, rows in store.segments.parts(open_):
             self._foreseen_in(segment)[open_[rows] - segment.first] = foreseen[rows]
         self._until, self._last_ms, self._in_grace = kept.until, kept.last_ms, kept.in_grace
+        self.after = kept.after
 
 
 def _plain(row: JournalRow, batch: Batch, references: References) -> NDArray[np.intp]:

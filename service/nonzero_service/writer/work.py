@@ -118,7 +118,8 @@ Rows = Learn | LabelImpressions | Impress | EndWindows
 class Change(NamedTuple):
     """A row that is no batch, and what it does to the model."""
 
-    entry: JournalEntry
+    entry: JournalEntry | Callable[[], JournalEntry]
+    """The row; or what makes it, on the committer, when all before it is durable and it may be written."""
     apply: Callable[[], Any]
     may: Callable[[], bool] | None = None
     """Whether the row may be written now, all before it being durable; what it waits for has the committer

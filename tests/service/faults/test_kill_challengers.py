@@ -10,6 +10,7 @@ import re
 import signal
 import threading
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import pytest
 from nonzero import LogisticRegression
 from nonzero_service.journal.snapshots import snapshots_in
 from nonzero_service.journal.sqlite.reader import JournalReader
-from nonzero_service.models.challenger_files import fold_from
+from nonzero_service.models.challenger_files import fold_challenger
 from nonzero_service.models.model_config import config_of
 from nonzero_service.models.verifying import verify
 from nonzero_service.writer.entries import promotion_of
@@ -98,7 +99,7 @@ def check_folds(models: Path) -> None:
             if following is None or following.id in gone:
                 continue
             for snapshot in snapshots_in(path / "snapshots"):
-                model = fold_from(following.new_model(), following.position + 1, reader, snapshot.position)
+                model = fold_challenger(directory / "none", following, reader, snapshot.position)
                 assert model.digest() == LogisticRegression.load(snapshot.path).digest(), snapshot
 
 
@@ -182,7 +183,19 @@ def script(service: ServiceProcess) -> bool:
     return True
 
 
-def kill_at(serve: Start, directory: Path, calls: tuple[str, ...], most: int) -> int:
+def check_promoted(client: httpx.Client, directory: Path) -> None:
+    check_history(client, figures_of([0, 1, 2, 3, 4], 3, 1), ["promotion"], 2)
+    assert digest(client, "default", directory / "model") == folded([1, 2, 3, 4]).digest()
+
+
+def kill_at(
+    serve: Start,
+    directory: Path,
+    calls: tuple[str, ...],
+    most: int,
+    script: Callable[[ServiceProcess], bool] = script,
+    check: Callable[[httpx.Client, Path], None] = check_promoted,
+) -> int:
     """Kill the script at calls of its threads, the last of each first; return how often that was in it."""
     service = serve(directory / "whole", held=True)
     with traced(service.child, "-e", f"trace={','.join(calls)}", "-o", str(directory / "strace")):
@@ -203,9 +216,7 @@ def kill_at(serve: Start, directory: Path, calls: tuple[str, ...], most: int) ->
             again = serve(data_dir)
             assert script(again), (call, n, again.log)
             with again.client() as client:
-                check_history(client, figures_of([0, 1, 2, 3, 4], 3, 1), ["promotion"], 2)
-                learned = digest(client, "default", directory / "model")
-            assert learned == folded([1, 2, 3, 4]).digest(), (call, n)
+                check(client, directory)
             assert again.stop() == 0
             check_folds(data_dir / "models")
     return killed

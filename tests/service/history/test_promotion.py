@@ -104,6 +104,23 @@ def test_a_snapshot_takes_no_row_that_the_history_needs(serve: Start, tmp_path: 
         check(client, learned(list(range(2 + snapshots)), 2, 1), ["promotion"], 2)
 
 
+def test_a_promotion_that_the_history_ends_with_is_read_again(serve: Start, tmp_path: Path) -> None:
+    """A start that reads its row first has the model of before, and a history of what came after."""
+    service = serve(tmp_path / "data", breaker="off").until_ready()
+    with service.client() as client:
+        update(client, 0)
+        follow(client, "refold")
+        assert client.post(f"{DEFAULT}/snapshots").status_code == 201
+        promote(client)
+        assert client.post(f"{DEFAULT}/snapshots").status_code == 201  # after the history is saved
+    assert service.kill() == -9
+    max((tmp_path / "data/models/default/snapshots").iterdir()).unlink()
+    service = serve(tmp_path / "data", breaker="off").until_ready()
+    with service.client() as client:
+        update(client, 1)
+        check(client, learned([0, 1], 1, 0), ["promotion"], 2)
+
+
 def test_two_promotions(serve: Start, tmp_path: Path) -> None:
     service = serve(tmp_path / "data", breaker="off").until_ready()
     with service.client() as client:

@@ -51,9 +51,21 @@ def update(client: httpx.Client, path: str, first: int, n: int, named: int | Non
     assert client.post(f"{path}/update", json={"examples": rows}).status_code == 200
 
 
-def until_learned(client: httpx.Client) -> None:
+def until_learned(client: httpx.Client, name: str = "b") -> None:
     sequence = client.get(DEFAULT).json()["sequence"]
-    until(lambda: client.get("/v1/models/b").json()["sequence"] == sequence)
+    until(lambda: client.get(f"/v1/models/{name}").json()["sequence"] == sequence)
+
+
+def pause(client: httpx.Client) -> int:
+    """Send what is usual, and then what is not; return how many examples are held."""
+    usual = [{"indices": [j % 50], "label": int(j % 20 == 0)} for j in range(12_000)]
+    jump = [{"indices": [j % 50], "label": 1} for j in range(3000)]
+    for rows in (usual, jump):
+        content = "".join(json.dumps(row) + "\n" for row in rows)
+        media = {"content-type": "application/x-ndjson"}
+        held: int = client.post(f"{DEFAULT}/update", content=content, headers=media).json().get("held", 0)
+    assert held > 0
+    return held
 
 
 def begin(client: httpx.Client) -> None:
@@ -97,9 +109,6 @@ def test_it_becomes_what_a_model_of_that_policy_becomes(clocked: Start, tmp_path
         learned = LogisticRegression.load(tmp_path / "b")
         assert learned.examples == 100
         assert client.get("/v1/models/b").json()["sequence"] == client.get(DEFAULT).json()["sequence"]
-        answer = client.post(f"{DEFAULT}/promote?with=b")
-        assert answer.status_code == 409
-        assert "policy" in answer.json()["detail"]
     lives.running.kill()
     models = tmp_path / "data" / "models"
     with JournalReader(models / "default") as reader:
@@ -163,17 +172,10 @@ def test_what_may_differ(start: Start) -> None:
 @pytest.mark.parametrize("discard", [False, True], ids=["applied", "discarded"])
 def test_a_pause_that_lasts_over_a_kill(start: Start, tmp_path: Path, discard: bool) -> None:
     running = start(**SETTINGS | {"breaker": "on"}).until_ready()
-    ndjson = {"content-type": "application/x-ndjson"}
-    usual = "".join(
-        json.dumps({"indices": [j % 50], "label": int(j % 20 == 0)}) + "\n" for j in range(12_000)
-    )
-    jump = "".join(json.dumps({"indices": [j % 50], "label": 1}) + "\n" for j in range(3000))
     with running.client() as client:
         follow(client)
         predict(client, 0, 10)
-        client.post(f"{DEFAULT}/update", content=usual, headers=ndjson)
-        paused = client.post(f"{DEFAULT}/update", content=jump, headers=ndjson).json()
-        assert paused["held"] > 0
+        many = pause(client)
         predict(client, 100, 10)
         label(client, {0: 1, 100: 1})
         until_learned(client)
@@ -186,7 +188,7 @@ def test_a_pause_that_lasts_over_a_kill(start: Start, tmp_path: Path, discard: b
         assert client.post(f"{DEFAULT}/resume", params={"discard": discard}).status_code == 200
         until_learned(client)
         after = compared(client)
-        assert after["examples"] - before == (0 if discard else paused["held"])
+        assert after["examples"] - before == (0 if discard else many)
     running.kill()
     running = start(**SETTINGS | {"breaker": "on"}).until_ready()
     with running.client() as client:
@@ -194,3 +196,29 @@ def test_a_pause_that_lasts_over_a_kill(start: Start, tmp_path: Path, discard: b
         assert without_names(compared(client)) == without_names(after)
     running.kill()
     assert verify(tmp_path / "data" / "models" / "b", silent).faults == []
+
+
+@pytest.mark.parametrize("snapshots", [False, True])
+def test_it_may_begin_in_a_pause(start: Start, tmp_path: Path, snapshots: bool) -> None:
+    running = start(**SETTINGS | {"breaker": "on"}).until_ready()
+    with running.client() as client:
+        predict(client, 0, 10)
+        many = pause(client)
+        predict(client, 10, 10)
+        follow(client)
+        predict(client, 20, 10)
+        label(client, {0: 1, 10: 1, 20: 1})
+        if snapshots:
+            assert client.post("/v1/models/b/snapshots").status_code == 201
+    running.kill()
+    running = start(**SETTINGS | {"breaker": "on"}).until_ready()
+    with running.client() as client:
+        assert client.post(f"{DEFAULT}/resume").status_code == 200
+        until_learned(client)
+        # What was held and was no impression. Those of the pause wait, and those from before it are not its.
+        assert client.get("/v1/models/b/metrics").json()["examples"] == many
+        assert client.post(f"{DEFAULT}/promote?with=b").status_code == 200
+        assert series(client, "nonzero_pending_labels") == 27
+        assert client.get(f"{DEFAULT}/metrics").json()["examples"] == many
+    running.kill()
+    assert verify(tmp_path / "data" / "models" / "default", silent).faults == []

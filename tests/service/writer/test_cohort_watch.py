@@ -12,8 +12,11 @@ import pytest
 
 from nonzero import Batch, LogisticRegression
 from nonzero_service.impressions.rules import Negatives, Rules
+from nonzero_service.impressions.taking_over import take_over, taken_over
 from nonzero_service.writer.breaker import Bounds, Breaker
+from nonzero_service.writer.following import Following, OwnPolicy
 from nonzero_service.writer.preparing import Prepared
+from nonzero_service.writer.rejoiner import Rejoiner
 from nonzero_service.writer.work import EndWindows, Impress, LabelImpressions, Rows, StreamState
 from service.impressions.journalled import JournalledImpressions, predicted
 
@@ -48,6 +51,7 @@ class Traffic:
     def start(self) -> None:
         """Start the process anew."""
         self._kept.restart()
+        self._kept.journal.clock.now_ms = lambda: self._now  # type: ignore[method-assign]
         model = LogisticRegression(8)
         self.breaker = Breaker(model, Bounds(), self._kept.store, self.tick * TICK_MS)
 
@@ -100,6 +104,16 @@ class Traffic:
                 count, self.reason = self.breaker.admit(batch, references)
                 self.clicked += int(batch.labels[:count].sum())
         return prepared
+
+    def promote(self) -> None:
+        """Let a model go on that learns from impressions when their windows end."""
+        policy = OwnPolicy("window", self._kept.rules.attribution_ms, self._kept.rules.correction_ms)
+        following = Following("m", "1", "refold", 0, 0, None, LogisticRegression(8).settings, policy)
+        model, rejoiner = following.new_model(), Rejoiner(policy, self._kept.journal)
+        for row in self._kept.journal.read():
+            rejoiner.follow(model, row, model.learn_checked)
+        take_over(self._kept.store, taken_over(self._kept.store, rejoiner.store, self._now))
+        self.breaker.replace_model(model, relearns=True)
 
     def close(self) -> None:
         self._kept.journal.close()
@@ -216,6 +230,18 @@ def test_labels_that_could_not_be_journalled_do_not_count_twice(traffic: Traffic
             admitted = traffic.breaker.admit(delivered.batch, delivered.references)
             assert admitted == (len(delivered.batch), None)
     assert not traffic.run(50)
+
+
+@pytest.mark.parametrize("negatives", ["at_once"], indirect=True)
+def test_clicks_that_are_learned_again_after_a_promotion_do_not_count_twice(traffic: Traffic) -> None:
+    traffic.rate = 0.12  # no jump, but that counted twice it would be one
+    assert not traffic.run(WINDOW)
+    clicked = traffic.clicked
+    traffic.promote()
+    assert not traffic.run(2 * WINDOW)
+    assert traffic.clicked - clicked > WINDOW * A_TICK * 0.12, (
+        "those whose windows were open are learned again"
+    )
 
 
 def test_after_a_discard_the_usual_rate_is_that_of_before(traffic: Traffic) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from nonzero import AdaGrad, Batch, LogisticRegression, SnapshotError
 from nonzero.statistics.comparison import Comparison
 from nonzero_service.impressions import rules
+from nonzero_service.impressions.array_text import text_of
 from nonzero_service.impressions.joined import References, decode_joined
 from nonzero_service.impressions.rows import decode_row
 from nonzero_service.impressions.rules import Negatives, Rules
@@ -23,10 +24,11 @@ from nonzero_service.journal.chain import JournalRow
 from nonzero_service.journal.codec import decode_batch
 from nonzero_service.journal.errors import BodyError
 from nonzero_service.journal.sqlite.journal import SqliteJournal
+from nonzero_service.models.challenger_files import rejoiner_of
 from nonzero_service.writer import fold
+from nonzero_service.writer import rejoiner as rejoining
 from nonzero_service.writer.entries import clock_entry, held_examples, joined_entry, resume_entry, trip_entry
-from nonzero_service.writer.following import BEFORE, JOINING_NOTE, REACHED, OwnPolicy, sequence_of
-from nonzero_service.writer.kept_joining import packed
+from nonzero_service.writer.following import BEFORE, JOINING_NOTE, REACHED, Following, OwnPolicy, sequence_of
 from nonzero_service.writer.pairing import ComparedSince, Pairing
 from nonzero_service.writer.rejoiner import Rejoiner
 from service.impressions.journalled import JournalledImpressions, impress
@@ -38,17 +40,17 @@ ATTRIBUTION, CORRECTION = 60_000, 240_000
 class Stream:
     """A stream of predictions, labels and updates, to be sent to models of several policies."""
 
-    def __init__(self, seed: int, size: int) -> None:
+    def __init__(self, seed: int, size: int, start: int = START, prefix: str = "i") -> None:
         rng = np.random.default_rng(seed)
         self.steps: list[tuple[int, Any, Any]] = []
-        now, made = START, 0
+        now, made = start, 0
         for _ in range(size):
             now += int(rng.integers(100, 9_000))
             what = rng.choice(["predict", "predict", "label", "label", "update", "plain"])
-            names = [f"i{j}" for j in rng.integers(max(made - 90, 0), max(made, 1), 6)]
+            names = [f"{prefix}{j}" for j in rng.integers(max(made - 90, 0), max(made, 1), 6)]
             if what == "predict":
                 n = int(rng.integers(1, 20))
-                batch = features(rng, n, [f"i{j}" for j in range(made, made + n)])
+                batch = features(rng, n, [f"{prefix}{j}" for j in range(made, made + n)])
                 self.steps.append((now, batch, rng.random(n).astype(np.float32)))
                 made += n
             elif what == "label":
@@ -229,12 +231,9 @@ def test_what_comes_in_a_pause_has_its_turn_when_that_ends(memory_path: Path, di
         model.pause.since = model.journal.append([trip_entry({})])
         stream.steps = whole[40:70]
         stream.go_on(model)
-        since = model.pause.since
         model.now_ms = whole[69][0]
         model.end_all(model.now_ms)
-        model.journal.append([resume_entry(since, discard=discard, examples=held(model, since))])
-        model.pause.since = None
-        model.store.resume(discard=discard)
+        resume(model, discard=discard)
         stream.steps = whole[70:]
         stream.go_on(model)
     found, expected = follow(kept["at_once"].journal), folded(kept["window"].journal)
@@ -243,8 +242,53 @@ def test_what_comes_in_a_pause_has_its_turn_when_that_ends(memory_path: Path, di
     assert found.digest() == expected.digest()
 
 
-def held(model: JournalledImpressions, since: int) -> int:
-    return sum(len(batch) for batch, _ in held_examples(model.journal.read, since))
+def resume(model: JournalledImpressions, *, discard: bool) -> None:
+    """End a pause of a model."""
+    since = model.pause.since
+    assert since is not None
+    held = sum(len(batch) for batch, _ in held_examples(model.journal.read, since))
+    model.journal.append([resume_entry(since, discard=discard, examples=held)])
+    model.pause.since = None
+    model.store.resume(discard=discard)
+
+
+@pytest.mark.parametrize("discard", [False, True])
+def test_who_begins_in_a_pause_learns_all_that_came_in_it(
+    memory_path: Path, discard: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rejoining, "GAP_MS", 60_000)
+    model = Stream(10, 30).send(memory_path / "champion", "at_once")
+    other = JournalledImpressions(memory_path / "other", Rules(ATTRIBUTION, CORRECTION, negatives="window"))
+    other.journal.clock.now_ms = lambda: other.now_ms  # type: ignore[method-assign]
+    stream = Stream(11, 90, model.now_ms + 1000, "j")
+    other.now_ms = model.now_ms
+    for one in (model, other):
+        one.pause.since = one.journal.append([trip_entry({})])
+    since, whole = model.pause.since, stream.steps
+    begun = 0
+    for steps in (whole[:20], whole[20:40]):
+        begun, stream.steps = model.journal.position, steps
+        for one in (model, other):
+            stream.go_on(one)
+    for one in (model, other):
+        one.end_all(one.now_ms)
+        resume(one, discard=discard)
+        stream.steps = whole[40:]
+        stream.go_on(one)
+    rows = list(model.journal.read())
+    settings = LogisticRegression(10, AdaGrad(0.2)).settings
+    following = Following("m", "1", "nothing", begun, rows[begun - 1].next_sequence, since, settings, WINDOW)
+    found = following.new_model()
+    rejoiner = rejoiner_of(following, model.journal, None)
+    for row in rows[begun:]:
+        assert rejoiner is not None
+        rejoiner.follow(found, row, found.learn_checked)
+        if row.position == begun + 2:  # as a start does while the pause lasts
+            found.notes |= rejoiner.notes | {"held_since": since}
+            rejoiner = rejoiner_of(following, model.journal, found)
+    expected = folded(other.journal)
+    assert found.examples == expected.examples > 100
+    assert found.digest() == expected.digest()
 
 
 def test_a_clock_that_is_set_back_takes_windows_with_it(memory_path: Path) -> None:
@@ -296,7 +340,7 @@ def test_rows_of_earlier_releases_that_do_not_tell_are_refused(memory_path: Path
 
 @pytest.mark.parametrize(
     "change",
-    [{"states": "AAAA"}, {"states": "?"}, {"foreseen": packed(np.zeros(1, np.float32))}, {"until": "x"}],
+    [{"states": "AAAA"}, {"states": "?"}, {"foreseen": text_of(np.zeros(1, np.float32))}, {"until": "x"}],
 )
 def test_notes_that_are_damaged_are_refused(memory_path: Path, change: dict[str, Any]) -> None:
     journal = Stream(1, 30).send(memory_path / "champion", "at_once").journal
