@@ -37,7 +37,7 @@ fi
 # Each has a session of its own, so that Ctrl-C reaches nobody but this script: it ends the nodes before their database.
 server() { # NAME PORT [FOLLOWS]; its socket is in the folder servers, named so that no path is too long for one
   cd /
-  NAME=$1 PGPORT=$2 FOLLOWS=${3-} SYNCHRONOUS=standby PGDATA=$place/servers/$1 SOCKETS=.. \
+  NAME=$1 PGPORT=$2 FOLLOWS=${3-} SYNCHRONOUS=standby PGDATA=$place/servers/$1 ADDRESSES=127.0.0.1 SOCKETS=.. \
     PGPASSFILE=$place/servers/pgpass exec setsid "${as[@]}" "$place/postgresql/start.sh"
 }
 node() { # NAME PORT NODE_PORT

@@ -8,6 +8,7 @@
 #   FOLLOWS      HOST:PORT of the primary, for a standby
 #   SYNCHRONOUS  the NAME of the standby that a primary waits for; only its making reads it
 #   PGPORT       its port (5432)
+#   ADDRESSES    of this machine, where it listens (all)
 #   SOCKETS      where its own user finds it (/var/run/postgresql)
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -56,4 +57,5 @@ if [[ ! -e $PGDATA/PG_VERSION ]]; then
   if [[ -d $PGDATA ]]; then rmdir "$PGDATA"; fi
   mv "$PGDATA.new" "$PGDATA"
 fi
-exec postgres -D "$PGDATA" "${server[@]}" -c "unix_socket_directories=${SOCKETS:-/var/run/postgresql}"
+exec postgres -D "$PGDATA" "${server[@]}" -c "listen_addresses=${ADDRESSES:-*}" \
+  -c "unix_socket_directories=${SOCKETS:-/var/run/postgresql}"

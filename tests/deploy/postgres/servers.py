@@ -83,6 +83,7 @@ class Started:
             "PGDATA": str(self.data),
             "PGPASSFILE": str(place.servers / "pgpass"),
             "PGPORT": str(self.port),
+            "ADDRESSES": "127.0.0.1",
             "SOCKETS": "..",
             **environment,
         }
