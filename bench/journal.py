@@ -24,9 +24,9 @@ from rich.progress import Progress
 
 from nonzero import AdaGrad, LogisticRegression
 from nonzero_service.journal.chain import JournalEntry
-from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.keys import KeyRecord
-from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.sqlite.journal import SqliteJournal
+from nonzero_service.journal.sqlite.reader import JournalReader
 from nonzero_service.models.recovery import replay
 
 PATH = "/v1/models/default"
@@ -35,7 +35,7 @@ FORGETFULLY = "forgetfully"
 """Before the service's command line: its journal is to be a :class:`Forgetful` one."""
 
 
-class Forgetful(Journal):
+class Forgetful(SqliteJournal):
     """A journal that keeps only its first row: all others it counts and forgets."""
 
     _more = (0, 0)
@@ -55,10 +55,10 @@ class Forgetful(Journal):
 def serve_forgetfully(arguments: list[str]) -> None:
     """Be the service's command line, with such a journal."""
     from nonzero_service import cli
-    from nonzero_service.models import recovery
+    from nonzero_service.journal.sqlite import store
     from nonzero_service.writer import group_rows
 
-    vars(recovery)["Journal"] = Forgetful
+    vars(store)["SqliteJournal"] = Forgetful
     vars(group_rows)["batch_entry"] = _without_body
     cli.main(arguments)
 

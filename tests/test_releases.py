@@ -11,7 +11,8 @@ import nonzero_client
 from nonzero.model import settings
 from nonzero.persistence import snapshot
 from nonzero.sources import rows_file
-from nonzero_service.journal import chain, database
+from nonzero_service.journal import chain
+from nonzero_service.journal.sqlite import database
 from nonzero_service.models import data_directory
 
 ROOT = Path(__file__).parent.parent

@@ -13,9 +13,10 @@ from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
 from nonzero.errors import NonzeroError
-from nonzero_service.api.table import DIRECT, FRAMEWORK, TABLE
+from nonzero_service.api.table import DIRECT, FRAMEWORK, READERS, TABLE
 from nonzero_service.errors import StartError
-from nonzero_service.http.dispatch import Dispatcher
+from nonzero_service.http.dispatch import Dispatcher, way_of
+from nonzero_service.http.min_sequence import Progress
 from nonzero_service.incidental import incidentally
 from nonzero_service.logs import described
 from nonzero_service.service import Service
@@ -23,6 +24,7 @@ from nonzero_service.settings import Settings
 from nonzero_service.systemd import READY, tell_systemd
 from nonzero_service.warming import warm_up
 from nonzero_service.workers.pool import WorkerPool
+from nonzero_service.writer.following import sequence_of
 
 if TYPE_CHECKING:
     from nonzero_service.api.framework_app import FrameworkApp
@@ -74,12 +76,12 @@ class Application:
 
     def __init__(self, service: Service, fail: Callable[[Exception], None]) -> None:
         self.service = service
-        self.dispatcher = Dispatcher(
-            TABLE,
+        self._leading = way_of(
             {route: make(service) for route, make in DIRECT.items()}
-            | dict.fromkeys(FRAMEWORK, self._answer_by_framework),
-            service.metrics,
+            | dict.fromkeys(FRAMEWORK, self._answer_by_framework)
         )
+        progress = Progress(self._sequence_of, service.settings.min_sequence_seconds, READERS)
+        self.dispatcher = Dispatcher(TABLE, self._leading, service.metrics, progress)
         self._fail = fail
         self._framework: asyncio.Future[FrameworkApp] | None = None
         self._life = Router(lifespan=self._lifespan)
@@ -91,6 +93,9 @@ class Application:
             await self.dispatcher(scope, receive, send)
         else:
             await self._life(scope, receive, send)
+
+    def _sequence_of(self, name: str) -> int:
+        return sequence_of(self.service.models.readable(name).model)
 
     @asynccontextmanager
     async def _lifespan(self, _: object) -> AsyncIterator[None]:

@@ -7,9 +7,9 @@ from typing import Final
 import structlog
 
 from nonzero_service.http.limits import EXTRA
-from nonzero_service.journal import open_journals
 from nonzero_service.journal.descriptors import NAMED, WAYS, limit, raise_limit
 from nonzero_service.journal.errors import NoDescriptorsError
+from nonzero_service.journal.sqlite import open_journals
 from nonzero_service.settings import Settings
 
 OF_A_MODEL: Final = 2

@@ -38,11 +38,11 @@ from nonzero_service.impressions.rows import (
 from nonzero_service.impressions.unpacking import Part, unpacked, walked
 from nonzero_service.journal.chain import KINDS, JournalRow
 from nonzero_service.journal.codec import decode_batch
-from nonzero_service.journal.database import connect, translated
 from nonzero_service.journal.errors import BodyError, StorageError
-from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.keys import KeyRecord
-from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.sqlite.database import connect, translated
+from nonzero_service.journal.sqlite.journal import SqliteJournal
+from nonzero_service.journal.sqlite.reader import JournalReader
 from nonzero_service.journal.verification import verify_journal
 from nonzero_service.writer import fold
 from nonzero_service.writer.entries import Start, batch_entry, settings_entry, start_of
@@ -301,7 +301,7 @@ def row(data: bytes) -> None:
 
 @functools.cache
 def journal_files() -> dict[str, bytes]:
-    with place() as directory, Journal(directory) as journal:
+    with place() as directory, SqliteJournal(directory) as journal:
         model = LogisticRegression(2, AdaGrad(0.1))
         journal.append([settings_entry(model)])
         for n in range(6):
@@ -366,7 +366,7 @@ def _read_all(directory: Path) -> list[bytes] | None:
             verify_journal(reader)
             rows = [one.body for one in reader.read()]
         _check_structure(reader.path)
-        with Journal(directory) as opened:
+        with SqliteJournal(directory) as opened:
             keys = [msgspec.json.encode(opened.lookup(f"key-{n}")) for n in range(6)]
             opened.append([batch_entry(examples(9))])
             assert [one.body for one in opened.read()][:-1] == rows

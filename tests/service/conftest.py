@@ -19,6 +19,7 @@ from typing import IO, Any, Self
 import httpx
 import pytest
 
+from disks import mounted
 from fork_server import Child, fork_server
 from plain_http import client_of
 from postgres import Cluster, postgresql
@@ -296,18 +297,8 @@ def memory_path(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 8 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "nonzero", str(place)],
-        capture_output=True,
-        check=False,
-        text=True,
-    )
-    if done.returncode:
-        pytest.skip(f"a file system of 8 MB cannot be mounted: {done.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
+    with mounted(tmp_path / "disk", 8) as place:
+        yield place
 
 
 @pytest.fixture(scope="session")

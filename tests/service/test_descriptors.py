@@ -19,9 +19,9 @@ from machine import children, open_files
 from nonzero import Batch, LogisticRegression
 from nonzero.errors import NonzeroError
 from nonzero_service.budget import OF_A_JOURNAL, check_descriptors
-from nonzero_service.journal import database
 from nonzero_service.journal.descriptors import are_none_left
 from nonzero_service.journal.errors import NoDescriptorsError
+from nonzero_service.journal.sqlite import database
 from nonzero_service.models.registry import Models
 from nonzero_service.settings import Settings
 from reporting import Figure

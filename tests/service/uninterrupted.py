@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from nonzero import AdaGrad, Batch, LogisticRegression
-from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.snapshots import SnapshotFolder
+from nonzero_service.journal.sqlite.journal import SqliteJournal
 from nonzero_service.models.model_config import ModelConfig
 from nonzero_service.models.recovery import StoredModel, recover
 from nonzero_service.models.snapshot_files import write_snapshot
@@ -33,18 +33,18 @@ class History:
         self.model = model or LogisticRegression(10, AdaGrad(0.1))
         self.seed = 0
         ModelConfig(created=datetime.now(UTC), bits=self.model.bits).write(directory)
-        with Journal(directory, sequence=self.model.examples) as journal:
+        with SqliteJournal(directory, sequence=self.model.examples) as journal:
             journal.append([settings_entry(self.model)])
 
     def learn(self, rows: int) -> None:
-        with Journal(self.directory) as journal:
+        with SqliteJournal(self.directory) as journal:
             for _ in range(rows):
                 self.seed += 1
                 journal.append([batch_entry(batch(self.seed))])
                 self.model.learn(batch(self.seed))
 
     def snapshot(self, held_since: int | None = None) -> Path:
-        with Journal(self.directory) as journal:
+        with SqliteJournal(self.directory) as journal:
             position = journal.position
             snapshots = SnapshotFolder(self.directory / "snapshots")
             return write_snapshot(
@@ -54,11 +54,11 @@ class History:
     def prune(self) -> None:
         oldest = SnapshotFolder(self.directory / "snapshots").prune()
         assert oldest is not None
-        with Journal(self.directory) as journal:
+        with SqliteJournal(self.directory) as journal:
             journal.truncate(oldest + 1)
 
     def recovered(self) -> StoredModel:
-        kept = recover(self.directory, "full", silent)
+        kept = recover(self.directory, SqliteJournal, silent)
         kept.journal.close()
         return kept
 

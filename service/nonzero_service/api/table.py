@@ -99,6 +99,11 @@ DIRECT: Final[Mapping[Route, Callable[[Any], ASGIApp]]] = {
 BY_WORKERS: Final = (PREDICT, INFER, INVOKE)
 """Those that a worker answers, from the models that it has mapped."""
 
+READERS: Final = frozenset(
+    (PREDICT, EXPLAIN, INFER, INVOKE, READ_MODEL, READ_METRICS, READ_HISTORY, DIAGNOSE)
+)
+"""Those that wait for a model, where ``Nonzero-Min-Sequence`` asks for it."""
+
 FRAMEWORK: Final = (
     *(LIST_MODELS, READ_MODEL, MAKE_MODEL, DELETE_MODEL, READ_METRICS, TAKE_SNAPSHOT, DOWNLOAD_SNAPSHOT),
     *(READ_HISTORY, DIAGNOSE, MEND, RESUME, SET_CLOCK, COMPARE, PROMOTE),

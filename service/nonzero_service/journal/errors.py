@@ -12,7 +12,12 @@
             ├── OutcomeUnknownError      a commit failed half-way: what is on disk decides, after a restart
             ├── JournalFailedError       refused, because an earlier write failed: nothing of this was written
             ├── JournalBusyError         another process holds the write lock: nothing was written
+            ├── JournalUnreachableError  its database cannot be reached: nothing was written
+            ├── FencedError              another node has become the writer: nothing was written
+            ├── JournalDivergedError     it has other rows than those that this process builds on
+            ├── JournalReadOnlyError     opened to be read: nothing was written
             ├── JournalClosedError       used after close
+            ├── JournalUnreachableError  the database cannot be reached
             ├── JournalDamagedError      the bytes are not those that were written
             ├── JournalTooShortError     it ends before a position that had been reached
             ├── PrunedError              the position asked for is no longer held
@@ -23,6 +28,8 @@ A message says what was wrong, where (the position), and the way out.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 from nonzero.errors import NonzeroError
 
@@ -68,8 +75,31 @@ class JournalBusyError(JournalError):
     """Another process holds the journal's write lock; nothing was written."""
 
 
+class JournalUnreachableError(JournalError):
+    """The database that holds the journal cannot be reached, or does not answer; nothing was written."""
+
+
+class FencedError(JournalError):
+    """Another node has become the writer since; nothing was written, nor will be under the older term."""
+
+
+class JournalDivergedError(JournalError):
+    """The journal has other rows than those that this process builds on; nothing was written.
+
+    Read the model anew: what stands in the journal decides.
+    """
+
+
+class JournalReadOnlyError(JournalError):
+    """The journal was opened to be read, by a node that follows; nothing was written."""
+
+
 class JournalClosedError(JournalError):
     """The journal has been closed."""
+
+
+class JournalUnreachableError(JournalError):
+    """The database cannot be reached."""
 
 
 class JournalDamagedError(JournalError):
@@ -102,3 +132,7 @@ class UnknownKindError(JournalError):
 
 class UnsupportedSQLiteError(JournalError):
     """The SQLite that is linked is older than 3.51.3, and can damage a WAL when it is reset."""
+
+
+NOTHING_WRITTEN: Final = (DiskFullError, NoDescriptorsError, JournalBusyError, JournalUnreachableError)
+"""What an append may raise after which the journal is as it was, and can be appended to again."""

@@ -1,22 +1,19 @@
-"""Reading a journal, beside its writer or from another process, and checking it as it is read."""
+"""Reading a journal, wherever it is kept, and checking it as it is read."""
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final
 
-import apsw
 import msgspec
 
 from nonzero_service.journal.chain import Base, JournalRow, Tip, check_kind
-from nonzero_service.journal.database import connect, translated
-from nonzero_service.journal.errors import JournalClosedError, JournalDamagedError
+from nonzero_service.journal.errors import JournalDamagedError
 from nonzero_service.journal.keys import KeyRecord, decode_records, keys_digest_of
-from nonzero_service.journal.tables import read_base, read_digest, read_last, read_rows, read_tip
+from nonzero_service.journal.moment import Moment
 
 _CHUNK: Final = 8 * 2**20
 """Bytes read in one read transaction: a longer one would keep the WAL from being reset."""
@@ -34,24 +31,35 @@ class JournalRows(ABC):
 
     directory: Path
     """The model's."""
-    path: Path
-    """The journal's file."""
+    place: str
+    """Where it is kept, as messages say it."""
+    restore: str
+    """What a person does where it has lost something: a part of a sentence."""
 
     @abstractmethod
-    def _reading(self) -> AbstractContextManager[apsw.Connection]:
-        """One short read transaction, in which everything is of one moment."""
+    def _reading(self) -> AbstractContextManager[Moment]:
+        """One short moment, in which everything is of one time."""
+
+    def check_end(self) -> None:  # noqa: B027 - not every journal has something beside it
+        """Refuse a journal that has lost its end, as far as something beside it tells.
+
+        Raises
+        ------
+        JournalTooShortError, JournalDamagedError
+            It names both positions.
+        """
 
     @property
     def base(self) -> Base:
         """What stands before the first row held."""
-        with self._reading() as connection:
-            return read_base(connection)
+        with self._reading() as moment:
+            return moment.base
 
     @property
     def tip(self) -> Tip:
         """Where the journal ends."""
-        with self._reading() as connection:
-            return read_tip(connection)
+        with self._reading() as moment:
+            return moment.tip
 
     def digest_at(self, position: int) -> bytes:
         """Return the chain's digest at `position`, 16 bytes; at 0 it is the journal's name.
@@ -61,8 +69,8 @@ class JournalRows(ABC):
         PrunedError, JournalTooShortError
             Where the journal no longer, or not yet, holds it.
         """
-        with self._reading() as connection:
-            return read_digest(connection, position)
+        with self._reading() as moment:
+            return moment.digest(position)
 
     def read(self, start: int | None = None) -> Iterator[JournalRow]:
         """Yield rows in order, each checked against the chain, in bounded memory.
@@ -88,13 +96,16 @@ class JournalRows(ABC):
         UnknownKindError
             At the first row of a kind or version that this release does not know.
         """
-        with self._reading() as connection:
-            position = read_base(connection).position if start is None else start - 1
-            before = read_digest(connection, position)
+        if start is None:
+            with self._reading() as moment:
+                position, before = moment.base.position, moment.base.digest
+        else:
+            position, before = start - 1, self.digest_at(start - 1)
         while True:
-            with self._reading() as connection:
-                read_digest(connection, position)  # it may have been pruned since
-                rows = read_rows(connection, position, _CHUNK)
+            with self._reading() as moment:
+                rows = moment.rows(position, _CHUNK)
+                if not rows or rows[0].position != position + 1:
+                    moment.digest(position)  # it may have been pruned since
             if not rows:
                 return
             for row in rows:
@@ -123,9 +134,9 @@ class JournalRows(ABC):
         """
         position = 0
         while True:
-            with self._reading() as connection:
-                rows = read_rows(connection, position, _CHUNK, kinds)
-                whole = [row for row in rows if self._is_whole(connection, row, damaged)]
+            with self._reading() as moment:
+                rows = moment.rows(position, _CHUNK, kinds)
+                whole = [row for row in rows if self._is_whole(moment, row, damaged)]
             if not rows:
                 return
             yield from whole
@@ -139,17 +150,13 @@ class JournalRows(ABC):
         JournalError
             Where the row is not held, or cannot be read.
         """
-        with self._reading() as connection:
-            try:
-                blob = connection.blob_open("main", "rows", "body", position, False)
-            except apsw.SQLError:
-                # Where it is not held these say so: the last one pruned has a digest still.
-                read_digest(connection, position)
-                read_digest(connection, position - 1)
-                raise
-            with blob:
-                blob.seek(offset)
-                part: bytes = blob.read(size)
+        with self._reading() as moment:
+            part = moment.part(position, offset, size)
+            if part is None:
+                # It is not held: these say so. The last one pruned has a digest still.
+                moment.digest(position)
+                moment.digest(position - 1)
+                raise JournalDamagedError(f"{self.place}: position {position} is missing; {self.restore}")
         return part
 
     def last_of(self, *kinds: str) -> JournalRow | None:
@@ -160,8 +167,8 @@ class JournalRows(ABC):
         JournalDamagedError
             Where it is not what was written.
         """
-        with self._reading() as connection:
-            position = read_last(connection, kinds)
+        with self._reading() as moment:
+            position = moment.last_of(kinds)
         return None if position is None else next(self.read(position))
 
     def read_keys(self) -> Iterator[tuple[int, int, list[KeyRecord]]]:
@@ -174,16 +181,12 @@ class JournalRows(ABC):
         """
         position, before = -1, b""
         while True:
-            with self._reading() as connection:
-                base = read_base(connection)
+            with self._reading() as moment:
+                base = moment.base
                 if base.keys_position > position:  # the start, or they expired while we read
                     position, before = base.keys_position, base.keys_digest
-                chunk: list[Any] = connection.execute(
-                    "SELECT position, time_ms, records, digest FROM keys WHERE position > ? ORDER BY "
-                    "position LIMIT ?",
-                    (position, _KEYS),
-                ).fetchall()
-                newest = read_tip(connection).keys_digest
+                chunk = moment.keys(position, _KEYS)
+                newest = moment.tip.keys_digest
             if not chunk:
                 if newest != before:
                     raise self._keys_damaged(position)
@@ -199,26 +202,21 @@ class JournalRows(ABC):
 
     def find_key(self, key: str, position: int) -> tuple[int, KeyRecord] | None:
         """Return (time in ms, record) of `key` among the records that came with the row at `position`."""
-        with self._reading() as connection:
-            found = connection.execute(
-                "SELECT time_ms, records FROM keys WHERE position = ?", (position,)
-            ).fetchone()
+        with self._reading() as moment:
+            found = moment.keys_at(position)
         if found is None:
             return None
-        for record in reversed(decode_records(found[1])):
+        for record in reversed(decode_records(found.records)):
             if record.key == key:
-                return found[0], record
+                return found.time_ms, record
         return None
 
     def _is_whole(
-        self,
-        connection: apsw.Connection,
-        row: JournalRow,
-        damaged: Callable[[JournalDamagedError], object],
+        self, moment: Moment, row: JournalRow, damaged: Callable[[JournalDamagedError], object]
     ) -> bool:
         """Whether a row is the one that follows the one before it; `damaged` is told where not."""
         try:
-            self._check(row, row.position - 1, read_digest(connection, row.position - 1))
+            self._check(row, row.position - 1, moment.digest(row.position - 1))
         except JournalDamagedError as error:
             damaged(error)
             return False
@@ -228,79 +226,21 @@ class JournalRows(ABC):
         """Refuse a row that is not the one that follows `position`."""
         if row.position != position + 1:
             raise JournalDamagedError(
-                f"{self.path}: position {position + 1} is missing, after {position} comes {row.position}; "
-                "restore the directory from a backup"
+                f"{self.place}: position {position + 1} is missing, after {position} comes {row.position}; "
+                f"{self.restore}"
             )
         digest = row.digest_after(before)
         if digest != row.digest:
             raise JournalDamagedError(
-                f"{self.path}: the row at position {row.position} is not what was written: its digest is "
-                f"{row.digest.hex()}, and of what is there {digest.hex()}; restore the "
-                "directory from a backup"
+                f"{self.place}: the row at position {row.position} is not what was written: its digest is "
+                f"{row.digest.hex()}, and of what is there {digest.hex()}; "
+                f"{self.restore}"
             )
         check_kind(row.kind, row.version, row.position)
 
     def _keys_damaged(self, position: int) -> JournalDamagedError:
         return JournalDamagedError(
-            f"{self.path}: the idempotency keys recorded at or after position {position} are not what was "
+            f"{self.place}: the idempotency keys recorded at or after position {position} are not what was "
             f"written, so that a repeated request could be learned from twice; "
-            "restore the directory from a backup"
+            f"{self.restore}"
         )
-
-
-class JournalReader(JournalRows):
-    """A journal opened for reading only; any number may be open beside the writer, in any process.
-
-    It takes part in SQLite's locks, and never changes the file or its WAL.
-
-    Parameters
-    ----------
-    directory
-        The model's directory.
-
-    Raises
-    ------
-    JournalError
-        Where there is no journal, or it cannot be opened.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.path = directory / "journal.sqlite"
-        self._lock = threading.Lock()
-        self._connection: apsw.Connection | None = connect(self.path, readonly=True)
-
-    def close(self) -> None:
-        """Close the journal; a second call does nothing."""
-        with self._lock:
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @contextmanager
-    def _reading(self) -> Iterator[apsw.Connection]:
-        with self._lock:
-            if self._connection is None:
-                raise JournalClosedError(f"{self.path} has been closed")
-            with one_moment(self.path, self._connection):
-                yield self._connection
-
-
-@contextmanager
-def one_moment(path: Path, connection: apsw.Connection) -> Iterator[None]:
-    """Read in one transaction, which ends with the block."""
-    with translated(path, connection):
-        if connection.in_transaction:  # it could not be ended, and would show an old moment for ever
-            connection.execute("ROLLBACK")
-        connection.execute("BEGIN")
-        try:
-            yield
-        finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")

@@ -1,12 +1,13 @@
-"""Whether a journal is whole: held against its mark, and walked over from its first row to its last."""
+"""Whether a journal is whole: as far as a start looks, and walked over from its first row to its last."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nonzero_service.journal.errors import JournalDamagedError, JournalTooShortError, PrunedError
-from nonzero_service.journal.mark import Mark, read_mark
+from nonzero_service.journal.chain import Tip
+from nonzero_service.journal.errors import JournalTooShortError
+from nonzero_service.journal.keys import KeyIndex
 from nonzero_service.journal.reader import JournalRows
 
 
@@ -44,43 +45,48 @@ def check_reached(reader: JournalRows, reached: int, known_by: str) -> None:
     last = reader.tip.position
     if last < reached:
         raise JournalTooShortError(
-            f"{reader.path} ends at position {last}, but {known_by} knows of position {reached}: the rows "
-            f"from {last + 1} to {reached} are lost; restore the directory from a backup "
-            f"(journal.sqlite-wal belongs to it), or, to go on without them, delete {known_by}"
+            f"{reader.place} ends at position {last}, but {known_by} knows of position {reached}: the rows "
+            f"from {last + 1} to {reached} are lost; {reader.restore}, or, to go on without them, delete "
+            f"{known_by}"
         )
 
 
-def check_mark(reader: JournalRows, mark: Mark | None) -> None:
-    """Refuse a journal that is not the one of its mark, or has lost its end.
+def check_held(reader: JournalRows, reached: int, index: KeyIndex) -> Tip:
+    """Refuse a journal that lost its end, or keys; index its keys and return where it ends.
 
     Parameters
     ----------
     reader
         The journal.
-    mark
-        Read before this, so that a writer beside us is not taken for a loss.
+    reached
+        The position of the newest snapshot, 0 where there is none.
+    index
+        Of its keys: empty, to be filled.
 
     Raises
     ------
     JournalTooShortError, JournalDamagedError
-        It names both positions.
+        They name the positions and the way out.
     """
-    if mark is None:
-        return
-    check_reached(reader, mark.position, f"the mark {reader.directory / 'mark'}")
-    try:
-        found = reader.digest_at(mark.position)
-    except PrunedError:  # the rows around a mark that lags are gone: nothing is left to compare it with
-        return
-    if found != mark.digest:
-        raise JournalDamagedError(
-            f"{reader.path} and the mark beside it are of different histories: at position {mark.position} "
-            f"the digests are {found.hex()} and {mark.digest.hex()}; restore the directory from a backup"
-        )
+    tip = reader.tip
+    check_reached(reader, reached, "the newest snapshot")
+    if tip.position > reader.base.position:
+        for _ in reader.read(tip.position):  # the row on which the next one is built
+            pass
+    latest = before = 0
+    for position, time_ms, records in reader.read_keys():
+        if time_ms < latest:
+            index.set_back = (before, time_ms)
+        latest, before = time_ms, position
+        for record in records:
+            index.add(record.key, position)
+    if latest > tip.time_ms:
+        index.set_back = (before, tip.time_ms)
+    return tip
 
 
 def verify_journal(reader: JournalRows, progress: Callable[[int, int], object] | None = None) -> Verified:
-    """Walk over everything: the mark, every row, every key; safe beside the writer.
+    """Walk over everything: its end, every row, every key; safe beside the writer.
 
     Parameters
     ----------
@@ -94,7 +100,7 @@ def verify_journal(reader: JournalRows, progress: Callable[[int, int], object] |
     JournalError
         The first thing that is wrong.
     """
-    check_mark(reader, read_mark(reader.directory / "mark"))
+    reader.check_end()
     base, tip = reader.base, reader.tip
     last, sequence, digest = base.position, base.sequence, base.digest
     for row in reader.read(base.position + 1):

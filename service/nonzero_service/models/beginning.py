@@ -10,8 +10,8 @@ from typing import Any
 import structlog
 
 from nonzero import LogisticRegression, SettingsError
-from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.snapshots import SnapshotFolder
+from nonzero_service.journal.sqlite.journal import SqliteJournal
 from nonzero_service.models.model_config import ModelConfig, config_of, file_digest
 from nonzero_service.models.snapshot_files import write_snapshot
 from nonzero_service.schema_text import read_schema
@@ -88,7 +88,7 @@ def check_import(file: Path, name: str, stored: Path | None) -> None:
 def _write(directory: Path, config: ModelConfig, model: LogisticRegression) -> None:
     """Write a new model's configuration and its journal's first row; of a trained one, a snapshot too."""
     config.write(directory)
-    with Journal(directory, sequence=model.examples) as journal:
+    with SqliteJournal(directory, sequence=model.examples) as journal:
         position = journal.append([settings_entry(model)])
         snapshots = SnapshotFolder(directory / "snapshots")
         if model.examples:

@@ -1,4 +1,4 @@
-"""What all models of a process share: threads, the journals that are open, and who looks after them."""
+"""What all models of a process share: threads, where journals are kept, and who looks after them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from nonzero_service.journal.open_journals import FEWEST, OpenJournals
+from nonzero_service.journal.journal import JournalStore
+from nonzero_service.journal.sqlite.store import SqliteJournals
 from nonzero_service.models.rounds import Rounds
 from nonzero_service.settings import Settings
 from nonzero_service.writer.threads import WriterThreads
@@ -33,7 +34,7 @@ class Common:
         self.settings = settings
         self.on_failure = on_failure
         self.threads = WriterThreads()
-        self.journals = OpenJournals()
+        self.journals: JournalStore = SqliteJournals(settings.durability)
         self.rounds = Rounds()
         self.rounds.add(self)
         self.snapshotting = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
@@ -45,7 +46,7 @@ class Common:
 
     def look(self) -> Coroutine[Any, Any, None] | None:
         """Return what closes journals that are idle, where there may be some."""
-        return asyncio.to_thread(self.journals.close_idle) if len(self.journals) > FEWEST else None
+        return asyncio.to_thread(self.journals.close_idle) if self.journals.is_crowded else None
 
     def _end_threads(self) -> None:
         self.threads.close()

@@ -9,8 +9,8 @@ from typing import Any
 
 from nonzero import LogisticRegression
 from nonzero_service.journal.chain import JournalRow
-from nonzero_service.journal.reader import JournalReader
 from nonzero_service.journal.snapshots import snapshots_in
+from nonzero_service.journal.sqlite.reader import JournalReader
 from nonzero_service.models.impression_opening import own_rules, pending_in
 from nonzero_service.models.model_config import config_of
 from nonzero_service.models.snapshot_files import newest_readable

@@ -174,9 +174,8 @@ def _brought(
     with ReplayProgress(name) as progress:
         stored = recover(
             path,
-            settings.durability,
+            common.journals.open,
             progress,
-            common.journals,
             challengers,
             settings.sliced_fields,
             history,

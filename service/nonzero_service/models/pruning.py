@@ -15,7 +15,7 @@ from nonzero_service.models.snapshot_files import needed_from
 from nonzero_service.settings import Settings
 
 LARGE: Final = 1 << 22
-"""Bytes of a journal's file that may hold rows which nobody needs from one start to the next."""
+"""Bytes of a journal that may be of rows which nobody needs from one start to the next."""
 
 
 class Pruning:
@@ -46,7 +46,7 @@ class Pruning:
         pruned = snapshots.prune(also=self._dependents.paired_from()) is not None
         if pruned:
             self._dependents.gave_up(snapshots.all())
-        if not last or journal.path.stat().st_size >= LARGE:
+        if not last or journal.prunable_bytes >= LARGE:
             if pruned and not self._keeps_rows:
                 self._truncate(snapshots.all())
             journal.expire_keys()

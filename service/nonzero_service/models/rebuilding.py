@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nonzero import LogisticRegression, SnapshotError
 from nonzero_service.journal.errors import PrunedError
-from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.sqlite.reader import JournalReader
 from nonzero_service.models.promotions import refolded
 from nonzero_service.models.recovery import Replayed, replay
 from nonzero_service.writer.entries import start_of
@@ -41,14 +41,14 @@ def rebuild(directory: Path, bits: int, replayed: Replayed) -> LogisticRegressio
         held = reader.base.position + 1
         if held > 1:
             raise PrunedError(
-                f"{reader.path} holds the rows from position {held} only, and a refolding needs them from "
+                f"{reader.place} holds the rows from position {held} only, and a refolding needs them from "
                 "position 1: serve with --journal-retention all to keep them",
                 held,
             )
         start = start_of(next(reader.read(1)))
         if start.examples:
             raise SnapshotError(
-                f"{reader.path} begins after a trained file of {start.examples} examples, which it does not "
+                f"{reader.place} begins after a trained file of {start.examples} examples, which it does not "
                 "hold: fold from the files that it was trained on"
             )
         model = LogisticRegression.from_settings({**start.settings, "bits": bits})

@@ -16,8 +16,7 @@ from nonzero import Batch, LogisticRegression
 from nonzero.errors import SnapshotError
 from nonzero_service.history.history import History
 from nonzero_service.history.retelling import retold
-from nonzero_service.journal.journal import Durability, Journal
-from nonzero_service.journal.open_journals import OpenJournals
+from nonzero_service.journal.journal import Journal, OpenJournal
 from nonzero_service.journal.reader import JournalRows
 from nonzero_service.journal.snapshots import SnapshotFile, SnapshotFolder
 from nonzero_service.models.challenger_files import ChallengerPlace, StoredChallenger, load_challenger
@@ -52,9 +51,8 @@ class StoredModel:
 
 def recover(
     directory: Path,
-    durability: Durability,
+    open_journal: OpenJournal,
     replayed: Replayed,
-    among: OpenJournals | None = None,
     challengers: Sequence[ChallengerPlace] = (),
     fields: Sequence[str] = (),
     history: History | None = None,
@@ -67,12 +65,10 @@ def recover(
     ----------
     directory
         The model's.
-    durability
-        As for the journal.
+    open_journal
+        Opens its journal, wherever that is kept.
     replayed
         Told how far the replay is.
-    among
-        The journals that are open in this process.
     challengers
         Those who follow it. What is compared of them is brought with it; others read the journal later.
     fields
@@ -92,7 +88,7 @@ def recover(
     snapshots = SnapshotFolder(directory / "snapshots")
     newest = snapshots.all()
     reached = newest[0].position if newest else 0
-    journal = Journal(directory, durability=durability, reached=reached, among=among)
+    journal = open_journal(directory, reached=reached)
     try:
         snapshots.tidy()
         following = [
@@ -152,18 +148,18 @@ def found(
     first = reader.base.position + 1
     if first > 1:
         raise SnapshotError(
-            f"no snapshot can be read, and {reader.path} holds the rows from position {first} only; restore "
+            f"no snapshot can be read, and {reader.place} holds the rows from position {first} only; restore "
             "a snapshot from a backup (journal_retention=all keeps every row)"
         )
     opening = next(reader.read(1), None)
     if opening is None:
         raise SnapshotError(
-            f"{reader.path} has no rows, and there is no snapshot; restore both from a backup"
+            f"{reader.place} has no rows, and there is no snapshot; restore both from a backup"
         )
     start = start_of(opening)
     if start.examples:
         raise SnapshotError(
-            f"no snapshot can be read, and {reader.path} starts from a trained file; restore its snapshot "
+            f"no snapshot can be read, and {reader.place} starts from a trained file; restore its snapshot "
             "from a backup"
         )
     return LogisticRegression.from_settings(start.settings), 1

@@ -84,7 +84,7 @@ def check_snapshot(reader: JournalRows, snapshot: SnapshotFile, model: LogisticR
     found = (snapshot.position, reader.digest_at(snapshot.position).hex())
     if noted != found:
         raise SnapshotError(
-            f"{snapshot.path} is of another history than {reader.path}: it was taken at position {noted[0]} "
+            f"{snapshot.path} is of another history than {reader.place}: it was taken at position {noted[0]} "
             f"with the digest {noted[1]}, and the journal has {found[1]} at position {found[0]}; restore the "
             "directory from a backup"
         )

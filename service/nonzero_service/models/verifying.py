@@ -19,9 +19,9 @@ from nonzero_service.impressions.older import older_impressions
 from nonzero_service.journal.descriptors import explain_shortage
 from nonzero_service.journal.errors import NoDescriptorsError, PrunedError
 from nonzero_service.journal.keys import KeyIndex
-from nonzero_service.journal.opening import check_journal
-from nonzero_service.journal.reader import JournalReader
 from nonzero_service.journal.snapshots import SnapshotFile, snapshots_in
+from nonzero_service.journal.sqlite.opening import check_journal
+from nonzero_service.journal.sqlite.reader import JournalReader
 from nonzero_service.journal.verification import verify_journal
 from nonzero_service.models.checked import Checked, Told, whole_snapshots
 from nonzero_service.models.data_directory import check_model

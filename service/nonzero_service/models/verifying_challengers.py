@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nonzero import LogisticRegression
-from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.sqlite.reader import JournalReader
 from nonzero_service.models.challenger_files import rejoiner_of
 from nonzero_service.models.checked import Checked, Told, whole_snapshots
 from nonzero_service.models.promotions import promotions_in

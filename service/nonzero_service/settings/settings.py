@@ -24,7 +24,7 @@ from nonzero.errors import SettingsError
 from nonzero.model.interactions import check_declared
 from nonzero_service.faults import explained
 from nonzero_service.impressions.rules import Keeping, Negatives
-from nonzero_service.journal.journal import Durability
+from nonzero_service.journal.sqlite.journal import Durability
 from nonzero_service.settings.kubernetes import service_links
 from nonzero_service.settings.learning_rules import InteractionNames, Optimizer, Said
 from nonzero_service.settings.types import (
@@ -181,6 +181,9 @@ class Settings(BaseSettings):
     """The TLS certificate, followed by any intermediate certificates. With it the service uses HTTPS."""
     ssl_keyfile: Path | None = None
     """The private key of the TLS certificate, unless it is in the same file."""
+    min_sequence_seconds: float = Field(1, ge=0, le=60)
+    """The number of seconds for which a request with the header Nonzero-Min-Sequence waits until the model
+    has learned so many examples. After that it is answered with 503."""
     max_requests: int = Field(256, ge=4)
     """The number of requests that are answered at the same time. When more come they are answered with 503.
     Three quarters of the number are open to requests that do not predict."""
@@ -272,8 +275,8 @@ class Settings(BaseSettings):
             )
         if self.import_file is not None:
             raise ValueError(
-                "import_file makes a model of a service with a journal of its own; with journal send the file "
-                "to any node, by PUT /v1/models/default"
+                "import_file makes a model of a service with a journal of its own; with journal send the "
+                "file to any node, by PUT /v1/models/default"
             )
         if self.durability != "full":
             raise ValueError(

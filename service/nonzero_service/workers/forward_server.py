@@ -23,6 +23,7 @@ from nonzero.batches.ids import Ids
 from nonzero_service.bodies.reading import Bodies
 from nonzero_service.errors import ChannelError
 from nonzero_service.http.admission import Admission, Capacity
+from nonzero_service.http.dispatch import PASSED_ON
 from nonzero_service.journal.codec import decode_batch
 from nonzero_service.models.registry import Models
 from nonzero_service.problems import problem_of
@@ -32,7 +33,12 @@ from nonzero_service.workers.message_stream import MessageStream
 
 Stream: TypeAlias = MessageStream[messages.FromForwarder]
 
-FACTS: Final = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "root_path": ""}
+FACTS: Final = {
+    "type": "http",
+    "asgi": {"version": "3.0", "spec_version": "2.3"},
+    "root_path": "",
+    PASSED_ON: True,
+}
 """What the scope of every request says."""
 
 

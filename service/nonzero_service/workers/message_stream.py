@@ -1,4 +1,4 @@
-"""A stream of messages between a worker and the writer: each is MessagePack behind its length.
+"""A stream of messages between a worker, or another node, and the writer: MessagePack, behind its length.
 
 Whoever writes waits while the other end does not read, so that bodies of any length pass at the pace of who
 takes them.
@@ -40,10 +40,12 @@ class MessageStream(Generic[T]):
 
     @classmethod
     async def open(cls, sock: socket.socket, kinds: Any) -> Self:
-        """Take over a connected socket, and close it in the end."""
+        """Take over a connected socket, of this machine or to another, and close it in the end."""
+        local = sock.family == socket.AF_UNIX
         try:
             sock.setblocking(False)
-            return cls(*await asyncio.open_unix_connection(sock=sock), kinds)
+            opened = asyncio.open_unix_connection(sock=sock) if local else asyncio.open_connection(sock=sock)
+            return cls(*await opened, kinds)
         except BaseException:
             sock.close()
             raise

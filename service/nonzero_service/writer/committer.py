@@ -14,7 +14,7 @@ from nonzero_service.errors import GivenUpError, NotHeldError
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.chain import JournalEntry
-from nonzero_service.journal.errors import DiskFullError, JournalBusyError, NoDescriptorsError
+from nonzero_service.journal.errors import NOTHING_WRITTEN
 from nonzero_service.journal.journal import Journal
 from nonzero_service.tracing import tracer
 from nonzero_service.turns import Turn, Turns
@@ -253,7 +253,7 @@ class Committer:
             try:
                 position = self._journal.append(entries) if entries else None
                 ended = 0 if self._tracer is None else time.time_ns()
-            except (DiskFullError, JournalBusyError, NoDescriptorsError) as error:  # nothing was written
+            except NOTHING_WRITTEN as error:
                 self._refuse(works, error)
                 return error
             # From here on they are durable: the process knows of them, or ends.

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import TypeGuard
 
-from nonzero_service.journal.errors import JournalBusyError, JournalError, OutcomeUnknownError
+from nonzero_service.journal.errors import NOTHING_WRITTEN, JournalError, OutcomeUnknownError
 from nonzero_service.writer.work import Outcome, Work
 
 
@@ -82,7 +82,7 @@ class Results:
 
 def _says_all(error: BaseException) -> TypeGuard[JournalError]:
     """Whether an error is the journal's own, and none that says that nothing was written and all goes on."""
-    return isinstance(error, JournalError) and not isinstance(error, JournalBusyError)
+    return isinstance(error, JournalError) and not isinstance(error, NOTHING_WRITTEN)
 
 
 def _unknown(error: BaseException) -> OutcomeUnknownError:

@@ -16,8 +16,8 @@ from deploy.prometheus.conftest import Scrape
 from deploy.promtool import fires, needs_promtool
 from deploy.scrapes import Scrapes
 from deploy.traffic import PATH, Traffic, ndjson
+from disks import fill
 from service.conftest import Start
-from service.faults.test_disk_full import fill
 from service.logs.test_unwritable import LoggingTo
 from service.safety.raw import connect
 from service.series import series

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from nonzero import LogisticRegression
-from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.sqlite.reader import JournalReader
 from nonzero_service.writer.fold import apply
 from service.tastes import tastes
 

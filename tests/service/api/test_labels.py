@@ -14,8 +14,8 @@ import pytest
 
 from nonzero import Batch, LogisticRegression, formats
 from nonzero_service.impressions.joined import decode_joined
-from nonzero_service.journal.reader import JournalReader
 from nonzero_service.journal.snapshots import SnapshotFolder
+from nonzero_service.journal.sqlite.reader import JournalReader
 from nonzero_service.writer.entries import start_of
 from nonzero_service.writer.fold import apply
 from real_data import unpacked

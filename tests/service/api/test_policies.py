@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 import pytest
 
-from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.sqlite.reader import JournalReader
 from nonzero_service.models.inspecting import inspect_model
 from nonzero_service.models.verifying import verify
 from service.faults.invariants import silent

@@ -14,8 +14,8 @@ import pytest
 
 from command_line import nonzero
 from nonzero import AdaGrad, Batch, LogisticRegression
-from nonzero_service.journal.reader import JournalReader
 from nonzero_service.journal.snapshots import SnapshotFolder
+from nonzero_service.journal.sqlite.reader import JournalReader
 from nonzero_service.writer.fold import apply
 from waiting import until
 

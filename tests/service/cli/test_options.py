@@ -13,8 +13,8 @@ import pytest
 import zstandard
 
 from command_line import COMMAND, nonzero_here
+from disks import fill
 from nonzero import LogisticRegression
-from service.faults.test_disk_full import fill
 
 LOG = "".join(f"{1 if k % 3 == 0 else -1} |site s{k % 7} |ad a{k % 5}\n" for k in range(60))
 WRITING = {

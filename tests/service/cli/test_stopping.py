@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from command_line import COMMAND, nonzero_here
+from disks import fill
 from nonzero import LogisticRegression, formats
 from service.cli.stopped import REACHED, Stopped, started, stopped_at
-from service.faults.test_disk_full import fill
 from waiting import until
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]

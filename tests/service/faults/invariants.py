@@ -13,7 +13,8 @@ from pathlib import Path
 
 from nonzero import LogisticRegression
 from nonzero_service.journal.keys import KeyRecord
-from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.sqlite.journal import SqliteJournal
+from nonzero_service.journal.sqlite.reader import JournalReader
 from nonzero_service.models.recovery import recover
 from nonzero_service.writer import fold
 from nonzero_service.writer.entries import start_of
@@ -73,7 +74,7 @@ def check(oracle: Oracle, clients: Clients, keyless: int = 0) -> None:
     for key in records.keys() - acknowledged.keys():  # I5
         assert records[key].rows <= in_flight[key]
     assert folded.examples == keyless + sum(record.rows for record in records.values())  # I2
-    kept = recover(oracle.directory, "full", silent)
+    kept = recover(oracle.directory, SqliteJournal, silent)
     try:
         assert kept.model.digest() == folded.digest()  # I3
     finally:

@@ -11,9 +11,9 @@ from structlog.testing import capture_logs
 
 from nonzero import AdaGrad, Batch, LogisticRegression
 from nonzero.errors import NonzeroError
-from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.journal.snapshots import SnapshotFolder
+from nonzero_service.journal.sqlite.journal import SqliteJournal
 from nonzero_service.models.recovery import recover
 from nonzero_service.models.snapshot_files import write_snapshot
 from nonzero_service.writer.entries import batch_entry, settings_entry
@@ -29,7 +29,7 @@ def served(directory: Path) -> dict[str, bytes]:
     model = LogisticRegression(6, AdaGrad(0.1))
     rng = np.random.default_rng(3)
     snapshots = SnapshotFolder(directory / "snapshots")
-    with Journal(directory) as journal:
+    with SqliteJournal(directory) as journal:
         journal.append([settings_entry(model)])
         for n in range(ROWS):
             size = 30 if n % 7 else 2000
@@ -55,7 +55,7 @@ def served(directory: Path) -> dict[str, bytes]:
 def what_it_says(directory: Path) -> tuple[str, int, list[KeyRecord | None]]:
     """All that a start makes of it: the model's digest, the rows, the keys."""
     with capture_logs():
-        kept = recover(directory, "full", silent)
+        kept = recover(directory, SqliteJournal, silent)
     with kept.journal as journal:
         keys = [journal.lookup(f"key-{n}") for n in range(ROWS)]
         return kept.model.digest(), journal.position, keys

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from nonzero_service.impressions.joined import decode_joined
-from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.sqlite.reader import JournalReader
 from service.conftest import Clocked
 from service.faults.clients import PATH
 from service.faults.test_pauses import jump

@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from disks import fill
 from service.conftest import Start
 from service.faults.clients import PATH, Clients
 from service.faults.invariants import Oracle, check
 
 STREAM = b"".join(b"%d |f site%d user%d\n" % (1 if j % 3 else -1, j % 11, j % 1013) for j in range(120_000))
-
-
-def fill(path: Path) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
-    try:
-        size = 2**16
-        while size:
-            try:
-                os.write(descriptor, bytes(size))
-            except OSError as error:
-                if error.errno != errno.ENOSPC:
-                    raise
-                size //= 2
-    finally:
-        os.close(descriptor)
 
 
 def send(client: httpx.Client, key: str, body: bytes) -> Any:

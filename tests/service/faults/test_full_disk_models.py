@@ -6,9 +6,9 @@ from pathlib import Path
 
 import httpx
 
+from disks import fill
 from machine import open_files
 from service.conftest import Start
-from service.faults.test_disk_full import fill
 
 X = "/v1/models/x"
 UPDATE = {"features": {"site": "news"}, "label": 1}

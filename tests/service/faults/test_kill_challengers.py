@@ -17,8 +17,8 @@ import httpx
 import pytest
 
 from nonzero import LogisticRegression
-from nonzero_service.journal.reader import JournalReader
 from nonzero_service.journal.snapshots import snapshots_in
+from nonzero_service.journal.sqlite.reader import JournalReader
 from nonzero_service.models.challenger_files import fold_from
 from nonzero_service.models.model_config import config_of
 from nonzero_service.models.verifying import verify

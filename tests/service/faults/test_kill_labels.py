@@ -17,7 +17,7 @@ from nonzero_service.impressions.hashes import hashes_of
 from nonzero_service.impressions.joined import decode_joined
 from nonzero_service.impressions.rows import decode_row
 from nonzero_service.impressions.states import ImpressionState
-from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.sqlite.reader import JournalReader
 from nonzero_service.models.verifying import verify
 from service.conftest import ServiceProcess, Start
 from service.faults.clients import PATH

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.sqlite.reader import JournalReader
 from nonzero_service.models.verifying import verify
 from service.conftest import ServiceProcess, Start
 from service.faults.invariants import silent

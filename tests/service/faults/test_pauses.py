@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from nonzero_service.journal.snapshots import snapshots_in
+from nonzero_service.journal.sqlite.journal import SqliteJournal
 from nonzero_service.models.recovery import recover
 from nonzero_service.models.verifying import verify
 from reporting import Figure
@@ -83,7 +84,7 @@ def check(directory: Path, oracle: Oracle, copy: Path) -> None:
         shutil.copytree(directory, copy)
         if damaged:
             flip(copy / "snapshots" / newest.path.name)
-        kept = recover(copy, "full", silent)
+        kept = recover(copy, SqliteJournal, silent)
         kept.journal.close()
         assert kept.model.digest() == digest
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from nonzero import AdaGrad, Batch, LogisticRegression
-from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.keys import KeyRecord
+from nonzero_service.journal.sqlite.journal import SqliteJournal
 from nonzero_service.models.recovery import recover
 from nonzero_service.writer.entries import batch_entry, settings_entry
 from reporting import Figure
@@ -37,10 +37,10 @@ def recorded(directory: Path) -> tuple[list[Event], dict[str, bytes], list[str]]
     digests = [model.digest()]
     vfs = RecordingVFS("recording-updates", events)
     try:
-        with Journal(directory) as journal:
+        with SqliteJournal(directory) as journal:
             journal.append([settings_entry(model)])
         before = {name: (directory / name).read_bytes() for name in ("journal.sqlite", "mark")}
-        with Journal(directory, vfs="recording-updates", wal_limit=2**20) as journal:
+        with SqliteJournal(directory, vfs="recording-updates", wal_limit=2**20) as journal:
             for n in range(ROWS):
                 record = KeyRecord(f"key-{n}", b"", 0, model.examples, len(batch(n)), True, {})
                 position = journal.append([batch_entry(batch(n), [record])])
@@ -61,7 +61,7 @@ def cut_power(directory: Path, seeds: int) -> None:
         place = directory / str(seed)
         place.mkdir()
         acknowledged = cut(events, before, place, random.Random(seed))
-        kept = recover(place, "full", silent)
+        kept = recover(place, SqliteJournal, silent)
         with kept.journal as journal:
             assert journal.position >= acknowledged
             assert kept.model.digest() == digests[journal.position - 1]

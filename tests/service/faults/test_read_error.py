@@ -15,7 +15,7 @@ FAILING = (
 import os
 from pathlib import Path
 from nonzero_service.journal.errors import JournalError
-from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.sqlite.journal import Journal
 read, broken = Journal.read_part, Path(os.environ["CLOCK"]).with_name("broken")
 def read_part(journal, position, offset, size):
     if broken.exists():

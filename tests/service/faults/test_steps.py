@@ -19,7 +19,8 @@ import pytest
 
 from nonzero import AdaGrad, Batch, LogisticRegression
 from nonzero_service.journal.errors import OutcomeUnknownError
-from nonzero_service.journal.open_journals import CHECKPOINTERS
+from nonzero_service.journal.sqlite.open_journals import CHECKPOINTERS
+from nonzero_service.journal.sqlite.store import SqliteJournals
 from nonzero_service.models.registry import Models
 from nonzero_service.problems import problem_of
 from nonzero_service.settings import Settings
@@ -109,7 +110,9 @@ class Bench:
         for name in served:
             assert (await self.models.get(name).learner.submit(Batch.empty())).sequence >= 0
             list(self.models.get(name).stored.journal.read())  # which opens it, where nothing has
-        assert len(self.models._shared.journals) == len(served)
+        journals = self.models._shared.journals
+        assert isinstance(journals, SqliteJournals)
+        assert len(journals.opened) == len(served)
         await self.restart()
         after = self.state()
         assert sorted(after) == there

@@ -12,7 +12,7 @@ from nonzero import Batch, LogisticRegression
 from nonzero_service.history import keeping
 from nonzero_service.history.history import History
 from nonzero_service.history.keeping import HistoryKeeper
-from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.sqlite.journal import SqliteJournal
 from nonzero_service.writer.entries import settings_entry
 from nonzero_service.writer.learner import ModelLearner
 from nonzero_service.writer.threads import WriterThreads
@@ -29,7 +29,7 @@ def test_it_is_written_when_due_and_at_the_end(tmp_path: Path, monkeypatch: pyte
         return sum(int(point["totals"][0]) for point in found.records("day").points)
 
     async def run() -> None:
-        with Journal(tmp_path) as journal:
+        with SqliteJournal(tmp_path) as journal:
             journal.append([settings_entry(model)])
             threads = WriterThreads()
             learner = ModelLearner(model, journal, 2**20, no_failure, threads)

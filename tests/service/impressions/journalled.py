@@ -14,7 +14,7 @@ from nonzero_service.impressions.hashes import hashes_of, named_rows
 from nonzero_service.impressions.packing import PredictedRows
 from nonzero_service.impressions.rules import Rules
 from nonzero_service.impressions.store import ImpressionStore
-from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.sqlite.journal import SqliteJournal
 from nonzero_service.models.impression_opening import open_impressions
 from nonzero_service.writer.group_rows import GroupRows
 from nonzero_service.writer.pause import PauseState
@@ -53,7 +53,7 @@ class JournalledImpressions:
 
     def open(self) -> None:
         """Begin, or go on after a crash."""
-        self.journal = Journal(self.directory)
+        self.journal = SqliteJournal(self.directory)
         self.store: ImpressionStore = open_impressions("tried", self.journal, self.rules)
         self.store.ends_from_ms = 0
         self.preparer = Preparer(self.store, lambda: self.now_ms)

@@ -9,9 +9,9 @@ from pathlib import Path
 from fork_server import Child, fork_server
 from nonzero_service.journal.chain import JournalEntry
 from nonzero_service.journal.errors import JournalFailedError, OutcomeUnknownError
-from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.journal.lock import DirectoryLock
+from nonzero_service.journal.sqlite.journal import SqliteJournal
 from service.journal import history
 
 STOP = 16
@@ -37,7 +37,7 @@ def acknowledged(directory: Path) -> int:
 def scripted(directory: Path) -> None:
     """Do everything that a journal does, in one thread."""
     acknowledge = Acknowledgements(directory / "acknowledged")
-    with Journal(directory) as journal:
+    with SqliteJournal(directory) as journal:
         history.write(journal, STOP // 2, acknowledge)
         journal.checkpoint()
         history.write(journal, STOP // 2 + 2, acknowledge)
@@ -45,7 +45,7 @@ def scripted(directory: Path) -> None:
         journal.expire_keys()
         journal.checkpoint()
         history.write(journal, STOP // 2 + 4, acknowledge)  # begins the WAL anew
-    with Journal(directory) as journal:
+    with SqliteJournal(directory) as journal:
         history.write(journal, STOP, acknowledge)
 
 
@@ -66,7 +66,7 @@ def concurrent(directory: Path) -> None:
             acknowledge(n)
             n += 1
 
-    with Journal(directory, wal_limit=2**21) as journal:
+    with SqliteJournal(directory, wal_limit=2**21) as journal:
         threads = [threading.Thread(target=run, args=(number,)) for number in range(THREADS)]
         for thread in threads:
             thread.start()
@@ -77,7 +77,7 @@ def concurrent(directory: Path) -> None:
 
 def careful(directory: Path) -> None:
     """Write until a commit fails half-way; then say so, and check that no more is taken."""
-    journal = Journal(directory)
+    journal = SqliteJournal(directory)
     try:
         history.write(journal, STOP, Acknowledgements(directory / "acknowledged"))
     except OutcomeUnknownError:

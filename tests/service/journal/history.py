@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from nonzero_service.journal.chain import JournalEntry, JournalRow
-from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.keys import KeyRecord
+from nonzero_service.journal.sqlite.journal import SqliteJournal
 
 SIZES = (0, 10, 3_000, 70_000, 200_000)
 
@@ -38,7 +38,7 @@ def groups(start: int, stop: int) -> Iterator[list[JournalEntry]]:
         i += size
 
 
-def write(journal: Journal, stop: int, acknowledge: Callable[[int], object]) -> None:
+def write(journal: SqliteJournal, stop: int, acknowledge: Callable[[int], object]) -> None:
     """Write the history on from where the journal ends, acknowledging each group's last position."""
     for group in groups(journal.position, stop):
         acknowledge(journal.append(group))
@@ -58,11 +58,11 @@ def assert_is_history(rows: list[JournalRow], keys: Callable[[str], KeyRecord | 
 
 def assert_recovers(directory: Path, acknowledged: int, stop: int) -> None:
     """Open a journal that broke off, hold it to its promise, and write the history to its end."""
-    with Journal(directory) as journal:
+    with SqliteJournal(directory) as journal:
         assert acknowledged <= journal.position <= acknowledged + 3  # what was in flight was one group
         assert_is_history(list(journal.read()), journal.lookup)
         write(journal, stop, lambda _: None)
-    with Journal(directory, reached=stop) as journal:
+    with SqliteJournal(directory, reached=stop) as journal:
         rows = list(journal.read())
         assert [row.position for row in rows] == list(range(journal.first_position, stop + 1))
         assert_is_history(rows, journal.lookup)

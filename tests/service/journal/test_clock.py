@@ -9,9 +9,9 @@ import pytest
 
 from nonzero_service.journal.chain import JournalEntry
 from nonzero_service.journal.clock import LEAP_MS, SLACK_MS, Clock
-from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.keys import KeyRecord
-from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.sqlite.journal import SqliteJournal
+from nonzero_service.journal.sqlite.reader import JournalReader
 from nonzero_service.journal.verification import verify_journal
 from nonzero_service.writer.entries import clock_entry
 
@@ -103,15 +103,15 @@ def keyed(name: str) -> JournalEntry:
     return JournalEntry("batch", 1, b"", 0, (KeyRecord(name, b"d" * 16, 10, 0, 3, True, {}),))
 
 
-def known(journal: Journal) -> set[str]:
+def known(journal: SqliteJournal) -> set[str]:
     return {name for name in ("before", "wrong", "right") if journal.lookup(name) is not None}
 
 
 def test_a_row_sets_it_back_and_keys_expire(machine: Machine, tmp_path: Path) -> None:
-    with Journal(tmp_path) as journal:
+    with SqliteJournal(tmp_path) as journal:
         journal.append([keyed("before")])
         machine.wall += 400 * DAY
-    with Journal(tmp_path) as journal:
+    with SqliteJournal(tmp_path) as journal:
         journal.append([keyed("wrong")])
         assert known(journal) == {"wrong"}, "a start follows the machine's clock"
         machine.wall -= 400 * DAY
@@ -119,7 +119,7 @@ def test_a_row_sets_it_back_and_keys_expire(machine: Machine, tmp_path: Path) ->
         journal.append([keyed("wrong")])
         assert journal.time_ms == NOON + 400 * DAY + SECOND
     for life in range(2):
-        with Journal(tmp_path) as journal:
+        with SqliteJournal(tmp_path) as journal:
             if not life:
                 journal.append([clock_entry(journal.clock.now_ms(), machine.wall)])
                 journal.append([keyed("right")])
@@ -127,7 +127,7 @@ def test_a_row_sets_it_back_and_keys_expire(machine: Machine, tmp_path: Path) ->
             assert journal.clock.ahead_ms() == 0
             assert known(journal) == {"before", "wrong", "right"}
     machine.passes(DAY + SECOND)
-    with Journal(tmp_path) as journal:
+    with SqliteJournal(tmp_path) as journal:
         journal.append([keyed("new")])
         assert known(journal) == set()
         assert journal.expire_keys() == 4
@@ -137,9 +137,9 @@ def test_a_row_sets_it_back_and_keys_expire(machine: Machine, tmp_path: Path) ->
 
 
 def test_keys_of_the_wrong_time_expire_without_new_ones(machine: Machine, tmp_path: Path) -> None:
-    with Journal(tmp_path) as journal:
+    with SqliteJournal(tmp_path) as journal:
         machine.wall += 400 * DAY
-    with Journal(tmp_path) as journal:
+    with SqliteJournal(tmp_path) as journal:
         journal.append([keyed("wrong")])
         machine.wall -= 400 * DAY
         journal.append([clock_entry(journal.clock.now_ms(), machine.wall)])

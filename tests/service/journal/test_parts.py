@@ -9,14 +9,14 @@ import pytest
 
 from nonzero_service.journal.chain import JournalEntry
 from nonzero_service.journal.errors import JournalDamagedError, JournalTooShortError, PrunedError
-from nonzero_service.journal.journal import Journal
-from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.sqlite.journal import SqliteJournal
+from nonzero_service.journal.sqlite.reader import JournalReader
 
 LONG = bytes(range(256)) * 2000
 
 
 def test_a_part_of_a_row_is_read_and_a_row_that_is_not_held_is_named(tmp_path: Path) -> None:
-    with Journal(tmp_path) as journal:
+    with SqliteJournal(tmp_path) as journal:
         journal.append([JournalEntry("label", 1, LONG), JournalEntry("batch", 1, b"abc")])
         assert journal.read_part(1, 300_000, 500) == LONG[300_000:300_500]
         assert journal.read_part(2, 1, 2) == b"bc"
@@ -28,7 +28,7 @@ def test_a_part_of_a_row_is_read_and_a_row_that_is_not_held_is_named(tmp_path: P
 
 
 def test_rows_of_some_kinds_are_read_and_a_damaged_one_is_passed_over(tmp_path: Path) -> None:
-    with Journal(tmp_path) as journal:
+    with SqliteJournal(tmp_path) as journal:
         journal.append([JournalEntry(kind, 1, kind.encode()) for kind in ("label", "batch", "label", "held")])
     told: list[JournalDamagedError] = []
     with JournalReader(tmp_path) as reader:

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from nonzero import LogisticRegression
-from nonzero_service.journal.reader import JournalReader
 from nonzero_service.journal.snapshots import snapshots_in
+from nonzero_service.journal.sqlite.reader import JournalReader
 from nonzero_service.models.snapshot_files import needed_from
 from nonzero_service.models.verifying import verify
 from service.api.test_policies import Lives, label, predict

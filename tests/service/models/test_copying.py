@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from nonzero import Batch, LogisticRegression
-from nonzero_service.journal.journal import Journal
-from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.sqlite.journal import SqliteJournal
+from nonzero_service.journal.sqlite.reader import JournalReader
 from nonzero_service.writer.entries import remedy_entry, settings_entry
 from nonzero_service.writer.fold import apply
 from nonzero_service.writer.learner import ModelLearner
@@ -40,7 +40,7 @@ def test_it_is_the_fold_up_to_its_position(tmp_path: Path, changed: bool) -> Non
     model, copies = LogisticRegression(BITS), [LogisticRegression(BITS) for _ in range(3)]
 
     async def run() -> list[Copied]:
-        with Journal(tmp_path) as journal:
+        with SqliteJournal(tmp_path) as journal:
             journal.append([settings_entry(model)])
             threads = WriterThreads()
             learner = ModelLearner(model, journal, 2**20, no_failure, threads)

@@ -26,7 +26,7 @@ import pytest
 
 from command_line import nonzero
 from nonzero import LogisticRegression
-from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.sqlite.reader import JournalReader
 from nonzero_service.models.rebuilding import rebuild
 from nonzero_service.models.verifying import verify
 from service.conftest import ServiceProcess

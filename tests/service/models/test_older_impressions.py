@@ -14,7 +14,7 @@ from nonzero import Batch
 from nonzero_service.impressions.packing import packed
 from nonzero_service.impressions.rows import NO_FIELDS
 from nonzero_service.impressions.states import ImpressionState
-from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.sqlite.journal import SqliteJournal
 from nonzero_service.models import impression_opening
 from nonzero_service.models.inspecting import inspect_model
 from nonzero_service.models.verifying import verify
@@ -56,7 +56,7 @@ def test_they_are_taken_over_and_learned_from_the_older_way(clocked: Start, tmp_
     directory = tmp_path / "data" / "models" / "default"
     running.stop()
     make_older(directory)
-    with Journal(directory) as journal:
+    with SqliteJournal(directory) as journal:
         keep_as_before(directory, journal.clock.now_ms())
     assert inspect_model(directory).pending == N - 2
     assert verify(directory, silent).faults == []
@@ -90,17 +90,17 @@ def test_a_kill_while_they_are_taken_over_takes_over_the_rest(
     class KilledError(Exception):
         pass
 
-    real, left = Journal.append, [2]
+    real, left = SqliteJournal.append, [2]
 
-    def append(journal: Journal, entries: Any) -> int:
+    def append(journal: SqliteJournal, entries: Any) -> int:
         if not left[0]:
             raise KilledError
         left[0] -= 1
         return real(journal, entries)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Journal, "append", append)
-        journal = Journal(directory)
+        patch.setattr(SqliteJournal, "append", append)
+        journal = SqliteJournal(directory)
         with pytest.raises(KilledError):
             impression_opening.open_impressions("killed", journal, RULES)
         journal.close()

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from nonzero import AdaGrad, LogisticRegression
-from nonzero_service.journal.reader import JournalReader
 from nonzero_service.journal.snapshots import SnapshotFolder
+from nonzero_service.journal.sqlite.reader import JournalReader
 from nonzero_service.writer.fold import apply
 
 Start = Callable[..., Any]

@@ -11,8 +11,8 @@ from nonzero import AdaGrad, LogisticRegression, SnapshotError
 from nonzero_service.impressions.joined import References
 from nonzero_service.journal.chain import JournalEntry
 from nonzero_service.journal.errors import BodyError, PrunedError
-from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.snapshots import SnapshotFolder, snapshots_in
+from nonzero_service.journal.sqlite.journal import SqliteJournal
 from nonzero_service.models.recovery import recover
 from nonzero_service.models.snapshot_files import needed_from
 from nonzero_service.models.verifying import verify
@@ -97,14 +97,14 @@ def test_a_trained_model_is_its_first_snapshot(tmp_path: Path) -> None:
 
 
 def test_a_row_that_does_not_fit_the_model_is_named(history: History) -> None:
-    with Journal(history.directory) as journal:
+    with SqliteJournal(history.directory) as journal:
         journal.append([JournalEntry("settings", 1, b"{}")])
     with pytest.raises(BodyError, match="position 2"):
         history.recovered()
 
 
 def test_the_first_row_says_what_the_model_starts_from(history: History) -> None:
-    with Journal(history.directory) as journal:
+    with SqliteJournal(history.directory) as journal:
         row = next(journal.read(1))
     apply(LogisticRegression(10, AdaGrad(0.1)), row)
     with pytest.raises(BodyError, match="another model"):
@@ -130,7 +130,7 @@ def test_a_file_that_is_no_snapshot_of_a_journal_is_refused(history: History) ->
 
 def test_a_row_that_does_not_follow_the_model_is_named(history: History) -> None:
     history.learn(2)
-    with Journal(history.directory) as journal:
+    with SqliteJournal(history.directory) as journal:
         rows = list(journal.read(2))
     model = LogisticRegression(10, AdaGrad(0.1))
     with pytest.raises(BodyError, match="position 3 follows 40 examples"):
@@ -141,11 +141,11 @@ def test_a_row_that_does_not_follow_the_model_is_named(history: History) -> None
 def paused(history: History) -> tuple[Path, Path]:
     """Make a history of a pause with a snapshot in it, its end, and a snapshot after that; return the two."""
     history.learn(3)
-    with Journal(history.directory) as journal:
+    with SqliteJournal(history.directory) as journal:
         since = journal.append([trip_entry({"figure": "click_rate"})])
         journal.append([held_entry(batch(70), References.none(), [])])
     first = history.snapshot(held_since=since)
-    with Journal(history.directory) as journal:
+    with SqliteJournal(history.directory) as journal:
         journal.append([resume_entry(since, discard=False, examples=40)])
     history.model.learn(batch(70))
     history.learn(2)
@@ -165,7 +165,7 @@ def test_a_snapshot_says_which_rows_a_start_from_it_needs(history: History) -> N
 def test_rows_that_an_earlier_release_gave_up_are_named_with_a_way_out(history: History) -> None:
     first, second = paused(history)
     inside = snapshots_in(first.parent)[-1]
-    with Journal(history.directory) as journal:
+    with SqliteJournal(history.directory) as journal:
         journal.truncate(inside.position + 1)  # as if nothing had been held there
     assert history.recovered().model.digest() == history.model.digest()
     [fault] = verify(history.directory, lambda *_: None).faults
@@ -179,12 +179,12 @@ def test_rows_that_an_earlier_release_gave_up_are_named_with_a_way_out(history: 
 
 def test_a_start_tells_what_the_tail_holds(history: History) -> None:
     references = References(np.arange(40), np.arange(40, dtype=np.uint64), np.full(40, 0x3C, np.uint8))
-    with Journal(history.directory) as journal:
+    with SqliteJournal(history.directory) as journal:
         since = journal.append([trip_entry({"figure": "click_rate"})])
         journal.append([held_entry(batch(70), references, [])])
         journal.append([resume_entry(since, discard=True, examples=40)])
         size = sum(len(row.body) for row in journal.read(1))
-    kept = recover(history.directory, "full", lambda *_: None)
+    kept = recover(history.directory, SqliteJournal, lambda *_: None)
     kept.journal.close()
     assert kept.pause is None
     assert kept.tail_bytes == size

@@ -12,8 +12,8 @@ import pytest
 
 from command_line import nonzero
 from nonzero import LogisticRegression, formats
-from nonzero_service.journal.journal import Journal
-from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.sqlite.journal import SqliteJournal
+from nonzero_service.journal.sqlite.reader import JournalReader
 from nonzero_service.writer import fold
 from nonzero_service.writer.entries import batch_entry, settings_entry
 from service.conftest import ServiceProcess
@@ -239,7 +239,7 @@ def test_a_journal_from_before_there_were_schemas_is_folded_by_the_older_names(t
     older = {"bits": 6, "lanes": lanes, "scaled": True}  # what a journal of 0.1 begins with
     model = LogisticRegression.from_settings(older)
     batch = formats.parse(b"1 |site news\n0 |site blog\n", "vw", schema=model.schema)
-    with Journal(tmp_path) as journal:
+    with SqliteJournal(tmp_path) as journal:
         entry = settings_entry(model)
         assert json.loads(entry.body)["settings"] == older
         journal.append([entry, batch_entry(batch)])

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from nonzero import LogisticRegression
-from nonzero_service.journal.reader import JournalReader
 from nonzero_service.journal.snapshots import SnapshotFolder
+from nonzero_service.journal.sqlite.reader import JournalReader
 from service.series import series
 from waiting import until
 

@@ -60,6 +60,7 @@ def test_the_documented_settings_and_their_defaults() -> None:
         "allowed_hosts": "",
         "ssl_certfile": None,
         "ssl_keyfile": None,
+        "min_sequence_seconds": 1,
         "max_requests": 256,
         "max_requests_per_client": 128,
         "in_flight_bytes": 512 << 20,

@@ -18,8 +18,8 @@ from nonzero_service.impressions.joined import References
 from nonzero_service.impressions.rules import Rules
 from nonzero_service.impressions.states import ImpressionState
 from nonzero_service.impressions.store import ImpressionStore
-from nonzero_service.journal.reader import JournalReader
 from nonzero_service.journal.snapshots import SnapshotFolder
+from nonzero_service.journal.sqlite.reader import JournalReader
 from nonzero_service.models.inspecting import inspect_model
 from nonzero_service.writer.breaker import Bounds, Breaker
 from nonzero_service.writer.fold import apply

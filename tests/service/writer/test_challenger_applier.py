@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nonzero import AdaGrad, LogisticRegression
-from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.sqlite.journal import SqliteJournal
 from nonzero_service.writer import challenger_applier
 from nonzero_service.writer.challenger_applier import ChallengerApplier
 from nonzero_service.writer.entries import settings_entry
@@ -48,7 +48,7 @@ def test_its_champion_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     alone = challenger()
 
     async def run() -> None:
-        with Journal(tmp_path) as journal:
+        with SqliteJournal(tmp_path) as journal:
             journal.append([settings_entry(new_model())])
             threads = WriterThreads()
             learner = ModelLearner(new_model(), journal, 2**20, no_failure, threads)

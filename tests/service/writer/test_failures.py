@@ -16,8 +16,8 @@ import structlog
 from nonzero import AdaGrad, Batch, LogisticRegression
 from nonzero.model.gradual_copy import GradualCopy
 from nonzero_service.journal.errors import OutcomeUnknownError
-from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.keys import KeyRecord
+from nonzero_service.journal.sqlite.journal import SqliteJournal
 from nonzero_service.writer.applier import Applier
 from nonzero_service.writer.breaker import Bounds, Breaker
 from nonzero_service.writer.committer import Committer
@@ -64,7 +64,7 @@ class Learning:
 
     def __call__(self, use: Callable[[ModelLearner], Awaitable[None]]) -> None:
         async def run() -> None:
-            with Journal(self.directory) as journal:
+            with SqliteJournal(self.directory) as journal:
                 journal.append([settings_entry(self.model)])
                 threads = WriterThreads()
                 learner = ModelLearner(self.model, journal, 2**20, self.failures.append, threads)
@@ -213,7 +213,7 @@ def test_a_loop_that_is_closed_is_no_failure(learning: Learning) -> None:
         return learner
 
     closed, threads = threading.Event(), WriterThreads()
-    with Journal(learning.directory) as journal:
+    with SqliteJournal(learning.directory) as journal:
         learner = asyncio.run(run())
         closed.set()
         learner.committer.put(None)

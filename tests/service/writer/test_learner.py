@@ -17,9 +17,9 @@ from nonzero.formats.json_bodies import parse_body
 from nonzero_service.errors import ClosedError, GivenUpError, QueueFullError
 from nonzero_service.impressions.joined import References
 from nonzero_service.journal.errors import DiskFullError, OutcomeUnknownError
-from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.keys import KeyRecord
-from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.sqlite.journal import SqliteJournal
+from nonzero_service.journal.sqlite.reader import JournalReader
 from nonzero_service.turns import Turns
 from nonzero_service.writer.committer import Committer
 from nonzero_service.writer.entries import settings_entry, trip_entry
@@ -65,7 +65,7 @@ class Learning:
         model = new_model()
 
         async def run() -> None:
-            with Journal(self.directory) as journal:
+            with SqliteJournal(self.directory) as journal:
                 journal.append([settings_entry(model)])
                 threads = WriterThreads()
                 learner = ModelLearner(model, journal, queue_bytes, no_failure, threads)
@@ -158,7 +158,7 @@ def test_single_examples_are_held_from_the_trip_on(with_learner: Learning) -> No
 
 def test_a_single_example_does_not_wait_for_the_pieces_of_a_stream(tmp_path: Path) -> None:
     async def run() -> None:
-        with Journal(tmp_path) as journal:
+        with SqliteJournal(tmp_path) as journal:
             durable, turns = Durable(), Turns("committer", 1)
             results = Results(lambda _: None, no_failure)
             committer = Committer(10, Schema(), journal, PauseState(), durable, turns, results)
@@ -195,7 +195,7 @@ def test_beside_a_stream_every_second_group_is_of_single_examples(tmp_path: Path
             return super().admit(batch, references)
 
     async def run() -> None:
-        with Journal(tmp_path) as journal:
+        with SqliteJournal(tmp_path) as journal:
             durable, turns = Durable(), Turns("committer", 1)
             results = Results(lambda _: None, no_failure)
             committer = Committer(10, Schema(), journal, Slow(), durable, turns, results)
@@ -221,7 +221,7 @@ def test_beside_a_stream_every_second_group_is_of_single_examples(tmp_path: Path
 
 def test_a_single_example_waits_for_one_group_of_pieces_at_most(tmp_path: Path) -> None:
     async def run() -> None:
-        with Journal(tmp_path) as journal:
+        with SqliteJournal(tmp_path) as journal:
             durable, turns = Durable(), Turns("committer", 1)
             results = Results(lambda _: None, no_failure)
             committer = Committer(10, Schema(), journal, PauseState(), durable, turns, results)
@@ -367,7 +367,7 @@ def test_nothing_is_applied_after_a_row_that_cannot_be(tmp_path: Path) -> None:
     model = Defective(10, AdaGrad(0.1))
 
     async def run() -> None:
-        with Journal(tmp_path) as journal:
+        with SqliteJournal(tmp_path) as journal:
             threads = WriterThreads()
             learner = ModelLearner(model, journal, 2**20, failures.append, threads)
             await learner.submit(batches(1)[0])
@@ -392,7 +392,7 @@ def test_no_piece_of_a_stream_is_learned_after_one_that_found_no_space(small_dis
     model = new_model()
 
     async def run() -> None:
-        with Journal(small_disk) as journal:
+        with SqliteJournal(small_disk) as journal:
             threads = WriterThreads()
             learner = ModelLearner(model, journal, 2**30, no_failure, threads)
             state = StreamState()

@@ -22,7 +22,7 @@ from nonzero_service.impressions.unpacking import Part, unpacked
 from nonzero_service.journal.chain import JournalRow
 from nonzero_service.journal.codec import decode_batch
 from nonzero_service.journal.errors import BodyError
-from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.sqlite.journal import SqliteJournal
 from nonzero_service.writer import fold
 from nonzero_service.writer.entries import clock_entry, held_examples, joined_entry, resume_entry, trip_entry
 from nonzero_service.writer.following import BEFORE, JOINING_NOTE, REACHED, OwnPolicy, sequence_of
@@ -94,7 +94,7 @@ def new_model() -> LogisticRegression:
 class Champion:
     """Its rows, and what it predicted for each."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: SqliteJournal) -> None:
         self.journal = journal
         self.rows = list(journal.read())
         model = LogisticRegression(9)
@@ -109,7 +109,7 @@ class Champion:
             yield row, iter(found)
 
 
-def folded(journal: Journal) -> LogisticRegression:
+def folded(journal: SqliteJournal) -> LogisticRegression:
     """Return what a model's own rows make of it."""
     model = LogisticRegression(10, AdaGrad(0.2))
     for row in journal.read():
@@ -122,7 +122,7 @@ ENDED = (ImpressionState.EXPIRED, ImpressionState.CLICKED, ImpressionState.NEGAT
 SINCE = ComparedSince(20, 0, START)
 
 
-def follow(journal: Journal) -> LogisticRegression:
+def follow(journal: SqliteJournal) -> LogisticRegression:
     """Return what a challenger makes of its champion's rows."""
     model, rejoiner = new_model(), Rejoiner(WINDOW, journal)
     for row in journal.read():

@@ -6,12 +6,13 @@ import logging
 from pathlib import Path
 
 from nonzero_service.journal.chain import Tip
-from nonzero_service.journal.database import create
-from nonzero_service.journal.errors import JournalTooShortError
+from nonzero_service.journal.errors import JournalDamagedError, JournalTooShortError, PrunedError
 from nonzero_service.journal.keys import KeyIndex
-from nonzero_service.journal.mark import read_mark
 from nonzero_service.journal.reader import JournalRows
-from nonzero_service.journal.verification import check_mark, check_reached
+from nonzero_service.journal.sqlite.database import create
+from nonzero_service.journal.sqlite.mark import Mark, read_mark
+from nonzero_service.journal.sqlite.moment import RESTORE
+from nonzero_service.journal.verification import check_held, check_reached
 
 _log = logging.getLogger(__name__)
 
@@ -60,23 +61,39 @@ def check_journal(reader: JournalRows, mark_path: Path, reached: int, index: Key
     if mark is not None and mark.may_be_ahead and tip.position < mark.position:
         _log.warning(
             "%s: positions %d to %d were lost by a restart of the machine, as durability=normal allows",
-            reader.path,
+            reader.place,
             tip.position + 1,
             mark.position,
         )
     else:
         check_mark(reader, mark)
-    check_reached(reader, reached, "the newest snapshot")
-    if tip.position > reader.base.position:
-        for _ in reader.read(tip.position):  # the row on which the next one is built
-            pass
-    latest = before = 0
-    for position, time_ms, records in reader.read_keys():
-        if time_ms < latest:
-            index.set_back = (before, time_ms)
-        latest, before = time_ms, position
-        for record in records:
-            index.add(record.key, position)
-    if latest > tip.time_ms:
-        index.set_back = (before, tip.time_ms)
-    return tip
+    return check_held(reader, reached, index)
+
+
+def check_mark(reader: JournalRows, mark: Mark | None) -> None:
+    """Refuse a journal that is not the one of its mark, or has lost its end.
+
+    Parameters
+    ----------
+    reader
+        The journal.
+    mark
+        Read before this, so that a writer beside us is not taken for a loss.
+
+    Raises
+    ------
+    JournalTooShortError, JournalDamagedError
+        It names both positions.
+    """
+    if mark is None:
+        return
+    check_reached(reader, mark.position, f"the mark {reader.directory / 'mark'}")
+    try:
+        found = reader.digest_at(mark.position)
+    except PrunedError:  # the rows around a mark that lags are gone: nothing is left to compare it with
+        return
+    if found != mark.digest:
+        raise JournalDamagedError(
+            f"{reader.place} and the mark beside it are of different histories: at position {mark.position} "
+            f"the digests are {found.hex()} and {mark.digest.hex()}; {RESTORE}"
+        )

@@ -18,10 +18,10 @@ from nonzero_service.journal.errors import (
     JournalFailedError,
     NoDescriptorsError,
 )
-from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.journal.lock import DirectoryLock
-from nonzero_service.journal.open_journals import FEWEST, OF_A_JOURNAL, OpenJournals
+from nonzero_service.journal.sqlite.journal import SqliteJournal
+from nonzero_service.journal.sqlite.open_journals import FEWEST, OF_A_JOURNAL, OpenJournals
 from service.journal.history import entry
 from service.test_descriptors import limits
 
@@ -37,7 +37,7 @@ class Many:
         self.journals = []
         for n in range(count):
             (place / str(n)).mkdir()
-            self.journals.append(stack.enter_context(Journal(place / str(n), among=self.open)))
+            self.journals.append(stack.enter_context(SqliteJournal(place / str(n), among=self.open)))
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def many(memory_path: Path) -> Iterator[Many]:
         yield Many(memory_path, stack)
 
 
-def is_open(journal: Journal) -> bool:
+def is_open(journal: SqliteJournal) -> bool:
     return journal.path.with_name("journal.sqlite-wal").exists()
 
 
@@ -62,7 +62,7 @@ def test_no_more_are_open_than_may_be_and_all_are_usable(memory_path: Path) -> N
             assert [row.position for row in journal.read()] == list(range(1, 41))
     assert open_files() == before
     for directory in sorted(memory_path.iterdir()):
-        with Journal(directory) as journal:
+        with SqliteJournal(directory) as journal:
             assert journal.position == 40
 
 
@@ -129,7 +129,7 @@ def test_what_another_process_has_written_is_refused(many: Many) -> None:
     first = many.journals[0]
     first.append([entry(0)])
     assert first.let_go()
-    with Journal(first.directory) as other:
+    with SqliteJournal(first.directory) as other:
         other.append([entry(1)])
     files = open_files()
     for _ in range(2):
@@ -147,7 +147,7 @@ def test_one_that_is_held_stays_open_whatever_its_directory_is_called(many: Many
     assert not first.let_go()
     assert first.append([entry(0)]) == 1
     first.close()
-    with Journal(memory_path / "gone") as journal:
+    with SqliteJournal(memory_path / "gone") as journal:
         assert journal.position == 1
 
 
@@ -169,7 +169,7 @@ def test_without_space_for_its_index_nothing_is_written_and_it_goes_on(small_dis
     with ExitStack() as stack:
         among = OpenJournals(MOST)
         stack.callback(among.close)
-        journal = stack.enter_context(Journal(small_disk / "0", among=among))
+        journal = stack.enter_context(SqliteJournal(small_disk / "0", among=among))
         journal.append([entry(0)])
         assert journal.let_go()
         with (small_disk / "filling").open("wb", 0) as file, suppress(OSError):

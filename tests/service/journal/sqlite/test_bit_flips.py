@@ -6,8 +6,8 @@ import pytest
 
 from nonzero_service.journal.chain import JournalRow
 from nonzero_service.journal.errors import JournalError
-from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.keys import KeyRecord
+from nonzero_service.journal.sqlite.journal import SqliteJournal
 from reporting import Figure
 from service.journal.flipping import flip
 from service.journal.history import write
@@ -19,7 +19,7 @@ STOP = 40
 
 def what_it_says(directory: Path) -> tuple[list[JournalRow], list[KeyRecord | None]]:
     """All that a start reads, and that the rows then written still fit to it."""
-    with Journal(directory) as journal:
+    with SqliteJournal(directory) as journal:
         rows = list(journal.read())
         assert len(rows) == STOP - 5
         keys = [journal.lookup(f"key-{i}") for i in range(STOP)]
@@ -32,7 +32,7 @@ def flips(directory: Path, n: int) -> tuple[int, int]:
     """Flip `n` random bits, one at a time; return how often it was named, and how often it was harmless."""
     original = directory / "original"
     original.mkdir()
-    with Journal(original) as journal:
+    with SqliteJournal(original) as journal:
         write(journal, STOP // 2, lambda _: None)
         journal.truncate(6)
         journal.checkpoint()

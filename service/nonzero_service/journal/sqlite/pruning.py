@@ -10,7 +10,7 @@ from typing import Any, Final
 import apsw
 
 from nonzero_service.journal.chain import Base
-from nonzero_service.journal.tables import read_base, write_base
+from nonzero_service.journal.sqlite.tables import read_base, write_base
 
 _BYTES: Final = 4 * 2**20
 _ROWS: Final = 1024

@@ -9,17 +9,17 @@ import apsw
 import pytest
 
 from nonzero_service.journal.chain import JournalEntry
-from nonzero_service.journal.checkpoint import Checkpointer
 from nonzero_service.journal.errors import JournalFailedError
-from nonzero_service.journal.journal import Journal
-from nonzero_service.journal.open_journals import OpenJournals
+from nonzero_service.journal.sqlite.checkpoint import Checkpointer
+from nonzero_service.journal.sqlite.journal import SqliteJournal
+from nonzero_service.journal.sqlite.open_journals import OpenJournals
 from waiting import SECONDS, until
 
 LIMIT = 2**22
 BODY = bytes(200_000)
 
 
-def largest_wal(journal: Journal, appends: int) -> int:
+def largest_wal(journal: SqliteJournal, appends: int) -> int:
     wal = journal.path.with_name("journal.sqlite-wal")
     largest = 0
     for _ in range(appends):
@@ -29,7 +29,7 @@ def largest_wal(journal: Journal, appends: int) -> int:
 
 
 def test_the_wal_stays_within_its_limit(memory_path: Path) -> None:
-    with Journal(memory_path, wal_limit=LIMIT) as journal:
+    with SqliteJournal(memory_path, wal_limit=LIMIT) as journal:
         assert largest_wal(journal, 200) < LIMIT + 2**20
         assert len(list(journal.read())) == 200
 
@@ -46,7 +46,7 @@ def test_its_size_is_known_without_a_look_at_the_disk(memory_path: Path) -> None
     (memory_path / "a").mkdir()
     sizes = []
     for _ in range(2):
-        with Journal(memory_path / "a", wal_limit=LIMIT, among=opened) as journal:
+        with SqliteJournal(memory_path / "a", wal_limit=LIMIT, among=opened) as journal:
             for n in range(60):
                 journal.append([JournalEntry("batch", 1, BODY, 1)])
                 if n % 20 == 5:
@@ -66,12 +66,12 @@ def test_its_size_is_known_without_a_look_at_the_disk(memory_path: Path) -> None
 
 
 def test_a_reader_that_does_not_let_go_delays_and_does_not_stop(memory_path: Path) -> None:
-    with Journal(memory_path, wal_limit=LIMIT) as journal:
+    with SqliteJournal(memory_path, wal_limit=LIMIT) as journal:
         largest_wal(journal, 5)
         shell = apsw.Connection(str(journal.path))
         shell.execute("BEGIN")
         shell.execute("SELECT count(*) FROM rows").fetchall()
-        with patch("nonzero_service.journal.checkpoint._PATIENCE", 0.2):
+        with patch("nonzero_service.journal.sqlite.checkpoint._PATIENCE", 0.2):
             begun = time.monotonic()
             assert largest_wal(journal, 100) > LIMIT + 2**20
             assert time.monotonic() - begun >= 0.2
@@ -84,7 +84,7 @@ def test_a_reader_that_does_not_let_go_delays_and_does_not_stop(memory_path: Pat
 
 
 def test_a_writer_is_not_kept_waiting_by_readers_and_pruning(memory_path: Path) -> None:
-    with Journal(memory_path, wal_limit=LIMIT) as journal:
+    with SqliteJournal(memory_path, wal_limit=LIMIT) as journal:
         stop = threading.Event()
 
         def read_and_prune() -> None:
@@ -96,7 +96,7 @@ def test_a_writer_is_not_kept_waiting_by_readers_and_pruning(memory_path: Path) 
         thread = threading.Thread(target=read_and_prune)
         thread.start()
         longest = 0.0
-        with patch("nonzero_service.journal.checkpoint._PATIENCE", SECONDS):
+        with patch("nonzero_service.journal.sqlite.checkpoint._PATIENCE", SECONDS):
             for _ in range(200):
                 begun = time.monotonic()
                 journal.append([JournalEntry("batch", 1, BODY, 1)])
@@ -108,7 +108,7 @@ def test_a_writer_is_not_kept_waiting_by_readers_and_pruning(memory_path: Path) 
 
 def test_a_checkpoint_that_fails_as_none_should_is_told_to_the_next_append(memory_path: Path) -> None:
     with (
-        Journal(memory_path, wal_limit=LIMIT) as journal,
+        SqliteJournal(memory_path, wal_limit=LIMIT) as journal,
         patch.object(Checkpointer, "checkpoint", side_effect=MemoryError),
     ):
         with pytest.raises(JournalFailedError, match="MemoryError"):

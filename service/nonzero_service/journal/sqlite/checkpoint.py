@@ -11,7 +11,6 @@ from typing import Final
 
 import apsw
 
-from nonzero_service.journal.database import PAGE_SIZE, connect, translated
 from nonzero_service.journal.errors import (
     DiskFullError,
     JournalBusyError,
@@ -19,6 +18,7 @@ from nonzero_service.journal.errors import (
     NoDescriptorsError,
     StorageError,
 )
+from nonzero_service.journal.sqlite.database import PAGE_SIZE, connect, translated
 from nonzero_service.turns import Turn, Turns
 
 _EVERY: Final = 16 * 2**20
@@ -50,7 +50,7 @@ class Checkpointer:
     turns
         The threads that checkpoint.
     synced
-        As for :func:`~nonzero_service.journal.database.connect`.
+        As for :func:`~nonzero_service.journal.sqlite.database.connect`.
     limit
         The WAL's size, in bytes, past which the writer waits.
     vfs

@@ -9,13 +9,13 @@ import pytest
 from nonzero import LogisticRegression
 from nonzero_service.journal.chain import JournalEntry
 from nonzero_service.journal.errors import DiskFullError
-from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.snapshots import SnapshotFolder
+from nonzero_service.journal.sqlite.journal import SqliteJournal
 
 BODY = os.urandom(100_000)
 
 
-def write_for_ever(journal: Journal) -> None:
+def write_for_ever(journal: SqliteJournal) -> None:
     while True:
         journal.append([JournalEntry("batch", 1, BODY, 1)])
 
@@ -33,7 +33,7 @@ def fill(path: Path) -> None:
 def test_the_journal_goes_on_when_there_is_space_again(small_disk: Path) -> None:
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(3_000_000))
-    with Journal(small_disk) as journal:
+    with SqliteJournal(small_disk) as journal:
         for _ in range(3):  # the space runs out, is given, and runs out again
             written = journal.position
             with pytest.raises(DiskFullError):
@@ -46,18 +46,18 @@ def test_the_journal_goes_on_when_there_is_space_again(small_disk: Path) -> None
             ballast.write_bytes(bytes(max(0, ballast.stat().st_size - 1_000_000)))
             assert journal.append([JournalEntry("batch", 1, b"fits", 1)]) == written + 1
     ballast.unlink()
-    with Journal(small_disk, reached=written + 1) as journal:
+    with SqliteJournal(small_disk, reached=written + 1) as journal:
         assert len(list(journal.read())) == written + 1
 
 
 def test_a_start_without_space_is_refused_and_changes_nothing(small_disk: Path) -> None:
-    with Journal(small_disk) as journal:
+    with SqliteJournal(small_disk) as journal:
         journal.append([JournalEntry("batch", 1, BODY, 1)])
     fill(small_disk / "ballast")
     with pytest.raises(DiskFullError):
-        Journal(small_disk)
+        SqliteJournal(small_disk)
     (small_disk / "ballast").unlink()
-    with Journal(small_disk) as journal:
+    with SqliteJournal(small_disk) as journal:
         assert journal.append([JournalEntry("batch", 1, BODY, 1)]) == 2
         assert len(list(journal.read())) == 2
 

@@ -10,8 +10,8 @@ import pytest
 
 from machine import open_files
 from nonzero_service.journal.errors import JournalDamagedError, JournalError, LockedError
-from nonzero_service.journal.journal import Journal
-from nonzero_service.journal.open_journals import OpenJournals
+from nonzero_service.journal.sqlite.journal import SqliteJournal
+from nonzero_service.journal.sqlite.open_journals import OpenJournals
 from service.journal.history import entry
 
 
@@ -27,7 +27,7 @@ def left(tmp_path: Path) -> Path:
     """A directory that a stop has left."""
     directory = tmp_path / "odd #?% name"
     directory.mkdir()
-    with Journal(directory) as journal:
+    with SqliteJournal(directory) as journal:
         journal.append([entry(n) for n in range(3)])
     return directory
 
@@ -38,7 +38,7 @@ def files_of(directory: Path) -> set[str]:
 
 def test_it_is_read_without_a_trace_and_then_written_to(left: Path, among: OpenJournals) -> None:
     files, before = open_files(), files_of(left)
-    with Journal(left, among=among) as journal:
+    with SqliteJournal(left, among=among) as journal:
         assert [row.position for row in journal.read(1)] == [1, 2, 3]
         assert journal.tip.position == journal.position == 3
         assert files_of(left) == before
@@ -49,27 +49,27 @@ def test_it_is_read_without_a_trace_and_then_written_to(left: Path, among: OpenJ
         assert "journal.sqlite-wal" in files_of(left)
         assert [row.position for row in journal.read(1)] == [1, 2, 3, 4]
     assert files_of(left) == before
-    with Journal(left, among=among) as journal:
+    with SqliteJournal(left, among=among) as journal:
         assert journal.append([entry(4)]) == 5  # without a rest
         assert [row.position for row in journal.read(3)] == [3, 4, 5]
 
 
 def test_what_a_kill_has_left_in_the_wal_is_there(left: Path, among: OpenJournals, tmp_path: Path) -> None:
-    with Journal(left) as journal:
+    with SqliteJournal(left) as journal:
         journal.append([entry(3)])
         shutil.copytree(left, tmp_path / "killed")
-    with Journal(tmp_path / "killed", among=among) as journal:
+    with SqliteJournal(tmp_path / "killed", among=among) as journal:
         journal.rest()  # it does nothing: that is no journal at rest
         assert journal.position == 4
         assert [row.position for row in journal.read(1)] == [1, 2, 3, 4]
 
 
 def test_nobody_else_has_it_meanwhile(left: Path, among: OpenJournals) -> None:
-    with Journal(left, among=among) as journal:
+    with SqliteJournal(left, among=among) as journal:
         with pytest.raises(LockedError):
-            Journal(left)
+            SqliteJournal(left)
         journal.rest()
-        with Journal(left) as other:
+        with SqliteJournal(left) as other:
             other.append([entry(3)])
         with pytest.raises(JournalError, match="something else has written there"):
             journal.append([entry(3)])
@@ -81,8 +81,8 @@ def test_damage_is_refused_and_nothing_is_changed(left: Path, among: OpenJournal
     for damaged in (b"", whole[:100], whole[:68] + b"\1" + whole[69:], b"no journal" * 10_000):
         path.write_bytes(damaged)
         with pytest.raises(JournalDamagedError):
-            Journal(left, among=among)
+            SqliteJournal(left, among=among)
         assert path.read_bytes() == damaged
     path.write_bytes(whole)
-    with Journal(left, among=among) as journal:
+    with SqliteJournal(left, among=among) as journal:
         assert journal.position == 3

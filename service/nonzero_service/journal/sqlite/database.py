@@ -25,7 +25,7 @@ from nonzero_service.journal.errors import (
     UnsupportedSQLiteError,
 )
 from nonzero_service.journal.files import FILE_MODE
-from nonzero_service.journal.tables import SCHEMA, write_base
+from nonzero_service.journal.sqlite.tables import SCHEMA, write_base
 
 PAGE_SIZE: Final = 65536
 """Bytes. With 4 KB pages a commit of 1 MB costs two and a half times the CPU, and half the throughput."""

@@ -6,7 +6,7 @@ from unittest.mock import patch
 import pytest
 
 from nonzero_service.journal.errors import JournalDamagedError
-from nonzero_service.journal.mark import MarkFile, read_mark
+from nonzero_service.journal.sqlite.mark import MarkFile, read_mark
 
 DIGEST = bytes(range(16))
 
@@ -51,5 +51,5 @@ def test_only_an_unsynced_mark_of_another_boot_may_be_ahead(memory_path: Path) -
         mark = read_mark(path)
         assert mark is not None
         assert not mark.may_be_ahead
-        with patch("nonzero_service.journal.mark.this_boot", return_value=b"b" * 16):
+        with patch("nonzero_service.journal.sqlite.mark.this_boot", return_value=b"b" * 16):
             assert mark.may_be_ahead is not synced

@@ -8,7 +8,7 @@ import apsw
 import pytest
 
 from nonzero_service.journal.errors import JournalError, JournalFailedError, OutcomeUnknownError
-from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.sqlite.journal import SqliteJournal
 from service.journal.forking import STOP, acknowledged, careful, forked
 from service.journal.history import assert_recovers, entry, write
 from service.straced import needs_strace, traced
@@ -47,7 +47,7 @@ def failing() -> Iterator[set[str]]:
 def test_a_failed_checkpoint_stops_the_journal_and_loses_nothing(
     failing: set[str], memory_path: Path
 ) -> None:
-    with Journal(memory_path, vfs="failing") as journal:
+    with SqliteJournal(memory_path, vfs="failing") as journal:
         write(journal, STOP, lambda _: None)
         failing.add("journal.sqlite")
         with pytest.raises(JournalError, match="the disk is gone"):
@@ -59,7 +59,7 @@ def test_a_failed_checkpoint_stops_the_journal_and_loses_nothing(
 
 
 def test_a_failed_commit_in_process(failing: set[str], memory_path: Path) -> None:
-    with Journal(memory_path, vfs="failing") as journal:
+    with SqliteJournal(memory_path, vfs="failing") as journal:
         write(journal, STOP - 3, lambda _: None)
         failing.add("journal.sqlite-wal")
         with pytest.raises(OutcomeUnknownError):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from nonzero_service.journal.journal import Journal
-from nonzero_service.journal.reader import JournalReader
+from nonzero_service.journal.sqlite.journal import SqliteJournal
+from nonzero_service.journal.sqlite.reader import JournalReader
 from reporting import Figure
 from service.journal.forking import STOP, THREADS, acknowledged, concurrent, forked, scripted
 from service.journal.history import assert_recovers
@@ -43,7 +43,7 @@ def count(directory: Path) -> int:
 
 def assert_nothing_lost_or_twice(directory: Path, newest: int) -> None:
     """Check the rows, and the `newest` keys of each thread."""
-    with Journal(directory) as journal:
+    with SqliteJournal(directory) as journal:
         rows = list(journal.read())  # checks the chain, and that there are no holes
         assert set(Counter(row.body.strip() for row in rows).values()) <= {1}
         assert journal.next_sequence == journal.position

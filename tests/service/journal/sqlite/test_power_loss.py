@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nonzero_service.journal.errors import JournalTooShortError
-from nonzero_service.journal.journal import Durability, Journal
+from nonzero_service.journal.sqlite.journal import Durability, SqliteJournal
 from reporting import Figure
 from service.journal.history import assert_is_history, write
 from service.journal.power import Acknowledge, Event, RecordingVFS, cut
@@ -21,9 +21,9 @@ def recorded(directory: Path, durability: Durability) -> tuple[list[Event], dict
     name = f"recording-{durability}"
     vfs = RecordingVFS(name, events)
     try:
-        Journal(directory).close()
+        SqliteJournal(directory).close()
         before = {name: (directory / name).read_bytes() for name in ("journal.sqlite", "mark")}
-        with Journal(directory, durability=durability, wal_limit=2**21, vfs=name) as journal:
+        with SqliteJournal(directory, durability=durability, wal_limit=2**21, vfs=name) as journal:
 
             def acknowledge(position: int) -> None:
                 events.append(Acknowledge(position, (directory / "mark").read_bytes()))
@@ -46,7 +46,7 @@ def lost(directory: Path, recording: tuple[list[Event], dict[str, bytes]], seeds
         place.mkdir()
         acknowledged = cut(*recording, place, random.Random(seed))
         try:
-            with Journal(place) as journal:
+            with SqliteJournal(place) as journal:
                 assert_is_history(list(journal.read()), journal.lookup)
                 losses += journal.position < acknowledged
                 write(journal, journal.position + 3, lambda _: None)

@@ -1,0 +1,1 @@
+"""A journal in a file of SQLite: embedded, the one of a service that runs by itself."""
