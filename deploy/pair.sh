@@ -38,7 +38,7 @@ fi
 server() { # NAME PORT [FOLLOWS]; its socket is in the folder servers, named so that no path is too long for one
   cd /
   NAME=$1 PGPORT=$2 FOLLOWS=${3-} SYNCHRONOUS=standby PGDATA=$place/servers/$1 ADDRESSES=127.0.0.1 SOCKETS=.. \
-    PGPASSFILE=$place/servers/pgpass exec setsid "${as[@]}" "$place/postgresql/start.sh"
+    SHARED=$place/servers PGPASSFILE=$place/servers/pgpass exec setsid "${as[@]}" "$place/postgresql/start.sh"
 }
 node() { # NAME PORT NODE_PORT
   PGPASSFILE=$place/nodes/pgpass exec setsid "$nonzero" serve --node "$1" --port "$2" --node-address "127.0.0.1:$3" \

@@ -3,6 +3,8 @@
 # others may read, without failing: so each reader has one of its own.
 #
 #   secrets.sh FOLDER OWNER FOLDER OWNER     what the servers read (all roles), what the nodes read (the role nonzero)
+#
+# The servers' folder becomes their own: they note there which of them is the primary.
 set -euo pipefail
 umask 077
 servers=$1/pgpass nodes=$3/pgpass
@@ -14,6 +16,7 @@ written() { # FILE OWNER: what comes from stdin is the file, whole or not at all
 }
 password() { head -c 24 /dev/urandom | base64 | tr '+/' '-_'; }
 
+chown "$2" "$1"
 if [[ ! -e $servers ]]; then
   for role in replicator nonzero; do echo "*:*:*:$role:$(password)"; done | written "$servers" "$2"
 fi

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,10 @@ def test_secrets_are_files_of_those_who_read_them() -> None:
         mounted = {where: volume for volume, where in mounts(SERVICES[name])}
         folder = nodes_folder if name in NODES else "/secrets/servers"
         assert mounted[str(file.parent)] == volumes[folder]
-        assert f"{volumes[folder]}:{file.parent}:ro" in SERVICES[name]["volumes"]
+        if name in NODES:
+            assert f"{volumes[folder]}:{file.parent}:ro" in SERVICES[name]["volumes"]
+        else:
+            assert environment(name)["SHARED"] == str(file.parent)
         assert SERVICES[name]["depends_on"]["secrets"] == {"condition": "service_completed_successfully"}
     # No variable holds one.
     assert not re.search(r"PASSWORD|://[^@\s]*:[^@\s]*@", TEXT)
@@ -114,3 +118,21 @@ def test_the_proxy_reads_what_it_is_given() -> None:
     assert dict(mounts(SERVICES["proxy"])) == {"./deploy/haproxy": "/usr/local/etc/haproxy"}
     [path] = re.findall(r"monitor-uri (\S+)", config)
     assert SERVICES["proxy"]["healthcheck"]["test"][-1].endswith(environment("proxy")["NONZERO_AT"] + path)
+
+
+def test_what_the_page_does_with_compose_can_be_done() -> None:
+    page = (ROOT / "docs/cluster.md").read_text()
+    commands = re.findall(
+        r"docker compose -f (\S+) (\w+)((?: --\w+)*)(?: (\w+))?(?: (\S+))?", page.replace("\\\n", "")
+    )
+    assert len(commands) >= 6
+    for file, does, _, service, program in commands:
+        assert file == "compose.cluster.yaml"
+        assert service == "" if (does, service) == ("up", "") else service in SERVICES
+        if does == "exec" and program.startswith("/"):
+            [folder] = [
+                source for source, where in mounts(SERVICES[service]) if where == str(Path(program).parent)
+            ]
+            assert os.access(ROOT / folder / Path(program).name, os.X_OK)
+    for variable in re.findall(r"^(\w+)=\S+ docker compose", page, re.MULTILINE):
+        assert f"${{{variable}" in TEXT

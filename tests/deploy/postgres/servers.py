@@ -33,7 +33,7 @@ class Place:
         self.scripts = shutil.copytree(MOUNTED, path / "scripts")
         with (self.scripts / "postgresql.conf").open("a") as file:
             file.write("dynamic_shared_memory_type = mmap\n")  # whatever ends it leaves nothing elsewhere
-        self.servers, self.nodes = path / "server-secrets", path / "node-secrets"
+        self.servers, self.nodes = path / "shared", path / "node-secrets"
         for folder in (self.servers, self.nodes):
             folder.mkdir()
 
@@ -82,6 +82,7 @@ class Started:
             "NAME": name,
             "PGDATA": str(self.data),
             "PGPASSFILE": str(place.servers / "pgpass"),
+            "SHARED": str(place.servers),
             "PGPORT": str(self.port),
             "ADDRESSES": "127.0.0.1",
             "SOCKETS": "..",

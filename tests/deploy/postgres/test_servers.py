@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from deploy.postgres.servers import NODES_USER, Place, Started, place_for_servers
+from waiting import SECONDS
 
 Starts = tuple[Place, Callable[..., Started]]
 
@@ -103,16 +104,22 @@ def test_passwords_are_made_once_and_each_file_is_its_readers_own(servers: Start
 
 
 def test_the_standby_takes_the_primarys_place_and_the_primary_the_standbys(servers: Starts) -> None:
-    _, start = servers
+    place, start = servers
     primary, standby = pair(start)
     with primary.connect() as connection:
         connection.execute("CREATE TABLE kept AS SELECT 1 AS number")
     primary.end(signal.SIGQUIT)  # at once, as a kill does
-    standby.own("pg_ctl", "promote", "--silent")
+    standby.own(str(place.scripts / "promote.sh"))
     # What was answered is there, and it waits for nobody.
     assert standby.ask("INSERT INTO kept VALUES (2) RETURNING number") == 2
     assert standby.ask("SELECT count(*) FROM kept") == 2
+    # Two primaries must not run: the old one is refused, also as an empty one, and the new one is not.
+    assert_refused(start("primary", primary.port), "standby has taken its place. Make it anew")
     shutil.rmtree(primary.volume)
+    assert_refused(start("primary", primary.port), "standby is the primary, and")
+    standby.end()
+    standby = start("standby", standby.port, FOLLOWS=f"127.0.0.1:{primary.port}")
+    standby.until_ready()
     old = start("primary", primary.port, FOLLOWS=f"127.0.0.1:{standby.port}", SYNCHRONOUS="standby")
     old.until_ready()
     standby.own(
@@ -128,3 +135,8 @@ def test_the_standby_takes_the_primarys_place_and_the_primary_the_standbys(serve
     assert standby.ask("INSERT INTO kept VALUES (3) RETURNING number") == 3
     assert old.ask("SELECT count(*) FROM kept") == 3
     assert old.ask("SELECT pg_is_in_recovery()") is True
+
+
+def assert_refused(server: Started, why: str) -> None:
+    assert server.process.wait(SECONDS) == 1
+    assert f"{server.name} is not started: {why}" in server.text()
