@@ -160,7 +160,7 @@ class Server:
 
     def _state(self) -> str:
         """Return what it writes down of itself, when that is of the process which runs now."""
-        with suppress(FileNotFoundError, IndexError):
+        with suppress(FileNotFoundError, IndexError, ValueError):
             lines = (self.data / "postmaster.pid").read_text().split("\n")
             if int(lines[0]) == self.pid and lines[7].strip() in ("ready", "standby"):
                 return lines[7].strip()

@@ -301,6 +301,8 @@ def test_llvm_and_numba_stand_in_one_folder_that_nothing_else_imports() -> None:
 def test_sql_stands_in_one_folder() -> None:
     elsewhere = [path for path in CORE + SERVICE if JOURNAL not in path.parents]
     assert importers("apsw", elsewhere) | importers("sqlite3", elsewhere) == set()
+    postgres = [path for path in CORE + SERVICE + CLIENT if JOURNAL / "postgres" not in path.parents]
+    assert importers("psycopg", postgres) == set()
     statements = [
         (str(path.relative_to(ROOT)), node.value)
         for path in elsewhere

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from nonzero_service.api.explanations import Explain
 from nonzero_service.api.labels import Join
@@ -110,5 +110,18 @@ FRAMEWORK: Final = (
     *(METRICS, DESCRIPTION, DOCS, DOCS_ASSET),
 )
 """Routes that FastAPI answers."""
+
+BY_FOLLOWERS: Final = (
+    *(EXPLAIN, READ_MODEL, READ_METRICS, READ_HISTORY, DIAGNOSE, MODEL_METADATA, MODEL_READY),
+    *(LIST_MODELS, ALIVE, READY, METRICS, DESCRIPTION, DOCS, DOCS_ASSET, PAGE, PAGE_ASSET),
+    *(SERVER_METADATA, SERVER_LIVE, SERVER_READY, PING, HEALTH, VERSION),
+)
+"""Those that a node which follows answers beside :data:`BY_WORKERS`. Of a model only one that it has."""
+
+
+def is_of_model(scope: Scope) -> bool:
+    """Return whether a request's route is of one model."""
+    return "model" in scope["path_params"] or scope["target"].route is INVOKE
+
 
 TABLE: Final = RouteTable((*DIRECT, *FRAMEWORK))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple, Protocol
 
 Role = Literal["starting", "following", "taking over", "writing", "stepping down"]
@@ -27,6 +28,21 @@ class Leader(NamedTuple):
     def __repr__(self) -> str:
         """Return what may stand in a log."""
         return f"Leader(node={self.node!r}, term={self.term}, address={self.address!r}, url={self.url!r})"
+
+
+class Roles(Protocol):
+    """Where it is known what this node is at, and who leads: :class:`.membership.Membership` knows."""
+
+    @property
+    def role(self) -> Role:
+        """What this node is at."""
+
+    @property
+    def leader(self) -> Leader | None:
+        """Who writes, or takes over just now."""
+
+    def on_change(self, listener: Callable[[], object]) -> None:
+        """Have somebody told, on the event loop, whenever one of the two has changed."""
 
 
 class Duties(Protocol):

@@ -26,6 +26,8 @@ from nonzero_service.problems import RETRY, Problem
 PASSED_ON: Final = "passed_on"
 """In the scope of a request that another process or node has passed on: it is not passed on again."""
 
+NOT_WRITING: Final = "this was passed on to a node that does not write just now; nothing was done, try again"
+
 
 class InlineEndpoint(ABC):
     """An ASGI application that answers some requests without a task."""
@@ -173,8 +175,4 @@ async def refuse_passed_on(_scope: Scope, _receive: Receive, _send: Send) -> Non
     Problem
         503.
     """
-    raise Problem(
-        503,
-        "this was passed on to a node that does not write just now; nothing was done, try again",
-        headers=RETRY,
-    )
+    raise Problem(503, NOT_WRITING, headers=RETRY)

@@ -1,7 +1,7 @@
 """What is kept, below the learner: the journal, its keys, and the folder of snapshots.
 
-The seam is :class:`~nonzero_service.journal.journal.Journal`. A service that runs by itself has its journals in
-files (:mod:`~nonzero_service.journal.sqlite`). A model's directory is then::
+The seam is :class:`~nonzero_service.journal.journal.Journal`. A service that runs by itself has its journals
+in files (:mod:`~nonzero_service.journal.sqlite`). A model's directory is then::
 
     lock                    one process at a time (flock); holds the pid of whoever has it
     journal.sqlite          the journal: the source of truth, of which the model is a fold

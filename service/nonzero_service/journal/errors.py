@@ -98,10 +98,6 @@ class JournalClosedError(JournalError):
     """The journal has been closed."""
 
 
-class JournalUnreachableError(JournalError):
-    """The database cannot be reached."""
-
-
 class JournalDamagedError(JournalError):
     """The journal's bytes are not those that were written; the message says from which position on."""
 

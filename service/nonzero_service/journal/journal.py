@@ -10,10 +10,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Protocol, Self
+from typing import ClassVar, Final, Protocol, Self
 
-from nonzero_service.journal.chain import JournalEntry
+from nonzero_service.journal.chain import JournalEntry, JournalRow
 from nonzero_service.journal.clock import Clock
+from nonzero_service.journal.errors import JournalError
 from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.journal.reader import JournalRows
 
@@ -30,6 +31,8 @@ class Journal(JournalRows):
 
     clock: Clock
     """What rows are stamped with."""
+    is_shared: ClassVar[bool] = False
+    """Whether several nodes read it: what they all need stays, and not what one of them does."""
 
     @abstractmethod
     def append(self, entries: Sequence[JournalEntry]) -> int:
@@ -60,6 +63,18 @@ class Journal(JournalRows):
         JournalFailedError
             An earlier write failed; nothing of this was written.
         """
+
+    def advance(self, row: JournalRow) -> None:
+        """Go on behind a row that another process has written and that was read here: it is the last one now.
+
+        Raises
+        ------
+        JournalError
+            Where rows are written here.
+        """
+        raise JournalError(
+            f"{self.place} is written here: position {row.position} cannot come from elsewhere"
+        )
 
     @abstractmethod
     def truncate(self, before: int) -> int:

@@ -40,6 +40,10 @@ class JournalRows(ABC):
     def _reading(self) -> AbstractContextManager[Moment]:
         """One short moment, in which everything is of one time."""
 
+    def _reading_on(self) -> AbstractContextManager[Moment]:
+        """One short moment in which is seen what comes after the end that is known."""
+        return self._reading()
+
     def check_end(self) -> None:  # noqa: B027 - not every journal has something beside it
         """Refuse a journal that has lost its end, as far as something beside it tells.
 
@@ -113,6 +117,30 @@ class JournalRows(ABC):
                 position, before = row.position, row.digest
                 yield row
 
+    def read_on(self, position: int, digest: bytes, size: int = _CHUNK) -> list[JournalRow]:
+        """Return the rows after one that was read before, as many as fill so many bytes; there may be none.
+
+        Parameters
+        ----------
+        position, digest
+            The place of the row that was read, and its digest: the chain is checked from there on.
+        size
+            So many bytes of bodies, and one row at least.
+
+        Raises
+        ------
+        PrunedError, JournalTooShortError, JournalDamagedError, UnknownKindError
+            As for :meth:`read`; also where that row is none of this chain.
+        """
+        with self._reading_on() as moment:
+            rows = moment.rows(position, size)
+            if rows and rows[0].position != position + 1:
+                moment.digest(position)  # it may have been pruned since
+        for row in rows:
+            self._check(row, position, digest)
+            position, digest = row.position, row.digest
+        return rows
+
     def read_of(
         self, kinds: Sequence[str], damaged: Callable[[JournalDamagedError], object]
     ) -> Iterator[JournalRow]:
@@ -179,7 +207,10 @@ class JournalRows(ABC):
         JournalDamagedError
             Where records are missing, or are not what was written.
         """
-        position, before = -1, b""
+        return self._read_keys(-1, b"")
+
+    def _read_keys(self, position: int, before: bytes) -> Iterator[tuple[int, int, list[KeyRecord]]]:
+        """Yield the records after a position, behind which their chain has a digest."""
         while True:
             with self._reading() as moment:
                 base = moment.base

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nonzero import Batch
 from nonzero.batches.ids import Ids
-from nonzero_service.errors import QueueFullError
+from nonzero_service.errors import NotWritingError, QueueFullError
 from nonzero_service.impressions.hashes import hashes_of, named_rows
 from nonzero_service.impressions.packing import PredictedRows, size_of_records
 from nonzero_service.impressions.rules import Keeping
@@ -50,9 +50,9 @@ class ImpressionKeeper:
         self._log = structlog.get_logger("impressions")
         self._lost_said = False
 
-    def request(self) -> PredictedRequest:
-        """Return what takes the predictions of one request."""
-        return PredictedRequest(self)
+    def request(self, *, durable: bool = False) -> PredictedRequest:
+        """Return what takes the predictions of one request; `durable`: whatever the settings say."""
+        return PredictedRequest(self, durable=durable or self.durable)
 
     def lost(self, count: int, error: BaseException) -> None:
         """Count predictions that cannot be kept, and say so the first time."""
@@ -70,10 +70,13 @@ class PredictedRequest:
     ----------
     keeper
         The model's.
+    durable
+        Whether they are to be durable before they are answered.
     """
 
-    def __init__(self, keeper: ImpressionKeeper) -> None:
+    def __init__(self, keeper: ImpressionKeeper, *, durable: bool) -> None:
         self._keeper = keeper
+        self._is_durable = durable
         self._predictions: list[PredictedRows] = []
 
     def keep(self, batch: Batch, probabilities: NDArray[np.float32]) -> None:
@@ -109,7 +112,7 @@ class PredictedRequest:
         """
         predictions, self._predictions = self._predictions, []
         for one in predictions:
-            if self._keeper.durable:
+            if self._is_durable:
                 await self._durable(one)
             else:
                 await self._buffered(one)
@@ -131,7 +134,7 @@ class PredictedRequest:
             pass
         try:
             kept = learner.impress(predictions, waits=False)
-        except QueueFullError as error:
+        except (QueueFullError, NotWritingError) as error:
             self._keeper.lost(predictions.rows.size, error)
         else:
             self._counted(kept, predictions)

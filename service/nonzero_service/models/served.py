@@ -19,6 +19,7 @@ from nonzero_service.models.impression_keeper import ImpressionKeeper, Predicted
 from nonzero_service.models.model_config import ModelConfig
 from nonzero_service.models.names import FieldNames
 from nonzero_service.models.recovery import StoredModel
+from nonzero_service.models.replica import ReplicaState
 from nonzero_service.models.slicing import Slices
 from nonzero_service.models.snapshot_scheduler import SnapshotScheduler
 from nonzero_service.writer.following import sequence_of
@@ -41,6 +42,8 @@ class ServedModel:
     clock: ClockWatch
     fields: FieldWatch
     history: HistoryKeeper
+    replica: ReplicaState | None
+    """How far it is behind, where another process writes; None where it is written here."""
     parts: ChampionParts
     """What those need who follow it."""
     dependents: Dependents

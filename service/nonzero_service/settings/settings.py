@@ -81,6 +81,9 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(4, ge=0.5, le=60)
     """When the node that learns has given no sign of life for this many seconds, another takes its place. It
     is the same for all nodes that share a database."""
+    max_lag_seconds: float = Field(0, ge=0, le=3600)
+    """When a node that follows is behind the one that learns by more than this many seconds, /readyz says so
+    with status 503. With 0 there is no limit."""
     bits: Bits = 22
     """The size of a new model's table: it has 2 to the power of this many slots. A model that is created with
     bits of its own uses those instead."""

@@ -25,7 +25,6 @@ from starlette.types import Receive, Scope, Send
 from nonzero_service.errors import ChannelError, WriterLostError
 from nonzero_service.http.accounting import Accounting
 from nonzero_service.http.guard import MAY_NOT_TEACH
-from nonzero_service.http.routing import UNKNOWN_TARGET
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.problems import Problem
 from nonzero_service.workers import request_messages as messages
@@ -116,7 +115,7 @@ class Forwarder:
         try:
             stream = await self._take()
         except WriterLostError as error:
-            await self.fail(error, scope, receive, send)
+            await self._accounting.refuse(error, scope, receive, send)
             return
         relay = _Relay(stream, scope, receive)
         try:
@@ -125,18 +124,10 @@ class Forwarder:
             # Where the client went first nobody waits for an answer; one that has begun it sees cut off.
             if not relay.left and not relay.begun:
                 said = self._refusals.not_taken if scope["method"] in SAFE else self._refusals.unknown
-                await self.fail(relay.refusal or WriterLostError(said), scope, receive, send)
+                error = relay.refusal or WriterLostError(said)
+                await self._accounting.refuse(error, scope, receive, send)
         finally:
             self._put_back(stream, reusable=relay.complete)
-
-    async def fail(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request that the writer does not."""
-
-        async def failing(*_: object) -> None:
-            raise error
-
-        # The writer counts by route what it answers.
-        await self._accounting.answer(failing, {**scope, "target": UNKNOWN_TARGET}, receive, send)
 
     async def keep(self, *impressions: messages.KeepImpressions) -> list[messages.ImpressionsKept]:
         """Have the writer keep impressions; return what came of each.

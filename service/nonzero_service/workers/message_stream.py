@@ -18,6 +18,14 @@ T = TypeVar("T")
 
 LENGTH_BYTES: Final = 4
 
+KEEP_ALIVE: Final = {socket.TCP_KEEPIDLE: 1, socket.TCP_KEEPINTVL: 1, socket.TCP_KEEPCNT: 3}
+"""After so many seconds of silence the other machine is asked, so often, so many times.
+
+Not TCP_USER_TIMEOUT: Linux ends a connection by it too whose other end lives and does not read for as long,
+which is what a stream does whose client is slow. Who has to know sooner asks over a connection of its own
+(:mod:`nonzero_service.cluster.beating`).
+"""
+
 _encoder: Final = msgspec.msgpack.Encoder()
 
 
@@ -44,6 +52,11 @@ class MessageStream(Generic[T]):
         local = sock.family == socket.AF_UNIX
         try:
             sock.setblocking(False)
+            if not local:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                for option, value in KEEP_ALIVE.items():
+                    sock.setsockopt(socket.IPPROTO_TCP, option, value)
             opened = asyncio.open_unix_connection(sock=sock) if local else asyncio.open_connection(sock=sock)
             return cls(*await opened, kinds)
         except BaseException:

@@ -1,4 +1,8 @@
-"""What passes over the connections of requests, between a worker and the writer."""
+"""What passes over the connections of requests, between a worker, or another node, and the writer.
+
+Nodes of two releases may speak to each other: a change of what stands here is a new number of the protocol
+(:mod:`nonzero_service.cluster.handshake`).
+"""
 
 from __future__ import annotations
 
@@ -45,6 +49,18 @@ class KeepImpressions(msgspec.Struct, tag=True):
     media: str
     shown: bytes
     """The beginning of the body, for the names in it."""
+    durable: bool = False
+    """Whether they are to be durable before they are said to be kept, whatever the writer's settings say."""
+
+    @property
+    def nbytes(self) -> int:
+        """About the bytes that it takes."""
+        return len(self.batch) + len(self.text) + len(self.ends) + 5 * len(self.given) + len(self.shown)
+
+    @property
+    def count(self) -> int:
+        """How many predictions it has."""
+        return sum(self.given)
 
 
 # -- from the writer ---------------------------------------------------------------------------------

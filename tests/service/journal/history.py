@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from nonzero_service.journal.chain import JournalEntry, JournalRow
+from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.journal.sqlite.journal import SqliteJournal
 
@@ -38,7 +39,7 @@ def groups(start: int, stop: int) -> Iterator[list[JournalEntry]]:
         i += size
 
 
-def write(journal: SqliteJournal, stop: int, acknowledge: Callable[[int], object]) -> None:
+def write(journal: Journal, stop: int, acknowledge: Callable[[int], object]) -> None:
     """Write the history on from where the journal ends, acknowledging each group's last position."""
     for group in groups(journal.position, stop):
         acknowledge(journal.append(group))

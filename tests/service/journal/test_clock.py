@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import pytest
 
 from nonzero_service.journal.chain import JournalEntry
 from nonzero_service.journal.clock import LEAP_MS, SLACK_MS, Clock
+from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.keys import KeyRecord
-from nonzero_service.journal.sqlite.journal import SqliteJournal
-from nonzero_service.journal.sqlite.reader import JournalReader
 from nonzero_service.journal.verification import verify_journal
 from nonzero_service.writer.entries import clock_entry
+from service.journal.kept import Kept
 
 SECOND = 1000
 DAY = 24 * 3600 * SECOND
@@ -103,15 +102,15 @@ def keyed(name: str) -> JournalEntry:
     return JournalEntry("batch", 1, b"", 0, (KeyRecord(name, b"d" * 16, 10, 0, 3, True, {}),))
 
 
-def known(journal: SqliteJournal) -> set[str]:
+def known(journal: Journal) -> set[str]:
     return {name for name in ("before", "wrong", "right") if journal.lookup(name) is not None}
 
 
-def test_a_row_sets_it_back_and_keys_expire(machine: Machine, tmp_path: Path) -> None:
-    with SqliteJournal(tmp_path) as journal:
+def test_a_row_sets_it_back_and_keys_expire(machine: Machine, kept: Kept) -> None:
+    with kept.open() as journal:
         journal.append([keyed("before")])
         machine.wall += 400 * DAY
-    with SqliteJournal(tmp_path) as journal:
+    with kept.open() as journal:
         journal.append([keyed("wrong")])
         assert known(journal) == {"wrong"}, "a start follows the machine's clock"
         machine.wall -= 400 * DAY
@@ -119,7 +118,7 @@ def test_a_row_sets_it_back_and_keys_expire(machine: Machine, tmp_path: Path) ->
         journal.append([keyed("wrong")])
         assert journal.time_ms == NOON + 400 * DAY + SECOND
     for life in range(2):
-        with SqliteJournal(tmp_path) as journal:
+        with kept.open() as journal:
             if not life:
                 journal.append([clock_entry(journal.clock.now_ms(), machine.wall)])
                 journal.append([keyed("right")])
@@ -127,19 +126,19 @@ def test_a_row_sets_it_back_and_keys_expire(machine: Machine, tmp_path: Path) ->
             assert journal.clock.ahead_ms() == 0
             assert known(journal) == {"before", "wrong", "right"}
     machine.passes(DAY + SECOND)
-    with SqliteJournal(tmp_path) as journal:
+    with kept.open() as journal:
         journal.append([keyed("new")])
         assert known(journal) == set()
         assert journal.expire_keys() == 4
         assert journal.lookup("new") is not None
-    with JournalReader(tmp_path) as reader:
+    with kept.reader() as reader:
         assert verify_journal(reader).keys == 1
 
 
-def test_keys_of_the_wrong_time_expire_without_new_ones(machine: Machine, tmp_path: Path) -> None:
-    with SqliteJournal(tmp_path) as journal:
+def test_keys_of_the_wrong_time_expire_without_new_ones(machine: Machine, kept: Kept) -> None:
+    with kept.open() as journal:
         machine.wall += 400 * DAY
-    with SqliteJournal(tmp_path) as journal:
+    with kept.open() as journal:
         journal.append([keyed("wrong")])
         machine.wall -= 400 * DAY
         journal.append([clock_entry(journal.clock.now_ms(), machine.wall)])

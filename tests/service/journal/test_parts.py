@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import apsw
 import pytest
 
 from nonzero_service.journal.chain import JournalEntry
 from nonzero_service.journal.errors import JournalDamagedError, JournalTooShortError, PrunedError
-from nonzero_service.journal.sqlite.journal import SqliteJournal
-from nonzero_service.journal.sqlite.reader import JournalReader
+from service.journal.kept import Kept
 
 LONG = bytes(range(256)) * 2000
 
 
-def test_a_part_of_a_row_is_read_and_a_row_that_is_not_held_is_named(tmp_path: Path) -> None:
-    with SqliteJournal(tmp_path) as journal:
+def test_a_part_of_a_row_is_read_and_a_row_that_is_not_held_is_named(kept: Kept) -> None:
+    with kept.open() as journal:
         journal.append([JournalEntry("label", 1, LONG), JournalEntry("batch", 1, b"abc")])
         assert journal.read_part(1, 300_000, 500) == LONG[300_000:300_500]
         assert journal.read_part(2, 1, 2) == b"bc"
@@ -27,16 +23,14 @@ def test_a_part_of_a_row_is_read_and_a_row_that_is_not_held_is_named(tmp_path: P
             journal.read_part(1, 0, 1)
 
 
-def test_rows_of_some_kinds_are_read_and_a_damaged_one_is_passed_over(tmp_path: Path) -> None:
-    with SqliteJournal(tmp_path) as journal:
+def test_rows_of_some_kinds_are_read_and_a_damaged_one_is_passed_over(kept: Kept) -> None:
+    with kept.open() as journal:
         journal.append([JournalEntry(kind, 1, kind.encode()) for kind in ("label", "batch", "label", "held")])
     told: list[JournalDamagedError] = []
-    with JournalReader(tmp_path) as reader:
+    with kept.reader() as reader:
         assert [row.position for row in reader.read_of(("label", "held"), told.append)] == [1, 3, 4]
     assert told == []
-    connection = apsw.Connection(str(tmp_path / "journal.sqlite"))
-    connection.execute("UPDATE rows SET body = x'00' WHERE position = 3")
-    connection.close()
-    with JournalReader(tmp_path) as reader:
+    kept.change("UPDATE rows SET body = zeroblob(1) WHERE {model} AND position = 3")
+    with kept.reader() as reader:
         assert [row.position for row in reader.read_of(("label", "held"), told.append)] == [1, 4]
     assert "position 3" in str(told[0])

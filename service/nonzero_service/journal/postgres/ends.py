@@ -1,0 +1,63 @@
+"""Where the journals of a cluster's models end: asked often, and told only where something has changed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import psycopg
+
+from nonzero_service.journal.ends import JournalEnd, JournalEnds
+from nonzero_service.journal.postgres.connecting import Database
+from nonzero_service.journal.postgres.failures import refusal
+
+# The transactions that are over. A position in the log would not do: it moves before a commit is seen, which
+# then waits for its standby, and not again when it is.
+_CHANGED: Final = "SELECT pg_is_in_recovery(), pg_current_snapshot()::text"
+_ENDS: Final = """
+SELECT id, coalesce(position, base_position), coalesce(sequence, base_sequence), coalesce(digest, base_digest)
+FROM nonzero.models LEFT JOIN LATERAL (
+    SELECT position, first_sequence + count AS sequence, digest FROM nonzero.rows
+    WHERE model = id ORDER BY position DESC LIMIT 1
+) AS last ON true WHERE NOT removed
+"""
+
+
+class PostgresEnds:
+    """Says where the journals end, by the connections that read. One thread uses it.
+
+    Parameters
+    ----------
+    database
+        The cluster's.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._seen: object = None
+
+    def look(self, *, anyway: bool = False) -> JournalEnds | None:
+        """Return where all journals end; None where nothing has changed since it was asked before.
+
+        Parameters
+        ----------
+        anyway
+            Whether to say so in any case.
+
+        Raises
+        ------
+        JournalUnreachableError
+            Where no database says.
+        """
+        with self._database.reading() as connection:
+            try:
+                changed = connection.execute(_CHANGED, binary=True, prepare=True).fetchone()
+                assert changed is not None  # noqa: S101 - it always has a row
+                if changed == self._seen and not anyway:
+                    return None
+                found = connection.execute(_ENDS, binary=True, prepare=True).fetchall()
+            except psycopg.Error as error:
+                if connection.closed:
+                    raise
+                raise refusal(error, self._database.place) from error
+        self._seen = changed
+        return JournalEnds({model: JournalEnd(*end) for model, *end in found}, not changed[0])

@@ -1,0 +1,55 @@
+"""What the refusals of a database mean to whoever asked it for something."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from nonzero_service.journal.errors import (
+    DiskFullError,
+    JournalDamagedError,
+    JournalError,
+    JournalUnreachableError,
+    StorageError,
+)
+
+UNSURE: Final = frozenset({"01000", "57P01"})
+"""The notices of a commit that no longer waits for its standby: its rows show here, perhaps nowhere else."""
+
+_FOR_NOW: Final = ("08", "25", "40", "53", "55", "57")
+"""The classes of what is refused now and not for good: it is a standby, it has no memory left, a lock is not
+to be had, who runs it stops it."""
+
+
+def place_of(url: str) -> str:
+    """Return where an address leads to, for messages: without the user and the password."""
+    known = conninfo_to_dict(url)
+    hosts = str(known.get("host") or known.get("hostaddr") or "localhost").split(",")
+    ports = str(known.get("port") or "5432").split(",")
+    ports *= len(hosts) if len(ports) == 1 else 1
+    named = ",".join(f"{host}:{port}" for host, port in zip(hosts, ports, strict=False))
+    return f"the database {known.get('dbname') or known.get('user') or 'postgres'} at {named}"
+
+
+def said_by(error: psycopg.Error) -> str:
+    """Return what an error says, in one line."""
+    return error.diag.message_primary or " ".join(str(error).split()) or type(error).__name__
+
+
+def refusal(error: psycopg.Error, place: str) -> StorageError:
+    """Return what it means that a statement was refused: nothing of it was done, for the connection holds."""
+    state = error.sqlstate or ""
+    if state == "53100":
+        return DiskFullError(f"no space left in {place}: free some, nothing was lost ({said_by(error)})")
+    if state.startswith("XX"):
+        return JournalDamagedError(f"{place} is damaged ({said_by(error)}); restore it from a backup")
+    if state[:2] in _FOR_NOW:
+        return JournalUnreachableError(f"{place} refuses for now ({said_by(error)}); nothing was written")
+    return JournalError(f"{place} refuses ({said_by(error)}); nothing was written")
+
+
+def unreachable(error: psycopg.Error, place: str) -> JournalUnreachableError:
+    """Return the error of a database that cannot be reached."""
+    return JournalUnreachableError(f"{place} cannot be reached ({said_by(error)}); nothing was written")

@@ -1,0 +1,157 @@
+"""Writing a journal in PostgreSQL: what is sent, and what an answer means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any, Final, LiteralString
+
+import psycopg
+from psycopg.types.numeric import Int4, Int8
+
+from nonzero_service.journal.chain import Tip
+from nonzero_service.journal.errors import FencedError, JournalDivergedError
+from nonzero_service.journal.postgres.connecting import Database
+from nonzero_service.journal.postgres.failures import refusal
+from nonzero_service.journal.postgres.statements import APPEND, EXPIRE, TRUNCATE
+
+_STEP_BYTES: Final = 4 * 2**20
+_STEP_ROWS: Final = 1024
+
+_BYTES_A_SECOND: Final = 2**24
+"""What a slow link and a slow disk still do: an append that is longer has more time."""
+
+
+class JournalWriter:
+    """Writes the rows of one model under a term.
+
+    Parameters
+    ----------
+    database
+        The cluster's.
+    model
+        The model's number.
+    term
+        Under which is written.
+    place
+        Where the journal is, for messages.
+    """
+
+    def __init__(self, database: Database, model: int, term: int, place: str) -> None:
+        self._database = database
+        self._known = {"model": Int8(model), "term": Int8(term)}
+        self._term = term
+        self._place = place
+
+    def append(self, before: Tip, rows: list[tuple[Any, ...]], keys: list[tuple[Any, ...]]) -> None:
+        """Append rows and keys, as :func:`~nonzero_service.journal.chain.chain_entries` made them.
+
+        Parameters
+        ----------
+        before
+            What they build on.
+        rows, keys
+            At least one row; there may be no keys.
+
+        Raises
+        ------
+        FencedError, JournalDivergedError, DiskFullError, JournalUnreachableError, JournalError
+            Nothing was written.
+        OutcomeUnknownError
+            It may have been.
+        """
+        positions, sequences, counts, kinds, versions, times, keys_digests, digests, bodies = zip(
+            *rows, strict=True
+        )
+        key_positions, key_times, records, key_digests = zip(*keys, strict=True) if keys else ((),) * 4
+        values: dict[str, object] = {
+            "before": Int8(before.position),
+            "before_digest": before.digest,
+            "positions": list(map(Int8, positions)),
+            "first_sequences": list(map(Int8, sequences)),
+            "counts": list(map(Int8, counts)),
+            "kinds": list(kinds),
+            "versions": list(map(Int4, versions)),
+            "times": list(map(Int8, times)),
+            "keys_digests": list(keys_digests),
+            "digests": list(digests),
+            "bodies": list(bodies),
+            "key_positions": list(map(Int8, key_positions)),
+            "key_times": list(map(Int8, key_times)),
+            "key_records": list(records),
+            "key_digests": list(key_digests),
+        }
+        seconds = self._database.append_seconds + sum(map(len, bodies)) / _BYTES_A_SECOND
+        try:
+            leads, follows = self._run(self._database.writing(seconds), APPEND, values)
+        except psycopg.errors.UniqueViolation as error:
+            raise self._diverged(before) from error
+        if not leads:
+            raise self._fenced()
+        if not follows:
+            raise self._diverged(before)
+
+    def truncate(self, before: int) -> tuple[int, int]:
+        """Drop the first 4 MB of rows before a position; return how many, and the bytes of their bodies.
+
+        Raises
+        ------
+        FencedError, JournalUnreachableError, JournalError
+            Nothing was dropped; where the database was lost meanwhile, the next step finds out.
+        """
+        values = {"before": Int8(before), "rows": Int8(_STEP_ROWS), "bytes": Int8(_STEP_BYTES)}
+        return self._step(TRUNCATE, values)
+
+    def expire(self, horizon_ms: int, until: int) -> tuple[int, int]:
+        """Drop the first records of keys up to a time, and all up to the position `until`.
+
+        Returns
+        -------
+        tuple of int
+            How many rows' records were dropped, and the position of the last; 0 where there was none.
+
+        Raises
+        ------
+        FencedError, JournalUnreachableError, JournalError
+            As for :meth:`truncate`.
+        """
+        values = {"horizon": Int8(horizon_ms), "until": Int8(until), "rows": Int8(_STEP_ROWS)}
+        return self._step(EXPIRE, values)
+
+    def _step(self, statement: LiteralString, values: Mapping[str, object]) -> tuple[int, int]:
+        leads, dropped, more = self._run(self._database.primary(), statement, values)
+        if not leads:
+            raise self._fenced()
+        return dropped, more
+
+    def _run(
+        self,
+        connecting: AbstractContextManager[psycopg.Connection[Any]],
+        statement: LiteralString,
+        values: Mapping[str, object],
+    ) -> tuple[Any, ...]:
+        """Return the one row of a statement; what another has written there first is raised as it is."""
+        with connecting as connection:
+            try:
+                cursor = connection.execute(statement, {**self._known, **values}, binary=True, prepare=True)
+            except psycopg.errors.UniqueViolation:
+                raise
+            except psycopg.Error as error:
+                if connection.closed:  # whose connection it is says what that means
+                    raise
+                raise refusal(error, self._place) from error
+            found: tuple[Any, ...] | None = cursor.fetchone()
+        assert found is not None  # noqa: S101 - each of them has one row
+        return found
+
+    def _fenced(self) -> FencedError:
+        return FencedError(
+            f"{self._place}: term {self._term}, under which this node writes, is over: another node writes, "
+            "or nobody; nothing was written"
+        )
+
+    def _diverged(self, before: Tip) -> JournalDivergedError:
+        return JournalDivergedError(
+            f"{self._place} does not end at position {before.position} as it does here: something else has "
+            "written there, or the model was removed; nothing was written"
+        )
