@@ -144,8 +144,12 @@ def ensure_tables(connection: psycopg.Connection[Any]) -> bytes:
 
 def _find(connection: psycopg.Connection[Any]) -> tuple[int, bytes] | None:
     """Return the format of the tables, and the cluster's id; None where there are none."""
-    there = connection.execute("SELECT to_regclass('nonzero.cluster') IS NOT NULL").fetchone()
-    if there is None or not there[0]:
+    # By a statement's own look into the catalogue: to_regclass answers from what the session remembers, also
+    # behind the lock (findings/postgresql-regclass-behind-a-lock.sh).
+    there = connection.execute(
+        "SELECT FROM pg_catalog.pg_tables WHERE schemaname = 'nonzero' AND tablename = 'cluster'"
+    ).fetchone()
+    if there is None:
         return None
     found = connection.execute("SELECT format, id FROM nonzero.cluster").fetchone()
     if found is None:
