@@ -49,7 +49,10 @@ ended() {
   local process
   for process in "${nodes[@]}"; do kill -TERM "$process" 2>/dev/null || true; done
   for process in "${nodes[@]}"; do wait "$process" || true; done
-  for process in "${servers[@]}"; do kill -INT "$process" 2>/dev/null || true; done
+  # TERM ends what is being made, and has a server take no more sessions; INT ends those that are left.
+  for process in "${servers[@]}"; do kill -TERM -- "-$process" 2>/dev/null || true; done
+  sleep 0.5
+  for process in "${servers[@]}"; do kill -INT -- "-$process" 2>/dev/null || true; done
   for process in "${servers[@]}"; do wait "$process" || true; done
 }
 nodes=() servers=()

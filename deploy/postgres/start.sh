@@ -50,7 +50,8 @@ make_standby() { # FOLDER
   echo "synchronous_standby_names = ''" >>"$1/postgresql.auto.conf" # of what stands there twice the last holds
 }
 
-primary=$(cat "$SHARED/primary" 2>/dev/null || true)
+primary=$(cat "$SHARED/the-primary" 2>/dev/null || true)
+trap 'exit 1' INT TERM # a making that is broken off is begun anew; a server has ways of its own
 refused() { # WHY
   echo "$NAME is not started: $1. See docs/cluster.md, \"When the primary is lost\"" >&2
   exit 1
@@ -71,7 +72,7 @@ if [[ ! -e $PGDATA/PG_VERSION ]]; then
 fi
 # Two primaries would be two journals. The one that was passed over is the database no more, whatever it still holds.
 if [[ ! -e $PGDATA/standby.signal && ! $primary ]]; then
-  echo "$NAME" >"$SHARED/primary"
+  echo "$NAME" >"$SHARED/the-primary"
 elif [[ ! -e $PGDATA/standby.signal && $primary != "$NAME" ]]; then
   refused "$primary has taken its place. Make it anew, from that"
 fi
