@@ -15,10 +15,10 @@ from starlette.types import Receive, Scope, Send
 from nonzero.errors import NonzeroError
 from nonzero_service.api.table import BY_FOLLOWERS, BY_WORKERS, DIRECT, FRAMEWORK, READERS, TABLE, is_of_model
 from nonzero_service.cluster.passing_on import TAKING_OVER, PassingOn
-from nonzero_service.cluster.roles import Roles
+from nonzero_service.cluster.roles import NodeRoles
 from nonzero_service.errors import StartError
 from nonzero_service.http.dispatch import Dispatcher, way_of
-from nonzero_service.http.min_sequence import Progress
+from nonzero_service.http.min_sequence import ModelProgress
 from nonzero_service.http.routing import model_of
 from nonzero_service.incidental import incidentally
 from nonzero_service.logs import described
@@ -86,7 +86,7 @@ class Application:
             {route: make(service) for route, make in DIRECT.items()}
             | dict.fromkeys(FRAMEWORK, self._answer_by_framework)
         )
-        progress = Progress(self._sequence_of, service.settings.min_sequence_seconds, READERS)
+        progress = ModelProgress(self._sequence_of, service.settings.min_sequence_seconds, READERS)
         self.dispatcher = Dispatcher(TABLE, self._leading, service.metrics, progress)
         self._fail = fail
         self._passing: PassingOn | None = None
@@ -103,7 +103,7 @@ class Application:
             await self._life(scope, receive, send)
 
     def share(
-        self, roles: Roles, passing: PassingOn, leave: Callable[[], Awaitable[object]] | None = None
+        self, roles: NodeRoles, passing: PassingOn, leave: Callable[[], Awaitable[object]] | None = None
     ) -> None:
         """Be one of several nodes: what this one does not answer as things stand, the one that writes does.
 

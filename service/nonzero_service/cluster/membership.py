@@ -232,6 +232,7 @@ class Membership:
         if term is None or steady() - sent >= self.lease:  # too late: it is found as this node's own
             return None
         self._sent, self._held, self.term = sent, term, term
+        self._watched.term = term
         self._log.info("this node takes over", term=term, before=before.node)
         return term, secret
 
@@ -306,7 +307,7 @@ class Membership:
                 await asyncio.sleep(interval / 4)
                 continue
             if sent is None:
-                self._lose("another node has begun a new term")
+                self._lose("the database has another term")
                 return
             self._sent, self._unreachable = sent, False
             await asyncio.sleep(max(0, sent + interval - steady()))

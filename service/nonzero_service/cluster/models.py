@@ -1,8 +1,8 @@
 """The models of one node among several: all are open here, and written by one node at a time.
 
 Which role this node has is decided elsewhere (:mod:`nonzero_service.cluster.membership`). Where it changes,
-each model is closed and opened again in its new role, with what it has folded in hand. Predictions are made by
-the old one meanwhile: it is there until the new one is.
+each model is closed and opened again in its new role, with what it has folded in hand. Meanwhile the old one
+makes predictions: it is there until the new one is.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from nonzero_service.models.model_config import ModelConfig, NewModelSettings
 from nonzero_service.models.opening import open_model
 from nonzero_service.models.promoting import Promoted
 from nonzero_service.models.registry import DEFAULT, Models, each
-from nonzero_service.models.replica import Folded
+from nonzero_service.models.replica import Folded, ReplicaState
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
 from nonzero_service.writer.following import Beginning
@@ -330,8 +330,12 @@ class ClusterModels(Models):
         member.is_open = False
         await asyncio.to_thread(self._tail.leave, member.model.id)
         await self._end_sharing(member)
-        await member.served.let_go()
-        member.hand, member.term = folded(member.served), None
+        served = member.served
+        await served.let_go()
+        if served.replica is None:
+            served.replica = ReplicaState(served.learner.applier)
+        served.replica.rest()
+        member.hand, member.term = folded(served), None
 
     async def _end_sharing(self, member: _Member) -> None:
         sharing, member.sharing = member.sharing, None
@@ -467,7 +471,12 @@ class ClusterModels(Models):
                 self._is_listed_anew = True
                 self._wanted.set()
 
-    async def _serve(self, name: str, path: Path, challengers: Sequence[ChallengerPlace] = ()) -> ServedModel:
+    async def _serve(
+        self,
+        name: str,
+        path: Path,  # noqa: ARG002 - it is known by the name
+        challengers: Sequence[ChallengerPlace] = (),
+    ) -> ServedModel:
         assert not challengers  # noqa: S101 - there are none in a cluster
         member = _Member(self._made_now[name])
         served = await self._opened(member, None)
@@ -508,7 +517,11 @@ class ClusterModels(Models):
             self.doubt(error, self._term)
 
     async def create_challenger(
-        self, name: str, champion: str, start: Beginning, own: NewModelSettings
+        self,
+        name: str,
+        champion: str,  # noqa: ARG002 - none may have one
+        start: Beginning,  # noqa: ARG002
+        own: NewModelSettings,  # noqa: ARG002
     ) -> Challenger:
         """Refuse a challenger.
 
@@ -519,7 +532,7 @@ class ClusterModels(Models):
         """
         raise _no_challengers(name)
 
-    async def promote(self, champion: str, name: str) -> Promoted:
+    async def promote(self, champion: str, name: str) -> Promoted:  # noqa: ARG002
         """Refuse a promotion.
 
         Raises
@@ -549,6 +562,6 @@ class ClusterModels(Models):
 
 def _no_challengers(name: str) -> ChallengerError:
     return ChallengerError(
-        f"{name!r} cannot follow a model that several nodes share: challengers are for a service with a journal "
-        "of its own. Make a model of its own with these settings, and send it the same"
+        f"{name!r} cannot follow a model that several nodes share: challengers are for a service with a "
+        "journal of its own. Make a model of its own with these settings, and send it the same"
     )

@@ -17,7 +17,7 @@ import structlog
 from nonzero_service.cluster import handshake
 from nonzero_service.cluster.beating import BeatStream, NodeBeat, beat
 from nonzero_service.cluster.handshake import Hello, Purpose, welcome
-from nonzero_service.errors import HandshakeError
+from nonzero_service.errors import HandshakeError, NotWritingError
 from nonzero_service.listening import listen
 from nonzero_service.workers import request_messages as messages
 from nonzero_service.workers.forward_server import ForwardServer, Stream
@@ -118,6 +118,8 @@ class NodeListener:
                 hello = await welcome(sock, self._secret())
         except BaseException as error:
             match error:
+                case NotWritingError():
+                    self._log.debug("a node was not let in", reason=str(error))
                 case TimeoutError():
                     self._tell(sock, handshake.TOO_SLOW)
                 case HandshakeError():
@@ -135,12 +137,12 @@ class NodeListener:
 
     async def _watch(self, sock: socket.socket, hello: Hello) -> None:
         """Open a session, and end it with the signs of life."""
-        stream: BeatStream = await MessageStream.open(sock, NodeBeat)
         if hello.session in self._sessions:
-            stream.abort()
+            sock.close()
             return
-        streams = self._sessions[hello.session] = set()
+        streams = self._sessions[hello.session] = set()  # at once: requests may follow
         try:
+            stream: BeatStream = await MessageStream.open(sock, NodeBeat)
             if await beat(stream, asks=False):
                 self._log.warning("another node gives no sign of life; its requests are given up")
         finally:

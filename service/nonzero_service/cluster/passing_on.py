@@ -85,6 +85,7 @@ class PassingOn:
             return
         self._link = None if leader is None else WriterLink(leader, self._counts)
         if link is not None:  # what it has under way it may answer still
+            self._passed_on += link.forwarder.passed_on
             task = link.retire()
             self._retiring[task] = link
             task.add_done_callback(lambda task: self._retiring.pop(task, None))
@@ -106,13 +107,16 @@ class PassingOn:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Have one request answered."""
-        if scope["target"].need is Need.UPDATE:
+        if (
+            scope["target"].need is Need.UPDATE
+            and self._link is not None
+            and not self._link.forwarder.refuses
+        ):
             await self.impressions.passed(PATIENCE)
         link = self._link
         if link is None:
             await self._accounting.refuse(WriterLostError(self._why), scope, receive, send)
         else:
-            self._passed_on += 1
             await link.forwarder(scope, receive, send)
 
     async def _keep(self, *impressions: KeepImpressions) -> list[ImpressionsKept]:
@@ -128,7 +132,7 @@ class PassingOn:
         yield CounterMetricFamily(
             "nonzero_passed_on_requests",
             "Requests that were passed on to the node that writes, which counts those that it answers.",
-            self._passed_on,
+            self._passed_on + (0 if self._link is None else self._link.forwarder.passed_on),
         )
         yield CounterMetricFamily(
             "nonzero_handed_on_impressions",

@@ -1,4 +1,4 @@
-"""Roles: what a node is at, who leads, and what changes where the role does."""
+"""NodeRoles: what a node is at, who leads, and what changes where the role does."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Leader(NamedTuple):
         return f"Leader(node={self.node!r}, term={self.term}, address={self.address!r}, url={self.url!r})"
 
 
-class Roles(Protocol):
+class NodeRoles(Protocol):
     """Where it is known what this node is at, and who leads: :class:`.membership.Membership` knows."""
 
     @property

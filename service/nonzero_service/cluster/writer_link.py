@@ -14,7 +14,7 @@ from nonzero_service.cluster.beating import SILENT_SECONDS, BeatStream, NodeBeat
 from nonzero_service.cluster.handshake import Hello, Purpose, introduce
 from nonzero_service.cluster.node_listener import host_and_port
 from nonzero_service.cluster.roles import Leader
-from nonzero_service.errors import HandshakeError, WriterLostError
+from nonzero_service.errors import HandshakeError, NotWritingError, WriterLostError
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.workers.forwarding import Forwarder, Refusals
 from nonzero_service.workers.message_stream import MessageStream
@@ -84,9 +84,9 @@ class WriterLink:
         """Keep a session open, and say why there is none where it cannot be."""
         told = ""
         while not self._retired:
-            why = await self._hold()
+            why, passing = await self._hold()
             self._refuse(why)
-            if why != told and not self._retired:
+            if why != told and not self._retired and not passing:
                 told = why
                 self._log.warning(
                     "the node that writes cannot be reached", leader=self.leader.node, reason=why
@@ -99,26 +99,31 @@ class WriterLink:
         self.forwarder.refuse(why)
         self._settled.set()
 
-    async def _hold(self) -> str:
-        """Open a session, and hold it as long as it lasts; return why it does not."""
+    async def _hold(self) -> tuple[str, bool]:
+        """Open a session, and hold it as long as it lasts.
+
+        Returns
+        -------
+        why, passing
+            Why it does not last, and whether that is as it has to be while another node takes over.
+        """
         self._session = secrets.token_bytes(16)
         try:
             stream: BeatStream = await MessageStream.open(await self._reach(Purpose.BEATS), NodeBeat)
         except HandshakeError as error:
-            return f"{error}; nothing was done, try again"
+            return f"{error}; nothing was done, try again", isinstance(error, NotWritingError)
         except OSError as error:
             said = f"answers nothing within {handshake.SECONDS:g} seconds"
-            reason = (
-                said if isinstance(error, TimeoutError) else f"cannot be reached: {error.strerror or error}"
-            )
-            return f"the node {self.leader.node!r}, which writes, {reason}; nothing was done, try again"
+            if not isinstance(error, TimeoutError):
+                said = f"cannot be reached: {error.strerror or error}"
+            return f"the node {self.leader.node!r}, which writes, {said}; nothing was done, try again", False
         self._refuse(None)
         self._log.info("a link to the node that writes is open", leader=self.leader.node)
         if await beat(stream, asks=True):
             said = f"gives no sign of life for {SILENT_SECONDS:g} seconds"
         else:
             said = "has ended, or writes no longer"
-        return f"the node {self.leader.node!r}, which wrote, {said}; nothing was done, try again"
+        return f"the node {self.leader.node!r}, which wrote, {said}; nothing was done, try again", False
 
     async def _connect(self) -> socket.socket:
         """Make a connection for requests."""

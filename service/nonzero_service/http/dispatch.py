@@ -18,7 +18,7 @@ from nonzero_service.http.accounting import Accounting
 from nonzero_service.http.cycle import RequestCycle
 from nonzero_service.http.head import Head
 from nonzero_service.http.inline import InlineRequest
-from nonzero_service.http.min_sequence import MIN_SEQUENCE, Progress, SequenceGate
+from nonzero_service.http.min_sequence import MIN_SEQUENCE, ModelProgress, SequenceGate
 from nonzero_service.http.routing import Route, RouteTable, Target
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.problems import RETRY, Problem
@@ -89,7 +89,9 @@ class Dispatcher:
         May be set to another at any time: each request goes the way that there is when it begins.
     """
 
-    def __init__(self, table: RouteTable, way: Way, counts: Counts, progress: Progress | None = None) -> None:
+    def __init__(
+        self, table: RouteTable, way: Way, counts: Counts, progress: ModelProgress | None = None
+    ) -> None:
         self.table = table
         self.way = way
         self._accounting = Accounting(counts)

@@ -28,7 +28,7 @@ TICK_SECONDS: Final = 0.004
 """How often models are looked at while anybody waits: they learn on other threads, or in other processes."""
 
 
-class Progress(NamedTuple):
+class ModelProgress(NamedTuple):
     """How far models are."""
 
     sequence_of: Callable[[str], int]
@@ -40,7 +40,7 @@ class Progress(NamedTuple):
 
 
 @dataclass(eq=False)
-class _Waiter:
+class _SequenceWaiter:
     """A request that waits."""
 
     model: str
@@ -59,9 +59,9 @@ class SequenceGate:
         How far models are.
     """
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: ModelProgress) -> None:
         self._progress = progress
-        self._waiting: list[_Waiter] = []
+        self._waiting: list[_SequenceWaiter] = []
         self._looking: asyncio.Task[None] | None = None
 
     def before(self, endpoint: ASGIApp) -> ASGIApp:
@@ -84,7 +84,7 @@ class SequenceGate:
         """
         if self._progress.sequence_of(model) >= least:
             return
-        waiter = _Waiter(model, least, asyncio.get_running_loop().create_future())
+        waiter = _SequenceWaiter(model, least, asyncio.get_running_loop().create_future())
         self._waiting.append(waiter)
         if self._looking is None:
             self._looking = asyncio.create_task(self._look())
@@ -111,7 +111,7 @@ class SequenceGate:
                 self._look_for(waiter)
         self._looking = None
 
-    def _look_for(self, waiter: _Waiter) -> None:
+    def _look_for(self, waiter: _SequenceWaiter) -> None:
         if waiter.done.done():
             return
         try:

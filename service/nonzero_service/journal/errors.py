@@ -17,7 +17,6 @@
             ├── JournalDivergedError     it has other rows than those that this process builds on
             ├── JournalReadOnlyError     opened to be read: nothing was written
             ├── JournalClosedError       used after close
-            ├── JournalUnreachableError  the database cannot be reached
             ├── JournalDamagedError      the bytes are not those that were written
             ├── JournalTooShortError     it ends before a position that had been reached
             ├── PrunedError              the position asked for is no longer held

@@ -14,7 +14,7 @@ from nonzero_service.history.history import History
 from nonzero_service.models.field_watch import FieldWatch
 from nonzero_service.models.names import FieldNames
 from nonzero_service.models.slicing import Slices
-from nonzero_service.writer.tail_applier import TailApplier
+from nonzero_service.writer.applier import Applier
 
 KNOWN: Final = 64
 """So many ends that are not reached yet are remembered."""
@@ -45,7 +45,7 @@ class ReplicaState:
         What folds the rows.
     """
 
-    def __init__(self, applier: TailApplier) -> None:
+    def __init__(self, applier: Applier) -> None:
         self._applier = applier
         self._lock = threading.Lock()
         self._seen: deque[_Seen] = deque()
@@ -61,6 +61,11 @@ class ReplicaState:
             self._end = _End(position, sequence)
             if len(self._seen) < KNOWN:  # where there is no room the oldest say more
                 self._seen.append(_Seen(position, asked))
+
+    def rest(self) -> None:
+        """Take note that nothing is brought any more: from now on it is behind, for all that is known."""
+        as_of = self.current_as_of
+        self.asked = lambda: as_of
 
     @property
     def position(self) -> int:

@@ -17,7 +17,7 @@ from nonzero_service.api.table import BY_WORKERS, DIRECT, READERS, TABLE
 from nonzero_service.bodies.reading import Bodies
 from nonzero_service.errors import ChannelError, WorkerError
 from nonzero_service.http.dispatch import Dispatcher, way_of
-from nonzero_service.http.min_sequence import Progress
+from nonzero_service.http.min_sequence import ModelProgress
 from nonzero_service.http.routing import model_of
 from nonzero_service.listening import config_of
 from nonzero_service.metrics.counts import Counts
@@ -71,7 +71,7 @@ class Worker(Server):
         self._bodies = Bodies(settings)
         parts = ServiceParts(settings, self.models, self._bodies, self.counts)
         predicting = {route: DIRECT[route](parts) for route in BY_WORKERS}
-        progress = Progress(self._sequence_of, settings.min_sequence_seconds, READERS)
+        progress = ModelProgress(self._sequence_of, settings.min_sequence_seconds, READERS)
         way = way_of(predicting, self._to_writer, lambda scope: self.models.has(model_of(scope)))
         return Dispatcher(TABLE, way, self.counts, progress)
 

@@ -91,6 +91,13 @@ class Forwarder:
         self._idle: list[Stream] = []
         self._busy: set[Stream] = set()
         self._why: str | None = None
+        self.passed_on = 0
+        """How many requests the writer was given."""
+
+    @property
+    def refuses(self) -> bool:
+        """Whether the writer is waited for no longer."""
+        return self._why is not None
 
     @property
     def busy(self) -> int:
@@ -117,6 +124,7 @@ class Forwarder:
         except WriterLostError as error:
             await self._accounting.refuse(error, scope, receive, send)
             return
+        self.passed_on += 1
         relay = _Relay(stream, scope, receive)
         try:
             await relay.answer(send)

@@ -99,6 +99,11 @@ class Applier:
         self._results = results
 
     @property
+    def sequence(self) -> int:
+        """The examples of the journal up to what was applied."""
+        return sequence_of(self._model)
+
+    @property
     def is_behind(self) -> bool:
         """Whether so many groups wait that nothing more is to be committed."""
         return len(self._groups) > LEAD or self.followers.are_behind

@@ -72,8 +72,6 @@ class TailApplier(Applier):
         """Called when rows have been folded."""
         self.appended_bytes = 0
         """The bytes of the rows that were folded, in this process."""
-        self.sequence = journal.next_sequence
-        """The examples of the journal up to what was folded."""
         self.told = self.position
         """The last position that was brought."""
         self._rows: deque[JournalRow] = deque()
@@ -146,7 +144,7 @@ class TailApplier(Applier):
             self.held_since = None
         incidentally(self.followed, row)
         self._journal.advance(row)
-        self.digest, self.sequence = row.digest, row.next_sequence
+        self.digest = row.digest
         self.appended_bytes += len(row.body)
         self.position = row.position
 

@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
+from nonzero_service import logs
+from nonzero_service.cluster.handshake import PROTOCOL
 from nonzero_service.cluster.node_listener import NodeListener
 from nonzero_service.cluster.passing_on import PassingOn
 from nonzero_service.cluster.roles import Leader, Role
@@ -26,6 +28,8 @@ PROGRAM = """
 import json, os, sys
 from pathlib import Path
 from service.cluster.passing import serve_node
+from nonzero_service.cluster import handshake
+handshake.PROTOCOL = int(os.environ["PROTOCOL"])
 serve_node(json.loads(sys.argv[1]), Path(os.environ["ROLE_FILE"]))
 """
 
@@ -97,8 +101,6 @@ class NodeServer(Writer):
 
 def serve_node(flags: dict[str, Any], path: Path) -> None:
     """Serve until it is told to stop."""
-    from nonzero_service import logs
-
     settings = Settings.load(**flags)
     logs.configure(settings.log_level, settings.log_format)
     server = NodeServer(settings, RoleFile(path))
@@ -115,17 +117,19 @@ class SettableNode(ServiceProcess):
     ----------
     place
         A new directory.
+    protocol
+        Which one its release speaks.
     settings
         The service's.
     """
 
     program = PROGRAM
 
-    def __init__(self, place: Path, **settings: Any) -> None:
+    def __init__(self, place: Path, protocol: int = PROTOCOL, **settings: Any) -> None:
         place.mkdir(exist_ok=True)
         self.name = place.name
         self.path = place / "role"
-        self.environment = {"ROLE_FILE": str(self.path)}
+        self.environment = {"ROLE_FILE": str(self.path), "PROTOCOL": str(protocol)}
         self.secret = secrets.token_bytes(32)
         self.term = 0
         super().__init__(place / "data", **settings)

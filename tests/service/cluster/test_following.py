@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nonzero import Batch
+from nonzero import Batch, LogisticRegression
 from nonzero.formats.json_bodies import parse_body
 from nonzero_service.errors import NotWritingError
 from nonzero_service.models.common import Common
@@ -157,7 +157,7 @@ def test_a_pause_is_told_and_what_is_held_is_learned_at_its_end(tmp_path: Path) 
         )
         await learner.resume(discard=False)
         await pair.met()
-        assert told.since is None and told.examples == 0
+        assert (told.since, told.examples) == (None, 0)
         assert pair.follows.model.digest() == pair.writes.model.digest()
 
     with_pair(tmp_path, use)
@@ -171,8 +171,6 @@ def test_a_snapshot_is_taken_here_while_rows_come(tmp_path: Path) -> None:
         writing = asyncio.ensure_future(_write(pair, 40))
         taken = await pair.follows.snapshots.take()
         await writing
-        from nonzero import LogisticRegression
-
         kept = LogisticRegression.load(taken.snapshot.path)
         assert kept.examples == taken.sequence >= 500
         if taken.sequence == 500:

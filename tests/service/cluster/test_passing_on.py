@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
+from links import Link
 from nonzero_service.cluster.beating import SILENT_SECONDS
 from service.cluster.passing import SettableNode
 from service.safety.raw import connect, read_until
@@ -160,6 +161,26 @@ def test_tokens_and_limits_are_those_of_the_node_that_was_asked(tmp_path: Path) 
         follower.kill()
 
 
+def test_nodes_of_two_releases_say_which_is_older(tmp_path: Path) -> None:
+    """As in the middle of an upgrade: who follows predicts, and its clients can ask the other node."""
+    nodes = [SettableNode(tmp_path / f"release-{number}", protocol=number, bits=8) for number in (1, 2)]
+    try:
+        old, new = (node.until_ready() for node in nodes)
+        for writer, follower, older in (
+            (old, new, "the node 'release-1', which writes,"),
+            (new, old, "this node"),
+        ):
+            follower.follow(writer.write())
+            with follower.client() as client:
+                assert client.post(f"{MODEL}/predict", json=EXAMPLE).status_code == 200
+                refused = client.post(f"{MODEL}/update", json=EXAMPLE | {"label": 1})
+            assert refused.status_code == 503
+            assert f"{older} is of an older release" in refused.json()["detail"]
+    finally:
+        for node in nodes:
+            node.kill()
+
+
 # -- nobody writes, or no longer -------------------------------------------------------------------------
 
 
@@ -240,6 +261,30 @@ def test_a_writer_that_goes_in_the_middle(own: Pair, sent: signal.Signals) -> No
     if sent is signal.SIGSTOP:
         os.kill(own.writer.pid, signal.SIGCONT)
         until(lambda: own.here.post(f"{MODEL}/update", json=EXAMPLE | {"label": 1}).status_code == 200)
+
+
+def test_a_network_that_parts_is_noticed_by_both(own: Pair) -> None:
+    """So a key that was under way is free soon, and its request may be sent again by another way."""
+    keyed, line = LINES | {"idempotency-key": "k"}, b"1 |f x\n"
+    body = line * 50_001
+    head = f"POST {MODEL}/update HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/x-vw\r\n"
+    head += f"idempotency-key: k\r\ncontent-length: {len(body)}\r\n\r\n"
+    with Link([int(own.writer.address.rpartition(":")[2])]) as link:
+        own.follower.follow(own.writer, address=f"127.0.0.1:{link.ports[0]}")
+        with connect(own.follower.port) as connection:
+            connection.sendall(head.encode() + body[: -len(line)])
+            until(lambda: sequences(own)[0])
+            link.stall()
+            began = time.monotonic()
+            assert b"HTTP/1.1 503" in read_until(connection, b"}")
+            assert time.monotonic() - began < SILENT_SECONDS + 1
+        again = own.there.post(f"{MODEL}/update", content=body, headers=keyed).json()
+        assert time.monotonic() - began < SILENT_SECONDS + 3
+        assert again["replayed"] > 0
+        assert sequences(own)[0] == 50_001
+        link.heal()
+        until(lambda: own.here.post(f"{MODEL}/update", content=body, headers=keyed).status_code == 200)
+        assert own.here.post(f"{MODEL}/update", content=body, headers=keyed).json()["replayed"] == 50_001
 
 
 def test_who_is_slow_is_waited_for(own: Pair) -> None:

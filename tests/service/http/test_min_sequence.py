@@ -13,7 +13,7 @@ import pytest
 
 from nonzero_service.api.table import READERS
 from nonzero_service.errors import UnknownModelError
-from nonzero_service.http.min_sequence import Progress, SequenceGate
+from nonzero_service.http.min_sequence import ModelProgress, SequenceGate
 from nonzero_service.http.routing import Route
 from nonzero_service.problems import Problem
 from plain_http import client_of
@@ -109,7 +109,7 @@ def run(check: Callable[[SequenceGate, dict[str, int]], Any], seconds: float = 6
         return sequences[model]
 
     async def checked() -> None:
-        await check(SequenceGate(Progress(sequence_of, seconds, frozenset())), sequences)
+        await check(SequenceGate(ModelProgress(sequence_of, seconds, frozenset())), sequences)
 
     asyncio.run(checked())
 

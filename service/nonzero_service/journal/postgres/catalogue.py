@@ -222,7 +222,7 @@ class Catalogue:
             **snapshot,
         }
         beside = SharedSnapshots.WITH_MODEL if snapshot else ""
-        statement = f"{_CREATE}{beside} SELECT id FROM made"
+        statement = f"{_CREATE}{beside} SELECT id FROM made"  # noqa: S608
         try:
             with translated("make a model", committing=True), self._connections.writing() as connection:
                 made = connection.execute(statement, values).fetchone()

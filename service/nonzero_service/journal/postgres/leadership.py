@@ -9,12 +9,8 @@ from __future__ import annotations
 import time
 from typing import Final, NamedTuple
 
+from nonzero_service.journal.errors import JournalUnreachableError
 from nonzero_service.journal.postgres.line import Line
-
-BEGIN: Final = """
-WITH term AS (INSERT INTO nonzero.term (term) VALUES (0) ON CONFLICT DO NOTHING)
-INSERT INTO nonzero.beat (term, beat) VALUES (0, 0) ON CONFLICT DO NOTHING
-"""
 
 OBSERVE: Final = """
 SELECT term.term, beat.beat, term.node, term.address, term.url, term.secret
@@ -88,8 +84,11 @@ class Leadership:
 
     def observe(self) -> Seen:
         """Return what the rows say now."""
-        while not (rows := self._line.run(OBSERVE)):
-            self._line.run(BEGIN)  # of a new database
+        rows = self._line.run(OBSERVE)
+        if not rows:
+            raise JournalUnreachableError(
+                f"{self._line.place} does not say who writes; restore it from a backup"
+            )
         term, beat, node, address, url, secret = rows[0]
         return Seen(term, beat, node, address or "", url or "", secret or b"")
 

@@ -10,14 +10,22 @@ from contextlib import suppress
 from typing import Any, Final
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from nonzero_service.journal.errors import JournalUnreachableError
+from nonzero_service.journal.postgres.failures import UNSURE, place_of, said_by, unreachable
 
-CONNECT_SECONDS: Final = 2
-"""How long each host of an address may take to answer. It is libpq's smallest value."""
+_USUAL: Final = {
+    "connect_timeout": 2,
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 5000,
+}
+"""What an address says itself goes before these."""
 
-WAIT_CANCELLED: Final = "01000"
-"""The notice of a commit that no longer waits for the standby: whether that has it is not known."""
+_SESSION: Final = "SET client_connection_check_interval = '1s'; SET tcp_user_timeout = '5s'"
+"""No statement is cancelled by a time limit of the server's: it may be a commit that waits for a standby."""
 
 
 class Line:
@@ -31,22 +39,18 @@ class Line:
         The address of the database.
     purpose
         What the server calls the connection.
-    options
-        Settings of the session.
+    session
+        What is said first of all: SQL.
     """
 
-    def __init__(self, url: str, purpose: str, **options: str) -> None:
+    def __init__(self, url: str, purpose: str, session: str = _SESSION) -> None:
+        self.place = place_of(url)
+        """Where it is, for messages."""
         self._url = url
-        self._known = {
-            "application_name": purpose,
-            "target_session_attrs": "read-write",
-            "connect_timeout": CONNECT_SECONDS,
-            "keepalives_idle": 2,
-            "keepalives_interval": 1,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 5000,
-            "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
-        }
+        self._session = session
+        given = conninfo_to_dict(url)
+        usual = {name: value for name, value in _USUAL.items() if name not in given}
+        self._known = {**usual, "application_name": purpose, "target_session_attrs": "read-write"}
         self._connection: psycopg.Connection | None = None
         self._cuts = 0
         self._notices: list[str] = []
@@ -73,7 +77,7 @@ class Line:
         try:
             connection = psycopg.connect(self._url, autocommit=True, **self._known)  # type: ignore[arg-type]
         except psycopg.Error as error:
-            raise _unreachable(error) from error
+            raise unreachable(error, self.place) from error
         connection.add_notice_handler(lambda notice: self._notices.append(notice.sqlstate or ""))
         with self._lock:
             cut = self._cuts != cuts
@@ -81,7 +85,8 @@ class Line:
                 self._connection = connection
         if cut:
             connection.close()
-            raise JournalUnreachableError("the database took too long to connect to; it is tried again")
+            raise JournalUnreachableError(f"{self.place} took too long to connect to; it is tried again")
+        self._run(connection, self._session)
         return connection
 
     def run(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -95,18 +100,26 @@ class Line:
         """
         connection = self.connect()
         self._notices.clear()
-        try:
-            cursor = connection.execute(statement.encode(), values or None, binary=True)
-            rows = cursor.fetchall() if cursor.description else [()] * cursor.rowcount
-        except psycopg.Error as error:
-            self.close()
-            raise _unreachable(error) from error
-        if WAIT_CANCELLED in self._notices:
+        cursor = self._run(connection, statement, values)
+        rows = cursor.fetchall() if cursor.description else [()] * cursor.rowcount
+        if not UNSURE.isdisjoint(self._notices):
             self.close()
             raise JournalUnreachableError(
-                "a commit was not waited for: whether a standby has it is not known"
+                f"{self.place} did not wait for its standby with a commit: whether that has it is not known"
             )
         return rows
+
+    def _run(
+        self, connection: psycopg.Connection, statement: str, values: Sequence[Any] = ()
+    ) -> psycopg.Cursor[Any]:
+        try:
+            # Without values it may be several statements, which have no rows in binary.
+            return connection.execute(statement.encode(), values or None, binary=bool(values) or None)
+        except psycopg.Error as error:
+            self.close()
+            raise JournalUnreachableError(
+                f"{self.place} cannot be reached, or used ({said_by(error)}); ask it again"
+            ) from error
 
     def cut(self) -> None:
         """Have whoever waits for the database fail now; from any thread.
@@ -127,8 +140,3 @@ class Line:
             connection, self._connection = self._connection, None
             if connection is not None:
                 connection.close()
-
-
-def _unreachable(error: psycopg.Error) -> JournalUnreachableError:
-    said = " ".join(str(error).split())
-    return JournalUnreachableError(f"the database cannot be reached, or used: {said}")

@@ -349,9 +349,9 @@ snapshot AS (
                     return found
                 if found:
                     raise _damaged(shared, first, "is missing")
-                if last:
+                # It was given up, or a standby has not heard of it yet.
+                if last or all(one.digest != shared.digest for one in self.all(shared.model)):
                     break
-            # It was given up, or a standby has not heard of it yet.
             time.sleep(0.1 * 2**tried)
         raise PrunedError(f"{shared} has been given up: take the newest", shared.position + 1)
 
