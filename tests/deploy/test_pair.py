@@ -81,7 +81,9 @@ class Pair:
                 return None if answer.status_code == 503 else answer
             return None
 
-        return until(asked, self.text)
+        answer = until(asked, self.text)
+        assert answer is not None
+        return answer
 
 
 @contextmanager

@@ -97,6 +97,7 @@ def test_predictions_are_spread_and_go_on_when_a_node_ends(
         assert statuses == {200: 20}
         pair[1].kill()
         answer = until(lambda: refused(client))
+        assert answer is not None
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.headers["retry-after"] == "1"
         assert answer.json()["status"] == 503

@@ -1,17 +1,23 @@
-"""What the page says of a node that follows: the service is real, what it says of a replica is put in."""
+"""What the page says of a node that follows another, and does there: of real ones, and of lags put in."""
 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from nodes import Node, Nodes
+from postgres import Cluster
 from service.page.conftest import PHONE, Watch
 from service.page.models import Models
 from service.page.test_page import look, sees
 from service.tastes import tastes
+from waiting import SECONDS, until
 
 BEHIND = {"node": "b", "follows": "a", "lag_examples": 0, "lag_seconds": 0.02}
 
@@ -20,10 +26,15 @@ class Told:
     """What the service is made to say of a replica from now on."""
 
     def __init__(self, page: Page, model: str, replica: dict[str, Any] | None) -> None:
+        self._page = page
         self.replica = replica
         self.refusal: str | None = None
         page.route(f"**/v1/models/{model}", self._state)
         page.route(f"**/v1/models/{model}/resume*", self._resume)
+
+    def end(self) -> None:
+        """Put nothing in any more, nor in what is under way: the page is closed next."""
+        self._page.unroute_all(behavior="wait")
 
     def _state(self, route: Route) -> None:
         answer = route.fetch()
@@ -63,6 +74,7 @@ def test_it_says_whom_it_follows_and_how_far_behind(models: Models, watch: Watch
         told.replica = None  # it has taken over
         look(page)
         expect(page.locator("#replica")).to_be_hidden()
+        told.end()
 
 
 @pytest.mark.parametrize("refusal", ["no node writes just now", "the outcome is unknown, because it ended"])
@@ -80,3 +92,38 @@ def test_what_it_passes_on_is_done_or_told_of(models: Models, watch: Watch, refu
         page.locator("#resume").click()
         page.locator("#ask-yes").click()
         expect(page.locator("#done")).to_contain_text("Learning goes on.")
+        told.end()
+
+
+def test_a_real_one_passes_on_what_the_page_does_and_takes_over(
+    postgres: Cluster, tmp_path: Path, watch: Watch
+) -> None:
+    with Nodes(tmp_path, postgres, "ab", bits=12, lease_seconds=1) as nodes:
+        both = until(lambda: by_role(nodes), lambda: [node.process.log for node in nodes])
+        assert both is not None
+        writer, follower = both
+        with follower.process.client() as client:
+            until(lambda: client.put("/v1/models/default", json={}).is_success)  # it reaches the writer
+            Models(follower.url, client).paused("default")
+        with watch(follower.url) as page:
+            said = f"This is node {follower.name}. It follows {writer.name}, less than a second behind."
+            sees(page, "#replica", said)
+            sees(page, "#paused-held", "held, safe on disk")
+            page.locator("#resume").click()
+            page.locator("#ask-yes").click()
+            expect(page.locator("#done")).to_contain_text("Learning goes on.")
+            sees(page, "#events-list", "Goes on")
+            writer.kill()
+            expect(page.locator("#replica")).to_be_hidden(timeout=1000 * SECONDS)
+            expect(page.locator("#connection")).to_have_text("Live")
+
+
+def by_role(nodes: Nodes) -> tuple[Node, Node] | None:
+    """Return who writes, and who follows it; None before both do."""
+    found: dict[str | None, Node] = {}
+    for node in nodes:
+        with suppress(httpx.TransportError, KeyError), node.process.until_listening().client() as client:
+            replica = client.get("/v1/models/default").json()["replica"]
+            found[None if replica is None else replica["follows"]] = node
+    writer = found.get(None)
+    return None if writer is None or writer.name not in found else (writer, found[writer.name])
