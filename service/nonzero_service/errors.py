@@ -29,7 +29,7 @@
         └── WorkerError          a process of the service has ended, or could not begin
             ├── ChannelError     what one process said to another cannot be understood
             └── HandshakeError   another node is not let in, or does not let this one in
-                └── NotWritingError      because the node that was asked does not write
+                └── NotYetWritingError   because the node that was asked does not write
 """
 
 from __future__ import annotations
@@ -141,5 +141,5 @@ class HandshakeError(WorkerError):
     """Another node is not let in, or does not let this one in."""
 
 
-class NotWritingError(HandshakeError):
+class NotYetWritingError(HandshakeError):
     """The node that was asked does not write, or not yet: as it is for a moment when another takes over."""

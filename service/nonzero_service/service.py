@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from nonzero import Batch, LogisticRegression
 from nonzero_service.bodies.reading import Bodies
 from nonzero_service.bodies.spool import Spool
+from nonzero_service.journal.postgres.extra import check_journal
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.models.metrics import ServiceMetrics
 from nonzero_service.models.names import Looker
@@ -103,6 +104,7 @@ class Service(ServiceParts[Models, ServiceMetrics]):
         if settings.journal is None:
             models, node = Models(settings, on_failure, pool if pool.sharing else None), None
         else:
+            check_journal(settings.journal.get_secret_value())
             from nonzero_service.cluster.node import ClusterNode  # with it comes the database's client
 
             node = ClusterNode(settings, on_failure)

@@ -75,7 +75,8 @@ def test_predictions_may_be_of_a_model_that_knows_so_much(client: Calling, taugh
             ask(shared, model=taught, min_sequence=31, deadline=1.5)
         assert caught.value.retry_after == 1
         assert not caught.value.outcome_unknown
-        for wrong in (-1, 1.0, True, "7"):
+        wrongs: list[Any] = [-1, 1.0, True, "7"]
+        for wrong in wrongs:
             with pytest.raises(InputError, match="min_sequence is"):
                 ask(shared, model=taught, min_sequence=wrong)
 

@@ -1,8 +1,9 @@
 """HandingOn: what a node that follows has predicted with an id, on its way to the one that writes.
 
 With ``impressions=durable`` a prediction waits until the writer has it on disk. With ``buffered`` it is
-answered at once, and handed on in the background, a moment later; while nobody writes it waits, in bounded
-memory. What is handed on twice, because an answer was lost, is kept once: an id names one impression.
+answered at once, and handed on in the background, a moment later. It waits in bounded memory until a writer
+has it on disk, be it the next one. What is handed on twice, because an answer was lost, is kept once: an id
+names one impression.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from nonzero_service.workers.request_messages import ImpressionsKept, KeepImpres
 MOST_BYTES: Final = 32 << 20
 """So much waits at most; what comes beyond is lost, and counted."""
 
-AT_ONCE: Final = 64
-"""So many requests' are sent before the writer's answers are waited for."""
+AT_ONCE: Final = 1024
+"""Those of so many requests are sent together, and become durable together."""
 
 AT_ONCE_BYTES: Final = 1 << 20
 
@@ -83,15 +84,18 @@ class HandingOn:
         NotNowError
             Where nobody writes, and they are to be durable.
         """
+        impressions.handed_on = True
         if not self._durable:
             self._queue(impressions)
             return
-        impressions.durable = True
-        [kept] = await self._send(impressions)
-        if kept.status == 200:
-            self.handed_on += impressions.count
-        elif kept.status != 404:  # a model that was deleted meanwhile keeps nothing
-            raise Problem(kept.status, kept.detail, headers=RETRY if kept.status == 503 else ())
+        try:
+            [kept] = await self._send(impressions)
+            if kept.status not in (200, 404):  # a model that was deleted meanwhile keeps nothing
+                raise Problem(kept.status, kept.detail, headers=RETRY if kept.status == 503 else ())
+        except (NotNowError, Problem) as error:
+            self._lost(impressions.model, impressions.count, error)
+            raise
+        self.handed_on += impressions.count if kept.status == 200 else 0
 
     async def passed(self, seconds: float) -> None:
         """Wait until all is handed on that waits now, but so long at most: a label may follow it."""

@@ -25,7 +25,7 @@ import struct
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from nonzero_service.errors import HandshakeError, NotWritingError
+from nonzero_service.errors import HandshakeError, NotYetWritingError
 
 PROTOCOL: Final = 1
 """Of the handshake and of all messages behind it. A change of any of these is a new number."""
@@ -131,7 +131,7 @@ async def introduce(sock: socket.socket, secret: bytes, hello: Hello, node: str)
     rest = await receive_exactly(sock, REPLY.size)
     verdict, theirs, proof = REPLY.unpack(rest)
     if verdict == Verdict.NOT_WRITING:
-        raise NotWritingError(f"the node {node!r} does not write, or not yet")
+        raise NotYetWritingError(f"the node {node!r} does not write, or not yet")
     said = asked + begin + bytes((verdict,)) + theirs
     if not hmac.compare_digest(proof, _proof(secret, b"writes", said)):
         raise HandshakeError(
@@ -177,7 +177,7 @@ async def welcome(sock: socket.socket, secret: bytes | None) -> Hello:
         await loop.sock_sendall(
             sock, first + REPLY.pack(Verdict.NOT_WRITING, bytes(NONCE_BYTES), bytes(PROOF_BYTES))
         )
-        raise NotWritingError("this node does not write")
+        raise NotYetWritingError("this node does not write")
     nonce = secrets.token_bytes(NONCE_BYTES)
     said = begin + rest + first + bytes((Verdict.GO_ON,)) + nonce
     proof = _proof(secret, b"writes", said)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -13,8 +14,10 @@ from pydantic import SecretStr
 from nonzero.errors import NonzeroError
 from nonzero_service.cluster.journals import ClusterJournals
 from nonzero_service.cluster.membership import Membership
+from nonzero_service.cluster.metrics import cluster_metrics
 from nonzero_service.cluster.models import ClusterModels, Shared
 from nonzero_service.cluster.node_listener import NodeListener, host_and_port
+from nonzero_service.cluster.noting import Noting
 from nonzero_service.cluster.passing_on import PassingOn
 from nonzero_service.errors import StartError
 from nonzero_service.incidental import incidentally
@@ -23,10 +26,12 @@ from nonzero_service.journal.postgres.catalogue import Catalogue
 from nonzero_service.journal.postgres.connecting import Database
 from nonzero_service.journal.postgres.ends import PostgresEnds
 from nonzero_service.journal.postgres.leadership import Leadership
+from nonzero_service.journal.postgres.register import NodeRegister, Reached
 from nonzero_service.journal.postgres.snapshots import SharedSnapshots
 from nonzero_service.logs import described
 from nonzero_service.settings import Settings
 from nonzero_service.workers.forward_server import ForwardServer
+from nonzero_service.writer.following import sequence_of
 
 if TYPE_CHECKING:
     from nonzero_service.app import Application
@@ -71,6 +76,7 @@ class ClusterNode:
         self.models = ClusterModels(settings, fail, shared)
         self.membership = Membership(settings, Leadership(url, node), self.models, fail)
         self.models.doubt = self.membership.doubt
+        self.noting = Noting(self.membership, NodeRegister(url, node), self._reached)
         self._listener: NodeListener | None = None
         self._preparing: asyncio.Task[None] | None = None
         self._log = structlog.get_logger("cluster")
@@ -99,6 +105,7 @@ class ClusterNode:
         self._listener = NodeListener(forwarded, secret)
         passing = PassingOn(self.models, service.metrics, forwarded, durable=durable)
         app.share(membership, passing, self._leave)
+        service.metrics.others.append(partial(cluster_metrics, membership, self.noting))
 
     def listen(self) -> None:
         """Listen for other nodes.
@@ -149,6 +156,7 @@ class ClusterNode:
                 return
         self.models.may_open.set()
         await self.membership.begin()
+        await self.noting.begin()
 
     async def _leave(self) -> None:
         """Write no more, and let another node take over at once."""
@@ -156,6 +164,14 @@ class ClusterNode:
             self._preparing.cancel()
             await asyncio.gather(self._preparing, return_exceptions=True)
         await self.membership.close()
+        await self.noting.close()
+
+    def _reached(self) -> dict[str, Reached]:
+        """Return how far this node is with each model."""
+        return {
+            one.name: Reached(one.learner.applier.position, sequence_of(one.model))
+            for one in self.models.all()
+        }
 
     async def close(self) -> None:
         """End all, when the models are closed."""

@@ -17,7 +17,7 @@ import structlog
 from nonzero_service.cluster import handshake
 from nonzero_service.cluster.beating import BeatStream, NodeBeat, beat
 from nonzero_service.cluster.handshake import Hello, Purpose, welcome
-from nonzero_service.errors import HandshakeError, NotWritingError
+from nonzero_service.errors import HandshakeError, NotYetWritingError
 from nonzero_service.listening import listen
 from nonzero_service.workers import request_messages as messages
 from nonzero_service.workers.forward_server import ForwardServer, Stream
@@ -118,7 +118,7 @@ class NodeListener:
                 hello = await welcome(sock, self._secret())
         except BaseException as error:
             match error:
-                case NotWritingError():
+                case NotYetWritingError():
                     self._log.debug("a node was not let in", reason=str(error))
                 case TimeoutError():
                     self._tell(sock, handshake.TOO_SLOW)

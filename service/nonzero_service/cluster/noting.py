@@ -1,4 +1,4 @@
-"""Noting: each node tells people how it is, by a row of the database; who writes looks at the database too."""
+"""Noting: each node tells people how it is, by a row; who writes looks how the database is, too."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ class Noting:
         self._changed.set()
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
-        with suppress(JournalUnreachableError):
-            await self._asking.within(ASK_SECONDS, self._register.forget)
+            with suppress(JournalUnreachableError):
+                await self._asking.within(ASK_SECONDS, self._register.forget)
         with suppress(JournalUnreachableError):
             await self._asking.within(ASK_SECONDS, self._register.close)
         self._asking.close()

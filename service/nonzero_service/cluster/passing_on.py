@@ -122,7 +122,7 @@ class PassingOn:
     async def _keep(self, *impressions: KeepImpressions) -> list[ImpressionsKept]:
         """Have whoever writes keep impressions."""
         if self._writes:
-            return [await self._here.keep(one) for one in impressions]
+            return await asyncio.gather(*map(self._here.keep, impressions))
         if self._link is None:
             raise WriterLostError(self._why)
         return await self._link.forwarder.keep(*impressions)

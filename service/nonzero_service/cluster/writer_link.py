@@ -14,7 +14,7 @@ from nonzero_service.cluster.beating import SILENT_SECONDS, BeatStream, NodeBeat
 from nonzero_service.cluster.handshake import Hello, Purpose, introduce
 from nonzero_service.cluster.node_listener import host_and_port
 from nonzero_service.cluster.roles import Leader
-from nonzero_service.errors import HandshakeError, NotWritingError, WriterLostError
+from nonzero_service.errors import HandshakeError, NotYetWritingError, WriterLostError
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.workers.forwarding import Forwarder, Refusals
 from nonzero_service.workers.message_stream import MessageStream
@@ -111,7 +111,7 @@ class WriterLink:
         try:
             stream: BeatStream = await MessageStream.open(await self._reach(Purpose.BEATS), NodeBeat)
         except HandshakeError as error:
-            return f"{error}; nothing was done, try again", isinstance(error, NotWritingError)
+            return f"{error}; nothing was done, try again", isinstance(error, NotYetWritingError)
         except OSError as error:
             said = f"answers nothing within {handshake.SECONDS:g} seconds"
             if not isinstance(error, TimeoutError):

@@ -63,10 +63,12 @@ def way_of(
     is_here: Callable[[Scope], bool] | None = None,
 ) -> Way:
     """Return where requests are answered: see :class:`Way`."""
-    inline = {
+    here: dict[Route | None, ASGIApp] = {}
+    here |= endpoints.items()
+    inline: dict[Route | None, InlineEndpoint] = {
         route: endpoint for route, endpoint in endpoints.items() if isinstance(endpoint, InlineEndpoint)
     }
-    return Way({**endpoints}, {**inline}, elsewhere, is_here)
+    return Way(here, inline, elsewhere, is_here)
 
 
 class Dispatcher:

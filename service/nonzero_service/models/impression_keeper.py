@@ -50,9 +50,16 @@ class ImpressionKeeper:
         self._log = structlog.get_logger("impressions")
         self._lost_said = False
 
-    def request(self, *, durable: bool = False) -> PredictedRequest:
-        """Return what takes the predictions of one request; `durable`: whatever the settings say."""
-        return PredictedRequest(self, durable=durable or self.durable)
+    def request(self, *, handed_on: bool = False) -> PredictedRequest:
+        """Return what takes the predictions of one request.
+
+        Parameters
+        ----------
+        handed_on
+            Whether another node hands them on: they are to be durable, whatever the settings say, and that
+            node counts those that are lost.
+        """
+        return PredictedRequest(self, durable=handed_on or self.durable, counted=not handed_on)
 
     def lost(self, count: int, error: BaseException) -> None:
         """Count predictions that cannot be kept, and say so the first time."""
@@ -72,11 +79,14 @@ class PredictedRequest:
         The model's.
     durable
         Whether they are to be durable before they are answered.
+    counted
+        Whether those that are lost are counted here.
     """
 
-    def __init__(self, keeper: ImpressionKeeper, *, durable: bool) -> None:
+    def __init__(self, keeper: ImpressionKeeper, *, durable: bool, counted: bool) -> None:
         self._keeper = keeper
         self._is_durable = durable
+        self._is_counted = counted
         self._predictions: list[PredictedRows] = []
 
     def keep(self, batch: Batch, probabilities: NDArray[np.float32]) -> None:
@@ -121,7 +131,7 @@ class PredictedRequest:
         try:
             kept = self._keeper.learner.impress(predictions, waits=True)
         except QueueFullError as error:
-            self._keeper.lost(predictions.rows.size, error)
+            self._lost(predictions, error)
             raise
         await asyncio.shield(self._counted(kept, predictions))
 
@@ -135,7 +145,7 @@ class PredictedRequest:
         try:
             kept = learner.impress(predictions, waits=False)
         except (QueueFullError, NotWritingError) as error:
-            self._keeper.lost(predictions.rows.size, error)
+            self._lost(predictions, error)
         else:
             self._counted(kept, predictions)
 
@@ -145,7 +155,11 @@ class PredictedRequest:
         def ended(future: asyncio.Future[Applied]) -> None:
             error = retrieved(future)
             if error is not None:
-                self._keeper.lost(predictions.rows.size, error)
+                self._lost(predictions, error)
 
         kept.add_done_callback(ended)
         return kept
+
+    def _lost(self, predictions: PredictedRows, error: BaseException) -> None:
+        if self._is_counted:
+            self._keeper.lost(predictions.rows.size, error)

@@ -114,13 +114,14 @@ class ForwardServer:
                     await _ForwardedCycle(stream, message, admission.hold).run(self._app)
                 finally:
                     admission.end()
-            case messages.KeepImpressions():
-                await stream.write(await self.keep(message))
+            case messages.KeepAll(impressions):
+                kept = await asyncio.gather(*map(self.keep, impressions))  # together they are one commit
+                await stream.write(messages.AllKept(kept))
             case messages.BodyPart():
                 raise ChannelError("a part of a body came without a request")
 
     async def keep(self, impressions: messages.KeepImpressions) -> messages.ImpressionsKept:
-        """Keep impressions, as durably as they, or the settings, ask for."""
+        """Keep the impressions of one request, as durably as they, or the settings, ask for."""
         if not self._writes():
             return messages.ImpressionsKept(503, NOT_WRITING)
 
@@ -131,7 +132,7 @@ class ForwardServer:
 
         try:
             served = self._models.get(impressions.model)
-            keeper = served.impressions.request(durable=impressions.durable)
+            keeper = served.impressions.request(handed_on=impressions.handed_on)
             await self._bodies.offload(len(impressions.batch), keep)
             await keeper.synced()
         except Exception as error:  # noqa: BLE001 - the worker's client gets it

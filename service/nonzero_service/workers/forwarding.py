@@ -132,8 +132,8 @@ class Forwarder:
             # Where the client went first nobody waits for an answer; one that has begun it sees cut off.
             if not relay.left and not relay.begun:
                 said = self._refusals.not_taken if scope["method"] in SAFE else self._refusals.unknown
-                error = relay.refusal or WriterLostError(said)
-                await self._accounting.refuse(error, scope, receive, send)
+                lost = relay.refusal or WriterLostError(said)
+                await self._accounting.refuse(lost, scope, receive, send)
         finally:
             self._put_back(stream, reusable=relay.complete)
 
@@ -146,19 +146,18 @@ class Forwarder:
             Where the writer has ended, or does not answer.
         """
         stream = await self._take()
-        kept: list[messages.ImpressionsKept] = []
+        kept: list[messages.ImpressionsKept] | None = None
         try:
-            await stream.write(*impressions)
-            for _ in impressions:
-                answer = await stream.read()
-                if not isinstance(answer, messages.ImpressionsKept):
-                    raise ChannelError(f"{type(answer).__name__} is no answer to impressions")
-                kept.append(answer)
+            await stream.write(messages.KeepAll(list(impressions)))
+            answer = await stream.read()
+            if not isinstance(answer, messages.AllKept) or len(answer.kept) != len(impressions):
+                raise ChannelError(f"{type(answer).__name__} is no answer to impressions")
+            kept = answer.kept
+            return kept
         except (ConnectionError, ChannelError) as error:
             raise WriterLostError(self._refusals.unknown) from error
         finally:
-            self._put_back(stream, reusable=len(kept) == len(impressions))
-        return kept
+            self._put_back(stream, reusable=kept is not None)
 
     async def _take(self) -> Stream:
         """Return a connection for one request."""

@@ -84,6 +84,8 @@ class MessageStream(Generic[T]):
             encoded = await self._reader.readexactly(self._length)
         except asyncio.IncompleteReadError as error:
             raise ConnectionResetError("the other process has closed the connection") from error
+        except OSError as error:  # the other machine does not answer any more, or cannot be reached
+            raise _lost(error) from error
         self._length = 0
         try:
             return self._decoder.decode(encoded)
@@ -99,7 +101,10 @@ class MessageStream(Generic[T]):
             Where either end has closed the connection.
         """
         self.put(*messages)
-        await self._writer.drain()
+        try:
+            await self._writer.drain()
+        except OSError as error:
+            raise _lost(error) from error
 
     def put(self, *messages: msgspec.Struct) -> None:
         """Write messages, and do not wait; where the connection is closed they are lost."""
@@ -114,3 +119,7 @@ class MessageStream(Generic[T]):
     def abort(self) -> None:
         """Close at once; the other end sees it. May be called again."""
         self._writer.transport.abort()
+
+
+def _lost(error: OSError) -> ConnectionError:
+    return error if isinstance(error, ConnectionError) else ConnectionResetError(str(error))

@@ -33,8 +33,8 @@ class BodyPart(msgspec.Struct, tag=True):
     more: bool
 
 
-class KeepImpressions(msgspec.Struct, tag=True):
-    """Not a request: what the worker has predicted with ids, to be kept."""
+class KeepImpressions(msgspec.Struct):
+    """What one request has predicted with ids, to be kept."""
 
     model: str
     batch: bytes
@@ -49,8 +49,9 @@ class KeepImpressions(msgspec.Struct, tag=True):
     media: str
     shown: bytes
     """The beginning of the body, for the names in it."""
-    durable: bool = False
-    """Whether they are to be durable before they are said to be kept, whatever the writer's settings say."""
+    handed_on: bool = False
+    """Whether another node hands them on: it takes them for kept only when they are durable, and counts those
+    that are lost."""
 
     @property
     def nbytes(self) -> int:
@@ -61,6 +62,12 @@ class KeepImpressions(msgspec.Struct, tag=True):
     def count(self) -> int:
         """How many predictions it has."""
         return sum(self.given)
+
+
+class KeepAll(msgspec.Struct, tag=True):
+    """Not a request: what several have predicted with ids."""
+
+    impressions: list[KeepImpressions]
 
 
 # -- from the writer ---------------------------------------------------------------------------------
@@ -84,12 +91,18 @@ class AnswerPart(msgspec.Struct, tag=True):
     more: bool
 
 
-class ImpressionsKept(msgspec.Struct, tag=True):
-    """What came of impressions: an HTTP status, and why they are not kept."""
+class ImpressionsKept(msgspec.Struct):
+    """What came of the impressions of one request: an HTTP status, and why they are not kept."""
 
     status: int
     detail: str = ""
 
 
-FromForwarder = ForwardedRequest | BodyPart | KeepImpressions
-ToForwarder = BodyWanted | AnswerStart | AnswerPart | ImpressionsKept
+class AllKept(msgspec.Struct, tag=True):
+    """What came of the impressions of several, in order."""
+
+    kept: list[ImpressionsKept]
+
+
+FromForwarder = ForwardedRequest | BodyPart | KeepAll
+ToForwarder = BodyWanted | AnswerStart | AnswerPart | AllKept

@@ -11,6 +11,7 @@ from checking import Final, check, write_history
 from nodes import Node, Nodes
 from nonzero import LogisticRegression
 from nonzero_service.journal.snapshots import snapshots_in
+from plain_http import client_of
 from service.cluster.clients import PATH, Clients, weight_of
 from service.cluster.shared_rows import SharedRows
 from waiting import until
@@ -75,7 +76,7 @@ def until_together(nodes: Nodes) -> list[Final]:
 
 def final_of(node: Node) -> Final:
     """Return what a node says that it has learned."""
-    with node.process.client() as client:
+    with client_of(node.url) as client:
         said = client.get(f"{PATH}/metrics").raise_for_status().json()
     return Final(node.name, said["sequence"], said["examples"], said["weight"])
 

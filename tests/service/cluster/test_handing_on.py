@@ -98,10 +98,11 @@ def test_what_is_to_be_durable_is_answered_by_the_writer(status: int, raised: in
             with pytest.raises(Problem) as caught:
                 await writing.handing.keep(one)
             assert caught.value.status == raised
-        assert one.durable
+        assert one.handed_on
         writing.away = True
         with pytest.raises(WriterLostError):
             await writing.handing.keep(one)
+        assert writing.lost == [("m0", 2)] * (1 if raised is None else 2)
 
     run(check, Writing(durable=True))
 

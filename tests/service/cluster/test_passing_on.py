@@ -287,24 +287,6 @@ def test_a_network_that_parts_is_noticed_by_both(own: Pair) -> None:
         assert own.here.post(f"{MODEL}/update", content=body, headers=keyed).json()["replayed"] == 50_001
 
 
-def test_who_is_slow_is_waited_for(own: Pair) -> None:
-    """A window that stays closed for longer than the silence of a node is no silence."""
-    assert own.here.post(f"{MODEL}/update", json=EXAMPLE | {"label": 1}).status_code == 200
-    body = b"".join(b"1 |f site%d\n" % n for n in range(400_000))
-    head = "POST /v1/models/big/predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/x-vw\r\n"
-    head += f"content-length: {len(body)}\r\n\r\n"
-    assert own.here.put("/v1/models/big", json={"bits": 8}).status_code == 201
-    with connect(own.follower.port) as connection:
-        sending = threading.Thread(target=connection.sendall, args=(head.encode() + body,))
-        sending.start()
-        sending.join()
-        time.sleep(SILENT_SECONDS + 1)
-        received = b""
-        while not received.endswith(b"0\r\n\r\n"):
-            received += connection.recv(1 << 20)
-    assert received.count(b'"probability"') == 400_000
-
-
 def test_a_client_that_goes_is_gone_for_the_writer(own: Pair) -> None:
     with connect(own.follower.port) as connection:
         head = f"POST {MODEL}/update HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/x-vw\r\n"

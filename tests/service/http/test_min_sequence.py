@@ -46,7 +46,10 @@ def ask(client: httpx.Client, route: Route, said: str) -> httpx.Response:
     return client.request(route.method, path, content=BODIES.get(path.rpartition("/")[2]), headers=headers)
 
 
-@pytest.mark.parametrize("route", sorted(READERS, key=lambda one: one.path), ids=lambda one: one.path)
+ROUTES: list[Route] = sorted(READERS, key=lambda route: route.path)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=[route.path for route in ROUTES])
 def test_every_route_that_reads_a_model_waits(hasty: ServiceProcess, route: Route) -> None:
     with hasty.client() as client:
         for said in ("0", "1", "01"):

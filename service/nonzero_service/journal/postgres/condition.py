@@ -57,6 +57,11 @@ class Condition(NamedTuple):
         return sum(one.sync_state in SYNCHRONOUS and one.state == "streaming" for one in self.standbys)
 
     @property
+    def lasting_standbys(self) -> int | None:
+        """How many of them have an update on their disk when it is acknowledged."""
+        return self.synchronous if self.synchronous_commit in FLUSHED else 0
+
+    @property
     def danger(self) -> str:
         """What may be lost, and the way out; empty where an acknowledged update is on two machines."""
         if self.fsync != "on":
@@ -73,11 +78,11 @@ class Condition(NamedTuple):
             )
         if self.synchronous_commit not in FLUSHED:
             return (
-                f"synchronous_commit is {self.synchronous_commit}: a standby may have what is acknowledged in "
-                "memory alone; set it on, or remote_apply"
+                f"synchronous_commit is {self.synchronous_commit}: a standby may have what is acknowledged "
+                "in memory alone; set it on, or remote_apply"
             )
         if self.synchronous is None:
-            return "this user may not see the standbys: grant it pg_read_all_stats"
+            return "this user may not see whether a standby is there: grant it pg_read_all_stats"
         if not self.synchronous:
             return (
                 f"no standby of {self.synchronous_standby_names!r} is there, and commits wait until one is; "
