@@ -57,7 +57,16 @@ def test_its_commands_run(start: Start, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "place",
-    ["*.py", "http/*.py", "models/*.py", "journal/*.py", "api/*.py", "workers/*.py", "predictor/*.py"],
+    [
+        "*.py",
+        "http/*.py",
+        "models/*.py",
+        "journal/*.py",
+        "api/*.py",
+        "workers/*.py",
+        "predictor/*.py",
+        "cluster/*.py",
+    ],
 )
 def test_it_names_every_alarm(place: str) -> None:
     events = [
