@@ -40,9 +40,10 @@ server() { # NAME PORT [FOLLOWS]; its socket is in the folder servers, named so 
   NAME=$1 PGPORT=$2 FOLLOWS=${3-} SYNCHRONOUS=standby PGDATA=$place/servers/$1 ADDRESSES=127.0.0.1 SOCKETS=.. \
     SHARED=$place/servers PGPASSFILE=$place/servers/pgpass exec setsid "${as[@]}" "$place/postgresql/start.sh"
 }
+journal=postgresql://nonzero@127.0.0.1:$primary,127.0.0.1:$standby/nonzero
 node() { # NAME PORT NODE_PORT
   PGPASSFILE=$place/nodes/pgpass exec setsid "$nonzero" serve --node "$1" --port "$2" --node-address "127.0.0.1:$3" \
-    --data-dir "$place/nodes/$1" --journal "postgresql://nonzero@127.0.0.1:$primary,127.0.0.1:$standby/nonzero"
+    --data-dir "$place/nodes/$1" --journal "$journal"
 }
 ended() {
   trap '' INT TERM
@@ -80,4 +81,5 @@ echo "Node a is process $!, at http://127.0.0.1:$port" >&2
 node b $((port + 1)) $((port + 5)) &
 nodes+=($!)
 echo "Node b is process $!, at http://127.0.0.1:$((port + 1)). Kill one of them: the other goes on" >&2
+echo "How they are: PGPASSFILE=$place/nodes/pgpass $nonzero cluster status --journal $journal" >&2
 wait "${nodes[@]}"
