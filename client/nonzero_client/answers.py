@@ -176,6 +176,7 @@ class ModelDetail(ModelState):
 
     mixture: dict[str, Any]
     late_labels: dict[str, Any] | None
+    replica: dict[str, Any] | None
 
 
 _From = TypedDict("_From", {"from": int})

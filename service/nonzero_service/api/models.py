@@ -53,6 +53,7 @@ async def read_model(model: ModelName, service: CurrentService) -> schemas.Model
             shares=served.model.shares.tolist(), lanes=[lanes_to_text([one]) for one in served.model.lanes]
         ),
         late_labels=late_labels,
+        replica=_replica(service, served),
     )
 
 
@@ -157,6 +158,21 @@ def _late_labels(attribution: Attribution) -> schemas.LateLabelsWire:
         outage=attribution.silence().is_outage,
         labels={name: counts[name] for name in LABELS},
         predictions={name: counts[name] for name in IMPRESSIONS if name != "refused"},
+    )
+
+
+def _replica(service: Service, served: ServedModel | Challenger) -> schemas.ReplicaWire | None:
+    replica = served.replica if isinstance(served, ServedModel) else None
+    if replica is None or service.node is None:
+        return None
+    membership = service.node.membership
+    leader = membership.leader
+    return schemas.ReplicaWire(
+        node=membership.node,
+        # One that takes over itself learns nothing yet, and follows nobody any more.
+        follows=None if leader is None or leader.node == membership.node else leader.node,
+        lag_examples=replica.lag_examples,
+        lag_seconds=round(replica.lag_seconds, 3),
     )
 
 

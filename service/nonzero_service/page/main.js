@@ -9,6 +9,7 @@ import { History, RANGES } from "./history.js";
 import { choose, fragmentOf, note, showModels } from "./models.js";
 import { markRange, offerRanges, showOverview } from "./overview.js";
 import { offerResume, showPause } from "./pausing.js";
+import { showReplica } from "./replica.js";
 import { showLate, showMore, showSlices } from "./tables.js";
 import { nameFields, tryModel } from "./trying.js";
 import { clock, count, counted } from "./words.js";
@@ -88,6 +89,7 @@ function begin(name) {
   say("pace", "");
   document.title = `${name} · Nonzero`;
   choose(name);
+  showReplica(null);
   showPause(name, null);
   showDiagnosis(name, null);
   showChallengers(name, [], null);
@@ -136,6 +138,7 @@ function display(one, range) {
   say("pace", paceOf(one));
   note(state);
   markRange(range);
+  showReplica(state.replica);
   showPause(one.name, state.learning);
   showOverview(one.history.of(range), range, state.settings.lanes);
   tryModel(one.name, state.settings);
@@ -209,6 +212,9 @@ async function giveToken(why) {
   hurry();
 }
 
+/** Say why something was not done, or that this is not known: where one process passes on to another, an answer can be lost. */
+const notDone = (why) => (why.startsWith("the outcome is unknown") ? `It is not known whether this was done: ${why}.` : `Not done: ${why}.`);
+
 /** Do something that changes a model, and say what came of it. */
 async function act(action) {
   const done = byId("done");
@@ -217,7 +223,7 @@ async function act(action) {
     done.classList.remove("wrong");
   } catch (error) {
     if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
-    say(done, error instanceof Unreachable ? "The service does not answer: it is not known whether this was done." : `Not done: ${error.message}.`);
+    say(done, error instanceof Unreachable ? "The service does not answer: it is not known whether this was done." : notDone(error.message));
     done.classList.add("wrong");
   }
   show(done, true);

@@ -27,6 +27,7 @@ from nonzero_service.api.schemas.models import ModelDetail as ModelDetail
 from nonzero_service.api.schemas.models import ModelList as ModelList
 from nonzero_service.api.schemas.models import ModelState as ModelState
 from nonzero_service.api.schemas.models import NewModel as NewModel
+from nonzero_service.api.schemas.models import ReplicaWire as ReplicaWire
 from nonzero_service.api.schemas.models import SnapshotWire as SnapshotWire
 from nonzero_service.api.schemas.open_inference import InferAnswer as InferAnswer
 from nonzero_service.api.schemas.open_inference import InferenceProblem as InferenceProblem

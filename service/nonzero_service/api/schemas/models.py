@@ -216,11 +216,23 @@ class LateLabelsWire(Wire):
     )
 
 
+class ReplicaWire(Wire):
+    """A model of a node that follows another, and how far it is behind."""
+
+    node: str = Field(description="The node that answers.")
+    follows: str | None = Field(description="The node that learns; null while none does.")
+    lag_examples: int = Field(ge=0, description="Examples in the journal that it has not learned from yet.")
+    lag_seconds: float = Field(
+        ge=0, description="How long ago it was known that it had learned from all that was in the journal."
+    )
+
+
 class ModelDetail(ModelState):
     """A model, and how it is now."""
 
     mixture: MixtureWire
     late_labels: LateLabelsWire | None = Field(description="Null where no prediction had an id.")
+    replica: ReplicaWire | None = Field(description="Null where the service that answers learns itself.")
 
 
 class ModelList(Wire):
