@@ -21,7 +21,7 @@ from nonzero_service.cluster.models import ClusterModels, Shared
 from nonzero_service.cluster.node_listener import NodeListener, host_and_port
 from nonzero_service.cluster.noting import Noting
 from nonzero_service.cluster.passing_on import PassingOn
-from nonzero_service.cluster.roles import Roles
+from nonzero_service.cluster.roles import NodeRoles
 from nonzero_service.errors import StartError
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.errors import JournalUnreachableError
@@ -49,7 +49,7 @@ class Shares(Protocol):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
 
-    def share(self, roles: Roles, passing: PassingOn, leave: Callable[[], Awaitable[object]]) -> None:
+    def share(self, roles: NodeRoles, passing: PassingOn, leave: Callable[[], Awaitable[object]]) -> None:
         """Answer as things stand; `leave` is called at a stop, before the models are closed."""
 
 
