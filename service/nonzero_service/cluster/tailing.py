@@ -34,8 +34,8 @@ LOOK_SECONDS: Final = 0.02
 """So often is looked whether something has come."""
 
 SHARE: Final = 0.1
-"""Of the time the database spends so much on saying where journals end, at most: of a thousand models that takes
-some milliseconds, where anything has changed."""
+"""Of the time the database spends so much on saying where journals end, at most: of a thousand models that
+takes some milliseconds, where anything has changed."""
 
 LOOKS: Final = 8
 """The quickest of so many such answers says how long one takes: the others waited for something else."""
