@@ -96,7 +96,9 @@ class Link:
             task = asyncio.current_task()
             assert task is not None
             self._tasks.add(task)
-            with suppress(OSError):
+            with suppress(
+                OSError, asyncio.CancelledError
+            ):  # of which asyncio would say that nobody has seen it
                 await self._serve((reader, writer), target)
             writer.transport.abort()
             self._tasks.discard(task)

@@ -1,4 +1,4 @@
-"""The tables of a cluster in an empty database, and connections to it that tests step into."""
+"""The database of a cluster, which tests step into: before each statement they may do something else."""
 
 from __future__ import annotations
 
@@ -8,40 +8,12 @@ from typing import Any
 
 import psycopg
 
-TABLES = """
-CREATE SCHEMA nonzero;
-CREATE TABLE nonzero.term (one boolean PRIMARY KEY DEFAULT true CHECK (one), term bigint NOT NULL);
-CREATE TABLE nonzero.models (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL, config text NOT NULL,
-    removed boolean NOT NULL DEFAULT false, identity bytea NOT NULL, base_position bigint NOT NULL,
-    base_sequence bigint NOT NULL, base_time_ms bigint NOT NULL, base_digest bytea NOT NULL,
-    keys_position bigint NOT NULL, keys_digest bytea NOT NULL
-);
-CREATE UNIQUE INDEX ON nonzero.models (name) WHERE NOT removed;
-CREATE TABLE nonzero.rows (
-    model bigint NOT NULL, position bigint NOT NULL, first_sequence bigint NOT NULL, count bigint NOT NULL,
-    kind text NOT NULL, version integer NOT NULL, time_ms bigint NOT NULL, keys_digest bytea NOT NULL,
-    body bytea NOT NULL, digest bytea NOT NULL, term bigint NOT NULL, PRIMARY KEY (model, position)
-);
-CREATE TABLE nonzero.keys (
-    model bigint NOT NULL, position bigint NOT NULL, time_ms bigint NOT NULL, records bytea NOT NULL,
-    digest bytea NOT NULL, PRIMARY KEY (model, position)
-);
-CREATE TABLE nonzero.snapshots (
-    model bigint NOT NULL, position bigint NOT NULL, needed_from bigint NOT NULL, bytes bigint NOT NULL,
-    digest bytea NOT NULL, taken_at timestamptz NOT NULL, PRIMARY KEY (model, position)
-);
-CREATE TABLE nonzero.snapshot_parts (
-    model bigint NOT NULL, position bigint NOT NULL, part integer NOT NULL, body bytea NOT NULL,
-    digest bytea NOT NULL, PRIMARY KEY (model, position, part)
-);
-ALTER TABLE nonzero.rows ALTER body SET STORAGE EXTERNAL;
-ALTER TABLE nonzero.snapshot_parts ALTER body SET STORAGE EXTERNAL;
-"""
+from nonzero_service.journal.postgres.connecting import Database
+from nonzero_service.journal.postgres.pool import ConnectionPool
 
 
-class Hooked:
-    """Connections to a new cluster's database, under term 1; a test may do something before each statement.
+class Hooked(Database):
+    """The database of a new cluster, under term 1; a test may do something before each statement.
 
     Parameters
     ----------
@@ -50,12 +22,13 @@ class Hooked:
     """
 
     def __init__(self, url: str) -> None:
+        super().__init__(url, "a")
         self.url = url
         self._before: Callable[[str], object] | None = None
         self._kill = False
         self.ask("DROP SCHEMA IF EXISTS nonzero CASCADE")
-        self.ask(TABLES)
-        self.ask("INSERT INTO nonzero.term (term) VALUES (1)")
+        self.prepare()
+        self.ask("UPDATE nonzero.term SET term = 1")
 
     def before_each(self, do: Callable[[], object] | None) -> None:
         """Do something before each statement that is not a test's."""
@@ -77,12 +50,13 @@ class Hooked:
             return row and row[0]
 
     @contextmanager
-    def writing(self) -> Iterator[psycopg.Connection[Any]]:
-        with psycopg.connect(self.url, autocommit=True, cursor_factory=_Cursor) as connection:
+    def _used(
+        self, pool: ConnectionPool, seconds: float | None, *, changes: bool
+    ) -> Iterator[psycopg.Connection[Any]]:
+        with super()._used(pool, seconds, changes=changes) as connection:
+            connection.cursor_factory = _Cursor
             connection.hooked = self  # type: ignore[attr-defined]
             yield connection
-
-    reading = writing
 
     def step_in(self, connection: psycopg.Connection[Any], statement: str) -> None:
         if self._before is not None:

@@ -110,7 +110,7 @@ class ModelCache:
         Raises
         ------
         ModelExistsError, FencedError, OutcomeUnknownError, JournalUnreachableError, DiskFullError, OSError
-            As :meth:`Catalogue.create` has it. There is no such model, but for the second last but two.
+            As :meth:`Catalogue.create` has it.
         """
         draft = Draft.of(name, config.text, settings_entry(model), model.examples)
         config.write(directory)

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import structlog
 
+from nonzero.errors import NonzeroError
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.errors import FencedError, JournalClosedError
 from nonzero_service.journal.postgres.catalogue import Catalogue
@@ -46,7 +47,7 @@ KEYS_SECONDS: Final = 60.0 * 60
 class SnapshotSharing:
     """Shares the snapshots of one model, which this node writes. Used on the event loop.
 
-    Rounds look after it (:class:`~nonzero_service.models.rounds.Rounds`), from :meth:`begin` on.
+    Rounds look after it (:class:`~nonzero_service.models.rounds.Rounds`).
 
     Parameters
     ----------
@@ -85,15 +86,16 @@ class SnapshotSharing:
         self._newest: SharedSnapshot | None = None
         self._since = time.monotonic()
         self._bytes_then = 0
-        self._not_before = float("inf")  # until it has begun
-        self._keys_at = float("inf")
+        self._has_begun = False
+        self._not_before = 0.0
+        self._keys_at = time.monotonic() + KEYS_SECONDS
         self._ended = threading.Event()
         self.failures = 0
         """How many were due and could not be shared, since this node writes."""
         self._log = structlog.get_logger("snapshots")
 
     async def begin(self) -> None:
-        """Look how far what is shared is behind.
+        """Look how far what is shared is behind; the first look does it, so that no take-over waits for it.
 
         Raises
         ------
@@ -104,8 +106,7 @@ class SnapshotSharing:
         self._newest, behind = await asyncio.to_thread(self._look_behind)
         self._since = time.monotonic() - (0.0 if self._newest is None else self._newest.age_seconds)
         self._bytes_then = appended - behind
-        self._not_before = 0.0
-        self._keys_at = time.monotonic() + KEYS_SECONDS
+        self._has_begun = True
 
     def _look_behind(self) -> tuple[SharedSnapshot | None, int]:
         newest = self._snapshots.newest(self._model)
@@ -124,6 +125,8 @@ class SnapshotSharing:
     def look(self) -> Coroutine[Any, Any, None] | None:
         """Return what shares a snapshot, or gives up expired keys, where that is due."""
         now = time.monotonic()
+        if now >= self._not_before and not self._has_begun:
+            return self._tried(self.begin)
         if now >= self._not_before and self._is_due():
             return self._tried(self.share)
         if now >= self._keys_at:
@@ -151,10 +154,17 @@ class SnapshotSharing:
             self.end()
         except JournalClosedError:  # it has ended
             return
-        except Exception:  # noqa: BLE001 - one that fails must not be the last that is tried
+        except Exception as error:  # noqa: BLE001 - one that fails must not be the last that is tried
             self._not_before = time.monotonic() + RETRY_SECONDS
             self.failures += 1
-            incidentally(self._log.exception, "what is shared was not renewed", model=self._served.name)
+            known = isinstance(error, NonzeroError | OSError)
+            incidentally(
+                self._log.warning,
+                "no snapshot could be shared",
+                model=self._served.name,
+                reason=str(error) or repr(error),
+                exc_info=None if known else error,
+            )
 
     async def share(self) -> SharedSnapshot:
         """Share the model as it is, and give up what no node needs then.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -26,15 +28,19 @@ def nodes(replicated: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield both
 
 
-def told(node: Node) -> dict[str, dict[str, float]]:
+def text_of(node: Node) -> str:
     with client_of(node.url) as client:
-        found: dict[str, dict[str, float]] = {}
-        for line in client.get("/metrics").text.splitlines():
-            if line.startswith(("nonzero_term", "nonzero_role", "nonzero_l", "nonzero_take", "nonzero_sync")):
-                name, _, value = line.rpartition(" ")
-                name, _, labels = name.partition("{")
-                found.setdefault(name, {})[labels.strip("}")] = float(value)
-        return found
+        return client.get("/metrics").text
+
+
+def told(node: Node) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    for line in text_of(node).splitlines():
+        if line.startswith(("nonzero_term", "nonzero_role", "nonzero_l", "nonzero_take", "nonzero_sync")):
+            name, _, value = line.rpartition(" ")
+            name, _, labels = name.partition("{")
+            found.setdefault(name, {})[labels.strip("}")] = float(value)
+    return found
 
 
 def test_each_node_says_who_writes(nodes: Nodes) -> None:
@@ -75,6 +81,14 @@ def test_metrics_tell_the_term_the_role_and_the_standby(nodes: Nodes) -> None:
     assert of_follower["nonzero_takeovers_total"][""] == 0
     assert of_writer["nonzero_synchronous_standbys"] == {"": 1}
     assert "nonzero_synchronous_standbys" not in of_follower
+
+
+def test_the_metrics_that_the_page_names_are_told(nodes: Nodes) -> None:
+    page = (Path(__file__).parents[3] / "docs/cluster.md").read_text()
+    named = set(re.findall(r"`(nonzero_[a-z_]+)`", page))
+    told_by = {line.split()[2] for node in nodes for line in text_of(node).splitlines() if "# TYPE" in line}
+    assert len(named) >= 8
+    assert named - told_by == set()
 
 
 def test_the_status_shows_nodes_journals_and_standbys(nodes: Nodes) -> None:
@@ -169,6 +183,7 @@ def test_a_password_that_is_not_written_as_an_address_has_it_is_not_told(journal
 def test_no_password_is_told(start: Start, journal: str, said: str) -> None:
     service = start(journal=journal.format(PASSWORD), node="a", log_level="debug")
     until(lambda: any(said in json.dumps(line) for line in service.log), lambda: service.log)
+    until(lambda: service.has_ended() or service.lines("listening"))
     if not service.has_ended():
         service.until_listening()
         with service.client() as client:

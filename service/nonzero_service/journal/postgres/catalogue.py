@@ -21,12 +21,13 @@ from nonzero_service.journal.clock import Clock
 from nonzero_service.journal.errors import OutcomeUnknownError
 from nonzero_service.journal.postgres.conditional import (
     LEADER,
-    Connections,
     conditionally,
     fenced,
     in_steps,
-    translated,
+    primary,
+    refusals,
 )
+from nonzero_service.journal.postgres.connecting import Database
 from nonzero_service.journal.postgres.snapshots import SharedSnapshots
 
 _STEP: Final = 4 * 2**20
@@ -102,14 +103,14 @@ class Catalogue:
 
     Parameters
     ----------
-    connections
-        To the database.
+    database
+        The cluster's.
     snapshots
         The cluster's.
     """
 
-    def __init__(self, connections: Connections, snapshots: SharedSnapshots) -> None:
-        self._connections = connections
+    def __init__(self, database: Database, snapshots: SharedSnapshots) -> None:
+        self._database = database
         self._snapshots = snapshots
 
     def models(self) -> list[CatalogueModel]:
@@ -155,7 +156,7 @@ class Catalogue:
         JournalUnreachableError
             Where the database does not say.
         """
-        with translated("read the journal"), self._connections.writing() as connection:
+        with primary(self._database) as connection:
             found = connection.execute(_CHAIN, {"model": model, "position": position}).fetchone()
         return Chain(None, 0, 0) if found is None else Chain(*found)
 
@@ -167,7 +168,7 @@ class Catalogue:
         JournalUnreachableError
             Where the database does not say.
         """
-        with translated("measure rows"), self._connections.writing() as connection:
+        with primary(self._database) as connection:
             found = connection.execute(
                 "SELECT coalesce(sum(octet_length(body)), 0)::bigint FROM nonzero.rows "
                 "WHERE model = %s AND position > %s AND position <= %s",
@@ -224,20 +225,21 @@ class Catalogue:
         beside = SharedSnapshots.WITH_MODEL if snapshot else ""
         statement = f"{_CREATE}{beside} SELECT id FROM made"  # noqa: S608
         try:
-            with translated("make a model", committing=True), self._connections.writing() as connection:
-                made = connection.execute(statement, values).fetchone()
-        except psycopg.errors.UniqueViolation as error:
-            raise _exists(draft.name) from error
+            with self._database.writing() as connection, refusals(self._database, connection):
+                try:
+                    made = connection.execute(statement, values).fetchone()
+                except psycopg.errors.UniqueViolation as error:
+                    raise _exists(draft.name) from error
         except OutcomeUnknownError as error:
             raise OutcomeUnknownError(
-                f"it is not known whether there is a model {draft.name!r}: {error}"
+                f"it is not known whether there is a model {draft.name!r} now: {error}"
             ) from error
         if made is None:
             raise fenced(term)
         return CatalogueModel(model, draft.name, draft.config, draft.identity)
 
     def _number(self) -> int:
-        with translated("number a model"), self._connections.writing() as connection:
+        with primary(self._database) as connection:
             found = connection.execute(
                 "SELECT nextval(pg_get_serial_sequence('nonzero.models', 'id'))"
             ).fetchone()
@@ -260,7 +262,7 @@ class Catalogue:
             "UPDATE nonzero.models SET config = %(config)s FROM leader WHERE name = %(name)s AND NOT removed "
             "RETURNING 1"
         )
-        if not conditionally(self._connections, term, change, {"name": name, "config": config}):
+        if not conditionally(self._database, term, change, {"name": name, "config": config}):
             raise _unknown(name)
 
     def remove(self, term: int, name: str) -> CatalogueModel:
@@ -280,7 +282,7 @@ class Catalogue:
             "name = %(name)s AND NOT removed RETURNING id, name, config, identity) "
             "SELECT gone.* FROM leader LEFT JOIN gone ON true"
         )
-        with translated("remove a model", committing=True), self._connections.writing() as connection:
+        with self._database.writing() as connection, refusals(self._database, connection):
             found = connection.execute(statement, {"term": term, "name": name}).fetchone()
         if found is None:
             raise fenced(term)
@@ -319,13 +321,13 @@ class Catalogue:
             values = {"model": model.id}
             self._snapshots.give_up(term, model.id)
             for step in (_GIVE_UP_KEYS, _GIVE_UP_ROWS):
-                in_steps(self._connections, term, step, values)
-            conditionally(self._connections, term, _GIVEN_UP, values)
+                in_steps(self._database, term, step, values)
+            conditionally(self._database, term, _GIVEN_UP, values)
         return len(gone)
 
     def _select(self, which: str, values: dict[str, object]) -> list[CatalogueModel]:
         # By the primary: a standby may not know yet of what was made or removed a moment ago.
-        with translated("name the models"), self._connections.writing() as connection:
+        with primary(self._database) as connection:
             found = connection.execute(
                 f"SELECT id, name, config, identity FROM nonzero.models WHERE {which}",  # noqa: S608
                 values,

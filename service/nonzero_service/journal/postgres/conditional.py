@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Final, Protocol
+from contextlib import contextmanager
+from typing import Any, Final
 
 import psycopg
 
-from nonzero_service.journal.errors import (
-    DiskFullError,
-    FencedError,
-    JournalUnreachableError,
-    OutcomeUnknownError,
-)
+from nonzero_service.journal.errors import FencedError
+from nonzero_service.journal.postgres.connecting import Database
+from nonzero_service.journal.postgres.failures import refusal
 
 LEADER: Final = "leader AS (SELECT 1 FROM nonzero.term WHERE term = %(term)s FOR SHARE)"
 """A part of a statement: one row under the term, and none under another."""
@@ -27,23 +24,13 @@ BREATH: Final = 0.001
 """Seconds between two steps, in which appends get their turn."""
 
 
-class Connections(Protocol):
-    """Gives connections to the database, each for a short while; from any thread."""
-
-    def reading(self) -> AbstractContextManager[psycopg.Connection[Any]]:
-        """Give one to read by, perhaps to a standby that is a little behind."""
-
-    def writing(self) -> AbstractContextManager[psycopg.Connection[Any]]:
-        """Give one to write by."""
-
-
-def in_steps(connections: Connections, term: int, step: str, values: Mapping[str, object]) -> int:
+def in_steps(database: Database, term: int, step: str, values: Mapping[str, object]) -> int:
     """Repeat a step until it finds nothing to do; return how much was done in all.
 
     Parameters
     ----------
-    connections
-        To the database.
+    database
+        The cluster's.
     term
         Under which it is done.
     step
@@ -58,7 +45,7 @@ def in_steps(connections: Connections, term: int, step: str, values: Mapping[str
     """
     total = 0
     while True:
-        done = conditionally(connections, term, step, values)
+        done = conditionally(database, term, step, values)
         if not done:
             return total
         total += done
@@ -66,13 +53,13 @@ def in_steps(connections: Connections, term: int, step: str, values: Mapping[str
 
 
 def conditionally(
-    connections: Connections, term: int, change: str, values: Mapping[str, object], *, binary: bool = False
+    database: Database, term: int, change: str, values: Mapping[str, object], *, binary: bool = False
 ) -> int:
     """Change rows under a term; return how many.
 
     Parameters
     ----------
-    connections, term, change, values
+    database, term, change, values
         As for :func:`in_steps`.
     binary
         Whether bytes among the parameters are many, and go as they are.
@@ -83,7 +70,7 @@ def conditionally(
         Where another node leads: nothing was changed.
     """
     statement = f"WITH {LEADER}, changed AS ({change}) SELECT (SELECT count(*) FROM leader), (SELECT count(*) FROM changed)"  # noqa: E501, S608
-    with translated("write"), connections.writing() as connection:
+    with primary(database) as connection:
         found = connection.execute(statement, {**values, "term": term}, binary=binary).fetchone()
     leads, changed = found or (0, 0)
     if not leads:
@@ -97,23 +84,26 @@ def fenced(term: int) -> FencedError:
 
 
 @contextmanager
-def translated(doing: str, *, committing: bool = False) -> Iterator[None]:
-    """Let errors of the database be those of a journal.
+def primary(database: Database) -> Iterator[psycopg.Connection[Any]]:
+    """Have a connection to the primary; what the database refuses there is an error of a journal.
 
-    Parameters
-    ----------
-    doing
-        What is done, in a verb.
-    committing
-        Whether it matters if what was asked has happened, though its answer did not come.
+    Raises
+    ------
+    JournalUnreachableError
+        Where there is none, or it is lost.
+    DiskFullError, JournalDamagedError, JournalError
+        Where the database refuses.
     """
+    with database.primary() as connection, refusals(database, connection):
+        yield connection
+
+
+@contextmanager
+def refusals(database: Database, connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """Let what a database refuses be an error of a journal; a lost connection is told by who gave it."""
     try:
         yield
-    except psycopg.errors.DiskFull as error:
-        raise DiskFullError(f"the database has no space left ({error}); nothing was written") from error
-    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-        if committing:
-            raise OutcomeUnknownError(
-                f"the database was lost before it said whether it did what it was asked to ({error})"
-            ) from error
-        raise JournalUnreachableError(f"the database cannot be asked to {doing}: {error}") from error
+    except psycopg.Error as error:
+        if connection.closed:
+            raise
+        raise refusal(error, database.place) from error

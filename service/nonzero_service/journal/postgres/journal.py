@@ -193,11 +193,11 @@ class PostgresJournal(Journal):
 
     def lookup(self, key: str) -> KeyRecord | None:
         """Return what is known of an idempotency key; None where it is unknown or expired."""
-        with self._writing:
-            self._check_open()
-            self._index_on()
-            positions = list(self._index.positions(key))
-        for position in positions:
+        self._check_open()
+        if self.term is None:
+            with self._writing:
+                self._index_on()
+        for position in self._index.positions(key):
             found = self.find_key(key, position)
             if found is not None:
                 time_ms, record = found

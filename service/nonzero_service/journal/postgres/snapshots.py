@@ -26,11 +26,12 @@ import xxhash
 from nonzero.errors import SnapshotError
 from nonzero_service.journal.errors import JournalClosedError, JournalUnreachableError, PrunedError
 from nonzero_service.journal.postgres.conditional import (
-    Connections,
     conditionally,
     in_steps,
-    translated,
+    primary,
+    refusals,
 )
+from nonzero_service.journal.postgres.connecting import Database
 
 PART: Final = 2**20
 """Bytes of a part."""
@@ -111,8 +112,8 @@ class SharedSnapshots:
 
     Parameters
     ----------
-    connections
-        To the database.
+    database
+        The cluster's.
     share
         The part of the time, at most, that sending takes.
     """
@@ -125,8 +126,8 @@ snapshot AS (
 )"""
     """What a statement has beside its ``made``, a model that comes with a snapshot."""
 
-    def __init__(self, connections: Connections, share: float = SHARE) -> None:
-        self._connections = connections
+    def __init__(self, database: Database, share: float = SHARE) -> None:
+        self._database = database
         self._share = share
         self._sending: set[tuple[int, int]] = set()
         self._lock = threading.Lock()
@@ -141,7 +142,7 @@ snapshot AS (
         JournalUnreachableError
             Where the database does not say.
         """
-        with translated("name the snapshots"), self._connections.writing() as connection:
+        with primary(self._database) as connection:
             found = connection.execute(
                 "SELECT model, position, needed_from, bytes, digest, "
                 "extract(epoch FROM clock_timestamp() - taken_at)::float8 FROM nonzero.snapshots "
@@ -211,7 +212,7 @@ snapshot AS (
         if there is not None:
             return there
         with self.sending(term, model, position, path, needed_from, self._share, ended) as sent:
-            if not conditionally(self._connections, term, _FINISH, sent.values):
+            if not conditionally(self._database, term, _FINISH, sent.values):
                 raise JournalUnreachableError(
                     f"the parts of the snapshot of model {model} at position {position} are not all in the "
                     "database any more; it is sent again"
@@ -271,17 +272,17 @@ snapshot AS (
             if there.get(part) != digest:
                 begun = time.monotonic()
                 values = {"model": model, "position": position, "part": part, "body": body, "digest": digest}
-                conditionally(self._connections, term, _PUT_PART, values)
+                conditionally(self._database, term, _PUT_PART, values)
                 ended.wait((time.monotonic() - begun) * (1 / share - 1))
             if ended.is_set():
                 raise JournalClosedError(f"the snapshot of model {model} is sent no further: this node ends")
             part += 1
         values = {"model": model, "position": position, "parts": part}
-        in_steps(self._connections, term, _GIVE_UP_PARTS_FROM, values)  # of a longer file, an earlier try's
+        in_steps(self._database, term, _GIVE_UP_PARTS_FROM, values)  # of a longer file, an earlier try's
         return part, nbytes, digest
 
     def _parts(self, model: int, position: int) -> dict[int, bytes]:
-        with translated("name the parts"), self._connections.writing() as connection:
+        with primary(self._database) as connection:
             found = connection.execute(
                 "SELECT part, digest FROM nonzero.snapshot_parts WHERE model = %s AND position = %s",
                 (model, position),
@@ -339,7 +340,7 @@ snapshot AS (
         for tried in range(_TRIES):
             last = tried == _TRIES - 1
             try:
-                with translated("send a snapshot"), self._connections.reading() as connection:
+                with self._database.reading() as connection, refusals(self._database, connection):
                     found = connection.execute(_FETCH, _fetching(shared, first), binary=True).fetchall()
             except JournalUnreachableError:
                 if last:
@@ -393,8 +394,8 @@ snapshot AS (
     def _give_up(self, term: int, positions: list[int], model: int) -> int:
         for position in positions:
             values = {"model": model, "position": position, "parts": 0}
-            conditionally(self._connections, term, _FORGET, values)  # first: what is told of is whole
-            in_steps(self._connections, term, _GIVE_UP_PARTS_FROM, values)
+            conditionally(self._database, term, _FORGET, values)  # first: what is told of is whole
+            in_steps(self._database, term, _GIVE_UP_PARTS_FROM, values)
         return len(positions)
 
     def give_up_unfinished(self, term: int) -> int:
@@ -405,7 +406,7 @@ snapshot AS (
         FencedError, JournalUnreachableError
             As for :meth:`prune`.
         """
-        with translated("name the parts"), self._connections.writing() as connection:
+        with primary(self._database) as connection:
             found = connection.execute(_UNFINISHED).fetchall()
         given_up = 0
         for model, position in found:
@@ -413,7 +414,7 @@ snapshot AS (
                 if (model, position) in self._sending:
                     continue
             values = {"model": model, "position": position, "parts": 0}
-            in_steps(self._connections, term, _GIVE_UP_UNTOLD, values)
+            in_steps(self._database, term, _GIVE_UP_UNTOLD, values)
             given_up += 1
         return given_up
 
