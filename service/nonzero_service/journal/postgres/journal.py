@@ -22,8 +22,8 @@ from nonzero_service.journal.errors import (
     JournalReadOnlyError,
     StorageError,
 )
-from nonzero_service.journal.journal import KEY_LIFETIME_MS, Journal
-from nonzero_service.journal.keys import KeyIndex, KeyRecord
+from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.keys import KeyIndex
 from nonzero_service.journal.postgres.connecting import Database
 from nonzero_service.journal.postgres.moment import RESTORE, WHOLE, PostgresMoment, one_moment
 from nonzero_service.journal.postgres.writing import JournalWriter
@@ -112,11 +112,7 @@ class PostgresJournal(Journal):
             self._write(lambda: writer.append(before, rows, keys))
             self._known = self._indexed = tip
             self._nbytes += nbytes
-            if any(entry.time_ms is not None for entry in entries):
-                self._set_clock(before, tip)
-            for offset, entry in enumerate(entries, tip.position - len(entries) + 1):
-                for record in entry.keys:
-                    self._index.add(record.key, offset)
+            self._note(entries, before, tip)
             return tip.position
 
     def truncate(self, before: int) -> int:
@@ -137,12 +133,11 @@ class PostgresJournal(Journal):
         total = 0
         while True:
             with self._writing:
-                writer, horizon = self._check_writable(), self.tip.time_ms - KEY_LIFETIME_MS
+                writer = self._check_writable()
                 if not len(self._index):
                     return total
-                position, latest = self._index.set_back
-                until = position if latest <= horizon else 0
-                dropped, last = self._write(lambda: writer.expire(horizon, until))  # noqa: B023 - now
+                expired = self._expired()
+                dropped, last = self._write(lambda: writer.expire(*expired))  # noqa: B023 - now
                 self._index.forget(last)
             if not dropped:
                 return total
@@ -188,20 +183,6 @@ class PostgresJournal(Journal):
                 raise self._diverged(moment)
 
     # -- asking ----------------------------------------------------------------------------------------
-
-    def lookup(self, key: str) -> KeyRecord | None:
-        """Return what is known of an idempotency key; None where it is unknown or expired."""
-        self._check_open()
-        if self.term is None:
-            with self._writing:
-                self._index_on()
-        for position in self._index.positions(key):
-            found = self.find_key(key, position)
-            if found is not None:
-                time_ms, record = found
-                time_ms = self._index.time_of(position, time_ms)
-                return record if time_ms > self.tip.time_ms - KEY_LIFETIME_MS else None
-        return None
 
     @property
     def tip(self) -> Tip:
@@ -292,20 +273,17 @@ class PostgresJournal(Journal):
             return moment.tip.position < reached
 
     def _index_on(self) -> None:
-        """Index the keys that came with the rows which were brought since."""
-        begun, ends = self._indexed, self.tip
-        if begun.keys_digest == ends.keys_digest:
+        self._check_open()
+        if self.term is not None:
             return
-        for position, _, records in self._read_keys(begun.position, begun.keys_digest):
-            for record in records:
-                self._index.add(record.key, position)
-        self._indexed = ends
-
-    def _set_clock(self, before: Tip, tip: Tip) -> None:
-        """Go on from the time that the last row sets."""
-        self.clock.set(tip.time_ms)
-        if tip.time_ms < before.time_ms:
-            self._index.set_back = (before.position, tip.time_ms)
+        with self._writing:
+            begun, ends = self._indexed, self.tip
+            if begun.keys_digest == ends.keys_digest:
+                return
+            for position, _, records in self._read_keys(begun.position, begun.keys_digest):
+                for record in records:
+                    self._index.add(record.key, position)
+            self._indexed = ends
 
     def _check_open(self) -> None:
         if self._closed:
