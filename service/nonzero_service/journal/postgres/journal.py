@@ -97,7 +97,7 @@ class PostgresJournal(Journal):
         self._at_primary = term is not None
         self.clock = Clock(self._known.time_ms)
         with self._reading() as moment:
-            self._nbytes = moment.nbytes
+            self._nbytes = moment.nbytes()
 
     # -- writing ---------------------------------------------------------------------------------------
 
@@ -122,7 +122,7 @@ class PostgresJournal(Journal):
             with self._writing:
                 writer, last = self._check_writable(), self.tip.position
                 dropped, nbytes = self._write(lambda: writer.truncate(min(before, last)))  # noqa: B023 - now
-                self._nbytes -= nbytes
+                self._nbytes = max(self._nbytes - nbytes, 0)
             if not dropped:
                 return total
             total += dropped
@@ -191,7 +191,10 @@ class PostgresJournal(Journal):
 
     @property
     def nbytes(self) -> int:
-        """The bytes of the bodies of the rows; what others have pruned since it was opened is among them."""
+        """The bytes of the bodies of the rows: of many, nearly.
+
+        What others have pruned since it was opened is among them.
+        """
         return self._nbytes
 
     def digest_at(self, position: int) -> bytes:
