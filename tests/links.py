@@ -7,8 +7,9 @@ import threading
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, Self
+from urllib.parse import urlsplit
 
-__all__ = ["Link"]
+__all__ = ["DatabaseLink", "Link"]
 
 CHUNK = 2**18
 
@@ -95,7 +96,9 @@ class Link:
             task = asyncio.current_task()
             assert task is not None
             self._tasks.add(task)
-            with suppress(OSError):
+            with suppress(
+                OSError, asyncio.CancelledError
+            ):  # of which asyncio would say that nobody has seen it
                 await self._serve((reader, writer), target)
             writer.transport.abort()
             self._tasks.discard(task)
@@ -136,3 +139,20 @@ class Link:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+class DatabaseLink(Link):
+    """A way to a database.
+
+    Parameters
+    ----------
+    url
+        The database's address, with its servers on this machine; :attr:`url` is the address by this way.
+    """
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        user, _, hosts = parts.netloc.rpartition("@")
+        super().__init__([int(host.split(":")[1]) for host in hosts.split(",")])
+        ways = ",".join(f"127.0.0.1:{port}" for port in self.ports)
+        self.url = parts._replace(netloc=f"{user}@{ways}").geturl()

@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
-from urllib.parse import urlsplit
 
 import httpx
 
 from disks import fill, mounted
-from links import Link
+from links import DatabaseLink
 from machine import free_port
 from plain_http import client_of
 from postgres import Cluster
@@ -64,15 +63,12 @@ class Node:
         self._held = ExitStack()
         if megabytes is not None:
             self._held.enter_context(mounted(place / "data", megabytes))
-        parts = urlsplit(database)
-        user, _, hosts = parts.netloc.rpartition("@")
-        self.link = self._held.enter_context(Link([int(host.split(":")[1]) for host in hosts.split(",")]))
+        self.link = self._held.enter_context(DatabaseLink(database))
         """Its way to the database."""
-        ways = ",".join(f"127.0.0.1:{port}" for port in self.link.ports)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._settings = {
-            "journal": parts._replace(netloc=f"{user}@{ways}").geturl(),
+            "journal": self.link.url,
             "node": name,
             "node_address": f"127.0.0.1:{free_port()}",
             "port": self.port,

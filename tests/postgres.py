@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import psycopg
 import pytest
@@ -45,7 +45,12 @@ SETTINGS: Mapping[str, str] = {
     "jit": "off",
     "synchronous_commit": "remote_apply",
     "wal_keep_size": "256MB",
+    "max_wal_size": "256MB",
 }
+
+MEMORY = Path("/dev/shm")
+ROOM = 4 * 2**30
+"""Bytes that are free where servers are kept in memory."""
 
 
 @cache
@@ -128,6 +133,10 @@ class Server:
     def url(self) -> str:
         """The address of the database that each server has from the start."""
         return f"postgresql://{USER}@127.0.0.1:{self.port}/postgres"
+
+    def url_of(self, database: str) -> str:
+        """Return the address of a database of the cluster at this server alone."""
+        return urlsplit(database)._replace(netloc=urlsplit(self.url).netloc).geturl()
 
     @property
     def pid(self) -> int:
@@ -329,17 +338,23 @@ class Cluster:
 
 
 @contextmanager
-def postgresql(*, standby: bool = False) -> Iterator[Cluster]:
+def postgresql(*, standby: bool = False, on_disk: bool = False) -> Iterator[Cluster]:
     """Run PostgreSQL: a primary, and a synchronous standby where one is asked for.
 
     Parameters
     ----------
     standby
         Whether there is one: whoever commits then waits until it shows what was committed.
+    on_disk
+        Whether it is kept on a disk, whose speed is to be seen. Otherwise it is in memory, where there is
+        room: what a kill leaves is the same there.
     """
     programs()
     # Not below the directory of a test, which no other user may enter.
-    with tempfile.TemporaryDirectory(prefix="nonzero-postgresql-", ignore_cleanup_errors=True) as directory:
+    in_memory = not on_disk and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM
+    with tempfile.TemporaryDirectory(
+        dir=MEMORY if in_memory else None, prefix="nonzero-postgresql-", ignore_cleanup_errors=True
+    ) as directory:
         place = Path(directory)
         if os.geteuid() == 0:
             shutil.chown(place, USER, USER)
