@@ -32,6 +32,7 @@ class Journal(JournalRows):
     clock: Clock
     """What rows are stamped with."""
     _index: KeyIndex
+    _tip: Tip  # as it was known last: nothing is asked
 
     @abstractmethod
     def append(self, entries: Sequence[JournalEntry]) -> int:
@@ -109,17 +110,17 @@ class Journal(JournalRows):
     @property
     def position(self) -> int:
         """The last position; 0 before the first."""
-        return self.tip.position
+        return self._tip.position
 
     @property
     def next_sequence(self) -> int:
         """The examples up to and with the last row: the next row's ``first_sequence``."""
-        return self.tip.sequence
+        return self._tip.sequence
 
     @property
     def time_ms(self) -> int:
         """The time of the last row, in milliseconds since 1970; :attr:`clock` has gone on since."""
-        return self.tip.time_ms
+        return self._tip.time_ms
 
     @property
     @abstractmethod

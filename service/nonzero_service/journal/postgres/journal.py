@@ -89,13 +89,14 @@ class PostgresJournal(Journal):
         self._writing = threading.Lock()
         self._failure: StorageError | None = None
         self._closed = False
-        self._known: Tip | None = None
+        self._is_known = False  # where it ends
         self._index = KeyIndex()
         self._at_primary = term is not None or self._is_behind(reached)
-        self._known = self._indexed = self.tip
+        self._tip = self._indexed = self.tip
+        self._is_known = True
         check_held(self, reached, self._index)
         self._at_primary = term is not None
-        self.clock = Clock(self._known.time_ms)
+        self.clock = Clock(self._tip.time_ms)
         with self._reading() as moment:
             self._nbytes = moment.nbytes()
 
@@ -107,10 +108,10 @@ class PostgresJournal(Journal):
         if nbytes > MOST_BYTES:
             raise ValueError(f"{nbytes} bytes are too many for one append, which takes {MOST_BYTES}")
         with self._writing:
-            writer, before = self._check_writable(), self.tip
+            writer, before = self._check_writable(), self._tip
             tip, rows, keys = chain_entries(entries, before, self.clock.now_ms())
             self._write(lambda: writer.append(before, rows, keys))
-            self._known = self._indexed = tip
+            self._tip = self._indexed = tip
             self._nbytes += nbytes
             self._note(entries, before, tip)
             return tip.position
@@ -120,7 +121,7 @@ class PostgresJournal(Journal):
         total = 0
         while True:
             with self._writing:
-                writer, last = self._check_writable(), self.tip.position
+                writer, last = self._check_writable(), self._tip.position
                 dropped, nbytes = self._write(lambda: writer.truncate(min(before, last)))  # noqa: B023 - now
                 self._nbytes = max(self._nbytes - nbytes, 0)
             if not dropped:
@@ -157,16 +158,16 @@ class PostgresJournal(Journal):
         if self.term is not None:
             super().advance(row)
         with self._writing:
-            before = self.tip
+            before = self._tip
             if row.position != before.position + 1:
                 raise JournalError(
                     f"{self.place} ends at position {before.position}: position {row.position} does not "
                     "follow"
                 )
-            self._known = Tip(row.position, row.next_sequence, row.time_ms, row.digest, row.keys_digest)
+            self._tip = Tip(row.position, row.next_sequence, row.time_ms, row.digest, row.keys_digest)
             self._nbytes += len(row.body)
             if row.kind == "clock":
-                self._set_clock(before, self._known)
+                self._set_clock(before, self._tip)
 
     def check_end(self) -> None:
         """Refuse to go on from rows that the primary does not have: a failover of the database has lost them.
@@ -187,7 +188,7 @@ class PostgresJournal(Journal):
     @property
     def tip(self) -> Tip:
         """Where the journal ends: behind what was written here, or brought here."""
-        return super().tip if self._known is None else self._known
+        return self._tip if self._is_known else super().tip
 
     @property
     def nbytes(self) -> int:
@@ -205,9 +206,8 @@ class PostgresJournal(Journal):
         PrunedError, JournalTooShortError
             Where the journal no longer, or not yet, holds it.
         """
-        known = self._known
-        if known is not None and known.position == position:
-            return known.digest
+        if self._is_known and self._tip.position == position:
+            return self._tip.digest
         return super().digest_at(position)
 
     def close(self) -> None:
@@ -219,7 +219,7 @@ class PostgresJournal(Journal):
     @contextmanager
     def _reading(self) -> Iterator[PostgresMoment]:
         self._check_open()
-        until = WHOLE if self._known is None or self.term is not None else self._known.position
+        until = self._tip.position if self._is_known and self.term is None else WHOLE
         with ExitStack() as stack:
             source = self._database.primary if self._at_primary else self._database.reading
             moment = stack.enter_context(self._moment(source(), until))
@@ -249,7 +249,7 @@ class PostgresJournal(Journal):
         JournalDivergedError
             Where it has another one in its place.
         """
-        tip = self.tip
+        tip = self._tip
         digest = moment.held_digest(tip.position)
         if digest is None:
             base = moment.base
@@ -261,7 +261,7 @@ class PostgresJournal(Journal):
         return digest is not None
 
     def _diverged(self, moment: PostgresMoment) -> JournalDivergedError:
-        tip, ends = self.tip, moment.tip.position
+        tip, ends = self._tip, moment.tip.position
         found = f"ends at position {ends}" if ends < tip.position else "has another row there"
         return JournalDivergedError(
             f"{self.place} {found}, and position {tip.position} was read here with the digest "
@@ -280,7 +280,7 @@ class PostgresJournal(Journal):
         if self.term is not None:
             return
         with self._writing:
-            begun, ends = self._indexed, self.tip
+            begun, ends = self._indexed, self._tip
             if begun.keys_digest == ends.keys_digest:
                 return
             for position, _, records in self._read_keys(begun.position, begun.keys_digest):
