@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from nonzero_service import logs
 from nonzero_service.bodies.answers import send_json
-from nonzero_service.http.dispatch import Dispatcher
+from nonzero_service.http.dispatch import Dispatcher, way_of
 from nonzero_service.http.routing import Need, Route, RouteTable
 from nonzero_service.listening import config_of
 from nonzero_service.models.metrics import ServiceMetrics
@@ -39,7 +39,7 @@ def main() -> None:
     routes = [
         Route("POST", f"/v1/models/{{model}}/{action}", Need.PREDICT) for action in ("predict", "update")
     ]
-    dispatcher = Dispatcher(RouteTable(routes), dict.fromkeys(routes, answer), metrics)
+    dispatcher = Dispatcher(RouteTable(routes), way_of(dict.fromkeys(routes, answer)), metrics)
     config = config_of(dispatcher, dispatcher, settings, metrics, "off")
     config.port = int(sys.argv[1])
     uvicorn.Server(config).run()

@@ -120,6 +120,7 @@ ORDER = {
         models          all models and each
         listening       sockets that processes share
         workers         the further processes, as the writer has them
+        cluster         several nodes that share one database
         service         what routes share
         api             requests -> answers, and how both are described
         app             the application

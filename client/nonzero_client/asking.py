@@ -177,6 +177,21 @@ def key_of(given: str | None, most: int) -> str:
     return given
 
 
+def sequence_of(given: int | None) -> int | None:
+    """Return the sequence that a call asks for, or None.
+
+    Raises
+    ------
+    InputError
+        Where what was given is none.
+    """
+    if given is not None and (isinstance(given, bool) or not isinstance(given, int) or given < 0):
+        raise InputError(
+            f"min_sequence is {given!r:.80}; it is a whole number, as `sequence` of an answer is"
+        )
+    return given
+
+
 def members_of(name: bytes, lines: list[bytes]) -> bytes:
     """Return the JSON body of several examples, or labels."""
     return b'{"%s":[%s]}' % (name, b",".join(lines))

@@ -114,6 +114,8 @@ class Request:
         Its Content-Type.
     key
         Its idempotency key.
+    min_sequence
+        How many examples the model must have learned; None: as many as it has.
     changes
         Whether it changes anything.
     repeatable
@@ -130,6 +132,7 @@ class Request:
     body: bytes | Upload = b""
     media_type: str = ""
     key: str = ""
+    min_sequence: int | None = None
     changes: bool = False
     repeatable: bool = True
     check: Check | None = None
@@ -143,12 +146,14 @@ class Request:
 
     @property
     def headers(self) -> dict[str, str]:
-        """Those that say what the body is."""
+        """Those that say what the body is, and what is asked for."""
         found = {}
         if self.media_type:
             found["Content-Type"] = self.media_type
         if self.key:
             found["Idempotency-Key"] = self.key
+        if self.min_sequence is not None:
+            found["Nonzero-Min-Sequence"] = str(self.min_sequence)
         return found
 
 

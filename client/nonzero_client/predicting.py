@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from typing import Any, cast
 
 from nonzero_client.answers import Explanation, Prediction
-from nonzero_client.asking import Asking, Format, Refused, flag_of, json_of, path_of, whole_body
+from nonzero_client.asking import Asking, Format, Refused, flag_of, json_of, path_of, sequence_of, whole_body
 from nonzero_client.batches import BATCH_LINES, Batch, all_examples
 from nonzero_client.columns import Columns
 from nonzero_client.errors import InputError, PartialError
@@ -33,6 +33,7 @@ class Predicting(Asking):
         id: str | None = None,
         time: str | None = None,
         uncertainty: bool = False,
+        min_sequence: int | None = None,
         deadline: float | None = None,
     ) -> list[Prediction]:
         """Predict examples, in order: all of them, or none.
@@ -48,6 +49,9 @@ class Predicting(Asking):
             Of a table, as for :meth:`update_stream`; labels are not sent.
         uncertainty
             Whether to say how far one more example could move each.
+        min_sequence
+            How many examples the model must have learned: the ``sequence`` of an update that it is to know
+            of. A service of several nodes may be asked another one, which waits for that.
         deadline
             Seconds in which it must be answered.
 
@@ -71,12 +75,19 @@ class Predicting(Asking):
         >>> 0 < prediction.probability < 1
         True
         """
-        path = path_of(model, "predict")
+        path, least = path_of(model, "predict"), sequence_of(min_sequence)
         whole = whole_batch(examples, Columns(label, weight, id, time), labelled=False)
 
         def request_of(batch: Batch) -> Request:
             query = batch.query | flag_of("uncertainty", uncertainty)
-            return Request("POST", path, query=query, body=whole_body(batch), media_type=batch.media_type)
+            return Request(
+                "POST",
+                path,
+                query=query,
+                body=whole_body(batch),
+                media_type=batch.media_type,
+                min_sequence=least,
+            )
 
         answer = json_of(await self._sent_whole(whole, request_of, deadline))
         return list(map(_prediction, answer["predictions"]))
@@ -88,6 +99,7 @@ class Predicting(Asking):
         *,
         model: str = "default",
         uncertainty: bool = False,
+        min_sequence: int | None = None,
         deadline: float | None = None,
     ) -> list[Prediction]:
         """Predict candidates over a context that they share, in order: what is shared is sent once.
@@ -99,7 +111,7 @@ class Predicting(Asking):
         candidates
             Examples of what each has of its own, as for :meth:`predict`. Each is predicted, and kept where it
             has an ``id``, as the example of the shared features and its own.
-        model, uncertainty, deadline
+        model, uncertainty, min_sequence, deadline
             As for :meth:`predict`.
 
         Returns
@@ -130,7 +142,14 @@ class Predicting(Asking):
         [context] = all_examples([shared])
         body = b'{"shared":%b,"candidates":[%b]}' % (context, b",".join(all_examples(candidates)))
         query = flag_of("uncertainty", uncertainty)
-        request = Request("POST", path_of(model, "predict"), query=query, body=body, media_type=JSON)
+        request = Request(
+            "POST",
+            path_of(model, "predict"),
+            query=query,
+            body=body,
+            media_type=JSON,
+            min_sequence=sequence_of(min_sequence),
+        )
         answer = json_of(await self._exchange.send(request, deadline))
         return list(map(_prediction, answer["predictions"]))
 
@@ -140,6 +159,7 @@ class Predicting(Asking):
         *,
         model: str = "default",
         uncertainty: bool = False,
+        min_sequence: int | None = None,
         deadline: float | None = None,
     ) -> Prediction:
         """Predict one example.
@@ -148,7 +168,7 @@ class Predicting(Asking):
         ----------
         example
             As for :meth:`predict`.
-        model, uncertainty, deadline
+        model, uncertainty, min_sequence, deadline
             As for :meth:`predict`.
 
         Returns
@@ -173,6 +193,7 @@ class Predicting(Asking):
             query=flag_of("uncertainty", uncertainty),
             body=body,
             media_type=JSON,
+            min_sequence=sequence_of(min_sequence),
         )
         answer = json_of(await self._exchange.send(request, deadline))
         return _prediction(answer["predictions"][0])
@@ -189,6 +210,7 @@ class Predicting(Asking):
         time: str | None = None,
         delimiter: str | None = None,
         uncertainty: bool = False,
+        min_sequence: int | None = None,
         batch_size: int = BATCH_LINES,
         refused: Refused = "raise",
         deadline: float | None = None,
@@ -199,7 +221,7 @@ class Predicting(Asking):
         ----------
         source
             As for :meth:`update_stream`. It is read as predictions are asked for, a batch at a time.
-        model, uncertainty
+        model, uncertainty, min_sequence
             As for :meth:`predict`.
         format, batch_size, deadline
             As for :meth:`update_stream`.
@@ -225,7 +247,7 @@ class Predicting(Asking):
         >>> lines = [b"| site=news", b"", b"| site=sport"]
         ...
         """
-        path = path_of(model, "predict")
+        path, least = path_of(model, "predict"), sequence_of(min_sequence)
         columns = Columns(label, weight, id, time, None, delimiter)
         errors: tuple[LineFault, ...] = ()
         rejected = count = 0
@@ -237,6 +259,7 @@ class Predicting(Asking):
                 query=batch.query | flag_of("uncertainty", uncertainty),
                 body=batch.body,
                 media_type=batch.media_type,
+                min_sequence=least,
                 check=None if batch.arrow else _whole(len(batch.numbers)),
             )
 
@@ -256,7 +279,12 @@ class Predicting(Asking):
             raise PartialError(partly(rejected, count, errors, "predicted"), errors, rejected)
 
     async def explain(
-        self, example: Example, *, model: str = "default", deadline: float | None = None
+        self,
+        example: Example,
+        *,
+        model: str = "default",
+        min_sequence: int | None = None,
+        deadline: float | None = None,
     ) -> Explanation:
         """Say what each feature adds to an example's log-odds.
 
@@ -264,7 +292,7 @@ class Predicting(Asking):
         ----------
         example
             As for :meth:`predict`.
-        model, deadline
+        model, min_sequence, deadline
             As for :meth:`predict`.
 
         Returns
@@ -283,7 +311,13 @@ class Predicting(Asking):
         'site=news'
         """
         [body] = all_examples([example])
-        request = Request("POST", path_of(model, "explain"), body=body, media_type=JSON)
+        request = Request(
+            "POST",
+            path_of(model, "explain"),
+            body=body,
+            media_type=JSON,
+            min_sequence=sequence_of(min_sequence),
+        )
         return cast("Explanation", json_of(await self._exchange.send(request, deadline)))
 
 

@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
 from nonzero.errors import NonzeroError
-from nonzero_service.api.table import DIRECT, FRAMEWORK, TABLE
+from nonzero_service.api.table import BY_FOLLOWERS, BY_WORKERS, DIRECT, FRAMEWORK, READERS, TABLE, is_of_model
+from nonzero_service.cluster.passing_on import TAKING_OVER, PassingOn
+from nonzero_service.cluster.roles import NodeRoles
 from nonzero_service.errors import StartError
-from nonzero_service.http.dispatch import Dispatcher
+from nonzero_service.http.dispatch import Dispatcher, way_of
+from nonzero_service.http.min_sequence import ModelProgress
+from nonzero_service.http.routing import model_of
 from nonzero_service.incidental import incidentally
 from nonzero_service.logs import described
-from nonzero_service.service import Service
+from nonzero_service.service import Service, ServiceParts
 from nonzero_service.settings import Settings
 from nonzero_service.systemd import READY, tell_systemd
 from nonzero_service.warming import warm_up
 from nonzero_service.workers.pool import WorkerPool
+from nonzero_service.writer.following import sequence_of
 
 if TYPE_CHECKING:
     from nonzero_service.api.framework_app import FrameworkApp
+
+HAND_ON_SECONDS: Final = 2.0
+"""How long a stop waits for another node to take what was predicted here with an id."""
 
 
 def create_app(
@@ -74,13 +82,15 @@ class Application:
 
     def __init__(self, service: Service, fail: Callable[[Exception], None]) -> None:
         self.service = service
-        self.dispatcher = Dispatcher(
-            TABLE,
+        self._leading = way_of(
             {route: make(service) for route, make in DIRECT.items()}
-            | dict.fromkeys(FRAMEWORK, self._answer_by_framework),
-            service.metrics,
+            | dict.fromkeys(FRAMEWORK, self._answer_by_framework)
         )
+        progress = ModelProgress(self._sequence_of, service.settings.min_sequence_seconds, READERS)
+        self.dispatcher = Dispatcher(TABLE, self._leading, service.metrics, progress)
         self._fail = fail
+        self._passing: PassingOn | None = None
+        self._leave: Callable[[], Awaitable[object]] | None = None
         self._framework: asyncio.Future[FrameworkApp] | None = None
         self._life = Router(lifespan=self._lifespan)
         self._log = structlog.get_logger("service")
@@ -92,6 +102,48 @@ class Application:
         else:
             await self._life(scope, receive, send)
 
+    def share(
+        self, roles: NodeRoles, passing: PassingOn, leave: Callable[[], Awaitable[object]] | None = None
+    ) -> None:
+        """Be one of several nodes: what this one does not answer as things stand, the one that writes does.
+
+        Parameters
+        ----------
+        roles
+            What this node is at.
+        passing
+            Has requests answered by the node that writes.
+        leave
+            Called at a stop, before the models are closed: from then on this node does not write.
+        """
+        service, leading, followed = self.service, self._leading, passing.models
+        parts = ServiceParts(service.settings, followed, service.bodies, service.metrics)
+        following = way_of(
+            {route: leading.endpoints[route] for route in BY_FOLLOWERS}
+            | {route: DIRECT[route](parts) for route in BY_WORKERS},
+            passing,
+            lambda scope: not is_of_model(scope) or followed.has(model_of(scope)),
+        )
+
+        def change() -> None:
+            if roles.role == "writing":
+                passing.write()
+                self.dispatcher.way = leading
+                return
+            if roles.role == "taking over":
+                passing.follow(None, TAKING_OVER)
+            else:
+                passing.follow(roles.leader)
+            self.dispatcher.way = following
+
+        self._passing, self._leave = passing, leave
+        service.metrics.others.append(passing.collect)
+        roles.on_change(change)
+        change()
+
+    def _sequence_of(self, name: str) -> int:
+        return sequence_of(self.service.models.readable(name).model)
+
     @asynccontextmanager
     async def _lifespan(self, _: object) -> AsyncIterator[None]:
         opening = asyncio.create_task(self._open())
@@ -100,6 +152,10 @@ class Application:
         finally:
             opening.cancel()
             await asyncio.gather(opening, return_exceptions=True)
+            if self._passing is not None:  # what it has predicted is kept, or its models count what is not
+                await self._passing.close(HAND_ON_SECONDS)
+            if self._leave is not None:
+                await self._leave()
             await self.service.models.close()
             self.service.bodies.close()
 

@@ -21,12 +21,15 @@
         │   ├── NotReadyError        the service is still opening its models
         │   ├── QueueFullError       a learner has as much before it as it may hold
         │   ├── GivenUpError         whoever asked for it has gone
-        │   ├── WriterLostError      the process that learns has ended, or does not answer
+        │   ├── NotWritingError      this node follows: what learns is for the one that writes
+        │   ├── WriterLostError      who learns has ended, or does not answer; or nobody does
         │   └── ClosedError          used after it was closed
         ├── AddressError         the address cannot be listened on
         ├── StartError           the service cannot start; the log has said why
         └── WorkerError          a process of the service has ended, or could not begin
-            └── ChannelError     what one process said to another cannot be understood
+            ├── ChannelError     what one process said to another cannot be understood
+            └── HandshakeError   another node is not let in, or does not let this one in
+                └── NotYetWritingError   because the node that was asked does not write
 """
 
 from __future__ import annotations
@@ -90,6 +93,10 @@ class KeyReusedError(ServiceError):
     """An idempotency key came with another body than the first time."""
 
 
+class NotWritingError(NotNowError):
+    """The node follows another: nothing is learned here that does not come from there."""
+
+
 class GivenUpError(NotNowError):
     """Whoever asked for it has gone, before it was journalled."""
 
@@ -127,4 +134,12 @@ class ChannelError(WorkerError):
 
 
 class WriterLostError(NotNowError):
-    """The process that learns has ended, or does not answer."""
+    """The process or the node that learns has ended, or does not answer; or there is none just now."""
+
+
+class HandshakeError(WorkerError):
+    """Another node is not let in, or does not let this one in."""
+
+
+class NotYetWritingError(HandshakeError):
+    """The node that was asked does not write, or not yet: as it is for a moment when another takes over."""

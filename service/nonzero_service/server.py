@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from types import FrameType
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import structlog
 import uvicorn
@@ -28,6 +28,9 @@ from nonzero_service.settings import Settings
 from nonzero_service.systemd import STOPPING, tell_systemd
 from nonzero_service.workers.forward_server import ForwardServer
 from nonzero_service.workers.pool import WorkerPool
+
+if TYPE_CHECKING:
+    from nonzero_service.cluster.node import ClusterNode
 
 HANDSHAKE_SECONDS: Final = 5.0
 """How long a TLS handshake may take."""
@@ -129,6 +132,19 @@ def page_address(host: str, port: int, *, encrypted: bool = False) -> str:
     return f"{'https' if encrypted else 'http'}://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
+def client_url(host: str, port: int, *, encrypted: bool) -> str:
+    """Return where clients on other machines reach a service that listens on an address.
+
+    Examples
+    --------
+    >>> client_url("10.0.0.7", 8000, encrypted=False), client_url("::1", 8000, encrypted=True)
+    ('http://10.0.0.7:8000', 'https://[::1]:8000')
+    """
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - any address, of which others need one
+        host = socket.gethostname()
+    return f"{'https' if encrypted else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 def _later(seconds: float, do: Callable[..., object], *args: object) -> None:
     """Do something later, beside the event loop and without keeping the process for it."""
     timer = threading.Timer(seconds, do, args)
@@ -151,10 +167,14 @@ class Writer(Server):
         self.app = create_app(settings, self.fail, self.pool)
         service = self.app.service
         super().__init__(config_of(self.app, self.app.dispatcher, settings, service.metrics))
+        if service.node is not None:
+            service.node.join(self.app, self.server_state.tasks)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen, and have the workers begin."""
         await super().startup(sockets)
+        if self.app.service.node is not None and self.started:
+            self._take_part(self.app.service.node)
         if self.pool.sharing:
             service = self.app.service
             forwarded = ForwardServer(
@@ -165,6 +185,16 @@ class Writer(Server):
                 self.settings,
             )
             await self.pool.begin(self, forwarded.serve, service.metrics.add)
+
+    def _take_part(self, node: ClusterNode) -> None:
+        """Be one of several nodes."""
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        try:
+            node.listen()
+        except AddressError as error:
+            self.fail(error)
+        else:
+            node.begin(client_url(host, port, encrypted=self.config.is_ssl))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop, after the workers: what they have in flight is answered here."""
@@ -177,6 +207,8 @@ class Writer(Server):
             # Any number of seconds, and the workers' are of the same time.
             self.config.timeout_graceful_shutdown = max(0.1, left)  # type: ignore[assignment]
         await super().shutdown(sockets)
+        if self.app.service.node is not None:
+            await self.app.service.node.close()
 
 
 def serve(settings: Settings, passed_over: Iterable[str] = ()) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,16 @@ from numpy.typing import NDArray
 from nonzero import Batch, LogisticRegression
 from nonzero_service.bodies.reading import Bodies
 from nonzero_service.bodies.spool import Spool
+from nonzero_service.journal.postgres.extra import check_journal
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.models.metrics import ServiceMetrics
 from nonzero_service.models.names import Looker
 from nonzero_service.models.registry import Models
 from nonzero_service.settings import Settings
 from nonzero_service.workers.pool import WorkerPool
+
+if TYPE_CHECKING:
+    from nonzero_service.cluster.node import ClusterNode
 
 
 class Keeper(Protocol):
@@ -88,6 +92,8 @@ class Service(ServiceParts[Models, ServiceMetrics]):
 
     pool: WorkerPool
     """The workers."""
+    node: ClusterNode | None = None
+    """What it is among others; None where it has a journal of its own."""
 
     @classmethod
     def of(
@@ -95,5 +101,12 @@ class Service(ServiceParts[Models, ServiceMetrics]):
     ) -> Service:
         """Make the parts; `on_failure` is told when the process must be started anew."""
         pool = pool or WorkerPool(settings.model_copy(update={"workers": 1}))
-        models = Models(settings, on_failure, pool if pool.sharing else None)
-        return cls(settings, models, Bodies(settings), ServiceMetrics(models, pool), pool)
+        if settings.journal is None:
+            models, node = Models(settings, on_failure, pool if pool.sharing else None), None
+        else:
+            check_journal(settings.journal.get_secret_value())
+            from nonzero_service.cluster.node import ClusterNode  # with it comes the database's client
+
+            node = ClusterNode(settings, on_failure)
+            models = node.models
+        return cls(settings, models, Bodies(settings), ServiceMetrics(models, pool), pool, node)

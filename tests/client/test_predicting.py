@@ -11,7 +11,15 @@ import pytest
 
 from client.calling import Calling
 from client.conftest import slowly
-from nonzero_client import AsyncClient, ContentError, InputError, NotFoundError, PartialError, Prediction
+from nonzero_client import (
+    AsyncClient,
+    ContentError,
+    InputError,
+    NotFoundError,
+    PartialError,
+    Prediction,
+    UnavailableError,
+)
 
 
 def shown(n: int) -> Iterator[dict[str, Any]]:
@@ -46,6 +54,31 @@ def test_candidates_are_whole_examples_of_which_a_part_is_sent_once(client: Call
     assert [error.line for error in caught.value.errors] == [2]
     with pytest.raises(InputError, match="example 2: "):
         client.predict_candidates(shared, [own[0], {"features": {"ad": object()}}], model=taught)
+
+
+def test_predictions_may_be_of_a_model_that_knows_so_much(client: Calling, taught: str) -> None:
+    shared, own = {"features": {"site": "s7"}}, [{"features": {"ad": "7"}}]
+
+    def asked(least: Any) -> list[Any]:
+        about: dict[str, Any] = {"model": taught, "min_sequence": least, "deadline": 0.5}
+        return [
+            client.predict(shown(3), **about),
+            client.predict_one(shared, **about),
+            client.predict_candidates(shared, own, **about),
+            list(client.predict_stream(shown(3), **about)),
+            client.explain(shared, **about)["probability"],
+        ]
+
+    assert asked(30) == asked(None)
+    for ask in (client.predict_one, client.explain):
+        with pytest.raises(UnavailableError, match="asks for 31") as caught:
+            ask(shared, model=taught, min_sequence=31, deadline=1.5)
+        assert caught.value.retry_after == 1
+        assert not caught.value.outcome_unknown
+        wrongs: list[Any] = [-1, 1.0, True, "7"]
+        for wrong in wrongs:
+            with pytest.raises(InputError, match="min_sequence is"):
+                ask(shared, model=taught, min_sequence=wrong)
 
 
 @pytest.mark.parametrize("size", [1, 7, 30, 1000])

@@ -255,6 +255,15 @@ OPERATIONS: Final = (
         responses=problems(503),
     ),
     _probe(
+        table.LEADER,
+        _answered_directly,
+        name="leader",
+        description="Say whether this node learns: 200 where it does, 503 where another node does, which the "
+        "answer names, or none. A service with a journal of its own does, and has neither name nor term.",
+        response_model=schemas.LeaderWire,
+        responses=problems(503),
+    ),
+    _probe(
         table.METRICS,
         operations.metrics,
         response_class=PlainTextResponse,

@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from nonzero import __version__
 from nonzero_service.api.described import add_routes
 from nonzero_service.api.openapi import describe
-from nonzero_service.api.table import TABLE
+from nonzero_service.api.table import READERS, TABLE
 from nonzero_service.faults import explained
 from nonzero_service.problems import Problem
 from nonzero_service.service import Service
@@ -39,7 +39,7 @@ class FrameworkApp:
         )
         self._app.state.service = service
         add_routes(self._app.router)
-        self.openapi = describe(self._app, TABLE, guarded=service.settings.token_file is not None)
+        self.openapi = describe(self._app, TABLE, READERS, guarded=service.settings.token_file is not None)
         self._app.openapi = self.openapi  # type: ignore[method-assign]
         self._routed = AsyncExitStackMiddleware(self._app.router)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from nonzero_service.api import schemas
-from nonzero_service.http.routing import DEFAULT_MODEL, Need, RouteTable
+from nonzero_service.http.routing import DEFAULT_MODEL, Need, Route, RouteTable
 from nonzero_service.media_types import JSON, PROBLEM
 from nonzero_service.models.data_directory import NAME
 from nonzero_service.problems import ErrorForm, form_of
@@ -118,6 +118,15 @@ KEY: Final = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
 
+MIN_SEQUENCE: Final = {
+    "name": "Nonzero-Min-Sequence",
+    "in": "header",
+    "required": False,
+    "description": "Wait until the model has learned so many examples, as `sequence` of an answer says it; "
+    "503 where it has not within `min_sequence_seconds`.",
+    "schema": {"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
+}
+
 MODEL_ASKED: Final = {
     "name": "model",
     "in": "query",
@@ -173,7 +182,9 @@ def _bodiless(operation: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def describe(app: FastAPI, table: RouteTable, *, guarded: bool) -> Callable[[], dict[str, Any]]:
+def describe(
+    app: FastAPI, table: RouteTable, readers: Collection[Route], *, guarded: bool
+) -> Callable[[], dict[str, Any]]:
     """Return what makes the description of an application, once.
 
     Parameters
@@ -182,6 +193,8 @@ def describe(app: FastAPI, table: RouteTable, *, guarded: bool) -> Callable[[], 
         The application, whose routes are those of the table.
     table
         What requests need.
+    readers
+        The routes that may wait for a model.
     guarded
         Whether the service asks for tokens.
     """
@@ -205,6 +218,8 @@ def describe(app: FastAPI, table: RouteTable, *, guarded: bool) -> Callable[[], 
             for path, methods in schema["paths"].items():
                 for method, operation in methods.items():
                     target, _ = table.find(method.upper(), path)
+                    if target.route in readers:
+                        operation.setdefault("parameters", []).append(MIN_SEQUENCE)
                     _guard(operation, target.need, form_of(path), guarded=guarded)
                 # The framework has the methods of a route in a set: without order, whose start is another's.
                 if methods.pop("head", None) is not None:

@@ -43,6 +43,7 @@ class ReadyProbe:
             While it is not.
         """
         self.service.models.check_ready()
+        self.service.models.check_current()
         self.service.pool.check_ready()
         await send_whole(send, self.content, self.body)
 

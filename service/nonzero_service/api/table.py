@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from nonzero_service.api.explanations import Explain
 from nonzero_service.api.labels import Join
+from nonzero_service.api.leader import LeaderProbe
 from nonzero_service.api.mlflow import Invoke
 from nonzero_service.api.open_inference import Infer, ModelMetadata, ModelReady
 from nonzero_service.api.page import Page
@@ -54,6 +55,7 @@ COMPARE: Final = Route("GET", f"{_MODEL}/comparison", Need.READ)
 PROMOTE: Final = Route("POST", f"{_MODEL}/promote", Need.MANAGE, (JSON,))
 ALIVE: Final = Route("GET", "/healthz", Need.NOTHING)
 READY: Final = Route("GET", "/readyz", Need.NOTHING)
+LEADER: Final = Route("GET", "/leader", Need.NOTHING)
 METRICS: Final = Route("GET", "/metrics", Need.METRICS)
 DESCRIPTION: Final = Route("GET", "/openapi.json", Need.NOTHING)
 DOCS: Final = Route("GET", "/docs", Need.NOTHING)
@@ -81,6 +83,7 @@ DIRECT: Final[Mapping[Route, Callable[[Any], ASGIApp]]] = {
     EXPLAIN: Explain,
     ALIVE: AliveProbe,
     READY: ReadyProbe,
+    LEADER: LeaderProbe,
     INFER: Infer,
     SERVER_METADATA: ServerMetadata,
     SERVER_LIVE: ServerLive,
@@ -99,11 +102,29 @@ DIRECT: Final[Mapping[Route, Callable[[Any], ASGIApp]]] = {
 BY_WORKERS: Final = (PREDICT, INFER, INVOKE)
 """Those that a worker answers, from the models that it has mapped."""
 
+READERS: Final[frozenset[Route]] = frozenset(
+    (PREDICT, EXPLAIN, INFER, INVOKE, READ_MODEL, READ_METRICS, READ_HISTORY, DIAGNOSE)
+)
+"""Those that wait for a model, where ``Nonzero-Min-Sequence`` asks for it."""
+
 FRAMEWORK: Final = (
     *(LIST_MODELS, READ_MODEL, MAKE_MODEL, DELETE_MODEL, READ_METRICS, TAKE_SNAPSHOT, DOWNLOAD_SNAPSHOT),
     *(READ_HISTORY, DIAGNOSE, MEND, RESUME, SET_CLOCK, COMPARE, PROMOTE),
     *(METRICS, DESCRIPTION, DOCS, DOCS_ASSET),
 )
 """Routes that FastAPI answers."""
+
+BY_FOLLOWERS: Final = (
+    *(EXPLAIN, READ_MODEL, READ_METRICS, READ_HISTORY, DIAGNOSE, MODEL_METADATA, MODEL_READY),
+    *(LIST_MODELS, ALIVE, READY, LEADER, METRICS, DESCRIPTION, DOCS, DOCS_ASSET, PAGE, PAGE_ASSET),
+    *(SERVER_METADATA, SERVER_LIVE, SERVER_READY, PING, HEALTH, VERSION),
+)
+"""Those that a node which follows answers beside :data:`BY_WORKERS`. Of a model only one that it has."""
+
+
+def is_of_model(scope: Scope) -> bool:
+    """Return whether a request's route is of one model."""
+    return "model" in scope["path_params"] or scope["target"].route is INVOKE
+
 
 TABLE: Final = RouteTable((*DIRECT, *FRAMEWORK))

@@ -2,7 +2,7 @@
 
 ``train``, ``predict``, ``evaluate``, ``convert``, ``join``, ``inspect`` and ``export`` need only the library;
 to write ONNX, the package onnx too. ``serve``, ``demo``, ``verify`` and ``refold`` need the packages of the
-``service`` extra.
+``service`` extra, and ``cluster`` those of ``postgres`` too.
 
 Exit status: 0 is success. 1 is a failure; one line says what failed and what to do. 2 is a wrong use. 130 is
 a stop by Ctrl-C or SIGTERM.
@@ -49,6 +49,7 @@ COMMANDS: Final = {
     "inspect": "Show what a saved model holds, and whether it still learns.",
     "export": "Write a saved model for others: JSON, ONNX, VW text.",
     "serve": "Start the HTTP service, which predicts and learns.",
+    "cluster": "Look at nodes that share a database: who writes, and who lags.",
     "demo": "Start a service and replay a click log through it.",
     "verify": "Check the files of a service's data directory.",
     "refold": "Rebuild a served model with a larger or smaller table.",

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nonzero_service import tracing
 from nonzero_service.http.head import Head
+from nonzero_service.http.routing import UNKNOWN_TARGET
 from nonzero_service.incidental import incidentally
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.problems import Problem, problem_of
@@ -92,6 +93,14 @@ class Accounting:
         finally:
             self.pause(begun)
             self.ended(scope, status, started)
+
+    async def refuse(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request with an error, and count it without its route: who answers it would count it so."""
+
+        async def failing(*_: object) -> None:
+            raise error
+
+        await self.answer(failing, {**scope, "target": UNKNOWN_TARGET}, receive, send)
 
     def problem_of(self, scope: Scope, error: Exception) -> Problem:
         """Return how an error is answered; one that nobody expects is logged."""

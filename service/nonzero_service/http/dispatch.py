@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -17,8 +18,15 @@ from nonzero_service.http.accounting import Accounting
 from nonzero_service.http.cycle import RequestCycle
 from nonzero_service.http.head import Head
 from nonzero_service.http.inline import InlineRequest
-from nonzero_service.http.routing import Route, RouteTable, Target, model_of
+from nonzero_service.http.min_sequence import MIN_SEQUENCE, ModelProgress, SequenceGate
+from nonzero_service.http.routing import Route, RouteTable, Target
 from nonzero_service.metrics.counts import Counts
+from nonzero_service.problems import RETRY, Problem
+
+PASSED_ON: Final = "passed_on"
+"""In the scope of a request that another process or node has passed on: it is not passed on again."""
+
+NOT_WRITING: Final = "this was passed on to a node that does not write just now; nothing was done, try again"
 
 
 class InlineEndpoint(ABC):
@@ -36,6 +44,33 @@ class InlineEndpoint(ABC):
         """Answer one request."""
 
 
+class Way(NamedTuple):
+    """Where requests are answered, as long as nothing changes. Made by :func:`way_of`."""
+
+    endpoints: Mapping[Route | None, ASGIApp]
+    """What answers here, by route."""
+    inline: Mapping[Route | None, InlineEndpoint]
+    """Those of them that may answer without a task."""
+    elsewhere: ASGIApp | None
+    """What has all else answered, and counts it; None: there is nothing else."""
+    is_here: Callable[[Scope], bool] | None
+    """Whether the endpoint of a request's route can answer it; None: they answer everything."""
+
+
+def way_of(
+    endpoints: Mapping[Route, ASGIApp],
+    elsewhere: ASGIApp | None = None,
+    is_here: Callable[[Scope], bool] | None = None,
+) -> Way:
+    """Return where requests are answered: see :class:`Way`."""
+    here: dict[Route | None, ASGIApp] = {}
+    here |= endpoints.items()
+    inline: dict[Route | None, InlineEndpoint] = {
+        route: endpoint for route, endpoint in endpoints.items() if isinstance(endpoint, InlineEndpoint)
+    }
+    return Way(here, inline, elsewhere, is_here)
+
+
 class Dispatcher:
     """An ASGI application that finds what answers a request.
 
@@ -43,32 +78,26 @@ class Dispatcher:
     ----------
     table
         All routes of the service.
-    endpoints
-        What answers requests, by route.
+    way
+        Where requests are answered.
     counts
         Where requests are counted.
-    elsewhere
-        What answers all else, and counts it; None: there is nothing else.
-    knows
-        Whether the endpoints are there for a model of that name; None: they are for all.
+    progress
+        How far a model is, and how long a request waits until it is far enough.
+
+    Attributes
+    ----------
+    way
+        May be set to another at any time: each request goes the way that there is when it begins.
     """
 
     def __init__(
-        self,
-        table: RouteTable,
-        endpoints: Mapping[Route, ASGIApp],
-        counts: Counts,
-        elsewhere: ASGIApp | None = None,
-        knows: Callable[[str], bool] | None = None,
+        self, table: RouteTable, way: Way, counts: Counts, progress: ModelProgress | None = None
     ) -> None:
         self.table = table
-        self._endpoints: dict[Route | None, ASGIApp] = dict(endpoints.items())
-        self._inline: dict[Route | None, InlineEndpoint] = {
-            route: endpoint for route, endpoint in endpoints.items() if isinstance(endpoint, InlineEndpoint)
-        }
-        self._elsewhere = elsewhere
-        self._knows = knows
+        self.way = way
         self._accounting = Accounting(counts)
+        self._gate = None if progress is None else SequenceGate(progress)
         self.begun_inline = 0
         """Requests that an endpoint answered inline, or has taken on to do so."""
         self.begun_by_task = 0
@@ -80,11 +109,21 @@ class Dispatcher:
         if "target" not in scope:  # it came by another way than our connections
             scope["head"] = Head(scope["headers"])
             scope["target"], scope["path_params"] = self.table.find(scope["method"], scope["path"])
-        endpoint = self._endpoints.get(scope["target"].route) if self._is_here(scope) else None
-        if endpoint is None and self._elsewhere is not None:
-            await self._elsewhere(scope, receive, send)
+        way = self.way
+        endpoint = way.endpoints.get(scope["target"].route)
+        if endpoint is not None and way.is_here is not None and not way.is_here(scope):
+            endpoint = None
+        if endpoint is not None:
+            if self._gate is not None and scope["head"].get(MIN_SEQUENCE) is not None:
+                endpoint = self._gate.before(endpoint)
+        elif way.elsewhere is None:
+            endpoint = refuse
+        elif PASSED_ON in scope:
+            endpoint = refuse_passed_on
         else:
-            await self._accounting.answer(endpoint or refuse, scope, receive, send)
+            await way.elsewhere(scope, receive, send)
+            return
+        await self._accounting.answer(endpoint, scope, receive, send)
 
     def start(self, cycle: RequestCycle, run: Callable[[RequestCycle], object]) -> None:
         """Answer a request that was let in, or have it answered.
@@ -96,8 +135,13 @@ class Dispatcher:
         run
             Has a task answer it, by calling this object.
         """
-        endpoint = self._inline.get(cycle.scope["target"].route) if cycle.whole else None
-        if endpoint is not None and self._is_here(cycle.scope):
+        way = self.way
+        endpoint = way.inline.get(cycle.scope["target"].route) if cycle.whole else None
+        if (
+            endpoint is not None
+            and (way.is_here is None or way.is_here(cycle.scope))
+            and cycle.head.get(MIN_SEQUENCE) is None
+        ):
             request = InlineRequest(cycle, self._accounting, run)
             traced = self._accounting.begin(cycle.scope)
             try:
@@ -112,9 +156,6 @@ class Dispatcher:
                 return
         run(cycle)
 
-    def _is_here(self, scope: Scope) -> bool:
-        return self._knows is None or self._knows(model_of(scope))
-
 
 async def refuse(scope: Scope, _receive: Receive, _send: Send) -> None:
     """Refuse what no route answers.
@@ -128,3 +169,14 @@ async def refuse(scope: Scope, _receive: Receive, _send: Send) -> None:
     if not target.methods:
         raise HTTPException(404)
     raise HTTPException(405, headers={"Allow": ", ".join(target.methods)})
+
+
+async def refuse_passed_on(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    """Refuse what was passed on to a node that does not write, or no longer.
+
+    Raises
+    ------
+    Problem
+        503.
+    """
+    raise Problem(503, NOT_WRITING, headers=RETRY)

@@ -32,6 +32,7 @@ ONCE: Final = frozenset(
         b"content-type",
         b"expect",
         b"host",
+        b"nonzero-min-sequence",
         b"origin",
         b"transfer-encoding",
     }

@@ -341,10 +341,14 @@ def _forgotten(
     before: NDArray[np.uint8],
 ) -> tuple[NDArray[np.uint8], Joined]:
     """Return what becomes of impressions that were learned from: no row says so, a clock tells it as well."""
-    taught = before == ImpressionState.LEARNED
-    becomes = np.where(taught, ImpressionState.EXPIRED, ImpressionState.THINNED).astype(np.uint8)
     none = References.none()
-    return becomes, Joined(Batch.empty(), none, none)
+    return forgotten(before), Joined(Batch.empty(), none, none)
+
+
+def forgotten(before: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return uint8[n]: what becomes of impressions that have had their turn, when their windows end."""
+    taught = before == ImpressionState.LEARNED
+    return np.where(taught, ImpressionState.EXPIRED, ImpressionState.THINNED).astype(np.uint8)
 
 
 def _references(

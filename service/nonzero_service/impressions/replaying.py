@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from nonzero_service.impressions.joined import decode_joined
+from nonzero_service.impressions.joined import References, decode_joined
 from nonzero_service.impressions.rows import decode_row
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.journal.chain import JournalRow
@@ -41,17 +41,47 @@ def replay_impressions(
     UnknownKindError
         At the first row of a version that this release does not know.
     """
+    end = reader.tip.position
     for row in reader.read_of(KINDS, damaged):
+        if row.position > end:  # another process writes
+            break
         try:
-            match row.kind:
-                case "impression":
-                    store.enter_row(decode_row(row.body), row.position)
-                case "joined" | "label" | "held":
-                    references = decode_joined(row.body)[1]
-                    store.seen(references)
-                    if row.kind == "held":
-                        store.hold(references)
-                case "resume":
-                    store.resume(discard=discards(row))
+            replay_row(store, row, discards)
         except BodyError as error:
             damaged(error)
+
+
+def replay_row(
+    store: ImpressionStore, row: JournalRow, discards: Callable[[JournalRow], bool]
+) -> References | None:
+    """Tell a store of what the next row says.
+
+    Parameters
+    ----------
+    store, discards
+        As for :func:`replay_impressions`.
+    row
+        The row; of a kind that is none of :data:`KINDS` it says nothing.
+
+    Returns
+    -------
+    References or None
+        Which impressions the row tells of, where it tells what becomes of them.
+
+    Raises
+    ------
+    BodyError
+        Where it does not say what its kind says.
+    """
+    match row.kind:
+        case "impression":
+            store.enter_row(decode_row(row.body), row.position)
+        case "joined" | "label" | "held":
+            references = decode_joined(row.body)[1]
+            store.seen(references)
+            if row.kind == "held":
+                store.hold(references)
+            return references
+        case "resume":
+            store.resume(discard=discards(row))
+    return None

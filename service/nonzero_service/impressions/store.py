@@ -298,9 +298,13 @@ class ImpressionStore:
         self._undo.append(lambda: self._late.__delitem__(slice(before, None)))
         self._late += delays.tolist()
         if delays.size:
-            if now_ms - self.label_ms >= GAP_MS:
-                self.gaps.append(now_ms - self.label_ms)
-            self.label_ms, self.label_number = now_ms, self.next_number
+            self.label_came(now_ms)
+
+    def label_came(self, now_ms: int) -> None:
+        """Note when the last label came."""
+        if now_ms - self.label_ms >= GAP_MS:
+            self.gaps.append(now_ms - self.label_ms)
+        self.label_ms, self.label_number = now_ms, self.next_number
 
     def updated(self, verdicts: Sequence[Verdict]) -> None:
         """Note what the labels among an update's examples met."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Protocol, Self
+from typing import ClassVar, Final, Protocol, Self
 
 from nonzero_service.journal.chain import JournalEntry, JournalRow, Tip
 from nonzero_service.journal.clock import Clock
@@ -31,6 +31,8 @@ class Journal(JournalRows):
 
     clock: Clock
     """What rows are stamped with."""
+    is_shared: ClassVar[bool] = False
+    """Whether several nodes read it: what they all need stays, and not what one of them does."""
     _index: KeyIndex
     _tip: Tip  # as it was known last: nothing is asked
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,28 @@ from nonzero_service.writer.entries import settings_entry
 from nonzero_service.writer.following import BEFORE, JOINING_NOTE, REACHED
 from nonzero_service.writer.pairing import PAIRING_NOTE
 
+Begin = Callable[[Path, ModelConfig, LogisticRegression], object]
+"""Writes what a new model starts from into its directory, and the first row of its journal."""
 
-def begin_model(config: ModelConfig, directory: Path) -> None:
+
+def begin_alone(directory: Path, config: ModelConfig, model: LogisticRegression) -> None:
+    """Begin a model whose journal is in its directory; of a trained one there is a snapshot too."""
+    config.write(directory)
+    with SqliteJournal(directory, sequence=model.examples) as journal:
+        position = journal.append([settings_entry(model)])
+        snapshots = SnapshotFolder(directory / "snapshots")
+        if model.examples:
+            write_snapshot(snapshots, position, journal.digest_at(position), model.packed(copied=False))
+
+
+def begin_model(config: ModelConfig, directory: Path, begin: Begin = begin_alone) -> None:
     """Write what a new model of some settings starts from."""
-    _write(directory, config, config.new_model())
+    begin(directory, config, config.new_model())
 
 
-def begin_model_from(file: Path, labelling: Mapping[str, Any], directory: Path) -> None:
+def begin_model_from(
+    file: Path, labelling: Mapping[str, Any], directory: Path, begin: Begin = begin_alone
+) -> None:
     """Write what a model of a trained file starts from.
 
     `labelling` are the settings that say what becomes of its impressions.
@@ -44,7 +59,7 @@ def begin_model_from(file: Path, labelling: Mapping[str, Any], directory: Path) 
         namespace_separator=schema.namespace_separator,
         **labelling,
     )
-    _write(directory, config, model)
+    begin(directory, config, model)
 
 
 def check_import(file: Path, name: str, stored: Path | None) -> None:
@@ -83,13 +98,3 @@ def check_import(file: Path, name: str, stored: Path | None) -> None:
         "model, start without --import (NONZERO_IMPORT_FILE). To serve the file, name another --data-dir; or "
         f"start without it, DELETE /v1/models/{name} and PUT the file in its place"
     )
-
-
-def _write(directory: Path, config: ModelConfig, model: LogisticRegression) -> None:
-    """Write a new model's configuration and its journal's first row; of a trained one, a snapshot too."""
-    config.write(directory)
-    with SqliteJournal(directory, sequence=model.examples) as journal:
-        position = journal.append([settings_entry(model)])
-        snapshots = SnapshotFolder(directory / "snapshots")
-        if model.examples:
-            write_snapshot(snapshots, position, journal.digest_at(position), model.packed(copied=False))

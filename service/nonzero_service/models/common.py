@@ -28,13 +28,20 @@ class Common:
         The service's.
     on_failure
         Told when a model can learn no more until the process is started anew.
+    journals
+        Where journals are kept that other processes share; None: they are in the models' directories.
     """
 
-    def __init__(self, settings: Settings, on_failure: Callable[[Exception], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        on_failure: Callable[[Exception], None],
+        journals: JournalStore | None = None,
+    ) -> None:
         self.settings = settings
         self.on_failure = on_failure
         self.threads = WriterThreads()
-        self.journals: JournalStore = SqliteJournals(settings.durability)
+        self.journals: JournalStore = journals or SqliteJournals(settings.durability)
         self.rounds = Rounds()
         self.rounds.add(self)
         self.snapshotting = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)

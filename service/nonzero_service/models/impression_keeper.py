@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nonzero import Batch
 from nonzero.batches.ids import Ids
-from nonzero_service.errors import QueueFullError
+from nonzero_service.errors import NotWritingError, QueueFullError
 from nonzero_service.impressions.hashes import hashes_of, named_rows
 from nonzero_service.impressions.packing import PredictedRows, size_of_records
 from nonzero_service.impressions.rules import Keeping
@@ -50,9 +50,16 @@ class ImpressionKeeper:
         self._log = structlog.get_logger("impressions")
         self._lost_said = False
 
-    def request(self) -> PredictedRequest:
-        """Return what takes the predictions of one request."""
-        return PredictedRequest(self)
+    def request(self, *, handed_on: bool = False) -> PredictedRequest:
+        """Return what takes the predictions of one request.
+
+        Parameters
+        ----------
+        handed_on
+            Whether another node hands them on: they are to be durable, whatever the settings say, and that
+            node counts those that are lost.
+        """
+        return PredictedRequest(self, durable=handed_on or self.durable, counted=not handed_on)
 
     def lost(self, count: int, error: BaseException) -> None:
         """Count predictions that cannot be kept, and say so the first time."""
@@ -70,10 +77,16 @@ class PredictedRequest:
     ----------
     keeper
         The model's.
+    durable
+        Whether they are to be durable before they are answered.
+    counted
+        Whether those that are lost are counted here.
     """
 
-    def __init__(self, keeper: ImpressionKeeper) -> None:
+    def __init__(self, keeper: ImpressionKeeper, *, durable: bool, counted: bool) -> None:
         self._keeper = keeper
+        self._is_durable = durable
+        self._is_counted = counted
         self._predictions: list[PredictedRows] = []
 
     def keep(self, batch: Batch, probabilities: NDArray[np.float32]) -> None:
@@ -109,7 +122,7 @@ class PredictedRequest:
         """
         predictions, self._predictions = self._predictions, []
         for one in predictions:
-            if self._keeper.durable:
+            if self._is_durable:
                 await self._durable(one)
             else:
                 await self._buffered(one)
@@ -118,7 +131,7 @@ class PredictedRequest:
         try:
             kept = self._keeper.learner.impress(predictions, waits=True)
         except QueueFullError as error:
-            self._keeper.lost(predictions.rows.size, error)
+            self._lost(predictions, error)
             raise
         await asyncio.shield(self._counted(kept, predictions))
 
@@ -131,8 +144,8 @@ class PredictedRequest:
             pass
         try:
             kept = learner.impress(predictions, waits=False)
-        except QueueFullError as error:
-            self._keeper.lost(predictions.rows.size, error)
+        except (QueueFullError, NotWritingError) as error:
+            self._lost(predictions, error)
         else:
             self._counted(kept, predictions)
 
@@ -142,7 +155,11 @@ class PredictedRequest:
         def ended(future: asyncio.Future[Applied]) -> None:
             error = retrieved(future)
             if error is not None:
-                self._keeper.lost(predictions.rows.size, error)
+                self._lost(predictions, error)
 
         kept.add_done_callback(ended)
         return kept
+
+    def _lost(self, predictions: PredictedRows, error: BaseException) -> None:
+        if self._is_counted:
+            self._keeper.lost(predictions.rows.size, error)

@@ -47,7 +47,9 @@ def own_rules(config: ModelConfig) -> Rules:
     return rules
 
 
-def open_impressions(name: str, journal: Journal, rules: Rules) -> ImpressionStore:
+def open_impressions(
+    name: str, journal: Journal, rules: Rules, *, following: bool = False
+) -> ImpressionStore:
     """Bring the impressions of a model to where they were.
 
     Parameters
@@ -58,6 +60,8 @@ def open_impressions(name: str, journal: Journal, rules: Rules) -> ImpressionSto
         The model's.
     rules
         Windows, thinning, and when is learned.
+    following
+        Whether another process writes the journal.
 
     Raises
     ------
@@ -67,9 +71,10 @@ def open_impressions(name: str, journal: Journal, rules: Rules) -> ImpressionSto
     down_ms = max(journal.clock.now_ms() - journal.time_ms, 0)
     store = ImpressionStore(rules, journal.read_part)
     replay_impressions(
-        store, journal, lambda row: resumption_of(row).discard, lambda error: _say_damaged(name, error)
+        store, journal, lambda row: resumption_of(row).discard, lambda error: say_damaged(name, error)
     )
-    take_over_older(name, journal, store)
+    if not following:
+        take_over_older(name, journal, store)
     store.settle(journal.clock.now_ms(), min(GRACE_MS, rules.attribution_ms, down_ms))
     return store
 
@@ -125,7 +130,8 @@ def take_over_older(name: str, journal: Journal, store: ImpressionStore) -> None
     structlog.get_logger("impressions").info("taken over into the journal", model=name, impressions=taken)
 
 
-def _say_damaged(name: str, error: StorageError) -> None:
+def say_damaged(name: str, error: StorageError) -> None:
+    """Say that impressions of a model are passed over."""
     log = structlog.get_logger("impressions")
     incidentally(
         log.error, "impressions are damaged; their labels will not be known", model=name, reason=str(error)

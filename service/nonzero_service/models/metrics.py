@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
@@ -64,6 +64,8 @@ class ServiceMetrics(Counts):
     def __init__(self, models: Models, workers: WorkerStates) -> None:
         super().__init__()
         self.conflicting = self._conflicting
+        self.others: list[Callable[[], Iterable[Metric]]] = []
+        """What tells of other things than requests, models and workers."""
         self._models = models
         self._workers = workers
         self._recent = figures_of_learned()
@@ -101,6 +103,8 @@ class ServiceMetrics(Counts):
         yield from _in_flight([self.in_flight(), *self._workers.in_flight()])
         yield from _worker_metrics(self._workers)
         yield from self._process.collect()
+        for collect in self.others:
+            yield from collect()
 
     def _of_models(self, models: list[ServedModel]) -> Iterator[bytes]:
         """Yield what is told of each model, series by series."""

@@ -149,9 +149,14 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
         one = isinstance(self.learning_rate, float) or isinstance(optimizer_of(self.optimizer), Rule)
         return 1 if one else 8
 
+    @property
+    def text(self) -> str:
+        """What stands in its file."""
+        return msgspec.json.encode(self).decode()
+
     def write(self, directory: Path) -> None:
         """Write it into a model's directory."""
-        write_durably(directory / FILE, msgspec.json.encode(self))
+        write_durably(directory / FILE, self.text.encode())
 
 
 def labelling_of(settings: Settings) -> dict[str, Any]:

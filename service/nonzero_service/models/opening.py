@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ from nonzero import Batch
 from nonzero_service.history.history import History
 from nonzero_service.history.keeping import HistoryKeeper, changed_by
 from nonzero_service.impressions.store import ImpressionStore
+from nonzero_service.impressions.tailing import TailedImpressions
+from nonzero_service.journal.chain import JournalRow
 from nonzero_service.models.attribution import Attribution
 from nonzero_service.models.challenger_files import ChallengerPlace
 from nonzero_service.models.challenger_opening import open_challenger
@@ -24,25 +27,30 @@ from nonzero_service.models.common import Common
 from nonzero_service.models.data_directory import check_model
 from nonzero_service.models.dependents import Dependents
 from nonzero_service.models.field_watch import FieldWatch
+from nonzero_service.models.followed_windows import FollowedWindows
 from nonzero_service.models.following_learner import ChampionParts
 from nonzero_service.models.impression_keeper import ImpressionKeeper
-from nonzero_service.models.impression_opening import open_impressions, rules_of
+from nonzero_service.models.impression_opening import open_impressions, rules_of, say_damaged
 from nonzero_service.models.memory_taking import take_memory
 from nonzero_service.models.model_config import ModelConfig
 from nonzero_service.models.names import FieldNames
 from nonzero_service.models.promotions import finish_promotion, promotions_in
 from nonzero_service.models.pruning import Pruning
-from nonzero_service.models.recovery import StoredModel, recover
+from nonzero_service.models.recovery import StoredModel, bring_on, recover
 from nonzero_service.models.replaying import ReplayProgress
+from nonzero_service.models.replica import Folded, ReplicaState
+from nonzero_service.models.rounds import Watch
 from nonzero_service.models.served import ServedModel
 from nonzero_service.models.slicing import Slices
 from nonzero_service.models.snapshot_scheduler import SnapshotScheduler
 from nonzero_service.models.window_watch import WindowWatch
 from nonzero_service.settings import Recalibrating, Settings
 from nonzero_service.writer.breaker import Bounds, Breaker
-from nonzero_service.writer.entries import recalibration_entry, start_of
+from nonzero_service.writer.entries import recalibration_entry, resumption_of, start_of
 from nonzero_service.writer.learner import ModelLearner
 from nonzero_service.writer.pause import PauseState
+from nonzero_service.writer.tail_applier import TailApplier
+from nonzero_service.writer.tail_learner import TailLearner
 
 
 async def open_model(
@@ -52,6 +60,9 @@ async def open_model(
     *,
     shared: bool,
     challengers: Sequence[ChallengerPlace] = (),
+    following: bool = False,
+    folded: Folded | None = None,
+    on_failure: Callable[[Exception], None] | None = None,
 ) -> ServedModel:
     """Bring a model to where it was, and begin all that works for it.
 
@@ -65,6 +76,13 @@ async def open_model(
         Whether its memory is to be such as other processes can read.
     challengers
         Those who follow it, and are opened with it.
+    following
+        Whether another process writes its journal: then nothing is written, and what is brought to its
+        applier is folded.
+    folded
+        The model as it was in its last role in this process; None: it is loaded.
+    on_failure
+        Told when it can learn no more; None: what all share is told.
 
     Raises
     ------
@@ -75,14 +93,16 @@ async def open_model(
     """
     settings = common.settings
     async with AsyncExitStack() as opened:
-        brought = await asyncio.to_thread(_brought, name, path, common, shared, challengers)
+        brought = await asyncio.to_thread(
+            _brought, name, path, common, shared, challengers, following, folded
+        )
         config, stored, impressions = brought.config, brought.stored, brought.impressions
         opened.push_async_callback(asyncio.to_thread, stored.journal.close)
-        learner = ModelLearner(
+        learner = (TailLearner if following else ModelLearner)(
             stored.model,
             stored.journal,
             settings.queue_bytes,
-            common.on_failure,
+            on_failure or common.on_failure,
             common.threads,
             PauseState(brought.breaker, stored.pause),
             settings.max_weight,
@@ -104,9 +124,12 @@ async def open_model(
         opened.push_async_callback(snapshots.close)
         attribution = Attribution(impressions, learner)
         windows = WindowWatch(name, attribution)
-        slices = Slices(settings.sliced_fields)
-        names = FieldNames(stored.model.notes, slices, stored.model.schema)
-        fields = FieldWatch(name, stored.model, slices.fields, names.all)
+        if folded is None:
+            slices = Slices(settings.sliced_fields)
+            names = FieldNames(stored.model.notes, slices, stored.model.schema)
+            fields = FieldWatch(name, stored.model, slices.fields, names.all)
+        else:
+            slices, names, fields = folded.slices, folded.names, folded.fields
 
         def learned(batch: Batch, probabilities: NDArray[np.float32]) -> None:
             if slices.fields:
@@ -120,7 +143,16 @@ async def open_model(
         applier.learned, applier.learning = learned, learning
         applier.changed = changed_by(kept, learner)
         clock = ClockWatch(name, stored.journal, learner, attribution)
-        for watch in (snapshots, windows, clock, history):
+        replica = None
+        watches: list[Watch] = [snapshots, history]
+        if isinstance(applier, TailApplier):
+            tailed = TailedImpressions(impressions, _discards, partial(say_damaged, name))
+            _tell(applier, kept, tailed, learner.pause)
+            replica = ReplicaState(applier)
+            watches.append(FollowedWindows(tailed, stored.journal))
+        else:
+            watches += [windows, clock]
+        for watch in watches:
             common.rounds.add(watch)
             opened.push_async_callback(common.rounds.remove, watch)
         champion = ChampionParts(
@@ -151,6 +183,7 @@ async def open_model(
             clock=clock,
             fields=fields,
             history=history,
+            replica=replica,
             resources=opened.pop_all(),
         )
 
@@ -165,34 +198,59 @@ class _Brought(NamedTuple):
     history: History
 
 
+def _tell(applier: TailApplier, history: History, impressions: TailedImpressions, pause: PauseState) -> None:
+    """Have all told that goes by what another process writes."""
+
+    def followed(row: JournalRow) -> None:
+        impressions.follow(row)
+        pause.follow(row)
+
+    applier.history, applier.followed = history, followed
+
+
 def _brought(
-    name: str, path: Path, common: Common, shared: bool, challengers: Sequence[ChallengerPlace]
+    name: str,
+    path: Path,
+    common: Common,
+    shared: bool,
+    challengers: Sequence[ChallengerPlace],
+    following: bool,
+    folded: Folded | None,
 ) -> _Brought:
     """Bring a model to where it was, and those who follow it."""
     settings, config = common.settings, check_model(path)
-    history = History(path / "history", name)
     with ReplayProgress(name) as progress:
-        stored = recover(
-            path,
-            common.journals.open,
-            progress,
-            challengers,
-            settings.sliced_fields,
-            history,
-            recalibrating=settings.recalibration == "on",
-        )
+        if folded is not None:
+            history = folded.history
+            stored = bring_on(folded, path, common.journals.open, progress)
+        else:
+            history = History(path / "history", name)
+            stored = recover(
+                path,
+                common.journals.open,
+                progress,
+                challengers,
+                settings.sliced_fields,
+                history,
+                recalibrating=settings.recalibration == "on",
+            )
     try:
         config = _finished(path, config, stored, challengers)
-        impressions = open_impressions(name, stored.journal, rules_of(config, settings))
+        rules = rules_of(config, settings)
+        impressions = open_impressions(name, stored.journal, rules, following=following)
         impressions.not_after(stored.journal.clock.now_ms())
-        _recalibrate(stored, settings.recalibration, history)
+        _recalibrate(stored, settings.recalibration, history, following=following)
         take_memory(stored.model, shared)
-        breaker = _breaker_of(stored, settings, impressions)
+        breaker = None if following else _breaker_of(stored, settings, impressions)
         stored.journal.rest()
         return _Brought(config, stored, impressions, breaker, history)
     except BaseException:
         stored.journal.close()
         raise
+
+
+def _discards(row: JournalRow) -> bool:
+    return resumption_of(row).discard
 
 
 def _finished(
@@ -218,9 +276,9 @@ def _breaker_of(stored: StoredModel, settings: Settings, impressions: Impression
     return Breaker(stored.model, bounds, impressions, now_ms, since)
 
 
-def _recalibrate(stored: StoredModel, wanted: Recalibrating, history: History) -> None:
+def _recalibrate(stored: StoredModel, wanted: Recalibrating, history: History, *, following: bool) -> None:
     """Begin to learn a map of the predictions, where one is wanted and there is none; serve by it, or not."""
-    if wanted != "off" and stored.model.recalibration() is None:
+    if not following and wanted != "off" and stored.model.recalibration() is None:
         position = stored.journal.append([recalibration_entry()])
         stored.model.begin_recalibration()
         history.changed(stored.model, next(stored.journal.read(position)))

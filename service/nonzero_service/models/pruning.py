@@ -41,11 +41,16 @@ class Pruning:
         self._dependents = dependents
 
     def prune(self, last: bool) -> None:
-        """Give up older snapshots and the rows that no start needs; when all ends, only what is much."""
+        """Give up older snapshots and the rows that no start needs; when all ends, only what is much.
+
+        Of a journal that nodes share no rows are given up here: others may need them.
+        """
         journal, snapshots = self._journal, self._snapshots
         pruned = snapshots.prune(also=self._dependents.paired_from()) is not None
         if pruned:
             self._dependents.gave_up(snapshots.all())
+        if journal.is_shared:
+            return
         if not last or journal.prunable_bytes >= LARGE:
             if pruned and not self._keeps_rows:
                 self._truncate(snapshots.all())

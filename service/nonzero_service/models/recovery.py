@@ -16,11 +16,13 @@ from nonzero import Batch, LogisticRegression
 from nonzero.errors import SnapshotError
 from nonzero_service.history.history import History
 from nonzero_service.history.retelling import retold
+from nonzero_service.journal.errors import JournalDivergedError
 from nonzero_service.journal.journal import Journal, OpenJournal
 from nonzero_service.journal.reader import JournalRows
 from nonzero_service.journal.snapshots import SnapshotFile, SnapshotFolder
 from nonzero_service.models.challenger_files import ChallengerPlace, StoredChallenger, load_challenger
 from nonzero_service.models.promotions import promoted_from, promotions_in
+from nonzero_service.models.replica import Folded
 from nonzero_service.models.snapshot_files import check_snapshot, say_damaged
 from nonzero_service.writer import fold
 from nonzero_service.writer.entries import Pause, pause_since, start_of
@@ -99,13 +101,58 @@ def recover(
         model, start = found(journal, held)
         promoted = promoted_from(directory, journal, retire=True)
         tail = replay(model, journal, start, replayed, following, promoted, history)
-        pause = None if tail.held_since is None else pause_since(journal.read, tail.held_since)
+        pause = _pause_of(tail, journal)
     except BaseException:
         journal.close()
         raise
     begun = tail.first_ms / 1000 if held is None else held[0].path.stat().st_mtime
     seconds = max(time.time() - begun, 0.0)
     return StoredModel(tail.model, journal, snapshots, pause, tail.nbytes, seconds, following)
+
+
+def bring_on(folded: Folded, directory: Path, open_journal: OpenJournal, replayed: Replayed) -> StoredModel:
+    """Bring a model on that is in memory already, by the rows that have come since.
+
+    Parameters
+    ----------
+    folded
+        The model as it was in its last role.
+    directory, open_journal, replayed
+        As for :func:`recover`.
+
+    Raises
+    ------
+    JournalDivergedError
+        Where the journal is not that of what was folded: the model is to be loaded again.
+    StorageError
+        As for :func:`recover`; the model may have been changed by then, and is to be loaded again too.
+    """
+    journal = open_journal(directory, reached=folded.position)
+    try:
+        found = journal.digest_at(folded.position)
+        if found != folded.digest:
+            raise JournalDivergedError(
+                f"{journal.place} has the digest {found.hex()} at position {folded.position}, and what was "
+                f"folded here had {folded.digest.hex()}: the model is loaded again"
+            )
+        model, position = folded.model, folded.position + 1
+        folded.is_whole = False
+        model.notes["held_since"] = folded.held_since  # what it was loaded with is of another position
+        tail = replay(model, journal, position, replayed, history=folded.history)
+        pause = _pause_of(tail, journal)
+    except BaseException:
+        journal.close()
+        raise
+    snapshots = SnapshotFolder(directory / "snapshots")
+    nbytes = folded.tail_bytes + tail.nbytes
+    return StoredModel(tail.model, journal, snapshots, pause, nbytes, folded.tail_seconds)
+
+
+def _pause_of(tail: Tail, journal: Journal) -> Pause | None:
+    """Return the pause at a replay's end; None where there is none."""
+    if tail.held_since is None:
+        return None
+    return pause_since(journal.read, tail.held_since, journal.position + 1)
 
 
 def _unpromoted(challengers: Sequence[ChallengerPlace], reader: JournalRows) -> list[ChallengerPlace]:
@@ -187,7 +234,7 @@ def replay(
     promoted: fold.FindPromoted | None = None,
     history: History | None = None,
 ) -> Tail:
-    """Apply the rows from `start` to the journal's end.
+    """Apply the rows from `start` to the journal's end, as it is when this begins.
 
     Parameters
     ----------
@@ -207,6 +254,8 @@ def replay(
     nbytes = first_ms = 0
     beside = [one for one in following if one.paired_from is not None]
     for row in reader.read(min([start, *(one.position + 1 for one in beside)])):
+        if row.position > end:  # another process writes
+            break
         known: list[tuple[Batch, NDArray[np.float32]]] | None = None
         if row.position >= start:
             known = []

@@ -37,7 +37,13 @@ from nonzero_service.journal.descriptors import explain_shortage
 from nonzero_service.journal.errors import JournalClosedError
 from nonzero_service.journal.files import ensure_directory, keep_private
 from nonzero_service.journal.lock import DirectoryLock
-from nonzero_service.models.beginning import begin_model, begin_model_from, check_import
+from nonzero_service.models.beginning import (
+    Begin,
+    begin_alone,
+    begin_model,
+    begin_model_from,
+    check_import,
+)
 from nonzero_service.models.challenger import Challenger
 from nonzero_service.models.challenger_files import ChallengerPlace, challengers_among
 from nonzero_service.models.challengers import Challengers, ModelSharing
@@ -179,6 +185,9 @@ class Models:
         if not self.ready:
             raise NotReadyError("the service is still opening its models; try again in a second")
 
+    def check_current(self) -> None:
+        """Raise :class:`NotReadyError` where what is read here is older than is allowed."""
+
     # -- opening and closing ---------------------------------------------------------------------------
 
     async def open(self) -> None:
@@ -302,7 +311,7 @@ class Models:
         """
         config = ModelConfig.of(self.settings, own)
         check_room(config.bits, config.lanes)
-        return await self._make(name, partial(begin_model, config))
+        return await self._make(name, partial(begin_model, config, begin=self._beginning(name)))
 
     async def create_from_file(self, name: str, file: Path) -> ServedModel:
         """Make a model of a saved one, which becomes its first snapshot.
@@ -318,7 +327,8 @@ class Models:
         """
         bits, lanes = await asyncio.to_thread(size_of, file)
         check_room(bits, lanes)
-        return await self._make(name, partial(begin_model_from, file, labelling_of(self.settings)))
+        labelling = labelling_of(self.settings)
+        return await self._make(name, partial(begin_model_from, file, labelling, begin=self._beginning(name)))
 
     async def delete(self, name: str) -> None:
         """Delete a model and all that is kept of it, after what is queued for it has been applied.
@@ -412,6 +422,10 @@ class Models:
             Where the journal takes no row: nothing was changed.
         """
         return await self._following.promote(self.get(champion), self.challenger(champion, name))
+
+    def _beginning(self, name: str) -> Begin:  # noqa: ARG002 - where nodes share models, it is made by it
+        """Return what writes the start of a model."""
+        return begin_alone
 
     async def _make(self, name: str, begin_in: Callable[[Path], object]) -> ServedModel:
         """Make a model whose directory `begin_in` fills, and serve it; or nothing."""

@@ -11,7 +11,8 @@ from nonzero_service.impressions.verdicts import Verdict
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.metrics.exposition import Series, Told
 from nonzero_service.models.recent_figures import RecentFigures
-from nonzero_service.models.served import ServedModel
+from nonzero_service.models.replica import ReplicaState
+from nonzero_service.models.served import ServedModel, SharingState
 
 LABELS: Final = ("joined", "corrected", "unknown", "early", "duplicate", "conflicting", "gone")
 UPDATES: Final[tuple[Verdict, ...]] = ("joined", "corrected", "duplicate", "conflicting", "gone")
@@ -158,8 +159,26 @@ def passing() -> Iterator[ModelSeries]:
     yield gauge("label_silence_seconds", text, lambda one: one.attribution.silence().seconds)
     text = "The clicks that were predicted since."
     yield gauge("label_silence_clicks", text, lambda one: one.attribution.silence().predicted_clicks)
+    text = "Examples that the node which writes has learned from and this one, which follows, has not."
+    yield gauge("replica_lag_examples", text, _of_replica(lambda one: one.lag_examples))
+    text = "How long ago a node that follows was sure to have learned all that was written."
+    yield gauge("replica_lag_seconds", text, _of_replica(lambda one: one.lag_seconds))
+    text = "How long ago the newest snapshot was shared with other nodes; 0 where nothing has come since."
+    yield gauge("shared_snapshot_age_seconds", text, _of_shared(lambda one: one.age_seconds))
+    text = "Snapshots that were due and could not be shared with other nodes."
+    yield counter("shared_snapshot_failures", text, _of_shared(lambda one: one.failures))
     text = "1 while no labels come for longer than usual, and than chance explains."
     yield gauge("label_outage", text, lambda one: int(one.attribution.silence().is_outage))
+
+
+def _of_replica(figure: Callable[[ReplicaState], float]) -> Callable[[ServedModel], Told]:
+    """Return what tells a figure of a model that follows, and nothing of one that is written here."""
+    return lambda one: None if one.replica is None else figure(one.replica)
+
+
+def _of_shared(figure: Callable[[SharingState], float]) -> Callable[[ServedModel], Told]:
+    """Return what tells a figure of the node that shares a model's snapshots, and nothing of the others."""
+    return lambda one: None if one.shares is None else figure(one.shares)
 
 
 def sliced() -> Iterator[ModelSeries]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
@@ -19,10 +20,22 @@ from nonzero_service.models.impression_keeper import ImpressionKeeper, Predicted
 from nonzero_service.models.model_config import ModelConfig
 from nonzero_service.models.names import FieldNames
 from nonzero_service.models.recovery import StoredModel
+from nonzero_service.models.replica import ReplicaState
 from nonzero_service.models.slicing import Slices
 from nonzero_service.models.snapshot_scheduler import SnapshotScheduler
 from nonzero_service.writer.following import sequence_of
 from nonzero_service.writer.learner import ModelLearner
+
+
+class SharingState(Protocol):
+    """How it stands with the snapshots that nodes share."""
+
+    failures: int
+    """How many were due and could not be shared, since this node writes."""
+
+    @property
+    def age_seconds(self) -> float:
+        """How long ago the newest one was shared; 0 where nothing has come since."""
 
 
 @dataclass(eq=False)
@@ -41,12 +54,16 @@ class ServedModel:
     clock: ClockWatch
     fields: FieldWatch
     history: HistoryKeeper
+    replica: ReplicaState | None
+    """How far it is behind, where another process writes; None where it is written here."""
     parts: ChampionParts
     """What those need who follow it."""
     dependents: Dependents
     """What of its past is of use still, and who follows it."""
     resources: AsyncExitStack
     """Closes all of these, what was opened last first."""
+    shares: SharingState | None = None
+    """What shares its snapshots with other nodes; None where there are none, or another one does."""
 
     keeps = True
 

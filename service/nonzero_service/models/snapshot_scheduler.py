@@ -133,6 +133,11 @@ class SnapshotScheduler:
         since, newest = self._since, self._newest
         return 0.0 if self._learner.applier.position == newest else time.monotonic() - since
 
+    @property
+    def grown_bytes(self) -> int:
+        """The bytes of the rows that came after the newest."""
+        return self._learner.appended_bytes - self._bytes_then
+
     async def take(self, *, last: bool = False) -> Taken:
         """Take a snapshot of all that was queued before; the last one, where nothing has come since.
 
@@ -192,7 +197,7 @@ class SnapshotScheduler:
     def _due(self) -> bool:
         if self._learner.applier.position == self._newest:
             return False
-        grown, age = self._learner.appended_bytes - self._bytes_then, time.monotonic() - self._since
+        grown, age = self.grown_bytes, time.monotonic() - self._since
         return grown >= self._settings.snapshot_bytes or age >= self._settings.snapshot_seconds
 
     def _write(self, copied: Copied, packed: Packed, last: bool) -> SnapshotFile:

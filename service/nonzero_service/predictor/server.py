@@ -13,13 +13,14 @@ import structlog
 import uvicorn
 
 from nonzero_service import logs, tracing
-from nonzero_service.api.table import BY_WORKERS, DIRECT, TABLE
+from nonzero_service.api.table import BY_WORKERS, DIRECT, READERS, TABLE
 from nonzero_service.bodies.reading import Bodies
 from nonzero_service.errors import ChannelError, WorkerError
-from nonzero_service.http.dispatch import Dispatcher
+from nonzero_service.http.dispatch import Dispatcher, way_of
+from nonzero_service.http.min_sequence import ModelProgress
+from nonzero_service.http.routing import model_of
 from nonzero_service.listening import config_of
 from nonzero_service.metrics.counts import Counts
-from nonzero_service.predictor.forwarding import Forwarder
 from nonzero_service.predictor.mapped_models import MappedModels
 from nonzero_service.predictor.parent_death import end_with_writer
 from nonzero_service.problems import RETRY, Problem
@@ -29,7 +30,9 @@ from nonzero_service.settings import Settings
 from nonzero_service.warming import warm_up
 from nonzero_service.workers import messages
 from nonzero_service.workers.channel import Channel, receive
+from nonzero_service.workers.forwarding import OF_PROCESSES, Forwarder
 from nonzero_service.workers.request_messages import KeepImpressions
+from nonzero_service.writer.following import sequence_of
 
 STANDARD_INPUT: Final = 0
 
@@ -58,9 +61,7 @@ class Worker(Server):
         self.models = MappedModels(self._keep, settings.recalibration == "on")
         self.counts.conflicts = self.models.take_conflicts
         self._socket = channel
-        self._to_writer = Forwarder(
-            lambda sock: self._channel.send(messages.Connect(), sock.fileno()), self.counts
-        )
+        self._to_writer = Forwarder(self._connect, self.counts)
         self._silent = 0
         self._log = structlog.get_logger("workers")
         dispatcher = self._dispatcher(settings)
@@ -70,7 +71,12 @@ class Worker(Server):
         self._bodies = Bodies(settings)
         parts = ServiceParts(settings, self.models, self._bodies, self.counts)
         predicting = {route: DIRECT[route](parts) for route in BY_WORKERS}
-        return Dispatcher(TABLE, predicting, self.counts, self._to_writer, self.models.has)
+        progress = ModelProgress(self._sequence_of, settings.min_sequence_seconds, READERS)
+        way = way_of(predicting, self._to_writer, lambda scope: self.models.has(model_of(scope)))
+        return Dispatcher(TABLE, way, self.counts, progress)
+
+    def _sequence_of(self, name: str) -> int:
+        return sequence_of(self.models.readable(name).model)
 
     # -- beginning and ending --------------------------------------------------------------------------
 
@@ -108,7 +114,7 @@ class Worker(Server):
                     "the writer does not answer; what needs it is refused",
                     seconds=round(SILENT_TICKS * TICK_SECONDS),
                 )
-                self._to_writer.refuse(True)
+                self._to_writer.refuse(OF_PROCESSES.not_taken)
 
     # -- what the writer says --------------------------------------------------------------------------
 
@@ -132,13 +138,24 @@ class Worker(Server):
             case messages.Ping(number):
                 if self._silent >= SILENT_TICKS:
                     self._log.info("the writer answers again")
-                    self._to_writer.refuse(False)
+                    self._to_writer.refuse(None)
                 self._silent = 0
                 self._tell_counts(number)
             case messages.Stop():
                 self.should_exit = True
 
     # -- what it is told -------------------------------------------------------------------------------
+
+    async def _connect(self) -> socket.socket:
+        """Make a connection for requests, and give the writer its end."""
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                self._channel.send(messages.Connect(), theirs.fileno())
+        except BaseException:
+            ours.close()
+            raise
+        return ours
 
     async def _keep(self, impressions: KeepImpressions) -> None:
         """Have the writer keep what was predicted with ids.
@@ -148,7 +165,7 @@ class Worker(Server):
         Problem
             What the writer answers where it cannot; but a model that was deleted meanwhile keeps nothing.
         """
-        kept = await self._to_writer.keep(impressions)
+        [kept] = await self._to_writer.keep(impressions)
         if kept.status not in (200, 404):
             raise Problem(kept.status, kept.detail, headers=RETRY if kept.status == 503 else ())
 

@@ -31,7 +31,10 @@ from nonzero_service.settings.types import (
     Bits,
     FieldNames,
     HostNames,
+    JournalUrl,
     LearningRate,
+    NodeAddress,
+    NodeName,
     Recalibrating,
     Retention,
     Size,
@@ -66,6 +69,21 @@ class Settings(BaseSettings):
     memory."""
     data_dir: Path = Path("nonzero-data")
     """The directory that the models are stored in. It is created if it does not exist."""
+    journal: JournalUrl | None = None
+    """The address of a PostgreSQL database that several nodes keep their journals in, such as
+    postgresql://user@host1,host2/database. One of the nodes learns, the others follow it and take its place
+    when it fails. Without it the journals are in the data directory. A password stands better in the
+    variable NONZERO_JOURNAL, or in a file that PGPASSFILE names, than in a flag."""
+    node: NodeName | None = None
+    """The name of this node among those that share the database of journal. No two have the same."""
+    node_address: NodeAddress = "127.0.0.1:0"
+    """Where this node listens for other nodes, which reach it there: HOST:PORT. Port 0 takes a free one."""
+    lease_seconds: float = Field(4, ge=0.5, le=60)
+    """When the node that learns has given no sign of life for this many seconds, another takes its place. It
+    is the same for all nodes that share a database."""
+    max_lag_seconds: float = Field(0, ge=0, le=3600)
+    """When a node that follows is behind the one that learns by more than this many seconds, /readyz says so
+    with status 503. With 0 there is no limit."""
     bits: Bits = 22
     """The size of a new model's table: it has 2 to the power of this many slots. A model that is created with
     bits of its own uses those instead."""
@@ -166,6 +184,9 @@ class Settings(BaseSettings):
     """The TLS certificate, followed by any intermediate certificates. With it the service uses HTTPS."""
     ssl_keyfile: Path | None = None
     """The private key of the TLS certificate, unless it is in the same file."""
+    min_sequence_seconds: float = Field(1, ge=0, le=60)
+    """The number of seconds for which a request with the header Nonzero-Min-Sequence waits until the model
+    has learned so many examples. After that it is answered with 503."""
     max_requests: int = Field(256, ge=4)
     """The number of requests that are answered at the same time. When more come they are answered with 503.
     Three quarters of the number are open to requests that do not predict."""
@@ -237,7 +258,34 @@ class Settings(BaseSettings):
         if self.learning_rate != "auto" and self.optimizer != "auto":
             raise ValueError("learning_rate: it is one lane of AdaGrad; give it or an optimizer, not both")
         check_declared(self.interactions, self.said)
+        self._check_cluster()
         return self
+
+    def _check_cluster(self) -> None:
+        """Refuse what does not go with a journal that nodes share, or without one."""
+        if self.journal is None:
+            if self.node is not None:
+                raise ValueError(
+                    f"node is {self.node!r}, which is one of those that share a database: name that too "
+                    "(--journal postgresql://...), or leave node out"
+                )
+            return
+        if self.node is None:
+            raise ValueError("journal is shared by nodes: name this one too, as by --node a")
+        if self.workers > 1:
+            raise ValueError(
+                f"workers is {self.workers}, and with journal each node is one process; start more nodes"
+            )
+        if self.import_file is not None:
+            raise ValueError(
+                "import_file makes a model of a service with a journal of its own; with journal send the "
+                "file to any node, by PUT /v1/models/default"
+            )
+        if self.durability != "full":
+            raise ValueError(
+                f"durability is {self.durability!r}, which is of a journal of its own; with journal the "
+                "database's synchronous_commit says what an acknowledged update survives"
+            )
 
     @classmethod
     def load(cls, **flags: Any) -> Self:

@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ByteSize, Field
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr
 
 from nonzero.model.table import MAX_BITS
 
@@ -15,6 +15,11 @@ MAX_SLICED_FIELDS: Final = 8
 """So many fields may have slices."""
 
 HOST_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
+
+NODE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+POSTGRESQL: Final = ("postgresql://", "postgres://")
+"""How the address of a journal begins."""
 
 
 def split(text: str) -> list[str]:
@@ -62,6 +67,46 @@ def _is_host(name: str) -> bool:
         return False
 
 
+def _is_journal(url: SecretStr) -> SecretStr:
+    """Refuse another kind of address; what it is may hold a password, and is not repeated."""
+    if not url.get_secret_value().startswith(POSTGRESQL):
+        raise ValueError(
+            "it is the address of a database of PostgreSQL, such as postgresql://user@host/database; "
+            "what was given begins otherwise"
+        )
+    return url
+
+
+def _is_node(name: str) -> str:
+    if not NODE_NAME.fullmatch(name):
+        raise ValueError(
+            f"{name!r} is no name of a node: 63 letters, digits, dots, hyphens and underscores at most, "
+            "such as a or node-1"
+        )
+    return name
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Return the host and the port of HOST:PORT; of an IPv6 address without its brackets.
+
+    Raises
+    ------
+    ValueError
+        Where it is none.
+    """
+    host, _, port = address.rpartition(":")
+    bracketed = host[:1] == "[" and host[-1:] == "]"
+    fits = _is_host(host) and bracketed == (":" in host)
+    if not fits or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{address!r} is not HOST:PORT, such as 10.0.0.5:8100 or [fd00::5]:8100")
+    return host.strip("[]"), int(port)
+
+
+def _is_address(address: str) -> str:
+    split_address(address)
+    return address
+
+
 def _few(fields: str) -> str:
     if (n := len(fields.split(","))) > MAX_SLICED_FIELDS:
         raise ValueError(f"{fields!r} are {n} fields; name {MAX_SLICED_FIELDS} at most")
@@ -83,6 +128,15 @@ Switch = Literal["on", "off"]
 
 HostNames = Annotated[str, AfterValidator(_are_hosts)]
 """Names and addresses of hosts, separated by commas."""
+
+JournalUrl = Annotated[SecretStr, AfterValidator(_is_journal)]
+"""The address of a database of PostgreSQL. It may hold a password, so that nothing shows it."""
+
+NodeName = Annotated[str, AfterValidator(_is_node)]
+"""What a node of a cluster is called."""
+
+NodeAddress = Annotated[str, AfterValidator(_is_address)]
+"""HOST:PORT, where a node listens for others."""
 
 FieldNames = Annotated[str, AfterValidator(_few)]
 """Names of fields, separated by commas: those that have slices."""

@@ -1,6 +1,6 @@
-"""The writer's side of what workers forward: the application answers it as it answers everybody.
+"""The writer's side of what workers and other nodes forward: the application answers it as it answers all.
 
-The worker has checked each request, and adds to its answer what everyone's answers say.
+Who forwards a request has checked it, and adds to its answer what everyone's answers say.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from nonzero.batches.ids import Ids
 from nonzero_service.bodies.reading import Bodies
 from nonzero_service.errors import ChannelError
 from nonzero_service.http.admission import Admission, Capacity
+from nonzero_service.http.dispatch import NOT_WRITING, PASSED_ON
 from nonzero_service.journal.codec import decode_batch
 from nonzero_service.models.registry import Models
 from nonzero_service.problems import problem_of
@@ -32,12 +33,17 @@ from nonzero_service.workers.message_stream import MessageStream
 
 Stream: TypeAlias = MessageStream[messages.FromForwarder]
 
-FACTS: Final = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "root_path": ""}
+FACTS: Final = {
+    "type": "http",
+    "asgi": {"version": "3.0", "spec_version": "2.3"},
+    "root_path": "",
+    PASSED_ON: True,
+}
 """What the scope of every request says."""
 
 
 class ForwardServer:
-    """Answers what comes over the connections of workers.
+    """Answers what comes over the connections of workers and other nodes.
 
     Parameters
     ----------
@@ -51,6 +57,8 @@ class ForwardServer:
         Has the tasks of requests in flight: a stop waits for them.
     settings
         How much the bodies of all of them may hold: what is packed in one only this process sees.
+    writes
+        Whether this process writes just now.
     """
 
     def __init__(
@@ -60,33 +68,39 @@ class ForwardServer:
         bodies: Bodies,
         tasks: set[asyncio.Task[None]],
         settings: Settings,
+        writes: Callable[[], bool] = lambda: True,
     ) -> None:
         self._app = app
         self._models = models
         self._bodies = bodies
         self._tasks = tasks
+        self._writes = writes
         # How many there are each worker bounds for itself.
         self._capacity = Capacity(settings.model_copy(update={"max_requests": sys.maxsize}))
         self._log = structlog.get_logger("workers")
 
     async def serve(self, sock: socket.socket) -> None:
-        """Answer the requests that come over a connection, one after another, until it ends."""
-        task = cast(asyncio.Task[None], asyncio.current_task())
+        """Answer the requests that come over a connection, until it ends."""
         try:
             stream: Stream = await MessageStream.open(sock, messages.FromForwarder)
         except OSError:  # the worker has gone meanwhile
             self._log.debug("a connection of a worker was lost", exc_info=True)
             return
+        await self.answer(stream)
+
+    async def answer(self, stream: Stream) -> None:
+        """Answer the requests that come over a stream, one after another, until it ends."""
+        task = cast(asyncio.Task[None], asyncio.current_task())
         try:
             while True:
                 message = await stream.read()
                 self._tasks.add(task)
                 await self._answer(stream, message)
                 self._tasks.discard(task)
-        except ConnectionError:  # the worker has closed it, or has ended
+        except ConnectionError:  # the other end has closed it, or has ended
             pass
         except ChannelError as error:
-            self._log.error("a worker's request cannot be understood", reason=str(error))
+            self._log.error("a forwarded request cannot be understood", reason=str(error))
         finally:
             self._tasks.discard(task)
             stream.abort()
@@ -100,13 +114,16 @@ class ForwardServer:
                     await _ForwardedCycle(stream, message, admission.hold).run(self._app)
                 finally:
                     admission.end()
-            case messages.KeepImpressions():
-                await stream.write(await self._keep(message))
+            case messages.KeepAll(impressions):
+                kept = await asyncio.gather(*map(self.keep, impressions))  # together they are one commit
+                await stream.write(messages.AllKept(kept))
             case messages.BodyPart():
                 raise ChannelError("a part of a body came without a request")
 
-    async def _keep(self, impressions: messages.KeepImpressions) -> messages.ImpressionsKept:
-        """Keep impressions, as durably as the settings ask for."""
+    async def keep(self, impressions: messages.KeepImpressions) -> messages.ImpressionsKept:
+        """Keep the impressions of one request, as durably as they, or the settings, ask for."""
+        if not self._writes():
+            return messages.ImpressionsKept(503, NOT_WRITING)
 
         def keep() -> None:
             if impressions.shown:
@@ -115,7 +132,7 @@ class ForwardServer:
 
         try:
             served = self._models.get(impressions.model)
-            keeper = served.keeper
+            keeper = served.impressions.request(handed_on=impressions.handed_on)
             await self._bodies.offload(len(impressions.batch), keep)
             await keeper.synced()
         except Exception as error:  # noqa: BLE001 - the worker's client gets it

@@ -1,4 +1,4 @@
-"""A stream of messages between a worker and the writer: each is MessagePack behind its length.
+"""A stream of messages between a worker, or another node, and the writer: MessagePack, behind its length.
 
 Whoever writes waits while the other end does not read, so that bodies of any length pass at the pace of who
 takes them.
@@ -17,6 +17,14 @@ from nonzero_service.errors import ChannelError
 T = TypeVar("T")
 
 LENGTH_BYTES: Final = 4
+
+KEEP_ALIVE: Final = {socket.TCP_KEEPIDLE: 1, socket.TCP_KEEPINTVL: 1, socket.TCP_KEEPCNT: 3}
+"""After so many seconds of silence the other machine is asked, so often, so many times.
+
+Not TCP_USER_TIMEOUT: Linux ends a connection by it too whose other end lives and does not read for as long,
+which is what a stream does whose client is slow. Who has to know sooner asks over a connection of its own
+(:mod:`nonzero_service.cluster.beating`).
+"""
 
 _encoder: Final = msgspec.msgpack.Encoder()
 
@@ -40,10 +48,17 @@ class MessageStream(Generic[T]):
 
     @classmethod
     async def open(cls, sock: socket.socket, kinds: Any) -> Self:
-        """Take over a connected socket, and close it in the end."""
+        """Take over a connected socket, of this machine or to another, and close it in the end."""
+        local = sock.family == socket.AF_UNIX
         try:
             sock.setblocking(False)
-            return cls(*await asyncio.open_unix_connection(sock=sock), kinds)
+            if not local:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                for option, value in KEEP_ALIVE.items():
+                    sock.setsockopt(socket.IPPROTO_TCP, option, value)
+            opened = asyncio.open_unix_connection(sock=sock) if local else asyncio.open_connection(sock=sock)
+            return cls(*await opened, kinds)
         except BaseException:
             sock.close()
             raise
@@ -69,6 +84,8 @@ class MessageStream(Generic[T]):
             encoded = await self._reader.readexactly(self._length)
         except asyncio.IncompleteReadError as error:
             raise ConnectionResetError("the other process has closed the connection") from error
+        except OSError as error:  # the other machine does not answer any more, or cannot be reached
+            raise _lost(error) from error
         self._length = 0
         try:
             return self._decoder.decode(encoded)
@@ -84,7 +101,10 @@ class MessageStream(Generic[T]):
             Where either end has closed the connection.
         """
         self.put(*messages)
-        await self._writer.drain()
+        try:
+            await self._writer.drain()
+        except OSError as error:
+            raise _lost(error) from error
 
     def put(self, *messages: msgspec.Struct) -> None:
         """Write messages, and do not wait; where the connection is closed they are lost."""
@@ -99,3 +119,7 @@ class MessageStream(Generic[T]):
     def abort(self) -> None:
         """Close at once; the other end sees it. May be called again."""
         self._writer.transport.abort()
+
+
+def _lost(error: OSError) -> ConnectionError:
+    return error if isinstance(error, ConnectionError) else ConnectionResetError(str(error))

@@ -1,4 +1,8 @@
-"""What passes over the connections of requests, between a worker and the writer."""
+"""What passes over the connections of requests, between a worker, or another node, and the writer.
+
+Nodes of two releases may speak to each other: a change of what stands here is a new number of the protocol
+(:mod:`nonzero_service.cluster.handshake`).
+"""
 
 from __future__ import annotations
 
@@ -29,8 +33,8 @@ class BodyPart(msgspec.Struct, tag=True):
     more: bool
 
 
-class KeepImpressions(msgspec.Struct, tag=True):
-    """Not a request: what the worker has predicted with ids, to be kept."""
+class KeepImpressions(msgspec.Struct):
+    """What one request has predicted with ids, to be kept."""
 
     model: str
     batch: bytes
@@ -45,6 +49,25 @@ class KeepImpressions(msgspec.Struct, tag=True):
     media: str
     shown: bytes
     """The beginning of the body, for the names in it."""
+    handed_on: bool = False
+    """Whether another node hands them on: it takes them for kept only when they are durable, and counts those
+    that are lost."""
+
+    @property
+    def nbytes(self) -> int:
+        """About the bytes that it takes."""
+        return len(self.batch) + len(self.text) + len(self.ends) + 5 * len(self.given) + len(self.shown)
+
+    @property
+    def count(self) -> int:
+        """How many predictions it has."""
+        return sum(self.given)
+
+
+class KeepAll(msgspec.Struct, tag=True):
+    """Not a request: what several have predicted with ids."""
+
+    impressions: list[KeepImpressions]
 
 
 # -- from the writer ---------------------------------------------------------------------------------
@@ -68,12 +91,18 @@ class AnswerPart(msgspec.Struct, tag=True):
     more: bool
 
 
-class ImpressionsKept(msgspec.Struct, tag=True):
-    """What came of impressions: an HTTP status, and why they are not kept."""
+class ImpressionsKept(msgspec.Struct):
+    """What came of the impressions of one request: an HTTP status, and why they are not kept."""
 
     status: int
     detail: str = ""
 
 
-FromForwarder = ForwardedRequest | BodyPart | KeepImpressions
-ToForwarder = BodyWanted | AnswerStart | AnswerPart | ImpressionsKept
+class AllKept(msgspec.Struct, tag=True):
+    """What came of the impressions of several, in order."""
+
+    kept: list[ImpressionsKept]
+
+
+FromForwarder = ForwardedRequest | BodyPart | KeepAll
+ToForwarder = BodyWanted | AnswerStart | AnswerPart | AllKept

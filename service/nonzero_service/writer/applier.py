@@ -71,6 +71,10 @@ class Applier:
         """Since when examples are held, as of what was applied."""
         self.position = journal.position
         """The last position that was applied."""
+        self.digest = journal.tip.digest
+        """The chain's digest there."""
+        self.is_whole = True
+        """Whether the model is the fold of whole rows up to there: nothing has failed in the middle of one."""
         self.learned: Callable[[Batch, NDArray[np.float32]], object] | None = None
         """Called with what was learned from, and what was predicted just before."""
         self.learning: Callable[[int], object] = _nobody_waits
@@ -93,6 +97,11 @@ class Applier:
         self._group: CommittedGroup | None = None
         self._turn = Turn(turns, self._apply_next, self._failed)
         self._results = results
+
+    @property
+    def sequence(self) -> int:
+        """The examples of the journal up to what was applied."""
+        return sequence_of(self._model)
 
     @property
     def is_behind(self) -> bool:
@@ -128,6 +137,7 @@ class Applier:
     def _failed(self, error: BaseException) -> None:
         """Refuse what was to be applied: whoever waits would wait for ever."""
         group, self._group = self._group, None
+        self.is_whole = False
         self._results.end(error, () if group is None else group.works)
         self._fail_copy(self._results.failure)
         self.taken()
@@ -142,6 +152,7 @@ class Applier:
                 outcomes = self._apply(group)
                 self._pass_on(group)
             except BaseException as error:  # noqa: BLE001 - whatever it is, the model is not what it should be
+                self.is_whole = False
                 results.end(_unapplied(group.position, error), group.works)
                 self._fail_copy(results.failure)
             else:
@@ -155,6 +166,7 @@ class Applier:
             return
         with self.followers.moving:
             self.position = group.position
+            self.digest = group.digest
             self.followers.put(
                 group._replace(works=(), came=(), probabilities=predicted, held_since=self.held_since)
             )
@@ -162,6 +174,8 @@ class Applier:
     def _refuse(self, group: CommittedGroup) -> None:
         """Tell those who wait, and who waits for a copy, that nothing more is applied."""
         failure = self._results.failure
+        if group.position is not None and not isinstance(failure, OutcomeUnknownError):
+            failure = _unapplied(group.position, cast(Exception, failure))  # of these rows it says nothing
         self._results.give([Outcome(work, None, failure) for work in group.works])
         self._fail_copy(failure)
 

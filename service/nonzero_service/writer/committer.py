@@ -95,7 +95,13 @@ class Committer:
         self._works: list[Work] = []
         self._put_off: list[Work] = []  # a change that waits for something, and all else behind it
         self._results = results
+        self._refusal: Exception | None = None
         self._tracer = tracer()
+
+    def refuse(self, error: Exception) -> None:
+        """Write nothing more: what is queued, and what comes, is told that nothing of it was written."""
+        self._refusal = self._refusal or error
+        self.turn.call()
 
     def put(self, work: Work | None) -> None:
         """Queue work, and have it committed; None is the end."""
@@ -113,9 +119,10 @@ class Committer:
 
     def _commit_next(self) -> bool:
         """Commit the next group, if there is one and it may be; return whether there may be more."""
-        if self._results.failure is not None:
+        refusal = self._refusal or self._results.failure
+        if refusal is not None:
             for work in (*self._put_off, *self.queue.rest()):
-                self._refuse([work], self._results.failure)
+                self._refuse([work], refusal)
             self._put_off = []
         elif not self._applier.is_behind:
             self._works = self._put_off or self.queue.next()
@@ -257,7 +264,7 @@ class Committer:
                 self._refuse(works, error)
                 return error
             # From here on they are durable: the process knows of them, or ends.
-            group = book(position)
+            group = book(position)._replace(digest=self._journal.tip.digest)
             self.appended_bytes += nbytes
             self.queue.committed(group)
             self._applier.put(group)

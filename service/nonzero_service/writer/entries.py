@@ -207,11 +207,11 @@ class Pause(NamedTuple):
     """When it began, by the journal's clock, in milliseconds since 1970."""
 
 
-def pause_since(reader: RowReader, since: int) -> Pause:
-    """Read the pause that the trip at a position began, and that lasts to the journal's end."""
+def pause_since(reader: RowReader, since: int, until: int | None = None) -> Pause:
+    """Read the pause that the trip at a position began, and that lasts to the journal's end, or a position."""
     trip = next(reader(since))
-    reason: dict[str, Any] = _decode(trip, dict[str, Any], "does not say why learning paused")
-    return Pause(since, sum(len(batch) for batch, _ in held_examples(reader, since)), reason, trip.time_ms)
+    held = sum(len(batch) for batch, _ in held_examples(reader, since, until))
+    return Pause(since, held, reason_of(trip), trip.time_ms)
 
 
 def held_examples(
@@ -231,9 +231,28 @@ def held_examples(
     for row in reader(since + 1):
         if until is not None and row.position >= until:
             return
-        if row.kind == "held":
-            yield decode_joined(row.body)
-        elif row.kind == "impression":
-            impressions = decode_row(row.body)
-            if impressions.teaching == Teaching.HELD:
-                yield impressions.negatives()
+        held = held_in(row)
+        if held is not None:
+            yield held
+
+
+def held_in(row: JournalRow) -> tuple[Batch, References] | None:
+    """Return what a row holds until a pause ends, and which impressions that was; None where nothing."""
+    if row.kind == "held":
+        return decode_joined(row.body)
+    if row.kind == "impression":
+        impressions = decode_row(row.body)
+        if impressions.teaching == Teaching.HELD:
+            return impressions.negatives()
+    return None
+
+
+def reason_of(row: JournalRow) -> dict[str, Any]:
+    """Read a ``trip`` row.
+
+    Raises
+    ------
+    BodyError
+        If it does not say why learning paused.
+    """
+    return _decode(row, dict[str, Any], "does not say why learning paused")

@@ -42,11 +42,14 @@ from nonzero_service.writer.pairing import PAIRING_NOTE
 Learned = Callable[[Batch, NDArray[np.float32]], object]
 """Told what was learned from, and what was predicted just before."""
 
+Learning = Callable[[Batch], object]
+"""Told what is to be learned from, just before."""
+
 FindPromoted = Callable[[Promotion, JournalRow, LogisticRegression], LogisticRegression]
 """Finds what a challenger has become at a ``promotion`` row, given the model that it takes the place of."""
 
 
-def tell_nobody(_: Batch, __: NDArray[np.float32]) -> None:
+def tell_nobody(*_: object) -> None:
     """Tell nobody."""
 
 
@@ -56,6 +59,7 @@ def apply(
     rows: RowReader | None = None,
     learned: Learned = tell_nobody,
     promoted: FindPromoted | None = None,
+    learning: Learning = tell_nobody,
 ) -> LogisticRegression:
     """Apply one row to the model that the rows before it gave.
 
@@ -71,6 +75,8 @@ def apply(
         Told what the row teaches.
     promoted
         Finds what a challenger has become: a promotion needs it.
+    learning
+        Told what the row teaches, just before it is learned from.
 
     Returns
     -------
@@ -91,7 +97,7 @@ def apply(
         case "promotion":
             return _promote(model, row, promoted)
         case _:
-            _teach(model, row, rows, learned)
+            _teach(model, row, rows, learned, learning)
     return model
 
 
@@ -137,23 +143,32 @@ def check_place(model: LogisticRegression, row: JournalRow) -> None:
         )
 
 
-def _teach(model: LogisticRegression, row: JournalRow, rows: RowReader | None, learned: Learned) -> None:
+def _teach(
+    model: LogisticRegression,
+    row: JournalRow,
+    rows: RowReader | None,
+    learned: Learned,
+    learning: Learning = tell_nobody,
+) -> None:
     """Apply a row that means the same to champions and challengers."""
     match row.kind:
         case "batch" | "joined" | "impression":
-            _learn(model, row, learned)
+            _learn(model, row, learned, learning)
         case "recalibration":
             model.begin_recalibration()
         case "resume":
-            _resume(model, row, rows, learned)
+            _resume(model, row, rows, learned, learning)
 
 
-def _learn_batch(model: LogisticRegression, batch: Batch, time_ms: int, learned: Learned) -> None:
+def _learn_batch(
+    model: LogisticRegression, batch: Batch, time_ms: int, learned: Learned, learning: Learning
+) -> None:
     """Learn from a batch.
 
     Slots that were given directly are of the champion's table. A challenger takes them as it takes the hashes
     of names: their lowest bits say where they are in a table that is smaller.
     """
+    learning(batch)
     if BEFORE in model.notes:
         row = first_unlabelled(batch.labels)
         if row >= 0:
@@ -163,13 +178,13 @@ def _learn_batch(model: LogisticRegression, batch: Batch, time_ms: int, learned:
         learned(batch, model.learn(batch, time_ms))
 
 
-def _learn(model: LogisticRegression, row: JournalRow, learned: Learned) -> None:
+def _learn(model: LogisticRegression, row: JournalRow, learned: Learned, learning: Learning) -> None:
     try:
         batch = _LEARNED[row.kind](row.body)
         if len(batch) != row.count:
             raise BodyError(f"there are {len(batch)} examples, and the row says {row.count}")
         if len(batch) or row.kind != "impression":
-            _learn_batch(model, batch, row.time_ms, learned)
+            _learn_batch(model, batch, row.time_ms, learned, learning)
     except (BodyError, BatchError) as error:
         raise BodyError(f"position {row.position} cannot be learned from: {error}") from error
 
@@ -206,7 +221,13 @@ def _remedy(model: LogisticRegression, row: JournalRow) -> None:
         raise BodyError(f"position {row.position} is no remedy of this model: {error}") from error
 
 
-def _resume(model: LogisticRegression, row: JournalRow, rows: RowReader | None, learned: Learned) -> None:
+def _resume(
+    model: LogisticRegression,
+    row: JournalRow,
+    rows: RowReader | None,
+    learned: Learned,
+    learning: Learning,
+) -> None:
     resume, before = resumption_of(row), model.examples
     if resume.discard:
         return
@@ -214,7 +235,7 @@ def _resume(model: LogisticRegression, row: JournalRow, rows: RowReader | None, 
         raise BodyError(f"position {row.position} resumes from {resume.since}; without the journal it cannot")
     try:
         for batch, _ in held_examples(rows, resume.since, row.position):
-            _learn_batch(model, batch, row.time_ms, learned)
+            _learn_batch(model, batch, row.time_ms, learned, learning)
     except (BodyError, BatchError) as error:
         raise BodyError(f"position {row.position} cannot be resumed: {error}") from error
     except PrunedError as error:

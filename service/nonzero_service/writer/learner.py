@@ -105,7 +105,7 @@ class ModelLearner:
         self.pause = pause or PauseState()
         self._loop = asyncio.get_running_loop()
         self._results = results = Results(self._deliver, on_failure)
-        self.applier = Applier(model, journal, self.pause.since, threads.appliers, results)
+        self.applier = self._new_applier(threads)
         self.committer = Committer(
             model.bits,
             model.schema,
@@ -121,9 +121,14 @@ class ModelLearner:
         self._room = asyncio.Event()
         self._micro_batch: MicroBatch | None = None
         self._closed = False
+        self._refusal: Exception | None = None
         self._gathered = 0  # bytes of predictions that nobody waits for, which gather others
         self._ripening: asyncio.TimerHandle | None = None
         threads.start()
+
+    def _new_applier(self, threads: WriterThreads) -> Applier:
+        """Make what applies."""
+        return Applier(self.model, self.journal, self.pause.since, threads.appliers, self._results)
 
     @property
     def has_failed(self) -> bool:
@@ -347,16 +352,25 @@ class ModelLearner:
         """
         return self._put(Resume(discard), 0)
 
+    def refuse(self, error: Exception) -> None:
+        """Make nothing more durable: what is queued, and what comes, is refused; the rest is applied."""
+        self._refusal = error
+        self.committer.refuse(error)
+
     async def close(self) -> None:
         """Refuse more, commit and apply all that is queued. May be called again."""
         if not self._closed:
             self._closed = True
-            self._ripen()
-            self.committer.put(None)
+            self._end()
         await asyncio.to_thread(self.applier.ended.wait)
         self._results.close()
         self.committer.turn.close()
         self.applier.close()
+
+    def _end(self) -> None:
+        """Have all end that was put in."""
+        self._ripen()
+        self.committer.put(None)
 
     def fits(self, nbytes: int) -> bool:
         """Whether there is room for so much."""
@@ -369,6 +383,8 @@ class ModelLearner:
         )
 
     def _check_open(self) -> None:
+        if self._refusal is not None:
+            raise self._refusal
         if self._closed:
             raise ClosedError("the model is closed, because it was deleted or the service is stopping")
 

@@ -8,8 +8,9 @@ import structlog
 
 from nonzero import Batch, LogisticRegression
 from nonzero_service.impressions.joined import References
+from nonzero_service.journal.chain import JournalRow
 from nonzero_service.writer.breaker import Breaker
-from nonzero_service.writer.entries import Pause
+from nonzero_service.writer.entries import Pause, held_in, reason_of, resumption_of
 
 
 class PauseState:
@@ -62,6 +63,16 @@ class PauseState:
             self._breaker.reset()
         self.since, self.examples, self.reason, self.since_ms = None, 0, None, None
         self.unsaid.append(("warning", "learning goes on", {"position": position}))
+
+    def follow(self, row: JournalRow) -> None:
+        """Take over what a row says that another process has written."""
+        if row.kind == "trip":
+            self.tripped(row.position, reason_of(row), row.time_ms)
+        elif row.kind == "resume" and self.since is not None:
+            self.resumed(row.position, discard=resumption_of(row).discard)
+        elif self.since is not None and (held := held_in(row)) is not None:
+            self.examples += len(held[0])
+        self.say()
 
     def replace_model(self, model: LogisticRegression) -> None:
         """Watch what another model is to learn from."""

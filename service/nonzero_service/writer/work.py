@@ -204,6 +204,8 @@ class CommittedGroup(NamedTuple):
     """That of its row, where it is a change."""
     probabilities: Sequence[NDArray[np.float32]] = ()
     """Of each batch what was predicted just before it was learned from; for those who follow."""
+    digest: bytes = b""
+    """The chain's digest after its last row."""
 
     @property
     def nbytes(self) -> int:

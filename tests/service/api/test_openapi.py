@@ -47,6 +47,7 @@ STATED = {
     "/version": {"get", "head"},
     "/healthz": {"get", "head"},
     "/readyz": {"get", "head"},
+    "/leader": {"get", "head"},
     "/metrics": {"get", "head"},
 }
 
@@ -175,6 +176,7 @@ CALLS: list[tuple[str, str, dict[str, Any]]] = [
     ("get", "/v2/models/{model}/ready", {}),
     ("get", "/healthz", {}),
     ("get", "/readyz", {}),
+    ("get", "/leader", {}),
     ("get", "/metrics", {}),
 ]
 

@@ -15,11 +15,17 @@ def test_alive_and_ready(client: httpx.Client) -> None:
     assert client.get("/readyz").json() == {"status": "ready"}
 
 
+def test_a_service_that_is_alone_leads(client: httpx.Client) -> None:
+    answer = client.get("/leader")
+    assert (answer.status_code, answer.json()) == (200, {"node": None, "term": None, "url": None})
+
+
 def test_head_answers_where_get_does(client: httpx.Client, model: str) -> None:
     client.post(f"{model}/snapshots")
     paths = [
         "/healthz",
         "/readyz",
+        "/leader",
         "/metrics",
         "/docs",
         "/docs/start.js",

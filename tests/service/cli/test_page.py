@@ -42,7 +42,8 @@ def test_every_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         if command == "serve":
             serve_an_update(tmp_path, arguments)
             continue
-        more = ["--help"] if command == "demo" else []  # test_demo.py runs it; its options are looked at here
+        # Other tests run these two; their options are looked at here.
+        more = ["--help"] if command in ("cluster", "demo") else []
         done = nonzero_here(command, *arguments, *more)
         assert done.returncode == 0, (command, done.stderr)
         written = [word for word in arguments if word.endswith((".safetensors", ".txt", ".rows"))]
@@ -73,4 +74,10 @@ def test_variables_that_are_no_settings_are_told() -> None:
 
 
 def test_every_exit_status_is_told() -> None:
-    assert {*re.findall(r"^\| (\d+)[,| ]", section("Exit statuses"), re.MULTILINE)} == {"0", "1", "2", "130"}
+    assert {*re.findall(r"^\| (\d+)[,| ]", section("Exit statuses"), re.MULTILINE)} == {
+        "0",
+        "1",
+        "2",
+        "3",
+        "130",
+    }

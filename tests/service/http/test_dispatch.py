@@ -137,6 +137,8 @@ WAYS = {
         TASK,
     ),
     "with a key": ([request("update", ONE, JSON, "idempotency-key: k")], 200, TASK),
+    "that waits for a sequence": ([request("predict", ONE, JSON, "nonzero-min-sequence: 0")], 200, TASK),
+    "an update says nothing by it": ([request("update", ONE, JSON, "nonzero-min-sequence: x")], 200, TASK),
     "with a query": ([request("predict?uncertainty=true", ONE)], 200, TASK),
     "another charset": ([request("predict", ONE, f"{JSON}; charset=latin-1")], 415, TASK),
     "another type": ([request("predict", ONE, "content-type: text/html")], 415, TASK),

@@ -22,6 +22,7 @@ from service.safety.raw import TOKENS
 NEEDS = {
     "GET /healthz": None,
     "GET /readyz": None,
+    "GET /leader": None,
     "GET /docs": None,
     "GET /docs/{asset}": None,
     "GET /openapi.json": None,

@@ -21,6 +21,10 @@ def test_the_documented_settings_and_their_defaults() -> None:
         "port": 8000,
         "workers": 1,
         "data_dir": Path("nonzero-data"),
+        "journal": None,
+        "node": None,
+        "node_address": "127.0.0.1:0",
+        "lease_seconds": 4,
         "bits": 22,
         "learning_rate": "auto",
         "optimizer": "auto",
@@ -56,6 +60,7 @@ def test_the_documented_settings_and_their_defaults() -> None:
         "allowed_hosts": "",
         "ssl_certfile": None,
         "ssl_keyfile": None,
+        "min_sequence_seconds": 1,
         "max_requests": 256,
         "max_requests_per_client": 128,
         "in_flight_bytes": 512 << 20,
@@ -124,6 +129,45 @@ def test_the_environment_may_name_the_file(tmp_path: Path, monkeypatch: pytest.M
 def test_a_bad_setting_is_named(flags: dict[str, object], named: str) -> None:
     with pytest.raises(SettingsError, match=named):
         Settings.load(**flags)
+
+
+SHARED = {"journal": "postgresql://clerk:Zq7-password@h1,h2:5433/db?sslmode=require", "node": "a"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"node": None}, "journal is shared by nodes: name this one too, as by --node a"),
+        ({"journal": None}, r"node is 'a', .* \(--journal postgresql://...\), or leave node out"),
+        ({"workers": 2}, "workers is 2, .* start more nodes"),
+        ({"import_file": "a.safetensors"}, "import_file .* by PUT /v1/models/default"),
+        ({"durability": "normal"}, "durability is 'normal', .* synchronous_commit"),
+        ({"journal": "sqlite:///Zq7-password"}, "journal: .* such as postgresql://user@host/database"),
+        ({"node": "a b"}, "node: 'a b' is no name of a node"),
+        ({"node_address": "8100"}, "node_address: '8100' is not HOST:PORT"),
+        ({"node_address": "10.0.0.5:99999"}, "node_address: '10.0.0.5:99999' is not HOST:PORT"),
+        ({"node_address": "[fd00::5:1"}, "node_address: .* is not HOST:PORT"),
+        ({"lease_seconds": 0.1}, "lease_seconds is 0.1; give a number of at least 0.5"),
+    ],
+)
+def test_what_does_not_go_with_a_shared_journal_is_refused(flags: dict[str, object], said: str) -> None:
+    with pytest.raises(SettingsError, match=said) as refused:
+        Settings.load(**SHARED | flags)
+    assert "Zq7" not in str(refused.value)
+
+
+def test_a_shared_journal_is_named_by_flags_the_environment_or_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "nonzero.toml"
+    file.write_text(f'journal = "{SHARED["journal"]}"\nnode = "b"\nlease_seconds = 2\n')
+    monkeypatch.setenv("NONZERO_NODE_ADDRESS", "[fd00::5]:8100")
+    settings = Settings.load(config=file, node="c")
+    assert settings.journal is not None
+    assert settings.journal.get_secret_value() == SHARED["journal"]
+    assert (settings.node, settings.node_address, settings.lease_seconds) == ("c", "[fd00::5]:8100", 2)
+    shown = f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+    assert "Zq7" not in shown
 
 
 def test_an_unknown_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

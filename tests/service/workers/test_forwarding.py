@@ -15,9 +15,9 @@ from nonzero_service.http.guard import MAY_NOT_TEACH
 from nonzero_service.http.head import Head
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.models.registry import Models
-from nonzero_service.predictor.forwarding import Forwarder
 from nonzero_service.settings import Settings
 from nonzero_service.workers.forward_server import ForwardServer
+from nonzero_service.workers.forwarding import Forwarder
 
 SCOPE: dict[str, Any] = {
     "type": "http",
@@ -39,11 +39,13 @@ class Served:
         self.in_flight: set[asyncio.Task[None]] = set()
         models, bodies = cast(Models, None), cast(Bodies, None)
         self.server = ForwardServer(app, models, bodies, self.in_flight, Settings.load())
-        self.forwarder = Forwarder(self._hand_over, Counts())
+        self.forwarder = Forwarder(self._connect, Counts())
         self.answer: list[Message] = []
 
-    def _hand_over(self, sock: socket.socket) -> None:
-        self.tasks.add(asyncio.get_running_loop().create_task(self.server.serve(sock.dup())))
+    async def _connect(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        self.tasks.add(asyncio.get_running_loop().create_task(self.server.serve(theirs)))
+        return ours
 
     async def ask(self, receive: Receive, **noted: Any) -> bytes:
         """Forward a request; return the body of its answer."""

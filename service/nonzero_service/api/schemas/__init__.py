@@ -39,3 +39,4 @@ from nonzero_service.api.schemas.predictions import ExplanationWire as Explanati
 from nonzero_service.api.schemas.predictions import Predictions as Predictions
 from nonzero_service.api.schemas.problems import ProblemWire as ProblemWire
 from nonzero_service.api.schemas.wire import Health as Health
+from nonzero_service.api.schemas.wire import LeaderWire as LeaderWire

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from nonzero_service.api.schemas.wire import Wire
+from nonzero_service.api.schemas.wire import LeaderWire, Wire
 
 
 class LineFault(Wire):
@@ -37,3 +37,4 @@ class ProblemWire(BaseModel):
     )
     rejected: int | None = None
     sequence: int | None = None
+    leader: LeaderWire | None = Field(None, description="Of `GET /leader`: the node that writes.")

@@ -15,6 +15,16 @@ class Wire(BaseModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
 
+class LeaderWire(Wire):
+    """The node that learns."""
+
+    node: str | None
+    """Its name; null of a service that is alone."""
+    term: int | None
+    url: str | None
+    """Where clients reach it."""
+
+
 class Health(Wire):
     """How the service is."""
 

@@ -74,6 +74,8 @@ class PostgresJournal(Journal):
         Where its last row, or its keys, are not what was written.
     """
 
+    is_shared = True
+
     def __init__(
         self, database: Database, model: int, directory: Path, *, term: int | None, reached: int = 0
     ) -> None:

@@ -1,9 +1,10 @@
-"""Forwarding: the worker's side of requests that the writer answers.
+"""Forwarding: the side of a worker, or of a node that follows, of requests that the writer answers.
 
 A request goes to the writer as a message, and its answer comes back as messages: what ASGI says of either.
 Bodies pass part by part in both directions, each at the pace of who takes it, so that streams of any length
 do, and answers that begin before their request has ended. A connection carries one request at a time, and
-waits for the next in a pool. Where either side goes before the end, the other sees the connection closed.
+waits for the next in a pool. Where either side goes before the end, the other sees the connection closed. The
+token of a request stays here, where it was checked.
 
 Two shorter ways were looked at. A connection of a client cannot be handed to the writer itself: the keys of
 its TLS stay behind, and all later predictions over it would be the writer's to make. An HTTP client (httpx)
@@ -14,9 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
@@ -24,7 +25,6 @@ from starlette.types import Receive, Scope, Send
 from nonzero_service.errors import ChannelError, WriterLostError
 from nonzero_service.http.accounting import Accounting
 from nonzero_service.http.guard import MAY_NOT_TEACH
-from nonzero_service.http.routing import UNKNOWN_TARGET
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.problems import Problem
 from nonzero_service.workers import request_messages as messages
@@ -43,13 +43,26 @@ TOLD: Final = (
 SAFE: Final = frozenset(("GET", "HEAD", "OPTIONS"))
 """Methods by which nothing is changed."""
 
-NOT_TAKEN: Final = "the process that learns has ended, or does not answer; nothing was done, try again"
-NOT_CONNECTED: Final = (
-    "this process has no file descriptor free to ask the one that learns; nothing was done, try again"
-)
-UNKNOWN: Final = (
+SECRET: Final = b"authorization"
+"""The header that the writer is not told."""
+
+
+class Refusals(NamedTuple):
+    """What a client is told where the writer does not answer."""
+
+    not_taken: str
+    """Nothing was done."""
+    not_connected: str
+    """Nothing was done, because there is no connection to it."""
+    unknown: str
+    """Something may have been done."""
+
+
+OF_PROCESSES: Final = Refusals(
+    "the process that learns has ended, or does not answer; nothing was done, try again",
+    "this process has no file descriptor free to ask the one that learns; nothing was done, try again",
     "the outcome is unknown, because the process that learns has ended, or does not answer; send the request "
-    "again, an update with the same Idempotency-Key: what was kept of it is recognised"
+    "again, an update with the same Idempotency-Key: what was kept of it is recognised",
 )
 
 
@@ -58,23 +71,44 @@ class Forwarder:
 
     Parameters
     ----------
-    hand_over
-        Gives the writer its end of a new connection.
+    connect
+        Makes a connection to the writer, or raises an OSError.
     counts
         Where requests are counted that the writer does not answer; it counts the others.
+    refusals
+        What clients are told where it does not.
     """
 
-    def __init__(self, hand_over: Callable[[socket.socket], object], counts: Counts) -> None:
-        self._hand_over = hand_over
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[socket.socket]],
+        counts: Counts,
+        refusals: Refusals = OF_PROCESSES,
+    ) -> None:
+        self._connect = connect
         self._accounting = Accounting(counts)
+        self._refusals = refusals
         self._idle: list[Stream] = []
         self._busy: set[Stream] = set()
-        self._refusing = False
+        self._why: str | None = None
+        self.passed_on = 0
+        """How many requests the writer was given."""
 
-    def refuse(self, refusing: bool) -> None:
-        """Wait for the writer no longer, because it does not answer; or, with False, again."""
-        self._refusing = refusing
-        if refusing:
+    @property
+    def refuses(self) -> bool:
+        """Whether the writer is waited for no longer."""
+        return self._why is not None
+
+    @property
+    def busy(self) -> int:
+        """How many connections have a request."""
+        return len(self._busy)
+
+    def refuse(self, why: str | None) -> None:
+        """Wait for the writer no longer, and tell clients why; or, with None, again."""
+        self._why = why
+        if why is not None:
+            self.close()
             for stream in self._busy:
                 stream.abort()
 
@@ -88,30 +122,23 @@ class Forwarder:
         try:
             stream = await self._take()
         except WriterLostError as error:
-            await self._fail(error, scope, receive, send)
+            await self._accounting.refuse(error, scope, receive, send)
             return
+        self.passed_on += 1
         relay = _Relay(stream, scope, receive)
         try:
             await relay.answer(send)
         except (ConnectionError, ChannelError):
             # Where the client went first nobody waits for an answer; one that has begun it sees cut off.
             if not relay.left and not relay.begun:
-                lost = WriterLostError(NOT_TAKEN if scope["method"] in SAFE else UNKNOWN)
-                await self._fail(relay.refusal or lost, scope, receive, send)
+                said = self._refusals.not_taken if scope["method"] in SAFE else self._refusals.unknown
+                lost = relay.refusal or WriterLostError(said)
+                await self._accounting.refuse(lost, scope, receive, send)
         finally:
             self._put_back(stream, reusable=relay.complete)
 
-    async def _fail(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request that the writer does not."""
-
-        async def failing(*_: object) -> None:
-            raise error
-
-        # The writer counts by route what it answers.
-        await self._accounting.answer(failing, {**scope, "target": UNKNOWN_TARGET}, receive, send)
-
-    async def keep(self, impressions: messages.KeepImpressions) -> messages.ImpressionsKept:
-        """Have the writer keep impressions; return what came of it.
+    async def keep(self, *impressions: messages.KeepImpressions) -> list[messages.ImpressionsKept]:
+        """Have the writer keep impressions; return what came of each.
 
         Raises
         ------
@@ -119,48 +146,38 @@ class Forwarder:
             Where the writer has ended, or does not answer.
         """
         stream = await self._take()
-        kept = None
+        kept: list[messages.ImpressionsKept] | None = None
         try:
-            await stream.write(impressions)
+            await stream.write(messages.KeepAll(list(impressions)))
             answer = await stream.read()
-            if not isinstance(answer, messages.ImpressionsKept):
+            if not isinstance(answer, messages.AllKept) or len(answer.kept) != len(impressions):
                 raise ChannelError(f"{type(answer).__name__} is no answer to impressions")
-            kept = answer
+            kept = answer.kept
             return kept
         except (ConnectionError, ChannelError) as error:
-            raise WriterLostError(UNKNOWN) from error
+            raise WriterLostError(self._refusals.unknown) from error
         finally:
             self._put_back(stream, reusable=kept is not None)
 
     async def _take(self) -> Stream:
         """Return a connection for one request."""
-        if self._refusing:
-            raise WriterLostError(NOT_TAKEN)
+        if self._why is not None:
+            raise WriterLostError(self._why)
         while self._idle:
             stream = self._idle.pop()
             if not stream.lost:
                 break
         else:
             try:
-                stream = await self._connect()
+                stream = await MessageStream.open(await self._connect(), messages.ToForwarder)
             except OSError as error:
-                raise WriterLostError(NOT_CONNECTED) from error
+                raise WriterLostError(self._refusals.not_connected) from error
         self._busy.add(stream)
         return stream
 
-    async def _connect(self) -> Stream:
-        ours, theirs = socket.socketpair()
-        try:
-            with theirs:
-                self._hand_over(theirs)
-        except BaseException:
-            ours.close()
-            raise
-        return await MessageStream.open(ours, messages.ToForwarder)
-
     def _put_back(self, stream: Stream, *, reusable: bool) -> None:
         self._busy.discard(stream)
-        if reusable and not stream.lost and len(self._idle) < MAX_IDLE:
+        if reusable and self._why is None and not stream.lost and len(self._idle) < MAX_IDLE:
             self._idle.append(stream)
         else:
             stream.abort()
@@ -230,7 +247,9 @@ class _Relay:
             pass
 
     async def _send_parts(self) -> None:
-        request = messages.ForwardedRequest({name: self._scope[name] for name in TOLD if name in self._scope})
+        told = {name: self._scope[name] for name in TOLD if name in self._scope}
+        told["headers"] = [header for header in told["headers"] if header[0] != SECRET]
+        request = messages.ForwardedRequest(told)
         head = [request]
 
         def send_head() -> None:

@@ -1,0 +1,1 @@
+"""Several nodes that share one database: one of them writes, the others follow."""

@@ -1,0 +1,582 @@
+"""The models of one node among several: all are open here, and written by one node at a time.
+
+Which role this node has is decided elsewhere (:mod:`nonzero_service.cluster.membership`). Where it changes,
+each model is closed and opened again in its new role, with what it has folded in hand. Meanwhile the old one
+makes predictions: it is there until the new one is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from nonzero import LogisticRegression
+from nonzero.errors import NonzeroError
+from nonzero_service.cluster.caching import ModelCache
+from nonzero_service.cluster.journals import ClusterJournals
+from nonzero_service.cluster.sharing import SENT_AT_ONCE, SnapshotSharing
+from nonzero_service.cluster.tailing import Ends, Tail
+from nonzero_service.errors import ChallengerError, NotReadyError, NotWritingError
+from nonzero_service.incidental import incidentally
+from nonzero_service.journal.descriptors import explain_shortage
+from nonzero_service.journal.errors import FencedError, JournalUnreachableError, StorageError
+from nonzero_service.journal.files import ensure_directory
+from nonzero_service.journal.lock import DirectoryLock
+from nonzero_service.journal.postgres.catalogue import Catalogue, CatalogueModel
+from nonzero_service.journal.postgres.snapshots import SharedSnapshots
+from nonzero_service.logs import described
+from nonzero_service.models.beginning import Begin
+from nonzero_service.models.challenger import Challenger
+from nonzero_service.models.challenger_files import ChallengerPlace
+from nonzero_service.models.common import Common
+from nonzero_service.models.data_directory import look
+from nonzero_service.models.folder import ModelFolder
+from nonzero_service.models.handing_over import folded, save_in_hand
+from nonzero_service.models.model_config import ModelConfig, NewModelSettings
+from nonzero_service.models.opening import open_model
+from nonzero_service.models.promoting import Promoted
+from nonzero_service.models.registry import DEFAULT, LEAST, Models, each
+from nonzero_service.models.replica import Folded, ReplicaState
+from nonzero_service.models.served import ServedModel
+from nonzero_service.settings import Settings
+from nonzero_service.writer.following import Beginning, sequence_of
+from nonzero_service.writer.tail_applier import TailApplier
+
+AGAIN_SECONDS: Final = 0.25
+LATER_SECONDS: Final = 10.0
+"""So long after one that failed a model is tried again: at first, and at last."""
+
+SWEEP_SECONDS: Final = 60.0
+"""So often what is left of removed models is given up."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all nodes share, as one of them has it."""
+
+    journals: ClusterJournals
+    ends: Ends
+    catalogue: Catalogue
+    snapshots: SharedSnapshots
+
+    def cache(self, folder: ModelFolder) -> ModelCache:
+        """Return what has a node's directories."""
+        return ModelCache(folder, self.catalogue, self.snapshots)
+
+
+@dataclass(eq=False)
+class _Member:
+    """A model of the cluster, as this node has it."""
+
+    model: CatalogueModel
+    served: ServedModel | None = None
+    """What is read; it may be closed already, where the next one is being opened."""
+    term: int | None = None
+    """Under which it is written here; None where it follows."""
+    hand: Folded | None = None
+    """What it goes on from."""
+    is_open: bool = False
+    """Whether it is open in the role that this node has."""
+    sharing: SnapshotSharing | None = None
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.model.name
+
+
+class ClusterModels(Models):
+    """All models of a node; used on the event loop.
+
+    Parameters
+    ----------
+    settings
+        As for :class:`~nonzero_service.models.registry.Models`.
+    on_failure
+        Told where the process is to be started anew.
+    shared
+        What all nodes share.
+    """
+
+    def __init__(self, settings: Settings, on_failure: Callable[[Exception], None], shared: Shared) -> None:
+        super().__init__(settings, on_failure)
+        self.doubt: Callable[[Exception, int], object] = lambda _, __: None
+        """Told of an error by which this node is to write no more, and under which term."""
+        self._shared_by_all = shared
+        self._cache = shared.cache(self.folder)
+        self._tail = Tail(shared.ends, self._listed)
+        self._members: dict[str, _Member] = {}
+        self._term: int | None = None
+        self._reason: str | None = None  # why this node is to write no more
+        self._turning = asyncio.Lock()  # held while models change their roles, or come and go
+        self._made_now: dict[str, CatalogueModel] = {}
+        self._sending = asyncio.Semaphore(SENT_AT_ONCE)
+        self._work: asyncio.Task[None] | None = None  # opens what is not open
+        self._wanted = asyncio.Event()
+        self._is_listed_anew = False
+        self._sweep_at = 0.0
+        self._has_begun = asyncio.Event()
+        self._is_set_up = asyncio.Event()
+        self.may_open = asyncio.Event()
+        """Set when the database has its tables."""
+        self._log = structlog.get_logger("cluster")
+
+    @property
+    def is_following(self) -> bool:
+        """Whether another node writes, or nobody does."""
+        return self._term is None
+
+    def check_current(self) -> None:
+        """Raise :class:`NotReadyError` where a model is further behind than the settings allow."""
+        bound = self.settings.max_lag_seconds
+        if not bound:
+            return
+        for one in self.all():
+            lag = 0.0 if one.replica is None else one.replica.lag_seconds
+            if lag > bound:
+                raise NotReadyError(
+                    f"the model {one.name!r} is {lag:.1f} seconds behind the node that writes, and "
+                    f"max_lag_seconds is {bound:g}"
+                )
+
+    # -- opening and closing ---------------------------------------------------------------------------
+
+    async def _open(self) -> None:
+        settings = self.settings
+        self._loop = asyncio.get_running_loop()
+        ensure_directory(settings.data_dir)
+        self._lock = DirectoryLock(settings.data_dir)
+        found = look(settings.data_dir)
+        ensure_directory(self.folder.directory)
+        await asyncio.to_thread(self.folder.remove, found.unfinished)
+        await asyncio.to_thread(self._keep_private)
+        self._common = Common(settings, self._on_failure, self._shared_by_all.journals)
+        self._common.rounds.add(self)
+        self._is_set_up.set()
+        await self.may_open.wait()
+        said, wait = False, AGAIN_SECONDS
+        while True:
+            try:
+                async with self._turning:
+                    await self._keep_listed(put_away=True)
+                    await self._open_closed()
+                break
+            except JournalUnreachableError as error:
+                if not said:
+                    said = True
+                    self._log.error("the models wait for the database", reason=str(error))
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, LATER_SECONDS / 4)
+        if not self._term:
+            self._tail.wake()
+        self._tail.begin()
+        self._work = asyncio.create_task(self._keep_open())
+        if self._members or not await asyncio.to_thread(self._is_new):
+            self._has_begun.set()
+        await self._has_begun.wait()  # until then there is no model: the node that writes makes the first
+
+    def _is_new(self) -> bool:
+        return self._shared_by_all.catalogue.is_new
+
+    async def close(self) -> None:
+        """Save every model, and close all; may be called again."""
+        self._closing = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAST), self._turning:  # what is half opened could not be saved
+                pass
+        if self._work is not None:
+            self._work.cancel()
+            await asyncio.gather(self._work, return_exceptions=True)
+        await asyncio.to_thread(self._tail.close)
+        await super().close()
+
+    async def _save_all(self) -> None:
+        closed = [member for member in self._members.values() if not member.is_open]
+        for member in closed:
+            self._served.pop(member.name, None)
+        await super()._save_all()
+        await each(closed, self._save_in_hand)
+
+    async def _save_in_hand(self, member: _Member) -> None:
+        """Save a model that was written here until now."""
+        if member.hand is None:
+            return
+        try:
+            directory = self.folder.directory / member.name
+            if await asyncio.to_thread(save_in_hand, member.hand, directory):
+                self._log.info("saved", model=member.name, sequence=sequence_of(member.hand.model))
+        except Exception:  # noqa: BLE001 - whatever it is, the database has all, and the others are to be saved
+            incidentally(self._log.exception, "no snapshot was taken", model=member.name)
+
+    async def _let_all_go(self) -> None:
+        for member in self._members.values():
+            if member.served is not None:
+                self._served[member.name] = member.served
+                await self._end_sharing(member)
+        if self._common is not None:
+            await self._common.rounds.remove(self)
+        await super()._let_all_go()
+
+    # -- roles -----------------------------------------------------------------------------------------
+
+    async def take_over(self, term: int) -> None:
+        """Open all models for writing under a term; see :class:`~nonzero_service.cluster.roles.Duties`."""
+        self._reason = None
+        await self._changes.run(self._take_over(term))
+
+    async def _take_over(self, term: int) -> None:
+        await self._is_set_up.wait()
+        async with self._turning:
+            self._check_wanted()
+            self._tail.rest()
+            self._term = self._shared_by_all.journals.term = term
+            await self._keep_listed()
+            await self._open_closed()
+        if await asyncio.to_thread(self._is_new):
+            await self.create(DEFAULT)
+        self._has_begun.set()
+
+    def _check_wanted(self) -> None:
+        """Refuse to go on where the term has been lost meanwhile."""
+        if self._reason is not None:
+            raise NotWritingError(f"the term was lost while models were opened: {self._reason}")
+
+    async def step_down(self, reason: str) -> None:
+        """Stop acknowledging at once, then follow; see :class:`~nonzero_service.cluster.roles.Duties`."""
+        self._reason = reason
+        error = NotWritingError(
+            f"this node writes no longer ({reason}), and this was not kept: send it again, with the same "
+            "Idempotency-Key if it had one"
+        )
+        for member in self._members.values():
+            if member.term is not None and member.served is not None:
+                member.served.learner.refuse(error)
+                if member.sharing is not None:
+                    member.sharing.end()
+        await self._changes.run(self._step_down())
+
+    async def _step_down(self) -> None:
+        async with self._turning:
+            self._term = self._shared_by_all.journals.term = None
+            await each([one for one in self._members.values() if one.term is not None], self._close_member)
+            self._tail.wake()
+        self._wanted.set()
+
+    # -- each model ------------------------------------------------------------------------------------
+
+    async def _open_closed(self) -> None:
+        """Have all models open in the role that this node has."""
+        term = self._term
+        waiting = [one for one in self._members.values() if not one.is_open or one.term != term]
+        await each(waiting, self._turn)
+
+    async def _turn(self, member: _Member) -> None:
+        """Open a model in the role that this node has."""
+        if self._term is not None:
+            self._check_wanted()
+        await self._close_member(member)
+        served: ServedModel | None = None
+        if member.hand is not None:
+            served = await self._handed_over(member, member.hand)
+        if served is None:
+            await asyncio.to_thread(self._cache.bring, member.model)
+            served = await self._opened(member, None)
+        await self._serve_member(member, served)
+
+    async def _handed_over(self, member: _Member, hand: Folded) -> ServedModel | None:
+        """Open a model with what it has folded; None where it is to be loaded."""
+        try:
+            return await self._opened(member, hand)
+        except (NonzeroError, OSError) as error:
+            if hand.is_whole and isinstance(error, JournalUnreachableError):
+                raise  # it is in hand still
+            self._log.warning("a model is loaded again", model=member.name, reason=described(error))
+            member.hand = None
+            return None
+
+    async def _opened(self, member: _Member, hand: Folded | None) -> ServedModel:
+        with explain_shortage(f"the model {member.name!r} cannot be opened"):
+            return await open_model(
+                member.name,
+                self.folder.directory / member.name,
+                self._shared,
+                shared=False,
+                following=self._term is None,
+                folded=hand,
+                on_failure=partial(self._failed, member),
+            )
+
+    async def _serve_member(self, member: _Member, served: ServedModel) -> None:
+        """Let a model be read, and follow or write."""
+        term = self._term
+        member.served, member.hand, member.term, member.is_open = served, None, term, True
+        if self._members.get(member.name) is member:
+            self._served[member.name] = served
+        applier, replica = served.learner.applier, served.replica
+        if replica is not None and isinstance(applier, TailApplier):
+            replica.asked = lambda: self._tail.as_of
+            lost = partial(self._call_soon, self._lost, member, served)
+            self._tail.follow(member.model.id, applier, served.stored.journal, replica, lost)
+        elif term is not None:
+            shared = self._shared_by_all
+            served.shares = member.sharing = sharing = SnapshotSharing(
+                served,
+                member.model.id,
+                term,
+                shared.catalogue,
+                shared.snapshots,
+                keeps_rows=self.settings.journal_retention == "all",
+                gate=self._sending,
+            )
+            self._shared.rounds.add(sharing)
+
+    async def _close_member(self, member: _Member) -> None:
+        """Close what works for a model, which is read still, and keep in hand what it has folded."""
+        if not member.is_open or member.served is None:
+            return
+        member.is_open = False
+        await asyncio.to_thread(self._tail.leave, member.model.id)
+        await self._end_sharing(member)
+        served = member.served
+        await served.let_go()
+        if served.replica is None:
+            served.replica = ReplicaState(served.learner.applier)
+        served.replica.rest()
+        member.hand, member.term = folded(served), None
+
+    async def _end_sharing(self, member: _Member) -> None:
+        sharing, member.sharing = member.sharing, None
+        if sharing is not None:
+            sharing.end()
+            await self._shared.rounds.remove(sharing)
+
+    # -- what goes wrong -------------------------------------------------------------------------------
+
+    def _failed(self, member: _Member, error: Exception) -> None:
+        """Take note that a model can learn no more as it is; from any thread."""
+        term = member.term
+        if term is not None:
+            self.doubt(error, term)
+        else:
+            self._call_soon(self._lost, member, member.served, error)
+
+    def _call_soon(self, do: Callable[..., object], *args: object) -> None:
+        self._loop.call_soon_threadsafe(do, *args)
+
+    def _lost(self, member: _Member, served: ServedModel | None, error: Exception) -> None:
+        """Have a model that follows loaded again."""
+        if member.served is not served or member.term is not None or self._closing:
+            return
+        self._log.error("a model is loaded again", model=member.name, reason=described(error))
+        task = asyncio.ensure_future(self._changes.run(self._reload(member, served)))
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def _reload(self, member: _Member, served: ServedModel | None) -> None:
+        async with self._turning:
+            if member.served is served and member.is_open and member.term is None:
+                await self._close_member(member)
+                member.hand = None
+        self._wanted.set()
+
+    async def _keep_open(self) -> None:
+        """Open what is closed, or new, whenever there is something; what fails is tried again."""
+        wait = AGAIN_SECONDS
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            try:
+                async with self._turning:
+                    if self._is_listed_anew:
+                        await self._keep_listed()
+                        self._is_listed_anew = False
+                    await self._open_closed()
+                self._has_begun.set()
+                wait = AGAIN_SECONDS
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
+                if not isinstance(error, JournalUnreachableError | NotWritingError):
+                    known = isinstance(error, NonzeroError | OSError)
+                    incidentally(
+                        self._log.error,
+                        "models cannot be opened; it is tried again",
+                        reason=described(error),
+                        exc_info=None if known else error,
+                    )
+                self._wanted.set()
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, LATER_SECONDS)
+
+    # -- which models there are ------------------------------------------------------------------------
+
+    def _listed(self, numbers: frozenset[int]) -> None:
+        """Take note which models there are; on the thread that looks."""
+        self._call_soon(self._see, numbers)
+
+    def _see(self, numbers: frozenset[int]) -> None:
+        if numbers != {member.model.id for member in self._members.values()}:
+            self._is_listed_anew = True
+            self._wanted.set()
+
+    async def _keep_listed(self, *, put_away: bool = False) -> None:
+        """Know the models that there are, and let go of those that there are no more."""
+        models = await asyncio.to_thread(self._shared_by_all.catalogue.models)
+        there = {one.id for one in models}
+        for member in [one for one in self._members.values() if one.model.id not in there]:
+            await self._drop(member)
+        if put_away:
+            await asyncio.to_thread(self._cache.put_away_others, models)
+        for model in models:
+            if model.name not in self._members:
+                self._members[model.name] = _Member(model)
+
+    async def _drop(self, member: _Member) -> None:
+        """Let go of a model that was removed."""
+        del self._members[member.name]
+        self._served.pop(member.name, None)
+        await self._close_member(member)
+        try:
+            await asyncio.to_thread(self._cache.remove, member.model)
+        except OSError as error:
+            self._log.warning("what is of no use could not be removed", model=member.name, reason=str(error))
+        self._log.info("a model was removed", model=member.name)
+
+    # -- making and deleting ---------------------------------------------------------------------------
+
+    def _beginning(self, name: str) -> Begin:
+        def begin(directory: Path, config: ModelConfig, model: LogisticRegression) -> None:
+            made = self._cache.begin(self._writing_term(), name, directory, config, model)
+            self._made_now[name] = made
+
+        return begin
+
+    def _writing_term(self) -> int:
+        """Return the term under which this node writes.
+
+        Raises
+        ------
+        NotWritingError
+            Where it follows.
+        """
+        if self._term is None or self._reason is not None:
+            raise NotWritingError(
+                "this node follows and does not write, and nothing was done; send it again, to the node that "
+                "GET /leader names, or to any in a second"
+            )
+        return self._term
+
+    async def _made(self, name: str, begin_in: Callable[[Path], object]) -> ServedModel:
+        try:
+            async with self._turning:
+                self._writing_term()
+                return await super()._made(name, begin_in)
+        except StorageError as error:
+            self._doubted(error)
+            raise
+        finally:
+            self._busy.discard(name)
+            self._made_now.pop(name, None)
+            if name not in self._members:  # it may be there, and could not be opened yet
+                self._is_listed_anew = True
+                self._wanted.set()
+
+    async def _serve(
+        self,
+        name: str,
+        path: Path,  # noqa: ARG002 - it is known by the name
+        challengers: Sequence[ChallengerPlace] = (),
+    ) -> ServedModel:
+        assert not challengers  # noqa: S101 - there are none in a cluster
+        member = _Member(self._made_now[name])
+        served = await self._opened(member, None)
+        self._members[name] = member
+        await self._serve_member(member, served)
+        del self._made_now[name]
+        return served
+
+    async def delete(self, name: str) -> None:
+        """Delete a model, on all nodes, after what is queued for it has been applied.
+
+        Raises
+        ------
+        UnknownModelError
+            Where there is none.
+        NotWritingError, StorageError
+            Where this node does not write, or the database refuses: it is there as before.
+        """
+        self.get(name)
+        await self._changes.run(self._deleted(name))
+
+    async def _deleted(self, name: str) -> None:
+        async with self._turning:
+            term, served = self._writing_term(), self.get(name)
+            try:
+                await asyncio.to_thread(self._shared_by_all.catalogue.remove, term, name)
+            except StorageError as error:
+                self._doubted(error)
+                raise
+            member = self._members[name]
+            assert member.served is served  # noqa: S101 - only here models come and go
+            await self._drop(member)
+        self._sweep_at = 0.0
+
+    def _doubted(self, error: StorageError) -> None:
+        """Have it looked into whether this node writes still, where an error makes that doubtful."""
+        if isinstance(error, FencedError) and self._term is not None:
+            self.doubt(error, self._term)
+
+    async def create_challenger(
+        self,
+        name: str,
+        champion: str,  # noqa: ARG002 - none may have one
+        start: Beginning,  # noqa: ARG002
+        own: NewModelSettings,  # noqa: ARG002
+    ) -> Challenger:
+        """Refuse a challenger.
+
+        Raises
+        ------
+        ChallengerError
+            Always.
+        """
+        raise _no_challengers(name)
+
+    async def promote(self, champion: str, name: str) -> Promoted:  # noqa: ARG002
+        """Refuse a promotion.
+
+        Raises
+        ------
+        ChallengerError
+            Always.
+        """
+        raise _no_challengers(name)
+
+    # -- tidying ---------------------------------------------------------------------------------------
+
+    def look(self) -> Coroutine[Any, Any, None] | None:
+        """Return what gives up what is left of removed models, where that is due."""
+        now = time.monotonic()
+        if self._term is None or self._reason is not None or now < self._sweep_at:
+            return None
+        self._sweep_at = now + SWEEP_SECONDS
+        return self._swept(self._term)
+
+    async def _swept(self, term: int) -> None:
+        in_use: Collection[int] = [member.model.id for member in self._members.values()]
+        try:
+            await asyncio.to_thread(self._shared_by_all.catalogue.sweep, term, in_use)
+        except StorageError as error:
+            self._log.warning("what is of no use could not be removed", reason=str(error))
+
+
+def _no_challengers(name: str) -> ChallengerError:
+    return ChallengerError(
+        f"{name!r} cannot follow a model that several nodes share: challengers are for a service with a "
+        "journal of its own. Make a model of its own with these settings, and send it the same"
+    )

@@ -1,0 +1,104 @@
+"""How a database keeps what it acknowledges: on one machine, or on two."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from nonzero_service.journal.postgres.line import Line
+
+SETTINGS: Final = """
+SELECT current_setting('server_version'), current_setting('synchronous_commit'),
+  current_setting('synchronous_standby_names'), current_setting('fsync'),
+  pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')
+"""
+
+STANDBYS: Final = """
+SELECT coalesce(application_name, ''), coalesce(host(client_addr), ''), coalesce(state, ''),
+  coalesce(sync_state, ''), coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn), 0)::bigint
+FROM pg_stat_replication ORDER BY 1, 2
+"""
+
+FLUSHED: Final = frozenset({"on", "remote_apply"})
+"""Under these a commit waits until a synchronous standby has it on its disk."""
+
+SYNCHRONOUS: Final = frozenset({"sync", "quorum"})
+
+
+class Standby(NamedTuple):
+    """A server that follows the primary."""
+
+    name: str
+    address: str
+    state: str
+    """``streaming`` where all is well."""
+    sync_state: str
+    """``sync`` or ``quorum`` where commits wait for it."""
+    behind_bytes: int
+    """What the primary has written and it does not show yet."""
+
+
+class Condition(NamedTuple):
+    """What a database says of itself."""
+
+    host: str
+    """The primary's, as the address has it."""
+    version: str
+    synchronous_commit: str
+    synchronous_standby_names: str
+    fsync: str
+    standbys: tuple[Standby, ...] | None
+    """None where this user may not see them."""
+
+    @property
+    def synchronous(self) -> int | None:
+        """How many standbys commits wait for, and that are there; None where that is not known."""
+        if self.standbys is None:
+            return None
+        return sum(one.sync_state in SYNCHRONOUS and one.state == "streaming" for one in self.standbys)
+
+    @property
+    def lasting_standbys(self) -> int | None:
+        """How many of them have an update on their disk when it is acknowledged."""
+        return self.synchronous if self.synchronous_commit in FLUSHED else 0
+
+    @property
+    def danger(self) -> str:
+        """What may be lost, and the way out; empty where an acknowledged update is on two machines."""
+        if self.fsync != "on":
+            return "fsync is off: a power cut may damage all; set it on"
+        if self.synchronous_commit in ("off", "local"):
+            return (
+                f"synchronous_commit is {self.synchronous_commit}: commits wait for no standby, and with the "
+                "primary what it acknowledged last is lost; set it on, or remote_apply"
+            )
+        if not self.synchronous_standby_names:
+            return (
+                "synchronous_standby_names is empty: commits wait for no standby, and with the primary what "
+                "it acknowledged last is lost; name one"
+            )
+        if self.synchronous_commit not in FLUSHED:
+            return (
+                f"synchronous_commit is {self.synchronous_commit}: a standby may have what is acknowledged "
+                "in memory alone; set it on, or remote_apply"
+            )
+        if self.synchronous is None:
+            return "this user may not see whether a standby is there: grant it pg_read_all_stats"
+        if not self.synchronous:
+            return (
+                f"no standby of {self.synchronous_standby_names!r} is there, and commits wait until one is; "
+                "start it"
+            )
+        return ""
+
+
+def condition_of(line: Line) -> Condition:
+    """Ask a database how it keeps what it acknowledges.
+
+    Raises
+    ------
+    JournalUnreachableError
+        Where it does not answer.
+    """
+    version, commit, names, fsync, sees = line.run(SETTINGS)[0]
+    standbys = tuple(Standby(*row) for row in line.run(STANDBYS)) if sees else None
+    return Condition(line.host, version, commit, names, fsync, standbys)

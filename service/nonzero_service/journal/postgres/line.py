@@ -1,0 +1,142 @@
+"""A line to the database: one connection of a purpose of its own, which can be cut from another thread."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from nonzero_service.journal.errors import JournalUnreachableError
+from nonzero_service.journal.postgres.failures import UNSURE, place_of, said_by, unreachable
+
+_USUAL: Final = {
+    "connect_timeout": 2,
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 5000,
+}
+"""What an address says itself goes before these."""
+
+_SESSION: Final = "SET client_connection_check_interval = '1s'; SET tcp_user_timeout = '5s'"
+"""No statement is cancelled by a time limit of the server's: it may be a commit that waits for a standby."""
+
+
+class Line:
+    """One connection to where the database can be written to, opened when it is needed.
+
+    One thread uses it; any other may cut it.
+
+    Parameters
+    ----------
+    url
+        The address of the database.
+    purpose
+        What the server calls the connection.
+    session
+        What is said first of all: SQL.
+    """
+
+    def __init__(self, url: str, purpose: str, session: str = _SESSION) -> None:
+        self.place = place_of(url)
+        """Where it is, for messages."""
+        self._url = url
+        self._session = session
+        given = conninfo_to_dict(url)
+        usual = {name: value for name, value in _USUAL.items() if name not in given}
+        self._known = {**usual, "application_name": purpose, "target_session_attrs": "read-write"}
+        self._connection: psycopg.Connection | None = None
+        self._cuts = 0
+        self._notices: list[str] = []
+        self._lock = threading.Lock()
+
+    @property
+    def host(self) -> str:
+        """The host and the port that it leads to; empty where it leads nowhere."""
+        connection = self._connection
+        return f"{connection.info.host}:{connection.info.port}" if connection is not None else ""
+
+    def connect(self) -> psycopg.Connection:
+        """Open it, where it is not, and return it.
+
+        Raises
+        ------
+        JournalUnreachableError
+            Where no host can be written to.
+        """
+        if self._connection is not None and not self._connection.closed:
+            return self._connection
+        with self._lock:
+            cuts = self._cuts
+        try:
+            connection = psycopg.connect(self._url, autocommit=True, **self._known)  # type: ignore[arg-type]
+        except psycopg.Error as error:
+            raise unreachable(error, self.place) from error
+        connection.add_notice_handler(lambda notice: self._notices.append(notice.sqlstate or ""))
+        with self._lock:
+            cut = self._cuts != cuts
+            if not cut:
+                self._connection = connection
+        if cut:
+            connection.close()
+            raise JournalUnreachableError(f"{self.place} took too long to connect to; it is tried again")
+        self._run(connection, self._session)
+        return connection
+
+    def run(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement, and return its rows.
+
+        Raises
+        ------
+        JournalUnreachableError
+            Where it failed, or may have: what it writes may have been written. The line is closed then, and
+            the next statement opens it again.
+        """
+        connection = self.connect()
+        self._notices.clear()
+        cursor = self._run(connection, statement, values)
+        rows = cursor.fetchall() if cursor.description else [()] * cursor.rowcount
+        if not UNSURE.isdisjoint(self._notices):
+            self.close()
+            raise JournalUnreachableError(
+                f"{self.place} did not wait for its standby with a commit: whether that has it is not known"
+            )
+        return rows
+
+    def _run(
+        self, connection: psycopg.Connection, statement: str, values: Sequence[Any] = ()
+    ) -> psycopg.Cursor[Any]:
+        try:
+            # Without values it may be several statements, which have no rows in binary.
+            return connection.execute(statement.encode(), values or None, binary=bool(values))
+        except psycopg.Error as error:
+            self.close()
+            raise JournalUnreachableError(
+                f"{self.place} cannot be reached, or used ({said_by(error)}); ask it again"
+            ) from error
+
+    def cut(self) -> None:
+        """Have whoever waits for the database fail now; from any thread.
+
+        The socket is shut down, and nothing is cancelled: a commit that was cancelled would be seen on this
+        server, and missed on its standby.
+        """
+        with self._lock:
+            self._cuts += 1
+            if self._connection is None or self._connection.closed:
+                return
+            with suppress(OSError), socket.socket(fileno=os.dup(self._connection.fileno())) as shut:
+                shut.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close it; the next statement opens it again."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()

@@ -1,0 +1,299 @@
+"""The models of nodes over one database: who writes, who follows, and how one becomes the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psycopg
+import pytest
+
+from links import Link
+from nonzero import AdaGrad, Batch, LogisticRegression
+from nonzero.formats.json_bodies import parse_body
+from nonzero_service.errors import ChallengerError, NotReadyError, NotWritingError
+from nonzero_service.journal.errors import FencedError
+from nonzero_service.models.served import ServedModel
+from nonzero_service.writer import fold
+from nonzero_service.writer.tail_learner import TailLearner
+from service.cluster.sharing_models import NodeModels, met, nodes
+from waiting import until_in_loop
+
+
+def batch_of(size: int, seed: int = 5) -> Batch:
+    rng = np.random.default_rng(seed)
+    return Batch(np.arange(size + 1) * 3, rng.integers(0, 2**12, 3 * size), labels=rng.integers(0, 2, size))
+
+
+async def learn(node: NodeModels, count: int = 5, size: int = 20) -> None:
+    for seed in range(count):
+        await node.default.learner.submit(batch_of(size, seed))
+
+
+async def predict(served: ServedModel, *ids: str) -> None:
+    """Predict with ids, as a request does."""
+    for one in ids:
+        batch = parse_body(b'{"features": {"site": "news"}, "id": "%s"}' % one.encode())
+        keeper = served.keeper
+        keeper.keep(batch, served.model.predict(batch))
+        await keeper.synced()
+    await served.learner.run(lambda: None)
+
+
+def with_nodes(
+    url: str, place: Path, use: Callable[..., Awaitable[None]], names: str = "ab", **settings: Any
+) -> None:
+    async def run() -> None:
+        async with nodes(url, place, names, **settings) as some:
+            await use(*some)
+
+    asyncio.run(run())
+
+
+async def until_follows(node: NodeModels) -> None:
+    """Wait until a node's model is open in that role."""
+    await until_in_loop(lambda: isinstance(node.default.learner, TailLearner))
+
+
+class Reading:
+    """Predicts all the time, as long as the block lasts; no prediction may fail."""
+
+    def __init__(self, *some: NodeModels) -> None:
+        self._some = some
+        self.count = 0
+
+    async def __aenter__(self) -> Reading:
+        self._task = asyncio.create_task(self._read())
+        return self
+
+    async def _read(self) -> None:
+        batch = batch_of(1)
+        while True:
+            for node in self._some:
+                assert node.readable("default").model.predict(batch).size == 1
+                self.count += 1
+            await asyncio.sleep(0.001)
+
+    async def __aexit__(self, *_: object) -> None:
+        assert not self._task.done(), self._task.exception()
+        self._task.cancel()
+        assert self.count
+
+
+def test_two_nodes_have_the_same_bits_in_turn(database: str, tmp_path: Path) -> None:
+    """The role goes from one to the other and back: nothing is loaded again, and predictions never stop."""
+
+    async def use(a: NodeModels, b: NodeModels) -> None:
+        await learn(a)
+        await predict(a.default, "i1", "i2")
+        await met(a, b)
+        first = [one.default.model for one in (a, b)]
+        assert [one.default.replica is None for one in (a, b)] == [True, False]
+        async with Reading(a, b):
+            for writes, follows in ((b, a), (a, b), (b, a)):
+                await writes.write()
+                await follows.step_down("another writes")
+                await learn(writes)
+                await until_follows(follows)
+                await met(a, b)
+                assert a.default.model.digest() == b.default.model.digest()
+                with pytest.raises(NotWritingError):
+                    await follows.default.learner.submit(batch_of(1))
+        assert [one.default.model for one in (a, b)] == first
+        assert a.default.sequence == b.default.sequence == 400 + 2  # both impressions are negatives at once
+        labelled = await b.default.attribution.label(["i1"], [1])
+        assert labelled.verdicts == ["joined"]
+        await met(a, b)
+        assert a.default.attribution.impressions.pending == b.default.attribution.impressions.pending == 1
+
+    with_nodes(database, tmp_path, use)
+
+
+def test_models_come_and_go_on_all_nodes(database: str, tmp_path: Path) -> None:
+    async def use(a: NodeModels, b: NodeModels) -> None:
+        await a.create("one", bits=10)
+        trained = LogisticRegression(12, AdaGrad(0.1))
+        trained.learn(batch_of(30))
+        trained.save(tmp_path / "trained.safetensors")
+        await a.create_from_file("two", tmp_path / "trained.safetensors")
+        await until_in_loop(lambda: [one.name for one in b.all()] == ["default", "one", "two"])
+        assert b.get("two").model.digest() == trained.digest()
+        assert b.get("two").sequence == 30
+        identity = (tmp_path / "b" / "models" / "one" / "id").read_text()
+        await a.delete("one")
+        await a.create("one", bits=11)
+        await until_in_loop(lambda: (found := b.find("one")) is not None and found.model.bits == 11)
+        assert (tmp_path / "b" / "models" / "one" / "id").read_text() != identity
+        await a.delete("two")
+        await until_in_loop(lambda: b.find("two") is None)
+        await until_in_loop(lambda: not (tmp_path / "b" / "models" / "two").exists())
+        for refused in (b.create("three"), b.delete("one")):
+            with pytest.raises(NotWritingError):
+                await refused
+        with pytest.raises(ChallengerError, match="journal of its own"):
+            await a.create_challenger("four", "default", "nothing", {})
+        await b.write()
+        await a.step_down("another writes")
+        assert [one.name for one in b.all()] == ["default", "one"]
+
+    with_nodes(database, tmp_path, use)
+
+
+def test_a_node_comes_with_an_empty_disk(database: str, tmp_path: Path) -> None:
+    async def use(a: NodeModels) -> None:
+        await learn(a)
+        await a.default.snapshots.take()
+        b = NodeModels("b", database, tmp_path)
+        b.begin()
+        try:
+            await b.opened()
+            await met(a, b)
+            assert b.default.model.digest() == a.default.model.digest()
+            await b.write()
+            await a.step_down("another writes")
+            await learn(b)
+            await met(a, b)
+            assert b.default.model.digest() == a.default.model.digest()
+        finally:
+            await b.end()
+
+    with_nodes(database, tmp_path, use, "a")
+
+
+def test_what_was_queued_is_refused_and_what_is_durable_is_answered(database: str, tmp_path: Path) -> None:
+    async def use(a: NodeModels, b: NodeModels) -> None:
+        await learn(a)
+        # Each larger than what is committed as one group: the queue has several.
+        waiting = [a.default.learner.submit(batch_of(20_000, seed)) for seed in range(20)]
+        await waiting[1]
+        await a.step_down("a test says so")
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        answered = [one for one in results if not isinstance(one, BaseException)]
+        refused = [one for one in results if isinstance(one, BaseException)]
+        assert answered + refused == results, "what comes later was answered, and what came earlier was not"
+        assert all(isinstance(one, NotWritingError) for one in refused), refused
+        assert refused
+        await b.write()
+        await met(a, b)
+        assert b.default.sequence == 100 + 20_000 * len(answered)
+        assert a.default.model.digest() == b.default.model.digest()
+
+    with_nodes(database, tmp_path, use, queue_bytes=1 << 28)
+
+
+def test_a_writer_that_was_fenced_says_so_and_goes_on_as_a_follower(database: str, tmp_path: Path) -> None:
+    """It knows of nothing: its next append is refused, and the process does not end for it."""
+
+    async def use(a: NodeModels, b: NodeModels) -> None:
+        await learn(a)
+        await b.write()
+        with pytest.raises(FencedError):
+            await a.default.learner.submit(batch_of(20))
+        await until_in_loop(lambda: a.doubts)
+        assert isinstance(a.doubts[0], FencedError)
+        model = a.default.model
+        await a.step_down("it was fenced")
+        await learn(b)
+        await until_follows(a)
+        await met(a, b)
+        assert a.default.model is model
+        assert a.default.model.digest() == b.default.model.digest()
+
+    with_nodes(database, tmp_path, use)
+
+
+def test_a_fold_that_fails_in_the_middle_is_loaded_again(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def use(a: NodeModels, b: NodeModels) -> None:
+        await learn(a)
+        await met(a, b)
+        spoiled = b.default.model
+        real, failures = fold.apply, [MemoryError("no more")]
+
+        def apply(model: LogisticRegression, *args: Any, **kwargs: Any) -> LogisticRegression:
+            done = real(model, *args, **kwargs)
+            if model is spoiled and failures:
+                raise failures.pop()
+            return done
+
+        monkeypatch.setattr(fold, "apply", apply)
+        async with Reading(b):
+            await learn(a)
+            await until_in_loop(lambda: b.default.model is not spoiled)
+            await met(a, b)
+        assert b.default.model.digest() == a.default.model.digest()
+
+    with_nodes(database, tmp_path, use)
+
+
+def test_a_database_that_has_lost_rows_is_noticed(database: str, tmp_path: Path) -> None:
+    """As by a failover to a standby that had not got them all: who has read them reads all again."""
+
+    async def use(a: NodeModels, b: NodeModels, c: NodeModels) -> None:
+        await learn(a)
+        await met(a, b, c)
+        await b.default.snapshots.take()
+        kept = b.default.learner.applier.position
+        await learn(a)
+        await met(a, b, c)
+        await a.step_down("its database has failed over")
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute("DELETE FROM nonzero.rows WHERE position > %s", (kept,))
+        async with Reading(a, b, c):
+            await c.write()
+            await c.default.learner.submit(batch_of(7, 77))
+            await met(a, b, c)
+        assert len({one.default.model.digest() for one in (a, b, c)}) == 1
+        assert a.default.sequence == 107
+
+    with_nodes(database, tmp_path, use, "abc")
+
+
+def test_a_node_that_is_cut_off_predicts_and_comes_back(database: str, tmp_path: Path) -> None:
+    async def use(a: NodeModels) -> None:
+        link = Link([int(str(psycopg.conninfo.conninfo_to_dict(database)["port"]))])
+        port = link.ports[0]
+        url = psycopg.conninfo.make_conninfo(database, host="127.0.0.1", port=port)
+        parts = psycopg.conninfo.conninfo_to_dict(url)
+        b = NodeModels(
+            "b",
+            f"postgresql://{parts['user']}@127.0.0.1:{port}/{parts['dbname']}",
+            tmp_path,
+            max_lag_seconds=0.5,
+        )
+        b.begin()
+        try:
+            await b.opened()
+            await b.write()
+            await a.step_down("another writes")
+            await learn(b)
+            link.cut()
+            async with Reading(a, b):
+                lost = b.default.learner.submit(batch_of(3))
+                await b.step_down("no sign of life has reached the database")
+                with pytest.raises(Exception, match="."):
+                    await lost
+                await a.write()
+                await learn(a)
+                await until_in_loop(lambda: _is_behind(b))
+                link.heal()
+                await met(a, b)
+            b.check_current()
+            assert a.default.model.digest() == b.default.model.digest()
+        finally:
+            await b.end()
+            link.close()
+
+    with_nodes(database, tmp_path, use, "a")
+
+
+def _is_behind(node: NodeModels) -> bool:
+    try:
+        node.check_current()
+    except NotReadyError:
+        return True
+    return False

@@ -1,0 +1,113 @@
+"""Real nodes whose disks are empty, or of something else: what they have is in the database."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from nodes import Node, Nodes
+from nonzero import LogisticRegression
+from plain_http import client_of
+from postgres import Cluster
+from service.uninterrupted import batch
+from waiting import until
+
+MODEL = "/v1/models/clicks"
+BINARY = {"content-type": "application/vnd.safetensors"}
+PREDICTED = {"examples": [{"features": {"site": f"s{j}"}} for j in range(9)]}
+
+
+@pytest.fixture
+def nodes(postgres: Cluster, tmp_path: Path) -> Iterator[Nodes]:
+    with Nodes(tmp_path, postgres, "ab", bits=10, lease_seconds=1, breaker="off") as some:
+        yield some.until_ready()
+
+
+def ask(node: Node, method: str, path: str, **kwargs: Any) -> httpx.Response:
+    with client_of(node.url, timeout=10) as client:
+        return client.request(method, path, **kwargs)
+
+
+def update(node: Node, rows: int = 20) -> int:
+    examples = [{"features": {"site": f"s{j % 7}"}, "label": j % 2} for j in range(rows)]
+    answer = ask(node, "POST", f"{MODEL}/update", json={"examples": examples})
+    assert answer.status_code == 200, answer.text
+    sequence: int = answer.json()["sequence"]
+    return sequence
+
+
+def predicted(node: Node, sequence: int) -> Any:
+    """Return what a node predicts when it has learned so much."""
+    headers = {"Nonzero-Min-Sequence": str(sequence)}
+
+    def tried() -> Any:
+        answer = ask(node, "POST", f"{MODEL}/predict", json=PREDICTED, headers=headers)
+        return answer.json() if answer.status_code == 200 else None
+
+    return until(tried, node.process.failures)
+
+
+def events(node: Node) -> list[str]:
+    return [line["event"] for line in node.process.log]
+
+
+def test_a_node_with_an_empty_disk(nodes: Nodes, tmp_path: Path) -> None:
+    """What a file brought comes from the snapshot that all share; what came since, from the rows."""
+    model = LogisticRegression(10)
+    model.learn(batch(1))
+    model.save(tmp_path / "trained")
+    writer, [other] = nodes.writer(), nodes.followers()
+    answer = ask(other, "PUT", MODEL, content=(tmp_path / "trained").read_bytes(), headers=BINARY)
+    assert answer.status_code == 201, answer.text
+    sequence = update(writer)
+    assert sequence == model.examples + 20
+    expected = predicted(writer, sequence)
+    other.kill()
+    shutil.rmtree(other.data_dir)
+    until(other.start().is_ready, other.process.failures)
+    assert predicted(other, sequence) == expected
+    assert "fetched a snapshot" in events(other)
+    # It takes over, and the other one comes back with an empty disk.
+    writer.kill()
+    shutil.rmtree(writer.data_dir)
+    until(lambda: other.leader() is not None)
+    sequence = update(other)
+    until(writer.start().is_ready, writer.process.failures)
+    assert predicted(writer, sequence) == predicted(other, sequence)
+    metrics = ask(other, "GET", "/metrics").text
+    assert re.search(r'nonzero_shared_snapshot_failures_total{model="clicks"} 0', metrics)
+
+
+def test_a_model_that_was_made_anew_while_a_node_was_away(nodes: Nodes) -> None:
+    writer, [other] = nodes.writer(), nodes.followers()
+    assert ask(writer, "PUT", MODEL, json={"bits": 9}).status_code == 201
+    predicted(other, update(writer))
+    other.kill()
+    before = (other.data_dir / "models/clicks/id").read_text()
+    assert ask(writer, "DELETE", MODEL).status_code == 204
+    assert not (writer.data_dir / "models/clicks").exists()
+    assert ask(writer, "PUT", MODEL, json={"bits": 8}).status_code == 201
+    sequence = update(writer, 3)
+    until(other.start().is_ready, other.process.failures)
+    assert predicted(other, sequence) == predicted(writer, sequence)
+    assert ask(other, "GET", MODEL).json()["sequence"] == 3
+    assert (other.data_dir / "models/clicks/id").read_text() != before
+    names = sorted(path.name for path in (other.data_dir / "models").iterdir())
+    assert names == ["clicks", "default"]
+
+
+def test_a_directory_has_one_node(nodes: Nodes) -> None:
+    one, two = nodes
+    two.kill()
+    shutil.rmtree(two.data_dir)
+    two.data_dir.symlink_to(one.data_dir)
+    two.start()
+    assert until(lambda: two.process.child.poll()) == 1
+    assert "is in use by process" in str(two.process.log)
+    two.data_dir.unlink()
