@@ -15,7 +15,7 @@ from command_line import nonzero_here
 from nodes import Node, Nodes
 from plain_http import client_of
 from postgres import Cluster
-from service.conftest import Start
+from service.conftest import SERVE, ServiceProcess, Start, starting
 from waiting import until
 
 EXAMPLE = {"features": {"site": "news"}, "label": 1}
@@ -141,16 +141,18 @@ def test_nobody_leads_a_database_that_no_node_has(database: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_status_where_nobody_writes(nodes: Nodes) -> None:
-    """And the last one's note goes with it."""
-    for node in nodes:
-        assert node.process.stop() == 0
-    done = nonzero_here("cluster", "status", "--journal", nodes.database, "--json", "--wait", "0.3")
-    found = json.loads(done.stdout)
-    assert (done.returncode, found["leads"], found["leader"], found["nodes"]) == (1, False, None, [])
-    for node in nodes:
-        node.start()
-    nodes.until_ready()
+class WithoutClient(ServiceProcess):
+    """A service where the extra is not installed."""
+
+    program = "import sys; sys.modules['psycopg'] = None\n" + SERVE
+
+
+def test_a_start_without_the_extra_names_it(tmp_path: Path) -> None:
+    with starting(WithoutClient, tmp_path) as start:
+        service = start(journal="postgresql://127.0.0.1/db", node="a")
+        assert service.until_ended() == 1
+    [line] = service.lines("the service cannot start")
+    assert line["reason"].endswith("cannot be imported (psycopg): pip install 'nonzero-ctr[postgres]'")
 
 
 PASSWORD = "Zq7-password-that-nobody-may-read"
@@ -191,3 +193,12 @@ def test_no_password_is_told(start: Start, journal: str, said: str) -> None:
                 assert PASSWORD not in client.get(path).text
         service.stop()
     assert PASSWORD not in json.dumps(service.log)
+
+
+def test_a_status_where_nobody_writes(nodes: Nodes) -> None:
+    """And the last one's note goes with it."""
+    for node in nodes:
+        assert node.process.stop() == 0
+    done = nonzero_here("cluster", "status", "--journal", nodes.database, "--json", "--wait", "0.3")
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["leads"], found["leader"], found["nodes"]) == (1, False, None, [])
