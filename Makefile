@@ -1,6 +1,7 @@
 # Needs make and Python 3.11 to 3.14; everything else comes into .venv from the lock files.
 #
 #   make run [DATA=file] [ONCE=1] [ARGS='options of nonzero demo']   serve, and replay a click log through the service
+#   make pair [PLACE=folder] [PORT=8000]                             two nodes and PostgreSQL, of which one may fail
 #   make test [ARGS='options of pytest']                             the whole test suite
 #   make kernels                                                     compile what the tests need and has changed
 #   make check                                                       formatter, linter, type checker
@@ -19,11 +20,14 @@ BUILD := .venv/build/bin/python core/nonzero/native/build
 FOR_TESTS := --all --checked tests:kernels .:bench.roofline
 SOURCES := $(shell find core service -name '*.py')
 
-.PHONY: run test kernels check bench soak docs dist lock
+.PHONY: run pair test kernels check bench soak docs dist lock
 .DELETE_ON_ERROR:
 
 run: .venv/run .venv/kernels
 	@$(BIN)/nonzero demo $(if $(DATA),"$$DATA") $(if $(filter-out 0,$(ONCE)),--once) $(ARGS)
+
+pair: .venv/run .venv/kernels
+	@deploy/pair.sh
 
 test: .venv/kernels-for-tests .venv/test
 	@$(BIN)/python -m pytest --numprocesses 3 --dist worksteal $(ARGS)
