@@ -343,7 +343,7 @@ class ClusterModels(Models):
         if not member.is_open or member.served is None:
             return
         member.is_open = False
-        await asyncio.to_thread(self._tail.leave, member.model.id)
+        self._tail.leave(member.model.id)
         await self._end_sharing(member)
         served = member.served
         await served.let_go()
