@@ -97,12 +97,8 @@ class Line:
         """
         for _ in self._ways:
             try:
-                return psycopg.connect(
-                    self._url,
-                    autocommit=True,
-                    **self._known,  # type: ignore[arg-type]
-                    **self._ways[self._way],
-                )
+                known: dict[str, Any] = {**self._known, **self._ways[self._way]}
+                return psycopg.connect(self._url, autocommit=True, **known)
             except psycopg.Error as error:
                 self._way = (self._way + 1) % len(self._ways)
                 failed = error
