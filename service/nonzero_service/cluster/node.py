@@ -21,7 +21,7 @@ from nonzero_service.cluster.models import ClusterModels, Shared
 from nonzero_service.cluster.node_listener import NodeListener, host_and_port
 from nonzero_service.cluster.noting import Noting
 from nonzero_service.cluster.passing_on import PassingOn
-from nonzero_service.cluster.roles import Roles
+from nonzero_service.cluster.roles import NodeRoles
 from nonzero_service.errors import StartError
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.errors import JournalUnreachableError
@@ -49,7 +49,7 @@ class Shares(Protocol):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
 
-    def share(self, roles: Roles, passing: PassingOn, leave: Callable[[], Awaitable[object]]) -> None:
+    def share(self, roles: NodeRoles, passing: PassingOn, leave: Callable[[], Awaitable[object]]) -> None:
         """Answer as things stand; `leave` is called at a stop, before the models are closed."""
 
 
@@ -89,6 +89,7 @@ class ClusterNode:
         self.models.doubt = self.membership.doubt
         self.noting = Noting(self.membership, NodeRegister(url, node), self._reached)
         self._listener: NodeListener | None = None
+        self._stopping = False
         self._preparing: asyncio.Task[None] | None = None
         self._log = structlog.get_logger("cluster")
 
@@ -109,7 +110,7 @@ class ClusterNode:
         membership, settings = self.membership, self._settings
 
         def writes() -> bool:
-            return membership.role == "writing"
+            return membership.role == "writing" and not self._stopping
 
         def secret() -> bytes | None:
             leader = membership.leader
@@ -172,6 +173,10 @@ class ClusterNode:
         self.models.may_open.set()
         await self.membership.begin()
         await self.noting.begin()
+
+    def stop(self) -> None:
+        """Take no more from other nodes: they tell their clients to come again, and soon another writes."""
+        self._stopping = True
 
     async def _leave(self) -> None:
         """Write no more, and let another node take over at once."""
