@@ -168,7 +168,7 @@ class Writer(Server):
         service = self.app.service
         super().__init__(config_of(self.app, self.app.dispatcher, settings, service.metrics))
         if service.node is not None:
-            service.node.join(self.app, self.server_state.tasks)
+            service.node.join(self.app, service.bodies, service.metrics, self.server_state.tasks)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen, and have the workers begin."""

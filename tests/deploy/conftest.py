@@ -5,3 +5,4 @@ from __future__ import annotations
 from service import conftest
 
 start, clocked, small_disk = conftest.start, conftest.clocked, conftest.small_disk
+postgres = conftest.postgres

@@ -16,6 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs/operations.md").read_text()
+OF_NODES = (ROOT / "docs/cluster.md").read_text()
 COMMANDS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
 EVENT = re.compile(r"\.(?:warning|error|critical|exception)\(\s*\"([^\"]*)\"")
 
@@ -57,7 +58,16 @@ def test_its_commands_run(start: Start, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "place",
-    ["*.py", "http/*.py", "models/*.py", "journal/*.py", "api/*.py", "workers/*.py", "predictor/*.py"],
+    [
+        "*.py",
+        "http/*.py",
+        "models/*.py",
+        "journal/*.py",
+        "api/*.py",
+        "workers/*.py",
+        "predictor/*.py",
+        "cluster/*.py",
+    ],
 )
 def test_it_names_every_alarm(place: str) -> None:
     events = [
@@ -65,7 +75,7 @@ def test_it_names_every_alarm(place: str) -> None:
         for path in sorted((ROOT / "service/nonzero_service").glob(place))
         for event in EVENT.findall(path.read_text())
     ]
-    said = " ".join(PAGE.split())
+    said = " ".join((PAGE + OF_NODES).split())
     for event in events:
         longest = max(re.split(r"%[sd]", event), key=len).strip(": ,")
         assert longest in said, event

@@ -132,12 +132,8 @@ class HandingOn:
         self._waiting.append(impressions)
         self.nbytes += nbytes
         self._put += 1
-        if self._task is None:
+        if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._hand_on())
-            self._task.add_done_callback(self._rest)
-
-    def _rest(self, _: asyncio.Task[None]) -> None:
-        self._task = None
 
     async def _hand_on(self) -> None:
         """Send what waits until nothing does."""
@@ -147,6 +143,11 @@ class HandingOn:
                 kept = await self._send(*some)
             except NotNowError:
                 await asyncio.sleep(RESPITE)
+                continue
+            except Exception as error:  # noqa: BLE001 - whatever it is, it would be so again
+                for impressions in some:
+                    self._waiting.popleft()
+                    self._end(impressions, error)
                 continue
             for impressions, answer in zip(some, kept, strict=True):
                 if answer.status == 503:  # and so all behind it: they keep their order

@@ -103,7 +103,6 @@ class Membership:
         self._asking = Asking("lease", leadership.cut)
         self._watched = WatchedLease(self.lease, self.node)
         self._listeners: list[Callable[[], object]] = []
-        self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
         self._sent = 0.0
@@ -125,18 +124,9 @@ class Membership:
             return steady() - self._sent
         return None if self._watched.seen is None else steady() - self._watched.since
 
-    def holds(self, term: int) -> bool:
-        """Return whether this node has a term, and its lease is not over; from any thread."""
-        return self._held == term and self.role != "stepping down" and steady() - self._sent < self.lease
-
     def on_change(self, listener: Callable[[], object]) -> None:
         """Have somebody told, on the event loop, whenever the role or the leader has changed."""
         self._listeners.append(listener)
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until something is so that can only begin with a change of the role or the leader."""
-        while not condition():
-            await self._changed.wait()
 
     def doubt(self, error: Exception, term: int | None = None) -> None:
         """Step down, because an append failed or was refused; from any thread, and as often as it happens.
@@ -334,8 +324,6 @@ class Membership:
         elif leader is None and self.leader is not None and role == "following":
             self._log.warning("no node leads", term=self.term)
         self.role, self.leader = role, leader
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
         for listener in self._listeners:
             incidentally(listener)
 

@@ -15,7 +15,8 @@ from nonzero_service.metrics.families import family
 def cluster_metrics(membership: Membership, noting: Noting) -> Iterator[Metric]:
     """Yield what one node tells of its cluster."""
     text = "The newest term that this node knows of: each writer has its own."
-    yield GaugeMetricFamily("nonzero_term", text, membership.term)
+    terms = [((), float(membership.term))] if membership.term else []  # it has not looked yet
+    yield family(GaugeMetricFamily, "nonzero_term", text, (), terms)
     roles = (((role,), float(role == membership.role)) for role in ROLES)
     yield family(GaugeMetricFamily, "nonzero_role", "1 for what this node is at.", ("role",), roles)
     leader = membership.leader

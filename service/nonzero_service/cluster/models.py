@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -38,15 +39,15 @@ from nonzero_service.models.challenger_files import ChallengerPlace
 from nonzero_service.models.common import Common
 from nonzero_service.models.data_directory import look
 from nonzero_service.models.folder import ModelFolder
-from nonzero_service.models.handing_over import folded
+from nonzero_service.models.handing_over import folded, save_in_hand
 from nonzero_service.models.model_config import ModelConfig, NewModelSettings
 from nonzero_service.models.opening import open_model
 from nonzero_service.models.promoting import Promoted
-from nonzero_service.models.registry import DEFAULT, Models, each
+from nonzero_service.models.registry import DEFAULT, LEAST, Models, each
 from nonzero_service.models.replica import Folded, ReplicaState
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
-from nonzero_service.writer.following import Beginning
+from nonzero_service.writer.following import Beginning, sequence_of
 from nonzero_service.writer.tail_applier import TailApplier
 
 AGAIN_SECONDS: Final = 0.25
@@ -188,6 +189,9 @@ class ClusterModels(Models):
     async def close(self) -> None:
         """Save every model, and close all; may be called again."""
         self._closing = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAST), self._turning:  # what is half opened could not be saved
+                pass
         if self._work is not None:
             self._work.cancel()
             await asyncio.gather(self._work, return_exceptions=True)
@@ -195,10 +199,22 @@ class ClusterModels(Models):
         await super().close()
 
     async def _save_all(self) -> None:
-        for member in self._members.values():
-            if not member.is_open:  # it is closed already, and the database has all that it knows
-                self._served.pop(member.name, None)
+        closed = [member for member in self._members.values() if not member.is_open]
+        for member in closed:
+            self._served.pop(member.name, None)
         await super()._save_all()
+        await each(closed, self._save_in_hand)
+
+    async def _save_in_hand(self, member: _Member) -> None:
+        """Save a model that was written here until now."""
+        if member.hand is None:
+            return
+        try:
+            directory = self.folder.directory / member.name
+            if await asyncio.to_thread(save_in_hand, member.hand, directory):
+                self._log.info("saved", model=member.name, sequence=sequence_of(member.hand.model))
+        except Exception:  # noqa: BLE001 - whatever it is, the database has all, and the others are to be saved
+            incidentally(self._log.exception, "no snapshot was taken", model=member.name)
 
     async def _let_all_go(self) -> None:
         for member in self._members.values():
@@ -327,7 +343,7 @@ class ClusterModels(Models):
         if not member.is_open or member.served is None:
             return
         member.is_open = False
-        await asyncio.to_thread(self._tail.leave, member.model.id)
+        self._tail.leave(member.model.id)
         await self._end_sharing(member)
         served = member.served
         await served.let_go()

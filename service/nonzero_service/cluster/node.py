@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 import structlog
 from pydantic import SecretStr
+from starlette.types import Receive, Scope, Send
 
 from nonzero.errors import NonzeroError
+from nonzero_service.bodies.reading import Bodies
 from nonzero_service.cluster.journals import ClusterJournals
 from nonzero_service.cluster.membership import Membership
 from nonzero_service.cluster.metrics import cluster_metrics
@@ -19,6 +21,7 @@ from nonzero_service.cluster.models import ClusterModels, Shared
 from nonzero_service.cluster.node_listener import NodeListener, host_and_port
 from nonzero_service.cluster.noting import Noting
 from nonzero_service.cluster.passing_on import PassingOn
+from nonzero_service.cluster.roles import NodeRoles
 from nonzero_service.errors import StartError
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.errors import JournalUnreachableError
@@ -29,17 +32,25 @@ from nonzero_service.journal.postgres.leadership import Leadership
 from nonzero_service.journal.postgres.register import NodeRegister, Reached
 from nonzero_service.journal.postgres.snapshots import SharedSnapshots
 from nonzero_service.logs import described
+from nonzero_service.models.metrics import ServiceMetrics
 from nonzero_service.settings import Settings
 from nonzero_service.workers.forward_server import ForwardServer
 from nonzero_service.writer.following import sequence_of
-
-if TYPE_CHECKING:
-    from nonzero_service.app import Application
 
 AGAIN_SECONDS: Final = 1.0
 """So long after the database could not be reached it is tried again."""
 
 ANY: Final = ("0.0.0.0", "::", "")  # noqa: S104 - any address, of which others need one
+
+
+class Shares(Protocol):
+    """An application that may be one of several nodes."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+
+    def share(self, roles: NodeRoles, passing: PassingOn, leave: Callable[[], Awaitable[object]]) -> None:
+        """Answer as things stand; `leave` is called at a stop, before the models are closed."""
 
 
 class ClusterNode:
@@ -81,17 +92,21 @@ class ClusterNode:
         self._preparing: asyncio.Task[None] | None = None
         self._log = structlog.get_logger("cluster")
 
-    def join(self, app: Application, tasks: set[asyncio.Task[None]]) -> None:
+    def join(
+        self, app: Shares, bodies: Bodies, metrics: ServiceMetrics, tasks: set[asyncio.Task[None]]
+    ) -> None:
         """Have an application answer as this node, as things stand.
 
         Parameters
         ----------
         app
             The application.
+        bodies, metrics
+            What it reads bodies by, and counts by.
         tasks
             The requests that are being answered.
         """
-        service, membership, settings = app.service, self.membership, self._settings
+        membership, settings = self.membership, self._settings
 
         def writes() -> bool:
             return membership.role == "writing"
@@ -100,12 +115,12 @@ class ClusterNode:
             leader = membership.leader
             return leader.secret if writes() and leader is not None else None
 
-        forwarded = ForwardServer(app, service.models, service.bodies, tasks, settings, writes)
+        forwarded = ForwardServer(app, self.models, bodies, tasks, settings, writes)
         durable = settings.impressions == "durable"
         self._listener = NodeListener(forwarded, secret)
-        passing = PassingOn(self.models, service.metrics, forwarded, durable=durable)
+        passing = PassingOn(self.models, metrics, forwarded, durable=durable)
         app.share(membership, passing, self._leave)
-        service.metrics.others.append(partial(cluster_metrics, membership, self.noting))
+        metrics.others.append(partial(cluster_metrics, membership, self.noting))
 
     def listen(self) -> None:
         """Listen for other nodes.

@@ -22,6 +22,7 @@ from nonzero_service.journal.ends import JournalEnds
 from nonzero_service.journal.errors import (
     JournalClosedError,
     JournalDamagedError,
+    JournalDivergedError,
     JournalTooShortError,
     JournalUnreachableError,
     PrunedError,
@@ -34,8 +35,8 @@ LOOK_SECONDS: Final = 0.02
 """So often is looked whether something has come."""
 
 SHARE: Final = 0.1
-"""Of the time the database spends so much on saying where journals end, at most: of a thousand models that takes
-some milliseconds, where anything has changed."""
+"""Of the time the database spends so much on saying where journals end, at most: of a thousand models that
+takes some milliseconds, where anything has changed."""
 
 LOOKS: Final = 8
 """The quickest of so many such answers says how long one takes: the others waited for something else."""
@@ -43,11 +44,24 @@ LOOKS: Final = 8
 LATER_SECONDS: Final = 0.25
 """So long after a look that failed is looked again."""
 
+LAST_SECONDS: Final = 1.0
+"""So long is waited for the thread at the end."""
+
 SAY_SECONDS: Final = 30.0
 """So often it is said that looks fail."""
 
 CHUNK: Final = 4 << 20
 """So many bytes of one model's rows are read before others have their turn."""
+
+
+GONE: Final = (
+    PrunedError,
+    JournalDamagedError,
+    JournalDivergedError,
+    JournalTooShortError,
+    UnknownKindError,
+)
+"""What says that a model cannot go on from where it is."""
 
 
 class Ends(Protocol):
@@ -106,7 +120,7 @@ class Tail:
     def __init__(self, ends: Ends, listed: Callable[[frozenset[int]], object]) -> None:
         self._ends = ends
         self._listed = listed
-        self._lock = threading.Lock()  # held while one is looked after: who is removed is told nothing more
+        self._lock = threading.Lock()  # who is removed is told nothing more
         self._followed: dict[int, _Tailed] = {}
         self._behind: set[int] = set()
         self._known: frozenset[int] = frozenset()
@@ -131,7 +145,7 @@ class Tail:
         self._stopped.set()
         thread, self._thread = self._thread, None
         if thread is not None:
-            thread.join()
+            thread.join(LAST_SECONDS)  # it may wait for a database that does not answer
 
     def rest(self) -> None:
         """Look no more until it is woken; what is under way may go on a little."""
@@ -169,7 +183,7 @@ class Tail:
             self._anyway = True
 
     def leave(self, model: int) -> None:
-        """Bring nothing more of a model: when this returns, nothing is under way."""
+        """Bring nothing more of a model from now on."""
         with self._lock:
             self._followed.pop(model, None)
             self._behind.discard(model)
@@ -221,29 +235,33 @@ class Tail:
 
     def _bring(self, model: int) -> None:
         """Read what has come of a model, a chunk at a time, unless enough waits there already."""
+        one = self._followed.get(model)
+        if one is None or one.lost is None:
+            self._behind.discard(model)
+            return
+        if one.applier.is_full:
+            return
+        rows: list[JournalRow] = []
+        gone: Exception | None = None
+        try:
+            rows = one.journal.read_on(one.applier.told, one.digest, CHUNK)
+        except GONE as error:
+            gone = error
+        except JournalClosedError:
+            pass
         with self._lock:
-            one = self._followed.get(model)
-            if one is None or one.lost is None:
-                self._behind.discard(model)
+            if self._followed.get(model) is not one:  # it was left meanwhile
                 return
-            if one.applier.is_full:
+            if gone is not None:
+                self._lose(model, gone)
                 return
-            try:
-                rows = one.journal.read_on(one.applier.told, one.digest, CHUNK)
-            except (PrunedError, JournalDamagedError, JournalTooShortError, UnknownKindError) as error:
-                self._lose(model, error)
-                return
-            except JournalClosedError:
-                self._behind.discard(model)
-                return
-            if not rows:  # what said so was another that stands by, and further
-                self._behind.discard(model)
-                self._anyway = True
-                return
-            one.digest = rows[-1].digest
-            one.applier.put_rows(rows)
             if sum(len(row.body) for row in rows) < CHUNK:
                 self._behind.discard(model)
+            if rows:
+                one.digest = rows[-1].digest
+                one.applier.put_rows(rows)
+            else:  # what said that there is more was another that stands by, and further
+                self._anyway = True
 
     def _lose(self, model: int, error: Exception) -> None:
         one = self._followed[model]

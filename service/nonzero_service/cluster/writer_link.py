@@ -15,6 +15,7 @@ from nonzero_service.cluster.handshake import Hello, Purpose, introduce
 from nonzero_service.cluster.node_listener import host_and_port
 from nonzero_service.cluster.roles import Leader
 from nonzero_service.errors import HandshakeError, NotYetWritingError, WriterLostError
+from nonzero_service.incidental import incidentally
 from nonzero_service.metrics.counts import Counts
 from nonzero_service.workers.forwarding import Forwarder, Refusals
 from nonzero_service.workers.message_stream import MessageStream
@@ -100,6 +101,13 @@ class WriterLink:
         self._settled.set()
 
     async def _hold(self) -> tuple[str, bool]:
+        try:
+            return await self._hold_session()
+        except Exception as error:  # noqa: BLE001 - whatever it is, requests are to be told and not to wait
+            incidentally(self._log.error, "a link to the node that writes has failed", exc_info=error)
+            return NOT_TAKEN, False
+
+    async def _hold_session(self) -> tuple[str, bool]:
         """Open a session, and hold it as long as it lasts.
 
         Returns
@@ -138,17 +146,29 @@ class WriterLink:
     async def _reach(self, purpose: Purpose) -> socket.socket:
         """Return a socket that the leader has let in."""
         host, port = host_and_port(self.leader.address)
-        loop = asyncio.get_running_loop()
         async with asyncio.timeout(handshake.SECONDS):
-            [(family, kind, number, _, place), *_] = await loop.getaddrinfo(
-                host, port, type=socket.SOCK_STREAM
-            )
-            sock = socket.socket(family, kind, number)
+            sock = await _connected(host, port)
             try:
-                sock.setblocking(False)
-                await loop.sock_connect(sock, place)
                 await introduce(sock, self.leader.secret, Hello(purpose, self._session), self.leader.node)
             except BaseException:
                 sock.close()
                 raise
         return sock
+
+
+async def _connected(host: str, port: int) -> socket.socket:
+    """Connect to the first address of a host that answers."""
+    loop, failed = asyncio.get_running_loop(), OSError("it has no address")
+    for family, kind, number, _, place in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        sock = socket.socket(family, kind, number)
+        try:
+            sock.setblocking(False)
+            await loop.sock_connect(sock, place)
+            return sock
+        except OSError as error:
+            sock.close()
+            failed = error
+        except BaseException:
+            sock.close()
+            raise
+    raise failed

@@ -19,5 +19,7 @@ the digest before it. The idempotency keys (:mod:`~nonzero_service.journal.keys`
 newest digest every row carries, so that the row chain vouches for the keys, while rows are pruned behind a
 snapshot and keys when they expire, each on its own.
 
+The nodes of a cluster share theirs in a database (:mod:`~nonzero_service.journal.postgres`): the same rows.
+
 This folder is the only one that knows SQL, and knows neither HTTP nor the model.
 """

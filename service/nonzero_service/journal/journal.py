@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Final, Protocol, Self
 
-from nonzero_service.journal.chain import JournalEntry, JournalRow
+from nonzero_service.journal.chain import JournalEntry, JournalRow, Tip
 from nonzero_service.journal.clock import Clock
 from nonzero_service.journal.errors import JournalError
-from nonzero_service.journal.keys import KeyRecord
+from nonzero_service.journal.keys import KeyIndex, KeyRecord
 from nonzero_service.journal.reader import JournalRows
 
 KEY_LIFETIME_MS: Final = 24 * 60 * 60 * 1000
@@ -33,6 +33,8 @@ class Journal(JournalRows):
     """What rows are stamped with."""
     is_shared: ClassVar[bool] = False
     """Whether several nodes read it: what they all need stays, and not what one of them does."""
+    _index: KeyIndex
+    _tip: Tip  # as it was known last: nothing is asked
 
     @abstractmethod
     def append(self, entries: Sequence[JournalEntry]) -> int:
@@ -88,13 +90,20 @@ class Journal(JournalRows):
             The first position to keep.
         """
 
-    @abstractmethod
     def lookup(self, key: str) -> KeyRecord | None:
         """Return what is known of an idempotency key; None where it is unknown or expired.
 
         Keys expire by the journal's clock, the time of its last row, so that a replica or a restart decides
         alike.
         """
+        self._index_on()
+        for position in self._index.positions(key):
+            found = self.find_key(key, position)
+            if found is not None:
+                time_ms, record = found
+                time_ms = self._index.time_of(position, time_ms)
+                return record if time_ms > self.time_ms - KEY_LIFETIME_MS else None
+        return None
 
     @abstractmethod
     def expire_keys(self) -> int:
@@ -103,17 +112,17 @@ class Journal(JournalRows):
     @property
     def position(self) -> int:
         """The last position; 0 before the first."""
-        return self.tip.position
+        return self._tip.position
 
     @property
     def next_sequence(self) -> int:
         """The examples up to and with the last row: the next row's ``first_sequence``."""
-        return self.tip.sequence
+        return self._tip.sequence
 
     @property
     def time_ms(self) -> int:
         """The time of the last row, in milliseconds since 1970; :attr:`clock` has gone on since."""
-        return self.tip.time_ms
+        return self._tip.time_ms
 
     @property
     @abstractmethod
@@ -148,6 +157,36 @@ class Journal(JournalRows):
     @abstractmethod
     def close(self) -> None:
         """Close the journal; a second call does nothing."""
+
+    @abstractmethod
+    def _index_on(self) -> None:
+        """Refuse a journal that is closed, and index the keys that have come since.
+
+        Raises
+        ------
+        JournalClosedError
+            Where it is closed.
+        """
+
+    def _note(self, entries: Sequence[JournalEntry], before: Tip, tip: Tip) -> None:
+        """Take note of rows that are durable now: of their keys, and of the time that they set."""
+        if any(entry.time_ms is not None for entry in entries):
+            self._set_clock(before, tip)
+        for position, entry in enumerate(entries, before.position + 1):
+            for record in entry.keys:
+                self._index.add(record.key, position)
+
+    def _set_clock(self, before: Tip, tip: Tip) -> None:
+        """Go on from the time that the last row sets."""
+        self.clock.set(tip.time_ms)
+        if tip.time_ms < before.time_ms:
+            self._index.set_back = (before.position, tip.time_ms)
+
+    def _expired(self) -> tuple[int, int]:
+        """Return the time up to which keys have expired, and a position up to which all have."""
+        horizon = self.time_ms - KEY_LIFETIME_MS
+        position, latest = self._index.set_back
+        return horizon, position if latest <= horizon else 0
 
     def __enter__(self) -> Self:
         return self

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from nonzero import Batch
 from nonzero_service.history.history import History
 from nonzero_service.history.keeping import HistoryKeeper, changed_by
+from nonzero_service.history.retelling import retold
 from nonzero_service.impressions.store import ImpressionStore
 from nonzero_service.impressions.tailing import TailedImpressions
 from nonzero_service.journal.chain import JournalRow
@@ -205,7 +206,8 @@ def _tell(applier: TailApplier, history: History, impressions: TailedImpressions
         impressions.follow(row)
         pause.follow(row)
 
-    applier.history, applier.followed = history, followed
+    applier.followed = followed
+    applier.retold = lambda model, row, apply: retold(history, model, row, apply, learns=row.count > 0)
 
 
 def _brought(

@@ -148,7 +148,7 @@ def bring_on(folded: Folded, directory: Path, open_journal: OpenJournal, replaye
     return StoredModel(tail.model, journal, snapshots, pause, nbytes, folded.tail_seconds)
 
 
-def _pause_of(tail: Tail, journal: Journal) -> Pause | None:
+def _pause_of(tail: ReplayEnd, journal: Journal) -> Pause | None:
     """Return the pause at a replay's end; None where there is none."""
     if tail.held_since is None:
         return None
@@ -212,7 +212,7 @@ def found(
     return LogisticRegression.from_settings(start.settings), 1
 
 
-class Tail(NamedTuple):
+class ReplayEnd(NamedTuple):
     """What a replay met."""
 
     held_since: int | None
@@ -233,7 +233,7 @@ def replay(
     following: Sequence[StoredChallenger] = (),
     promoted: fold.FindPromoted | None = None,
     history: History | None = None,
-) -> Tail:
+) -> ReplayEnd:
     """Apply the rows from `start` to the journal's end, as it is when this begins.
 
     Parameters
@@ -276,7 +276,7 @@ def replay(
             replayed(row.position, end)
     if history is not None:
         history.replayed(model, end)
-    return Tail(since, nbytes, first_ms, model)
+    return ReplayEnd(since, nbytes, first_ms, model)
 
 
 def _add_to(known: list[tuple[Batch, NDArray[np.float32]]]) -> fold.Learned:

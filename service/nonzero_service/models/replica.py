@@ -20,7 +20,7 @@ KNOWN: Final = 64
 """So many ends that are not reached yet are remembered."""
 
 
-class _Seen(NamedTuple):
+class _EndSeen(NamedTuple):
     """Where the journal ended when it was asked."""
 
     position: int
@@ -48,7 +48,7 @@ class ReplicaState:
     def __init__(self, applier: Applier) -> None:
         self._applier = applier
         self._lock = threading.Lock()
-        self._seen: deque[_Seen] = deque()
+        self._seen: deque[_EndSeen] = deque()
         self._as_of = time.monotonic()
         self._end = _End(applier.position, applier.sequence)
         self.asked: Callable[[], float] = lambda: self._as_of
@@ -60,7 +60,7 @@ class ReplicaState:
             self._settle()
             self._end = _End(position, sequence)
             if len(self._seen) < KNOWN:  # where there is no room the oldest say more
-                self._seen.append(_Seen(position, asked))
+                self._seen.append(_EndSeen(position, asked))
 
     def rest(self) -> None:
         """Take note that nothing is brought any more: from now on it is behind, for all that is known."""

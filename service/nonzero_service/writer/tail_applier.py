@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 
 from nonzero import Batch, LogisticRegression
 from nonzero.model.gradual_copy import GradualCopy
-from nonzero_service.history.history import History
-from nonzero_service.history.retelling import retold
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.chain import JournalRow
 from nonzero_service.journal.errors import JournalError
@@ -36,6 +34,10 @@ AHEAD: Final = 16 << 20
 
 LEARNING_CHANGES: Final = frozenset({"remedy", "recalibration"})
 """The rows that may change any part of a model."""
+
+
+Retold = Callable[[LogisticRegression, JournalRow, Callable[[], LogisticRegression]], object]
+"""Applies a row to a model, and tells somebody of it."""
 
 
 class TailApplier(Applier):
@@ -64,8 +66,8 @@ class TailApplier(Applier):
         results: Results,
     ) -> None:
         super().__init__(model, journal, held_since, turns, results)
-        self.history: History | None = None
-        """Told of each row."""
+        self.retold: Retold = _applied
+        """Applies each row by what it is given, and tells of it."""
         self.followed: Callable[[JournalRow], object] = _nobody_waits
         """Called with each row that has been folded, before its position is told."""
         self.moved: Callable[[], object] = _nobody_waits
@@ -137,7 +139,7 @@ class TailApplier(Applier):
             self._have_learned,
             learning=self._about_to_learn,
         )
-        retold(self.history, self._model, row, apply, learns=row.count > 0)
+        self.retold(self._model, row, apply)
         if row.kind == "trip":
             self.held_since = row.position
         elif row.kind == "resume":
@@ -155,6 +157,11 @@ class TailApplier(Applier):
     def _have_learned(self, batch: Batch, probabilities: NDArray[np.float32]) -> None:
         if self.learned is not None:
             incidentally(self.learned, batch, probabilities)
+
+
+def _applied(_: LogisticRegression, __: JournalRow, apply: Callable[[], LogisticRegression]) -> object:
+    """Apply a row, and tell nobody."""
+    return apply()
 
 
 def _nobody_waits(*_: object) -> None:

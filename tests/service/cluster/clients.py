@@ -24,8 +24,11 @@ JSON = {"content-type": "application/json"}
 ANSWER_SECONDS = 3.0
 """How long a client waits for an answer, before it asks another node."""
 
-PAUSE_SECONDS = 0.01
-"""Between two requests of a client: the machine has other things to do."""
+PAUSE_SECONDS = 0.02
+"""Between two rounds of a client: the machine has other things to do."""
+
+AGAIN_SECONDS = 0.05
+"""Before a client tries again what was not acknowledged."""
 
 LAST_SECONDS = 60.0
 """How long a client that is to end tries to have its last request acknowledged."""
@@ -197,7 +200,7 @@ class Client(Recorder):
             if kind == "label" and asked.status in (404, 409):
                 return asked.status == 409
             self._node = self._any()
-            time.sleep(0.02)
+            time.sleep(AGAIN_SECONDS)
             if self._ending.is_set():
                 last = last or time.monotonic() + LAST_SECONDS
                 if time.monotonic() > last:

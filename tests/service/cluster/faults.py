@@ -162,6 +162,27 @@ def database_and_writer_lost(running: Running) -> Iterator[None]:
     node.start()
 
 
+@contextmanager
+def two_writers_killed(running: Running) -> Iterator[None]:
+    """The writer is killed, and the one that takes its place is killed as soon as it says so."""
+    killed: list[Node] = []
+    for _ in range(2):
+        killed.append(running.nodes.writer())
+        killed[-1].kill()
+    yield
+    for node in killed:
+        node.start()
+
+
+@contextmanager
+def all_killed(running: Running) -> Iterator[None]:
+    for node in running.nodes:
+        node.kill()
+    for node in running.nodes:
+        node.start()
+    yield
+
+
 FAULTS: Mapping[str, Fault] = {
     "the writer is killed": done_to(writer, killed),
     "the writer hangs past its lease": done_to(writer, stopped),
@@ -182,6 +203,8 @@ FURTHER: Mapping[str, Fault] = {
     "the writer hangs for less than its lease": done_to(writer, stopped_briefly),
     "the database hangs and fails over": database_hangs_and_fails_over,
     "the writer's clock is set forward": done_to(writer, clock_set_forward),
+    "two writers are killed, one after the other": two_writers_killed,
+    "all nodes are killed": all_killed,
     "a follower hangs": done_to(follower, stopped),
     "a follower is parted from the database": done_to(follower, parted),
     "a follower is told to stop": done_to(follower, ended),

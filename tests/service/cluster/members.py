@@ -143,7 +143,13 @@ async def member(
 
 async def until_one_writes(*members: Member) -> Member:
     """Wait until one writes, and return it."""
-    return await until_in_loop(lambda: next((one for one in members if one.role == "writing"), None))
+
+    def found() -> Member | None:
+        return next((one for one in members if one.role == "writing"), None)
+
+    writer = await until_in_loop(found)
+    assert writer is not None
+    return writer
 
 
 def check(url: str, *acked: list[Ack]) -> None:

@@ -27,7 +27,7 @@ class Writing:
         self.came: list[str] = []
         self.lost: list[tuple[str, int]] = []
         self.answers: dict[str, int] = {}
-        self.away = False
+        self.away = self.broken = False
         self.handing = HandingOn(
             self._send, lambda *lost: self.lost.append(lost[:2]), durable=durable, most_bytes=most_bytes
         )
@@ -36,6 +36,8 @@ class Writing:
         await asyncio.sleep(0)
         if self.away:
             raise WriterLostError("nobody")
+        if self.broken:
+            raise RuntimeError("this was to happen")
         self.came += [one.model for one in some]
         return [ImpressionsKept(self.answers.get(one.model, 200), "why") for one in some]
 
@@ -107,6 +109,17 @@ def test_what_is_to_be_durable_is_answered_by_the_writer(status: int, raised: in
     run(check, Writing(durable=True))
 
 
+def test_one_that_comes_the_moment_all_is_handed_on_is_handed_on_too() -> None:
+    async def check(writing: Writing) -> None:
+        for n in range(20):
+            await writing.handing.keep(impressions(n))
+            async with asyncio.timeout(5):
+                await writing.handing.passed(60)
+        assert len(writing.came) == 20
+
+    run(check)
+
+
 def test_who_waits_for_it_does_not_wait_for_ever() -> None:
     async def check(writing: Writing) -> None:
         writing.away = True
@@ -115,5 +128,18 @@ def test_who_waits_for_it_does_not_wait_for_ever() -> None:
         await writing.handing.passed(0.01)
         assert writing.handing.count == 2
         await writing.handing.close(0)
+
+    run(check)
+
+
+def test_a_defect_is_counted_and_holds_nothing_up() -> None:
+    async def check(writing: Writing) -> None:
+        writing.broken = True
+        await writing.handing.keep(impressions(0))
+        await writing.handing.passed(5)
+        writing.broken = False
+        await writing.handing.keep(impressions(1))
+        await writing.handing.passed(5)
+        assert (writing.lost, writing.came) == ([("m0", 2)], ["m1"])
 
     run(check)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,98 +18,129 @@ from waiting import until
 
 KEPT = 'nonzero_impressions_total{model="default",outcome="kept"}'
 LOST = 'nonzero_impressions_total{model="default",outcome="lost"}'
+REPEATED = KEPT.replace("kept", "repeated")
 HANDED_ON = "nonzero_handed_on_impressions_total"
 WAITING = "nonzero_waiting_to_be_handed_on_bytes"
 
 
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Pair]:
-    with running(tmp_path, slices="site") as found:
+class Since:
+    """Two nodes, and what they have counted since a test began; its ids are its own."""
+
+    numbers = itertools.count()
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        self.name = f"test-{next(self.numbers)}"
+        self._before = {name: self._now(name) for name in (KEPT, REPEATED, LOST, HANDED_ON, WAITING)}
+
+    def _now(self, name: str) -> list[float]:
+        return [series(client, name) for client in (self.pair.there, self.pair.here)]
+
+    def there(self, name: str) -> float:
+        return self._now(name)[0] - self._before[name][0]
+
+    def here(self, name: str) -> float:
+        return self._now(name)[1] - self._before[name][1]
+
+    def predict(self, numbers: Iterable[int]) -> None:
+        for n in numbers:
+            body = EXAMPLE | {"id": f"{self.name}-{n}"}
+            assert self.pair.here.post(f"{MODEL}/predict", json=body).status_code == 200
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    with running(tmp_path_factory.mktemp("pair"), slices="site") as found:
         yield found
 
 
-def test_a_label_follows_its_prediction_whatever_node_each_came_to(own: Pair) -> None:
+@pytest.fixture
+def since(pair: Pair) -> Iterator[Since]:
+    """Two nodes, whose roles a test may change."""
+    yield Since(pair)
+    pair.follower.follow(pair.writer.write())
+    until(lambda: series(pair.here, WAITING) == 0)
+
+
+def test_a_label_follows_its_prediction_whatever_node_each_came_to(since: Since) -> None:
     for n in range(20):
-        predicted = own.here.post(f"{MODEL}/predict", json=EXAMPLE | {"id": f"imp-{n}"})
-        assert predicted.status_code == 200
-        labelled = own.here.post(f"{MODEL}/labels", json={"id": f"imp-{n}", "label": 1})
+        since.predict([n])
+        labelled = since.pair.here.post(f"{MODEL}/labels", json={"id": f"{since.name}-{n}", "label": 1})
         assert labelled.status_code == 200, labelled.text  # at once: it waits for its impression
-    assert series(own.there, KEPT) == series(own.here, HANDED_ON) == 20
-    assert series(own.here, KEPT) == 0
+    assert since.there(KEPT) == since.here(HANDED_ON) == 20
+    assert since.here(KEPT) == 0
     # The names of fields, and of values, go along.
-    read = own.there.get(f"{MODEL}/metrics").json()
+    read = since.pair.there.get(f"{MODEL}/metrics").json()
     assert {one["value"] for one in read["slices"]["site"]} == {"news"}
 
 
-def test_those_that_are_answered_at_once_come_within_a_second(own: Pair) -> None:
-    body = b"".join(b"'i%d |f site=s%d\n" % (n, n % 7) for n in range(5000))
-    predicted = own.here.post(f"{MODEL}/predict", content=body, headers={"content-type": "text/x-vw"})
+def test_those_that_are_answered_at_once_come_within_a_second(since: Since) -> None:
+    body = b"".join(b"'%b-%d |f site=news\n" % (since.name.encode(), n) for n in range(5000))
+    headers = {"content-type": "text/x-vw"}
+    predicted = since.pair.here.post(f"{MODEL}/predict", content=body, headers=headers)
     assert predicted.text.count('"id"') == 5000
     began = time.monotonic()
-    until(lambda: series(own.there, KEPT) == 5000)
+    until(lambda: since.here(HANDED_ON) == 5000)
     assert time.monotonic() - began < 1
-    until(lambda: series(own.here, WAITING) == 0)
+    assert since.there(KEPT) == 5000
 
 
-def test_while_nobody_writes_they_wait_and_are_kept_by_whoever_is_next(own: Pair) -> None:
-    own.follower.follow(None)
-    own.writer.follow(None)
-    for n in range(10):
-        assert own.here.post(f"{MODEL}/predict", json=EXAMPLE | {"id": f"imp-{n}"}).status_code == 200
-    assert series(own.here, WAITING) > 0
-    own.follower.follow(own.writer.write())
-    until(lambda: series(own.there, KEPT) == 10)
-    own.follower.follow(None)
-    for n in range(10, 15):
-        assert own.here.post(f"{MODEL}/predict", json=EXAMPLE | {"id": f"imp-{n}"}).status_code == 200
-    own.follower.write()  # it keeps them itself
-    until(lambda: series(own.here, KEPT) == 5)
-    until(lambda: series(own.here, WAITING) == 0)
+def test_while_nobody_writes_they_wait_and_are_kept_by_whoever_is_next(since: Since) -> None:
+    writer, follower = since.pair.writer, since.pair.follower
+    follower.follow(None)
+    writer.follow(None)
+    since.predict(range(10))
+    assert since.here(WAITING) > 0
+    follower.follow(writer.write())
+    until(lambda: since.there(KEPT) == 10)
+    follower.follow(None)
+    since.predict(range(10, 15))
+    follower.write()  # it keeps them itself
+    until(lambda: since.here(KEPT) == 5)
+    until(lambda: since.here(WAITING) == 0)
 
 
-def test_one_that_is_handed_on_twice_is_kept_once(own: Pair) -> None:
+def test_one_that_is_handed_on_twice_is_kept_once(since: Since) -> None:
     """As where the writer ends after it has kept them and before it has said so."""
-    for _ in range(2):
-        for n in range(5):
-            assert own.here.post(f"{MODEL}/predict", json=EXAMPLE | {"id": f"imp-{n}"}).status_code == 200
-    until(lambda: series(own.here, HANDED_ON) == 10)
-    until(lambda: series(own.there, KEPT.replace("kept", "repeated")) == 5)
-    assert series(own.there, KEPT) == 5
+    since.predict(range(5))
+    since.predict(range(5))
+    until(lambda: since.here(HANDED_ON) == 10)
+    assert (since.there(KEPT), since.there(REPEATED)) == (5, 5)
+
+
+def test_what_a_writer_that_fails_has_not_kept_is_kept_by_the_next(since: Since) -> None:
+    """It is stopped before it has them on disk, and another node writes when it goes on."""
+    os.kill(since.pair.writer.pid, signal.SIGSTOP)
+    try:
+        since.predict(range(10))
+        since.pair.follower.write()
+        until(lambda: series(since.pair.here, KEPT) >= 10)
+        assert series(since.pair.here, LOST) == 0
+    finally:
+        os.kill(since.pair.writer.pid, signal.SIGCONT)
 
 
 def test_what_is_to_be_durable_is_answered_when_it_is(tmp_path: Path) -> None:
     with running(tmp_path, impressions="durable") as found:
-        body = EXAMPLE | {"id": "imp-1"}
-        assert found.here.post(f"{MODEL}/predict", json=body).status_code == 200
-        found.writer.kill()
-        refused = found.here.post(f"{MODEL}/predict", json=EXAMPLE | {"id": "imp-2"})
-        assert refused.status_code == 503
+        for site, status in (("a", 200), ("b", 503)):
+            predicted = found.here.post(f"{MODEL}/predict", json=EXAMPLE | {"id": site})
+            assert predicted.status_code == status
+            found.writer.kill()
         assert found.here.post(f"{MODEL}/predict", json=EXAMPLE).status_code == 200
+        assert series(found.here, LOST) == 1
         found.writer.path.unlink()
         again = SettableNode(tmp_path / "a", bits=10, impressions="durable").until_ready().write()
         try:
             found.follower.follow(again)
-            assert found.here.post(f"{MODEL}/labels", json={"id": "imp-1", "label": 1}).status_code == 200
+            assert found.here.post(f"{MODEL}/labels", json={"id": "a", "label": 1}).status_code == 200
         finally:
             again.kill()
 
 
-def test_what_a_writer_that_fails_has_taken_and_not_kept_is_kept_by_the_next(own: Pair) -> None:
-    """It is stopped before it has them on disk, and another node writes when it goes on."""
-    own.here.post(f"{MODEL}/predict", json=EXAMPLE | {"id": "imp-0"})
-    until(lambda: series(own.here, HANDED_ON) == 1)
-    os.kill(own.writer.pid, signal.SIGSTOP)
-    for n in range(1, 10):
-        assert own.here.post(f"{MODEL}/predict", json=EXAMPLE | {"id": f"imp-{n}"}).status_code == 200
-    own.follower.write()
-    until(lambda: series(own.here, KEPT) == 9)
-    assert series(own.here, LOST) == 0
-    os.kill(own.writer.pid, signal.SIGCONT)
-
-
-def test_a_stop_hands_on_what_waits_and_says_what_is_lost(own: Pair) -> None:
-    own.follower.follow(None)
-    assert own.here.post(f"{MODEL}/predict", json=EXAMPLE | {"id": "imp-1"}).status_code == 200
-    assert own.follower.stop() == 0
-    [line] = own.follower.lines("impressions were not handed on")
-    assert line["count"] == 1
+def test_a_stop_says_what_it_could_not_hand_on(tmp_path: Path) -> None:
+    with running(tmp_path) as found:
+        found.follower.follow(None)
+        assert found.here.post(f"{MODEL}/predict", json=EXAMPLE | {"id": "last"}).status_code == 200
+        assert found.follower.stop() == 0
+        [line] = found.follower.lines("impressions were not handed on")
+        assert line["count"] == 1

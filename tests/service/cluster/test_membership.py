@@ -74,8 +74,6 @@ def test_one_writes_and_all_know_who(url: str, monkeypatch: pytest.MonkeyPatch) 
                 await asyncio.sleep(0.5 * LEASE)
             assert writer.role == "writing"
             assert writer.membership.term == leader.term
-            assert writer.membership.holds(leader.term)
-            assert not writer.membership.holds(leader.term - 1)
             for one in all_of:
                 assert one.membership.lease_age is not None
                 assert one.membership.lease_age < LEASE
@@ -209,7 +207,7 @@ def test_doubts_from_many_threads_step_down_once(url: str) -> None:
             assert later > term
             first.membership.doubt(FencedError("of an older term"), term)  # which says nothing of this one
             await asyncio.sleep(0.1)
-            assert again.membership.holds(later)
+            assert (again.role, again.membership.term) == ("writing", later)
         check(url, *(one.ledger.acks for one in all_of))
 
     asyncio.run(run())
@@ -242,7 +240,8 @@ def test_a_stop_while_it_takes_over(url: str) -> None:
             await until_in_loop(lambda: slow.taking)
             assert one.role == "taking over"
             await asyncio.sleep(1.5 * LEASE)  # its signs of life come meanwhile
-            assert one.membership.holds(1)
+            assert one.membership.lease_age is not None
+            assert one.membership.lease_age < LEASE
             closing = asyncio.create_task(one.membership.close())
             await until_in_loop(lambda: slow.stepping)
             slow.go.set()
@@ -264,7 +263,6 @@ def test_a_stop_while_it_steps_down(url: str) -> None:
             one.membership.doubt(OutcomeUnknownError("who knows"))
             await until_in_loop(lambda: slow.stepping)
             assert one.role == "stepping down"
-            assert not one.membership.holds(1)
             closing = asyncio.create_task(one.membership.close())
             await asyncio.sleep(0.1)
             assert not closing.done()
@@ -325,7 +323,6 @@ def test_duties_that_cannot_step_down_end_the_process(url: str) -> None:
             one.membership.doubt(OutcomeUnknownError("who knows"))
             await until_in_loop(lambda: failures)
             assert str(failures[0]) == "who knows"
-            assert not one.membership.holds(1)
 
     asyncio.run(run())
 
@@ -360,7 +357,7 @@ def test_a_term_that_the_database_has_lost_is_not_had_twice(url: str) -> None:
             with psycopg.connect(url, autocommit=True) as line:
                 line.execute("UPDATE nonzero.term SET term = 1, node = 'z', secret = 'z'")
                 line.execute("UPDATE nonzero.beat SET term = 1, beat = 7")
-            await until_in_loop(lambda: first.role != "writing")
+            await until_in_loop(lambda: len(first.ledger.calls) > 1)
             [(_, reason)] = first.ledger.calls[1:]
             assert reason in ("the database has another term", f"term {term} is over")
             again = await until_one_writes(*all_of)

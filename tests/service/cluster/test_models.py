@@ -18,6 +18,7 @@ from nonzero_service.errors import ChallengerError, NotReadyError, NotWritingErr
 from nonzero_service.journal.errors import FencedError
 from nonzero_service.models.served import ServedModel
 from nonzero_service.writer import fold
+from nonzero_service.writer.tail_learner import TailLearner
 from service.cluster.sharing_models import NodeModels, met, nodes
 from waiting import until_in_loop
 
@@ -50,6 +51,11 @@ def with_nodes(
             await use(*some)
 
     asyncio.run(run())
+
+
+async def until_follows(node: NodeModels) -> None:
+    """Wait until a node's model is open in that role."""
+    await until_in_loop(lambda: isinstance(node.default.learner, TailLearner))
 
 
 class Reading:
@@ -91,7 +97,7 @@ def test_two_nodes_have_the_same_bits_in_turn(database: str, tmp_path: Path) -> 
                 await writes.write()
                 await follows.step_down("another writes")
                 await learn(writes)
-                await until_in_loop(lambda follows=follows: follows.default.replica is not None)
+                await until_follows(follows)
                 await met(a, b)
                 assert a.default.model.digest() == b.default.model.digest()
                 with pytest.raises(NotWritingError):
@@ -191,7 +197,7 @@ def test_a_writer_that_was_fenced_says_so_and_goes_on_as_a_follower(database: st
         model = a.default.model
         await a.step_down("it was fenced")
         await learn(b)
-        await until_in_loop(lambda: a.default.replica is not None)
+        await until_follows(a)
         await met(a, b)
         assert a.default.model is model
         assert a.default.model.digest() == b.default.model.digest()

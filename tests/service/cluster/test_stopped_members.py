@@ -31,7 +31,9 @@ def writer(processes: list[MemberProcess]) -> MemberProcess:
             (one for one in processes if [e["role"] for e in one.events("role")][-1:] == ["writing"]), None
         )
 
-    return until(found)
+    one = until(found)
+    assert one is not None
+    return one
 
 
 def newest(process: MemberProcess) -> int:

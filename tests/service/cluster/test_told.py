@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -13,7 +15,7 @@ from command_line import nonzero_here
 from nodes import Node, Nodes
 from plain_http import client_of
 from postgres import Cluster
-from service.conftest import Start
+from service.conftest import SERVE, ServiceProcess, Start, starting
 from waiting import until
 
 EXAMPLE = {"features": {"site": "news"}, "label": 1}
@@ -26,15 +28,19 @@ def nodes(replicated: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield both
 
 
-def told(node: Node) -> dict[str, dict[str, float]]:
+def text_of(node: Node) -> str:
     with client_of(node.url) as client:
-        found: dict[str, dict[str, float]] = {}
-        for line in client.get("/metrics").text.splitlines():
-            if line.startswith(("nonzero_term", "nonzero_role", "nonzero_l", "nonzero_take", "nonzero_sync")):
-                name, _, value = line.rpartition(" ")
-                name, _, labels = name.partition("{")
-                found.setdefault(name, {})[labels.strip("}")] = float(value)
-        return found
+        return client.get("/metrics").text
+
+
+def told(node: Node) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    for line in text_of(node).splitlines():
+        if line.startswith(("nonzero_term", "nonzero_role", "nonzero_l", "nonzero_take", "nonzero_sync")):
+            name, _, value = line.rpartition(" ")
+            name, _, labels = name.partition("{")
+            found.setdefault(name, {})[labels.strip("}")] = float(value)
+    return found
 
 
 def test_each_node_says_who_writes(nodes: Nodes) -> None:
@@ -75,6 +81,14 @@ def test_metrics_tell_the_term_the_role_and_the_standby(nodes: Nodes) -> None:
     assert of_follower["nonzero_takeovers_total"][""] == 0
     assert of_writer["nonzero_synchronous_standbys"] == {"": 1}
     assert "nonzero_synchronous_standbys" not in of_follower
+
+
+def test_the_metrics_that_the_page_names_are_told(nodes: Nodes) -> None:
+    page = (Path(__file__).parents[3] / "docs/cluster.md").read_text()
+    named = set(re.findall(r"`(nonzero_[a-z_]+)`", page))
+    told_by = {line.split()[2] for node in nodes for line in text_of(node).splitlines() if "# TYPE" in line}
+    assert len(named) >= 8
+    assert named - told_by == set()
 
 
 def test_the_status_shows_nodes_journals_and_standbys(nodes: Nodes) -> None:
@@ -127,16 +141,18 @@ def test_nobody_leads_a_database_that_no_node_has(database: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_status_where_nobody_writes(nodes: Nodes) -> None:
-    """And the last one's note goes with it."""
-    for node in nodes:
-        assert node.process.stop() == 0
-    done = nonzero_here("cluster", "status", "--journal", nodes.database, "--json", "--wait", "0.3")
-    found = json.loads(done.stdout)
-    assert (done.returncode, found["leads"], found["leader"], found["nodes"]) == (1, False, None, [])
-    for node in nodes:
-        node.start()
-    nodes.until_ready()
+class WithoutClient(ServiceProcess):
+    """A service where the extra is not installed."""
+
+    program = "import sys; sys.modules['psycopg'] = None\n" + SERVE
+
+
+def test_a_start_without_the_extra_names_it(tmp_path: Path) -> None:
+    with starting(WithoutClient, tmp_path) as start:
+        service = start(journal="postgresql://127.0.0.1/db", node="a")
+        assert service.until_ended() == 1
+    [line] = service.lines("the service cannot start")
+    assert line["reason"].endswith("cannot be imported (psycopg): pip install 'nonzero-ctr[postgres]'")
 
 
 PASSWORD = "Zq7-password-that-nobody-may-read"
@@ -169,6 +185,7 @@ def test_a_password_that_is_not_written_as_an_address_has_it_is_not_told(journal
 def test_no_password_is_told(start: Start, journal: str, said: str) -> None:
     service = start(journal=journal.format(PASSWORD), node="a", log_level="debug")
     until(lambda: any(said in json.dumps(line) for line in service.log), lambda: service.log)
+    until(lambda: service.has_ended() or service.lines("listening"))
     if not service.has_ended():
         service.until_listening()
         with service.client() as client:
@@ -176,3 +193,12 @@ def test_no_password_is_told(start: Start, journal: str, said: str) -> None:
                 assert PASSWORD not in client.get(path).text
         service.stop()
     assert PASSWORD not in json.dumps(service.log)
+
+
+def test_a_status_where_nobody_writes(nodes: Nodes) -> None:
+    """And the last one's note goes with it."""
+    for node in nodes:
+        assert node.process.stop() == 0
+    done = nonzero_here("cluster", "status", "--journal", nodes.database, "--json", "--wait", "0.3")
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["leads"], found["leader"], found["nodes"]) == (1, False, None, [])

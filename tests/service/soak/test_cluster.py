@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import time
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,8 @@ SETTINGS: dict[str, Any] = {
 @pytest.mark.parametrize("negatives", ["at_once", "at_end"])
 def test_two_hundred_faults(breakable: Cluster, tmp_path: Path, figure: Figure, negatives: str) -> None:
     """Half of them of a model that learns from predictions at once, half of one that waits for labels."""
-    faults = list({**FAULTS, **FURTHER, **OF_DISKS}.items())
-    random.Random(negatives).shuffle(faults)
+    faults, chance = list({**FAULTS, **FURTHER, **OF_DISKS}.items()), random.Random(negatives)
+    chance.shuffle(faults)
     waited: dict[str, list[float]] = defaultdict(list)
     with Nodes(tmp_path, breakable, megabytes=256, negatives=negatives, **SETTINGS) as nodes:
         clients = Clients(nodes)
@@ -41,6 +42,7 @@ def test_two_hundred_faults(breakable: Cluster, tmp_path: Path, figure: Figure, 
         try:
             for name, fault in itertools.islice(itertools.cycle(faults), TIMES // 2):
                 waited[name].append(running.suffer(fault))
+                time.sleep(chance.random())
         finally:
             clients.stop()
         statuses = Counter((one.kind, one.status) for one in clients.operations if one.kind != "leader")

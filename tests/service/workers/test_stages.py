@@ -88,7 +88,7 @@ def test_a_request_that_cannot_be_understood_ends_its_connection_alone(staged: S
     service = staged(*(("serving", request) for request in REQUESTS), workers=len(REQUESTS) + 1)
     service.until_ready()
     pids = service.until_all_ready()
-    unknown = "a worker's request cannot be understood"
+    unknown = "a forwarded request cannot be understood"
     until(lambda: service.events("error").count(unknown) == len(REQUESTS) - 1)  # one is only torn off
     reasons = [line["reason"] for line in service.log if line.get("event") == unknown]
     assert sorted(reasons) == [

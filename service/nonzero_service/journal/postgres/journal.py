@@ -22,8 +22,8 @@ from nonzero_service.journal.errors import (
     JournalReadOnlyError,
     StorageError,
 )
-from nonzero_service.journal.journal import KEY_LIFETIME_MS, Journal
-from nonzero_service.journal.keys import KeyIndex, KeyRecord
+from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.keys import KeyIndex
 from nonzero_service.journal.postgres.connecting import Database
 from nonzero_service.journal.postgres.moment import RESTORE, WHOLE, PostgresMoment, one_moment
 from nonzero_service.journal.postgres.writing import JournalWriter
@@ -91,15 +91,16 @@ class PostgresJournal(Journal):
         self._writing = threading.Lock()
         self._failure: StorageError | None = None
         self._closed = False
-        self._known: Tip | None = None
+        self._is_known = False  # where it ends
         self._index = KeyIndex()
         self._at_primary = term is not None or self._is_behind(reached)
-        self._known = self._indexed = self.tip
+        self._tip = self._indexed = self.tip
+        self._is_known = True
         check_held(self, reached, self._index)
         self._at_primary = term is not None
-        self.clock = Clock(self._known.time_ms)
+        self.clock = Clock(self._tip.time_ms)
         with self._reading() as moment:
-            self._nbytes = moment.nbytes
+            self._nbytes = moment.nbytes()
 
     # -- writing ---------------------------------------------------------------------------------------
 
@@ -109,16 +110,12 @@ class PostgresJournal(Journal):
         if nbytes > MOST_BYTES:
             raise ValueError(f"{nbytes} bytes are too many for one append, which takes {MOST_BYTES}")
         with self._writing:
-            writer, before = self._check_writable(), self.tip
+            writer, before = self._check_writable(), self._tip
             tip, rows, keys = chain_entries(entries, before, self.clock.now_ms())
             self._write(lambda: writer.append(before, rows, keys))
-            self._known = self._indexed = tip
+            self._tip = self._indexed = tip
             self._nbytes += nbytes
-            if any(entry.time_ms is not None for entry in entries):
-                self._set_clock(before, tip)
-            for offset, entry in enumerate(entries, tip.position - len(entries) + 1):
-                for record in entry.keys:
-                    self._index.add(record.key, offset)
+            self._note(entries, before, tip)
             return tip.position
 
     def truncate(self, before: int) -> int:
@@ -126,9 +123,9 @@ class PostgresJournal(Journal):
         total = 0
         while True:
             with self._writing:
-                writer, last = self._check_writable(), self.tip.position
+                writer, last = self._check_writable(), self._tip.position
                 dropped, nbytes = self._write(lambda: writer.truncate(min(before, last)))  # noqa: B023 - now
-                self._nbytes -= nbytes
+                self._nbytes = max(self._nbytes - nbytes, 0)
             if not dropped:
                 return total
             total += dropped
@@ -139,12 +136,11 @@ class PostgresJournal(Journal):
         total = 0
         while True:
             with self._writing:
-                writer, horizon = self._check_writable(), self.tip.time_ms - KEY_LIFETIME_MS
+                writer = self._check_writable()
                 if not len(self._index):
                     return total
-                position, latest = self._index.set_back
-                until = position if latest <= horizon else 0
-                dropped, last = self._write(lambda: writer.expire(horizon, until))  # noqa: B023 - now
+                expired = self._expired()
+                dropped, last = self._write(lambda: writer.expire(*expired))  # noqa: B023 - now
                 self._index.forget(last)
             if not dropped:
                 return total
@@ -164,16 +160,16 @@ class PostgresJournal(Journal):
         if self.term is not None:
             super().advance(row)
         with self._writing:
-            before = self.tip
+            before = self._tip
             if row.position != before.position + 1:
                 raise JournalError(
                     f"{self.place} ends at position {before.position}: position {row.position} does not "
                     "follow"
                 )
-            self._known = Tip(row.position, row.next_sequence, row.time_ms, row.digest, row.keys_digest)
+            self._tip = Tip(row.position, row.next_sequence, row.time_ms, row.digest, row.keys_digest)
             self._nbytes += len(row.body)
             if row.kind == "clock":
-                self._set_clock(before, self._known)
+                self._set_clock(before, self._tip)
 
     def check_end(self) -> None:
         """Refuse to go on from rows that the primary does not have: a failover of the database has lost them.
@@ -191,28 +187,17 @@ class PostgresJournal(Journal):
 
     # -- asking ----------------------------------------------------------------------------------------
 
-    def lookup(self, key: str) -> KeyRecord | None:
-        """Return what is known of an idempotency key; None where it is unknown or expired."""
-        with self._writing:
-            self._check_open()
-            self._index_on()
-            positions = list(self._index.positions(key))
-        for position in positions:
-            found = self.find_key(key, position)
-            if found is not None:
-                time_ms, record = found
-                time_ms = self._index.time_of(position, time_ms)
-                return record if time_ms > self.tip.time_ms - KEY_LIFETIME_MS else None
-        return None
-
     @property
     def tip(self) -> Tip:
         """Where the journal ends: behind what was written here, or brought here."""
-        return super().tip if self._known is None else self._known
+        return self._tip if self._is_known else super().tip
 
     @property
     def nbytes(self) -> int:
-        """The bytes of the bodies of the rows; what others have pruned since it was opened is among them."""
+        """The bytes of the bodies of the rows: of many, nearly.
+
+        What others have pruned since it was opened is among them.
+        """
         return self._nbytes
 
     def digest_at(self, position: int) -> bytes:
@@ -223,9 +208,8 @@ class PostgresJournal(Journal):
         PrunedError, JournalTooShortError
             Where the journal no longer, or not yet, holds it.
         """
-        known = self._known
-        if known is not None and known.position == position:
-            return known.digest
+        if self._is_known and self._tip.position == position:
+            return self._tip.digest
         return super().digest_at(position)
 
     def close(self) -> None:
@@ -237,7 +221,7 @@ class PostgresJournal(Journal):
     @contextmanager
     def _reading(self) -> Iterator[PostgresMoment]:
         self._check_open()
-        until = WHOLE if self._known is None or self.term is not None else self._known.position
+        until = self._tip.position if self._is_known and self.term is None else WHOLE
         with ExitStack() as stack:
             source = self._database.primary if self._at_primary else self._database.reading
             moment = stack.enter_context(self._moment(source(), until))
@@ -267,7 +251,7 @@ class PostgresJournal(Journal):
         JournalDivergedError
             Where it has another one in its place.
         """
-        tip = self.tip
+        tip = self._tip
         digest = moment.held_digest(tip.position)
         if digest is None:
             base = moment.base
@@ -279,7 +263,7 @@ class PostgresJournal(Journal):
         return digest is not None
 
     def _diverged(self, moment: PostgresMoment) -> JournalDivergedError:
-        tip, ends = self.tip, moment.tip.position
+        tip, ends = self._tip, moment.tip.position
         found = f"ends at position {ends}" if ends < tip.position else "has another row there"
         return JournalDivergedError(
             f"{self.place} {found}, and position {tip.position} was read here with the digest "
@@ -294,20 +278,17 @@ class PostgresJournal(Journal):
             return moment.tip.position < reached
 
     def _index_on(self) -> None:
-        """Index the keys that came with the rows which were brought since."""
-        begun, ends = self._indexed, self.tip
-        if begun.keys_digest == ends.keys_digest:
+        self._check_open()
+        if self.term is not None:
             return
-        for position, _, records in self._read_keys(begun.position, begun.keys_digest):
-            for record in records:
-                self._index.add(record.key, position)
-        self._indexed = ends
-
-    def _set_clock(self, before: Tip, tip: Tip) -> None:
-        """Go on from the time that the last row sets."""
-        self.clock.set(tip.time_ms)
-        if tip.time_ms < before.time_ms:
-            self._index.set_back = (before.position, tip.time_ms)
+        with self._writing:
+            begun, ends = self._indexed, self._tip
+            if begun.keys_digest == ends.keys_digest:
+                return
+            for position, _, records in self._read_keys(begun.position, begun.keys_digest):
+                for record in records:
+                    self._index.add(record.key, position)
+            self._indexed = ends
 
     def _check_open(self) -> None:
         if self._closed:

@@ -64,6 +64,21 @@ class Seen(NamedTuple):
     """What nodes share in this term."""
 
 
+def who_writes(line: Line) -> Seen:
+    """Return what the two rows say now.
+
+    Raises
+    ------
+    JournalUnreachableError
+        Where the database does not answer, or the rows are not there.
+    """
+    rows = line.run(OBSERVE)
+    if not rows:
+        raise JournalUnreachableError(f"{line.place} does not say who writes; restore it from a backup")
+    term, beat, node, address, url, secret = rows[0]
+    return Seen(term, beat, node, address or "", url or "", secret or b"")
+
+
 class Leadership:
     """Reads and writes the two rows, by a line of its own. One thread uses it; any may cut it.
 
@@ -84,13 +99,7 @@ class Leadership:
 
     def observe(self) -> Seen:
         """Return what the rows say now."""
-        rows = self._line.run(OBSERVE)
-        if not rows:
-            raise JournalUnreachableError(
-                f"{self._line.place} does not say who writes; restore it from a backup"
-            )
-        term, beat, node, address, url, secret = rows[0]
-        return Seen(term, beat, node, address or "", url or "", secret or b"")
+        return who_writes(self._line)
 
     def beat(self, term: int) -> float | None:
         """Give a sign of life.

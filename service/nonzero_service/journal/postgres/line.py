@@ -114,7 +114,7 @@ class Line:
     ) -> psycopg.Cursor[Any]:
         try:
             # Without values it may be several statements, which have no rows in binary.
-            return connection.execute(statement.encode(), values or None, binary=bool(values) or None)
+            return connection.execute(statement.encode(), values or None, binary=bool(values))
         except psycopg.Error as error:
             self.close()
             raise JournalUnreachableError(

@@ -23,6 +23,9 @@ WHOLE: Final = 2**63 - 1
 _ROWS: Final = 4096
 """Rows are read in so many at most."""
 
+_COUNTED: Final = 20_000
+"""The bytes of so many rows are counted at most."""
+
 _BASE: Final = """
 SELECT base_position, base_sequence, base_time_ms, base_digest, keys_position, keys_digest
 FROM nonzero.models WHERE id = %(model)b
@@ -63,7 +66,7 @@ WHERE model = %(model)b AND position = %(position)b AND position <= %(until)b
 """
 _NBYTES: Final = """
 SELECT coalesce(sum(octet_length(body)), 0)::bigint FROM nonzero.rows
-WHERE model = %(model)b AND position <= %(until)b
+WHERE model = %(model)b AND position > %(after)b AND position <= %(until)b
 """
 
 
@@ -136,11 +139,16 @@ class PostgresMoment(Moment):
         found = self._one(_KEYS_AT, position=Int8(position))
         return None if found is None else HeldKeys(*found)
 
-    @property
     def nbytes(self) -> int:
-        """The bytes of the bodies of all rows."""
-        found = self._one(_NBYTES)
-        return 0 if found is None else int(found[0])
+        """Return the bytes of the bodies of all rows; of many, by the mean of the last ones.
+
+        A start waits for it: to count those of a million rows took one to three seconds on a busy machine.
+        """
+        first, last = self.base.position, self.tip.position
+        after = max(first, last - _COUNTED)
+        found = self._one(_NBYTES, after=Int8(after))
+        counted = 0 if found is None else int(found[0])
+        return counted if after == first else counted * (last - first) // _COUNTED
 
     def _one(self, query: LiteralString, **values: object) -> tuple[Any, ...] | None:
         return self._connection.execute(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from nonzero_service.journal.errors import JournalError
 from nonzero_service.journal.postgres.condition import Condition, condition_of
-from nonzero_service.journal.postgres.leadership import OBSERVE, Seen
+from nonzero_service.journal.postgres.leadership import Seen, who_writes
 from nonzero_service.journal.postgres.line import Line
 
 THERE: Final = "SELECT to_regclass('nonzero.cluster') IS NOT NULL"
@@ -99,11 +99,7 @@ class Overlooking:
 
     def who_writes(self) -> Seen:
         """Return what the rows say that tell who writes."""
-        rows: list[tuple[Any, ...]] = self._line.run(OBSERVE)
-        if not rows:
-            raise JournalError(f"{self._line.place} does not say who writes; restore it from a backup")
-        term, beat, node, address, url, secret = rows[0]
-        return Seen(term, beat, node, address or "", url or "", secret or b"")
+        return who_writes(self._line)
 
     def close(self) -> None:
         """Close the line."""

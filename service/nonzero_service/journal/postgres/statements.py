@@ -6,12 +6,28 @@ is done before another node takes over, or not at all.
 
 from __future__ import annotations
 
-from typing import Final
+from functools import cache
+from typing import Final, LiteralString
 
 _LEADER: Final = "leader AS (SELECT 1 FROM nonzero.term WHERE term = %(term)b FOR SHARE)"
 
+_ROW: Final = (
+    "(%(position_{i})b::bigint, %(first_sequence_{i})b::bigint, %(count_{i})b::bigint, %(kind_{i})b::text, "
+    "%(version_{i})b::integer, %(time_ms_{i})b::bigint, %(keys_digest_{i})b::bytea, %(digest_{i})b::bytea, "
+    "%(body_{i})b::bytea)"
+)
+_KEY: Final = (
+    "(%(key_position_{i})b::bigint, %(key_time_ms_{i})b::bigint, %(key_records_{i})b::bytea, "
+    "%(key_digest_{i})b::bytea)"
+)
+_KEYS: Final = """,
+kept AS (
+    INSERT INTO nonzero.keys (model, position, time_ms, records, digest)
+    SELECT %(model)b, key.* FROM leader, tip, (VALUES {keys}) AS key
+)"""
+
 # What another has written behind the same row meanwhile is found by the primary key.
-APPEND: Final = f"""
+_APPEND: Final = f"""
 WITH {_LEADER},
 tip AS (
     SELECT 1 FROM nonzero.models WHERE id = %(model)b AND NOT removed AND (
@@ -25,22 +41,23 @@ written AS (
     INSERT INTO nonzero.rows (
         model, position, first_sequence, count, kind, version, time_ms, keys_digest, digest, body, term
     )
-    SELECT %(model)b, entry.*, %(term)b FROM leader, tip, unnest(
-        %(positions)b::bigint[], %(first_sequences)b::bigint[], %(counts)b::bigint[], %(kinds)b::text[],
-        %(versions)b::integer[], %(times)b::bigint[], %(keys_digests)b::bytea[], %(digests)b::bytea[],
-        %(bodies)b::bytea[]
-    ) AS entry
-),
-kept AS (
-    INSERT INTO nonzero.keys (model, position, time_ms, records, digest)
-    SELECT %(model)b, key.* FROM leader, tip, unnest(
-        %(key_positions)b::bigint[], %(key_times)b::bigint[], %(key_records)b::bytea[],
-        %(key_digests)b::bytea[]
-    ) AS key
-)
+    SELECT %(model)b, entry.*, %(term)b FROM leader, tip, (VALUES {{rows}}) AS entry
+){{keys}}
 SELECT EXISTS (SELECT FROM leader), EXISTS (SELECT FROM tip)
 """  # noqa: S608
-"""Appends rows and their keys. Tells whether the term is so, and the row that they build on."""
+
+
+@cache
+def append_statement(rows: int, keys: int) -> LiteralString:
+    """Return what appends so many rows and records of keys.
+
+    It tells whether the term is so, and the row that they build on. Each value is a parameter of its own: as
+    arrays, a row of 1 MB took 17 ms in the place of 7, where no disk was waited for.
+    """
+    entries = ", ".join(_ROW.format(i=i) for i in range(rows))
+    kept = _KEYS.format(keys=", ".join(_KEY.format(i=i) for i in range(keys))) if keys else ""
+    return _APPEND.format(rows=entries, keys=kept)
+
 
 TRUNCATE: Final = f"""
 WITH {_LEADER},

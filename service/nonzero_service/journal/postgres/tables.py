@@ -106,8 +106,6 @@ INSERT INTO nonzero.term (term) VALUES (0);
 INSERT INTO nonzero.beat (term, beat) VALUES (0, 0);
 """
 
-_THERE: Final = "SELECT FROM pg_tables WHERE schemaname = 'nonzero' AND tablename = 'cluster'"
-
 
 def ensure_tables(connection: psycopg.Connection[Any]) -> bytes:
     """Make the tables where there are none, and return the cluster's id, 16 random bytes.
@@ -146,8 +144,12 @@ def ensure_tables(connection: psycopg.Connection[Any]) -> bytes:
 
 def _find(connection: psycopg.Connection[Any]) -> tuple[int, bytes] | None:
     """Return the format of the tables, and the cluster's id; None where there are none."""
-    # to_regclass would answer from what this session remembers: not of what was made while it waited.
-    if connection.execute(_THERE).fetchone() is None:
+    # to_regclass() would remember behind the lock that it was not there before: the wait for an advisory lock
+    # tells it of no change.
+    there = connection.execute(
+        "SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = 'nonzero' AND tablename = 'cluster'"
+    ).fetchone()
+    if there is None:
         return None
     found = connection.execute("SELECT format, id FROM nonzero.cluster").fetchone()
     if found is None:

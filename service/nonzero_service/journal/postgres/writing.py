@@ -13,7 +13,7 @@ from nonzero_service.journal.chain import Tip
 from nonzero_service.journal.errors import FencedError, JournalDivergedError
 from nonzero_service.journal.postgres.connecting import Database
 from nonzero_service.journal.postgres.failures import refusal
-from nonzero_service.journal.postgres.statements import APPEND, EXPIRE, TRUNCATE
+from nonzero_service.journal.postgres.statements import EXPIRE, TRUNCATE, append_statement
 
 _STEP_BYTES: Final = 4 * 2**20
 _STEP_ROWS: Final = 1024
@@ -60,30 +60,29 @@ class JournalWriter:
         OutcomeUnknownError
             It may have been.
         """
-        positions, sequences, counts, kinds, versions, times, keys_digests, digests, bodies = zip(
-            *rows, strict=True
-        )
-        key_positions, key_times, records, key_digests = zip(*keys, strict=True) if keys else ((),) * 4
-        values: dict[str, object] = {
-            "before": Int8(before.position),
-            "before_digest": before.digest,
-            "positions": list(map(Int8, positions)),
-            "first_sequences": list(map(Int8, sequences)),
-            "counts": list(map(Int8, counts)),
-            "kinds": list(kinds),
-            "versions": list(map(Int4, versions)),
-            "times": list(map(Int8, times)),
-            "keys_digests": list(keys_digests),
-            "digests": list(digests),
-            "bodies": list(bodies),
-            "key_positions": list(map(Int8, key_positions)),
-            "key_times": list(map(Int8, key_times)),
-            "key_records": list(records),
-            "key_digests": list(key_digests),
-        }
-        seconds = self._database.append_seconds + sum(map(len, bodies)) / _BYTES_A_SECOND
+        values: dict[str, object] = {"before": Int8(before.position), "before_digest": before.digest}
+        for i, (position, sequence, count, kind, version, time_ms, keys_digest, digest, body) in enumerate(
+            rows
+        ):
+            values[f"position_{i}"] = Int8(position)
+            values[f"first_sequence_{i}"] = Int8(sequence)
+            values[f"count_{i}"] = Int8(count)
+            values[f"kind_{i}"] = kind
+            values[f"version_{i}"] = Int4(version)
+            values[f"time_ms_{i}"] = Int8(time_ms)
+            values[f"keys_digest_{i}"] = keys_digest
+            values[f"digest_{i}"] = digest
+            values[f"body_{i}"] = body
+        for i, (position, time_ms, records, digest) in enumerate(keys):
+            values[f"key_position_{i}"] = Int8(position)
+            values[f"key_time_ms_{i}"] = Int8(time_ms)
+            values[f"key_records_{i}"] = records
+            values[f"key_digest_{i}"] = digest
+        seconds = self._database.append_seconds + sum(len(row[-1]) for row in rows) / _BYTES_A_SECOND
         try:
-            leads, follows = self._run(self._database.writing(seconds), APPEND, values)
+            leads, follows = self._run(
+                self._database.writing(seconds), append_statement(len(rows), len(keys)), values
+            )
         except psycopg.errors.UniqueViolation as error:
             raise self._diverged(before) from error
         if not leads:

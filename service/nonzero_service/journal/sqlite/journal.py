@@ -27,8 +27,8 @@ from nonzero_service.journal.errors import (
     OutcomeUnknownError,
     StorageError,
 )
-from nonzero_service.journal.journal import KEY_LIFETIME_MS, Journal
-from nonzero_service.journal.keys import KeyIndex, KeyRecord
+from nonzero_service.journal.journal import Journal
+from nonzero_service.journal.keys import KeyIndex
 from nonzero_service.journal.lock import DirectoryLock
 from nonzero_service.journal.sqlite.checkpoint import Checkpointer
 from nonzero_service.journal.sqlite.database import at_rest, connect, connect_at_rest, translated
@@ -155,11 +155,7 @@ class SqliteJournal(Journal):
                     connection.executemany("INSERT INTO keys VALUES (?, ?, ?, ?)", keys)
             before, self._tip = self._tip, tip
             self._remember(tip)
-            if any(entry.time_ms is not None for entry in entries):
-                self._set_clock(before, tip)
-            for offset, entry in enumerate(entries, tip.position - len(entries) + 1):
-                for record in entry.keys:
-                    self._index.add(record.key, offset)
+            self._note(entries, before, tip)
             return tip.position
 
     def truncate(self, before: int) -> int:
@@ -172,17 +168,6 @@ class SqliteJournal(Journal):
         self._in_steps(shrink)
         return dropped
 
-    def lookup(self, key: str) -> KeyRecord | None:
-        """Return what is known of an idempotency key; None where it is unknown or expired."""
-        self._check_open()
-        for position in self._index.positions(key):
-            found = self.find_key(key, position)
-            if found is not None:
-                time_ms, record = found
-                time_ms = self._index.time_of(position, time_ms)
-                return record if time_ms > self._tip.time_ms - KEY_LIFETIME_MS else None
-        return None
-
     def expire_keys(self) -> int:
         """Drop the records of expired keys, in small steps; return how many rows' records were dropped."""
         if not len(self._index):
@@ -191,9 +176,7 @@ class SqliteJournal(Journal):
 
         def step(connection: apsw.Connection) -> int:
             nonlocal last
-            horizon = self._tip.time_ms - KEY_LIFETIME_MS
-            position, latest = self._index.set_back
-            dropped, last = drop_keys(connection, horizon, position if latest <= horizon else 0)
+            dropped, last = drop_keys(connection, *self._expired())
             return dropped
 
         total = self._in_steps(step)
@@ -288,6 +271,9 @@ class SqliteJournal(Journal):
             finally:
                 if self._among is None:
                     self._turns.close()
+
+    def _index_on(self) -> None:
+        self._check_open()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -397,12 +383,6 @@ class SqliteJournal(Journal):
             _log.error("a checkpoint of %s failed: %s", self.path, error)
             return False
         return True
-
-    def _set_clock(self, before: Tip, tip: Tip) -> None:
-        """Go on from the time that the last row sets."""
-        self.clock.set(tip.time_ms)
-        if tip.time_ms < before.time_ms:
-            self._index.set_back = (before.position, tip.time_ms)
 
     def _committed(self, _: apsw.Connection, __: str, frames: int) -> int:
         self._checkpointer.committed(frames)

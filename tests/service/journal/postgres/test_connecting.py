@@ -26,7 +26,7 @@ from service.journal.postgres_models import change
 
 @pytest.fixture
 def opened(database: str) -> Iterator[Database]:
-    one = Database(database, "a", append_seconds=0.5)
+    one = Database(database, "a", append_seconds=0.2)
     yield one
     one.close()
 
@@ -83,11 +83,11 @@ def test_what_takes_too_long_is_cut(opened: Database) -> None:
         (opened.writing, OutcomeUnknownError),
     ):
         begun = time.monotonic()
-        with pytest.raises(error, match=r"no answer within 0\.5 s"), use() as connection:
+        with pytest.raises(error, match=r"no answer within 0\.2 s"), use() as connection:
             connection.execute("SELECT pg_sleep(30)")
         assert time.monotonic() - begun < 10
     with opened.reading(seconds=30) as connection:
-        connection.execute("SELECT pg_sleep(0.7)")
+        connection.execute("SELECT pg_sleep(0.3)")
 
 
 def test_what_the_server_refuses_leaves_the_connection(opened: Database) -> None:

@@ -246,15 +246,13 @@ class TestLost:
             assert count(replicated.primary, one) == 1
 
     def test_a_server_that_stalls_is_given_up_in_time(self, replicated: Cluster) -> None:
-        with writing(replicated.database(), append_seconds=1.0) as one:
+        with writing(replicated.database(), append_seconds=0.5) as one:
             one.journal.append([ROW])
             replicated.primary.stop_signal()
             begun = time.monotonic()
-            with pytest.raises(OutcomeUnknownError, match="no answer within 1 s"):
+            with pytest.raises(OutcomeUnknownError, match=r"no answer within 0\.5 s"):
                 one.journal.append([ROW])
-            with pytest.raises(JournalUnreachableError):
-                list(one.journal.read())
-            assert time.monotonic() - begun < 8
+            assert time.monotonic() - begun < 5
             replicated.primary.cont()
             assert until(lambda: one.again()).position in (1, 2)
 

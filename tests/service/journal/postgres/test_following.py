@@ -84,6 +84,17 @@ def test_keys_are_known_as_far_as_it_was_brought(two: Two) -> None:
     assert found.answer == answer(20)
 
 
+def test_bytes_of_many_rows_are_told_by_their_mean(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = new_model(two.database)
+    journal = written(two.database, model, take_over(two.database))
+    for size in (1000, *[300] * 20):
+        journal.append([JournalEntry("batch", 1, bytes(size))])
+    journal.truncate(2)
+    assert journal.nbytes == followed(two.database, model).nbytes == 6000
+    monkeypatch.setattr("nonzero_service.journal.postgres.moment._COUNTED", 7)
+    assert followed(two.database, model).nbytes == 6000
+
+
 def test_what_does_not_follow_is_refused(two: Two) -> None:
     write(two.writes, 13, lambda _: None)
     tip = two.follows.tip
