@@ -43,12 +43,13 @@ def update(node: Node, rows: int = 20) -> int:
 def ready(node: Node, method: str, path: str, **kwargs: Any) -> httpx.Response:
     """Return what a node answers when it can: where it is to write it may not do so yet."""
 
-    def tried() -> httpx.Response | None:
+    def tried() -> list[httpx.Response]:
         answer = ask(node, method, path, **kwargs)
         assert answer.is_success or answer.status_code == 503, answer.text
-        return answer if answer.is_success else None
+        return [answer] if answer.is_success else []
 
-    return until(tried, node.process.failures)
+    [answer] = until(tried, node.process.failures)
+    return answer
 
 
 def predicted(node: Node, sequence: int) -> Any:
