@@ -189,8 +189,7 @@ class Membership:
                 look = min(look, free) if free > 0 else look
             except JournalUnreachableError as error:
                 self._tell_unreachable(error)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), look)
+            await _wait(self._closing, look)
         return None
 
     async def _look(self) -> None:
@@ -235,7 +234,8 @@ class Membership:
             self._lose(STOPPING)
         leader, began = Leader(self.node, term, self.address, self.url, secret), steady()
         self._become("taking over", leader)
-        beating = asyncio.create_task(self._beat(term))
+        enough = asyncio.Event()
+        beating = asyncio.create_task(self._beat(term, enough))
         beating.add_done_callback(self._beaten)
         taking = asyncio.create_task(self._duties.take_over(term))
         try:
@@ -251,11 +251,12 @@ class Membership:
             stepping = asyncio.create_task(self._duties.step_down(reason))
             # Nobody takes over meanwhile; but if it takes long, somebody is to.
             await asyncio.wait({stepping}, timeout=self.lease)
-            beating.cancel()
+            enough.set()
             await stepping
         finally:
             self._held = None
-            beating.cancel()
+            enough.set()
+            # The last one is not broken off: the line would be cut, over which the term is given back.
             await asyncio.gather(beating, return_exceptions=True)
         await self._give_back(term)
         self._watched.rest(well=steady() - began > WELL * self.lease)
@@ -285,22 +286,22 @@ class Membership:
             self._log.error("signs of life have ended", reason=described(error), exc_info=error)
             self._lose(described(error))
 
-    async def _beat(self, term: int) -> None:
-        """Give signs of life until the lease is over, or another node has begun a term."""
+    async def _beat(self, term: int, enough: asyncio.Event) -> None:
+        """Give signs of life until there are enough, the lease is over, or another node has begun a term."""
         interval = self.lease / BEATS
-        while (left := self._sent + self.lease - steady()) > 0:
+        while not enough.is_set() and (left := self._sent + self.lease - steady()) > 0:
             try:
                 # Twice as long as the next one would take: then the connection leads nowhere any more.
                 sent = await self._asking.within(min(left, 2 * interval), self._leadership.beat, term)
             except JournalUnreachableError as error:
                 self._tell_unreachable(error)
-                await asyncio.sleep(interval / 4)
+                await _wait(enough, interval / 4)
                 continue
             if sent is None:
                 self._lose("the database has another term")
                 return
             self._sent, self._unreachable = sent, False
-            await asyncio.sleep(max(0, sent + interval - steady()))
+            await _wait(enough, max(0, sent + interval - steady()))
         self._lose(f"no sign of life has reached the database for {self.lease:g} seconds")
 
     def _lose(self, reason: str) -> None:
@@ -309,10 +310,12 @@ class Membership:
 
     async def _give_back(self, term: int) -> None:
         """Tell others that the term has ended; where that is not heard, they wait for the lease."""
-        try:
-            await self._asking.within(GIVE_BACK_SECONDS, self._leadership.give_back, term)
-        except JournalUnreachableError as error:
-            self._tell_unreachable(error)
+        for _ in range(2):  # the line may have been cut meanwhile
+            try:
+                await self._asking.within(GIVE_BACK_SECONDS / 2, self._leadership.give_back, term)
+                return
+            except JournalUnreachableError as error:
+                self._tell_unreachable(error)
 
     # -- both ------------------------------------------------------------------------------------------
 
@@ -331,3 +334,9 @@ class Membership:
         if not self._unreachable:
             self._unreachable = True
             self._log.error("the database cannot be reached; it is tried again", reason=str(error))
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    """Wait so long, or until something is so."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)

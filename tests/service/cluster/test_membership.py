@@ -140,6 +140,30 @@ def test_what_keeps_the_writer_off_for_less_than_a_lease_changes_nothing(url: st
     asyncio.run(run())
 
 
+def test_one_of_two_ways_that_says_nothing_any_more_is_left(url: str) -> None:
+    """As where the machine of a database has gone: nobody refuses a connection then, nor takes one."""
+
+    async def run() -> None:
+        parts = urlsplit(url)
+        user, _, host = parts.netloc.rpartition("@")
+        with Link([int(host.rpartition(":")[2])]) as link:
+            ways = f"{user}@127.0.0.1:{link.ports[0]},{host}"
+            both = parts._replace(netloc=ways).geturl()
+            async with member(both, "a", Unable(fails=0)) as first:
+                await until_one_writes(first)
+                link.stall()
+                await asyncio.sleep(2 * LEASE)
+                assert (first.role, first.membership.term, first.membership.takeovers) == ("writing", 1, 1)
+                # Who begins now tries it first, and waits there for longer than it is asked to.
+                async with member(both, "b") as second:
+                    began = steady()
+                    await until_in_loop(lambda: second.membership.leader)
+                    assert steady() - began < 2 + SOON
+                link.heal()
+
+    asyncio.run(run())
+
+
 class Unable:
     """Duties that cannot be taken over."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -49,6 +49,9 @@ class Line:
         self._url = url
         self._session = session
         given = conninfo_to_dict(url)
+        self._ways = _ways(given)
+        self._way = 0
+        """Which of them is tried first."""
         usual = {name: value for name, value in _USUAL.items() if name not in given}
         self._known = {**usual, "application_name": purpose, "target_session_attrs": "read-write"}
         self._connection: psycopg.Connection | None = None
@@ -74,10 +77,7 @@ class Line:
             return self._connection
         with self._lock:
             cuts = self._cuts
-        try:
-            connection = psycopg.connect(self._url, autocommit=True, **self._known)  # type: ignore[arg-type]
-        except psycopg.Error as error:
-            raise unreachable(error, self.place) from error
+        connection = self._connected(cuts)
         connection.add_notice_handler(lambda notice: self._notices.append(notice.sqlstate or ""))
         with self._lock:
             cut = self._cuts != cuts
@@ -88,6 +88,23 @@ class Line:
             raise JournalUnreachableError(f"{self.place} took too long to connect to; it is tried again")
         self._run(connection, self._session)
         return connection
+
+    def _connected(self, cuts: int) -> psycopg.Connection:
+        """Try one host after another, beginning with the one that was reached last.
+
+        By itself libpq would begin with the first one each time: where that is a machine which has gone, no
+        other is reached within the time that whoever cuts the line allows.
+        """
+        for _ in self._ways:
+            try:
+                known: dict[str, Any] = {**self._known, **self._ways[self._way]}
+                return psycopg.connect(self._url, autocommit=True, **known)
+            except psycopg.Error as error:
+                self._way = (self._way + 1) % len(self._ways)
+                failed = error
+            if self._cuts != cuts:
+                break
+        raise unreachable(failed, self.place) from failed
 
     def run(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement, and return its rows.
@@ -131,6 +148,7 @@ class Line:
             self._cuts += 1
             if self._connection is None or self._connection.closed:
                 return
+            self._way = (self._way + 1) % len(self._ways)
             with suppress(OSError), socket.socket(fileno=os.dup(self._connection.fileno())) as shut:
                 shut.shutdown(socket.SHUT_RDWR)
 
@@ -140,3 +158,13 @@ class Line:
             connection, self._connection = self._connection, None
             if connection is not None:
                 connection.close()
+
+
+def _ways(given: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return what tells each host of an address from the others."""
+    lists = {name: str(given[name]).split(",") for name in ("host", "hostaddr", "port") if given.get(name)}
+    hosts = max(len(lists.get("host", ())), len(lists.get("hostaddr", ())), 1)
+    return [
+        {name: each[n] if len(each) == hosts else each[0] for name, each in lists.items()}
+        for n in range(hosts)
+    ]
