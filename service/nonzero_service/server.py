@@ -199,6 +199,8 @@ class Writer(Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop, after the workers: what they have in flight is answered here."""
         incidentally(tell_systemd, STOPPING)
+        if self.app.service.node is not None:
+            self.app.service.node.stop()
         self.app.service.models.stop_by = time.monotonic() + self.settings.grace_seconds
         if self.failure is not None:
             self.pool.stop()

@@ -89,6 +89,7 @@ class ClusterNode:
         self.models.doubt = self.membership.doubt
         self.noting = Noting(self.membership, NodeRegister(url, node), self._reached)
         self._listener: NodeListener | None = None
+        self._stopping = False
         self._preparing: asyncio.Task[None] | None = None
         self._log = structlog.get_logger("cluster")
 
@@ -109,7 +110,7 @@ class ClusterNode:
         membership, settings = self.membership, self._settings
 
         def writes() -> bool:
-            return membership.role == "writing"
+            return membership.role == "writing" and not self._stopping
 
         def secret() -> bytes | None:
             leader = membership.leader
@@ -172,6 +173,10 @@ class ClusterNode:
         self.models.may_open.set()
         await self.membership.begin()
         await self.noting.begin()
+
+    def stop(self) -> None:
+        """Take no more from other nodes: they tell their clients to come again, and soon another writes."""
+        self._stopping = True
 
     async def _leave(self) -> None:
         """Write no more, and let another node take over at once."""

@@ -95,7 +95,7 @@ class Accounting:
             self.ended(scope, status, started)
 
     async def refuse(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request with an error, and count it without its route: who answers it would count it so."""
+        """Answer a request with an error, and count it without its route."""
 
         async def failing(*_: object) -> None:
             raise error

@@ -26,6 +26,9 @@ from nonzero_service.problems import RETRY, Problem
 PASSED_ON: Final = "passed_on"
 """In the scope of a request that another process or node has passed on: it is not passed on again."""
 
+TOO_LATE: Final = "too_late"
+"""In the scope of one that was passed on to a node when that wrote no longer."""
+
 NOT_WRITING: Final = "this was passed on to a node that does not write just now; nothing was done, try again"
 
 
@@ -113,7 +116,9 @@ class Dispatcher:
         endpoint = way.endpoints.get(scope["target"].route)
         if endpoint is not None and way.is_here is not None and not way.is_here(scope):
             endpoint = None
-        if endpoint is not None:
+        if TOO_LATE in scope:
+            endpoint = refuse_passed_on
+        elif endpoint is not None:
             if self._gate is not None and scope["head"].get(MIN_SEQUENCE) is not None:
                 endpoint = self._gate.before(endpoint)
         elif way.elsewhere is None:

@@ -23,7 +23,7 @@ from nonzero.batches.ids import Ids
 from nonzero_service.bodies.reading import Bodies
 from nonzero_service.errors import ChannelError
 from nonzero_service.http.admission import Admission, Capacity
-from nonzero_service.http.dispatch import NOT_WRITING, PASSED_ON
+from nonzero_service.http.dispatch import NOT_WRITING, PASSED_ON, TOO_LATE
 from nonzero_service.journal.codec import decode_batch
 from nonzero_service.models.registry import Models
 from nonzero_service.problems import problem_of
@@ -58,7 +58,7 @@ class ForwardServer:
     settings
         How much the bodies of all of them may hold: what is packed in one only this process sees.
     writes
-        Whether this process writes just now.
+        Whether this process writes just now, and is not stopping; else what comes is refused.
     """
 
     def __init__(
@@ -94,7 +94,8 @@ class ForwardServer:
         try:
             while True:
                 message = await stream.read()
-                self._tasks.add(task)
+                if self._writes():  # a stop does not wait for what comes after it began
+                    self._tasks.add(task)
                 await self._answer(stream, message)
                 self._tasks.discard(task)
         except ConnectionError:  # the other end has closed it, or has ended
@@ -108,6 +109,8 @@ class ForwardServer:
     async def _answer(self, stream: Stream, message: messages.FromForwarder) -> None:
         match message:
             case messages.ForwardedRequest():
+                if not self._writes():
+                    message.scope[TOO_LATE] = True
                 self._capacity.enter(None, 0, preferred=True)
                 admission = Admission(self._capacity, None, 0)
                 try:

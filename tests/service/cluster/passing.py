@@ -74,7 +74,7 @@ class NodeServer(Writer):
         service = self.app.service
 
         def writes() -> bool:
-            return roles.role == "writing"
+            return roles.role == "writing" and not self.should_exit
 
         self.forwarded = ForwardServer(
             self.app, service.models, service.bodies, self.server_state.tasks, settings, writes

@@ -312,3 +312,40 @@ def test_a_client_that_goes_is_gone_for_the_writer(turned: Pair) -> None:
         f"{MODEL}/update", content=b"1 |f x\n", headers=LINES | {"idempotency-key": "k"}
     )
     assert answer.status_code == 200
+
+
+def test_a_writer_that_stops_answers_what_it_has_and_takes_no_more(tmp_path: Path) -> None:
+    """However much comes: who follows would else keep it from its end for all of its grace."""
+    with running(tmp_path, grace_seconds=20) as own:
+        halfway, told, stopping = threading.Event(), [], threading.Event()
+
+        def body() -> Iterator[bytes]:
+            yield b"1 |f x\n" * 50_000
+            halfway.wait(20)
+            yield b"1 |f x\n"
+
+        def ask() -> None:
+            with own.follower.client() as client:
+                told.append(client.post(f"{MODEL}/update", content=body(), headers=LINES))
+
+        def load() -> None:
+            with own.follower.client() as client:
+                while not stopping.is_set():
+                    told.append(client.post(f"{MODEL}/update", json=EXAMPLE | {"label": 1}))
+
+        threads = [threading.Thread(target=one) for one in (ask, load, load)]
+        for thread in threads:
+            thread.start()
+        until(lambda: sequences(own)[0] > 1000)
+        os.kill(own.writer.pid, signal.SIGTERM)
+        until(lambda: any(answer.status_code == 503 for answer in told.copy()))
+        halfway.set()
+        began = time.monotonic()
+        assert own.writer.until_ended() == 0
+        assert time.monotonic() - began < 10
+        stopping.set()
+        for thread in threads:
+            thread.join()
+        assert {answer.status_code for answer in told} == {200, 503}
+        assert {answer.json().get("accepted") for answer in told} == {None, 1, 50_001}
+        assert not [answer.text for answer in told if "unknown" in answer.text]
