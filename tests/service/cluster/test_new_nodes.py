@@ -36,10 +36,19 @@ def ask(node: Node, method: str, path: str, **kwargs: Any) -> httpx.Response:
 
 def update(node: Node, rows: int = 20) -> int:
     examples = [{"features": {"site": f"s{j % 7}"}, "label": j % 2} for j in range(rows)]
-    answer = ask(node, "POST", f"{MODEL}/update", json={"examples": examples})
-    assert answer.status_code == 200, answer.text
-    sequence: int = answer.json()["sequence"]
+    sequence: int = ready(node, "POST", f"{MODEL}/update", json={"examples": examples}).json()["sequence"]
     return sequence
+
+
+def ready(node: Node, method: str, path: str, **kwargs: Any) -> httpx.Response:
+    """Return what a node answers when it can: where it is to write it may not do so yet."""
+
+    def tried() -> httpx.Response | None:
+        answer = ask(node, method, path, **kwargs)
+        assert answer.is_success or answer.status_code == 503, answer.text
+        return answer if answer.is_success else None
+
+    return until(tried, node.process.failures)
 
 
 def predicted(node: Node, sequence: int) -> Any:
@@ -63,8 +72,8 @@ def test_a_node_with_an_empty_disk(nodes: Nodes, tmp_path: Path) -> None:
     model.learn(batch(1))
     model.save(tmp_path / "trained")
     writer, [other] = nodes.writer(), nodes.followers()
-    answer = ask(other, "PUT", MODEL, content=(tmp_path / "trained").read_bytes(), headers=BINARY)
-    assert answer.status_code == 201, answer.text
+    file = (tmp_path / "trained").read_bytes()
+    assert ready(other, "PUT", MODEL, content=file, headers=BINARY).status_code == 201
     sequence = update(writer)
     assert sequence == model.examples + 20
     expected = predicted(writer, sequence)
@@ -86,7 +95,7 @@ def test_a_node_with_an_empty_disk(nodes: Nodes, tmp_path: Path) -> None:
 
 def test_a_model_that_was_made_anew_while_a_node_was_away(nodes: Nodes) -> None:
     writer, [other] = nodes.writer(), nodes.followers()
-    assert ask(writer, "PUT", MODEL, json={"bits": 9}).status_code == 201
+    assert ready(writer, "PUT", MODEL, json={"bits": 9}).status_code == 201
     predicted(other, update(writer))
     other.kill()
     before = (other.data_dir / "models/clicks/id").read_text()

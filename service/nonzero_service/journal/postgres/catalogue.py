@@ -21,6 +21,7 @@ from nonzero_service.journal.clock import Clock
 from nonzero_service.journal.errors import OutcomeUnknownError
 from nonzero_service.journal.postgres.conditional import (
     LEADER,
+    LONG,
     conditionally,
     fenced,
     in_steps,
@@ -168,7 +169,7 @@ class Catalogue:
         JournalUnreachableError
             Where the database does not say.
         """
-        with primary(self._database) as connection:
+        with primary(self._database, LONG) as connection:
             found = connection.execute(
                 "SELECT coalesce(sum(octet_length(body)), 0)::bigint FROM nonzero.rows "
                 "WHERE model = %s AND position > %s AND position <= %s",

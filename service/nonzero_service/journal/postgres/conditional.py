@@ -20,6 +20,9 @@ from nonzero_service.journal.postgres.failures import refusal
 LEADER: Final = "leader AS (SELECT 1 FROM nonzero.term WHERE term = %(term)s FOR SHARE)"
 """A part of a statement: one row under the term, and none under another."""
 
+LONG: Final = 60.0
+"""Seconds that a statement may take which reads much."""
+
 BREATH: Final = 0.001
 """Seconds between two steps, in which appends get their turn."""
 
@@ -84,8 +87,15 @@ def fenced(term: int) -> FencedError:
 
 
 @contextmanager
-def primary(database: Database) -> Iterator[psycopg.Connection[Any]]:
+def primary(database: Database, seconds: float | None = None) -> Iterator[psycopg.Connection[Any]]:
     """Have a connection to the primary; what the database refuses there is an error of a journal.
+
+    Parameters
+    ----------
+    database
+        The cluster's.
+    seconds
+        So long it takes at most; None for as long as an append may.
 
     Raises
     ------
@@ -94,7 +104,7 @@ def primary(database: Database) -> Iterator[psycopg.Connection[Any]]:
     DiskFullError, JournalDamagedError, JournalError
         Where the database refuses.
     """
-    with database.primary() as connection, refusals(database, connection):
+    with database.primary(seconds) as connection, refusals(database, connection):
         yield connection
 
 

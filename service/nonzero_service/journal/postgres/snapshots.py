@@ -26,6 +26,7 @@ import xxhash
 from nonzero.errors import SnapshotError
 from nonzero_service.journal.errors import JournalClosedError, JournalUnreachableError, PrunedError
 from nonzero_service.journal.postgres.conditional import (
+    LONG,
     conditionally,
     in_steps,
     primary,
@@ -340,7 +341,7 @@ snapshot AS (
         for tried in range(_TRIES):
             last = tried == _TRIES - 1
             try:
-                with self._database.reading() as connection, refusals(self._database, connection):
+                with self._database.reading(LONG) as connection, refusals(self._database, connection):
                     found = connection.execute(_FETCH, _fetching(shared, first), binary=True).fetchall()
             except JournalUnreachableError:
                 if last:
