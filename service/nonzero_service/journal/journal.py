@@ -158,14 +158,13 @@ class Journal(JournalRows):
     def close(self) -> None:
         """Close the journal; a second call does nothing."""
 
-    @abstractmethod
     def _index_on(self) -> None:
-        """Refuse a journal that is closed, and index the keys that have come since.
+        """Index the keys that have come since, where others write.
 
         Raises
         ------
         JournalClosedError
-            Where it is closed.
+            Where the journal is closed.
         """
 
     def _note(self, entries: Sequence[JournalEntry], before: Tip, tip: Tip) -> None:
