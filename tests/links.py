@@ -139,6 +139,7 @@ class Link:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # connections that were aborted are closed in the loop's next turn
 
 
 class DatabaseLink(Link):

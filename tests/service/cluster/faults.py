@@ -165,12 +165,12 @@ def database_and_writer_lost(running: Running) -> Iterator[None]:
 @contextmanager
 def two_writers_killed(running: Running) -> Iterator[None]:
     """The writer is killed, and the one that takes its place is killed as soon as it says so."""
-    killed: list[Node] = []
+    gone: list[Node] = []
     for _ in range(2):
-        killed.append(running.nodes.writer())
-        killed[-1].kill()
+        gone.append(running.nodes.writer())
+        gone[-1].kill()
     yield
-    for node in killed:
+    for node in gone:
         node.start()
 
 
