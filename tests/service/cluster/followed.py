@@ -13,7 +13,6 @@ from nonzero_service.journal.clock import Clock
 from nonzero_service.journal.ends import JournalEnd, JournalEnds
 from nonzero_service.journal.errors import JournalReadOnlyError, JournalTooShortError
 from nonzero_service.journal.journal import Journal
-from nonzero_service.journal.keys import KeyRecord
 from nonzero_service.journal.moment import Moment
 from nonzero_service.journal.sqlite.reader import JournalReader
 from nonzero_service.models.common import Common
@@ -53,8 +52,8 @@ class ReadJournal(Journal):
     def truncate(self, before: int) -> int:
         raise JournalReadOnlyError(f"before {before}")
 
-    def lookup(self, key: str) -> KeyRecord | None:
-        raise NotImplementedError(key)
+    def _index_on(self) -> None:
+        """Index nothing: who follows asks for no keys."""
 
     def expire_keys(self) -> int:
         raise JournalReadOnlyError("keys")

@@ -25,6 +25,7 @@ def test_the_documented_settings_and_their_defaults() -> None:
         "node": None,
         "node_address": "127.0.0.1:0",
         "lease_seconds": 4,
+        "max_lag_seconds": 0,
         "bits": 22,
         "learning_rate": "auto",
         "optimizer": "auto",
