@@ -55,6 +55,8 @@ class Line:
         usual = {name: value for name, value in _USUAL.items() if name not in given}
         self._known = {**usual, "application_name": purpose, "target_session_attrs": "read-write"}
         self._connection: psycopg.Connection | None = None
+        self.opened = 0
+        """How often it was opened: another server may answer since."""
         self._cuts = 0
         self._notices: list[str] = []
         self._lock = threading.Lock()
@@ -83,6 +85,7 @@ class Line:
             cut = self._cuts != cuts
             if not cut:
                 self._connection = connection
+                self.opened += 1
         if cut:
             connection.close()
             raise JournalUnreachableError(f"{self.place} took too long to connect to; it is tried again")
