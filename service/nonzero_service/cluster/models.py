@@ -179,7 +179,7 @@ class ClusterModels(Models):
                     self._log.error("the models wait for the database", reason=str(error))
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, LATER_SECONDS / 4)
-            except StorageError as error:
+            except (NonzeroError, OSError) as error:
                 if not await self._has_gone(error):
                     raise
         if not self._term:
@@ -190,7 +190,7 @@ class ClusterModels(Models):
             self._has_begun.set()
         await self._has_begun.wait()  # until then there is no model: the node that writes makes the first
 
-    async def _has_gone(self, error: StorageError) -> bool:
+    async def _has_gone(self, error: Exception) -> bool:
         """Whether a model was removed while it was opened: its rows may be given up at any moment."""
         try:
             there = {one.id for one in await asyncio.to_thread(self._shared_by_all.catalogue.models)}
@@ -198,7 +198,7 @@ class ClusterModels(Models):
             return True  # it is asked again, with all
         gone = [one.name for one in self._members.values() if not one.is_open and one.model.id not in there]
         if gone:
-            self._log.info("a model was removed while it was opened", models=gone, reason=str(error))
+            self._log.info("a model was removed while it was opened", models=gone, reason=described(error))
         return bool(gone)
 
     def _is_new(self) -> bool:

@@ -15,10 +15,10 @@ from links import Link
 from nonzero import AdaGrad, Batch, LogisticRegression
 from nonzero.formats.json_bodies import parse_body
 from nonzero_service.cluster import tailing
+from nonzero_service.cluster.caching import ModelCache
 from nonzero_service.errors import ChallengerError, NotReadyError, NotWritingError
 from nonzero_service.journal.errors import FencedError, JournalDivergedError
 from nonzero_service.journal.postgres import journal as postgres_journal
-from nonzero_service.journal.reader import JournalRows
 from nonzero_service.models.served import ServedModel
 from nonzero_service.writer import fold
 from nonzero_service.writer.tail_learner import TailLearner
@@ -294,27 +294,37 @@ def test_rows_that_a_failover_has_lost_are_missed_though_nothing_is_written(
     with_nodes(breakable.database(), tmp_path, use)
 
 
+@pytest.mark.parametrize("at", ["open", "bring"])
 def test_a_model_that_is_removed_while_a_node_starts(
-    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
+    """Its rows are given up before the node has looked for them, or while it reads them."""
+
     async def run() -> None:
         async with nodes(database, tmp_path, "a") as [a]:
             await a.create("other")
             await a.get("other").learner.submit(batch_of(5))
-            gone, loop = a._members["other"].model, asyncio.get_running_loop()
-            really = postgres_journal.check_held
+            number, loop = a._members["other"].model.id, asyncio.get_running_loop()
 
-            async def remove() -> None:
+            async def removed() -> None:
                 await a.delete("other")
                 assert a._term is not None
                 await asyncio.to_thread(a._shared_by_all.catalogue.sweep, a._term)
 
-            def check_held(journal: JournalRows, *rest: Any) -> None:
-                if journal.model == gone.id and "other" in a._members:  # type: ignore[attr-defined]
-                    asyncio.run_coroutine_threadsafe(remove(), loop).result()
-                really(journal, *rest)
+            def before(where: Any, name: str, model_of: Callable[..., int]) -> None:
+                really = getattr(where, name)
 
-            monkeypatch.setattr(postgres_journal, "check_held", check_held)
+                def do(*arguments: Any) -> Any:
+                    if model_of(*arguments) == number and "other" in a._members:
+                        asyncio.run_coroutine_threadsafe(removed(), loop).result()
+                    return really(*arguments)
+
+                monkeypatch.setattr(where, name, do)
+
+            if at == "open":
+                before(postgres_journal, "check_held", lambda journal, *_: journal.model)
+            else:
+                before(ModelCache, "bring", lambda _, model: model.id)
             b = NodeModels("b", database, tmp_path)
             b.begin()
             try:
