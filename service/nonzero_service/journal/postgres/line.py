@@ -13,7 +13,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from nonzero_service.journal.errors import JournalUnreachableError
-from nonzero_service.journal.postgres.failures import UNSURE, place_of, said_by, unreachable
+from nonzero_service.journal.postgres.failures import BEFORE_ALL, UNSURE, place_of, said_by, unreachable
 
 _USUAL: Final = {
     "connect_timeout": 2,
@@ -24,7 +24,7 @@ _USUAL: Final = {
 }
 """What an address says itself goes before these."""
 
-_SESSION: Final = "SET client_connection_check_interval = '1s'; SET tcp_user_timeout = '5s'"
+_SESSION: Final = f"{BEFORE_ALL}SET client_connection_check_interval = '1s'; SET tcp_user_timeout = '5s'"
 """No statement is cancelled by a time limit of the server's: it may be a commit that waits for a standby."""
 
 
