@@ -116,6 +116,23 @@ def test_two_nodes_have_the_same_bits_in_turn(database: str, tmp_path: Path) -> 
     with_nodes(database, tmp_path, use)
 
 
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_of_another_encoding(postgres: Cluster, tmp_path: Path, encoding: str) -> None:
+    """A server that was set up where no language is set has none at all."""
+
+    async def use(a: NodeModels, b: NodeModels) -> None:
+        await learn(a)
+        await met(a, b)
+        assert a.leadership.observe().node == "a"
+        await a.step_down("it is b's turn")
+        await b.write()
+        await b.default.learner.submit(batch_of(5))
+        await met(a, b)
+        assert a.default.model.digest() == b.default.model.digest()
+
+    with_nodes(postgres.database(encoding=encoding), tmp_path, use)
+
+
 def test_models_come_and_go_on_all_nodes(database: str, tmp_path: Path) -> None:
     async def use(a: NodeModels, b: NodeModels) -> None:
         await a.create("one", bits=10)

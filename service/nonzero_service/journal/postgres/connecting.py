@@ -195,6 +195,7 @@ class Database:
                 self._url,
                 autocommit=True,
                 application_name=f"nonzero {self._node}",
+                client_encoding="UTF8",  # of a database without one, texts would come as bytes
                 target_session_attrs=attributes,
                 **known,  # type: ignore[arg-type]
             )

@@ -53,7 +53,12 @@ class Line:
         self._way = 0
         """Which of them is tried first."""
         usual = {name: value for name, value in _USUAL.items() if name not in given}
-        self._known = {**usual, "application_name": purpose, "target_session_attrs": "read-write"}
+        self._known = {
+            **usual,
+            "application_name": purpose,
+            "target_session_attrs": "read-write",
+            "client_encoding": "UTF8",  # of a database without one, texts would come as bytes
+        }
         self._connection: psycopg.Connection | None = None
         self.opened = 0
         """How often it was opened: another server may answer since."""
