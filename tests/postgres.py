@@ -311,11 +311,15 @@ class Cluster:
         hosts = ",".join(f"127.0.0.1:{server.port}" for server in self.servers)
         return f"postgresql://{USER}@{hosts}/{quote(database)}"
 
-    def database(self, name: str | None = None) -> str:
+    def database(self, name: str | None = None, encoding: str = "UTF8") -> str:
         """Make an empty database; return its address, with all servers in it."""
         name = name or f"test_{next(self._names)}"
+        create = "CREATE DATABASE {} TEMPLATE {} LOCALE {} ENCODING {}"
+        template, locale = ("template1", "C.UTF-8") if encoding == "UTF8" else ("template0", "C")
         with psycopg.connect(self.primary.url, autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+            connection.execute(
+                sql.SQL(create).format(sql.Identifier(name), sql.Identifier(template), locale, encoding)
+            )
         return self._url(name)
 
     def fail_over(self) -> Server:

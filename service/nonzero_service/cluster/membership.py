@@ -103,6 +103,7 @@ class Membership:
         self._asking = Asking("lease", leadership.cut)
         self._watched = WatchedLease(self.lease, self.node)
         self._listeners: list[Callable[[], object]] = []
+        self._asked_anew: list[Callable[[], object]] = []
         self._task: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
         self._sent = 0.0
@@ -127,6 +128,13 @@ class Membership:
     def on_change(self, listener: Callable[[], object]) -> None:
         """Have somebody told, on the event loop, whenever the role or the leader has changed."""
         self._listeners.append(listener)
+
+    def on_another_line(self, listener: Callable[[], object]) -> None:
+        """Have somebody told, on the event loop, whenever this node writes on over another connection.
+
+        Another server may answer there, one that has not all that was acknowledged by the one before.
+        """
+        self._asked_anew.append(listener)
 
     def doubt(self, error: Exception, term: int | None = None) -> None:
         """Step down, because an append failed or was refused; from any thread, and as often as it happens.
@@ -288,7 +296,7 @@ class Membership:
 
     async def _beat(self, term: int, enough: asyncio.Event) -> None:
         """Give signs of life until there are enough, the lease is over, or another node has begun a term."""
-        interval = self.lease / BEATS
+        interval, opened = self.lease / BEATS, self._leadership.opened
         while not enough.is_set() and (left := self._sent + self.lease - steady()) > 0:
             try:
                 # Twice as long as the next one would take: then the connection leads nowhere any more.
@@ -301,6 +309,10 @@ class Membership:
                 self._lose("the database has another term")
                 return
             self._sent, self._unreachable = sent, False
+            if self._leadership.opened != opened:
+                opened = self._leadership.opened
+                for listener in self._asked_anew:
+                    incidentally(listener)
             await _wait(enough, max(0, sent + interval - steady()))
         self._lose(f"no sign of life has reached the database for {self.lease:g} seconds")
 

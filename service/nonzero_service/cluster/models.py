@@ -22,6 +22,7 @@ from nonzero import LogisticRegression
 from nonzero.errors import NonzeroError
 from nonzero_service.cluster.caching import ModelCache
 from nonzero_service.cluster.journals import ClusterJournals
+from nonzero_service.cluster.making_sure import MakingSure, WrittenHere
 from nonzero_service.cluster.sharing import SENT_AT_ONCE, SnapshotSharing
 from nonzero_service.cluster.tailing import Ends, Tail
 from nonzero_service.errors import ChallengerError, NotReadyError, NotWritingError
@@ -110,6 +111,8 @@ class ClusterModels(Models):
         super().__init__(settings, on_failure)
         self.doubt: Callable[[Exception, int], object] = lambda _, __: None
         """Told of an error by which this node is to write no more, and under which term."""
+        self.making_sure = MakingSure(self._written, lambda error, term: self.doubt(error, term))
+        """Looks whether what is written here is in the database still."""
         self._shared_by_all = shared
         self._cache = shared.cache(self.folder)
         self._tail = Tail(shared.ends, self._listed)
@@ -160,6 +163,7 @@ class ClusterModels(Models):
         await asyncio.to_thread(self._keep_private)
         self._common = Common(settings, self._on_failure, self._shared_by_all.journals)
         self._common.rounds.add(self)
+        self._common.rounds.add(self.making_sure)
         self._is_set_up.set()
         await self.may_open.wait()
         said, wait = False, AGAIN_SECONDS
@@ -175,6 +179,9 @@ class ClusterModels(Models):
                     self._log.error("the models wait for the database", reason=str(error))
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, LATER_SECONDS / 4)
+            except (NonzeroError, OSError) as error:
+                if not await self._has_gone(error):
+                    raise
         if not self._term:
             self._tail.wake()
         self._tail.begin()
@@ -182,6 +189,17 @@ class ClusterModels(Models):
         if self._members or not await asyncio.to_thread(self._is_new):
             self._has_begun.set()
         await self._has_begun.wait()  # until then there is no model: the node that writes makes the first
+
+    async def _has_gone(self, error: Exception) -> bool:
+        """Whether a model was removed while it was opened: its rows may be given up at any moment."""
+        try:
+            there = {one.id for one in await asyncio.to_thread(self._shared_by_all.catalogue.models)}
+        except JournalUnreachableError:
+            return True  # it is asked again, with all
+        gone = [one.name for one in self._members.values() if not one.is_open and one.model.id not in there]
+        if gone:
+            self._log.info("a model was removed while it was opened", models=gone, reason=described(error))
+        return bool(gone)
 
     def _is_new(self) -> bool:
         return self._shared_by_all.catalogue.is_new
@@ -223,6 +241,7 @@ class ClusterModels(Models):
                 await self._end_sharing(member)
         if self._common is not None:
             await self._common.rounds.remove(self)
+            await self._common.rounds.remove(self.making_sure)
         await super()._let_all_go()
 
     # -- roles -----------------------------------------------------------------------------------------
@@ -556,6 +575,12 @@ class ClusterModels(Models):
             Always.
         """
         raise _no_challengers(name)
+
+    def _written(self) -> WrittenHere | None:
+        if self._term is None or self._reason is not None:
+            return None
+        written = [one.served for one in self._members.values() if one.term == self._term and one.served]
+        return WrittenHere(self._term, [one.stored.journal for one in written])
 
     # -- tidying ---------------------------------------------------------------------------------------
 

@@ -54,6 +54,11 @@ CHUNK: Final = 4 << 20
 """So many bytes of one model's rows are read before others have their turn."""
 
 
+DOUBT_SECONDS: Final = 1.0
+LONGEST_DOUBT: Final = 30.0
+"""So long a database that stands by may show less of a model than was read of it before the primary is asked,
+and then as long again at most."""
+
 GONE: Final = (
     PrunedError,
     JournalDamagedError,
@@ -85,6 +90,9 @@ class Ends(Protocol):
 class ReadsOn(Protocol):
     """Reads the rows of one model."""
 
+    def check_end(self) -> None:
+        """Refuse to go on from rows that the primary does not have."""
+
     def read_on(self, position: int, digest: bytes, size: int) -> list[JournalRow]:
         """Return the rows after a position at which the chain has a digest, as many as fill so many bytes."""
 
@@ -104,6 +112,9 @@ class _Tailed:
         self.replica = replica
         self.lost: Callable[[Exception], object] | None = lost
         self.digest = applier.digest
+        self.ask_at = 0.0
+        """When the primary is asked, where what stands by shows less than was read."""
+        self.ask_after = DOUBT_SECONDS
 
 
 class Tail:
@@ -123,6 +134,7 @@ class Tail:
         self._lock = threading.Lock()  # who is removed is told nothing more
         self._followed: dict[int, _Tailed] = {}
         self._behind: set[int] = set()
+        self._doubted: set[int] = set()  # of which less is shown than was read
         self._known: frozenset[int] = frozenset()
         self._anyway = True
         self._stopped = threading.Event()
@@ -187,6 +199,7 @@ class Tail:
         with self._lock:
             self._followed.pop(model, None)
             self._behind.discard(model)
+            self._doubted.discard(model)
 
     def look(self) -> None:
         """Look once, and bring what has come."""
@@ -205,6 +218,8 @@ class Tail:
         self.as_of = asked
         for model in sorted(self._behind):
             self._bring(model)
+        for model in sorted(self._doubted):
+            self._make_sure(model, asked)
 
     def _take(self, found: JournalEnds, asked: float) -> None:
         """Take note where journals end."""
@@ -215,6 +230,7 @@ class Tail:
                     continue
                 one.replica.ended(end.position, end.sequence, asked)
                 told = one.applier.told
+                self._doubt(model, one, asked, shows_less=end.position < told)
                 if end.position > told:
                     self._behind.add(model)
                 elif (end.position < told and found.is_primary) or (
@@ -232,6 +248,34 @@ class Tail:
         if listed != self._known:
             self._known = listed
             self._listed(listed)
+
+    def _doubt(self, model: int, one: _Tailed, now: float, *, shows_less: bool) -> None:
+        """Take note whether less of a model is shown than was read: what stands by may be behind, for now."""
+        if not shows_less:
+            self._doubted.discard(model)
+        elif model not in self._doubted:
+            self._doubted.add(model)
+            one.ask_after = DOUBT_SECONDS
+            one.ask_at = now + one.ask_after
+
+    def _make_sure(self, model: int, now: float) -> None:
+        """Ask the primary whether it has what was read of a model, where what stands by does not show it."""
+        one = self._followed.get(model)
+        if one is None or one.lost is None:
+            self._doubted.discard(model)
+            return
+        if now < one.ask_at:
+            return
+        one.ask_after = min(2 * one.ask_after, LONGEST_DOUBT)
+        one.ask_at = now + one.ask_after
+        try:
+            one.journal.check_end()
+        except GONE as error:
+            with self._lock:
+                if self._followed.get(model) is one:
+                    self._lose(model, error)
+        except (JournalClosedError, JournalUnreachableError):
+            pass  # it is asked again
 
     def _bring(self, model: int) -> None:
         """Read what has come of a model, a chunk at a time, unless enough waits there already."""
@@ -267,6 +311,7 @@ class Tail:
         one = self._followed[model]
         lost, one.lost = one.lost, None
         self._behind.discard(model)
+        self._doubted.discard(model)
         if lost is not None:
             incidentally(lost, error)
 

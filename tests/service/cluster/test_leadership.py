@@ -187,7 +187,8 @@ def test_a_commit_that_is_not_waited_for_is_no_success(replicated: Cluster) -> N
     """It is seen here, and the standby has not got it: after a failover somebody else has the term."""
     url = replicated.database()
     make_tables(url)
-    with closing(Leadership(url, "a")) as a, ThreadPoolExecutor(1) as thread:
+    hears_little = f"{url}?options=-c%20client_min_messages%3Derror"
+    with closing(Leadership(hears_little, "a")) as a, ThreadPoolExecutor(1) as thread:
         seen = a.observe()
         replicated.standby.stop_signal()
         asked = thread.submit(taken, a, seen)

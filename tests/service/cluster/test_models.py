@@ -14,11 +14,15 @@ import pytest
 from links import Link
 from nonzero import AdaGrad, Batch, LogisticRegression
 from nonzero.formats.json_bodies import parse_body
+from nonzero_service.cluster import tailing
+from nonzero_service.cluster.caching import ModelCache
 from nonzero_service.errors import ChallengerError, NotReadyError, NotWritingError
-from nonzero_service.journal.errors import FencedError
+from nonzero_service.journal.errors import FencedError, JournalDivergedError
+from nonzero_service.journal.postgres import journal as postgres_journal
 from nonzero_service.models.served import ServedModel
 from nonzero_service.writer import fold
 from nonzero_service.writer.tail_learner import TailLearner
+from postgres import Cluster
 from service.cluster.sharing_models import NodeModels, met, nodes
 from waiting import until_in_loop
 
@@ -110,6 +114,23 @@ def test_two_nodes_have_the_same_bits_in_turn(database: str, tmp_path: Path) -> 
         assert a.default.attribution.impressions.pending == b.default.attribution.impressions.pending == 1
 
     with_nodes(database, tmp_path, use)
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_of_another_encoding(postgres: Cluster, tmp_path: Path, encoding: str) -> None:
+    """A server that was set up where no language is set has none at all."""
+
+    async def use(a: NodeModels, b: NodeModels) -> None:
+        await learn(a)
+        await met(a, b)
+        assert a.leadership.observe().node == "a"
+        await a.step_down("it is b's turn")
+        await b.write()
+        await b.default.learner.submit(batch_of(5))
+        await met(a, b)
+        assert a.default.model.digest() == b.default.model.digest()
+
+    with_nodes(postgres.database(encoding=encoding), tmp_path, use)
 
 
 def test_models_come_and_go_on_all_nodes(database: str, tmp_path: Path) -> None:
@@ -251,6 +272,85 @@ def test_a_database_that_has_lost_rows_is_noticed(database: str, tmp_path: Path)
         assert a.default.sequence == 107
 
     with_nodes(database, tmp_path, use, "abc")
+
+
+def test_rows_that_a_failover_has_lost_are_missed_though_nothing_is_written(
+    breakable: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read is not on the new primary, and a follower sees only one that stands by behind it."""
+    monkeypatch.setattr(tailing, "DOUBT_SECONDS", 0.2)
+    breakable.primary.configure(synchronous_standby_names="")
+    standby, lost = breakable.standby, breakable.primary
+
+    async def use(a: NodeModels, b: NodeModels) -> None:
+        await learn(a)
+        await met(a, b)
+        await b.default.snapshots.take()
+        standby.kill()
+        await learn(a)
+        await met(a, b)
+        assert b.default.sequence == 200
+        b._tail.rest()
+        await asyncio.to_thread(fails_over)
+        b._tail.wake()
+        await until_in_loop(lambda: b.default.sequence == 100 and b.default.replica is not None)
+        assert not a.doubts
+        a.making_sure.ask()
+        await until_in_loop(lambda: a.doubts)
+        assert isinstance(a.doubts[0], JournalDivergedError)
+        await a.step_down("its database has lost rows")
+        await until_in_loop(lambda: a.default.sequence == 100)
+        assert a.default.model.digest() == b.default.model.digest()
+
+    def fails_over() -> None:
+        lost.kill()
+        standby.start()
+        breakable.fail_over()
+        breakable.rejoin()
+
+    with_nodes(breakable.database(), tmp_path, use)
+
+
+@pytest.mark.parametrize("at", ["open", "bring"])
+def test_a_model_that_is_removed_while_a_node_starts(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    """Its rows are given up before the node has looked for them, or while it reads them."""
+
+    async def run() -> None:
+        async with nodes(database, tmp_path, "a") as [a]:
+            await a.create("other")
+            await a.get("other").learner.submit(batch_of(5))
+            number, loop = a._members["other"].model.id, asyncio.get_running_loop()
+
+            async def removed() -> None:
+                await a.delete("other")
+                assert a._term is not None
+                await asyncio.to_thread(a._shared_by_all.catalogue.sweep, a._term)
+
+            def before(where: Any, name: str, model_of: Callable[..., int]) -> None:
+                really = getattr(where, name)
+
+                def do(*arguments: Any) -> Any:
+                    if model_of(*arguments) == number and "other" in a._members:
+                        asyncio.run_coroutine_threadsafe(removed(), loop).result()
+                    return really(*arguments)
+
+                monkeypatch.setattr(where, name, do)
+
+            if at == "open":
+                before(postgres_journal, "check_held", lambda journal, *_: journal.model)
+            else:
+                before(ModelCache, "bring", lambda _, model: model.id)
+            b = NodeModels("b", database, tmp_path)
+            b.begin()
+            try:
+                await b.opened()
+                assert [one.name for one in b.all()] == ["default"]
+            finally:
+                await b.end()
+
+    asyncio.run(run())
 
 
 def test_a_node_that_is_cut_off_predicts_and_comes_back(database: str, tmp_path: Path) -> None:

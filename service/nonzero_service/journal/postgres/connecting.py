@@ -11,7 +11,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from nonzero_service.journal.errors import JournalError, JournalUnreachableError, OutcomeUnknownError
-from nonzero_service.journal.postgres.failures import UNSURE, place_of, said_by, unreachable
+from nonzero_service.journal.postgres.failures import BEFORE_ALL, UNSURE, place_of, said_by, unreachable
 from nonzero_service.journal.postgres.pool import ConnectionPool
 from nonzero_service.journal.postgres.tables import ensure_tables
 from nonzero_service.journal.postgres.time_limits import TimeLimit, TimeLimits
@@ -32,7 +32,8 @@ _USUAL: Final = {
 # No statement is cancelled by a time limit of the server's: it may be a commit that waits for its standby.
 # Whoever is gone is noticed while a statement of theirs waits for a lock.
 _SESSION: Final = (
-    "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = '10s'; "
+    f"{BEFORE_ALL}SET statement_timeout = 0; SET lock_timeout = 0; "
+    "SET idle_in_transaction_session_timeout = '10s'; "
     "SET client_connection_check_interval = '1s'; SET tcp_user_timeout = '5s'"
 )
 _READ_ONLY: Final = "; SET default_transaction_read_only = on"
@@ -194,6 +195,7 @@ class Database:
                 self._url,
                 autocommit=True,
                 application_name=f"nonzero {self._node}",
+                client_encoding="UTF8",  # of a database without one, texts would come as bytes
                 target_session_attrs=attributes,
                 **known,  # type: ignore[arg-type]
             )

@@ -18,6 +18,12 @@ from nonzero_service.journal.errors import (
 UNSURE: Final = frozenset({"01000", "57P01"})
 """The notices of a commit that no longer waits for its standby: its rows show here, perhaps nowhere else."""
 
+BEFORE_ALL: Final = (
+    "SET client_min_messages = warning; SET default_transaction_isolation = 'read committed'; "
+)
+"""What each session says first, because a role or a database may have other defaults: that it is to be given
+these notices, which are warnings, and that it reads as a standby lets it."""
+
 _FOR_NOW: Final = ("08", "25", "40", "53", "55", "57")
 """The classes of what is refused now and not for good: it is a standby, it has no memory left, a lock is not
 to be had, who runs it stops it."""

@@ -97,6 +97,11 @@ class Leadership:
         self.node = node
         self._line = Line(url, f"nonzero {node} lease")
 
+    @property
+    def opened(self) -> int:
+        """How often the line was opened: another server may answer since."""
+        return self._line.opened
+
     def observe(self) -> Seen:
         """Return what the rows say now."""
         return who_writes(self._line)

@@ -13,7 +13,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from nonzero_service.journal.errors import JournalUnreachableError
-from nonzero_service.journal.postgres.failures import UNSURE, place_of, said_by, unreachable
+from nonzero_service.journal.postgres.failures import BEFORE_ALL, UNSURE, place_of, said_by, unreachable
 
 _USUAL: Final = {
     "connect_timeout": 2,
@@ -24,7 +24,7 @@ _USUAL: Final = {
 }
 """What an address says itself goes before these."""
 
-_SESSION: Final = "SET client_connection_check_interval = '1s'; SET tcp_user_timeout = '5s'"
+_SESSION: Final = f"{BEFORE_ALL}SET client_connection_check_interval = '1s'; SET tcp_user_timeout = '5s'"
 """No statement is cancelled by a time limit of the server's: it may be a commit that waits for a standby."""
 
 
@@ -53,8 +53,15 @@ class Line:
         self._way = 0
         """Which of them is tried first."""
         usual = {name: value for name, value in _USUAL.items() if name not in given}
-        self._known = {**usual, "application_name": purpose, "target_session_attrs": "read-write"}
+        self._known = {
+            **usual,
+            "application_name": purpose,
+            "target_session_attrs": "read-write",
+            "client_encoding": "UTF8",  # of a database without one, texts would come as bytes
+        }
         self._connection: psycopg.Connection | None = None
+        self.opened = 0
+        """How often it was opened: another server may answer since."""
         self._cuts = 0
         self._notices: list[str] = []
         self._lock = threading.Lock()
@@ -83,6 +90,7 @@ class Line:
             cut = self._cuts != cuts
             if not cut:
                 self._connection = connection
+                self.opened += 1
         if cut:
             connection.close()
             raise JournalUnreachableError(f"{self.place} took too long to connect to; it is tried again")

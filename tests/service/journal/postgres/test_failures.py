@@ -234,9 +234,11 @@ class TestLost:
                     appended.result(SECONDS)
             assert count(replicated.primary, one) == 1
 
-    def test_a_wait_that_is_cancelled_is_not_acknowledged(self, replicated: Cluster) -> None:
-        """The server answers as if all were well, with a warning."""
-        with writing(replicated.database()) as one, without(replicated.standby):
+    @pytest.mark.parametrize("least", ["warning", "error"])
+    def test_a_wait_that_is_cancelled_is_not_acknowledged(self, replicated: Cluster, least: str) -> None:
+        """The server answers as if all were well, with a warning, which its user may want to hear or not."""
+        url = f"{replicated.database()}?options=-c%20client_min_messages%3D{least}"
+        with writing(url) as one, without(replicated.standby):
             with appending(one.journal) as appended:
                 pid = until(lambda: replicated.primary.ask(WAITING, "SyncRep"))
                 replicated.primary.ask("SELECT pg_cancel_backend(%s)", pid)
