@@ -198,7 +198,7 @@ class Database:
                 **known,  # type: ignore[arg-type]
             )
         except psycopg.Error as error:
-            raise unreachable(error, self.place) from error
+            raise unreachable(self.place, error) from error
         try:
             with self._limits.within(connection, self.append_seconds):
                 if connection.info.server_version < _OLDEST:
@@ -209,7 +209,7 @@ class Database:
                 connection.execute(session)
         except psycopg.Error as error:
             connection.close()
-            raise unreachable(error, self.place) from error
+            raise unreachable(self.place, error) from error
         except BaseException:
             connection.close()
             raise
