@@ -28,6 +28,7 @@ from nonzero_service.errors import (
 )
 from nonzero_service.journal.descriptors import SHORTAGE, shortage_message
 from nonzero_service.journal.errors import (
+    CommitLostError,
     DiskFullError,
     FencedError,
     JournalBusyError,
@@ -62,9 +63,8 @@ NO_THREADS: Final = "can't start new thread"
 NO_MEMORY: Final = "there is not enough memory for this; send less at once, or take a smaller model"
 
 UNKNOWN: Final = (
-    "the outcome is unknown, because something failed when it may have been kept, and the service is "
-    "stopping; send the "
-    "request again with the same Idempotency-Key: what was kept of it is recognised"
+    "the outcome is unknown, because something failed when it may have been kept; send the request again "
+    "in a moment, with the same Idempotency-Key: what was kept of it is recognised"
 )
 
 DAMAGED: Final = "what is kept on disk cannot be used; the service's log has the cause under this request_id"
@@ -199,6 +199,8 @@ def problem_of(error: Exception) -> Problem:
             return error
         case FormatError():
             return Problem(422, str(error), errors=error.lines)
+        case CommitLostError():
+            return Problem(503, str(error), headers=RETRY)
         case OutcomeUnknownError():
             return Problem(503, UNKNOWN, headers=RETRY)
         case HTTPException():

@@ -9,6 +9,7 @@ import pytest
 
 from nonzero import BatchError, FormatError, LineError
 from nonzero_service.errors import ModelExistsError, NotReadyError, QueueFullError, UnknownModelError
+from nonzero_service.journal.errors import CommitLostError, OutcomeUnknownError
 from nonzero_service.problems import problem_of
 
 JSON = {"content-type": "application/json"}
@@ -91,3 +92,11 @@ def test_a_domain_error_has_its_status(error: Exception, status: int) -> None:
 
 def test_a_format_error_names_its_lines() -> None:
     assert problem_of(FormatError("bad", (LineError(3, "why"),))).errors == (LineError(3, "why"),)
+
+
+def test_a_commit_that_a_database_has_lost_says_all_that_there_is_to_say() -> None:
+    """The process goes on, and the log needs no traceback; a failure of its own disk has one."""
+    lost, failed = problem_of(CommitLostError("the outcome is unknown: x")), problem_of(OutcomeUnknownError())
+    assert (lost.status, lost.detail, lost.says_all) == (503, "the outcome is unknown: x", True)
+    assert (failed.status, failed.says_all) == (503, False)
+    assert failed.detail.startswith("the outcome is unknown, ")

@@ -34,7 +34,7 @@ class LeaderProbe:
             await send_json(send, msgspec.json.encode({"node": None, "term": None, "url": None}))
             return
         membership = node.membership
-        leader = membership.leader
+        leader = membership.heard
         said: dict[str, Any] | None = None
         if leader is not None:
             said = {"node": leader.node, "term": leader.term, "url": leader.url}

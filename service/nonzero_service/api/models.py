@@ -166,7 +166,7 @@ def _replica(service: Service, served: ServedModel | Challenger) -> schemas.Repl
     if replica is None or service.node is None:
         return None
     membership = service.node.membership
-    leader = membership.leader
+    leader = membership.heard
     return schemas.ReplicaWire(
         node=membership.node,
         # One that takes over itself learns nothing yet, and follows nobody any more.

@@ -11,6 +11,9 @@ import click
 from nonzero_service.cli.extra import service_extra
 from nonzero_service.cli.options import as_json
 
+FILE_WIDTH: Final = 160
+"""How wide tables may be where no terminal bounds them: an address is of no use when it is cut."""
+
 NOT_ON_TWO: Final = 3
 """The exit status where somebody leads, and what is acknowledged is on one machine."""
 
@@ -60,14 +63,25 @@ def status(journal: str, wait: float, as_json: bool) -> None:
 
 def _show(found: dict[str, Any]) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
-    nodes = Table("node", "role", "seen", "behind", "clients", "nodes", title="Nodes", title_justify="left")
+    if not console.is_terminal:
+        console.width = max(console.width, FILE_WIDTH)
+    nodes = Table(
+        "node",
+        "role",
+        "seen",
+        "behind",
+        Column("for clients", overflow="fold"),
+        Column("for nodes", overflow="fold"),
+        title="Nodes",
+        title_justify="left",
+    )
     for one in found["nodes"]:
-        seen = f"{one['seen_seconds_ago']:g} s ago" + (", silent" if one["silent"] else "")
-        behind = f"{one['lag_examples']:,} examples"
-        nodes.add_row(one["node"], one["role"], seen, behind, one["url"], one["address"])
+        role = f"silent, was {one['role']}" if one["silent"] else one["role"]
+        seen, behind = f"{one['seen_seconds_ago']:g} s ago", f"{one['lag_examples']:,} examples"
+        nodes.add_row(one["node"], role, seen, behind, one["url"], one["address"])
     models = Table("model", "position", "sequence", title="Journals", title_justify="left")
     for name, end in found["models"].items():
         models.add_row(name, f"{end['position']:,}", f"{end['sequence']:,}")
@@ -92,9 +106,10 @@ def _show(found: dict[str, Any]) -> None:
         else f"term {found['term']}: NOBODY WRITES: no node has given a sign of life",
         markup=False,
     )
-    console.print(
-        "an update is on two machines when it is acknowledged"
-        if found["on_two_machines"]
-        else f"an update is ON ONE MACHINE when it is acknowledged: {base['danger']}",
-        markup=False,
-    )
+    if found["on_two_machines"]:
+        kept = "an update is on two machines when it is acknowledged"
+    elif found["commits_wait"]:
+        kept = f"NO UPDATE IS ACKNOWLEDGED: {base['danger']}"
+    else:
+        kept = f"an update is ON ONE MACHINE when it is acknowledged: {base['danger']}"
+    console.print(kept, markup=False)

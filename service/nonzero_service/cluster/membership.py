@@ -77,7 +77,7 @@ class Membership:
     term : int
         The newest term that it knows of.
     leader : Leader or None
-        Who writes, or takes over just now; None where nobody does.
+        Who writes, or takes over just now, as this node has seen it last; None where nobody does.
     takeovers : int
         How often this node has begun to write.
     """
@@ -112,7 +112,7 @@ class Membership:
         """The term that this node has."""
         self._lost: asyncio.Future[str] | None = None
         """Why the term is held no longer, as soon as it is not."""
-        self._unreachable = False
+        self._unreachable = self._is_stuck = False
         self._namesake_told = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -123,7 +123,17 @@ class Membership:
         """Seconds since the writer's last sign of life that this node knows of; None before the first."""
         if self._held is not None:
             return steady() - self._sent
-        return None if self._watched.seen is None else steady() - self._watched.since
+        # One of this node's own was the last, where it has written since.
+        return None if self._watched.seen is None else steady() - max(self._watched.since, self._sent)
+
+    @property
+    def heard(self) -> Leader | None:
+        """Who writes, where this node knows of a sign of life that is no older than the lease.
+
+        :attr:`leader` is asked still while the database does not answer: it may go on writing all the same.
+        """
+        age = self.lease_age
+        return self.leader if age is not None and age < self.lease else None
 
     def on_change(self, listener: Callable[[], object]) -> None:
         """Have somebody told, on the event loop, whenever the role or the leader has changed."""
@@ -192,13 +202,27 @@ class Membership:
             try:
                 await self._look()
                 free = self._watched.free_in()
-                if free <= 0 and (taken := await self._take()) is not None:
-                    return taken
                 look = min(look, free) if free > 0 else look
             except JournalUnreachableError as error:
                 self._tell_unreachable(error)
+            else:
+                if free <= 0 and (taken := await self._taken_over()) is not None:
+                    return taken
             await _wait(self._closing, look)
         return None
+
+    async def _taken_over(self) -> tuple[int, bytes] | None:
+        """Take over, from a database that has just answered; return None where that comes to nothing."""
+        try:
+            return await self._take()
+        except JournalUnreachableError as error:
+            if not self._is_stuck:
+                self._is_stuck = True
+                self._log.error(
+                    "the database answers, and commits nothing",
+                    reason=f"{error}: mostly it waits for a standby; nonzero cluster status names it",
+                )
+            return None
 
     async def _look(self) -> None:
         """See what is new."""
@@ -215,6 +239,7 @@ class Membership:
                 "name (--node)",
             )
         self.term = watched.term
+        self._is_stuck = self._is_stuck and watched.leader is None
         self._become("following", watched.leader)
 
     async def _take(self) -> tuple[int, bytes] | None:
@@ -228,7 +253,7 @@ class Membership:
         term = await self._asking.within(self.lease, ask)
         if term is None or steady() - sent >= self.lease:  # too late: it is found as this node's own
             return None
-        self._sent, self._held, self.term = sent, term, term
+        self._sent, self._held, self.term, self._is_stuck = sent, term, term, False
         self._watched.term = term
         self._log.info("this node takes over", term=term, before=before.node)
         return term, secret

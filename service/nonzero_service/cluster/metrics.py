@@ -19,7 +19,7 @@ def cluster_metrics(membership: Membership, noting: Noting) -> Iterator[Metric]:
     yield family(GaugeMetricFamily, "nonzero_term", text, (), terms)
     roles = (((role,), float(role == membership.role)) for role in ROLES)
     yield family(GaugeMetricFamily, "nonzero_role", "1 for what this node is at.", ("role",), roles)
-    leader = membership.leader
+    leader = membership.heard
     leads = [] if leader is None else [((leader.node,), 1.0)]
     text = "1 for the node that writes, as this node sees it; nothing where none does."
     yield family(GaugeMetricFamily, "nonzero_leader_info", text, ("node",), leads)

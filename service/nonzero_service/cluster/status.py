@@ -44,6 +44,7 @@ def status_of(url: str, wait: float) -> dict[str, Any]:
         "leader": {"node": found.seen.node, "url": found.seen.url} if leads else None,
         "term": found.seen.term,
         "on_two_machines": not condition.danger,
+        "commits_wait": condition.waits,
         "nodes": [_node(one, found.models) for one in found.nodes],
         "models": {one.name: {"position": one.position, "sequence": one.sequence} for one in found.models},
         "database": _database(condition),

@@ -10,6 +10,7 @@
         ├── BodyError                    a body that does not decode to what its row says
         └── JournalError
             ├── OutcomeUnknownError      a commit failed half-way: what is on disk decides, after a restart
+            │   └── CommitLostError      a database did not say what became of a commit: it is read again
             ├── JournalFailedError       refused, because an earlier write failed: nothing of this was written
             ├── JournalBusyError         another process holds the write lock: nothing was written
             ├── JournalUnreachableError  its database cannot be reached: nothing was written
@@ -64,6 +65,10 @@ class OutcomeUnknownError(JournalError):
     the kernel may have dropped the pages that it could not write, and a second fsync would succeed without
     them.
     """
+
+
+class CommitLostError(OutcomeUnknownError):
+    """A database did not say what became of a commit. Read there what is kept; the process may go on."""
 
 
 class JournalFailedError(JournalError):

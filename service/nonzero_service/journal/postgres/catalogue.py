@@ -18,7 +18,7 @@ import psycopg
 from nonzero_service.errors import ModelExistsError, UnknownModelError
 from nonzero_service.journal.chain import Base, JournalEntry, Tip, chain_entries
 from nonzero_service.journal.clock import Clock
-from nonzero_service.journal.errors import OutcomeUnknownError
+from nonzero_service.journal.errors import CommitLostError
 from nonzero_service.journal.postgres.conditional import (
     LEADER,
     LONG,
@@ -231,8 +231,8 @@ class Catalogue:
                     made = connection.execute(statement, values).fetchone()
                 except psycopg.errors.UniqueViolation as error:
                     raise _exists(draft.name) from error
-        except OutcomeUnknownError as error:
-            raise OutcomeUnknownError(
+        except CommitLostError as error:
+            raise CommitLostError(
                 f"it is not known whether there is a model {draft.name!r} now: {error}"
             ) from error
         if made is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 
 from nonzero_service.journal.postgres.line import Line
@@ -22,6 +23,9 @@ FLUSHED: Final = frozenset({"on", "remote_apply"})
 """Under these a commit waits until a synchronous standby has it on its disk."""
 
 SYNCHRONOUS: Final = frozenset({"sync", "quorum"})
+
+_HOW_MANY: Final = re.compile(r"\s*(?:(?:FIRST|ANY)\s*)?(\d+)\s*\(", re.IGNORECASE)
+"""How ``synchronous_standby_names`` begins, where it says how many standbys a commit waits for."""
 
 
 class Standby(NamedTuple):
@@ -57,6 +61,19 @@ class Condition(NamedTuple):
         return sum(one.sync_state in SYNCHRONOUS and one.state == "streaming" for one in self.standbys)
 
     @property
+    def required(self) -> int:
+        """How many standbys a commit waits for."""
+        if not self.synchronous_standby_names or self.synchronous_commit in ("off", "local"):
+            return 0
+        said = _HOW_MANY.match(self.synchronous_standby_names)
+        return int(said[1]) if said else 1
+
+    @property
+    def waits(self) -> bool:
+        """Whether commits wait for standbys that are not there, so that nothing is acknowledged."""
+        return self.synchronous is not None and self.synchronous < self.required
+
+    @property
     def lasting_standbys(self) -> int | None:
         """How many of them have an update on their disk when it is acknowledged."""
         return self.synchronous if self.synchronous_commit in FLUSHED else 0
@@ -83,10 +100,12 @@ class Condition(NamedTuple):
             )
         if self.synchronous is None:
             return "this user may not see whether a standby is there: grant it pg_read_all_stats"
-        if not self.synchronous:
+        if self.waits:
+            found = ", ".join(f"{one.name} ({one.state})" for one in self.standbys or ()) or "none"
             return (
-                f"no standby of {self.synchronous_standby_names!r} is there, and commits wait until one is; "
-                "start it"
+                f"commits wait for {self.required} of the standbys {self.synchronous_standby_names!r}, and "
+                f"{self.synchronous} of them streams; there is: {found}. Start what is missing, under its "
+                "name there (the standby's cluster_name), or change synchronous_standby_names"
             )
         return ""
 

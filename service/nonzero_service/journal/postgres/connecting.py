@@ -10,7 +10,11 @@ from typing import Any, Final
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from nonzero_service.journal.errors import JournalError, JournalUnreachableError, OutcomeUnknownError
+from nonzero_service.journal.errors import (
+    CommitLostError,
+    JournalError,
+    JournalUnreachableError,
+)
 from nonzero_service.journal.postgres.failures import BEFORE_ALL, UNSURE, place_of, said_by, unreachable
 from nonzero_service.journal.postgres.pool import ConnectionPool
 from nonzero_service.journal.postgres.tables import ensure_tables
@@ -137,7 +141,7 @@ class Database:
         ------
         JournalUnreachableError
             Where there is none; nothing was written.
-        OutcomeUnknownError
+        CommitLostError
             Where it is lost, takes too long, or did not wait for the standby: what was written may be there,
             or not.
         """
@@ -172,21 +176,21 @@ class Database:
                 connection.remove_notice_handler(note)
             if changes and not UNSURE.isdisjoint(notices):
                 connection.close()
-                raise OutcomeUnknownError(
-                    f"{self.place} did not wait for its standby with a commit: whether that has it is not "
-                    "known; read it again"
-                )
+                raise self._unknown("did not wait for its standby with a commit")
 
     def _lost(
         self, error: psycopg.Error, limit: TimeLimit, seconds: float, *, changes: bool
-    ) -> OutcomeUnknownError | JournalUnreachableError:
+    ) -> CommitLostError | JournalUnreachableError:
         how = f"no answer within {seconds:g} s" if limit.is_over else said_by(error)
         if changes:
-            return OutcomeUnknownError(
-                f"{self.place} was lost before it said what became of a write ({how}): what is there "
-                "decides, and a request repeated with its key is then answered rightly"
-            )
+            return self._unknown(f"did not say what became of a commit ({how})")
         return JournalUnreachableError(f"{self.place} was lost ({how}); ask it again")
+
+    def _unknown(self, why: str) -> CommitLostError:
+        return CommitLostError(
+            f"the outcome is unknown: {self.place} {why}; send the request again, to any node, with the same "
+            "Idempotency-Key if it had one: what was kept of it is recognised"
+        )
 
     def _connect(self, attributes: str, session: str) -> psycopg.Connection[Any]:
         known = {name: value for name, value in _USUAL.items() if name not in self._given}
@@ -200,7 +204,7 @@ class Database:
                 **known,  # type: ignore[arg-type]
             )
         except psycopg.Error as error:
-            raise unreachable(error, self.place) from error
+            raise unreachable(self.place, error) from error
         try:
             with self._limits.within(connection, self.append_seconds):
                 if connection.info.server_version < _OLDEST:
@@ -211,7 +215,7 @@ class Database:
                 connection.execute(session)
         except psycopg.Error as error:
             connection.close()
-            raise unreachable(error, self.place) from error
+            raise unreachable(self.place, error) from error
         except BaseException:
             connection.close()
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import psycopg
@@ -35,13 +36,30 @@ def place_of(url: str) -> str:
     hosts = str(known.get("host") or known.get("hostaddr") or "localhost").split(",")
     ports = str(known.get("port") or "5432").split(",")
     ports *= len(hosts) if len(ports) == 1 else 1
-    named = ",".join(f"{host}:{port}" for host, port in zip(hosts, ports, strict=False))
+    named = ",".join(f"{host}:{port or 5432}" for host, port in zip(hosts, ports, strict=False))
     return f"the database {known.get('dbname') or known.get('user') or 'postgres'} at {named}"
 
 
 def said_by(error: psycopg.Error) -> str:
     """Return what an error says, in one line."""
     return error.diag.message_primary or " ".join(str(error).split()) or type(error).__name__
+
+
+_ATTEMPT: Final = re.compile(r"^- host: '([^']*)', port: '([^']*)', hostaddr: .*?: (.*)$", re.MULTILINE)
+"""What psycopg says of each host, where it has tried several."""
+
+_AT: Final = re.compile(r"^(?:connection failed: )?connection to server (?:at|on) .*? failed: ")
+_READ_ONLY: Final = "session is read-only"
+
+
+def _attempts(error: psycopg.Error) -> list[str]:
+    """Return why no host could be connected to: of each one line, as short as it can be."""
+    found = [(f"{host}:{port}: ", why) for host, port, why in _ATTEMPT.findall(str(error))]
+    if not found:
+        said = str(error).splitlines() or [type(error).__name__]
+        at = re.search(r'server at "([^"]*)".*?, port (\d+) failed', said[0])
+        found = [(f"{at[1]}:{at[2]}: " if at else "", said[0])]
+    return [f"{host}{_AT.sub('', why).removeprefix('FATAL:').strip()}" for host, why in found]
 
 
 def refusal(error: psycopg.Error, place: str) -> StorageError:
@@ -56,6 +74,10 @@ def refusal(error: psycopg.Error, place: str) -> StorageError:
     return JournalError(f"{place} refuses ({said_by(error)}); nothing was written")
 
 
-def unreachable(error: psycopg.Error, place: str) -> JournalUnreachableError:
-    """Return the error of a database that cannot be reached."""
-    return JournalUnreachableError(f"{place} cannot be reached ({said_by(error)}); nothing was written")
+def unreachable(place: str, *errors: psycopg.Error) -> JournalUnreachableError:
+    """Return the error of a database that cannot be reached, by one attempt or several."""
+    attempts = list(dict.fromkeys(one for error in errors for one in _attempts(error)))
+    standby = any(one.endswith(_READ_ONLY) for one in attempts)
+    told = "; ".join(one.replace(_READ_ONLY, "it is read-only, as a standby is") for one in attempts)
+    way_out = "; where the primary is lost, promote the standby" if standby else ""
+    return JournalUnreachableError(f"{place} cannot be reached ({told}); nothing was written{way_out}")

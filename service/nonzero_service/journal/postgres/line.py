@@ -103,16 +103,17 @@ class Line:
         By itself libpq would begin with the first one each time: where that is a machine which has gone, no
         other is reached within the time that whoever cuts the line allows.
         """
+        failed: list[psycopg.Error] = []
         for _ in self._ways:
             try:
                 known: dict[str, Any] = {**self._known, **self._ways[self._way]}
                 return psycopg.connect(self._url, autocommit=True, **known)
             except psycopg.Error as error:
                 self._way = (self._way + 1) % len(self._ways)
-                failed = error
+                failed.append(error)
             if self._cuts != cuts:
                 break
-        raise unreachable(failed, self.place) from failed
+        raise unreachable(self.place, *failed) from failed[-1]
 
     def run(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement, and return its rows.

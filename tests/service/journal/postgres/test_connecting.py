@@ -19,6 +19,7 @@ from nonzero_service.journal.errors import (
 )
 from nonzero_service.journal.postgres.connecting import Database
 from nonzero_service.journal.postgres.failures import place_of
+from nonzero_service.journal.postgres.line import Line
 from nonzero_service.journal.postgres.tables import FORMAT
 from postgres import Cluster
 from service.journal.postgres_models import change
@@ -156,3 +157,25 @@ def test_passwords_are_in_no_message() -> None:
     assert "secret" not in str(caught.value)
     assert "the database nonzero at 127.0.0.1:1 cannot be reached" in str(caught.value)
     one.close()
+
+
+def test_it_is_said_once_of_each_host_why_it_cannot_be_written_to(database: str) -> None:
+    name = database.rpartition("/")[2].partition("?")[0]
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')  # as a standby
+        port = connection.info.port
+    url = database.replace("@127.0.0.1:", "@127.0.0.1:1,127.0.0.1:")
+    one, line = Database(url, "a"), Line(url, "test")
+    for connect in (one.writing().__enter__, line.connect):
+        with pytest.raises(JournalUnreachableError) as caught:
+            connect()
+        assert str(caught.value) == (
+            f"{place_of(url)} cannot be reached (127.0.0.1:1: Connection refused; 127.0.0.1:{port}: it is "
+            "read-only, as a standby is); nothing was written; where the primary is lost, promote the standby"
+        )
+    one.close()
+    line.close()
+
+
+def test_a_port_that_is_left_out_is_named() -> None:
+    assert place_of("postgresql://one,two:5434/nonzero") == "the database nonzero at one:5432,two:5434"

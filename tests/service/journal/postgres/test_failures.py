@@ -218,7 +218,7 @@ class TestLost:
                 if arrives:
                     until(lambda: followed(one.database, one.model).position == 12)
                 link.cut()
-                with pytest.raises(OutcomeUnknownError, match="a request repeated with its key"):
+                with pytest.raises(OutcomeUnknownError, match="send the request again, to any node, with"):
                     appended.result(SECONDS)
             assert_takes_no_more(journal)
             assert one.again().position == 11 + arrives

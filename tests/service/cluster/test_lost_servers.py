@@ -1,0 +1,88 @@
+"""What clients and operators are told while a cluster's database cannot commit, or has no primary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from command_line import nonzero_here
+from nodes import Node, Nodes
+from plain_http import client_of
+from postgres import Cluster
+from waiting import until
+
+WAITS = "FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE '%nonzero.rows%'"
+
+
+@pytest.fixture
+def nodes(breakable: Cluster, tmp_path: Path) -> Iterator[Nodes]:
+    with Nodes(tmp_path, breakable, "ab", lease_seconds=2) as both:
+        both.until_ready()
+        yield both
+
+
+def update(node: Node) -> tuple[int, str]:
+    with client_of(node.url, timeout=20) as client:
+        answer = client.post("/v1/models/default/update", json={"features": {"site": "news"}, "label": 1})
+        return answer.status_code, answer.json().get("detail", "")
+
+
+def leaders_told(node: Node) -> list[str]:
+    with client_of(node.url) as client:
+        return [
+            line for line in client.get("/metrics").text.splitlines() if line.startswith("nonzero_leader_")
+        ]
+
+
+def test_a_database_without_its_standby_and_then_without_its_primary(
+    nodes: Nodes, breakable: Cluster
+) -> None:
+    writer = until(nodes.writer)
+    until(lambda: update(writer)[0] == 200)
+    breakable.standby.kill()
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(update, writer)
+        until(lambda: breakable.primary.ask(f"SELECT pg_terminate_backend(pid) {WAITS}"))
+        status, detail = waiting.result()
+    assert status == 503
+    assert detail.startswith("the outcome is unknown: the database ")
+    assert "stopping" not in detail
+    assert writer.process.lines("the service failed") == []
+
+    def stuck() -> Any:
+        return all(node.process.lines("the database answers, and commits nothing") for node in nodes)
+
+    until(stuck)
+    done = nonzero_here("cluster", "status", "--journal", nodes.database, "--wait", "0.5")
+    assert done.returncode == 1
+    assert "NO UPDATE IS ACKNOWLEDGED: commits wait for 1 of the standbys 'two', and 0 of" in done.stdout
+    for node in nodes:
+        assert node.url in done.stdout  # whole, though no terminal is as wide
+        assert len(node.process.lines("the database answers, and commits nothing")) == 1
+
+    breakable.primary.kill()
+    until(lambda: not any(leaders_told(node) for node in nodes))
+    for node in nodes:
+        status, detail = update(node)
+        assert status == 503
+        assert len(detail) < 300
+
+
+def test_a_node_that_follows_does_not_name_a_writer_whose_database_is_gone(
+    nodes: Nodes, breakable: Cluster
+) -> None:
+    until(nodes.writer)
+    [follower] = nodes.followers()
+    until(lambda: leaders_told(follower))
+    breakable.primary.kill()
+    until(lambda: not leaders_told(follower))
+    with client_of(follower.url) as client:
+        answer = client.get("/leader")
+        assert (answer.status_code, answer.json()["leader"]) == (503, None)
+        assert client.get("/v1/models/default").json()["replica"]["follows"] is None
+    breakable.standby.promote()
+    until(lambda: leaders_told(follower))
