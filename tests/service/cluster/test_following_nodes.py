@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,7 +95,7 @@ def test_what_is_written_anywhere_is_read_everywhere(nodes: Nodes) -> None:
     ]
     assert ask(follower, "PUT", "/v1/models/one", json={"bits": 8}).status_code == 201
     until(lambda: ask(writer, "GET", "/v1/models/one").status_code == 200)
-    until(lambda: os.path.exists(follower.data_dir / "models/one/model.json"))
+    until(lambda: (follower.data_dir / "models/one/model.json").exists())
     refused = ask(writer, "PUT", "/v1/models/two", json={"follows": "default"})
     assert refused.status_code == 409
     assert "journal of its own" in refused.json()["detail"]
