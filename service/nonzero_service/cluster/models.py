@@ -132,11 +132,6 @@ class ClusterModels(Models):
         """Set when the database has its tables."""
         self._log = structlog.get_logger("cluster")
 
-    @property
-    def is_following(self) -> bool:
-        """Whether another node writes, or nobody does."""
-        return self._term is None
-
     def check_current(self) -> None:
         """Raise :class:`NotReadyError` where a model is further behind than the settings allow."""
         bound = self.settings.max_lag_seconds
@@ -414,8 +409,12 @@ class ClusterModels(Models):
             try:
                 async with self._turning:
                     if self._is_listed_anew:
-                        await self._keep_listed()
-                        self._is_listed_anew = False
+                        self._is_listed_anew = False  # first: what changes meanwhile is listed again
+                        try:
+                            await self._keep_listed()
+                        except BaseException:
+                            self._is_listed_anew = True
+                            raise
                     await self._open_closed()
                 self._has_begun.set()
                 wait = AGAIN_SECONDS
@@ -434,14 +433,14 @@ class ClusterModels(Models):
 
     # -- which models there are ------------------------------------------------------------------------
 
-    def _listed(self, numbers: frozenset[int]) -> None:
-        """Take note which models there are; on the thread that looks."""
-        self._call_soon(self._see, numbers)
+    def _listed(self) -> None:
+        """Take note that there are other models than before; on the thread that looks."""
+        self._call_soon(self._list_anew)
 
-    def _see(self, numbers: frozenset[int]) -> None:
-        if numbers != {member.model.id for member in self._members.values()}:
-            self._is_listed_anew = True
-            self._wanted.set()
+    def _list_anew(self) -> None:
+        # Also where those that are there are known: a listing that is under way may be of an earlier moment.
+        self._is_listed_anew = True
+        self._wanted.set()
 
     async def _keep_listed(self, *, put_away: bool = False) -> None:
         """Know the models that there are, and let go of those that there are no more."""
@@ -502,8 +501,7 @@ class ClusterModels(Models):
             self._busy.discard(name)
             self._made_now.pop(name, None)
             if name not in self._members:  # it may be there, and could not be opened yet
-                self._is_listed_anew = True
-                self._wanted.set()
+                self._list_anew()
 
     async def _serve(
         self,

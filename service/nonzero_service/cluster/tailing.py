@@ -125,10 +125,10 @@ class Tail:
     ends
         Says where journals end.
     listed
-        Called, on the thread that looks, with the numbers of all models where they are others than before.
+        Called, on the thread that looks, where there are other models than before.
     """
 
-    def __init__(self, ends: Ends, listed: Callable[[frozenset[int]], object]) -> None:
+    def __init__(self, ends: Ends, listed: Callable[[], object]) -> None:
         self._ends = ends
         self._listed = listed
         self._lock = threading.Lock()  # who is removed is told nothing more
@@ -247,7 +247,7 @@ class Tail:
         listed = frozenset(found.ends)
         if listed != self._known:
             self._known = listed
-            self._listed(listed)
+            self._listed()
 
     def _doubt(self, model: int, one: _Tailed, now: float, *, shows_less: bool) -> None:
         """Take note whether less of a model is shown than was read: what stands by may be behind, for now."""

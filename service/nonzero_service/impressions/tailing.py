@@ -1,8 +1,8 @@
 """Impressions of a model whose rows another process writes: each row is told of as it comes.
 
-A start learns from the rows what has become of impressions, and goes on as their writer. Who follows stays with
-the rows. What the writer does by the clock alone, and no row says, is done here by the same clock: so what
-waits is told alike, and what is of no more use is let go of.
+A start learns from the rows what has become of impressions, and goes on as their writer. Who follows stays
+with the rows. What the writer does by the clock alone, and no row says, is done here by the same clock: so
+what waits is told alike, and what is of no more use is let go of.
 """
 
 from __future__ import annotations

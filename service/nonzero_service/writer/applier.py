@@ -74,7 +74,7 @@ class Applier:
         self.digest = journal.tip.digest
         """The chain's digest there."""
         self.is_whole = True
-        """Whether the model is the fold of whole rows up to there: nothing has failed in the middle of one."""
+        """Whether the model is the fold of whole rows up to there: nothing has failed in the midst of one."""
         self.learned: Callable[[Batch, NDArray[np.float32]], object] | None = None
         """Called with what was learned from, and what was predicted just before."""
         self.learning: Callable[[int], object] = _nobody_waits

@@ -212,7 +212,7 @@ class Pause(NamedTuple):
 
 
 def pause_since(reader: RowReader, since: int, until: int | None = None) -> Pause:
-    """Read the pause that the trip at a position began, and that lasts to the journal's end, or a position."""
+    """Read the pause that a trip began, and that lasts to the journal's end, or to a position."""
     trip = next(reader(since))
     held = sum(len(batch) for batch, _ in held_examples(reader, since, until))
     return Pause(since, held, reason_of(trip), trip.time_ms)

@@ -21,9 +21,6 @@ from waiting import until
 PATH = "/v1/models/default"
 JSON = {"content-type": "application/json"}
 
-ANSWER_SECONDS = 3.0
-"""How long a client waits for an answer, before it asks another node."""
-
 PAUSE_SECONDS = 0.02
 """Between two rounds of a client: the machine has other things to do."""
 
@@ -47,10 +44,21 @@ def weight_of(client: int) -> float:
 
 
 class Recorder:
-    """Asks nodes, and notes what they are asked and what they answer."""
+    """Asks nodes, and notes what they are asked and what they answer.
 
-    def __init__(self, number: int, nodes: Sequence[Endpoint]) -> None:
+    Parameters
+    ----------
+    number
+        Which.
+    nodes
+        Those that it may ask.
+    answer_seconds
+        How long it waits for an answer.
+    """
+
+    def __init__(self, number: int, nodes: Sequence[Endpoint], answer_seconds: float) -> None:
         self.number = number
+        self._answer_seconds = answer_seconds
         self.operations: list[Operation] = []
         self._nodes = nodes
         self._connections: dict[str, http.client.HTTPConnection] = {}
@@ -89,7 +97,7 @@ class Recorder:
         """Return the status, the JSON of the answer, and what is wrong with its form."""
         connection = self._connections.get(node.name)
         if connection is None:
-            connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=ANSWER_SECONDS)
+            connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=self._answer_seconds)
             self._connections[node.name] = connection
         try:
             connection.request("GET" if body is None else "POST", path, body, dict(headers))
@@ -122,12 +130,16 @@ class Client(Recorder):
         Which.
     nodes
         Those that it may ask.
+    answer_seconds
+        How long it waits for an answer, before it asks another node.
     ending
         Set when it is to have its last request acknowledged.
     """
 
-    def __init__(self, number: int, nodes: Sequence[Endpoint], ending: threading.Event) -> None:
-        super().__init__(number, nodes)
+    def __init__(
+        self, number: int, nodes: Sequence[Endpoint], answer_seconds: float, ending: threading.Event
+    ) -> None:
+        super().__init__(number, nodes, answer_seconds)
         self._chance = random.Random(number)
         self._node = nodes[number % len(nodes)]
         self._ending = ending
@@ -228,12 +240,14 @@ class Clients:
         Those that they may ask.
     count
         How many clients there are.
+    answer_seconds
+        How long each waits for an answer, before it asks another node.
     """
 
-    def __init__(self, nodes: Sequence[Endpoint], count: int = 8) -> None:
+    def __init__(self, nodes: Sequence[Endpoint], count: int = 8, answer_seconds: float = 3.0) -> None:
         self._ending = threading.Event()
-        self.all = [Client(number, nodes, self._ending) for number in range(count)]
-        self._observers = [Observer(-1, [node]) for node in nodes]
+        self.all = [Client(number, nodes, answer_seconds, self._ending) for number in range(count)]
+        self._observers = [Observer(-1, [node], answer_seconds) for node in nodes]
         self._failed: list[BaseException] = []
         runs: list[Callable[[], None]] = [client.run for client in self.all]
         runs += [partial(observer.run, self._ending) for observer in self._observers]

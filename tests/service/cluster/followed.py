@@ -122,10 +122,9 @@ class Follower:
         )
         self.common = common
         self.ends = FileEnds(written)
-        self.listed: list[frozenset[int]] = []
         self.lost: list[Exception] = []
         self.failures: list[Exception] = []
-        self.tail = Tail(self.ends, self.listed.append)
+        self.tail = Tail(self.ends, lambda: None)
 
     async def open(self, folded: Folded | None = None) -> ServedModel:
         served = await open_model(

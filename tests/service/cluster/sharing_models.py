@@ -33,8 +33,10 @@ class NodeModels(ClusterModels):
         self.url, self.node = url, name
         self.database = Database(url, name, append_seconds=4)
         snapshots = SharedSnapshots(self.database)
-        catalogue = Catalogue(self.database, snapshots)
-        shared = Shared(ClusterJournals(self.database), PostgresEnds(self.database), catalogue, snapshots)
+        self.catalogue = Catalogue(self.database, snapshots)
+        shared = Shared(
+            ClusterJournals(self.database), PostgresEnds(self.database), self.catalogue, snapshots
+        )
         flags = {"bits": 12, "journal": url, "node": name, **settings}
         super().__init__(Settings.load(data_dir=place / name, **flags), no_failure, shared)
         self.doubts: list[Exception] = []

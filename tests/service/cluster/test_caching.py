@@ -311,11 +311,8 @@ def test_its_identity_is_damaged(writer: Writer, node: Node) -> None:
     assert len(list(node.place.iterdir())) == 2
 
 
-def test_its_settings_have_changed(writer: Writer, node: Node) -> None:
+def test_its_settings_are_those_that_all_nodes_have(writer: Writer, node: Node) -> None:
     node.brought(writer.made)
-    config = config_of(node.place / "clicks").text.replace('"bits":10', '"bits":11')
-    writer.catalogue.configure(1, "clicks", config)
-    changed = writer.catalogue.find("clicks")
-    assert changed is not None
-    node.cache.bring(changed)
-    assert config_of(node.place / "clicks").bits == 11
+    (node.place / "clicks/model.json").write_text(writer.made.config.replace('"bits":10', '"bits":11'))
+    node.cache.bring(writer.made)
+    assert config_of(node.place / "clicks").bits == 10

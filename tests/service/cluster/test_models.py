@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import psycopg
@@ -17,8 +21,14 @@ from nonzero.formats.json_bodies import parse_body
 from nonzero_service.cluster import tailing
 from nonzero_service.cluster.caching import ModelCache
 from nonzero_service.errors import ChallengerError, NotReadyError, NotWritingError
-from nonzero_service.journal.errors import FencedError, JournalDivergedError
+from nonzero_service.journal.errors import (
+    FencedError,
+    JournalDivergedError,
+    JournalUnreachableError,
+    OutcomeUnknownError,
+)
 from nonzero_service.journal.postgres import journal as postgres_journal
+from nonzero_service.journal.postgres.catalogue import CatalogueModel
 from nonzero_service.models.served import ServedModel
 from nonzero_service.writer import fold
 from nonzero_service.writer.tail_learner import TailLearner
@@ -161,6 +171,52 @@ def test_models_come_and_go_on_all_nodes(database: str, tmp_path: Path) -> None:
         assert [one.name for one in b.all()] == ["default", "one"]
 
     with_nodes(database, tmp_path, use)
+
+
+def test_what_changes_while_models_are_listed_is_seen(database: str, tmp_path: Path) -> None:
+    async def use(a: NodeModels, b: NodeModels) -> None:
+        with listing_held(b) as held:
+            await a.create("one", bits=10)
+            await asyncio.to_thread(held.begun.wait)
+            await a.delete("one")  # by what was listed it is there
+            await a.create("two", bits=10)  # and this is not
+            await until_in_loop(lambda: "two" in told_to(b))
+            held.goes_on.set()
+            await until_in_loop(lambda: [one.name for one in b.all()] == ["default", "two"])
+
+    def told_to(node: NodeModels) -> list[str]:
+        known = node._tail._known
+        return [one.name for one in node.catalogue.models() if one.id in known]
+
+    with_nodes(database, tmp_path, use)
+
+
+@dataclass
+class Held:
+    """A listing of a node's models that takes long."""
+
+    begun: threading.Event = field(default_factory=threading.Event)
+    """Set when it has asked the database."""
+    goes_on: threading.Event = field(default_factory=threading.Event)
+
+
+@contextmanager
+def listing_held(node: NodeModels) -> Iterator[Held]:
+    """Hold the next listing of a node's models when it has its answer."""
+    held, models = Held(), node.catalogue.models
+
+    def slowly() -> list[CatalogueModel]:
+        found = models()
+        if not held.begun.is_set():
+            held.begun.set()
+            held.goes_on.wait()
+        return found
+
+    with patch.object(node.catalogue, "models", slowly):
+        try:
+            yield held
+        finally:
+            held.goes_on.set()
 
 
 def test_a_node_comes_with_an_empty_disk(database: str, tmp_path: Path) -> None:
@@ -375,7 +431,7 @@ def test_a_node_that_is_cut_off_predicts_and_comes_back(database: str, tmp_path:
             async with Reading(a, b):
                 lost = b.default.learner.submit(batch_of(3))
                 await b.step_down("no sign of life has reached the database")
-                with pytest.raises(Exception, match=r"\w"):
+                with pytest.raises((NotWritingError, JournalUnreachableError, OutcomeUnknownError)):
                     await lost
                 await a.write()
                 await learn(a)

@@ -18,14 +18,15 @@ from postgres import Cluster
 from service.uninterrupted import batch
 from waiting import until
 
-MODEL = "/v1/models/clicks"
 BINARY = {"content-type": "application/vnd.safetensors"}
 PREDICTED = {"examples": [{"features": {"site": f"s{j}"}} for j in range(9)]}
 
 
-@pytest.fixture
-def nodes(postgres: Cluster, tmp_path: Path) -> Iterator[Nodes]:
-    with Nodes(tmp_path, postgres, "ab", bits=10, lease_seconds=1, breaker="off") as some:
+@pytest.fixture(scope="module")
+def nodes(postgres: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    """Two nodes for all tests here: each has models of its own, and leaves both running."""
+    place = tmp_path_factory.mktemp("nodes")
+    with Nodes(place, postgres, "ab", bits=10, lease_seconds=1, breaker="off") as some:
         yield some.until_ready()
 
 
@@ -34,9 +35,9 @@ def ask(node: Node, method: str, path: str, **kwargs: Any) -> httpx.Response:
         return client.request(method, path, **kwargs)
 
 
-def update(node: Node, rows: int = 20) -> int:
+def update(node: Node, model: str, rows: int = 20) -> int:
     examples = [{"features": {"site": f"s{j % 7}"}, "label": j % 2} for j in range(rows)]
-    sequence: int = ready(node, "POST", f"{MODEL}/update", json={"examples": examples}).json()["sequence"]
+    sequence: int = ready(node, "POST", f"{model}/update", json={"examples": examples}).json()["sequence"]
     return sequence
 
 
@@ -52,12 +53,12 @@ def ready(node: Node, method: str, path: str, **kwargs: Any) -> httpx.Response:
     return answer
 
 
-def predicted(node: Node, sequence: int) -> Any:
+def predicted(node: Node, model: str, sequence: int) -> Any:
     """Return what a node predicts when it has learned so much."""
     headers = {"Nonzero-Min-Sequence": str(sequence)}
 
     def tried() -> Any:
-        answer = ask(node, "POST", f"{MODEL}/predict", json=PREDICTED, headers=headers)
+        answer = ask(node, "POST", f"{model}/predict", json=PREDICTED, headers=headers)
         return answer.json() if answer.status_code == 200 else None
 
     return until(tried, node.process.failures)
@@ -69,47 +70,51 @@ def events(node: Node) -> list[str]:
 
 def test_a_node_with_an_empty_disk(nodes: Nodes, tmp_path: Path) -> None:
     """What a file brought comes from the snapshot that all share; what came since, from the rows."""
+    trained = "/v1/models/trained"
     model = LogisticRegression(10)
     model.learn(batch(1))
     model.save(tmp_path / "trained")
     writer, [other] = nodes.writer(), nodes.followers()
     file = (tmp_path / "trained").read_bytes()
-    assert ready(other, "PUT", MODEL, content=file, headers=BINARY).status_code == 201
-    sequence = update(writer)
+    assert ready(other, "PUT", trained, content=file, headers=BINARY).status_code == 201
+    sequence = update(writer, trained)
     assert sequence == model.examples + 20
-    expected = predicted(writer, sequence)
+    expected = predicted(writer, trained, sequence)
     other.kill()
     shutil.rmtree(other.data_dir)
     until(other.start().is_ready, other.process.failures)
-    assert predicted(other, sequence) == expected
+    assert predicted(other, trained, sequence) == expected
     assert "fetched a snapshot" in events(other)
     # It takes over, and the other one comes back with an empty disk.
     writer.kill()
     shutil.rmtree(writer.data_dir)
     until(lambda: other.leader() is not None)
-    sequence = update(other)
+    sequence = update(other, trained)
     until(writer.start().is_ready, writer.process.failures)
-    assert predicted(writer, sequence) == predicted(other, sequence)
+    assert predicted(writer, trained, sequence) == predicted(other, trained, sequence)
     metrics = ask(other, "GET", "/metrics").text
-    assert re.search(r'nonzero_shared_snapshot_failures_total{model="clicks"} 0', metrics)
+    assert re.search(r'nonzero_shared_snapshot_failures_total{model="trained"} 0', metrics)
 
 
 def test_a_model_that_was_made_anew_while_a_node_was_away(nodes: Nodes) -> None:
+    clicks = "/v1/models/clicks"
     writer, [other] = nodes.writer(), nodes.followers()
-    assert ready(writer, "PUT", MODEL, json={"bits": 9}).status_code == 201
-    predicted(other, update(writer))
+    assert ready(writer, "PUT", clicks, json={"bits": 9}).status_code == 201
+    predicted(other, clicks, update(writer, clicks))
+    identity = other.data_dir / "models/clicks/id"
+    until(identity.exists)  # until it has the model, the writer answers for it
+    before = identity.read_text()
     other.kill()
-    before = (other.data_dir / "models/clicks/id").read_text()
-    assert ask(writer, "DELETE", MODEL).status_code == 204
+    assert ask(writer, "DELETE", clicks).status_code == 204
     assert not (writer.data_dir / "models/clicks").exists()
-    assert ask(writer, "PUT", MODEL, json={"bits": 8}).status_code == 201
-    sequence = update(writer, 3)
+    assert ask(writer, "PUT", clicks, json={"bits": 8}).status_code == 201
+    sequence = update(writer, clicks, 3)
     until(other.start().is_ready, other.process.failures)
-    assert predicted(other, sequence) == predicted(writer, sequence)
-    assert ask(other, "GET", MODEL).json()["sequence"] == 3
-    assert (other.data_dir / "models/clicks/id").read_text() != before
-    names = sorted(path.name for path in (other.data_dir / "models").iterdir())
-    assert names == ["clicks", "default"]
+    assert predicted(other, clicks, sequence) == predicted(writer, clicks, sequence)
+    assert ask(other, "GET", clicks).json()["sequence"] == 3
+    until(lambda: identity.read_text() != before)
+    names = [path.name for path in (other.data_dir / "models").iterdir() if "clicks" in path.name]
+    assert names == ["clicks"]
 
 
 def test_a_directory_has_one_node(nodes: Nodes) -> None:
@@ -121,3 +126,5 @@ def test_a_directory_has_one_node(nodes: Nodes) -> None:
     assert until(lambda: two.process.child.poll()) == 1
     assert "is in use by process" in str(two.process.log)
     two.data_dir.unlink()
+    two.start()
+    nodes.until_ready()

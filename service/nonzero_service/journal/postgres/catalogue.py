@@ -247,25 +247,6 @@ class Catalogue:
         assert found is not None  # noqa: S101 - a sequence always has a next one
         return int(found[0])
 
-    def configure(self, term: int, name: str, config: str) -> None:
-        """Change the settings of a model, as nodes that come to it later find them.
-
-        Raises
-        ------
-        UnknownModelError
-            Where there is none.
-        FencedError
-            Where another node leads: nothing was changed.
-        JournalUnreachableError
-            Where the database does not answer; it may have been changed.
-        """
-        change = (
-            "UPDATE nonzero.models SET config = %(config)s FROM leader WHERE name = %(name)s AND NOT removed "
-            "RETURNING 1"
-        )
-        if not conditionally(self._database, term, change, {"name": name, "config": config}):
-            raise _unknown(name)
-
     def remove(self, term: int, name: str) -> CatalogueModel:
         """Let a model be none any more; return what it was. Its name is free; :meth:`sweep` does the rest.
 

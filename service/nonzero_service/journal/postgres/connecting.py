@@ -8,15 +8,15 @@ from functools import partial
 from typing import Any, Final
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
 from nonzero_service.journal.errors import (
     CommitLostError,
     JournalError,
     JournalUnreachableError,
 )
-from nonzero_service.journal.postgres.failures import BEFORE_ALL, UNSURE, place_of, said_by, unreachable
+from nonzero_service.journal.postgres.failures import UNSURE, place_of, said_by, unreachable
 from nonzero_service.journal.postgres.pool import ConnectionPool
+from nonzero_service.journal.postgres.session import SESSION, parameters
 from nonzero_service.journal.postgres.tables import ensure_tables
 from nonzero_service.journal.postgres.time_limits import TimeLimit, TimeLimits
 
@@ -24,22 +24,6 @@ _READERS: Final = 8
 _WRITERS: Final = 8
 _READER_SECONDS: Final = 60.0
 
-# What an address says itself goes before these.
-_USUAL: Final = {
-    "connect_timeout": 2,
-    "keepalives_idle": 2,
-    "keepalives_interval": 1,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 5000,
-}
-
-# No statement is cancelled by a time limit of the server's: it may be a commit that waits for its standby.
-# Whoever is gone is noticed while a statement of theirs waits for a lock.
-_SESSION: Final = (
-    f"{BEFORE_ALL}SET statement_timeout = 0; SET lock_timeout = 0; "
-    "SET idle_in_transaction_session_timeout = '10s'; "
-    "SET client_connection_check_interval = '1s'; SET tcp_user_timeout = '5s'"
-)
 _READ_ONLY: Final = "; SET default_transaction_read_only = on"
 
 _OLDEST: Final = 140000  # the first that notices while it waits that a client has gone
@@ -76,10 +60,9 @@ class Database:
         self.append_seconds = append_seconds
         self._url = url
         self._node = node
-        self._given = conninfo_to_dict(url)
         self._limits = TimeLimits()
-        reading = partial(self._connect, "prefer-standby", _SESSION + _READ_ONLY)
-        writing = partial(self._connect, "read-write", _SESSION)
+        reading = partial(self._connect, "prefer-standby", SESSION + _READ_ONLY)
+        writing = partial(self._connect, "read-write", SESSION)
         self._reading = ConnectionPool(reading, _READERS, _READER_SECONDS)
         self._writing = ConnectionPool(writing, _WRITERS)
 
@@ -193,16 +176,9 @@ class Database:
         )
 
     def _connect(self, attributes: str, session: str) -> psycopg.Connection[Any]:
-        known = {name: value for name, value in _USUAL.items() if name not in self._given}
+        known = parameters(self._url, f"nonzero {self._node}", attributes)
         try:
-            connection = psycopg.connect(
-                self._url,
-                autocommit=True,
-                application_name=f"nonzero {self._node}",
-                client_encoding="UTF8",  # of a database without one, texts would come as bytes
-                target_session_attrs=attributes,
-                **known,  # type: ignore[arg-type]
-            )
+            connection = psycopg.connect(self._url, autocommit=True, **known)
         except psycopg.Error as error:
             raise unreachable(self.place, error) from error
         try:

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from nonzero_service.journal.errors import JournalUnreachableError
-from nonzero_service.journal.postgres.failures import BEFORE_ALL, UNSURE, place_of, said_by, unreachable
-
-_USUAL: Final = {
-    "connect_timeout": 2,
-    "keepalives_idle": 2,
-    "keepalives_interval": 1,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 5000,
-}
-"""What an address says itself goes before these."""
-
-_SESSION: Final = f"{BEFORE_ALL}SET client_connection_check_interval = '1s'; SET tcp_user_timeout = '5s'"
-"""No statement is cancelled by a time limit of the server's: it may be a commit that waits for a standby."""
+from nonzero_service.journal.postgres.failures import UNSURE, place_of, said_by, unreachable
+from nonzero_service.journal.postgres.session import SESSION, cut, parameters
 
 
 class Line:
@@ -43,22 +29,15 @@ class Line:
         What is said first of all: SQL.
     """
 
-    def __init__(self, url: str, purpose: str, session: str = _SESSION) -> None:
+    def __init__(self, url: str, purpose: str, session: str = SESSION) -> None:
         self.place = place_of(url)
         """Where it is, for messages."""
         self._url = url
         self._session = session
-        given = conninfo_to_dict(url)
-        self._ways = _ways(given)
+        self._ways = _ways(conninfo_to_dict(url))
         self._way = 0
         """Which of them is tried first."""
-        usual = {name: value for name, value in _USUAL.items() if name not in given}
-        self._known = {
-            **usual,
-            "application_name": purpose,
-            "target_session_attrs": "read-write",
-            "client_encoding": "UTF8",  # of a database without one, texts would come as bytes
-        }
+        self._known = parameters(url, purpose, "read-write")
         self._connection: psycopg.Connection | None = None
         self.opened = 0
         """How often it was opened: another server may answer since."""
@@ -148,18 +127,13 @@ class Line:
             ) from error
 
     def cut(self) -> None:
-        """Have whoever waits for the database fail now; from any thread.
-
-        The socket is shut down, and nothing is cancelled: a commit that was cancelled would be seen on this
-        server, and missed on its standby.
-        """
+        """Have whoever waits for the database fail now; from any thread."""
         with self._lock:
             self._cuts += 1
             if self._connection is None or self._connection.closed:
                 return
             self._way = (self._way + 1) % len(self._ways)
-            with suppress(OSError), socket.socket(fileno=os.dup(self._connection.fileno())) as shut:
-                shut.shutdown(socket.SHUT_RDWR)
+            cut(self._connection)
 
     def close(self) -> None:
         """Close it; the next statement opens it again."""

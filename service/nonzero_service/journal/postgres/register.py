@@ -9,8 +9,9 @@ import msgspec
 
 from nonzero_service.journal.postgres.condition import Condition, condition_of
 from nonzero_service.journal.postgres.line import Line
+from nonzero_service.journal.postgres.session import SESSION
 
-SESSION: Final = "SET synchronous_commit = off; SET client_connection_check_interval = '1s'"
+UNSYNCED: Final = f"{SESSION}; SET synchronous_commit = off"
 """A note is worth no waiting, least of all for a standby that is not there."""
 
 NOTE: Final = """
@@ -46,7 +47,7 @@ class NodeRegister:
 
     def __init__(self, url: str, node: str) -> None:
         self.node = node
-        self._line = Line(url, f"nonzero {node} notes", SESSION)
+        self._line = Line(url, f"nonzero {node} notes", UNSYNCED)
         # Its other session has the server's own setting, which condition() is about.
         self._asking = Line(url, f"nonzero {node} condition")
 

@@ -152,22 +152,15 @@ snapshot AS (
             ).fetchall()
         return [SharedSnapshot(*row) for row in found]
 
-    def newest(self, model: int, until: int | None = None) -> SharedSnapshot | None:
+    def newest(self, model: int) -> SharedSnapshot | None:
         """Return the newest snapshot of a model; None where there is none.
-
-        Parameters
-        ----------
-        model
-            Its number in the catalogue.
-        until
-            The last position of which one may be; None for any.
 
         Raises
         ------
         JournalUnreachableError
             Where the database does not say.
         """
-        return next((one for one in self.all(model) if until is None or one.position <= until), None)
+        return next(iter(self.all(model)), None)
 
     # -- up --------------------------------------------------------------------------------------------
 

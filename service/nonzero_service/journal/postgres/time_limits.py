@@ -6,15 +6,15 @@ them. So whoever waits too long hears that the connection is lost, and what beca
 
 from __future__ import annotations
 
-import os
-import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+
+from nonzero_service.journal.postgres.session import cut
 
 
 class TimeLimit:
@@ -37,12 +37,7 @@ class TimeLimit:
     def cut(self) -> None:
         """Shut the connection's socket down: whoever waits for it fails now."""
         self.is_over = True
-        # A second descriptor: the first stays libpq's to close.
-        with (
-            suppress(OSError, psycopg.Error),
-            socket.socket(fileno=os.dup(self.connection.fileno())) as shut,
-        ):
-            shut.shutdown(socket.SHUT_RDWR)
+        cut(self.connection)
 
 
 class TimeLimits:

@@ -151,16 +151,6 @@ def test_a_kill_before_it_is_made(catalogue: Catalogue, hooked: Hooked, file: Pa
     assert hooked.ask("SELECT DISTINCT model FROM nonzero.snapshot_parts") == made.id
 
 
-def test_its_settings_change(catalogue: Catalogue) -> None:
-    made = catalogue.create(1, Draft.of("clicks", "{}", OPENING))
-    catalogue.configure(1, "clicks", '{"bits": 13}')
-    assert catalogue.models() == [made._replace(config='{"bits": 13}')]
-    with pytest.raises(FencedError):
-        catalogue.configure(2, "clicks", "{}")
-    with pytest.raises(UnknownModelError):
-        catalogue.configure(1, "other", "{}")
-
-
 def test_a_removed_model_gives_its_name_back(catalogue: Catalogue, hooked: Hooked, file: Path) -> None:
     first = catalogue.create(1, Draft.of("clicks", "{}", OPENING), file)
     with pytest.raises(FencedError):
