@@ -124,6 +124,11 @@ class Membership:
             return steady() - self._sent
         return None if self._watched.seen is None else steady() - self._watched.since
 
+    @property
+    def is_over(self) -> bool:
+        """Whether this node's lease is over, and it has not stepped down yet: it was stopped."""
+        return self._held is not None and steady() - self._sent >= self.lease
+
     def on_change(self, listener: Callable[[], object]) -> None:
         """Have somebody told, on the event loop, whenever the role or the leader has changed."""
         self._listeners.append(listener)
