@@ -43,20 +43,26 @@ def test_what_another_node_has_made_meanwhile_is_there(postgres: Cluster, tmp_pa
         [other] = nodes.followers()
         with client_of(stopped.url) as client:  # so that it has a model with impressions
             assert client.post(f"{PATH}/predict", json=EXAMPLE | {"id": "first"}).status_code == 200
-        asked, leader = Asked(stopped), Asked(stopped)
+        labelled, updated, leader = (Asked(stopped) for _ in range(3))
         stopped.stop_signal()
         try:
             until(other.leader)
             with client_of(other.url) as client:
                 assert client.post(f"{PATH}/predict", json=EXAMPLE | {"id": "second"}).status_code == 200
-            asked.send("POST", f"{PATH}/labels", {"id": "second", "label": 1})
+                assert client.put("/v1/models/made", json={"bits": 8}).status_code == 201
+            labelled.send("POST", f"{PATH}/labels", {"id": "second", "label": 1})
+            updated.send("POST", "/v1/models/made/update", EXAMPLE | {"label": 1})
             leader.send("GET", "/leader")
         finally:
             stopped.cont()
-        assert asked.status() in (200, 503)  # 404 is for good: its client would drop the label
+        # 404 is for good: its client would drop what it has.
+        assert labelled.status() in (200, 503)
+        assert updated.status() in (200, 503)
         assert leader.status() == 503
         with client_of(other.url) as client:
             again = client.post(f"{PATH}/labels", json={"id": "second", "label": 1})
             assert again.status_code in (200, 409), again.text
             unknown = client.post(f"{PATH}/labels", json={"id": "third", "label": 1})
             assert unknown.status_code == 404
+            unmade = client.post("/v1/models/never/update", json=EXAMPLE | {"label": 1})
+            assert unmade.status_code == 404
