@@ -135,7 +135,8 @@ def check(
         The importance weight of each example of a client, where each client has one of its own that float64
         adds up exactly. So a total tells of each client: what one lost another cannot make up for.
     impressions_teach
-        Whether a prediction with an id is an example that is learned from.
+        Whether a prediction with an id is an example that is learned from, besides its label. Not each is:
+        some wait for their turn, and where the label comes before it, there is one example and no second.
     """
     history = History(sorted(operations, key=lambda operation: operation.start), impressions_teach)
     return [
@@ -254,7 +255,7 @@ class History:
                 holes += one.first - before
                 largest = max(largest, (one.first - before, f"{before + 1} to {one.first}"))
             before = max(before, one.last)
-        may_be = self._taught_by_ids() + self._may_be()
+        may_be = len(self._known_labels()) + self._may_be()
         if holes > may_be:
             yield Violation(
                 "hole",
@@ -308,7 +309,7 @@ class History:
         for one, other in pairwise(finals):
             if one[1:] != other[1:]:
                 yield Violation("apart", f"{one} and {other}")
-        known = sum(one.last - one.first for one in self.updates) + self._taught_by_ids()
+        known = sum(one.last - one.first for one in self.updates) + len(self._known_labels())
         may_be = self._may_be()
         seen = max(
             (one.sequence for one in self.operations if one.is_answered and "sequence" in one.answer),
@@ -349,22 +350,12 @@ class History:
             if any((one.is_answered and one.learned) or one.status == 409 for one in tries)
         ]
 
-    def _taught_by_ids(self) -> int:
-        """Return how many examples labels and predictions with an id are known to have taught."""
-        known = len(self._known_labels())
-        if self._impressions_teach:
-            known += sum(
-                any(one.is_answered for one in tries) for key, tries in self._by_key["predict"].items() if key
-            )
-        return known
-
     def _may_be(self) -> int:
-        """Return how many examples there may be beside those that were acknowledged."""
+        """Return how many examples there may be beside those that are known."""
         perhaps = sum(one.examples for one in self.unknown.values())
         perhaps += len(self._by_key["label"]) - len(self._known_labels())
         if self._impressions_teach:
-            predicted = [tries for key, tries in self._by_key["predict"].items() if key]
-            perhaps += sum(not any(one.is_answered for one in tries) for tries in predicted)
+            perhaps += sum(bool(key) for key in self._by_key["predict"])
         return perhaps
 
 

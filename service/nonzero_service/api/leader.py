@@ -34,17 +34,19 @@ class LeaderProbe:
             await send_json(send, msgspec.json.encode({"node": None, "term": None, "url": None}))
             return
         membership = node.membership
-        leader = membership.heard
+        over = membership.is_over
+        leader = None if over else membership.heard
         said: dict[str, Any] | None = None
         if leader is not None:
             said = {"node": leader.node, "term": leader.term, "url": leader.url}
-        if membership.role == "writing":
+        if membership.role == "writing" and not over:
             await send_json(send, msgspec.json.encode(said))
             return
         who = f"{leader.node} does, at {leader.url}" if leader is not None else "no node does"
+        state = "its lease is over" if over else f"it is {membership.role}"
         raise Problem(
             503,
-            f"this node, {membership.node}, does not write just now (it is {membership.role}); {who}",
+            f"this node, {membership.node}, does not write just now ({state}); {who}",
             headers=RETRY,
             leader=said,
         )

@@ -135,6 +135,11 @@ class Membership:
         age = self.lease_age
         return self.leader if age is not None and age < self.lease else None
 
+    @property
+    def is_over(self) -> bool:
+        """Whether this node's lease is over, and it has not stepped down yet: it was stopped."""
+        return self._held is not None and steady() - self._sent >= self.lease
+
     def on_change(self, listener: Callable[[], object]) -> None:
         """Have somebody told, on the event loop, whenever the role or the leader has changed."""
         self._listeners.append(listener)

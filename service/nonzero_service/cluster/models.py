@@ -25,7 +25,7 @@ from nonzero_service.cluster.journals import ClusterJournals
 from nonzero_service.cluster.making_sure import MakingSure, WrittenHere
 from nonzero_service.cluster.sharing import SENT_AT_ONCE, SnapshotSharing
 from nonzero_service.cluster.tailing import Ends, Tail
-from nonzero_service.errors import ChallengerError, NotReadyError, NotWritingError
+from nonzero_service.errors import ChallengerError, NotReadyError, NotWritingError, UnknownModelError
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.descriptors import explain_shortage
 from nonzero_service.journal.errors import FencedError, JournalUnreachableError, StorageError
@@ -113,6 +113,8 @@ class ClusterModels(Models):
         """Told of an error by which this node is to write no more, and under which term."""
         self.making_sure = MakingSure(self._written, lambda error, term: self.doubt(error, term))
         """Looks whether what is written here is in the database still."""
+        self.is_over: Callable[[], bool] = lambda: False
+        """Whether this node's lease is over, and it has not stepped down yet."""
         self._shared_by_all = shared
         self._cache = shared.cache(self.folder)
         self._tail = Tail(shared.ends, self._listed)
@@ -131,6 +133,24 @@ class ClusterModels(Models):
         self.may_open = asyncio.Event()
         """Set when the database has its tables."""
         self._log = structlog.get_logger("cluster")
+
+    def get(self, name: str) -> ServedModel:
+        """Return a model by its name; see :meth:`Models.get`.
+
+        Raises
+        ------
+        NotWritingError
+            Where there is none here, and another node may have made it while this one was stopped.
+        """
+        try:
+            return super().get(name)
+        except UnknownModelError:
+            if self.is_over():
+                raise NotWritingError(
+                    f"the lease of this node is over, and it does not know the model {name!r}: another node "
+                    "may have made it; send it again in a second"
+                ) from None
+            raise
 
     def check_current(self) -> None:
         """Raise :class:`NotReadyError` where a model is further behind than the settings allow."""

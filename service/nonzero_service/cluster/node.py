@@ -88,6 +88,7 @@ class ClusterNode:
         self.membership = Membership(settings, Leadership(url, node), self.models, fail)
         self.models.doubt = self.membership.doubt
         self.membership.on_another_line(self.models.making_sure.ask)
+        self.models.is_over = lambda: self.membership.is_over
         self.noting = Noting(self.membership, NodeRegister(url, node), self._reached)
         self._listener: NodeListener | None = None
         self._stopping = False

@@ -66,6 +66,17 @@ class Journal(JournalRows):
             An earlier write failed; nothing of this was written.
         """
 
+    def confirm(self) -> None:
+        """Return where nobody else has written: what is known here is all that there is.
+
+        Before anybody is told that something is not there. What is appended need not be confirmed.
+
+        Raises
+        ------
+        JournalError
+            As for :meth:`append`: somebody else has written, or may have.
+        """
+
     def advance(self, row: JournalRow) -> None:
         """Go on behind a row that another process has written and that was read here: it is the last one now.
 

@@ -176,7 +176,7 @@ class Committer:
                 place = (position, self._journal.time_ms)
                 return CommittedGroup(works, batches, *place, rows.came, self._pause.since)
 
-            error = self._write(works, entries, book)
+            error = self._write(works, entries, book, misses=rows.misses)
             if error is not None:
                 rows.failed()
         if error is not None:
@@ -251,7 +251,12 @@ class Committer:
         self._write(works, [entry], book)
 
     def _write(
-        self, works: list[Work], entries: list[JournalEntry], book: Callable[[int | None], CommittedGroup]
+        self,
+        works: list[Work],
+        entries: list[JournalEntry],
+        book: Callable[[int | None], CommittedGroup],
+        *,
+        misses: bool = False,
     ) -> Exception | None:
         """Write a group's rows and hand it on; or return the error, which is given to those who wait.
 
@@ -264,6 +269,8 @@ class Committer:
         book
             Takes the position of the last, None where there are none: notes that they are durable, and makes
             of them what is handed on.
+        misses
+            Whether somebody is to be told that something is not there.
         """
         results = self._results
         if results.failure is not None:
@@ -274,6 +281,8 @@ class Committer:
         try:
             try:
                 position = self._journal.append(entries) if entries else None
+                if misses and position is None:  # where this node was stopped, another may have it by now
+                    self._journal.confirm()
                 ended = 0 if self._tracer is None else time.time_ns()
             except NOTHING_WRITTEN as error:
                 self._refuse(works, error)

@@ -137,6 +137,11 @@ class GroupRows:
         """What is learned from, row by row."""
         return [part.batch for part in self._parts if part.is_learned]
 
+    @property
+    def misses(self) -> bool:
+        """Whether there are labels of which the prediction is not there."""
+        return any("unknown" in one.verdicts for one in self.came if one is not None)
+
     def entries(self) -> list[JournalEntry]:
         """Return the rows that the group becomes; there may be none."""
         return [part.entry() for part in self._parts]

@@ -13,6 +13,7 @@ from nonzero import LogisticRegression
 from nonzero_service.journal.snapshots import snapshots_in
 from plain_http import client_of
 from service.cluster.clients import PATH, Clients, weight_of
+from service.cluster.shared_impressions import check_impressions
 from service.cluster.shared_rows import SharedRows
 from waiting import until
 
@@ -48,6 +49,7 @@ def check_outcome(nodes: Nodes, clients: Clients, history: Path, *, negatives: s
     rows = SharedRows(nodes.database)
     try:
         check_keys(rows, clients)
+        check_impressions(rows.read(), operations)
         terms = rows.terms()
         assert all(before <= term for before, term in pairwise(terms))
         writer, followers = nodes.writer(), nodes.followers()

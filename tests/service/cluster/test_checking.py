@@ -139,6 +139,18 @@ def test_predictions_that_teach_own_sequences() -> None:
     assert {one.fault for one in check(history, finals(5))} == {"hole", "twice"}
 
 
+def test_a_label_that_comes_before_the_turn_of_its_prediction_is_all_that_it_teaches() -> None:
+    history = [
+        update("0-0", 0, 1, 2),
+        told("predict", "p", 2, 3, answer={"sequence": 2}),
+        told("label", "p", 4, 5, answer={"accepted": 1, "sequence": 2}),
+    ]
+    for sequence in (3, 4):
+        assert check(history, finals(sequence), impressions_teach=True) == []
+    for sequence, fault in ((2, "lost"), (5, "twice")):
+        assert {one.fault for one in check(history, finals(sequence), impressions_teach=True)} == {fault}
+
+
 def simulated(seed: int, updates: int = 400) -> tuple[list[Operation], list[int]]:
     """Clients of a service that learns each request at one moment between its start and its end.
 

@@ -118,6 +118,11 @@ class PostgresJournal(Journal):
             self._note(entries, before, tip)
             return tip.position
 
+    def confirm(self) -> None:
+        """Return where the term is still the database's: see :meth:`Journal.confirm`."""
+        with self._writing:
+            self._write(self._check_writable().confirm)
+
     def truncate(self, before: int) -> int:
         """Drop the rows before a position, in small steps between which appends go on; return how many."""
         total = 0

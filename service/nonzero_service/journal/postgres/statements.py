@@ -59,6 +59,9 @@ def append_statement(rows: int, keys: int) -> LiteralString:
     return _APPEND.format(rows=entries, keys=kept)
 
 
+CONFIRM: Final = f"WITH {_LEADER} SELECT EXISTS (SELECT FROM leader)"  # noqa: S608
+"""Tells whether the term is so. The lock is committed as rows are: by a primary that has its standby."""
+
 TRUNCATE: Final = f"""
 WITH {_LEADER},
 firsts AS (

@@ -13,7 +13,7 @@ from nonzero_service.journal.chain import Tip
 from nonzero_service.journal.errors import FencedError, JournalDivergedError
 from nonzero_service.journal.postgres.connecting import Database
 from nonzero_service.journal.postgres.failures import refusal
-from nonzero_service.journal.postgres.statements import EXPIRE, TRUNCATE, append_statement
+from nonzero_service.journal.postgres.statements import CONFIRM, EXPIRE, TRUNCATE, append_statement
 
 _STEP_BYTES: Final = 4 * 2**20
 _STEP_ROWS: Final = 1024
@@ -89,6 +89,18 @@ class JournalWriter:
             raise self._fenced()
         if not follows:
             raise self._diverged(before)
+
+    def confirm(self) -> None:
+        """Return where the term is still the database's.
+
+        Raises
+        ------
+        FencedError, JournalUnreachableError, JournalError, OutcomeUnknownError
+            It is not, or nobody knows.
+        """
+        (leads,) = self._run(self._database.writing(), CONFIRM, {})
+        if not leads:
+            raise self._fenced()
 
     def truncate(self, before: int) -> tuple[int, int]:
         """Drop the first 4 MB of rows before a position; return how many, and the bytes of their bodies.

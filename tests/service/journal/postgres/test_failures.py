@@ -102,6 +102,16 @@ class TestOthers:
         assert_takes_no_more(one.journal)
         assert followed(one.database, one.model).tip == before
 
+    def test_another_term_confirms_nothing(self, one: Written) -> None:
+        """What is not here may be there."""
+        before = one.journal.tip
+        one.journal.confirm()
+        assert one.journal.append([ROW]) == before.position + 1
+        take_over(one.database, "b")
+        with pytest.raises(FencedError, match="is over"):
+            one.journal.confirm()
+        assert_takes_no_more(one.journal)
+
     @pytest.mark.parametrize("prune", ["truncate", "expire_keys"])
     def test_another_term_prunes_nothing(self, one: Written, prune: str) -> None:
         take_over(one.database, "b")
@@ -246,6 +256,15 @@ class TestLost:
                     appended.result(SECONDS)
             assert_takes_no_more(one.journal)
             assert count(replicated.primary, one) == 1
+
+    def test_a_primary_without_its_standby_confirms_nothing(self, replicated: Cluster) -> None:
+        """The standby may have been promoted, and another node may write there."""
+        with (
+            writing(replicated.database(), append_seconds=0.5) as one,
+            without(replicated.standby),
+            pytest.raises(OutcomeUnknownError),
+        ):
+            one.journal.confirm()
 
     def test_a_server_that_stalls_is_given_up_in_time(self, replicated: Cluster) -> None:
         with writing(replicated.database(), append_seconds=0.5) as one:
