@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,13 @@ from nonzero_service.errors import ChallengerError, NotReadyError, NotWritingErr
 from nonzero_service.journal.errors import (
     FencedError,
     JournalDivergedError,
+    JournalError,
     JournalUnreachableError,
     OutcomeUnknownError,
 )
 from nonzero_service.journal.postgres import journal as postgres_journal
 from nonzero_service.journal.postgres.catalogue import CatalogueModel
+from nonzero_service.journal.postgres.connecting import Database
 from nonzero_service.models.served import ServedModel
 from nonzero_service.writer import fold
 from nonzero_service.writer.tail_learner import TailLearner
@@ -126,9 +128,8 @@ def test_two_nodes_have_the_same_bits_in_turn(database: str, tmp_path: Path) -> 
     with_nodes(database, tmp_path, use)
 
 
-@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
-def test_a_database_of_another_encoding(postgres: Cluster, tmp_path: Path, encoding: str) -> None:
-    """A server that was set up where no language is set has none at all."""
+def test_a_database_without_an_encoding(postgres: Cluster, tmp_path: Path) -> None:
+    """As a server has that was set up where no language is set."""
 
     async def use(a: NodeModels, b: NodeModels) -> None:
         await learn(a)
@@ -136,11 +137,20 @@ def test_a_database_of_another_encoding(postgres: Cluster, tmp_path: Path, encod
         assert a.leadership.observe().node == "a"
         await a.step_down("it is b's turn")
         await b.write()
-        await b.default.learner.submit(batch_of(5))
-        await met(a, b)
-        assert a.default.model.digest() == b.default.model.digest()
+        await b.create("other", interactions=["größe*字"])
+        await until_in_loop(lambda: len(a.all()) == 2)
+        assert a.get("other").config == b.get("other").config
 
-    with_nodes(postgres.database(encoding=encoding), tmp_path, use)
+    with_nodes(postgres.database(encoding="SQL_ASCII"), tmp_path, use)
+
+
+def test_a_database_that_cannot_keep_every_text(postgres: Cluster) -> None:
+    latin = postgres.database(encoding="LATIN1")
+    with (
+        closing(Database(latin, "a")) as database,
+        pytest.raises(JournalError, match="has the encoding LATIN1.*ENCODING 'UTF8'"),
+    ):
+        database.prepare()
 
 
 def test_models_come_and_go_on_all_nodes(database: str, tmp_path: Path) -> None:

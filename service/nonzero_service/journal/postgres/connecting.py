@@ -26,6 +26,9 @@ _READER_SECONDS: Final = 60.0
 
 _READ_ONLY: Final = "; SET default_transaction_read_only = on"
 
+_ENCODINGS: Final = ("UTF8", "SQL_ASCII")
+"""Of the server: what names any feature in any language, or takes all bytes as they are."""
+
 _OLDEST: Final = 140000  # the first that notices while it waits that a client has gone
 
 
@@ -74,9 +77,16 @@ class Database:
         JournalUnreachableError
             Where it cannot be written to now.
         JournalError
-            Where the tables are of another format, or the user may not make them.
+            Where the tables are of another format, the user may not make them, or the database cannot keep
+            every text.
         """
         with self.primary() as connection:
+            encoding = connection.info.parameter_status("server_encoding")
+            if encoding not in _ENCODINGS:
+                raise JournalError(
+                    f"{self.place} has the encoding {encoding}, which does not keep every name of a field: "
+                    "make one with TEMPLATE template0 ENCODING 'UTF8', and name that"
+                )
             try:
                 return ensure_tables(connection)
             except psycopg.Error as error:
