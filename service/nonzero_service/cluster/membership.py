@@ -17,14 +17,13 @@ from typing import Final, Protocol
 
 import structlog
 
-from nonzero.errors import NonzeroError
 from nonzero_service.cluster.asking import Asking
 from nonzero_service.cluster.roles import Duties, Leader, Role
 from nonzero_service.cluster.watched_lease import WatchedLease
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.errors import JournalUnreachableError
 from nonzero_service.journal.postgres.leadership import Leadership, steady
-from nonzero_service.logs import described
+from nonzero_service.logs import described, failure
 
 BEATS: Final = 4
 """Signs of life in a lease."""
@@ -308,15 +307,8 @@ class Membership:
             self._become("writing", leader)
             self._log.info("this node writes", term=leader.term)
         else:
-            known = isinstance(error, NonzeroError | OSError)
-            reason = described(error)
-            self._log.error(
-                "this node cannot take over",
-                term=leader.term,
-                reason=reason,
-                exc_info=None if known else error,
-            )
-            self._lose(f"it could not take over: {reason}")
+            self._log.error("this node cannot take over", term=leader.term, **failure(error))
+            self._lose(f"it could not take over: {described(error)}")
 
     def _beaten(self, beating: asyncio.Task[None]) -> None:
         """Step down where the signs of life have ended by a defect."""

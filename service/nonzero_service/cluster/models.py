@@ -33,7 +33,7 @@ from nonzero_service.journal.files import ensure_directory
 from nonzero_service.journal.lock import DirectoryLock
 from nonzero_service.journal.postgres.catalogue import Catalogue, CatalogueModel
 from nonzero_service.journal.postgres.snapshots import SharedSnapshots
-from nonzero_service.logs import described
+from nonzero_service.logs import described, failure
 from nonzero_service.models.beginning import Begin
 from nonzero_service.models.challenger import Challenger
 from nonzero_service.models.challenger_files import ChallengerPlace
@@ -440,12 +440,8 @@ class ClusterModels(Models):
                 wait = AGAIN_SECONDS
             except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
                 if not isinstance(error, JournalUnreachableError | NotWritingError):
-                    known = isinstance(error, NonzeroError | OSError)
                     incidentally(
-                        self._log.error,
-                        "models cannot be opened; it is tried again",
-                        reason=described(error),
-                        exc_info=None if known else error,
+                        self._log.error, "models cannot be opened; it is tried again", **failure(error)
                     )
                 self._wanted.set()
                 await asyncio.sleep(wait)

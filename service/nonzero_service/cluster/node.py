@@ -12,7 +12,6 @@ import structlog
 from pydantic import SecretStr
 from starlette.types import Receive, Scope, Send
 
-from nonzero.errors import NonzeroError
 from nonzero_service.bodies.reading import Bodies
 from nonzero_service.cluster.journals import ClusterJournals
 from nonzero_service.cluster.membership import Membership
@@ -31,7 +30,7 @@ from nonzero_service.journal.postgres.ends import PostgresEnds
 from nonzero_service.journal.postgres.leadership import Leadership
 from nonzero_service.journal.postgres.register import NodeRegister, Reached
 from nonzero_service.journal.postgres.snapshots import SharedSnapshots
-from nonzero_service.logs import described
+from nonzero_service.logs import failure
 from nonzero_service.models.metrics import ServiceMetrics
 from nonzero_service.settings import Settings
 from nonzero_service.workers.forward_server import ForwardServer
@@ -162,14 +161,7 @@ class ClusterNode:
                     self._log.error("the database cannot be reached; it is tried again", reason=str(error))
                 await asyncio.sleep(AGAIN_SECONDS)
             except Exception as error:  # noqa: BLE001 - whatever it is
-                known = isinstance(error, NonzeroError | OSError)
-                reason = described(error)
-                incidentally(
-                    self._log.error,
-                    "the database cannot be used",
-                    reason=reason,
-                    exc_info=None if known else error,
-                )
+                incidentally(self._log.error, "the database cannot be used", **failure(error))
                 self._fail(StartError("the database cannot be used"))
                 return
         self.models.may_open.set()

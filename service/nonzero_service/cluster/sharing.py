@@ -15,12 +15,12 @@ from typing import Any, Final
 
 import structlog
 
-from nonzero.errors import NonzeroError
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.errors import FencedError, JournalClosedError
 from nonzero_service.journal.postgres.catalogue import Catalogue
 from nonzero_service.journal.postgres.snapshots import SharedSnapshot, SharedSnapshots
 from nonzero_service.journal.snapshots import SnapshotFile
+from nonzero_service.logs import failure
 from nonzero_service.models.served import ServedModel
 from nonzero_service.models.snapshot_files import needed_from
 from nonzero_service.models.snapshot_scheduler import RETRY_SECONDS
@@ -157,13 +157,11 @@ class SnapshotSharing:
         except Exception as error:  # noqa: BLE001 - one that fails must not be the last that is tried
             self._not_before = time.monotonic() + RETRY_SECONDS
             self.failures += 1
-            known = isinstance(error, NonzeroError | OSError)
             incidentally(
                 self._log.warning,
                 "no snapshot could be shared",
                 model=self._served.name,
-                reason=str(error) or repr(error),
-                exc_info=None if known else error,
+                **failure(error),
             )
 
     async def share(self) -> SharedSnapshot:

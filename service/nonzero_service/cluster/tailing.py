@@ -11,11 +11,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import structlog
 
-from nonzero.errors import NonzeroError
 from nonzero_service.incidental import incidentally
 from nonzero_service.journal.chain import JournalRow
 from nonzero_service.journal.ends import JournalEnds
@@ -24,10 +23,10 @@ from nonzero_service.journal.errors import (
     JournalDamagedError,
     JournalDivergedError,
     JournalTooShortError,
-    JournalUnreachableError,
     PrunedError,
     UnknownKindError,
 )
+from nonzero_service.logs import failure
 from nonzero_service.models.replica import ReplicaState
 from nonzero_service.writer.tail_applier import TailApplier
 
@@ -334,8 +333,7 @@ class Tail:
         if self._said is not None and now - self._said < SAY_SECONDS:
             return
         self._said = now
-        expected: Any = None if isinstance(error, NonzeroError | JournalUnreachableError) else error
-        self._log.error("the journal cannot be followed", reason=str(error), exc_info=expected)
+        self._log.error("the journal cannot be followed", **failure(error))
 
     def _say_found(self) -> None:
         if self._said is not None:

@@ -16,11 +16,11 @@ from typing import Any, Final, Literal
 import structlog
 from structlog.typing import EventDict, Processor
 
-from nonzero_service.logs.rendering import described, rendered_json, told_exception
+from nonzero_service.logs.rendering import described, failure, rendered_json, told_exception
 from nonzero_service.logs.sink import Sink
 from nonzero_service.logs.standard import install
 
-__all__ = ["configure", "described", "dropped", "flush"]
+__all__ = ["configure", "described", "dropped", "failure", "flush"]
 
 STANDARD_ERROR: Final = 2
 

@@ -66,6 +66,18 @@ def described(error: BaseException) -> str:
     return told or kind
 
 
+def failure(error: BaseException) -> dict[str, Any]:
+    """Return what a log line says of a failure: why, and its trace where it is a defect of ours.
+
+    Examples
+    --------
+    >>> failure(OSError("the disk is away"))
+    {'reason': 'the disk is away', 'exc_info': None}
+    """
+    known = isinstance(error, NonzeroError | OSError)
+    return {"reason": described(error), "exc_info": None if known else error}
+
+
 def told_exception(exc_info: ExcInfo) -> list[dict[str, Any]]:
     """Return an exception and what it came from as plain data, the newest first.
 
