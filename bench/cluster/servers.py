@@ -82,7 +82,7 @@ def sequence_of(server: Server) -> int:
 def until_sequence(server: Server, sequence: int) -> None:
     """Wait until a node has learned so many examples."""
     while sequence_of(server) < sequence:
-        time.sleep(0.005)
+        time.sleep(0.05)
 
 
 def processes_of(servers: Cluster) -> list[int]:
