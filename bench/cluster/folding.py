@@ -49,7 +49,7 @@ def figures(chosen: argparse.Namespace) -> Iterator[Figure]:
                 f"a follower folds what it has missed, {lanes}",
                 f"by the clock {statistics.median(rates) / 1e6:.2f} M examples/s ({min(rates) / 1e6:.2f} to "
                 f"{max(rates) / 1e6:.2f}); processor time an example "
-                f"{statistics.median(costs):.2f} µs, {statistics.median(longest):.2f} of the thread that folds: "
+                f"{statistics.median(costs):.2f} µs, {statistics.median(longest):.2f} of the folding thread: "
                 f"{1 / statistics.median(longest):.2f} M/s on a core of its own",
                 "1 M examples/s",
             )

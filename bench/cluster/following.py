@@ -63,7 +63,8 @@ def figures(chosen: argparse.Namespace) -> Iterator[Figure]:
             yield Figure(
                 f"lag, {name}",
                 f"median {ms(lags, 50)}, p99 {ms(lags, 99)}, most {ms(lags, 100)}; {rate:,.0f} examples/s, "
-                f"answered within {ms(waits, 50)}, p99 {ms(waits, 99)}; of a core: "
+                f"answered within {ms(waits, 50)}, p99 {ms(waits, 99)}; a sleep "
+                f"was too long by {ms(looks.late, 50)}, p99 {ms(looks.late, 99)}; a core: "
                 + ", ".join(
                     f"{who} {100 * seconds / chosen.seconds:.0f} %" for who, seconds in spent.items()
                 ),
@@ -97,6 +98,8 @@ class Looks:
     def __init__(self, follower: Server) -> None:
         self.seen: list[tuple[float, int]] = []
         """When it was seen to have learned how many examples."""
+        self.late: list[float] = []
+        """How much later it looked than it was to: so late anybody is on that machine."""
         self._follower = follower
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._look_on)
@@ -112,11 +115,17 @@ class Looks:
     def _look_on(self) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._follower.port)
         body = json.dumps({"features": {"f0": "v1"}}).encode()
-        while not self._ended.wait(LOOKED_AT):
+        while not self._waited():
             connection.request("POST", f"{DEFAULT}/predict", body, {"content-type": "application/json"})
             said: dict[str, Any] = json.loads(connection.getresponse().read())
             self.seen.append((time.monotonic(), said["sequence"]))
         connection.close()
+
+    def _waited(self) -> bool:
+        begun = time.monotonic()
+        ended = self._ended.wait(LOOKED_AT)
+        self.late.append(time.monotonic() - begun - LOOKED_AT)
+        return ended
 
 
 def lags_of(answered: Sequence[tuple[float, float, int]], seen: Sequence[tuple[float, int]]) -> list[float]:

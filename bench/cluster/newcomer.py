@@ -35,7 +35,7 @@ def figures(_: argparse.Namespace) -> Iterator[Figure]:
                     file = saved(directory / "model", slots)
                     size = file.stat().st_size
                     status, said = ask(
-                        writer, "PUT", "/v1/models/large", file.read_bytes(), "application/octet-stream"
+                        writer, "PUT", "/v1/models/large", file.read_bytes(), "application/vnd.safetensors"
                     )
                     assert status in (200, 201), said
                 seconds, costs = [], []
