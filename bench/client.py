@@ -12,7 +12,7 @@ from pathlib import Path
 BUFFER = 1 << 18
 
 
-def upload(port: int, path: str, file: Path) -> dict[str, float]:
+def upload(port: int, path: str, file: Path, kind: str) -> dict[str, float]:
     """Send a file as the body of one request; return the seconds until it was answered.
 
     The answer is read while the body is sent, as of predictions it is long.
@@ -23,7 +23,7 @@ def upload(port: int, path: str, file: Path) -> dict[str, float]:
         pieces: list[bytes] = []
         reading = threading.Thread(target=lambda: pieces.extend(iter(lambda: server.recv(BUFFER), b"")))
         head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
-        server.sendall(f"{head}content-type: text/x-vw\r\ncontent-length: {size}\r\n\r\n".encode())
+        server.sendall(f"{head}content-type: {kind}\r\ncontent-length: {size}\r\n\r\n".encode())
         reading.start()
         server.sendfile(body)
         reading.join()
@@ -57,9 +57,10 @@ def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("file", type=Path)
     parser.add_argument("--path", default="/")
+    parser.add_argument("--type", default="text/x-vw")
     chosen = parser.parse_args()
     if chosen.what == "upload":
-        print(json.dumps(upload(chosen.port, chosen.path, chosen.file)))
+        print(json.dumps(upload(chosen.port, chosen.path, chosen.file, chosen.type)))
     else:
         print(json.dumps(pipe(chosen.port, chosen.file)))
 

@@ -44,6 +44,10 @@ class JournalRows(ABC):
         """One short moment in which is seen what comes after the end that is known."""
         return self._reading()
 
+    def _glancing(self) -> AbstractContextManager[Moment]:
+        """The same, to ask one thing of."""
+        return self._reading_on()
+
     def check_end(self) -> None:  # noqa: B027 - not every journal has something beside it
         """Refuse a journal that has lost its end, as far as something beside it tells.
 
@@ -132,9 +136,10 @@ class JournalRows(ABC):
         PrunedError, JournalTooShortError, JournalDamagedError, UnknownKindError
             As for :meth:`read`; also where that row is none of this chain.
         """
-        with self._reading_on() as moment:
+        with self._glancing() as moment:
             rows = moment.rows(position, size)
-            if rows and rows[0].position != position + 1:
+        if rows and rows[0].position != position + 1:
+            with self._reading_on() as moment:
                 moment.digest(position)  # it may have been pruned since
         for row in rows:
             self._check(row, position, digest)

@@ -25,7 +25,7 @@ from nonzero_service.journal.errors import (
 from nonzero_service.journal.journal import Journal
 from nonzero_service.journal.keys import KeyIndex
 from nonzero_service.journal.postgres.connecting import Database
-from nonzero_service.journal.postgres.moment import RESTORE, WHOLE, PostgresMoment, one_moment
+from nonzero_service.journal.postgres.moment import RESTORE, WHOLE, PostgresMoment, one_moment, one_question
 from nonzero_service.journal.postgres.writing import JournalWriter
 from nonzero_service.journal.verification import check_held
 
@@ -228,8 +228,7 @@ class PostgresJournal(Journal):
         self._check_open()
         until = self._tip.position if self._is_known and self.term is None else WHOLE
         with ExitStack() as stack:
-            source = self._database.primary if self._at_primary else self._database.reading
-            moment = stack.enter_context(self._moment(source(), until))
+            moment = stack.enter_context(self._moment(self._source(), until))
             if until != WHOLE and not self._is_held(moment):  # a standby that is behind
                 stack.pop_all().close()
                 moment = stack.enter_context(self._moment(self._database.primary(), until))
@@ -239,7 +238,16 @@ class PostgresJournal(Journal):
 
     def _reading_on(self) -> AbstractContextManager[PostgresMoment]:
         self._check_open()
-        return self._moment(self._database.primary() if self._at_primary else self._database.reading())
+        return self._moment(self._source())
+
+    @contextmanager
+    def _glancing(self) -> Iterator[PostgresMoment]:
+        self._check_open()
+        with self._source() as connection, one_question(connection, self.model, self.place) as moment:
+            yield moment
+
+    def _source(self) -> AbstractContextManager[psycopg.Connection[Any]]:
+        return self._database.primary() if self._at_primary else self._database.reading()
 
     @contextmanager
     def _moment(

@@ -172,13 +172,28 @@ def one_moment(
     StorageError
         What it means that the database refuses.
     """
-    try:
+    with one_question(connection, model, place, until) as moment:
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         try:
-            yield PostgresMoment(connection, model, place, until)
+            yield moment
         finally:
             if not connection.closed:
                 connection.execute("ROLLBACK")
+
+
+@contextmanager
+def one_question(
+    connection: psycopg.Connection[Any], model: int, place: str, until: int = WHOLE
+) -> Iterator[PostgresMoment]:
+    """Ask one thing, which is of one time by itself: nothing is waited for before and after it.
+
+    Raises
+    ------
+    StorageError
+        What it means that the database refuses.
+    """
+    try:
+        yield PostgresMoment(connection, model, place, until)
     except psycopg.Error as error:
         if connection.closed:  # whose connection it is says so
             raise

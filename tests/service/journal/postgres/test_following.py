@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
+import psycopg
 import pytest
 
 from nonzero_service.journal.chain import JournalEntry
@@ -191,6 +193,46 @@ def test_ends_are_told_where_they_have_changed(two: Two) -> None:
     found = ends.look()
     assert found is not None
     assert set(found.ends) == {two.model}
+
+
+class Counted(Database):
+    """A database that counts what is asked of it by those who read."""
+
+    asked = 0
+
+    @contextmanager
+    def reading(self, seconds: float | None = None) -> Iterator[Any]:
+        with super().reading(seconds) as connection:
+            yield CountedConnection(connection, self)
+
+    def count(self, asks: Callable[[], object]) -> int:
+        before = self.asked
+        asks()
+        return self.asked - before
+
+
+class CountedConnection:
+    def __init__(self, connection: psycopg.Connection[Any], database: Counted) -> None:
+        self._connection, self._database = connection, database
+
+    def __getattr__(self, name: str) -> Any:
+        self._database.asked += name == "execute"
+        return getattr(self._connection, name)
+
+
+def test_while_rows_keep_coming_each_look_is_one_question_and_so_is_what_it_finds(two: Two) -> None:
+    database = Counted(two.url, "b")
+    ends, tip = PostgresEnds(database), two.writes.tip
+    assert database.count(ends.look) == 2
+    follows = followed(database, two.model)
+    for i in range(3):
+        two.writes.append([entry(10 + i)])
+        assert database.count(ends.look) == 1
+        assert database.count(lambda: follows.read_on(tip.position, tip.digest)) == 1
+    assert database.count(lambda: ends.look() is None or pytest.fail("nothing has changed")) == 1
+    two.writes.append([entry(20)])
+    assert database.count(ends.look) == 2
+    database.close()
 
 
 def test_ends_are_asked_of_the_standby(replicated: Cluster) -> None:
