@@ -23,6 +23,7 @@ from nonzero_service.journal.errors import (
     JournalDamagedError,
     JournalDivergedError,
     JournalTooShortError,
+    JournalUnreachableError,
     PrunedError,
     UnknownKindError,
 )
