@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, Self
@@ -24,6 +24,7 @@ from fork_server import Child, fork_server
 from plain_http import client_of
 from postgres import Cluster, postgresql
 from service.clock import Clock
+from shared_database import Hooked
 from waiting import SECONDS, until
 
 SERVE = """
@@ -312,6 +313,19 @@ def postgres() -> Iterator[Cluster]:
 def database(postgres: Cluster) -> str:
     """The address of an empty database."""
     return postgres.database()
+
+
+@pytest.fixture(scope="module")
+def hooked_url(postgres: Cluster) -> str:
+    """The address of a database for all tests of a file: each begins a cluster there anew."""
+    return postgres.database()
+
+
+@pytest.fixture
+def hooked(hooked_url: str) -> Iterator[Hooked]:
+    """The database of a new cluster, which a test steps into."""
+    with closing(Hooked(hooked_url)) as database:
+        yield database
 
 
 @pytest.fixture(scope="session")

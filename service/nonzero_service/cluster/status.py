@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import Any, Final
 
 from nonzero_service.journal.postgres.condition import Condition
-from nonzero_service.journal.postgres.overview import ModelEnd, NodeNote, Overlooking
+from nonzero_service.journal.postgres.overview import ClusterView, ModelEnd, NodeNote
 
 LOOK_SECONDS: Final = 0.1
 
@@ -30,7 +30,7 @@ def status_of(url: str, wait: float) -> dict[str, Any]:
     JournalError
         Where the database does not answer, or holds no cluster.
     """
-    with closing(Overlooking(url)) as looking:
+    with closing(ClusterView(url)) as looking:
         looking.check_there()
         first, end = looking.who_writes(), time.monotonic() + wait
         # Only a change shows that somebody is alive: no clock is compared.

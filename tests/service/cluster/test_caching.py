@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -17,32 +16,19 @@ from nonzero_service.journal.errors import DiskFullError, PrunedError
 from nonzero_service.journal.snapshots import SnapshotFolder
 from nonzero_service.models.model_config import config_of
 from nonzero_service.models.snapshot_files import write_snapshot
-from postgres import Cluster
 from service.cluster.cached import Node, Writer, bringing
 from service.uninterrupted import batch, flip
 from shared_database import Hooked
 
 
-@pytest.fixture(scope="module")
-def url(postgres: Cluster) -> str:
-    return postgres.database()
+@pytest.fixture
+def writer(hooked: Hooked, tmp_path: Path) -> Writer:
+    return Writer(hooked, tmp_path / "a")
 
 
 @pytest.fixture
-def database(url: str) -> Iterator[Hooked]:
-    database = Hooked(url)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def writer(database: Hooked, tmp_path: Path) -> Writer:
-    return Writer(database, tmp_path / "a")
-
-
-@pytest.fixture
-def node(database: Hooked, tmp_path: Path) -> Node:
-    return Node(database, tmp_path / "b")
+def node(hooked: Hooked, tmp_path: Path) -> Node:
+    return Node(hooked, tmp_path / "b")
 
 
 def test_an_empty_disk_from_the_rows_alone(writer: Writer, node: Node) -> None:
@@ -68,10 +54,10 @@ def test_an_empty_disk_from_what_is_shared_and_the_rows_behind_it(writer: Writer
     assert node.positions() == [7]
 
 
-def test_a_trained_model(database: Hooked, node: Node, tmp_path: Path) -> None:
+def test_a_trained_model(hooked: Hooked, node: Node, tmp_path: Path) -> None:
     model = LogisticRegression(10)
     model.learn(batch(0))
-    writer = Writer(database, tmp_path / "a", model=model)
+    writer = Writer(hooked, tmp_path / "a", model=model)
     assert node.brought(writer.made).digest() == model.digest()
     writer.learn(2)
     assert node.brought(writer.made).digest() == model.digest()
@@ -135,14 +121,14 @@ def test_what_is_here_is_damaged(writer: Writer, node: Node) -> None:
 
 @pytest.mark.parametrize("how", ["a part", "the file that was sent"])
 def test_what_is_shared_is_damaged(
-    writer: Writer, node: Node, database: Hooked, how: str, caplog: pytest.LogCaptureFixture
+    writer: Writer, node: Node, hooked: Hooked, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     writer.learn(2)
     writer.share()
     writer.learn(2)
     if how == "a part":
         writer.share()
-        database.ask(
+        hooked.ask(
             "UPDATE nonzero.snapshot_parts SET body = set_byte(body, 999, get_byte(body, 999) # 1) "
             "WHERE position = 5"
         )
@@ -158,7 +144,7 @@ def test_what_is_shared_is_damaged(
     assert not list((node.place / "clicks/snapshots").glob(".*"))
 
 
-def test_it_is_given_up_while_it_is_fetched(writer: Writer, node: Node, database: Hooked) -> None:
+def test_it_is_given_up_while_it_is_fetched(writer: Writer, node: Node, hooked: Hooked) -> None:
     writer.learn(2)
     first = writer.share()
     given_up: list[int] = []
@@ -172,13 +158,13 @@ def test_it_is_given_up_while_it_is_fetched(writer: Writer, node: Node, database
             writer.snapshots.prune(1, writer.made.id)
             writer.journal.truncate(6)
 
-    database.before_statement(give_up)
+    hooked.before_statement(give_up)
     assert node.brought(writer.made).digest() == writer.model.digest()
     assert given_up
     assert node.positions() == [7]
 
 
-def test_it_is_given_up_again_and_again(writer: Writer, node: Node, database: Hooked) -> None:
+def test_it_is_given_up_again_and_again(writer: Writer, node: Node, hooked: Hooked) -> None:
     writer.learn(1)
     writer.share()
     busy: list[int] = []
@@ -186,18 +172,18 @@ def test_it_is_given_up_again_and_again(writer: Writer, node: Node, database: Ho
     def give_up(statement: str) -> None:
         if "LEFT JOIN nonzero.snapshot_parts" in statement and not busy:
             busy.append(1)
-            database.ask(
+            hooked.ask(
                 "UPDATE nonzero.snapshots SET position = position + 1, digest = uuid_send(gen_random_uuid())"
             )
             busy.clear()
 
-    database.before_statement(give_up)
+    hooked.before_statement(give_up)
     with pytest.raises(PrunedError, match="take the newest"):
         node.brought(writer.made)
 
 
-def test_a_full_disk(writer: Writer, database: Hooked, small_disk: Path) -> None:
-    node = Node(database, small_disk / "models")
+def test_a_full_disk(writer: Writer, hooked: Hooked, small_disk: Path) -> None:
+    node = Node(hooked, small_disk / "models")
     node.brought(writer.made)
     writer.learn(2)
     writer.share()
@@ -211,20 +197,20 @@ def test_a_full_disk(writer: Writer, database: Hooked, small_disk: Path) -> None
     assert node.brought(writer.made).digest() == writer.model.digest()
 
 
-def test_a_kill_at_any_step(writer: Writer, node: Node, database: Hooked, tmp_path: Path) -> None:
+def test_a_kill_at_any_step(writer: Writer, node: Node, hooked: Hooked, tmp_path: Path) -> None:
     for _ in range(2):
         writer.learn(2)
         writer.share()
     writer.journal.truncate(4)
     writer.learn(1)
-    other = Node(database, tmp_path / "other")
+    other = Node(hooked, tmp_path / "other")
     (other.place / "clicks").mkdir(parents=True)
     (other.place / "clicks/file").touch()  # it is put away first
     killed = 0
     for last in range(1, 40, 5):
         shutil.rmtree(node.place, ignore_errors=True)
         shutil.copytree(other.place, node.place)
-        status = bringing(database.url, node.place, last).run()
+        status = bringing(hooked.url, node.place, last).run()
         if status == 0:
             break
         assert status == -signal.SIGKILL
@@ -236,14 +222,14 @@ def test_a_kill_at_any_step(writer: Writer, node: Node, database: Hooked, tmp_pa
     assert status == 0
 
 
-def test_a_model_that_has_its_name_now(writer: Writer, node: Node, database: Hooked) -> None:
+def test_a_model_that_has_its_name_now(writer: Writer, node: Node, hooked: Hooked) -> None:
     writer.learn(2)
     writer.share()
     node.brought(writer.made)
     (node.place / "clicks/history").write_text("of the first")
     writer.catalogue.remove(1, "clicks")
     writer.cache.remove(writer.made)
-    second = Writer(database, writer.place)
+    second = Writer(hooked, writer.place)
     second.learn(1)
     assert node.brought(second.made).digest() == second.model.digest()
     assert node.positions() == []
@@ -251,11 +237,11 @@ def test_a_model_that_has_its_name_now(writer: Writer, node: Node, database: Hoo
     assert [path.name for path in node.place.iterdir()] == ["clicks"]  # removed models are removed
 
 
-def test_another_database(writer: Writer, node: Node, database: Hooked, tmp_path: Path) -> None:
+def test_another_database(writer: Writer, node: Node, hooked: Hooked, tmp_path: Path) -> None:
     writer.learn(2)
     writer.share()
     node.brought(writer.made)
-    again = Hooked(database.url)
+    again = Hooked(hooked.url)
     other = Node(again, node.place)
     second = Writer(again, tmp_path / "c")
     assert other.brought(second.made).digest() == second.model.digest()
@@ -266,8 +252,8 @@ def test_another_database(writer: Writer, node: Node, database: Hooked, tmp_path
     again.close()
 
 
-def test_models_that_are_not_there(writer: Writer, node: Node, database: Hooked, tmp_path: Path) -> None:
-    removed = Writer(database, tmp_path / "c", "removed")
+def test_models_that_are_not_there(writer: Writer, node: Node, hooked: Hooked, tmp_path: Path) -> None:
+    removed = Writer(hooked, tmp_path / "c", "removed")
     for made in writer.made, removed.made:
         node.brought(made)
     (node.place / "stranger").mkdir()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,6 @@ from nonzero_service.models.opening import open_model
 from nonzero_service.models.served import ServedModel
 from nonzero_service.settings import Settings
 from nonzero_service.writer.entries import batch_entry, clock_entry
-from postgres import Cluster
 from service.cluster.cached import Node, Writer
 from service.failures import no_failure
 from service.uninterrupted import batch
@@ -32,21 +31,9 @@ from shared_database import Hooked
 from waiting import until_in_loop
 
 
-@pytest.fixture(scope="module")
-def url(postgres: Cluster) -> str:
-    return postgres.database()
-
-
 @pytest.fixture
-def database(url: str) -> Iterator[Hooked]:
-    database = Hooked(url)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def writer(database: Hooked, tmp_path: Path) -> Writer:
-    return Writer(database, tmp_path / "a")
+def writer(hooked: Hooked, tmp_path: Path) -> Writer:
+    return Writer(hooked, tmp_path / "a")
 
 
 class Journals:
@@ -131,7 +118,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_they_are_shared_when_due_and_rows_given_up_behind_two(writer: Writer, database: Hooked) -> None:
+def test_they_are_shared_when_due_and_rows_given_up_behind_two(writer: Writer, hooked: Hooked) -> None:
     async def run() -> None:
         async with writing(writer) as one:
             assert not await one.looked()
@@ -146,9 +133,9 @@ def test_they_are_shared_when_due_and_rows_given_up_behind_two(writer: Writer, d
             assert one.sharing.failures == 0
 
     asyncio.run(run())
-    node = Node(database, writer.place.parent / "b")
+    node = Node(hooked, writer.place.parent / "b")
     writer.learn(0)
-    reference = Node(database, writer.place)
+    reference = Node(hooked, writer.place)
     assert node.brought(writer.made).digest() == reference.brought(writer.made).digest()
     assert node.positions() == [10]
 
@@ -182,7 +169,7 @@ def test_all_rows_stay_where_asked_for(writer: Writer) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_impressions_that_wait_stay(writer: Writer, database: Hooked) -> None:
+def test_impressions_that_wait_stay(writer: Writer, hooked: Hooked) -> None:
     async def run() -> None:
         async with writing(writer) as one:
             await one.learn(1)
@@ -192,7 +179,7 @@ def test_impressions_that_wait_stay(writer: Writer, database: Hooked) -> None:
             for _ in range(3):
                 await one.learn(3)
                 assert await one.looked()
-            waits = database.ask("SELECT position FROM nonzero.rows WHERE kind = 'impression'")
+            waits = hooked.ask("SELECT position FROM nonzero.rows WHERE kind = 'impression'")
             assert first_held(writer) == waits < 5
 
     asyncio.run(run())
@@ -219,8 +206,8 @@ def test_how_many_bytes(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None
     asyncio.run(run())
 
 
-def test_how_old(writer: Writer, monkeypatch: pytest.MonkeyPatch, database: Hooked) -> None:
-    now = [time.monotonic()]
+def test_how_old(writer: Writer, monkeypatch: pytest.MonkeyPatch, hooked: Hooked) -> None:
+    now = [float(round(time.monotonic()))]  # whole, so that an hour later is an hour later to the bit
     monkeypatch.setattr("nonzero_service.cluster.sharing.time.monotonic", lambda: now[0])
 
     async def run() -> None:
@@ -244,7 +231,7 @@ def test_how_old(writer: Writer, monkeypatch: pytest.MonkeyPatch, database: Hook
             assert await one.looked()
             assert shared(writer) == [5, 4]
             await one.learn(1)
-        database.ask("UPDATE nonzero.snapshots SET taken_at = taken_at - interval '1 day'")
+        hooked.ask("UPDATE nonzero.snapshots SET taken_at = taken_at - interval '1 day'")
         async with writing(writer) as one:  # another node's
             assert one.sharing.age_seconds > 86_399
             assert await one.looked()
@@ -264,7 +251,7 @@ def test_rows_that_another_writer_wrote_count(writer: Writer) -> None:
     asyncio.run(run())
 
 
-def test_keys_are_given_up_by_age(writer: Writer, monkeypatch: pytest.MonkeyPatch, database: Hooked) -> None:
+def test_keys_are_given_up_by_age(writer: Writer, monkeypatch: pytest.MonkeyPatch, hooked: Hooked) -> None:
     record = KeyRecord("key", b"", 1, 0, 1, True, {})
     writer.journal.append([batch_entry(batch(1), [record])])
     now_ms = writer.journal.time_ms
@@ -273,20 +260,20 @@ def test_keys_are_given_up_by_age(writer: Writer, monkeypatch: pytest.MonkeyPatc
 
     async def run() -> None:
         async with writing(writer) as one:
-            assert database.ask("SELECT count(*) FROM nonzero.keys") == 1
+            assert hooked.ask("SELECT count(*) FROM nonzero.keys") == 1
             assert await one.looked()
-            assert database.ask("SELECT count(*) FROM nonzero.keys") == 0
+            assert hooked.ask("SELECT count(*) FROM nonzero.keys") == 0
             assert one.sharing.failures == 0
 
     asyncio.run(run())
 
 
 @pytest.mark.usefixtures("small")
-def test_another_node_leads(writer: Writer, database: Hooked) -> None:
+def test_another_node_leads(writer: Writer, hooked: Hooked) -> None:
     async def run() -> None:
         async with writing(writer) as one:
             await one.learn(3)
-            database.ask("UPDATE nonzero.term SET term = 2")
+            hooked.ask("UPDATE nonzero.term SET term = 2")
             assert await one.looked()
             assert not await one.looked()
             assert one.sharing.failures == 0
@@ -297,17 +284,17 @@ def test_another_node_leads(writer: Writer, database: Hooked) -> None:
 
 @pytest.mark.usefixtures("small")
 def test_one_that_fails_is_tried_again_later(
-    writer: Writer, database: Hooked, monkeypatch: pytest.MonkeyPatch
+    writer: Writer, hooked: Hooked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "RETRY_SECONDS", 0.3)
 
     async def run() -> None:
         async with writing(writer) as one:
             await one.learn(3)
-            kill = database.kill_next
-            database.before_statement(lambda said: kill() if "snapshot_parts" in said else None)
+            kill = hooked.kill_next
+            hooked.before_statement(lambda said: kill() if "snapshot_parts" in said else None)
             assert await one.looked()
-            database.before_statement(None)
+            hooked.before_statement(None)
             assert one.sharing.failures == 1
             assert not await one.looked()
             await asyncio.sleep(0.4)
@@ -318,11 +305,11 @@ def test_one_that_fails_is_tried_again_later(
 
 
 @pytest.mark.usefixtures("small")
-def test_it_ends_while_it_sends(writer: Writer, database: Hooked) -> None:
+def test_it_ends_while_it_sends(writer: Writer, hooked: Hooked) -> None:
     async def run() -> None:
         async with writing(writer) as one:
             await one.learn(3)
-            database.before_statement(
+            hooked.before_statement(
                 lambda said: one.sharing.end() if "INSERT INTO nonzero.snapshot_parts" in said else None
             )
             with pytest.raises(JournalClosedError):

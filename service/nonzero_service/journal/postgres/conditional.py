@@ -18,7 +18,10 @@ from nonzero_service.journal.postgres.connecting import Database
 from nonzero_service.journal.postgres.failures import refusal
 
 LEADER: Final = "leader AS (SELECT 1 FROM nonzero.term WHERE term = %(term)s FOR SHARE)"
-"""A part of a statement: one row under the term, and none under another."""
+"""A part of a statement: one row under the term, and none under another.
+
+That of ``statements.py`` says the same in binary, as all there: psycopg takes a name in one format only.
+"""
 
 LONG: Final = 60.0
 """Seconds that a statement may take which reads much."""

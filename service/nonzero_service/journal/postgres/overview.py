@@ -58,7 +58,7 @@ class Overview(NamedTuple):
     condition: Condition
 
 
-class Overlooking:
+class ClusterView:
     """Looks at a cluster from outside, by a line of its own.
 
     Parameters

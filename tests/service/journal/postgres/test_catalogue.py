@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,18 +24,6 @@ COUNTS = """
 SELECT concat_ws(' ', (SELECT count(*) FROM nonzero.rows), (SELECT count(*) FROM nonzero.keys),
     (SELECT count(*) FROM nonzero.snapshots), (SELECT count(*) FROM nonzero.snapshot_parts))
 """
-
-
-@pytest.fixture(scope="module")
-def database(postgres: Cluster) -> str:
-    return postgres.database()
-
-
-@pytest.fixture
-def hooked(database: str) -> Iterator[Hooked]:
-    hooked = Hooked(database)
-    yield hooked
-    hooked.close()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
@@ -18,22 +17,9 @@ from nonzero_service.journal.errors import (
     PrunedError,
 )
 from nonzero_service.journal.postgres.snapshots import PART, SharedSnapshots
-from postgres import Cluster
 from shared_database import Hooked
 
 MODEL = 7
-
-
-@pytest.fixture(scope="module")
-def database(postgres: Cluster) -> str:
-    return postgres.database()
-
-
-@pytest.fixture
-def hooked(database: str) -> Iterator[Hooked]:
-    hooked = Hooked(database)
-    yield hooked
-    hooked.close()
 
 
 @pytest.fixture
