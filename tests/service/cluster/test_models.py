@@ -138,7 +138,7 @@ def test_a_database_that_cannot_keep_every_text(postgres: Cluster) -> None:
     latin = postgres.database(encoding="LATIN1")
     with (
         closing(Database(latin, "a")) as database,
-        pytest.raises(JournalError, match="has the encoding LATIN1.*ENCODING 'UTF8'"),
+        pytest.raises(JournalError, match=r"has the encoding LATIN1.*ENCODING 'UTF8'"),
     ):
         database.prepare()
 
