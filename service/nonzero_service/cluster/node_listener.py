@@ -10,7 +10,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 
@@ -24,7 +24,7 @@ from nonzero_service.workers.forward_server import ForwardServer, Stream
 from nonzero_service.workers.message_stream import MessageStream
 
 MOST_STRANGERS: Final = 64
-"""So many connections may be in their handshake; further ones are closed."""
+"""So many connections may be in their handshake: for one more, the one that is longest in it is closed."""
 
 BACKLOG: Final = 128
 
@@ -52,7 +52,8 @@ class NodeListener:
         self._listening: list[socket.socket] = []
         self._sessions: dict[bytes, set[Stream]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._strangers = 0
+        self._strangers: dict[asyncio.Task[None], socket.socket] = {}
+        """Those in their handshake, the one that is longest in it first."""
         self._quiet_until: dict[str, float] = {}
         self._log = structlog.get_logger("cluster")
 
@@ -90,10 +91,11 @@ class NodeListener:
             sock.close()
         self._listening = []
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -104,15 +106,20 @@ class NodeListener:
                 await asyncio.sleep(RESPITE)
                 continue
             sock.setblocking(False)
-            if self._strangers >= MOST_STRANGERS:
-                self._tell(sock, "too many are in their handshake")
-                sock.close()
-            else:
-                self._spawn(self._begin(sock))
+            if len(self._strangers) >= MOST_STRANGERS:
+                self._give_up_longest()
+            self._strangers[self._spawn(self._begin(sock))] = sock
+
+    def _give_up_longest(self) -> None:
+        """Make room for one more: a node is through its handshake in milliseconds, so it is none."""
+        task, sock = next(iter(self._strangers.items()))
+        del self._strangers[task]
+        self._tell(sock, "too many are in their handshake")
+        task.cancel()
+        task.add_done_callback(lambda _: sock.close())  # it may not have begun
 
     async def _begin(self, sock: socket.socket) -> None:
         """Let one connection in, and serve it to its end."""
-        self._strangers += 1
         try:
             async with asyncio.timeout(handshake.SECONDS):
                 hello = await welcome(sock, self._secret())
@@ -129,7 +136,7 @@ class NodeListener:
                 return
             raise
         finally:
-            self._strangers -= 1
+            self._strangers.pop(cast(asyncio.Task[None], asyncio.current_task()), None)
         try:
             await (self._watch if hello.purpose is Purpose.BEATS else self._serve)(sock, hello)
         except OSError:  # it has gone meanwhile
