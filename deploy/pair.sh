@@ -81,5 +81,7 @@ echo "Node a is process $!, at http://127.0.0.1:$port" >&2
 node b $((port + 1)) $((port + 5)) &
 nodes+=($!)
 echo "Node b is process $!, at http://127.0.0.1:$((port + 1)). Kill one of them: the other goes on" >&2
+echo "To start a again: PGPASSFILE=$place/nodes/pgpass $nonzero serve --node a --port $port" \
+  "--node-address 127.0.0.1:$((port + 4)) --data-dir $place/nodes/a --journal $journal" >&2
 echo "How they are: PGPASSFILE=$place/nodes/pgpass $nonzero cluster status --journal $journal" >&2
 wait "${nodes[@]}"

@@ -222,10 +222,8 @@ class Membership:
         except JournalUnreachableError as error:
             if not self._is_stuck:
                 self._is_stuck = True
-                self._log.error(
-                    "the database answers, and commits nothing",
-                    reason=f"{error}: mostly it waits for a standby; nonzero cluster status names it",
-                )
+                why = await asked_why(self._asking, self._leadership)
+                self._log.error("the database answers, and commits nothing", reason=why or str(error))
             return None
 
     async def _look(self) -> None:
@@ -368,6 +366,14 @@ class Membership:
         if not self._unreachable:
             self._unreachable = True
             self._log.error("the database cannot be reached; it is tried again", reason=str(error))
+
+
+async def asked_why(asking: Asking, leadership: Leadership) -> str:
+    """Return why commits are not answered; empty where the database does not tell."""
+    try:
+        return await asking.within(ASK_SECONDS, leadership.what_waits)
+    except JournalUnreachableError:
+        return ""
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

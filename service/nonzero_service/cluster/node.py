@@ -13,8 +13,9 @@ from pydantic import SecretStr
 from starlette.types import Receive, Scope, Send
 
 from nonzero_service.bodies.reading import Bodies
+from nonzero_service.cluster.asking import Asking
 from nonzero_service.cluster.journals import ClusterJournals
-from nonzero_service.cluster.membership import Membership
+from nonzero_service.cluster.membership import Membership, asked_why
 from nonzero_service.cluster.metrics import cluster_metrics
 from nonzero_service.cluster.models import ClusterModels, Shared
 from nonzero_service.cluster.node_listener import NodeListener, host_and_port
@@ -84,7 +85,8 @@ class ClusterNode:
             snapshots,
         )
         self.models = ClusterModels(settings, fail, shared)
-        self.membership = Membership(settings, Leadership(url, node), self.models, fail)
+        self._leadership = Leadership(url, node)
+        self.membership = Membership(settings, self._leadership, self.models, fail)
         self.models.doubt = self.membership.doubt
         self.membership.on_another_line(self.models.making_sure.ask)
         self.models.is_over = lambda: self.membership.is_over
@@ -151,6 +153,7 @@ class ClusterNode:
     async def _prepare(self) -> None:
         """Have the tables there, and then take part; the database may not be there yet."""
         said = False
+        asking = Asking("prepare", self._leadership.cut)
         while True:
             try:
                 await asyncio.to_thread(self._database.prepare)
@@ -158,12 +161,17 @@ class ClusterNode:
             except JournalUnreachableError as error:
                 if not said:
                     said = True
-                    self._log.error("the database cannot be reached; it is tried again", reason=str(error))
+                    if why := await asked_why(asking, self._leadership):
+                        self._log.error("the database answers, and commits nothing", reason=why)
+                    else:
+                        reason = str(error)
+                        self._log.error("the database cannot be reached; it is tried again", reason=reason)
                 await asyncio.sleep(AGAIN_SECONDS)
             except Exception as error:  # noqa: BLE001 - whatever it is
                 incidentally(self._log.error, "the database cannot be used", **failure(error))
                 self._fail(StartError("the database cannot be used"))
                 return
+        asking.close()
         self.models.may_open.set()
         await self.membership.begin()
         await self.noting.begin()

@@ -74,6 +74,18 @@ class Condition(NamedTuple):
         return self.synchronous is not None and self.synchronous < self.required
 
     @property
+    def waiting(self) -> str:
+        """For which standbys commits wait that are not there, and the way out; empty where for none."""
+        if not self.waits:
+            return ""
+        found = ", ".join(f"{one.name} ({one.state})" for one in self.standbys or ()) or "none"
+        return (
+            f"commits wait for {self.required} of the standbys {self.synchronous_standby_names!r}, and "
+            f"{self.synchronous} of them streams; there is: {found}. Start what is missing, under its "
+            "name there (the standby's cluster_name), or change synchronous_standby_names"
+        )
+
+    @property
     def lasting_standbys(self) -> int | None:
         """How many of them have an update on their disk when it is acknowledged."""
         return self.synchronous if self.synchronous_commit in FLUSHED else 0
@@ -100,14 +112,7 @@ class Condition(NamedTuple):
             )
         if self.synchronous is None:
             return "this user may not see whether a standby is there: grant it pg_read_all_stats"
-        if self.waits:
-            found = ", ".join(f"{one.name} ({one.state})" for one in self.standbys or ()) or "none"
-            return (
-                f"commits wait for {self.required} of the standbys {self.synchronous_standby_names!r}, and "
-                f"{self.synchronous} of them streams; there is: {found}. Start what is missing, under its "
-                "name there (the standby's cluster_name), or change synchronous_standby_names"
-            )
-        return ""
+        return self.waiting
 
 
 def condition_of(line: Line) -> Condition:

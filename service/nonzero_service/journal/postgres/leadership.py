@@ -10,6 +10,7 @@ import time
 from typing import Final, NamedTuple
 
 from nonzero_service.journal.errors import JournalUnreachableError
+from nonzero_service.journal.postgres.condition import condition_of
 from nonzero_service.journal.postgres.line import Line
 
 OBSERVE: Final = """
@@ -142,6 +143,10 @@ class Leadership:
     def give_back(self, term: int) -> bool:
         """End a term, so that another may begin at once; return False where another has begun already."""
         return bool(self._line.run(GIVE_BACK, (term, term)))
+
+    def what_waits(self) -> str:
+        """Return which standbys commits wait for that are not there; empty where they wait for none."""
+        return condition_of(self._line).waiting
 
     def cut(self) -> None:
         """Have whoever waits for the database fail now; from any thread."""

@@ -81,8 +81,10 @@ class ClusterView:
             Where no node has used it yet.
         """
         if self._line.run(THERE) != [(True,)]:
+            why = condition_of(self._line).waiting
             raise JournalError(
-                f"no node has used {self._line.place} yet: start one with --journal and --node"
+                f"no node has used {self._line.place} yet: "
+                + (f"{why}, so that the first one can" if why else "start one with --journal and --node")
             )
 
     def look(self) -> Overview:
