@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+import psycopg
 import pytest
 
 from nonzero_service.journal.chain import JournalEntry
@@ -93,6 +94,19 @@ def test_bytes_of_many_rows_are_told_by_their_mean(two: Two, monkeypatch: pytest
     assert journal.nbytes == followed(two.database, model).nbytes == 6000
     monkeypatch.setattr("nonzero_service.journal.postgres.moment._COUNTED", 7)
     assert followed(two.database, model).nbytes == 6000
+
+
+def test_rows_of_a_kind_are_read_with_few_questions(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over a slow line one for each row would take longer than a use of a connection may."""
+    for _ in range(100):
+        two.writes.append([JournalEntry("batch", 1, b"body", 1), JournalEntry("label", 1, b"other")])
+    asked, execute = [], psycopg.Connection.execute
+    monkeypatch.setattr(
+        psycopg.Connection, "execute", lambda *args, **more: asked.append(1) or execute(*args, **more)
+    )
+    rows = list(two.writes.read_of(("label",), pytest.fail))
+    assert len(rows) >= 100
+    assert len(asked) < 20
 
 
 def test_what_does_not_follow_is_refused(two: Two) -> None:
