@@ -188,8 +188,8 @@ class ClusterModels(Models):
                     await self._keep_listed(put_away=True)
                     await self._open_closed()
                 break
-            except JournalUnreachableError as error:
-                if not said:
+            except (JournalUnreachableError, NotWritingError) as error:
+                if not said and not isinstance(error, NotWritingError):  # a term that was lost meanwhile
                     said = True
                     self._log.error("the models wait for the database", reason=str(error))
                 await asyncio.sleep(wait)

@@ -54,6 +54,11 @@ class Moment(ABC):
     def held_digest(self, position: int) -> bytes | None:
         """Return the digest of the row at a position, 16 bytes; None where it is not held."""
 
+    def digests(self, positions: Sequence[int]) -> dict[int, bytes]:
+        """Return the digests of the rows at some positions: of those that are held."""
+        found = ((position, self.held_digest(position)) for position in positions)
+        return {position: digest for position, digest in found if digest is not None}
+
     @abstractmethod
     def rows(self, after: int, size: int, kinds: Sequence[str] = ()) -> list[JournalRow]:
         """Return the rows after a position, as many as fill `size` bytes (one at least, where there is one).

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
@@ -169,7 +169,8 @@ class JournalRows(ABC):
         while True:
             with self._reading() as moment:
                 rows = moment.rows(position, _CHUNK, kinds)
-                whole = [row for row in rows if self._is_whole(moment, row, damaged)]
+                before = moment.digests([row.position - 1 for row in rows])
+                whole = [row for row in rows if self._is_whole(moment, row, before, damaged)]
             if not rows:
                 return
             yield from whole
@@ -248,11 +249,16 @@ class JournalRows(ABC):
         return None
 
     def _is_whole(
-        self, moment: Moment, row: JournalRow, damaged: Callable[[JournalDamagedError], object]
+        self,
+        moment: Moment,
+        row: JournalRow,
+        digests: Mapping[int, bytes],
+        damaged: Callable[[JournalDamagedError], object],
     ) -> bool:
         """Whether a row is the one that follows the one before it; `damaged` is told where not."""
+        position = row.position - 1
         try:
-            self._check(row, row.position - 1, moment.digest(row.position - 1))
+            self._check(row, position, digests.get(position) or moment.digest(position))
         except JournalDamagedError as error:
             damaged(error)
             return False

@@ -419,18 +419,43 @@ def test_a_model_that_is_removed_while_a_node_starts(
     asyncio.run(run())
 
 
+def linked(name: str, database: str, place: Path, **settings: Any) -> tuple[NodeModels, Link]:
+    """Return the models of a node, and its way to the database."""
+    parts = psycopg.conninfo.conninfo_to_dict(database)
+    link = Link([int(str(parts["port"]))])
+    url = f"postgresql://{parts['user']}@127.0.0.1:{link.ports[0]}/{parts['dbname']}"
+    return NodeModels(name, url, place, **settings), link
+
+
+def test_a_node_that_loses_its_term_while_it_begins_goes_on(database: str, tmp_path: Path) -> None:
+    """It took over before its models were open, and could not open them in time."""
+
+    async def use(a: NodeModels) -> None:
+        await learn(a)
+        b, link = linked("b", database, tmp_path)
+        b.begin()
+        link.stall()
+        b.database.append_seconds = 0.5
+        try:
+            with pytest.raises(JournalUnreachableError):
+                await b.take_over(99)
+            stepping = asyncio.create_task(b.step_down("it could not take over"))
+            link.heal()
+            b.database.append_seconds = 4
+            await stepping
+            await b.opened()
+            await met(a, b)
+            assert a.default.model.digest() == b.default.model.digest()
+        finally:
+            await b.end()
+            link.close()
+
+    with_nodes(database, tmp_path, use, "a")
+
+
 def test_a_node_that_is_cut_off_predicts_and_comes_back(database: str, tmp_path: Path) -> None:
     async def use(a: NodeModels) -> None:
-        link = Link([int(str(psycopg.conninfo.conninfo_to_dict(database)["port"]))])
-        port = link.ports[0]
-        url = psycopg.conninfo.make_conninfo(database, host="127.0.0.1", port=port)
-        parts = psycopg.conninfo.conninfo_to_dict(url)
-        b = NodeModels(
-            "b",
-            f"postgresql://{parts['user']}@127.0.0.1:{port}/{parts['dbname']}",
-            tmp_path,
-            max_lag_seconds=0.5,
-        )
+        b, link = linked("b", database, tmp_path, max_lag_seconds=0.5)
         b.begin()
         try:
             await b.opened()

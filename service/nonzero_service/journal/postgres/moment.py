@@ -37,6 +37,10 @@ WHERE model = %(model)b AND position <= %(until)b ORDER BY position DESC LIMIT 1
 _DIGEST: Final = """
 SELECT digest FROM nonzero.rows WHERE model = %(model)b AND position = %(position)b AND position <= %(until)b
 """
+_DIGESTS: Final = """
+SELECT position, digest FROM nonzero.rows
+WHERE model = %(model)b AND position = ANY(%(positions)b::bigint[]) AND position <= %(until)b
+"""
 # How long a body is stands beside it: only those that are chosen are read.
 _FIRST_ROWS: Final = """
 SELECT position, first_sequence, count, kind, version, time_ms, keys_digest, body, digest FROM (
@@ -110,6 +114,11 @@ class PostgresMoment(Moment):
         """Return the digest of the row at a position, 16 bytes; None where it is not held."""
         found = self._one(_DIGEST, position=Int8(position))
         return None if found is None else bytes(found[0])
+
+    def digests(self, positions: Sequence[int]) -> dict[int, bytes]:
+        """Return the digests of the rows at some positions, by one question: of those that are held."""
+        wanted = [Int8(position) for position in positions]
+        return {row[0]: bytes(row[1]) for row in self._all(_DIGESTS, positions=wanted)} if wanted else {}
 
     def rows(self, after: int, size: int, kinds: Sequence[str] = ()) -> list[JournalRow]:
         """Return the rows after a position, as many as fill `size` bytes, of some kinds or of all."""

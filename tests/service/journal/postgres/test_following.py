@@ -97,6 +97,25 @@ def test_bytes_of_many_rows_are_told_by_their_mean(two: Two, monkeypatch: pytest
     assert followed(two.database, model).nbytes == 6000
 
 
+def test_rows_of_a_kind_are_read_with_few_questions(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over a slow line one for each row would take longer than a use of a connection may."""
+    for _ in range(100):
+        two.writes.append([JournalEntry("batch", 1, b"body", 1), JournalEntry("label", 1, b"other")])
+    asked, execute = 0, psycopg.Connection.execute
+
+    def counted(*args: Any, **more: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        return execute(*args, **more)
+
+    monkeypatch.setattr(psycopg.Connection, "execute", counted)
+    damaged: list[JournalError] = []
+    rows = list(two.writes.read_of(("label",), damaged.append))
+    assert len(rows) >= 100
+    assert not damaged
+    assert asked < 20
+
+
 def test_what_does_not_follow_is_refused(two: Two) -> None:
     write(two.writes, 13, lambda _: None)
     tip = two.follows.tip
