@@ -139,10 +139,10 @@ def lags_of(answered: Sequence[tuple[float, float, int]], seen: Sequence[tuple[f
     return lags
 
 
-def ms(values: Sequence[float], percent: int) -> str:
-    """Return a percentile of seconds, as milliseconds."""
+def ms(values: Sequence[float], percent: int, digits: int = 0) -> str:
+    """Return a percentile of seconds, as milliseconds with so many digits behind the point."""
     ordered = sorted(values)
-    return f"{1e3 * ordered[min(len(ordered) * percent // 100, len(ordered) - 1)]:.0f} ms"
+    return f"{1e3 * ordered[min(len(ordered) * percent // 100, len(ordered) - 1)]:.{digits}f} ms"
 
 
 def idle(_: argparse.Namespace) -> Iterator[Figure]:

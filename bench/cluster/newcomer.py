@@ -20,11 +20,9 @@ SLOTS = {"100 MB": 1_530_000, "270 MB": 1 << 22}
 """The slots that are learned, which make the file so large: 64 bytes each, of eight lanes."""
 
 FEATURES = 1000
-NODES = 3
-"""So many new nodes begin with each model."""
 
 
-def figures(_: argparse.Namespace) -> Iterator[Figure]:
+def figures(chosen: argparse.Namespace) -> Iterator[Figure]:
     """Yield the seconds from the start of a process until it has all models, and of none."""
     with place() as directory, postgresql(standby=True, on_disk=True) as servers:
         for name, slots in {"no model but an empty one": 0, **SLOTS}.items():
@@ -39,7 +37,7 @@ def figures(_: argparse.Namespace) -> Iterator[Figure]:
                     )
                     assert status in (200, 201), said
                 seconds, costs = [], []
-                for number in range(NODES):
+                for number in range(chosen.runs):
                     begun = time.monotonic()
                     with node(database, f"b{number}", **UNDISTURBED) as new:
                         while slots and ask(new, "GET", "/v1/models/large")[0] != 200:

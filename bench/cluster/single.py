@@ -15,7 +15,7 @@ from bench.workloads import ClickLog
 
 from postgres import postgresql
 
-UPDATES = 200
+UPDATES = 100
 
 
 def figures(chosen: argparse.Namespace) -> Iterator[Figure]:
@@ -44,7 +44,7 @@ def figures(chosen: argparse.Namespace) -> Iterator[Figure]:
         for name in sides:
             yield Figure(
                 f"an update of one example, {name}",
-                f"one connection: p50 {tenths(waits[name, 1], 50)}, p99 {tenths(waits[name, 1], 99)}; 64: "
+                f"one connection: p50 {ms(waits[name, 1], 50, 1)}, p99 {ms(waits[name, 1], 99, 1)}; 64: "
                 f"p50 {ms(waits[name, 64], 50)}, p99 {ms(waits[name, 64], 99)}, "
                 f"{sorted(rates[name])[len(rates[name]) // 2]:,.0f} a second",
             )
@@ -64,9 +64,3 @@ def one_by_one(server: Server, bodies: list[bytes]) -> list[float]:
         waits.append(time.perf_counter() - begun)
     connection.close()
     return waits
-
-
-def tenths(values: list[float], percent: int) -> str:
-    """Return a percentile of seconds, as tenths of milliseconds."""
-    ordered = sorted(values)
-    return f"{1e3 * ordered[min(len(ordered) * percent // 100, len(ordered) - 1)]:.1f} ms"
