@@ -34,7 +34,7 @@ OBJECTS = {
     Problem: ("Problem", {"members"}),
     UpdateResult: ("Updated", {"lines", "key"}),
 }
-IN_MEMBERS = {"accepted", "rejected", "sequence"}
+IN_MEMBERS = {"accepted", "leader", "rejected", "sequence"}
 """What a problem has beside what every problem has."""
 
 

@@ -77,5 +77,12 @@ def test_a_node_that_lags(running: Running) -> None:
     seen.take(5)
     follower.link.stall()
     until(lambda: series(seen.client, "nonzero_replica_lag_seconds") > 5)
-    fires(seen.take(10), {"NonzeroReplicaLags": r"^Model default on ctr:8000 is [\d.]+s behind the node"})
+    fires(
+        seen.take(10),
+        {
+            "NonzeroReplicaLags": r"^Model default on ctr:8000 is [\d.]+s behind the node",
+            # The only node that is asked here hears of none that writes.
+            "NonzeroNoWriter": r"^No node of nonzero writes; 1 of them answer",
+        },
+    )
     follower.link.heal()

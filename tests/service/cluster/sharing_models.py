@@ -92,8 +92,11 @@ async def nodes(url: str, place: Path, names: str = "ab", **settings: Any) -> As
 async def met(*some: NodeModels) -> None:
     """Wait until all have folded all that is written."""
 
-    def positions() -> list[int]:
-        return [one.default.learner.applier.position for one in some]
+    def positions() -> list[int | None]:
+        models = [
+            one.find(DEFAULT) for one in some
+        ]  # one that another node has just made may not be here yet
+        return [None if served is None else served.learner.applier.position for served in models]
 
     def ends() -> int:
         with psycopg.connect(some[0].url) as connection:
