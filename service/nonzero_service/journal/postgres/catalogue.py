@@ -26,9 +26,9 @@ from nonzero_service.journal.postgres.conditional import (
     fenced,
     in_steps,
     primary,
-    refusals,
 )
 from nonzero_service.journal.postgres.connecting import Database
+from nonzero_service.journal.postgres.failures import refusals
 from nonzero_service.journal.postgres.snapshots import SharedSnapshots
 
 _STEP: Final = 4 * 2**20
@@ -226,7 +226,7 @@ class Catalogue:
         beside = SharedSnapshots.WITH_MODEL if snapshot else ""
         statement = f"{_CREATE}{beside} SELECT id FROM made"  # noqa: S608
         try:
-            with self._database.writing() as connection, refusals(self._database, connection):
+            with self._database.writing() as connection, refusals(connection, self._database.place):
                 try:
                     made = connection.execute(statement, values).fetchone()
                 except psycopg.errors.UniqueViolation as error:
@@ -264,7 +264,7 @@ class Catalogue:
             "name = %(name)s AND NOT removed RETURNING id, name, config, identity) "
             "SELECT gone.* FROM leader LEFT JOIN gone ON true"
         )
-        with self._database.writing() as connection, refusals(self._database, connection):
+        with self._database.writing() as connection, refusals(connection, self._database.place):
             found = connection.execute(statement, {"term": term, "name": name}).fetchone()
         if found is None:
             raise fenced(term)

@@ -15,7 +15,7 @@ import psycopg
 
 from nonzero_service.journal.errors import FencedError
 from nonzero_service.journal.postgres.connecting import Database
-from nonzero_service.journal.postgres.failures import refusal
+from nonzero_service.journal.postgres.failures import refusals
 
 LEADER: Final = "leader AS (SELECT 1 FROM nonzero.term WHERE term = %(term)s FOR SHARE)"
 """A part of a statement: one row under the term, and none under another.
@@ -107,16 +107,5 @@ def primary(database: Database, seconds: float | None = None) -> Iterator[psycop
     DiskFullError, JournalDamagedError, JournalError
         Where the database refuses.
     """
-    with database.primary(seconds) as connection, refusals(database, connection):
+    with database.primary(seconds) as connection, refusals(connection, database.place):
         yield connection
-
-
-@contextmanager
-def refusals(database: Database, connection: psycopg.Connection[Any]) -> Iterator[None]:
-    """Let what a database refuses be an error of a journal; a lost connection is told by who gave it."""
-    try:
-        yield
-    except psycopg.Error as error:
-        if connection.closed:
-            raise
-        raise refusal(error, database.place) from error

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-import psycopg
-
 from nonzero_service.journal.ends import JournalEnd, JournalEnds
 from nonzero_service.journal.postgres.connecting import Database
-from nonzero_service.journal.postgres.failures import refusal
+from nonzero_service.journal.postgres.failures import refusals
 
 # The transactions that are over. A position in the log would not do: it moves before a commit is seen, which
 # then waits for its standby, and not again when it is.
@@ -56,17 +54,12 @@ class PostgresEnds:
         JournalUnreachableError
             Where no database says.
         """
-        with self._database.reading() as connection:
-            try:
-                if not (self._are_moving or anyway):
-                    changed = connection.execute(_CHANGED, binary=True, prepare=True).fetchone()
-                    if changed == self._seen:
-                        return None
-                found = connection.execute(_ENDS, binary=True, prepare=True).fetchall()
-            except psycopg.Error as error:
-                if connection.closed:
-                    raise
-                raise refusal(error, self._database.place) from error
+        with self._database.reading() as connection, refusals(connection, self._database.place):
+            if not (self._are_moving or anyway):
+                changed = connection.execute(_CHANGED, binary=True, prepare=True).fetchone()
+                if changed == self._seen:
+                    return None
+            found = connection.execute(_ENDS, binary=True, prepare=True).fetchall()
         changed = found[0][:2]
         if changed == self._seen and not anyway:
             self._are_moving = False

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -72,6 +74,23 @@ def refusal(error: psycopg.Error, place: str) -> StorageError:
     if state[:2] in _FOR_NOW:
         return JournalUnreachableError(f"{place} refuses for now ({said_by(error)}); nothing was written")
     return JournalError(f"{place} refuses ({said_by(error)}); nothing was written")
+
+
+@contextmanager
+def refusals(connection: psycopg.Connection[Any], place: str) -> Iterator[None]:
+    """Let what a database refuses be an error of a journal; a lost connection is told by who gave it.
+
+    Raises
+    ------
+    StorageError
+        As :func:`refusal` says.
+    """
+    try:
+        yield
+    except psycopg.Error as error:
+        if connection.closed:
+            raise
+        raise refusal(error, place) from error
 
 
 def unreachable(place: str, *errors: psycopg.Error) -> JournalUnreachableError:

@@ -12,7 +12,7 @@ from psycopg.types.numeric import Int4, Int8
 from nonzero_service.journal.chain import Base, JournalRow, Tip
 from nonzero_service.journal.errors import JournalDamagedError
 from nonzero_service.journal.moment import HeldKeys, Moment
-from nonzero_service.journal.postgres.failures import refusal
+from nonzero_service.journal.postgres.failures import refusals
 
 RESTORE: Final = "restore the database from a backup"
 """What a person does where the database has lost something."""
@@ -201,9 +201,5 @@ def one_question(
     StorageError
         What it means that the database refuses.
     """
-    try:
+    with refusals(connection, place):
         yield PostgresMoment(connection, model, place, until)
-    except psycopg.Error as error:
-        if connection.closed:  # whose connection it is says so
-            raise
-        raise refusal(error, place) from error

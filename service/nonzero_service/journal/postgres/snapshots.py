@@ -30,9 +30,9 @@ from nonzero_service.journal.postgres.conditional import (
     conditionally,
     in_steps,
     primary,
-    refusals,
 )
 from nonzero_service.journal.postgres.connecting import Database
+from nonzero_service.journal.postgres.failures import refusals
 
 PART: Final = 2**20
 """Bytes of a part."""
@@ -334,7 +334,7 @@ snapshot AS (
         for tried in range(_TRIES):
             last = tried == _TRIES - 1
             try:
-                with self._database.reading(LONG) as connection, refusals(self._database, connection):
+                with self._database.reading(LONG) as connection, refusals(connection, self._database.place):
                     found = connection.execute(_FETCH, _fetching(shared, first), binary=True).fetchall()
             except JournalUnreachableError:
                 if last:
