@@ -106,6 +106,12 @@ EDITABLE = rm -rf .venv/wheel && .venv/build/bin/python -m hatchling build --tar
 	@$(call PIP,.venv) install --require-hashes --requirement requirements-soak.txt
 	@touch $@
 
+# What parses on a cluster is half a gigabyte: who tests that, or uses it, asks for it.
+.venv/ray: .venv/test requirements-ray.txt
+	@echo 'Installing Ray into .venv'
+	@$(call PIP,.venv) install --require-hashes --requirement requirements-ray.txt
+	@touch $@
+
 .venv/docs: .venv/test requirements-docs.txt
 	@echo 'Installing what makes the site of the pages into .venv'
 	@$(call PIP,.venv) install --require-hashes --requirement requirements-docs.txt
@@ -149,11 +155,13 @@ UV_LOCK = .venv/lock/bin/uv pip compile --quiet --universal --fork-strategy fewe
 
 lock: .venv/place
 	@$(BIN)/python -m venv --clear .venv/lock && .venv/lock/bin/python -m pip --quiet install uv
-	$(UV_LOCK) $(UPGRADE) --extra service --extra arrow --extra onnx --extra postgres pyproject.toml client/pyproject.toml --group dev --output-file requirements-dev.txt
-	$(UV_LOCK) --constraint requirements-dev.txt --extra service --extra postgres pyproject.toml --output-file requirements.txt
+	$(UV_LOCK) $(UPGRADE) --extra service --extra arrow --extra onnx --extra postgres --extra kafka --extra files pyproject.toml client/pyproject.toml --group dev --output-file requirements-dev.txt
+	$(UV_LOCK) --constraint requirements-dev.txt --extra service --extra postgres --extra kafka --extra files pyproject.toml --output-file requirements.txt
 	$(UV_LOCK) --constraint requirements-dev.txt --extra service --extra arrow pyproject.toml --group bench --output-file requirements-bench.txt
 	$(UV_LOCK) --constraint requirements-dev.txt --extra service pyproject.toml --group soak --output-file requirements-soak.txt
-	$(UV_LOCK) --constraint requirements-dev.txt --all-extras pyproject.toml client/pyproject.toml --group docs --output-file requirements-docs.txt
+	$(UV_LOCK) --constraint requirements-dev.txt --extra ray pyproject.toml --output-file requirements-ray.txt
+	$(UV_LOCK) --constraint requirements-dev.txt --extra service --extra arrow --extra files --extra kafka --extra onnx --extra otel --extra postgres --extra river --extra sklearn \
+	  pyproject.toml client/pyproject.toml --group docs --output-file requirements-docs.txt
 	$(UV_LOCK) --constraint requirements-dev.txt --constraint requirements-docs.txt --group dist --output-file requirements-dist.txt
 	$(UV_LOCK) $(UPGRADE) --group build --output-file requirements-build.txt
 	$(UV_LOCK) $(UPGRADE) --group linker --output-file requirements-linker.txt
