@@ -25,7 +25,7 @@ from typing import Any
 
 from waiting import SECONDS
 
-__all__ = ["Child", "ForkServer", "fork_server", "run_program"]
+__all__ = ["Child", "ForkServer", "fork_server", "import_all", "run_program"]
 
 IMPORTED = (
     "nonzero_service.server",
@@ -37,6 +37,7 @@ IMPORTED = (
     ),
     "pyarrow.parquet",
     "service.clock",
+    *("encodings.idna", "numpy.ma", "pydantic.v1", "uvicorn.lifespan.on", "uvicorn.loops.uvloop"),
 )
 """What children need, each of which would have to import it otherwise."""
 
@@ -153,14 +154,24 @@ def run_program(program: str, arguments: list[str]) -> None:
     exec(compile(program, "<program>", "exec"), {"__name__": "__main__"})
 
 
-def _run() -> None:
-    """Be the process from which others are forked."""
+def import_all() -> None:
+    """Import and compile what children need."""
     for name in IMPORTED:
         importlib.import_module(name)
+    from fastapi import FastAPI
+
+    from nonzero_service.api.described import add_routes
     from nonzero_service.warming import warm_up
 
     warm_up()
+    # Each child makes routes of its own, of expressions and types that then have been compiled.
+    add_routes(FastAPI(openapi_url=None).router)
     gc.freeze()  # otherwise each child's first collection would copy the pages of all that there is
+
+
+def _run() -> None:
+    """Be the process from which others are forked."""
+    import_all()
     gates: dict[int, int] = {}
     for line in sys.stdin:
         command = json.loads(line)

@@ -27,6 +27,7 @@ from typing import Any, Final, TypeAlias
 
 import nonzero
 import nonzero_service
+from fork_server import import_all
 from nonzero_service import logs
 from nonzero_service import server as serving
 from nonzero_service.api import update_stream
@@ -35,7 +36,6 @@ from nonzero_service.models import attribution, rounds
 from nonzero_service.models.verifying import verify
 from nonzero_service.server import Writer
 from nonzero_service.settings import Settings
-from nonzero_service.warming import warm_up
 from service.faults.judging import bounds_of, count
 from service.faults.scenarios import AFTER, SCENARIOS, Client, Scenario
 
@@ -283,7 +283,7 @@ def run() -> None:
     ):
         setattr(module, name, value)
     logs.configure("warning", "json")
-    warm_up()
+    import_all()
     for line in sys.stdin:
         command = json.loads(line)
         server_of(SCENARIOS[command["scenario"]], Path(command["data_dir"]))
