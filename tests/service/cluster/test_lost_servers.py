@@ -88,11 +88,11 @@ def test_a_first_start_names_a_standby_that_has_another_name(postgres: Cluster, 
     url = postgres.database()
     postgres.primary.configure(synchronous_standby_names="nobody")
     try:
-        node = start(journal=url, node="a")
+        node = start(journal=url, node="a", lease_seconds=2)
         until(lambda: node.lines("the database answers, and commits nothing"), lambda: node.log)
         [line] = node.lines("the database answers, and commits nothing")
         assert line["reason"].startswith("commits wait for 1 of the standbys 'nobody', and 0 of them streams")
-        done = nonzero_here("cluster", "status", "--journal", url)
+        done = nonzero_here("cluster", "status", "--journal", url, "--wait", "0.5")
         assert done.returncode == 1
         assert "yet: commits wait for 1 of the standbys 'nobody'" in done.stderr
     finally:

@@ -18,8 +18,8 @@ MANY = 80
 HOUR = 3600
 
 
-def test_nothing_is_lost_of_many_models_by_kills(serve: Start, tmp_path: Path) -> None:
-    data = tmp_path / "data"
+def test_nothing_is_lost_of_many_models_by_kills(serve: Start, memory_path: Path) -> None:
+    data = memory_path / "data"
     service = serve(data, **SETTINGS).until_ready()
     make(service, MANY)
     load = Load(MANY)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from service.conftest import ServiceProcess, starting
 from service.page.models import Models
@@ -29,20 +29,31 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
+@pytest.fixture(scope="module")
+def profile(browser: Browser) -> Iterator[BrowserContext]:
+    """What tabs have in common, with one that stays open: else each page takes the browser twice as long."""
+    with closing(browser.new_context(reduced_motion="reduce")) as made:
+        made.new_page()
+        yield made
+
+
 @pytest.fixture
-def watch(browser: Browser) -> Watch:
-    """Open the page of a service; whatever the browser complains of fails the test."""
+def watch(browser: Browser, profile: BrowserContext) -> Watch:
+    """Open the page of a service in a new tab; whatever the browser complains of fails the test."""
 
     @contextmanager
     def watched(
-        url: str, *, width: int = WIDE, dark: bool = False, failing: tuple[str, ...] = ()
+        url: str,
+        *,
+        width: int = WIDE,
+        dark: bool = False,
+        failing: tuple[str, ...] = (),
+        alone: bool = False,  # where a test turns the clock, which is that of all tabs
     ) -> Iterator[Page]:
-        context = browser.new_context(
-            viewport={"width": width, "height": 900},
-            color_scheme="dark" if dark else "light",
-            reduced_motion="reduce",
-        )
-        page = context.new_page()
+        own = browser.new_context(reduced_motion="reduce") if alone else None
+        page = (own or profile).new_page()
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme="dark" if dark else "light")
         complaints: list[str] = []
         page.on(
             "console",
@@ -51,7 +62,9 @@ def watch(browser: Browser) -> Watch:
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(url)
         yield page
-        context.close()
+        page.close()
+        if own is not None:
+            own.close()
         # That a request failed a browser says by itself: only what a test makes fail may.
         failures = [one for one in complaints if one.startswith("Failed to load resource")]
         assert [one for one in complaints if one not in failures] == []

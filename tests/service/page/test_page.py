@@ -343,7 +343,7 @@ def test_a_service_without_models_says_how_to_make_one(start: Start, watch: Watc
 def test_it_asks_seldom_for_little_and_never_while_it_is_hidden(models: Models, watch: Watch) -> None:
     models.learn("watched", tastes(30_000, seed=1))
     asked: list[Request] = []
-    with watch("about:blank") as page:
+    with watch("about:blank", alone=True) as page:
         page.clock.install()
         page.on("request", lambda request: asked.append(request))
         page.goto(models.page("watched"))
