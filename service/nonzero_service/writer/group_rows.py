@@ -27,7 +27,7 @@ from nonzero_service.writer.entries import (
     label_entry,
     trip_entry,
 )
-from nonzero_service.writer.origins import Source, source_entry
+from nonzero_service.writer.origins import SourceBody, source_entry
 from nonzero_service.writer.pause import PauseState
 from nonzero_service.writer.preparing import Prepared
 from nonzero_service.writer.work import Applied
@@ -52,7 +52,7 @@ class _Part:
     keys: list[KeyRecord] = field(default_factory=list)
     reason: dict[str, Any] | None = None
     rows: list[ImpressionRow] = field(default_factory=list)
-    source: Source | None = None
+    source: SourceBody | None = None
 
     @cached_property
     def batch(self) -> Batch:
@@ -118,7 +118,7 @@ class GroupRows:
     """
 
     def __init__(
-        self, prepared: Sequence[Prepared], pause: PauseState, first: int, source: Source | None = None
+        self, prepared: Sequence[Prepared], pause: PauseState, first: int, source: SourceBody | None = None
     ) -> None:
         self.came: list[Applied | None] = []
         """What has come of each piece of work, but for the sequence: of its examples the first are learned

@@ -131,7 +131,7 @@ class Origin(NamedTuple):
     """What lies before one of the runs and will never be read."""
 
 
-class Source(msgspec.Struct, frozen=True, omit_defaults=True):
+class SourceBody(msgspec.Struct, frozen=True, omit_defaults=True):
     """The body of a ``source`` row: where the rows before it in its transaction came from."""
 
     runs: tuple[Run, ...] = ()
@@ -161,7 +161,7 @@ class PartitionRead(NamedTuple):
     examples: int
 
 
-def source_of(origins: Iterable[Origin]) -> Source:
+def source_of(origins: Iterable[Origin]) -> SourceBody:
     """Return what a row says of some pieces of work, in the order in which they are learned."""
     runs: list[Run] = []
     skipped: list[Skip] = []
@@ -175,15 +175,15 @@ def source_of(origins: Iterable[Origin]) -> Source:
                 runs[-1] = longer
         skipped += origin.skipped
         watermark = _later(watermark, origin.watermark_ms)
-    return Source(tuple(runs), watermark, tuple(skipped))
+    return SourceBody(tuple(runs), watermark, tuple(skipped))
 
 
-def source_entry(source: Source) -> JournalEntry:
+def source_entry(source: SourceBody) -> JournalEntry:
     """Return the entry that says where the rows before it came from."""
     return JournalEntry("source", VERSION, msgspec.json.encode(source))
 
 
-def source_in(row: JournalRow) -> Source:
+def source_in(row: JournalRow) -> SourceBody:
     """Read a ``source`` row.
 
     Raises
@@ -197,7 +197,7 @@ def source_in(row: JournalRow) -> Source:
         raise BodyError(f"position {row.position} does not say where rows came from: {error}") from error
 
 
-def noted_after(noted: Notes | None, source: Source) -> Notes:
+def noted_after(noted: Notes | None, source: SourceBody) -> Notes:
     """Return what is noted after a row, of what was noted before it, which stays as it is.
 
     Parameters
@@ -329,4 +329,4 @@ def _broken(run: Run, following: int) -> str:
     return f"{where}: {run.first} to {run.next} were read, and what is before {following} was read already"
 
 
-_DECODER: Final = msgspec.json.Decoder(Source)
+_DECODER: Final = msgspec.json.Decoder(SourceBody)

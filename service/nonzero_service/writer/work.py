@@ -15,7 +15,7 @@ from nonzero_service.impressions.packing import PredictedRows
 from nonzero_service.impressions.verdicts import Verdict
 from nonzero_service.journal.chain import JournalEntry
 from nonzero_service.journal.keys import KeyRecord
-from nonzero_service.writer.origins import Origin, Source
+from nonzero_service.writer.origins import Origin, SourceBody
 
 T = TypeVar("T")
 
@@ -213,7 +213,7 @@ class CommittedGroup(NamedTuple):
     """Of each batch what was predicted just before it was learned from; for those who follow."""
     digest: bytes = b""
     """The chain's digest after its last row."""
-    source: Source | None = None
+    source: SourceBody | None = None
     """What its last row says of where the others came from; None where there is no such row."""
 
     @property

@@ -25,7 +25,7 @@ from nonzero_service.writer.origins import (
     Position,
     Run,
     Skip,
-    Source,
+    SourceBody,
     noted_after,
     partitions_of,
     positions_of,
@@ -56,7 +56,7 @@ def new_model() -> LogisticRegression:
     return LogisticRegression(10, AdaGrad(0.1))
 
 
-def row(source: Source | bytes, position: int = 7, sequence: int = 0) -> JournalRow:
+def row(source: SourceBody | bytes, position: int = 7, sequence: int = 0) -> JournalRow:
     body = source if isinstance(source, bytes) else source_entry(source).body
     return JournalRow(position, sequence, 0, "source", 1, 0, b"", body, b"")
 
@@ -68,7 +68,7 @@ def test_runs_that_follow_each_other_become_one() -> None:
     source = source_of(
         [Origin((run(0, 5), run(5, 8, epoch=4)), 20), Origin((run(8, 8, epoch=-1),)), Origin((), 10)]
     )
-    assert source == Source((Run("clicks", ID, 0, 0, 8, 4, 8, 0, 8),), 20)
+    assert source == SourceBody((Run("clicks", ID, 0, 0, 8, 4, 8, 0, 8),), 20)
 
 
 def test_runs_stay_apart_where_another_partition_or_a_gap_is_between() -> None:
@@ -77,10 +77,10 @@ def test_runs_stay_apart_where_another_partition_or_a_gap_is_between() -> None:
 
 
 def test_a_row_is_read_as_it_was_written() -> None:
-    source = Source((run(0, 5), run(0, 2, 1)), 20, (Skip(ID, 2, 3, 9, "retention"),))
+    source = SourceBody((run(0, 5), run(0, 2, 1)), 20, (Skip(ID, 2, 3, 9, "retention"),))
     assert source_in(row(source)) == source
     assert source_entry(source).count == 0
-    assert msgspec.json.decode(source_entry(Source((run(0, 2),))).body) == {
+    assert msgspec.json.decode(source_entry(SourceBody((run(0, 2),))).body) == {
         "runs": [["clicks", ID, 0, 0, 2, 3, 2, 0, 2]]
     }
 
@@ -107,9 +107,9 @@ def test_a_row_that_says_something_else_is_named(body: bytes, fault: str) -> Non
 
 def test_the_fold_notes_how_far_each_partition_was_read() -> None:
     model = new_model()
-    apply(model, row(Source((run(4, 9), run(0, 2, 10), run(0, 3, 2)), 50)))
+    apply(model, row(SourceBody((run(4, 9), run(0, 2, 10), run(0, 3, 2)), 50)))
     before = model.notes[SOURCES_NOTE]
-    apply(model, row(Source((run(9, 12, epoch=-1), run(2, 2, 10, epoch=6)), 40)))
+    apply(model, row(SourceBody((run(9, 12, epoch=-1), run(2, 2, 10, epoch=6)), 40)))
     assert before == {
         "topics": {
             ID: {
@@ -132,7 +132,7 @@ def test_the_fold_notes_how_far_each_partition_was_read() -> None:
 
 
 def test_a_topic_that_is_made_anew_begins_anew() -> None:
-    noted = noted_after(noted_after(None, Source((run(0, 9),))), Source((run(0, 2, topic_id=OTHER),)))
+    noted = noted_after(noted_after(None, SourceBody((run(0, 9),))), SourceBody((run(0, 2, topic_id=OTHER),)))
     assert positions_of({SOURCES_NOTE: noted}) == {(ID, 0): Position(9, 3), (OTHER, 0): Position(2, 3)}
 
 
@@ -140,20 +140,23 @@ def test_a_topic_that_is_made_anew_begins_anew() -> None:
     ("source", "fault"),
     [
         (
-            Source((run(11, 12),)),
+            SourceBody((run(11, 12),)),
             r"'clicks' \(id 4wb.*\), partition 0: the offsets 9 to 11 are missing, before 11 to 12",
         ),
-        (Source((run(8, 12),)), r"partition 0: 8 to 12 were read, and what is before 9 was read already"),
-        (Source((run(9, 11), run(12, 13))), r"the offsets 11 to 12 are missing"),
-        (Source((run(12, 13),), None, (Skip(ID, 0, 9, 11, "x"),)), r"the offsets 11 to 12 are missing"),
-        (Source((), None, (Skip(ID, 0, 8, 11, "x"),)), r"8 to 11 are skipped, and it was read up to 9"),
-        (Source((), None, (Skip(ID, 5, 8, 11, "x"),)), r"8 to 11 are skipped, and it was read up to None"),
-        (Source((run(9, 11),), None, (Skip(OTHER, 0, 9, 11, "x"),)), r"it was read up to None"),
+        (SourceBody((run(8, 12),)), r"partition 0: 8 to 12 were read, and what is before 9 was read already"),
+        (SourceBody((run(9, 11), run(12, 13))), r"the offsets 11 to 12 are missing"),
+        (SourceBody((run(12, 13),), None, (Skip(ID, 0, 9, 11, "x"),)), r"the offsets 11 to 12 are missing"),
+        (SourceBody((), None, (Skip(ID, 0, 8, 11, "x"),)), r"8 to 11 are skipped, and it was read up to 9"),
+        (
+            SourceBody((), None, (Skip(ID, 5, 8, 11, "x"),)),
+            r"8 to 11 are skipped, and it was read up to None",
+        ),
+        (SourceBody((run(9, 11),), None, (Skip(OTHER, 0, 9, 11, "x"),)), r"it was read up to None"),
     ],
 )
-def test_a_hole_or_an_overlap_is_named(source: Source, fault: str) -> None:
+def test_a_hole_or_an_overlap_is_named(source: SourceBody, fault: str) -> None:
     model = new_model()
-    apply(model, row(Source((run(0, 9),))))
+    apply(model, row(SourceBody((run(0, 9),))))
     before = model.notes[SOURCES_NOTE]
     with pytest.raises(BodyError, match=f"position 7 does not follow the rows before it: .*{fault}"):
         apply(model, row(source))
@@ -162,15 +165,15 @@ def test_a_hole_or_an_overlap_is_named(source: Source, fault: str) -> None:
 
 def test_what_a_row_skips_is_passed_over() -> None:
     lost = (Skip(ID, 0, 9, 20, "retention"), Skip(ID, 0, 20, 30, "retention"), Skip(ID, 1, 2, 6, "retention"))
-    noted = noted_after(None, Source((run(0, 9), run(0, 2, 1))))
-    noted = noted_after(noted, Source((run(30, 31),), None, lost))
+    noted = noted_after(None, SourceBody((run(0, 9), run(0, 2, 1))))
+    noted = noted_after(noted, SourceBody((run(30, 31),), None, lost))
     assert positions_of({SOURCES_NOTE: noted}) == {(ID, 0): Position(31, 3), (ID, 1): Position(6, 3)}
 
 
 def test_challengers_pass_over_it_and_take_it_over_when_they_are_promoted() -> None:
     champion, challenger = new_model(), new_model()
-    apply(champion, row(Source((run(0, 9),))))
-    follow(challenger, row(Source((run(0, 9),))))
+    apply(champion, row(SourceBody((run(0, 9),))))
+    follow(challenger, row(SourceBody((run(0, 9),))))
     assert SOURCES_NOTE not in challenger.notes
     take_over_notes(challenger, champion)
     assert positions_of(challenger.notes) == {(ID, 0): Position(9, 3)}
