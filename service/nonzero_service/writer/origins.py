@@ -15,12 +15,10 @@ from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 
+from nonzero.model.notes import SOURCES_NOTE as SOURCES_NOTE  # for those who read what is noted
 from nonzero_service.errors import OriginError
 from nonzero_service.journal.chain import JournalEntry, JournalRow
 from nonzero_service.journal.errors import BodyError
-
-SOURCES_NOTE: Final = "sources"
-"""Where a model has how far topics were read, among its notes."""
 
 VERSION: Final = 1
 """That of the row's body."""
