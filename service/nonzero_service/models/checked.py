@@ -20,7 +20,7 @@ Told = Callable[[str, int, int], object]
 """Told what is going on, how far it is, and where it ends."""
 
 
-class Expected(NamedTuple):
+class ExpectedFold(NamedTuple):
     """What a fold must be at the position of a snapshot."""
 
     path: Path
@@ -57,7 +57,9 @@ class Checked:
     refused: str | None = None
     """Why a start would be refused; None where it would come up."""
 
-    def hold_against(self, folded: LogisticRegression, position: int, expected: Expected, rows: str) -> None:
+    def hold_against(
+        self, folded: LogisticRegression, position: int, expected: ExpectedFold, rows: str
+    ) -> None:
         """Note whether a fold is the snapshot that was taken at its position.
 
         Parameters

@@ -23,7 +23,7 @@ from nonzero_service.journal.snapshots import SnapshotFile, snapshots_in
 from nonzero_service.journal.sqlite.opening import check_journal
 from nonzero_service.journal.sqlite.reader import JournalReader
 from nonzero_service.journal.verification import verify_journal
-from nonzero_service.models.checked import Checked, Expected, Told, whole_snapshots
+from nonzero_service.models.checked import Checked, ExpectedFold, Told, whole_snapshots
 from nonzero_service.models.data_directory import check_model
 from nonzero_service.models.promotions import promoted_from
 from nonzero_service.models.recovery import found, replay
@@ -100,10 +100,10 @@ def _read_older(directory: Path) -> None:
 
 def _verify_snapshots(reader: JournalReader, checked: Checked, told: Told) -> None:
     """Read every snapshot, and hold the fold against each."""
-    whole: list[tuple[int, Expected]] = []
+    whole: list[tuple[int, ExpectedFold]] = []
     oldest: tuple[SnapshotFile, LogisticRegression] | None = None
     for snapshot, model in whole_snapshots(reader, checked, told):
-        whole.append((snapshot.position, Expected.of(snapshot, model)))
+        whole.append((snapshot.position, ExpectedFold.of(snapshot, model)))
         oldest = oldest or (snapshot, model)
     try:
         model, start = found(reader, None)
@@ -121,7 +121,7 @@ def _fold(
     reader: JournalReader,
     model: LogisticRegression,
     start: int,
-    expected: list[tuple[int, Expected]],
+    expected: list[tuple[int, ExpectedFold]],
     checked: Checked,
     told: Told,
 ) -> None:

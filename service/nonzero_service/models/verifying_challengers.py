@@ -5,7 +5,7 @@ from __future__ import annotations
 from nonzero import LogisticRegression
 from nonzero_service.journal.sqlite.reader import JournalReader
 from nonzero_service.models.challenger_files import follow_row, rejoiner_of
-from nonzero_service.models.checked import Checked, Expected, Told, whole_snapshots
+from nonzero_service.models.checked import Checked, ExpectedFold, Told, whole_snapshots
 from nonzero_service.models.promotions import promotions_in
 from nonzero_service.writer.following import Following
 from nonzero_service.writer.rejoiner import Rejoiner
@@ -24,13 +24,13 @@ def verify_challenger(checked: Checked, following: Following, told: Told) -> Non
         Told how far it is.
     """
     with JournalReader(checked.directory.parent / following.champion) as reader:
-        whole: dict[int, Expected] = {}
+        whole: dict[int, ExpectedFold] = {}
         model, start = following.new_model(), following.position + 1
         rejoiner = rejoiner_of(following, reader, None)
         begun = reader.base.position < start
         for snapshot, loaded in whole_snapshots(reader, checked, told):
             if begun:
-                whole[snapshot.position] = Expected.of(snapshot, loaded)
+                whole[snapshot.position] = ExpectedFold.of(snapshot, loaded)
             else:
                 model, start, begun = loaded, snapshot.position + 1, True
                 rejoiner = rejoiner_of(following, reader, loaded)
@@ -47,7 +47,7 @@ def _fold(
     challenger: tuple[LogisticRegression, Rejoiner | None],
     start: int,
     end: int,
-    whole: dict[int, Expected],
+    whole: dict[int, ExpectedFold],
     checked: Checked,
     told: Told,
 ) -> None:
