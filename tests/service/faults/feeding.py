@@ -44,7 +44,7 @@ class Place:
         database = new_database(self.url)
         term = take_over(database)
 
-        def opened(_: Path, *, reached: int = 0) -> Journal:
+        def opened(directory: Path, *, reached: int = 0) -> Journal:  # noqa: ARG001
             return written(database, self.number, term, reached)
 
         try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
 
 import numpy as np
 from hypothesis import given
@@ -56,8 +58,12 @@ def rows_of(groups: Sequence[Sequence[Piece]]) -> list[JournalRow]:
         entries += made.entries()
         assert entries[-1].kind == "source"
         sequence += sum(len(batch) for batch, _ in group)
-    _, rows, _ = chain_entries(entries, Tip(0, 0, 0, bytes(16), bytes(16)), 0)
-    return [JournalRow(*row[:7], row[8], row[7]) for row in rows]  # type: ignore[arg-type]
+    made_rows: list[Any] = chain_entries(entries, Tip(0, 0, 0, bytes(16), bytes(16)), 0)[1]
+    names = [one.name for one in fields(JournalRow)]
+    return [
+        JournalRow(**dict(zip(names, (*place, body, digest), strict=True)))
+        for *place, digest, body in made_rows
+    ]
 
 
 def folded(rows: Sequence[JournalRow]) -> LogisticRegression:
@@ -75,8 +81,11 @@ WHOLE = [folded(rows_of([[piece_of([place])] for place in one_by_one(order)])) f
 def test_any_pieces_in_any_groups(order: int, seed: int) -> None:
     chance = np.random.default_rng(seed)
     pieces = cut(one_by_one(ORDERS[order]), chance)
-    borders = np.flatnonzero(chance.random(len(pieces) - 1) < 0.3) + 1 if len(pieces) > 1 else []
-    groups = [pieces[begin:end] for begin, end in zip([0, *borders], [*borders, len(pieces)], strict=True)]
+    groups: list[list[Piece]] = [[]]
+    for piece in pieces:
+        groups[-1].append(piece)
+        if chance.random() < 0.3 and piece is not pieces[-1]:
+            groups.append([])
     model = folded(rows_of(groups))
     assert model.notes == WHOLE[order].notes
     assert model.digest() == WHOLE[order].digest()
