@@ -21,6 +21,7 @@ import pytest
 
 from disks import mounted
 from fork_server import Child, fork_server
+from kafka import Broker, kafka
 from plain_http import client_of
 from postgres import Cluster, postgresql
 from service.clock import Clock
@@ -340,3 +341,16 @@ def breakable() -> Iterator[Cluster]:
     """A primary and its synchronous standby, of a test's own: it may kill, stop and promote them."""
     with postgresql(standby=True) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def shared_broker() -> Iterator[Broker]:
+    with kafka() as broker:
+        yield broker
+
+
+@pytest.fixture
+def broker(shared_broker: Broker) -> Broker:
+    """Kafka, one broker for all tests: each has topics of its own, and may kill it and begin it again."""
+    shared_broker.be_up()
+    return shared_broker
