@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from nonzero_service.kafka.client_log import ClientLog
 from nonzero_service.kafka.errors import SourceConfigError
 from nonzero_service.kafka.extra import check_client
 from nonzero_service.kafka.properties import Properties, read_properties
@@ -13,8 +14,6 @@ from nonzero_service.kafka.properties import Properties, read_properties
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Producer
     from confluent_kafka.admin import AdminClient
-
-    from nonzero_service.kafka.client_log import ClientLog
 
 _COMMON: Final[Properties] = {
     "client.id": "nonzero",
@@ -74,7 +73,7 @@ class KafkaConfig:
         self.brokers = tuple(brokers)
         self._properties = dict(properties or {})
         check_client()
-        self._check()
+        self.consumer(ClientLog(self.without_values)).close()  # whatever it does not take is said now
 
     @classmethod
     def of(cls, brokers: Sequence[str], file: Path | None) -> KafkaConfig:
@@ -143,9 +142,6 @@ class KafkaConfig:
 
         admin: AdminClient = self._made(AdminClient, {}, {"log_level": 0, "debug": ""}, None)
         return admin
-
-    def _check(self) -> None:
-        self.admin()
 
     def _made(
         self, make: Callable[..., Any], less: Properties, more: Properties, log: ClientLog | None
