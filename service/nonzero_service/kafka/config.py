@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,11 +41,19 @@ _EXACTLY: Final[Properties] = {
     "check.crcs": True,
 }
 
-_SENDING: Final[Properties] = {"linger.ms": 5, "message.timeout.ms": 30_000, "message.max.bytes": 64 << 20}
+_SENDING: Final[Properties] = {
+    "linger.ms": 5,
+    "message.timeout.ms": 30_000,
+    "message.max.bytes": 64 << 20,
+    "topic.metadata.propagation.max.ms": 10_000,  # a topic that is not there then is missing
+}
 _ACKNOWLEDGED: Final[Properties] = {"enable.idempotence": True, "acks": "all"}
 
 _SHORTEST: Final = 3
 """What is shorter is no secret, and stands in many words."""
+
+_SHOWN: Final = frozenset({"security.protocol", "sasl.mechanism", "sasl.mechanisms", "client.id", "debug"})
+"""Properties whose values are words that the client uses too."""
 
 
 class KafkaConfig:
@@ -104,10 +112,7 @@ class KafkaConfig:
         text
             What it says.
         """
-        for value in sorted(map(str, self._properties.values()), key=len, reverse=True):
-            if len(value) >= _SHORTEST:
-                text = text.replace(value, "...")
-        return text
+        return _without(text, [value for name, value in self._properties.items() if name not in _SHOWN])
 
     def consumer(self, log: ClientLog) -> Consumer:
         """Return a consumer, which connects on its own.
@@ -162,6 +167,13 @@ class KafkaConfig:
         except (KafkaException, TypeError, ValueError) as error:
             said = error.args[0].str() if isinstance(error, KafkaException) else str(error)
             raise SourceConfigError(
-                f"the client of Kafka does not take its properties: {self.without_values(said)}; mend the "
+                f"the client of Kafka does not take its properties: {_without(said, self._properties.values())}; mend the "
                 "file that source_config names"
             ) from None
+
+
+def _without(text: str, values: Iterable[object]) -> str:
+    for value in sorted(map(str, values), key=len, reverse=True):
+        if len(value) >= _SHORTEST:
+            text = text.replace(value, "...")
+    return text
