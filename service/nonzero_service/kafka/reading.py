@@ -9,7 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
 from nonzero_service.kafka.backlog import Backlog
-from nonzero_service.kafka.polling import Plan, Poller
+from nonzero_service.kafka.plan import Plan
+from nonzero_service.kafka.polling import Poller
 from nonzero_service.kafka.records import Chunk as Chunk
 from nonzero_service.kafka.records import Lag as Lag
 from nonzero_service.kafka.records import Lost as Lost
