@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,8 +22,10 @@ import pytest
 
 from disks import mounted
 from fork_server import Child, fork_server
+from kafka import Broker, kafka
 from plain_http import client_of
 from postgres import Cluster, postgresql
+from service.certificates import certificate
 from service.clock import Clock
 from shared_database import Hooked
 from waiting import SECONDS, until
@@ -340,3 +343,17 @@ def breakable() -> Iterator[Cluster]:
     """A primary and its synchronous standby, of a test's own: it may kill, stop and promote them."""
     with postgresql(standby=True) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    made = certificate(tmp_path_factory.mktemp("certificate")) if shutil.which("openssl") else None
+    with kafka(certificate=made) as broker:
+        yield broker
+
+
+@pytest.fixture
+def broker(shared_broker: Broker) -> Broker:
+    """Kafka, one broker for all tests: each has topics of its own, and may kill it and begin it again."""
+    shared_broker.be_up()
+    return shared_broker
