@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from nonzero import LogisticRegression
+from nonzero import LogisticRegression, SettingsError
 from nonzero_service.settings import Settings
-from nonzero_service.settings.settings import SettingsError
 from object_store import ObjectStore
 from service.series import series
 from waiting import until
@@ -51,7 +51,7 @@ def test_the_newest_are_copied_and_a_lost_disk_is_made_good(
         for position in (2, 3, 4):
             learn(client, position)
             snapshot(client)
-            until(lambda position=position: name_of(position) in object_store.keys())  # noqa: SIM118
+            until(partial(object_store.has, name_of(position)))
         until(lambda: object_store.keys() == [name_of(3), name_of(4), name_of(10**6)])
         assert figure(client, "failures_total") == 0
         until(lambda: figure(client, "age_seconds") == 0)
