@@ -20,7 +20,8 @@ from nonzero import StoreError
 from nonzero.sources import store_files
 from nonzero.sources.files import SAMPLE, Source
 from nonzero.sources.store_errors import ChangedError
-from nonzero.sources.store_files import AT_ONCE, StoreFile, StoreReader
+from nonzero.sources.store_files import AT_ONCE, StoreFile
+from nonzero.sources.store_reader import StoreReader
 from object_store import ENVIRONMENT, Asked, OwnStore, forget_stores, own_store
 from service.certificates import certificate
 
