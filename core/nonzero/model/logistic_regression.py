@@ -47,6 +47,7 @@ from nonzero.model.table import Table
 from nonzero.model.table_rows import TableRows
 from nonzero.persistence import snapshot
 from nonzero.persistence.shared import SharedState
+from nonzero.sources.places import Remote
 from nonzero.statistics import progressive
 from nonzero.statistics.recalibration import apply_map, describe_recalibration, learn_map, new_recalibration
 
@@ -1094,7 +1095,7 @@ class LogisticRegression:
         self.shared = shared
         self._kernels = KernelCalls(self._kept, self._state)
 
-    def save(self, path: str | os.PathLike[str]) -> str:
+    def save(self, path: str | os.PathLike[str] | Remote) -> str:
         """Write the model and its notes to a file, whole or not at all.
 
         It is the model of one moment: a thread that would learn meanwhile waits.
@@ -1102,8 +1103,9 @@ class LogisticRegression:
         Parameters
         ----------
         path
-            The file; one that is there is replaced, and a link stays one. Its format is safetensors; it holds
-            the rows of the table that were touched, so that its size is in proportion to them.
+            The file, or its URL in an object store; one that is there is replaced, and a link stays one. Its
+            format is safetensors; it holds the rows of the table that were touched, so that its size is in
+            proportion to them.
 
         Returns
         -------
@@ -1114,6 +1116,8 @@ class LogisticRegression:
         ------
         OSError
             Where the disk refuses.
+        StoreError
+            Where the store does; there is the old file then, or none.
 
         Examples
         --------
@@ -1164,13 +1168,13 @@ class LogisticRegression:
             return Packed(self.settings, dict(self.notes), self.examples, arrays)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], **expected: Any) -> Self:
+    def load(cls, path: str | os.PathLike[str] | Remote, **expected: Any) -> Self:
         """Read a model that :meth:`save` wrote.
 
         Parameters
         ----------
         path
-            The file.
+            The file, or its URL.
         expected
             Settings that it should have: ``bits``, ``optimizer``, ``scaled``, ``interactions``,
             ``recalibrated``, ``schema``, ``default``, ``namespace_separator`` as for the constructor.
@@ -1188,6 +1192,8 @@ class LogisticRegression:
             For a file that is damaged or no saved model.
         SettingsError
             Where a stored setting differs from the one expected; the message names each difference.
+        StoreError
+            Where a store refuses it.
         OSError, MemoryError
             Where there is not the memory for it, or no descriptor.
 

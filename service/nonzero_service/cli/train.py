@@ -6,7 +6,6 @@ import json
 import os
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -17,6 +16,7 @@ from nonzero.errors import InputError
 from nonzero.model.side_by_side import SideBySide
 from nonzero.persistence.pages import keep_freed
 from nonzero.sources.files import Source
+from nonzero.sources.places import Place
 from nonzero_service.cli.continuing import continued, files_for
 from nonzero_service.cli.continuing import option as continuing
 from nonzero_service.cli.display import Display, figures_line, figures_table
@@ -32,6 +32,7 @@ from nonzero_service.cli.options import (
     check_output,
     complete_file,
     interactions,
+    is_same,
     learning_rate,
     optimizer,
     overwrite,
@@ -82,8 +83,8 @@ from nonzero_service.cli.unfinished import Unfinished
 @stoppable
 def train(
     files: Sequence[str],
-    model: Path | None,
-    start: Path | None,
+    model: Place | None,
+    start: Place | None,
     allow_missing: bool,
     reading: ReadingOptions,
     bits: int,
@@ -123,12 +124,12 @@ def train(
     stopping.kept = lambda: "nothing was learned, and nothing is saved"
     if allow_missing and start is None:
         raise click.BadParameter("it is of use with --from MODEL", param_hint="--allow-missing")
-    files = files_named(files)
-    sources = [source_of(file) for file in files]
+    named = files_named(files)
+    sources = [source_of(file) for file in named]
     places = [] if model is None else places_of(model, max(len(tries), 1))
     for place in places:
-        goes_on = start is not None and place.exists() and place.samefile(start)
-        check_output(place, "--model", overwrite=overwrite or goes_on, read=files, pipes=False)
+        goes_on = start is not None and is_same(place, start)
+        check_output(place, "--model", overwrite=overwrite or goes_on, read=named, pipes=False)
     began = time.perf_counter()
     options = {
         "bits": bits,
@@ -160,7 +161,7 @@ def train(
         raise InputError(problem)
 
 
-def _saved(places: Sequence[Path]) -> str:
+def _saved(places: Sequence[Place]) -> str:
     return (
         f"saved as {', '.join(map(str, places))}" if places else "nothing is saved, for there is no --model"
     )
@@ -186,7 +187,7 @@ def _print_results(
 
 
 def _learn(
-    inputs: InputFiles, candidates: Sequence[Candidate], places: Sequence[Path], stopping: Stopping
+    inputs: InputFiles, candidates: Sequence[Candidate], places: Sequence[Place], stopping: Stopping
 ) -> list[float]:
     """Teach all models what the files hold; return the processor time that each has taken."""
     first = candidates[0]
