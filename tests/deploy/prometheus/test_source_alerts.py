@@ -7,6 +7,7 @@ the expected may fire.
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from deploy.prometheus.conftest import Scrape
 from deploy.promtool import fires, needs_promtool
