@@ -39,6 +39,9 @@ AGAIN_SECONDS: Final = 0.25
 LATER_SECONDS: Final = 10.0
 """So long after something failed it is tried again: at first, and at last."""
 
+CLOSE_SECONDS: Final = 5.0
+"""So long what is not with the learner yet may take where it is closed: it is read again at the next start."""
+
 FOR_GOOD: Final = (
     TopicRemadeError,
     OffsetLostError,
@@ -141,6 +144,8 @@ class TopicSource:
         self._closing.set()
         if self._flow is not None:
             self._flow.stop()
+        await asyncio.wait((self._task,), timeout=CLOSE_SECONDS)
+        self._task.cancel()  # it waits for a broker; what is with the learner is waited for all the same
         await asyncio.wait((self._task,))
 
     async def _run(self) -> None:

@@ -11,6 +11,7 @@ import pytest
 from confluent_kafka import Consumer, TopicCollection, TopicPartition
 
 from kafka import QUIET, Broker
+from nonzero_service.models.verifying import verify
 from service.conftest import ServiceProcess, Start
 from waiting import until
 
@@ -132,6 +133,45 @@ def test_what_stops_one_source_stops_nothing_else(broker: Broker, start: Start) 
     new = source_id(broker, topic)
     running = start(source=f"{addresses[0]}&topic_id={new}").until_ready()
     assert until_read(running, 30, topic)["partitions"][0]["topic_id"] == new
+
+
+def test_messages_that_are_gone_stop_the_source_or_are_skipped(
+    broker: Broker, start: Start, tmp_path: Path
+) -> None:
+    topic = broker.topic()
+    address = f"kafka://{broker.address}/{topic}?format=vw"
+    broker.produce(topic, examples(100))
+    running = start(source=address).until_ready()
+    until_read(running, 100)
+    assert running.stop() == 0
+    broker.produce(topic, examples(100, seed=2))
+    broker.delete_records(topic, 150)
+    running = start(source=address).until_ready()
+    until(lambda: source(running)["state"] == "stopped", lambda: source(running))
+    assert "the offsets 100 to 149 are gone" in source(running)["reason"]
+    assert running.stop() == 0
+    running = start(source=f"{address}&lost=skip").until_ready()
+    assert until_read(running, 150)["partitions"][0]["position"] == 200
+    assert running.stop() == 0
+    assert verify(tmp_path / "data/models/default", lambda *_: None).faults == []
+
+
+def test_what_was_aborted_is_passed_over_and_a_stop_remembers_that(broker: Broker, start: Start) -> None:
+    topic = broker.topic()
+    address = f"kafka://{broker.address}/{topic}?format=vw"
+    producer = broker.producer(transactional_id=topic)
+    producer.init_transactions()
+    running = start(source=address).until_ready()
+    for commits in (True, False):
+        producer.begin_transaction()
+        broker.produce(topic, examples(50), producer=producer)
+        (producer.commit_transaction if commits else producer.abort_transaction)()
+    until_read(running, 50)
+    until(lambda: source(running)["lag_messages"] == 0, lambda: source(running))
+    assert running.stop() == 0
+    running = start(source=address).until_ready()
+    [read] = source(running)["partitions"]
+    assert (read["position"], read["messages"]) == (102, 50)  # with the two markers
 
 
 def test_a_pause_stops_reading_until_somebody_ends_it(broker: Broker, start: Start) -> None:
