@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from nonzero_service.kafka.backlog import Backlog
@@ -22,6 +21,7 @@ from nonzero_service.kafka.errors import (
     TopicMissingError,
     TopicRemadeError,
 )
+from nonzero_service.kafka.plan import PartitionReading, Plan
 from nonzero_service.kafka.records import Chunk, Lost, RecordSplitter
 from nonzero_service.kafka.topics import (
     ANSWER_SECONDS,
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
     from nonzero_service.kafka.config import KafkaConfig
 
-MOST_RECORDS: Final = 2_000
-"""So many are taken at once. While they are, no other thread of Python runs: 2 ms."""
+MOST_RECORDS: Final = 1_000
+"""So many are taken at once. While they are, no other thread of Python runs: 1 ms."""
 
 WAIT_SECONDS: Final = 0.1
 """So long a record is waited for before something else is looked at."""
@@ -55,69 +55,10 @@ WATCH_SECONDS: Final = 2.0
 MISSES: Final = 3
 """A topic is gone that was not found so often: a broker that has just begun may not know it yet."""
 
+_CUT: Final = "log truncation"
+"""Stands in what the client says where the leader's epoch tells; the code is that of any lost position."""
+
 WHY_LOST: Final = "retention has passed them, or somebody deleted them, before they were read"
-
-
-@dataclass(slots=True)
-class PartitionReading:
-    """One partition that is read."""
-
-    topic: str
-    topic_id: str
-    number: int
-    next: int
-    """The client's position, as it was handed out."""
-    epoch: int
-    begun: bool
-    """Whether the journal says where to go on, or will: records before that are not to be missed."""
-    newest_ms: int = -1
-    """The time of the newest record that was handed out."""
-    high_watermark: int = 0
-    last_stable: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is read, and from where.
-
-    Parameters
-    ----------
-    topics
-        Their names.
-    positions
-        By topic id and partition, the offset to go on at, and the leader's epoch there.
-    known
-        By a topic's name, the id that it was read by.
-    topic_ids
-        The ids that may be read though a topic of that name was known by another.
-    from_start
-        Whether a partition of which nothing is known is read from its start; else from its end.
-    skip
-        Whether to go on without records that are lost.
-    """
-
-    topics: tuple[str, ...]
-    positions: Mapping[tuple[str, int], tuple[int, int]]
-    known: Mapping[str, str]
-    topic_ids: frozenset[str]
-    from_start: bool
-    skip: bool
-
-    def check_id(self, topic: str, topic_id: str) -> None:
-        """Refuse a topic that is not the one which was read.
-
-        Raises
-        ------
-        TopicRemadeError
-            If it is another.
-        """
-        was = self.known.get(topic)
-        if was not in (None, topic_id) and topic_id not in self.topic_ids and not self.has_read(topic_id):
-            raise TopicRemadeError(topic, was, topic_id)
-
-    def has_read(self, topic_id: str) -> bool:
-        """Whether anything of a topic was read before."""
-        return any(read == topic_id for read, _ in self.positions)
 
 
 class Poller:
@@ -140,7 +81,10 @@ class Poller:
 
         self.readings: Mapping[Partition, PartitionReading] = {}
         """What is read; another mapping takes its place where a partition is added."""
+        self.answered_at = 0.0
+        """When brokers have answered last, by the monotonic clock."""
         self.log = ClientLog(config.without_values, self._topic_changed)
+        self._brokers = ",".join(config.brokers)
         self._plan = plan
         self._backlog = backlog
         self._ids: dict[str, str] = {}
@@ -200,8 +144,8 @@ class Poller:
         for key, reading in readings.items():  # named at once, and not when the client finds out
             if reading.begun and not starts[key].offset <= reading.next <= ends[key].offset:
                 self._passed(reading, starts[key].offset, ends[key].offset)
-        self._watch_at = time.monotonic() + WATCH_SECONDS
-        self.log.back()
+        self.answered_at = time.monotonic()
+        self._watch_at = self.answered_at + WATCH_SECONDS
         return True
 
     def _reading(self, topic: str, number: int, start: int) -> PartitionReading:
@@ -232,7 +176,7 @@ class Poller:
                 meant = unanswered(topic, error)
                 if meant is not None:
                     raise meant
-                self.log.away(text_of(error))
+                self.log.away(f"{self._brokers}: {text_of(error)}")
             if len(answers) == len(asked):
                 return answers
             self._rest(WAIT_SECONDS)
@@ -270,8 +214,6 @@ class Poller:
             self._hand_out(messages)
             for message in wrong:
                 self._mend(message)
-            if messages and self.log.is_away:
-                self.log.back()
         self._watch()
 
     def _consume(self) -> list[Message]:
@@ -333,10 +275,10 @@ class Poller:
         if error is None or reading is None:
             return
         code, said = error.code(), error.str()
+        if code == self._errors._LOG_TRUNCATION or _CUT in said:
+            raise LogTruncatedError(reading.topic, reading.number, reading.next, None)
         if code in (self._errors._AUTO_OFFSET_RESET, self._errors.OFFSET_OUT_OF_RANGE):
             self._find_again(reading)
-        elif code == self._errors._LOG_TRUNCATION:
-            raise LogTruncatedError(reading.topic, reading.number, reading.next, None)
         elif code == self._errors.TOPIC_AUTHORIZATION_FAILED:
             raise refused(reading.topic, said)
         elif code in (
@@ -411,9 +353,10 @@ class Poller:
             elif meant is not None:
                 raise meant
             else:
-                self.log.away(text_of(error))
+                self.log.away(f"{self._brokers}: {text_of(error)}")
             return False
         self._misses = 0
+        self.answered_at = time.monotonic()
         self.log.back()
         for topic, state in found.items():
             if state.topic_id != self._ids[topic]:
