@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,11 @@ import numpy as np
 import pytest
 
 from command_line import nonzero
-from nonzero import Batch, LogisticRegression
+from nonzero import Batch, LogisticRegression, formats
+from nonzero.batches.ids import Ids
+from nonzero_service.errors import OriginError
+from nonzero_service.impressions.hashes import hashes_of
+from nonzero_service.impressions.packing import PredictedRows
 from nonzero_service.journal.sqlite.journal import SqliteJournal
 from nonzero_service.journal.sqlite.reader import JournalReader
 from nonzero_service.models.handing_over import folded
@@ -29,6 +33,7 @@ from nonzero_service.writer.origins import (
     source_entry,
     watermark_of,
 )
+from nonzero_service.writer.work import StreamState
 from service.cluster.test_following import Pair, with_pair
 from service.failures import no_failure
 from service.fed import BITS, ID, feed, positions, read_of, run_of
@@ -168,6 +173,51 @@ def test_a_trip_half_way_moves_positions_too(tmp_path: Path) -> None:
     living(again)
 
 
+@pytest.mark.parametrize("negatives", ["at_once", "window"])
+@pytest.mark.parametrize("waits", [True, False])
+def test_impressions_and_labels_have_origins_too(tmp_path: Path, negatives: str, waits: bool) -> None:
+    living = Living(tmp_path, negatives=negatives)
+
+    def predicted(served: ServedModel, names: Sequence[str]) -> PredictedRows:
+        lines = [b'{"features": {"site": "s"}, "id": "%s"}' % name.encode() for name in names]
+        batch = formats.parse(b"\n".join(lines), "ndjson")
+        ids, rows = Ids.of(batch.ids or ()), np.arange(len(names))
+        now_ms = served.stored.journal.clock.now_ms()
+        fresh = np.ones(rows.size, np.uint8)
+        return PredictedRows(
+            batch, ids, served.model.predict(batch), rows, hashes_of(ids, rows), fresh, now_ms
+        )
+
+    def origin(partition: int, first: int, n: int) -> Origin:
+        return Origin((Run("t", ID, partition, first, first + n, 1, n, 0, n),), 1000 + first)
+
+    async def use(served: ServedModel, _: Models) -> None:
+        learner, stream = served.learner, StreamState()
+        first = learner.impress(predicted(served, "abc"), waits=waits, stream=stream, origin=origin(0, 0, 3))
+        again = learner.impress(predicted(served, "cd"), waits=waits, stream=stream, origin=origin(0, 3, 2))
+        clicks = learner.label(["a", "x"], [1, 1], StreamState(), origin(1, 0, 2))
+        await asyncio.gather(first, again)
+        assert (await clicks).verdicts == ["joined", "unknown"]
+        rows = list(served.stored.journal.read(2))
+        assert rows[-1].kind == "source"
+        assert {row.kind for row in rows} <= {"impression", "label", "joined", "source"}
+        wrong = learner.impress(predicted(served, "e"), waits=waits, stream=stream, origin=origin(0, 4, 1))
+        late = learner.label(["b"], [1], stream, origin(1, 2, 1))
+        for refused in (wrong, late):
+            with pytest.raises(OriginError):
+                await refused
+        assert served.attribution.impressions.next_number == 4  # nothing is noted of what was refused
+        assert positions(learner) == {0: 5, 1: 2}
+
+    async def again(served: ServedModel, _: Models) -> None:
+        assert positions(served.learner) == {0: 5, 1: 2}
+        assert watermark_of(served.model.notes) == 1003
+        assert served.attribution.impressions.next_number == 4
+
+    living(use)
+    living(again)
+
+
 # -- those who follow ------------------------------------------------------------------------------------
 
 
@@ -196,11 +246,18 @@ def test_who_follows_has_the_same_notes_at_the_same_position(tmp_path: Path) -> 
     with_pair(tmp_path, use)
 
 
-@pytest.mark.parametrize("start", ["nothing", "refold"])
-def test_a_promotion_goes_on_from_where_its_champion_was(living: Living, start: Any) -> None:
+@pytest.mark.parametrize(
+    ("start", "own"),
+    [
+        ("nothing", {"learning_rate": 0.3}),
+        ("refold", {"learning_rate": 0.3}),
+        ("nothing", {"learning_rate": 0.3, "negatives": "window"}),
+    ],
+)
+def test_a_promotion_goes_on_from_where_its_champion_was(living: Living, start: Any, own: Any) -> None:
     async def use(served: ServedModel, models: Models) -> None:
         await feed(served.learner, {0: 20})
-        challenger = await models.create_challenger("b", "default", start, {"learning_rate": 0.3})
+        challenger = await models.create_challenger("b", "default", start, own)
         await feed(served.learner, {0: 31, 1: 4})
         await until_in_loop(lambda: challenger.learner.applier.position == served.stored.journal.position)
         assert SOURCES_NOTE not in challenger.model.notes
