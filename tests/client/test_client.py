@@ -30,6 +30,7 @@ ROUTES = {
     table.DELETE_MODEL: {"delete_model"},
     table.READ_METRICS: {"metrics"},
     table.READ_HISTORY: {"history"},
+    table.READ_SOURCE: {"source"},
     table.TAKE_SNAPSHOT: {"take_snapshot"},
     table.DOWNLOAD_SNAPSHOT: {"download_snapshot"},
     table.DIAGNOSE: {"diagnosis"},
@@ -40,7 +41,7 @@ ROUTES = {
     table.READY: {"is_ready", "wait_until_ready"},
 }
 FOR_OPERATORS = {
-    *(table.SET_CLOCK, table.READ_SOURCE, table.ALIVE, table.LEADER, table.METRICS, table.DESCRIPTION),
+    *(table.SET_CLOCK, table.ALIVE, table.LEADER, table.METRICS, table.DESCRIPTION),
     *(table.DOCS, table.DOCS_ASSET, table.PAGE, table.PAGE_ASSET),
 }
 """What probes, Prometheus, browsers, and a person with a wrong clock ask."""

@@ -40,7 +40,7 @@ LATER_SECONDS: Final = 10.0
 """So long after something failed it is tried again: at first, and at last."""
 
 CLOSE_SECONDS: Final = 5.0
-"""So long what is not with the learner yet may take where it is closed: it is read again at the next start."""
+"""So long what is not with the learner yet may take where it is closed; the next start reads it again."""
 
 FOR_GOOD: Final = (
     TopicRemadeError,
