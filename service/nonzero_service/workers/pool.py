@@ -37,7 +37,7 @@ REAP_SECONDS: Final = 0.5
 """How long the end of what was killed is waited for."""
 
 
-OF_THE_WRITER: Final = frozenset({"source", "source_config"})
+OF_THE_WRITER: Final = {"source", "source_config"}
 """Settings that no worker has a use for: what it predicts from was learned elsewhere."""
 
 
