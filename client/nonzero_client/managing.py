@@ -281,6 +281,39 @@ class Managing(Asking):
         answer = await self._exchange.send(Request("GET", path_of(model, "history"), query=query), deadline)
         return cast("History", json_of(answer))
 
+    async def source(self, model: str = "default", *, deadline: float | None = None) -> dict[str, Any]:
+        """Read what a model learns from beside requests: which topics, how far it is, what was refused.
+
+        Parameters
+        ----------
+        model
+            The model's name.
+        deadline
+            Seconds in which it must be answered.
+
+        Returns
+        -------
+        dict
+            With ``state`` and ``reason``, ``messages``, ``examples`` and ``refused``, ``lag_messages`` and
+            ``lag_seconds``, and the same of each of its ``partitions``.
+
+        Raises
+        ------
+        NotFoundError
+            For a model without a source too.
+        ClientError
+            As for :meth:`get_model`.
+
+        Examples
+        --------
+        >>> try:
+        ...     client.source("empty")
+        ... except NotFoundError as error:
+        ...     error.status
+        404
+        """
+        return cast("dict[str, Any]", await self._read(path_of(model, "source"), deadline))
+
     async def diagnosis(self, model: str = "default", *, deadline: float | None = None) -> Diagnosis:
         """Ask whether a model still learns, and why it is thought so.
 

@@ -30,6 +30,7 @@ ROUTES = {
     table.DELETE_MODEL: {"delete_model"},
     table.READ_METRICS: {"metrics"},
     table.READ_HISTORY: {"history"},
+    table.READ_SOURCE: {"source"},
     table.TAKE_SNAPSHOT: {"take_snapshot"},
     table.DOWNLOAD_SNAPSHOT: {"download_snapshot"},
     table.DIAGNOSE: {"diagnosis"},

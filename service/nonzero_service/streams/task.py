@@ -1,0 +1,223 @@
+"""TopicSource: has one model learn from its topics, for as long as it is written here.
+
+How far the topics were read stands in the journal, in the transactions of what was learned. So whatever
+fails, reading begins again where the journal says, and each message is learned from once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import structlog
+
+from nonzero.errors import NonzeroError
+from nonzero_service.bodies.reading import Bodies
+from nonzero_service.errors import ClosedError, NotWritingError
+from nonzero_service.incidental import incidentally
+from nonzero_service.kafka.errors import (
+    LogTruncatedError,
+    OffsetLostError,
+    RecordsDamagedError,
+    SourceConfigError,
+    TopicRemadeError,
+)
+from nonzero_service.kafka.records import Lag
+from nonzero_service.logs import described
+from nonzero_service.models.served import ServedModel
+from nonzero_service.settings.source_url import SourceUrl
+from nonzero_service.streams.flow import Flow, KeepsPoison, ReadsTopics
+from nonzero_service.streams.refusals import RefusedLines
+from nonzero_service.streams.state import SourceState, Standing
+from nonzero_service.streams.taking import Taker
+from nonzero_service.streams.totals import Totals
+from nonzero_service.writer.origins import PartitionRead, Position, partitions_of
+
+AGAIN_SECONDS: Final = 0.25
+LATER_SECONDS: Final = 10.0
+"""So long after something failed it is tried again: at first, and at last."""
+
+CLOSE_SECONDS: Final = 5.0
+"""So long what is not with the learner yet may take where it is closed; the next start reads it again."""
+
+FOR_GOOD: Final = (
+    TopicRemadeError,
+    OffsetLostError,
+    LogTruncatedError,
+    RecordsDamagedError,
+    SourceConfigError,
+)
+"""What no waiting mends: somebody has to say what is to be done."""
+
+ENDS: Final = (ClosedError, NotWritingError)
+"""What is raised where the model is written here no more."""
+
+
+OpenReader = Callable[[SourceUrl, Mapping[tuple[str, int], Position], Mapping[str, str]], ReadsTopics]
+"""Begins to read the topics of a source, at positions, and given by which id each topic was last read."""
+
+
+class TopicSource:
+    """Has a model learn from topics. Used on the event loop.
+
+    Parameters
+    ----------
+    url
+        What is read, and how.
+    served
+        The model, which is written here.
+    open_reader
+        Begins to read.
+    takers
+        By topic, what becomes of its messages.
+    bodies
+        Has messages parsed.
+    poison
+        Keeps what was refused; None: it is counted and named.
+    """
+
+    def __init__(
+        self,
+        url: SourceUrl,
+        served: ServedModel,
+        open_reader: OpenReader,
+        takers: Mapping[str, Taker],
+        bodies: Bodies,
+        poison: KeepsPoison | None = None,
+    ) -> None:
+        self.url = url
+        self.state = SourceState()
+        self.totals = Totals()
+        self.refusals = RefusedLines(served.name)
+        self._served = served
+        self._open_reader = open_reader
+        self._takers = takers
+        self._bodies = bodies
+        self._poison = poison
+        self._reader: ReadsTopics | None = None
+        self._flow: Flow | None = None
+        self._closing = asyncio.Event()
+        self._said: str | None = None  # why it could not be read, where the log has that
+        self._log = structlog.get_logger("source").bind(model=served.name, source=str(url))
+        incidentally(self._log.info, "learning from topics", topics=url.topics)
+        self._task = asyncio.create_task(self._run())
+
+    @property
+    def is_up(self) -> bool:
+        """Whether its topics can be read, or could be if learning were not paused."""
+        reads = self.state.standing in ("reading", "paused")
+        return reads and self._reader is not None and self._reader.is_up
+
+    @property
+    def partitions(self) -> Sequence[PartitionRead]:
+        """What was read of each partition, as the model has it."""
+        return partitions_of(self._served.model.notes)
+
+    def lags(self) -> Mapping[tuple[str, int], Lag]:
+        """Return how far each partition is behind, where that is known: what is read is not learned yet."""
+        if self._reader is None:
+            return {}
+        learned = {(read.topic, read.partition): read.next for read in self.partitions}
+        learned |= {} if self._flow is None else self._flow.passed
+        now_ms = time.time() * 1000
+        return {
+            key: self._lag(lag, learned.get(key), now_ms, key) for key, lag in self._reader.lags().items()
+        }
+
+    def _lag(self, lag: Lag, position: int | None, now_ms: float, key: tuple[str, int]) -> Lag:
+        """Return how far a partition is behind that was learned up to a position."""
+        if position is None or position > lag.position:
+            return lag
+        behind = max(lag.last_stable - position, 0)
+        newest_ms = self.totals.of[key].newest_ms if key in self.totals.of else -1
+        behind_ms = lag.behind_ms
+        if not behind:
+            behind_ms = 0.0
+        elif newest_ms >= 0:
+            behind_ms = max(now_ms - newest_ms, 0.0)
+        return lag._replace(position=position, behind_records=behind, behind_ms=behind_ms)
+
+    async def close(self) -> None:
+        """Read no more, and return when what is with the learner is learned from. May be called again."""
+        self._closing.set()
+        if self._flow is not None:
+            self._flow.stop()
+        await asyncio.wait((self._task,), timeout=CLOSE_SECONDS)
+        self._task.cancel()  # it waits for a broker; what is with the learner is waited for all the same
+        await asyncio.wait((self._task,))
+
+    async def _run(self) -> None:
+        """Read and learn until it is closed, or something fails for good."""
+        wait = AGAIN_SECONDS
+        while not self._closing.is_set():
+            begun = self.totals.messages
+            try:
+                await self._read_on()
+            except ENDS as error:  # it is closed next, and begun where the model is written
+                self.state.stand("waiting", described(error))
+            except FOR_GOOD as error:
+                self._failed(error, "stopped")
+                return
+            except Exception as error:  # noqa: BLE001 - whatever it is, the journal knows where to begin again
+                self._failed(error, "waiting")
+            if self.totals.messages > begun:
+                wait = AGAIN_SECONDS
+            await self._rest(wait)
+            wait = min(2 * wait, LATER_SECONDS)
+
+    async def _read_on(self) -> None:
+        """Read from where the journal says, until it is closed or something fails."""
+        known = {read.topic: read.topic_id for read in self.partitions}  # of one made anew, the last one
+        positions = self._served.learner.source_positions
+        reader = self._reader = self._open_reader(self.url, positions, known)
+        try:
+            flow = self._flow = Flow(
+                self._served.learner,
+                reader,
+                self._takers,
+                self._bodies,
+                self.state,
+                self.totals,
+                self.refusals,
+                self._poison,
+                self._came,
+            )
+            if self._closing.is_set():
+                flow.stop()
+            try:
+                self.state.stand("reading")
+                await flow.run()
+            finally:
+                await flow.end()
+        finally:
+            self._flow = None
+            await reader.close()
+
+    def _came(self) -> None:
+        """Take note that topics are read."""
+        if self._said is not None:
+            self._said = None
+            incidentally(self._log.info, "the source is read again")
+
+    def _failed(self, error: Exception, standing: Standing) -> None:
+        """Take note of why nothing is read; say it once."""
+        self.state.failures += 1
+        reason = described(error)
+        self.state.stand(standing, reason)
+        if reason == self._said:
+            return
+        self._said = reason
+        event = "the source cannot be read; it is tried again"
+        if standing == "stopped":
+            event = "the source has stopped"
+        known = isinstance(error, NonzeroError | OSError)
+        incidentally(self._log.error, event, reason=reason, exc_info=None if known else error)
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait for some seconds, or until it is closed."""
+        try:
+            await asyncio.wait_for(self._closing.wait(), seconds)
+        except TimeoutError:
+            return
