@@ -133,7 +133,9 @@ class ColumnarFile:
                     batch.validate(full=True)
                     yield batch
 
-    def row_groups(self, parquet: Parquet, form: ArrowRows) -> Generator[Parsed, None, None]:
+    def row_groups(
+        self, parquet: Parquet, form: ArrowRows, wanted: range | None = None
+    ) -> Generator[Parsed, None, None]:
         """Yield its rows, row group by row group; of Parquet.
 
         Parameters
@@ -142,6 +144,8 @@ class ColumnarFile:
             What reads the file.
         form
             What makes rows of its columns.
+        wanted
+            Which row groups; None for all.
 
         Raises
         ------
@@ -151,6 +155,8 @@ class ColumnarFile:
         columns, scale = form.columns, self._scale(parquet)
         with self._said():
             for group, done in enumerate(accumulate(parquet.sizes)):
+                if wanted is not None and group not in wanted:
+                    continue
                 found = None
                 if not form.has_lists and parquet.is_small(group, columns):
                     with parquet.decoders(group, columns) as decoders:
@@ -162,7 +168,8 @@ class ColumnarFile:
                         for batch in batches:
                             yield from form.read(batch)
                 self.source.position = int(done * scale)
-        self.source.position = self.source.size or 0
+        if wanted is None:
+            self.source.position = self.source.size or 0
 
     def _scale(self, parquet: Parquet) -> float:
         """Return how many bytes of the file there are for each byte of columns, unpacked."""

@@ -211,6 +211,10 @@ class Source:
                 rest.append((file.read(SAMPLE), False))
         return [(first, True), *rest]
 
+    def opened(self) -> BinaryIO:
+        """Open it as it lies there, to be read at any place; only where its size is known."""
+        return Path(self.path).open("rb")
+
     def _read_blocks(self) -> Generator[bytes, None, None]:
         with self._open() as file:
             start = self._read(file, 4)
