@@ -26,7 +26,7 @@ ENDING: Final = ".checkpoint"
 SECONDS: Final = 60.0
 """So often one is made."""
 
-_SHARE: Final = 20
+SHARE: Final = 20
 """Or so many times as seldom as it takes long: a twentieth of the time at most."""
 
 _NOTE: Final = "checkpoint"
@@ -176,7 +176,7 @@ class Checkpoint:
         finally:
             del model.notes[_NOTE]
         now = time.monotonic()
-        self._due = now + max(SECONDS, _SHARE * (now - began))
+        self._due = now + max(SECONDS, SHARE * (now - began))
 
     def told(self) -> str:
         """Return how a training goes on that was stopped; nothing where it cannot."""

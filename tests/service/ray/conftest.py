@@ -17,6 +17,7 @@ import pytest
 
 from nonzero_service.cli.backfill import blocks, ordered, parts
 from nonzero_service.cli.backfill.cluster import connected
+from service.ray.killed import SMALL
 
 ROWS = 6_000
 
@@ -34,8 +35,8 @@ def cluster() -> Iterator[Any]:
 def workers(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Have so many blocks read at the same time, small ones, in several parts each."""
     assert cluster.is_initialized()
-    monkeypatch.setattr(blocks, "SMALLEST", 40_000)
-    monkeypatch.setattr(parts, "NONZEROS", 1_000)
+    monkeypatch.setattr(blocks, "SMALLEST", SMALL["SMALLEST"])
+    monkeypatch.setattr(parts, "NONZEROS", SMALL["NONZEROS"])
 
     def limit(number: int) -> None:
         monkeypatch.setattr(ordered.ClusterReader, "_window", property(lambda _: number))

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 import pytest
 
 from command_line import nonzero_here
-from nonzero import LogisticRegression
+from nonzero import LogisticRegression, __version__
+from nonzero_service.cli.backfill import ordered
+from service.ray.killed import killed, learn_and, tasks
 
 Workers = Callable[[int], None]
 
@@ -52,3 +58,144 @@ def test_a_cluster_comes_to_the_model_of_one_process(
     more = ["--columns=click,site,user"] if file == "bare.csv" else []
     done = check_same(tmp_path, logs / file, *more)
     assert done.returncode == 0
+
+
+def test_rows_files_and_files_of_several_kinds(logs: Path, tmp_path: Path, workers: Workers) -> None:
+    workers(4)
+    rows = tmp_path.with_name("log.rows")
+    assert nonzero_here("convert", logs / "log.vw", rows).returncode == 0
+    check_same(tmp_path, rows, logs / "log.vw.gz", logs / "log.ndjson")
+
+
+def test_a_model_goes_on(logs: Path, tmp_path: Path, workers: Workers) -> None:
+    workers(2)
+    begun = tmp_path.with_name("begun")
+    assert nonzero_here("train", logs / "log.csv", "--bits=12", "--model", begun).returncode == 0
+    done, digest = trained(tmp_path, logs / "log.csv.gz", logs / "log.csv", "--from", begun, "--ray=local")
+    here, expected = trained(tmp_path, logs / "log.csv.gz", logs / "log.csv", "--from", begun)
+    assert digest == expected
+    found, others = json.loads(done.stdout), json.loads(here.stdout)
+    assert (found["examples"], found["whole"]) == (others["examples"], others["whole"])
+    assert said(done) == said(here)
+
+
+def test_settings_side_by_side(logs: Path, tmp_path: Path, workers: Workers) -> None:
+    workers(2)
+    tries = ("--try=bits=10", "--try=learning-rate=0.2 bits=14")
+    for name, more in (("here", ()), ("there", ("--ray=local",))):
+        model = tmp_path / f"{name}{{n}}"
+        assert nonzero_here("train", logs / "log.vw", *tries, "--model", model, *more).returncode == 0
+    digests = {path.name: LogisticRegression.load(path).digest() for path in tmp_path.iterdir()}
+    assert digests["here1"] == digests["there1"] != digests["here2"] == digests["there2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("cut.vw.gz", lambda data: data[: len(data) // 2]),
+        ("damaged.parquet", lambda data: data[:5000] + bytes(4000) + data[9000:]),
+        ("empty.csv", lambda _: b""),
+        ("labels.vw", lambda data: data.replace(b"\n1 |", b"\n-1 |")[3:]),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_told_in_its_place(
+    logs: Path, tmp_path: Path, workers: Workers, name: str, change: Callable[[bytes], bytes]
+) -> None:
+    workers(2)
+    kind = name.partition(".")[2]
+    bad = tmp_path.with_name(name)
+    bad.write_bytes(change((logs / f"log.{kind}").read_bytes()))
+    done = check_same(tmp_path, logs / f"log.{kind}", bad)
+    assert done.returncode == (0 if name == "labels.vw" else 1)
+
+
+def test_a_file_that_is_gone_is_told(
+    logs: Path, tmp_path: Path, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers(2)
+    lost = tmp_path / "lost.vw"
+    lost.write_bytes((logs / "log.vw").read_bytes())
+    blocks = ordered.Files.blocks
+
+    def without(files: ordered.Files, *behind: ordered.Block | None) -> Iterator[ordered.Block]:
+        for block in blocks(files, *behind):
+            lost.unlink(missing_ok=True)
+            yield block
+
+    monkeypatch.setattr(ordered.Files, "blocks", without)
+    done = nonzero_here("train", lost, "--bits=12", "--ray=local")
+    assert done.returncode == 1
+    assert "lost.vw cannot be read on " in done.stderr
+    assert "No such file or directory" in done.stderr
+    assert "give a path that all machines have, or a URL" in done.stderr
+
+
+@pytest.mark.parametrize("file", ["log.vw", "log.csv.gz"])
+def test_what_a_killed_task_was_reading_is_read_again(
+    logs: Path, tmp_path: Path, workers: Workers, file: str
+) -> None:
+    workers(2)
+    _, expected = trained(tmp_path, logs / file)
+    killed_ones: list[int] = []
+
+    def kill() -> None:
+        killed_ones.extend(tasks())
+        for one in killed_ones:
+            os.kill(one, signal.SIGKILL)
+
+    with learn_and(kill, 3):
+        done, digest = trained(tmp_path, logs / file, "--ray=local")
+    assert killed_ones
+    assert done.returncode == 0, done.stderr
+    assert digest == expected
+
+
+@pytest.mark.parametrize("file", ["log.csv", "log.vw.gz", "log.parquet"])
+def test_a_training_that_was_killed_goes_on(
+    logs: Path, tmp_path: Path, workers: Workers, cluster: Any, file: str
+) -> None:
+    workers(2)
+    here, expected = trained(tmp_path, logs / file)
+    (tmp_path / "model").unlink()
+    given = (logs / file, "--bits=12", "--json", "--model", tmp_path / "model")
+    address = cluster.get_runtime_context().gcs_address
+    status, told = killed(address, tmp_path, *given, nth=9)
+    assert status == -signal.SIGKILL, told
+    assert {path.name for path in tmp_path.iterdir()} == {"model.checkpoint"}
+
+    other = nonzero_here("train", *given, "--interactions=site*user", "--ray=local")
+    assert other.returncode == 1
+    assert "--interactions was not given, and is site*user" in other.stderr
+    assert "--overwrite to begin anew" in other.stderr
+
+    done = nonzero_here("train", *given, "--ray=local")
+    assert done.returncode == 0, done.stderr
+    assert "goes on from" in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"model"}
+    assert LogisticRegression.load(tmp_path / "model").digest() == expected
+    figures, others = json.loads(done.stdout), json.loads(here.stdout)
+    assert {name: figures[name] for name in SAME} == {name: others[name] for name in SAME}
+    assert said(here)[5:] == said(done)[-len(said(here)[5:]) :] if len(said(here)) > 5 else True
+
+
+def test_what_cannot_be_reached_or_read_is_told(
+    logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = nonzero_here("train", logs / "log.vw", "--ray=ray://head:10001")
+    assert done.returncode == 2
+    assert "run the command on a machine of the cluster, with --ray auto" in done.stderr
+    monkeypatch.setitem(sys.modules, "ray", None)
+    done = nonzero_here("train", logs / "log.vw", "--ray=local")
+    assert done.returncode == 1
+    assert "pip install 'nonzero-ctr[ray]'; in a checkout: make .venv/ray" in done.stderr
+
+
+def test_another_version_is_told(
+    logs: Path, tmp_path: Path, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers(1)
+    monkeypatch.setattr(ordered, "__version__", "0.0.9")
+    done = nonzero_here("train", logs / "log.vw", "--ray=local")
+    assert done.returncode == 1
+    assert f"has nonzero {__version__}, and this process 0.0.9" in done.stderr
+    assert "install nonzero-ctr 0.0.9" in done.stderr

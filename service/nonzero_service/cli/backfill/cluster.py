@@ -10,10 +10,9 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
-from typing import Any, Final, Self, TextIO, cast
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final, Self
 
 import click
 
@@ -91,12 +90,12 @@ def connected(address: str, processors: int | None = None) -> Iterator[Any]:
     with ExitStack() as stack:
         options: dict[str, Any] = {"address": address}
         if address == LOCAL:
-            kept = stack.enter_context(ClusterFolder())
+            folder = stack.enter_context(ClusterFolder())
             options |= {
                 "num_cpus": processors or len(os.sched_getaffinity(0)),
                 "include_dashboard": False,
                 "object_store_memory": STORE,
-                "_temp_dir": kept.folder,
+                "_temp_dir": folder.path,
             }
         stack.callback(ray.shutdown)
         try:
@@ -107,56 +106,37 @@ def connected(address: str, processors: int | None = None) -> Iterator[Any]:
                 f"--ray {address}: no cluster can be reached: {error}; give HOST:PORT of its head, auto on a "
                 "machine of it, or local"
             ) from error
-        if address == LOCAL:
-            kept.note(_descendants(os.getpid()))
         yield ray
 
 
 class ClusterFolder:
-    """A folder for a cluster of this machine, and a process that removes it however this one ends.
+    """A folder for a cluster of this machine, and a process that ends both however this one ends.
 
-    Ray's own processes end with the one that has started them, but for its agents, which live on for minutes.
+    Ray's own processes end with the one that has started them, but for its agents, which live on for minutes,
+    and for workers that were about to start.
 
     Attributes
     ----------
-    folder
+    path
         Where the cluster has its files; gone behind the block.
     """
 
     def __init__(self) -> None:
         # Ray's sockets lie in it, whose paths have a hundred bytes at most.
-        self.folder = tempfile.mkdtemp(prefix="nonzero-ray-")
+        self.path = tempfile.mkdtemp(prefix="nonzero-ray-")
         self._process = subprocess.Popen(  # noqa: S603 - a file of our own
-            [sys.executable, "-S", "-E", keeper.__file__, self.folder],
+            [sys.executable, "-S", "-E", keeper.__file__, self.path, str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            text=True,
         )
-        self._pipe = cast(TextIO, self._process.stdin)
-
-    def note(self, processes: Iterable[int]) -> None:
-        """Have processes ended with this one."""
-        began = [(one, keeper.began(one)) for one in processes if one != self._process.pid]
-        self._pipe.writelines(f"{process} {start}\n" for process, start in began if start)
-        self._pipe.flush()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._pipe.close()
-        self._process.wait()
-
-
-def _descendants(process: int) -> Iterator[int]:
-    """Yield the processes that one has started, and those that they have."""
-    for found in Path(f"/proc/{process}/task").glob("*/children"):
-        with suppress(OSError):
-            for child in map(int, found.read_text(encoding="ascii").split()):
-                yield child
-                yield from _descendants(child)
+        self._process.communicate()
 
 
 @contextmanager

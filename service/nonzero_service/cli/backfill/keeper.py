@@ -1,7 +1,8 @@
 """Ends what a local cluster leaves behind: a process that outlives the one which started it.
 
-It reads lines of two numbers, a process and when that began, until its standard input ends: then whoever
-started it has ended, in whatever way. It imports nothing of the package, to be small and there at once.
+It waits until its standard input ends: then whoever started it has ended, in whatever way. A cluster's
+processes are those that name its folder, or have a file open in it. Some of them outlive all
+others for minutes, and have another parent then. It imports nothing of the package: so it is there at once.
 """
 
 import contextlib
@@ -10,37 +11,46 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-
-def began(process: int) -> str:
-    """Return when a process began, in ticks of the system; empty where there is none."""
-    try:
-        text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    return text.rpartition(")")[2].split()[19]
+QUIET = 10
+"""So often in a row nobody is found before it is believed: a process may be about to start."""
 
 
-def main() -> None:
-    """Wait, then end the processes that are left, and remove the folder that the first argument names."""
+def users(folder: str) -> Iterator[int]:
+    """Yield the processes that have to do with a folder."""
+    for place in Path("/proc").iterdir():
+        if place.name.isdigit():
+            with contextlib.suppress(OSError):  # it has ended, or is somebody else's
+                named = folder.encode() in (place / "cmdline").read_bytes()
+                if named or any(str(file.readlink()).startswith(folder) for file in (place / "fd").iterdir()):
+                    yield int(place.name)
+
+
+def main(folder: str, starter: int) -> None:
+    """Wait; then end the processes that are left, and remove the folder.
+
+    Parameters
+    ----------
+    folder
+        The cluster's.
+    starter
+        The process that started this one.
+    """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    noted = [line.split() for line in sys.stdin]
-    for _ in range(100):
-        left = [int(process) for process, start in noted if began(int(process)) == start]
+    sys.stdin.read()
+    quiet = 0
+    while quiet < QUIET:
+        left = [process for process in users(folder) if process not in (os.getpid(), starter)]
         for process in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
-        if not left:
-            break
-        time.sleep(0.05)
-    for _ in range(20):
-        shutil.rmtree(sys.argv[1], ignore_errors=True)
-        if not Path(sys.argv[1]).exists():
-            break
-        time.sleep(0.1)  # a process that was just ended had written
+        shutil.rmtree(folder, ignore_errors=True)
+        quiet = 0 if left or Path(folder).exists() else quiet + 1
+        time.sleep(0.02)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1], int(sys.argv[2]))
